@@ -1,0 +1,290 @@
+//! The cache itself: slab, table, order and deadlines held together; it knows no lock, no clock and no Python.
+//!
+//! Ring 1. An entry's life: `reserve` gives it a slot and a place in the table while its value is still being computed;
+//! `publish` makes it count (it enters the order, gets a deadline, and whoever must give way leaves); `remove`, eviction,
+//! expiry or `clear` end it. `detach` takes a reserved entry out of the table while its computer still owns the slot.
+//!
+//! Keys and values that leave are handed back in a [`Garbage`], never dropped here: their destructors may run code of
+//! the user, and that must not happen while the owner holds a lock.
+
+use std::cell::UnsafeCell;
+
+use crate::entry::{Entry, Slab, Slot, Token, NIL};
+use crate::expiry::{Expiry, Instant};
+use crate::strategies::{Kind, Order};
+use crate::table::{Probe, Table};
+
+/// Entries that left the cache, to be dropped by the caller when it holds no lock.
+#[must_use = "drop it after the lock is released"]
+#[derive(Debug)]
+pub struct Garbage<K, V> {
+    /// The usual case, one eviction, allocates nothing.
+    first: Option<Entry<K, V>>,
+    rest: Vec<Entry<K, V>>,
+}
+
+impl<K, V> Default for Garbage<K, V> {
+    fn default() -> Self {
+        Garbage {
+            first: None,
+            rest: Vec::new(),
+        }
+    }
+}
+
+impl<K, V> Garbage<K, V> {
+    fn push(&mut self, entry: Entry<K, V>) {
+        if self.first.is_none() {
+            self.first = Some(entry);
+        } else {
+            self.rest.push(entry);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// See the module's documentation. `V` is whatever the owner keeps in a slot, for reserved entries too.
+#[derive(Debug)]
+pub struct Cache<K, V> {
+    table: Table,
+    slab: Slab<K, V>,
+    /// Interior mutability for one reason: where readers share the cache, a hit changes the order and nothing else.
+    order: UnsafeCell<Order>,
+    expiry: Option<Expiry>,
+    /// Published entries.
+    live: usize,
+    /// Published entries at most; `usize::MAX` is unbounded.
+    capacity: usize,
+    /// Changes whenever an entry enters or leaves the table.
+    version: u64,
+}
+
+impl<K, V> Cache<K, V> {
+    /// An empty cache for `capacity` entries (`None`: unbounded; at least 1). `expires`: entries have deadlines.
+    pub fn new(kind: Kind, capacity: Option<usize>, expires: bool) -> Self {
+        Cache {
+            table: Table::new(),
+            slab: Slab::new(),
+            order: UnsafeCell::new(Order::new(kind)),
+            expiry: expires.then(Expiry::default),
+            live: 0,
+            capacity: capacity.unwrap_or(usize::MAX),
+            version: 0,
+        }
+    }
+
+    /// The number of published entries, expired ones included.
+    pub fn len(&self) -> usize {
+        self.live
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// A number that changes whenever an entry enters or leaves the table.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    #[inline(always)]
+    pub fn probe(&self, hash: u32) -> Probe {
+        self.table.probe(hash)
+    }
+
+    /// The next entry in the table, reserved or published, whose hash is the probe's. Expected O(1).
+    #[inline(always)]
+    pub fn candidate(&self, probe: &mut Probe) -> Option<(Token, &Slot<K, V>, &Entry<K, V>)> {
+        let token = self.table.next(probe)?;
+        // SAFETY: the table names occupied slots only: `reserve` adds a token with its slot, and `detach`, which takes it
+        // out of the table, comes before every `slab.remove` (see `take`).
+        let (slot, entry) = unsafe { self.slab.get_unchecked(token) };
+        Some((token, slot, entry))
+    }
+
+    /// Whether the published entry has expired at `now`. Always false in a cache whose entries have no deadlines.
+    ///
+    /// # Safety
+    /// `token` names a published entry.
+    #[inline(always)]
+    pub unsafe fn expired(&self, token: Token, now: Instant) -> bool {
+        match &self.expiry {
+            None => false,
+            // SAFETY: `publish` inserts the token, and only what ends the entry removes it.
+            Some(expiry) => unsafe { expiry.expired(token, now) },
+        }
+    }
+
+    pub fn has_deadlines(&self) -> bool {
+        self.expiry.is_some()
+    }
+
+    pub fn hit_writes(&self) -> bool {
+        // SAFETY: whether a hit writes never changes, so this does not race with `hit_shared`; nothing is written here.
+        unsafe { (*self.order.get()).hit_writes() }
+    }
+
+    /// Notes a use of a published entry. O(1).
+    ///
+    /// # Safety
+    /// `token` names a published entry.
+    #[inline(always)]
+    pub unsafe fn hit(&mut self, token: Token) {
+        // SAFETY: the caller's promise; `publish` inserted the token into the order.
+        unsafe { self.order.get_mut().hit(token) }
+    }
+
+    /// [`hit`](Self::hit) for an owner that shares the cache among readers.
+    ///
+    /// # Safety
+    /// `token` names a published entry, and no other thread is in a method of this cache other than `probe`, `candidate`,
+    /// `expired`, `version`, `hit_writes` and `len` meanwhile.
+    #[inline(always)]
+    pub unsafe fn hit_shared(&self, token: Token) {
+        // SAFETY: of the methods named, none touches the order but `hit_writes`, which reads what never changes.
+        unsafe { (*self.order.get()).hit(token) }
+    }
+
+    /// Gives an entry a slot and a place in the table; it is not in the order yet and counts for nothing. O(1) amortized.
+    pub fn reserve(&mut self, hash: u32, meta: u32, key: K, value: V) -> Token {
+        let token = self.slab.insert(hash, meta, Entry { key, value }, self.capacity);
+        self.table.insert(hash, token);
+        self.version += 1;
+        token
+    }
+
+    /// Makes a reserved entry count, with `value`; whoever gives way goes to `garbage`, and so does the reserved value.
+    /// Expired entries leave first; then, where the cache is full, the strategy's victim, chosen before the new entry is
+    /// in. `deadline` is ignored in a cache without deadlines. O(1) amortized.
+    pub fn publish(
+        &mut self,
+        token: Token,
+        value: V,
+        deadline: Instant,
+        now: Instant,
+        garbage: &mut Garbage<K, V>,
+    ) -> Option<V> {
+        self.expire(now, garbage);
+        while self.live >= self.capacity {
+            let victim = self.order.get_mut().victim();
+            debug_assert_ne!(victim, NIL);
+            self.remove(victim, garbage);
+        }
+        self.order.get_mut().insert(token, self.capacity);
+        if let Some(expiry) = &mut self.expiry {
+            expiry.insert(token, deadline, self.capacity);
+        }
+        self.live += 1;
+        Some(std::mem::replace(self.value_mut(token)?, value))
+    }
+
+    /// Replaces the value of a published entry and gives it a new deadline; returns the old value. It keeps its place in
+    /// an order that uses do not change, and counts as a use in the others. O(1).
+    ///
+    /// # Safety
+    /// `token` names a published entry.
+    pub unsafe fn replace(&mut self, token: Token, value: V, deadline: Instant) -> Option<V> {
+        if let Some(expiry) = &mut self.expiry {
+            expiry.remove(token);
+            expiry.insert(token, deadline, self.capacity);
+        }
+        // SAFETY: the caller's promise; `publish` inserted the token into the order.
+        unsafe { self.hit(token) };
+        Some(std::mem::replace(self.value_mut(token)?, value))
+    }
+
+    /// The value in the slot `token`, to change; `None` if the slot is vacant.
+    pub fn value_mut(&mut self, token: Token) -> Option<&mut V> {
+        self.slab.get_mut(token).map(|entry| &mut entry.value)
+    }
+
+    pub fn get(&self, token: Token) -> Option<&Entry<K, V>> {
+        self.slab.get(token).map(|(_, entry)| entry)
+    }
+
+    /// Takes a reserved entry out of the table; it keeps its slot until [`free`](Self::free). Expected O(1).
+    pub fn detach(&mut self, token: Token) -> bool {
+        let Some((slot, _)) = self.slab.get(token) else {
+            return false;
+        };
+        let there = self.table.remove(slot.hash, token);
+        self.version += u64::from(there);
+        there
+    }
+
+    /// Gives the slot of a reserved entry back, whether it was detached or not. Expected O(1).
+    pub fn free(&mut self, token: Token) -> Option<Entry<K, V>> {
+        self.detach(token);
+        self.slab.remove(token)
+    }
+
+    /// Ends a published entry. Expected O(1).
+    pub fn remove(&mut self, token: Token, garbage: &mut Garbage<K, V>) {
+        self.order.get_mut().remove(token);
+        if let Some(expiry) = &mut self.expiry {
+            expiry.remove(token);
+        }
+        if let Some(entry) = self.free(token) {
+            self.live -= 1;
+            garbage.push(entry);
+        }
+    }
+
+    /// Ends every entry that has expired at `now`. O(entries that leave).
+    pub fn expire(&mut self, now: Instant, garbage: &mut Garbage<K, V>) {
+        while let Some(expiry) = &self.expiry {
+            match expiry.next_expired(now) {
+                NIL => break,
+                token => self.remove(token, garbage),
+            }
+        }
+    }
+
+    /// Ends every published entry and detaches every reserved one. O(n).
+    pub fn clear(&mut self, garbage: &mut Garbage<K, V>) {
+        self.version += 1;
+        self.live = 0;
+        self.table.clear();
+        for token in self.order.get_mut().victims() {
+            if let Some(entry) = self.slab.remove(token) {
+                garbage.push(entry);
+            }
+        }
+        self.order.get_mut().clear();
+        if let Some(expiry) = &mut self.expiry {
+            expiry.clear();
+        }
+        self.slab.shrink_if_empty();
+    }
+
+    /// Every occupied slot: published, reserved and detached entries.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry<K, V>> {
+        self.slab.iter().map(|(_, _, entry)| entry)
+    }
+
+    /// The published entries' tokens, the next victim first (expired ones not preferred). O(n).
+    pub fn victims(&mut self) -> Vec<Token> {
+        self.order.get_mut().victims()
+    }
+
+    /// Checks what must always hold; the tests call it after every step. O(n).
+    pub fn validate(&mut self) {
+        self.table.validate();
+        self.order.get_mut().validate();
+        if let Some(expiry) = &self.expiry {
+            expiry.validate();
+        }
+        let victims = self.victims();
+        assert_eq!(victims.len(), self.live);
+        assert!(self.live <= self.capacity);
+        assert!(self.table.len() >= self.live && self.table.len() <= self.slab.len());
+        assert!(victims.iter().all(|&t| self.slab.get(t).is_some()));
+    }
+}

@@ -1,0 +1,145 @@
+//! Time for deadlines: nanoseconds that go on while the machine sleeps, at the price of a time-stamp counter.
+//!
+//! Ring 2. A hit must not pay for a system clock (20–50 ns, as much as the hit itself). So the last reading is kept, with
+//! the value of the processor's time-stamp counter at that moment; while the counter has moved by less than a quantum,
+//! the kept reading serves. The counter only answers "has next to no time passed?": its frequency needs not be known (it
+//! is between 1 and 6 GHz wherever it is invariant, so a quantum is at most 0.1 ms), and a counter that was reset by a
+//! suspend or differs between cores yields a large difference and so a fresh reading. [`now`] is rounded up by the
+//! quantum: an entry may expire that much early, but never late.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::expiry::Instant;
+
+/// In counter ticks.
+const QUANTUM_TICKS: u64 = 100_000;
+/// The most that a quantum lasts, in nanoseconds.
+const QUANTUM_NANOS: u64 = 100_000;
+
+/// The last reading of the system clock; it only grows.
+static READING: AtomicU64 = AtomicU64::new(0);
+/// The counter at a moment not later than `READING`'s.
+static TICKS: AtomicU64 = AtomicU64::new(0);
+
+/// A moment that is not before the present one and at most 0.1 ms after it.
+#[inline(always)]
+pub fn now() -> Instant {
+    if let Some(ticks) = counter() {
+        // Acquire: pairs with the release in `read`, so that the reading seen is at least as late as its ticks.
+        if ticks.wrapping_sub(TICKS.load(Ordering::Acquire)) < QUANTUM_TICKS {
+            return READING.load(Ordering::Relaxed) + QUANTUM_NANOS;
+        }
+    }
+    read()
+}
+
+/// A fresh reading.
+#[cold]
+fn read() -> Instant {
+    // The counter first: the reading then belongs to a later moment than its ticks, never to an earlier one.
+    let ticks = counter();
+    let reading = system();
+    // Two threads may store at once. The reading only grows, and each stores its ticks after it, so whichever ticks
+    // remain, the reading kept is not earlier than theirs.
+    let kept = READING.fetch_max(reading, Ordering::Relaxed).max(reading);
+    if let Some(ticks) = ticks {
+        // Release: pairs with the acquire in `now`.
+        TICKS.store(ticks, Ordering::Release);
+    }
+    kept + QUANTUM_NANOS
+}
+
+/// The deadline of an entry that is to live for `ttl` nanoseconds from now on.
+pub fn deadline(ttl: u64) -> Instant {
+    // Counted from a fresh reading, and with the quantum that `now` will add, so that short lifetimes are not cut.
+    system().saturating_add(ttl).saturating_add(QUANTUM_NANOS)
+}
+
+/// The system's clock that counts suspended time too.
+fn system() -> Instant {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOCK: libc::clockid_t = libc::CLOCK_BOOTTIME;
+    #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
+    #[cfg(unix)]
+    {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: `time` is a valid place for the result.
+        let failed = unsafe { libc::clock_gettime(CLOCK, &mut time) } != 0;
+        debug_assert!(!failed);
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    }
+    #[cfg(not(unix))]
+    {
+        use std::sync::OnceLock;
+        static START: OnceLock<std::time::Instant> = OnceLock::new();
+        START.get_or_init(std::time::Instant::now).elapsed().as_nanos() as u64
+    }
+}
+
+/// The time-stamp counter, where the processor promises that it runs at one rate in every state of power.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn counter() -> Option<u64> {
+    use std::sync::atomic::AtomicU8;
+    /// 0: not known yet, 1: usable, 2: not. Relaxed: every thread finds the same.
+    static INVARIANT: AtomicU8 = AtomicU8::new(0);
+
+    #[cold]
+    fn detect() -> bool {
+        use std::arch::x86_64::__cpuid;
+        // CPUID exists on every x86-64 processor; leaf 0x8000_0007, EDX bit 8, is "invariant TSC".
+        #[allow(unused_unsafe)]
+        // SAFETY: see above.
+        let invariant = unsafe {
+            __cpuid(0x8000_0000).eax >= 0x8000_0007 && __cpuid(0x8000_0007).edx & (1 << 8) != 0
+        };
+        INVARIANT.store(if invariant { 1 } else { 2 }, Ordering::Relaxed);
+        invariant
+    }
+
+    let usable = match INVARIANT.load(Ordering::Relaxed) {
+        1 => true,
+        2 => false,
+        _ => detect(),
+    };
+    // SAFETY: reading the counter has no effect; it is not privileged in any process with a system clock of this kind.
+    usable.then(|| unsafe { std::arch::x86_64::_rdtsc() })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn counter() -> Option<u64> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn now_is_never_late_and_hardly_early() {
+        let mut last = 0;
+        let start = std::time::Instant::now();
+        while start.elapsed().as_millis() < 30 {
+            let before = system();
+            let now = now();
+            let after = system();
+            assert!(now >= before && now <= after + 2 * QUANTUM_NANOS, "{before} {now} {after}");
+            assert!(now >= last);
+            last = now;
+        }
+    }
+
+    #[test]
+    fn a_deadline_is_reached_after_the_time_to_live_only() {
+        let deadline = deadline(2_000_000);
+        let start = std::time::Instant::now();
+        while now() < deadline {}
+        assert!(start.elapsed().as_micros() >= 1900);
+        assert!(self::deadline(u64::MAX) == u64::MAX);
+    }
+}

@@ -1,0 +1,71 @@
+//! Deadlines: which entries have outlived their time, the earliest first.
+//!
+//! Ring 1. An entry stores its deadline, not its birth, so entries may have lifetimes of their own. They hang in a list
+//! sorted by deadline; a new one is placed from the latest end, which is O(1) while all lifetimes are equal. Only caches
+//! with a TTL have one of these.
+
+use crate::entry::{reserve_one, Token, NIL};
+use crate::strategies::list::List;
+
+/// A point in time, in nanoseconds of whatever clock the owner uses.
+pub type Instant = u64;
+
+#[derive(Debug, Default)]
+pub struct Expiry {
+    /// Indexed by token; meaningful for tokens in the list.
+    deadlines: Vec<Instant>,
+    /// Latest deadline in front.
+    list: List,
+}
+
+impl Expiry {
+    pub fn insert(&mut self, token: Token, deadline: Instant, limit: usize) {
+        while self.deadlines.len() <= token as usize {
+            reserve_one(&mut self.deadlines, limit.saturating_add(1));
+            self.deadlines.push(0);
+        }
+        self.deadlines[token as usize] = deadline;
+        let mut before = NIL;
+        let mut at = self.list.front();
+        while at != NIL && self.deadlines[at as usize] > deadline {
+            before = at;
+            at = self.list.after(at);
+        }
+        self.list.insert_after(before, token, limit);
+    }
+
+    pub fn remove(&mut self, token: Token) {
+        self.list.remove(token);
+    }
+
+    /// Whether the entry has expired: its deadline is not after `now`.
+    ///
+    /// # Safety
+    /// `token` was inserted and not removed since.
+    #[inline(always)]
+    pub unsafe fn expired(&self, token: Token, now: Instant) -> bool {
+        debug_assert!(self.list.contains(token));
+        // SAFETY: `insert` made room for the deadline of every token it was given.
+        unsafe { *self.deadlines.get_unchecked(token as usize) <= now }
+    }
+
+    /// An entry that has expired at `now`, the earliest first, or `NIL`.
+    pub fn next_expired(&self, now: Instant) -> Token {
+        let earliest = self.list.back();
+        if earliest != NIL && self.deadlines[earliest as usize] <= now {
+            earliest
+        } else {
+            NIL
+        }
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub fn validate(&self) {
+        self.list.validate();
+        let times: Vec<_> = self.list.iter().map(|t| self.deadlines[t as usize]).collect();
+        assert!(times.windows(2).all(|w| w[0] >= w[1]), "deadlines are not sorted");
+    }
+}

@@ -1,0 +1,272 @@
+//! Single-flight: one computation for each missing key, others wait for it, and no wait can last for ever.
+//!
+//! Ring 2. A computation has a leader, the thread that computes. While nobody else wants the key, its record is a word in
+//! the entry's own slot (ring 3); the first to wait makes a [`Flight`] of it. A wait ends in one of four ways:
+//!
+//! 1. the leader is done: its outcome goes to every waiter;
+//! 2. the leader gave up without an outcome that others may have: the waiters start over, one of them leads;
+//! 3. the wait would close a cycle (A computes x and needs y, B computes y and needs x): it is refused before it begins;
+//! 4. its time is up: one waiter takes over as the new leader, and the others wait for either. A deadlock that is not
+//!    visible from here (the leader wants a lock that the waiter holds) ends so, too.
+//!
+//! For 3, a process-wide registry knows for each waiting thread the leader it waits for. A thread waits for one thing at
+//! a time, so a chain of waits is a path, and a cycle is found by walking it.
+//!
+//! Locks: the registry's and a flight's are never held together with each other or with a cache's.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::thread_id::{self, ThreadId};
+
+/// How a computation ended for those who waited. `T` is shared by all of them.
+#[derive(Clone, Debug)]
+pub enum Outcome<T> {
+    Value(T),
+    Error(T),
+    /// There is nothing to share: start over.
+    Abandoned,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    outcome: Option<Outcome<T>>,
+    /// When the present leader began to lead, as far as the waiters know.
+    since: Instant,
+}
+
+/// A computation that others wait for.
+#[derive(Debug)]
+pub struct Flight<T> {
+    /// Shared with the registry. Written under the registry's lock only.
+    leader: Arc<AtomicU64>,
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+/// What came of waiting for a while.
+#[derive(Debug)]
+pub enum Waited<T> {
+    Outcome(Outcome<T>),
+    /// The leader has had its time: try to take over.
+    TimeIsUp,
+    /// Nothing yet.
+    NotYet,
+}
+
+impl<T: Clone> Flight<T> {
+    pub fn new(leader: ThreadId) -> Self {
+        Flight {
+            leader: Arc::new(AtomicU64::new(leader)),
+            state: Mutex::new(State {
+                outcome: None,
+                since: Instant::now(),
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        // No panic is possible while it is held; were there one, the state would still be whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the flight, and wakes all waiters. The first outcome counts; a later one is given back.
+    pub fn complete(&self, outcome: Outcome<T>) -> Option<Outcome<T>> {
+        let mut state = self.state();
+        if state.outcome.is_some() {
+            return Some(outcome);
+        }
+        state.outcome = Some(outcome);
+        drop(state);
+        self.changed.notify_all();
+        None
+    }
+
+    /// Makes the calling thread the leader, if `bound` has passed since the last one began and there is no outcome yet.
+    pub fn take_over(&self, me: ThreadId, bound: Duration) -> bool {
+        {
+            let mut state = self.state();
+            if state.outcome.is_some() || state.since.elapsed() < bound {
+                return false;
+            }
+            state.since = Instant::now();
+        }
+        let _registry = Registry::lock();
+        self.leader.store(me, Ordering::Relaxed);
+        true
+    }
+
+    /// Waits for at most `slice`, and at most until the leader has had `bound` (`None`: without a bound).
+    pub fn wait(&self, slice: Duration, bound: Option<Duration>) -> Waited<T> {
+        let mut state = self.state();
+        let end = Instant::now() + slice;
+        loop {
+            if let Some(outcome) = &state.outcome {
+                return Waited::Outcome(outcome.clone());
+            }
+            let now = Instant::now();
+            let left = bound.map(|b| b.saturating_sub(now.saturating_duration_since(state.since)));
+            if left == Some(Duration::ZERO) {
+                return Waited::TimeIsUp;
+            }
+            if now >= end {
+                return Waited::NotYet;
+            }
+            let pause = (end - now).min(left.unwrap_or(Duration::MAX));
+            state = self
+                .changed
+                .wait_timeout(state, pause)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}
+
+/// The registration of a thread as waiting; ends when dropped.
+#[derive(Debug)]
+pub struct Waiting {
+    me: ThreadId,
+}
+
+impl Waiting {
+    /// Registers that thread `me` waits for `flight`, or refuses because the wait would never end: the flight's leader is
+    /// `me` itself, or waits (for somebody who waits …) for `me`. O(length of the chain of waits).
+    pub fn begin<T>(me: ThreadId, flight: &Flight<T>) -> Option<Waiting> {
+        let mut registry = Registry::lock();
+        let waits = registry.waits();
+        let mut leader = flight.leader.load(Ordering::Relaxed);
+        // A chain cannot be longer than the registry; the bound is for a leader that changed into a cycle without `me`.
+        for _ in 0..=waits.len() {
+            if leader == me {
+                return None;
+            }
+            match waits.get(&leader) {
+                Some(next) => leader = next.load(Ordering::Relaxed),
+                None => break,
+            }
+        }
+        waits.insert(me, Arc::clone(&flight.leader));
+        Some(Waiting { me })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        Registry::lock().waits().remove(&self.me);
+    }
+}
+
+/// The process-wide registry of waits, behind a spin lock that a fork handler can take and give back (a `Mutex` can't be
+/// unlocked from another function than the one that locked it). Held for some dozens of instructions.
+struct Registry;
+
+static REGISTRY_LOCK: AtomicBool = AtomicBool::new(false);
+static mut WAITS: Option<HashMap<ThreadId, Arc<AtomicU64>>> = None;
+
+impl Registry {
+    fn lock() -> Self {
+        // Acquire: pairs with the release in `unlock`.
+        while REGISTRY_LOCK.swap(true, Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        Registry
+    }
+
+    fn unlock() {
+        // Release: pairs with the acquire in `lock`.
+        REGISTRY_LOCK.store(false, Ordering::Release);
+    }
+
+    fn waits(&mut self) -> &mut HashMap<ThreadId, Arc<AtomicU64>> {
+        let waits = &raw mut WAITS;
+        // SAFETY: a `Registry` exists only while its lock is held, and the reference borrows it.
+        unsafe { (*waits).get_or_insert_with(HashMap::new) }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        Registry::unlock();
+    }
+}
+
+extern "C" fn before_fork() {
+    std::mem::forget(Registry::lock());
+}
+
+extern "C" fn after_fork_in_parent() {
+    Registry::unlock();
+}
+
+extern "C" fn after_fork_in_child() {
+    // The lock is held, by `before_fork` on this very thread. Whoever waited is not in this process.
+    let mut registry = Registry;
+    registry.waits().clear();
+    drop(registry);
+    thread_id::after_fork_in_child();
+}
+
+/// Has the process forget, after a fork, the threads it does not have. To be called once.
+pub fn install_fork_handlers() {
+    #[cfg(unix)]
+    // SAFETY: the three handlers are functions of the C ABI that never unwind; in the child they only store to statics
+    // and free memory, which the C library allows after a fork.
+    unsafe {
+        libc::pthread_atfork(
+            Some(before_fork),
+            Some(after_fork_in_parent),
+            Some(after_fork_in_child),
+        );
+    }
+    #[cfg(not(unix))]
+    let _ = (before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn an_outcome_reaches_those_who_wait_and_those_who_come_late() {
+        let flight = Arc::new(Flight::new(1_000_001));
+        let waiter = {
+            let flight = Arc::clone(&flight);
+            std::thread::spawn(move || flight.wait(LONG, None))
+        };
+        assert!(matches!(flight.wait(Duration::ZERO, None), Waited::NotYet));
+        assert!(flight.complete(Outcome::Value(7)).is_none());
+        assert!(matches!(flight.complete(Outcome::Error(8)), Some(Outcome::Error(8))));
+        for waited in [waiter.join().unwrap(), flight.wait(LONG, Some(Duration::ZERO))] {
+            assert!(matches!(waited, Waited::Outcome(Outcome::Value(7))));
+        }
+    }
+
+    #[test]
+    fn one_waiter_at_a_time_takes_over() {
+        let flight = Flight::<u8>::new(1_000_002);
+        let bound = Duration::from_millis(20);
+        assert!(!flight.take_over(5, bound));
+        assert!(matches!(flight.wait(LONG, Some(bound)), Waited::TimeIsUp));
+        assert!(flight.take_over(5, bound));
+        assert!(!flight.take_over(6, bound), "the new leader has time of its own");
+        assert_eq!(flight.leader.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn a_wait_that_would_close_a_cycle_is_refused() {
+        let base = 2_000_000;
+        let flights: Vec<_> = (0..4).map(|i| Flight::<u8>::new(base + i)).collect();
+        assert!(Waiting::begin(base, &flights[0]).is_none(), "one's own computation");
+        let first = Waiting::begin(base, &flights[1]).unwrap();
+        let _second = Waiting::begin(base + 1, &flights[2]).unwrap();
+        let _third = Waiting::begin(base + 2, &flights[3]).unwrap();
+        assert!(Waiting::begin(base + 3, &flights[0]).is_none());
+        drop(first);
+        assert!(Waiting::begin(base + 3, &flights[0]).is_some());
+    }
+}

@@ -1,0 +1,210 @@
+//! Least frequently used: the entry with the fewest uses gives way, of equals the one whose last use is longest ago.
+//!
+//! Exact, with O(1) operations (Shah, Mitra & Matani, "An O(1) algorithm for implementing the LFU cache eviction
+//! scheme", 2010): entries of one count hang in one group, the groups are linked by rising count. An entry counts its
+//! insertion as its first use, and its count is forgotten when it leaves. Uses arrive in a group in the order of time,
+//! so a group's head is its least recently used entry.
+
+use super::Policy;
+use crate::entry::{reserve_one, Token, NIL};
+
+/// The index of a group; 0 is none.
+type GroupId = u32;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Node {
+    prev: Token,
+    next: Token,
+    /// The entry's group; 0 while it is not in the order.
+    group: GroupId,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Group {
+    count: u64,
+    /// The least recently used entry of this count; 0 in a group that is not in use.
+    head: Token,
+    tail: Token,
+    prev: GroupId,
+    /// The group with the next larger count; in a group that is not in use, the next free one.
+    next: GroupId,
+}
+
+#[derive(Debug)]
+pub struct Lfu {
+    /// Indexed by token. Every token and group named in a node or group in use is within its array.
+    nodes: Vec<Node>,
+    /// `groups[0]` is the sentinel of the circular list of groups; its `next` has the smallest count.
+    groups: Vec<Group>,
+    free: GroupId,
+}
+
+impl Default for Lfu {
+    fn default() -> Self {
+        Lfu {
+            nodes: vec![Node::default()],
+            groups: vec![Group::default()],
+            free: 0,
+        }
+    }
+}
+
+impl Lfu {
+    /// A new empty group with `count`, linked behind `before`.
+    fn add_group(&mut self, count: u64, before: GroupId) -> GroupId {
+        let next = self.groups[before as usize].next;
+        let id = if self.free != 0 {
+            let id = self.free;
+            self.free = self.groups[id as usize].next;
+            id
+        } else {
+            self.groups.push(Group::default());
+            (self.groups.len() - 1) as GroupId
+        };
+        self.groups[id as usize] = Group {
+            count,
+            head: NIL,
+            tail: NIL,
+            prev: before,
+            next,
+        };
+        self.groups[before as usize].next = id;
+        self.groups[next as usize].prev = id;
+        id
+    }
+
+    /// Appends `token` to the group `id` as its latest use.
+    #[inline(always)]
+    fn append(&mut self, token: Token, id: GroupId) {
+        let group = &mut self.groups[id as usize];
+        let prev = group.tail;
+        group.tail = token;
+        if prev == NIL {
+            group.head = token;
+        } else {
+            self.nodes[prev as usize].next = token;
+        }
+        self.nodes[token as usize] = Node {
+            prev,
+            next: NIL,
+            group: id,
+        };
+    }
+
+    /// Takes `token` out of its group, and the group out of the list if that leaves it empty.
+    #[inline(always)]
+    fn unlink(&mut self, token: Token) {
+        let Node { prev, next, group } = self.nodes[token as usize];
+        if prev != NIL {
+            self.nodes[prev as usize].next = next;
+        } else {
+            self.groups[group as usize].head = next;
+        }
+        if next != NIL {
+            self.nodes[next as usize].prev = prev;
+        } else {
+            self.groups[group as usize].tail = prev;
+        }
+        if prev == NIL && next == NIL {
+            let (before, after) = {
+                let g = &self.groups[group as usize];
+                (g.prev, g.next)
+            };
+            self.groups[before as usize].next = after;
+            self.groups[after as usize].prev = before;
+            self.groups[group as usize] = Group {
+                next: self.free,
+                ..Group::default()
+            };
+            self.free = group;
+        }
+    }
+}
+
+impl Policy for Lfu {
+    const HIT_WRITES: bool = true;
+
+    fn insert(&mut self, token: Token, limit: usize) {
+        while self.nodes.len() <= token as usize {
+            reserve_one(&mut self.nodes, limit.saturating_add(1));
+            self.nodes.push(Node::default());
+        }
+        debug_assert_eq!(self.nodes[token as usize].group, 0);
+        let first = self.groups[0].next;
+        let group = if first != 0 && self.groups[first as usize].count == 1 {
+            first
+        } else {
+            self.add_group(1, 0)
+        };
+        self.append(token, group);
+    }
+
+    #[inline(always)]
+    unsafe fn hit(&mut self, token: Token) {
+        let own = self.nodes[token as usize].group;
+        let Group {
+            count,
+            head,
+            tail,
+            next,
+            ..
+        } = self.groups[own as usize];
+        let larger = next != 0 && self.groups[next as usize].count == count + 1;
+        if !larger && head == tail {
+            // Alone, and nobody has one use more: the group itself moves up.
+            self.groups[own as usize].count = count + 1;
+            return;
+        }
+        let target = if larger {
+            next
+        } else {
+            self.add_group(count + 1, own)
+        };
+        self.unlink(token);
+        self.append(token, target);
+    }
+
+    fn remove(&mut self, token: Token) {
+        if self.nodes.get(token as usize).is_some_and(|n| n.group != 0) {
+            self.unlink(token);
+            self.nodes[token as usize] = Node::default();
+        }
+    }
+
+    fn victim(&self) -> Token {
+        self.groups[self.groups[0].next as usize].head
+    }
+
+    fn victims(&self) -> Vec<Token> {
+        let mut tokens = Vec::new();
+        let mut group = self.groups[0].next;
+        while group != 0 {
+            let mut token = self.groups[group as usize].head;
+            while token != NIL {
+                tokens.push(token);
+                token = self.nodes[token as usize].next;
+            }
+            group = self.groups[group as usize].next;
+        }
+        tokens
+    }
+
+    fn validate(&self) {
+        let (mut id, mut before) = (self.groups[0].next, 0);
+        while id != 0 {
+            let group = &self.groups[id as usize];
+            assert_eq!(group.prev, before);
+            assert!(before == 0 || self.groups[before as usize].count < group.count);
+            let (mut token, mut prev) = (group.head, NIL);
+            assert_ne!(token, NIL);
+            while token != NIL {
+                let node = &self.nodes[token as usize];
+                assert_eq!((node.prev, node.group), (prev, id));
+                (prev, token) = (token, node.next);
+            }
+            assert_eq!(group.tail, prev);
+            (before, id) = (id, group.next);
+        }
+        assert_eq!(self.groups[0].prev, before);
+    }
+}

@@ -1,0 +1,131 @@
+//! The shared cell of an interpreter with a GIL: the GIL is the lock, so nothing is taken.
+//!
+//! Ring 2. What keeps this sound is one rule, checked in debug builds: neither closure given to `read` or `write` calls
+//! into Python, so the GIL cannot change hands and the cell cannot be entered again while it is borrowed.
+
+use std::cell::{Cell, UnsafeCell};
+use std::ops::Deref;
+
+use super::Touch;
+use crate::entry::Token;
+
+/// A value that all threads share, and the counters of its hits and misses.
+#[derive(Debug)]
+pub struct Shared<T> {
+    value: UnsafeCell<T>,
+    hits: Cell<u64>,
+    misses: Cell<u64>,
+    #[cfg(debug_assertions)]
+    busy: Cell<bool>,
+}
+
+// SAFETY: the cell is reached only by threads that hold the GIL (every method is called from ring 3 with the thread
+// attached), one at a time, and none gives the GIL up inside `read` or `write`.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+/// A look at the value, from which a use or a miss may be noted.
+pub struct Reader<'a, T> {
+    shared: &'a Shared<T>,
+}
+
+impl<T> Deref for Reader<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: `read` excludes `write`; a reader changes the value only through `touch`, which allows `&T` beside it.
+        unsafe { &*self.shared.value.get() }
+    }
+}
+
+impl<T: Touch> Reader<'_, T> {
+    /// Counts a hit and notes the use.
+    ///
+    /// # Safety
+    /// `token` names a published entry of the value.
+    #[inline(always)]
+    pub unsafe fn hit(&self, token: Token) {
+        self.shared.hits.set(self.shared.hits.get() + 1);
+        // SAFETY: the caller's promise; the GIL keeps other threads out.
+        unsafe { self.touch(token) };
+    }
+
+    /// Notes a use that is not counted as a hit.
+    ///
+    /// # Safety
+    /// As for [`hit`](Self::hit).
+    #[inline(always)]
+    pub unsafe fn used(&self, token: Token) {
+        // SAFETY: as in `hit`.
+        unsafe { self.touch(token) };
+    }
+
+    /// Counts a miss.
+    pub fn miss(&self) {
+        self.shared.misses.set(self.shared.misses.get() + 1);
+    }
+}
+
+/// Exclusive access to the value.
+pub struct Writer<'a, T> {
+    pub value: &'a mut T,
+    shared: &'a Shared<T>,
+}
+
+impl<T> Writer<'_, T> {
+    /// Hits and misses so far.
+    pub fn counters(&self) -> (u64, u64) {
+        (self.shared.hits.get(), self.shared.misses.get())
+    }
+
+    pub fn reset_counters(&self) {
+        self.shared.hits.set(0);
+        self.shared.misses.set(0);
+    }
+}
+
+impl<T: Touch> Shared<T> {
+    pub fn new(value: T) -> Self {
+        Shared {
+            value: UnsafeCell::new(value),
+            hits: Cell::new(0),
+            misses: Cell::new(0),
+            #[cfg(debug_assertions)]
+            busy: Cell::new(false),
+        }
+    }
+
+    #[inline(always)]
+    fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        #[cfg(debug_assertions)]
+        assert!(!self.busy.replace(true), "a cache was entered while it was borrowed");
+        let result = f();
+        #[cfg(debug_assertions)]
+        self.busy.set(false);
+        result
+    }
+
+    /// Runs `f` with the value to read. `f` must not call into Python.
+    #[inline(always)]
+    pub fn read<R>(&self, f: impl FnOnce(Reader<'_, T>) -> R) -> R {
+        self.enter(|| f(Reader { shared: self }))
+    }
+
+    /// Runs `f` with exclusive access. `f` must not call into Python.
+    #[inline(always)]
+    pub fn write<R>(&self, f: impl FnOnce(Writer<'_, T>) -> R) -> R {
+        self.enter(|| {
+            // SAFETY: the GIL keeps other threads out, and `f` does not come back here.
+            let value = unsafe { &mut *self.value.get() };
+            f(Writer {
+                value,
+                shared: self,
+            })
+        })
+    }
+
+    /// As `read`, for the garbage collector: `None` rather than a wait where the value is in use.
+    pub fn try_read<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        Some(self.read(|reader| f(&reader)))
+    }
+}

@@ -1,0 +1,83 @@
+//! The one place that chooses how a cache is shared between threads: the GIL, or a striped lock; and whose atomics.
+//!
+//! Ring 2. [`Shared`] has the same interface in both forms: `read` for hits, `write` for whatever changes the structure.
+//!
+//! * With a GIL, the GIL is the lock ([`gil`]): nothing is taken, a hit applies its use to the order at once.
+//! * Without one (and in tests of rings 1 and 2, which have no Python), the lock is [`striped`]: a hit writes no cache
+//!   line that another thread writes.
+//!
+//! Under `cfg(loom)` the atomics and cells are loom's, so that the model checker runs the code that ships.
+
+#[cfg(all(feature = "python", not(Py_GIL_DISABLED)))]
+mod gil;
+#[cfg(all(feature = "python", not(Py_GIL_DISABLED)))]
+pub use gil::{Reader, Shared, Writer};
+
+#[cfg(any(not(feature = "python"), Py_GIL_DISABLED))]
+mod striped;
+#[cfg(any(not(feature = "python"), Py_GIL_DISABLED))]
+pub use striped::{Reader, Shared, Writer};
+
+use crate::cache::Cache;
+use crate::entry::Token;
+
+/// What a shared value must offer so that readers can note uses.
+pub trait Touch {
+    /// Whether uses need to be noted at all; constant for a value.
+    fn wants_touch(&self) -> bool;
+
+    /// Notes a use of the entry `token`.
+    ///
+    /// # Safety
+    /// `token` names a published entry; no other thread notes a use meanwhile, and none changes the structure.
+    unsafe fn touch(&self, token: Token);
+}
+
+impl<K, V> Touch for Cache<K, V> {
+    fn wants_touch(&self) -> bool {
+        self.hit_writes()
+    }
+
+    #[inline(always)]
+    unsafe fn touch(&self, token: Token) {
+        // SAFETY: `Shared` gives readers only `&Cache`, whose other methods `hit_shared` tolerates.
+        unsafe { self.hit_shared(token) }
+    }
+}
+
+/// Atomics and cells: loom's under the model checker, else the standard library's.
+pub mod primitives {
+    #[cfg(loom)]
+    pub use loom::{
+        cell::UnsafeCell,
+        sync::atomic::{AtomicU32, Ordering},
+        thread::yield_now,
+    };
+    #[cfg(not(loom))]
+    pub use std::{
+        sync::atomic::{AtomicU32, Ordering},
+        thread::yield_now,
+    };
+
+    /// `std`'s cell with loom's interface; both methods compile to nothing.
+    #[cfg(not(loom))]
+    #[derive(Debug, Default)]
+    pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    #[cfg(not(loom))]
+    impl<T> UnsafeCell<T> {
+        pub const fn new(value: T) -> Self {
+            UnsafeCell(std::cell::UnsafeCell::new(value))
+        }
+
+        #[inline(always)]
+        pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        #[inline(always)]
+        pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! A striped reader lock: readers of different threads write different cache lines; a writer takes all stripes.
+//!
+//! Ring 2. Each thread has a stripe of its own (threads beyond the number of stripes share). A stripe holds the lock
+//! word, the counters and a buffer of uses, all on lines that only its threads write. A hit locks its stripe, reads,
+//! notes the token in the buffer and unlocks: one atomic read-modify-write, on a line nobody else wants.
+//!
+//! The buffered uses reach the order when the buffer is full (under the order lock, tried once: under contention the
+//! buffer is dropped, as an approximate order is all that concurrent hits have anyway) and always before a writer goes to
+//! work. So nothing is ever lost while one thread is at work, and a token in a buffer always names a published entry:
+//! entries end only under `write`, which empties the buffers first.
+//!
+//! Lock order: stripes by rising index, then the order lock. The order changes only in the hands of a thread that has
+//! either all stripes, or its own stripe and the order lock.
+//!
+//! Nothing here blocks in the kernel: critical sections are some dozens of instructions without calls into Python, so a
+//! waiter spins, then yields. Nobody detaches from the interpreter while holding a stripe; with the world stopped, all
+//! stripes are free.
+
+use std::ops::Deref;
+
+use super::primitives::{yield_now, AtomicU32, Ordering, UnsafeCell};
+use super::Touch;
+use crate::entry::{Token, NIL};
+use crate::thread_id;
+
+/// Uses buffered in a stripe before they are applied.
+#[cfg(not(loom))]
+const BUFFER: usize = 64;
+#[cfg(loom)]
+const BUFFER: usize = 2;
+
+/// A lock of one word for very short critical sections.
+#[derive(Debug)]
+struct SpinLock(AtomicU32);
+
+impl SpinLock {
+    fn new() -> Self {
+        SpinLock(AtomicU32::new(0))
+    }
+
+    #[inline(always)]
+    fn try_lock(&self) -> bool {
+        // Acquire: pairs with the release in `unlock`, so that what the last holder wrote is seen.
+        self.0
+            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    #[inline(always)]
+    fn lock(&self) {
+        if !self.try_lock() {
+            self.lock_contended();
+        }
+    }
+
+    #[cold]
+    fn lock_contended(&self) {
+        let mut spins = 0;
+        loop {
+            if self.0.load(Ordering::Relaxed) == 0 && self.try_lock() {
+                return;
+            }
+            if spins < 100 && cfg!(not(loom)) {
+                spins += 1;
+                std::hint::spin_loop();
+            } else {
+                yield_now();
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn unlock(&self) {
+        // Release: pairs with the acquire in `try_lock`.
+        self.0.store(0, Ordering::Release);
+    }
+}
+
+/// What a stripe guards for its own threads.
+#[derive(Debug)]
+struct Local {
+    hits: u64,
+    misses: u64,
+    noted: u32,
+    uses: [Token; BUFFER],
+}
+
+/// Two lines of 64 bytes are fetched as a pair on current x86, so stripes keep 128 apart.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Stripe {
+    lock: SpinLock,
+    /// Guarded by `lock`.
+    local: UnsafeCell<Local>,
+}
+
+impl Stripe {
+    fn new() -> Self {
+        Stripe {
+            lock: SpinLock::new(),
+            local: UnsafeCell::new(Local {
+                hits: 0,
+                misses: 0,
+                noted: 0,
+                uses: [NIL; BUFFER],
+            }),
+        }
+    }
+
+    /// The stripe's own data.
+    ///
+    /// # Safety
+    /// The caller holds `lock`, and `f` does not come back here.
+    #[inline(always)]
+    unsafe fn local<R>(&self, f: impl FnOnce(&mut Local) -> R) -> R {
+        // SAFETY: `lock` guards `local`.
+        self.local.with_mut(|local| f(unsafe { &mut *local }))
+    }
+}
+
+/// A value that all threads share, and the counters of its hits and misses.
+#[derive(Debug)]
+pub struct Shared<T> {
+    /// Shared by the holder of any stripe, exclusive to the holder of all.
+    value: UnsafeCell<T>,
+    /// Whether uses are noted at all.
+    touched: bool,
+    order: SpinLock,
+    /// A power of two of them.
+    stripes: Box<[Stripe]>,
+}
+
+// SAFETY: `value` is reached with `&T` by holders of a stripe and with `&mut T` by the holder of all stripes, hence the
+// bounds; each stripe's data is reached under its lock.
+unsafe impl<T: Send + Sync> Sync for Shared<T> {}
+// SAFETY: it owns the value.
+unsafe impl<T: Send> Send for Shared<T> {}
+
+/// A look at the value, from which a use or a miss may be noted.
+pub struct Reader<'a, T> {
+    shared: &'a Shared<T>,
+    stripe: &'a Stripe,
+}
+
+impl<T> Deref for Reader<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: the reader holds a stripe, so no writer exists.
+        self.shared.value.with(|value| unsafe { &*value })
+    }
+}
+
+impl<T: Touch> Reader<'_, T> {
+    /// Counts a hit and notes the use.
+    ///
+    /// # Safety
+    /// `token` names a published entry of the value.
+    #[inline(always)]
+    pub unsafe fn hit(&self, token: Token) {
+        // SAFETY: the reader holds the stripe's lock.
+        unsafe { self.stripe.local(|local| local.hits += 1) };
+        // SAFETY: the caller's promise.
+        unsafe { self.used(token) };
+    }
+
+    /// Notes a use that is not counted as a hit.
+    ///
+    /// # Safety
+    /// As for [`hit`](Self::hit).
+    #[inline(always)]
+    pub unsafe fn used(&self, token: Token) {
+        if self.shared.touched {
+            // SAFETY: the reader holds the stripe's lock.
+            let full = unsafe {
+                self.stripe.local(|local| {
+                    local.uses[local.noted as usize % BUFFER] = token;
+                    local.noted += 1;
+                    local.noted as usize == BUFFER
+                })
+            };
+            if full {
+                self.apply();
+            }
+        }
+    }
+
+    #[cold]
+    fn apply(&self) {
+        if self.shared.order.try_lock() {
+            // SAFETY: this thread has its stripe and the order lock.
+            unsafe { self.shared.apply_uses(self.stripe) };
+            self.shared.order.unlock();
+        } else {
+            // SAFETY: the reader holds the stripe's lock.
+            unsafe { self.stripe.local(|local| local.noted = 0) };
+        }
+    }
+
+    /// Counts a miss.
+    pub fn miss(&self) {
+        // SAFETY: the reader holds the stripe's lock.
+        unsafe { self.stripe.local(|local| local.misses += 1) };
+    }
+}
+
+/// Exclusive access to the value.
+pub struct Writer<'a, T> {
+    pub value: &'a mut T,
+    stripes: &'a [Stripe],
+}
+
+impl<T> Writer<'_, T> {
+    /// Hits and misses so far, summed over all threads.
+    pub fn counters(&self) -> (u64, u64) {
+        self.stripes.iter().fold((0, 0), |(hits, misses), stripe| {
+            // SAFETY: a writer holds every stripe's lock.
+            unsafe { stripe.local(|local| (hits + local.hits, misses + local.misses)) }
+        })
+    }
+
+    pub fn reset_counters(&self) {
+        for stripe in self.stripes {
+            // SAFETY: a writer holds every stripe's lock.
+            unsafe { stripe.local(|local| (local.hits, local.misses) = (0, 0)) };
+        }
+    }
+}
+
+/// Unlocks a stripe even if the closure panics.
+struct Locked<'a>(&'a SpinLock);
+
+impl Drop for Locked<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.unlock();
+    }
+}
+
+impl<T: Touch> Shared<T> {
+    pub fn new(value: T) -> Self {
+        Self::with_stripes(value, thread_id::stripes())
+    }
+
+    /// `stripes` must be a power of two.
+    pub fn with_stripes(value: T, stripes: usize) -> Self {
+        debug_assert!(stripes.is_power_of_two());
+        Shared {
+            touched: value.wants_touch(),
+            value: UnsafeCell::new(value),
+            order: SpinLock::new(),
+            stripes: (0..stripes).map(|_| Stripe::new()).collect(),
+        }
+    }
+
+    #[inline(always)]
+    fn own_stripe(&self) -> &Stripe {
+        let at = thread_id::index() & (self.stripes.len() - 1);
+        // SAFETY: the number of stripes is a power of two, so the mask keeps the index below it.
+        unsafe { self.stripes.get_unchecked(at) }
+    }
+
+    /// Runs `f` with the value to read. `f` must not call into Python nor come back here.
+    #[inline(always)]
+    pub fn read<R>(&self, f: impl FnOnce(Reader<'_, T>) -> R) -> R {
+        let stripe = self.own_stripe();
+        stripe.lock.lock();
+        let _locked = Locked(&stripe.lock);
+        f(Reader {
+            shared: self,
+            stripe,
+        })
+    }
+
+    /// Runs `f` with exclusive access. `f` must not call into Python nor come back here.
+    pub fn write<R>(&self, f: impl FnOnce(Writer<'_, T>) -> R) -> R {
+        for stripe in &self.stripes {
+            stripe.lock.lock();
+        }
+        let _locked = AllLocked(&self.stripes);
+        for stripe in &self.stripes {
+            // SAFETY: this thread has all stripes.
+            unsafe { self.apply_uses(stripe) };
+        }
+        self.value.with_mut(|value| {
+            f(Writer {
+                // SAFETY: this thread has all stripes, so no reader and no other writer exists.
+                value: unsafe { &mut *value },
+                stripes: &self.stripes,
+            })
+        })
+    }
+
+    /// As `read`, for the garbage collector: `None` rather than a wait where the value is in use.
+    pub fn try_read<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        let stripe = self.own_stripe();
+        if !stripe.lock.try_lock() {
+            return None;
+        }
+        let _locked = Locked(&stripe.lock);
+        // SAFETY: this thread holds a stripe, so no writer exists.
+        Some(self.value.with(|value| f(unsafe { &*value })))
+    }
+
+    /// Applies the uses buffered in `stripe` to the order.
+    ///
+    /// # Safety
+    /// The caller has all stripes, or `stripe` and the order lock.
+    unsafe fn apply_uses(&self, stripe: &Stripe) {
+        // SAFETY: the caller has `stripe`.
+        unsafe {
+            stripe.local(|local| {
+                let noted = std::mem::take(&mut local.noted) as usize;
+                self.value.with(|value| {
+                    for &token in &local.uses[..noted] {
+                        // SAFETY: the token was published when it was noted, and entries end only under `write`, which
+                        // applies the buffers first; the order is ours (the caller's promise).
+                        (*value).touch(token);
+                    }
+                });
+            });
+        }
+    }
+}
+
+/// Unlocks all stripes, the last taken first.
+struct AllLocked<'a>(&'a [Stripe]);
+
+impl Drop for AllLocked<'_> {
+    fn drop(&mut self) {
+        for stripe in self.0.iter().rev() {
+            stripe.lock.unlock();
+        }
+    }
+}
