@@ -1,0 +1,122 @@
+"""The goals that the figures are held against; each as the issue that set them states it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from benchmarks.model import WARP_CACHE, WARP_LRU, Row, Series
+
+# A ratio whose quartiles are further apart than this part of it decides nothing.
+UNCLEAR = 0.2
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """What a goal may depend on."""
+
+    minor: tuple[int, int]
+    pgo: bool
+    free_threaded: bool
+
+    @classmethod
+    def of(cls, machine: dict[str, Any]) -> Interpreter:
+        python = machine["python"]
+        major, minor = python["version"].split(".")[:2]
+        return cls((int(major), int(minor)), python["pgo"], python["free_threaded"])
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound for one quantity of a contender.
+
+    `ratio` is the ratio to the row's first contender with the loop's cost left in, `median` and
+    `worst` are the contender's own value in the row's unit.
+    """
+
+    limit: float
+    sense: Literal["<=", ">="] = "<="
+    of: Literal["ratio", "median", "worst"] = "ratio"
+
+    def value(self, row: Row, series: Series) -> float | None:
+        if self.of == "median":
+            return series.median
+        if self.of == "worst":
+            return max(series.rounds) if self.sense == "<=" else min(series.rounds)
+        ratio = row.ratio(series)
+        return None if ratio is None else ratio.median
+
+    def verdict(self, row: Row, series: Series) -> str:
+        """Met, missed, or unclear: where the rounds differ too much to say."""
+        value = self.value(row, series)
+        if value is None:
+            return "unclear"
+        ratio = row.ratio(series)
+        if self.of == "ratio" and ratio is not None:
+            if ratio.spread > UNCLEAR * value:
+                return "unclear"
+            if self.limit == 1.0 and not ratio.differs:
+                return "met"
+        fulfilled = value <= self.limit if self.sense == "<=" else value >= self.limit
+        return "met" if fulfilled else "missed"
+
+    def __str__(self) -> str:
+        of_what = " at worst" if self.of == "worst" else ""
+        return f"{'≤' if self.sense == '<=' else '≥'} {self.limit:g}{of_what}"
+
+
+def _by_build(pgo_311: float, pgo_314: float, others: float) -> Callable[[Interpreter], Goal]:
+    def goal(interpreter: Interpreter) -> Goal:
+        if interpreter.free_threaded:
+            return Goal(0.7)
+        if interpreter.pgo and interpreter.minor == (3, 11):
+            return Goal(pgo_311)
+        if interpreter.pgo and interpreter.minor == (3, 14):
+            return Goal(pgo_314)
+        return Goal(others)
+
+    return goal
+
+
+def _always(goal: Goal) -> Callable[[Interpreter], Goal | None]:
+    return lambda interpreter: goal
+
+
+def _on_pgo_311(goal: Goal) -> Callable[[Interpreter], Goal | None]:
+    return lambda interpreter: goal if interpreter.pgo and interpreter.minor == (3, 11) else None
+
+
+def _async(interpreter: Interpreter) -> Goal:
+    return Goal(1.2 if interpreter.minor <= (3, 11) else 1.4)
+
+
+OURS = (WARP_LRU, WARP_CACHE)
+
+# Row, then the contenders that the goal is set for, then the goal itself.
+_GOALS: list[tuple[str, tuple[str, ...], Callable[[Interpreter], Goal | None]]] = [
+    ("hits/int", OURS, _by_build(0.70, 0.78, 0.50)),
+    ("hits/str", OURS, _by_build(0.65, 0.68, 0.42)),
+    ("hits/two-ints", OURS, _always(Goal(0.62))),
+    ("hits/keyword", OURS, _always(Goal(0.40))),
+    ("strategies/int", ("MRU", "FIFO"), _always(Goal(1.0))),
+    ("strategies/int", ("LFU",), _always(Goal(1.2))),
+    ("methods/int", OURS, _always(Goal(0.70))),
+    ("peers/int", ("cachebox", "moka-py", "cachetools"), _always(Goal(12, ">="))),
+    ("async/hit", OURS, _async),
+    ("ttl/int", ("with ttl",), _always(Goal(1.08))),
+    ("misses/function", (WARP_LRU,), _on_pgo_311(Goal(0.74))),
+    ("misses/function", (WARP_CACHE,), _on_pgo_311(Goal(0.85))),
+    ("memory/entry", OURS, _always(Goal(56, of="worst"))),
+    ("imports/wall", ("warp_cache",), _always(Goal(6, of="median"))),
+    ("threads/different-scaling", OURS, _always(Goal(0.95, ">="))),
+    ("threads/hot-scaling", OURS, _always(Goal(1.8, ">=", "median"))),
+]
+
+
+def goal_for(row: Row, series: Series, interpreter: Interpreter) -> Goal | None:
+    """The goal of this contender in this row, if one was set for this interpreter."""
+    for key, contenders, make in _GOALS:
+        if key == row.key and series.name in contenders:
+            return make(interpreter)
+    return None

@@ -1,0 +1,84 @@
+"""What `import warp_cache` adds to the start of an interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import warp_cache
+
+from benchmarks.harness import Harness
+from benchmarks.model import Row, Series
+
+TITLE = "Import"
+OWN_PROCESSES = True
+
+MODULES = ("warp_cache", "functools", "cachetools", "cachebox", "moka_py", "async_lru")
+
+
+def run(harness: Harness) -> None:
+    """Whole processes with and without the import, in pairs; then the import statement alone."""
+    environment = _environment()
+    with tempfile.TemporaryDirectory() as elsewhere:
+        modules = []
+        for module in MODULES:
+            # Also writes the bytecode, which is what a second start finds.
+            done = _start(f"import {module}", elsewhere, environment)
+            if done.returncode == 0:
+                modules.append(module)
+            else:
+                harness.result.missing.append(f"{module}: does not import")
+        wall: dict[str, list[float]] = {module: [] for module in modules}
+        alone: dict[str, list[float]] = {module: [] for module in modules}
+        for round_number in range(harness.options.rounds):
+            harness.say(f"imports: round {round_number + 1} of {harness.options.rounds}")
+            for module in modules:
+                bare = _wall("pass", elsewhere, environment)
+                wall[module].append(_wall(f"import {module}", elsewhere, environment) - bare)
+                alone[module].append(_alone(module, elsewhere, environment))
+    work = "import, beyond bare Python (process against process)"
+    harness.add(Row("imports/wall", work, "ms", [Series(m, wall[m]) for m in modules]))
+    work = "the import statement alone"
+    harness.add(Row("imports/statement", work, "ms", [Series(m, alone[m]) for m in modules]))
+
+
+def _environment() -> dict[str, str]:
+    """The caller's; with this package on the path if it is not installed."""
+    environment = dict(os.environ)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        if _start("import warp_cache", elsewhere, environment).returncode:
+            location = Path(warp_cache.__file__).resolve().parent.parent
+            known = environment.get("PYTHONPATH")
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(location), known]))
+    return environment
+
+
+def _start(
+    code: str, directory: str, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _wall(code: str, directory: str, environment: dict[str, str]) -> float:
+    start = time.perf_counter()
+    _start(code, directory, environment)
+    return (time.perf_counter() - start) * 1e3
+
+
+def _alone(module: str, directory: str, environment: dict[str, str]) -> float:
+    code = (
+        "from time import perf_counter as clock\n"
+        f"start = clock()\nimport {module}\nprint((clock() - start) * 1e3)"
+    )
+    return float(_start(code, directory, environment).stdout)

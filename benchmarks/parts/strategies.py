@@ -1,0 +1,28 @@
+"""Hits of MRU, FIFO and LFU, against this package's own LRU."""
+
+from __future__ import annotations
+
+import warp_cache
+
+from benchmarks.harness import Harness
+from benchmarks.workloads import MAX_SIZE, Counted, cached, one_int, require_computed
+
+TITLE = "Strategies"
+
+
+def run(harness: Harness) -> None:
+    """One int, the same keys for all four strategies."""
+    keys = one_int()
+    counted = {name: Counted("a") for name in ("LRU", "MRU", "FIFO", "LFU")}
+    contenders = [
+        cached(
+            name,
+            warp_cache.cache(strategy=warp_cache.Strategy[name], max_size=MAX_SIZE),
+            counted[name],
+            keys,
+        )
+        for name in counted
+    ]
+    harness.calls("int", "hit, 1 int", contenders, keys)
+    for name, one in counted.items():
+        require_computed(name, one, len(keys))

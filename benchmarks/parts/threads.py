@@ -1,0 +1,131 @@
+"""Throughput of several threads over that of one, on a free-threaded build."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.harness import Harness, calibrate
+from benchmarks.loops import Key, Loop
+from benchmarks.machine import conditions, usable_cpus
+from benchmarks.model import FUNCTOOLS, WARP_CACHE, WARP_LRU, Row, Series
+from benchmarks.parts import thread_targets
+
+TITLE = "Threads"
+
+THREADS = 2
+KEYS_EACH = 512
+PLAIN = "a plain Python function"
+TARGETS: dict[str, Callable[[int], int]] = {
+    PLAIN: thread_targets.plain,
+    FUNCTOOLS: thread_targets.by_functools,
+    WARP_LRU: thread_targets.by_lru_cache,
+    WARP_CACHE: thread_targets.by_cache,
+}
+
+Keys = Callable[[int], Sequence[Key]]
+
+
+def run(harness: Harness) -> None:
+    """Different keys for each thread; then one key for all, whose value is immortal."""
+    if conditions()["gil_enabled"]:
+        harness.result.notes.append("threads: this interpreter has a GIL, so nothing was measured")
+        return
+    if usable_cpus() < THREADS:
+        harness.result.notes.append(f"threads: fewer than {THREADS} CPUs, so nothing was measured")
+        return
+    _rows(harness, "different", "different keys", _different)
+    _rows(harness, "hot", "one hot key, immortal value", _hot)
+
+
+def _different(thread: int) -> Sequence[Key]:
+    """Made by the thread that uses them: the owner of an object counts without atomics."""
+    start = 10**6 * (thread + 1)
+    return [(n,) for n in range(start, start + KEYS_EACH)]
+
+
+def _hot(thread: int) -> Sequence[Key]:
+    """A small int is immortal, and the function returns it."""
+    return [(7,)]
+
+
+def _rows(harness: Harness, key: str, work: str, keys: Keys) -> None:
+    harness.say(f"threads: {work}")
+    per_thread = {name: _calibrated(harness, target, keys) for name, target in TARGETS.items()}
+    single: dict[str, list[float]] = {name: [] for name in TARGETS}
+    several: dict[str, list[float]] = {name: [] for name in TARGETS}
+    gc.collect()
+    gc.disable()
+    try:
+        for round_number in range(-1, harness.options.rounds):
+            for name, target in TARGETS.items():
+                one = throughput(target, keys, per_thread[name], 1)
+                more = throughput(target, keys, per_thread[name], THREADS)
+                if round_number >= 0:
+                    single[name].append(one)
+                    several[name].append(more)
+    finally:
+        gc.enable()
+    scaling = {
+        name: [more / one for more, one in zip(several[name], single[name], strict=True)]
+        for name in TARGETS
+    }
+    for suffix, title, unit, values in (
+        ("one", "1 thread", "M calls/s", single),
+        ("several", f"{THREADS} threads", "M calls/s", several),
+        ("scaling", f"{THREADS} threads ÷ 1", "×", scaling),
+    ):
+        series = [Series(name, rounds) for name, rounds in values.items()]
+        harness.add(Row(f"threads/{key}-{suffix}", f"{work}, {title}", unit, series))
+
+
+def _calibrated(harness: Harness, target: Any, keys: Keys) -> int:
+    loop = Loop("f({0})", keys(0))
+    return calibrate(lambda turns: loop.time(target, turns), harness.options.sample_ns)
+
+
+@dataclass
+class _Times:
+    calls: int = 0
+    start: int = 0
+    end: int = 0
+
+
+def throughput(target: Any, keys: Keys, turns: int, threads: int) -> float:
+    """Million calls a second of all threads, from the first one's start to the last one's end."""
+    forget = getattr(target, "cache_clear", None)
+    if forget is not None:
+        # Values of the last round belong to threads that are gone; this round's threads make their
+        # own.
+        forget()
+    barrier = threading.Barrier(threads)
+    times = [_Times() for _ in range(threads)]
+    failures: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            loop = Loop("f({0})", keys(number))
+            # Fills the cache with values that this thread owns.
+            loop.time(target, 2)
+            barrier.wait()
+            times[number].start = time.perf_counter_ns()
+            loop.time(target, turns)
+            times[number].end = time.perf_counter_ns()
+            times[number].calls = turns * loop.calls_per_turn
+        except BaseException as error:
+            failures.append(error)
+            barrier.abort()
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if failures:
+        raise failures[0]
+    elapsed = max(one.end for one in times) - min(one.start for one in times)
+    return sum(one.calls for one in times) / elapsed * 1e3
