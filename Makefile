@@ -1,0 +1,128 @@
+# Every target sets up what it needs: uv (into .tools/ if there is none), a virtual environment, the build.
+# PYTHON=3.13, 3.13t or a path takes another interpreter, with an environment and a build folder of its own.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+
+PYTHON ?=
+VERSIONS ?= 3.10 3.11 3.12 3.13 3.14 3.13t 3.14t
+TESTS ?= tests
+ARGS ?=
+PART ?=
+
+name := $(notdir $(PYTHON))
+venv := .venv$(if $(name),-$(name))
+target := $(CURDIR)/target$(if $(name),/py$(name))
+python := $(venv)/bin/python
+locked := $(if $(CI),--locked)
+
+# uv reads these, and so does `uv run` in a recipe. Parallel builds wait for each other's lock.
+export UV_PROJECT_ENVIRONMENT := $(venv)
+export UV_LOCK_TIMEOUT ?= 3600
+export CARGO_TARGET_DIR := $(target)
+
+# Not every tool has a wheel for a free-threaded build: there it is maturin and the tests alone.
+groups := $(if $(filter %t,$(name)),--no-default-groups --group build --group test)
+# Peers without a wheel for 3.13t.
+no_peers := $(if $(filter 3.13t,$(name)),--no-install-package cachebox --no-install-package moka-py)
+
+# $(call sync,OPTIONS): bring the environment up to date. What is there beyond (the bench group) may stay.
+sync = interpreter=$$(scripts/find-python "$(PYTHON)"); \
+	scripts/uv sync --inexact --python "$$interpreter" $(groups) $(1)
+
+# A test run of a version other than the default one keeps its cache apart, so that runs may go side by side.
+pytest := $(python) -m pytest $(if $(name),-o cache_dir=$(target)/pytest)
+
+.PHONY: help
+help: ## print this
+	@echo "usage: make TARGET [PYTHON=3.13|3.13t|/a/path] …"
+	@awk -F ':.*## ' '/^[a-z][^:]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: ## uv and the virtual environment (.venv, or .venv-$PYTHON) with all tools
+	@mkdir -p "$(target)"
+	@$(call sync,--no-install-project)
+	@echo "$(venv): $$($(python) -VV)"
+
+.PHONY: build
+build: setup ## the extension module, optimised, and the package installed as editable
+	@echo "building (release)"
+	@$(call sync,--reinstall-package warp_cache)
+
+.PHONY: build-debug
+build-debug: setup ## the same with debug assertions; stays until the sources change or make build
+	@echo "building (debug)"
+	@MATURIN_PEP517_ARGS="--profile dev" && export MATURIN_PEP517_ARGS && $(call sync,--reinstall-package warp_cache)
+
+.PHONY: test
+test: build ## set up, build, Rust tests, Python tests
+	@$(MAKE) --no-print-directory test-rust
+	@$(MAKE) --no-print-directory test-only
+
+.PHONY: test-rust
+test-rust: ## Rust tests of rings 1 and 2, which need no Python
+	cargo test --target-dir target $(locked) --no-default-features
+
+.PHONY: test-only
+test-only: installed ## Python tests as built; TESTS=tests/api ARGS="-k ttl" picks some
+	$(pytest) $(TESTS) $(ARGS)
+
+.PHONY: test-traces-long
+test-traces-long: build ## the long traces against the reference (minutes)
+	$(pytest) tests/traces -m long --timeout 3600 $(ARGS)
+
+.PHONY: fmt
+fmt: setup ## format Rust and Python
+	cargo fmt
+	$(venv)/bin/ruff check --fix-only --select I .
+	$(venv)/bin/ruff format .
+
+.PHONY: lint
+lint: setup ## rustfmt, clippy, ruff, mypy --strict, basedpyright
+	@scripts/lint $(venv)
+
+.PHONY: all
+all: ## lint, then test
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory test
+
+matrix := $(VERSIONS:%=matrix-%)
+.PHONY: test-matrix matrix-start $(matrix)
+test-matrix: $(matrix) ## the Python tests on every CPython there is, each built for itself; -j is safe
+	@scripts/matrix table $(VERSIONS)
+$(matrix): matrix-%: matrix-start
+	+@MAKE="$(MAKE)" scripts/matrix run $*
+matrix-start:
+	@rm -rf target/matrix && mkdir -p target/matrix
+	@interpreter=$$(scripts/find-python); scripts/uv lock --quiet --python "$$interpreter"
+
+.PHONY: python-3.13t
+python-3.13t: ## a CPython without a GIL: found, downloaded, or built from Debian's source package
+	@scripts/get-python 3.13t
+python-3.%: # any other: make python-3.14t
+	@scripts/get-python 3.$*
+
+.PHONY: demo
+demo: build ## the main job on real input: the standard library analysed, with and without a cache
+	@$(python) examples/demo.py $(ARGS)
+
+.PHONY: bench
+bench: build ## measure all contenders in one run; PART=name measures one part
+	@$(call sync,--group bench $(no_peers))
+	@$(python) -m benchmarks $(PART) $(ARGS)
+
+.PHONY: wheel
+wheel: setup ## a wheel in dist/, tried in an empty environment
+	@$(venv)/bin/maturin build --release $(locked) --interpreter $(python) --out dist
+	@$(python) scripts/check_wheel.py dist
+
+.PHONY: clean
+clean: ## remove all that make has made here (a built CPython is kept elsewhere, and stays)
+	rm -rf target dist .venv .venv-* .tools uv.lock .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f warp_cache/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: installed
+installed:
+	@$(python) -c 'import warp_cache' || { echo "warp_cache is not built in $(venv): make build$(if $(PYTHON), PYTHON=$(PYTHON))"; exit 1; }
