@@ -108,9 +108,12 @@ demo: build ## the main job on real input: the standard library analysed, with a
 	@$(python) examples/demo.py $(ARGS)
 
 .PHONY: bench
-bench: build ## measure all contenders in one run; PART=name measures one part
+bench: build ## all contenders in one run, into docs/performance.md; PART=name,… measures some parts
 	@$(call sync,--group bench $(no_peers))
-	@$(python) -m benchmarks $(PART) $(ARGS)
+	@mkdir -p benchmarks/results
+	@version=$$($(python) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))'); \
+	$(python) -m benchmarks $(if $(PART),--part "$(PART)" --update) \
+		--json "benchmarks/results/$$version.json" --docs docs/performance.md $(ARGS)
 
 .PHONY: wheel
 wheel: setup ## a wheel in dist/, tried in an empty environment
