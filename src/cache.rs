@@ -62,21 +62,34 @@ pub struct Cache<K, V> {
     live: usize,
     /// Published entries at most; `usize::MAX` is unbounded.
     capacity: usize,
-    /// Changes whenever an entry enters or leaves the table.
-    version: u64,
+    /// Whether a hit changes the order. Apart from it, so that readers may ask while one of them changes the order.
+    hit_writes: bool,
+    /// How often the cache was cleared.
+    clears: u64,
 }
 
+// SAFETY: the `&self` methods read what only `&mut self` methods change, but for `hit_shared`: it alone reaches the order,
+// and its callers promise not to be in it twice at a time. `&Cache` gives `&K` and `&V` to other threads, hence the bounds.
+unsafe impl<K: Sync, V: Sync> Sync for Cache<K, V> {}
+
 impl<K, V> Cache<K, V> {
-    /// An empty cache for `capacity` entries (`None`: unbounded; at least 1). `expires`: entries have deadlines.
+    /// An empty cache for `capacity` entries (`None`: unbounded). `expires`: entries have deadlines.
+    ///
+    /// # Panics
+    /// With a capacity of 0: whoever stores nothing needs no cache.
     pub fn new(kind: Kind, capacity: Option<usize>, expires: bool) -> Self {
+        // Else `make_room` would look for a victim for ever.
+        assert_ne!(capacity, Some(0));
+        let order = Order::new(kind);
         Cache {
             table: Table::new(),
             slab: Slab::new(),
-            order: UnsafeCell::new(Order::new(kind)),
+            hit_writes: order.hit_writes(),
+            order: UnsafeCell::new(order),
             expiry: expires.then(Expiry::default),
             live: 0,
             capacity: capacity.unwrap_or(usize::MAX),
-            version: 0,
+            clears: 0,
         }
     }
 
@@ -89,9 +102,9 @@ impl<K, V> Cache<K, V> {
         self.live == 0
     }
 
-    /// A number that changes whenever an entry enters or leaves the table.
-    pub fn version(&self) -> u64 {
-        self.version
+    /// How often the cache was cleared: who reserved an entry before the last time finds it detached.
+    pub fn clears(&self) -> u64 {
+        self.clears
     }
 
     #[inline(always)]
@@ -127,8 +140,7 @@ impl<K, V> Cache<K, V> {
     }
 
     pub fn hit_writes(&self) -> bool {
-        // SAFETY: whether a hit writes never changes, so this does not race with `hit_shared`; nothing is written here.
-        unsafe { (*self.order.get()).hit_writes() }
+        self.hit_writes
     }
 
     /// Notes a use of a published entry. O(1).
@@ -144,25 +156,46 @@ impl<K, V> Cache<K, V> {
     /// [`hit`](Self::hit) for an owner that shares the cache among readers.
     ///
     /// # Safety
-    /// `token` names a published entry, and no other thread is in a method of this cache other than `probe`, `candidate`,
-    /// `expired`, `version`, `hit_writes` and `len` meanwhile.
+    /// `token` names a published entry, and no other thread is in this method meanwhile.
     #[inline(always)]
     pub unsafe fn hit_shared(&self, token: Token) {
-        // SAFETY: of the methods named, none touches the order but `hit_writes`, which reads what never changes.
+        // SAFETY: no other `&self` method touches the order, and no `&mut self` method runs beside this one.
         unsafe { (*self.order.get()).hit(token) }
+    }
+
+    /// The slots expected at most: a computation may have one of its own before it makes another entry give way.
+    fn slots(&self) -> usize {
+        self.capacity.saturating_add(1)
     }
 
     /// Gives an entry a slot and a place in the table; it is not in the order yet and counts for nothing. O(1) amortized.
     pub fn reserve(&mut self, hash: u32, meta: u32, key: K, value: V) -> Token {
-        let token = self.slab.insert(hash, meta, Entry { key, value }, self.capacity);
+        let slots = self.slots();
+        let token = self.slab.insert(hash, meta, Entry { key, value }, slots);
         self.table.insert(hash, token);
-        self.version += 1;
         token
     }
 
-    /// Makes a reserved entry count, with `value`; whoever gives way goes to `garbage`, and so does the reserved value.
-    /// Expired entries leave first; then, where the cache is full, the strategy's victim, chosen before the new entry is
-    /// in. `deadline` is ignored in a cache without deadlines. O(1) amortized.
+    /// Adds an entry that counts at once. Whoever gives way goes to `garbage`: expired entries first, then, where the cache
+    /// is full, the strategy's victim, chosen before the new entry is in. `deadline` is ignored in a cache without
+    /// deadlines. O(1) amortized.
+    #[allow(clippy::too_many_arguments)]
+    pub fn insert(
+        &mut self,
+        hash: u32,
+        meta: u32,
+        key: K,
+        value: V,
+        deadline: Instant,
+        now: Instant,
+        garbage: &mut Garbage<K, V>,
+    ) {
+        self.make_room(now, garbage);
+        let token = self.reserve(hash, meta, key, value);
+        self.link(token, deadline);
+    }
+
+    /// Makes a reserved entry, which was not detached, count, with `value`; returns what stood in its place. Otherwise as [`insert`](Self::insert).
     pub fn publish(
         &mut self,
         token: Token,
@@ -171,18 +204,28 @@ impl<K, V> Cache<K, V> {
         now: Instant,
         garbage: &mut Garbage<K, V>,
     ) -> Option<V> {
+        debug_assert!(self.is_attached(token));
+        self.make_room(now, garbage);
+        self.link(token, deadline);
+        Some(std::mem::replace(self.value_mut(token)?, value))
+    }
+
+    fn make_room(&mut self, now: Instant, garbage: &mut Garbage<K, V>) {
         self.expire(now, garbage);
         while self.live >= self.capacity {
             let victim = self.order.get_mut().victim();
             debug_assert_ne!(victim, NIL);
             self.remove(victim, garbage);
         }
-        self.order.get_mut().insert(token, self.capacity);
+    }
+
+    fn link(&mut self, token: Token, deadline: Instant) {
+        let slots = self.slots();
+        self.order.get_mut().insert(token, slots);
         if let Some(expiry) = &mut self.expiry {
-            expiry.insert(token, deadline, self.capacity);
+            expiry.insert(token, deadline, slots);
         }
         self.live += 1;
-        Some(std::mem::replace(self.value_mut(token)?, value))
     }
 
     /// Replaces the value of a published entry and gives it a new deadline; returns the old value. It keeps its place in
@@ -191,9 +234,10 @@ impl<K, V> Cache<K, V> {
     /// # Safety
     /// `token` names a published entry.
     pub unsafe fn replace(&mut self, token: Token, value: V, deadline: Instant) -> Option<V> {
+        let slots = self.slots();
         if let Some(expiry) = &mut self.expiry {
             expiry.remove(token);
-            expiry.insert(token, deadline, self.capacity);
+            expiry.insert(token, deadline, slots);
         }
         // SAFETY: the caller's promise; `publish` inserted the token into the order.
         unsafe { self.hit(token) };
@@ -209,14 +253,20 @@ impl<K, V> Cache<K, V> {
         self.slab.get(token).map(|(_, entry)| entry)
     }
 
+    /// Whether the entry is in the table: published, or reserved and not detached. Expected O(1).
+    pub fn is_attached(&self, token: Token) -> bool {
+        self.slab.get(token).is_some_and(|(slot, _)| {
+            let mut probe = self.table.probe(slot.hash);
+            std::iter::from_fn(|| self.table.next(&mut probe)).any(|t| t == token)
+        })
+    }
+
     /// Takes a reserved entry out of the table; it keeps its slot until [`free`](Self::free). Expected O(1).
     pub fn detach(&mut self, token: Token) -> bool {
         let Some((slot, _)) = self.slab.get(token) else {
             return false;
         };
-        let there = self.table.remove(slot.hash, token);
-        self.version += u64::from(there);
-        there
+        self.table.remove(slot.hash, token)
     }
 
     /// Gives the slot of a reserved entry back, whether it was detached or not. Expected O(1).
@@ -249,7 +299,7 @@ impl<K, V> Cache<K, V> {
 
     /// Ends every published entry and detaches every reserved one. O(n).
     pub fn clear(&mut self, garbage: &mut Garbage<K, V>) {
-        self.version += 1;
+        self.clears += 1;
         self.live = 0;
         self.table.clear();
         for token in self.order.get_mut().victims() {

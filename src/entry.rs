@@ -28,13 +28,15 @@ pub struct Slot<K, V> {
     body: Option<Entry<K, V>>,
 }
 
-/// Grows `vec` by at least one element without the doubling of `Vec`: large arrays grow by a quarter, and none grows
-/// beyond `limit` elements before it must. A realloc of a large block moves page tables, not bytes.
+/// Makes room for one element more without the doubling of `Vec`: large arrays grow by a quarter, and up to exactly
+/// `limit` elements first. Who needs more than the limit pays a sixteenth at a time, so that growth stays O(1) amortized.
+/// A realloc of a large block moves page tables, not bytes.
 pub fn reserve_one<T>(vec: &mut Vec<T>, limit: usize) {
     let len = vec.len();
     if len == vec.capacity() {
         let step = if len < 4096 { len.max(8) } else { len / 4 };
-        vec.reserve_exact(step.min(limit.saturating_sub(len)).max(1));
+        let step = if len < limit { step.min(limit - len) } else { (len / 16).max(4) };
+        vec.reserve_exact(step);
     }
 }
 
@@ -75,12 +77,11 @@ impl<K, V> Slab<K, V> {
         self.slots.len() + 1
     }
 
-    /// Takes a slot for `entry`. `limit` is the number of entries expected at most; it only shapes growth. O(1) amortized.
+    /// Takes a slot for `entry`. `limit` is the number of slots expected at most; it only shapes growth. O(1) amortized.
     ///
     /// # Panics
     /// With 2³² − 2 entries, which would need more than 200 GB.
     pub fn insert(&mut self, hash: u32, meta: u32, entry: Entry<K, V>, limit: usize) -> Token {
-        self.occupied += 1;
         if self.free != NIL {
             let token = self.free;
             let slot = &mut self.slots[token as usize - 1];
@@ -89,6 +90,7 @@ impl<K, V> Slab<K, V> {
             slot.hash = hash;
             slot.meta = meta;
             slot.body = Some(entry);
+            self.occupied += 1;
             return token;
         }
         assert!(self.slots.len() < (u32::MAX - 1) as usize, "cache is full");
@@ -98,6 +100,7 @@ impl<K, V> Slab<K, V> {
             meta,
             body: Some(entry),
         });
+        self.occupied += 1;
         self.slots.len() as Token
     }
 
@@ -177,14 +180,16 @@ mod tests {
     }
 
     #[test]
-    fn growth_stops_at_the_limit() {
+    fn growth_stops_at_the_limit_and_is_geometric_beyond() {
         let mut v: Vec<u8> = Vec::new();
-        for _ in 0..5000 {
+        let (mut growths, mut before) = (0, 0);
+        for n in 1..=100_000 {
             reserve_one(&mut v, 5000);
             v.push(0);
+            assert!(n > 5000 || v.capacity() <= 5000, "{}", v.capacity());
+            growths += usize::from(v.capacity() != before);
+            before = v.capacity();
         }
-        assert!(v.capacity() <= 5000, "{}", v.capacity());
-        reserve_one(&mut v, 5000);
-        assert!(v.capacity() > 5000);
+        assert!(v.capacity() < 110_000 && growths < 100, "{} {growths}", v.capacity());
     }
 }

@@ -44,7 +44,7 @@ impl Table {
     }
 
     fn with_buckets(n: usize) -> Self {
-        debug_assert!(n.is_power_of_two() && n <= 1 << 32);
+        debug_assert!(n.is_power_of_two() && n - 1 <= u32::MAX as usize);
         Table {
             buckets: vec![Bucket::default(); n].into_boxed_slice(),
             mask: (n - 1) as u32,

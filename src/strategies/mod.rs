@@ -16,7 +16,7 @@ pub trait Policy: Default {
     /// Whether a hit must be told to the strategy. Where it is false, a hit writes nothing at all.
     const HIT_WRITES: bool;
 
-    /// An entry came in. `limit` is the number of entries expected at most; it only shapes growth.
+    /// An entry came in. `limit` is the largest token expected; it only shapes growth.
     fn insert(&mut self, token: Token, limit: usize);
 
     /// An entry was used.

@@ -40,7 +40,7 @@ impl<K, V> Touch for Cache<K, V> {
 
     #[inline(always)]
     unsafe fn touch(&self, token: Token) {
-        // SAFETY: `Shared` gives readers only `&Cache`, whose other methods `hit_shared` tolerates.
+        // SAFETY: the caller's promise; `Shared` gives readers only `&Cache`, and touches it for one at a time.
         unsafe { self.hit_shared(token) }
     }
 }
