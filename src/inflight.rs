@@ -10,15 +10,16 @@
 //!    visible from here (the leader wants a lock that the waiter holds) ends so, too.
 //!
 //! For 3, a process-wide registry knows for each waiting thread the leader it waits for. A thread waits for one thing at
-//! a time, so a chain of waits is a path, and a cycle is found by walking it.
+//! a time (a signal handler that runs in the middle of a wait is not let into a second one), so a chain of waits is a
+//! path, and a cycle is found by walking it.
 //!
 //! Locks: the registry's and a flight's are never held together with each other or with a cache's.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Once, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::sync::primitives::{yield_now, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, UnsafeCell};
 use crate::thread_id::{self, ThreadId};
 
 /// How a computation ended for those who waited. `T` is shared by all of them.
@@ -44,6 +45,8 @@ pub struct Flight<T> {
     leader: Arc<AtomicU64>,
     state: Mutex<State<T>>,
     changed: Condvar,
+    /// See [`is_of_this_process`](Flight::is_of_this_process).
+    generation: u64,
 }
 
 /// What came of waiting for a while.
@@ -65,12 +68,24 @@ impl<T: Clone> Flight<T> {
                 since: Instant::now(),
             }),
             changed: Condvar::new(),
+            generation: thread_id::generation(),
         }
+    }
+
+    /// Whether the flight was made by this process. In one inherited through a fork, a thread that is not here may hold the
+    /// mutex for ever: such a flight must not be touched.
+    pub fn is_of_this_process(&self) -> bool {
+        self.generation == thread_id::generation()
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
         // No panic is possible while it is held; were there one, the state would still be whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread that computes now.
+    pub fn leader(&self) -> ThreadId {
+        self.leader.load(Ordering::Relaxed)
     }
 
     /// Ends the flight, and wakes all waiters. The first outcome counts; a later one is given back.
@@ -102,7 +117,7 @@ impl<T: Clone> Flight<T> {
     /// Waits for at most `slice`, and at most until the leader has had `bound` (`None`: without a bound).
     pub fn wait(&self, slice: Duration, bound: Option<Duration>) -> Waited<T> {
         let mut state = self.state();
-        let end = Instant::now() + slice;
+        let start = Instant::now();
         loop {
             if let Some(outcome) = &state.outcome {
                 return Waited::Outcome(outcome.clone());
@@ -112,10 +127,11 @@ impl<T: Clone> Flight<T> {
             if left == Some(Duration::ZERO) {
                 return Waited::TimeIsUp;
             }
-            if now >= end {
+            let rest = slice.saturating_sub(now.saturating_duration_since(start));
+            if rest.is_zero() {
                 return Waited::NotYet;
             }
-            let pause = (end - now).min(left.unwrap_or(Duration::MAX));
+            let pause = rest.min(left.unwrap_or(Duration::MAX));
             state = self
                 .changed
                 .wait_timeout(state, pause)
@@ -133,61 +149,91 @@ pub struct Waiting {
 
 impl Waiting {
     /// Registers that thread `me` waits for `flight`, or refuses because the wait would never end: the flight's leader is
-    /// `me` itself, or waits (for somebody who waits …) for `me`. O(length of the chain of waits).
+    /// `me` itself, or waits (for somebody who waits …) for `me`. Refused, too, while `me` is registered already: the new
+    /// wait would hide the old one from those who look for cycles. O(length of the chain of waits).
     pub fn begin<T>(me: ThreadId, flight: &Flight<T>) -> Option<Waiting> {
-        let mut registry = Registry::lock();
-        let waits = registry.waits();
-        let mut leader = flight.leader.load(Ordering::Relaxed);
-        // A chain cannot be longer than the registry; the bound is for a leader that changed into a cycle without `me`.
-        for _ in 0..=waits.len() {
-            if leader == me {
+        Registry::lock().waits(|waits| {
+            if waits.contains_key(&me) {
                 return None;
             }
-            match waits.get(&leader) {
-                Some(next) => leader = next.load(Ordering::Relaxed),
-                None => break,
+            let mut leader = flight.leader.load(Ordering::Relaxed);
+            // A chain cannot be longer than the registry; the bound is for a waiter that has taken over and is not gone
+            // from the registry yet: it seems to wait for itself.
+            for _ in 0..=waits.len() {
+                if leader == me {
+                    return None;
+                }
+                match waits.get(&leader) {
+                    Some(next) => leader = next.load(Ordering::Relaxed),
+                    None => break,
+                }
             }
-        }
-        waits.insert(me, Arc::clone(&flight.leader));
-        Some(Waiting { me })
+            waits.insert(me, Arc::clone(&flight.leader));
+            Some(Waiting { me })
+        })
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        Registry::lock().waits().remove(&self.me);
+        Registry::lock().waits(|waits| waits.remove(&self.me));
     }
 }
 
+/// Each waiting thread, with the word that names the leader it waits for.
+type Waits = BTreeMap<ThreadId, Arc<AtomicU64>>;
+
 /// The process-wide registry of waits, behind a spin lock that a fork handler can take and give back (a `Mutex` can't be
 /// unlocked from another function than the one that locked it). Held for some dozens of instructions.
-struct Registry;
+#[derive(Debug)]
+struct Registry {
+    locked: AtomicBool,
+    /// Guarded by `locked`.
+    waits: UnsafeCell<Waits>,
+}
 
-static REGISTRY_LOCK: AtomicBool = AtomicBool::new(false);
-static mut WAITS: Option<HashMap<ThreadId, Arc<AtomicU64>>> = None;
+// SAFETY: `waits` is reached by the holder of the lock only, one thread at a time.
+unsafe impl Sync for Registry {}
+
+#[cfg(not(loom))]
+static REGISTRY: Registry = Registry {
+    locked: AtomicBool::new(false),
+    waits: UnsafeCell::new(Waits::new()),
+};
+#[cfg(loom)]
+loom::lazy_static! {
+    static ref REGISTRY: Registry = Registry {
+        locked: AtomicBool::new(false),
+        waits: UnsafeCell::new(Waits::new()),
+    };
+}
 
 impl Registry {
-    fn lock() -> Self {
+    fn lock() -> RegistryLock {
         // Acquire: pairs with the release in `unlock`.
-        while REGISTRY_LOCK.swap(true, Ordering::Acquire) {
-            std::thread::yield_now();
+        while REGISTRY.locked.swap(true, Ordering::Acquire) {
+            yield_now();
         }
-        Registry
+        RegistryLock(())
     }
 
     fn unlock() {
         // Release: pairs with the acquire in `lock`.
-        REGISTRY_LOCK.store(false, Ordering::Release);
-    }
-
-    fn waits(&mut self) -> &mut HashMap<ThreadId, Arc<AtomicU64>> {
-        let waits = &raw mut WAITS;
-        // SAFETY: a `Registry` exists only while its lock is held, and the reference borrows it.
-        unsafe { (*waits).get_or_insert_with(HashMap::new) }
+        REGISTRY.locked.store(false, Ordering::Release);
     }
 }
 
-impl Drop for Registry {
+/// The registry's lock, held.
+struct RegistryLock(());
+
+impl RegistryLock {
+    fn waits<R>(&mut self, f: impl FnOnce(&mut Waits) -> R) -> R {
+        // SAFETY: a `RegistryLock` exists only while the lock is held, and this borrows it.
+        REGISTRY.waits.with_mut(|waits| f(unsafe { &mut *waits }))
+    }
+}
+
+impl Drop for RegistryLock {
     fn drop(&mut self) {
         Registry::unlock();
     }
@@ -203,29 +249,31 @@ extern "C" fn after_fork_in_parent() {
 
 extern "C" fn after_fork_in_child() {
     // The lock is held, by `before_fork` on this very thread. Whoever waited is not in this process.
-    let mut registry = Registry;
-    registry.waits().clear();
-    drop(registry);
+    RegistryLock(()).waits(Waits::clear);
     thread_id::after_fork_in_child();
 }
 
-/// Has the process forget, after a fork, the threads it does not have. To be called once.
+/// Has the process forget, after a fork, the threads it does not have. Later calls do nothing: two handlers that take one
+/// lock would hang every fork.
 pub fn install_fork_handlers() {
+    static INSTALLED: Once = Once::new();
     #[cfg(unix)]
-    // SAFETY: the three handlers are functions of the C ABI that never unwind; in the child they only store to statics
-    // and free memory, which the C library allows after a fork.
-    unsafe {
-        libc::pthread_atfork(
-            Some(before_fork),
-            Some(after_fork_in_parent),
-            Some(after_fork_in_child),
-        );
-    }
+    INSTALLED.call_once(|| {
+        // SAFETY: the three handlers are functions of the C ABI that never unwind; in the child they only store to statics
+        // and free memory, which the C library allows after a fork.
+        unsafe {
+            libc::pthread_atfork(
+                Some(before_fork),
+                Some(after_fork_in_parent),
+                Some(after_fork_in_child),
+            );
+        }
+    });
     #[cfg(not(unix))]
-    let _ = (before_fork, after_fork_in_parent, after_fork_in_child);
+    let _ = (&INSTALLED, before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -268,5 +316,14 @@ mod tests {
         assert!(Waiting::begin(base + 3, &flights[0]).is_none());
         drop(first);
         assert!(Waiting::begin(base + 3, &flights[0]).is_some());
+    }
+
+    #[test]
+    fn a_second_wait_of_one_thread_is_refused() {
+        let [outer, inner] = [3_000_001, 3_000_002].map(Flight::<u8>::new);
+        let waiting = Waiting::begin(3_000_000, &outer).unwrap();
+        assert!(Waiting::begin(3_000_000, &inner).is_none());
+        drop(waiting);
+        assert!(Waiting::begin(3_000_000, &inner).is_some());
     }
 }

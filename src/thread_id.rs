@@ -17,6 +17,9 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 static FLOOR: AtomicU64 = AtomicU64::new(0);
 static SURVIVOR: AtomicU64 = AtomicU64::new(0);
 
+/// How many forks lie between this process and the one that loaded the library. Relaxed, as above.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
 const UNKNOWN: usize = usize::MAX;
 
 thread_local! {
@@ -44,6 +47,18 @@ pub fn is_of_this_process(id: ThreadId) -> bool {
 pub fn after_fork_in_child() {
     SURVIVOR.store(current(), Ordering::Relaxed);
     FLOOR.store(NEXT.load(Ordering::Relaxed), Ordering::Relaxed);
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    // The others' indexes are free again.
+    let own = INDEX.with(Cell::get);
+    for (word, bits) in TAKEN.iter().enumerate() {
+        let mine = if own / 64 == word { 1 << (own % 64) } else { 0 };
+        bits.fetch_and(mine, Ordering::Relaxed);
+    }
+}
+
+/// A number that differs between a process and its forks.
+pub fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
 }
 
 /// Indexes in use, a bit each; an index is given back when its thread ends, so that they stay dense. Atomics and not a
@@ -59,6 +74,7 @@ impl Drop for Lease {
 }
 
 /// The smallest index that no other living thread of this process has (beyond 1,024 threads, any).
+#[cfg(not(loom))]
 #[inline(always)]
 pub fn index() -> usize {
     let index = INDEX.with(Cell::get);
@@ -68,6 +84,18 @@ pub fn index() -> usize {
     take_index()
 }
 
+#[cfg(loom)]
+loom::thread_local! {
+    /// The model's threads are coroutines of one real thread, which would have one index: a model gives each its own.
+    pub static MODEL_INDEX: Cell<usize> = Cell::new(0);
+}
+
+#[cfg(loom)]
+pub fn index() -> usize {
+    MODEL_INDEX.with(Cell::get)
+}
+
+#[cfg_attr(loom, allow(dead_code))]
 #[cold]
 fn take_index() -> usize {
     for (word, bits) in TAKEN.iter().enumerate() {
@@ -89,7 +117,8 @@ fn keep_index(index: usize) -> usize {
     INDEX.with(|cell| cell.set(index));
     // While the thread's locals are being destroyed the lease can't be stored and gives the index back at once; two
     // threads may then share a stripe, which is allowed.
-    let _ = LEASE.try_with(|lease| lease.set(Some(Lease(index))));
+    let lease = Lease(index);
+    let _ = LEASE.try_with(move |cell| cell.set(Some(lease)));
     index
 }
 
@@ -102,7 +131,7 @@ pub fn stripes() -> usize {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -24,6 +24,7 @@ pub struct Shared<T> {
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 /// A look at the value, from which a use or a miss may be noted.
+#[derive(Debug)]
 pub struct Reader<'a, T> {
     shared: &'a Shared<T>,
 }
@@ -67,6 +68,7 @@ impl<T: Touch> Reader<'_, T> {
 }
 
 /// Exclusive access to the value.
+#[derive(Debug)]
 pub struct Writer<'a, T> {
     pub value: &'a mut T,
     shared: &'a Shared<T>,

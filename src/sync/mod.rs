@@ -45,17 +45,19 @@ impl<K, V> Touch for Cache<K, V> {
     }
 }
 
-/// Atomics and cells: loom's under the model checker, else the standard library's.
+/// Atomics, locks and cells: loom's under the model checker, else the standard library's.
 pub mod primitives {
     #[cfg(loom)]
     pub use loom::{
         cell::UnsafeCell,
-        sync::atomic::{AtomicU32, Ordering},
+        sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        sync::{Condvar, Mutex, MutexGuard},
         thread::yield_now,
     };
     #[cfg(not(loom))]
     pub use std::{
-        sync::atomic::{AtomicU32, Ordering},
+        sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        sync::{Condvar, Mutex, MutexGuard},
         thread::yield_now,
     };
 

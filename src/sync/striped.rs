@@ -137,6 +137,7 @@ unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 unsafe impl<T: Send> Send for Shared<T> {}
 
 /// A look at the value, from which a use or a miss may be noted.
+#[derive(Debug)]
 pub struct Reader<'a, T> {
     shared: &'a Shared<T>,
     stripe: &'a Stripe,
@@ -206,6 +207,7 @@ impl<T: Touch> Reader<'_, T> {
 }
 
 /// Exclusive access to the value.
+#[derive(Debug)]
 pub struct Writer<'a, T> {
     pub value: &'a mut T,
     stripes: &'a [Stripe],
@@ -243,9 +245,10 @@ impl<T: Touch> Shared<T> {
         Self::with_stripes(value, thread_id::stripes())
     }
 
-    /// `stripes` must be a power of two.
+    /// # Panics
+    /// If `stripes` is not a power of two.
     pub fn with_stripes(value: T, stripes: usize) -> Self {
-        debug_assert!(stripes.is_power_of_two());
+        assert!(stripes.is_power_of_two());
         Shared {
             touched: value.wants_touch(),
             value: UnsafeCell::new(value),
@@ -257,7 +260,7 @@ impl<T: Touch> Shared<T> {
     #[inline(always)]
     fn own_stripe(&self) -> &Stripe {
         let at = thread_id::index() & (self.stripes.len() - 1);
-        // SAFETY: the number of stripes is a power of two, so the mask keeps the index below it.
+        // SAFETY: the number of stripes is not 0 (a power of two), so the mask keeps the index below it.
         unsafe { self.stripes.get_unchecked(at) }
     }
 
