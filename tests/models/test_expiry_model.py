@@ -29,7 +29,7 @@ TTLS = (0.4, 0.8, 1.6, 3.2, 6.4)
 
 
 class PhaseClock:
-    """The clock of the models: it moves by one gap from phase to phase and not at all within one."""
+    """The clock of the models: it moves from phase to phase, and not at all within one."""
 
     def __init__(self, ttl: float) -> None:
         self.ttl = ttl
