@@ -50,6 +50,9 @@ impl<K, V> Garbage<K, V> {
     }
 }
 
+/// An entry that has the hash looked for.
+pub type Candidate<'a, K, V> = (Token, &'a Slot<K, V>, &'a Entry<K, V>);
+
 /// See the module's documentation. `V` is whatever the owner keeps in a slot, for reserved entries too.
 #[derive(Debug)]
 pub struct Cache<K, V> {
@@ -114,7 +117,7 @@ impl<K, V> Cache<K, V> {
 
     /// The next entry in the table, reserved or published, whose hash is the probe's. Expected O(1).
     #[inline(always)]
-    pub fn candidate(&self, probe: &mut Probe) -> Option<(Token, &Slot<K, V>, &Entry<K, V>)> {
+    pub fn candidate(&self, probe: &mut Probe) -> Option<Candidate<'_, K, V>> {
         let token = self.table.next(probe)?;
         // SAFETY: the table names occupied slots only: `reserve` adds a token with its slot, and `detach`, which takes it
         // out of the table, comes before every `slab.remove` (see `take`).

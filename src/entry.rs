@@ -28,6 +28,9 @@ pub struct Slot<K, V> {
     body: Option<Entry<K, V>>,
 }
 
+/// An occupied slot, and what it holds.
+pub type Occupied<'a, K, V> = (&'a Slot<K, V>, &'a Entry<K, V>);
+
 /// Makes room for one element more without the doubling of `Vec`: large arrays grow by a quarter, and up to exactly
 /// `limit` elements first. Who needs more than the limit pays a sixteenth at a time, so that growth stays O(1) amortized.
 /// A realloc of a large block moves page tables, not bytes.
@@ -115,7 +118,7 @@ impl<K, V> Slab<K, V> {
     }
 
     /// The slot `token`, checked.
-    pub fn get(&self, token: Token) -> Option<(&Slot<K, V>, &Entry<K, V>)> {
+    pub fn get(&self, token: Token) -> Option<Occupied<'_, K, V>> {
         let slot = self.slots.get((token as usize).wrapping_sub(1))?;
         slot.body.as_ref().map(|entry| (slot, entry))
     }
@@ -131,7 +134,7 @@ impl<K, V> Slab<K, V> {
     /// # Safety
     /// `token` names an occupied slot of this slab.
     #[inline(always)]
-    pub unsafe fn get_unchecked(&self, token: Token) -> (&Slot<K, V>, &Entry<K, V>) {
+    pub unsafe fn get_unchecked(&self, token: Token) -> Occupied<'_, K, V> {
         debug_assert!(self.get(token).is_some());
         // SAFETY: an occupied slot's token is between 1 and `slots.len()`, and its body is `Some`.
         unsafe {
