@@ -7,11 +7,9 @@ import importlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 import warp_cache
-
 from benchmarks.harness import Harness
 from benchmarks.workloads import Decorator
 
@@ -29,6 +27,10 @@ def warp_lru(size: int | None) -> Decorator:
 
 def warp_cached(size: int | None) -> Decorator:
     return warp_cache.cache(max_size=size)
+
+
+def warp_strategy(strategy: str, size: int | None) -> Decorator:
+    return warp_cache.cache(strategy=warp_cache.Strategy[strategy], max_size=size)
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ def load(harness: Harness, peer: Peer, size: int | None) -> Decorator | None:
 
 def versions() -> dict[str, str]:
     """Version of each package that is installed, this one included."""
+    from importlib import metadata  # slow to import, and workers do without
+
     found = {}
     for name in ("warp_cache", *DISTRIBUTIONS):
         try:

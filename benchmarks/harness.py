@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.loops import Key, Loop
 from benchmarks.model import PartResult, Row, Series
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Harness:
         self, key: str, work: str, contenders: Sequence[Contender], keys: Sequence[Key]
     ) -> Row:
         """Time `await f(k)` for all contenders, inside one running event loop."""
+        import asyncio  # slow to import, and most parts do without
+
         self.say(f"{self.result.part}: {work}")
         loops = [Loop("f({0})", keys, awaited=True) for _ in contenders]
         empty = Loop("f({0})", keys, awaited=True, empty=True)

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import warp_cache
-
 from benchmarks.harness import Harness
 from benchmarks.model import Row, Series
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warp_cache
-
 from benchmarks.contenders import functools_lru, warp_cached, warp_lru
 from benchmarks.harness import Contender, Harness
 from benchmarks.model import FUNCTOOLS, WARP_CACHE, WARP_LRU

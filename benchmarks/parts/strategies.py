@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warp_cache
-
+from benchmarks.contenders import warp_strategy
 from benchmarks.harness import Harness
 from benchmarks.workloads import MAX_SIZE, Counted, cached, one_int, require_computed
 
@@ -17,7 +16,7 @@ def run(harness: Harness) -> None:
     contenders = [
         cached(
             name,
-            warp_cache.cache(strategy=warp_cache.Strategy[name], max_size=MAX_SIZE),
+            warp_strategy(name, MAX_SIZE),
             counted[name],
             keys,
         )

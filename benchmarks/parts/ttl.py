@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warp_cache
-
 from benchmarks.harness import Harness
 from benchmarks.workloads import MAX_SIZE, Counted, cached, one_int, require_computed
 
