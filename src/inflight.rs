@@ -73,7 +73,7 @@ impl<T: Clone> Flight<T> {
     }
 
     /// Whether the flight was made by this process. In one inherited through a fork, a thread that is not here may hold the
-    /// mutex for ever: such a flight must not be touched.
+    /// mutex for ever, so the methods below do not touch it: it can only be given up.
     pub fn is_of_this_process(&self) -> bool {
         self.generation == thread_id::generation()
     }
@@ -90,6 +90,9 @@ impl<T: Clone> Flight<T> {
 
     /// Ends the flight, and wakes all waiters. The first outcome counts; a later one is given back.
     pub fn complete(&self, outcome: Outcome<T>) -> Option<Outcome<T>> {
+        if !self.is_of_this_process() {
+            return Some(outcome);
+        }
         let mut state = self.state();
         if state.outcome.is_some() {
             return Some(outcome);
@@ -102,6 +105,9 @@ impl<T: Clone> Flight<T> {
 
     /// Makes the calling thread the leader, if `bound` has passed since the last one began and there is no outcome yet.
     pub fn take_over(&self, me: ThreadId, bound: Duration) -> bool {
+        if !self.is_of_this_process() {
+            return false;
+        }
         {
             let mut state = self.state();
             if state.outcome.is_some() || state.since.elapsed() < bound {
@@ -116,6 +122,10 @@ impl<T: Clone> Flight<T> {
 
     /// Waits for at most `slice`, and at most until the leader has had `bound` (`None`: without a bound).
     pub fn wait(&self, slice: Duration, bound: Option<Duration>) -> Waited<T> {
+        if !self.is_of_this_process() {
+            // A signal handler forked in the middle of the wait.
+            return Waited::Outcome(Outcome::Abandoned);
+        }
         let mut state = self.state();
         let start = Instant::now();
         loop {
