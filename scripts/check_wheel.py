@@ -41,9 +41,9 @@ def check_content(wheel: Path) -> None:
 def check_use(wheel: Path) -> None:
     run = [str(UV), "run", "--quiet", "--isolated", "--no-project", "--python", sys.executable]
     # Away from the checkout, whose own package would be found first.
-    subprocess.run(
-        [*run, "--with", str(wheel), "python", "-I", "-c", TRIAL], check=True, cwd=wheel.parent
-    )
+    trial = [*run, "--with", str(wheel), "python", "-I", "-c", TRIAL]
+    if subprocess.run(trial, cwd=wheel.parent).returncode != 0:
+        sys.exit(f"{wheel.name} does not work in an empty environment")
 
 
 def main() -> None:
