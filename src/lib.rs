@@ -13,8 +13,6 @@
 //! Lock order: a cache's lock ([`sync::Shared`]) is innermost and is never held while Python code runs or a Python object
 //! is released; the registry of waits and a flight's own lock ([`inflight`]) are taken one at a time, with no other held.
 
-#![warn(missing_debug_implementations)]
-
 pub mod cache;
 pub mod clock;
 pub mod entry;
@@ -24,3 +22,41 @@ pub mod strategies;
 pub mod sync;
 pub mod table;
 pub mod thread_id;
+
+#[cfg(feature = "python")]
+pub mod key;
+#[cfg(feature = "python")]
+pub mod python;
+#[cfg(feature = "python")]
+pub mod store;
+
+#[cfg(feature = "python")]
+#[pyo3::pymodule(gil_used = false)]
+mod _warp_cache_rs {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::store::asynchronous::Ticket;
+    #[pymodule_export]
+    use crate::store::options::Options;
+    #[pymodule_export]
+    use crate::store::{AsyncCachedFunction, CachedFunction};
+
+    /// A copy of an exception for another caller to raise: same type, arguments, cause, context and traceback; the original
+    /// where it can't be copied.
+    #[pyfunction]
+    fn copy_exception<'py>(exception: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        crate::python::exception::copy(exception)
+    }
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::inflight::install_fork_handlers();
+        crate::store::install(module.py())?;
+        let info = module.py().import("warp_cache._info")?;
+        for name in ["CacheInfo", "SharedCacheInfo"] {
+            module.add(name, info.getattr(name)?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,38 @@
+//! Spares the decorated function its reference count on free-threaded builds, where CPython spares the wrapped one its own.
+//!
+//! Ring 3. Two threads that call one object both count references on it, and that line alone makes two threads slower than
+//! one. CPython 3.13t makes module-level functions immortal, 3.14t defers their counting; the decorated object gets the
+//! same. Closures and other objects stay as they are, and collectable.
+
+use pyo3::prelude::*;
+
+/// To be called once for a new object that wraps `function`, before any other thread knows it.
+#[allow(unused_variables)]
+pub fn spare_counts(object: &Bound<'_, PyAny>, function: &Bound<'_, PyAny>) {
+    #[cfg(all(Py_GIL_DISABLED, Py_3_14))]
+    {
+        extern "C" {
+            fn PyUnstable_Object_EnableDeferredRefcount(object: *mut pyo3::ffi::PyObject) -> std::ffi::c_int;
+        }
+        if function.is_exact_instance_of::<pyo3::types::PyFunction>() {
+            // SAFETY: a live object that only this thread knows.
+            unsafe { PyUnstable_Object_EnableDeferredRefcount(object.as_ptr()) };
+        }
+    }
+    #[cfg(all(Py_GIL_DISABLED, not(Py_3_14)))]
+    {
+        use std::sync::atomic::Ordering::Relaxed;
+        /// What the local count of an immortal object is on CPython 3.13t.
+        const IMMORTAL: u32 = u32::MAX;
+        // SAFETY: live objects; only this thread knows `object`, so nobody counts on it meanwhile. An immortal object
+        // belongs to no thread and its counts are never changed.
+        unsafe {
+            if (*function.as_ptr()).ob_ref_local.load(Relaxed) == IMMORTAL {
+                let object = object.as_ptr();
+                (*object).ob_tid = 0;
+                (*object).ob_ref_local.store(IMMORTAL, Relaxed);
+                (*object).ob_ref_shared.store(0, Relaxed);
+            }
+        }
+    }
+}

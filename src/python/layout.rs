@@ -1,0 +1,207 @@
+//! What exact built-in objects look like inside: hashes and comparisons that need no call into Python.
+//!
+//! Ring 3. Only types whose equality cannot run user code appear here, and only exact instances of them.
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+use pyo3::ffi;
+
+#[inline(always)]
+pub fn is_exact(object: *mut ffi::PyObject, of: *mut ffi::PyTypeObject) -> bool {
+    // SAFETY: the callers of this module pass live objects.
+    unsafe { ffi::Py_TYPE(object) == of }
+}
+
+/// The exact built-in types as the cache sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exact {
+    Str,
+    Int,
+    Bytes,
+    Float,
+    Bool,
+    None,
+    Tuple,
+    /// Anything else: its `__eq__` may be the user's.
+    Other,
+}
+
+/// Which of the types above the object is exactly.
+#[inline(always)]
+pub fn exact(object: *mut ffi::PyObject) -> Exact {
+    // SAFETY: these are addresses of static types.
+    let (str_, int, bytes, float, bool_, tuple) = (
+        &raw mut ffi::PyUnicode_Type,
+        &raw mut ffi::PyLong_Type,
+        &raw mut ffi::PyBytes_Type,
+        &raw mut ffi::PyFloat_Type,
+        &raw mut ffi::PyBool_Type,
+        &raw mut ffi::PyTuple_Type,
+    );
+    // SAFETY: the callers of this module pass live objects.
+    let own = unsafe { ffi::Py_TYPE(object) };
+    if own == str_ {
+        Exact::Str
+    } else if own == int {
+        Exact::Int
+    } else if own == tuple {
+        Exact::Tuple
+    } else if own == float {
+        Exact::Float
+    } else if own == bytes {
+        Exact::Bytes
+    } else if own == bool_ {
+        Exact::Bool
+    // SAFETY: `None` is a static object.
+    } else if object == unsafe { ffi::Py_None() } {
+        Exact::None
+    } else {
+        Exact::Other
+    }
+}
+
+// ---- int ----
+
+/// The head of an `int`, for every version on 64-bit platforms: a word that holds sign and number of digits, then the
+/// digits of 30 bits.
+#[repr(C)]
+struct Int {
+    object: ffi::PyObject,
+    size: isize,
+    digits: [u32; 1],
+}
+
+/// (number of digits, sign and number of digits as one comparable word)
+#[inline(always)]
+unsafe fn int_size(int: *const Int) -> (usize, isize) {
+    // SAFETY: the caller passes an exact `int`.
+    let size = unsafe { (*int).size };
+    #[cfg(Py_3_12)]
+    let (count, word) = ((size as usize) >> 3, size & !0b100);
+    #[cfg(not(Py_3_12))]
+    let (count, word) = (size.unsigned_abs(), size);
+    (count, word)
+}
+
+/// The hash of an `int` of at most one digit, or `None` for a larger one.
+///
+/// # Safety
+/// `object` is an exact `int`.
+#[inline(always)]
+pub unsafe fn small_int_hash(object: *mut ffi::PyObject) -> Option<isize> {
+    let int = object.cast::<Int>();
+    // SAFETY: an exact `int` has this head; a value of one digit is its own hash, but −1, whose hash is −2.
+    unsafe {
+        let size = (*int).size;
+        #[cfg(Py_3_12)]
+        let (small, sign) = ((size as usize) < 2 << 3, 1 - (size & 3));
+        #[cfg(not(Py_3_12))]
+        let (small, sign) = ((size + 1) as usize <= 2, size);
+        if small && cfg!(target_pointer_width = "64") {
+            let value = sign * (*int).digits[0] as isize;
+            Some(if value == -1 { -2 } else { value })
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether two ints are equal.
+///
+/// # Safety
+/// Both are exact `int`s.
+#[inline(always)]
+pub unsafe fn ints_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> bool {
+    let (a, b) = (a.cast::<Int>(), b.cast::<Int>());
+    // SAFETY: exact `int`s have this head and `count` digits after it.
+    unsafe {
+        let (count, word) = int_size(a);
+        if word != int_size(b).1 {
+            return false;
+        }
+        let (a, b) = ((&raw const (*a).digits).cast::<u32>(), (&raw const (*b).digits).cast::<u32>());
+        // One digit is the usual case; a zero has none, and what stands in its place does not count.
+        count == 0 || (*a == *b && (1..count).all(|i| *a.add(i) == *b.add(i)))
+    }
+}
+
+// ---- str ----
+
+/// The hash that a `str` keeps, or −1 where it was not computed yet.
+///
+/// # Safety
+/// `object` is a `str`.
+#[inline(always)]
+pub unsafe fn kept_str_hash(object: *mut ffi::PyObject) -> isize {
+    // SAFETY: every `str` has this head. Relaxed: the hash depends on nothing else, and every thread computes the same.
+    unsafe { AtomicIsize::from_ptr(&raw mut (*object.cast::<ffi::PyASCIIObject>()).hash).load(Ordering::Relaxed) }
+}
+
+/// Where `kind` (3 bits), `compact` and `ascii` (1 bit each) stand in a `str`'s word of state.
+const KIND_SHIFT: u32 = if cfg!(all(Py_3_14, Py_GIL_DISABLED)) { 8 } else { 2 };
+
+/// Whether two strings are equal; `None` for a legacy representation that is not ready to be compared.
+///
+/// # Safety
+/// Both are exact `str`s.
+#[inline(always)]
+pub unsafe fn strs_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> Option<bool> {
+    // SAFETY: exact `str`s have this head. A compact one's characters follow it directly, `length` of them in `kind` bytes
+    // each, after the ASCII head if `ascii` is set and after the longer one if not. Equal compact strings are represented alike.
+    unsafe {
+        let (x, y) = (a.cast::<ffi::PyASCIIObject>(), b.cast::<ffi::PyASCIIObject>());
+        if (*x).length != (*y).length {
+            return Some(false);
+        }
+        let form = ((*x).state >> KIND_SHIFT) & 0b11111;
+        let other = ((*y).state >> KIND_SHIFT) & 0b11111;
+        if form & other & 0b01000 == 0 {
+            return None;
+        }
+        if form != other {
+            return Some(false);
+        }
+        let head = if form & 0b10000 != 0 {
+            size_of::<ffi::PyASCIIObject>()
+        } else {
+            size_of::<ffi::PyCompactUnicodeObject>()
+        };
+        let bytes = (*x).length as usize * (form & 0b111) as usize;
+        Some(same_bytes(a.byte_add(head).cast(), b.byte_add(head).cast(), bytes))
+    }
+}
+
+#[inline(always)]
+unsafe fn same_bytes(a: *const c_void, b: *const c_void, length: usize) -> bool {
+    // SAFETY: the callers pass `length` readable bytes each.
+    unsafe { std::slice::from_raw_parts(a.cast::<u8>(), length) == std::slice::from_raw_parts(b.cast::<u8>(), length) }
+}
+
+// ---- bytes, float ----
+
+/// Whether two `bytes` are equal.
+///
+/// # Safety
+/// Both are exact `bytes`.
+pub unsafe fn bytes_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> bool {
+    // SAFETY: exact `bytes` have a size and as many bytes.
+    unsafe {
+        let length = ffi::PyBytes_Size(a);
+        length == ffi::PyBytes_Size(b)
+            && same_bytes(
+                ffi::PyBytes_AsString(a).cast(),
+                ffi::PyBytes_AsString(b).cast(),
+                length as usize,
+            )
+    }
+}
+
+/// Whether two floats are equal (a NaN to nothing).
+///
+/// # Safety
+/// Both are exact `float`s.
+pub unsafe fn floats_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> bool {
+    // SAFETY: exact `float`s.
+    unsafe { ffi::PyFloat_AS_DOUBLE(a) == ffi::PyFloat_AS_DOUBLE(b) }
+}

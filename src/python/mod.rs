@@ -1,0 +1,11 @@
+//! Where CPython's inner workings are known: object layouts, owned pointers, the vectorcall slot, coroutines.
+//!
+//! Ring 3. A `cfg` on the version of Python or on the GIL that concerns one of these stands in its file and nowhere else.
+
+pub mod coroutine;
+pub mod exception;
+pub mod immortal;
+pub mod layout;
+pub mod object;
+pub mod signature;
+pub mod slots;

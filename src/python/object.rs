@@ -1,0 +1,193 @@
+//! Owned Python references for the cache, and the calls into Python that may never return.
+//!
+//! Ring 3. PyO3's `Py` is not used inside the cache: it asks on every drop whether the thread is attached, and entered
+//! through vectorcall it would not know. [`Owned`] is dropped only by attached threads outside every lock; the cache
+//! hands what leaves it back to ring 3 for that.
+//!
+//! Up to CPython 3.13, a daemon thread that asks for the interpreter after it was finalized is ended by `pthread_exit`,
+//! which unwinds the stack by force through every frame, ours included. So the functions below, in which that can happen,
+//! are declared `C-unwind`, and no frame of ours that calls them holds a destructor that would touch Python.
+
+use std::ffi::{c_char, c_int};
+use std::ptr::NonNull;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+/// A strong reference.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Owned(NonNull<ffi::PyObject>);
+
+// SAFETY: a reference may be sent and shared between threads; counts are changed by attached threads only.
+unsafe impl Send for Owned {}
+// SAFETY: as above.
+unsafe impl Sync for Owned {}
+
+impl Owned {
+    /// Takes over a strong reference.
+    ///
+    /// # Safety
+    /// `object` is a strong reference of the caller's, not null, which it gives up. Whoever drops the result is attached.
+    #[inline(always)]
+    pub unsafe fn steal(object: *mut ffi::PyObject) -> Self {
+        debug_assert!(!object.is_null());
+        // SAFETY: not null (the caller's promise).
+        Owned(unsafe { NonNull::new_unchecked(object) })
+    }
+
+    /// Adds a reference to a borrowed object.
+    ///
+    /// # Safety
+    /// `object` is a live object, not null; the thread is attached, and so is whoever drops the result.
+    #[inline(always)]
+    pub unsafe fn borrow(object: *mut ffi::PyObject) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            ffi::Py_INCREF(object);
+            Self::steal(object)
+        }
+    }
+
+    #[inline(always)]
+    pub fn as_ptr(&self) -> *mut ffi::PyObject {
+        self.0.as_ptr()
+    }
+
+    /// Gives the strong reference up to the caller.
+    pub fn into_ptr(self) -> *mut ffi::PyObject {
+        std::mem::ManuallyDrop::new(self).0.as_ptr()
+    }
+
+    /// One reference more.
+    ///
+    /// # Safety
+    /// The thread is attached.
+    pub unsafe fn another(&self) -> Self {
+        // SAFETY: the object lives, as this reference shows.
+        unsafe { Self::borrow(self.as_ptr()) }
+    }
+
+    /// The same reference in PyO3's terms.
+    pub fn as_py(&self) -> &Py<PyAny> {
+        // SAFETY: `Py` is a transparent wrapper of a non-null pointer that stands for a strong reference, as `Owned` is.
+        unsafe { &*(self as *const Owned).cast::<Py<PyAny>>() }
+    }
+}
+
+impl From<Py<PyAny>> for Owned {
+    fn from(object: Py<PyAny>) -> Self {
+        // SAFETY: `into_ptr` gives up a strong reference.
+        unsafe { Owned::steal(object.into_ptr()) }
+    }
+}
+
+impl Drop for Owned {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: this is a strong reference, and whoever drops it is attached (promised when it was made).
+        unsafe { release(self.as_ptr()) }
+    }
+}
+
+/// Drops a strong reference; the object's end may run any code, or end the thread.
+///
+/// # Safety
+/// `object` is a strong reference which the caller gives up; the thread is attached.
+#[inline(always)]
+pub unsafe fn release(object: *mut ffi::PyObject) {
+    // SAFETY: the caller's promise. With the GIL, a count above one is decremented in place and nothing can happen.
+    unsafe {
+        #[cfg(not(Py_GIL_DISABLED))]
+        if ffi::Py_REFCNT(object) > 1 {
+            ffi::Py_DECREF(object);
+            return;
+        }
+        unwinding::Py_DecRef(object);
+    }
+}
+
+/// Functions that may run arbitrary Python code, and so may end the thread by unwinding it.
+pub mod unwinding {
+    use super::*;
+
+    extern "C-unwind" {
+        pub fn Py_DecRef(object: *mut ffi::PyObject);
+        pub fn PyObject_Hash(object: *mut ffi::PyObject) -> ffi::Py_hash_t;
+        pub fn PyObject_RichCompareBool(a: *mut ffi::PyObject, b: *mut ffi::PyObject, op: c_int) -> c_int;
+        pub fn PyObject_Vectorcall(
+            callable: *mut ffi::PyObject,
+            args: *const *mut ffi::PyObject,
+            nargsf: usize,
+            kwnames: *mut ffi::PyObject,
+        ) -> *mut ffi::PyObject;
+        pub fn PyEval_SaveThread() -> *mut ffi::PyThreadState;
+        pub fn PyEval_RestoreThread(state: *mut ffi::PyThreadState);
+        pub fn PyErr_CheckSignals() -> c_int;
+        pub fn Py_EnterRecursiveCall(place: *const c_char) -> c_int;
+        pub fn Py_LeaveRecursiveCall();
+    }
+}
+
+/// A call as vectorcall passes it: borrowed, valid while the call lasts.
+#[derive(Clone, Copy, Debug)]
+pub struct Arguments {
+    /// Positional values, then those of the keywords.
+    pub values: *const *mut ffi::PyObject,
+    /// The number of positional values, with vectorcall's flag.
+    pub nargsf: usize,
+    /// A tuple of names, or null.
+    pub names: *mut ffi::PyObject,
+}
+
+impl Arguments {
+    #[inline(always)]
+    pub fn positional(&self) -> usize {
+        self.nargsf & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET
+    }
+
+    /// The keywords' names.
+    ///
+    /// # Safety
+    /// The call still lasts.
+    #[inline(always)]
+    pub unsafe fn keywords(&self) -> &[*mut ffi::PyObject] {
+        if self.names.is_null() {
+            return &[];
+        }
+        // SAFETY: vectorcall passes a tuple of names; the caller keeps it.
+        unsafe { tuple_items(self.names) }
+    }
+}
+
+/// The items of a tuple, borrowed.
+///
+/// # Safety
+/// `tuple` is a tuple that outlives the result.
+#[inline(always)]
+pub unsafe fn tuple_items<'a>(tuple: *mut ffi::PyObject) -> &'a [*mut ffi::PyObject] {
+    // SAFETY: a tuple's items lie in its object, and never change once it is visible.
+    unsafe {
+        let length = ffi::PyTuple_GET_SIZE(tuple) as usize;
+        std::slice::from_raw_parts((*tuple.cast::<ffi::PyTupleObject>()).ob_item.as_ptr(), length)
+    }
+}
+
+/// A new tuple of the items, or `None` with an exception set.
+///
+/// # Safety
+/// The items are live objects; the thread is attached. Python code may run (the garbage collector's).
+pub unsafe fn new_tuple(items: impl ExactSizeIterator<Item = *mut ffi::PyObject>) -> Option<Owned> {
+    // SAFETY: `PyTuple_New` gives a tuple of that length with empty items, each of which is set once, to a new reference.
+    unsafe {
+        let tuple = ffi::PyTuple_New(items.len() as ffi::Py_ssize_t);
+        if tuple.is_null() {
+            return None;
+        }
+        for (at, item) in items.enumerate() {
+            ffi::Py_INCREF(item);
+            ffi::PyTuple_SET_ITEM(tuple, at as ffi::Py_ssize_t, item);
+        }
+        Some(Owned::steal(tuple))
+    }
+}

@@ -1,0 +1,308 @@
+//! What a call means: the parameters of a function, read once, so that every spelling of a call has one key.
+//!
+//! Ring 3. The canonical form of a call is a row of values: one for each positional parameter, those that went to `*args`,
+//! one for each keyword-only parameter, and the values of `**kwargs` with their names, in the order of the call. What is
+//! left out is filled with its default. A default that can't be hashed can't be part of a key; in its place stands an
+//! object that no caller can pass.
+//!
+//! The signature is that of the callable itself: what it `functools.wraps` may take other arguments or other defaults.
+
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyFunction, PyString, PyTuple};
+
+use super::layout::strs_equal;
+use super::object::{Arguments, Owned};
+
+/// A parameter that has a name.
+#[derive(Debug)]
+struct Parameter {
+    name: Owned,
+    /// What stands in the canonical form where the argument is left out; `None` if it must be given.
+    default: Option<Owned>,
+}
+
+/// The parameters of a callable.
+#[derive(Debug)]
+pub struct Signature {
+    /// The positional ones, then the keyword-only ones.
+    parameters: Vec<Parameter>,
+    positional: usize,
+    /// How many of the positional ones can't be given by keyword.
+    positional_only: usize,
+    var_positional: bool,
+    var_keyword: bool,
+}
+
+/// Room for a canonical form; small ones need no allocation.
+#[derive(Debug)]
+pub struct Scratch {
+    values: Row,
+    names: Row,
+}
+
+const INLINE: usize = 12;
+
+#[derive(Debug)]
+struct Row {
+    inline: [*mut ffi::PyObject; INLINE],
+    length: usize,
+    /// Used instead of `inline` by rows that are longer.
+    heap: Vec<*mut ffi::PyObject>,
+}
+
+impl Row {
+    const fn new() -> Self {
+        Row {
+            inline: [std::ptr::null_mut(); INLINE],
+            length: 0,
+            heap: Vec::new(),
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, object: *mut ffi::PyObject) {
+        if self.length < INLINE {
+            self.inline[self.length] = object;
+        } else {
+            if self.length == INLINE {
+                self.heap.extend_from_slice(&self.inline);
+            }
+            self.heap.push(object);
+        }
+        self.length += 1;
+    }
+
+    #[inline]
+    fn get(&mut self) -> &mut [*mut ffi::PyObject] {
+        if self.length <= INLINE {
+            &mut self.inline[..self.length]
+        } else {
+            &mut self.heap
+        }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Scratch {
+    pub const fn new() -> Self {
+        Scratch {
+            values: Row::new(),
+            names: Row::new(),
+        }
+    }
+
+    /// The values of the canonical form and the names of the last of them.
+    pub fn parts(&mut self) -> (&[*mut ffi::PyObject], &[*mut ffi::PyObject]) {
+        (self.values.get(), self.names.get())
+    }
+}
+
+impl Signature {
+    /// The numbers of positional arguments for which a call without keywords is its own canonical form.
+    pub fn direct(&self) -> (usize, usize) {
+        match (self.parameters.len() > self.positional, self.var_positional) {
+            (true, _) => (1, 0),
+            (false, true) => (self.positional, usize::MAX),
+            (false, false) => (self.positional, self.positional),
+        }
+    }
+
+    /// Writes the canonical form of a call to `scratch`; false for a call that the function would refuse. O(values +
+    /// keywords × parameters); nothing is run.
+    ///
+    /// # Safety
+    /// The call still lasts; the thread is attached.
+    #[inline(never)]
+    pub unsafe fn canonical(&self, call: &Arguments, scratch: &mut Scratch) -> bool {
+        let given = call.positional();
+        if given > self.positional && !self.var_positional {
+            return false;
+        }
+        // SAFETY: vectorcall passes `given` positional values, then one for each keyword.
+        let (keywords, values) = unsafe {
+            let keywords = call.keywords();
+            (keywords, std::slice::from_raw_parts(call.values, given + keywords.len()))
+        };
+        let named = self.positional.max(given);
+        for at in 0..named {
+            scratch.values.push(if at < given { values[at] } else { std::ptr::null_mut() });
+        }
+        for _ in self.positional..self.parameters.len() {
+            scratch.values.push(std::ptr::null_mut());
+        }
+        for (&name, &value) in keywords.iter().zip(&values[given..]) {
+            match self.find(name) {
+                Some(at) => {
+                    let at = if at < self.positional { at } else { at - self.positional + named };
+                    let place = &mut scratch.values.get()[at];
+                    if !place.is_null() {
+                        return false;
+                    }
+                    *place = value;
+                }
+                None if self.var_keyword => scratch.names.push(name),
+                None => return false,
+            }
+        }
+        let row = scratch.values.get();
+        for (at, parameter) in self.parameters.iter().enumerate() {
+            let place = &mut row[if at < self.positional { at } else { at - self.positional + named }];
+            if place.is_null() {
+                match &parameter.default {
+                    Some(default) => *place = default.as_ptr(),
+                    None => return false,
+                }
+            }
+        }
+        if scratch.names.length > 0 {
+            for (&name, &value) in keywords.iter().zip(&values[given..]) {
+                if self.find(name).is_none() {
+                    scratch.values.push(value);
+                }
+            }
+        }
+        true
+    }
+
+    /// The parameter that a keyword names. Names are interned, so the first loop finds them.
+    #[inline]
+    fn find(&self, name: *mut ffi::PyObject) -> Option<usize> {
+        let from = self.positional_only;
+        let parameters = &self.parameters[from..];
+        parameters
+            .iter()
+            .position(|p| p.name.as_ptr() == name)
+            // SAFETY: keywords and parameters have names that are strings (keywords of an exact type: see below).
+            .or_else(|| {
+                parameters
+                    .iter()
+                    .position(|p| unsafe { is_str(name) && strs_equal(p.name.as_ptr(), name) == Some(true) })
+            })
+            .map(|at| at + from)
+    }
+
+    /// Everything that it refers to, for the garbage collector.
+    pub fn references(&self) -> impl Iterator<Item = &Owned> {
+        self.parameters.iter().filter_map(|p| p.default.as_ref())
+    }
+
+    /// Reads the signature of a callable; `None` where it has no readable one.
+    pub fn read(function: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+        if function.is_exact_instance_of::<PyFunction>() {
+            return Self::of_function(function).map(Some);
+        }
+        let py = function.py();
+        let inspect = py.import("inspect")?;
+        let options = PyDict::new(py);
+        options.set_item("follow_wrapped", false)?;
+        match inspect.call_method("signature", (function,), Some(&options)) {
+            Ok(signature) => Self::of_inspected(&signature).map(Some),
+            Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Straight from the code object: importing `inspect` takes longer than everything else here.
+    fn of_function(function: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = function.py();
+        let code = function.getattr(intern!(py, "__code__"))?;
+        let number = |name| -> PyResult<usize> { code.getattr(name)?.extract() };
+        let positional = number("co_argcount")?;
+        let keyword_only = number("co_kwonlyargcount")?;
+        let flags = number("co_flags")?;
+        let names = code.getattr("co_varnames")?.cast_into::<PyTuple>()?;
+        let defaults = function.getattr("__defaults__")?;
+        let defaults = defaults.cast::<PyTuple>().ok();
+        let required = positional - defaults.map_or(0, |d| d.len());
+        let keyword_defaults = function.getattr("__kwdefaults__")?;
+        let keyword_defaults = keyword_defaults.cast::<PyDict>().ok();
+        let mut absent = Absent::default();
+        let mut parameters = Vec::with_capacity(positional + keyword_only);
+        for at in 0..positional + keyword_only {
+            let name = names.get_item(at)?;
+            let default = match (at < positional, defaults, keyword_defaults) {
+                (true, Some(defaults), _) if at >= required => Some(defaults.get_item(at - required)?),
+                (false, _, Some(defaults)) => defaults.get_item(&name)?,
+                _ => None,
+            };
+            parameters.push(absent.parameter(name, default)?);
+        }
+        const VARARGS: usize = 0x04;
+        const VARKEYWORDS: usize = 0x08;
+        Ok(Signature {
+            parameters,
+            positional,
+            positional_only: number("co_posonlyargcount")?,
+            var_positional: flags & VARARGS != 0,
+            var_keyword: flags & VARKEYWORDS != 0,
+        })
+    }
+
+    fn of_inspected(signature: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let mut result = Signature {
+            parameters: Vec::new(),
+            positional: 0,
+            positional_only: 0,
+            var_positional: false,
+            var_keyword: false,
+        };
+        let mut absent = Absent::default();
+        let empty = signature.getattr("empty")?;
+        for parameter in signature.getattr("parameters")?.call_method0("values")?.try_iter()? {
+            let parameter = parameter?;
+            let kind: u8 = parameter.getattr("kind")?.extract()?;
+            match kind {
+                0 => {
+                    result.positional_only += 1;
+                    result.positional += 1;
+                }
+                1 => result.positional += 1,
+                2 => result.var_positional = true,
+                3 => (),
+                _ => result.var_keyword = true,
+            }
+            if matches!(kind, 0 | 1 | 3) {
+                let default = parameter.getattr("default")?;
+                let default = (!default.is(&empty)).then_some(default);
+                result.parameters.push(absent.parameter(parameter.getattr("name")?, default)?);
+            }
+        }
+        Ok(result)
+    }
+}
+
+unsafe fn is_str(name: *mut ffi::PyObject) -> bool {
+    // SAFETY: a live object (the caller's).
+    unsafe { ffi::PyUnicode_CheckExact(name) != 0 }
+}
+
+/// Makes parameters, and the object that stands for defaults which can't be hashed.
+#[derive(Default)]
+struct Absent<'py>(Option<Bound<'py, PyAny>>);
+
+impl<'py> Absent<'py> {
+    fn parameter(&mut self, name: Bound<'py, PyAny>, default: Option<Bound<'py, PyAny>>) -> PyResult<Parameter> {
+        let py = name.py();
+        let default = match default {
+            Some(value) if value.hash().is_err() => {
+                if self.0.is_none() {
+                    self.0 = Some(py.import("builtins")?.getattr("object")?.call0()?);
+                }
+                self.0.clone()
+            }
+            other => other,
+        };
+        debug_assert!(name.is_instance_of::<PyString>());
+        Ok(Parameter {
+            name: name.unbind().into(),
+            default: default.map(|d| d.unbind().into()),
+        })
+    }
+}

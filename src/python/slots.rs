@@ -1,0 +1,135 @@
+//! Gives PyO3's types what PyO3 has no words for: the vectorcall slot (PEP 590), and a `__dict__` the collector sees.
+//!
+//! Ring 3. A `#[pyclass]` is an ordinary heap type, so its type object can be completed after it was made and before any
+//! instance is visible. Two things are added:
+//!
+//! * `tp_vectorcall_offset`, measured on a real instance (address of the field minus address of the object: no layout is
+//!   assumed), with `tp_call` and the flags that belong to it. Without it, every call builds a tuple and goes through a
+//!   trampoline, which alone costs more than a hit of `functools.lru_cache`.
+//! * `__dict__` in `tp_traverse`, `tp_clear` and `tp_dealloc`. PyO3 gives instances a dictionary but neither shows it to
+//!   the garbage collector nor releases it, so that a function which refers to its own cached form would never be freed.
+
+use std::ffi::{c_int, c_void};
+use std::sync::OnceLock;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+/// The slots that a type had before.
+#[derive(Clone, Copy)]
+pub struct Originals {
+    dealloc: ffi::destructor,
+    traverse: ffi::traverseproc,
+    clear: ffi::inquiry,
+}
+
+/// The dictionary's place in an instance of a type whose base is one of ours.
+///
+/// # Safety
+/// `object` is an instance of such a type.
+unsafe fn dict_place(object: *mut ffi::PyObject) -> *mut *mut ffi::PyObject {
+    // SAFETY: our types have a positive `tp_dictoffset`, the same in every type derived from them.
+    unsafe {
+        let offset = (*ffi::Py_TYPE(object)).tp_dictoffset;
+        debug_assert!(offset > 0);
+        object.byte_offset(offset).cast()
+    }
+}
+
+unsafe fn take_dict(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: as for `dict_place`; called with the object about to be cleared or freed.
+    unsafe { dict_place(object).replace(std::ptr::null_mut()) }
+}
+
+/// Slots for one type; each needs functions of its own, as a slot function is not told whose slot it was called from.
+pub trait Patched {
+    fn originals() -> &'static OnceLock<Originals>;
+}
+
+unsafe extern "C" fn dealloc<P: Patched>(object: *mut ffi::PyObject) {
+    // SAFETY: called by Python for an instance of the patched type, whose slots were kept when it was patched.
+    unsafe {
+        let dict = take_dict(object);
+        if let Some(originals) = P::originals().get() {
+            (originals.dealloc)(object);
+        }
+        ffi::Py_XDECREF(dict);
+    }
+}
+
+unsafe extern "C" fn traverse<P: Patched>(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    argument: *mut c_void,
+) -> c_int {
+    // SAFETY: as in `dealloc`; the collector's visitor takes objects that the instance owns.
+    unsafe {
+        let dict = *dict_place(object);
+        if !dict.is_null() {
+            let stop = visit(dict, argument);
+            if stop != 0 {
+                return stop;
+            }
+        }
+        P::originals().get().map_or(0, |o| (o.traverse)(object, visit, argument))
+    }
+}
+
+unsafe extern "C" fn clear<P: Patched>(object: *mut ffi::PyObject) -> c_int {
+    // SAFETY: as in `dealloc`.
+    unsafe {
+        let dict = take_dict(object);
+        let result = P::originals().get().map_or(0, |o| (o.clear)(object));
+        ffi::Py_XDECREF(dict);
+        result
+    }
+}
+
+/// Completes a type whose instances hold a pointer to their vectorcall function `offset` bytes from their address. A base
+/// is to be patched before a type derived from it is made, which then inherits the base's `traverse` and `clear`.
+///
+/// # Safety
+/// Called once a type, while no other thread can know it; `offset` is right for every instance; the type was made by
+/// PyO3 with `dict`, and has or inherits `__traverse__` and `__clear__`.
+pub unsafe fn patch<P: Patched>(kind: &Bound<'_, PyType>, offset: isize) {
+    let kind = kind.as_type_ptr();
+    // SAFETY: a type object that only this thread knows may be completed; what is set here is what PEP 590 asks for.
+    unsafe {
+        if let (Some(dealloc_), Some(traverse_), Some(clear_)) = ((*kind).tp_dealloc, (*kind).tp_traverse, (*kind).tp_clear) {
+            let kept = Originals {
+                dealloc: dealloc_,
+                traverse: traverse_,
+                clear: clear_,
+            };
+            if P::originals().set(kept).is_ok() {
+                (*kind).tp_dealloc = Some(dealloc::<P>);
+                if !inherits_traverse(kind) {
+                    (*kind).tp_traverse = Some(traverse::<P>);
+                    (*kind).tp_clear = Some(clear::<P>);
+                }
+            }
+        }
+        (*kind).tp_vectorcall_offset = offset;
+        (*kind).tp_call = Some(ffi::PyVectorcall_Call);
+        let flags = ffi::Py_TPFLAGS_HAVE_VECTORCALL | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR | ffi::Py_TPFLAGS_IMMUTABLETYPE;
+        #[cfg(Py_GIL_DISABLED)]
+        (*kind).tp_flags.fetch_or(flags, std::sync::atomic::Ordering::Relaxed);
+        #[cfg(not(Py_GIL_DISABLED))]
+        {
+            (*kind).tp_flags |= flags;
+        }
+        ffi::PyType_Modified(kind);
+    }
+}
+
+/// Whether the type's `tp_traverse` is its base's: then that one visits the dictionary already.
+unsafe fn inherits_traverse(kind: *mut ffi::PyTypeObject) -> bool {
+    // SAFETY: a ready type has a base.
+    unsafe {
+        match ((*kind).tp_traverse, (*(*kind).tp_base).tp_traverse) {
+            (Some(own), Some(base)) => own as usize == base as usize,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Cached coroutine functions: the hit is served here, the miss is driven by `warp_cache._async`.
+//!
+//! Ring 3. A call decides at once whether it is a hit. A hit gives a coroutine that never suspends. A miss gives the
+//! coroutine `warp_cache._async.compute(cached, ticket, *args, **kwargs)`; the [`Ticket`] carries the key, hashed once,
+//! through whatever awaits lie between the call and the result.
+
+use pyo3::ffi;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::call::instance;
+use super::lookup::{Count, Found, Step};
+use super::{AsyncCachedFunction, CachedFunction, Put};
+use crate::key::{Shape, View};
+use crate::python::coroutine;
+use crate::python::object::{unwinding, Arguments, Owned};
+
+/// The computations under way, by event loop and ticket; `warp_cache._async` keeps them.
+#[derive(Debug)]
+pub struct Flights(Py<PyDict>);
+
+impl Flights {
+    pub fn new(py: Python<'_>) -> PyResult<Self> {
+        drivers(py)?;
+        Ok(Flights(PyDict::new(py).unbind()))
+    }
+
+    /// Those under way go on, and reach who waits for them; who comes now starts anew.
+    pub fn forget(&self, py: Python<'_>) {
+        self.0.bind(py).clear();
+    }
+
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.0)
+    }
+}
+
+/// The two coroutine functions that drive a miss.
+#[derive(Debug)]
+struct Drivers {
+    compute: Py<PyAny>,
+    pass_on: Py<PyAny>,
+}
+
+fn drivers(py: Python<'_>) -> PyResult<&Drivers> {
+    static DRIVERS: PyOnceLock<Drivers> = PyOnceLock::new();
+    DRIVERS.get_or_try_init(py, || {
+        let module = py.import("warp_cache._async")?;
+        Ok(Drivers {
+            compute: module.getattr("compute")?.unbind(),
+            pass_on: module.getattr("pass_on")?.unbind(),
+        })
+    })
+}
+
+/// The key of a missed call, hashed once: a key of the table of computations.
+#[pyclass(frozen, module = "warp_cache._warp_cache_rs")]
+#[derive(Debug)]
+pub struct Ticket {
+    key: Owned,
+    shape: Shape,
+    hash: u32,
+    typed: bool,
+}
+
+impl Ticket {
+    fn with_view<R>(&self, f: impl FnOnce(&View<'_>) -> R) -> R {
+        let pointer = self.key.as_ptr();
+        // SAFETY: the key was made from a view with this shape and hash.
+        f(&unsafe { View::of_key(&self.key, &pointer, self.shape, self.hash, self.typed) })
+    }
+}
+
+#[pymethods]
+impl Ticket {
+    fn __hash__(&self) -> isize {
+        self.hash as isize
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Ok(other) = other.cast::<Ticket>() else {
+            return Ok(false);
+        };
+        let (py, other) = (other.py(), other.get());
+        if self.hash != other.hash || self.shape != other.shape {
+            return Ok(false);
+        }
+        // SAFETY: the other's key has the view's shape, and is held by its ticket.
+        self.with_view(|view| unsafe { view.ask(other.key.as_ptr()) })
+            .ok_or_else(|| PyErr::fetch(py))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.key.as_py())
+    }
+}
+
+/// The vectorcall of an async function whose cache stores something.
+pub unsafe extern "C-unwind" fn call(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: Python calls this for an instance, with a call that lasts until this returns.
+    unsafe {
+        let arguments = Arguments {
+            values,
+            nargsf,
+            names,
+        };
+        // A value comes back as it is cached; what a miss or a refusal brings is a coroutine already.
+        let mut cold = false;
+        let flag = &raw mut cold;
+        let result = instance(object).enter(
+            &arguments,
+            |this, view, step| this.miss_async(object, &arguments, view, step, flag),
+            |this| {
+                flag.write(true);
+                this.pass_on_async(object, &arguments)
+            },
+        );
+        if cold || result.is_null() {
+            result
+        } else {
+            coroutine::ready(result)
+        }
+    }
+}
+
+/// The vectorcall of an async function with a cache of size 0.
+pub unsafe extern "C-unwind" fn call_uncached(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let arguments = Arguments {
+        values,
+        nargsf,
+        names,
+    };
+    // SAFETY: as in `call`.
+    unsafe { instance(object).pass_on_async(object, &arguments) }
+}
+
+impl CachedFunction {
+    /// A miss (sets `cold` and gives a coroutine), or a hit that needed to ask Python.
+    ///
+    /// # Safety
+    /// `object` is this instance; the call and the view last; the thread is attached and holds no lock.
+    #[cold]
+    #[inline(never)]
+    unsafe fn miss_async(
+        &self,
+        object: *mut ffi::PyObject,
+        arguments: &Arguments,
+        view: &View<'_>,
+        step: Step,
+        cold: *mut bool,
+    ) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise, throughout; `cold` is the caller's own.
+        unsafe {
+            match self.decide(view, step, Count::Call) {
+                Found::Value(value) => return value,
+                Found::Failed => return std::ptr::null_mut(),
+                // No slot is ever reserved in the cache of an async function.
+                Found::Pending(_, key) => drop(key),
+                Found::Absent => (),
+            }
+            cold.write(true);
+            let py = Python::assume_attached();
+            let Some(key) = view.to_key() else {
+                return std::ptr::null_mut();
+            };
+            let ticket = Bound::new(
+                py,
+                Ticket {
+                    key,
+                    shape: view.shape,
+                    hash: view.hash,
+                    typed: self.typed,
+                },
+            );
+            match ticket.and_then(|ticket| Ok((ticket, drivers(py)?))) {
+                Ok((ticket, drivers)) => self.drive(&drivers.compute, object, Some(ticket.as_any()), arguments),
+                Err(error) => {
+                    error.restore(py);
+                    std::ptr::null_mut()
+                }
+            }
+        }
+    }
+
+    /// A coroutine of a call that is not cached.
+    ///
+    /// # Safety
+    /// As for [`miss_async`](Self::miss_async).
+    #[cold]
+    #[inline(never)]
+    unsafe fn pass_on_async(&self, object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
+        self.shared.read(|reader| reader.miss());
+        // SAFETY: the caller's promise.
+        unsafe {
+            let py = Python::assume_attached();
+            match drivers(py) {
+                Ok(drivers) => self.drive(&drivers.pass_on, object, None, arguments),
+                Err(error) => {
+                    error.restore(py);
+                    std::ptr::null_mut()
+                }
+            }
+        }
+    }
+
+    /// Calls `driver(cached[, ticket], *args, **kwargs)`.
+    unsafe fn drive(
+        &self,
+        driver: &Py<PyAny>,
+        object: *mut ffi::PyObject,
+        ticket: Option<&Bound<'_, PyAny>>,
+        arguments: &Arguments,
+    ) -> *mut ffi::PyObject {
+        // SAFETY: as for `miss_async`; the new row borrows what the call and this frame hold.
+        unsafe {
+            let positional = arguments.positional();
+            let count = positional + arguments.keywords().len();
+            let mut row = Vec::with_capacity(count + 2);
+            row.push(object);
+            row.extend(ticket.map(|ticket| ticket.as_ptr()));
+            let added = row.len();
+            row.extend_from_slice(std::slice::from_raw_parts(arguments.values, count));
+            unwinding::PyObject_Vectorcall(driver.as_ptr(), row.as_ptr(), positional + added, arguments.names)
+        }
+    }
+}
+
+#[pymethods]
+impl AsyncCachedFunction {
+    /// A cached coroutine function made from checked options.
+    #[staticmethod]
+    fn of<'py>(function: &Bound<'py, PyAny>, options: &Bound<'py, super::options::Options>) -> PyResult<Bound<'py, PyAny>> {
+        super::check_callable(function)?;
+        let py = function.py();
+        let base = CachedFunction::build(function, options.get(), Some(Flights::new(py)?))?;
+        let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(AsyncCachedFunction))?.into_any();
+        crate::python::immortal::spare_counts(&made, function);
+        Ok(made)
+    }
+
+    // What follows is what `warp_cache._async` needs of a cached function.
+
+    /// The wrapped coroutine function.
+    #[getter]
+    fn _function(slf: &Bound<'_, Self>) -> Py<PyAny> {
+        slf.as_super().get().function.as_py().clone_ref(slf.py())
+    }
+
+    /// The computations under way.
+    #[getter]
+    fn _flights(slf: &Bound<'_, Self>) -> Py<PyDict> {
+        match &slf.as_super().get().flights {
+            Some(flights) => flights.0.clone_ref(slf.py()),
+            None => PyDict::new(slf.py()).unbind(),
+        }
+    }
+
+    #[getter]
+    fn _single_flight(slf: &Bound<'_, Self>) -> bool {
+        slf.as_super().get().single_flight
+    }
+
+    /// Seconds, or None.
+    #[getter]
+    fn _wait_timeout(slf: &Bound<'_, Self>) -> Option<f64> {
+        slf.as_super().get().wait_timeout.map(|bound| bound.as_secs_f64())
+    }
+
+    /// A tuple with the ticket's value if it is cached by now, else an empty one; counts nothing.
+    fn _peek<'py>(slf: &Bound<'py, Self>, ticket: &Bound<'py, Ticket>) -> PyResult<Bound<'py, PyTuple>> {
+        let (this, py) = (slf.as_super().get(), slf.py());
+        // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
+        match ticket.get().with_view(|view| unsafe { this.find(view, Count::Nothing) }) {
+            // SAFETY: a new strong reference.
+            Found::Value(object) => PyTuple::new(py, [unsafe { Bound::from_owned_ptr(py, object) }]),
+            Found::Failed => Err(PyErr::fetch(py)),
+            Found::Absent | Found::Pending(..) => Ok(PyTuple::empty(py)),
+        }
+    }
+
+    /// A number that `cache_clear` changes.
+    fn _epoch(slf: &Bound<'_, Self>) -> u64 {
+        slf.as_super().get().shared.read(|reader| reader.clears())
+    }
+
+    /// Stores the ticket's value, unless there is one meanwhile or the cache was cleared since `epoch`.
+    fn _store(slf: &Bound<'_, Self>, ticket: &Bound<'_, Ticket>, value: &Bound<'_, PyAny>, epoch: u64) -> PyResult<()> {
+        let this = slf.as_super().get();
+        ticket.get().with_view(|view| this.put(slf.py(), view, value, Put::IfAbsentSince(epoch)))
+    }
+}
+

@@ -1,0 +1,312 @@
+//! A miss under single-flight: lead the computation, wait for its leader, or compute beside it.
+//!
+//! Ring 3. The protocol of waits and its proof against deadlock are in [`crate::inflight`]; here are its meeting points with
+//! the cache and with Python. A leader owns the slot it reserved until it settles it, whatever happens to the entry
+//! meanwhile: `cache_clear`, `set` and a take-over only take it out of the table.
+
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::lookup::{Count, Entries, Found};
+use super::value::{Pending, SharedFlight, Value};
+use super::CachedFunction;
+use crate::cache::Garbage;
+use crate::entry::Token;
+use crate::inflight::{Flight, Outcome, Waited, Waiting};
+use crate::key::View;
+use crate::python::exception;
+use crate::python::object::{unwinding, Arguments, Owned};
+use crate::thread_id::{self, ThreadId};
+
+/// How long the main thread sleeps between looks for signals, and others for nothing in particular.
+const SLICE_MAIN: Duration = Duration::from_millis(20);
+const SLICE: Duration = Duration::from_secs(5);
+
+/// A reserved slot, and how often the cache had been cleared when it was.
+type Reserved = (Token, u64);
+
+/// What came of an attempt to wait for a computation.
+enum Joined {
+    /// There is nothing to wait for any more.
+    Gone,
+    /// Waiting could never end.
+    Refused,
+    Flight(SharedFlight, Waiting),
+}
+
+/// How a wait ended.
+enum Landed {
+    /// A new reference, or null with an exception set.
+    Result(*mut ffi::PyObject),
+    StartOver,
+    Lead,
+}
+
+impl CachedFunction {
+    /// Brings a miss to its end.
+    ///
+    /// # Safety
+    /// The call and the view last; the thread is attached and holds no lock.
+    pub(super) unsafe fn fly(&self, arguments: &Arguments, view: &View<'_>, found: Found) -> *mut ffi::PyObject {
+        let me = thread_id::current();
+        let mut found = found;
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            loop {
+                match found {
+                    Found::Value(object) => return object,
+                    Found::Failed => return std::ptr::null_mut(),
+                    Found::Absent => match self.reserve(view, me) {
+                        None => return std::ptr::null_mut(),
+                        Some(None) => (),
+                        Some(reserved) => return self.lead(arguments, reserved, None),
+                    },
+                    Found::Pending(token, key) => {
+                        // By hand, as the frames below may be unwound: see `python::object`.
+                        let key = ManuallyDrop::new(key);
+                        let joined = self.join(me, token, &key);
+                        let landed = match joined {
+                            Joined::Gone => Landed::StartOver,
+                            Joined::Refused => Landed::Result(self.compute(arguments)),
+                            Joined::Flight(flight, waiting) => {
+                                let flight = ManuallyDrop::new(flight);
+                                let landed = match self.wait(me, &flight) {
+                                    Landed::Lead => {
+                                        drop(waiting);
+                                        let reserved = self.succeed(view, token, &key, &flight);
+                                        Landed::Result(self.lead(arguments, reserved, Some(Arc::clone(&flight))))
+                                    }
+                                    landed => {
+                                        drop(waiting);
+                                        landed
+                                    }
+                                };
+                                drop(ManuallyDrop::into_inner(flight));
+                                landed
+                            }
+                        };
+                        drop(ManuallyDrop::into_inner(key));
+                        match landed {
+                            Landed::Result(result) => return result,
+                            Landed::StartOver | Landed::Lead => (),
+                        }
+                    }
+                }
+                found = self.find(view, Count::Nothing);
+            }
+        }
+    }
+
+    /// Reserves the key's slot for a computation of this thread; `Some(None)` if somebody was faster, `None` with an
+    /// exception set.
+    unsafe fn reserve(&self, view: &View<'_>, me: ThreadId) -> Option<Option<Reserved>> {
+        // SAFETY: as for `fly`.
+        unsafe {
+            let mut key = Some(view.to_key()?);
+            let now = self.now();
+            let mut garbage = Garbage::default();
+            let reserved = self.with_entry(view, |cache, at| {
+                if at.is_some() {
+                    return None;
+                }
+                cache.expire(now, &mut garbage);
+                let token = cache.reserve(view.hash, view.shape, key.take()?, Value::led(me));
+                Some((token, cache.clears()))
+            });
+            drop((garbage, key));
+            reserved
+        }
+    }
+
+    /// Computes, and settles the reserved slot and the flight with what came of it. Without a slot, nothing is stored.
+    unsafe fn lead(&self, arguments: &Arguments, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
+        let flight = ManuallyDrop::new(flight);
+        // SAFETY: as for `fly`.
+        unsafe {
+            let result = self.compute(arguments);
+            let flight = ManuallyDrop::into_inner(flight);
+            if result.is_null() {
+                self.settle_failure(reserved, flight);
+            } else {
+                self.settle_success(reserved, flight, result);
+            }
+            result
+        }
+    }
+
+    unsafe fn settle_success(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>, result: *mut ffi::PyObject) {
+        // SAFETY: as for `fly`; `result` is a live object.
+        unsafe {
+            let mut value = Some(Value::ready(Owned::borrow(result)));
+            let (now, deadline) = (self.now(), self.deadline());
+            let mut garbage = Garbage::default();
+            let record = reserved.and_then(|reserved| {
+                self.shared.write(|writer| {
+                    let cache = writer.value;
+                    if is_detached(cache, reserved) {
+                        return cache.free(reserved.0).map(|entry| (Some(entry.key), entry.value));
+                    }
+                    let value = value.take()?;
+                    Some((None, cache.publish(reserved.0, value, deadline, now, &mut garbage)?))
+                })
+            });
+            let waited_for = flight.or_else(|| flight_of(record.as_ref().map(|(_, value)| value)));
+            if let Some(flight) = waited_for {
+                drop(flight.complete(Outcome::Value(Arc::new(Owned::borrow(result)))));
+            }
+            drop((garbage, record, value));
+        }
+    }
+
+    unsafe fn settle_failure(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>) {
+        // SAFETY: as for `fly`; an exception is set, which stays so.
+        unsafe {
+            let entry = reserved.and_then(|(token, _)| self.shared.write(|writer| writer.value.free(token)));
+            let waited_for = flight.or_else(|| flight_of(entry.as_ref().map(|entry| &entry.value)));
+            if waited_for.is_none() && entry.is_none() {
+                return;
+            }
+            let py = Python::assume_attached();
+            let raised = exception::take(py);
+            if let Some(flight) = waited_for {
+                let outcome = match &raised {
+                    Some(raised) if exception::is_shareable(raised) => {
+                        // A copy, as the original's traceback grows while it propagates here.
+                        match exception::copy(raised) {
+                            Ok(copy) => Outcome::Error(Arc::new(Owned::borrow(copy.as_ptr()))),
+                            Err(_) => Outcome::Abandoned,
+                        }
+                    }
+                    _ => Outcome::Abandoned,
+                };
+                drop(flight.complete(outcome));
+            }
+            drop(entry);
+            if let Some(raised) = raised {
+                exception::set(raised);
+            }
+        }
+    }
+
+    /// Registers as waiting for the computation in slot `token`, whose key was `key` a moment ago.
+    unsafe fn join(&self, me: ThreadId, token: Token, key: &Owned) -> Joined {
+        let mut orphan = None;
+        let flight = self.shared.write(|writer| {
+            let cache = writer.value;
+            let entry = cache.get(token)?;
+            if entry.key.as_ptr() != key.as_ptr() || entry.value.is_detached() {
+                return None;
+            }
+            if entry.value.is_orphaned() {
+                orphan = cache.free(token);
+                return None;
+            }
+            let leader = match entry.value.pending()? {
+                Pending::Flight(flight) if flight.is_of_this_process() => return Some(flight),
+                // Its waiters are not in this process, its leader is: see `Flight::is_of_this_process`.
+                Pending::Flight(flight) => flight.leader(),
+                Pending::Led(leader) => leader,
+            };
+            let flight = Arc::new(Flight::new(leader));
+            let record = cache.value_mut(token)?;
+            // What stood there is a number, or a flight that also those have who are not here: never the last reference.
+            std::mem::forget(std::mem::replace(record, Value::flight(Arc::clone(&flight))));
+            Some(flight)
+        });
+        drop(orphan);
+        match flight {
+            None => Joined::Gone,
+            Some(flight) => match Waiting::begin(me, &flight) {
+                Some(waiting) => Joined::Flight(flight, waiting),
+                None => Joined::Refused,
+            },
+        }
+    }
+
+    /// Waits, detached from the interpreter, until something comes of it.
+    unsafe fn wait(&self, me: ThreadId, flight: &SharedFlight) -> Landed {
+        let main = is_main_thread();
+        let slice = if main { SLICE_MAIN } else { SLICE };
+        loop {
+            // SAFETY: the thread is attached and gets its state back; nothing of Python is touched in between.
+            let waited = unsafe {
+                let state = unwinding::PyEval_SaveThread();
+                let waited = ManuallyDrop::new(flight.wait(slice, self.wait_timeout));
+                unwinding::PyEval_RestoreThread(state);
+                ManuallyDrop::into_inner(waited)
+            };
+            match waited {
+                Waited::Outcome(Outcome::Value(object)) => {
+                    // SAFETY: attached again.
+                    return Landed::Result(unsafe { object.another() }.into_ptr());
+                }
+                Waited::Outcome(Outcome::Error(error)) => {
+                    // SAFETY: attached again.
+                    exception::raise_copy(unsafe { Python::assume_attached() }, &error);
+                    return Landed::Result(std::ptr::null_mut());
+                }
+                Waited::Outcome(Outcome::Abandoned) => return Landed::StartOver,
+                Waited::TimeIsUp => {
+                    if self.wait_timeout.is_some_and(|bound| flight.take_over(me, bound)) {
+                        return Landed::Lead;
+                    }
+                }
+                Waited::NotYet => (),
+            }
+            // SAFETY: attached again.
+            if main && unsafe { unwinding::PyErr_CheckSignals() } != 0 {
+                return Landed::Result(std::ptr::null_mut());
+            }
+        }
+    }
+
+    /// Takes the table's place of the flight's former leader, who keeps its slot; `None` if that was gone already.
+    unsafe fn succeed(&self, view: &View<'_>, token: Token, key: &Owned, flight: &SharedFlight) -> Option<Reserved> {
+        self.shared.write(|writer| {
+            let cache = writer.value;
+            let entry = cache.get(token)?;
+            let same = match entry.value.pending()? {
+                Pending::Flight(other) => Arc::ptr_eq(&other, flight),
+                Pending::Led(_) => false,
+            };
+            if !same || entry.key.as_ptr() != key.as_ptr() || entry.value.is_detached() || !cache.detach(token) {
+                return None;
+            }
+            cache.value_mut(token)?.set_detached();
+            // SAFETY: the thread is attached; a new reference runs nothing.
+            let key = unsafe { key.another() };
+            let token = cache.reserve(view.hash, view.shape, key, Value::flight(Arc::clone(flight)));
+            Some((token, cache.clears()))
+        })
+    }
+}
+
+/// Whether the reserved entry is out of the table.
+fn is_detached(cache: &Entries, (token, clears): Reserved) -> bool {
+    cache.clears() != clears || cache.get(token).is_none_or(|entry| entry.value.is_detached())
+}
+
+/// The flight in a slot's word, if it is one that this process may touch.
+fn flight_of(record: Option<&Value>) -> Option<SharedFlight> {
+    match record?.pending()? {
+        Pending::Flight(flight) if flight.is_of_this_process() => Some(flight),
+        _ => None,
+    }
+}
+
+/// Whether this is the thread that runs signal handlers.
+fn is_main_thread() -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // SAFETY: neither call has a way to fail.
+    return unsafe { libc::syscall(libc::SYS_gettid) == libc::c_long::from(libc::getpid()) };
+    #[cfg(target_vendor = "apple")]
+    // SAFETY: as above.
+    return unsafe { libc::pthread_main_np() != 0 };
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+    // Whoever is not sure looks often.
+    return true;
+}

@@ -1,0 +1,282 @@
+//! Finding a key's entry, with comparisons that may run user code made outside the lock.
+//!
+//! Ring 3. A pass over the candidates of a hash runs under the lock and compares in place what it can. Where only the
+//! user's `__eq__` can tell, the pass ends with a strong reference to the stored key; the question is asked with no lock
+//! held, its answer is noted in [`Known`], and the pass starts over. So whatever `__eq__` does (raise, call in again,
+//! clear the cache, switch threads), the next pass sees the cache as it then is, and each stored key is asked once.
+
+use std::mem::ManuallyDrop;
+
+use pyo3::ffi;
+
+use super::value::Value;
+use super::CachedFunction;
+use crate::cache::Cache;
+use crate::clock;
+use crate::entry::Token;
+use crate::key::{Equal, View};
+use crate::python::object::Owned;
+
+/// The cache of a decorated function.
+pub type Entries = Cache<Owned, Value>;
+
+/// What a lookup counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// A call: a hit or a miss.
+    Call,
+    /// A use that is neither.
+    Use,
+    /// Nothing.
+    Nothing,
+}
+
+/// What one pass found.
+#[derive(Debug)]
+pub enum Step {
+    /// A live value: a new strong reference.
+    Value(*mut ffi::PyObject),
+    /// A computation in this slot, with the stored key.
+    Pending(Token, Owned),
+    Absent,
+    /// Whether this stored key is the call's, only Python can tell.
+    Ask(Owned),
+}
+
+/// What a lookup found.
+#[derive(Debug)]
+pub enum Found {
+    /// A live value: a new strong reference.
+    Value(*mut ffi::PyObject),
+    /// A computation in this slot, with the stored key.
+    Pending(Token, Owned),
+    Absent,
+    /// An exception is set.
+    Failed,
+}
+
+/// The answers that Python gave during a lookup. Not dropped by unwinding: see `python::object`.
+#[derive(Debug)]
+pub struct Known {
+    equal: Option<ManuallyDrop<Owned>>,
+    unequal: ManuallyDrop<Vec<Owned>>,
+}
+
+impl Known {
+    pub const NOTHING: Known = Known {
+        equal: None,
+        unequal: ManuallyDrop::new(Vec::new()),
+    };
+
+    /// What is known of a stored key that could not be compared in place.
+    fn answer(&self, key: *mut ffi::PyObject) -> Equal {
+        if self.equal.as_ref().is_some_and(|k| k.as_ptr() == key) {
+            Equal::Yes
+        } else if self.unequal.iter().any(|k| k.as_ptr() == key) {
+            Equal::No
+        } else {
+            Equal::Ask
+        }
+    }
+
+    /// Asks Python and notes the answer; false with an exception set.
+    ///
+    /// # Safety
+    /// As for [`View::ask`]; `key` is the key that a pass of the same lookup gave.
+    pub unsafe fn ask(&mut self, view: &View<'_>, key: Owned) -> bool {
+        let key = ManuallyDrop::new(key);
+        // SAFETY: the caller's promise; `key` is a strong reference.
+        match unsafe { view.ask(key.as_ptr()) } {
+            Some(true) => {
+                // A former equal key has left the cache, or the pass would have ended with it.
+                let former = self.equal.replace(key);
+                drop(former.map(ManuallyDrop::into_inner));
+                true
+            }
+            Some(false) => {
+                self.unequal.push(ManuallyDrop::into_inner(key));
+                true
+            }
+            None => {
+                drop(ManuallyDrop::into_inner(key));
+                false
+            }
+        }
+    }
+
+    /// Drops the references. The thread is attached and holds no lock.
+    pub fn forget(mut self) {
+        drop(self.equal.take().map(ManuallyDrop::into_inner));
+        drop(ManuallyDrop::into_inner(self.unequal));
+    }
+}
+
+/// The entry of a key in one pass: its token, or the stored key to ask about.
+#[inline(always)]
+unsafe fn pass<'a>(
+    cache: &'a Entries,
+    view: &View<'_>,
+    known: &Known,
+    now: u64,
+    expires: bool,
+) -> Result<Option<(Token, &'a Owned, &'a Value)>, &'a Owned> {
+    let mut probe = cache.probe(view.hash);
+    while let Some((token, slot, entry)) = cache.candidate(&mut probe) {
+        if slot.meta != view.shape {
+            continue;
+        }
+        // SAFETY: the entry's shape is the view's; the thread is attached (the caller's promise).
+        let equal = match unsafe { view.equals(entry.key.as_ptr()) } {
+            Equal::Ask => known.answer(entry.key.as_ptr()),
+            answer => answer,
+        };
+        match equal {
+            Equal::No => continue,
+            Equal::Ask => return Err(&entry.key),
+            Equal::Yes => {
+                // SAFETY: an entry with a finished value is published.
+                if expires && entry.value.object().is_some() && unsafe { cache.expired(token, now) } {
+                    continue;
+                }
+                return Ok(Some((token, &entry.key, &entry.value)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+impl CachedFunction {
+    /// The present time if entries expire.
+    #[inline(always)]
+    pub(super) fn now(&self) -> u64 {
+        if self.ttl != 0 {
+            clock::now()
+        } else {
+            0
+        }
+    }
+
+    /// The deadline of an entry made now.
+    #[inline(always)]
+    pub(super) fn deadline(&self) -> u64 {
+        if self.ttl != 0 {
+            clock::deadline(self.ttl)
+        } else {
+            0
+        }
+    }
+
+    /// One pass; counts as `count` says, but for a pass that ends with a question.
+    ///
+    /// # Safety
+    /// The view's objects are alive; the thread is attached.
+    #[inline(always)]
+    pub(super) unsafe fn step(&self, view: &View<'_>, known: &Known, count: Count) -> Step {
+        let now = self.now();
+        self.shared.read(|reader| {
+            // SAFETY: the caller's promise; a count changes under the lock, which runs nothing.
+            unsafe {
+                match pass(&reader, view, known, now, self.ttl != 0) {
+                    Ok(Some((token, key, value))) => match value.object() {
+                        Some(object) => {
+                            ffi::Py_INCREF(object);
+                            match count {
+                                Count::Call => reader.hit(token),
+                                Count::Use => reader.used(token),
+                                Count::Nothing => (),
+                            }
+                            return Step::Value(object);
+                        }
+                        None => {
+                            if count == Count::Call {
+                                reader.miss();
+                            }
+                            Step::Pending(token, key.another())
+                        }
+                    },
+                    Ok(None) => {
+                        if count == Count::Call {
+                            reader.miss();
+                        }
+                        Step::Absent
+                    }
+                    Err(key) => Step::Ask(key.another()),
+                }
+            }
+        })
+    }
+
+    /// Goes on from the first pass of a lookup until it is decided.
+    ///
+    /// # Safety
+    /// As for [`step`](Self::step), with no lock held.
+    pub(super) unsafe fn decide(&self, view: &View<'_>, first: Step, count: Count) -> Found {
+        let mut step = first;
+        let mut known = Known::NOTHING;
+        let found = loop {
+            step = match step {
+                Step::Value(object) => break Found::Value(object),
+                Step::Pending(token, key) => break Found::Pending(token, key),
+                Step::Absent => break Found::Absent,
+                // SAFETY: the caller's promise.
+                Step::Ask(key) => unsafe {
+                    if !known.ask(view, key) {
+                        break Found::Failed;
+                    }
+                    self.step(view, &known, count)
+                },
+            };
+        };
+        known.forget();
+        found
+    }
+
+    /// A whole lookup.
+    ///
+    /// # Safety
+    /// As for [`decide`](Self::decide).
+    pub(super) unsafe fn find(&self, view: &View<'_>, count: Count) -> Found {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let first = self.step(view, &Known::NOTHING, count);
+            self.decide(view, first, count)
+        }
+    }
+
+    /// Runs `change` under the lock with the key's entry (its token, and whether its value is finished), found in the same
+    /// critical section. `None` with an exception set. `change` must not call into Python, nor drop an object.
+    ///
+    /// # Safety
+    /// As for [`decide`](Self::decide).
+    pub(super) unsafe fn with_entry<R>(
+        &self,
+        view: &View<'_>,
+        change: impl FnOnce(&mut Entries, Option<(Token, bool)>) -> R,
+    ) -> Option<R> {
+        let mut change = Some(change);
+        let mut known = Known::NOTHING;
+        let result = loop {
+            let now = self.now();
+            let outcome = self.shared.write(|writer| {
+                // SAFETY: the caller's promise.
+                let at = match unsafe { pass(writer.value, view, &known, now, self.ttl != 0) } {
+                    Ok(found) => found.map(|(token, _, value)| (token, value.object().is_some())),
+                    // SAFETY: the thread is attached.
+                    Err(key) => return Err(unsafe { key.another() }),
+                };
+                Ok(change.take().map(|change| change(writer.value, at)))
+            });
+            match outcome {
+                Ok(result) => break result,
+                // SAFETY: the caller's promise.
+                Err(key) => {
+                    if !unsafe { known.ask(view, key) } {
+                        break None;
+                    }
+                }
+            }
+        };
+        known.forget();
+        result
+    }
+}

@@ -1,0 +1,149 @@
+//! The options of a cache: read from Python, checked once, with errors that name the argument and the remedy.
+//!
+//! Ring 3.
+
+use std::time::Duration;
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
+
+use crate::strategies::Kind;
+
+/// The checked options of a cache.
+#[pyclass(frozen, module = "warp_cache._warp_cache_rs")]
+#[derive(Debug)]
+pub struct Options {
+    pub strategy: Kind,
+    /// `None` is unbounded.
+    pub max_size: Option<usize>,
+    /// Nanoseconds; 0 is no limit.
+    pub ttl: u64,
+    pub typed: bool,
+    pub single_flight: bool,
+    /// How long to wait for another's computation.
+    pub wait_timeout: Option<Duration>,
+    /// Whether all spellings of a call are one key.
+    pub by_signature: bool,
+}
+
+/// `"max_size must be an integer or None, got 'ten'"`
+fn wrong(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> String {
+    let shown = value.repr().map_or_else(|_| "an object without a repr".into(), |r| r.to_string());
+    format!("{argument} must be {right}, got {shown}")
+}
+
+fn wrong_type(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> PyErr {
+    PyTypeError::new_err(wrong(argument, right, value))
+}
+
+fn wrong_value(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> PyErr {
+    PyValueError::new_err(wrong(argument, right, value))
+}
+
+/// A `bool`.
+pub fn boolean(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match value.cast::<PyBool>() {
+        Ok(flag) => Ok(flag.is_true()),
+        Err(_) => Err(wrong_type(argument, "True or False", value)),
+    }
+}
+
+/// A size: functools' rules, so a negative number is 0.
+pub fn size(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
+    const RIGHT: &str = "an integer or None";
+    if value.is_none() {
+        return Ok(None);
+    }
+    let number = if value.is_instance_of::<PyInt>() {
+        value.clone()
+    } else {
+        match value.call_method0("__index__") {
+            Ok(number) => number,
+            Err(_) => return Err(wrong_type(argument, RIGHT, value)),
+        }
+    };
+    if number.lt(0)? {
+        return Ok(Some(0));
+    }
+    match number.extract::<isize>() {
+        Ok(size) => Ok(Some(size as usize)),
+        Err(_) => Err(wrong_value(argument, "less than 2**63 (None is unbounded)", value)),
+    }
+}
+
+/// A positive, finite number of seconds or None.
+pub fn seconds(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
+    const RIGHT: &str = "a positive, finite number of seconds or None";
+    if value.is_none() {
+        return Ok(None);
+    }
+    let number = value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>() || value.hasattr("__float__")?;
+    if !number || value.is_instance_of::<PyBool>() || value.is_instance_of::<PyString>() {
+        return Err(wrong_type(argument, RIGHT, value));
+    }
+    match value.extract::<f64>() {
+        // Beyond some centuries the difference is nobody's.
+        Ok(seconds) if seconds > 0.0 && seconds.is_finite() => {
+            let nanos = (seconds.min(9e9) * 1e9) as u64;
+            Ok(Some(Duration::from_nanos(nanos.max(1))))
+        }
+        Ok(_) => Err(wrong_value(argument, RIGHT, value)),
+        Err(error) if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(value.py()) => {
+            Err(wrong_value(argument, RIGHT, value))
+        }
+        Err(_) => Err(wrong_type(argument, RIGHT, value)),
+    }
+}
+
+fn strategy(value: &Bound<'_, PyAny>) -> PyResult<Kind> {
+    const RIGHT: &str = "a Strategy (LRU=0, MRU=1, FIFO=2, LFU=3)";
+    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
+        return Err(wrong_type("strategy", RIGHT, value));
+    }
+    value
+        .extract::<i64>()
+        .ok()
+        .and_then(Kind::from_number)
+        .ok_or_else(|| wrong_value("strategy", RIGHT, value))
+}
+
+#[pymethods]
+impl Options {
+    #[new]
+    #[pyo3(signature = (strategy, max_size, ttl, typed, single_flight, wait_timeout, by_signature))]
+    pub fn new(
+        strategy: &Bound<'_, PyAny>,
+        max_size: &Bound<'_, PyAny>,
+        ttl: &Bound<'_, PyAny>,
+        typed: &Bound<'_, PyAny>,
+        single_flight: &Bound<'_, PyAny>,
+        wait_timeout: &Bound<'_, PyAny>,
+        by_signature: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        Ok(Options {
+            strategy: self::strategy(strategy)?,
+            max_size: size("max_size", max_size)?,
+            ttl: seconds("ttl", ttl)?.map_or(0, |ttl| ttl.as_nanos() as u64),
+            typed: boolean("typed", typed)?,
+            single_flight: boolean("single_flight", single_flight)?,
+            wait_timeout: seconds("wait_timeout", wait_timeout)?,
+            by_signature: boolean("by_signature", by_signature)?,
+        })
+    }
+}
+
+impl Options {
+    /// What the first instance is made with, on which the layout is measured.
+    pub fn plain() -> Self {
+        Options {
+            strategy: Kind::Lru,
+            max_size: Some(1),
+            ttl: 0,
+            typed: false,
+            single_flight: false,
+            wait_timeout: None,
+            by_signature: false,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+"""Misses of coroutine functions: computed once for each event loop, whoever of the callers is cancelled.
+
+The extension module serves hits; for a miss it calls ``compute`` with a ticket that stands for the call's key.
+
+A computation runs in a task of its own, so that cancelling the caller who happened to start it leaves the others alone.
+Its record is a ``_Flight``. Waiting is refused where it could never end: each computation knows (by a context variable,
+which the tasks that it starts inherit) what it waits for, and who would close a cycle computes for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+
+from warp_cache._warp_cache_rs import copy_exception
+
+__all__ = ["compute", "pass_on", "ready"]
+
+_ABANDONED = object()
+
+
+async def ready(value):
+    """A coroutine that is done with its first step."""
+    return value
+
+
+async def pass_on(cached, /, *args, **kwargs):
+    """A call that is not cached."""
+    return await cached._function(*args, **kwargs)
+
+
+async def compute(cached, ticket, /, *args, **kwargs):
+    """A call that missed."""
+    try:
+        loop = asyncio.get_running_loop() if cached._single_flight else None
+    except RuntimeError:
+        # Driven by hand or by another library: there is nothing to wait with.
+        loop = None
+    if loop is None:
+        epoch = cached._epoch()
+        value = await cached._function(*args, **kwargs)
+        cached._store(ticket, value, epoch)
+        return value
+    while True:
+        found = cached._peek(ticket)
+        if found:
+            return found[0]
+        table = _table(cached._flights, loop)
+        flight = table.get(ticket)
+        leader = flight is None
+        if leader:
+            flight = table[ticket] = _Flight(loop, table, cached, ticket, args, kwargs)
+            flight.lead()
+        elif flight.leads_to(_flight.get()):
+            return await cached._function(*args, **kwargs)
+        outcome, error = await flight.wait(cached._wait_timeout)
+        if error is not None:
+            try:
+                raise error if leader else copy_exception(error)
+            finally:
+                # The exception's traceback refers to this frame.
+                del error
+        if outcome is not _ABANDONED:
+            return outcome
+        if leader:
+            # The work was cancelled, and not by its callers.
+            raise asyncio.CancelledError
+
+
+def _table(flights, loop):
+    """The computations of one event loop."""
+    table = flights.get(loop)
+    if table is None:
+        for other in list(flights):
+            if other.is_closed():
+                flights.pop(other, None)
+        table = flights.setdefault(loop, {})
+    return table
+
+
+class _Flight:
+    """A computation under way, and who waits for it."""
+
+    __slots__ = ("call", "future", "loop", "since", "table", "tasks", "ticket", "waiters", "waits")
+
+    def __init__(self, loop, table, cached, ticket, args, kwargs):
+        self.loop = loop
+        self.table = table
+        self.ticket = ticket
+        self.call = (cached, args, kwargs)
+        # (value, None), (None, exception) or (_ABANDONED, None); the first task that ends sets it.
+        self.future = loop.create_future()
+        self.tasks = []
+        self.since = loop.time()
+        self.waiters = 0
+        # The computations that this one waits for; one may stand here several times.
+        self.waits = []
+
+    def lead(self):
+        """Start the work, or start it once more beside what does not end."""
+        self.since = self.loop.time()
+        work = self.work()
+        try:
+            self.tasks.append(self.loop.create_task(work))
+        except BaseException:
+            work.close()
+            self.land(_ABANDONED)
+            raise
+
+    async def work(self):
+        _flight.set(self)
+        cached, args, kwargs = self.call
+        epoch = cached._epoch()
+        try:
+            value = await cached._function(*args, **kwargs)
+            cached._store(self.ticket, value, epoch)
+        except Exception as error:
+            self.land(None, error)
+        except BaseException:
+            # Cancelled, or the end of the program: nothing that others should have.
+            self.land(_ABANDONED)
+            raise
+        else:
+            self.land(value)
+
+    def land(self, value, error=None):
+        """Hand the outcome to those who wait, and let the next caller start anew."""
+        self.leave()
+        if not self.future.done() and not self.loop.is_closed():
+            self.future.set_result((value, error))
+
+    def leave(self):
+        if self.table.get(self.ticket) is self:
+            del self.table[self.ticket]
+
+    def leads_to(self, target):
+        """Whether this computation is ``target``, or waits (for one that waits …) for it."""
+        if target is None:
+            return False
+        seen = set()
+        stack = [self]
+        while stack:
+            flight = stack.pop()
+            if flight is target:
+                return True
+            if id(flight) not in seen:
+                seen.add(id(flight))
+                stack.extend(flight.waits)
+        return False
+
+    async def wait(self, bound):
+        """The outcome. The last waiter to be cancelled takes the work with it."""
+        current = _flight.get()
+        if current is not None:
+            current.waits.append(self)
+        self.waiters += 1
+        try:
+            while not self.future.done():
+                left = None
+                if bound is not None:
+                    left = max(0.0, self.since + bound - self.loop.time())
+                await asyncio.wait((self.future,), timeout=left)
+                if bound is not None and self.loop.time() >= self.since + bound and not self.future.done():
+                    self.lead()
+            return self.future.result()
+        except asyncio.CancelledError:
+            if self.waiters == 1 and not self.future.done():
+                self.leave()
+                await self.cancel()
+            raise
+        finally:
+            self.waiters -= 1
+            if current is not None:
+                current.waits.remove(self)
+
+    async def cancel(self):
+        """Cancel the work and wait until it has ended."""
+        pending = [task for task in self.tasks if not task.done()]
+        while pending:
+            for task in pending:
+                task.cancel()
+            try:
+                await asyncio.wait(pending)
+            except asyncio.CancelledError:
+                # Cancelled once more: so is the work.
+                pass
+            pending = [task for task in pending if not task.done()]
+
+
+_flight: ContextVar[_Flight | None] = ContextVar("warp_cache_flight", default=None)

@@ -1,0 +1,172 @@
+"""The two decorators: ``cache``, which is what people want, and ``lru_cache``, which is functools' contract.
+
+Both turn their arguments into checked options once, at decoration, and leave the rest to the extension module.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import update_wrapper
+
+from warp_cache._strategies import Backend, Strategy
+from warp_cache._warp_cache_rs import AsyncCachedFunction, CachedFunction, Options
+
+__all__ = ["AsyncCachedFunction", "CachedFunction", "cache", "lru_cache"]
+
+# inspect.CO_COROUTINE. Importing inspect takes longer than importing this package.
+_CO_COROUTINE = 0x80
+# What inspect.iscoroutinefunction looks at in an object that behaves like a function.
+_FUNCTION_ATTRIBUTES = ("__code__", "__defaults__", "__kwdefaults__", "__annotations__")
+
+_ABSENT = object()
+
+
+def cache(
+    strategy=Strategy.LRU,
+    max_size=_ABSENT,
+    ttl=None,
+    backend="memory",
+    max_key_size=None,
+    max_value_size=None,
+    typed=False,
+    single_flight=True,
+    name=None,
+    wait_timeout=10.0,
+    *,
+    maxsize=_ABSENT,
+):
+    """Cache the results of a function: one entry however a call is spelled, one computation however many ask.
+
+    Use it bare (``@cache``) or with options (``@cache(max_size=1000, ttl=60)``), on functions, methods and coroutine
+    functions.
+
+    Parameters:
+        strategy: which entry gives way in a full cache, a ``Strategy``.
+        max_size: entries at most; None for no bound, 0 (or less) to store nothing. ``maxsize`` means the same.
+        ttl: seconds that an entry lives, from the moment the result is there; None for no limit.
+        backend: "memory" (this process) or "shared" (all processes of the host), or a ``Backend``.
+        max_key_size, max_value_size: bytes at most of a key and a value in the shared backend; None for no limit. Without
+            effect in memory.
+        typed: whether arguments of different types are different keys (``1`` and ``1.0``).
+        single_flight: whether concurrent callers of a missing key wait for one computation. An exception reaches each of
+            them as its own object. A wait that would never end is refused: that caller computes for itself.
+        name: a name for the shared cache; None to derive one from the function.
+        wait_timeout: seconds that a caller waits for another's computation before it takes over (one at a time), so that
+            no deadlock can come of waiting; None for no limit.
+
+    Returns a decorator, or the decorated function in the bare form. It has ``cache_info()``, ``cache_clear()``,
+    ``cache_parameters()``, ``get(*args, **kwargs)``, ``set(value, /, *args, **kwargs)`` and ``__wrapped__``. A hit and a
+    miss cost O(1) expected.
+
+    Raises:
+        TypeError, ValueError: a wrong argument; the message names it.
+        NotImplementedError: backend="shared", which is not there yet.
+    """
+    if callable(strategy):
+        return _decorator(Strategy.LRU, 128, None, False, True, 10.0, True)(strategy)
+    _check_backend(backend, max_key_size, max_value_size, name)
+    size = _size(max_size, maxsize)
+    return _decorator(strategy, size, ttl, typed, single_flight, wait_timeout, True)
+
+
+def lru_cache(
+    max_size=_ABSENT,
+    ttl=None,
+    backend="memory",
+    max_key_size=None,
+    max_value_size=None,
+    typed=False,
+    single_flight=None,
+    name=None,
+    wait_timeout=10.0,
+    *,
+    maxsize=_ABSENT,
+):
+    """Cache the results of a function: ``functools.lru_cache``, faster, with ``ttl``, ``backend`` and coroutines.
+
+    The contract is functools' to the letter: ``f(1)`` and ``f(x=1)`` are two entries, the order of keywords counts, and
+    concurrent callers of one missing key each compute unless ``single_flight=True``. functools' own spelling works:
+    ``@lru_cache``, ``@lru_cache(maxsize=None, typed=True)``, ``@lru_cache(128, True)``.
+
+    Parameters, result and errors: as for ``cache``, with the strategy LRU. ``single_flight`` is off for functions and on
+    for coroutine functions unless it is given.
+    """
+    if callable(max_size) and maxsize is _ABSENT:
+        return _decorator(Strategy.LRU, 128, None, False, None, 10.0, False)(max_size)
+    if isinstance(ttl, bool):
+        # functools' second positional parameter.
+        ttl, typed = None, ttl
+    _check_backend(backend, max_key_size, max_value_size, name)
+    size = _size(max_size, maxsize)
+    return _decorator(Strategy.LRU, size, ttl, typed, single_flight, wait_timeout, False)
+
+
+def _decorator(strategy, max_size, ttl, typed, single_flight, wait_timeout, by_signature):
+    """Check the options now, and return the decorator that applies them."""
+    common = (strategy, max_size, ttl, typed)
+    if single_flight is None:
+        options = Options(*common, False, wait_timeout, by_signature)
+        async_options = Options(*common, True, wait_timeout, by_signature)
+    else:
+        options = async_options = Options(*common, single_flight, wait_timeout, by_signature)
+
+    def decorate(function):
+        if _is_coroutine_function(function):
+            cached = AsyncCachedFunction.of(function, async_options)
+            for attribute in _FUNCTION_ATTRIBUTES:
+                if hasattr(function, attribute):
+                    setattr(cached, attribute, getattr(function, attribute))
+        else:
+            cached = CachedFunction.of(function, options)
+        return update_wrapper(cached, function)
+
+    return decorate
+
+
+def _size(max_size, maxsize):
+    """The size that was given under either name."""
+    if maxsize is _ABSENT:
+        return 128 if max_size is _ABSENT else max_size
+    if max_size is not _ABSENT:
+        raise TypeError(f"give max_size or maxsize, not both: got {max_size!r} and {maxsize!r}")
+    return maxsize
+
+
+def _is_coroutine_function(function):
+    """``inspect.iscoroutinefunction``, importing inspect only for what is not a plain function or method."""
+    plain = function
+    while hasattr(plain, "__func__"):
+        plain = plain.__func__
+    code = getattr(plain, "__code__", None)
+    if code is not None and isinstance(getattr(code, "co_flags", None), int):
+        return bool(code.co_flags & _CO_COROUTINE)
+    if "inspect" not in sys.modules and isinstance(plain, (type, type(len))):
+        return False
+    from inspect import iscoroutinefunction
+
+    return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))
+
+
+def _check_backend(backend, max_key_size, max_value_size, name):
+    """Check what concerns the backend."""
+    for argument, value in (("max_key_size", max_key_size), ("max_value_size", max_value_size)):
+        right = f"{argument} must be a positive integer (bytes) or None, got {value!r}"
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise TypeError(right)
+        if value is not None and value <= 0:
+            raise ValueError(right)
+    if name is not None:
+        right = f"name must be a non-empty string or None, got {name!r}"
+        if not isinstance(name, str):
+            raise TypeError(right)
+        if not name:
+            raise ValueError(right)
+    right = f'backend must be "memory", "shared" or a Backend, got {backend!r}'
+    if isinstance(backend, bool) or not isinstance(backend, (str, int)):
+        raise TypeError(right)
+    if backend not in ("memory", "shared", Backend.MEMORY, Backend.SHARED):
+        raise ValueError(right)
+    if backend in ("shared", Backend.SHARED):
+        raise NotImplementedError(
+            'backend="shared" is not implemented yet; use backend="memory" (one cache per process)'
+        )
