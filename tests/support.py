@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import warp_cache
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -174,7 +175,7 @@ def run_python(
     *,
     options: Iterable[str] = (),
     environment: dict[str, str] | None = None,
-    limit: float = 60.0,
+    limit: float = 30.0,
     talk: Callable[[subprocess.Popen[str]], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `source` as a script (a file: spawned children can import it); return what it did.

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fighters import VARIANTS
 from support import LIMIT, eventually, results, start
+
 from warp_cache import cache
 
 DROPPING: dict[str, Callable[[Any], Any]] = {

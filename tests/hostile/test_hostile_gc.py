@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from fighters import VARIANTS
+
 from warp_cache import cache, lru_cache
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fighters import CAPACITIES, VARIANTS, Counted, Key, Trap
 from support import results, start_together, switching
+
 from warp_cache import cache, lru_cache
 
 ACTIONS: dict[str, Callable[[Counted, Key], Any]] = {

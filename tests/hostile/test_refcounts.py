@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fighters import VARIANTS
 from support import check_clean, run_python
+
 from warp_cache import cache, lru_cache
 
 MANY = 100_000
