@@ -7,6 +7,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks import docs, report, run
 from benchmarks.harness import Options
@@ -28,9 +29,8 @@ def main(argv: list[str] | None = None) -> int:
         options = QUICK if arguments.quick else Options()
         if arguments.rounds is not None:
             options = replace(options, rounds=arguments.rounds)
-        found = run.measure(arguments.part, options)
-        if arguments.update and arguments.json is not None and arguments.json.exists():
-            run.update(found, json.loads(arguments.json.read_text(encoding="utf-8")))
+        earlier = _earlier(arguments.json) if arguments.update else None
+        found = run.measure(arguments.part, options, earlier)
     results = [PartResult.from_json(part) for part in found["parts"]]
     print(report.terminal(results, found["machine"]))
     if arguments.json is not None:
@@ -39,6 +39,13 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.docs is not None:
         docs.write(arguments.docs, results, found["machine"], found["date"])
     return 1 if found["failed"] else 0
+
+
+def _earlier(path: Path | None) -> dict[str, Any] | None:
+    if path is None or not path.exists():
+        return None
+    earlier: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return earlier
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -117,8 +117,8 @@ def versions() -> dict[str, str]:
     """Version of each package that is installed, this one included."""
     from importlib import metadata  # slow to import, and workers do without
 
-    found = {}
-    for name in ("warp_cache", *DISTRIBUTIONS):
+    found = {"warp_cache": warp_cache.__version__}
+    for name in DISTRIBUTIONS:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -23,32 +23,36 @@ SCHEMA = 1
 PROCESSES = 5
 
 
-def measure(parts: Sequence[str], options: Options) -> dict[str, Any]:
-    """The whole run, in the form that is written to JSON."""
+def measure(
+    parts: Sequence[str], options: Options, earlier: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The whole run, in the form that is written to JSON.
+
+    The parts of an earlier run that this one does not measure are kept, if it was made on the same
+    machine with the same interpreter and versions.
+    """
     about = machine.describe()
     about["packages"] = contenders.versions()
-    measured, failed = [], []
+    kept = {}
+    if earlier is not None:
+        if earlier["schema"] == SCHEMA and earlier["machine"] == about:
+            kept = {part["part"]: part for part in earlier["parts"]}
+        else:
+            print("the earlier run was made under other conditions: dropped", file=sys.stderr)
+    failed = []
     for name in parts:
         result = _part(name, options)
         if result is None:
             failed.append(name)
         else:
-            measured.append(result.as_json())
+            kept[name] = result.as_json()
     return {
         "schema": SCHEMA,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "machine": about,
-        "parts": measured,
+        "parts": [kept[name] for name in NAMES if name in kept],
         "failed": failed,
     }
-
-
-def update(run: dict[str, Any], old: dict[str, Any]) -> None:
-    """Add the parts of an earlier run; only if machine, interpreter and versions are the same."""
-    if old["schema"] != SCHEMA or old["machine"] != run["machine"]:
-        raise ValueError("the earlier run is of another machine, interpreter or set of versions")
-    parts = {part["part"]: part for part in (*old["parts"], *run["parts"])}
-    run["parts"] = [parts[name] for name in NAMES if name in parts]
 
 
 def worker(name: str, options: Options, output: Path) -> None:
