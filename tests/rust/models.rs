@@ -1,0 +1,401 @@
+//! Ring 1 against a naive model: every strategy, small capacities and none, with and without deadlines, after each step of
+//! every kind. The order of victims, what leaves, in which order, and what stays are exact; nothing is dropped inside.
+
+mod naive;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use _warp_cache_rs::cache::{Cache, Garbage};
+use _warp_cache_rs::entry::{Token, NIL};
+use _warp_cache_rs::strategies::Kind;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::FileFailurePersistence;
+
+use naive::{Gone, Id, Naive};
+
+const NAMES: u8 = 20;
+
+/// Some names share a hash, some a bucket, some wrap round the end of the table.
+fn hash(name: u8) -> u32 {
+    match name % 5 {
+        0 => 7,
+        1 => u32::MAX,
+        2 => u32::from(name) << 6,
+        _ => u32::from(name).wrapping_mul(0x9E37_79B9),
+    }
+}
+
+/// A key or a value that notes its end.
+#[derive(Debug)]
+struct Object {
+    id: Id,
+    name: u8,
+    ends: Rc<RefCell<Vec<Id>>>,
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        self.ends.borrow_mut().push(self.id);
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Insert { name: u8, life: u64 },
+    Reserve { name: u8 },
+    /// The `nth` is taken modulo the number of entries that the step is possible for, here and below.
+    Publish { nth: usize, life: u64 },
+    Detach { nth: usize },
+    Free { nth: usize },
+    Remove { nth: usize },
+    Replace { nth: usize, life: u64 },
+    Hit { nth: usize, shared: bool },
+    /// Something that was a token once, or never.
+    Stale { token: Token },
+    Expire,
+    Clear,
+    Pass { time: u64 },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let name = 0..NAMES;
+    let nth = 0..64usize;
+    // Short lives that overlap, and one without an end.
+    let life = || prop_oneof![9 => 0..12u64, 1 => Just(u64::MAX)];
+    prop::collection::vec(
+        prop_oneof![
+            8 => (name.clone(), life()).prop_map(|(name, life)| Step::Insert { name, life }),
+            5 => name.prop_map(|name| Step::Reserve { name }),
+            5 => (nth.clone(), life()).prop_map(|(nth, life)| Step::Publish { nth, life }),
+            1 => nth.clone().prop_map(|nth| Step::Detach { nth }),
+            2 => nth.clone().prop_map(|nth| Step::Free { nth }),
+            2 => nth.clone().prop_map(|nth| Step::Remove { nth }),
+            2 => (nth.clone(), life()).prop_map(|(nth, life)| Step::Replace { nth, life }),
+            12 => (nth, any::<bool>()).prop_map(|(nth, shared)| Step::Hit { nth, shared }),
+            1 => select(vec![NIL, 1, 2, 3, 5, 8, 40, u32::MAX]).prop_map(|token| Step::Stale { token }),
+            1 => Just(Step::Expire),
+            1 => Just(Step::Clear),
+            4 => (0..4u64).prop_map(|time| Step::Pass { time }),
+        ],
+        1..150,
+    )
+}
+
+struct Pair {
+    cache: Cache<Object, Object>,
+    model: Naive,
+    expires: bool,
+    now: u64,
+    clears: u64,
+    made: Id,
+    /// The most slots that were occupied at once.
+    peak: usize,
+    ends: Rc<RefCell<Vec<Id>>>,
+    /// What ended since the start.
+    ended: BTreeSet<Id>,
+}
+
+impl Pair {
+    fn new(kind: Kind, capacity: Option<usize>, expires: bool) -> Self {
+        Pair {
+            cache: Cache::new(kind, capacity, expires),
+            model: Naive::new(kind, capacity, expires),
+            expires,
+            now: 1000,
+            clears: 0,
+            made: 0,
+            peak: 0,
+            ends: Rc::default(),
+            ended: BTreeSet::new(),
+        }
+    }
+
+    fn object(&mut self, name: u8) -> Object {
+        self.made += 1;
+        let ends = Rc::clone(&self.ends);
+        Object { id: self.made, name, ends }
+    }
+
+    /// Drops `left`; then exactly `ids` have ended, in this order, and none before.
+    fn ends<T>(&mut self, left: T, ids: &[Id]) {
+        assert_eq!(*self.ends.borrow(), [], "dropped inside the cache");
+        drop(left);
+        let ended = std::mem::take(&mut *self.ends.borrow_mut());
+        assert_eq!(ended, ids);
+        assert!(ended.into_iter().all(|id| self.ended.insert(id)), "dropped twice");
+    }
+
+    fn garbage(&mut self, garbage: Garbage<Object, Object>, gone: &[Gone]) {
+        assert_eq!(garbage.len(), gone.len());
+        assert_eq!(garbage.is_empty(), gone.is_empty());
+        let ids: Vec<Id> = gone.iter().flat_map(|&(key, value)| [key, value]).collect();
+        self.ends(garbage, &ids);
+    }
+
+    fn published(&self, nth: usize) -> Option<Token> {
+        let entries = &self.model.published;
+        (!entries.is_empty()).then(|| entries[nth % entries.len()].token)
+    }
+
+    fn reserved(&self, nth: usize, attached: bool) -> Option<Token> {
+        let entries: Vec<_> = self.model.reserved.iter().filter(|e| e.attached || !attached).collect();
+        (!entries.is_empty()).then(|| entries[nth % entries.len()].token)
+    }
+
+    /// A step for which no entry is there does nothing.
+    fn apply(&mut self, step: Step) -> Option<()> {
+        let now = self.now;
+        let mut garbage = Garbage::default();
+        match step {
+            Step::Insert { name, life } => {
+                if self.model.is_present(name, now) {
+                    return None;
+                }
+                let (key, value) = (self.object(name), self.object(name));
+                let ids = (key.id, value.id);
+                let deadline = now.saturating_add(life);
+                let gone = self.model.make_room(now);
+                self.cache.insert(hash(name), u32::from(name), key, value, deadline, now, &mut garbage);
+                let token = self.new_token(name);
+                self.model.add(name, ids, token, deadline);
+                self.garbage(garbage, &gone);
+            }
+            Step::Reserve { name } => {
+                if self.model.is_present(name, now) {
+                    return None;
+                }
+                let (key, value) = (self.object(name), self.object(name));
+                let ids = (key.id, value.id);
+                let token = self.cache.reserve(hash(name), u32::from(name), key, value);
+                assert_eq!(token, self.new_token(name));
+                self.model.reserve(name, ids, token);
+            }
+            Step::Publish { nth, life } => {
+                let token = self.reserved(nth, true)?;
+                let deadline = now.saturating_add(life);
+                let entry = self.model.take_reserved(token);
+                let gone = self.model.make_room(now);
+                let value = self.object(entry.name);
+                let id = value.id;
+                let placeholder = self.cache.publish(token, value, deadline, now, &mut garbage);
+                assert_eq!(placeholder.as_ref().map(|v| v.id), Some(entry.ids.1));
+                self.model.add(entry.name, (entry.ids.0, id), token, deadline);
+                self.ends(placeholder, &[entry.ids.1]);
+                self.garbage(garbage, &gone);
+            }
+            Step::Detach { nth } => {
+                let token = self.reserved(nth, false)?;
+                let entry = self.model.reserved.iter_mut().find(|e| e.token == token)?;
+                assert_eq!(self.cache.detach(token), entry.attached);
+                entry.attached = false;
+            }
+            Step::Free { nth } => {
+                let token = self.reserved(nth, false)?;
+                let ids = self.model.take_reserved(token).ids;
+                let entry = self.cache.free(token);
+                assert!(entry.is_some());
+                self.ends(entry, &[ids.0, ids.1]);
+            }
+            Step::Remove { nth } => {
+                let token = self.published(nth)?;
+                let gone = self.model.remove(token);
+                self.cache.remove(token, &mut garbage);
+                self.garbage(garbage, &[gone]);
+            }
+            Step::Replace { nth, life } => {
+                let token = self.published(nth)?;
+                let value = self.object(0);
+                let deadline = now.saturating_add(life);
+                let id = self.model.replace(token, value.id, deadline);
+                // SAFETY: the model knows that the token names a published entry.
+                let old = unsafe { self.cache.replace(token, value, deadline) };
+                self.ends(old, &[id]);
+            }
+            Step::Hit { nth, shared } => {
+                let token = self.published(nth)?;
+                self.model.hit(token);
+                // SAFETY: as above, and there is one thread.
+                unsafe {
+                    if shared {
+                        self.cache.hit_shared(token);
+                    } else {
+                        self.cache.hit(token);
+                    }
+                }
+            }
+            Step::Stale { token } => {
+                if self.model.ids(token).is_some() {
+                    return None;
+                }
+                assert!(!self.cache.detach(token) && !self.cache.is_attached(token));
+                assert!(self.cache.free(token).is_none() && self.cache.get(token).is_none());
+                assert!(self.cache.value_mut(token).is_none());
+                self.cache.remove(token, &mut garbage);
+                self.garbage(garbage, &[]);
+            }
+            Step::Expire => {
+                let gone = self.model.expire(now);
+                self.cache.expire(now, &mut garbage);
+                self.garbage(garbage, &gone);
+            }
+            Step::Clear => {
+                let gone = self.model.clear();
+                self.cache.clear(&mut garbage);
+                self.clears += 1;
+                self.garbage(garbage, &gone);
+            }
+            Step::Pass { time } => self.now += time,
+        }
+        Some(())
+    }
+
+    /// The tokens in the table whose key has the name, in rising order.
+    fn tokens(&self, name: u8) -> Vec<Token> {
+        let mut probe = self.cache.probe(hash(name));
+        let mut tokens = Vec::new();
+        while let Some((token, slot, entry)) = self.cache.candidate(&mut probe) {
+            assert_eq!((slot.hash, slot.meta), (hash(name), u32::from(entry.key.name)));
+            if entry.key.name == name {
+                tokens.push(token);
+            }
+        }
+        tokens.sort_unstable();
+        tokens
+    }
+
+    /// The token under the name that the model does not know yet.
+    fn new_token(&self, name: u8) -> Token {
+        let known = self.model.tokens(name);
+        let new: Vec<Token> = self.tokens(name).into_iter().filter(|t| !known.contains(t)).collect();
+        assert_eq!(new.len(), 1);
+        new[0]
+    }
+
+    fn compare(&mut self) {
+        assert_eq!(*self.ends.borrow(), [], "dropped inside the cache");
+        self.cache.validate();
+        assert_eq!(self.cache.victims(), self.model.victims());
+        assert_eq!(self.cache.len(), self.model.published.len());
+        assert_eq!(self.cache.is_empty(), self.model.published.is_empty());
+        assert_eq!(self.cache.clears(), self.clears);
+        for name in 0..NAMES {
+            assert_eq!(self.tokens(name), self.model.tokens(name));
+        }
+        for entry in &self.model.published {
+            assert!(self.cache.is_attached(entry.token));
+            // SAFETY: the model knows that the token names a published entry.
+            let expired = unsafe { self.cache.expired(entry.token, self.now) };
+            assert_eq!(expired, self.expires && entry.deadline <= self.now);
+        }
+        for entry in &self.model.reserved {
+            assert_eq!(self.cache.is_attached(entry.token), entry.attached);
+        }
+        let occupied = self.model.published.len() + self.model.reserved.len();
+        assert_eq!(self.cache.entries().count(), occupied);
+        // Slots are used again before new ones are made.
+        self.peak = self.peak.max(occupied);
+        assert!(self.cache.victims().into_iter().all(|token| token as usize <= self.peak));
+        for token in 0..=2 * occupied as Token + 8 {
+            let ids = self.cache.get(token).map(|e| (e.key.id, e.value.id));
+            assert_eq!(ids, self.model.ids(token));
+        }
+    }
+
+    /// Whatever was made and has not ended ends with the cache.
+    fn finish(self) {
+        let Pair { cache, made, ends, mut ended, .. } = self;
+        drop(cache);
+        assert!(ends.borrow().iter().all(|&id| ended.insert(id)), "dropped twice");
+        assert_eq!(ended.len() as Id, made);
+    }
+}
+
+fn behaves(kind: Kind, capacity: Option<usize>, expires: bool, steps: &[Step]) {
+    let mut pair = Pair::new(kind, capacity, expires);
+    for step in steps {
+        pair.apply(*step);
+        pair.compare();
+    }
+    pair.finish();
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 250,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    }
+}
+
+fn capacity() -> impl Strategy<Value = Option<usize>> {
+    select(vec![Some(1), Some(2), Some(3), Some(7), None])
+}
+
+macro_rules! behaves {
+    ($($name:ident: $kind:expr;)*) => { $(proptest! {
+        #![proptest_config(config())]
+        #[test]
+        fn $name(capacity in capacity(), expires in any::<bool>(), steps in steps()) {
+            behaves($kind, capacity, expires, &steps);
+        }
+    })* };
+}
+
+behaves! {
+    lru_behaves_like_the_model: Kind::Lru;
+    mru_behaves_like_the_model: Kind::Mru;
+    fifo_behaves_like_the_model: Kind::Fifo;
+    lfu_behaves_like_the_model: Kind::Lfu;
+}
+
+/// Where sorting at every step would take too long: growth far beyond the first allocations, and steady eviction.
+#[test]
+fn large_caches_evict_in_order() {
+    const CAPACITY: usize = 5000;
+    for &kind in Kind::ALL {
+        let mut cache = Cache::new(kind, Some(CAPACITY), false);
+        // Key to token, number of uses, last use, insertion; and the order that these give.
+        let mut model: BTreeMap<u32, (Token, u64, u64, u64)> = BTreeMap::new();
+        let mut order: BTreeSet<(u64, u64, u32)> = BTreeSet::new();
+        let rank = |key, &(_, uses, used, inserted): &(Token, u64, u64, u64)| match kind {
+            Kind::Lru => (0, used, key),
+            Kind::Mru => (0, u64::MAX - used, key),
+            Kind::Fifo => (0, inserted, key),
+            Kind::Lfu => (uses, used, key),
+        };
+        let mut random = 1u64;
+        for step in 0..60_000u64 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let draw = (random >> 33) as u32;
+            // Half of the draws from few keys, so that counts spread.
+            let key = if draw & 1 == 0 { draw % 12_000 } else { draw % 600 };
+            let hash = key.wrapping_mul(0x9E37_79B9).rotate_left(13);
+            if let Some(entry) = model.get_mut(&key) {
+                order.remove(&rank(key, entry));
+                (entry.1, entry.2) = (entry.1 + 1, step);
+                order.insert(rank(key, entry));
+                // SAFETY: the token of a published entry.
+                unsafe { cache.hit(entry.0) };
+                continue;
+            }
+            let mut garbage = Garbage::default();
+            let token = cache.reserve(hash, 0, key, step);
+            let old = cache.publish(token, step, 0, 0, &mut garbage);
+            assert_eq!((old, garbage.is_empty()), (Some(step), model.len() < CAPACITY));
+            if model.len() == CAPACITY {
+                let (_, _, victim) = order.pop_first().unwrap();
+                let (token, ..) = model.remove(&victim).unwrap();
+                assert!(cache.get(token).is_none_or(|e| e.key != victim), "{kind:?}: {victim} was the victim");
+            }
+            let entry = (token, 1, step, step);
+            order.insert(rank(key, &entry));
+            model.insert(key, entry);
+        }
+        cache.validate();
+        let victims: Vec<Token> = order.iter().map(|&(_, _, key)| model[&key].0).collect();
+        assert_eq!(cache.victims(), victims);
+    }
+}
