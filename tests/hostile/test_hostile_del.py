@@ -191,9 +191,10 @@ def _lock_and_call(drop: Callable[[Any], Any]) -> None:
         lock.release()
 
     f = cache(max_size=4)(lambda i: Dying(want_lock) if making else i)
-    for i in range(4):
-        f(i)
+    f(0)
     making = False
+    for i in range(1, 4):
+        f(i)
     with lock:
         dropper = start(drop, f)
         assert dying.wait(LIMIT)

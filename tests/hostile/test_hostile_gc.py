@@ -323,7 +323,7 @@ def test_collections_at_every_allocation(variant: str) -> None:
             key = Node()
             for value in (f(i), f(i), f(i, i + 1), f(i, word=key), f(key), f((i, key))):
                 assert value.held[0] is f
-            f.set([i], i)
+            f.set(value, i)
             f.get(i)
             if round_ % 20 == 19:
                 f.cache_clear()
