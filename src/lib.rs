@@ -28,6 +28,8 @@ pub mod key;
 #[cfg(feature = "python")]
 pub mod python;
 #[cfg(feature = "python")]
+pub mod shared_store;
+#[cfg(feature = "python")]
 pub mod store;
 
 #[cfg(feature = "python")]
@@ -35,6 +37,8 @@ pub mod store;
 mod _warp_cache_rs {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::shared_store::SharedCachedFunction;
     #[pymodule_export]
     use crate::store::asynchronous::Ticket;
     #[pymodule_export]

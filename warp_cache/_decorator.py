@@ -62,7 +62,7 @@ def cache(
         TypeError, ValueError: a wrong argument; the message names it.
         NotImplementedError: backend="shared", which is not there yet.
     """
-    if callable(strategy):
+    if _is_function(strategy):
         return _decorator(Strategy.LRU, 128, None, False, True, 10.0, True)(strategy)
     _check_backend(backend, max_key_size, max_value_size, name)
     size = _size(max_size, maxsize)
@@ -91,7 +91,7 @@ def lru_cache(
     Parameters, result and errors: as for ``cache``, with the strategy LRU. ``single_flight`` is off for functions and on
     for coroutine functions unless it is given.
     """
-    if callable(max_size) and maxsize is _ABSENT:
+    if _is_function(max_size):
         return _decorator(Strategy.LRU, 128, None, False, None, 10.0, False)(max_size)
     if isinstance(ttl, bool):
         # functools' second positional parameter.
@@ -111,6 +111,11 @@ def _decorator(strategy, max_size, ttl, typed, single_flight, wait_timeout, by_s
         options = async_options = Options(*common, single_flight, wait_timeout, by_signature)
 
     def decorate(function):
+        if isinstance(function, (classmethod, staticmethod)):
+            kind = type(function).__name__
+            raise TypeError(
+                f"fn must be a callable, got {function!r}: put the cache decorator below @{kind}"
+            )
         if _is_coroutine_function(function):
             cached = AsyncCachedFunction.of(function, async_options)
             for attribute in _FUNCTION_ATTRIBUTES:
@@ -121,6 +126,11 @@ def _decorator(strategy, max_size, ttl, typed, single_flight, wait_timeout, by_s
         return update_wrapper(cached, function)
 
     return decorate
+
+
+def _is_function(first):
+    """Whether the decorator was used bare. What a wrong order of decorators brings counts too, for a better error."""
+    return callable(first) or isinstance(first, (classmethod, staticmethod))
 
 
 def _size(max_size, maxsize):
@@ -150,7 +160,7 @@ def _is_coroutine_function(function):
 def _check_backend(backend, max_key_size, max_value_size, name):
     """Check what concerns the backend."""
     for argument, value in (("max_key_size", max_key_size), ("max_value_size", max_value_size)):
-        right = f"{argument} must be a positive integer (bytes) or None, got {value!r}"
+        right = f"{argument} must be a positive int or None (bytes), got {value!r}"
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
             raise TypeError(right)
         if value is not None and value <= 0:

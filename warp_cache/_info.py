@@ -36,7 +36,7 @@ class SharedCacheInfo(CacheInfo):
     Unpacks to the same four; ``oversize_skips`` counts the results that were too large to be stored.
     """
 
-    oversize_skips: int
+    oversize_skips: int = 0
 
     def __new__(
         cls, hits: int, misses: int, maxsize: int | None, currsize: int, oversize_skips: int = 0

@@ -2,6 +2,9 @@
 //!
 //! Ring 3. An exception object carries its traceback, which grows as it propagates; were it shared, threads would write
 //! into each other's. So each waiter raises a copy.
+//!
+//! What is called from the vectorcall path works on plain references: PyO3 does not know that the thread is attached
+//! there, and would put off releasing its own until it does. [`raise_copy`] and [`copy_or_same`] tell it.
 
 use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
@@ -11,28 +14,79 @@ use pyo3::prelude::*;
 use super::object::Owned;
 
 /// Takes the exception that is set in this thread, normalized; `None` if none is set.
-pub fn take(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
-    PyErr::take(py).map(|error| error.into_value(py).into_bound(py).into_any())
+///
+/// # Safety
+/// The thread is attached.
+pub unsafe fn take() -> Option<Owned> {
+    // SAFETY: the caller's promise; what is fetched are strong references or null, which are all accounted for.
+    unsafe {
+        #[cfg(Py_3_12)]
+        let exception = ffi::PyErr_GetRaisedException();
+        #[cfg(not(Py_3_12))]
+        let exception = {
+            let (mut kind, mut value, mut traceback) = Default::default();
+            ffi::PyErr_Fetch(&mut kind, &mut value, &mut traceback);
+            if kind.is_null() {
+                return None;
+            }
+            ffi::PyErr_NormalizeException(&mut kind, &mut value, &mut traceback);
+            if !traceback.is_null() {
+                ffi::PyException_SetTraceback(value, traceback);
+            }
+            ffi::Py_XDECREF(kind);
+            ffi::Py_XDECREF(traceback);
+            value
+        };
+        (!exception.is_null()).then(|| Owned::steal(exception))
+    }
 }
 
-/// Sets the exception in this thread, as `take` found it.
-pub fn set(exception: Bound<'_, PyAny>) {
-    let py = exception.py();
-    PyErr::from_value(exception).restore(py);
+/// Sets an exception in this thread, as `take` found it.
+///
+/// # Safety
+/// The thread is attached; `exception` is one.
+pub unsafe fn set(exception: Owned) {
+    // SAFETY: the caller's promise; each function called takes over the references it is given.
+    unsafe {
+        #[cfg(Py_3_12)]
+        ffi::PyErr_SetRaisedException(exception.into_ptr());
+        #[cfg(not(Py_3_12))]
+        {
+            let value = exception.into_ptr();
+            let kind = ffi::Py_TYPE(value).cast::<ffi::PyObject>();
+            ffi::Py_INCREF(kind);
+            ffi::PyErr_Restore(kind, value, ffi::PyException_GetTraceback(value));
+        }
+    }
 }
 
 /// Whether others may have it too: what derives from `BaseException` only (KeyboardInterrupt, SystemExit, CancelledError)
 /// is meant for the one who got it.
-pub fn is_shareable(exception: &Bound<'_, PyAny>) -> bool {
-    // SAFETY: the type objects of built-in exceptions live for ever.
-    unsafe { ffi::PyObject_IsInstance(exception.as_ptr(), ffi::PyExc_Exception) == 1 }
+///
+/// # Safety
+/// The thread is attached.
+pub unsafe fn is_shareable(exception: &Owned) -> bool {
+    // SAFETY: the type objects of built-in exceptions live for ever; a check of the type itself runs no code.
+    unsafe {
+        let kind = ffi::PyExc_Exception.cast::<ffi::PyTypeObject>();
+        ffi::PyObject_TypeCheck(exception.as_ptr(), kind) != 0
+    }
 }
 
-/// Raises a copy of `exception` in this thread.
-pub fn raise_copy(py: Python<'_>, exception: &Owned) {
-    let original = exception.as_py().bind(py);
-    let copy = copy(original).unwrap_or_else(|_| original.clone());
-    set(copy);
+/// Raises a copy of `exception` in this thread, which is attached.
+pub fn raise_copy(exception: &Owned) {
+    let copy = copy_or_same(exception);
+    // SAFETY: attached (the caller's promise), and it is an exception.
+    unsafe { set(copy) }
+}
+
+/// A copy of `exception`, or itself where it can't be copied. The thread is attached.
+pub fn copy_or_same(exception: &Owned) -> Owned {
+    Python::attach(|py| {
+        let original = exception.as_py().bind(py);
+        let copy = copy(original).unwrap_or_else(|_| original.clone());
+        copy.unbind().into()
+    })
 }
 
 /// A copy of the same type with the same arguments, attributes, cause, context and traceback; the original itself where it

@@ -12,7 +12,6 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFunction, PyString, PyTuple};
 
-use super::layout::strs_equal;
 use super::object::{Arguments, Owned};
 
 /// A parameter that has a name.
@@ -179,11 +178,11 @@ impl Signature {
         parameters
             .iter()
             .position(|p| p.name.as_ptr() == name)
-            // SAFETY: keywords and parameters have names that are strings (keywords of an exact type: see below).
             .or_else(|| {
                 parameters
                     .iter()
-                    .position(|p| unsafe { is_str(name) && strs_equal(p.name.as_ptr(), name) == Some(true) })
+                    // SAFETY: names are strings, maybe of a derived type: what is compared are their characters.
+                    .position(|p| unsafe { ffi::PyUnicode_Compare(p.name.as_ptr(), name) == 0 })
             })
             .map(|at| at + from)
     }
@@ -276,11 +275,6 @@ impl Signature {
         }
         Ok(result)
     }
-}
-
-unsafe fn is_str(name: *mut ffi::PyObject) -> bool {
-    // SAFETY: a live object (the caller's).
-    unsafe { ffi::PyUnicode_CheckExact(name) != 0 }
 }
 
 /// Makes parameters, and the object that stands for defaults which can't be hashed.

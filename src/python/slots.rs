@@ -9,7 +9,7 @@
 //! * `__dict__` in `tp_traverse`, `tp_clear` and `tp_dealloc`. PyO3 gives instances a dictionary but neither shows it to
 //!   the garbage collector nor releases it, so that a function which refers to its own cached form would never be freed.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_int, c_void, CStr};
 use std::sync::OnceLock;
 
 use pyo3::ffi;
@@ -132,4 +132,50 @@ unsafe fn inherits_traverse(kind: *mut ffi::PyTypeObject) -> bool {
             _ => false,
         }
     }
+}
+
+/// A method as vectorcall calls it: instance, values, number of positional ones, names.
+pub type MethodFunction =
+    unsafe extern "C-unwind" fn(*mut ffi::PyObject, *const *mut ffi::PyObject, ffi::Py_ssize_t, *mut ffi::PyObject) -> *mut ffi::PyObject;
+
+/// A method to be added to a type.
+pub struct Method {
+    name: &'static CStr,
+    function: MethodFunction,
+    doc: &'static CStr,
+}
+
+impl Method {
+    pub const fn new(name: &'static CStr, function: MethodFunction, doc: &'static CStr) -> Self {
+        Method { name, function, doc }
+    }
+}
+
+/// Adds methods to a type that PyO3 made.
+///
+/// # Safety
+/// Called while no other thread can know the type, and before it is made immutable; the functions are right for its
+/// instances.
+pub unsafe fn add_methods(kind: &Bound<'_, PyType>, methods: &[Method]) -> PyResult<()> {
+    for method in methods {
+        // SAFETY: a C function that lets unwinding through has the ABI of one that must not, but for that; Python's own
+        // frames, between this one and the end of the thread, are C and have nothing to run.
+        let function = unsafe {
+            std::mem::transmute::<MethodFunction, ffi::PyCFunctionFastWithKeywords>(method.function)
+        };
+        // The type keeps a pointer to the definition, and lives as long as the process.
+        let definition = Box::leak(Box::new(ffi::PyMethodDef {
+            ml_name: method.name.as_ptr(),
+            ml_meth: ffi::PyMethodDefPointer {
+                PyCFunctionFastWithKeywords: function,
+            },
+            ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+            ml_doc: method.doc.as_ptr(),
+        }));
+        // SAFETY: a type and a definition that live for ever; the descriptor is a new reference.
+        let descriptor =
+            unsafe { Bound::from_owned_ptr_or_err(kind.py(), ffi::PyDescr_NewMethod(kind.as_type_ptr(), definition))? };
+        kind.setattr(method.name.to_string_lossy().as_ref(), descriptor)?;
+    }
+    Ok(())
 }

@@ -298,7 +298,13 @@ impl AsyncCachedFunction {
     /// Stores the ticket's value, unless there is one meanwhile or the cache was cleared since `epoch`.
     fn _store(slf: &Bound<'_, Self>, ticket: &Bound<'_, Ticket>, value: &Bound<'_, PyAny>, epoch: u64) -> PyResult<()> {
         let this = slf.as_super().get();
-        ticket.get().with_view(|view| this.put(slf.py(), view, value, Put::IfAbsentSince(epoch)))
+        let mode = Put::IfAbsentSince(epoch);
+        // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
+        if ticket.get().with_view(|view| unsafe { this.put(view, value.as_ptr(), mode) }) {
+            Ok(())
+        } else {
+            Err(PyErr::fetch(slf.py()))
+        }
     }
 }
 

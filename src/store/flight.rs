@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::ffi;
-use pyo3::prelude::*;
 
 use super::lookup::{Count, Entries, Found};
 use super::value::{Pending, SharedFlight, Value};
@@ -170,16 +169,12 @@ impl CachedFunction {
             if waited_for.is_none() && entry.is_none() {
                 return;
             }
-            let py = Python::assume_attached();
-            let raised = exception::take(py);
+            let raised = exception::take();
             if let Some(flight) = waited_for {
                 let outcome = match &raised {
                     Some(raised) if exception::is_shareable(raised) => {
                         // A copy, as the original's traceback grows while it propagates here.
-                        match exception::copy(raised) {
-                            Ok(copy) => Outcome::Error(Arc::new(Owned::borrow(copy.as_ptr()))),
-                            Err(_) => Outcome::Abandoned,
-                        }
+                        Outcome::Error(Arc::new(exception::copy_or_same(raised)))
                     }
                     _ => Outcome::Abandoned,
                 };
@@ -245,8 +240,7 @@ impl CachedFunction {
                     return Landed::Result(unsafe { object.another() }.into_ptr());
                 }
                 Waited::Outcome(Outcome::Error(error)) => {
-                    // SAFETY: attached again.
-                    exception::raise_copy(unsafe { Python::assume_attached() }, &error);
+                    exception::raise_copy(&error);
                     return Landed::Result(std::ptr::null_mut());
                 }
                 Waited::Outcome(Outcome::Abandoned) => return Landed::StartOver,

@@ -2,12 +2,13 @@
 //!
 //! Ring 3. Its parts: [`options`] checks what the user asked for, [`call`] is the way from vectorcall to a result,
 //! [`lookup`] finds entries, [`flight`] computes each missing key once, [`value`] is what a slot holds, [`asynchronous`]
-//! serves coroutine functions. This file has the class itself and its methods.
+//! serves coroutine functions, [`methods`] has the methods that may run user code. This file has the class itself and its methods.
 
 pub mod asynchronous;
 pub mod call;
 mod flight;
 mod lookup;
+mod methods;
 pub mod options;
 mod value;
 
@@ -18,17 +19,17 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple};
 
 use self::asynchronous::Flights;
-use self::call::{Keyed, Vectorcall};
-use self::lookup::{Count, Entries, Found};
+use self::call::Vectorcall;
+use self::lookup::Entries;
 use self::options::Options;
 use self::value::Value;
 use crate::cache::{Cache, Garbage};
-use crate::python::object::{Arguments, Owned};
-use crate::python::signature::{Scratch, Signature};
+use crate::key::View;
+use crate::python::object::Owned;
+use crate::python::signature::Signature;
 use crate::python::slots::{Originals, Patched};
 use crate::sync::Shared;
 
@@ -92,6 +93,7 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     let field = std::ptr::from_ref(&blank.get().vectorcall) as isize;
     let offset = field - blank.as_ptr() as isize;
     drop(blank);
+    methods::install(&py.get_type::<CachedFunction>())?;
     // SAFETY: the offset was measured on an instance, and a derived class has its base's fields where the base has them.
     // The base is patched before the derived type is made.
     unsafe {
@@ -141,50 +143,19 @@ impl CachedFunction {
         })
     }
 
-    /// Runs `f` with the key of a call that Python's calling convention for methods brought; `None` where the arguments do
-    /// not fit the function.
-    fn with_view<R>(
-        &self,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-        f: impl FnOnce(&crate::key::View<'_>) -> R,
-    ) -> PyResult<Option<R>> {
-        let py = args.py();
-        let mut values: Vec<Bound<'_, PyAny>> = args.iter().collect();
-        let mut names = Vec::new();
-        for (name, value) in kwargs.into_iter().flatten() {
-            names.push(name);
-            values.push(value);
-        }
-        let names = PyTuple::new(py, names)?;
-        let pointers: Vec<_> = values.iter().map(Bound::as_ptr).collect();
-        let arguments = Arguments {
-            values: pointers.as_ptr(),
-            nargsf: args.len(),
-            names: names.as_ptr(),
-        };
-        let mut scratch = Scratch::new();
-        // SAFETY: the values and names live until this function returns; the thread is attached and holds no lock.
-        match unsafe { self.view(&arguments, &mut scratch) } {
-            Keyed::View(view) => Ok(Some(f(&view))),
-            Keyed::NotACall => Ok(None),
-            Keyed::Failed => Err(PyErr::fetch(py)),
-        }
-    }
-
-    /// Stores a value as if it had been computed now.
-    fn put(&self, py: Python<'_>, view: &crate::key::View<'_>, value: &Bound<'_, PyAny>, mode: Put) -> PyResult<()> {
-        if self.max_size == Some(0) {
-            return Ok(());
-        }
-        // SAFETY: the view's objects are alive; the thread is attached and holds no lock.
+    /// Stores a value as if it had been computed now; false with an exception set.
+    ///
+    /// # Safety
+    /// The view's objects and `value` are alive; the thread is attached and holds no lock.
+    unsafe fn put(&self, view: &View<'_>, value: *mut ffi::PyObject, mode: Put) -> bool {
+        // SAFETY: the caller's promise, throughout.
         unsafe {
             let Some(key) = view.to_key() else {
-                return Err(PyErr::fetch(py));
+                return false;
             };
             let (now, deadline) = (self.now(), self.deadline());
             let mut garbage = Garbage::default();
-            let mut new = Some((key, Value::ready(Owned::borrow(value.as_ptr()))));
+            let mut new = Some((key, Value::ready(Owned::borrow(value))));
             let done = self.with_entry(view, |cache, at| {
                 if matches!(mode, Put::IfAbsentSince(clears) if at.is_some() || cache.clears() != clears) {
                     return;
@@ -210,7 +181,7 @@ impl CachedFunction {
                 }
             });
             drop((garbage, new));
-            done.ok_or_else(|| PyErr::fetch(py))
+            done.is_some()
         }
     }
 }
@@ -244,13 +215,7 @@ pub fn check_callable(function: &Bound<'_, PyAny>) -> PyResult<()> {
     if function.is_callable() {
         return Ok(());
     }
-    let name = function.get_type().name()?;
-    let shown = function.repr().map_or_else(|_| name.to_string(), |r| r.to_string());
-    let hint = match name.to_str()? {
-        "classmethod" | "staticmethod" => format!("; put the cache decorator below @{name}"),
-        _ => String::new(),
-    };
-    Err(PyTypeError::new_err(format!("fn must be callable, got {shown}{hint}")))
+    Err(PyTypeError::new_err(format!("fn must be a callable, got {}", options::shown(function))))
 }
 
 #[pymethods]
@@ -312,67 +277,6 @@ impl CachedFunction {
         }
     }
 
-    /// The cached value for these arguments, or None. Computes nothing, is not counted, and is a use for the strategy. O(1).
-    #[pyo3(signature = (*args, **kwargs))]
-    fn get(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
-        let (this, py) = (slf.get(), slf.py());
-        // SAFETY: the view lasts within the closure; the thread is attached and holds no lock.
-        let found = this.with_view(args, kwargs, |view| unsafe { this.find(view, Count::Use) })?;
-        match found {
-            // SAFETY: a new strong reference.
-            Some(Found::Value(object)) => Ok(unsafe { Bound::from_owned_ptr(py, object) }.unbind()),
-            Some(Found::Failed) => Err(PyErr::fetch(py)),
-            Some(Found::Pending(..) | Found::Absent) | None => Ok(py.None()),
-        }
-    }
-
-    /// Stores value for these arguments as if it had been computed now. TypeError if they do not fit the function. O(1).
-    #[pyo3(signature = (value, /, *args, **kwargs))]
-    fn set(
-        slf: &Bound<'_, Self>,
-        value: &Bound<'_, PyAny>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<()> {
-        let this = slf.get();
-        this.with_view(args, kwargs, |view| this.put(slf.py(), view, value, Put::Always))?
-            .unwrap_or_else(|| Err(PyTypeError::new_err("set(): the arguments after value do not fit the cached function")))
-    }
-
-    /// Hits, misses, the maximum and the present number of entries: a CacheInfo. O(1) (free-threaded: O(threads)).
-    fn cache_info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let now = self.now();
-        let mut garbage = Garbage::default();
-        let (hits, misses, size) = self.shared.write(|writer| {
-            let (hits, misses) = writer.counters();
-            writer.value.expire(now, &mut garbage);
-            (hits, misses, writer.value.len())
-        });
-        drop(garbage);
-        cache_info_type(py)?.call1((hits, misses, self.max_size, size))
-    }
-
-    /// Drops all entries and zeroes the counters. O(n).
-    fn cache_clear(&self, py: Python<'_>) {
-        let mut garbage = Garbage::default();
-        self.shared.write(|writer| {
-            writer.value.clear(&mut garbage);
-            writer.reset_counters();
-        });
-        if let Some(flights) = &self.flights {
-            flights.forget(py);
-        }
-        drop(garbage);
-    }
-
-    /// The dict {"maxsize": …, "typed": …}, a new one each time.
-    fn cache_parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let parameters = PyDict::new(py);
-        parameters.set_item("maxsize", self.max_size)?;
-        parameters.set_item("typed", self.typed)?;
-        Ok(parameters)
-    }
-
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.getattr("__qualname__")
     }
@@ -385,14 +289,21 @@ impl CachedFunction {
         slf.clone()
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let function = slf.get().function.as_py().bind(slf.py());
-        let name = match function.getattr("__qualname__") {
-            Ok(name) => name.str()?.to_string(),
-            Err(_) => function.repr()?.to_string(),
-        };
-        let kind = slf.get_type().name()?.to_string();
-        Ok(format!("<warp_cache.{kind} {name} at {:p}>", slf.as_ptr()))
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let function = slf.get().function.as_ptr();
+        // SAFETY: live objects; the format's arguments are a C string, an object and a pointer. Not Rust's formatting, which
+        // panics where there is no memory.
+        unsafe {
+            let name = ffi::PyObject_GetAttrString(function, c"__qualname__".as_ptr());
+            if name.is_null() {
+                ffi::PyErr_Clear();
+            }
+            let shown = if name.is_null() { function } else { name };
+            let kind = (*ffi::Py_TYPE(slf.as_ptr())).tp_name;
+            let repr = ffi::PyUnicode_FromFormat(c"<%s of %S at %p>".as_ptr(), kind, shown, slf.as_ptr());
+            ffi::Py_XDECREF(name);
+            Bound::from_owned_ptr_or_err(slf.py(), repr)
+        }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -418,19 +329,7 @@ impl CachedFunction {
     }
 
     fn __clear__(&self) {
-        let mut garbage = Garbage::default();
-        self.shared.write(|writer| writer.value.clear(&mut garbage));
         // SAFETY: the collector runs attached.
-        let py = unsafe { Python::assume_attached() };
-        if let Some(flights) = &self.flights {
-            flights.forget(py);
-        }
-        drop(garbage);
+        self.clear(unsafe { Python::assume_attached() });
     }
-}
-
-/// `warp_cache._info.CacheInfo`.
-fn cache_info_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    Ok(TYPE.import(py, "warp_cache._info", "CacheInfo")?.as_any())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyFloat, PyInt};
 
 use crate::strategies::Kind;
 
@@ -29,8 +29,12 @@ pub struct Options {
 
 /// `"max_size must be an integer or None, got 'ten'"`
 fn wrong(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> String {
-    let shown = value.repr().map_or_else(|_| "an object without a repr".into(), |r| r.to_string());
-    format!("{argument} must be {right}, got {shown}")
+    format!("{argument} must be {right}, got {}", shown(value))
+}
+
+/// An object's repr, or something in its place where that raises.
+pub fn shown(value: &Bound<'_, PyAny>) -> String {
+    value.repr().map_or_else(|_| "an object whose repr raises".into(), |repr| repr.to_string())
 }
 
 fn wrong_type(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> PyErr {
@@ -45,7 +49,7 @@ fn wrong_value(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> PyErr {
 pub fn boolean(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
     match value.cast::<PyBool>() {
         Ok(flag) => Ok(flag.is_true()),
-        Err(_) => Err(wrong_type(argument, "True or False", value)),
+        Err(_) => Err(wrong_type(argument, "a bool", value)),
     }
 }
 
@@ -78,8 +82,8 @@ pub fn seconds(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Dura
     if value.is_none() {
         return Ok(None);
     }
-    let number = value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>() || value.hasattr("__float__")?;
-    if !number || value.is_instance_of::<PyBool>() || value.is_instance_of::<PyString>() {
+    let number = value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>();
+    if !number || value.is_instance_of::<PyBool>() {
         return Err(wrong_type(argument, RIGHT, value));
     }
     match value.extract::<f64>() {

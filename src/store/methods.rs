@@ -1,0 +1,264 @@
+//! The methods that may run user code: `get`, `set`, `cache_info`, `cache_clear`.
+//!
+//! Ring 3. They compare keys or release values, so a daemon thread may be ended inside them when the interpreter goes (see
+//! `python::object`). PyO3's methods catch whatever unwinds, which then aborts the process; these are functions of the C
+//! ABI that let it through. They take the arguments as vectorcall brings them, so a lookup needs no tuple here either.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+use super::call::{instance, Keyed};
+use super::lookup::{Count, Found};
+use super::{CachedFunction, Put};
+use crate::cache::Garbage;
+use crate::python::object::{new_tuple, Arguments, Owned};
+use crate::python::signature::Scratch;
+use crate::python::slots::{add_methods, Method};
+
+/// `warp_cache._info.CacheInfo`.
+static CACHE_INFO: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// Gives the methods to the type; called once, before it is visible.
+pub fn install(kind: &Bound<'_, PyType>) -> PyResult<()> {
+    CACHE_INFO.import(kind.py(), "warp_cache._info", "CacheInfo")?;
+    // SAFETY: each function checks its arguments' number and takes instances of the type only.
+    unsafe {
+        add_methods(
+            kind,
+            &[
+                Method::new(
+                    c"get",
+                    get,
+                    c"get($self, /, *args, **kwargs)\n--\n\nThe cached value for these arguments, or None.\n\nComputes nothing, is not counted as a hit or a miss, and is a use for the strategy. O(1) expected.",
+                ),
+                Method::new(
+                    c"set",
+                    set,
+                    c"set($self, value, /, *args, **kwargs)\n--\n\nStore value for these arguments as if it had been computed now.\n\nAn entry that is replaced keeps its place in FIFO and is used in the other strategies. A computation under way\nreaches its waiters and is not stored over it. TypeError if the arguments do not fit the function. O(1) expected.",
+                ),
+                Method::new(
+                    c"cache_info",
+                    cache_info,
+                    c"cache_info($self, /)\n--\n\nHits, misses, the maximum and the present number of entries, as a CacheInfo.\n\nExpired entries are dropped first and not counted. O(1), free-threaded O(threads).",
+                ),
+                Method::new(
+                    c"cache_parameters",
+                    cache_parameters,
+                    c"cache_parameters($self, /)\n--\n\nThe dict {\"maxsize\": ..., \"typed\": ...}, a new one each time.",
+                ),
+                Method::new(
+                    c"cache_clear",
+                    cache_clear,
+                    c"cache_clear($self, /)\n--\n\nDrop all entries and zero the counters. O(n).",
+                ),
+            ],
+        )
+    }
+}
+
+type Objects = *const *mut ffi::PyObject;
+
+/// Sets an exception and gives the null that reports it.
+fn fail(message: &'static std::ffi::CStr) -> *mut ffi::PyObject {
+    // SAFETY: attached, as every caller here is.
+    unsafe { ffi::PyErr_SetString(ffi::PyExc_TypeError, message.as_ptr()) };
+    std::ptr::null_mut()
+}
+
+fn none() -> *mut ffi::PyObject {
+    // SAFETY: attached; a new reference to an object that lives for ever.
+    unsafe {
+        ffi::Py_INCREF(ffi::Py_None());
+        ffi::Py_None()
+    }
+}
+
+unsafe extern "C-unwind" fn get(
+    object: *mut ffi::PyObject,
+    values: Objects,
+    nargs: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: Python calls this for an instance, with arguments that last until it returns.
+    unsafe {
+        let this = instance(object);
+        let arguments = Arguments {
+            values,
+            nargsf: nargs as usize,
+            names,
+        };
+        let mut scratch = Scratch::new();
+        if this.max_size == Some(0) {
+            return none();
+        }
+        match this.view(&arguments, &mut scratch) {
+            Keyed::Failed => std::ptr::null_mut(),
+            Keyed::NotACall => none(),
+            Keyed::View(view) => match this.find(&view, Count::Use) {
+                Found::Value(value) => value,
+                Found::Failed => std::ptr::null_mut(),
+                Found::Absent => none(),
+                Found::Pending(_, key) => {
+                    drop(key);
+                    none()
+                }
+            },
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn set(
+    object: *mut ffi::PyObject,
+    values: Objects,
+    nargs: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `get`; the first argument is the value, those of the function follow.
+    unsafe {
+        if nargs == 0 {
+            return fail(c"set() needs the value as its first argument: set(value, /, *args, **kwargs)");
+        }
+        let this = instance(object);
+        let arguments = Arguments {
+            values: values.add(1),
+            nargsf: nargs as usize - 1,
+            names,
+        };
+        if this.max_size == Some(0) {
+            return none();
+        }
+        let mut scratch = Scratch::new();
+        match this.view(&arguments, &mut scratch) {
+            Keyed::Failed => std::ptr::null_mut(),
+            Keyed::NotACall => fail(c"set(): the arguments after value do not fit the cached function"),
+            Keyed::View(view) => {
+                if this.put(&view, *values, Put::Always) {
+                    none()
+                } else {
+                    std::ptr::null_mut()
+                }
+            }
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn cache_info(
+    object: *mut ffi::PyObject,
+    _values: Objects,
+    nargs: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    if nargs != 0 || !names.is_null() {
+        return fail(c"cache_info() takes no arguments");
+    }
+    // SAFETY: as in `get`.
+    unsafe {
+        let this = instance(object);
+        let now = this.now();
+        let mut garbage = Garbage::default();
+        let (hits, misses, size) = this.shared.write(|writer| {
+            let (hits, misses) = writer.counters();
+            writer.value.expire(now, &mut garbage);
+            (hits, misses, writer.value.len())
+        });
+        drop(garbage);
+        info(hits, misses, this.max_size, size).map_or(std::ptr::null_mut(), Owned::into_ptr)
+    }
+}
+
+/// A `CacheInfo`, made without its `__new__`, which is Python code.
+unsafe fn info(hits: u64, misses: u64, max_size: Option<usize>, size: usize) -> Option<Owned> {
+    // SAFETY: attached; each number is a new reference or null with an exception set; `tuple.__new__` makes an instance of
+    // any type derived from it.
+    unsafe {
+        let py = Python::assume_attached();
+        let number = |n: u64| -> Option<Owned> {
+            let object = ffi::PyLong_FromUnsignedLongLong(n);
+            (!object.is_null()).then(|| Owned::steal(object))
+        };
+        let fields = [number(hits)?, number(misses)?, size_object(max_size)?, number(size as u64)?];
+        let fields = new_tuple(fields.iter().map(Owned::as_ptr))?;
+        let arguments = new_tuple([fields.as_ptr()].into_iter())?;
+        let kind = CACHE_INFO.get(py)?.as_ptr().cast::<ffi::PyTypeObject>();
+        let new = ffi::PyTuple_Type.tp_new?;
+        let made = new(kind, arguments.as_ptr(), std::ptr::null_mut());
+        (!made.is_null()).then(|| Owned::steal(made))
+    }
+}
+
+/// An int, or None.
+unsafe fn size_object(size: Option<usize>) -> Option<Owned> {
+    // SAFETY: attached; a new reference, or null with an exception set.
+    unsafe {
+        match size {
+            None => Some(Owned::borrow(ffi::Py_None())),
+            Some(size) => {
+                let object = ffi::PyLong_FromSize_t(size);
+                (!object.is_null()).then(|| Owned::steal(object))
+            }
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn cache_parameters(
+    object: *mut ffi::PyObject,
+    _values: Objects,
+    nargs: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    if nargs != 0 || !names.is_null() {
+        return fail(c"cache_parameters() takes no arguments");
+    }
+    // SAFETY: as in `get`; a dict keeps references of its own.
+    unsafe {
+        let this = instance(object);
+        let parameters = ffi::PyDict_New();
+        if parameters.is_null() {
+            return parameters;
+        }
+        let parameters = Owned::steal(parameters);
+        let Some(size) = size_object(this.max_size) else {
+            return std::ptr::null_mut();
+        };
+        let typed = if this.typed { ffi::Py_True() } else { ffi::Py_False() };
+        if ffi::PyDict_SetItemString(parameters.as_ptr(), c"maxsize".as_ptr(), size.as_ptr()) != 0
+            || ffi::PyDict_SetItemString(parameters.as_ptr(), c"typed".as_ptr(), typed) != 0
+        {
+            return std::ptr::null_mut();
+        }
+        parameters.into_ptr()
+    }
+}
+
+unsafe extern "C-unwind" fn cache_clear(
+    object: *mut ffi::PyObject,
+    _values: Objects,
+    nargs: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    if nargs != 0 || !names.is_null() {
+        return fail(c"cache_clear() takes no arguments");
+    }
+    // SAFETY: as in `get`.
+    unsafe {
+        instance(object).clear(Python::assume_attached());
+    }
+    none()
+}
+
+impl CachedFunction {
+    /// Drops all entries and zeroes the counters.
+    pub(super) fn clear(&self, py: Python<'_>) {
+        let mut garbage = Garbage::default();
+        self.shared.write(|writer| {
+            writer.value.clear(&mut garbage);
+            writer.reset_counters();
+        });
+        if let Some(flights) = &self.flights {
+            flights.forget(py);
+        }
+        drop(garbage);
+    }
+}
