@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import docs, report, run
+from benchmarks import docs, machine, report, run
 from benchmarks.harness import Options
 from benchmarks.model import PartResult
 from benchmarks.parts import NAMES
@@ -29,6 +29,8 @@ def main(argv: list[str] | None = None) -> int:
         options = QUICK if arguments.quick else Options()
         if arguments.rounds is not None:
             options = replace(options, rounds=arguments.rounds)
+        if arguments.json is not None and arguments.json.is_dir():
+            arguments.json /= f"{machine.section_key(machine.describe())}.json"
         earlier = _earlier(arguments.json) if arguments.update else None
         found = run.measure(arguments.part, options, earlier)
     results = [PartResult.from_json(part) for part in found["parts"]]
@@ -62,7 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=_positive, help=f"default {Options.rounds}")
     parser.add_argument("--quick", action="store_true", help="few, short rounds: for a look only")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write every round to this file")
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        type=Path,
+        help="write every round to FILE; in a folder, to a file named after the interpreter",
+    )
     parser.add_argument(
         "--update",
         action="store_true",

@@ -10,7 +10,6 @@ from benchmarks.parts import load
 from benchmarks.stats import Ratio, quartiles
 from benchmarks.table import Table
 
-BUSY = 0.5
 VERDICTS = {"met": "yes", "missed": "**no**", "unclear": "unclear"}
 
 
@@ -111,17 +110,25 @@ def heading(machine: dict[str, Any]) -> list[str]:
 def conditions_text(result: PartResult) -> str:
     """How it was measured; with a warning where the machine was busy with something else."""
     conditions = result.conditions
+    if not conditions:
+        return "not measured"
     text = f"{conditions['rounds']} rounds of {conditions['sample_ms']:g} ms"
     if conditions["processes"] > 1:
         text += f" in {conditions['processes']} processes"
     loads = [load[0] for load in conditions["load_before"] if load]
     if loads:
         text += f", load average {min(loads):g}–{max(loads):g}"
-        if max(loads) > BUSY * conditions["cpus_usable"]:
+        if max(loads) > _busy(result.part, conditions["cpus_usable"]):
             text += " (busy: do not quote these figures)"
     if conditions["gil_enabled_after"] and not conditions["gil_enabled_before"]:
         text += "; a contender switched the GIL on"
     return text
+
+
+def _busy(part: str, cpus: int) -> float:
+    """The load beyond which others must be at work: the run's own is one CPU, or one a thread."""
+    own = 2.0 if part == "threads" else 1.0
+    return max(own + 0.5, cpus / 4)
 
 
 def remarks(result: PartResult) -> list[str]:

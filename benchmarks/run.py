@@ -44,8 +44,8 @@ def measure(
         result = _part(name, options)
         if result is None:
             failed.append(name)
-        else:
-            kept[name] = result.as_json()
+            result = PartResult(name, notes=["the part failed; the run's error output says why"])
+        kept[name] = result.as_json()
     return {
         "schema": SCHEMA,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),

@@ -186,9 +186,8 @@ def main() -> int:
     print()
     for one in by_warp:
         print(
-            f"{one.title}: single-flight saved {one.shared:,} computations, whose callers waited "
-            "for one that was under way; "
-            f"{by_functools.computed - one.computed:,} computations fewer than with lru_cache"
+            f"{one.title}: single-flight saved {one.shared:,} computations; "
+            f"{by_functools.computed - one.computed:,} were computed less than with lru_cache"
         )
     if any(one.results != outcomes[0].results for one in outcomes):
         print("The reports differ, which must never happen.", file=sys.stderr)
