@@ -177,6 +177,7 @@ fn objects_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, typed: bool) -> E
     others_equal(a, b, typed, DEPTH)
 }
 
+#[inline(never)]
 fn others_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, typed: bool, depth: u32) -> Equal {
     // SAFETY: live objects; the layouts are read for exact types only.
     unsafe {
@@ -226,13 +227,35 @@ impl View<'_> {
     ///
     /// # Safety
     /// `key` is the live key of an entry whose stored shape is `self.shape`; the thread is attached.
-    #[inline(always)]
+    #[inline]
     pub unsafe fn equals(&self, key: *mut ffi::PyObject) -> Equal {
-        if self.shape == ONE {
-            // SAFETY: a shape of one positional argument has one value.
-            return objects_equal(key, unsafe { *self.values.get_unchecked(0) }, self.typed);
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.shape == ONE {
+                self.equals_one(key)
+            } else {
+                self.equals_many(key)
+            }
         }
-        // SAFETY: the key of any other shape is a tuple.
+    }
+
+    /// [`equals`](Self::equals) where the shape is `ONE`.
+    ///
+    /// # Safety
+    /// As for `equals`.
+    #[inline(always)]
+    pub unsafe fn equals_one(&self, key: *mut ffi::PyObject) -> Equal {
+        // SAFETY: a shape of one positional argument has one value.
+        objects_equal(key, unsafe { *self.values.get_unchecked(0) }, self.typed)
+    }
+
+    /// [`equals`](Self::equals) where the shape is another.
+    ///
+    /// # Safety
+    /// As for `equals`.
+    #[inline(always)]
+    pub unsafe fn equals_many(&self, key: *mut ffi::PyObject) -> Equal {
+        // SAFETY: the key of any shape but `ONE` is a tuple.
         unsafe { self.equals_tuple(tuple_items(key)) }
     }
 

@@ -14,6 +14,7 @@ static READY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 ///
 /// # Safety
 /// `value` is a strong reference, which is given up; the thread is attached.
+#[inline(never)]
 pub unsafe fn ready(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: the caller's promise.
     unsafe {

@@ -10,8 +10,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::call::instance;
-use super::lookup::{Count, Found, Step};
+use super::call::{instance, Course};
+use super::lookup::{Count, Found};
 use super::{AsyncCachedFunction, CachedFunction, Put};
 use crate::key::{Shape, View};
 use crate::python::coroutine;
@@ -97,36 +97,24 @@ impl Ticket {
     }
 }
 
-/// The vectorcall of an async function whose cache stores something.
-pub unsafe extern "C-unwind" fn call(
-    object: *mut ffi::PyObject,
-    values: *const *mut ffi::PyObject,
-    nargsf: usize,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: Python calls this for an instance, with a call that lasts until this returns.
-    unsafe {
-        let arguments = Arguments {
-            values,
-            nargsf,
-            names,
-        };
-        // A value comes back as it is cached; what a miss or a refusal brings is a coroutine already.
-        let mut cold = false;
-        let flag = &raw mut cold;
-        let result = instance(object).enter(
-            &arguments,
-            |this, view, step| this.miss_async(object, &arguments, view, step, flag),
-            |this| {
-                flag.write(true);
-                this.pass_on_async(object, &arguments)
-            },
-        );
-        if cold || result.is_null() {
-            result
-        } else {
-            coroutine::ready(result)
-        }
+/// The course of a coroutine function.
+pub struct Coroutine;
+
+impl Course for Coroutine {
+    #[inline(always)]
+    unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        // SAFETY: a strong reference; the thread is attached.
+        unsafe { coroutine::ready(value) }
+    }
+
+    unsafe fn miss(object: *mut ffi::PyObject, arguments: &Arguments, view: &View<'_>, found: usize) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `call`.
+        unsafe { instance(object).miss_async(object, arguments, view, found) }
+    }
+
+    unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `call`.
+        unsafe { instance(object).pass_on_async(object, arguments) }
     }
 }
 
@@ -147,7 +135,7 @@ pub unsafe extern "C-unwind" fn call_uncached(
 }
 
 impl CachedFunction {
-    /// A miss (sets `cold` and gives a coroutine), or a hit that needed to ask Python.
+    /// The coroutine of a call that `hot` left with `found`.
     ///
     /// # Safety
     /// `object` is this instance; the call and the view last; the thread is attached and holds no lock.
@@ -158,19 +146,17 @@ impl CachedFunction {
         object: *mut ffi::PyObject,
         arguments: &Arguments,
         view: &View<'_>,
-        step: Step,
-        cold: *mut bool,
+        found: usize,
     ) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise, throughout; `cold` is the caller's own.
+        // SAFETY: the caller's promise, throughout.
         unsafe {
-            match self.decide(view, step, Count::Call) {
-                Found::Value(value) => return value,
+            match self.after(view, found) {
+                Found::Value(value) => return coroutine::ready(value),
                 Found::Failed => return std::ptr::null_mut(),
                 // No slot is ever reserved in the cache of an async function.
                 Found::Pending(_, key) => drop(key),
                 Found::Absent => (),
             }
-            cold.write(true);
             let py = Python::assume_attached();
             let Some(key) = view.to_key() else {
                 return std::ptr::null_mut();

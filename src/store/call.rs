@@ -7,7 +7,7 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::lookup::{Count, Found, Known, Step};
+use super::lookup::{Count, Found, ABSENT, UNDECIDED};
 use super::value::Value;
 use super::CachedFunction;
 use crate::cache::Garbage;
@@ -37,14 +37,46 @@ pub(super) unsafe fn instance<'a>(object: *mut ffi::PyObject) -> &'a CachedFunct
     // SAFETY: the caller's promise, and vectorcall's that the thread is attached; the class is frozen, so `get` is a cast.
     unsafe {
         let py = Python::assume_attached();
-        let bound: Borrowed<'a, '_, PyAny> = Borrowed::from_ptr(py, object);
-        let bound: Borrowed<'a, '_, CachedFunction> = bound.cast_unchecked();
+        // `from_ptr` looks for null; there is none to find.
+        std::hint::assert_unchecked(!object.is_null());
+        let bound: Borrowed<'a, '_, CachedFunction> = Borrowed::from_ptr(py, object).cast_unchecked();
         &*std::ptr::from_ref::<CachedFunction>(bound.get())
     }
 }
 
-/// The vectorcall of a cache that stores something.
-pub unsafe extern "C-unwind" fn call(
+/// What becomes of a call that is not a plain hit.
+pub(super) trait Course {
+    /// A new reference to what the call returns on a hit of `value`, a strong reference which it takes over.
+    unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject;
+    /// A call that `hot` left with `found`.
+    unsafe fn miss(object: *mut ffi::PyObject, arguments: &Arguments, view: &View<'_>, found: usize) -> *mut ffi::PyObject;
+    /// A call without a key, left to the wrapped function.
+    unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject;
+}
+
+/// The course of a plain function.
+pub struct Plain;
+
+impl Course for Plain {
+    #[inline(always)]
+    unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        value
+    }
+
+    unsafe fn miss(object: *mut ffi::PyObject, arguments: &Arguments, view: &View<'_>, found: usize) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `call`.
+        unsafe { instance(object).miss(arguments, view, found) }
+    }
+
+    unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `call`.
+        unsafe { instance(object).pass_on(arguments) }
+    }
+}
+
+/// The vectorcall of a cache that stores something: one positional argument here, whatever else in [`call_many`].
+#[allow(private_bounds)]
+pub unsafe extern "C-unwind" fn call<C: Course>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -53,12 +85,119 @@ pub unsafe extern "C-unwind" fn call(
     // SAFETY: Python calls this for an instance, with a call that lasts until this returns.
     unsafe {
         let this = instance(object);
+        let positional = nargsf & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
+        if positional != 1 || !names.is_null() || !this.is_direct(1) {
+            return call_many::<C>(object, values, nargsf, names);
+        }
+        let Some(hash) = key::hash_one(*values, this.typed) else {
+            return std::ptr::null_mut();
+        };
+        let view = View {
+            values: std::slice::from_raw_parts(values, 1),
+            names: &[],
+            shape: ONE,
+            hash,
+            typed: this.typed,
+        };
+        match this.hot::<true>(&view) {
+            found @ (ABSENT | UNDECIDED) => missed::<C>(object, values, nargsf, hash, found),
+            value => C::hit(value as *mut ffi::PyObject),
+        }
+    }
+}
+
+/// Puts the call together again for [`Course::miss`]: the hot path has it in registers only.
+#[cold]
+#[inline(never)]
+unsafe extern "C-unwind" fn missed<C: Course>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    hash: u32,
+    found: usize,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `call`, for one positional argument.
+    unsafe {
+        let arguments = Arguments {
+            values,
+            nargsf,
+            names: std::ptr::null_mut(),
+        };
+        let view = View {
+            values: std::slice::from_raw_parts(values, 1),
+            names: &[],
+            shape: ONE,
+            hash,
+            typed: instance(object).typed,
+        };
+        C::miss(object, &arguments, &view, found)
+    }
+}
+
+/// A call of any form but one positional argument. Keywords and left-out defaults are put in order first.
+#[inline(never)]
+unsafe extern "C-unwind" fn call_many<C: Course>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `call`.
+    unsafe {
+        let this = instance(object);
         let arguments = Arguments {
             values,
             nargsf,
             names,
         };
-        this.enter(&arguments, |this, view, step| this.miss(&arguments, view, step), |this| this.pass_on(&arguments))
+        let positional = arguments.positional();
+        if !names.is_null() || !this.is_direct(positional) {
+            return call_reordered::<C>(object, &arguments);
+        }
+        let values = std::slice::from_raw_parts(values, positional);
+        finish::<C>(object, &arguments, values, &[])
+    }
+}
+
+/// A call whose key is not just its positional arguments.
+#[inline(never)]
+unsafe fn call_reordered<C: Course>(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
+    // SAFETY: as in `call`.
+    unsafe {
+        let mut scratch = Scratch::new();
+        match instance(object).parts(arguments, &mut scratch) {
+            Some((values, names)) => finish::<C>(object, arguments, values, names),
+            None => C::pass_on(object, arguments),
+        }
+    }
+}
+
+/// Looks a key up that is given by its parts.
+#[inline(always)]
+unsafe fn finish<C: Course>(
+    object: *mut ffi::PyObject,
+    arguments: &Arguments,
+    values: &[*mut ffi::PyObject],
+    names: &[*mut ffi::PyObject],
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `call`.
+    unsafe {
+        let this = instance(object);
+        match this.keyed(values, names) {
+            Keyed::View(view) => {
+                let found = if view.shape == ONE {
+                    this.hot::<true>(&view)
+                } else {
+                    this.hot::<false>(&view)
+                };
+                match found {
+                    ABSENT | UNDECIDED => C::miss(object, arguments, &view, found),
+                    value => C::hit(value as *mut ffi::PyObject),
+                }
+            }
+            Keyed::NotACall => C::pass_on(object, arguments),
+            Keyed::Failed => std::ptr::null_mut(),
+        }
     }
 }
 
@@ -80,97 +219,89 @@ pub unsafe extern "C-unwind" fn call_uncached(
 }
 
 impl CachedFunction {
-    /// Looks a call up. A hit is returned; otherwise `miss` gets the view and the first pass, or `refused` gets a call that
-    /// has no key.
+    /// Whether a call with that many positional arguments and no keywords is its own canonical form.
+    #[inline(always)]
+    fn is_direct(&self, positional: usize) -> bool {
+        positional.wrapping_sub(self.direct.0) <= self.direct.1
+    }
+
+    /// The values and names that make a call's key; `None` for a call that the function would refuse.
     ///
     /// # Safety
-    /// The call lasts; the thread is attached and holds no lock.
+    /// The call lasts as long as the result; the thread is attached.
     #[inline(always)]
-    pub(super) unsafe fn enter(
+    unsafe fn parts<'a>(
         &self,
-        arguments: &Arguments,
-        miss: impl FnOnce(&Self, &View<'_>, Step) -> *mut ffi::PyObject,
-        refused: impl FnOnce(&Self) -> *mut ffi::PyObject,
-    ) -> *mut ffi::PyObject {
+        arguments: &'a Arguments,
+        scratch: &'a mut Scratch,
+    ) -> Option<(&'a [*mut ffi::PyObject], &'a [*mut ffi::PyObject])> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let positional = arguments.positional();
-            if arguments.names.is_null() && positional.wrapping_sub(self.direct.0) <= self.direct.1 {
-                let values = std::slice::from_raw_parts(arguments.values, positional);
-                let (shape, hash) = if positional == 1 {
-                    (ONE, key::hash_one(values[0], self.typed))
-                } else {
-                    (key::shape(positional, 0), key::hash_many(values, &[], self.typed))
-                };
-                let Some(hash) = hash else {
-                    return std::ptr::null_mut();
-                };
-                if shape == TOO_MANY {
-                    return refused(self);
+            match &self.signature {
+                Some(signature) => signature.canonical(arguments, scratch).then(|| scratch.parts()),
+                None => {
+                    let names = arguments.keywords();
+                    let count = arguments.positional() + names.len();
+                    Some((std::slice::from_raw_parts(arguments.values, count), names))
                 }
-                let view = View {
-                    values,
-                    names: &[],
-                    shape,
-                    hash,
-                    typed: self.typed,
-                };
-                return match self.step(&view, &Known::NOTHING, Count::Call) {
-                    Step::Value(object) => object,
-                    step => miss(self, &view, step),
-                };
-            }
-            let mut scratch = Scratch::new();
-            match self.view(arguments, &mut scratch) {
-                Keyed::View(view) => match self.step(&view, &Known::NOTHING, Count::Call) {
-                    Step::Value(object) => object,
-                    step => miss(self, &view, step),
-                },
-                Keyed::NotACall => refused(self),
-                Keyed::Failed => std::ptr::null_mut(),
             }
         }
+    }
+
+    /// The key of the values and names.
+    ///
+    /// # Safety
+    /// They are alive; the thread is attached and holds no lock.
+    #[inline(always)]
+    unsafe fn keyed<'a>(&self, values: &'a [*mut ffi::PyObject], names: &'a [*mut ffi::PyObject]) -> Keyed<'a> {
+        let shape = key::shape(values.len(), names.len());
+        if shape == TOO_MANY {
+            return Keyed::NotACall;
+        }
+        // SAFETY: the caller's promise.
+        let hash = unsafe {
+            if shape == ONE {
+                key::hash_one(values[0], self.typed)
+            } else {
+                key::hash_many(values, names, self.typed)
+            }
+        };
+        hash.map_or(Keyed::Failed, |hash| {
+            Keyed::View(View {
+                values,
+                names,
+                shape,
+                hash,
+                typed: self.typed,
+            })
+        })
     }
 
     /// The key of any call.
     ///
     /// # Safety
     /// The call lasts as long as the result; the thread is attached and holds no lock.
-    #[inline]
     pub(super) unsafe fn view<'a>(&self, arguments: &'a Arguments, scratch: &'a mut Scratch) -> Keyed<'a> {
-        // SAFETY: the caller's promise, throughout.
+        // SAFETY: the caller's promise.
         unsafe {
-            let (values, names): (&[_], &[_]) = match &self.signature {
-                Some(signature) => {
-                    if !signature.canonical(arguments, scratch) {
-                        return Keyed::NotACall;
-                    }
-                    scratch.parts()
-                }
-                None => {
-                    let names = arguments.keywords();
-                    let count = arguments.positional() + names.len();
-                    (std::slice::from_raw_parts(arguments.values, count), names)
-                }
-            };
-            let shape = key::shape(values.len(), names.len());
-            if shape == TOO_MANY {
-                return Keyed::NotACall;
+            match self.parts(arguments, scratch) {
+                Some((values, names)) => self.keyed(values, names),
+                None => Keyed::NotACall,
             }
-            let hash = if shape == ONE {
-                key::hash_one(values[0], self.typed)
-            } else {
-                key::hash_many(values, names, self.typed)
-            };
-            hash.map_or(Keyed::Failed, |hash| {
-                Keyed::View(View {
-                    values,
-                    names,
-                    shape,
-                    hash,
-                    typed: self.typed,
-                })
-            })
+        }
+    }
+
+    /// What a lookup that `hot` began comes to, counted as a call.
+    ///
+    /// # Safety
+    /// As for [`miss`](Self::miss).
+    #[inline(always)]
+    pub(super) unsafe fn after(&self, view: &View<'_>, found: usize) -> Found {
+        if found == ABSENT {
+            Found::Absent
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { self.find(view, Count::Call) }
         }
     }
 
@@ -180,13 +311,10 @@ impl CachedFunction {
     /// The call and the view last; the thread is attached and holds no lock.
     #[cold]
     #[inline(never)]
-    unsafe fn miss(&self, arguments: &Arguments, view: &View<'_>, step: Step) -> *mut ffi::PyObject {
+    unsafe fn miss(&self, arguments: &Arguments, view: &View<'_>, found: usize) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let found = match step {
-                Step::Absent => Found::Absent,
-                step => self.decide(view, step, Count::Call),
-            };
+            let found = self.after(view, found);
             if self.single_flight {
                 return self.fly(arguments, view, found);
             }

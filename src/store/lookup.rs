@@ -145,7 +145,50 @@ unsafe fn pass<'a>(
     Ok(None)
 }
 
+/// The hot pass found nothing, and counted a miss.
+pub const ABSENT: usize = 0;
+/// The hot pass came upon something that it leaves to [`CachedFunction::step`], and counted nothing.
+pub const UNDECIDED: usize = 1;
+
 impl CachedFunction {
+    /// The pass of a call, for the usual case alone: a live value whose key compares in place. The value's address (a new
+    /// strong reference), or one of the two numbers above: one register, and no more code than a hit needs.
+    /// `ONE_VALUE`: the view's shape is `key::ONE`.
+    ///
+    /// # Safety
+    /// The view's objects are alive; the thread is attached.
+    #[inline(always)]
+    pub(super) unsafe fn hot<const ONE_VALUE: bool>(&self, view: &View<'_>) -> usize {
+        let reader = self.shared.reader();
+        let mut probe = reader.probe(view.hash);
+        while let Some((token, slot, entry)) = reader.candidate(&mut probe) {
+            if slot.meta != view.shape {
+                continue;
+            }
+            // SAFETY: the entry's shape is the view's; the thread is attached. An entry with a finished value is published.
+            // Counting a reference runs nothing.
+            unsafe {
+                let key = entry.key.as_ptr();
+                let equal = if ONE_VALUE {
+                    view.equals_one(key)
+                } else {
+                    view.equals_many(key)
+                };
+                match (equal, entry.value.object()) {
+                    (Equal::No, _) => continue,
+                    (Equal::Yes, Some(object)) if self.ttl == 0 || !reader.expired(token, clock::now()) => {
+                        ffi::Py_INCREF(object);
+                        reader.hit(token);
+                        return object as usize;
+                    }
+                    _ => return UNDECIDED,
+                }
+            }
+        }
+        reader.miss();
+        ABSENT
+    }
+
     /// The present time if entries expire.
     #[inline(always)]
     pub(super) fn now(&self) -> u64 {

@@ -122,9 +122,9 @@ impl CachedFunction {
         let (from, to) = signature.as_ref().map_or((0, usize::MAX), Signature::direct);
         let stores = options.max_size != Some(0);
         let vectorcall: Vectorcall = match (&flights, stores) {
-            (None, true) => call::call,
+            (None, true) => call::call::<call::Plain>,
             (None, false) => call::call_uncached,
-            (Some(_), true) => asynchronous::call,
+            (Some(_), true) => call::call::<asynchronous::Coroutine>,
             (Some(_), false) => asynchronous::call_uncached,
         };
         Ok(CachedFunction {

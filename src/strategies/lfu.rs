@@ -139,7 +139,8 @@ impl Policy for Lfu {
         self.append(token, group);
     }
 
-    #[inline(always)]
+    // A call of its own: inlined, its registers would be saved on every hit of every strategy.
+    #[inline(never)]
     unsafe fn hit(&mut self, token: Token) {
         let own = self.nodes[token as usize].group;
         let Group {

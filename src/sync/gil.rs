@@ -39,6 +39,13 @@ impl<T> Deref for Reader<'_, T> {
     }
 }
 
+#[cfg(debug_assertions)]
+impl<T> Drop for Reader<'_, T> {
+    fn drop(&mut self) {
+        self.shared.busy.set(false);
+    }
+}
+
 impl<T: Touch> Reader<'_, T> {
     /// Counts a hit and notes the use.
     ///
@@ -97,32 +104,29 @@ impl<T: Touch> Shared<T> {
         }
     }
 
+    /// The value to read. Until the reader is dropped, its holder must not call into Python.
     #[inline(always)]
-    fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+    pub fn reader(&self) -> Reader<'_, T> {
         #[cfg(debug_assertions)]
         assert!(!self.busy.replace(true), "a cache was entered while it was borrowed");
-        let result = f();
-        #[cfg(debug_assertions)]
-        self.busy.set(false);
-        result
+        Reader { shared: self }
     }
 
     /// Runs `f` with the value to read. `f` must not call into Python.
     #[inline(always)]
     pub fn read<R>(&self, f: impl FnOnce(Reader<'_, T>) -> R) -> R {
-        self.enter(|| f(Reader { shared: self }))
+        f(self.reader())
     }
 
     /// Runs `f` with exclusive access. `f` must not call into Python.
     #[inline(always)]
     pub fn write<R>(&self, f: impl FnOnce(Writer<'_, T>) -> R) -> R {
-        self.enter(|| {
-            // SAFETY: the GIL keeps other threads out, and `f` does not come back here.
-            let value = unsafe { &mut *self.value.get() };
-            f(Writer {
-                value,
-                shared: self,
-            })
+        let _entered = self.reader();
+        // SAFETY: the GIL keeps other threads out, and `f` does not come back here.
+        let value = unsafe { &mut *self.value.get() };
+        f(Writer {
+            value,
+            shared: self,
         })
     }
 

@@ -12,13 +12,13 @@
 //! Lock order: stripes by rising index, then the order lock. The order changes only in the hands of a thread that has
 //! either all stripes, or its own stripe and the order lock.
 //!
-//! Nothing here blocks in the kernel: critical sections are some dozens of instructions without calls into Python, so a
-//! waiter spins, then yields. Nobody detaches from the interpreter while holding a stripe; with the world stopped, all
-//! stripes are free.
+//! Critical sections are some dozens of instructions without calls into Python. Nobody detaches from the interpreter while
+//! holding a stripe; with the world stopped, all stripes are free.
 
 use std::ops::Deref;
 
-use super::primitives::{yield_now, AtomicU32, Ordering, UnsafeCell};
+use super::primitives::UnsafeCell;
+use super::spin::SpinLock;
 use super::Touch;
 use crate::entry::{Token, NIL};
 use crate::thread_id;
@@ -28,53 +28,6 @@ use crate::thread_id;
 const BUFFER: usize = 64;
 #[cfg(loom)]
 const BUFFER: usize = 2;
-
-/// A lock of one word for very short critical sections.
-#[derive(Debug)]
-struct SpinLock(AtomicU32);
-
-impl SpinLock {
-    fn new() -> Self {
-        SpinLock(AtomicU32::new(0))
-    }
-
-    #[inline(always)]
-    fn try_lock(&self) -> bool {
-        // Acquire: pairs with the release in `unlock`, so that what the last holder wrote is seen.
-        self.0
-            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    #[inline(always)]
-    fn lock(&self) {
-        if !self.try_lock() {
-            self.lock_contended();
-        }
-    }
-
-    #[cold]
-    fn lock_contended(&self) {
-        let mut spins = 0;
-        loop {
-            if self.0.load(Ordering::Relaxed) == 0 && self.try_lock() {
-                return;
-            }
-            if spins < 100 && cfg!(not(loom)) {
-                spins += 1;
-                std::hint::spin_loop();
-            } else {
-                yield_now();
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn unlock(&self) {
-        // Release: pairs with the acquire in `try_lock`.
-        self.0.store(0, Ordering::Release);
-    }
-}
 
 /// What a stripe guards for its own threads.
 #[derive(Debug)]
@@ -141,6 +94,13 @@ unsafe impl<T: Send> Send for Shared<T> {}
 pub struct Reader<'a, T> {
     shared: &'a Shared<T>,
     stripe: &'a Stripe,
+}
+
+impl<T> Drop for Reader<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.stripe.lock.unlock();
+    }
 }
 
 impl<T> Deref for Reader<'_, T> {
@@ -267,13 +227,18 @@ impl<T: Touch> Shared<T> {
     /// Runs `f` with the value to read. `f` must not call into Python nor come back here.
     #[inline(always)]
     pub fn read<R>(&self, f: impl FnOnce(Reader<'_, T>) -> R) -> R {
+        f(self.reader())
+    }
+
+    /// The value to read, until the reader is dropped. Its holder must not call into Python nor come back here.
+    #[inline(always)]
+    pub fn reader(&self) -> Reader<'_, T> {
         let stripe = self.own_stripe();
         stripe.lock.lock();
-        let _locked = Locked(&stripe.lock);
-        f(Reader {
+        Reader {
             shared: self,
             stripe,
-        })
+        }
     }
 
     /// Runs `f` with exclusive access. `f` must not call into Python nor come back here.
