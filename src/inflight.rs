@@ -19,7 +19,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::sync::primitives::{yield_now, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, UnsafeCell};
+use crate::sync::primitives::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, UnsafeCell};
+use crate::sync::spin::SpinLock;
 use crate::thread_id::{self, ThreadId};
 
 /// How a computation ended for those who waited. `T` is shared by all of them.
@@ -193,12 +194,11 @@ impl Drop for Waiting {
 /// Each waiting thread, with the word that names the leader it waits for.
 type Waits = BTreeMap<ThreadId, Arc<AtomicU64>>;
 
-/// The process-wide registry of waits, behind a spin lock that a fork handler can take and give back (a `Mutex` can't be
-/// unlocked from another function than the one that locked it). Held for some dozens of instructions.
+/// The process-wide registry of waits.
 #[derive(Debug)]
 struct Registry {
-    locked: AtomicBool,
-    /// Guarded by `locked`.
+    lock: SpinLock,
+    /// Guarded by `lock`.
     waits: UnsafeCell<Waits>,
 }
 
@@ -207,29 +207,21 @@ unsafe impl Sync for Registry {}
 
 #[cfg(not(loom))]
 static REGISTRY: Registry = Registry {
-    locked: AtomicBool::new(false),
+    lock: SpinLock::new(),
     waits: UnsafeCell::new(Waits::new()),
 };
 #[cfg(loom)]
 loom::lazy_static! {
     static ref REGISTRY: Registry = Registry {
-        locked: AtomicBool::new(false),
+        lock: SpinLock::new(),
         waits: UnsafeCell::new(Waits::new()),
     };
 }
 
 impl Registry {
     fn lock() -> RegistryLock {
-        // Acquire: pairs with the release in `unlock`.
-        while REGISTRY.locked.swap(true, Ordering::Acquire) {
-            yield_now();
-        }
+        REGISTRY.lock.lock();
         RegistryLock(())
-    }
-
-    fn unlock() {
-        // Release: pairs with the acquire in `lock`.
-        REGISTRY.locked.store(false, Ordering::Release);
     }
 }
 
@@ -245,7 +237,7 @@ impl RegistryLock {
 
 impl Drop for RegistryLock {
     fn drop(&mut self) {
-        Registry::unlock();
+        REGISTRY.lock.unlock();
     }
 }
 
@@ -254,7 +246,7 @@ extern "C" fn before_fork() {
 }
 
 extern "C" fn after_fork_in_parent() {
-    Registry::unlock();
+    REGISTRY.lock.unlock();
 }
 
 extern "C" fn after_fork_in_child() {

@@ -18,6 +18,8 @@ mod striped;
 #[cfg(any(not(feature = "python"), Py_GIL_DISABLED))]
 pub use striped::{Reader, Shared, Writer};
 
+pub(crate) mod spin;
+
 use crate::cache::Cache;
 use crate::entry::Token;
 
@@ -50,15 +52,13 @@ pub mod primitives {
     #[cfg(loom)]
     pub use loom::{
         cell::UnsafeCell,
-        sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        sync::atomic::{AtomicU32, AtomicU64, Ordering},
         sync::{Condvar, Mutex, MutexGuard},
-        thread::yield_now,
     };
     #[cfg(not(loom))]
-    pub use std::{
-        sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-        sync::{Condvar, Mutex, MutexGuard},
-        thread::yield_now,
+    pub use std::sync::{
+        atomic::{AtomicU32, AtomicU64, Ordering},
+        Condvar, Mutex, MutexGuard,
     };
 
     /// `std`'s cell with loom's interface; both methods compile to nothing.
