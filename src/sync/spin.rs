@@ -1,7 +1,8 @@
 //! A lock of one word for critical sections of some dozens of instructions.
 //!
-//! Ring 2. It never blocks in the kernel: a waiter spins, then yields. Unlike a mutex of the standard library it can be
-//! taken in one function and given back in another, as a fork's handlers must, and only be tried.
+//! Ring 2. A waiter spins, then yields, then sleeps: yielding alone would never let a holder go on that has a lower priority
+//! under a real-time scheduler. Unlike a mutex of the standard library the lock can be taken in one function and given back
+//! in another, as a fork's handlers must.
 
 use super::primitives::{AtomicU32, Ordering};
 
@@ -48,17 +49,17 @@ impl SpinLock {
     #[cfg(not(loom))]
     #[cold]
     fn lock_contended(&self) {
-        let mut spins = 0;
+        let mut turns = 0u32;
         loop {
             // Relaxed: only a hint that trying is worth the cache line.
             if self.word.load(Ordering::Relaxed) == 0 && self.try_lock() {
                 return;
             }
-            if spins < 100 {
-                spins += 1;
-                std::hint::spin_loop();
-            } else {
-                std::thread::yield_now();
+            turns = turns.saturating_add(1);
+            match turns {
+                0..=100 => std::hint::spin_loop(),
+                101..=200 => std::thread::yield_now(),
+                _ => std::thread::sleep(std::time::Duration::from_micros(50)),
             }
         }
     }
