@@ -56,13 +56,19 @@ build-debug: setup ## the same with debug assertions; stays until the sources ch
 	@MATURIN_PEP517_ARGS="--profile dev" && export MATURIN_PEP517_ARGS && $(call sync,--reinstall-package warp_cache)
 
 .PHONY: test
-test: build ## set up, build, Rust tests, Python tests
+test: build ## set up, build, Rust tests, loom, Python tests
 	@$(MAKE) --no-print-directory test-rust
+	@$(MAKE) --no-print-directory test-loom
 	@$(MAKE) --no-print-directory test-only
 
 .PHONY: test-rust
 test-rust: ## Rust tests of rings 1 and 2, which need no Python
 	cargo test --target-dir target $(locked) --no-default-features
+
+.PHONY: test-loom
+test-loom: ## the locks under loom's model checker, every interleaving within a bound
+	RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		cargo test --target-dir target/loom $(locked) --no-default-features --release --test 'loom_*'
 
 .PHONY: test-only
 test-only: installed ## Python tests as built; TESTS=tests/api ARGS="-k ttl" picks some
@@ -111,9 +117,8 @@ demo: build ## the main job on real input: the standard library analysed, with a
 bench: build ## all contenders in one run, into docs/performance.md; PART=name,… measures some parts
 	@$(call sync,--group bench $(no_peers))
 	@mkdir -p benchmarks/results
-	@version=$$($(python) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))'); \
-	$(python) -m benchmarks $(if $(PART),--part "$(PART)" --update) \
-		--json "benchmarks/results/$$version.json" --docs docs/performance.md $(ARGS)
+	@$(python) -m benchmarks $(if $(PART),--part "$(PART)" --update) \
+		--json benchmarks/results --docs docs/performance.md $(ARGS)
 
 .PHONY: wheel
 wheel: setup ## a wheel in dist/, tried in an empty environment
@@ -128,4 +133,5 @@ clean: ## remove all that make has made here (a built CPython is kept elsewhere,
 
 .PHONY: installed
 installed:
-	@$(python) -c 'import warp_cache' || { echo "warp_cache is not built in $(venv): make build$(if $(PYTHON), PYTHON=$(PYTHON))"; exit 1; }
+	@$(python) -c 'import warp_cache' || \
+	{ echo "warp_cache cannot be imported in $(venv); is it built? make build$(if $(PYTHON), PYTHON=$(PYTHON))"; exit 1; }
