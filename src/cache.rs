@@ -69,6 +69,8 @@ pub struct Cache<K, V> {
     hit_writes: bool,
     /// How often the cache was cleared.
     clears: u64,
+    /// How many entries were ever reserved.
+    inserts: u64,
 }
 
 // SAFETY: the `&self` methods read what only `&mut self` methods change, but for `hit_shared`: it alone reaches the order,
@@ -93,6 +95,7 @@ impl<K, V> Cache<K, V> {
             live: 0,
             capacity: capacity.unwrap_or(usize::MAX),
             clears: 0,
+            inserts: 0,
         }
     }
 
@@ -110,6 +113,12 @@ impl<K, V> Cache<K, V> {
         self.clears
     }
 
+    /// How many entries ever came in: while this number stays, a key that was absent is absent.
+    #[inline(always)]
+    pub fn inserts(&self) -> u64 {
+        self.inserts
+    }
+
     #[inline(always)]
     pub fn probe(&self, hash: u32) -> Probe {
         self.table.probe(hash)
@@ -118,11 +127,15 @@ impl<K, V> Cache<K, V> {
     /// The next entry in the table, reserved or published, whose hash is the probe's. Expected O(1).
     #[inline(always)]
     pub fn candidate(&self, probe: &mut Probe) -> Option<Candidate<'_, K, V>> {
-        let token = self.table.next(probe)?;
-        // SAFETY: the table names occupied slots only: `reserve` adds a token with its slot, and `detach`, which takes it
-        // out of the table, comes before every `slab.remove` (see `take`).
-        let (slot, entry) = unsafe { self.slab.get_unchecked(token) };
-        Some((token, slot, entry))
+        loop {
+            let token = self.table.next(probe)?;
+            // SAFETY: the table names occupied slots only: `reserve` adds a token with its slot, and `detach`, which takes
+            // it out of the table, comes before every `slab.remove`.
+            let (slot, entry) = unsafe { self.slab.get_unchecked(token) };
+            if slot.hash == probe.hash() {
+                return Some((token, slot, entry));
+            }
+        }
     }
 
     /// Whether the published entry has expired at `now`. Always false in a cache whose entries have no deadlines.
@@ -173,9 +186,14 @@ impl<K, V> Cache<K, V> {
 
     /// Gives an entry a slot and a place in the table; it is not in the order yet and counts for nothing. O(1) amortized.
     pub fn reserve(&mut self, hash: u32, meta: u32, key: K, value: V) -> Token {
+        if self.table.is_full() {
+            let slab = &self.slab;
+            self.table.grow(|token| slab.get(token).map_or(0, |(slot, _)| slot.hash));
+        }
         let slots = self.slots();
         let token = self.slab.insert(hash, meta, Entry { key, value }, slots);
         self.table.insert(hash, token);
+        self.inserts += 1;
         token
     }
 
@@ -329,7 +347,7 @@ impl<K, V> Cache<K, V> {
 
     /// Checks what must always hold; the tests call it after every step. O(n).
     pub fn validate(&mut self) {
-        self.table.validate();
+        self.table.validate(|token| self.slab.get(token).expect("the table names an empty slot").0.hash);
         self.order.get_mut().validate();
         if let Some(expiry) = &self.expiry {
             expiry.validate();

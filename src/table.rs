@@ -1,36 +1,98 @@
-//! The index: an open-addressing hash table from 32-bit hashes to tokens.
+//! The index: a hash table from 32-bit hashes to tokens, in groups of one cache line.
 //!
-//! Ring 1. Linear probing over buckets of eight bytes, `(hash, token)`: the full hash is compared in the bucket, so a
-//! slot is touched only where it is almost surely the right one, and the common hit reads one cache line here. Deletion
-//! shifts the run back (Knuth, TAOCP vol. 3, 6.4, algorithm R), so there are no tombstones: a cache that evicts for a
-//! year probes as fast as a new one. At most three quarters of the buckets are used.
+//! Ring 1. A group is 64 bytes: twelve tags of a byte, twelve tokens, and a count of the entries that wanted a place in it
+//! when it was full. A probe compares all tags of a group at once; it goes on to the next group only where that count is
+//! not zero. So the usual lookup, found or not, reads one line and takes no branch that depends on chance, and deletion
+//! needs neither tombstones nor shifting: it takes the entry out and the counts on its way back. (The idea of counts is
+//! that of Facebook's F14, Bronson & Shi 2019; the tags are those of Swiss tables.) A cache that evicts for a year probes
+//! as fast as a new one. At most five sixths of the places are used: 6.4 to 12.8 bytes an entry.
 
 use crate::entry::{Token, NIL};
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Bucket {
-    hash: u32,
-    token: Token,
+/// Places in a group.
+const WIDTH: usize = 12;
+/// A count that stays for ever: it stands for "this many or more".
+const MANY: u8 = u8::MAX;
+
+/// A set of places in a group, a bit each.
+type Places = u32;
+
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+struct Group {
+    /// 0 is an empty place; a used one's tag has its top bit set.
+    tags: [u8; WIDTH],
+    /// Entries whose way led past this group because it was full.
+    passed: u8,
+    _reserved: [u8; 3],
+    tokens: [Token; WIDTH],
+}
+
+const _: () = assert!(size_of::<Group>() == 64);
+
+const EMPTY: Group = Group {
+    tags: [0; WIDTH],
+    passed: 0,
+    _reserved: [0; 3],
+    tokens: [NIL; WIDTH],
+};
+
+impl Group {
+    /// The places whose tag is `tag`.
+    #[inline(always)]
+    fn places(&self, tag: u8) -> Places {
+        const ALL: Places = (1 << WIDTH) - 1;
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: SSE2 is part of x86-64. The load reads the first 16 of the group's 64 bytes, which are aligned to 64.
+        unsafe {
+            use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8, _mm_set1_epi8};
+            let tags = _mm_load_si128(std::ptr::from_ref(self).cast::<__m128i>());
+            _mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8(tag as i8))) as Places & ALL
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            let equal = |(at, &own): (usize, &u8)| Places::from(own == tag) << at;
+            self.tags.iter().enumerate().map(equal).fold(0, |all, bit| all | bit) & ALL
+        }
+    }
+}
+
+/// The tag of a hash: bits that do not choose the group in any table of less than 2²⁵ groups.
+#[inline(always)]
+fn tag(hash: u32) -> u8 {
+    (hash >> 25) as u8 | 0x80
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Table {
-    /// A power of two of them; at least one is always empty, which ends every probe.
-    buckets: Box<[Bucket]>,
-    /// `buckets.len() - 1`.
+    /// A power of two of them.
+    groups: Box<[Group]>,
+    /// `groups.len() - 1`.
     mask: u32,
     used: usize,
+    /// How many entries fit before the table grows.
+    limit: usize,
 }
 
 /// Where a probe stands, to go on from after a candidate that was not the key.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
     hash: u32,
-    at: u32,
+    group: u32,
+    /// Places of the group that are still to be looked at.
+    places: Places,
+    /// Groups looked at before this one.
+    steps: u32,
 }
 
-const MIN_BUCKETS: usize = 8;
+impl Probe {
+    /// The hash that is looked for.
+    #[inline(always)]
+    pub fn hash(&self) -> u32 {
+        self.hash
+    }
+}
 
 impl Default for Table {
     fn default() -> Self {
@@ -40,15 +102,16 @@ impl Default for Table {
 
 impl Table {
     pub fn new() -> Self {
-        Self::with_buckets(MIN_BUCKETS)
+        Self::with_groups(1)
     }
 
-    fn with_buckets(n: usize) -> Self {
-        debug_assert!(n.is_power_of_two() && n - 1 <= u32::MAX as usize);
+    fn with_groups(n: usize) -> Self {
+        debug_assert!(n.is_power_of_two() && n <= 1 << 32);
         Table {
-            buckets: vec![Bucket::default(); n].into_boxed_slice(),
+            groups: vec![EMPTY; n].into_boxed_slice(),
             mask: (n - 1) as u32,
             used: 0,
+            limit: n * WIDTH * 5 / 6,
         }
     }
 
@@ -61,98 +124,131 @@ impl Table {
     }
 
     #[inline(always)]
-    fn bucket(&self, at: u32) -> Bucket {
+    fn group(&self, at: u32) -> &Group {
         debug_assert!(at <= self.mask);
-        // SAFETY: every `at` was masked with `mask`, which is `buckets.len() - 1`.
-        unsafe { *self.buckets.get_unchecked(at as usize) }
+        // SAFETY: every `at` was masked with `mask`, which is `groups.len() - 1`.
+        unsafe { self.groups.get_unchecked(at as usize) }
+    }
+
+    #[inline(always)]
+    fn group_mut(&mut self, at: u32) -> &mut Group {
+        debug_assert!(at <= self.mask);
+        // SAFETY: as in `group`.
+        unsafe { self.groups.get_unchecked_mut(at as usize) }
     }
 
     /// Starts a probe for `hash`.
     #[inline(always)]
     pub fn probe(&self, hash: u32) -> Probe {
+        let (group, tag) = (hash & self.mask, tag(hash));
         Probe {
             hash,
-            at: hash & self.mask,
+            group,
+            places: self.group(group).places(tag),
+            steps: 0,
         }
     }
 
-    /// The next token whose hash is the probe's, or `None` at the end of the run. The probe must have been started since
-    /// the table last changed (else tokens may be missed, nothing worse). Expected O(1).
+    /// The next token that may have the probe's hash (most have), or `None` at the end. The probe must have been started
+    /// since the table last changed (else tokens may be missed, nothing worse). Expected O(1).
     #[inline(always)]
     pub fn next(&self, probe: &mut Probe) -> Option<Token> {
-        let mut at = probe.at & self.mask;
-        loop {
-            let bucket = self.bucket(at);
-            if bucket.token == NIL {
-                probe.at = at;
+        while probe.places == 0 {
+            if self.group(probe.group & self.mask).passed == 0 || probe.steps >= self.mask {
                 return None;
             }
-            at = (at + 1) & self.mask;
-            if bucket.hash == probe.hash {
-                probe.at = at;
-                return Some(bucket.token);
-            }
+            probe.steps += 1;
+            probe.group = (probe.group + 1) & self.mask;
+            probe.places = self.group(probe.group).places(tag(probe.hash));
         }
+        let place = probe.places.trailing_zeros() as usize;
+        probe.places &= probe.places - 1;
+        // SAFETY: the bits of `places` are below `WIDTH`; the mask repeats what `places` promises.
+        Some(unsafe { *self.group(probe.group & self.mask).tokens.get_unchecked(place) })
     }
 
-    /// Adds an entry; the caller knows that `token` is not in the table. O(1) amortized.
+    /// Adds an entry; the caller knows that `token` is not in the table and that the table is not full. Expected O(1).
+    #[inline]
     pub fn insert(&mut self, hash: u32, token: Token) {
-        debug_assert_ne!(token, NIL);
-        if (self.used + 1) * 4 > self.buckets.len() * 3 {
-            self.grow();
-        }
-        self.place(Bucket { hash, token });
-        self.used += 1;
-    }
-
-    fn place(&mut self, bucket: Bucket) {
-        let mut at = bucket.hash & self.mask;
-        while self.bucket(at).token != NIL {
+        debug_assert!(token != NIL && !self.is_full());
+        let mut at = hash & self.mask;
+        loop {
+            let group = self.group_mut(at);
+            let free = group.places(0);
+            if free != 0 {
+                let place = free.trailing_zeros() as usize;
+                group.tags[place] = tag(hash);
+                group.tokens[place] = token;
+                self.used += 1;
+                return;
+            }
+            group.passed = group.passed.saturating_add(1);
+            // A free place exists: no more than five sixths are used.
             at = (at + 1) & self.mask;
         }
-        self.buckets[at as usize] = bucket;
     }
 
+    /// Whether [`grow`](Self::grow) is due before the next insertion.
+    #[inline(always)]
+    pub fn is_full(&self) -> bool {
+        self.used >= self.limit
+    }
+
+    /// Doubles the table. `hash_of` gives the hash of each token in it, as hashes are not kept here. O(n).
     #[cold]
-    fn grow(&mut self) {
-        let mut larger = Self::with_buckets(self.buckets.len() * 2);
-        for bucket in self.buckets.iter().filter(|b| b.token != NIL) {
-            larger.place(*bucket);
+    pub fn grow(&mut self, hash_of: impl Fn(Token) -> u32) {
+        let mut larger = Self::with_groups(self.groups.len() * 2);
+        for token in self.tokens() {
+            larger.insert(hash_of(token), token);
         }
-        larger.used = self.used;
         *self = larger;
     }
 
     /// Removes the entry `token` with hash `hash`; false if it is not there. Expected O(1).
     pub fn remove(&mut self, hash: u32, token: Token) -> bool {
-        let mut hole = hash & self.mask;
-        loop {
-            let bucket = self.bucket(hole);
-            if bucket.token == NIL {
-                return false;
-            }
-            if bucket == (Bucket { hash, token }) {
-                break;
-            }
-            hole = (hole + 1) & self.mask;
-        }
-        // Whoever stands behind the hole and would be found from the hole on moves into it, and leaves a hole.
-        let mut at = hole;
-        loop {
-            at = (at + 1) & self.mask;
-            let bucket = self.bucket(at);
-            if bucket.token == NIL {
-                break;
-            }
-            let home = bucket.hash & self.mask;
-            if at.wrapping_sub(home) & self.mask >= at.wrapping_sub(hole) & self.mask {
-                self.buckets[hole as usize] = bucket;
-                hole = at;
-            }
-        }
-        self.buckets[hole as usize] = Bucket::default();
+        let Some((found, place)) = self.find(hash, token) else {
+            return false;
+        };
+        let group = self.group_mut(found);
+        group.tags[place] = 0;
+        group.tokens[place] = NIL;
         self.used -= 1;
+        let mut at = hash & self.mask;
+        while at != found {
+            let group = self.group_mut(at);
+            if group.passed != MANY {
+                group.passed -= 1;
+            }
+            at = (at + 1) & self.mask;
+        }
         true
+    }
+
+    /// The group and place of an entry.
+    #[inline(always)]
+    fn find(&self, hash: u32, token: Token) -> Option<(u32, usize)> {
+        let mut at = hash & self.mask;
+        for _ in 0..=self.mask {
+            let group = self.group(at);
+            let mut places = group.places(tag(hash));
+            while places != 0 {
+                let place = places.trailing_zeros() as usize;
+                if group.tokens[place] == token {
+                    return Some((at, place));
+                }
+                places &= places - 1;
+            }
+            if group.passed == 0 {
+                return None;
+            }
+            at = (at + 1) & self.mask;
+        }
+        None
+    }
+
+    /// Every token in the table.
+    pub fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
+        self.groups.iter().flat_map(|g| g.tokens).filter(|&t| t != NIL)
     }
 
     /// Empties the table and gives its memory back.
@@ -160,14 +256,30 @@ impl Table {
         *self = Self::new();
     }
 
-    /// Checks what must always hold: every entry is found from its home, and an empty bucket exists.
-    pub fn validate(&self) {
-        let tokens = self.buckets.iter().filter(|b| b.token != NIL);
-        assert_eq!(tokens.clone().count(), self.used);
-        assert!(self.used * 4 <= self.buckets.len() * 3);
-        for bucket in tokens {
-            let mut probe = self.probe(bucket.hash);
-            while self.next(&mut probe).expect("an entry is not reachable from its home") != bucket.token {}
+    /// Checks what must always hold: tags and tokens agree, counts are large enough, and `hash_of` leads to every entry.
+    pub fn validate(&self, hash_of: impl Fn(Token) -> u32) {
+        let mut passed = vec![0u32; self.groups.len()];
+        let mut used = 0;
+        for (at, group) in (0u32..).zip(&self.groups) {
+            for (&own, &token) in group.tags.iter().zip(&group.tokens) {
+                assert_eq!(own == 0, token == NIL);
+                if token != NIL {
+                    let hash = hash_of(token);
+                    assert_eq!(own, tag(hash));
+                    assert_eq!(self.find(hash, token).map(|(group, _)| group), Some(at));
+                    let mut way = hash & self.mask;
+                    while way != at {
+                        passed[way as usize] += 1;
+                        way = (way + 1) & self.mask;
+                    }
+                    used += 1;
+                }
+            }
+        }
+        assert_eq!(used, self.used);
+        assert!(self.used <= self.groups.len() * WIDTH * 5 / 6);
+        for (group, expected) in self.groups.iter().zip(passed) {
+            assert!(group.passed == MANY || u32::from(group.passed) == expected);
         }
     }
 }
@@ -176,33 +288,59 @@ impl Table {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn tokens(table: &Table, hash: u32) -> BTreeSet<Token> {
         let mut probe = table.probe(hash);
         std::iter::from_fn(|| table.next(&mut probe)).collect()
     }
 
+    fn insert(table: &mut Table, model: &mut BTreeMap<Token, u32>, hash: u32, token: Token) {
+        if table.is_full() {
+            table.grow(|token| model[&token]);
+        }
+        table.insert(hash, token);
+        model.insert(token, hash);
+    }
+
     proptest! {
-        /// Few distinct hashes that share their low bits and wrap round the end: long runs, many shifts.
+        /// Few distinct hashes that share their groups and wrap round the end: full groups, long ways.
         #[test]
-        fn behaves_like_a_set(ops in prop::collection::vec((any::<bool>(), 0u32..12, 1u32..60), 1..400)) {
+        fn behaves_like_a_map(ops in prop::collection::vec((0u8..5, 0u32..12, 1u32..90), 1..600)) {
             let mut table = Table::new();
-            let mut model: BTreeSet<(u32, Token)> = BTreeSet::new();
-            for (add, h, token) in ops {
+            let mut model = BTreeMap::new();
+            for (op, h, token) in ops {
                 let hash = [0, 1, 7, 8, 15, 16, 31, 0x8000_0000, u32::MAX, u32::MAX - 1, 63, 62][h as usize];
-                if add {
-                    if !model.iter().any(|&(_, t)| t == token) {
-                        table.insert(hash, token);
-                        model.insert((hash, token));
+                match model.get(&token) {
+                    None if op > 1 => insert(&mut table, &mut model, hash, token),
+                    Some(&own) if op <= 1 => {
+                        prop_assert!(table.remove(own, token));
+                        model.remove(&token);
                     }
-                } else {
-                    prop_assert_eq!(table.remove(hash, token), model.remove(&(hash, token)));
+                    _ => prop_assert!(!table.remove(hash, 99)),
                 }
-                table.validate();
-                let expected: BTreeSet<Token> = model.iter().filter(|(h, _)| *h == hash).map(|&(_, t)| t).collect();
-                prop_assert_eq!(tokens(&table, hash), expected);
+                table.validate(|token| model[&token]);
+                let found = tokens(&table, hash);
+                for (token, _) in model.iter().filter(|(_, &own)| own == hash) {
+                    prop_assert!(found.contains(token));
+                }
+                prop_assert_eq!(table.tokens().collect::<BTreeSet<_>>(), model.keys().copied().collect::<BTreeSet<_>>());
             }
         }
+    }
+
+    #[test]
+    fn a_thousand_entries_of_one_hash_come_and_go() {
+        let (mut table, mut model) = (Table::new(), BTreeMap::new());
+        for token in 1..=1000 {
+            insert(&mut table, &mut model, 7, token);
+        }
+        table.validate(|_| 7);
+        assert_eq!(tokens(&table, 7).len(), 1000);
+        for token in 1..=1000 {
+            assert!(table.remove(7, token));
+        }
+        table.validate(|_| 7);
+        assert!(table.is_empty() && tokens(&table, 7).is_empty());
     }
 }

@@ -11,7 +11,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::call::{instance, Course};
-use super::lookup::{Count, Found};
+use super::lookup::{Count, Found, Hot};
 use super::{AsyncCachedFunction, CachedFunction, Put};
 use crate::key::{Shape, View};
 use crate::python::coroutine;
@@ -107,7 +107,7 @@ impl Course for Coroutine {
         unsafe { coroutine::ready(value) }
     }
 
-    unsafe fn miss(object: *mut ffi::PyObject, arguments: &Arguments, view: &View<'_>, found: usize) -> *mut ffi::PyObject {
+    unsafe fn miss(object: *mut ffi::PyObject, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
         // SAFETY: the promise of `call`.
         unsafe { instance(object).miss_async(object, arguments, view, found) }
     }
@@ -146,7 +146,7 @@ impl CachedFunction {
         object: *mut ffi::PyObject,
         arguments: &Arguments,
         view: &View<'_>,
-        found: usize,
+        found: Hot,
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {

@@ -7,7 +7,7 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::lookup::{Count, Found, ABSENT, UNDECIDED};
+use super::lookup::{Count, Entries, Found, Hot};
 use super::value::Value;
 use super::CachedFunction;
 use crate::cache::Garbage;
@@ -49,7 +49,7 @@ pub(super) trait Course {
     /// A new reference to what the call returns on a hit of `value`, a strong reference which it takes over.
     unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject;
     /// A call that `hot` left with `found`.
-    unsafe fn miss(object: *mut ffi::PyObject, arguments: &Arguments, view: &View<'_>, found: usize) -> *mut ffi::PyObject;
+    unsafe fn miss(object: *mut ffi::PyObject, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject;
     /// A call without a key, left to the wrapped function.
     unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject;
 }
@@ -63,7 +63,7 @@ impl Course for Plain {
         value
     }
 
-    unsafe fn miss(object: *mut ffi::PyObject, arguments: &Arguments, view: &View<'_>, found: usize) -> *mut ffi::PyObject {
+    unsafe fn miss(object: *mut ffi::PyObject, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
         // SAFETY: the promise of `call`.
         unsafe { instance(object).miss(arguments, view, found) }
     }
@@ -99,9 +99,10 @@ pub unsafe extern "C-unwind" fn call<C: Course>(
             hash,
             typed: this.typed,
         };
-        match this.hot::<true>(&view) {
-            found @ (ABSENT | UNDECIDED) => missed::<C>(object, values, nargsf, hash, found),
-            value => C::hit(value as *mut ffi::PyObject),
+        let found = this.hot::<true>(&view);
+        match found.value() {
+            Some(value) => C::hit(value),
+            None => missed::<C>(object, values, nargsf, hash, found),
         }
     }
 }
@@ -114,7 +115,7 @@ unsafe extern "C-unwind" fn missed<C: Course>(
     values: *const *mut ffi::PyObject,
     nargsf: usize,
     hash: u32,
-    found: usize,
+    found: Hot,
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `call`, for one positional argument.
     unsafe {
@@ -190,9 +191,9 @@ unsafe fn finish<C: Course>(
                 } else {
                     this.hot::<false>(&view)
                 };
-                match found {
-                    ABSENT | UNDECIDED => C::miss(object, arguments, &view, found),
-                    value => C::hit(value as *mut ffi::PyObject),
+                match found.value() {
+                    Some(value) => C::hit(value),
+                    None => C::miss(object, arguments, &view, found),
                 }
             }
             Keyed::NotACall => C::pass_on(object, arguments),
@@ -296,8 +297,8 @@ impl CachedFunction {
     /// # Safety
     /// As for [`miss`](Self::miss).
     #[inline(always)]
-    pub(super) unsafe fn after(&self, view: &View<'_>, found: usize) -> Found {
-        if found == ABSENT {
+    pub(super) unsafe fn after(&self, view: &View<'_>, found: Hot) -> Found {
+        if found.is_absent() {
             Found::Absent
         } else {
             // SAFETY: the caller's promise.
@@ -311,14 +312,13 @@ impl CachedFunction {
     /// The call and the view last; the thread is attached and holds no lock.
     #[cold]
     #[inline(never)]
-    unsafe fn miss(&self, arguments: &Arguments, view: &View<'_>, found: usize) -> *mut ffi::PyObject {
+    unsafe fn miss(&self, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let found = self.after(view, found);
             if self.single_flight {
                 return self.fly(arguments, view, found);
             }
-            match found {
+            match self.after(view, found) {
                 Found::Value(object) => return object,
                 Found::Failed => return std::ptr::null_mut(),
                 Found::Absent => (),
@@ -326,7 +326,7 @@ impl CachedFunction {
                 Found::Pending(_, key) => drop(key),
             }
             let result = self.compute(arguments);
-            if result.is_null() || self.store(view, result) {
+            if result.is_null() || self.store(view, result, found) {
                 return result;
             }
             release(result);
@@ -373,7 +373,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for [`miss`](Self::miss); `result` is a live object.
-    unsafe fn store(&self, view: &View<'_>, result: *mut ffi::PyObject) -> bool {
+    unsafe fn store(&self, view: &View<'_>, result: *mut ffi::PyObject, hot: Hot) -> bool {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let Some(key) = view.to_key() else {
@@ -382,8 +382,27 @@ impl CachedFunction {
             let value = Value::ready(Owned::borrow(result));
             let (now, deadline) = (self.now(), self.deadline());
             let mut garbage = Garbage::default();
-            let mut new = Some((key, value));
-            let mut old = None;
+            let insert = |cache: &mut Entries| cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
+            let Err(insert) = self.if_still_absent(hot, insert) else {
+                return true;
+            };
+            drop(insert);
+            self.store_again(view, result)
+        }
+    }
+
+    /// As [`store`](Self::store), where something came in meanwhile.
+    #[cold]
+    #[inline(never)]
+    unsafe fn store_again(&self, view: &View<'_>, result: *mut ffi::PyObject) -> bool {
+        // SAFETY: as for `store`.
+        unsafe {
+            let Some(key) = view.to_key() else {
+                return false;
+            };
+            let (now, deadline) = (self.now(), self.deadline());
+            let mut garbage = Garbage::default();
+            let mut new = Some((key, Value::ready(Owned::borrow(result))));
             let stored = self.with_entry(view, |cache, at| match at {
                 None => {
                     if let Some((key, value)) = new.take() {
@@ -392,8 +411,7 @@ impl CachedFunction {
                 }
                 Some((token, true)) if self.max_size.is_none() => {
                     if let Some((key, value)) = new.take() {
-                        old = cache.replace(token, value, deadline);
-                        new = old.take().map(|old| (key, old));
+                        new = cache.replace(token, value, deadline).map(|old| (key, old));
                     }
                 }
                 Some(_) => (),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pyo3::ffi;
 
-use super::lookup::{Count, Entries, Found};
+use super::lookup::{Count, Entries, Found, Hot};
 use super::value::{Pending, SharedFlight, Value};
 use super::CachedFunction;
 use crate::cache::Garbage;
@@ -50,11 +50,21 @@ impl CachedFunction {
     ///
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
-    pub(super) unsafe fn fly(&self, arguments: &Arguments, view: &View<'_>, found: Found) -> *mut ffi::PyObject {
+    pub(super) unsafe fn fly(&self, arguments: &Arguments, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
         let me = thread_id::current();
-        let mut found = found;
         // SAFETY: the caller's promise, throughout.
         unsafe {
+            if hot.is_absent() {
+                let Some(key) = view.to_key() else {
+                    return std::ptr::null_mut();
+                };
+                let reserve = |cache: &mut Entries| (cache.reserve(view.hash, view.shape, key, Value::led(me)), cache.clears());
+                match self.if_still_absent(hot, reserve) {
+                    Ok(reserved) => return self.lead(arguments, Some(reserved), None),
+                    Err(reserve) => drop(reserve),
+                }
+            }
+            let mut found = self.after(view, hot);
             loop {
                 match found {
                     Found::Value(object) => return object,

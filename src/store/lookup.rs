@@ -145,20 +145,47 @@ unsafe fn pass<'a>(
     Ok(None)
 }
 
-/// The hot pass found nothing, and counted a miss.
-pub const ABSENT: usize = 0;
-/// The hot pass came upon something that it leaves to [`CachedFunction::step`], and counted nothing.
-pub const UNDECIDED: usize = 1;
+/// What the hot pass found, in one register. A value's address is even and not 0.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct Hot(usize);
+
+impl Hot {
+    /// Something that is left to [`CachedFunction::step`]; nothing was counted.
+    const UNDECIDED: Hot = Hot(1);
+
+    /// Nothing; a miss was counted. `inserts` is [`Cache::inserts`] at that moment.
+    #[inline(always)]
+    fn absent(inserts: u64) -> Self {
+        Hot((inserts as usize) << 2 | 3)
+    }
+
+    /// The value found, a new strong reference.
+    #[inline(always)]
+    pub fn value(self) -> Option<*mut ffi::PyObject> {
+        (self.0 & 1 == 0).then_some(self.0 as *mut ffi::PyObject)
+    }
+
+    /// Whether nothing was found.
+    pub fn is_absent(self) -> bool {
+        self.0 & 3 == 3
+    }
+
+    /// Whether nothing was found, and nothing can have come in since. A number that wraps after 2⁶² insertions.
+    #[inline(always)]
+    fn is_still_absent(self, cache: &Entries) -> bool {
+        self.0 == Self::absent(cache.inserts()).0
+    }
+}
 
 impl CachedFunction {
-    /// The pass of a call, for the usual case alone: a live value whose key compares in place. The value's address (a new
-    /// strong reference), or one of the two numbers above: one register, and no more code than a hit needs.
+    /// The pass of a call, for the usual case alone: a live value whose key compares in place; no more code than a hit needs.
     /// `ONE_VALUE`: the view's shape is `key::ONE`.
     ///
     /// # Safety
     /// The view's objects are alive; the thread is attached.
     #[inline(always)]
-    pub(super) unsafe fn hot<const ONE_VALUE: bool>(&self, view: &View<'_>) -> usize {
+    pub(super) unsafe fn hot<const ONE_VALUE: bool>(&self, view: &View<'_>) -> Hot {
         let reader = self.shared.reader();
         let mut probe = reader.probe(view.hash);
         while let Some((token, slot, entry)) = reader.candidate(&mut probe) {
@@ -179,14 +206,29 @@ impl CachedFunction {
                     (Equal::Yes, Some(object)) if self.ttl == 0 || !reader.expired(token, clock::now()) => {
                         ffi::Py_INCREF(object);
                         reader.hit(token);
-                        return object as usize;
+                        return Hot(object as usize);
                     }
-                    _ => return UNDECIDED,
+                    _ => return Hot::UNDECIDED,
                 }
             }
         }
         reader.miss();
-        ABSENT
+        Hot::absent(reader.inserts())
+    }
+
+    /// Runs `insert` under the lock if the key is absent, which the hot pass may have shown already; otherwise gives it back.
+    ///
+    /// # Safety
+    /// `insert` must not call into Python, nor drop an object.
+    #[inline(always)]
+    pub(super) fn if_still_absent<F: FnOnce(&mut Entries) -> R, R>(&self, hot: Hot, insert: F) -> Result<R, F> {
+        self.shared.write(|writer| {
+            if hot.is_still_absent(writer.value) {
+                Ok(insert(writer.value))
+            } else {
+                Err(insert)
+            }
+        })
     }
 
     /// The present time if entries expire.
