@@ -206,7 +206,7 @@ def child():
         thread.join(5)
         assert not thread.is_alive()
 
-for _ in range(40):
+for _ in range(25):
     in_child(child)
 stop = True
 for thread in threads:

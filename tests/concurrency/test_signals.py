@@ -250,21 +250,25 @@ def f(key):
 def fib(n):
     return n if n < 2 else fib(n - 1) + fib(n - 2)
 
+def use():
+    global armed
+    armed = True
+    for i in range(200):
+        assert f(Key(i % 30)) == i % 30
+        f.get(Key(i % 7))
+        fib(25)
+        if i % 10 == 0:
+            fib.cache_clear()
+        if i % 50 == 0:
+            f.cache_clear()
+    armed = False
+
 alarms = 0
 end = time.monotonic() + 1.5
 signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
 while time.monotonic() < end:
     try:
-        armed = True
-        for i in range(200):
-            assert f(Key(i % 30)) == i % 30
-            f.get(Key(i % 7))
-            fib(25)
-            if i % 10 == 0:
-                fib.cache_clear()
-            if i % 50 == 0:
-                f.cache_clear()
-        armed = False
+        use()
     except Alarm:
         alarms += 1
 signal.setitimer(signal.ITIMER_REAL, 0)

@@ -190,13 +190,24 @@ def _lock_and_call(drop: Callable[[Any], Any]) -> None:
         assert lock.acquire(timeout=LIMIT)
         lock.release()
 
+    prepared, go = threading.Event(), threading.Event()
     f = cache(max_size=4)(lambda i: Dying(want_lock) if making else i)
-    f(0)
-    making = False
-    for i in range(1, 4):
-        f(i)
+
+    def make_and_drop() -> None:
+        # All in one thread: without a GIL, objects die in the thread that made them.
+        nonlocal making
+        f(0)
+        making = False
+        for i in range(1, 4):
+            f(i)
+        prepared.set()
+        assert go.wait(LIMIT)
+        drop(f)
+
+    dropper = start(make_and_drop)
+    assert prepared.wait(LIMIT)
     with lock:
-        dropper = start(drop, f)
+        go.set()
         assert dying.wait(LIMIT)
         # The other thread is inside __del__ now: every operation must get through all the same.
         user = start(

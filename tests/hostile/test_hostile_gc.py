@@ -318,7 +318,7 @@ def test_collections_at_every_allocation(variant: str) -> None:
     before = gc.get_threshold()
     gc.set_threshold(1, 1, 1)
     try:
-        for round_ in range(60):
+        for round_ in range(40):
             i = round_ % 7
             key = Node()
             for value in (f(i), f(i), f(i, i + 1), f(i, word=key), f(key), f((i, key))):

@@ -214,7 +214,8 @@ class Key:
     def __hash__(self):
         return self.name % 3
     def __eq__(self, other):
-        gc.collect(0)
+        if self.name == 7:
+            gc.collect(0)
         return isinstance(other, Key) and self.name == other.name
 
 def use(f):
