@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from decimal import Decimal
@@ -236,6 +237,29 @@ def test_the_second_position_of_functools(typed: bool) -> None:
     cached = lru_cache(7, typed)(identity)
     assert cached.cache_parameters() == {"maxsize": 7, "typed": typed}
     assert lru_cache(None, typed)(identity).cache_parameters() == {"maxsize": None, "typed": typed}
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_function_and_typed_at_once(typed: bool) -> None:
+    """functools.lru_cache(function, True) is typed."""
+    for decorate in (functools.lru_cache, lru_cache):
+        for cached in (decorate(identity, typed=typed), decorate(identity, typed)):
+            assert cached.cache_parameters() == {"maxsize": 128, "typed": typed}
+            assert cached(1) == 1
+
+
+@both
+def test_options_beside_the_function_are_not_ignored(decorate: Decorate) -> None:
+    """`cache(function, ttl=…)`: applied or refused, but not dropped without a word."""
+    for option, value in {"ttl": -1, "typed": "x", "wait_timeout": -1, "backend": "disk"}.items():
+        with pytest.raises((TypeError, ValueError)):
+            decorate(identity, **{option: value})
+    for size in ("max_size", "maxsize"):
+        try:
+            cached = decorate(identity, **{size: 5})
+        except TypeError:
+            continue
+        assert cached.cache_parameters()["maxsize"] == 5
 
 
 # --- the extension's own constructors -----------------------------------------------------

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-import warp_cache
 from warp_cache import Strategy, cache, lru_cache
 from warp_cache._decorator import AsyncCachedFunction
 from warp_cache._warp_cache_rs import CachedFunction
@@ -259,16 +258,3 @@ def test_entries_are_per_decorated_object() -> None:
     first, second = cache(function), cache(function)
     first(1)
     assert (first.cache_info().currsize, second.cache_info().currsize) == (1, 0)
-
-
-def test_package() -> None:
-    assert set(warp_cache.__all__) >= {
-        "cache",
-        "lru_cache",
-        "Strategy",
-        "Backend",
-        "CacheInfo",
-        "SharedCacheInfo",
-    }
-    for name in warp_cache.__all__:
-        assert getattr(warp_cache, name) is not None

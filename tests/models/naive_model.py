@@ -70,17 +70,30 @@ class NaiveCache:
         record.used = self._next_moment()
         record.count += 1
 
-    def call(self, key: Hashable, compute: Callable[[], Any]) -> Any:
-        """A call of the decorated function; what `compute` raises passes through."""
+    def call(
+        self,
+        key: Hashable,
+        compute: Callable[[], Any],
+        store: Callable[[Callable[[], Any]], Any] | None = None,
+    ) -> Any:
+        """A call of the decorated function; what `compute` raises passes through.
+
+        `store` computes and stores in another way than at once.
+        """
         record = self._find(key)
         if record is not None:
             self.hits += 1
             self._use(record)
             return record.value
         self.misses += 1
+        if store is not None:
+            return store(compute)
         value = compute()
         self.set(key, value)
         return value
+
+    def holds(self, key: Hashable) -> bool:
+        return self._find(key) is not None
 
     def get(self, key: Hashable) -> Any:
         record = self._find(key)
