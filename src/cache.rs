@@ -53,6 +53,32 @@ impl<K, V> Garbage<K, V> {
 /// An entry that has the hash looked for.
 pub type Candidate<'a, K, V> = (Token, &'a Slot<K, V>, &'a Entry<K, V>);
 
+/// The entries in the table, reserved or published, that have a certain hash; each comes in expected O(1). This borrows the
+/// cache, as a probe knows nothing of a table that has changed.
+#[derive(Debug)]
+pub struct Candidates<'a, K, V> {
+    cache: &'a Cache<K, V>,
+    probe: Probe,
+}
+
+impl<'a, K, V> Iterator for Candidates<'a, K, V> {
+    type Item = Candidate<'a, K, V>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let token = self.cache.table.next(&mut self.probe)?;
+            // SAFETY: the table has not changed since the probe was started, so it names the token; and it names occupied
+            // slots only: `reserve` adds a token with its slot, and `detach`, which takes it out of the table, comes before
+            // every `slab.remove`.
+            let (slot, entry) = unsafe { self.cache.slab.get_unchecked(token) };
+            if slot.hash == self.probe.hash() {
+                return Some((token, slot, entry));
+            }
+        }
+    }
+}
+
 /// See the module's documentation. `V` is whatever the owner keeps in a slot, for reserved entries too.
 #[derive(Debug)]
 pub struct Cache<K, V> {
@@ -119,23 +145,25 @@ impl<K, V> Cache<K, V> {
         self.inserts
     }
 
+    /// Looks for a hash.
     #[inline(always)]
-    pub fn probe(&self, hash: u32) -> Probe {
-        self.table.probe(hash)
+    pub fn candidates(&self, hash: u32) -> Candidates<'_, K, V> {
+        Candidates {
+            cache: self,
+            probe: self.table.probe(hash),
+        }
     }
 
-    /// The next entry in the table, reserved or published, whose hash is the probe's. Expected O(1).
+    /// [`candidates`](Self::candidates), in steps.
     #[inline(always)]
-    pub fn candidate(&self, probe: &mut Probe) -> Option<Candidate<'_, K, V>> {
-        loop {
-            let token = self.table.next(probe)?;
-            // SAFETY: the table names occupied slots only: `reserve` adds a token with its slot, and `detach`, which takes
-            // it out of the table, comes before every `slab.remove`.
-            let (slot, entry) = unsafe { self.slab.get_unchecked(token) };
-            if slot.hash == probe.hash() {
-                return Some((token, slot, entry));
-            }
-        }
+    pub fn probe(&self, hash: u32) -> Candidates<'_, K, V> {
+        self.candidates(hash)
+    }
+
+    /// The next step of [`probe`](Self::probe).
+    #[inline(always)]
+    pub fn candidate<'a>(&self, probe: &mut Candidates<'a, K, V>) -> Option<Candidate<'a, K, V>> {
+        probe.next()
     }
 
     /// Whether the published entry has expired at `now`. Always false in a cache whose entries have no deadlines.

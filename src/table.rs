@@ -106,7 +106,7 @@ impl Table {
     }
 
     fn with_groups(n: usize) -> Self {
-        debug_assert!(n.is_power_of_two() && n <= 1 << 32);
+        debug_assert!(n.is_power_of_two() && n - 1 <= u32::MAX as usize);
         Table {
             groups: vec![EMPTY; n].into_boxed_slice(),
             mask: (n - 1) as u32,
@@ -149,8 +149,8 @@ impl Table {
         }
     }
 
-    /// The next token that may have the probe's hash (most have), or `None` at the end. The probe must have been started
-    /// since the table last changed (else tokens may be missed, nothing worse). Expected O(1).
+    /// The next token that may have the probe's hash (most have), or `None` at the end. If the table has changed since the
+    /// probe was started, tokens may be missed, and what comes may be [`NIL`]. Expected O(1).
     #[inline(always)]
     pub fn next(&self, probe: &mut Probe) -> Option<Token> {
         while probe.places == 0 {

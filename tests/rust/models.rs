@@ -16,14 +16,14 @@ use proptest::test_runner::FileFailurePersistence;
 
 use naive::{Gone, Id, Naive};
 
-const NAMES: u8 = 20;
+const NAMES: u8 = 26;
 
-/// Some names share a hash, some a bucket, some wrap round the end of the table.
+/// Some names share a hash, and more share a group of the table than it has places, the last one.
 fn hash(name: u8) -> u32 {
     match name % 5 {
         0 => 7,
         1 => u32::MAX,
-        2 => u32::from(name) << 6,
+        2 => u32::from(name) << 6 | 31,
         _ => u32::from(name).wrapping_mul(0x9E37_79B9),
     }
 }
@@ -90,6 +90,7 @@ struct Pair {
     expires: bool,
     now: u64,
     clears: u64,
+    inserts: u64,
     made: Id,
     /// The most slots that were occupied at once.
     peak: usize,
@@ -106,6 +107,7 @@ impl Pair {
             expires,
             now: 1000,
             clears: 0,
+            inserts: 0,
             made: 0,
             peak: 0,
             ends: Rc::default(),
@@ -160,6 +162,7 @@ impl Pair {
                 let gone = self.model.make_room(now);
                 self.cache.insert(hash(name), u32::from(name), key, value, deadline, now, &mut garbage);
                 let token = self.new_token(name);
+                self.inserts += 1;
                 self.model.add(name, ids, token, deadline);
                 self.garbage(garbage, &gone);
             }
@@ -171,6 +174,7 @@ impl Pair {
                 let ids = (key.id, value.id);
                 let token = self.cache.reserve(hash(name), u32::from(name), key, value);
                 assert_eq!(token, self.new_token(name));
+                self.inserts += 1;
                 self.model.reserve(name, ids, token);
             }
             Step::Publish { nth, life } => {
@@ -254,9 +258,8 @@ impl Pair {
 
     /// The tokens in the table whose key has the name, in rising order.
     fn tokens(&self, name: u8) -> Vec<Token> {
-        let mut probe = self.cache.probe(hash(name));
         let mut tokens = Vec::new();
-        while let Some((token, slot, entry)) = self.cache.candidate(&mut probe) {
+        for (token, slot, entry) in self.cache.candidates(hash(name)) {
             assert_eq!((slot.hash, slot.meta), (hash(name), u32::from(entry.key.name)));
             if entry.key.name == name {
                 tokens.push(token);
@@ -280,7 +283,7 @@ impl Pair {
         assert_eq!(self.cache.victims(), self.model.victims());
         assert_eq!(self.cache.len(), self.model.published.len());
         assert_eq!(self.cache.is_empty(), self.model.published.is_empty());
-        assert_eq!(self.cache.clears(), self.clears);
+        assert_eq!((self.cache.clears(), self.cache.inserts()), (self.clears, self.inserts));
         for name in 0..NAMES {
             assert_eq!(self.tokens(name), self.model.tokens(name));
         }

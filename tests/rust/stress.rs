@@ -64,8 +64,8 @@ fn hash(key: u64) -> u32 {
 }
 
 fn find(cache: &Cache<Object, Object>, key: u64) -> Option<(Token, &Object)> {
-    let mut probe = cache.probe(hash(key));
-    std::iter::from_fn(|| cache.candidate(&mut probe))
+    cache
+        .candidates(hash(key))
         .find(|(_, _, entry)| *entry.key.0 == key)
         .map(|(token, _, entry)| (token, &entry.value))
 }
