@@ -383,6 +383,7 @@ impl<K, V> Cache<K, V> {
         let victims = self.victims();
         assert_eq!(victims.len(), self.live);
         assert!(self.live <= self.capacity);
+        assert_eq!(self.slab.iter().count(), self.slab.len());
         assert!(self.table.len() >= self.live && self.table.len() <= self.slab.len());
         assert!(victims.iter().all(|&t| self.slab.get(t).is_some()));
     }

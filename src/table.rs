@@ -343,4 +343,18 @@ mod tests {
         table.validate(|_| 7);
         assert!(table.is_empty() && tokens(&table, 7).is_empty());
     }
+
+    #[test]
+    fn a_probe_ends_though_many_have_passed_every_group() {
+        let (mut table, mut model) = (Table::new(), BTreeMap::new());
+        for hash in [0, 32] {
+            for token in 1..=640 {
+                insert(&mut table, &mut model, hash, token);
+            }
+            assert!(model.iter().all(|(&token, &hash)| table.remove(hash, token)));
+            model.clear();
+        }
+        assert!(table.groups.iter().filter(|g| g.passed == MANY).count() == 64 && table.groups.len() == 64);
+        assert!(tokens(&table, 1).is_empty() && !table.remove(1, 1));
+    }
 }
