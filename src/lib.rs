@@ -57,6 +57,7 @@ mod _warp_cache_rs {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::inflight::install_fork_handlers();
         crate::store::install(module.py())?;
+        module.add("ReadyCoroutine", crate::python::coroutine::install(module.py())?)?;
         let info = module.py().import("warp_cache._info")?;
         for name in ["CacheInfo", "SharedCacheInfo"] {
             module.add(name, info.getattr(name)?)?;
