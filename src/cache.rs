@@ -25,10 +25,7 @@ pub struct Garbage<K, V> {
 
 impl<K, V> Default for Garbage<K, V> {
     fn default() -> Self {
-        Garbage {
-            first: None,
-            rest: Vec::new(),
-        }
+        Garbage { first: None, rest: Vec::new() }
     }
 }
 
@@ -148,22 +145,7 @@ impl<K, V> Cache<K, V> {
     /// Looks for a hash.
     #[inline(always)]
     pub fn candidates(&self, hash: u32) -> Candidates<'_, K, V> {
-        Candidates {
-            cache: self,
-            probe: self.table.probe(hash),
-        }
-    }
-
-    /// [`candidates`](Self::candidates), in steps.
-    #[inline(always)]
-    pub fn probe(&self, hash: u32) -> Candidates<'_, K, V> {
-        self.candidates(hash)
-    }
-
-    /// The next step of [`probe`](Self::probe).
-    #[inline(always)]
-    pub fn candidate<'a>(&self, probe: &mut Candidates<'a, K, V>) -> Option<Candidate<'a, K, V>> {
-        probe.next()
+        Candidates { cache: self, probe: self.table.probe(hash) }
     }
 
     /// Whether the published entry has expired at `now`. Always false in a cache whose entries have no deadlines.

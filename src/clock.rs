@@ -61,10 +61,7 @@ fn system() -> Instant {
     const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
     #[cfg(unix)]
     {
-        let mut time = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: `time` is a valid place for the result.
         let failed = unsafe { libc::clock_gettime(CLOCK, &mut time) } != 0;
         debug_assert!(!failed);
@@ -92,9 +89,7 @@ fn counter() -> Option<u64> {
         // CPUID exists on every x86-64 processor; leaf 0x8000_0007, EDX bit 8, is "invariant TSC".
         #[allow(unused_unsafe)]
         // SAFETY: see above.
-        let invariant = unsafe {
-            __cpuid(0x8000_0000).eax >= 0x8000_0007 && __cpuid(0x8000_0007).edx & (1 << 8) != 0
-        };
+        let invariant = unsafe { __cpuid(0x8000_0000).eax >= 0x8000_0007 && __cpuid(0x8000_0007).edx & (1 << 8) != 0 };
         INVARIANT.store(if invariant { 1 } else { 2 }, Ordering::Relaxed);
         invariant
     }

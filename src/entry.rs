@@ -59,11 +59,7 @@ impl<K, V> Default for Slab<K, V> {
 
 impl<K, V> Slab<K, V> {
     pub const fn new() -> Self {
-        Slab {
-            slots: Vec::new(),
-            free: NIL,
-            occupied: 0,
-        }
+        Slab { slots: Vec::new(), free: NIL, occupied: 0 }
     }
 
     /// The number of occupied slots.
@@ -98,11 +94,7 @@ impl<K, V> Slab<K, V> {
         }
         assert!(self.slots.len() < (u32::MAX - 1) as usize, "cache is full");
         reserve_one(&mut self.slots, limit);
-        self.slots.push(Slot {
-            hash,
-            meta,
-            body: Some(entry),
-        });
+        self.slots.push(Slot { hash, meta, body: Some(entry) });
         self.occupied += 1;
         self.slots.len() as Token
     }
@@ -145,10 +137,7 @@ impl<K, V> Slab<K, V> {
 
     /// Every occupied slot.
     pub fn iter(&self) -> impl Iterator<Item = (Token, &Slot<K, V>, &Entry<K, V>)> {
-        self.slots
-            .iter()
-            .zip(1..)
-            .filter_map(|(slot, token)| slot.body.as_ref().map(|entry| (token, slot, entry)))
+        self.slots.iter().zip(1..).filter_map(|(slot, token)| slot.body.as_ref().map(|entry| (token, slot, entry)))
     }
 
     /// Gives the memory back where no slot is occupied.

@@ -64,10 +64,7 @@ impl<T: Clone> Flight<T> {
     pub fn new(leader: ThreadId) -> Self {
         Flight {
             leader: Arc::new(AtomicU64::new(leader)),
-            state: Mutex::new(State {
-                outcome: None,
-                since: Instant::now(),
-            }),
+            state: Mutex::new(State { outcome: None, since: Instant::now() }),
             changed: Condvar::new(),
             generation: thread_id::generation(),
         }
@@ -143,11 +140,7 @@ impl<T: Clone> Flight<T> {
                 return Waited::NotYet;
             }
             let pause = rest.min(left.unwrap_or(Duration::MAX));
-            state = self
-                .changed
-                .wait_timeout(state, pause)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = self.changed.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -206,10 +199,7 @@ struct Registry {
 unsafe impl Sync for Registry {}
 
 #[cfg(not(loom))]
-static REGISTRY: Registry = Registry {
-    lock: SpinLock::new(),
-    waits: UnsafeCell::new(Waits::new()),
-};
+static REGISTRY: Registry = Registry { lock: SpinLock::new(), waits: UnsafeCell::new(Waits::new()) };
 #[cfg(loom)]
 loom::lazy_static! {
     static ref REGISTRY: Registry = Registry {
@@ -264,11 +254,7 @@ pub fn install_fork_handlers() {
         // SAFETY: the three handlers are functions of the C ABI that never unwind; in the child they only store to statics
         // and free memory, which the C library allows after a fork.
         unsafe {
-            libc::pthread_atfork(
-                Some(before_fork),
-                Some(after_fork_in_parent),
-                Some(after_fork_in_child),
-            );
+            libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child));
         }
     });
     #[cfg(not(unix))]

@@ -126,11 +126,7 @@ pub unsafe fn hash_one(object: *mut ffi::PyObject, typed: bool) -> Option<u32> {
 /// # Safety
 /// As for `hash_object`, for every value and name.
 #[inline(always)]
-pub unsafe fn hash_many(
-    values: &[*mut ffi::PyObject],
-    names: &[*mut ffi::PyObject],
-    typed: bool,
-) -> Option<u32> {
+pub unsafe fn hash_many(values: &[*mut ffi::PyObject], names: &[*mut ffi::PyObject], typed: bool) -> Option<u32> {
     let mut state = START ^ (values.len() as u64) << 8 ^ names.len() as u64;
     for &value in values {
         // SAFETY: the caller's promise.
@@ -350,7 +346,13 @@ impl View<'_> {
     ///
     /// # Safety
     /// `key` is the key of an entry with this shape and hash, and outlives the view.
-    pub unsafe fn of_key<'a>(key: &'a Owned, pointer: &'a *mut ffi::PyObject, shape: Shape, hash: u32, typed: bool) -> View<'a> {
+    pub unsafe fn of_key<'a>(
+        key: &'a Owned,
+        pointer: &'a *mut ffi::PyObject,
+        shape: Shape,
+        hash: u32,
+        typed: bool,
+    ) -> View<'a> {
         debug_assert_eq!(key.as_ptr(), *pointer);
         let (values, names): (&[_], &[_]) = if shape == ONE {
             (std::slice::from_ref(pointer), &[])
@@ -364,12 +366,6 @@ impl View<'_> {
                 }
             }
         };
-        View {
-            values,
-            names,
-            shape,
-            hash,
-            typed,
-        }
+        View { values, names, shape, hash, typed }
     }
 }

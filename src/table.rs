@@ -30,12 +30,7 @@ struct Group {
 
 const _: () = assert!(size_of::<Group>() == 64);
 
-const EMPTY: Group = Group {
-    tags: [0; WIDTH],
-    passed: 0,
-    _reserved: [0; 3],
-    tokens: [NIL; WIDTH],
-};
+const EMPTY: Group = Group { tags: [0; WIDTH], passed: 0, _reserved: [0; 3], tokens: [NIL; WIDTH] };
 
 impl Group {
     /// The places whose tag is `tag`.
@@ -107,12 +102,7 @@ impl Table {
 
     fn with_groups(n: usize) -> Self {
         debug_assert!(n.is_power_of_two() && n - 1 <= u32::MAX as usize);
-        Table {
-            groups: vec![EMPTY; n].into_boxed_slice(),
-            mask: (n - 1) as u32,
-            used: 0,
-            limit: n * WIDTH * 5 / 6,
-        }
+        Table { groups: vec![EMPTY; n].into_boxed_slice(), mask: (n - 1) as u32, used: 0, limit: n * WIDTH * 5 / 6 }
     }
 
     pub fn len(&self) -> usize {
@@ -141,12 +131,7 @@ impl Table {
     #[inline(always)]
     pub fn probe(&self, hash: u32) -> Probe {
         let (group, tag) = (hash & self.mask, tag(hash));
-        Probe {
-            hash,
-            group,
-            places: self.group(group).places(tag),
-            steps: 0,
-        }
+        Probe { hash, group, places: self.group(group).places(tag), steps: 0 }
     }
 
     /// The next token that may have the probe's hash (most have), or `None` at the end. If the table has changed since the

@@ -132,6 +132,10 @@ class _Flight:
     def leave(self):
         if self.table.get(self.ticket) is self:
             del self.table[self.ticket]
+            # An empty table would keep its loop alive.
+            flights = self.call[0]._flights
+            if not self.table and flights.get(self.loop) is self.table:
+                del flights[self.loop]
 
     def leads_to(self, target):
         """Whether this computation is ``target``, or waits (for one that waits …) for it."""

@@ -37,11 +37,7 @@ struct Pool {
 
 impl Pool {
     const fn new() -> Self {
-        Pool {
-            free: [null_mut(); KEPT],
-            count: 0,
-            stop: null_mut(),
-        }
+        Pool { free: [null_mut(); KEPT], count: 0, stop: null_mut() }
     }
 }
 
@@ -103,18 +99,10 @@ extern "C" {
 /// Makes the type.
 pub fn install(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     fn slot(slot: c_int, function: *mut std::ffi::c_void) -> ffi::PyType_Slot {
-        ffi::PyType_Slot {
-            slot,
-            pfunc: function,
-        }
+        ffi::PyType_Slot { slot, pfunc: function }
     }
     fn method(name: &'static std::ffi::CStr, function: ffi::PyMethodDefPointer, flags: c_int) -> ffi::PyMethodDef {
-        ffi::PyMethodDef {
-            ml_name: name.as_ptr(),
-            ml_meth: function,
-            ml_flags: flags,
-            ml_doc: std::ptr::null(),
-        }
+        ffi::PyMethodDef { ml_name: name.as_ptr(), ml_meth: function, ml_flags: flags, ml_doc: std::ptr::null() }
     }
     // Both tables live as long as the type: as long as the process.
     let methods = Box::leak(Box::new([

@@ -189,11 +189,7 @@ pub unsafe fn bytes_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> bool 
     unsafe {
         let length = ffi::PyBytes_Size(a);
         length == ffi::PyBytes_Size(b)
-            && same_bytes(
-                ffi::PyBytes_AsString(a).cast(),
-                ffi::PyBytes_AsString(b).cast(),
-                length as usize,
-            )
+            && same_bytes(ffi::PyBytes_AsString(a).cast(), ffi::PyBytes_AsString(b).cast(), length as usize)
     }
 }
 

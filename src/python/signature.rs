@@ -53,11 +53,7 @@ struct Row {
 
 impl Row {
     const fn new() -> Self {
-        Row {
-            inline: [std::ptr::null_mut(); INLINE],
-            length: 0,
-            heap: Vec::new(),
-        }
+        Row { inline: [std::ptr::null_mut(); INLINE], length: 0, heap: Vec::new() }
     }
 
     #[inline]
@@ -91,10 +87,7 @@ impl Default for Scratch {
 
 impl Scratch {
     pub const fn new() -> Self {
-        Scratch {
-            values: Row::new(),
-            names: Row::new(),
-        }
+        Scratch { values: Row::new(), names: Row::new() }
     }
 
     /// The values of the canonical form and the names of the last of them.
@@ -294,9 +287,6 @@ impl<'py> Absent<'py> {
             other => other,
         };
         debug_assert!(name.is_instance_of::<PyString>());
-        Ok(Parameter {
-            name: name.unbind().into(),
-            default: default.map(|d| d.unbind().into()),
-        })
+        Ok(Parameter { name: name.unbind().into(), default: default.map(|d| d.unbind().into()) })
     }
 }

@@ -96,12 +96,10 @@ pub unsafe fn patch<P: Patched>(kind: &Bound<'_, PyType>, offset: isize) {
     let kind = kind.as_type_ptr();
     // SAFETY: a type object that only this thread knows may be completed; what is set here is what PEP 590 asks for.
     unsafe {
-        if let (Some(dealloc_), Some(traverse_), Some(clear_)) = ((*kind).tp_dealloc, (*kind).tp_traverse, (*kind).tp_clear) {
-            let kept = Originals {
-                dealloc: dealloc_,
-                traverse: traverse_,
-                clear: clear_,
-            };
+        if let (Some(dealloc_), Some(traverse_), Some(clear_)) =
+            ((*kind).tp_dealloc, (*kind).tp_traverse, (*kind).tp_clear)
+        {
+            let kept = Originals { dealloc: dealloc_, traverse: traverse_, clear: clear_ };
             if P::originals().set(kept).is_ok() {
                 (*kind).tp_dealloc = Some(dealloc::<P>);
                 if !inherits_traverse(kind) {
@@ -135,8 +133,12 @@ unsafe fn inherits_traverse(kind: *mut ffi::PyTypeObject) -> bool {
 }
 
 /// A method as vectorcall calls it: instance, values, number of positional ones, names.
-pub type MethodFunction =
-    unsafe extern "C-unwind" fn(*mut ffi::PyObject, *const *mut ffi::PyObject, ffi::Py_ssize_t, *mut ffi::PyObject) -> *mut ffi::PyObject;
+pub type MethodFunction = unsafe extern "C-unwind" fn(
+    *mut ffi::PyObject,
+    *const *mut ffi::PyObject,
+    ffi::Py_ssize_t,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
 
 /// A method to be added to a type.
 pub struct Method {
@@ -160,15 +162,12 @@ pub unsafe fn add_methods(kind: &Bound<'_, PyType>, methods: &[Method]) -> PyRes
     for method in methods {
         // SAFETY: a C function that lets unwinding through has the ABI of one that must not, but for that; Python's own
         // frames, between this one and the end of the thread, are C and have nothing to run.
-        let function = unsafe {
-            std::mem::transmute::<MethodFunction, ffi::PyCFunctionFastWithKeywords>(method.function)
-        };
+        let function =
+            unsafe { std::mem::transmute::<MethodFunction, ffi::PyCFunctionFastWithKeywords>(method.function) };
         // The type keeps a pointer to the definition, and lives as long as the process.
         let definition = Box::leak(Box::new(ffi::PyMethodDef {
             ml_name: method.name.as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer {
-                PyCFunctionFastWithKeywords: function,
-            },
+            ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: function },
             ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
             ml_doc: method.doc.as_ptr(),
         }));

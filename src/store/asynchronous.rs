@@ -48,10 +48,7 @@ fn drivers(py: Python<'_>) -> PyResult<&Drivers> {
     static DRIVERS: PyOnceLock<Drivers> = PyOnceLock::new();
     DRIVERS.get_or_try_init(py, || {
         let module = py.import("warp_cache._async")?;
-        Ok(Drivers {
-            compute: module.getattr("compute")?.unbind(),
-            pass_on: module.getattr("pass_on")?.unbind(),
-        })
+        Ok(Drivers { compute: module.getattr("compute")?.unbind(), pass_on: module.getattr("pass_on")?.unbind() })
     })
 }
 
@@ -88,8 +85,7 @@ impl Ticket {
             return Ok(false);
         }
         // SAFETY: the other's key has the view's shape, and is held by its ticket.
-        self.with_view(|view| unsafe { view.ask(other.key.as_ptr()) })
-            .ok_or_else(|| PyErr::fetch(py))
+        self.with_view(|view| unsafe { view.ask(other.key.as_ptr()) }).ok_or_else(|| PyErr::fetch(py))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -107,7 +103,12 @@ impl Course for Coroutine {
         unsafe { coroutine::ready(value) }
     }
 
-    unsafe fn miss(object: *mut ffi::PyObject, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
+    unsafe fn miss(
+        object: *mut ffi::PyObject,
+        arguments: &Arguments,
+        view: &View<'_>,
+        found: Hot,
+    ) -> *mut ffi::PyObject {
         // SAFETY: the promise of `call`.
         unsafe { instance(object).miss_async(object, arguments, view, found) }
     }
@@ -125,11 +126,7 @@ pub unsafe extern "C-unwind" fn call_uncached(
     nargsf: usize,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    let arguments = Arguments {
-        values,
-        nargsf,
-        names,
-    };
+    let arguments = Arguments { values, nargsf, names };
     // SAFETY: as in `call`.
     unsafe { instance(object).pass_on_async(object, &arguments) }
 }
@@ -161,15 +158,7 @@ impl CachedFunction {
             let Some(key) = view.to_key() else {
                 return std::ptr::null_mut();
             };
-            let ticket = Bound::new(
-                py,
-                Ticket {
-                    key,
-                    shape: view.shape,
-                    hash: view.hash,
-                    typed: self.typed,
-                },
-            );
+            let ticket = Bound::new(py, Ticket { key, shape: view.shape, hash: view.hash, typed: self.typed });
             match ticket.and_then(|ticket| Ok((ticket, drivers(py)?))) {
                 Ok((ticket, drivers)) => self.drive(&drivers.compute, object, Some(ticket.as_any()), arguments),
                 Err(error) => {
@@ -227,7 +216,10 @@ impl CachedFunction {
 impl AsyncCachedFunction {
     /// A cached coroutine function made from checked options.
     #[staticmethod]
-    fn of<'py>(function: &Bound<'py, PyAny>, options: &Bound<'py, super::options::Options>) -> PyResult<Bound<'py, PyAny>> {
+    fn of<'py>(
+        function: &Bound<'py, PyAny>,
+        options: &Bound<'py, super::options::Options>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         super::check_callable(function)?;
         let py = function.py();
         let base = CachedFunction::build(function, options.get(), Some(Flights::new(py)?))?;
@@ -293,4 +285,3 @@ impl AsyncCachedFunction {
         }
     }
 }
-

@@ -16,8 +16,12 @@ use crate::python::object::{release, unwinding, Arguments, Owned};
 use crate::python::signature::Scratch;
 
 /// What the interpreter calls. `C-unwind`: see `python::object`.
-pub type Vectorcall =
-    unsafe extern "C-unwind" fn(*mut ffi::PyObject, *const *mut ffi::PyObject, usize, *mut ffi::PyObject) -> *mut ffi::PyObject;
+pub type Vectorcall = unsafe extern "C-unwind" fn(
+    *mut ffi::PyObject,
+    *const *mut ffi::PyObject,
+    usize,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
 
 /// A call's key, or why it has none.
 pub(super) enum Keyed<'a> {
@@ -49,7 +53,12 @@ pub(super) trait Course {
     /// A new reference to what the call returns on a hit of `value`, a strong reference which it takes over.
     unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject;
     /// A call that `hot` left with `found`.
-    unsafe fn miss(object: *mut ffi::PyObject, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject;
+    unsafe fn miss(
+        object: *mut ffi::PyObject,
+        arguments: &Arguments,
+        view: &View<'_>,
+        found: Hot,
+    ) -> *mut ffi::PyObject;
     /// A call without a key, left to the wrapped function.
     unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject;
 }
@@ -63,7 +72,12 @@ impl Course for Plain {
         value
     }
 
-    unsafe fn miss(object: *mut ffi::PyObject, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
+    unsafe fn miss(
+        object: *mut ffi::PyObject,
+        arguments: &Arguments,
+        view: &View<'_>,
+        found: Hot,
+    ) -> *mut ffi::PyObject {
         // SAFETY: the promise of `call`.
         unsafe { instance(object).miss(arguments, view, found) }
     }
@@ -92,13 +106,8 @@ pub unsafe extern "C-unwind" fn call<C: Course>(
         let Some(hash) = key::hash_one(*values, this.typed) else {
             return std::ptr::null_mut();
         };
-        let view = View {
-            values: std::slice::from_raw_parts(values, 1),
-            names: &[],
-            shape: ONE,
-            hash,
-            typed: this.typed,
-        };
+        let view =
+            View { values: std::slice::from_raw_parts(values, 1), names: &[], shape: ONE, hash, typed: this.typed };
         let found = this.hot::<true>(&view);
         match found.value() {
             Some(value) => C::hit(value),
@@ -119,11 +128,7 @@ unsafe extern "C-unwind" fn missed<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `call`, for one positional argument.
     unsafe {
-        let arguments = Arguments {
-            values,
-            nargsf,
-            names: std::ptr::null_mut(),
-        };
+        let arguments = Arguments { values, nargsf, names: std::ptr::null_mut() };
         let view = View {
             values: std::slice::from_raw_parts(values, 1),
             names: &[],
@@ -146,11 +151,7 @@ unsafe extern "C-unwind" fn call_many<C: Course>(
     // SAFETY: as in `call`.
     unsafe {
         let this = instance(object);
-        let arguments = Arguments {
-            values,
-            nargsf,
-            names,
-        };
+        let arguments = Arguments { values, nargsf, names };
         let positional = arguments.positional();
         if !names.is_null() || !this.is_direct(positional) {
             return call_reordered::<C>(object, &arguments);
@@ -186,11 +187,7 @@ unsafe fn finish<C: Course>(
         let this = instance(object);
         match this.keyed(values, names) {
             Keyed::View(view) => {
-                let found = if view.shape == ONE {
-                    this.hot::<true>(&view)
-                } else {
-                    this.hot::<false>(&view)
-                };
+                let found = if view.shape == ONE { this.hot::<true>(&view) } else { this.hot::<false>(&view) };
                 match found.value() {
                     Some(value) => C::hit(value),
                     None => C::miss(object, arguments, &view, found),
@@ -210,13 +207,7 @@ pub unsafe extern "C-unwind" fn call_uncached(
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `call`.
-    unsafe {
-        instance(object).pass_on(&Arguments {
-            values,
-            nargsf,
-            names,
-        })
-    }
+    unsafe { instance(object).pass_on(&Arguments { values, nargsf, names }) }
 }
 
 impl CachedFunction {
@@ -267,15 +258,7 @@ impl CachedFunction {
                 key::hash_many(values, names, self.typed)
             }
         };
-        hash.map_or(Keyed::Failed, |hash| {
-            Keyed::View(View {
-                values,
-                names,
-                shape,
-                hash,
-                typed: self.typed,
-            })
-        })
+        hash.map_or(Keyed::Failed, |hash| Keyed::View(View { values, names, shape, hash, typed: self.typed }))
     }
 
     /// The key of any call.
@@ -382,7 +365,8 @@ impl CachedFunction {
             let value = Value::ready(Owned::borrow(result));
             let (now, deadline) = (self.now(), self.deadline());
             let mut garbage = Garbage::default();
-            let insert = |cache: &mut Entries| cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
+            let insert =
+                |cache: &mut Entries| cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
             let Err(insert) = self.if_still_absent(hot, insert) else {
                 return true;
             };

@@ -58,7 +58,8 @@ impl CachedFunction {
                 let Some(key) = view.to_key() else {
                     return std::ptr::null_mut();
                 };
-                let reserve = |cache: &mut Entries| (cache.reserve(view.hash, view.shape, key, Value::led(me)), cache.clears());
+                let reserve =
+                    |cache: &mut Entries| (cache.reserve(view.hash, view.shape, key, Value::led(me)), cache.clears());
                 match self.if_still_absent(hot, reserve) {
                     Ok(reserved) => return self.lead(arguments, Some(reserved), None),
                     Err(reserve) => drop(reserve),
@@ -132,7 +133,12 @@ impl CachedFunction {
     }
 
     /// Computes, and settles the reserved slot and the flight with what came of it. Without a slot, nothing is stored.
-    unsafe fn lead(&self, arguments: &Arguments, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
+    unsafe fn lead(
+        &self,
+        arguments: &Arguments,
+        reserved: Option<Reserved>,
+        flight: Option<SharedFlight>,
+    ) -> *mut ffi::PyObject {
         let flight = ManuallyDrop::new(flight);
         // SAFETY: as for `fly`.
         unsafe {
@@ -147,7 +153,12 @@ impl CachedFunction {
         }
     }
 
-    unsafe fn settle_success(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>, result: *mut ffi::PyObject) {
+    unsafe fn settle_success(
+        &self,
+        reserved: Option<Reserved>,
+        flight: Option<SharedFlight>,
+        result: *mut ffi::PyObject,
+    ) {
         // SAFETY: as for `fly`; `result` is a live object.
         unsafe {
             let mut value = Some(Value::ready(Owned::borrow(result)));

@@ -63,10 +63,7 @@ pub struct Known {
 }
 
 impl Known {
-    pub const NOTHING: Known = Known {
-        equal: None,
-        unequal: ManuallyDrop::new(Vec::new()),
-    };
+    pub const NOTHING: Known = Known { equal: None, unequal: ManuallyDrop::new(Vec::new()) };
 
     /// What is known of a stored key that could not be compared in place.
     fn answer(&self, key: *mut ffi::PyObject) -> Equal {
@@ -120,8 +117,7 @@ unsafe fn pass<'a>(
     now: u64,
     expires: bool,
 ) -> Result<Option<(Token, &'a Owned, &'a Value)>, &'a Owned> {
-    let mut probe = cache.probe(view.hash);
-    while let Some((token, slot, entry)) = cache.candidate(&mut probe) {
+    for (token, slot, entry) in cache.candidates(view.hash) {
         if slot.meta != view.shape {
             continue;
         }
@@ -187,8 +183,7 @@ impl CachedFunction {
     #[inline(always)]
     pub(super) unsafe fn hot<const ONE_VALUE: bool>(&self, view: &View<'_>) -> Hot {
         let reader = self.shared.reader();
-        let mut probe = reader.probe(view.hash);
-        while let Some((token, slot, entry)) = reader.candidate(&mut probe) {
+        for (token, slot, entry) in reader.candidates(view.hash) {
             if slot.meta != view.shape {
                 continue;
             }
@@ -196,11 +191,7 @@ impl CachedFunction {
             // Counting a reference runs nothing.
             unsafe {
                 let key = entry.key.as_ptr();
-                let equal = if ONE_VALUE {
-                    view.equals_one(key)
-                } else {
-                    view.equals_many(key)
-                };
+                let equal = if ONE_VALUE { view.equals_one(key) } else { view.equals_many(key) };
                 match (equal, entry.value.object()) {
                     (Equal::No, _) => continue,
                     (Equal::Yes, Some(object)) if self.ttl == 0 || !reader.expired(token, clock::now()) => {
@@ -222,13 +213,15 @@ impl CachedFunction {
     /// `insert` must not call into Python, nor drop an object.
     #[inline(always)]
     pub(super) fn if_still_absent<F: FnOnce(&mut Entries) -> R, R>(&self, hot: Hot, insert: F) -> Result<R, F> {
-        self.shared.write(|writer| {
-            if hot.is_still_absent(writer.value) {
-                Ok(insert(writer.value))
-            } else {
-                Err(insert)
-            }
-        })
+        self.shared.write(
+            |writer| {
+                if hot.is_still_absent(writer.value) {
+                    Ok(insert(writer.value))
+                } else {
+                    Err(insert)
+                }
+            },
+        )
     }
 
     /// The present time if entries expire.

@@ -84,11 +84,7 @@ unsafe extern "C-unwind" fn get(
     // SAFETY: Python calls this for an instance, with arguments that last until it returns.
     unsafe {
         let this = instance(object);
-        let arguments = Arguments {
-            values,
-            nargsf: nargs as usize,
-            names,
-        };
+        let arguments = Arguments { values, nargsf: nargs as usize, names };
         let mut scratch = Scratch::new();
         if this.max_size == Some(0) {
             return none();
@@ -121,11 +117,7 @@ unsafe extern "C-unwind" fn set(
             return fail(c"set() needs the value as its first argument: set(value, /, *args, **kwargs)");
         }
         let this = instance(object);
-        let arguments = Arguments {
-            values: values.add(1),
-            nargsf: nargs as usize - 1,
-            names,
-        };
+        let arguments = Arguments { values: values.add(1), nargsf: nargs as usize - 1, names };
         if this.max_size == Some(0) {
             return none();
         }

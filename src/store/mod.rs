@@ -114,11 +114,7 @@ enum Put {
 impl CachedFunction {
     /// An instance, not yet visible to Python.
     fn build(function: &Bound<'_, PyAny>, options: &Options, flights: Option<Flights>) -> PyResult<Self> {
-        let signature = if options.by_signature {
-            Signature::read(function)?
-        } else {
-            None
-        };
+        let signature = if options.by_signature { Signature::read(function)? } else { None };
         let (from, to) = signature.as_ref().map_or((0, usize::MAX), Signature::direct);
         let stores = options.max_size != Some(0);
         let vectorcall: Vectorcall = match (&flights, stores) {
@@ -134,7 +130,12 @@ impl CachedFunction {
             typed: options.typed,
             single_flight: options.single_flight && stores,
             ttl: options.ttl,
-            shared: Shared::new(Cache::new(options.strategy, options.max_size.map(|n| n.max(1)), options.ttl != 0)),
+            // SAFETY: the only users of `shared` are this module's files. All are entered attached; none calls into Python, or
+            // drops an object, while it reads or writes.
+            #[cfg_attr(Py_GIL_DISABLED, allow(unused_unsafe))]
+            shared: unsafe {
+                Shared::new(Cache::new(options.strategy, options.max_size.map(|n| n.max(1)), options.ttl != 0))
+            },
             function: function.clone().unbind().into(),
             signature,
             max_size: options.max_size,

@@ -105,11 +105,7 @@ fn strategy(value: &Bound<'_, PyAny>) -> PyResult<Kind> {
     if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
         return Err(wrong_type("strategy", RIGHT, value));
     }
-    value
-        .extract::<i64>()
-        .ok()
-        .and_then(Kind::from_number)
-        .ok_or_else(|| wrong_value("strategy", RIGHT, value))
+    value.extract::<i64>().ok().and_then(Kind::from_number).ok_or_else(|| wrong_value("strategy", RIGHT, value))
 }
 
 #[pymethods]

@@ -41,11 +41,7 @@ pub struct Lfu {
 
 impl Default for Lfu {
     fn default() -> Self {
-        Lfu {
-            nodes: vec![Node::default()],
-            groups: vec![Group::default()],
-            free: 0,
-        }
+        Lfu { nodes: vec![Node::default()], groups: vec![Group::default()], free: 0 }
     }
 }
 
@@ -61,13 +57,7 @@ impl Lfu {
             self.groups.push(Group::default());
             (self.groups.len() - 1) as GroupId
         };
-        self.groups[id as usize] = Group {
-            count,
-            head: NIL,
-            tail: NIL,
-            prev: before,
-            next,
-        };
+        self.groups[id as usize] = Group { count, head: NIL, tail: NIL, prev: before, next };
         self.groups[before as usize].next = id;
         self.groups[next as usize].prev = id;
         id
@@ -84,11 +74,7 @@ impl Lfu {
         } else {
             self.nodes[prev as usize].next = token;
         }
-        self.nodes[token as usize] = Node {
-            prev,
-            next: NIL,
-            group: id,
-        };
+        self.nodes[token as usize] = Node { prev, next: NIL, group: id };
     }
 
     /// Takes `token` out of its group, and the group out of the list if that leaves it empty.
@@ -112,10 +98,7 @@ impl Lfu {
             };
             self.groups[before as usize].next = after;
             self.groups[after as usize].prev = before;
-            self.groups[group as usize] = Group {
-                next: self.free,
-                ..Group::default()
-            };
+            self.groups[group as usize] = Group { next: self.free, ..Group::default() };
             self.free = group;
         }
     }
@@ -131,11 +114,7 @@ impl Policy for Lfu {
         }
         debug_assert_eq!(self.nodes[token as usize].group, 0);
         let first = self.groups[0].next;
-        let group = if first != 0 && self.groups[first as usize].count == 1 {
-            first
-        } else {
-            self.add_group(1, 0)
-        };
+        let group = if first != 0 && self.groups[first as usize].count == 1 { first } else { self.add_group(1, 0) };
         self.append(token, group);
     }
 
@@ -143,24 +122,14 @@ impl Policy for Lfu {
     #[inline(never)]
     unsafe fn hit(&mut self, token: Token) {
         let own = self.nodes[token as usize].group;
-        let Group {
-            count,
-            head,
-            tail,
-            next,
-            ..
-        } = self.groups[own as usize];
+        let Group { count, head, tail, next, .. } = self.groups[own as usize];
         let larger = next != 0 && self.groups[next as usize].count == count + 1;
         if !larger && head == tail {
             // Alone, and nobody has one use more: the group itself moves up.
             self.groups[own as usize].count = count + 1;
             return;
         }
-        let target = if larger {
-            next
-        } else {
-            self.add_group(count + 1, own)
-        };
+        let target = if larger { next } else { self.add_group(count + 1, own) };
         self.unlink(token);
         self.append(token, target);
     }

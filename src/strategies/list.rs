@@ -27,12 +27,7 @@ impl Default for List {
 
 impl List {
     pub fn new() -> Self {
-        List {
-            links: vec![Link {
-                prev: NIL,
-                next: NIL,
-            }],
-        }
+        List { links: vec![Link { prev: NIL, next: NIL }] }
     }
 
     pub fn front(&self) -> Token {
@@ -57,10 +52,7 @@ impl List {
         while self.links.len() <= token as usize {
             reserve_one(&mut self.links, limit.saturating_add(1));
             let own = self.links.len() as Token;
-            self.links.push(Link {
-                prev: own,
-                next: own,
-            });
+            self.links.push(Link { prev: own, next: own });
         }
         debug_assert!(token != NIL && !self.contains(token));
     }
@@ -85,10 +77,7 @@ impl List {
             let Link { prev, next } = self.links[token as usize];
             self.links[prev as usize].next = next;
             self.links[next as usize].prev = prev;
-            self.links[token as usize] = Link {
-                prev: token,
-                next: token,
-            };
+            self.links[token as usize] = Link { prev: token, next: token };
         }
     }
 
@@ -110,10 +99,7 @@ impl List {
             let Link { prev, next } = *links.add(token as usize);
             (*links.add(prev as usize)).next = next;
             (*links.add(next as usize)).prev = prev;
-            *links.add(token as usize) = Link {
-                prev: NIL,
-                next: front,
-            };
+            *links.add(token as usize) = Link { prev: NIL, next: front };
             (*links.add(front as usize)).prev = token;
             (*links).next = token;
         }

@@ -4,6 +4,7 @@
 //! into Python, so the GIL cannot change hands and the cell cannot be entered again while it is borrowed.
 
 use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomData;
 use std::ops::Deref;
 
 use super::Touch;
@@ -27,6 +28,8 @@ unsafe impl<T: Send> Sync for Shared<T> {}
 #[derive(Debug)]
 pub struct Reader<'a, T> {
     shared: &'a Shared<T>,
+    /// Stays on its thread.
+    _local: PhantomData<*const ()>,
 }
 
 impl<T> Deref for Reader<'_, T> {
@@ -94,7 +97,12 @@ impl<T> Writer<'_, T> {
 }
 
 impl<T: Touch> Shared<T> {
-    pub fn new(value: T) -> Self {
+    /// Shares a value.
+    ///
+    /// # Safety
+    /// Every other method is called by threads that hold the GIL, which none gives up (by a call into Python) while it has
+    /// a reader or is in a closure; and none comes back to this cell meanwhile.
+    pub unsafe fn new(value: T) -> Self {
         Shared {
             value: UnsafeCell::new(value),
             hits: Cell::new(0),
@@ -109,7 +117,7 @@ impl<T: Touch> Shared<T> {
     pub fn reader(&self) -> Reader<'_, T> {
         #[cfg(debug_assertions)]
         assert!(!self.busy.replace(true), "a cache was entered while it was borrowed");
-        Reader { shared: self }
+        Reader { shared: self, _local: PhantomData }
     }
 
     /// Runs `f` with the value to read. `f` must not call into Python.
@@ -124,10 +132,7 @@ impl<T: Touch> Shared<T> {
         let _entered = self.reader();
         // SAFETY: the GIL keeps other threads out, and `f` does not come back here.
         let value = unsafe { &mut *self.value.get() };
-        f(Writer {
-            value,
-            shared: self,
-        })
+        f(Writer { value, shared: self })
     }
 
     /// As `read`, for the garbage collector: `None` rather than a wait where the value is in use.

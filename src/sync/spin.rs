@@ -18,25 +18,18 @@ pub(crate) struct SpinLock {
 impl SpinLock {
     #[cfg(not(loom))]
     pub(crate) const fn new() -> Self {
-        SpinLock {
-            word: AtomicU32::new(0),
-        }
+        SpinLock { word: AtomicU32::new(0) }
     }
 
     #[cfg(loom)]
     pub(crate) fn new() -> Self {
-        SpinLock {
-            word: AtomicU32::new(0),
-            waiters: std::sync::Mutex::default(),
-        }
+        SpinLock { word: AtomicU32::new(0), waiters: std::sync::Mutex::default() }
     }
 
     #[inline(always)]
     pub(crate) fn try_lock(&self) -> bool {
         // Acquire: pairs with the release in `unlock`, so that what the last holder wrote is seen.
-        self.word
-            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
+        self.word.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     #[inline(always)]

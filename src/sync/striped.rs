@@ -51,12 +51,7 @@ impl Stripe {
     fn new() -> Self {
         Stripe {
             lock: SpinLock::new(),
-            local: UnsafeCell::new(Local {
-                hits: 0,
-                misses: 0,
-                noted: 0,
-                uses: [NIL; BUFFER],
-            }),
+            local: UnsafeCell::new(Local { hits: 0, misses: 0, noted: 0, uses: [NIL; BUFFER] }),
         }
     }
 
@@ -235,10 +230,7 @@ impl<T: Touch> Shared<T> {
     pub fn reader(&self) -> Reader<'_, T> {
         let stripe = self.own_stripe();
         stripe.lock.lock();
-        Reader {
-            shared: self,
-            stripe,
-        }
+        Reader { shared: self, stripe }
     }
 
     /// Runs `f` with exclusive access. `f` must not call into Python nor come back here.

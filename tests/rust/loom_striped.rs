@@ -30,10 +30,7 @@ unsafe impl Sync for World {}
 
 impl World {
     fn shared() -> Arc<Shared<World>> {
-        let world = World {
-            entry: UnsafeCell::new(Some(0)),
-            order: UnsafeCell::new(Vec::new()),
-        };
+        let world = World { entry: UnsafeCell::new(Some(0)), order: UnsafeCell::new(Vec::new()) };
         Arc::new(Shared::with_stripes(world, 2))
     }
 

@@ -44,20 +44,44 @@ impl Drop for Object {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Insert { name: u8, life: u64 },
-    Reserve { name: u8 },
+    Insert {
+        name: u8,
+        life: u64,
+    },
+    Reserve {
+        name: u8,
+    },
     /// The `nth` is taken modulo the number of entries that the step is possible for, here and below.
-    Publish { nth: usize, life: u64 },
-    Detach { nth: usize },
-    Free { nth: usize },
-    Remove { nth: usize },
-    Replace { nth: usize, life: u64 },
-    Hit { nth: usize, shared: bool },
+    Publish {
+        nth: usize,
+        life: u64,
+    },
+    Detach {
+        nth: usize,
+    },
+    Free {
+        nth: usize,
+    },
+    Remove {
+        nth: usize,
+    },
+    Replace {
+        nth: usize,
+        life: u64,
+    },
+    Hit {
+        nth: usize,
+        shared: bool,
+    },
     /// Something that was a token once, or never.
-    Stale { token: Token },
+    Stale {
+        token: Token,
+    },
     Expire,
     Clear,
-    Pass { time: u64 },
+    Pass {
+        time: u64,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {

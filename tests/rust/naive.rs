@@ -113,16 +113,7 @@ impl Naive {
 
     pub fn add(&mut self, name: u8, ids: Gone, token: Token, deadline: u64) {
         let step = self.tick();
-        self.published.push(Published {
-            name,
-            ids,
-            token,
-            deadline,
-            inserted: step,
-            used: step,
-            dated: step,
-            uses: 1,
-        });
+        self.published.push(Published { name, ids, token, deadline, inserted: step, used: step, dated: step, uses: 1 });
     }
 
     /// Takes a reserved entry, which then leaves or is published.

@@ -64,10 +64,7 @@ fn hash(key: u64) -> u32 {
 }
 
 fn find(cache: &Cache<Object, Object>, key: u64) -> Option<(Token, &Object)> {
-    cache
-        .candidates(hash(key))
-        .find(|(_, _, entry)| *entry.key.0 == key)
-        .map(|(token, _, entry)| (token, &entry.value))
+    cache.candidates(hash(key)).find(|(_, _, entry)| *entry.key.0 == key).map(|(token, _, entry)| (token, &entry.value))
 }
 
 struct Load {
