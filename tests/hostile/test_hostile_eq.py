@@ -173,7 +173,7 @@ class LongTruth:
         ([], False),
         (NotImplemented, False),
     ],
-    ids=repr,
+    ids=lambda answer: getattr(answer, "__name__", type(answer).__name__),
 )
 def test_eq_whose_answer_is_no_bool(variant: str, answer: Any, equal: bool) -> None:
     calls = []
