@@ -221,12 +221,36 @@ impl<K, V> Cache<K, V> {
         now: Instant,
         garbage: &mut Garbage<K, V>,
     ) {
-        self.make_room(now, garbage);
-        let token = self.reserve(hash, meta, key, value);
-        self.link(token, deadline);
+        self.expire(now, garbage);
+        if self.live >= self.capacity {
+            self.recycle(hash, meta, Entry { key, value }, deadline, garbage);
+        } else {
+            let token = self.reserve(hash, meta, key, value);
+            self.link(token, deadline);
+        }
     }
 
-    /// Makes a reserved entry, which was not detached, count, with `value`; returns what stood in its place. Otherwise as [`insert`](Self::insert).
+    /// Puts a new entry in the place of the victim: the steady state of a full cache, in which no slot is freed or taken.
+    fn recycle(&mut self, hash: u32, meta: u32, entry: Entry<K, V>, deadline: Instant, garbage: &mut Garbage<K, V>) {
+        let slots = self.slots();
+        let order = self.order.get_mut();
+        let token = order.victim();
+        // SAFETY: the order names published entries.
+        unsafe { order.renew(token) };
+        if let Some((old_hash, old)) = self.slab.swap(token, hash, meta, entry) {
+            self.table.remove(old_hash, token);
+            self.table.insert(hash, token);
+            garbage.push(old);
+        }
+        if let Some(expiry) = &mut self.expiry {
+            expiry.remove(token);
+            expiry.insert(token, deadline, slots);
+        }
+        self.inserts += 1;
+    }
+
+    /// Makes a reserved entry, which was not detached, count, with `value`; returns what stood in its place. Otherwise as
+    /// [`insert`](Self::insert).
     pub fn publish(
         &mut self,
         token: Token,
@@ -319,6 +343,7 @@ impl<K, V> Cache<K, V> {
     }
 
     /// Ends every entry that has expired at `now`. O(entries that leave).
+    #[inline]
     pub fn expire(&mut self, now: Instant, garbage: &mut Garbage<K, V>) {
         while let Some(expiry) = &self.expiry {
             match expiry.next_expired(now) {

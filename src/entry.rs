@@ -115,6 +115,15 @@ impl<K, V> Slab<K, V> {
         slot.body.as_ref().map(|entry| (slot, entry))
     }
 
+    /// Puts another entry in the occupied slot `token`; returns the former one and its hash. O(1).
+    #[inline]
+    pub fn swap(&mut self, token: Token, hash: u32, meta: u32, entry: Entry<K, V>) -> Option<(u32, Entry<K, V>)> {
+        let slot = self.slots.get_mut((token as usize).wrapping_sub(1))?;
+        let body = slot.body.as_mut()?;
+        slot.meta = meta;
+        Some((std::mem::replace(&mut slot.hash, hash), std::mem::replace(body, entry)))
+    }
+
     /// The slot `token`, to change, checked.
     pub fn get_mut(&mut self, token: Token) -> Option<&mut Entry<K, V>> {
         let slot = self.slots.get_mut((token as usize).wrapping_sub(1))?;

@@ -327,12 +327,22 @@ impl View<'_> {
     ///
     /// # Safety
     /// The view's objects are alive, the thread is attached and holds no lock.
+    #[inline]
     pub unsafe fn to_key(&self) -> Option<Owned> {
         // SAFETY: the caller's promise.
         unsafe {
             if self.shape == ONE {
-                return Some(Owned::borrow(self.values[0]));
+                Some(Owned::borrow(*self.values.get_unchecked(0)))
+            } else {
+                self.to_tuple()
             }
+        }
+    }
+
+    #[inline(never)]
+    unsafe fn to_tuple(&self) -> Option<Owned> {
+        // SAFETY: as for `to_key`.
+        unsafe {
             if self.names.is_empty() {
                 return new_tuple(self.values.iter().copied());
             }

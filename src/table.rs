@@ -5,7 +5,8 @@
 //! not zero. So the usual lookup, found or not, reads one line and takes no branch that depends on chance, and deletion
 //! needs neither tombstones nor shifting: it takes the entry out and the counts on its way back. (The idea of counts is
 //! that of Facebook's F14, Bronson & Shi 2019; the tags are those of Swiss tables.) A cache that evicts for a year probes
-//! as fast as a new one. At most five sixths of the places are used: 6.4 to 12.8 bytes an entry.
+//! as fast as a new one (unless more than 254 keys of one group collide: that group's count then stays until the table grows
+//! or is cleared). At most five sixths of the places are used: 6.4 to 12.8 bytes an entry.
 
 use crate::entry::{Token, NIL};
 

@@ -117,7 +117,6 @@ pub unsafe extern "C-unwind" fn call<C: Course>(
 }
 
 /// Puts the call together again for [`Course::miss`]: the hot path has it in registers only.
-#[cold]
 #[inline(never)]
 unsafe extern "C-unwind" fn missed<C: Course>(
     object: *mut ffi::PyObject,
@@ -293,8 +292,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
-    #[cold]
-    #[inline(never)]
+    #[inline]
     unsafe fn miss(&self, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {

@@ -22,6 +22,12 @@ impl Policy for Fifo {
     #[inline(always)]
     unsafe fn hit(&mut self, _token: Token) {}
 
+    #[inline(always)]
+    unsafe fn renew(&mut self, token: Token) {
+        // SAFETY: an inserted token is in the list until it is removed.
+        unsafe { self.list.move_to_front(token) }
+    }
+
     fn remove(&mut self, token: Token) {
         self.list.remove(token);
     }

@@ -134,6 +134,11 @@ impl Policy for Lfu {
         self.append(token, target);
     }
 
+    unsafe fn renew(&mut self, token: Token) {
+        self.remove(token);
+        self.insert(token, 0);
+    }
+
     fn remove(&mut self, token: Token) {
         if self.nodes.get(token as usize).is_some_and(|n| n.group != 0) {
             self.unlink(token);

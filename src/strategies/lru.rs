@@ -25,6 +25,12 @@ impl Policy for Lru {
         unsafe { self.list.move_to_front(token) }
     }
 
+    #[inline(always)]
+    unsafe fn renew(&mut self, token: Token) {
+        // SAFETY: an inserted token is in the list until it is removed.
+        unsafe { self.list.move_to_front(token) }
+    }
+
     fn remove(&mut self, token: Token) {
         self.list.remove(token);
     }

@@ -25,6 +25,12 @@ pub trait Policy: Default {
     /// `token` was inserted and not removed since.
     unsafe fn hit(&mut self, token: Token);
 
+    /// The entry of `token` gave way to a new one, which took over its token: as `remove` and `insert`, but cheaper.
+    ///
+    /// # Safety
+    /// `token` was inserted and not removed since.
+    unsafe fn renew(&mut self, token: Token);
+
     /// An entry left; nothing happens if it is not there.
     fn remove(&mut self, token: Token);
 
@@ -81,6 +87,16 @@ macro_rules! policies {
             pub unsafe fn hit(&mut self, token: Token) {
                 // SAFETY: the caller's promise is the policy's.
                 unsafe { match self { $(Order::$name(p) => p.hit(token)),* } }
+            }
+
+            /// See [`Policy::renew`].
+            ///
+            /// # Safety
+            /// `token` was inserted and not removed since.
+            #[inline]
+            pub unsafe fn renew(&mut self, token: Token) {
+                // SAFETY: the caller's promise is the policy's.
+                unsafe { match self { $(Order::$name(p) => p.renew(token)),* } }
             }
 
             pub fn insert(&mut self, token: Token, limit: usize) {

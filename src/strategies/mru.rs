@@ -26,6 +26,11 @@ impl Policy for Mru {
         unsafe { self.list.move_to_front(token) }
     }
 
+    unsafe fn renew(&mut self, token: Token) {
+        // SAFETY: an inserted token is in the list until it is removed. (A victim is in front already.)
+        unsafe { self.list.move_to_front(token) }
+    }
+
     fn remove(&mut self, token: Token) {
         self.list.remove(token);
     }
