@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -36,6 +37,15 @@ def limit_items(items: Iterable[pytest.Item], config: pytest.Config, folder: Pat
     for item in items:
         if folder in item.path.parents and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TEST_LIMIT))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_heap() -> Iterator[None]:
+    """Hide what pytest itself holds from the collector: some tests collect thousands of times."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 # --- threads -------------------------------------------------------------------------------

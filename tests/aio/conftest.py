@@ -1,4 +1,4 @@
-"""Gives each test of this folder its time limit."""
+"""Gives each test of this folder its time limit and a heap that is quickly collected."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import support
+
+small_heap = support.small_heap
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

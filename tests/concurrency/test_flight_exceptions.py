@@ -309,7 +309,10 @@ def test_waiters_hold_nothing_of_the_exception_afterwards() -> None:
     class Big(Exception):
         pass
 
-    caught, f, _ = fly(raiser(Big("no")))
+    def make() -> None:
+        raise Big("no")
+
+    caught, f, _ = fly(make)
     died = [weakref.ref(error) for error in caught]
     del caught
     gc.collect()

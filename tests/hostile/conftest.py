@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import support
 
-
-@pytest.fixture(autouse=True, scope="module")
-def small_heap() -> Iterator[None]:
-    """Hide what pytest itself holds from the collector: these tests collect thousands of times."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+small_heap = support.small_heap
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
