@@ -1,6 +1,7 @@
-"""The two decorators: ``cache``, which is what people want, and ``lru_cache``, which is functools' contract.
+"""The two decorators: ``cache``, which is what people want, and ``lru_cache``, functools' contract.
 
-Both turn their arguments into checked options once, at decoration, and leave the rest to the extension module.
+Both turn their arguments into checked options once, at decoration, and leave the rest to the
+extension module. What type checkers are told about them is in ``__init__.pyi``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,14 @@ from functools import update_wrapper
 from warp_cache._strategies import Backend, Strategy
 from warp_cache._warp_cache_rs import AsyncCachedFunction, CachedFunction, Options
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    _Function: TypeAlias = Callable[..., Any]
+    _Decorator: TypeAlias = Callable[[_Function], CachedFunction[..., Any]]
+
 __all__ = ["AsyncCachedFunction", "CachedFunction", "cache", "lru_cache"]
 
 # inspect.CO_COROUTINE. Importing inspect takes longer than importing this package.
@@ -18,90 +27,106 @@ _CO_COROUTINE = 0x80
 # What inspect.iscoroutinefunction looks at in an object that behaves like a function.
 _FUNCTION_ATTRIBUTES = ("__code__", "__defaults__", "__kwdefaults__", "__annotations__")
 
-_ABSENT = object()
+_ABSENT: Any = object()
 
 
 def cache(
-    strategy=Strategy.LRU,
-    max_size=_ABSENT,
-    ttl=None,
-    backend="memory",
-    max_key_size=None,
-    max_value_size=None,
-    typed=False,
-    single_flight=True,
-    name=None,
-    wait_timeout=10.0,
+    strategy: Strategy | int | _Function = Strategy.LRU,
+    max_size: int | None = _ABSENT,
+    ttl: float | None = None,
+    backend: Backend | str | int = "memory",
+    max_key_size: int | None = None,
+    max_value_size: int | None = None,
+    typed: bool = False,
+    single_flight: bool = True,
+    name: str | None = None,
+    wait_timeout: float | None = 10.0,
     *,
-    maxsize=_ABSENT,
-):
-    """Cache the results of a function: one entry however a call is spelled, one computation however many ask.
+    maxsize: int | None = _ABSENT,
+) -> CachedFunction[..., Any] | _Decorator:
+    """Cache the results of a function.
 
-    Use it bare (``@cache``) or with options (``@cache(max_size=1000, ttl=60)``), on functions, methods and coroutine
+    One entry however a call is spelled, one computation however many ask. Use it bare (``@cache``)
+    or with options (``@cache(max_size=1000, ttl=60)``), on functions, methods and coroutine
     functions.
 
     Parameters:
         strategy: which entry gives way in a full cache, a ``Strategy``.
-        max_size: entries at most; None for no bound, 0 (or less) to store nothing. ``maxsize`` means the same.
+        max_size: entries at most; None for no bound, 0 (or less) to store nothing. ``maxsize``
+            means the same.
         ttl: seconds that an entry lives, from the moment the result is there; None for no limit.
         backend: "memory" (this process) or "shared" (all processes of the host), or a ``Backend``.
-        max_key_size, max_value_size: bytes at most of a key and a value in the shared backend; None for no limit. Without
-            effect in memory.
+        max_key_size, max_value_size: bytes at most of a key and a value in the shared backend; None
+            for no limit. Without effect in memory.
         typed: whether arguments of different types are different keys (``1`` and ``1.0``).
-        single_flight: whether concurrent callers of a missing key wait for one computation. An exception reaches each of
-            them as its own object. A wait that would never end is refused: that caller computes for itself.
+        single_flight: whether concurrent callers of a missing key wait for one computation. An
+            exception reaches each of them as its own object. A wait that would never end is
+            refused: that caller computes for itself.
         name: a name for the shared cache; None to derive one from the function.
-        wait_timeout: seconds that a caller waits for another's computation before it takes over (one at a time), so that
-            no deadlock can come of waiting; None for no limit.
+        wait_timeout: seconds that a caller waits for another's computation before it takes over
+            (one at a time), so that no deadlock can come of waiting; None for no limit.
 
-    Returns a decorator, or the decorated function in the bare form. It has ``cache_info()``, ``cache_clear()``,
-    ``cache_parameters()``, ``get(*args, **kwargs)``, ``set(value, /, *args, **kwargs)`` and ``__wrapped__``. A hit and a
-    miss cost O(1) expected.
+    Returns a decorator, or the decorated function in the bare form. It has ``cache_info()``,
+    ``cache_clear()``, ``cache_parameters()``, ``get(*args, **kwargs)``,
+    ``set(value, /, *args, **kwargs)`` and ``__wrapped__``. A hit and a miss cost O(1) expected.
 
     Raises:
         TypeError, ValueError: a wrong argument; the message names it.
         NotImplementedError: backend="shared", which is not there yet.
     """
+    function = None
     if _is_function(strategy):
-        return _decorator(Strategy.LRU, 128, None, False, True, 10.0, True)(strategy)
+        function, strategy = strategy, Strategy.LRU
     _check_backend(backend, max_key_size, max_value_size, name)
     size = _size(max_size, maxsize)
-    return _decorator(strategy, size, ttl, typed, single_flight, wait_timeout, True)
+    decorate = _decorator(strategy, size, ttl, typed, single_flight, wait_timeout, True)
+    return decorate if function is None else decorate(function)
 
 
 def lru_cache(
-    max_size=_ABSENT,
-    ttl=None,
-    backend="memory",
-    max_key_size=None,
-    max_value_size=None,
-    typed=False,
-    single_flight=None,
-    name=None,
-    wait_timeout=10.0,
+    max_size: int | _Function | None = _ABSENT,
+    ttl: float | bool | None = None,
+    backend: Backend | str | int = "memory",
+    max_key_size: int | None = None,
+    max_value_size: int | None = None,
+    typed: bool = False,
+    single_flight: bool | None = None,
+    name: str | None = None,
+    wait_timeout: float | None = 10.0,
     *,
-    maxsize=_ABSENT,
-):
-    """Cache the results of a function: ``functools.lru_cache``, faster, with ``ttl``, ``backend`` and coroutines.
+    maxsize: int | None = _ABSENT,
+) -> CachedFunction[..., Any] | _Decorator:
+    """``functools.lru_cache``, faster, with ``ttl``, ``backend`` and coroutines.
 
-    The contract is functools' to the letter: ``f(1)`` and ``f(x=1)`` are two entries, the order of keywords counts, and
-    concurrent callers of one missing key each compute unless ``single_flight=True``. functools' own spelling works:
-    ``@lru_cache``, ``@lru_cache(maxsize=None, typed=True)``, ``@lru_cache(128, True)``.
+    The contract is functools' to the letter: ``f(1)`` and ``f(x=1)`` are two entries, the order of
+    keywords counts, and concurrent callers of one missing key each compute unless
+    ``single_flight=True``. functools' own spelling works: ``@lru_cache``,
+    ``@lru_cache(maxsize=None, typed=True)``, ``@lru_cache(128, True)``.
 
-    Parameters, result and errors: as for ``cache``, with the strategy LRU. ``single_flight`` is off for functions and on
-    for coroutine functions unless it is given.
+    Parameters, result and errors: as for ``cache``, with the strategy LRU. ``single_flight`` is off
+    for functions and on for coroutine functions unless it is given.
     """
+    function = None
     if _is_function(max_size):
-        return _decorator(Strategy.LRU, 128, None, False, None, 10.0, False)(max_size)
+        function, max_size = max_size, _ABSENT
     if isinstance(ttl, bool):
         # functools' second positional parameter.
         ttl, typed = None, ttl
     _check_backend(backend, max_key_size, max_value_size, name)
     size = _size(max_size, maxsize)
-    return _decorator(Strategy.LRU, size, ttl, typed, single_flight, wait_timeout, False)
+    decorate = _decorator(Strategy.LRU, size, ttl, typed, single_flight, wait_timeout, False)
+    return decorate if function is None else decorate(function)
 
 
-def _decorator(strategy, max_size, ttl, typed, single_flight, wait_timeout, by_signature):
+def _decorator(
+    strategy: int,
+    max_size: int | None,
+    ttl: float | None,
+    typed: bool,
+    single_flight: bool | None,
+    wait_timeout: float | None,
+    by_signature: bool,
+) -> _Decorator:
     """Check the options now, and return the decorator that applies them."""
     common = (strategy, max_size, ttl, typed)
     if single_flight is None:
@@ -110,7 +135,7 @@ def _decorator(strategy, max_size, ttl, typed, single_flight, wait_timeout, by_s
     else:
         options = async_options = Options(*common, single_flight, wait_timeout, by_signature)
 
-    def decorate(function):
+    def decorate(function: _Function) -> CachedFunction[..., Any]:
         if isinstance(function, (classmethod, staticmethod)):
             kind = type(function).__name__
             raise TypeError(
@@ -128,12 +153,15 @@ def _decorator(strategy, max_size, ttl, typed, single_flight, wait_timeout, by_s
     return decorate
 
 
-def _is_function(first):
-    """Whether the decorator was used bare. What a wrong order of decorators brings counts too, for a better error."""
+def _is_function(first: object) -> TypeGuard[_Function]:
+    """Whether the decorator was used bare.
+
+    What a wrong order of decorators brings counts too, for a better error.
+    """
     return callable(first) or isinstance(first, (classmethod, staticmethod))
 
 
-def _size(max_size, maxsize):
+def _size(max_size: int | None, maxsize: int | None) -> int | None:
     """The size that was given under either name."""
     if maxsize is _ABSENT:
         return 128 if max_size is _ABSENT else max_size
@@ -142,8 +170,8 @@ def _size(max_size, maxsize):
     return maxsize
 
 
-def _is_coroutine_function(function):
-    """``inspect.iscoroutinefunction``, importing inspect only for what is not a plain function or method."""
+def _is_coroutine_function(function: _Function) -> bool:
+    """``inspect.iscoroutinefunction``; imports inspect only for what is no plain function or method."""
     plain = function
     while hasattr(plain, "__func__"):
         plain = plain.__func__
@@ -154,10 +182,16 @@ def _is_coroutine_function(function):
         return False
     from inspect import iscoroutinefunction
 
-    return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))
+    call = getattr(function, "__call__", None)  # noqa: B004 - the method itself is wanted
+    return iscoroutinefunction(function) or iscoroutinefunction(call)
 
 
-def _check_backend(backend, max_key_size, max_value_size, name):
+def _check_backend(
+    backend: Backend | str | int,
+    max_key_size: int | None,
+    max_value_size: int | None,
+    name: str | None,
+) -> None:
     """Check what concerns the backend."""
     for argument, value in (("max_key_size", max_key_size), ("max_value_size", max_value_size)):
         right = f"{argument} must be a positive int or None (bytes), got {value!r}"

@@ -146,6 +146,22 @@ impl Arguments {
         self.nargsf & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET
     }
 
+    /// All values, and the names of the last of them.
+    ///
+    /// # Safety
+    /// The call still lasts.
+    #[inline(always)]
+    pub unsafe fn parts(&self) -> (&[*mut ffi::PyObject], &[*mut ffi::PyObject]) {
+        // SAFETY: vectorcall passes the positional values, then one for each keyword.
+        unsafe {
+            let names = self.keywords();
+            let count = self.positional() + names.len();
+            // A call without arguments may come with a null pointer.
+            let values = if count == 0 { &[] } else { std::slice::from_raw_parts(self.values, count) };
+            (values, names)
+        }
+    }
+
     /// The keywords' names.
     ///
     /// # Safety

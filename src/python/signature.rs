@@ -7,6 +7,8 @@
 //!
 //! The signature is that of the callable itself: what it `functools.wraps` may take other arguments or other defaults.
 
+use std::mem::MaybeUninit;
+
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -45,7 +47,8 @@ const INLINE: usize = 12;
 
 #[derive(Debug)]
 struct Row {
-    inline: [*mut ffi::PyObject; INLINE],
+    /// The first `length` are set, where `length` is not larger than the array.
+    inline: [MaybeUninit<*mut ffi::PyObject>; INLINE],
     length: usize,
     /// Used instead of `inline` by rows that are longer.
     heap: Vec<*mut ffi::PyObject>,
@@ -53,26 +56,33 @@ struct Row {
 
 impl Row {
     const fn new() -> Self {
-        Row { inline: [std::ptr::null_mut(); INLINE], length: 0, heap: Vec::new() }
+        Row { inline: [const { MaybeUninit::uninit() }; INLINE], length: 0, heap: Vec::new() }
     }
 
     #[inline]
     fn push(&mut self, object: *mut ffi::PyObject) {
         if self.length < INLINE {
-            self.inline[self.length] = object;
+            self.inline[self.length].write(object);
         } else {
-            if self.length == INLINE {
-                self.heap.extend_from_slice(&self.inline);
-            }
-            self.heap.push(object);
+            self.spill(object);
         }
         self.length += 1;
+    }
+
+    #[cold]
+    fn spill(&mut self, object: *mut ffi::PyObject) {
+        if self.length == INLINE {
+            // SAFETY: all of the array is set.
+            self.heap.extend(self.inline.iter().map(|place| unsafe { place.assume_init() }));
+        }
+        self.heap.push(object);
     }
 
     #[inline]
     fn get(&mut self) -> &mut [*mut ffi::PyObject] {
         if self.length <= INLINE {
-            &mut self.inline[..self.length]
+            // SAFETY: the first `length` are set, and `MaybeUninit` has its content's layout.
+            unsafe { std::slice::from_raw_parts_mut(self.inline.as_mut_ptr().cast(), self.length) }
         } else {
             &mut self.heap
         }
@@ -117,11 +127,8 @@ impl Signature {
         if given > self.positional && !self.var_positional {
             return false;
         }
-        // SAFETY: vectorcall passes `given` positional values, then one for each keyword.
-        let (keywords, values) = unsafe {
-            let keywords = call.keywords();
-            (keywords, std::slice::from_raw_parts(call.values, given + keywords.len()))
-        };
+        // SAFETY: the caller's promise.
+        let (values, keywords) = unsafe { call.parts() };
         let named = self.positional.max(given);
         for at in 0..named {
             scratch.values.push(if at < given { values[at] } else { std::ptr::null_mut() });

@@ -101,7 +101,11 @@ pub unsafe extern "C-unwind" fn call<C: Course>(
         let this = instance(object);
         let positional = nargsf & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
         if positional != 1 || !names.is_null() || !this.is_direct(1) {
-            return call_many::<C>(object, values, nargsf, names);
+            return if this.signature.is_none() || names.is_null() && this.is_direct(positional) {
+                call_many::<C>(object, values, nargsf, names)
+            } else {
+                call_reordered::<C>(object, values, nargsf, names)
+            };
         }
         let Some(hash) = key::hash_one(*values, this.typed) else {
             return std::ptr::null_mut();
@@ -139,7 +143,7 @@ unsafe extern "C-unwind" fn missed<C: Course>(
     }
 }
 
-/// A call of any form but one positional argument. Keywords and left-out defaults are put in order first.
+/// A call of any form but one positional argument whose key is what it passes, in that order.
 #[inline(never)]
 unsafe extern "C-unwind" fn call_many<C: Course>(
     object: *mut ffi::PyObject,
@@ -149,26 +153,27 @@ unsafe extern "C-unwind" fn call_many<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `call`.
     unsafe {
-        let this = instance(object);
         let arguments = Arguments { values, nargsf, names };
-        let positional = arguments.positional();
-        if !names.is_null() || !this.is_direct(positional) {
-            return call_reordered::<C>(object, &arguments);
-        }
-        let values = std::slice::from_raw_parts(values, positional);
-        finish::<C>(object, &arguments, values, &[])
+        let (values, names) = arguments.parts();
+        finish::<C>(object, &arguments, values, names)
     }
 }
 
-/// A call whose key is not just its positional arguments.
+/// A call whose keywords and left-out defaults are put in order first.
 #[inline(never)]
-unsafe fn call_reordered<C: Course>(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
+unsafe extern "C-unwind" fn call_reordered<C: Course>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: as in `call`.
     unsafe {
+        let arguments = Arguments { values, nargsf, names };
         let mut scratch = Scratch::new();
-        match instance(object).parts(arguments, &mut scratch) {
-            Some((values, names)) => finish::<C>(object, arguments, values, names),
-            None => C::pass_on(object, arguments),
+        match instance(object).parts(&arguments, &mut scratch) {
+            Some((values, names)) => finish::<C>(object, &arguments, values, names),
+            None => C::pass_on(object, &arguments),
         }
     }
 }
@@ -230,11 +235,7 @@ impl CachedFunction {
         unsafe {
             match &self.signature {
                 Some(signature) => signature.canonical(arguments, scratch).then(|| scratch.parts()),
-                None => {
-                    let names = arguments.keywords();
-                    let count = arguments.positional() + names.len();
-                    Some((std::slice::from_raw_parts(arguments.values, count), names))
-                }
+                None => Some(arguments.parts()),
             }
         }
     }

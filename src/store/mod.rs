@@ -86,8 +86,12 @@ macro_rules! patched {
 patched!(CachedFunction);
 patched!(AsyncCachedFunction);
 
-/// Completes the two types; called once, while the module is being made.
+/// Completes the two types while the module is being made. Types live as long as the process: where the module is imported
+/// once more (it was taken out of `sys.modules`), they are complete already.
 pub fn install(py: Python<'_>) -> PyResult<()> {
+    if CachedFunction::originals().get().is_some() {
+        return Ok(());
+    }
     let probe = py.eval(c"len", None, None)?;
     let blank = Bound::new(py, CachedFunction::build(&probe, &Options::plain(), None)?)?;
     let field = std::ptr::from_ref(&blank.get().vectorcall) as isize;
