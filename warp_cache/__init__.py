@@ -1,6 +1,7 @@
 """A thread-safe caching decorator with a Rust core.
 
-``cache`` is what people want, ``lru_cache`` is functools' contract; both are faster than C ``functools.lru_cache``.
+``cache`` is what people want, ``lru_cache`` is functools' contract; both are faster than C
+``functools.lru_cache``.
 """
 
 from warp_cache._decorator import cache, lru_cache

@@ -1,35 +1,47 @@
-"""Misses of coroutine functions: computed once for each event loop, whoever of the callers is cancelled.
+"""Misses of coroutine functions: computed once per event loop, whoever of the callers is cancelled.
 
-The extension module serves hits; for a miss it calls ``compute`` with a ticket that stands for the call's key.
+The extension module serves hits; for a miss it calls ``compute`` with a ticket that stands for the
+call's key.
 
-A computation runs in a task of its own, so that cancelling the caller who happened to start it leaves the others alone.
-Its record is a ``_Flight``. Waiting is refused where it could never end: each computation knows (by a context variable,
-which the tasks that it starts inherit) what it waits for, and who would close a cycle computes for itself.
+A computation runs in a task of its own, so that cancelling the caller who happened to start it
+leaves the others alone. Its record is a ``_Flight``. Waiting is refused where it could never end:
+each computation knows (by a context variable, which the tasks that it starts inherit) what it waits
+for, and who would close a cycle computes for itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from contextvars import ContextVar
 
 from warp_cache._warp_cache_rs import copy_exception
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias, TypeVar
+
+    from warp_cache._warp_cache_rs import AsyncCachedFunction, Ticket
+
+    _Cached: TypeAlias = AsyncCachedFunction[..., Any]
+    _T = TypeVar("_T")
 
 __all__ = ["compute", "pass_on", "ready"]
 
 _ABANDONED = object()
 
 
-async def ready(value):
+async def ready(value: _T) -> _T:
     """A coroutine that is done with its first step."""
     return value
 
 
-async def pass_on(cached, /, *args, **kwargs):
+async def pass_on(cached: _Cached, /, *args: Any, **kwargs: Any) -> Any:
     """A call that is not cached."""
     return await cached._function(*args, **kwargs)
 
 
-async def compute(cached, ticket, /, *args, **kwargs):
+async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any) -> Any:
     """A call that missed."""
     try:
         loop = asyncio.get_running_loop() if cached._single_flight else None
@@ -48,7 +60,7 @@ async def compute(cached, ticket, /, *args, **kwargs):
         table = _table(cached._flights, loop)
         flight = table.get(ticket)
         leader = flight is None
-        if leader:
+        if flight is None:
             flight = table[ticket] = _Flight(loop, table, cached, ticket, args, kwargs)
             flight.lead()
         elif flight.leads_to(_flight.get()):
@@ -67,7 +79,10 @@ async def compute(cached, ticket, /, *args, **kwargs):
             raise asyncio.CancelledError
 
 
-def _table(flights, loop):
+def _table(
+    flights: dict[asyncio.AbstractEventLoop, dict[Ticket, _Flight]],
+    loop: asyncio.AbstractEventLoop,
+) -> dict[Ticket, _Flight]:
     """The computations of one event loop."""
     table = flights.get(loop)
     if table is None:
@@ -83,20 +98,28 @@ class _Flight:
 
     __slots__ = ("call", "future", "loop", "since", "table", "tasks", "ticket", "waiters", "waits")
 
-    def __init__(self, loop, table, cached, ticket, args, kwargs):
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        table: dict[Ticket, _Flight],
+        cached: _Cached,
+        ticket: Ticket,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
         self.loop = loop
         self.table = table
         self.ticket = ticket
         self.call = (cached, args, kwargs)
         # (value, None), (None, exception) or (_ABANDONED, None); the first task that ends sets it.
-        self.future = loop.create_future()
-        self.tasks = []
+        self.future: asyncio.Future[tuple[Any, Exception | None]] = loop.create_future()
+        self.tasks: list[asyncio.Task[None]] = []
         self.since = loop.time()
         self.waiters = 0
         # The computations that this one waits for; one may stand here several times.
-        self.waits = []
+        self.waits: list[_Flight] = []
 
-    def lead(self):
+    def lead(self) -> None:
         """Start the work, or start it once more beside what does not end."""
         self.since = self.loop.time()
         work = self.work()
@@ -107,7 +130,7 @@ class _Flight:
             self.land(_ABANDONED)
             raise
 
-    async def work(self):
+    async def work(self) -> None:
         _flight.set(self)
         cached, args, kwargs = self.call
         epoch = cached._epoch()
@@ -123,13 +146,13 @@ class _Flight:
         else:
             self.land(value)
 
-    def land(self, value, error=None):
+    def land(self, value: Any, error: Exception | None = None) -> None:
         """Hand the outcome to those who wait, and let the next caller start anew."""
         self.leave()
         if not self.future.done() and not self.loop.is_closed():
             self.future.set_result((value, error))
 
-    def leave(self):
+    def leave(self) -> None:
         if self.table.get(self.ticket) is self:
             del self.table[self.ticket]
             # An empty table would keep its loop alive.
@@ -137,12 +160,12 @@ class _Flight:
             if not self.table and flights.get(self.loop) is self.table:
                 del flights[self.loop]
 
-    def leads_to(self, target):
+    def leads_to(self, target: _Flight | None) -> bool:
         """Whether this computation is ``target``, or waits (for one that waits …) for it."""
         if target is None:
             return False
-        seen = set()
-        stack = [self]
+        seen: set[int] = set()
+        stack: list[_Flight] = [self]
         while stack:
             flight = stack.pop()
             if flight is target:
@@ -152,7 +175,7 @@ class _Flight:
                 stack.extend(flight.waits)
         return False
 
-    async def wait(self, bound):
+    async def wait(self, bound: float | None) -> tuple[Any, Exception | None]:
         """The outcome. The last waiter to be cancelled takes the work with it."""
         current = _flight.get()
         if current is not None:
@@ -164,7 +187,11 @@ class _Flight:
                 if bound is not None:
                     left = max(0.0, self.since + bound - self.loop.time())
                 await asyncio.wait((self.future,), timeout=left)
-                if bound is not None and self.loop.time() >= self.since + bound and not self.future.done():
+                if (
+                    bound is not None
+                    and self.loop.time() >= self.since + bound
+                    and not self.future.done()
+                ):
                     self.lead()
             return self.future.result()
         except asyncio.CancelledError:
@@ -177,17 +204,15 @@ class _Flight:
             if current is not None:
                 current.waits.remove(self)
 
-    async def cancel(self):
+    async def cancel(self) -> None:
         """Cancel the work and wait until it has ended."""
         pending = [task for task in self.tasks if not task.done()]
         while pending:
             for task in pending:
                 task.cancel()
-            try:
+            # Cancelled once more: so is the work.
+            with suppress(asyncio.CancelledError):
                 await asyncio.wait(pending)
-            except asyncio.CancelledError:
-                # Cancelled once more: so is the work.
-                pass
             pending = [task for task in pending if not task.done()]
 
 

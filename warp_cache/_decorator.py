@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeAlias
 
+    from typing_extensions import TypeIs
+
     _Function: TypeAlias = Callable[..., Any]
     _Decorator: TypeAlias = Callable[[_Function], CachedFunction[..., Any]]
 
@@ -76,7 +78,8 @@ def cache(
     """
     function = None
     if _is_function(strategy):
-        function, strategy = strategy, Strategy.LRU
+        function = strategy
+        strategy = Strategy.LRU
     _check_backend(backend, max_key_size, max_value_size, name)
     size = _size(max_size, maxsize)
     decorate = _decorator(strategy, size, ttl, typed, single_flight, wait_timeout, True)
@@ -106,14 +109,17 @@ def lru_cache(
     Parameters, result and errors: as for ``cache``, with the strategy LRU. ``single_flight`` is off
     for functions and on for coroutine functions unless it is given.
     """
-    function = None
+    function, given = None, _ABSENT
     if _is_function(max_size):
-        function, max_size = max_size, _ABSENT
+        function = max_size
+    else:
+        given = max_size
     if isinstance(ttl, bool):
         # functools' second positional parameter.
-        ttl, typed = None, ttl
+        typed = ttl
+        ttl = None
     _check_backend(backend, max_key_size, max_value_size, name)
-    size = _size(max_size, maxsize)
+    size = _size(given, maxsize)
     decorate = _decorator(Strategy.LRU, size, ttl, typed, single_flight, wait_timeout, False)
     return decorate if function is None else decorate(function)
 
@@ -141,6 +147,7 @@ def _decorator(
             raise TypeError(
                 f"fn must be a callable, got {function!r}: put the cache decorator below @{kind}"
             )
+        cached: CachedFunction[..., Any]
         if _is_coroutine_function(function):
             cached = AsyncCachedFunction.of(function, async_options)
             for attribute in _FUNCTION_ATTRIBUTES:
@@ -148,12 +155,13 @@ def _decorator(
                     setattr(cached, attribute, getattr(function, attribute))
         else:
             cached = CachedFunction.of(function, options)
-        return update_wrapper(cached, function)
+        update_wrapper(cached, function)
+        return cached
 
     return decorate
 
 
-def _is_function(first: object) -> TypeGuard[_Function]:
+def _is_function(first: Any) -> TypeIs[_Function]:
     """Whether the decorator was used bare.
 
     What a wrong order of decorators brings counts too, for a better error.
@@ -171,8 +179,8 @@ def _size(max_size: int | None, maxsize: int | None) -> int | None:
 
 
 def _is_coroutine_function(function: _Function) -> bool:
-    """``inspect.iscoroutinefunction``; imports inspect only for what is no plain function or method."""
-    plain = function
+    """``inspect.iscoroutinefunction``, without importing inspect for plain functions or methods."""
+    plain: Any = function
     while hasattr(plain, "__func__"):
         plain = plain.__func__
     code = getattr(plain, "__code__", None)

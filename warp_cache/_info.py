@@ -6,15 +6,26 @@ from collections import namedtuple
 
 __all__ = ["CacheInfo", "SharedCacheInfo"]
 
-# collections.namedtuple and not typing.NamedTuple: importing typing takes longer than all of this package.
-_Fields = namedtuple("CacheInfo", ("hits", "misses", "maxsize", "currsize"))
+# Importing typing takes longer than all of this package. Checkers take this name for true.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import NamedTuple
+
+    class _Fields(NamedTuple):
+        hits: int
+        misses: int
+        maxsize: int | None
+        currsize: int
+else:
+    _Fields = namedtuple("CacheInfo", ("hits", "misses", "maxsize", "currsize"))
 
 
 class CacheInfo(_Fields):
     """The counters of a cache: a tuple of four, equal to what functools' ``cache_info()`` would be.
 
-    hits: calls answered from the cache. misses: all others. maxsize: entries at most, None for no bound. currsize:
-    entries now. ``max_size`` and ``current_size`` are other names of the last two.
+    hits: calls answered from the cache. misses: all others. maxsize: entries at most, None for no
+    bound. currsize: entries now. ``max_size`` and ``current_size`` are other names of the last two.
     """
 
     __slots__ = ()
@@ -33,7 +44,8 @@ class CacheInfo(_Fields):
 class SharedCacheInfo(CacheInfo):
     """The counters of a shared cache, summed over all processes.
 
-    Unpacks to the same four; ``oversize_skips`` counts the results that were too large to be stored.
+    Unpacks to the same four; ``oversize_skips`` counts the results that were too large to be
+    stored.
     """
 
     oversize_skips: int = 0

@@ -1,0 +1,91 @@
+"""What type checkers are told about the decorators: functions keep their parameters and results."""
+
+from collections.abc import Callable
+from typing import (
+    Final,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    overload,
+    type_check_only,
+)
+
+from warp_cache._info import CacheInfo as CacheInfo
+from warp_cache._info import SharedCacheInfo as SharedCacheInfo
+from warp_cache._strategies import Backend as Backend
+from warp_cache._strategies import Strategy as Strategy
+from warp_cache._warp_cache_rs import CachedFunction
+
+__all__ = ["Backend", "CacheInfo", "SharedCacheInfo", "Strategy", "cache", "lru_cache"]
+__version__: Final[str]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_Backend: TypeAlias = Backend | Literal["memory", "shared", 0, 1]
+
+@type_check_only
+class _Decorator(Protocol):
+    """What ``cache(...)`` returns. Async functions are functions whose result is a coroutine."""
+
+    def __call__(self, function: Callable[_P, _R], /) -> CachedFunction[_P, _R]: ...
+
+@overload
+def cache(
+    strategy: Callable[_P, _R],
+    max_size: int | None = 128,
+    ttl: float | None = None,
+    backend: _Backend = "memory",
+    max_key_size: int | None = None,
+    max_value_size: int | None = None,
+    typed: bool = False,
+    single_flight: bool = True,
+    name: str | None = None,
+    wait_timeout: float | None = 10.0,
+    *,
+    maxsize: int | None = 128,
+) -> CachedFunction[_P, _R]: ...
+@overload
+def cache(
+    strategy: Strategy | Literal[0, 1, 2, 3] = Strategy.LRU,
+    max_size: int | None = 128,
+    ttl: float | None = None,
+    backend: _Backend = "memory",
+    max_key_size: int | None = None,
+    max_value_size: int | None = None,
+    typed: bool = False,
+    single_flight: bool = True,
+    name: str | None = None,
+    wait_timeout: float | None = 10.0,
+    *,
+    maxsize: int | None = 128,
+) -> _Decorator: ...
+@overload
+def lru_cache(
+    max_size: Callable[_P, _R],
+    ttl: float | bool | None = None,  # a bool is typed, second in functools
+    backend: _Backend = "memory",
+    max_key_size: int | None = None,
+    max_value_size: int | None = None,
+    typed: bool = False,
+    single_flight: bool | None = None,
+    name: str | None = None,
+    wait_timeout: float | None = 10.0,
+    *,
+    maxsize: int | None = 128,
+) -> CachedFunction[_P, _R]: ...
+@overload
+def lru_cache(
+    max_size: int | None = 128,
+    ttl: float | bool | None = None,  # a bool is typed, second in functools
+    backend: _Backend = "memory",
+    max_key_size: int | None = None,
+    max_value_size: int | None = None,
+    typed: bool = False,
+    single_flight: bool | None = None,
+    name: str | None = None,
+    wait_timeout: float | None = 10.0,
+    *,
+    maxsize: int | None = 128,
+) -> _Decorator: ...

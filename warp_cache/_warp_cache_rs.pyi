@@ -1,0 +1,252 @@
+"""The extension module.
+
+What begins with an underscore is there for type checkers, or for this package alone.
+"""
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Coroutine, Generator
+from types import CoroutineType, TracebackType
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    SupportsIndex,
+    TypedDict,
+    TypeVar,
+    final,
+    overload,
+    type_check_only,
+)
+
+from typing_extensions import Self
+
+from warp_cache._async import _Flight
+from warp_cache._info import CacheInfo as CacheInfo
+from warp_cache._info import SharedCacheInfo as SharedCacheInfo
+
+__all__ = [
+    "AsyncCachedFunction",
+    "CacheInfo",
+    "CachedFunction",
+    "Options",
+    "ReadyCoroutine",
+    "SharedCacheInfo",
+    "SharedCachedFunction",
+    "Ticket",
+    "copy_exception",
+]
+
+# The wrapped function's parameters and result. An async function's result is a coroutine; _T is
+# what that brings.
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_T = TypeVar("_T")
+# A method's parameters without the first one, and the class of its instance.
+_Q = ParamSpec("_Q")
+_S = TypeVar("_S")
+# What a call gives that lacks the first parameter.
+_B = TypeVar("_B")
+_E = TypeVar("_E", bound=BaseException)
+
+@type_check_only
+class _Parameters(TypedDict):
+    maxsize: int | None
+    typed: bool
+
+@type_check_only
+class _Operations(Generic[_P, _R]):
+    """What a decorated function has; a bound method has it too, and adds its instance to none."""
+
+    __wrapped__: Callable[_P, _R]
+    __name__: str
+    __qualname__: str
+
+    # Checkers disagree about the type of what an async function returns; hence three of each.
+    @overload
+    def get(
+        self: _Operations[_P, Coroutine[Any, Any, _T]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T | None: ...
+    @overload
+    def get(
+        self: _Operations[_P, CoroutineType[Any, Any, _T]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T | None: ...
+    @overload
+    def get(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R | None:
+        """The cached value for these arguments, or None. Computes and counts nothing."""
+
+    @overload
+    def set(
+        self: _Operations[_P, Coroutine[Any, Any, _T]],
+        value: _T,
+        /,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> None: ...
+    @overload
+    def set(
+        self: _Operations[_P, CoroutineType[Any, Any, _T]],
+        value: _T,
+        /,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> None: ...
+    @overload
+    def set(self, value: _R, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        """Store value for these arguments as if it had been computed now."""
+
+    def cache_info(self) -> CacheInfo:
+        """Hits, misses, the maximum and the present number of entries."""
+
+    def cache_clear(self) -> None:
+        """Drop all entries and zero the counters."""
+
+    def cache_parameters(self) -> _Parameters:
+        """The maximum size and whether the cache is typed, in a new dict."""
+
+@type_check_only
+class _CachedMethod(_Operations[Concatenate[Any, _P], _R], Generic[_P, _R]):
+    """A decorated method, bound to an instance or a class (at run time a ``types.MethodType``)."""
+
+    __self__: Any
+    __func__: CachedFunction[Concatenate[Any, _P], _R]
+
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+
+@type_check_only
+class _CachedAttribute(_Operations[_P, _R], Generic[_P, _R, _B]):
+    """An attribute whose type does not tell whether a call has to give the first argument.
+
+    ``@classmethod`` and ``@staticmethod`` are invisible: to checkers they are what is below them.
+    """
+
+    @overload
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+    @overload
+    def __call__(
+        self: _CachedAttribute[Concatenate[Any, _Q], _R, _B], *args: _Q.args, **kwargs: _Q.kwargs
+    ) -> _B: ...
+
+class CachedFunction(_Operations[_P, _R]):
+    """A function with a cache in front of it."""
+
+    def __new__(
+        cls,
+        fn: Callable[_P, _R],
+        strategy: int,
+        max_size: SupportsIndex | None,
+        ttl: float | None = None,
+        *,
+        typed: bool | None = None,
+        single_flight: bool | None = None,
+        wait_timeout: float | None = None,
+        by_signature: bool | None = None,
+    ) -> Self: ...
+    @staticmethod
+    def of(function: Callable[_Q, _T], options: Options) -> CachedFunction[_Q, _T]:
+        """A cached function made from checked options."""
+
+    def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+
+    # With a callable for the type of self, checkers compare the first parameter with the instance.
+    # In this order: a class method, by class; the same where it returns Self (in mypy); any other
+    # function, by class; a method; a class method, by instance; a static method, by instance, or a
+    # method that returns Self (in mypy).
+    @overload
+    def __get__(  # type: ignore[misc]
+        self: Callable[Concatenate[type[_S], ...], Any], instance: None, owner: type[_S], /
+    ) -> _CachedAttribute[_P, _R, _R]: ...
+    @overload
+    def __get__(  # type: ignore[misc]
+        self: Callable[Concatenate[type[Any], ...], Any], instance: None, owner: type, /
+    ) -> _CachedAttribute[_P, _R, Any]: ...
+    @overload
+    def __get__(self, instance: None, owner: type | None = None, /) -> Self: ...
+    @overload
+    def __get__(
+        self: Callable[Concatenate[_S, _Q], Any], instance: _S, owner: type | None = None, /
+    ) -> _CachedMethod[_Q, _R]: ...
+    @overload
+    def __get__(  # type: ignore[misc]
+        self: Callable[Concatenate[type[_S], _Q], Any], instance: _S, owner: type | None = None, /
+    ) -> _CachedMethod[_Q, _R]: ...
+    @overload
+    def __get__(
+        self, instance: object, owner: type | None = None, /
+    ) -> _CachedAttribute[_P, _R, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, _memo: Any, /) -> Self: ...
+
+class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
+    """A coroutine function with a cache in front of it."""
+
+    @staticmethod
+    def of(  # type: ignore[override]
+        function: Callable[_Q, Coroutine[Any, Any, _S]], options: Options
+    ) -> AsyncCachedFunction[_Q, _S]:
+        """A cached coroutine function made from checked options."""
+
+    # For warp_cache._async.
+    @property
+    def _function(self) -> Callable[_P, Coroutine[Any, Any, _T]]: ...
+    @property
+    def _flights(self) -> dict[AbstractEventLoop, dict[Ticket, _Flight]]: ...
+    @property
+    def _single_flight(self) -> bool: ...
+    @property
+    def _wait_timeout(self) -> float | None: ...
+    def _peek(self, ticket: Ticket) -> tuple[()] | tuple[_T]: ...
+    def _epoch(self) -> int: ...
+    def _store(self, ticket: Ticket, value: _T, epoch: int) -> None: ...
+
+@final
+class SharedCachedFunction:
+    """Not implemented yet: making one raises NotImplementedError."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> NoReturn: ...
+
+@final
+class Options:
+    """The checked options of a cache."""
+
+    def __new__(
+        cls,
+        strategy: int,
+        max_size: SupportsIndex | None,
+        ttl: float | None,
+        typed: bool,
+        single_flight: bool,
+        wait_timeout: float | None,
+        by_signature: bool,
+    ) -> Self: ...
+
+@final
+class Ticket:
+    """The key of a missed call, hashed once."""
+
+    def __hash__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class ReadyCoroutine(Coroutine[Any, Any, _T]):
+    """The coroutine of a hit."""
+
+    def send(self, value: Any, /) -> NoReturn: ...
+    @overload
+    def throw(
+        self,
+        typ: type[BaseException],
+        val: object = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> NoReturn: ...
+    @overload
+    def throw(
+        self, typ: BaseException, val: None = None, tb: TracebackType | None = None, /
+    ) -> NoReturn: ...
+    def close(self) -> None: ...
+    def __await__(self) -> Generator[Any, Any, _T]: ...
+
+def copy_exception(exception: _E) -> _E:
+    """A copy for another caller to raise; the exception itself where it can't be copied."""
