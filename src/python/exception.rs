@@ -10,6 +10,7 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
 use super::object::Owned;
 
@@ -106,6 +107,12 @@ pub fn copy<'py>(original: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         };
     if !faithful {
         return Ok(original.clone());
+    }
+    // Copied attributes are shared; `add_note` would write into the others' list.
+    if let Ok(notes) = original.getattr(intern!(py, "__notes__")) {
+        if let Ok(notes) = notes.cast_into::<PyList>() {
+            copy.setattr(intern!(py, "__notes__"), PyList::new(py, notes.iter())?)?;
+        }
     }
     for name in [
         intern!(py, "__traceback__"),
