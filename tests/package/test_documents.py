@@ -1,7 +1,7 @@
-"""The documents are true: their examples run as written, their links lead somewhere, no parameter is missing.
+"""The documents are true: examples run as written, links lead somewhere, no parameter is missing.
 
-An example is a fenced block of Python. It runs in a module of its own, statement by statement, and says
-in comments what comes of a statement:
+An example is a fenced block of Python. It runs in a module of its own, statement by statement, and
+says in comments what comes of a statement:
 
     print(f(1))             #> what it prints; further lines follow as comments of their own
     f([])                   #! TypeError: what it raises
@@ -195,7 +195,7 @@ def test_make_targets_that_are_named_exist(document: Path) -> None:
 
 def rows(document: Path) -> dict[str, list[str]]:
     """The rows of a document's tables by the code in their first cell."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for line in prose(document).splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if line.startswith("| `") and len(cells) > 1:
