@@ -1,0 +1,326 @@
+"""What type checkers must conclude about right uses. Never run: mypy and basedpyright read it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, Generic, TypeVar
+
+from typing_extensions import Self, assert_type
+
+from warp_cache import Backend, CacheInfo, SharedCacheInfo, Strategy, cache, lru_cache
+from warp_cache._decorator import AsyncCachedFunction
+from warp_cache._warp_cache_rs import CachedFunction
+
+T = TypeVar("T")
+
+# --- functions ------------------------------------------------------------------------------
+
+
+@cache
+def bare(x: int, /, y: str = "", *more: bytes, key: float = 1.0) -> list[str]:
+    return [y]
+
+
+@cache(Strategy.LFU, max_size=1000, ttl=60, typed=True, single_flight=False, wait_timeout=None)
+def called(x: int, y: str = "") -> list[str]:
+    return [y]
+
+
+@lru_cache
+def lru_bare(x: int, y: str = "") -> list[str]:
+    return [y]
+
+
+@lru_cache(maxsize=None, typed=True)
+def lru_called(x: int, y: str = "") -> list[str]:
+    return [y]
+
+
+@lru_cache(128, True)
+def lru_positional(x: int, y: str = "") -> list[str]:
+    return [y]
+
+
+def plain(x: int, y: str = "") -> list[str]:
+    return [y]
+
+
+def check_functions() -> None:
+    assert_type(bare(1), list[str])
+    assert_type(bare(1, "", b"", b"", key=2), list[str])
+    assert_type(called(1, y=""), list[str])
+    assert_type(called(x=1), list[str])
+    assert_type(lru_bare(x=1, y=""), list[str])
+    assert_type(lru_called(1), list[str])
+    assert_type(lru_positional(1, ""), list[str])
+    as_callback: Callable[[int], list[str]] = called
+    assert_type(list(map(called, [1, 2])), list[list[str]])
+    assert_type(functools.partial(called, 1)(), list[str])
+    del as_callback
+
+
+def check_operations() -> None:
+    for cached in (called, lru_called):
+        assert_type(cached.get(1, y=""), list[str] | None)
+        assert_type(cached.set([""], 1, y=""), None)
+        assert_type(cached.cache_clear(), None)
+        assert_type(cached.__wrapped__(1, y=""), list[str])
+        assert_type(cached.__name__, str)
+        assert_type(cached.cache_parameters()["maxsize"], int | None)
+        assert_type(cached.cache_parameters()["typed"], bool)
+        info: CacheInfo = cached.cache_info()
+        hits, _misses, maxsize, _currsize = info
+        assert_type(hits, int)
+        assert_type(maxsize, int | None)
+        assert_type(info.misses, int)
+        assert_type(info.max_size, int | None)
+        assert_type(info.current_size, int)
+
+
+def check_shared_info(info: SharedCacheInfo) -> int:
+    return info.oversize_skips + info.hits
+
+
+def check_options() -> None:
+    """All of these are spellings that both checkers must accept."""
+    for decorate in (
+        cache(),
+        cache(Strategy.MRU, 10, 0.5, "memory", None, None, False, True, None, 10.0),
+        cache(1, max_size=None),
+        cache(backend=Backend.MEMORY),
+        cache(backend="shared", name="n", max_key_size=64, max_value_size=1 << 20),
+        cache(maxsize=10),
+        lru_cache(),
+        lru_cache(None),
+        lru_cache(10, 0.5),
+        lru_cache(single_flight=True),
+        lru_cache(maxsize=10),
+    ):
+        assert_type(decorate(plain)(1, ""), list[str])
+    assert_type(cache(plain, max_size=3)(1, ""), list[str])
+    assert_type(lru_cache(plain, True)(1, ""), list[str])
+
+
+# --- what is not a plain function ------------------------------------------------------------
+
+
+@cache
+def untold(x: int) -> Any:
+    return x
+
+
+@cache
+def identity(x: T) -> T:
+    return x
+
+
+@lru_cache(maxsize=3)
+def wrapped_in_list(x: T) -> list[T]:
+    return [x]
+
+
+def check_others() -> None:
+    assert_type(untold(1), Any)
+    assert_type(identity(1), int)
+    assert_type(identity(""), str)
+    assert_type(wrapped_in_list(1), list[int])
+    assert_type(wrapped_in_list.get(1), list[int] | None)
+    assert_type(cache(lambda: 1)(), int)
+    assert_type(cache(len)("abc"), int)
+    assert_type(cache(functools.partial(called, 1))(), list[str])
+    assert_type(cache(called)(1, y=""), list[str])
+
+
+# --- coroutine functions ---------------------------------------------------------------------
+
+
+@cache
+async def fetch(url: str, *, retries: int = 3) -> bytes:
+    return url.encode()
+
+
+@cache(ttl=5)
+async def fetch_for_seconds(url: str, *, retries: int = 3) -> bytes:
+    return url.encode()
+
+
+@lru_cache
+async def lru_fetch(url: str, *, retries: int = 3) -> bytes:
+    return url.encode()
+
+
+@lru_cache(maxsize=10)
+async def lru_fetch_ten(url: str, *, retries: int = 3) -> bytes:
+    return url.encode()
+
+
+async def check_coroutine_functions() -> None:
+    assert_type(await fetch(""), bytes)
+    assert_type(await fetch_for_seconds("", retries=1), bytes)
+    assert_type(await lru_fetch(url=""), bytes)
+    assert_type(await lru_fetch_ten(""), bytes)
+    assert_type(fetch.get("", retries=1), bytes | None)
+    assert_type(fetch_for_seconds.set(b"", "", retries=1), None)
+    assert_type(lru_fetch.cache_info().hits, int)
+    assert_type(await fetch.__wrapped__(""), bytes)
+    coroutine: Coroutine[Any, Any, bytes] = fetch("")
+    assert_type(await asyncio.create_task(coroutine), bytes)
+    assert_type(await asyncio.gather(fetch(""), called_async()), tuple[bytes, int])
+    assert_type(await asyncio.wait_for(fetch(""), 1), bytes)
+
+
+@cache
+async def called_async() -> int:
+    return 1
+
+
+def check_run() -> None:
+    assert_type(asyncio.run(called_async()), int)
+
+
+async def check_annotated(
+    function: CachedFunction[[int], str], coroutine_function: AsyncCachedFunction[[int], str]
+) -> None:
+    assert_type(function(1), str)
+    assert_type(function.get(1), str | None)
+    assert_type(await coroutine_function(1), str)
+    assert_type(coroutine_function.get(1), str | None)
+
+
+# --- methods ---------------------------------------------------------------------------------
+
+
+class Shop(Generic[T]):
+    def __init__(self, thing: T) -> None:
+        self.thing = thing
+
+    @cache
+    def price(self, item: str, *, count: int = 1) -> float:
+        return count
+
+    @lru_cache(maxsize=16)
+    def first(self, item: str) -> T:
+        return self.thing
+
+    @cache(ttl=1)
+    async def order(self, item: str) -> int:
+        return 1
+
+    @property
+    @cache
+    def size(self) -> int:
+        return 1
+
+    @classmethod
+    @cache
+    def make(cls, name: str) -> bytes:
+        return name.encode()
+
+    @classmethod
+    @lru_cache(maxsize=3)
+    async def make_later(cls, name: str) -> bytes:
+        return name.encode()
+
+    @staticmethod
+    @cache
+    def tax(rate: float) -> str:
+        return str(rate)
+
+    @staticmethod
+    @lru_cache
+    async def tax_later(rate: float) -> str:
+        return str(rate)
+
+    @staticmethod
+    @cache
+    def key(x: Hashable) -> int:
+        return hash(x)
+
+    @staticmethod
+    @cache
+    def constant() -> int:
+        return 1
+
+    def check_within(self) -> None:
+        assert_type(self.price("tea"), float)
+        assert_type(self.first("tea"), T)
+        assert_type(self.make("tea"), bytes)
+        assert_type(self.tax(1), str)
+        assert_type(self.constant(), int)
+        assert_type(self.size, int)
+
+
+class Corner(Shop[str]):
+    @cache
+    def super_price(self, item: str) -> float:
+        return super().price(item)
+
+    def check_inherited(self) -> None:
+        assert_type(self.price("tea", count=2), float)
+        assert_type(self.first("tea"), str)
+        assert_type(super().make("tea"), bytes)
+
+
+async def check_methods(shop: Shop[bytes], corner: Corner) -> None:
+    assert_type(shop.price("tea"), float)
+    assert_type(shop.price(item="tea", count=2), float)
+    assert_type(shop.first("tea"), bytes)
+    assert_type(corner.first("tea"), str)
+    assert_type(await shop.order("tea"), int)
+    assert_type(shop.size, int)
+    assert_type(Corner.price(corner, "tea", count=2), float)
+    bound: Callable[[str], float] = shop.price
+    assert_type(list(map(shop.price, ["tea"])), list[float])
+    del bound
+    # A bound method passes its instance to calls and to nothing else.
+    assert_type(shop.price.get(shop, "tea", count=2), float | None)
+    assert_type(shop.price.set(1.0, shop, "tea"), None)
+    assert_type(shop.order.get(shop, "tea"), int | None)
+    assert_type(shop.price.cache_info().hits, int)
+    assert_type(Corner.price.cache_info().hits, int)
+    assert_type(Corner.price.get(corner, "tea"), float | None)
+
+
+async def check_class_and_static_methods(shop: Shop[bytes], corner: Corner) -> None:
+    assert_type(Corner.make("tea"), bytes)
+    assert_type(Corner.make(name="tea"), bytes)
+    assert_type(shop.make("tea"), bytes)
+    assert_type(await Corner.make_later("tea"), bytes)
+    assert_type(await corner.make_later("tea"), bytes)
+    assert_type(Corner.make.get(Corner, "tea"), bytes | None)
+    assert_type(Corner.make.cache_info().hits, int)
+    made: Callable[[str], bytes] = Corner.make
+    del made
+    assert_type(Corner.tax(0.1), str)
+    assert_type(shop.tax(rate=0.1), str)
+    assert_type(await Corner.tax_later(0.1), str)
+    assert_type(Corner.key("tea"), int)
+    assert_type(Corner.constant(), int)
+    assert_type(shop.constant(), int)
+    assert_type(Corner.tax.get(0.1), str | None)
+    assert_type(shop.tax.cache_info().hits, int)
+
+
+class Chained:
+    """mypy does not see through Self here: it says Any, and must not complain about the calls."""
+
+    @cache
+    def following(self, x: int) -> Self:
+        return self
+
+    @classmethod
+    @cache
+    def named(cls, name: str) -> Self:
+        return cls()
+
+
+class Derived(Chained):
+    pass
+
+
+def check_self() -> None:
+    followed: Derived = Derived().following(1)
+    named: Derived = Derived.named("")
+    del followed, named

@@ -1,0 +1,59 @@
+"""Type checkers pass the package, accept right uses and refuse wrong ones; the stubs are true."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = Path(__file__).resolve().parent
+LIMIT = 240.0
+
+
+def check(module: str, *arguments: str | Path) -> None:
+    """Run a checker as `python -m module`; it must find nothing."""
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        pytest.skip(f"{module} is not installed in this environment")
+    done = subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture
+def cache(request: pytest.FixtureRequest) -> Path:
+    """mypy's cache: one that no run of another interpreter shares."""
+    plugin = getattr(request.config, "cache", None)
+    folder = plugin.mkdir("mypy") if plugin else request.getfixturevalue("tmp_path")
+    assert isinstance(folder, Path)
+    return folder
+
+
+def test_mypy(cache: Path) -> None:
+    check("mypy", "--strict", "--cache-dir", cache, "warp_cache", EXAMPLES)
+
+
+def test_basedpyright() -> None:
+    check("basedpyright", "warp_cache", EXAMPLES)
+
+
+def test_stubs_are_what_is_there() -> None:
+    check(
+        "mypy.stubtest",
+        "warp_cache",
+        "--mypy-config-file",
+        ROOT / "pyproject.toml",
+        # They ask for a mark that is newer than the checkers in use.
+        "--ignore-disjoint-bases",
+    )

@@ -1,0 +1,111 @@
+"""What type checkers must refuse. Never run: mypy and basedpyright read it.
+
+To both of them a comment that has no error to ignore is an error.
+"""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=error
+
+from warp_cache import Strategy, cache, lru_cache
+
+
+@cache
+def function(x: int, y: str = "") -> bytes:
+    return y.encode()
+
+
+@lru_cache(maxsize=1)
+def lru_function(x: int, y: str = "") -> bytes:
+    return y.encode()
+
+
+@cache
+async def coroutine_function(x: int, y: str = "") -> bytes:
+    return y.encode()
+
+
+class Thing:
+    @cache
+    def method(self, x: int) -> bytes:
+        return bytes(x)
+
+    @cache(ttl=1)
+    async def later(self, x: int) -> bytes:
+        return bytes(x)
+
+    @classmethod
+    @cache
+    def make(cls, x: int) -> bytes:
+        return bytes(x)
+
+    @staticmethod
+    @cache
+    def static(x: int) -> bytes:
+        return bytes(x)
+
+
+def check_arguments() -> None:
+    function("1")  # type: ignore[arg-type]
+    function()  # type: ignore[call-arg]
+    function(1, "", 2)  # type: ignore[call-arg]
+    function(1, z="")  # type: ignore[call-arg]
+    lru_function("1")  # type: ignore[arg-type]
+    lru_function(1, y=2)  # type: ignore[arg-type]
+    text: str = function(1)  # type: ignore[assignment]
+    function.get("1")  # type: ignore[arg-type]
+    function.set(b"")  # type: ignore[call-arg]
+    function.set("", 1)  # type: ignore[arg-type]
+    lru_function.set(b"", "1")  # type: ignore[arg-type]
+    function.cache_info(1)  # type: ignore[call-arg]
+    _ = function.cache_info().size  # type: ignore[attr-defined]
+    _ = function.cache_parameters()["size"]  # type: ignore[typeddict-item]
+    function.no_such_operation()  # type: ignore[attr-defined]
+    del text
+
+
+async def check_coroutine_functions() -> None:
+    await coroutine_function("1")  # type: ignore[arg-type]
+    await coroutine_function(1, z="")  # type: ignore[call-arg]
+    not_awaited: bytes = coroutine_function(1)  # type: ignore[assignment]
+    text: str = await coroutine_function(1)  # type: ignore[assignment]
+    coroutine_function.get("1")  # type: ignore[call-overload]
+    coroutine_function.set(1, 1)  # type: ignore[call-overload]
+    coroutine_function.set(b"", "1")  # type: ignore[call-overload]
+    await Thing().later("1")  # type: ignore[arg-type]
+    Thing().later.set(b"", 1)  # type: ignore[call-overload]
+    del not_awaited, text
+
+
+def check_methods(thing: Thing) -> None:
+    thing.method("1")  # type: ignore[arg-type]
+    thing.method()  # type: ignore[call-arg]
+    thing.method(thing, 1)  # type: ignore[arg-type, call-arg]
+    thing.method(y=1)  # type: ignore[call-arg]
+    Thing.method(1)  # type: ignore[arg-type, call-arg]
+    Thing.method(thing, "1")  # type: ignore[arg-type]
+    thing.method.get(1)  # type: ignore[call-arg]
+    thing.method.set("", thing, 1)  # type: ignore[arg-type]
+    Thing.make("1")  # type: ignore[call-overload]
+    Thing.make()  # type: ignore[call-overload]
+    thing.make("1")  # type: ignore[arg-type]
+    Thing.static("1")  # type: ignore[arg-type]
+    Thing.static()  # type: ignore[call-arg]
+    thing.static("1")  # type: ignore[call-overload]
+
+
+def check_options() -> None:
+    cache(128)  # type: ignore[call-overload]
+    cache("LRU")  # type: ignore[call-overload]
+    cache(max_size="ten")  # type: ignore[call-overload]
+    cache(ttl="1")  # type: ignore[call-overload]
+    cache(backend="disk")  # type: ignore[call-overload]
+    cache(typed=1)  # type: ignore[call-overload]
+    cache(single_flight=None)  # type: ignore[call-overload]
+    cache(wait_timeout="1")  # type: ignore[call-overload]
+    cache(size=1)  # type: ignore[call-overload]
+    cache()(1)  # type: ignore[arg-type]
+    lru_cache("128")  # type: ignore[call-overload]
+    lru_cache(strategy=Strategy.LRU)  # type: ignore[call-overload]
+    lru_cache(128, "True")  # type: ignore[call-overload]
+    lru_cache(128, typed=1)  # type: ignore[call-overload]
+    lru_cache(name=1)  # type: ignore[call-overload]
+    lru_cache()("function")  # type: ignore[arg-type]
