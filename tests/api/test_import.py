@@ -1,0 +1,17 @@
+"""Importing the package stays fast: it brings in nothing that takes long."""
+
+from __future__ import annotations
+
+from support import check_clean, run_python
+
+LOAD = """
+import sys
+before = set(sys.modules)
+import warp_cache
+slow = {"asyncio", "inspect", "re", "threading", "typing", "typing_extensions"}
+print(sorted(slow & set(sys.modules) - before))
+"""
+
+
+def test_nothing_slow_is_imported() -> None:
+    check_clean(run_python(LOAD), out="[]")
