@@ -229,8 +229,11 @@ def check_clean(
 
 
 def check_clean_often(source: str, repeats: int = 20, code: int = 0, **options: Any) -> None:
-    """Run `source` many times, some at once (a race wants load), and check each end."""
-    with ThreadPoolExecutor(4) as pool:
+    """Run `source` many times, some at once, and check each end.
+
+    A race wants load; where there is no GIL, the threads of one process make enough of it.
+    """
+    with ThreadPoolExecutor(2 if FREE_THREADED else 4) as pool:
         runs = [pool.submit(run_python, source, **options) for _ in range(repeats)]
     for run in runs:
         check_clean(run.result(), code)
