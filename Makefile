@@ -132,6 +132,6 @@ clean: ## remove all that make has made here (a built CPython is kept elsewhere,
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: installed
-installed:
+installed: # what is built here can be imported
 	@$(python) -c 'import warp_cache' || \
 	{ echo "warp_cache cannot be imported in $(venv); is it built? make build$(if $(PYTHON), PYTHON=$(PYTHON))"; exit 1; }
