@@ -1,6 +1,6 @@
 //! Time for deadlines: nanoseconds that go on while the machine sleeps, at the price of a time-stamp counter.
 //!
-//! Ring 2. A hit must not pay for a system clock (20–50 ns, as much as the hit itself). So the last reading is kept, with
+//! Ring 2. A hit must not pay for a system clock (which takes about as long as the hit itself). So the last reading is kept, with
 //! the value of the processor's time-stamp counter at that moment; while the counter has moved by less than a quantum,
 //! the kept reading serves. The counter only answers "has next to no time passed?": its frequency needs not be known (an
 //! invariant one has between 0.8 and 6 GHz, so a quantum lasts from 17 to 125 µs), and a counter that was reset by a

@@ -26,14 +26,9 @@ if TYPE_CHECKING:
     _Cached: TypeAlias = AsyncCachedFunction[..., Any]
     _T = TypeVar("_T")
 
-__all__ = ["compute", "pass_on", "ready"]
+__all__ = ["compute", "pass_on"]
 
 _ABANDONED = object()
-
-
-async def ready(value: _T) -> _T:
-    """A coroutine that is done with its first step."""
-    return value
 
 
 async def pass_on(cached: _Cached, /, *args: Any, **kwargs: Any) -> Any:

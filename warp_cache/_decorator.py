@@ -6,8 +6,7 @@ extension module. What type checkers are told about them is in ``__init__.pyi``.
 
 from __future__ import annotations
 
-import sys
-from functools import update_wrapper
+from functools import partial, update_wrapper
 
 from warp_cache._strategies import Backend, Strategy
 from warp_cache._warp_cache_rs import AsyncCachedFunction, CachedFunction, Options
@@ -27,9 +26,20 @@ __all__ = ["AsyncCachedFunction", "CachedFunction", "cache", "lru_cache"]
 # inspect.CO_COROUTINE. Importing inspect takes longer than importing this package.
 _CO_COROUTINE = 0x80
 # What inspect.iscoroutinefunction looks at in an object that behaves like a function.
-_FUNCTION_ATTRIBUTES = ("__code__", "__defaults__", "__kwdefaults__", "__annotations__")
+_FUNCTION_ATTRIBUTES = (
+    "__name__",
+    "__code__",
+    "__defaults__",
+    "__kwdefaults__",
+    "__annotations__",
+)
 
-_ABSENT: Any = object()
+
+class _Default(int):
+    """A size that was not given: signatures show it as the number it stands for."""
+
+
+_ABSENT: Any = _Default(128)
 
 
 def cache(
@@ -86,9 +96,9 @@ def cache(
     return decorate if function is None else decorate(function)
 
 
-def lru_cache(
+def _lru_cache(
     max_size: int | _Function | None = _ABSENT,
-    ttl: float | bool | None = None,
+    ttl: float | None = None,
     backend: Backend | str | int = "memory",
     max_key_size: int | None = None,
     max_value_size: int | None = None,
@@ -114,14 +124,24 @@ def lru_cache(
         function = max_size
     else:
         given = max_size
-    if isinstance(ttl, bool):
-        # functools' second positional parameter.
-        typed = ttl
-        ttl = None
     _check_backend(backend, max_key_size, max_value_size, name)
     size = _size(given, maxsize)
     decorate = _decorator(Strategy.LRU, size, ttl, typed, single_flight, wait_timeout, False)
     return decorate if function is None else decorate(function)
+
+
+def lru_cache(*args: Any, **options: Any) -> Any:
+    # functools' second positional parameter is `typed`; here it is `ttl`, which is never a bool.
+    if len(args) == 2 and isinstance(args[1], bool):
+        if "typed" in options:
+            raise TypeError("lru_cache() got multiple values for argument 'typed'")
+        return _lru_cache(args[0], typed=args[1], **options)
+    return _lru_cache(*args, **options)
+
+
+# What lru_cache is called and takes, in signatures and errors.
+_lru_cache.__name__ = _lru_cache.__qualname__ = "lru_cache"
+update_wrapper(lru_cache, _lru_cache)
 
 
 def _decorator(
@@ -148,13 +168,14 @@ def _decorator(
                 f"fn must be a callable, got {function!r}: put the cache decorator below @{kind}"
             )
         cached: CachedFunction[..., Any]
-        if _is_coroutine_function(function):
-            cached = AsyncCachedFunction.of(function, async_options)
+        plain = _plain(function)
+        if _is_coroutine_function(function, plain):
+            cached = AsyncCachedFunction._of(function, async_options)
             for attribute in _FUNCTION_ATTRIBUTES:
-                if hasattr(function, attribute):
-                    setattr(cached, attribute, getattr(function, attribute))
+                if hasattr(plain, attribute):
+                    setattr(cached, attribute, getattr(plain, attribute))
         else:
-            cached = CachedFunction.of(function, options)
+            cached = CachedFunction._of(function, options)
         update_wrapper(cached, function)
         return cached
 
@@ -178,20 +199,25 @@ def _size(max_size: int | None, maxsize: int | None) -> int | None:
     return maxsize
 
 
-def _is_coroutine_function(function: _Function) -> bool:
-    """``inspect.iscoroutinefunction``, without importing inspect for plain functions or methods."""
-    plain: Any = function
-    while hasattr(plain, "__func__"):
-        plain = plain.__func__
-    code = getattr(plain, "__code__", None)
-    if code is not None and isinstance(getattr(code, "co_flags", None), int):
-        return bool(code.co_flags & _CO_COROUTINE)
-    if "inspect" not in sys.modules and isinstance(plain, (type, type(len))):
-        return False
-    from inspect import iscoroutinefunction
+def _plain(function: Any) -> Any:
+    """The Python function behind a method, a partial object or a callable instance."""
+    while True:
+        if hasattr(function, "__func__"):
+            function = function.__func__
+        elif isinstance(function, partial):
+            function = function.func
+        else:
+            break
+    call = getattr(type(function), "__call__", None)  # noqa: B004 - the function itself is wanted
+    return call if not hasattr(function, "__code__") and hasattr(call, "__code__") else function
 
-    call = getattr(function, "__call__", None)  # noqa: B004 - the method itself is wanted
-    return iscoroutinefunction(function) or iscoroutinefunction(call)
+
+def _is_coroutine_function(function: _Function, plain: Any) -> bool:
+    """``inspect.iscoroutinefunction``, and true for instances with an async ``__call__``."""
+    if hasattr(function, "_is_coroutine_mark"):  # inspect.markcoroutinefunction
+        return True
+    flags = getattr(getattr(plain, "__code__", None), "co_flags", 0)
+    return isinstance(flags, int) and bool(flags & _CO_COROUTINE)
 
 
 def _check_backend(

@@ -144,7 +144,7 @@ class CachedFunction(_Operations[_P, _R]):
         by_signature: bool | None = None,
     ) -> Self: ...
     @staticmethod
-    def of(function: Callable[_Q, _T], options: Options) -> CachedFunction[_Q, _T]:
+    def _of(function: Callable[_Q, _T], options: Options) -> CachedFunction[_Q, _T]:
         """A cached function made from checked options."""
 
     def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
@@ -182,7 +182,7 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
     """A coroutine function with a cache in front of it."""
 
     @staticmethod
-    def of(  # type: ignore[override]
+    def _of(  # type: ignore[override]
         function: Callable[_Q, Coroutine[Any, Any, _S]], options: Options
     ) -> AsyncCachedFunction[_Q, _S]:
         """A cached coroutine function made from checked options."""

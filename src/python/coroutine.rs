@@ -26,7 +26,8 @@ struct Ready {
     raised: bool,
 }
 
-const KEPT: usize = 32;
+/// Few where every thread has a pool: what a thread keeps when it ends is lost.
+const KEPT: usize = if cfg!(Py_GIL_DISABLED) { 4 } else { 32 };
 
 /// Memory of freed objects, and the StopIteration to use again.
 struct Pool {
@@ -214,7 +215,9 @@ unsafe fn stop_with(value: *mut ffi::PyObject) -> bool {
             let usable = !stop.is_null()
                 && ffi::Py_REFCNT(stop.cast()) == 1
                 && (*stop).value.is_null()
+                && (*stop).dict.is_null()
                 && (*stop).traceback.is_null()
+                && (*stop).cause.is_null()
                 && (*stop).context.is_null();
             if !usable {
                 let made = ffi::PyObject_CallNoArgs(ffi::PyExc_StopIteration).cast::<ffi::PyStopIterationObject>();
@@ -237,15 +240,23 @@ unsafe fn stop_with(value: *mut ffi::PyObject) -> bool {
         }
         #[cfg(not(Py_3_12))]
         {
-            // As an instance: a value that is a tuple or an exception would be taken for the arguments.
-            let stop = ffi::PyObject_CallFunctionObjArgs(ffi::PyExc_StopIteration, value, null_mut::<ffi::PyObject>());
-            if !stop.is_null() {
-                ffi::PyErr_SetObject(ffi::PyExc_StopIteration, stop);
-                release(stop);
-            }
-            release(value);
+            stop_plainly(value);
             false
         }
+    }
+}
+
+/// Raises a StopIteration of its own with `value`, a strong reference which it takes over.
+unsafe fn stop_plainly(value: *mut ffi::PyObject) {
+    // SAFETY: attached; the calls take borrowed references.
+    unsafe {
+        // As an instance: a value that is a tuple or an exception would be taken for the arguments.
+        let stop = ffi::PyObject_CallFunctionObjArgs(ffi::PyExc_StopIteration, value, null_mut::<ffi::PyObject>());
+        if !stop.is_null() {
+            ffi::PyErr_SetObject(ffi::PyExc_StopIteration, stop);
+            release(stop);
+        }
+        release(value);
     }
 }
 
@@ -274,7 +285,12 @@ unsafe extern "C" fn send_method(object: *mut ffi::PyObject, sent: *mut ffi::PyO
             ffi::PyErr_SetString(ffi::PyExc_TypeError, message.as_ptr());
             return null_mut();
         }
-        iternext(object)
+        // Called by hand: whoever catches the exception may look at all of it.
+        let value = take(object);
+        if !value.is_null() {
+            stop_plainly(value);
+        }
+        null_mut()
     }
 }
 

@@ -24,14 +24,22 @@ pub fn spare_counts(object: &Bound<'_, PyAny>, function: &Bound<'_, PyAny>) {
         use std::sync::atomic::Ordering::Relaxed;
         /// What the local count of an immortal object is on CPython 3.13t.
         const IMMORTAL: u32 = u32::MAX;
-        // SAFETY: live objects; only this thread knows `object`, so nobody counts on it meanwhile. An immortal object
-        // belongs to no thread and its counts are never changed.
+        /// The bit of an object whose count CPython 3.13t defers: it makes all of them immortal when the first thread starts.
+        const DEFERRED: u8 = 64;
+        /// The shared count of such an object: it is never freed by its count, but by the collector.
+        const QUEUED: isize = 0x2;
+        // SAFETY: live objects; only this thread knows `object` and owns it, so nobody counts on it meanwhile. The fields are
+        // set as CPython sets them for a function that is not nested. An immortal object belongs to no thread.
         unsafe {
-            if (*function.as_ptr()).ob_ref_local.load(Relaxed) == IMMORTAL {
-                let object = object.as_ptr();
+            let (function, object) = (function.as_ptr(), object.as_ptr());
+            if (*function).ob_ref_local.load(Relaxed) == IMMORTAL {
                 (*object).ob_tid = 0;
                 (*object).ob_ref_local.store(IMMORTAL, Relaxed);
                 (*object).ob_ref_shared.store(0, Relaxed);
+            } else if (*function).ob_gc_bits & DEFERRED != 0 && (*object).ob_ref_shared.load(Relaxed) == 0 {
+                (*object).ob_gc_bits |= DEFERRED;
+                (*object).ob_ref_local.fetch_add(1, Relaxed);
+                (*object).ob_ref_shared.store(QUEUED, Relaxed);
             }
         }
     }

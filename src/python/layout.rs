@@ -2,6 +2,9 @@
 //!
 //! Ring 3. Only types whose equality cannot run user code appear here, and only exact instances of them.
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("the layout of int is known for 64-bit platforms only");
+
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicIsize, Ordering};
 

@@ -5,8 +5,9 @@
 //! hands what leaves it back to ring 3 for that.
 //!
 //! Up to CPython 3.13, a daemon thread that asks for the interpreter after it was finalized is ended by `pthread_exit`,
-//! which unwinds the stack by force through every frame, ours included. So the functions below, in which that can happen,
-//! are declared `C-unwind`, and no frame of ours that calls them holds a destructor that would touch Python.
+//! which unwinds the stack by force. Were it to go on through our frames, their destructors would release Python objects
+//! without an interpreter, and PyO3's methods, which catch whatever unwinds, would abort the process. So every call into
+//! Python in which that can happen goes through [`stay`]: there the thread stops for good, as from 3.14 on CPython has it.
 
 use std::ffi::{c_char, c_int};
 use std::ptr::NonNull;
@@ -107,25 +108,69 @@ pub unsafe fn release(object: *mut ffi::PyObject) {
     }
 }
 
-/// Functions that may run arbitrary Python code, and so may end the thread by unwinding it.
+/// Runs `call`, which calls into Python; should the thread be ended inside it, it stops here, and nothing is unwound.
+#[inline(always)]
+fn stay<R>(call: impl FnOnce() -> R) -> R {
+    struct Stay;
+
+    impl Drop for Stay {
+        #[cold]
+        fn drop(&mut self) {
+            // Dropped by unwinding only. The process is about to end, and takes the thread with it.
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+
+    let guard = Stay;
+    let result = call();
+    std::mem::forget(guard);
+    result
+}
+
+/// Functions that may run arbitrary Python code, and so may end the thread: see the module's documentation.
 pub mod unwinding {
     use super::*;
 
-    extern "C-unwind" {
-        pub fn Py_DecRef(object: *mut ffi::PyObject);
-        pub fn PyObject_Hash(object: *mut ffi::PyObject) -> ffi::Py_hash_t;
-        pub fn PyObject_RichCompareBool(a: *mut ffi::PyObject, b: *mut ffi::PyObject, op: c_int) -> c_int;
-        pub fn PyObject_Vectorcall(
-            callable: *mut ffi::PyObject,
-            args: *const *mut ffi::PyObject,
-            nargsf: usize,
-            kwnames: *mut ffi::PyObject,
+    macro_rules! calls {
+        ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+            mod python {
+                use super::*;
+
+                extern "C-unwind" {
+                    $(pub fn $name($($argument: $type),*) $(-> $result)?;)*
+                }
+            }
+
+            $(
+                /// CPython's function of this name.
+                ///
+                /// # Safety
+                /// What CPython asks for; the thread is attached, unless the function is to attach it.
+                #[allow(non_snake_case)]
+                #[inline(always)]
+                pub unsafe fn $name($($argument: $type),*) $(-> $result)? {
+                    // SAFETY: the caller's promise.
+                    stay(|| unsafe { python::$name($($argument),*) })
+                }
+            )*
+        };
+    }
+
+    calls! {
+        Py_DecRef(object: *mut ffi::PyObject);
+        PyObject_Hash(object: *mut ffi::PyObject) -> ffi::Py_hash_t;
+        PyObject_RichCompareBool(a: *mut ffi::PyObject, b: *mut ffi::PyObject, op: c_int) -> c_int;
+        PyObject_Vectorcall(
+            callable: *mut ffi::PyObject, args: *const *mut ffi::PyObject, nargsf: usize, kwnames: *mut ffi::PyObject
         ) -> *mut ffi::PyObject;
-        pub fn PyEval_SaveThread() -> *mut ffi::PyThreadState;
-        pub fn PyEval_RestoreThread(state: *mut ffi::PyThreadState);
-        pub fn PyErr_CheckSignals() -> c_int;
-        pub fn Py_EnterRecursiveCall(place: *const c_char) -> c_int;
-        pub fn Py_LeaveRecursiveCall();
+        PyEval_SaveThread() -> *mut ffi::PyThreadState;
+        PyEval_RestoreThread(state: *mut ffi::PyThreadState);
+        PyErr_CheckSignals() -> c_int;
+        Py_EnterRecursiveCall(place: *const c_char) -> c_int;
+        Py_LeaveRecursiveCall();
+        PyTuple_New(size: ffi::Py_ssize_t) -> *mut ffi::PyObject;
     }
 }
 
@@ -196,7 +241,7 @@ pub unsafe fn tuple_items<'a>(tuple: *mut ffi::PyObject) -> &'a [*mut ffi::PyObj
 pub unsafe fn new_tuple(items: impl ExactSizeIterator<Item = *mut ffi::PyObject>) -> Option<Owned> {
     // SAFETY: `PyTuple_New` gives a tuple of that length with empty items, each of which is set once, to a new reference.
     unsafe {
-        let tuple = ffi::PyTuple_New(items.len() as ffi::Py_ssize_t);
+        let tuple = unwinding::PyTuple_New(items.len() as ffi::Py_ssize_t);
         if tuple.is_null() {
             return None;
         }

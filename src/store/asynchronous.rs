@@ -216,7 +216,7 @@ impl CachedFunction {
 impl AsyncCachedFunction {
     /// A cached coroutine function made from checked options.
     #[staticmethod]
-    fn of<'py>(
+    fn _of<'py>(
         function: &Bound<'py, PyAny>,
         options: &Bound<'py, super::options::Options>,
     ) -> PyResult<Bound<'py, PyAny>> {

@@ -4,7 +4,6 @@
 //! the cache and with Python. A leader owns the slot it reserved until it settles it, whatever happens to the entry
 //! meanwhile: `cache_clear`, `set` and a take-over only take it out of the table.
 
-use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,14 +75,11 @@ impl CachedFunction {
                         Some(reserved) => return self.lead(arguments, reserved, None),
                     },
                     Found::Pending(token, key) => {
-                        // By hand, as the frames below may be unwound: see `python::object`.
-                        let key = ManuallyDrop::new(key);
                         let joined = self.join(me, token, &key);
                         let landed = match joined {
                             Joined::Gone => Landed::StartOver,
                             Joined::Refused => Landed::Result(self.compute(arguments)),
                             Joined::Flight(flight, waiting) => {
-                                let flight = ManuallyDrop::new(flight);
                                 let landed = match self.wait(me, &flight) {
                                     Landed::Lead => {
                                         drop(waiting);
@@ -95,11 +91,10 @@ impl CachedFunction {
                                         landed
                                     }
                                 };
-                                drop(ManuallyDrop::into_inner(flight));
                                 landed
                             }
                         };
-                        drop(ManuallyDrop::into_inner(key));
+                        drop(key);
                         match landed {
                             Landed::Result(result) => return result,
                             Landed::StartOver | Landed::Lead => (),
@@ -139,11 +134,9 @@ impl CachedFunction {
         reserved: Option<Reserved>,
         flight: Option<SharedFlight>,
     ) -> *mut ffi::PyObject {
-        let flight = ManuallyDrop::new(flight);
         // SAFETY: as for `fly`.
         unsafe {
             let result = self.compute(arguments);
-            let flight = ManuallyDrop::into_inner(flight);
             if result.is_null() {
                 self.settle_failure(reserved, flight);
             } else {
@@ -251,9 +244,9 @@ impl CachedFunction {
             // SAFETY: the thread is attached and gets its state back; nothing of Python is touched in between.
             let waited = unsafe {
                 let state = unwinding::PyEval_SaveThread();
-                let waited = ManuallyDrop::new(flight.wait(slice, self.wait_timeout));
+                let waited = flight.wait(slice, self.wait_timeout);
                 unwinding::PyEval_RestoreThread(state);
-                ManuallyDrop::into_inner(waited)
+                waited
             };
             match waited {
                 Waited::Outcome(Outcome::Value(object)) => {

@@ -5,8 +5,6 @@
 //! held, its answer is noted in [`Known`], and the pass starts over. So whatever `__eq__` does (raise, call in again,
 //! clear the cache, switch threads), the next pass sees the cache as it then is, and each stored key is asked once.
 
-use std::mem::ManuallyDrop;
-
 use pyo3::ffi;
 
 use super::value::Value;
@@ -55,15 +53,15 @@ pub enum Found {
     Failed,
 }
 
-/// The answers that Python gave during a lookup. Not dropped by unwinding: see `python::object`.
+/// The answers that Python gave during a lookup.
 #[derive(Debug)]
 pub struct Known {
-    equal: Option<ManuallyDrop<Owned>>,
-    unequal: ManuallyDrop<Vec<Owned>>,
+    equal: Option<Owned>,
+    unequal: Vec<Owned>,
 }
 
 impl Known {
-    pub const NOTHING: Known = Known { equal: None, unequal: ManuallyDrop::new(Vec::new()) };
+    pub const NOTHING: Known = Known { equal: None, unequal: Vec::new() };
 
     /// What is known of a stored key that could not be compared in place.
     fn answer(&self, key: *mut ffi::PyObject) -> Equal {
@@ -81,30 +79,19 @@ impl Known {
     /// # Safety
     /// As for [`View::ask`]; `key` is the key that a pass of the same lookup gave.
     pub unsafe fn ask(&mut self, view: &View<'_>, key: Owned) -> bool {
-        let key = ManuallyDrop::new(key);
         // SAFETY: the caller's promise; `key` is a strong reference.
         match unsafe { view.ask(key.as_ptr()) } {
             Some(true) => {
                 // A former equal key has left the cache, or the pass would have ended with it.
-                let former = self.equal.replace(key);
-                drop(former.map(ManuallyDrop::into_inner));
+                self.equal = Some(key);
                 true
             }
             Some(false) => {
-                self.unequal.push(ManuallyDrop::into_inner(key));
+                self.unequal.push(key);
                 true
             }
-            None => {
-                drop(ManuallyDrop::into_inner(key));
-                false
-            }
+            None => false,
         }
-    }
-
-    /// Drops the references. The thread is attached and holds no lock.
-    pub fn forget(mut self) {
-        drop(self.equal.take().map(ManuallyDrop::into_inner));
-        drop(ManuallyDrop::into_inner(self.unequal));
     }
 }
 
@@ -305,7 +292,6 @@ impl CachedFunction {
                 },
             };
         };
-        known.forget();
         found
     }
 
@@ -354,7 +340,6 @@ impl CachedFunction {
                 }
             }
         };
-        known.forget();
         result
     }
 }

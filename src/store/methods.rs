@@ -1,8 +1,7 @@
 //! The methods that may run user code: `get`, `set`, `cache_info`, `cache_clear`.
 //!
-//! Ring 3. They compare keys or release values, so a daemon thread may be ended inside them when the interpreter goes (see
-//! `python::object`). PyO3's methods catch whatever unwinds, which then aborts the process; these are functions of the C
-//! ABI that let it through. They take the arguments as vectorcall brings them, so a lookup needs no tuple here either.
+//! Ring 3. They take their arguments as vectorcall brings them, so that a lookup needs no tuple, and report a lack of memory
+//! where PyO3's conversions would panic.
 
 use pyo3::ffi;
 use pyo3::prelude::*;

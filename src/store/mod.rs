@@ -67,8 +67,7 @@ pub struct CachedFunction {
 
 /// A coroutine function with a cache in front of it: calling it gives a coroutine, which on a hit never suspends.
 ///
-/// AsyncCachedFunction(fn, strategy, max_size, ttl=None, *, ...): as CachedFunction. Concurrent callers of one event loop
-/// share one computation.
+/// Made by the decorators. Concurrent callers of one event loop share one computation.
 #[pyclass(frozen, extends = CachedFunction, subclass, module = "warp_cache._warp_cache_rs")]
 pub struct AsyncCachedFunction;
 
@@ -246,7 +245,7 @@ impl CachedFunction {
 
     /// A cached function made from checked options.
     #[staticmethod]
-    fn of<'py>(function: &Bound<'py, PyAny>, options: &Bound<'py, Options>) -> PyResult<Bound<'py, PyAny>> {
+    fn _of<'py>(function: &Bound<'py, PyAny>, options: &Bound<'py, Options>) -> PyResult<Bound<'py, PyAny>> {
         check_callable(function)?;
         let made = Bound::new(function.py(), Self::build(function, options.get(), None)?)?.into_any();
         crate::python::immortal::spare_counts(&made, function);
