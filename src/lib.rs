@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | 1 | neither Python nor locks | [`entry`] (slab), [`table`] (index), [`strategies`] (eviction order), [`expiry`] (deadlines), [`cache`] (all of these together) |
 //! | 2 | threads and time | [`sync`] (the GIL or a striped lock), [`inflight`] (one computation for each key), [`clock`], [`thread_id`] |
+//! | 1–2 | files and processes | [`shm`] (the shared tier's core, not yet behind the decorators) |
 //! | 3 | CPython | `key` (hashing and comparing arguments), `python` (layouts, the vectorcall slot, coroutines), `store` (`CachedFunction`) |
 //!
 //! Rings 1 and 2 build and test without an interpreter: `cargo test --no-default-features`.
@@ -18,6 +19,8 @@ pub mod clock;
 pub mod entry;
 pub mod expiry;
 pub mod inflight;
+#[cfg(all(unix, not(loom)))]
+pub mod shm;
 pub mod strategies;
 pub mod sync;
 pub mod table;

@@ -1,0 +1,128 @@
+//! An entry's bytes: how key, value and deadline become a block of granules, and how a copy of one is checked.
+//!
+//! The checksum is taken over everything in the block, under a seed made of the file's seed, the cache's generation and
+//! the place of the block: bytes of before a `clear`, or of another place, never pass for current ones.
+
+use crate::shm::core::Core;
+use crate::shm::hash::{bind, checksum};
+use crate::shm::layout::{BlockHead, BLOCK_HEAD, GRANULE};
+use crate::shm::lock::Guard;
+use core::mem::{offset_of, size_of};
+
+const HEAD_WORDS: usize = size_of::<BlockHead>() / 8;
+const CHECKSUM: usize = offset_of!(BlockHead, checksum) / 8;
+const HASH: usize = offset_of!(BlockHead, hash) / 8;
+const DEADLINE: usize = offset_of!(BlockHead, deadline) / 8;
+const LENGTHS: usize = offset_of!(BlockHead, lengths) / 8;
+
+/// A reader's own memory: an entry is copied here before anything in it is believed. Reused, it allocates nothing.
+#[derive(Default)]
+pub struct ReadBuf {
+    words: Vec<u64>,
+    key_len: usize,
+    val_len: usize,
+}
+
+/// The words as bytes, in memory order.
+fn as_bytes(words: &[u64]) -> &[u8] {
+    // SAFETY: the same memory, initialised, for the same lifetime; u8 has no alignment and no invalid values.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 8) }
+}
+
+fn as_bytes_mut(words: &mut [u64]) -> &mut [u8] {
+    // SAFETY: as in `as_bytes`; any bytes make a valid u64, and the borrow is exclusive.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 8) }
+}
+
+impl ReadBuf {
+    pub fn new() -> ReadBuf {
+        ReadBuf::default()
+    }
+    /// The key of the entry last read.
+    pub fn key(&self) -> &[u8] {
+        &as_bytes(&self.words)[BLOCK_HEAD as usize..][..self.key_len]
+    }
+    /// The value of the entry last read. Its address is a multiple of 8 only by chance.
+    pub fn value(&self) -> &[u8] {
+        &as_bytes(&self.words)[BLOCK_HEAD as usize + self.key_len..][..self.val_len]
+    }
+    pub fn deadline(&self) -> u64 {
+        self.words[DEADLINE]
+    }
+    pub(crate) fn hash(&self) -> u64 {
+        self.words[HASH]
+    }
+}
+
+/// The first words of a block, as found.
+pub(crate) struct Head {
+    pub(crate) hash: u64,
+    pub(crate) deadline: u64,
+    pub(crate) key_len: u64,
+    pub(crate) granules: u64,
+    words: u64,
+}
+
+impl Core {
+    /// The head of the block at `granule`, if the block lies where one can.
+    pub(crate) fn head(&self, granule: u64) -> Option<Head> {
+        let mut words = [0; HEAD_WORDS];
+        self.region.copy_out(self.place(granule, 1)?, &mut words);
+        let (key_len, val_len) = (words[LENGTHS] & 0xffff_ffff, words[LENGTHS] >> 32);
+        let bytes = BLOCK_HEAD + key_len + val_len;
+        let granules = bytes.div_ceil(GRANULE);
+        self.place(granule, granules)?;
+        Some(Head { hash: words[HASH], deadline: words[DEADLINE], key_len, granules, words: bytes.div_ceil(8) })
+    }
+
+    /// Copies a whole block, as long as `head` says. What the copy is worth, `is_whole` tells.
+    pub(crate) fn copy_block(&self, granule: u64, head: &Head, buf: &mut ReadBuf) {
+        buf.words.resize(head.words as usize, 0);
+        self.region.copy_out(granule * GRANULE, &mut buf.words);
+        let lengths = buf.words[LENGTHS];
+        // The lengths may have changed since: never reach beyond what was copied.
+        let body = (head.words * 8 - BLOCK_HEAD) as usize;
+        buf.key_len = ((lengths & 0xffff_ffff) as usize).min(body);
+        buf.val_len = ((lengths >> 32) as usize).min(body - buf.key_len);
+    }
+
+    /// Whether the copy in `buf` is what a writer of this generation put there.
+    pub(crate) fn is_whole(&self, generation: u64, granule: u64, buf: &ReadBuf) -> bool {
+        buf.words[CHECKSUM] == bind(checksum(self.ident.seed[0], &buf.words[CHECKSUM + 1..]), generation, granule)
+    }
+
+    /// Makes the bytes of an entry: all of the work that needs no lock.
+    pub(crate) fn prepare(&self, hash: u64, key: &[u8], value: &[u8], deadline: u64) -> Option<Prepared> {
+        let (key_len, val_len) = (u32::try_from(key.len()).ok()?, u32::try_from(value.len()).ok()?);
+        let bytes = BLOCK_HEAD as usize + key.len() + value.len();
+        let granules = (bytes as u64).div_ceil(GRANULE);
+        if granules > self.geo.granules {
+            return None;
+        }
+        let mut words = vec![0; bytes.div_ceil(8)];
+        words[HASH] = hash;
+        words[DEADLINE] = deadline;
+        words[LENGTHS] = u64::from(val_len) << 32 | u64::from(key_len);
+        let body = &mut as_bytes_mut(&mut words)[BLOCK_HEAD as usize..];
+        body[..key.len()].copy_from_slice(key);
+        body[key.len()..][..value.len()].copy_from_slice(value);
+        words[CHECKSUM] = checksum(self.ident.seed[0], &words[CHECKSUM + 1..]);
+        Some(Prepared { words, granules, hash, deadline })
+    }
+
+    /// Writes a block to granules that no word points to.
+    pub(crate) fn write_block(&self, _: &Guard<'_>, granule: u64, generation: u64, block: &Prepared) {
+        self.region.set(granule * GRANULE, bind(block.words[CHECKSUM], generation, granule));
+        self.region.copy_in(granule * GRANULE + 8, &block.words[CHECKSUM + 1..]);
+    }
+}
+
+/// An entry's bytes, ready to be copied in; the checksum is still without place and generation.
+pub(crate) struct Prepared {
+    words: Vec<u64>,
+    pub(crate) granules: u64,
+    pub(crate) hash: u64,
+    pub(crate) deadline: u64,
+}
+
+const _: () = assert!(CHECKSUM == 0);

@@ -1,0 +1,245 @@
+//! The handle: what the rest of the program sees of a shared cache. Byte strings in, byte strings out.
+
+use crate::shm::atomic::Ordering;
+use crate::shm::block::ReadBuf;
+use crate::shm::core::{Core, Strategy};
+use crate::shm::entries::{Hit, Put, Stored};
+use crate::shm::error::{Busy, OpenError};
+use crate::shm::layout::ctl;
+use crate::shm::lease::{Acquired, Lease, Ticket, Waited};
+use crate::shm::lock::{PATIENT, STORE_PATIENCE};
+use crate::shm::opening::{self, Options};
+use crate::shm::slots::granule_of;
+use crate::shm::stats::Event;
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One cache file, open in this process. Cheap to open again, safe to use from all threads, and after a fork.
+pub struct SharedCache {
+    core: ManuallyDrop<Arc<Core>>,
+    path: PathBuf,
+}
+
+/// How things stand, summed over all processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    pub hits: u64,
+    pub misses: u64,
+    pub oversize_skips: u64,
+    pub len: u64,
+    pub max_size: u64,
+    /// Entries that there is room for at all: less than `max_size` if `max_bytes` does not allow more.
+    pub capacity: u64,
+    pub max_bytes: u64,
+    pub evictions: u64,
+    pub expirations: u64,
+    /// How often something was rebuilt after a death.
+    pub repairs: u64,
+    pub data_bytes_used: u64,
+    pub data_bytes_reserved: u64,
+}
+
+impl SharedCache {
+    pub fn open(options: &Options) -> Result<SharedCache, OpenError> {
+        Self::open_as(options, true)
+    }
+
+    pub(crate) fn open_as(options: &Options, shared: bool) -> Result<SharedCache, OpenError> {
+        let (core, path) = opening::open(options, shared)?;
+        Ok(SharedCache { core: ManuallyDrop::new(core), path })
+    }
+
+    #[cfg(test)]
+    #[allow(dead_code)] // tests/rust/shm_core.rs wants it
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+    pub fn strategy(&self) -> Strategy {
+        self.core.strategy
+    }
+    /// The file was cut short by somebody while we had it mapped: everything misses from now on. Open it again.
+    pub fn poisoned(&self) -> bool {
+        self.core.region.poisoned()
+    }
+    /// What to remember beside the start of a computation: see `Put::generation`.
+    pub fn generation(&self) -> u64 {
+        self.core.generation()
+    }
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        self.core.hash(key)
+    }
+    /// The clock of deadlines: nanoseconds.
+    pub fn now(&self) -> u64 {
+        self.core.now()
+    }
+    /// The deadline of something stored now that lives so long.
+    pub fn deadline(&self, ttl: Option<Duration>) -> u64 {
+        ttl.map_or(u64::MAX, |ttl| self.now().saturating_add(u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// Copies the value of `key` into `buf`, as a use. Takes no lock and never waits. Nothing is counted: see `count`.
+    pub fn get(&self, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
+        let hit = self.peek(key, buf)?;
+        self.core.touch(hit.slot, self.core.tick(), false);
+        Some(hit)
+    }
+
+    /// `get` that is no use.
+    pub fn peek(&self, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
+        let hit = self.core.find(self.core.hash(key), key, buf)?;
+        (hit.deadline == u64::MAX || self.core.now() < hit.deadline).then_some(hit)
+    }
+
+    /// Whether what was found as `hit` is still what a lookup would find (its deadline aside). Two loads.
+    #[inline]
+    pub fn still_current(&self, hit: &Hit) -> bool {
+        self.core.word(hit.slot) == hit.word && self.core.generation() == hit.generation
+    }
+
+    /// A hit of the decoded level in front of this one: checks that it is current and not expired, and stamps its use.
+    /// `last` is the calling thread's own memory of the slot it used last, for this cache; start it with `u64::MAX`.
+    #[inline]
+    pub fn hit_again(&self, hit: &Hit, last: &mut u64) -> bool {
+        if !self.still_current(hit) {
+            return false;
+        }
+        if self.core.strategy == Strategy::Fifo && hit.deadline == u64::MAX {
+            return true;
+        }
+        let tick = self.core.tick();
+        if hit.deadline != u64::MAX && self.core.now_coarse(tick) >= hit.deadline {
+            return false;
+        }
+        self.core.touch(hit.slot, tick, *last == hit.slot);
+        *last = hit.slot;
+        true
+    }
+
+    /// Counts. `stripe`: any number; threads that run at the same time had better use different ones.
+    #[inline]
+    pub fn count(&self, stripe: u64, event: Event) {
+        self.core.count(stripe, event);
+    }
+    /// `count` by a caller who holds something (the GIL) that keeps this process's other threads from counting.
+    #[inline]
+    pub fn count_alone(&self, stripe: u64, event: Event) {
+        self.core.count_alone(stripe, event);
+    }
+
+    /// Stores by hand: a computation in flight for the key goes on, and is not stored over it.
+    pub fn set(&self, key: &[u8], value: &[u8], deadline: u64) -> Stored {
+        self.store(key, value, deadline, Put { generation: None, only_if_absent: false })
+    }
+
+    /// Stores what was computed without a lease, unless the cache was cleared since `generation`.
+    pub fn insert(&self, key: &[u8], value: &[u8], deadline: u64, generation: u64) -> Stored {
+        self.store(key, value, deadline, Put { generation: Some(generation), only_if_absent: false })
+    }
+
+    fn store(&self, key: &[u8], value: &[u8], deadline: u64, how: Put) -> Stored {
+        let hash = self.core.hash(key);
+        let Some(block) = self.core.prepare(hash, key, value, deadline) else { return Stored::TooLarge };
+        self.core.prefetch(hash);
+        let Ok(guard) = self.core.lock(STORE_PATIENCE) else { return Stored::Busy };
+        self.core.put(&guard, key, &block, how)
+    }
+
+    /// Asks to be the one who computes `key`. `bound`: after so long, others may take the computation over; `insist`:
+    /// take it from its owner at once (the caller has waited its own time).
+    pub fn acquire(&self, key: &[u8], bound: Duration, insist: bool) -> Acquired {
+        self.core.acquire(key, bound, insist)
+    }
+
+    /// Waits for somebody else's computation, at most `slice`, so that the caller can look after signals. Sleeps.
+    pub fn wait(&self, ticket: &Ticket, slice: Duration) -> Waited {
+        self.core.wait(ticket, slice)
+    }
+
+    /// Stores what the lease's holder has computed, and ends the lease, which also happens where nothing is stored.
+    pub fn complete(&self, lease: Lease, key: &[u8], value: &[u8], deadline: u64) -> Stored {
+        let stored = self.store_held(&lease, key, value, deadline);
+        self.core.end(&lease);
+        stored
+    }
+
+    fn store_held(&self, lease: &Lease, key: &[u8], value: &[u8], deadline: u64) -> Stored {
+        let Some(block) = self.core.prepare(lease.hash, key, value, deadline) else { return Stored::TooLarge };
+        self.core.prefetch(lease.hash);
+        let Ok(guard) = self.core.lock(STORE_PATIENCE) else { return Stored::Busy };
+        self.core.put(&guard, key, &block, Put { generation: Some(lease.generation), only_if_absent: true })
+    }
+
+    /// Ends a lease without a result: one of the waiters becomes the next leader.
+    pub fn abandon(&self, lease: Lease) {
+        self.core.end(&lease);
+    }
+
+    pub fn remove(&self, key: &[u8]) -> Result<bool, Busy> {
+        let hash = self.core.hash(key);
+        let guard = self.core.lock(PATIENT)?;
+        Ok(self.core.remove(&guard, hash, key))
+    }
+
+    /// Empties the cache and zeroes its counters, for all processes, at once and whoever holds the lock. What is being
+    /// computed is not stored any more. If the lock cannot be had, the next writer frees the memory (and zeroes the
+    /// counters).
+    pub fn clear(&self) {
+        self.core.begin_clear();
+        drop(self.core.lock(PATIENT));
+    }
+
+    /// Entries that have not expired.
+    pub fn len(&self) -> u64 {
+        self.core.len()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn info(&self) -> Info {
+        let at = |at: u64| self.core.region.load(at, Ordering::Relaxed);
+        Info {
+            hits: self.core.counted(Event::Hit),
+            misses: self.core.counted(Event::Miss),
+            oversize_skips: self.core.counted(Event::Oversize),
+            len: self.len(),
+            max_size: self.core.ident.max_size,
+            capacity: self.core.max_entries(),
+            max_bytes: self.core.ident.max_bytes,
+            evictions: at(ctl!(evictions)),
+            expirations: at(ctl!(expirations)),
+            repairs: at(ctl!(repairs)),
+            data_bytes_used: at(ctl!(used_granules)).min(self.core.geo.granules) * crate::shm::layout::GRANULE,
+            data_bytes_reserved: self.core.data_ready() * crate::shm::layout::GRANULE,
+        }
+    }
+
+    /// Calls `f` with key, value and deadline of each entry: a look, no snapshot.
+    pub fn for_each(&self, mut f: impl FnMut(&[u8], &[u8], u64)) {
+        let (mut buf, now) = (ReadBuf::new(), self.core.now());
+        for slot in 0..self.core.slot_high() {
+            let live = granule_of(self.core.word(slot)) != 0 && self.core.entry(slot, &mut buf).is_some();
+            if live && buf.deadline() > now {
+                f(buf.key(), buf.value(), buf.deadline());
+            }
+        }
+    }
+
+    /// Makes a fork's child claim its identity now. Never needed: the first operation does it.
+    pub fn after_fork_child(&self) {
+        self.core.identity();
+    }
+}
+
+impl Drop for SharedCache {
+    fn drop(&mut self) {
+        // SAFETY: dropped once, here, and never used after.
+        opening::release(unsafe { ManuallyDrop::take(&mut self.core) });
+    }
+}

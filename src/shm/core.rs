@@ -1,0 +1,92 @@
+//! What one process knows about one open file: the mapping, the checked copy of its parameters, and its own identity.
+//!
+//! The other modules are `impl Core` blocks, one concern each, in the order of a reading: `process`, `lock`, `slots`,
+//! `block`, `hashtable`, `alloc`, `ordering`, `entries`, `repair`, `lease`, `stats`. Nothing a process decides by is
+//! taken from the mapping a second time: `ident` and `geo` are copies made and verified at opening.
+
+use crate::shm::clock::{self, CoarseClock};
+use crate::shm::layout::{Geometry, Ident};
+use crate::shm::process::Me;
+use crate::shm::region::Region;
+use std::sync::atomic::AtomicU64;
+
+/// Which entry gives way. LFU breaks ties by least recent use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u64)]
+pub enum Strategy {
+    Lru = 0,
+    Mru = 1,
+    Fifo = 2,
+    Lfu = 3,
+}
+
+impl Strategy {
+    pub fn from_number(n: u64) -> Option<Strategy> {
+        [Strategy::Lru, Strategy::Mru, Strategy::Fifo, Strategy::Lfu].into_iter().find(|s| *s as u64 == n)
+    }
+}
+
+/// In a model, several `Core`s (processes) stand on one region; shipped, it lies in the `Core` itself, one hop closer.
+#[cfg(not(loom))]
+pub(crate) type RegionRef = Region;
+#[cfg(loom)]
+pub(crate) type RegionRef = std::sync::Arc<Region>;
+
+pub(crate) struct Core {
+    pub(crate) region: RegionRef,
+    pub(crate) geo: Geometry,
+    pub(crate) ident: Ident,
+    pub(crate) strategy: Strategy,
+    pub(crate) me: Me,
+    pub(crate) coarse: CoarseClock,
+    /// Until then (boot time) growth is not tried again: the disk was full.
+    pub(crate) disk_full_until: AtomicU64,
+    /// A clock that a test sets, in nanoseconds; 0 = the real one.
+    #[cfg(test)]
+    pub(crate) test_now: std::sync::Arc<AtomicU64>,
+}
+
+impl Core {
+    pub(crate) fn new(region: RegionRef, geo: Geometry, ident: Ident, strategy: Strategy) -> Core {
+        Core {
+            region,
+            geo,
+            ident,
+            strategy,
+            me: Me::new(),
+            coarse: CoarseClock::default(),
+            disk_full_until: AtomicU64::new(0),
+            #[cfg(test)]
+            test_now: Default::default(),
+        }
+    }
+
+    /// The time that deadlines are in.
+    pub(crate) fn now(&self) -> u64 {
+        #[cfg(test)]
+        match self.test_now.load(std::sync::atomic::Ordering::SeqCst) {
+            0 => {}
+            now => return now,
+        }
+        clock::boot_now()
+    }
+
+    /// `now`, perhaps a millisecond late, much cheaper where `stamp` is a time stamp.
+    #[inline]
+    pub(crate) fn now_coarse(&self, stamp: u64) -> u64 {
+        #[cfg(test)]
+        if self.test_now.load(std::sync::atomic::Ordering::SeqCst) != 0 {
+            return self.now();
+        }
+        if self.ident.tick_mode == 1 {
+            self.coarse.read(stamp)
+        } else {
+            self.now()
+        }
+    }
+
+    /// Entries allowed at most.
+    pub(crate) fn max_entries(&self) -> u64 {
+        self.geo.capacity
+    }
+}

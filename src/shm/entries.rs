@@ -1,0 +1,353 @@
+//! Entries as a whole: reading without a lock, storing, removing, making room.
+//!
+//! What a death leaves at each point of a store, and why it is harmless: before `publish` the slot's word says what it
+//! said before (granules, an index cell, a count may be wrong: derived, rebuilt); after it the entry is there. A
+//! replacement is published over the old word in one store, so the key is never absent in between. Eviction stores one
+//! word, too.
+
+use crate::shm::atomic::Ordering;
+use crate::shm::block::{Prepared, ReadBuf};
+use crate::shm::core::{Core, Strategy};
+use crate::shm::hash::siphash13;
+use crate::shm::layout::ctl;
+use crate::shm::lock::Guard;
+use crate::shm::slots::{granule_of, Slot, Word};
+
+/// No deadline.
+pub const NEVER: u64 = u64::MAX;
+/// A reader tries so often before it calls it a miss.
+const READ_TRIES: u32 = 4;
+/// Entries evicted in order for the sake of bytes before those of one stretch are.
+const IN_ORDER: u32 = 64;
+
+/// Where a value was found. Remember `slot` and `word`: while `SharedCache::still_current(slot, word)`, it is the
+/// value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    pub slot: u64,
+    pub word: u64,
+    pub generation: u64,
+    /// Nanoseconds of `clock::boot_now`; `NEVER` = does not expire.
+    pub deadline: u64,
+}
+
+/// What became of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is in, as this.
+    Done(Hit),
+    /// Larger than the whole cache.
+    TooLarge,
+    /// No disk for even one entry.
+    NoSpace,
+    /// Between the computation's start and its end the cache was cleared, or the key was stored by somebody else.
+    Outdated,
+    /// Another process kept the lock for too long.
+    Busy,
+}
+
+/// How to store.
+#[derive(Clone, Copy, Debug)]
+pub struct Put {
+    /// Store only if the cache has not been cleared since it had this generation.
+    pub generation: Option<u64>,
+    pub only_if_absent: bool,
+}
+
+impl Core {
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        siphash13(self.ident.seed, key)
+    }
+
+    /// Acquire: pairs with the release in `begin_clear`. Entries of another generation do not exist.
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.region.load(ctl!(generation), Ordering::Acquire)
+    }
+
+    /// Copies the entry of `key` into `buf`. Takes no lock, never waits.
+    pub(crate) fn find(&self, hash: u64, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
+        for _ in 0..READ_TRIES {
+            let mut disturbed = false;
+            let generation = self.generation();
+            let hit = self.search(hash, |slot| match self.read_slot(slot, hash, key, generation, buf) {
+                Read::Entry(hit) => Some(hit),
+                Read::Other => None,
+                Read::Disturbed => {
+                    disturbed = true;
+                    None
+                }
+            });
+            if hit.is_some() || !disturbed {
+                return hit;
+            }
+        }
+        None
+    }
+
+    fn read_slot(&self, slot: Slot, hash: u64, key: &[u8], generation: u64, buf: &mut ReadBuf) -> Read {
+        let word = self.word(slot);
+        let granule = granule_of(word);
+        let Some(head) = self.head(granule) else {
+            return if self.unchanged(slot, word) { Read::Other } else { Read::Disturbed };
+        };
+        if head.hash != hash || head.key_len != key.len() as u64 {
+            return if self.unchanged(slot, word) { Read::Other } else { Read::Disturbed };
+        }
+        self.copy_block(granule, &head, buf);
+        if !self.unchanged(slot, word) {
+            return Read::Disturbed;
+        }
+        // From here on `buf` is one consistent state of the block. The sum finds damage, and what a clear has made
+        // void.
+        if !self.is_whole(generation, granule, buf) || buf.hash() != hash || buf.key() != key {
+            return Read::Other;
+        }
+        Read::Entry(Hit { slot, word, generation, deadline: buf.deadline() })
+    }
+
+    /// Before the lock is taken: brings near what `put` will touch.
+    pub(crate) fn prefetch(&self, hash: u64) {
+        self.prefetch_bucket(hash);
+        if self.region.get(ctl!(count)) >= self.max_entries() {
+            self.prefetch_victim();
+        }
+    }
+
+    pub(crate) fn put(&self, guard: &Guard<'_>, key: &[u8], block: &Prepared, how: Put) -> Stored {
+        let generation = self.generation();
+        if how.generation.is_some_and(|g| g != generation) {
+            return Stored::Outdated;
+        }
+        if self.region.get(ctl!(min_deadline)) != NEVER {
+            self.expire(self.now());
+        }
+        let old = self.find(block.hash, key, &mut ReadBuf::new());
+        if how.only_if_absent && old.is_some_and(|old| old.deadline == NEVER || old.deadline > self.now()) {
+            return Stored::Outdated;
+        }
+        let placed = match old {
+            Some(old) => self
+                .make_room(guard, block.granules)
+                .and_then(|index| self.replace(guard, old.slot, index, generation, block)),
+            None => {
+                self.place_new(guard, block).and_then(|(slot, index)| self.enter(guard, slot, index, generation, block))
+            }
+        };
+        match placed {
+            Some((slot, word)) => Stored::Done(Hit { slot, word, generation, deadline: block.deadline }),
+            None => Stored::NoSpace,
+        }
+    }
+
+    /// A free slot and granules (marked as used) for a new entry, at the expense of others if need be.
+    fn place_new(&self, guard: &Guard<'_>, block: &Prepared) -> Option<(Slot, u64)> {
+        if self.region.get(ctl!(count)) == self.max_entries() {
+            let victim = self.victim()?;
+            self.tally(ctl!(evictions), 1);
+            if let Some(index) = self.inherit(victim, block.granules) {
+                return Some((victim, index));
+            }
+            self.discard(victim);
+        }
+        if !self.make_count() {
+            return None;
+        }
+        let index = self.make_room(guard, block.granules)?;
+        let slot = self.take_free(guard);
+        if slot.is_none() {
+            self.mark(index, block.granules, false);
+        }
+        slot.map(|slot| (slot, index))
+    }
+
+    /// The usual eviction: the newcomer is as large as the victim and takes over slot and granules as they are.
+    fn inherit(&self, victim: Slot, granules: u64) -> Option<u64> {
+        let granule = granule_of(self.word(victim));
+        let head = self.head(granule).filter(|head| head.granules == granules)?;
+        if !self.index_remove(head.hash, victim) {
+            return None;
+        }
+        self.unpublish(victim);
+        self.tally(ctl!(count), u64::MAX);
+        Some(granule - self.geo.granule(0))
+    }
+
+    /// Fills and publishes a free slot.
+    fn enter(
+        &self,
+        guard: &Guard<'_>,
+        slot: Slot,
+        index: u64,
+        generation: u64,
+        block: &Prepared,
+    ) -> Option<(Slot, Word)> {
+        if !self.index_insert(guard, block.hash, slot) {
+            self.push_free(slot);
+            self.mark(index, block.granules, false);
+            return None;
+        }
+        let granule = self.geo.granule(index);
+        self.write_block(guard, granule, generation, block);
+        self.set_deadline(slot, block.deadline);
+        self.enter_order(slot);
+        let word = self.publish(guard, slot, granule);
+        self.tally(ctl!(count), 1);
+        self.note_new(slot);
+        self.index_grow(guard);
+        Some((slot, word))
+    }
+
+    /// Publishes other bytes over those of a slot. (Making room for them may have cost the old ones: then as a new
+    /// entry.)
+    fn replace(
+        &self,
+        guard: &Guard<'_>,
+        slot: Slot,
+        index: u64,
+        generation: u64,
+        block: &Prepared,
+    ) -> Option<(Slot, Word)> {
+        let before = granule_of(self.word(slot));
+        if before == 0 {
+            return match self.take_free(guard) {
+                Some(slot) => self.enter(guard, slot, index, generation, block),
+                None => {
+                    self.mark(index, block.granules, false);
+                    None
+                }
+            };
+        }
+        let granule = self.geo.granule(index);
+        self.write_block(guard, granule, generation, block);
+        self.set_deadline(slot, block.deadline);
+        if self.strategy != Strategy::Fifo {
+            self.touch(slot, self.writer_tick(), false);
+        }
+        let word = self.publish(guard, slot, granule);
+        self.reuse_fence();
+        self.free_block(before);
+        Some((slot, word))
+    }
+
+    pub(crate) fn tally(&self, at: u64, n: u64) {
+        self.region.set(at, self.region.get(at).wrapping_add(n));
+    }
+
+    fn set_deadline(&self, slot: Slot, deadline: u64) {
+        self.region.set(self.deadline_at(slot), deadline);
+        self.note_deadline(deadline);
+    }
+
+    pub(crate) fn remove(&self, _: &Guard<'_>, hash: u64, key: &[u8]) -> bool {
+        let hit = self.find(hash, key, &mut ReadBuf::new());
+        hit.into_iter().for_each(|hit| self.discard(hit.slot));
+        hit.is_some()
+    }
+
+    /// Makes the count allow one more entry.
+    fn make_count(&self) -> bool {
+        // Once per surplus entry; a count that damage has raised ends at an empty cache.
+        while self.region.get(ctl!(count)) >= self.max_entries() {
+            if self.evict().is_none() {
+                self.repair();
+                return self.region.get(ctl!(count)) < self.max_entries();
+            }
+        }
+        true
+    }
+
+    /// Finds `n` free granules, by growth, else at the expense of others, and marks them as used.
+    fn make_room(&self, guard: &Guard<'_>, n: u64) -> Option<u64> {
+        let found = self.find_free(n).or_else(|| if self.grow_data(guard, n) { self.find_free(n) } else { None });
+        let found = found.or_else(|| self.room_in_order(n)).or_else(|| self.room_in_one_place(n))?;
+        // A run that turns out to be taken is damage; then this entry is not stored, and the next one finds it
+        // repaired.
+        if self.mark(found, n, true) {
+            return Some(found);
+        }
+        self.repair();
+        None
+    }
+
+    fn room_in_order(&self, n: u64) -> Option<u64> {
+        for _ in 0..IN_ORDER {
+            if n > self.data_ready() {
+                break;
+            }
+            let freed = granule_of(self.evict()?);
+            let index = freed.checked_sub(self.geo.granule(0))?;
+            if let Some(found) = self.find_around(index, n) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// Takes away all entries of one stretch of `n` granules: so any entry that fits into the reserved data gets in.
+    fn room_in_one_place(&self, n: u64) -> Option<u64> {
+        let ready = self.data_ready();
+        let last = ready.checked_sub(n)?;
+        let start = self.region.get(ctl!(alloc_cursor)).min(last);
+        let (from, to) = (self.geo.granule(start), self.geo.granule(start + n));
+        for slot in 0..self.slot_high() {
+            let granule = granule_of(self.word(slot));
+            let overlaps =
+                granule != 0 && granule < to && self.head(granule).is_none_or(|h| granule + h.granules > from);
+            if overlaps {
+                self.discard(slot);
+            }
+        }
+        Some(start)
+    }
+
+    /// Takes the least valuable entry away; returns its former word. `None` if there is none.
+    fn evict(&self) -> Option<Word> {
+        let slot = self.victim()?;
+        let word = self.word(slot);
+        self.tally(ctl!(evictions), 1);
+        self.discard(slot);
+        Some(word)
+    }
+
+    /// Takes an entry away, whatever the reason.
+    pub(crate) fn discard(&self, slot: Slot) {
+        let granule = granule_of(self.word(slot));
+        let head = self.head(granule);
+        self.unpublish(slot);
+        let known = head.is_some_and(|head| {
+            let index = granule - self.geo.granule(0);
+            self.index_remove(head.hash, slot) && self.mark(index, head.granules, false)
+        });
+        if known {
+            self.push_free(slot);
+            self.region.set(ctl!(count), self.region.get(ctl!(count)).saturating_sub(1));
+        } else {
+            // Its bytes are damaged, so where it stood in index and bitmap is unknown.
+            self.repair();
+        }
+    }
+
+    fn free_block(&self, granule: u64) {
+        let freed =
+            self.head(granule).is_some_and(|head| self.mark(granule - self.geo.granule(0), head.granules, false));
+        if !freed {
+            self.repair();
+        }
+    }
+
+    /// Copies the entry of a slot, if there is a whole one.
+    pub(crate) fn entry(&self, slot: Slot, buf: &mut ReadBuf) -> Option<Word> {
+        let (generation, word) = (self.generation(), self.word(slot));
+        let granule = granule_of(word);
+        let head = self.head(granule)?;
+        self.copy_block(granule, &head, buf);
+        (self.unchanged(slot, word) && self.is_whole(generation, granule, buf)).then_some(word)
+    }
+}
+
+enum Read {
+    Entry(Hit),
+    Other,
+    Disturbed,
+}

@@ -1,0 +1,165 @@
+//! The index: from a key's hash to its slot. Derived from the slots, rebuilt at will, read without a lock.
+//!
+//! Open addressing over buckets of one cache line: seven cells and a count of the entries that wanted a place here and
+//! had to go on (the overflow count of Facebook's F14). So a search ends at the first bucket with count 0, deletion
+//! needs no tombstones, and an absent key mostly costs one line. A cell is `upper half of the hash << 32 | slot + 1`.
+//!
+//! The index grows by levels: each has twice the buckets of the one before and a place of its own in the file, so a
+//! reader that is still on the old level finds it as it was left. It can thus miss an entry, never find a wrong one:
+//! slot, key and word are checked after.
+
+use crate::shm::atomic::Ordering;
+use crate::shm::core::Core;
+use crate::shm::layout::{ctl, Geometry, BUCKET_CELLS, BUCKET_LOAD};
+use crate::shm::lock::Guard;
+use crate::shm::slots::{granule_of, Slot};
+
+/// Where the buckets are and how many.
+#[derive(Clone, Copy)]
+pub(crate) struct Level {
+    number: u64,
+    at: u64,
+    mask: u64,
+}
+
+impl Level {
+    fn new(number: u64) -> Level {
+        Level { number, at: Geometry::level_at(number), mask: Geometry::buckets(number) - 1 }
+    }
+
+    fn bucket(&self, hash: u64, probe: u64) -> u64 {
+        self.at + ((hash.wrapping_add(probe)) & self.mask) * 64
+    }
+}
+
+const fn cell_at(bucket: u64, i: u64) -> u64 {
+    bucket + 8 * (1 + i)
+}
+
+fn cell(hash: u64, slot: Slot) -> u64 {
+    hash & !0xffff_ffff | (slot + 1)
+}
+
+impl Core {
+    /// The level in use; level 0, always there, where the file claims an impossible one.
+    #[inline]
+    pub(crate) fn level(&self) -> Level {
+        // Acquire: pairs with the release in `build`.
+        let claimed = self.region.load(ctl!(index_level), Ordering::Acquire);
+        let possible = claimed <= self.geo.max_level && self.region.covers(Geometry::level_at(claimed + 1));
+        Level::new(if possible { claimed } else { 0 })
+    }
+
+    /// Calls `found` with each slot that may hold a key of this hash, until it returns something.
+    #[inline]
+    pub(crate) fn search<R>(&self, hash: u64, mut found: impl FnMut(Slot) -> Option<R>) -> Option<R> {
+        let level = self.level();
+        let ready = self.slots_ready();
+        for probe in 0..=level.mask {
+            let bucket = level.bucket(hash, probe);
+            for i in 0..BUCKET_CELLS {
+                // Acquire: pairs with the release in `index_insert`. (The slot's word says what is true, not the cell.)
+                let seen = self.region.load(cell_at(bucket, i), Ordering::Acquire);
+                let slot = (seen & 0xffff_ffff).wrapping_sub(1);
+                if (seen ^ hash) >> 32 == 0 && slot < ready {
+                    if let Some(result) = found(slot) {
+                        return Some(result);
+                    }
+                }
+            }
+            if self.region.load(bucket, Ordering::Acquire) == 0 {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Before the lock is taken: brings the line of a hash near.
+    pub(crate) fn prefetch_bucket(&self, hash: u64) {
+        self.region.prefetch(self.level().bucket(hash, 0));
+    }
+
+    /// Enters a slot; false if there is no room (only where the disk kept the index from growing).
+    pub(crate) fn index_insert(&self, _: &Guard<'_>, hash: u64, slot: Slot) -> bool {
+        self.insert_at(self.level(), hash, slot)
+    }
+
+    pub(crate) fn insert_at(&self, level: Level, hash: u64, slot: Slot) -> bool {
+        let probes = level.mask + 1;
+        let room =
+            |probe: &u64| (0..BUCKET_CELLS).any(|i| self.region.get(cell_at(level.bucket(hash, *probe), i)) == 0);
+        let Some(target) = (0..probes).find(room) else { return false };
+        for probe in 0..target {
+            let count = level.bucket(hash, probe);
+            // Release, before the cell: a reader who could find the cell does not stop short of it.
+            self.region.store(count, self.region.get(count).wrapping_add(1), Ordering::Release);
+        }
+        let bucket = level.bucket(hash, target);
+        for i in 0..BUCKET_CELLS {
+            if self.region.get(cell_at(bucket, i)) == 0 {
+                self.region.store(cell_at(bucket, i), cell(hash, slot), Ordering::Release);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Takes a slot out; false if it was not there, which only damage explains.
+    pub(crate) fn index_remove(&self, hash: u64, slot: Slot) -> bool {
+        let level = self.level();
+        for probe in 0..=level.mask {
+            let bucket = level.bucket(hash, probe);
+            for i in 0..BUCKET_CELLS {
+                if self.region.get(cell_at(bucket, i)) == cell(hash, slot) {
+                    self.region.store(cell_at(bucket, i), 0, Ordering::Release);
+                    for passed in 0..probe {
+                        let count = level.bucket(hash, passed);
+                        self.region.set(count, self.region.get(count).saturating_sub(1));
+                    }
+                    return true;
+                }
+            }
+            if self.region.get(bucket) == 0 {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Builds the next level when this one is loaded. Where there is no disk for it, this one just gets fuller.
+    pub(crate) fn index_grow(&self, _: &Guard<'_>) {
+        let n = self.level().number;
+        if self.region.get(ctl!(count)) < Geometry::buckets(n) * BUCKET_LOAD || n >= self.geo.max_level {
+            return;
+        }
+        let at = Geometry::level_at(n + 1);
+        if self.region.reserve(at, Geometry::level_at(n + 2) - at).is_ok()
+            && self.region.covers(Geometry::level_at(n + 2))
+        {
+            self.index_build(n + 1, |core, level| {
+                for slot in 0..core.slot_high() {
+                    if let Some(head) = core.head(granule_of(core.word(slot))) {
+                        core.insert_at(level, head.hash, slot);
+                    }
+                }
+            });
+        }
+    }
+
+    /// Empties a level, fills it, and makes it the one in use. A death in between leaves the former one in use.
+    fn index_build(&self, n: u64, fill: impl FnOnce(&Core, Level)) {
+        for at in (Geometry::level_at(n)..Geometry::level_at(n + 1)).step_by(8) {
+            if self.region.get(at) != 0 {
+                self.region.set(at, 0);
+            }
+        }
+        fill(self, Level::new(n));
+        // Release: pairs with the acquire in `level`.
+        self.region.store(ctl!(index_level), n, Ordering::Release);
+    }
+
+    /// Empties the level in use (readers miss meanwhile).
+    pub(crate) fn index_clear(&self) {
+        self.index_build(self.level().number, |_, _| {});
+    }
+}

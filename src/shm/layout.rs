@@ -1,0 +1,322 @@
+//! What lies where in a cache file: the structs of each area, their sizes proved at compile time, and the geometry of a
+//! file.
+//!
+//! ```text
+//! header page | candidates | leases | process slots | index levels | cells | metas | bitmap | data
+//! ```
+//!
+//! The structs describe; they are never laid over the mapping. Code takes a field's offset from them (`offset_of!`) and
+//! goes through `region`, word by word, since every word may change under a reader's hands. All fields are therefore
+//! `u64`.
+//!
+//! Offsets depend on `(capacity, max_bytes)` alone, so each process computes them for itself and trusts no offset from
+//! the file. Areas are laid out for the fullest cache, but only what is in use is reserved on disk: an area grows from
+//! its start, and the control words say how far (`slots_ready`, `data_ready`, `index_level`).
+
+use core::mem::{align_of, offset_of, size_of};
+
+/// `"warpcach"`, so that a hex dump says what it is.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"warpcach");
+/// Raised with every change of the layout or of the meaning of a field. Another version lives in another file.
+pub const VERSION: u64 = 1;
+
+/// The unit of reservation for small areas. Larger hardware pages merely reserve a little more.
+pub const PAGE: u64 = 4096;
+/// The unit in which entry bytes are placed.
+pub const GRANULE: u64 = 32;
+/// Granules in one word of the bitmap.
+pub const GRANULES_PER_WORD: u64 = 64;
+/// Offsets in a slot's word are granule numbers of this many bits: files up to 64 GiB.
+pub const OFFSET_BITS: u32 = 31;
+pub const MAX_FILE: u64 = GRANULE << OFFSET_BITS;
+
+pub const PROCS: u64 = 256;
+/// Counter lines of one process: its threads spread over them.
+pub const STRIPES: u64 = 3;
+/// (Models are small: every word of theirs costs time.)
+pub const LEASES: u64 = if cfg!(loom) { 2 } else { 256 };
+/// A key's lease is one of twice so many records.
+pub const LEASE_WAYS: u64 = if cfg!(loom) { 1 } else { 8 };
+pub const CANDIDATES: u64 = 256;
+/// Index cells in a bucket (one cache line: an overflow count and seven cells).
+pub const BUCKET_CELLS: u64 = 7;
+/// Buckets of index level 0; each level has twice as many as the one before.
+pub const LEVEL0_BUCKETS: u64 = if cfg!(loom) { 1 } else { 64 };
+const LEVEL0_BYTES: u64 = LEVEL0_BUCKETS * 64;
+/// Entries per bucket at which the next level is built.
+pub const BUCKET_LOAD: u64 = 5;
+
+/// Written once, before the file gets its name; never changed afterwards. `checksum` covers all the words before it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ident {
+    pub magic: u64,
+    pub version: u64,
+    /// All parameters of the cache, ours and the caller's, in one hash.
+    pub fingerprint: u64,
+    pub boot: [u64; 2],
+    /// CLOCK_BOOTTIME at creation: a second witness of a reboot, where the boot id cannot be read.
+    pub created: u64,
+    pub seed: [u64; 2],
+    /// 0 = bounded by bytes only.
+    pub max_size: u64,
+    pub max_bytes: u64,
+    pub strategy: u64,
+    /// 1 = uses are stamped with the processor's time stamp counter, 0 = with `Control::tick`.
+    pub tick_mode: u64,
+    pub checksum: u64,
+}
+pub const IDENT_WORDS: usize = size_of::<Ident>() / 8;
+
+/// The mutable words of the header, one cache line per kind of traffic.
+#[repr(C)]
+pub struct Control {
+    // Read by everybody at each lookup, written seldom.
+    pub generation: u64,
+    pub index_level: u64,
+    pub slots_ready: u64,
+    pub data_ready: u64,
+    pub tick_offset: u64,
+    pub procs_high: u64,
+    pub _pad0: [u64; 2],
+    // The writers' lock, and what every store under it touches: one line travels instead of three.
+    pub lock: u64,
+    pub lock_seq: u64,
+    pub count: u64,
+    pub publish_seq: u64,
+    pub cand_head: u64,
+    pub cand_len: u64,
+    pub last_tick: u64,
+    pub evictions: u64,
+    // Under the lock.
+    pub free_head: u64,
+    pub slot_high: u64,
+    pub alloc_cursor: u64,
+    pub used_granules: u64,
+    pub swept_generation: u64,
+    pub min_deadline: u64,
+    pub sweep_min: u64,
+    pub sweep_cursor: u64,
+    // Under the lock, too.
+    pub cand_bound: [u64; 2],
+    pub nonce: u64,
+    pub expirations: u64,
+    pub repairs: u64,
+    pub _pad1: [u64; 3],
+    // What the counters stood at when they were last zeroed.
+    pub base: [u64; 3],
+    pub base_generation: u64,
+    pub _pad2: [u64; 4],
+    // Every use in tick mode 0 writes this line.
+    pub tick: u64,
+    pub _pad3: [u64; 7],
+}
+
+/// One candidate for eviction, as the last scan saw it.
+#[repr(C)]
+pub struct Candidate {
+    pub slot: u64,
+    pub word: u64,
+    pub key: [u64; 2],
+}
+
+/// A computation in flight.
+#[repr(C)]
+pub struct Lease {
+    pub hash: u64,
+    /// `nonce << 48 | identity` of who computes; 0 = free.
+    pub state: u64,
+    /// Grows with each change of `state`. The futex lies on its low half.
+    pub changes: u64,
+    pub deadline: u64,
+    pub generation: u64,
+    pub waiters: u64,
+    pub _pad: [u64; 2],
+}
+
+/// One line of counters.
+#[repr(C)]
+pub struct Counters {
+    pub values: [u64; 3],
+    pub _pad: [u64; 5],
+}
+
+/// A process: who it is, and what it has counted. Counters outlive their process: the next owner goes on counting.
+#[repr(C)]
+pub struct Proc {
+    /// `generation << 32 | pid`; the generation grows with each claim.
+    pub ident: u64,
+    pub start_time: u64,
+    pub pid_namespace: u64,
+    pub _pad: [u64; 5],
+    pub counters: [Counters; STRIPES as usize],
+}
+
+/// The truth about one entry: `word` (see `slots`), read at each hit. `deadline` repeats the block's for scans.
+#[repr(C)]
+pub struct Cell {
+    pub word: u64,
+    pub deadline: u64,
+}
+
+/// What each hit writes, apart from `Cell`, whose lines thus stay in every reader's cache.
+#[repr(C)]
+pub struct Meta {
+    /// The tick of the last use (FIFO: of the insertion). In a free slot: the next free one, plus 1.
+    pub used: u64,
+    pub count: u64,
+}
+
+/// The start of an entry's bytes; key and value follow without a gap.
+#[repr(C)]
+pub struct BlockHead {
+    pub checksum: u64,
+    pub hash: u64,
+    pub deadline: u64,
+    /// `value length << 32 | key length`.
+    pub lengths: u64,
+}
+pub const BLOCK_HEAD: u64 = size_of::<BlockHead>() as u64;
+
+const LINE: usize = 64;
+const _: () = {
+    assert!(size_of::<Ident>() == 13 * 8 && align_of::<Ident>() == 8);
+    assert!(size_of::<Control>() == 6 * LINE && align_of::<Control>() == 8);
+    assert!(offset_of!(Control, lock) == LINE && offset_of!(Control, free_head) == 2 * LINE);
+    assert!(offset_of!(Control, cand_bound) == 3 * LINE && offset_of!(Control, base) == 4 * LINE);
+    assert!(offset_of!(Control, tick) == 5 * LINE);
+    assert!(size_of::<Candidate>() == 32 && size_of::<Lease>() == LINE && size_of::<Counters>() == LINE);
+    assert!(size_of::<Proc>() == 4 * LINE && offset_of!(Proc, counters) == LINE);
+    assert!(size_of::<Cell>() == 16 && size_of::<Meta>() == 16 && size_of::<BlockHead>() == GRANULE as usize);
+    assert!(CONTROL_AT as usize + size_of::<Control>() <= CANDIDATES_AT as usize);
+    assert!(CANDIDATES_AT + CANDIDATES * size_of::<Candidate>() as u64 == LEASES_AT);
+    assert!(size_of::<Ident>() <= CONTROL_AT as usize);
+    assert!(PROCS.is_power_of_two() && LEASES.is_power_of_two() && LEVEL0_BUCKETS.is_power_of_two());
+    assert!(cfg!(loom) || LEVEL0_BYTES == PAGE);
+};
+
+pub const CONTROL_AT: u64 = 512;
+pub const CANDIDATES_AT: u64 = PAGE;
+pub const LEASES_AT: u64 = 3 * PAGE;
+pub const PROCS_AT: u64 = LEASES_AT + LEASES * size_of::<Lease>() as u64;
+pub const INDEX_AT: u64 = PROCS_AT + PROCS * size_of::<Proc>() as u64;
+
+/// The file offset of a field of `Control`.
+macro_rules! ctl {
+    ($($field:tt)+) => {
+        $crate::shm::layout::CONTROL_AT
+            + ::core::mem::offset_of!($crate::shm::layout::Control, $($field)+) as u64
+    };
+}
+pub(crate) use ctl;
+
+/// Where the areas of one file lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Entries that the tables have room for: `max_size`, or what `max_bytes` could hold at most.
+    pub capacity: u64,
+    pub max_level: u64,
+    pub cells: u64,
+    pub metas: u64,
+    pub bitmap: u64,
+    /// First byte of the data, a multiple of `GRANULE`.
+    pub data: u64,
+    /// Granules of data at most, a multiple of `GRANULES_PER_WORD`.
+    pub granules: u64,
+    /// Bytes of the whole file at most.
+    pub end: u64,
+}
+
+/// Disk that an entry needs at least: tables and the smallest block. Bounds the tables of a cache without `max_size`.
+const LEAST_PER_ENTRY: u64 = 160;
+/// Below this no cache is worth having.
+pub const MIN_MAX_BYTES: u64 = INDEX_AT + 16 * PAGE;
+
+const fn round_up(n: u64, unit: u64) -> u64 {
+    n.div_ceil(unit) * unit
+}
+
+impl Geometry {
+    /// `max_size` 0 = bounded by bytes. `None` if `max_bytes` is too small (or too large) to lay anything out.
+    pub fn new(max_size: u64, max_bytes: u64) -> Option<Geometry> {
+        if !(MIN_MAX_BYTES..=MAX_FILE).contains(&max_bytes) {
+            return None;
+        }
+        let most = (max_bytes - INDEX_AT - 8 * PAGE) / LEAST_PER_ENTRY;
+        let capacity = if max_size == 0 { most } else { max_size.min(most) }.max(1);
+        let buckets = capacity.div_ceil(BUCKET_LOAD).next_power_of_two().max(LEVEL0_BUCKETS);
+        let max_level = u64::from((buckets / LEVEL0_BUCKETS).trailing_zeros());
+        let cells = round_up(Self::level_at(max_level + 1), PAGE);
+        let metas = cells + round_up(capacity * size_of::<Cell>() as u64, PAGE);
+        let bitmap = metas + round_up(capacity * size_of::<Meta>() as u64, PAGE);
+        let room = max_bytes.checked_sub(bitmap + PAGE)?;
+        // Data and its share of the bitmap: 64 granules and one word; the bitmap is then rounded up to pages.
+        let words = room / (GRANULES_PER_WORD * GRANULE + 8);
+        let data = bitmap + round_up(words * 8, PAGE);
+        let granules = words * GRANULES_PER_WORD;
+        let end = data + granules * GRANULE;
+        (words > 0 && end <= max_bytes).then_some(Geometry {
+            capacity,
+            max_level,
+            cells,
+            metas,
+            bitmap,
+            data,
+            granules,
+            end,
+        })
+    }
+
+    /// Offset of an index level. Level `l` has `LEVEL0_BUCKETS << l` lines, so the levels before it fill `2^l - 1`
+    /// times level 0.
+    pub const fn level_at(level: u64) -> u64 {
+        INDEX_AT + LEVEL0_BYTES * ((1 << level) - 1)
+    }
+    pub const fn buckets(level: u64) -> u64 {
+        LEVEL0_BUCKETS << level
+    }
+    pub const fn cell(&self, slot: u64) -> u64 {
+        self.cells + slot * size_of::<Cell>() as u64
+    }
+    pub const fn meta(&self, slot: u64) -> u64 {
+        self.metas + slot * size_of::<Meta>() as u64
+    }
+    /// The granule number that slot words use for the `i`th granule of data.
+    pub const fn granule(&self, i: u64) -> u64 {
+        self.data / GRANULE + i
+    }
+}
+
+pub const fn proc_at(slot: u64) -> u64 {
+    PROCS_AT + slot * size_of::<Proc>() as u64
+}
+pub const fn lease_at(i: u64) -> u64 {
+    LEASES_AT + i * size_of::<Lease>() as u64
+}
+pub const fn candidate_at(i: u64) -> u64 {
+    CANDIDATES_AT + i * size_of::<Candidate>() as u64
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn areas_never_overlap_and_stay_within_max_bytes() {
+        for max_size in [0, 1, 5, 128, 1024, 1025, 100_000, 1_000_000, u64::MAX] {
+            for max_bytes in [MIN_MAX_BYTES, 256 << 10, 1 << 20, 16 << 20, (1 << 30) + 4711, MAX_FILE] {
+                let g = Geometry::new(max_size, max_bytes).unwrap();
+                assert!(Geometry::level_at(g.max_level) + Geometry::buckets(g.max_level) * 64 <= g.cells);
+                assert!(g.cell(g.capacity) <= g.metas && g.meta(g.capacity) <= g.bitmap);
+                assert!(g.bitmap + g.granules / 8 <= g.data && g.data % GRANULE == 0);
+                assert!(g.end <= max_bytes && g.granules >= 64, "{max_size} {max_bytes} {g:?}");
+                assert!(Geometry::buckets(g.max_level) * BUCKET_CELLS > g.capacity);
+                if max_size == 0 {
+                    assert!(g.granules >= 2 * g.capacity, "each entry finds its smallest block: {g:?}");
+                }
+            }
+        }
+        assert_eq!(Geometry::new(1, MIN_MAX_BYTES - 1), None);
+        assert_eq!(Geometry::new(1, MAX_FILE + 1), None);
+    }
+}

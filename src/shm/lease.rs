@@ -1,0 +1,243 @@
+//! Leases: one computation per missing key for all processes, and no wait without an end.
+//!
+//! A key's lease is a record in one of eight (then the next eight) places that its hash names. It is given out under
+//! the writers' lock and given back by one compare-and-swap, so a leader needs nobody's leave to end. Its `state` names
+//! the owner and this very acquisition. Who waits sleeps on a futex in the record and looks up, every few milliseconds,
+//! whether the owner still lives; a dead owner's lease, or one past its deadline, goes to whoever asks next.
+//!
+//! A key is absent when its lease is given out. So what a computation ends with is stored only if the key is absent
+//! still: what was set by hand meanwhile, or by whoever took over, stays.
+//!
+//! Where no lease can be had (lock busy, all sixteen places taken) the caller computes alone: a cost, never a wait.
+
+use crate::shm::atomic::{pause, Ordering};
+use crate::shm::block::ReadBuf;
+use crate::shm::clock;
+use crate::shm::core::Core;
+use crate::shm::entries::NEVER;
+use crate::shm::layout::{ctl, lease_at, Lease as Record, LEASES, LEASE_WAYS};
+use crate::shm::lock::STORE_PATIENCE;
+use core::mem::offset_of;
+use std::time::Duration;
+
+/// The right, and the duty, to compute a key.
+#[derive(Debug)]
+pub struct Lease {
+    index: u64,
+    state: u64,
+    pub(crate) hash: u64,
+    /// The cache's generation when the computation began.
+    pub generation: u64,
+}
+
+/// Somebody else's computation.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticket {
+    index: u64,
+    state: u64,
+    /// When the lease may be taken over (nanoseconds of `clock::boot_now`).
+    pub deadline: u64,
+    /// The computation runs in this very process (which thread's it is, the caller knows).
+    pub mine: bool,
+}
+
+#[derive(Debug)]
+pub enum Acquired {
+    /// Compute, then `complete` or `abandon`.
+    Leader(Lease),
+    /// Somebody computes: `wait`, look again, ask again.
+    Follower(Ticket),
+    /// The value came while we asked: look again.
+    Present,
+    /// Compute without a lease, and `insert`.
+    Alone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// The lease has ended, or may be taken over: look for the value, then ask for the lease.
+    Over,
+    /// `slice` has passed.
+    NotYet,
+}
+
+/// Sleeps between two looks at the owner grow up to this.
+const LOOK: Duration = Duration::from_millis(20);
+
+const fn owner_of(state: u64) -> u64 {
+    state & 0xffff_ffff_ffff
+}
+
+fn field(index: u64, offset: usize) -> u64 {
+    lease_at(index) + offset as u64
+}
+const HASH: usize = offset_of!(Record, hash);
+const STATE: usize = offset_of!(Record, state);
+const CHANGES: usize = offset_of!(Record, changes);
+const DEADLINE: usize = offset_of!(Record, deadline);
+const GENERATION: usize = offset_of!(Record, generation);
+const WAITERS: usize = offset_of!(Record, waiters);
+
+fn places(hash: u64) -> impl Iterator<Item = u64> {
+    let home = (hash >> 40) * LEASE_WAYS;
+    (0..2 * LEASE_WAYS).map(move |i| home.wrapping_add(i) % LEASES)
+}
+
+impl Core {
+    /// Asks for the lease of a key. `bound`: after so long, others may take it over. `insist`: take it even from a
+    /// living owner whose deadline has not come (the caller has waited enough).
+    pub(crate) fn acquire(&self, key: &[u8], bound: Duration, insist: bool) -> Acquired {
+        let hash = self.hash(key);
+        let Ok(_guard) = self.lock(STORE_PATIENCE) else { return Acquired::Alone };
+        let (now, generation, me) = (clock::boot_now(), self.generation(), self.identity());
+        let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
+        let mut free = None;
+        for index in places(hash) {
+            // Acquire: pairs with the releases in `take` and `end`.
+            let state = self.region.load(field(index, STATE), Ordering::Acquire);
+            if state == 0 {
+                free = free.or(Some((index, state)));
+                continue;
+            }
+            if self.region.get(field(index, HASH)) != hash {
+                continue;
+            }
+            let deadline = self.region.get(field(index, DEADLINE));
+            let outdated = self.region.get(field(index, GENERATION)) != generation;
+            if insist || outdated || now >= deadline || self.is_dead(owner_of(state)) {
+                free = Some((index, state));
+                break;
+            }
+            let deadline = deadline.min(now.saturating_add(bound));
+            return Acquired::Follower(Ticket { index, state, deadline, mine: owner_of(state) == me });
+        }
+        // Between the caller's miss and now a leader may have stored the value and ended. (Both happen before we see no
+        // lease.)
+        let found = self.find(hash, key, &mut ReadBuf::new());
+        if found.is_some_and(|hit| hit.deadline == NEVER || hit.deadline > self.now()) {
+            return Acquired::Present;
+        }
+        let dead = |index: &u64| self.is_dead(owner_of(self.region.get(field(*index, STATE))));
+        let free = free.or_else(|| places(hash).find(dead).map(|index| (index, self.region.get(field(index, STATE)))));
+        let Some((index, old)) = free else { return Acquired::Alone };
+        self.take(index, old, Lease { index, state: self.next_state(me), hash, generation }, now.saturating_add(bound))
+    }
+
+    fn next_state(&self, me: u64) -> u64 {
+        let nonce = self.region.get(ctl!(nonce)).wrapping_add(1);
+        self.region.set(ctl!(nonce), nonce);
+        nonce << 48 | me
+    }
+
+    fn take(&self, index: u64, old: u64, lease: Lease, deadline: u64) -> Acquired {
+        // Before the state, and only under the lock: whoever reads these under it finds those of the state.
+        self.region.set(field(index, HASH), lease.hash);
+        self.region.set(field(index, GENERATION), lease.generation);
+        self.region.set(field(index, DEADLINE), deadline);
+        // Release: pairs with the acquire in `acquire` and `wait`. It fails only if the owner ended meanwhile; then it
+        // is free.
+        let taken = self.region.cas(field(index, STATE), old, lease.state, Ordering::AcqRel).is_ok()
+            || self.region.cas(field(index, STATE), 0, lease.state, Ordering::AcqRel).is_ok();
+        if old != 0 {
+            self.announce(index);
+        }
+        if taken {
+            Acquired::Leader(lease)
+        } else {
+            Acquired::Alone
+        }
+    }
+
+    /// Ends a computation's lease, if it is still this one's. Needs no lock.
+    pub(crate) fn end(&self, lease: &Lease) {
+        // Release: the stored entry is seen before the end of the lease is.
+        if self.region.cas(field(lease.index, STATE), lease.state, 0, Ordering::Release).is_ok() {
+            self.announce(lease.index);
+        }
+    }
+
+    fn announce(&self, index: u64) {
+        // Release, then look for waiters: pairs with `wait`, which counts itself before it reads `changes`. SeqCst on
+        // both sides: either the waiter sees the new number, or we see the waiter.
+        self.region.add(field(index, CHANGES), 1, Ordering::SeqCst);
+        if self.region.load(field(index, WAITERS), Ordering::SeqCst) != 0 {
+            self.wake(field(index, CHANGES));
+        }
+    }
+
+    /// Sleeps until the lease ends, its owner is dead, its deadline has come, or `slice` has passed.
+    pub(crate) fn wait(&self, ticket: &Ticket, slice: Duration) -> Waited {
+        let started = clock::boot_now();
+        let until = started.saturating_add(u64::try_from(slice.as_nanos()).unwrap_or(u64::MAX));
+        self.region.add(field(ticket.index, WAITERS), 1, Ordering::SeqCst);
+        let mut sleep = Duration::from_millis(1);
+        let mut steps = 0;
+        let result = loop {
+            let changes = self.region.load(field(ticket.index, CHANGES), Ordering::SeqCst);
+            // Acquire: pairs with the release in `end`.
+            let state = self.region.load(field(ticket.index, STATE), Ordering::Acquire);
+            let now = clock::boot_now();
+            if state != ticket.state || now >= ticket.deadline || self.region.poisoned() {
+                break Waited::Over;
+            }
+            // Asking the kernel about the owner costs more than a short computation.
+            if (steps > 0 || cfg!(loom)) && self.is_dead(owner_of(state)) {
+                break Waited::Over;
+            }
+            if now >= until || (cfg!(loom) && steps > 2) {
+                break Waited::NotYet;
+            }
+            let left = Duration::from_nanos((until - now).min(ticket.deadline - now));
+            if cfg!(loom) {
+                pause(steps);
+            } else {
+                self.sleep_on(field(ticket.index, CHANGES), changes, sleep.min(left));
+            }
+            sleep = (sleep * 2).min(LOOK);
+            steps += 1;
+        };
+        // A waiter that is killed in there leaves its count behind: then somebody is woken who is not there.
+        self.region.add(field(ticket.index, WAITERS), u64::MAX, Ordering::Relaxed);
+        result
+    }
+
+    /// For repair: the leases of the dead are free.
+    pub(crate) fn release_dead_leases(&self) {
+        for index in 0..LEASES {
+            let state = self.region.get(field(index, STATE));
+            if state != 0 && self.is_dead(owner_of(state)) {
+                let freed = self.region.cas(field(index, STATE), state, 0, Ordering::AcqRel);
+                freed.into_iter().for_each(|_| self.announce(index));
+            }
+        }
+    }
+
+    #[cfg(all(target_os = "linux", not(loom)))]
+    fn futex(&self, at: u64) -> *const u32 {
+        let word: *const u64 = self.region.word(at).as_ptr();
+        let low_half = usize::from(cfg!(target_endian = "big"));
+        word.cast::<u32>().wrapping_add(low_half)
+    }
+
+    #[cfg(all(target_os = "linux", not(loom)))]
+    fn sleep_on(&self, at: u64, seen: u64, time: Duration) {
+        let time = libc::timespec { tv_sec: time.as_secs() as libc::time_t, tv_nsec: time.subsec_nanos() as _ };
+        // SAFETY: the address is a word of the mapping, `time` outlives the call. A page that is gone gives EFAULT.
+        unsafe { libc::syscall(libc::SYS_futex, self.futex(at), libc::FUTEX_WAIT, seen as u32, &time) };
+    }
+
+    #[cfg(all(target_os = "linux", not(loom)))]
+    fn wake(&self, at: u64) {
+        // SAFETY: the address is a word of the mapping; waking reads no memory.
+        unsafe { libc::syscall(libc::SYS_futex, self.futex(at), libc::FUTEX_WAKE, i32::MAX) };
+    }
+
+    /// Without a futex that works between processes: a short sleep, over and over.
+    #[cfg(any(not(target_os = "linux"), loom))]
+    fn sleep_on(&self, _at: u64, _seen: u64, time: Duration) {
+        std::thread::sleep(time.min(Duration::from_millis(2)));
+    }
+
+    #[cfg(any(not(target_os = "linux"), loom))]
+    fn wake(&self, _at: u64) {}
+}

@@ -1,0 +1,76 @@
+//! The shared tier: a cache in one memory-mapped file that all processes of a host use, and that no death of any can
+//! break.
+//!
+//! Reading order: `layout` (what is in the file), `region` (the only way to touch it), `slots` (the truth and how it is
+//! published), `entries` and `sweep` (reading, storing, and what goes by itself), `lock` and `process` (who may write,
+//! and who lives), `repair`, then what is derived or beside it: `hashtable`, `alloc`, `ordering`, `lease`, `stats`;
+//! `files` and `opening` (how a file comes to be), `cache` (the handle). Nothing in here knows Python. `unsafe` is
+//! found in `region` (the mapping), `sigbus`, `block` and `opening` (words as bytes), and around system calls;
+//! everything between is checked code over atomic words.
+//!
+//! **Why a death is harmless.** The slots' words are the truth, each changes by one store, and it points only to bytes
+//! that were written before. All else is derived from them, by whoever finds the lock's owner dead. A computation's
+//! lease and a counter are one word each.
+//!
+//! **What a reader may see**: an entry as it was at some moment during the lookup; or a miss, also for an entry that is
+//! there, if it is replaced four times meanwhile, or while the index is being rebuilt after a death. Never bytes that
+//! no writer put there under that key: word, checksum (bound to place and generation), hash and key are all compared,
+//! in the reader's own copy.
+//!
+//! **Limits.** Victims are exact up to `EXACT` slots, sampled beyond; expired entries go first up to `EXACT`, beyond
+//! that by a sweep of 128 slots per store. 255 processes write at a time, more only read. Uses of one entry by one
+//! thread within about a microsecond are one use for the order. A writer that is stopped inside the lock keeps all
+//! others from storing (not from reading) until it goes on or dies. Whoever cuts the file short under us costs us the
+//! cache, and only where our SIGBUS handler is still in place no more than that. Where fallocate is missing (macOS) the
+//! areas of a file are reserved in one piece, up to the furthest in use.
+//!
+//! The bounds of all waits: a reader retries four times, then misses; a store waits 200 ms for the lock, then is
+//! skipped; `clear` and `remove` 2 s; creation of a file 2 s for another creator; a follower of a lease as long as its
+//! caller says.
+
+pub(crate) mod alloc;
+pub(crate) mod atomic;
+pub(crate) mod block;
+pub mod clock;
+pub(crate) mod core;
+pub(crate) mod entries;
+pub(crate) mod error;
+pub(crate) mod fork;
+pub(crate) mod hash;
+pub(crate) mod hashtable;
+pub mod layout;
+pub(crate) mod lease;
+pub(crate) mod lock;
+pub(crate) mod ordering;
+pub(crate) mod process;
+pub(crate) mod region;
+pub(crate) mod repair;
+pub(crate) mod slots;
+pub(crate) mod stats;
+pub(crate) mod sweep;
+
+#[cfg(not(loom))]
+pub(crate) mod cache;
+#[cfg(not(loom))]
+pub(crate) mod files;
+#[cfg(not(loom))]
+pub(crate) mod opening;
+#[cfg(not(loom))]
+pub(crate) mod sigbus;
+
+#[cfg(all(test, not(loom)))]
+pub(crate) mod hooks;
+
+pub use self::block::ReadBuf;
+#[cfg(not(loom))]
+pub use self::cache::{Info, SharedCache};
+pub use self::core::Strategy;
+pub use self::entries::{Hit, Stored, NEVER};
+pub use self::error::{Busy, OpenError, Refusal};
+#[cfg(not(loom))]
+pub use self::files::{safe_name, MAX_NAME};
+pub use self::lease::{Acquired, Lease, Ticket, Waited};
+#[cfg(not(loom))]
+pub use self::opening::Options;
+pub use self::ordering::EXACT;
+pub use self::stats::Event;

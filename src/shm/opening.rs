@@ -1,0 +1,280 @@
+//! Opening a cache: find, check, create or replace its file, and share one mapping per file and process.
+//!
+//! Under a cache's name lies one of:
+//! - *its file*: magic, version, parameters and boot are ours, and the areas it claims are there. Used.
+//! - *another cache's*: another version's or other parameters'. Left alone; ours is `{name}-{hash of the
+//!   parameters}.cache`.
+//! - *a dead one*: of an earlier boot, damaged or cut short. Replaced by `rename`, so whoever still maps it keeps what
+//!   it has.
+//! - *nothing*: created under a temporary name and renamed, complete: no half-made file is ever seen under a cache's
+//!   name.
+//!
+//! A process has one `Core`, thus one descriptor, per file: closing a second one would release its locks (`process`).
+
+use crate::shm::clock;
+use crate::shm::core::{Core, Strategy};
+use crate::shm::entries::NEVER;
+use crate::shm::error::OpenError;
+use crate::shm::files::{check_name, Dir, FileId};
+use crate::shm::fork;
+use crate::shm::hash::{checksum, siphash13};
+use crate::shm::layout::{
+    ctl, Control, Geometry, Ident, CONTROL_AT, GRANULE, IDENT_WORDS, INDEX_AT, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE,
+    PROCS_AT, VERSION,
+};
+use crate::shm::region::Region;
+use crate::shm::sigbus;
+use core::mem::{offset_of, size_of};
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, Weak};
+
+/// What to open.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub dir: PathBuf,
+    /// See `safe_name`.
+    pub name: String,
+    pub strategy: Strategy,
+    /// Entries at most; 0 = as many as `max_bytes` holds.
+    pub max_size: u64,
+    /// Bytes of the file at most. `None`: what the file was made with; for a new one, a quarter of what is free, 1 GiB
+    /// at most.
+    pub max_bytes: Option<u64>,
+    /// Everything else that two users of one file must agree on, hashed.
+    pub fingerprint: u64,
+}
+
+const DEFAULT_MOST: u64 = 1 << 30;
+/// Rounds of "somebody was faster" before giving up.
+const TRIES: u32 = 50;
+
+static REGISTRY: Mutex<Vec<(FileId, Weak<Core>)>> = Mutex::new(Vec::new());
+
+/// The process's cores. Only within `fork::exclusive`, so no child finds it locked.
+fn registry<R>(f: impl FnOnce(&mut Vec<(FileId, Weak<Core>)>) -> R) -> R {
+    f(&mut REGISTRY.lock().unwrap_or_else(|e| e.into_inner()))
+}
+
+fn registered(id: FileId) -> Option<Arc<Core>> {
+    registry(|cores| cores.iter().find(|c| c.0 == id).and_then(|c| c.1.upgrade()))
+}
+
+/// The file may be one that a core of ours has locks on: then the descriptor must stay open with it.
+fn dispose(id: FileId, fd: OwnedFd) {
+    fork::exclusive(|| match registered(id) {
+        Some(core) => core.region.keep(fd),
+        None => drop(fd),
+    });
+}
+
+/// Drops a handle's share of a core. Alone, so that closing the descriptor never overlaps with a new claim on the same
+/// file.
+pub(crate) fn release(core: Arc<Core>) {
+    fork::exclusive(|| drop(core));
+}
+
+fn fingerprint(options: &Options) -> u64 {
+    let parts =
+        [VERSION, options.fingerprint, options.strategy as u64, options.max_size, options.max_bytes.unwrap_or(0)];
+    siphash13([0, 0], &parts.iter().flat_map(|p| p.to_le_bytes()).collect::<Vec<u8>>())
+}
+
+enum Content {
+    Ours(Ident, Geometry),
+    Foreign,
+    Dead,
+}
+
+fn words_of(ident: &Ident) -> [u64; IDENT_WORDS] {
+    // SAFETY: `Ident` is repr(C), consists of u64s only and has this size: see `layout`'s assertions.
+    unsafe { std::mem::transmute(*ident) }
+}
+
+fn ident_sum(ident: &Ident) -> u64 {
+    checksum(MAGIC, &words_of(ident)[..IDENT_WORDS - 1])
+}
+
+fn read_words<const N: usize>(fd: RawFd, at: u64) -> Option<[u64; N]> {
+    // SAFETY: the descriptor is open; ManuallyDrop keeps it so.
+    let file = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd) });
+    let mut bytes = vec![0; N * 8];
+    file.read_exact_at(&mut bytes, at).ok()?;
+    let word = |i: usize| u64::from_ne_bytes(bytes[i * 8..][..8].try_into().expect("eight bytes"));
+    Some(std::array::from_fn(word))
+}
+
+/// Judges a file by what `pread` says: a file that is cut short while we look cannot hurt.
+fn judge(fd: RawFd, fingerprint: u64) -> Content {
+    let Some(words) = read_words::<IDENT_WORDS>(fd, 0) else { return Content::Dead };
+    // SAFETY: as in `words_of`; any words make an `Ident`.
+    let ident: Ident = unsafe { std::mem::transmute(words) };
+    if ident.magic != MAGIC {
+        return Content::Dead;
+    }
+    if ident.version != VERSION {
+        return Content::Foreign;
+    }
+    // A file that says it is from the future is one of an earlier boot whose id could not be read.
+    if ident.checksum != ident_sum(&ident) || ident.boot != clock::boot_id() || ident.created > clock::boot_now() {
+        return Content::Dead;
+    }
+    if ident.fingerprint != fingerprint {
+        return Content::Foreign;
+    }
+    let Some(geo) = Geometry::new(ident.max_size, ident.max_bytes) else { return Content::Dead };
+    let Some(control) = read_words::<{ size_of::<Control>() / 8 }>(fd, CONTROL_AT) else { return Content::Dead };
+    let len = crate::shm::region::file_len(fd).unwrap_or(0);
+    let (level, slots, data) = (
+        control[offset_of!(Control, index_level) / 8],
+        control[offset_of!(Control, slots_ready) / 8],
+        control[offset_of!(Control, data_ready) / 8],
+    );
+    let possible = level <= geo.max_level && slots <= geo.capacity && data <= geo.granules;
+    if possible
+        && len >= Geometry::level_at(level + 1)
+        && len >= geo.meta(slots)
+        && (data == 0 || len >= geo.data + data * GRANULE)
+    {
+        Content::Ours(ident, geo)
+    } else {
+        Content::Dead
+    }
+}
+
+/// What a new file looks like: reserved, initialised, empty.
+fn fill(fd: RawFd, ident: &Ident, geo: &Geometry) -> io::Result<()> {
+    // SAFETY: the descriptor is open; ManuallyDrop keeps it so.
+    let file = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd) });
+    let slots = geo.capacity.min(PAGE / 16);
+    // One page of process slots; the others when somebody claims one there.
+    for (at, end) in [
+        (0, PROCS_AT + PAGE),
+        (INDEX_AT, Geometry::level_at(1)),
+        (geo.cell(0), geo.cell(slots)),
+        (geo.meta(0), geo.meta(slots)),
+    ] {
+        crate::shm::region::reserve_file(fd, at, end - at)?;
+    }
+    let word = |value: u64, at: u64| file.write_all_at(&value.to_ne_bytes(), at);
+    word(slots, ctl!(slots_ready))?;
+    word(NEVER, ctl!(min_deadline))?;
+    word(NEVER, ctl!(sweep_min))?;
+    words_of(ident).iter().enumerate().try_for_each(|(i, w)| word(*w, 8 * i as u64))
+}
+
+fn random() -> io::Result<[u64; 2]> {
+    let mut bytes = [0; 16];
+    io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
+    let n = u128::from_ne_bytes(bytes);
+    Ok([n as u64, (n >> 64) as u64])
+}
+
+fn tick_mode() -> u64 {
+    #[cfg(test)]
+    if let Some(mode) = crate::shm::hooks::TICK_MODE.get() {
+        return mode;
+    }
+    u64::from(clock::time_stamp_is_good())
+}
+
+fn new_ident(options: &Options, dir: &Dir) -> Result<(Ident, Geometry), OpenError> {
+    let max_bytes = options.max_bytes.unwrap_or_else(|| (dir.free_bytes() / 4).clamp(MIN_MAX_BYTES, DEFAULT_MOST));
+    let geo = Geometry::new(options.max_size, max_bytes).ok_or_else(|| {
+        OpenError::InvalidSize(format!("max_bytes must be from {MIN_MAX_BYTES} to {MAX_FILE} bytes, got {max_bytes}"))
+    })?;
+    let mut ident = Ident {
+        magic: MAGIC,
+        version: VERSION,
+        fingerprint: fingerprint(options),
+        boot: clock::boot_id(),
+        created: clock::boot_now(),
+        seed: random().map_err(|e| OpenError::io(&dir.path(""), "find random numbers for", e))?,
+        max_size: options.max_size,
+        max_bytes,
+        strategy: options.strategy as u64,
+        tick_mode: tick_mode(),
+        checksum: 0,
+    };
+    ident.checksum = ident_sum(&ident);
+    Ok((ident, geo))
+}
+
+/// `shared`: use the core that this process already has of the file. (Tests also open several, as several processes
+/// would.)
+pub(crate) fn open(options: &Options, shared: bool) -> Result<(Arc<Core>, PathBuf), OpenError> {
+    check_name(&options.name)?;
+    sigbus::install();
+    let dir = Dir::open(&options.dir)?;
+    let fingerprint = fingerprint(options);
+    let names = [format!("{}.cache", options.name), format!("{}-{:08x}.cache", options.name, fingerprint as u32)];
+    'again: for _ in 0..TRIES {
+        for name in &names {
+            let path = dir.path(name);
+            if let Some(core) = dir.identify(name).filter(|_| shared).and_then(|id| fork::exclusive(|| registered(id)))
+            {
+                if core.ident.fingerprint == fingerprint && !core.region.poisoned() {
+                    return Ok((core, path));
+                }
+            }
+            let old = match dir.open_file(name, dispose)? {
+                None => None,
+                Some((fd, id)) => match judge(fd.as_raw_fd(), fingerprint) {
+                    Content::Ours(ident, geo) => return enter(fd, id, ident, geo, shared, path),
+                    content => {
+                        dispose(id, fd);
+                        if matches!(content, Content::Foreign) {
+                            continue;
+                        }
+                        Some(id)
+                    }
+                },
+            };
+            let (ident, geo) = new_ident(options, &dir)?;
+            dir.alone(|| dir.create(name, old, |fd| fill(fd, &ident, &geo)))?;
+            continue 'again;
+        }
+        break;
+    }
+    let error = io::Error::other("other caches or other processes keep taking its name");
+    Err(OpenError::io(&dir.path(&names[0]), "open", error))
+}
+
+fn enter(
+    fd: OwnedFd,
+    id: FileId,
+    ident: Ident,
+    geo: Geometry,
+    shared: bool,
+    path: PathBuf,
+) -> Result<(Arc<Core>, PathBuf), OpenError> {
+    let strategy = Strategy::from_number(ident.strategy)
+        .ok_or_else(|| OpenError::io(&path, "understand", io::Error::other("unknown strategy")))?;
+    let region = Region::map(fd, geo.end).map_err(|e| OpenError::io(&path, "map", e))?;
+    let core = Core::new(region, geo, ident, strategy);
+    if !shared {
+        return Ok((Arc::new(core), path));
+    }
+    fork::exclusive(|| {
+        if let Some(other) = registered(id).filter(|c| !c.region.poisoned()) {
+            // Another thread was faster. Our descriptor must not be closed before theirs.
+            other.region.keep(core);
+            return Ok((other, path));
+        }
+        let core = Arc::new(core);
+        registry(|cores| {
+            cores.retain(|c| c.1.strong_count() > 0);
+            cores.push((id, Arc::downgrade(&core)));
+        });
+        Ok((core, path))
+    })
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.resign();
+    }
+}

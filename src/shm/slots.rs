@@ -1,0 +1,168 @@
+//! The table of slots: the truth about what is in the cache. Everything else can be rebuilt from it.
+//!
+//! A slot's word is `version << 31 | granule`: the entry's bytes start at that granule of the file; granule 0 (the
+//! header) means that the slot is free. Versions come from one counter under the lock, so no two publications have the
+//! same word until 2^33 others have passed: a process that remembers (slot, word) knows by one load that what it
+//! decoded is still current.
+//!
+//! **Publication.** Bytes are written first, to memory that no live word points to; then the word is stored with
+//! release order. That store is the only moment at which an entry appears, changes or goes. A death before it leaks
+//! granules that repair frees.
+//!
+//! **Reading** (`entries::get`). Load the word (acquire), copy the bytes, fence (acquire), load the word again. An
+//! unchanged word proves the copy whole: who reuses the granules first stores another word, then fences (release, in
+//! `unpublish`), then writes; a reader that has seen one of those writes sees the other word after its fence. This is
+//! Boehm's seqlock reader ("Can seqlocks get along with programming language memory models?", 2012) with the word as
+//! its sequence.
+
+use crate::shm::atomic::{fence, Ordering};
+use crate::shm::core::Core;
+use crate::shm::layout::{ctl, Cell, Meta, GRANULE, OFFSET_BITS, PAGE};
+use crate::shm::lock::Guard;
+use core::mem::{offset_of, size_of};
+
+pub(crate) type Slot = u64;
+pub(crate) type Word = u64;
+
+/// Slots per page of cells or metas.
+const PER_PAGE: u64 = PAGE / size_of::<Cell>() as u64;
+const _: () = assert!(size_of::<Cell>() == size_of::<Meta>());
+
+pub(crate) const fn granule_of(word: Word) -> u64 {
+    word & ((1 << OFFSET_BITS) - 1)
+}
+pub(crate) const fn version_of(word: Word) -> u64 {
+    word >> OFFSET_BITS
+}
+
+impl Core {
+    #[inline]
+    pub(crate) fn word_at(&self, slot: Slot) -> u64 {
+        self.geo.cell(slot) + offset_of!(Cell, word) as u64
+    }
+    #[inline]
+    pub(crate) fn used_at(&self, slot: Slot) -> u64 {
+        self.geo.meta(slot) + offset_of!(Meta, used) as u64
+    }
+    #[inline]
+    pub(crate) fn count_at(&self, slot: Slot) -> u64 {
+        self.geo.meta(slot) + offset_of!(Meta, count) as u64
+    }
+    pub(crate) fn deadline_at(&self, slot: Slot) -> u64 {
+        self.geo.cell(slot) + offset_of!(Cell, deadline) as u64
+    }
+
+    /// The word of a slot, for a reader. Acquire: pairs with the release in `publish`.
+    #[inline]
+    pub(crate) fn word(&self, slot: Slot) -> Word {
+        self.region.load(self.word_at(slot), Ordering::Acquire)
+    }
+
+    /// After copying what `word` points to: whether the copy is whole.
+    #[inline]
+    pub(crate) fn unchanged(&self, slot: Slot, word: Word) -> bool {
+        // Pairs with the release fence in `unpublish`: see the module.
+        fence(Ordering::Acquire);
+        self.region.load(self.word_at(slot), Ordering::Relaxed) == word
+    }
+
+    /// Slots that are reserved, as the file claims and the kernel and the geometry confirm.
+    pub(crate) fn slots_ready(&self) -> u64 {
+        // Acquire: pairs with the release in `more_slots`.
+        let claimed = self.region.load(ctl!(slots_ready), Ordering::Acquire).min(self.geo.capacity);
+        let known = claimed == 0 || self.region.covers(self.geo.meta(claimed));
+        if known {
+            claimed
+        } else {
+            0
+        }
+    }
+
+    /// Slots that were ever in use.
+    pub(crate) fn slot_high(&self) -> u64 {
+        self.region.get(ctl!(slot_high)).min(self.slots_ready())
+    }
+
+    fn next_version(&self) -> u64 {
+        let next = self.region.get(ctl!(publish_seq)).wrapping_add(1);
+        self.region.set(ctl!(publish_seq), next);
+        next << OFFSET_BITS
+    }
+
+    /// Makes the bytes at `granule` the slot's entry, in one store.
+    pub(crate) fn publish(&self, _: &Guard<'_>, slot: Slot, granule: u64) -> Word {
+        let word = self.next_version() | granule;
+        // Release: pairs with the acquire in `word`; the bytes are written before.
+        self.region.store(self.word_at(slot), word, Ordering::Release);
+        word
+    }
+
+    /// Takes the slot's entry away. Its granules may be written to once this has returned.
+    pub(crate) fn unpublish(&self, slot: Slot) {
+        let word = self.next_version();
+        self.region.store(self.word_at(slot), word, Ordering::Release);
+        self.reuse_fence();
+    }
+
+    /// Between a word that no longer points to some granules and the first write to them. Pairs with `unchanged`.
+    pub(crate) fn reuse_fence(&self) {
+        fence(Ordering::Release);
+    }
+
+    /// Puts a free slot on the chain of free ones, a convenience that repair rebuilds.
+    pub(crate) fn push_free(&self, slot: Slot) {
+        self.region.set(self.used_at(slot), self.region.get(ctl!(free_head)));
+        self.region.set(ctl!(free_head), slot + 1);
+    }
+
+    /// A free slot, or `None` if there is none or no disk for more. Whoever takes one fills it before the lock is
+    /// released.
+    pub(crate) fn take_free(&self, _: &Guard<'_>) -> Option<Slot> {
+        let (high, head) = (self.slot_high(), self.region.get(ctl!(free_head)));
+        if head != 0 {
+            let slot = head - 1;
+            if slot < high && granule_of(self.word(slot)) == 0 {
+                self.region.set(ctl!(free_head), self.region.get(self.used_at(slot)));
+                return Some(slot);
+            }
+            // Damage: the chain leads to no free slot. The next store finds it repaired.
+            self.repair();
+            return None;
+        }
+        if high < self.slots_ready() || self.more_slots(high) {
+            self.region.set(ctl!(slot_high), high + 1);
+            return Some(high);
+        }
+        None
+    }
+
+    /// Reserves further slots: as many again, within limits.
+    fn more_slots(&self, ready: u64) -> bool {
+        let pages = (ready / PER_PAGE).clamp(1, 256);
+        for pages in [pages, 1] {
+            let end = (ready / PER_PAGE + pages) * PER_PAGE;
+            let from = ready / PER_PAGE * PER_PAGE;
+            let end_slots = end.min(self.geo.capacity);
+            if end_slots <= ready {
+                return false;
+            }
+            let bytes = (end - from) * size_of::<Cell>() as u64;
+            if self.region.reserve(self.geo.cell(from), bytes).is_ok()
+                && self.region.reserve(self.geo.meta(from), bytes).is_ok()
+            {
+                // Release: pairs with the acquire in `slots_ready`.
+                self.region.store(ctl!(slots_ready), end_slots, Ordering::Release);
+                return self.slots_ready() == end_slots;
+            }
+        }
+        false
+    }
+
+    /// The byte offset of a granule, if `granules` from there on lie within the data that is in use.
+    pub(crate) fn place(&self, granule: u64, granules: u64) -> Option<u64> {
+        let first = granule.checked_sub(self.geo.granule(0))?;
+        let end = first.checked_add(granules)?;
+        (granules > 0 && end <= self.geo.granules && self.region.covers((granule + granules) * GRANULE))
+            .then_some(granule * GRANULE)
+    }
+}

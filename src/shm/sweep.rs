@@ -1,0 +1,98 @@
+//! What goes by itself: expired entries, and all of them at a clear.
+//!
+//! `min_deadline` is never later than the earliest deadline in the cache, so a store looks for expired entries only
+//! when there may be one; then a small cache is looked through, a large one by the next `SWEEP` slots. An entry that
+//! has expired is no hit for anybody meanwhile: each reader compares the deadline in the entry itself.
+//!
+//! A clear is one addition, to the generation: each entry's checksum is bound to the generation it was stored in, and
+//! whoever remembers a hit remembers its generation. Freeing the memory is left to whoever has the lock next, so a
+//! clear needs nobody's consent.
+
+use crate::shm::atomic::Ordering;
+use crate::shm::core::Core;
+use crate::shm::entries::NEVER;
+use crate::shm::layout::ctl;
+use crate::shm::ordering::EXACT;
+use crate::shm::slots::granule_of;
+
+/// Slots examined for expiry at each store into a large cache.
+const SWEEP: u64 = 128;
+
+impl Core {
+    pub(crate) fn note_deadline(&self, deadline: u64) {
+        for at in [ctl!(min_deadline), ctl!(sweep_min)] {
+            if deadline < self.region.get(at) {
+                self.region.set(at, deadline);
+            }
+        }
+    }
+
+    /// Takes expired entries away: all of them in a small cache, in a large one those of the next stretch.
+    pub(crate) fn expire(&self, now: u64) {
+        if now < self.region.get(ctl!(min_deadline)) {
+            return;
+        }
+        let high = self.slot_high();
+        let cursor = self.region.get(ctl!(sweep_cursor));
+        let from = if cursor < high && high > EXACT { cursor } else { 0 };
+        let to = if high > EXACT { high.min(from + SWEEP) } else { high };
+        if from == 0 {
+            self.region.set(ctl!(sweep_min), NEVER);
+        }
+        for slot in from..to {
+            let deadline = self.region.get(self.deadline_at(slot));
+            if granule_of(self.word(slot)) == 0 {
+                continue;
+            }
+            if deadline <= now {
+                self.tally(ctl!(expirations), 1);
+                self.discard(slot);
+            } else if deadline < self.region.get(ctl!(sweep_min)) {
+                self.region.set(ctl!(sweep_min), deadline);
+            }
+        }
+        self.region.set(ctl!(sweep_cursor), to);
+        if to == high {
+            self.region.set(ctl!(min_deadline), self.region.get(ctl!(sweep_min)));
+        }
+    }
+
+    /// Voids all entries at once, without a lock: their generation has passed.
+    pub(crate) fn begin_clear(&self) {
+        // Release: pairs with the acquire in `generation`.
+        self.region.add(ctl!(generation), 1, Ordering::Release);
+    }
+
+    /// Does, under the lock, what a clear has left to do, be it that of a process that died over it.
+    pub(crate) fn finish_clear(&self) {
+        let generation = self.generation();
+        if self.region.get(ctl!(base_generation)) != generation {
+            self.zero_counters();
+            self.region.set(ctl!(base_generation), generation);
+        }
+        if self.region.get(ctl!(swept_generation)) != generation {
+            for slot in 0..self.slot_high() {
+                if granule_of(self.word(slot)) != 0 {
+                    self.unpublish(slot);
+                }
+            }
+            // All derived state follows from "all slots are free". Last: a death before it makes the next writer do it
+            // again.
+            self.rebuild();
+            self.region.store(ctl!(swept_generation), generation, Ordering::Release);
+        }
+    }
+
+    /// Live entries that have not expired. Without a lock, so exact when nobody writes.
+    pub(crate) fn len(&self) -> u64 {
+        if self.region.load(ctl!(swept_generation), Ordering::Acquire) != self.generation() {
+            return 0;
+        }
+        let (count, now) = (self.region.get(ctl!(count)).min(self.geo.capacity), self.now());
+        if now < self.region.get(ctl!(min_deadline)) {
+            return count;
+        }
+        let live = |slot: &u64| granule_of(self.word(*slot)) != 0 && self.region.get(self.deadline_at(*slot)) > now;
+        (0..self.slot_high()).filter(live).count() as u64
+    }
+}
