@@ -70,6 +70,11 @@ test-loom: ## the locks under loom's model checker, every interleaving within a 
 	RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 		cargo test --target-dir target/loom $(locked) --no-default-features --release --test 'loom_*'
 
+.PHONY: torture
+torture: ## the shared tier: thousands of kills, of damaged files and of runs against its model (minutes)
+	WARP_KILLS=3000 WARP_FUZZ=2000 WARP_CASES=5000 \
+		cargo test --target-dir target $(locked) --no-default-features --test 'shm_*' -- --nocapture
+
 .PHONY: test-only
 test-only: installed ## Python tests as built; TESTS=tests/api ARGS="-k ttl" picks some
 	$(pytest) $(TESTS) $(ARGS)

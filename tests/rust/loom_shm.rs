@@ -1,0 +1,244 @@
+//! Loom: all interleavings (within bounds) and all memory orders of the code that ships, over a model's memory.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test --no-default-features --release --test loom_shm`. The tier is compiled into this
+//! test once more, so that its inner parts can be seen. Several `Core`s on one region are several processes; a death is
+//! a guard forgotten and another generation in the process slot.
+#![cfg(loom)]
+
+#[allow(dead_code, unused_imports)] // what a model has no use for
+#[path = "../../src/shm/mod.rs"]
+mod shm;
+
+use crate::shm::block::ReadBuf;
+use crate::shm::core::{Core, Strategy};
+use crate::shm::entries::{Put, Stored, NEVER};
+use crate::shm::layout::{ctl, proc_at, Geometry, Ident, CANDIDATES_AT, CONTROL_AT, LEASES_AT, MIN_MAX_BYTES};
+use crate::shm::lease::{Acquired, Waited};
+use crate::shm::lock::Guard;
+use crate::shm::region::Region;
+use crate::shm::slots::granule_of;
+use loom::thread;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Steps, in a model.
+const PATIENCE: Duration = Duration::from_nanos(40);
+const WHENEVER: Put = Put { generation: None, only_if_absent: false };
+
+fn world() -> impl Fn(u64) -> Arc<Core> {
+    let region = Arc::new(Region::new());
+    let geo = Geometry::new(2, MIN_MAX_BYTES).unwrap();
+    let zero = [0; 2];
+    let ident = Ident {
+        magic: 0,
+        version: 0,
+        fingerprint: 0,
+        boot: zero,
+        created: 0,
+        seed: [1, 2],
+        max_size: 2,
+        max_bytes: MIN_MAX_BYTES,
+        strategy: 0,
+        tick_mode: 0,
+        checksum: 0,
+    };
+    // Loom wants a word to exist before threads share it: all that a model may touch.
+    for (at, words) in [
+        (CONTROL_AT, 48),
+        (CANDIDATES_AT, 8),
+        (LEASES_AT, 16),
+        (proc_at(1), 8),
+        (proc_at(2), 8),
+        (proc_at(3), 8),
+        (Geometry::level_at(0), 8),
+        (geo.cells, 4),
+        (geo.metas, 4),
+        (geo.bitmap, 1),
+        (geo.data, 64),
+    ] {
+        (0..words).for_each(|i| region.set(at + 8 * i, 0));
+    }
+    region.set(ctl!(slots_ready), 2);
+    region.set(ctl!(data_ready), 64);
+    region.set(ctl!(min_deadline), NEVER);
+    region.set(ctl!(procs_high), 8);
+    move |slot| {
+        let core = Core::new(region.clone(), geo, ident, Strategy::Lru);
+        core.assign(slot, 1);
+        Arc::new(core)
+    }
+}
+
+fn model(what: &str, preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
+    let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = runs.clone();
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 100_000;
+    builder.check(move || {
+        counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        f();
+    });
+    println!("{what}: {} executions", runs.load(std::sync::atomic::Ordering::Relaxed));
+}
+
+fn put(core: &Core, guard: &Guard<'_>, key: &[u8], value: &[u8]) -> Stored {
+    let hash = core.hash(key);
+    core.put(guard, key, &core.prepare(hash, key, value, NEVER).unwrap(), WHENEVER)
+}
+
+fn done(stored: Stored) {
+    assert!(matches!(stored, Stored::Done(_)));
+}
+
+/// The reader's protocol alone, without the help of the checksum: an unchanged word proves the copy.
+#[test]
+fn an_unchanged_word_proves_the_copy() {
+    model("an unchanged word proves the copy", 3, || {
+        let process = world();
+        let (writer, reader) = (process(1), process(2));
+        let granule = writer.geo.granule(4);
+        let blocks: Vec<_> = [b"a", b"b"].iter().map(|v| writer.prepare(7, b"k", *v, NEVER).unwrap()).collect();
+        {
+            let guard = writer.lock(PATIENCE).unwrap();
+            writer.write_block(&guard, granule, 0, &blocks[0]);
+            writer.publish(&guard, 0, granule);
+        }
+        let t = thread::spawn(move || {
+            let guard = writer.lock(PATIENCE).unwrap();
+            writer.unpublish(0);
+            writer.write_block(&guard, granule, 0, &blocks[1]);
+            writer.publish(&guard, 0, granule);
+        });
+        let word = reader.word(0);
+        if granule_of(word) != 0 {
+            if let Some(head) = reader.head(granule_of(word)) {
+                let mut buf = ReadBuf::new();
+                reader.copy_block(granule_of(word), &head, &mut buf);
+                if reader.unchanged(0, word) {
+                    assert!(reader.is_whole(0, granule_of(word), &buf), "a torn copy passed for whole");
+                    assert!(buf.value() == b"a" || buf.value() == b"b");
+                }
+            }
+        }
+        t.join().unwrap();
+    });
+}
+
+/// The whole lookup against replacement and eviction of the key's neighbour into its granules.
+#[test]
+fn a_reader_finds_only_right_values() {
+    model("a reader finds only right values", 3, || {
+        let process = world();
+        let (writer, reader) = (process(1), process(2));
+        {
+            let guard = writer.lock(PATIENCE).unwrap();
+            done(put(&writer, &guard, b"k", b"1"));
+        }
+        let t = thread::spawn(move || {
+            let guard = writer.lock(PATIENCE).unwrap();
+            done(put(&writer, &guard, b"k", b"2"));
+            // Into the granules that the first value had.
+            done(put(&writer, &guard, b"l", b"3"));
+        });
+        let other = reader.clone();
+        let r = thread::spawn(move || {
+            let mut buf = ReadBuf::new();
+            if other.find(other.hash(b"k"), b"k", &mut buf).is_some() {
+                assert!(buf.value() == b"1" || buf.value() == b"2", "{:?}", buf.value());
+            }
+            if other.find(other.hash(b"l"), b"l", &mut buf).is_some() {
+                assert_eq!(buf.value(), b"3");
+            }
+        });
+        t.join().unwrap();
+        r.join().unwrap();
+        let mut buf = ReadBuf::new();
+        assert!(reader.find(reader.hash(b"k"), b"k", &mut buf).is_some() && buf.value() == b"2");
+    });
+}
+
+/// The owner dies with a store half done; two others want the lock: one repairs, nobody is in there together, nothing
+/// is lost.
+#[test]
+fn a_dead_owners_lock_is_taken_over_once() {
+    model("a dead owners lock is taken over once", 3, || {
+        let process = world();
+        let (dying, a, b) = (process(1), process(2), process(3));
+        {
+            let guard = dying.lock(PATIENCE).unwrap();
+            done(put(&dying, &guard, b"k", b"1"));
+            // Half an insertion: granules taken, no slot published.
+            assert!(dying.mark(10, 3, true));
+            std::mem::forget(guard);
+        }
+        dying.die();
+        let spawn = |core: Arc<Core>, key: &'static [u8]| {
+            thread::spawn(move || {
+                if let Ok(guard) = core.lock(PATIENCE) {
+                    // A counter that only mutual exclusion keeps right.
+                    let n = core.region.get(ctl!(nonce));
+                    done(put(&core, &guard, key, b"x"));
+                    core.region.set(ctl!(nonce), n + 1);
+                    return 1;
+                }
+                0
+            })
+        };
+        let (ta, tb) = (spawn(a.clone(), b"k"), spawn(b, b"m"));
+        let entered = ta.join().unwrap() + tb.join().unwrap();
+        assert_eq!(a.region.get(ctl!(nonce)), entered);
+        assert_eq!(a.region.get(ctl!(repairs)), 1, "one took it over, the other found it free");
+        assert_eq!(entered, 2);
+        assert_eq!(a.len(), 2);
+        assert_eq!(a.region.get(ctl!(used_granules)), 4, "what the dead had taken is free again");
+    });
+}
+
+/// A leader dies; of two who ask, exactly one becomes the next leader, and the other waits for it.
+#[test]
+fn a_dead_leaders_lease_is_taken_over_once() {
+    model("a dead leaders lease is taken over once", 3, || {
+        let process = world();
+        let (dying, a, b) = (process(1), process(2), process(3));
+        let long = Duration::from_secs(100);
+        let Acquired::Leader(lost) = dying.acquire(b"k", long, false) else { panic!() };
+        dying.die();
+        let ask = |core: Arc<Core>| thread::spawn(move || core.acquire(b"k", long, false));
+        let (ta, tb) = (ask(a.clone()), ask(b.clone()));
+        match (ta.join().unwrap(), tb.join().unwrap()) {
+            (Acquired::Leader(l), Acquired::Follower(_)) | (Acquired::Follower(_), Acquired::Leader(l)) => {
+                // The dead one's end, had it still been on its way, ends nothing.
+                a.end(&lost);
+                assert!(matches!(b.acquire(b"k", long, false), Acquired::Follower(_)));
+                a.end(&l);
+                assert!(matches!(b.acquire(b"k", long, false), Acquired::Leader(_)));
+            }
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+/// Who sees the end of a lease sees the value that was stored before it.
+#[test]
+fn the_end_of_a_lease_shows_the_value() {
+    model("the end of a lease shows the value", 3, || {
+        let process = world();
+        let (leader, follower) = (process(1), process(2));
+        let hash = leader.hash(b"k");
+        let Acquired::Leader(lease) = leader.acquire(b"k", Duration::from_secs(100), false) else { panic!() };
+        let Acquired::Follower(ticket) = follower.acquire(b"k", Duration::from_secs(100), false) else { panic!() };
+        let t = thread::spawn(move || {
+            {
+                let guard = leader.lock(PATIENCE).unwrap();
+                done(put(&leader, &guard, b"k", b"v"));
+            }
+            leader.end(&lease);
+        });
+        if follower.wait(&ticket, Duration::from_secs(1)) == Waited::Over {
+            let mut buf = ReadBuf::new();
+            assert!(follower.find(hash, b"k", &mut buf).is_some(), "ended, but not there");
+        }
+        t.join().unwrap();
+    });
+}

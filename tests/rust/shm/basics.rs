@@ -1,0 +1,181 @@
+//! First steps: what one handle does, and what several do with one file.
+
+use super::*;
+
+#[test]
+fn what_is_stored_is_found_until_it_is_removed_or_cleared() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(&options(&dir, Strategy::Lru, 3));
+    let mut buf = ReadBuf::new();
+    assert!(cache.get(b"a", &mut buf).is_none());
+    assert!(matches!(cache.set(b"a", b"1", NEVER), Stored::Done(_)));
+    assert!(cache.get(b"a", &mut buf).is_some());
+    assert_eq!((buf.key(), buf.value()), (&b"a"[..], &b"1"[..]));
+    cache.set(b"a", b"22", NEVER);
+    cache.get(b"a", &mut buf).unwrap();
+    assert_eq!(buf.value(), b"22");
+    assert_eq!(cache.len(), 1);
+    assert!(cache.remove(b"a").unwrap() && !cache.remove(b"a").unwrap());
+    assert!(cache.get(b"a", &mut buf).is_none());
+    for k in [b"a", b"b", b"c"] {
+        cache.set(k, k, NEVER);
+    }
+    assert_eq!(cache.len(), 3, "capacity is exact");
+    cache.get(b"a", &mut buf).unwrap();
+    cache.set(b"d", b"4", NEVER);
+    assert!(cache.get(b"b", &mut buf).is_none() && cache.get(b"a", &mut buf).is_some());
+    let hit = cache.get(b"a", &mut buf).unwrap();
+    assert!(cache.still_current(&hit) && cache.hit_again(&hit, &mut 0));
+    cache.clear();
+    assert!(!cache.still_current(&hit) && !cache.hit_again(&hit, &mut 0));
+    assert!(cache.is_empty() && cache.get(b"a", &mut buf).is_none());
+    assert_eq!(cache.info().repairs, 0);
+}
+
+#[test]
+fn counters_are_summed_and_zeroed() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 3);
+    let (a, b) = (open_isolated(&o), open_isolated(&o));
+    a.count(0, Event::Hit);
+    a.count_alone(1, Event::Miss);
+    b.count(2, Event::Hit);
+    b.count(0, Event::Oversize);
+    drop(a);
+    let c = open_isolated(&o);
+    c.count(0, Event::Hit);
+    let i = c.info();
+    assert_eq!((i.hits, i.misses, i.oversize_skips), (3, 1, 1));
+    c.clear();
+    let i = b.info();
+    assert_eq!((i.hits, i.misses, i.oversize_skips), (0, 0, 0));
+}
+
+#[test]
+fn one_core_per_file_and_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 3);
+    let handles: Vec<_> = (0..20).map(|_| open(&o)).collect();
+    #[cfg(target_os = "linux")]
+    assert_eq!(descriptors_in(&dir), 1);
+    handles[3].set(b"k", b"v", NEVER);
+    assert!(handles[7].get(b"k", &mut ReadBuf::new()).is_some());
+    drop(handles);
+    assert!(open(&o).get(b"k", &mut ReadBuf::new()).is_some(), "the file outlives its users");
+}
+
+#[test]
+fn growth_of_index_slots_and_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut o = options(&dir, Strategy::Lru, 20_000);
+    o.max_bytes = Some(64 << 20);
+    let cache = open(&o);
+    let key = |i: u32| i.to_le_bytes();
+    for i in 0..20_000u32 {
+        let value = vec![i as u8; (i % 300) as usize];
+        assert!(matches!(cache.set(&key(i), &value, NEVER), Stored::Done(_)), "{i}");
+    }
+    let mut buf = ReadBuf::new();
+    for i in 0..20_000u32 {
+        cache.get(&key(i), &mut buf).unwrap();
+        assert_eq!(buf.value(), vec![i as u8; (i % 300) as usize]);
+    }
+    assert_eq!(cache.len(), 20_000);
+    for i in 20_000..25_000u32 {
+        cache.set(&key(i), b"x", NEVER);
+    }
+    let i = cache.info();
+    assert_eq!((i.len, i.evictions, i.repairs), (20_000, 5_000, 0));
+    let other = open_isolated(&o);
+    let mut n = 0;
+    other.for_each(|k, _, _| {
+        assert_eq!(k.len(), 4);
+        n += 1;
+    });
+    assert_eq!(n, 20_000);
+}
+
+#[test]
+fn bytes_run_out_and_entries_give_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut o = options(&dir, Strategy::Lru, 0);
+    o.max_bytes = Some(400_000);
+    let cache = open(&o);
+    let mut buf = ReadBuf::new();
+    for i in 0..3000u32 {
+        let value = vec![i as u8; ((i * 7919) % 9000) as usize];
+        assert!(matches!(cache.set(&i.to_le_bytes(), &value, NEVER), Stored::Done(_)), "{i}");
+        cache.get(&i.to_le_bytes(), &mut buf).unwrap();
+        assert_eq!(buf.value(), value);
+    }
+    let big = vec![7; cache.info().data_bytes_reserved as usize - 64];
+    assert!(matches!(cache.set(b"big", &big, NEVER), Stored::Done(_)), "an entry as large as everything gets in");
+    cache.get(b"big", &mut buf).unwrap();
+    assert_eq!(buf.value(), big);
+    assert_eq!(cache.set(b"bigger", &vec![7; 500_000], NEVER), Stored::TooLarge);
+    assert!(std::fs::metadata(cache.path()).unwrap().len() <= 400_000);
+    assert_eq!(cache.info().repairs, 0);
+}
+
+#[test]
+fn an_empty_cache_of_a_million_costs_little() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let mut o = options(&dir, Strategy::Lru, 1_000_000);
+    o.max_bytes = None;
+    let cache = open(&o);
+    let m = std::fs::metadata(cache.path()).unwrap();
+    assert!(m.blocks() * 512 < 200_000, "{} bytes", m.blocks() * 512);
+    assert_eq!(cache.info().capacity, 1_000_000);
+    o = options(&dir, Strategy::Lru, 128);
+    o.name = "small".into();
+    let small = open(&o);
+    small.set(b"a", b"b", NEVER);
+    let m = std::fs::metadata(small.path()).unwrap();
+    assert!(m.blocks() * 512 < 200_000, "{} bytes", m.blocks() * 512);
+}
+
+#[test]
+fn leases_are_given_once_taken_over_and_waited_for() {
+    use std::time::{Duration, Instant};
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 10);
+    let (a, b) = (open_isolated(&o), open_isolated(&o));
+    let ten = Duration::from_secs(10);
+    let Acquired::Leader(lease) = a.acquire(b"k", ten, false) else { panic!() };
+    let Acquired::Follower(ticket) = b.acquire(b"k", ten, false) else { panic!() };
+    assert!(!ticket.mine);
+    assert_eq!(b.wait(&ticket, Duration::from_millis(5)), Waited::NotYet);
+    std::thread::scope(|s| {
+        let waiter = s.spawn(|| {
+            let since = Instant::now();
+            assert_eq!(b.wait(&ticket, ten), Waited::Over);
+            assert!(since.elapsed() < Duration::from_secs(2));
+            let mut buf = ReadBuf::new();
+            b.get(b"k", &mut buf).unwrap();
+            assert_eq!(buf.value(), b"v");
+        });
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(matches!(a.complete(lease, b"k", b"v", NEVER), Stored::Done(_)));
+        waiter.join().unwrap();
+    });
+    // Set by hand meanwhile: not stored over it.
+    let Acquired::Leader(lease) = a.acquire(b"s", ten, false) else { panic!() };
+    b.set(b"s", b"by hand", NEVER);
+    assert_eq!(a.complete(lease, b"s", b"computed", NEVER), Stored::Outdated);
+    // Cleared meanwhile: not stored, and others begin anew.
+    let Acquired::Leader(lease) = a.acquire(b"c", ten, false) else { panic!() };
+    b.clear();
+    let Acquired::Leader(second) = b.acquire(b"c", ten, false) else { panic!() };
+    assert_eq!(a.complete(lease, b"c", b"old", NEVER), Stored::Outdated);
+    assert!(matches!(b.complete(second, b"c", b"new", NEVER), Stored::Done(_)));
+    // Past its deadline.
+    let Acquired::Leader(late) = a.acquire(b"d", Duration::ZERO, false) else { panic!() };
+    let Acquired::Leader(taken) = b.acquire(b"d", ten, false) else { panic!() };
+    assert!(matches!(a.complete(late, b"d", b"late", NEVER), Stored::Done(_)), "a late result is as good");
+    b.abandon(taken);
+    assert!(matches!(b.acquire(b"d", ten, false), Acquired::Present), "not computed a second time");
+    b.remove(b"d").unwrap();
+    assert!(matches!(b.acquire(b"d", ten, false), Acquired::Leader(_)));
+    assert!(matches!(a.acquire(b"d", ten, true), Acquired::Leader(_)), "insisting");
+}

@@ -1,0 +1,123 @@
+//! Death at every instruction: a child process is single-stepped (ptrace) through an operation; whenever an instruction
+//! has changed the file, the file is copied and a survivor must cope with the copy, exactly as in `every_store`, but
+//! for the machine code as compiled.
+
+use super::every_store::{content, prepared, survive, value, write_copy, Case};
+use super::*;
+use crate::shm::Strategy;
+
+/// Waits for the child's next stop; false once it has ended.
+fn stopped(pid: libc::pid_t) -> bool {
+    let mut status = 0;
+    // SAFETY: our own child.
+    let r = unsafe { libc::waitpid(pid, &mut status, 0) };
+    assert_eq!(r, pid);
+    if libc::WIFEXITED(status) {
+        assert_eq!(libc::WEXITSTATUS(status), 0, "the child has failed");
+    }
+    libc::WIFSTOPPED(status)
+}
+
+/// Steps a child through `operation`; how many instructions, and how many different states of the file.
+fn step_through(options: &Options, keys: &[Vec<u8>], operation: impl Fn(&SharedCache)) -> Option<(u64, u64)> {
+    let dir = tempfile::tempdir().unwrap();
+    let start = std::fs::read(options.dir.join("test.cache")).unwrap();
+    let mut case = Case {
+        options: options.clone(),
+        before: Default::default(),
+        after: Default::default(),
+        keys: keys.to_vec(),
+        nested_every: 0,
+    };
+    let at = |name: &str| Options { dir: write_copy(&start, &dir.path().join(name)).dir, ..options.clone() };
+    let rehearsal = open_isolated(&at("rehearsal"));
+    case.before = content(&rehearsal, keys);
+    operation(&rehearsal);
+    case.after = content(&rehearsal, keys);
+    drop(rehearsal);
+    let stage = at("stage");
+    let cache = open_isolated(&stage);
+    let path = cache.path().to_owned();
+    // SAFETY: the child touches the cache only, and leaves by _exit. (No other thread of this process holds what it
+    // needs: its allocator is put in order by the C library.)
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // A slot of its own first; what claiming does is the kernel's byte-range lock's matter.
+        cache.after_fork_child();
+        // SAFETY: as above.
+        unsafe {
+            if libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) != 0 {
+                libc::_exit(77);
+            }
+            libc::raise(libc::SIGSTOP);
+            operation(&cache);
+            libc::raise(libc::SIGSTOP);
+            libc::_exit(0);
+        }
+    }
+    let mut status = 0;
+    // SAFETY: our own child.
+    unsafe { libc::waitpid(pid, &mut status, 0) };
+    if !libc::WIFSTOPPED(status) {
+        println!("skipped: this system does not let a process be traced");
+        return None;
+    }
+    let (mut steps, mut states) = (0, 0);
+    let mut last = std::fs::read(&path).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    let mut now = Vec::new();
+    loop {
+        // SAFETY: our own stopped child.
+        let r = unsafe { libc::ptrace(libc::PTRACE_SINGLESTEP, pid, 0, 0) };
+        assert_eq!(r, 0);
+        let mut status = 0;
+        // SAFETY: our own child.
+        unsafe { libc::waitpid(pid, &mut status, 0) };
+        assert!(libc::WIFSTOPPED(status), "ended in the middle: {status:#x}");
+        steps += 1;
+        if libc::WSTOPSIG(status) == libc::SIGSTOP {
+            break;
+        }
+        now.clear();
+        std::io::Seek::rewind(&mut &file).unwrap();
+        std::io::Read::read_to_end(&mut &file, &mut now).unwrap();
+        if now != last {
+            states += 1;
+            survive(&now, &dir.path().join("copy"), &case);
+            std::mem::swap(&mut last, &mut now);
+        }
+    }
+    // SAFETY: our own stopped child.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    while stopped(pid) {}
+    survive(&last, &dir.path().join("copy"), &case);
+    Some((steps, states))
+}
+
+#[test]
+fn operations_stepped_through() {
+    let (mut steps, mut states) = (0, 0);
+    for (max_size, fill) in [(4, 3), (4, 4)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (o, keys) = prepared(&dir, Strategy::Lru, max_size, fill);
+        let new = fill as usize;
+        let operations: [&dyn Fn(&SharedCache); 4] = [
+            &|c| ignore(c.set(&keys[new], &value(&keys[new], 2), NEVER)),
+            &|c| ignore(c.set(&keys[1], &value(&keys[1], 5), NEVER)),
+            &|c| ignore(c.remove(&keys[1])),
+            &|c| c.clear(),
+        ];
+        for operation in operations {
+            let Some((n, m)) = step_through(&o, &keys, operation) else { return };
+            steps += n;
+            states += m;
+        }
+        // The repairer: the file is left locked by a dead process.
+        open_isolated(&o).core().lock(std::time::Duration::from_secs(1)).map(std::mem::forget).unwrap();
+        if let Some((n, m)) = step_through(&o, &keys, |c| ignore(c.remove(b"no such key"))) {
+            steps += n;
+            states += m;
+        }
+    }
+    println!("{steps} instructions, {states} states");
+}

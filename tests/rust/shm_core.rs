@@ -1,0 +1,56 @@
+//! The shared tier from within; each kind of evidence has its file. The tier is compiled into this test once more, so
+//! that its hooks are there and its inner parts can be seen.
+//!
+//! Longer: `WARP_FUZZ` (rounds of damage), `WARP_CASES` (runs against the model); `make torture` sets both.
+#![cfg(all(unix, not(loom)))]
+
+#[allow(dead_code, unused_imports)] // the library's interface is not all used here
+#[path = "../../src/shm/mod.rs"]
+mod shm;
+
+#[path = "shm/basics.rs"]
+mod basics;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "shm/every_instruction.rs"]
+mod every_instruction;
+#[path = "shm/every_store.rs"]
+mod every_store;
+#[path = "shm/hostile.rs"]
+mod hostile;
+#[path = "shm/model.rs"]
+mod model;
+#[path = "shm/place.rs"]
+mod place;
+
+pub(crate) use crate::shm::hooks::{DISK_FULL, TICK_MODE};
+pub(crate) use crate::shm::*;
+
+pub(crate) fn options(dir: &tempfile::TempDir, strategy: Strategy, max_size: u64) -> Options {
+    let dir = dir.path().join("caches");
+    Options { dir, name: "test".into(), strategy, max_size, max_bytes: Some(4 << 20), fingerprint: 0 }
+}
+
+pub(crate) fn open(options: &Options) -> SharedCache {
+    SharedCache::open(options).unwrap()
+}
+
+/// A handle with a mapping and a process slot of its own: as another process would have.
+pub(crate) fn open_isolated(options: &Options) -> SharedCache {
+    SharedCache::open_as(options, false).unwrap()
+}
+
+/// Descriptors that this process has open in `dir`. (Other tests open and close theirs meanwhile.)
+#[cfg(target_os = "linux")]
+pub(crate) fn descriptors_in(dir: &tempfile::TempDir) -> usize {
+    let dir = dir.path().canonicalize().unwrap();
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok()).filter(|to| to.starts_with(&dir)).count()
+}
+
+/// A result that nobody wants.
+pub(crate) fn ignore<T>(_: T) {}
+
+/// How often to do something: `short`, unless the environment has another number.
+pub(crate) fn times(variable: &str, short: u32) -> u32 {
+    std::env::var(variable).ok().and_then(|v| v.parse().ok()).unwrap_or(short)
+}
