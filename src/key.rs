@@ -334,13 +334,13 @@ impl View<'_> {
             if self.shape == ONE {
                 Some(Owned::borrow(*self.values.get_unchecked(0)))
             } else {
-                self.to_tuple()
+                self.tuple_key()
             }
         }
     }
 
     #[inline(never)]
-    unsafe fn to_tuple(&self) -> Option<Owned> {
+    unsafe fn tuple_key(&self) -> Option<Owned> {
         // SAFETY: as for `to_key`.
         unsafe {
             if self.names.is_empty() {

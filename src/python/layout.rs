@@ -10,9 +10,13 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 
 use pyo3::ffi;
 
+/// Whether the object is of this very type.
+///
+/// # Safety
+/// `object` is alive.
 #[inline(always)]
-pub fn is_exact(object: *mut ffi::PyObject, of: *mut ffi::PyTypeObject) -> bool {
-    // SAFETY: the callers of this module pass live objects.
+pub unsafe fn is_exact(object: *mut ffi::PyObject, of: *mut ffi::PyTypeObject) -> bool {
+    // SAFETY: the caller's promise.
     unsafe { ffi::Py_TYPE(object) == of }
 }
 
@@ -31,8 +35,11 @@ pub enum Exact {
 }
 
 /// Which of the types above the object is exactly.
+///
+/// # Safety
+/// `object` is alive.
 #[inline(always)]
-pub fn exact(object: *mut ffi::PyObject) -> Exact {
+pub unsafe fn exact(object: *mut ffi::PyObject) -> Exact {
     // SAFETY: these are addresses of static types.
     let (str_, int, bytes, float, bool_, tuple) = (
         &raw mut ffi::PyUnicode_Type,
@@ -42,7 +49,7 @@ pub fn exact(object: *mut ffi::PyObject) -> Exact {
         &raw mut ffi::PyBool_Type,
         &raw mut ffi::PyTuple_Type,
     );
-    // SAFETY: the callers of this module pass live objects.
+    // SAFETY: the caller's promise.
     let own = unsafe { ffi::Py_TYPE(object) };
     if own == str_ {
         Exact::Str

@@ -130,10 +130,10 @@ impl Signature {
         // SAFETY: the caller's promise.
         let (values, keywords) = unsafe { call.parts() };
         let named = self.positional.max(given);
-        for at in 0..named {
-            scratch.values.push(if at < given { values[at] } else { std::ptr::null_mut() });
+        for &value in &values[..given] {
+            scratch.values.push(value);
         }
-        for _ in self.positional..self.parameters.len() {
+        for _ in given..named + self.parameters.len() - self.positional {
             scratch.values.push(std::ptr::null_mut());
         }
         for (&name, &value) in keywords.iter().zip(&values[given..]) {

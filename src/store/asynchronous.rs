@@ -120,6 +120,9 @@ impl Course for Coroutine {
 }
 
 /// The vectorcall of an async function with a cache of size 0.
+///
+/// # Safety
+/// To be called as PEP 590 says, with an instance.
 pub unsafe extern "C-unwind" fn call_uncached(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,

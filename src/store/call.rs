@@ -89,6 +89,9 @@ impl Course for Plain {
 }
 
 /// The vectorcall of a cache that stores something: one positional argument here, whatever else in [`call_many`].
+///
+/// # Safety
+/// To be called as PEP 590 says, with an instance.
 #[allow(private_bounds)]
 pub unsafe extern "C-unwind" fn call<C: Course>(
     object: *mut ffi::PyObject,
@@ -204,6 +207,9 @@ unsafe fn finish<C: Course>(
 }
 
 /// The vectorcall of a cache of size 0: every call is a miss, and arguments need not be hashable.
+///
+/// # Safety
+/// To be called as PEP 590 says, with an instance.
 pub unsafe extern "C-unwind" fn call_uncached(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,

@@ -79,20 +79,17 @@ impl CachedFunction {
                         let landed = match joined {
                             Joined::Gone => Landed::StartOver,
                             Joined::Refused => Landed::Result(self.compute(arguments)),
-                            Joined::Flight(flight, waiting) => {
-                                let landed = match self.wait(me, &flight) {
-                                    Landed::Lead => {
-                                        drop(waiting);
-                                        let reserved = self.succeed(view, token, &key, &flight);
-                                        Landed::Result(self.lead(arguments, reserved, Some(Arc::clone(&flight))))
-                                    }
-                                    landed => {
-                                        drop(waiting);
-                                        landed
-                                    }
-                                };
-                                landed
-                            }
+                            Joined::Flight(flight, waiting) => match self.wait(me, &flight) {
+                                Landed::Lead => {
+                                    drop(waiting);
+                                    let reserved = self.succeed(view, token, &key, &flight);
+                                    Landed::Result(self.lead(arguments, reserved, Some(Arc::clone(&flight))))
+                                }
+                                landed => {
+                                    drop(waiting);
+                                    landed
+                                }
+                            },
                         };
                         drop(key);
                         match landed {

@@ -250,7 +250,7 @@ impl CachedFunction {
                                 Count::Use => reader.used(token),
                                 Count::Nothing => (),
                             }
-                            return Step::Value(object);
+                            Step::Value(object)
                         }
                         None => {
                             if count == Count::Call {
@@ -278,7 +278,7 @@ impl CachedFunction {
     pub(super) unsafe fn decide(&self, view: &View<'_>, first: Step, count: Count) -> Found {
         let mut step = first;
         let mut known = Known::NOTHING;
-        let found = loop {
+        loop {
             step = match step {
                 Step::Value(object) => break Found::Value(object),
                 Step::Pending(token, key) => break Found::Pending(token, key),
@@ -291,8 +291,7 @@ impl CachedFunction {
                     self.step(view, &known, count)
                 },
             };
-        };
-        found
+        }
     }
 
     /// A whole lookup.
@@ -319,7 +318,7 @@ impl CachedFunction {
     ) -> Option<R> {
         let mut change = Some(change);
         let mut known = Known::NOTHING;
-        let result = loop {
+        loop {
             let now = self.now();
             let outcome = self.shared.write(|writer| {
                 // SAFETY: the caller's promise.
@@ -332,14 +331,13 @@ impl CachedFunction {
             });
             match outcome {
                 Ok(result) => break result,
-                // SAFETY: the caller's promise.
                 Err(key) => {
+                    // SAFETY: the caller's promise.
                     if !unsafe { known.ask(view, key) } {
                         break None;
                     }
                 }
             }
-        };
-        result
+        }
     }
 }

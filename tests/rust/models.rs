@@ -147,7 +147,7 @@ impl Pair {
 
     /// Drops `left`; then exactly `ids` have ended, in this order, and none before.
     fn ends<T>(&mut self, left: T, ids: &[Id]) {
-        assert_eq!(*self.ends.borrow(), [], "dropped inside the cache");
+        assert!(self.ends.borrow().is_empty(), "dropped inside the cache");
         drop(left);
         let ended = std::mem::take(&mut *self.ends.borrow_mut());
         assert_eq!(ended, ids);
@@ -302,7 +302,7 @@ impl Pair {
     }
 
     fn compare(&mut self) {
-        assert_eq!(*self.ends.borrow(), [], "dropped inside the cache");
+        assert!(self.ends.borrow().is_empty(), "dropped inside the cache");
         self.cache.validate();
         assert_eq!(self.cache.victims(), self.model.victims());
         assert_eq!(self.cache.len(), self.model.published.len());

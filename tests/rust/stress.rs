@@ -1,5 +1,8 @@
 //! Rings 1 and 2 on real threads, some seconds of it: what loom can't reach by trying everything (whole caches, long runs,
 //! time) is shaken here. Also the test to run under a thread sanitizer.
+
+// The striped lock is the one that an interpreter with a GIL does without.
+#![cfg(not(feature = "python"))]
 #![cfg(not(loom))]
 
 use std::collections::HashMap;
