@@ -169,6 +169,34 @@ def test_recursion_beyond_the_limit(name: str, limit: int, parameters: str) -> N
     support.check_clean(done, out="fine")
 
 
+RAISED_LIMIT = """
+import sys
+from functools import lru_cache
+from warp_cache import cache, lru_cache as warp_lru_cache
+
+sys.setrecursionlimit(LIMIT)
+
+@NAME(maxsize=None)
+def down(n):
+    return 0 if n == 0 else down(n - 1)
+
+try:
+    down(10**6)
+except RecursionError:
+    print("fine")
+"""
+
+
+@pytest.mark.parametrize("name", ["warp_lru_cache", "cache"])
+@pytest.mark.parametrize("limit", [10_000, 20_000])
+def test_a_raised_limit_that_functools_can_live_with(name: str, limit: int) -> None:
+    """Memoized recursion is where people raise the limit; a call must not eat much more stack."""
+    source = RAISED_LIMIT.replace("LIMIT", str(limit))
+    if support.run_python(source.replace("NAME", "lru_cache")).returncode != 0:
+        pytest.skip("functools crashes too")
+    support.check_clean(support.run_python(source.replace("NAME", name)), out="fine")
+
+
 @both
 def test_recursion_up_to_the_limit(decorate: Decorate) -> None:
     """A cached call must not cost much more of the limit than a plain one does."""
