@@ -134,8 +134,8 @@ pub mod unwinding {
     use super::*;
 
     macro_rules! calls {
-        ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
-            mod python {
+        ($module:ident: $($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+            mod $module {
                 use super::*;
 
                 extern "C-unwind" {
@@ -152,25 +152,95 @@ pub mod unwinding {
                 #[inline(always)]
                 pub unsafe fn $name($($argument: $type),*) $(-> $result)? {
                     // SAFETY: the caller's promise.
-                    stay(|| unsafe { python::$name($($argument),*) })
+                    stay(|| unsafe { $module::$name($($argument),*) })
                 }
             )*
         };
     }
 
-    calls! {
-        Py_DecRef(object: *mut ffi::PyObject);
-        PyObject_Hash(object: *mut ffi::PyObject) -> ffi::Py_hash_t;
-        PyObject_RichCompareBool(a: *mut ffi::PyObject, b: *mut ffi::PyObject, op: c_int) -> c_int;
+    #[cfg(Py_3_11)]
+    calls! { since_3_11:
         PyObject_Vectorcall(
             callable: *mut ffi::PyObject, args: *const *mut ffi::PyObject, nargsf: usize, kwnames: *mut ffi::PyObject
         ) -> *mut ffi::PyObject;
+    }
+
+    #[cfg(not(Py_3_11))]
+    pub use super::vectorcall::PyObject_Vectorcall;
+
+    calls! { python:
+        Py_DecRef(object: *mut ffi::PyObject);
+        PyObject_Hash(object: *mut ffi::PyObject) -> ffi::Py_hash_t;
+        PyObject_RichCompareBool(a: *mut ffi::PyObject, b: *mut ffi::PyObject, op: c_int) -> c_int;
         PyEval_SaveThread() -> *mut ffi::PyThreadState;
         PyEval_RestoreThread(state: *mut ffi::PyThreadState);
         PyErr_CheckSignals() -> c_int;
         Py_EnterRecursiveCall(place: *const c_char) -> c_int;
         Py_LeaveRecursiveCall();
         PyTuple_New(size: ffi::Py_ssize_t) -> *mut ffi::PyObject;
+    }
+}
+
+/// `PyObject_Vectorcall` for CPython 3.10, which has it in a header only.
+#[cfg(not(Py_3_11))]
+mod vectorcall {
+    use super::*;
+
+    type Function = unsafe extern "C-unwind" fn(
+        *mut ffi::PyObject,
+        *const *mut ffi::PyObject,
+        usize,
+        *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject;
+
+    extern "C-unwind" {
+        fn _PyObject_MakeTpCall(
+            state: *mut ffi::PyThreadState,
+            callable: *mut ffi::PyObject,
+            args: *const *mut ffi::PyObject,
+            nargs: ffi::Py_ssize_t,
+            keywords: *mut ffi::PyObject,
+        ) -> *mut ffi::PyObject;
+        fn _Py_CheckFunctionResult(
+            state: *mut ffi::PyThreadState,
+            callable: *mut ffi::PyObject,
+            result: *mut ffi::PyObject,
+            place: *const c_char,
+        ) -> *mut ffi::PyObject;
+    }
+
+    /// CPython's function of this name.
+    ///
+    /// # Safety
+    /// What CPython asks for; the thread is attached.
+    #[allow(non_snake_case)]
+    pub unsafe fn PyObject_Vectorcall(
+        callable: *mut ffi::PyObject,
+        args: *const *mut ffi::PyObject,
+        nargsf: usize,
+        kwnames: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise. A type with the flag has the function's place in its instances at that offset; it
+        // may be null.
+        unsafe {
+            let kind = ffi::Py_TYPE(callable);
+            let function: Option<Function> = if (*kind).tp_flags & ffi::Py_TPFLAGS_HAVE_VECTORCALL != 0 {
+                *callable.byte_offset((*kind).tp_vectorcall_offset).cast()
+            } else {
+                None
+            };
+            let state = ffi::PyThreadState_Get();
+            match function {
+                Some(function) => {
+                    let result = stay(|| function(callable, args, nargsf, kwnames));
+                    _Py_CheckFunctionResult(state, callable, result, std::ptr::null())
+                }
+                None => {
+                    let nargs = (nargsf & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET) as ffi::Py_ssize_t;
+                    stay(|| _PyObject_MakeTpCall(state, callable, args, nargs, kwnames))
+                }
+            }
+        }
     }
 }
 

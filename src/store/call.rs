@@ -361,6 +361,8 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for [`miss`](Self::miss); `result` is a live object.
+    // Not inlined, as nothing may swell the frame that stands on the stack while the function computes.
+    #[inline(never)]
     unsafe fn store(&self, view: &View<'_>, result: *mut ffi::PyObject, hot: Hot) -> bool {
         // SAFETY: the caller's promise, throughout.
         unsafe {

@@ -49,21 +49,38 @@ impl CachedFunction {
     ///
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
+    #[inline]
     pub(super) unsafe fn fly(&self, arguments: &Arguments, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
-        let me = thread_id::current();
         // SAFETY: the caller's promise, throughout.
         unsafe {
             if hot.is_absent() {
-                let Some(key) = view.to_key() else {
-                    return std::ptr::null_mut();
-                };
-                let reserve =
-                    |cache: &mut Entries| (cache.reserve(view.hash, view.shape, key, Value::led(me)), cache.clears());
-                match self.if_still_absent(hot, reserve) {
-                    Ok(reserved) => return self.lead(arguments, Some(reserved), None),
-                    Err(reserve) => drop(reserve),
+                match self.reserve_absent(view, hot) {
+                    None => return std::ptr::null_mut(),
+                    Some(Some(reserved)) => return self.lead(arguments, Some(reserved), None),
+                    Some(None) => (),
                 }
             }
+            self.fly_on(arguments, view, hot)
+        }
+    }
+
+    /// Reserves the key's slot if nothing has come in since the hot pass: as [`reserve`](Self::reserve).
+    #[inline(never)]
+    unsafe fn reserve_absent(&self, view: &View<'_>, hot: Hot) -> Option<Option<Reserved>> {
+        // SAFETY: as for `fly`.
+        let key = unsafe { view.to_key() }?;
+        let me = Value::led(thread_id::current());
+        let reserve = |cache: &mut Entries| (cache.reserve(view.hash, view.shape, key, me), cache.clears());
+        Some(self.if_still_absent(hot, reserve).ok())
+    }
+
+    /// The rest of [`fly`](Self::fly): somebody else computes the key, or did meanwhile, or its lookup needs Python.
+    #[cold]
+    #[inline(never)]
+    unsafe fn fly_on(&self, arguments: &Arguments, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+        let me = thread_id::current();
+        // SAFETY: as for `fly`.
+        unsafe {
             let mut found = self.after(view, hot);
             loop {
                 match found {
@@ -143,6 +160,8 @@ impl CachedFunction {
         }
     }
 
+    // The two are not inlined: nothing may swell the frame that stands on the stack while the function computes.
+    #[inline(never)]
     unsafe fn settle_success(
         &self,
         reserved: Option<Reserved>,
@@ -172,6 +191,7 @@ impl CachedFunction {
         }
     }
 
+    #[inline(never)]
     unsafe fn settle_failure(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>) {
         // SAFETY: as for `fly`; an exception is set, which stays so.
         unsafe {
