@@ -15,6 +15,9 @@ START = """
 import itertools, os, signal, sys, threading, time
 from warp_cache import Strategy, cache, lru_cache
 
+# Started in the background of a shell, the tests inherit an ignored SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def daemon(target, *args):
     thread = threading.Thread(target=target, args=args, daemon=True)
     thread.start()
