@@ -130,18 +130,21 @@ def _lru_cache(
     return decorate if function is None else decorate(function)
 
 
-def lru_cache(*args: Any, **options: Any) -> Any:
-    # functools' second positional parameter is `typed`; here it is `ttl`, which is never a bool.
-    if len(args) == 2 and isinstance(args[1], bool):
-        if "typed" in options:
-            raise TypeError("lru_cache() got multiple values for argument 'typed'")
-        return _lru_cache(args[0], typed=args[1], **options)
-    return _lru_cache(*args, **options)
+if TYPE_CHECKING:
+    lru_cache = _lru_cache
+else:
 
+    def lru_cache(*args, **options):
+        # functools' second positional parameter is `typed`; here it is `ttl`, never a bool.
+        if len(args) == 2 and isinstance(args[1], bool):
+            if "typed" in options:
+                raise TypeError("lru_cache() got multiple values for argument 'typed'")
+            return _lru_cache(args[0], typed=args[1], **options)
+        return _lru_cache(*args, **options)
 
-# What lru_cache is called and takes, in signatures and errors.
-_lru_cache.__name__ = _lru_cache.__qualname__ = "lru_cache"
-update_wrapper(lru_cache, _lru_cache)
+    # What lru_cache is called and takes, in signatures and errors.
+    _lru_cache.__name__ = _lru_cache.__qualname__ = "lru_cache"
+    update_wrapper(lru_cache, _lru_cache)
 
 
 def _decorator(
