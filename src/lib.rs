@@ -49,17 +49,11 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::store::{AsyncCachedFunction, CachedFunction};
 
-    /// A copy of an exception for another caller to raise: same type, arguments, cause, context and traceback; the original
-    /// where it can't be copied.
-    #[pyfunction]
-    fn copy_exception<'py>(exception: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        crate::python::exception::copy(exception)
-    }
-
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::inflight::install_fork_handlers();
         crate::store::install(module.py())?;
+        crate::python::exception::install(module.py())?;
         module.add("ReadyCoroutine", crate::python::coroutine::install(module.py())?)?;
         let info = module.py().import("warp_cache._info")?;
         for name in ["CacheInfo", "SharedCacheInfo"] {

@@ -15,7 +15,7 @@ import asyncio
 from contextlib import suppress
 from contextvars import ContextVar
 
-from warp_cache._warp_cache_rs import copy_exception
+from warp_cache._exceptions import copy_exception
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -35,7 +35,6 @@ __all__ = [
     "SharedCacheInfo",
     "SharedCachedFunction",
     "Ticket",
-    "copy_exception",
 ]
 
 # The wrapped function's parameters and result. An async function's result is a coroutine; _T is
@@ -48,7 +47,6 @@ _Q = ParamSpec("_Q")
 _S = TypeVar("_S")
 # What a call gives that lacks the first parameter.
 _B = TypeVar("_B")
-_E = TypeVar("_E", bound=BaseException)
 
 @type_check_only
 class _Parameters(TypedDict):
@@ -247,6 +245,3 @@ class ReadyCoroutine(Coroutine[Any, Any, _T]):
     ) -> NoReturn: ...
     def close(self) -> None: ...
     def __await__(self) -> Generator[Any, Any, _T]: ...
-
-def copy_exception(exception: _E) -> _E:
-    """A copy for another caller to raise; the exception itself where it can't be copied."""

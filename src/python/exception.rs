@@ -1,18 +1,24 @@
 //! Exceptions that one thread raised and others are to raise as their own.
 //!
-//! Ring 3. An exception object carries its traceback, which grows as it propagates; were it shared, threads would write
-//! into each other's. So each waiter raises a copy.
-//!
-//! What is called from the vectorcall path works on plain references: PyO3 does not know that the thread is attached
-//! there, and would put off releasing its own until it does. [`raise_copy`] and [`copy_or_same`] tell it.
+//! Ring 3. Each waiter raises a copy: see `warp_cache/_exceptions.py`, which makes it. What is here works on plain
+//! references: PyO3 does not know, in a call that came through vectorcall, that the thread is attached.
 
-use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::sync::PyOnceLock;
 
-use super::object::Owned;
+use super::object::{unwinding, Owned};
+
+/// `warp_cache._exceptions.copy_exception`.
+static COPY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Finds what copies exceptions; called once, while the module is being made.
+pub fn install(py: Python<'_>) -> PyResult<()> {
+    COPY.get_or_try_init(py, || -> PyResult<_> {
+        Ok(py.import("warp_cache._exceptions")?.getattr("copy_exception")?.unbind())
+    })?;
+    Ok(())
+}
 
 /// Takes the exception that is set in this thread, normalized; `None` if none is set.
 ///
@@ -74,54 +80,31 @@ pub unsafe fn is_shareable(exception: &Owned) -> bool {
     }
 }
 
-/// Raises a copy of `exception` in this thread, which is attached.
-pub fn raise_copy(exception: &Owned) {
-    let copy = copy_or_same(exception);
-    // SAFETY: attached (the caller's promise), and it is an exception.
-    unsafe { set(copy) }
+/// Raises a copy of `exception` in this thread.
+///
+/// # Safety
+/// The thread is attached and holds no lock.
+pub unsafe fn raise_copy(exception: &Owned) {
+    // SAFETY: the caller's promise.
+    unsafe { set(copy_or_same(exception)) }
 }
 
-/// A copy of `exception`, or itself where it can't be copied. The thread is attached.
-pub fn copy_or_same(exception: &Owned) -> Owned {
-    Python::attach(|py| {
-        let original = exception.as_py().bind(py);
-        let copy = copy(original).unwrap_or_else(|_| original.clone());
-        copy.unbind().into()
-    })
-}
-
-/// A copy of the same type with the same arguments, attributes, cause, context and traceback; the original itself where it
-/// can't be copied to something of the same type and arguments (its constructor may want others).
-pub fn copy<'py>(original: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let py = original.py();
-    let copy = match py.import(intern!(py, "copy"))?.call_method1(intern!(py, "copy"), (original,)) {
-        Ok(copy) => copy,
-        Err(_) => return Ok(original.clone()),
-    };
-    let args = intern!(py, "args");
-    let faithful = copy.get_type().is(original.get_type())
-        && copy.is_instance_of::<PyBaseException>()
-        && match (copy.getattr(args), original.getattr(args)) {
-            (Ok(a), Ok(b)) => a.eq(b).unwrap_or(false),
-            _ => false,
+/// A copy of `exception`, or itself where it can't be copied.
+///
+/// # Safety
+/// The thread is attached and holds no lock; no exception is set.
+pub unsafe fn copy_or_same(exception: &Owned) -> Owned {
+    // SAFETY: the caller's promise; the call gives a new reference, or null with an exception set.
+    unsafe {
+        let Some(function) = COPY.get(Python::assume_attached()) else {
+            return exception.another();
         };
-    if !faithful {
-        return Ok(original.clone());
-    }
-    // Copied attributes are shared; `add_note` would write into the others' list.
-    if let Ok(notes) = original.getattr(intern!(py, "__notes__")) {
-        if let Ok(notes) = notes.cast_into::<PyList>() {
-            copy.setattr(intern!(py, "__notes__"), PyList::new(py, notes.iter())?)?;
+        let arguments = [exception.as_ptr()];
+        let copy = unwinding::PyObject_Vectorcall(function.as_ptr(), arguments.as_ptr(), 1, std::ptr::null_mut());
+        if copy.is_null() {
+            ffi::PyErr_Clear();
+            return exception.another();
         }
+        Owned::steal(copy)
     }
-    for name in [
-        intern!(py, "__traceback__"),
-        intern!(py, "__cause__"),
-        intern!(py, "__context__"),
-        // Last: setting the cause sets it too.
-        intern!(py, "__suppress_context__"),
-    ] {
-        copy.setattr(name, original.getattr(name)?)?;
-    }
-    Ok(copy)
 }

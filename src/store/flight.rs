@@ -271,7 +271,8 @@ impl CachedFunction {
                     return Landed::Result(unsafe { object.another() }.into_ptr());
                 }
                 Waited::Outcome(Outcome::Error(error)) => {
-                    exception::raise_copy(&error);
+                    // SAFETY: attached again, and no lock is held.
+                    unsafe { exception::raise_copy(&error) };
                     return Landed::Result(std::ptr::null_mut());
                 }
                 Waited::Outcome(Outcome::Abandoned) => return Landed::StartOver,

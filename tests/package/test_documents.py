@@ -207,7 +207,7 @@ def default(decorator: Any, name: str) -> str:
     """A parameter's default as a reader of the documents writes it."""
     value = inspect.signature(decorator).parameters[name].default
     if isinstance(value, warp_cache.Strategy):
-        return f"`{value}`" if str(value).startswith("Strategy") else f"`Strategy.{value.name}`"
+        return f"`Strategy.{value.name}`"
     if name == "max_size":
         return f"`{decorator(lambda: None).cache_parameters()['maxsize']}`"
     return f"`{value!r}`".replace("'", '"')
