@@ -17,8 +17,7 @@ MAX_BYTES = 7_000_000
 SEED = 20
 
 # CPython keeps a counter of `ast` where threads disturb each other (gh-106905, also seen in
-# later versions than those it
-# names). Under a GIL the lock costs no time.
+# later versions than those it names). Under a GIL the lock costs no time.
 _ONE_AT_A_TIME: contextlib.AbstractContextManager[object] = (
     threading.Lock()
     if getattr(sys, "_is_gil_enabled", lambda: True)()
