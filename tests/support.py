@@ -110,6 +110,17 @@ def switching(interval: float = 1e-6) -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
+def merge_counts() -> None:
+    """Let objects die that nothing refers to.
+
+    Without a GIL, an object that another thread made dies once that thread has merged its count,
+    or, if it has ended, whichever thread has its id now and may be asleep; the collector does it
+    for all threads.
+    """
+    if FREE_THREADED:
+        gc.collect()
+
+
 class Arriving:
     """A key that tells, through `__hash__`, how many calls have taken it in hand."""
 
