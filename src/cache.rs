@@ -12,7 +12,7 @@ use std::cell::UnsafeCell;
 use crate::entry::{Entry, Slab, Slot, Token, NIL};
 use crate::expiry::{Expiry, Instant};
 use crate::strategies::{Kind, Order};
-use crate::table::{Probe, Table};
+use crate::table::{First, Probe, Table};
 
 /// Entries that left the cache, to be dropped by the caller when it holds no lock.
 #[must_use = "drop it after the lock is released"]
@@ -148,6 +148,22 @@ impl<K, V> Cache<K, V> {
         Candidates { cache: self, probe: self.table.probe(hash) }
     }
 
+    /// The first candidate of a hash: what [`candidates`](Self::candidates) begins with, for a lookup that goes no further.
+    #[inline(always)]
+    pub fn first(&self, hash: u32) -> First {
+        self.table.first(hash)
+    }
+
+    /// The slot of a token and what it holds.
+    ///
+    /// # Safety
+    /// `token` came from a lookup in this cache, which has not changed since.
+    #[inline(always)]
+    pub unsafe fn slot(&self, token: Token) -> (&Slot<K, V>, &Entry<K, V>) {
+        // SAFETY: as in `Candidates::next`.
+        unsafe { self.slab.get_unchecked(token) }
+    }
+
     /// Whether the published entry has expired at `now`. Always false in a cache whose entries have no deadlines.
     ///
     /// # Safety
@@ -187,6 +203,16 @@ impl<K, V> Cache<K, V> {
     pub unsafe fn hit_shared(&self, token: Token) {
         // SAFETY: no other `&self` method touches the order, and no `&mut self` method runs beside this one.
         unsafe { (*self.order.get()).hit(token) }
+    }
+
+    /// [`hit_shared`](Self::hit_shared) where it takes no call; `false` (and nothing done) where it does.
+    ///
+    /// # Safety
+    /// As for `hit_shared`.
+    #[inline(always)]
+    pub unsafe fn hit_shared_at_once(&self, token: Token) -> bool {
+        // SAFETY: as in `hit_shared`.
+        unsafe { (*self.order.get()).hit_at_once(token) }
     }
 
     /// The slots expected at most: a computation may have one of its own before it makes another entry give way.

@@ -22,13 +22,16 @@ static TICKS: AtomicU64 = AtomicU64::new(0);
 /// The present moment, or one that is at most a quantum past. It never goes back.
 #[inline(always)]
 pub fn now() -> Instant {
-    if let Some(ticks) = counter() {
-        // Acquire: pairs with the release in `read`, so that the reading seen is at least as late as its ticks.
-        if ticks.wrapping_sub(TICKS.load(Ordering::Acquire)) < QUANTUM_TICKS {
-            return READING.load(Ordering::Relaxed);
-        }
-    }
-    read()
+    recent().unwrap_or_else(read)
+}
+
+/// [`now`] where the last reading serves; in it there is no call.
+#[inline(always)]
+pub fn recent() -> Option<Instant> {
+    // Where the counter is of no use `TICKS` stays 0, which no counter is within a quantum of.
+    // Acquire: pairs with the release in `read`, so that the reading seen is at least as late as its ticks.
+    let fresh = raw_counter()?.wrapping_sub(TICKS.load(Ordering::Acquire)) < QUANTUM_TICKS;
+    fresh.then(|| READING.load(Ordering::Relaxed))
 }
 
 /// A fresh reading.
@@ -99,13 +102,28 @@ fn counter() -> Option<u64> {
         2 => false,
         _ => detect(),
     };
+    if usable {
+        raw_counter()
+    } else {
+        None
+    }
+}
+
+/// The time-stamp counter, whatever it promises.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn raw_counter() -> Option<u64> {
     // SAFETY: reading the counter has no effect; it is not privileged in any process with a system clock of this kind.
-    usable.then(|| unsafe { std::arch::x86_64::_rdtsc() })
+    Some(unsafe { std::arch::x86_64::_rdtsc() })
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-fn counter() -> Option<u64> {
+use none as counter;
+#[cfg(not(target_arch = "x86_64"))]
+use none as raw_counter;
+
+#[cfg(not(target_arch = "x86_64"))]
+fn none() -> Option<u64> {
     None
 }
 

@@ -64,12 +64,24 @@ impl From<bool> for Equal {
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
 const START: u64 = 0x243F_6A88_85A3_08D3;
 
-/// Multiplies to 128 bits and folds the halves: every bit of the result depends on every bit of `x`. `hash(int)` is the
-/// int itself, so this is what spreads it.
+/// Multiplies to 128 bits and folds the halves: every bit of the result depends on every bit of both factors. `hash(int)`
+/// is the int itself, so this is what spreads it. (The step of Wang Yi's wyhash, 2019.)
 #[inline(always)]
-fn mix(x: u64) -> u64 {
-    let product = u128::from(x) * u128::from(MULTIPLIER);
+fn mix(x: u64, y: u64) -> u64 {
+    let product = u128::from(x) * u128::from(y);
     (product as u64) ^ ((product >> 64) as u64)
+}
+
+/// Mixes what two objects hash to into a state: one multiplication.
+#[inline(always)]
+fn mix_two(state: u64, a: u64, b: u64) -> u64 {
+    mix(state ^ a, MULTIPLIER ^ b)
+}
+
+/// The state before `values` values are mixed in, the last `names` of which have names.
+#[inline(always)]
+fn start(values: usize, names: usize) -> u64 {
+    START ^ (values as u64) << 8 ^ names as u64
 }
 
 /// The hash of one object as Python has it, or `None` with an exception set.
@@ -118,7 +130,7 @@ pub unsafe fn hash_one(object: *mut ffi::PyObject, typed: bool) -> Option<u32> {
     if typed {
         hash ^= type_bits(object);
     }
-    Some(mix(hash ^ START) as u32)
+    Some(mix(hash ^ START, MULTIPLIER) as u32)
 }
 
 /// The hash of any other call, or `None` with an exception set.
@@ -127,20 +139,85 @@ pub unsafe fn hash_one(object: *mut ffi::PyObject, typed: bool) -> Option<u32> {
 /// As for `hash_object`, for every value and name.
 #[inline(always)]
 pub unsafe fn hash_many(values: &[*mut ffi::PyObject], names: &[*mut ffi::PyObject], typed: bool) -> Option<u32> {
-    let mut state = START ^ (values.len() as u64) << 8 ^ names.len() as u64;
-    for &value in values {
-        // SAFETY: the caller's promise.
-        let mut hash = unsafe { hash_object(value) }? as u64;
-        if typed {
-            hash ^= type_bits(value);
-        }
-        state = mix(state ^ hash);
+    let mut state = start(values.len(), names.len());
+    // SAFETY: the caller's promise.
+    let hash_of = |value| unsafe {
+        let hash = hash_object(value)? as u64;
+        Some(if typed { hash ^ type_bits(value) } else { hash })
+    };
+    let mut pairs = values.chunks_exact(2);
+    for pair in &mut pairs {
+        state = mix_two(state, hash_of(pair[0])?, hash_of(pair[1])?);
+    }
+    for &value in pairs.remainder() {
+        state = mix_two(state, hash_of(value)?, 0);
     }
     for &name in names {
         // SAFETY: the caller's promise.
-        state = mix(state ^ unsafe { hash_object(name) }? as u64);
+        state = mix_two(state, unsafe { hash_object(name) }? as u64, 0);
     }
-    Some(mix(state) as u32)
+    Some(state as u32)
+}
+
+// ---- at a glance ----
+
+/// The hash of one object where it takes no call to tell: of ints of one digit that are not negative, of strings that keep
+/// theirs, and of objects that hash by their address.
+///
+/// # Safety
+/// As for `hash_object`.
+#[inline(always)]
+unsafe fn glance_object(object: *mut ffi::PyObject) -> Option<u64> {
+    // SAFETY: the caller's promise; the layouts are read for exact types only.
+    unsafe {
+        if layout::is_exact(object, &raw mut ffi::PyLong_Type) {
+            layout::plain_digit(object).map(u64::from)
+        } else if layout::is_exact(object, &raw mut ffi::PyUnicode_Type) {
+            let hash = layout::kept_str_hash(object);
+            (hash != -1).then_some(hash as u64)
+        } else {
+            layout::address_hash(object).map(|hash| hash as u64)
+        }
+    }
+}
+
+/// [`hash_one`], untyped, where it takes no call to tell.
+///
+/// # Safety
+/// As for `hash_object`.
+#[inline(always)]
+pub unsafe fn glance_one(object: *mut ffi::PyObject) -> Option<u32> {
+    // SAFETY: the caller's promise.
+    unsafe { glance_object(object) }.map(|hash| mix(hash ^ START, MULTIPLIER) as u32)
+}
+
+/// [`hash_many`] of two values, untyped, where it takes no call to tell.
+///
+/// # Safety
+/// As for `hash_object`, for both.
+#[inline(always)]
+pub unsafe fn glance_two(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> Option<u32> {
+    // SAFETY: the caller's promise.
+    let (a, b) = unsafe { (glance_object(a)?, glance_object(b)?) };
+    Some(mix_two(start(2, 0), a, b) as u32)
+}
+
+/// Whether two objects are equal, untyped; `false` may also mean that only Python can tell.
+///
+/// # Safety
+/// Both are alive; the thread is attached.
+pub unsafe fn same(stored: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
+    objects_equal(stored, value, false) == Equal::Yes
+}
+
+/// Whether two objects are equal, where it takes no call to tell; `false` may also mean that it does.
+///
+/// # Safety
+/// Both are alive; the second has a hash at a glance.
+#[inline(always)]
+pub unsafe fn same_at_a_glance(stored: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's promise: an exact `int` has a plain digit.
+    unsafe { stored == value || layout::is_exact(value, &raw mut ffi::PyLong_Type) && layout::same_digit(stored, value) }
 }
 
 /// The shape of a key.
@@ -169,8 +246,19 @@ fn objects_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, typed: bool) -> E
         if layout::is_exact(a, &raw mut ffi::PyLong_Type) && layout::is_exact(b, &raw mut ffi::PyLong_Type) {
             return layout::ints_equal(a, b).into();
         }
+        if layout::is_exact(a, &raw mut ffi::PyUnicode_Type) && layout::is_exact(b, &raw mut ffi::PyUnicode_Type) {
+            return strs_equal(a, b);
+        }
     }
     others_equal(a, b, typed, DEPTH)
+}
+
+/// # Safety
+/// Both are exact `str`s.
+#[inline(never)]
+unsafe fn strs_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> Equal {
+    // SAFETY: the caller's promise.
+    unsafe { layout::strs_equal(a, b) }.map_or(Equal::Ask, Equal::from)
 }
 
 #[inline(never)]
@@ -181,7 +269,7 @@ fn others_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, typed: bool, depth
             return Equal::No;
         }
         match (layout::exact(a), layout::exact(b)) {
-            (Exact::Str, Exact::Str) => layout::strs_equal(a, b).map_or(Equal::Ask, Equal::from),
+            (Exact::Str, Exact::Str) => strs_equal(a, b),
             (Exact::Int, Exact::Int) => layout::ints_equal(a, b).into(),
             (Exact::Bytes, Exact::Bytes) => layout::bytes_equal(a, b).into(),
             (Exact::Float, Exact::Float) => layout::floats_equal(a, b).into(),

@@ -31,19 +31,17 @@ struct Group {
 
 const _: () = assert!(size_of::<Group>() == 64);
 
+const ALL: Places = (1 << WIDTH) - 1;
 const EMPTY: Group = Group { tags: [0; WIDTH], passed: 0, _reserved: [0; 3], tokens: [NIL; WIDTH] };
 
 impl Group {
     /// The places whose tag is `tag`.
     #[inline(always)]
     fn places(&self, tag: u8) -> Places {
-        const ALL: Places = (1 << WIDTH) - 1;
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: SSE2 is part of x86-64. The load reads the first 16 of the group's 64 bytes, which are aligned to 64.
+        // SAFETY: SSE2 is part of x86-64.
         unsafe {
-            use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8, _mm_set1_epi8};
-            let tags = _mm_load_si128(std::ptr::from_ref(self).cast::<__m128i>());
-            _mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8(tag as i8))) as Places & ALL
+            self.equal_tags(std::arch::x86_64::_mm_set1_epi8(tag as i8)) & ALL
         }
         #[cfg(not(target_arch = "x86_64"))]
         {
@@ -51,12 +49,52 @@ impl Group {
             self.tags.iter().enumerate().map(equal).fold(0, |all, bit| all | bit) & ALL
         }
     }
+
+    /// The places whose tag is that of `hash`.
+    #[inline(always)]
+    fn places_of(&self, hash: u32) -> Places {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe {
+            use std::arch::x86_64::*;
+            // `tag`, in all bytes of a register: spread first, as that is shorter than `_mm_set1_epi8(tag(hash))`.
+            let bytes = _mm_cvtsi32_si128(hash as i32);
+            let doubled = _mm_unpacklo_epi8(bytes, bytes);
+            let spread = _mm_shuffle_epi32::<0>(_mm_shufflelo_epi16::<0xff>(doubled));
+            self.equal_tags(_mm_or_si128(spread, _mm_set1_epi8(0x80u8 as i8))) & ALL
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        self.places(tag(hash))
+    }
+
+    /// A bit for each of the first 16 bytes that equals that of `tags`.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn equal_tags(&self, tags: std::arch::x86_64::__m128i) -> Places {
+        use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8};
+        // SAFETY: SSE2 is part of x86-64. The load reads the first 16 of the group's 64 bytes, which are aligned to 64.
+        unsafe {
+            let own = _mm_load_si128(std::ptr::from_ref(self).cast::<__m128i>());
+            _mm_movemask_epi8(_mm_cmpeq_epi8(own, tags)) as Places
+        }
+    }
 }
 
-/// The tag of a hash: bits that do not choose the group in any table of less than 2²⁵ groups.
+/// The tag of a hash: bits that do not choose the group in any table of less than 2²⁴ groups.
 #[inline(always)]
 fn tag(hash: u32) -> u8 {
-    (hash >> 25) as u8 | 0x80
+    (hash >> 24) as u8 | 0x80
+}
+
+/// What the first look at a hash's group shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// An entry that may have the hash; there may be more.
+    Token(Token),
+    /// No entry has the hash.
+    Absent,
+    /// It takes a probe to tell.
+    Unsure,
 }
 
 /// See the module's documentation.
@@ -128,11 +166,27 @@ impl Table {
         unsafe { self.groups.get_unchecked_mut(at as usize) }
     }
 
+    /// The first step of a probe, in as few instructions as there can be.
+    #[inline(always)]
+    pub fn first(&self, hash: u32) -> First {
+        let group = self.group(hash & self.mask);
+        let places = group.places_of(hash);
+        if places != 0 {
+            // SAFETY: the bits of `places` are below `WIDTH`.
+            return First::Token(unsafe { *group.tokens.get_unchecked(places.trailing_zeros() as usize) });
+        }
+        if group.passed == 0 {
+            First::Absent
+        } else {
+            First::Unsure
+        }
+    }
+
     /// Starts a probe for `hash`.
     #[inline(always)]
     pub fn probe(&self, hash: u32) -> Probe {
-        let (group, tag) = (hash & self.mask, tag(hash));
-        Probe { hash, group, places: self.group(group).places(tag), steps: 0 }
+        let group = hash & self.mask;
+        Probe { hash, group, places: self.group(group).places_of(hash), steps: 0 }
     }
 
     /// The next token that may have the probe's hash (most have), or `None` at the end. If the table has changed since the
@@ -145,7 +199,7 @@ impl Table {
             }
             probe.steps += 1;
             probe.group = (probe.group + 1) & self.mask;
-            probe.places = self.group(probe.group).places(tag(probe.hash));
+            probe.places = self.group(probe.group).places_of(probe.hash);
         }
         let place = probe.places.trailing_zeros() as usize;
         probe.places &= probe.places - 1;
@@ -216,7 +270,7 @@ impl Table {
         let mut at = hash & self.mask;
         for _ in 0..=self.mask {
             let group = self.group(at);
-            let mut places = group.places(tag(hash));
+            let mut places = group.places_of(hash);
             while places != 0 {
                 let place = places.trailing_zeros() as usize;
                 if group.tokens[place] == token {

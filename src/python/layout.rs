@@ -117,6 +117,43 @@ pub unsafe fn small_int_hash(object: *mut ffi::PyObject) -> Option<isize> {
     }
 }
 
+/// The value of an `int` that is zero or has one digit and is positive; `None` for another.
+///
+/// # Safety
+/// `object` is an exact `int`.
+#[inline(always)]
+pub unsafe fn plain_digit(object: *mut ffi::PyObject) -> Option<u32> {
+    let int = object.cast::<Int>();
+    // SAFETY: an exact `int` has this head. A zero has no digit; what stands in its place is not used.
+    unsafe {
+        let size = (*int).size;
+        #[cfg(Py_3_12)]
+        return match size & !0b100 {
+            8 => Some((*int).digits[0]),
+            1 => Some(0),
+            _ => None,
+        };
+        #[cfg(not(Py_3_12))]
+        return (size as usize <= 1).then(|| (*int).digits[0] & (size as u32).wrapping_neg());
+    }
+}
+
+/// Whether `a` is an `int` equal to `b`, which has a [`plain_digit`]; may say no of equal zeros.
+///
+/// # Safety
+/// `a` is alive; `b` is an exact `int` with a plain digit.
+#[inline(always)]
+pub unsafe fn same_digit(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> bool {
+    // SAFETY: `a` is looked into if it is an exact `int`; equal sizes mean that it has one digit, as `b`, or is zero.
+    unsafe {
+        if !is_exact(a, &raw mut ffi::PyLong_Type) {
+            return false;
+        }
+        let (a, b) = (a.cast::<Int>(), b.cast::<Int>());
+        (*a).size == (*b).size && (*a).digits[0] == (*b).digits[0]
+    }
+}
+
 /// Whether two ints are equal.
 ///
 /// # Safety
@@ -186,6 +223,22 @@ pub unsafe fn strs_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> Option
 unsafe fn same_bytes(a: *const c_void, b: *const c_void, length: usize) -> bool {
     // SAFETY: the callers pass `length` readable bytes each.
     unsafe { std::slice::from_raw_parts(a.cast::<u8>(), length) == std::slice::from_raw_parts(b.cast::<u8>(), length) }
+}
+
+// ---- objects that are compared by identity ----
+
+/// The hash of an object whose type takes `object.__hash__`, as that computes it; `None` for others.
+///
+/// # Safety
+/// `object` is alive.
+#[inline(always)]
+pub unsafe fn address_hash(object: *mut ffi::PyObject) -> Option<isize> {
+    // SAFETY: the caller's promise; both types are ready, so their slots are set.
+    unsafe {
+        let (own, inherited) = ((*ffi::Py_TYPE(object)).tp_hash?, (*(&raw const ffi::PyBaseObject_Type)).tp_hash?);
+        // Objects are aligned to 8 bytes, so four bits rotated out leave no address at -1, which would mean an error.
+        (own as usize == inherited as usize).then(|| (object as usize).rotate_right(4) as isize)
+    }
 }
 
 // ---- bytes, float ----

@@ -34,7 +34,13 @@ pub struct Signature {
     positional_only: usize,
     var_positional: bool,
     var_keyword: bool,
+    /// At most [`INLINE`] parameters, none of them variadic.
+    has_few: bool,
 }
+
+/// Room for the canonical form of a call with few parameters.
+pub type Few = [MaybeUninit<*mut ffi::PyObject>; INLINE];
+pub const FEW: Few = [const { MaybeUninit::uninit() }; INLINE];
 
 /// Room for a canonical form; small ones need no allocation.
 #[derive(Debug)]
@@ -48,7 +54,7 @@ const INLINE: usize = 12;
 #[derive(Debug)]
 struct Row {
     /// The first `length` are set, where `length` is not larger than the array.
-    inline: [MaybeUninit<*mut ffi::PyObject>; INLINE],
+    inline: Few,
     length: usize,
     /// Used instead of `inline` by rows that are longer.
     heap: Vec<*mut ffi::PyObject>,
@@ -56,7 +62,7 @@ struct Row {
 
 impl Row {
     const fn new() -> Self {
-        Row { inline: [const { MaybeUninit::uninit() }; INLINE], length: 0, heap: Vec::new() }
+        Row { inline: FEW, length: 0, heap: Vec::new() }
     }
 
     #[inline]
@@ -114,6 +120,50 @@ impl Signature {
             (false, true) => (self.positional, usize::MAX),
             (false, false) => (self.positional, self.positional),
         }
+    }
+
+    /// Whether [`canonical_few`](Self::canonical_few) serves: few parameters, no `*args`, no `**kwargs`.
+    #[inline(always)]
+    pub fn has_few(&self) -> bool {
+        self.has_few
+    }
+
+    /// [`canonical`](Self::canonical) where [`has_few`](Self::has_few): the row of values, `None` for a call that the function
+    /// would refuse.
+    ///
+    /// # Safety
+    /// The call still lasts; the thread is attached.
+    #[inline]
+    pub unsafe fn canonical_few<'a>(&self, call: &Arguments, row: &'a mut Few) -> Option<&'a [*mut ffi::PyObject]> {
+        debug_assert!(self.has_few);
+        let (given, count) = (call.positional(), self.parameters.len());
+        if given > self.positional {
+            return None;
+        }
+        // SAFETY: the caller's promise.
+        let (values, keywords) = unsafe { call.parts() };
+        let row = row.get_mut(..count)?;
+        for (place, &value) in row.iter_mut().zip(&values[..given]) {
+            place.write(value);
+        }
+        for place in &mut row[given..] {
+            place.write(std::ptr::null_mut());
+        }
+        // SAFETY: all of it is written, and `MaybeUninit` has its content's layout.
+        let row = unsafe { &mut *(row as *mut [MaybeUninit<*mut ffi::PyObject>] as *mut [*mut ffi::PyObject]) };
+        for (&name, &value) in keywords.iter().zip(&values[given..]) {
+            let place = &mut row[self.find(name)?];
+            if !place.is_null() {
+                return None;
+            }
+            *place = value;
+        }
+        for (place, parameter) in row.iter_mut().zip(&self.parameters).skip(given) {
+            if place.is_null() {
+                *place = parameter.default.as_ref()?.as_ptr();
+            }
+        }
+        Some(row)
     }
 
     /// Writes the canonical form of a call to `scratch`; false for a call that the function would refuse. O(values +
@@ -194,6 +244,15 @@ impl Signature {
 
     /// Reads the signature of a callable; `None` where it has no readable one.
     pub fn read(function: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+        let mut signature = Self::read_any(function)?;
+        if let Some(signature) = &mut signature {
+            let variadic = signature.var_positional || signature.var_keyword;
+            signature.has_few = !variadic && signature.parameters.len() <= INLINE;
+        }
+        Ok(signature)
+    }
+
+    fn read_any(function: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
         if function.is_exact_instance_of::<PyFunction>() {
             return Self::of_function(function).map(Some);
         }
@@ -241,6 +300,7 @@ impl Signature {
             positional_only: number("co_posonlyargcount")?,
             var_positional: flags & VARARGS != 0,
             var_keyword: flags & VARKEYWORDS != 0,
+            has_few: false,
         })
     }
 
@@ -251,6 +311,7 @@ impl Signature {
             positional_only: 0,
             var_positional: false,
             var_keyword: false,
+            has_few: false,
         };
         let mut absent = Absent::default();
         let empty = signature.getattr("empty")?;

@@ -109,12 +109,12 @@ impl Course for Coroutine {
         view: &View<'_>,
         found: Hot,
     ) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `call`.
+        // SAFETY: the promise of `any`.
         unsafe { instance(object).miss_async(object, arguments, view, found) }
     }
 
     unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `call`.
+        // SAFETY: the promise of `any`.
         unsafe { instance(object).pass_on_async(object, arguments) }
     }
 }
@@ -130,7 +130,7 @@ pub unsafe extern "C-unwind" fn call_uncached(
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     let arguments = Arguments { values, nargsf, names };
-    // SAFETY: as in `call`.
+    // SAFETY: as in `any`.
     unsafe { instance(object).pass_on_async(object, &arguments) }
 }
 

@@ -13,7 +13,7 @@ use super::CachedFunction;
 use crate::cache::Garbage;
 use crate::key::{self, View, ONE, TOO_MANY};
 use crate::python::object::{release, unwinding, Arguments, Owned};
-use crate::python::signature::Scratch;
+use crate::python::signature::{Scratch, FEW};
 
 /// What the interpreter calls. `C-unwind`: see `python::object`.
 pub type Vectorcall = unsafe extern "C-unwind" fn(
@@ -78,22 +78,22 @@ impl Course for Plain {
         view: &View<'_>,
         found: Hot,
     ) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `call`.
+        // SAFETY: the promise of `any`.
         unsafe { instance(object).miss(arguments, view, found) }
     }
 
     unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `call`.
+        // SAFETY: the promise of `any`.
         unsafe { instance(object).pass_on(arguments) }
     }
 }
 
-/// The vectorcall of a cache that stores something: one positional argument here, whatever else in [`call_many`].
+/// A call of any kind.
 ///
 /// # Safety
-/// To be called as PEP 590 says, with an instance.
-#[allow(private_bounds)]
-pub unsafe extern "C-unwind" fn call<C: Course>(
+/// To be called as PEP 590 says, with an instance whose cache stores something.
+#[inline(never)]
+pub(super) unsafe extern "C-unwind" fn any<C: Course>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -103,50 +103,43 @@ pub unsafe extern "C-unwind" fn call<C: Course>(
     unsafe {
         let this = instance(object);
         let positional = nargsf & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
-        if positional != 1 || !names.is_null() || !this.is_direct(1) {
-            return if this.signature.is_none() || names.is_null() && this.is_direct(positional) {
-                call_many::<C>(object, values, nargsf, names)
-            } else {
-                call_reordered::<C>(object, values, nargsf, names)
-            };
-        }
-        let Some(hash) = key::hash_one(*values, this.typed) else {
-            return std::ptr::null_mut();
-        };
-        let view =
-            View { values: std::slice::from_raw_parts(values, 1), names: &[], shape: ONE, hash, typed: this.typed };
-        let found = this.hot::<true>(&view);
-        match found.value() {
-            Some(value) => C::hit(value),
-            None => missed::<C>(object, values, nargsf, hash, found),
+        match &this.signature {
+            Some(_) if names.is_null() && this.is_direct(positional) => call_many::<C>(object, values, nargsf, names),
+            Some(signature) if signature.has_few() => call_few::<C>(object, values, nargsf, names),
+            Some(_) => call_reordered::<C>(object, values, nargsf, names),
+            None => call_many::<C>(object, values, nargsf, names),
         }
     }
 }
 
-/// Puts the call together again for [`Course::miss`]: the hot path has it in registers only.
+/// Puts a call without keywords together again for [`Course::miss`]: at a glance, it is in registers only.
+///
+/// # Safety
+/// As for [`any`]; `hash` is the untyped hash of the values, and `found` what a lookup brought.
 #[inline(never)]
-unsafe extern "C-unwind" fn missed<C: Course>(
+pub(super) unsafe extern "C-unwind" fn missed<C: Course>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
     hash: u32,
     found: Hot,
 ) -> *mut ffi::PyObject {
-    // SAFETY: as in `call`, for one positional argument.
+    // SAFETY: as in `any`.
     unsafe {
         let arguments = Arguments { values, nargsf, names: std::ptr::null_mut() };
+        let count = arguments.positional();
         let view = View {
-            values: std::slice::from_raw_parts(values, 1),
+            values: std::slice::from_raw_parts(values, count),
             names: &[],
-            shape: ONE,
+            shape: key::shape(count, 0),
             hash,
-            typed: instance(object).typed,
+            typed: false,
         };
         C::miss(object, &arguments, &view, found)
     }
 }
 
-/// A call of any form but one positional argument whose key is what it passes, in that order.
+/// A call whose key is what it passes, in that order.
 #[inline(never)]
 unsafe extern "C-unwind" fn call_many<C: Course>(
     object: *mut ffi::PyObject,
@@ -154,11 +147,31 @@ unsafe extern "C-unwind" fn call_many<C: Course>(
     nargsf: usize,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: as in `call`.
+    // SAFETY: as in `any`.
     unsafe {
         let arguments = Arguments { values, nargsf, names };
         let (values, names) = arguments.parts();
         finish::<C>(object, &arguments, values, names)
+    }
+}
+
+/// A call whose keywords and left-out defaults are put in order first, of a function with few parameters.
+#[inline(never)]
+unsafe extern "C-unwind" fn call_few<C: Course>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `any`, which has seen the signature.
+    unsafe {
+        let arguments = Arguments { values, nargsf, names };
+        let signature = instance(object).signature.as_ref().unwrap_unchecked();
+        let mut row = FEW;
+        match signature.canonical_few(&arguments, &mut row) {
+            Some(values) => finish::<C>(object, &arguments, values, &[]),
+            None => C::pass_on(object, &arguments),
+        }
     }
 }
 
@@ -170,7 +183,7 @@ unsafe extern "C-unwind" fn call_reordered<C: Course>(
     nargsf: usize,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: as in `call`.
+    // SAFETY: as in `any`.
     unsafe {
         let arguments = Arguments { values, nargsf, names };
         let mut scratch = Scratch::new();
@@ -189,7 +202,7 @@ unsafe fn finish<C: Course>(
     values: &[*mut ffi::PyObject],
     names: &[*mut ffi::PyObject],
 ) -> *mut ffi::PyObject {
-    // SAFETY: as in `call`.
+    // SAFETY: as in `any`.
     unsafe {
         let this = instance(object);
         match this.keyed(values, names) {
@@ -216,7 +229,7 @@ pub unsafe extern "C-unwind" fn call_uncached(
     nargsf: usize,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: as in `call`.
+    // SAFETY: as in `any`.
     unsafe { instance(object).pass_on(&Arguments { values, nargsf, names }) }
 }
 

@@ -139,7 +139,7 @@ impl Hot {
 
     /// Nothing; a miss was counted. `inserts` is [`Cache::inserts`] at that moment.
     #[inline(always)]
-    fn absent(inserts: u64) -> Self {
+    pub(super) fn absent(inserts: u64) -> Self {
         Hot((inserts as usize) << 2 | 3)
     }
 

@@ -7,6 +7,7 @@
 pub mod asynchronous;
 pub mod call;
 mod flight;
+mod glance;
 mod lookup;
 mod methods;
 pub mod options;
@@ -120,16 +121,18 @@ impl CachedFunction {
         let signature = if options.by_signature { Signature::read(function)? } else { None };
         let (from, to) = signature.as_ref().map_or((0, usize::MAX), Signature::direct);
         let stores = options.max_size != Some(0);
+        // An empty range (`from > to`) must let no number through: no call has that many arguments.
+        let direct = if from <= to { (from, to - from) } else { (usize::MAX, 0) };
+        let (typed, expires) = (options.typed, options.ttl != 0);
         let vectorcall: Vectorcall = match (&flights, stores) {
-            (None, true) => call::call::<call::Plain>,
+            (None, true) => glance::entry::<call::Plain>(typed, expires, direct),
             (None, false) => call::call_uncached,
-            (Some(_), true) => call::call::<asynchronous::Coroutine>,
+            (Some(_), true) => glance::entry::<asynchronous::Coroutine>(typed, expires, direct),
             (Some(_), false) => asynchronous::call_uncached,
         };
         Ok(CachedFunction {
             vectorcall,
-            // An empty range (`from > to`) must let no number through: no call has that many arguments.
-            direct: if from <= to { (from, to - from) } else { (usize::MAX, 0) },
+            direct,
             typed: options.typed,
             single_flight: options.single_flight && stores,
             ttl: options.ttl,

@@ -63,49 +63,80 @@ impl Lfu {
         id
     }
 
-    /// Appends `token` to the group `id` as its latest use.
+    /// The node of a token.
+    ///
+    /// # Safety
+    /// The token was inserted once, or is named by a node or group in use.
     #[inline(always)]
-    fn append(&mut self, token: Token, id: GroupId) {
-        let group = &mut self.groups[id as usize];
-        let prev = group.tail;
-        group.tail = token;
-        if prev == NIL {
-            group.head = token;
-        } else {
-            self.nodes[prev as usize].next = token;
+    unsafe fn node(&mut self, token: Token) -> &mut Node {
+        debug_assert!((token as usize) < self.nodes.len());
+        // SAFETY: the invariant of `nodes`.
+        unsafe { self.nodes.get_unchecked_mut(token as usize) }
+    }
+
+    /// The group of an id.
+    ///
+    /// # Safety
+    /// The id is 0 or named by a node or group in use.
+    #[inline(always)]
+    unsafe fn group(&mut self, id: GroupId) -> &mut Group {
+        debug_assert!((id as usize) < self.groups.len());
+        // SAFETY: the invariant of `nodes`, and groups are never taken away.
+        unsafe { self.groups.get_unchecked_mut(id as usize) }
+    }
+
+    /// Appends `token` to the group `id` as its latest use.
+    ///
+    /// # Safety
+    /// Both exist; the token is in no group.
+    #[inline(always)]
+    unsafe fn append(&mut self, token: Token, id: GroupId) {
+        // SAFETY: the caller's promise, and the invariant of `nodes`.
+        unsafe {
+            let group = self.group(id);
+            let prev = std::mem::replace(&mut group.tail, token);
+            if prev == NIL {
+                group.head = token;
+            } else {
+                self.node(prev).next = token;
+            }
+            *self.node(token) = Node { prev, next: NIL, group: id };
         }
-        self.nodes[token as usize] = Node { prev, next: NIL, group: id };
     }
 
     /// Takes `token` out of its group, and the group out of the list if that leaves it empty.
+    ///
+    /// # Safety
+    /// The token is in a group.
     #[inline(always)]
-    fn unlink(&mut self, token: Token) {
-        let Node { prev, next, group } = self.nodes[token as usize];
-        if prev != NIL {
-            self.nodes[prev as usize].next = next;
-        } else {
-            self.groups[group as usize].head = next;
-        }
-        if next != NIL {
-            self.nodes[next as usize].prev = prev;
-        } else {
-            self.groups[group as usize].tail = prev;
-        }
-        if prev == NIL && next == NIL {
-            let (before, after) = {
-                let g = &self.groups[group as usize];
-                (g.prev, g.next)
-            };
-            self.groups[before as usize].next = after;
-            self.groups[after as usize].prev = before;
-            self.groups[group as usize] = Group { next: self.free, ..Group::default() };
-            self.free = group;
+    unsafe fn unlink(&mut self, token: Token) {
+        // SAFETY: the caller's promise, and the invariant of `nodes`.
+        unsafe {
+            let Node { prev, next, group } = *self.node(token);
+            if prev != NIL {
+                self.node(prev).next = next;
+            } else {
+                self.group(group).head = next;
+            }
+            if next != NIL {
+                self.node(next).prev = prev;
+            } else {
+                self.group(group).tail = prev;
+            }
+            if prev == NIL && next == NIL {
+                let Group { prev: before, next: after, .. } = *self.group(group);
+                self.group(before).next = after;
+                self.group(after).prev = before;
+                *self.group(group) = Group { next: self.free, ..Group::default() };
+                self.free = group;
+            }
         }
     }
 }
 
 impl Policy for Lfu {
     const HIT_WRITES: bool = true;
+    const HIT_IS_SHORT: bool = false;
 
     fn insert(&mut self, token: Token, limit: usize) {
         while self.nodes.len() <= token as usize {
@@ -115,23 +146,27 @@ impl Policy for Lfu {
         debug_assert_eq!(self.nodes[token as usize].group, 0);
         let first = self.groups[0].next;
         let group = if first != 0 && self.groups[first as usize].count == 1 { first } else { self.add_group(1, 0) };
-        self.append(token, group);
+        // SAFETY: room was made for the token, which is in no group; the group exists.
+        unsafe { self.append(token, group) };
     }
 
     // A call of its own: inlined, its registers would be saved on every hit of every strategy.
     #[inline(never)]
     unsafe fn hit(&mut self, token: Token) {
-        let own = self.nodes[token as usize].group;
-        let Group { count, head, tail, next, .. } = self.groups[own as usize];
-        let larger = next != 0 && self.groups[next as usize].count == count + 1;
-        if !larger && head == tail {
-            // Alone, and nobody has one use more: the group itself moves up.
-            self.groups[own as usize].count = count + 1;
-            return;
+        // SAFETY: the token is in a group (the caller's promise), which names others that exist. The sentinel's count is 0.
+        unsafe {
+            let own = self.node(token).group;
+            let Group { count, head, tail, next, .. } = *self.group(own);
+            let larger = self.group(next).count == count + 1;
+            if !larger && head == tail {
+                // Alone, and nobody has one use more: the group itself moves up.
+                self.group(own).count = count + 1;
+                return;
+            }
+            let target = if larger { next } else { self.add_group(count + 1, own) };
+            self.unlink(token);
+            self.append(token, target);
         }
-        let target = if larger { next } else { self.add_group(count + 1, own) };
-        self.unlink(token);
-        self.append(token, target);
     }
 
     unsafe fn renew(&mut self, token: Token) {
@@ -141,7 +176,8 @@ impl Policy for Lfu {
 
     fn remove(&mut self, token: Token) {
         if self.nodes.get(token as usize).is_some_and(|n| n.group != 0) {
-            self.unlink(token);
+            // SAFETY: the token is in a group.
+            unsafe { self.unlink(token) };
             self.nodes[token as usize] = Node::default();
         }
     }

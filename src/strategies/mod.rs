@@ -16,6 +16,9 @@ pub trait Policy: Default {
     /// Whether a hit must be told to the strategy. Where it is false, a hit writes nothing at all.
     const HIT_WRITES: bool;
 
+    /// Whether [`hit`](Self::hit) is inlined into the hit path: a few instructions and no call.
+    const HIT_IS_SHORT: bool = true;
+
     /// An entry came in. `limit` is the largest token expected; it only shapes growth.
     fn insert(&mut self, token: Token, limit: usize);
 
@@ -65,8 +68,9 @@ macro_rules! policies {
             }
         }
 
-        /// The order of a cache's entries under its strategy.
+        /// The order of a cache's entries under its strategy. (With a tag of its own: one in a niche takes longer to read.)
         #[derive(Debug)]
+        #[repr(u32)]
         pub enum Order { $($name($policy)),* }
 
         impl Order {
@@ -87,6 +91,23 @@ macro_rules! policies {
             pub unsafe fn hit(&mut self, token: Token) {
                 // SAFETY: the caller's promise is the policy's.
                 unsafe { match self { $(Order::$name(p) => p.hit(token)),* } }
+            }
+
+            /// [`hit`](Self::hit) where it is short; `false` (and nothing done) where it is not.
+            ///
+            /// # Safety
+            /// `token` was inserted and not removed since.
+            #[inline(always)]
+            pub unsafe fn hit_at_once(&mut self, token: Token) -> bool {
+                match self {
+                    $(Order::$name(p) => {
+                        if <$policy as Policy>::HIT_IS_SHORT {
+                            // SAFETY: the caller's promise is the policy's.
+                            unsafe { p.hit(token) };
+                        }
+                        <$policy as Policy>::HIT_IS_SHORT
+                    })*
+                }
             }
 
             /// See [`Policy::renew`].

@@ -24,6 +24,9 @@ pub struct Shared<T> {
 // attached), one at a time, and none gives the GIL up inside `read` or `write`.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
+/// Whether a thread may let go of a reader and find the value as it was, until it calls into Python.
+pub const READERS_MAY_PAUSE: bool = true;
+
 /// A look at the value, from which a use or a miss may be noted.
 #[derive(Debug)]
 pub struct Reader<'a, T> {
@@ -59,6 +62,20 @@ impl<T: Touch> Reader<'_, T> {
         self.shared.hits.set(self.shared.hits.get() + 1);
         // SAFETY: the caller's promise; the GIL keeps other threads out.
         unsafe { self.touch(token) };
+    }
+
+    /// [`hit`](Self::hit) where it takes no call; `false` (and nothing done) where it does.
+    ///
+    /// # Safety
+    /// As for [`hit`](Self::hit).
+    #[inline(always)]
+    pub unsafe fn hit_at_once(&self, token: Token) -> bool {
+        // SAFETY: as in `hit`.
+        let done = unsafe { self.touch_at_once(token) };
+        if done {
+            self.shared.hits.set(self.shared.hits.get() + 1);
+        }
+        done
     }
 
     /// Notes a use that is not counted as a hit.

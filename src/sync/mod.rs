@@ -11,12 +11,12 @@
 #[cfg(all(feature = "python", not(Py_GIL_DISABLED)))]
 mod gil;
 #[cfg(all(feature = "python", not(Py_GIL_DISABLED)))]
-pub use gil::{Reader, Shared, Writer};
+pub use gil::{Reader, Shared, Writer, READERS_MAY_PAUSE};
 
 #[cfg(any(not(feature = "python"), Py_GIL_DISABLED))]
 mod striped;
 #[cfg(any(not(feature = "python"), Py_GIL_DISABLED))]
-pub use striped::{Reader, Shared, Writer};
+pub use striped::{Reader, Shared, Writer, READERS_MAY_PAUSE};
 
 pub(crate) mod spin;
 
@@ -33,6 +33,12 @@ pub trait Touch {
     /// # Safety
     /// `token` names a published entry; no other thread notes a use meanwhile, and none changes the structure.
     unsafe fn touch(&self, token: Token);
+
+    /// [`touch`](Self::touch) where it takes no call; `false` (and nothing done) where it does.
+    ///
+    /// # Safety
+    /// As for `touch`.
+    unsafe fn touch_at_once(&self, token: Token) -> bool;
 }
 
 impl<K, V> Touch for Cache<K, V> {
@@ -44,6 +50,12 @@ impl<K, V> Touch for Cache<K, V> {
     unsafe fn touch(&self, token: Token) {
         // SAFETY: the caller's promise; `Shared` gives readers only `&Cache`, and touches it for one at a time.
         unsafe { self.hit_shared(token) }
+    }
+
+    #[inline(always)]
+    unsafe fn touch_at_once(&self, token: Token) -> bool {
+        // SAFETY: as in `touch`.
+        unsafe { self.hit_shared_at_once(token) }
     }
 }
 

@@ -84,6 +84,9 @@ unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 // SAFETY: it owns the value.
 unsafe impl<T: Send> Send for Shared<T> {}
 
+/// Whether a thread may let go of a reader and find the value as it was, until it calls into Python.
+pub const READERS_MAY_PAUSE: bool = false;
+
 /// A look at the value, from which a use or a miss may be noted.
 #[derive(Debug)]
 pub struct Reader<'a, T> {
@@ -119,6 +122,17 @@ impl<T: Touch> Reader<'_, T> {
         unsafe { self.stripe.local(|local| local.hits += 1) };
         // SAFETY: the caller's promise.
         unsafe { self.used(token) };
+    }
+
+    /// [`hit`](Self::hit) and `true`: noting a use is short here, whatever the strategy.
+    ///
+    /// # Safety
+    /// As for [`hit`](Self::hit).
+    #[inline(always)]
+    pub unsafe fn hit_at_once(&self, token: Token) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.hit(token) };
+        true
     }
 
     /// Notes a use that is not counted as a hit.

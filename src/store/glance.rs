@@ -1,0 +1,237 @@
+//! The shortest way to a hit: one or two plain arguments, and the first candidate is the entry.
+//!
+//! Ring 3. What vectorcall enters first. These functions make no call, so they need no stack frame; whatever is not the
+//! usual case (an argument whose hash takes a call, a second candidate, an expired entry, keywords) they leave, with nothing
+//! counted or changed, to [`call::any`](super::call::any), which does it all over again.
+
+use pyo3::ffi;
+
+use super::call::{any, instance, missed, Course, Vectorcall};
+use super::lookup::{Entries, Hot};
+use super::CachedFunction;
+use crate::clock;
+use crate::entry::Token;
+use crate::key::{self, Equal, View, ONE};
+use crate::python::object::tuple_items;
+use crate::sync::{Reader, READERS_MAY_PAUSE};
+use crate::table::First;
+
+/// The shape of a call with two positional arguments.
+const TWO: key::Shape = 2;
+
+/// The entry point of a function's calls. `direct`: the numbers of positional arguments from which on a call is its own
+/// canonical form, and for how many more.
+pub(super) fn entry<C: Course>(typed: bool, expires: bool, direct: (usize, usize)) -> Vectorcall {
+    let is_direct = |n: usize| n.wrapping_sub(direct.0) <= direct.1;
+    match (typed, is_direct(1), is_direct(2), expires) {
+        (true, ..) | (_, false, false, _) => any::<C>,
+        (_, true, true, false) => one::<C, false, true>,
+        (_, true, true, true) => one::<C, true, true>,
+        (_, true, false, false) => one::<C, false, false>,
+        (_, true, false, true) => one::<C, true, false>,
+        (_, false, true, false) => two::<C, false>,
+        (_, false, true, true) => two::<C, true>,
+    }
+}
+
+/// What the first candidate is.
+enum Seen {
+    /// The value, a new strong reference; the hit was counted.
+    Hit(*mut ffi::PyObject),
+    /// No entry; the miss was counted.
+    Absent(Hot),
+    /// Of the right hash and shape, but more than a glance is needed. Only where `READERS_MAY_PAUSE`.
+    Candidate(Token),
+    /// The entry; only the order has not been told, as that takes a call. Only where `READERS_MAY_PAUSE`.
+    Found(Token),
+    Unsure,
+}
+
+/// Whether a call has so many positional arguments and no keywords.
+#[inline(always)]
+fn is_plain(count: usize, nargsf: usize, names: *mut ffi::PyObject) -> bool {
+    // The top bit is `PY_VECTORCALL_ARGUMENTS_OFFSET`; doubling drops it.
+    nargsf.wrapping_mul(2) == count * 2 && names.is_null()
+}
+
+/// Calls with one positional argument; `TWO_TOO`: those with two go to [`two`].
+///
+/// # Safety
+/// To be called as PEP 590 says, with an untyped instance that takes one argument as it comes (and two).
+unsafe extern "C-unwind" fn one<C: Course, const EXPIRES: bool, const TWO_TOO: bool>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: Python calls this for an instance, with a call that lasts until this returns.
+    unsafe {
+        if is_plain(1, nargsf, names) {
+            let value = *values;
+            if let Some(hash) = key::glance_one(value) {
+                let this = instance(object);
+                let same = |stored| is_same(stored, value);
+                return match this.look::<EXPIRES>(hash, ONE, same) {
+                    Seen::Hit(value) => C::hit(value),
+                    Seen::Absent(absent) => missed::<C>(object, values, nargsf, hash, absent),
+                    Seen::Candidate(token) => candidate::<C>(object, values, nargsf, token),
+                    Seen::Found(token) => found::<C>(object, token),
+                    Seen::Unsure => any::<C>(object, values, nargsf, names),
+                };
+            }
+        } else if TWO_TOO {
+            return two::<C, EXPIRES>(object, values, nargsf, names);
+        }
+        any::<C>(object, values, nargsf, names)
+    }
+}
+
+/// Calls with two positional arguments.
+///
+/// # Safety
+/// To be called as PEP 590 says, with an untyped instance that takes two arguments as they come.
+unsafe extern "C-unwind" fn two<C: Course, const EXPIRES: bool>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `one`.
+    unsafe {
+        if is_plain(2, nargsf, names) {
+            let (first, second) = (*values, *values.add(1));
+            if let Some(hash) = key::glance_two(first, second) {
+                let this = instance(object);
+                let same = |stored| {
+                    // A key of this shape is a tuple of two.
+                    let items = tuple_items(stored).as_ptr();
+                    is_same(*items, first) && is_same(*items.add(1), second)
+                };
+                return match this.look::<EXPIRES>(hash, TWO, same) {
+                    Seen::Hit(value) => C::hit(value),
+                    Seen::Absent(absent) => missed::<C>(object, values, nargsf, hash, absent),
+                    Seen::Candidate(token) => candidate::<C>(object, values, nargsf, token),
+                    Seen::Found(token) => found::<C>(object, token),
+                    Seen::Unsure => any::<C>(object, values, nargsf, names),
+                };
+            }
+        }
+        any::<C>(object, values, nargsf, names)
+    }
+}
+
+/// A hit in an order that takes a call to change.
+///
+/// # Safety
+/// As for [`one`]; `token` names the call's entry, and nothing has changed since it was found.
+#[inline(never)]
+unsafe extern "C-unwind" fn found<C: Course>(object: *mut ffi::PyObject, token: Token) -> *mut ffi::PyObject {
+    // SAFETY: the entry has a finished value; otherwise as in `one`.
+    unsafe {
+        let reader = instance(object).shared.reader();
+        let value = reader.slot(token).1.value.object().unwrap_unchecked();
+        ffi::Py_INCREF(value);
+        reader.hit(token);
+        drop(reader);
+        C::hit(value)
+    }
+}
+
+/// Decides about a candidate with what takes a call: a longer comparison, the clock.
+///
+/// # Safety
+/// As for [`one`]; `token` names the first candidate of the call's hash, whose hash and shape are the call's, and nothing has
+/// changed since.
+#[inline(never)]
+unsafe extern "C-unwind" fn candidate<C: Course>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    token: Token,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `one`.
+    unsafe {
+        let this = instance(object);
+        let reader = this.shared.reader();
+        let (slot, entry) = reader.slot(token);
+        let values_of_call = std::slice::from_raw_parts(values, slot.meta as usize);
+        let view = View { values: values_of_call, names: &[], shape: slot.meta, hash: slot.hash, typed: false };
+        if view.equals(entry.key.as_ptr()) == Equal::Yes {
+            if let Some(value) = entry.value.object() {
+                if this.ttl == 0 || !reader.expired(token, clock::now()) {
+                    ffi::Py_INCREF(value);
+                    reader.hit(token);
+                    drop(reader);
+                    return C::hit(value);
+                }
+            }
+        }
+        drop(reader);
+        any::<C>(object, values, nargsf, std::ptr::null_mut())
+    }
+}
+
+impl CachedFunction {
+    /// Looks at the first candidate of a hash; `same` says whether a stored key of this shape is surely the call's.
+    ///
+    /// # Safety
+    /// The thread is attached; `same` does not call into Python.
+    #[inline(always)]
+    unsafe fn look<const EXPIRES: bool>(
+        &self,
+        hash: u32,
+        shape: key::Shape,
+        same: impl Fn(*mut ffi::PyObject) -> bool,
+    ) -> Seen {
+        let reader = self.shared.reader();
+        let token = match reader.first(hash) {
+            First::Token(token) => token,
+            First::Absent => {
+                reader.miss();
+                return Seen::Absent(Hot::absent(reader.inserts()));
+            }
+            First::Unsure => return Seen::Unsure,
+        };
+        // SAFETY: the token was found under this reader.
+        let (slot, entry) = unsafe { reader.slot(token) };
+        if slot.hash != hash || slot.meta != shape {
+            return Seen::Unsure;
+        }
+        match entry.value.object() {
+            // SAFETY: an entry with a finished value is published; counting a reference runs nothing.
+            Some(object) if same(entry.key.as_ptr()) && (!EXPIRES || unsafe { is_fresh(&reader, token) }) => unsafe {
+                if !reader.hit_at_once(token) {
+                    return Seen::Found(token);
+                }
+                ffi::Py_INCREF(object);
+                return Seen::Hit(object);
+            },
+            _ => (),
+        }
+        if READERS_MAY_PAUSE {
+            Seen::Candidate(token)
+        } else {
+            Seen::Unsure
+        }
+    }
+}
+
+/// Whether the stored value is surely the call's, as far as it is to be found out here.
+///
+/// # Safety
+/// Both are alive; the call's has a hash at a glance.
+#[inline(always)]
+unsafe fn is_same(stored: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { key::same_at_a_glance(stored, value) || !READERS_MAY_PAUSE && key::same(stored, value) }
+}
+
+/// Whether the entry has surely not expired.
+///
+/// # Safety
+/// `token` names a published entry.
+#[inline(always)]
+unsafe fn is_fresh(reader: &Reader<'_, Entries>, token: Token) -> bool {
+    // SAFETY: the caller's promise.
+    clock::recent().is_some_and(|now| unsafe { !reader.expired(token, now) })
+}
