@@ -8,6 +8,7 @@
 //! the user, and that must not happen while the owner holds a lock.
 
 use std::cell::UnsafeCell;
+use std::mem::ManuallyDrop;
 
 use crate::entry::{Entry, Slab, Slot, Token, NIL};
 use crate::expiry::{Expiry, Instant};
@@ -20,22 +21,46 @@ use crate::table::{First, Probe, Table};
 pub struct Garbage<K, V> {
     /// The usual case, one eviction, allocates nothing.
     first: Option<Entry<K, V>>,
-    rest: Vec<Entry<K, V>>,
+    /// Dropped by `drop_rest`, which is not called where there is nothing to drop.
+    rest: ManuallyDrop<Vec<Entry<K, V>>>,
 }
 
 impl<K, V> Default for Garbage<K, V> {
+    #[inline(always)]
     fn default() -> Self {
-        Garbage { first: None, rest: Vec::new() }
+        Garbage { first: None, rest: ManuallyDrop::new(Vec::new()) }
+    }
+}
+
+impl<K, V> Drop for Garbage<K, V> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.rest.capacity() != 0 {
+            self.drop_rest();
+        }
     }
 }
 
 impl<K, V> Garbage<K, V> {
+    #[inline(always)]
     fn push(&mut self, entry: Entry<K, V>) {
         if self.first.is_none() {
             self.first = Some(entry);
         } else {
-            self.rest.push(entry);
+            self.push_rest(entry);
         }
+    }
+
+    #[cold]
+    fn push_rest(&mut self, entry: Entry<K, V>) {
+        self.rest.push(entry);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn drop_rest(&mut self) {
+        drop(self.first.take());
+        drop(std::mem::take(&mut *self.rest));
     }
 
     pub fn len(&self) -> usize {
@@ -106,7 +131,7 @@ impl<K, V> Cache<K, V> {
     /// # Panics
     /// With a capacity of 0: whoever stores nothing needs no cache.
     pub fn new(kind: Kind, capacity: Option<usize>, expires: bool) -> Self {
-        // Else `make_room` would look for a victim for ever.
+        // There would be no victim for the first entry.
         assert_ne!(capacity, Some(0));
         let order = Order::new(kind);
         Cache {
@@ -148,7 +173,7 @@ impl<K, V> Cache<K, V> {
         Candidates { cache: self, probe: self.table.probe(hash) }
     }
 
-    /// The first candidate of a hash: what [`candidates`](Self::candidates) begins with, for a lookup that goes no further.
+    /// What [`candidates`](Self::candidates) begins with, for a lookup that goes no further; the token may have another hash.
     #[inline(always)]
     pub fn first(&self, hash: u32) -> First {
         self.table.first(hash)
@@ -257,26 +282,42 @@ impl<K, V> Cache<K, V> {
     }
 
     /// Puts a new entry in the place of the victim: the steady state of a full cache, in which no slot is freed or taken.
+    #[inline(always)]
     fn recycle(&mut self, hash: u32, meta: u32, entry: Entry<K, V>, deadline: Instant, garbage: &mut Garbage<K, V>) {
-        let slots = self.slots();
-        let order = self.order.get_mut();
-        let token = order.victim();
-        // SAFETY: the order names published entries.
-        unsafe { order.renew(token) };
-        if let Some((old_hash, old)) = self.slab.swap(token, hash, meta, entry) {
-            self.table.remove(old_hash, token);
-            self.table.insert(hash, token);
-            garbage.push(old);
-        }
-        if let Some(expiry) = &mut self.expiry {
-            expiry.remove(token);
-            expiry.insert(token, deadline, slots);
-        }
+        let token = self.usurp(hash, meta, entry, deadline, garbage);
+        self.table.insert(hash, token);
         self.inserts += 1;
     }
 
-    /// Makes a reserved entry, which was not detached, count, with `value`; returns what stood in its place. Otherwise as
-    /// [`insert`](Self::insert).
+    /// Makes the victim leave and another entry take its slot and a new place in the order; the table does not know it yet.
+    #[inline(always)]
+    fn usurp(
+        &mut self,
+        hash: u32,
+        meta: u32,
+        entry: Entry<K, V>,
+        deadline: Instant,
+        garbage: &mut Garbage<K, V>,
+    ) -> Token {
+        let order = self.order.get_mut();
+        let token = order.victim();
+        // SAFETY: the order names published entries, whose slots are occupied.
+        let (old_hash, old) = unsafe {
+            order.renew(token);
+            self.slab.swap(token, hash, meta, entry)
+        };
+        self.table.remove(old_hash, token);
+        if let Some(expiry) = &mut self.expiry {
+            expiry.remove(token);
+            expiry.insert(token, deadline, self.capacity.saturating_add(1));
+        }
+        garbage.push(old);
+        token
+    }
+
+    /// Makes a reserved entry, which was not detached, count, with `value`; returns its token from now on, and what stood in
+    /// the place of the value. Otherwise as [`insert`](Self::insert).
+    #[inline]
     pub fn publish(
         &mut self,
         token: Token,
@@ -284,22 +325,21 @@ impl<K, V> Cache<K, V> {
         deadline: Instant,
         now: Instant,
         garbage: &mut Garbage<K, V>,
-    ) -> Option<V> {
+    ) -> Option<(Token, V)> {
         debug_assert!(self.is_attached(token));
-        self.make_room(now, garbage);
-        self.link(token, deadline);
-        Some(std::mem::replace(self.value_mut(token)?, value))
-    }
-
-    fn make_room(&mut self, now: Instant, garbage: &mut Garbage<K, V>) {
         self.expire(now, garbage);
-        while self.live >= self.capacity {
-            let victim = self.order.get_mut().victim();
-            debug_assert_ne!(victim, NIL);
-            self.remove(victim, garbage);
+        if self.live < self.capacity {
+            self.link(token, deadline);
+            return Some((token, std::mem::replace(self.value_mut(token)?, value)));
         }
+        // The victim's slot is taken over, and the reserved one is free for the next computation.
+        let (hash, meta, entry) = self.slab.take(token)?;
+        let heir = self.usurp(hash, meta, Entry { key: entry.key, value }, deadline, garbage);
+        self.table.rename(hash, token, heir);
+        Some((heir, entry.value))
     }
 
+    #[inline]
     fn link(&mut self, token: Token, deadline: Instant) {
         let slots = self.slots();
         self.order.get_mut().insert(token, slots);
@@ -357,6 +397,7 @@ impl<K, V> Cache<K, V> {
     }
 
     /// Ends a published entry. Expected O(1).
+    #[inline]
     pub fn remove(&mut self, token: Token, garbage: &mut Garbage<K, V>) {
         self.order.get_mut().remove(token);
         if let Some(expiry) = &mut self.expiry {
@@ -369,8 +410,14 @@ impl<K, V> Cache<K, V> {
     }
 
     /// Ends every entry that has expired at `now`. O(entries that leave).
-    #[inline]
+    #[inline(always)]
     pub fn expire(&mut self, now: Instant, garbage: &mut Garbage<K, V>) {
+        if self.expiry.is_some() {
+            self.expire_some(now, garbage);
+        }
+    }
+
+    fn expire_some(&mut self, now: Instant, garbage: &mut Garbage<K, V>) {
         while let Some(expiry) = &self.expiry {
             match expiry.next_expired(now) {
                 NIL => break,

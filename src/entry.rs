@@ -101,12 +101,18 @@ impl<K, V> Slab<K, V> {
 
     /// Empties the slot `token`, or returns `None` if it is vacant already. O(1).
     pub fn remove(&mut self, token: Token) -> Option<Entry<K, V>> {
+        self.take(token).map(|(_, _, entry)| entry)
+    }
+
+    /// [`remove`](Self::remove), which also gives the entry's hash and meta.
+    #[inline(always)]
+    pub fn take(&mut self, token: Token) -> Option<(u32, u32, Entry<K, V>)> {
         let slot = self.slots.get_mut((token as usize).wrapping_sub(1))?;
         let entry = slot.body.take()?;
-        slot.meta = self.free;
+        let meta = std::mem::replace(&mut slot.meta, self.free);
         self.free = token;
         self.occupied -= 1;
-        Some(entry)
+        Some((slot.hash, meta, entry))
     }
 
     /// The slot `token`, checked.
@@ -115,13 +121,23 @@ impl<K, V> Slab<K, V> {
         slot.body.as_ref().map(|entry| (slot, entry))
     }
 
-    /// Puts another entry in the occupied slot `token`; returns the former one and its hash. O(1).
-    #[inline]
-    pub fn swap(&mut self, token: Token, hash: u32, meta: u32, entry: Entry<K, V>) -> Option<(u32, Entry<K, V>)> {
-        let slot = self.slots.get_mut((token as usize).wrapping_sub(1))?;
-        let body = slot.body.as_mut()?;
-        slot.meta = meta;
-        Some((std::mem::replace(&mut slot.hash, hash), std::mem::replace(body, entry)))
+    /// Puts another entry in the slot `token`; returns the former one's hash and itself. O(1).
+    ///
+    /// # Safety
+    /// `token` names an occupied slot of this slab.
+    #[inline(always)]
+    pub unsafe fn swap(&mut self, token: Token, hash: u32, meta: u32, entry: Entry<K, V>) -> (u32, Entry<K, V>) {
+        debug_assert!(self.get(token).is_some());
+        // SAFETY: as in `get_unchecked`.
+        unsafe {
+            let slot = self.slots.get_unchecked_mut(token as usize - 1);
+            let body = slot.body.as_mut().unwrap_unchecked();
+            slot.meta = meta;
+            // Word by word: an entry moved as a whole is read back before its halves have reached memory.
+            let key = std::mem::replace(&mut body.key, entry.key);
+            let value = std::mem::replace(&mut body.value, entry.value);
+            (std::mem::replace(&mut slot.hash, hash), Entry { key, value })
+        }
     }
 
     /// The slot `token`, to change, checked.

@@ -12,7 +12,7 @@
 use pyo3::ffi;
 
 use crate::python::layout::{self, Exact};
-use crate::python::object::{new_tuple, tuple_items, unwinding, Owned};
+use crate::python::object::{new_tuple, tuple_items, unwinding, Arguments, Owned};
 
 /// The shape of a key: the number of values that stand for positional arguments, and the flag below.
 pub type Shape = u32;
@@ -217,7 +217,9 @@ pub unsafe fn same(stored: *mut ffi::PyObject, value: *mut ffi::PyObject) -> boo
 #[inline(always)]
 pub unsafe fn same_at_a_glance(stored: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
     // SAFETY: the caller's promise: an exact `int` has a plain digit.
-    unsafe { stored == value || layout::is_exact(value, &raw mut ffi::PyLong_Type) && layout::same_digit(stored, value) }
+    unsafe {
+        stored == value || layout::is_exact(value, &raw mut ffi::PyLong_Type) && layout::same_digit(stored, value)
+    }
 }
 
 /// The shape of a key.
@@ -304,6 +306,20 @@ unsafe fn tuples_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, depth: u32)
         }
     }
     Equal::Yes
+}
+
+impl Arguments {
+    /// The view of a call without keywords, untyped.
+    ///
+    /// # Safety
+    /// The call still lasts and has at least one argument; `hash` is the hash of its values.
+    #[inline(always)]
+    pub unsafe fn plain_view(&self, hash: u32) -> View<'_> {
+        let count = self.positional();
+        // SAFETY: vectorcall passes so many values.
+        let values = unsafe { std::slice::from_raw_parts(self.values, count) };
+        View { values, names: &[], shape: shape(count, 0), hash, typed: false }
+    }
 }
 
 impl View<'_> {

@@ -67,6 +67,62 @@ impl Group {
         self.places(tag(hash))
     }
 
+    /// The place of an entry in this group.
+    #[inline(always)]
+    fn place_of(&self, hash: u32, token: Token) -> Option<usize> {
+        let mut places = self.places_of(hash);
+        while places != 0 {
+            let place = places.trailing_zeros() as usize;
+            // SAFETY: the bits of `places` are below `WIDTH`.
+            if unsafe { *self.tokens.get_unchecked(place) } == token {
+                return Some(place);
+            }
+            places &= places - 1;
+        }
+        None
+    }
+
+    /// Adds an entry; false where there is no place.
+    #[inline(always)]
+    fn add(&mut self, hash: u32, token: Token) -> bool {
+        let free = self.places(0);
+        if free == 0 {
+            return false;
+        }
+        let place = free.trailing_zeros() as usize;
+        // SAFETY: the bits of `free` are below `WIDTH`.
+        unsafe {
+            *self.tags.get_unchecked_mut(place) = tag(hash);
+            *self.tokens.get_unchecked_mut(place) = token;
+        }
+        true
+    }
+
+    /// Takes an entry out; false where it is not here.
+    #[inline(always)]
+    fn take(&mut self, hash: u32, token: Token) -> bool {
+        let Some(place) = self.place_of(hash, token) else {
+            return false;
+        };
+        // SAFETY: a place is below `WIDTH`.
+        unsafe {
+            *self.tags.get_unchecked_mut(place) = 0;
+            *self.tokens.get_unchecked_mut(place) = NIL;
+        }
+        true
+    }
+
+    /// Gives an entry another token; false where it is not here.
+    #[inline(always)]
+    fn rename(&mut self, hash: u32, old: Token, new: Token) -> bool {
+        let place = self.place_of(hash, old);
+        if let Some(place) = place {
+            // SAFETY: a place is below `WIDTH`.
+            unsafe { *self.tokens.get_unchecked_mut(place) = new };
+        }
+        place.is_some()
+    }
+
     /// A bit for each of the first 16 bytes that equals that of `tags`.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
@@ -84,17 +140,6 @@ impl Group {
 #[inline(always)]
 fn tag(hash: u32) -> u8 {
     (hash >> 24) as u8 | 0x80
-}
-
-/// What the first look at a hash's group shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum First {
-    /// An entry that may have the hash; there may be more.
-    Token(Token),
-    /// No entry has the hash.
-    Absent,
-    /// It takes a probe to tell.
-    Unsure,
 }
 
 /// See the module's documentation.
@@ -118,6 +163,17 @@ pub struct Probe {
     places: Places,
     /// Groups looked at before this one.
     steps: u32,
+}
+
+/// What a probe's first step shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// An entry that may have the hash; there may be more.
+    Token(Token),
+    /// No entry has the hash.
+    Absent,
+    /// It takes a whole probe to tell.
+    Unsure,
 }
 
 impl Probe {
@@ -166,16 +222,15 @@ impl Table {
         unsafe { self.groups.get_unchecked_mut(at as usize) }
     }
 
-    /// The first step of a probe, in as few instructions as there can be.
+    /// A probe's first step alone, in as few instructions as there can be.
     #[inline(always)]
     pub fn first(&self, hash: u32) -> First {
         let group = self.group(hash & self.mask);
         let places = group.places_of(hash);
         if places != 0 {
             // SAFETY: the bits of `places` are below `WIDTH`.
-            return First::Token(unsafe { *group.tokens.get_unchecked(places.trailing_zeros() as usize) });
-        }
-        if group.passed == 0 {
+            First::Token(unsafe { *group.tokens.get_unchecked(places.trailing_zeros() as usize) })
+        } else if group.passed == 0 {
             First::Absent
         } else {
             First::Unsure
@@ -208,22 +263,24 @@ impl Table {
     }
 
     /// Adds an entry; the caller knows that `token` is not in the table and that the table is not full. Expected O(1).
-    #[inline]
+    #[inline(always)]
     pub fn insert(&mut self, hash: u32, token: Token) {
         debug_assert!(token != NIL && !self.is_full());
+        self.used += 1;
+        if !self.group_mut(hash & self.mask).add(hash, token) {
+            self.insert_away(hash, token);
+        }
+    }
+
+    /// Adds an entry whose home group is full.
+    #[cold]
+    #[inline(never)]
+    fn insert_away(&mut self, hash: u32, token: Token) {
         let mut at = hash & self.mask;
-        loop {
+        // A free place exists: no more than five sixths are used.
+        while !self.group_mut(at).add(hash, token) {
             let group = self.group_mut(at);
-            let free = group.places(0);
-            if free != 0 {
-                let place = free.trailing_zeros() as usize;
-                group.tags[place] = tag(hash);
-                group.tokens[place] = token;
-                self.used += 1;
-                return;
-            }
             group.passed = group.passed.saturating_add(1);
-            // A free place exists: no more than five sixths are used.
             at = (at + 1) & self.mask;
         }
     }
@@ -245,14 +302,31 @@ impl Table {
     }
 
     /// Removes the entry `token` with hash `hash`; false if it is not there. Expected O(1).
+    #[inline(always)]
     pub fn remove(&mut self, hash: u32, token: Token) -> bool {
-        let Some((found, place)) = self.find(hash, token) else {
+        let removed = self.group_mut(hash & self.mask).take(hash, token) || self.remove_away(hash, token);
+        self.used -= usize::from(removed);
+        removed
+    }
+
+    /// Gives an entry in the table another token. Expected O(1).
+    #[inline(always)]
+    pub fn rename(&mut self, hash: u32, old: Token, new: Token) {
+        if !self.group_mut(hash & self.mask).rename(hash, old, new) {
+            if let Some(at) = self.find(hash, old) {
+                self.group_mut(at).rename(hash, old, new);
+            }
+        }
+    }
+
+    /// Removes an entry that is not in its home group.
+    #[cold]
+    #[inline(never)]
+    fn remove_away(&mut self, hash: u32, token: Token) -> bool {
+        let Some(found) = self.find(hash, token) else {
             return false;
         };
-        let group = self.group_mut(found);
-        group.tags[place] = 0;
-        group.tokens[place] = NIL;
-        self.used -= 1;
+        self.group_mut(found).take(hash, token);
         let mut at = hash & self.mask;
         while at != found {
             let group = self.group_mut(at);
@@ -264,19 +338,14 @@ impl Table {
         true
     }
 
-    /// The group and place of an entry.
-    #[inline(always)]
-    fn find(&self, hash: u32, token: Token) -> Option<(u32, usize)> {
+    /// The group of an entry.
+    #[cold]
+    fn find(&self, hash: u32, token: Token) -> Option<u32> {
         let mut at = hash & self.mask;
         for _ in 0..=self.mask {
             let group = self.group(at);
-            let mut places = group.places_of(hash);
-            while places != 0 {
-                let place = places.trailing_zeros() as usize;
-                if group.tokens[place] == token {
-                    return Some((at, place));
-                }
-                places &= places - 1;
+            if group.place_of(hash, token).is_some() {
+                return Some(at);
             }
             if group.passed == 0 {
                 return None;
@@ -306,7 +375,7 @@ impl Table {
                 if token != NIL {
                     let hash = hash_of(token);
                     assert_eq!(own, tag(hash));
-                    assert_eq!(self.find(hash, token).map(|(group, _)| group), Some(at));
+                    assert_eq!(self.find(hash, token), Some(at));
                     let mut way = hash & self.mask;
                     while way != at {
                         passed[way as usize] += 1;
@@ -357,7 +426,16 @@ mod tests {
                         prop_assert!(table.remove(own, token));
                         model.remove(&token);
                     }
-                    _ => prop_assert!(!table.remove(hash, 99)),
+                    Some(&own) if op == 2 => {
+                        // Another name for the same entry.
+                        let new = token + 100;
+                        if !model.contains_key(&new) {
+                            table.rename(own, token, new);
+                            model.remove(&token);
+                            model.insert(new, own);
+                        }
+                    }
+                    _ => prop_assert!(!table.remove(hash, 999)),
                 }
                 table.validate(|token| model[&token]);
                 let found = tokens(&table, hash);

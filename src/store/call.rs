@@ -72,6 +72,7 @@ impl Course for Plain {
         value
     }
 
+    #[inline(always)]
     unsafe fn miss(
         object: *mut ffi::PyObject,
         arguments: &Arguments,
@@ -127,15 +128,7 @@ pub(super) unsafe extern "C-unwind" fn missed<C: Course>(
     // SAFETY: as in `any`.
     unsafe {
         let arguments = Arguments { values, nargsf, names: std::ptr::null_mut() };
-        let count = arguments.positional();
-        let view = View {
-            values: std::slice::from_raw_parts(values, count),
-            names: &[],
-            shape: key::shape(count, 0),
-            hash,
-            typed: false,
-        };
-        C::miss(object, &arguments, &view, found)
+        C::miss(object, &arguments, &arguments.plain_view(hash), found)
     }
 }
 
@@ -151,7 +144,7 @@ unsafe extern "C-unwind" fn call_many<C: Course>(
     unsafe {
         let arguments = Arguments { values, nargsf, names };
         let (values, names) = arguments.parts();
-        finish::<C>(object, &arguments, values, names)
+        finish_parts::<C>(object, &arguments, values, names)
     }
 }
 
@@ -169,7 +162,7 @@ unsafe extern "C-unwind" fn call_few<C: Course>(
         let signature = instance(object).signature.as_ref().unwrap_unchecked();
         let mut row = FEW;
         match signature.canonical_few(&arguments, &mut row) {
-            Some(values) => finish::<C>(object, &arguments, values, &[]),
+            Some(values) => finish_parts::<C>(object, &arguments, values, &[]),
             None => C::pass_on(object, &arguments),
         }
     }
@@ -188,7 +181,7 @@ unsafe extern "C-unwind" fn call_reordered<C: Course>(
         let arguments = Arguments { values, nargsf, names };
         let mut scratch = Scratch::new();
         match instance(object).parts(&arguments, &mut scratch) {
-            Some((values, names)) => finish::<C>(object, &arguments, values, names),
+            Some((values, names)) => finish_parts::<C>(object, &arguments, values, names),
             None => C::pass_on(object, &arguments),
         }
     }
@@ -196,7 +189,7 @@ unsafe extern "C-unwind" fn call_reordered<C: Course>(
 
 /// Looks a key up that is given by its parts.
 #[inline(always)]
-unsafe fn finish<C: Course>(
+unsafe fn finish_parts<C: Course>(
     object: *mut ffi::PyObject,
     arguments: &Arguments,
     values: &[*mut ffi::PyObject],
@@ -204,17 +197,31 @@ unsafe fn finish<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any`.
     unsafe {
-        let this = instance(object);
-        match this.keyed(values, names) {
-            Keyed::View(view) => {
-                let found = if view.shape == ONE { this.hot::<true>(&view) } else { this.hot::<false>(&view) };
-                match found.value() {
-                    Some(value) => C::hit(value),
-                    None => C::miss(object, arguments, &view, found),
-                }
-            }
+        match instance(object).keyed(values, names) {
+            Keyed::View(view) => finish::<C>(object, arguments, &view),
             Keyed::NotACall => C::pass_on(object, arguments),
             Keyed::Failed => std::ptr::null_mut(),
+        }
+    }
+}
+
+/// Looks a key up.
+///
+/// # Safety
+/// As for [`any`]; the view is that of the call.
+#[inline(always)]
+pub(super) unsafe fn finish<C: Course>(
+    object: *mut ffi::PyObject,
+    arguments: &Arguments,
+    view: &View<'_>,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `any`.
+    unsafe {
+        let this = instance(object);
+        let found = if view.shape == ONE { this.hot::<true>(view) } else { this.hot::<false>(view) };
+        match found.value() {
+            Some(value) => C::hit(value),
+            None => C::miss(object, arguments, view, found),
         }
     }
 }
@@ -312,7 +319,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
-    #[inline]
+    #[inline(always)]
     unsafe fn miss(&self, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
@@ -351,6 +358,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for [`miss`](Self::miss).
+    #[inline(always)]
     pub(super) unsafe fn compute(&self, arguments: &Arguments) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise. The recursion is counted because this frame lies on the C stack, which Python would
         // otherwise not know of.

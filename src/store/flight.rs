@@ -65,6 +65,7 @@ impl CachedFunction {
     }
 
     /// Reserves the key's slot if nothing has come in since the hot pass: as [`reserve`](Self::reserve).
+    // Not inlined, nor what is below: nothing may swell the frame that stands on the stack while the function computes.
     #[inline(never)]
     unsafe fn reserve_absent(&self, view: &View<'_>, hot: Hot) -> Option<Option<Reserved>> {
         // SAFETY: as for `fly`.
@@ -160,7 +161,6 @@ impl CachedFunction {
         }
     }
 
-    // The two are not inlined: nothing may swell the frame that stands on the stack while the function computes.
     #[inline(never)]
     unsafe fn settle_success(
         &self,
@@ -173,21 +173,24 @@ impl CachedFunction {
             let mut value = Some(Value::ready(Owned::borrow(result)));
             let (now, deadline) = (self.now(), self.deadline());
             let mut garbage = Garbage::default();
+            let mut key = None;
             let record = reserved.and_then(|reserved| {
                 self.shared.write(|writer| {
                     let cache = writer.value;
                     if is_detached(cache, reserved) {
-                        return cache.free(reserved.0).map(|entry| (Some(entry.key), entry.value));
+                        let entry = cache.free(reserved.0)?;
+                        key = Some(entry.key);
+                        return Some(entry.value);
                     }
-                    let value = value.take()?;
-                    Some((None, cache.publish(reserved.0, value, deadline, now, &mut garbage)?))
+                    Some(cache.publish(reserved.0, value.take()?, deadline, now, &mut garbage)?.1)
                 })
             });
-            let waited_for = flight.or_else(|| flight_of(record.as_ref().map(|(_, value)| value)));
+            let waited_for = flight.or_else(|| flight_of(record.as_ref()));
             if let Some(flight) = waited_for {
                 drop(flight.complete(Outcome::Value(Arc::new(Owned::borrow(result)))));
             }
-            drop((garbage, record, value));
+            drop(garbage);
+            drop((key, record, value));
         }
     }
 

@@ -6,13 +6,13 @@
 
 use pyo3::ffi;
 
-use super::call::{any, instance, missed, Course, Vectorcall};
+use super::call::{any, finish, instance, missed, Course, Vectorcall};
 use super::lookup::{Entries, Hot};
 use super::CachedFunction;
 use crate::clock;
 use crate::entry::Token;
-use crate::key::{self, Equal, View, ONE};
-use crate::python::object::tuple_items;
+use crate::key::{self, Equal, ONE};
+use crate::python::object::{tuple_items, Arguments};
 use crate::sync::{Reader, READERS_MAY_PAUSE};
 use crate::table::First;
 
@@ -76,7 +76,7 @@ unsafe extern "C-unwind" fn one<C: Course, const EXPIRES: bool, const TWO_TOO: b
                     Seen::Absent(absent) => missed::<C>(object, values, nargsf, hash, absent),
                     Seen::Candidate(token) => candidate::<C>(object, values, nargsf, token),
                     Seen::Found(token) => found::<C>(object, token),
-                    Seen::Unsure => any::<C>(object, values, nargsf, names),
+                    Seen::Unsure => look_on::<C>(object, values, nargsf, hash),
                 };
             }
         } else if TWO_TOO {
@@ -112,11 +112,29 @@ unsafe extern "C-unwind" fn two<C: Course, const EXPIRES: bool>(
                     Seen::Absent(absent) => missed::<C>(object, values, nargsf, hash, absent),
                     Seen::Candidate(token) => candidate::<C>(object, values, nargsf, token),
                     Seen::Found(token) => found::<C>(object, token),
-                    Seen::Unsure => any::<C>(object, values, nargsf, names),
+                    Seen::Unsure => look_on::<C>(object, values, nargsf, hash),
                 };
             }
         }
         any::<C>(object, values, nargsf, names)
+    }
+}
+
+/// A whole lookup of a call without keywords.
+///
+/// # Safety
+/// As for [`one`]; `hash` is the untyped hash of the call's values.
+#[inline(never)]
+unsafe extern "C-unwind" fn look_on<C: Course>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    hash: u32,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `one`.
+    unsafe {
+        let arguments = Arguments { values, nargsf, names: std::ptr::null_mut() };
+        finish::<C>(object, &arguments, &arguments.plain_view(hash))
     }
 }
 
@@ -154,8 +172,8 @@ unsafe extern "C-unwind" fn candidate<C: Course>(
         let this = instance(object);
         let reader = this.shared.reader();
         let (slot, entry) = reader.slot(token);
-        let values_of_call = std::slice::from_raw_parts(values, slot.meta as usize);
-        let view = View { values: values_of_call, names: &[], shape: slot.meta, hash: slot.hash, typed: false };
+        let (hash, arguments) = (slot.hash, Arguments { values, nargsf, names: std::ptr::null_mut() });
+        let view = arguments.plain_view(hash);
         if view.equals(entry.key.as_ptr()) == Equal::Yes {
             if let Some(value) = entry.value.object() {
                 if this.ttl == 0 || !reader.expired(token, clock::now()) {
@@ -167,7 +185,7 @@ unsafe extern "C-unwind" fn candidate<C: Course>(
             }
         }
         drop(reader);
-        any::<C>(object, values, nargsf, std::ptr::null_mut())
+        look_on::<C>(object, values, nargsf, hash)
     }
 }
 

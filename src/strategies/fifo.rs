@@ -32,6 +32,7 @@ impl Policy for Fifo {
         self.list.remove(token);
     }
 
+    #[inline(always)]
     fn victim(&self) -> Token {
         self.list.back()
     }

@@ -30,12 +30,21 @@ impl List {
         List { links: vec![Link { prev: NIL, next: NIL }] }
     }
 
-    pub fn front(&self) -> Token {
-        self.links[0].next
+    #[inline(always)]
+    fn sentinel(&self) -> Link {
+        debug_assert!(!self.links.is_empty());
+        // SAFETY: the sentinel always exists.
+        unsafe { *self.links.get_unchecked(0) }
     }
 
+    #[inline(always)]
+    pub fn front(&self) -> Token {
+        self.sentinel().next
+    }
+
+    #[inline(always)]
     pub fn back(&self) -> Token {
-        self.links[0].prev
+        self.sentinel().prev
     }
 
     /// The neighbour of `token` towards the back; of the back one, the sentinel.

@@ -35,6 +35,7 @@ impl Policy for Lru {
         self.list.remove(token);
     }
 
+    #[inline(always)]
     fn victim(&self) -> Token {
         self.list.back()
     }

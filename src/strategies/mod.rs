@@ -114,12 +114,13 @@ macro_rules! policies {
             ///
             /// # Safety
             /// `token` was inserted and not removed since.
-            #[inline]
+            #[inline(always)]
             pub unsafe fn renew(&mut self, token: Token) {
                 // SAFETY: the caller's promise is the policy's.
                 unsafe { match self { $(Order::$name(p) => p.renew(token)),* } }
             }
 
+            #[inline]
             pub fn insert(&mut self, token: Token, limit: usize) {
                 match self { $(Order::$name(p) => p.insert(token, limit)),* }
             }
@@ -128,6 +129,7 @@ macro_rules! policies {
                 match self { $(Order::$name(p) => p.remove(token)),* }
             }
 
+            #[inline(always)]
             pub fn victim(&self) -> Token {
                 match self { $(Order::$name(p) => p.victim()),* }
             }

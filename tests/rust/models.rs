@@ -209,8 +209,9 @@ impl Pair {
                 let value = self.object(entry.name);
                 let id = value.id;
                 let placeholder = self.cache.publish(token, value, deadline, now, &mut garbage);
+                let (token, placeholder) = placeholder.unzip();
                 assert_eq!(placeholder.as_ref().map(|v| v.id), Some(entry.ids.1));
-                self.model.add(entry.name, (entry.ids.0, id), token, deadline);
+                self.model.add(entry.name, (entry.ids.0, id), token?, deadline);
                 self.ends(placeholder, &[entry.ids.1]);
                 self.garbage(garbage, &gone);
             }
@@ -410,12 +411,12 @@ fn large_caches_evict_in_order() {
             }
             let mut garbage = Garbage::default();
             let token = cache.reserve(hash, 0, key, step);
-            let old = cache.publish(token, step, 0, 0, &mut garbage);
-            assert_eq!((old, garbage.is_empty()), (Some(step), model.len() < CAPACITY));
+            let (token, old) = cache.publish(token, step, 0, 0, &mut garbage).unwrap();
+            assert_eq!((old, garbage.is_empty()), (step, model.len() < CAPACITY));
             if model.len() == CAPACITY {
                 let (_, _, victim) = order.pop_first().unwrap();
-                let (token, ..) = model.remove(&victim).unwrap();
-                assert!(cache.get(token).is_none_or(|e| e.key != victim), "{kind:?}: {victim} was the victim");
+                let (old, ..) = model.remove(&victim).unwrap();
+                assert!(cache.get(old).is_none_or(|e| e.key != victim), "{kind:?}: {victim} was the victim");
             }
             let entry = (token, 1, step, step);
             order.insert(rank(key, &entry));

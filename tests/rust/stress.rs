@@ -134,7 +134,7 @@ impl Load {
                         let (key, value) = new.take()?;
                         let placeholder = Object::new(*key.0, alive);
                         let token = cache.reserve(hash(*key.0), 0, key, placeholder);
-                        cache.publish(token, value, deadline, now, &mut garbage)
+                        cache.publish(token, value, deadline, now, &mut garbage).map(|(_, old)| old)
                     }
                 }
             });
