@@ -134,7 +134,7 @@ impl Signature {
     /// # Safety
     /// The call still lasts; the thread is attached.
     #[inline]
-    pub unsafe fn canonical_few<'a>(&self, call: &Arguments, row: &'a mut Few) -> Option<&'a [*mut ffi::PyObject]> {
+    pub unsafe fn canonical_few<'a>(&self, call: &'a Arguments, row: &'a mut Few) -> Option<&'a [*mut ffi::PyObject]> {
         debug_assert!(self.has_few);
         let (given, count) = (call.positional(), self.parameters.len());
         if given > self.positional {
@@ -142,6 +142,12 @@ impl Signature {
         }
         // SAFETY: the caller's promise.
         let (values, keywords) = unsafe { call.parts() };
+        let (_, by_name) = self.parameters.split_at(given.max(self.positional_only).min(count));
+        let in_order = |(p, &name): (&Parameter, &*mut ffi::PyObject)| p.name.as_ptr() == name;
+        if keywords.len() == by_name.len() && values.len() == count && by_name.iter().zip(keywords).all(in_order) {
+            // Everything was given, in the order of the parameters.
+            return Some(values);
+        }
         let row = row.get_mut(..count)?;
         for (place, &value) in row.iter_mut().zip(&values[..given]) {
             place.write(value);
