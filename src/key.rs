@@ -93,7 +93,7 @@ unsafe fn hash_object(object: *mut ffi::PyObject) -> Option<isize> {
     // SAFETY: the caller's promise; the layouts are read for exact types only.
     unsafe {
         if layout::is_exact(object, &raw mut ffi::PyLong_Type) {
-            if let Some(hash) = layout::small_int_hash(object) {
+            if let Some(hash) = layout::short_int_hash(object) {
                 return Some(hash);
             }
         } else if layout::is_exact(object, &raw mut ffi::PyUnicode_Type) {

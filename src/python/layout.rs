@@ -94,26 +94,38 @@ unsafe fn int_size(int: *const Int) -> (usize, isize) {
     (count, word)
 }
 
-/// The hash of an `int` of at most one digit, or `None` for a larger one.
+/// The hash of an `int` of at most two digits (60 bits), or `None` for a larger one.
 ///
 /// # Safety
 /// `object` is an exact `int`.
 #[inline(always)]
-pub unsafe fn small_int_hash(object: *mut ffi::PyObject) -> Option<isize> {
+pub unsafe fn short_int_hash(object: *mut ffi::PyObject) -> Option<isize> {
     let int = object.cast::<Int>();
-    // SAFETY: an exact `int` has this head; a value of one digit is its own hash, but −1, whose hash is −2.
+    // SAFETY: an exact `int` has this head, and as many digits as it says. A zero has none; what stands in their place is not
+    // used. A value of less than 61 bits is its own hash, but −1, whose hash is −2.
     unsafe {
+        let digits = (&raw const (*int).digits).cast::<u32>();
+        let low = *digits as isize;
+        let long = |sign: isize| sign * ((*digits.add(1) as isize) << 30 | low);
         let size = (*int).size;
         #[cfg(Py_3_12)]
-        let (small, sign) = ((size as usize) < 2 << 3, 1 - (size & 3));
+        return match size & !0b100 {
+            8 => Some(low),
+            1 => Some(0),
+            10 => Some(if low == 1 { -2 } else { -low }),
+            16 => Some(long(1)),
+            18 => Some(long(-1)),
+            _ => None,
+        };
         #[cfg(not(Py_3_12))]
-        let (small, sign) = ((size + 1) as usize <= 2, size);
-        if small && cfg!(target_pointer_width = "64") {
-            let value = sign * (*int).digits[0] as isize;
-            Some(if value == -1 { -2 } else { value })
-        } else {
-            None
-        }
+        return match size {
+            1 => Some(low),
+            0 => Some(0),
+            -1 => Some(if low == 1 { -2 } else { -low }),
+            2 => Some(long(1)),
+            -2 => Some(long(-1)),
+            _ => None,
+        };
     }
 }
 

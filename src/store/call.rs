@@ -188,8 +188,11 @@ unsafe extern "C-unwind" fn call_reordered<C: Course>(
 }
 
 /// Looks a key up that is given by its parts.
+///
+/// # Safety
+/// As for [`any`]; values and names are those of the call.
 #[inline(always)]
-unsafe fn finish_parts<C: Course>(
+pub(super) unsafe fn finish_parts<C: Course>(
     object: *mut ffi::PyObject,
     arguments: &Arguments,
     values: &[*mut ffi::PyObject],

@@ -1,12 +1,12 @@
 //! The shortest way to a hit: one or two plain arguments, and the first candidate is the entry.
 //!
 //! Ring 3. What vectorcall enters first. These functions make no call, so they need no stack frame; whatever is not the
-//! usual case (an argument whose hash takes a call, a second candidate, an expired entry, keywords) they leave, with nothing
+//! usual case (an argument whose hash takes longer, a second candidate, an expired entry, keywords) they leave, with nothing
 //! counted or changed, to [`call::any`](super::call::any), which does it all over again.
 
 use pyo3::ffi;
 
-use super::call::{any, finish, instance, missed, Course, Vectorcall};
+use super::call::{any, finish, finish_parts, instance, missed, Course, Vectorcall};
 use super::lookup::{Entries, Hot};
 use super::CachedFunction;
 use crate::clock;
@@ -79,10 +79,13 @@ unsafe extern "C-unwind" fn one<C: Course, const EXPIRES: bool, const TWO_TOO: b
                     Seen::Unsure => look_on::<C>(object, values, nargsf, hash),
                 };
             }
-        } else if TWO_TOO {
-            return two::<C, EXPIRES>(object, values, nargsf, names);
+            return hash_and_look::<C>(object, values, nargsf);
         }
-        any::<C>(object, values, nargsf, names)
+        if TWO_TOO {
+            two::<C, EXPIRES>(object, values, nargsf, names)
+        } else {
+            any::<C>(object, values, nargsf, names)
+        }
     }
 }
 
@@ -115,8 +118,26 @@ unsafe extern "C-unwind" fn two<C: Course, const EXPIRES: bool>(
                     Seen::Unsure => look_on::<C>(object, values, nargsf, hash),
                 };
             }
+            return hash_and_look::<C>(object, values, nargsf);
         }
         any::<C>(object, values, nargsf, names)
+    }
+}
+
+/// A whole lookup of a call without keywords whose hash takes longer.
+///
+/// # Safety
+/// As for [`one`].
+#[inline(never)]
+unsafe extern "C-unwind" fn hash_and_look<C: Course>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `one`.
+    unsafe {
+        let arguments = Arguments { values, nargsf, names: std::ptr::null_mut() };
+        finish_parts::<C>(object, &arguments, arguments.parts().0, &[])
     }
 }
 
