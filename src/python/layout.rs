@@ -247,7 +247,7 @@ unsafe fn same_bytes(a: *const c_void, b: *const c_void, length: usize) -> bool 
 pub unsafe fn address_hash(object: *mut ffi::PyObject) -> Option<isize> {
     // SAFETY: the caller's promise; both types are ready, so their slots are set.
     unsafe {
-        let (own, inherited) = ((*ffi::Py_TYPE(object)).tp_hash?, (*(&raw const ffi::PyBaseObject_Type)).tp_hash?);
+        let (own, inherited) = ((*ffi::Py_TYPE(object)).tp_hash?, ffi::PyBaseObject_Type.tp_hash?);
         // Objects are aligned to 8 bytes, so four bits rotated out leave no address at -1, which would mean an error.
         (own as usize == inherited as usize).then(|| (object as usize).rotate_right(4) as isize)
     }
