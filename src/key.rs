@@ -116,7 +116,7 @@ unsafe fn hash_slowly(object: *mut ffi::PyObject) -> Option<isize> {
 #[inline(always)]
 fn type_bits(object: *mut ffi::PyObject) -> u64 {
     // SAFETY: a live object (the callers').
-    (unsafe { ffi::Py_TYPE(object) } as usize as u64).rotate_left(32)
+    (unsafe { layout::type_of(object) } as usize as u64).rotate_left(32)
 }
 
 /// The hash of a call with one positional argument, or `None` with an exception set.
@@ -267,7 +267,7 @@ unsafe fn strs_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> Equal {
 fn others_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, typed: bool, depth: u32) -> Equal {
     // SAFETY: live objects; the layouts are read for exact types only.
     unsafe {
-        if typed && ffi::Py_TYPE(a) != ffi::Py_TYPE(b) {
+        if typed && layout::type_of(a) != layout::type_of(b) {
             return Equal::No;
         }
         match (layout::exact(a), layout::exact(b)) {

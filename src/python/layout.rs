@@ -10,6 +10,17 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 
 use pyo3::ffi;
 
+/// The object's type. (`Py_TYPE`, which is a function with a call since 3.14.)
+///
+/// # Safety
+/// `object` is alive.
+#[inline(always)]
+pub unsafe fn type_of(object: *mut ffi::PyObject) -> *mut ffi::PyTypeObject {
+    // SAFETY: the caller's promise. An object's type changes only by assignment to `__class__`, under the interpreter's
+    // lock or with the world stopped.
+    unsafe { (*object).ob_type }
+}
+
 /// Whether the object is of this very type.
 ///
 /// # Safety
@@ -17,7 +28,7 @@ use pyo3::ffi;
 #[inline(always)]
 pub unsafe fn is_exact(object: *mut ffi::PyObject, of: *mut ffi::PyTypeObject) -> bool {
     // SAFETY: the caller's promise.
-    unsafe { ffi::Py_TYPE(object) == of }
+    unsafe { type_of(object) == of }
 }
 
 /// The exact built-in types as the cache sees them.
@@ -50,7 +61,7 @@ pub unsafe fn exact(object: *mut ffi::PyObject) -> Exact {
         &raw mut ffi::PyTuple_Type,
     );
     // SAFETY: the caller's promise.
-    let own = unsafe { ffi::Py_TYPE(object) };
+    let own = unsafe { type_of(object) };
     if own == str_ {
         Exact::Str
     } else if own == int {
@@ -247,7 +258,7 @@ unsafe fn same_bytes(a: *const c_void, b: *const c_void, length: usize) -> bool 
 pub unsafe fn address_hash(object: *mut ffi::PyObject) -> Option<isize> {
     // SAFETY: the caller's promise; both types are ready, so their slots are set.
     unsafe {
-        let (own, inherited) = ((*ffi::Py_TYPE(object)).tp_hash?, ffi::PyBaseObject_Type.tp_hash?);
+        let (own, inherited) = ((*type_of(object)).tp_hash?, ffi::PyBaseObject_Type.tp_hash?);
         // Objects are aligned to 8 bytes, so four bits rotated out leave no address at -1, which would mean an error.
         (own as usize == inherited as usize).then(|| (object as usize).rotate_right(4) as isize)
     }
