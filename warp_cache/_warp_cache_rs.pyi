@@ -245,3 +245,21 @@ class ReadyCoroutine(Coroutine[Any, Any, _T]):
     ) -> NoReturn: ...
     def close(self) -> None: ...
     def __await__(self) -> Generator[Any, Any, _T]: ...
+
+# For tests.
+def _encode_key(
+    args: tuple[object, ...], names: tuple[str, ...] | None = None, typed: bool = False
+) -> bytes | None:
+    """The canonical bytes of a call, or None if it has none."""
+
+def _encode_value(value: object) -> tuple[bytes, int] | None:
+    """A value's bytes and how it may be shared, or None if it has none.
+
+    0: as it is. 1: copied. 2: decoded afresh.
+    """
+
+def _decode_value(bytes: bytes) -> tuple[Any, int] | None:
+    """The value of these bytes and how it may be shared, or None if they are damaged."""
+
+def _copy(value: _T) -> _T:
+    """A copy of a value's containers, its leaves shared."""
