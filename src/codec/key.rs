@@ -4,14 +4,16 @@
 //! the seed of `hash`; keys that are not equal never give the same. What cannot keep that is unstorable:
 //!
 //! * what is compared by identity (a bare `object()`, a NaN), unless it is found in every process under a name: classes,
-//!   functions, modules, enum members;
+//!   functions, modules, enum members; bound methods compare their instances so, and are keys where that is a class;
 //! * what can't be reduced as `copyreg` and pickle do it, holds itself, or is nested too deeply.
 //!
 //! Classes derived from int, float, complex, str, bytes, tuple or frozenset that compare as their base does are spelled as the base
 //! (IntEnum, NamedTuple). Other objects are spelled by what `__reduce_ex__` says of them, see [`super::reduce`], as their
 //! `__eq__` can't be asked without a second object. Where that method is coarser than the state (two datetimes of one instant
-//! in two zones, say), equal keys have different bytes, which costs a miss. Where it is finer (bound methods compare their
-//! instances by identity), equal instances share an entry.
+//! in two zones, say), equal keys have different bytes, which costs a miss. A class whose `__eq__` looks at more than its own
+//! `__reduce_ex__` tells contradicts itself, and its instances share entries as they share pickles.
+
+use std::ffi::CStr;
 
 use pyo3::ffi;
 
@@ -82,8 +84,10 @@ unsafe fn put_type(kind: *mut ffi::PyTypeObject, out: &mut Vec<u8>) -> Result<()
     }
 }
 
-/// How many bytes and parts are spelled at most: what is reachable twice is spelled twice, and so may be exponentially long.
+/// How many bytes are spelled at most: what is reachable twice is spelled twice, and so may be exponentially long.
 const LIMIT: usize = 1 << 26;
+/// How many of them an object counts for at least.
+const PART: usize = 64;
 
 /// Spells one key.
 pub struct Writer {
@@ -153,6 +157,8 @@ impl Writer {
                 self.put_range(object, out, depth)?;
             } else if global::is_enum(kind)? {
                 self.put_member(object, out, depth)?;
+            } else if is_method_of_instance(object) {
+                return Err(Stop::Unstorable);
             } else if !number::put_other(object, out)? {
                 self.inside(object, depth, |writer| writer.put_mutable(object, out, depth))?;
             }
@@ -203,7 +209,7 @@ impl Writer {
         depth: u32,
         put: impl FnOnce(&mut Self) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
-        self.spend(1)?;
+        self.spend(PART)?;
         if depth == 0 || self.around.contains(&object) {
             return Err(Stop::Unstorable);
         }
@@ -369,5 +375,27 @@ unsafe fn is_plain_builtin(object: *mut ffi::PyObject) -> bool {
         }
         let owner = ffi::PyCFunction_GetSelf(object);
         owner.is_null() || ffi::PyModule_Check(owner) != 0
+    }
+}
+
+extern "C" {
+    static mut PyMethod_Type: ffi::PyTypeObject;
+    fn PyMethod_Self(method: *mut ffi::PyObject) -> *mut ffi::PyObject;
+}
+
+/// Whether it is a method bound to an instance, which is compared by identity.
+unsafe fn is_method_of_instance(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: a live object (the caller's); a method has an owner.
+    unsafe {
+        let kind = ffi::Py_TYPE(object);
+        let owner = if kind == &raw mut PyMethod_Type {
+            PyMethod_Self(object)
+        } else if ffi::PyCFunction_Check(object) != 0 {
+            ffi::PyCFunction_GetSelf(object)
+        } else {
+            // `object().__init__`: its type has no name in the API.
+            return CStr::from_ptr((*kind).tp_name) == c"method-wrapper";
+        };
+        owner.is_null() || ffi::PyType_Check(owner) == 0
     }
 }
