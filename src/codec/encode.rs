@@ -171,7 +171,8 @@ impl Encoder<'_> {
             }
             drop(kept);
             // The empty tuple and the empty frozenset are one object for all.
-            if (is_tuple || is_frozenset) && is_shared && self.out.len() - start > 2 {
+            let length = self.out.len() - start;
+            if is_shared && (is_tuple && length > 1 || is_frozenset && length > 2) {
                 let is_new = self.note_again(object, start)?;
                 // The containers in a tuple that is met again are met again.
                 if self.containers > containers && !is_new {

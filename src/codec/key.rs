@@ -73,6 +73,13 @@ unsafe fn put_type(kind: *mut ffi::PyTypeObject, out: &mut Vec<u8>) -> Result<()
             &raw mut ffi::PyTuple_Type,
             &raw mut ffi::PyBytes_Type,
             ffi::Py_TYPE(ffi::Py_None()),
+            // These are not found under the names that they say to have.
+            &raw mut ffi::PyFunction_Type,
+            &raw mut ffi::PyCFunction_Type,
+            &raw mut PyMethod_Type,
+            &raw mut ffi::PyModule_Type,
+            ffi::Py_TYPE(ffi::Py_Ellipsis()),
+            ffi::Py_TYPE(ffi::Py_NotImplemented()),
         ];
         match known.iter().position(|&type_| type_ == kind) {
             Some(at) => {

@@ -105,6 +105,8 @@ def test_what_is_encoded_is_changed_meanwhile(change: str) -> None:
         members = {acting, *map(str, range(10)), 5}
 
         class State:
+            entries = iter(table.items())
+
             def __init__(self, *parts: Any) -> None:
                 self.parts = parts
 
@@ -115,7 +117,7 @@ def test_what_is_encoded_is_changed_meanwhile(change: str) -> None:
                 return 1
 
             def __reduce__(self) -> Any:
-                return Acting, self.parts, self.parts[0], iter(self.parts), iter(table.items())
+                return Acting, self.parts, self.parts[0], iter(self.parts), self.entries
 
         for whole in (items, table, members, (items, table, members)):
             _encode_value(whole)

@@ -185,10 +185,12 @@ def test_pairs_of_a_zoo() -> None:
     spelled = [stored(value) for value in ZOO]
     for a, of_a in zip(ZOO, spelled, strict=True):
         for b, of_b in zip(ZOO, spelled, strict=True):
+            if {type(a), type(b)} == {FrozenDict, FrozenOrdered}:
+                assert of_a != of_b  # equal, some of them, but not transitively: a miss
+                continue
             assert (of_a == of_b) is (a is b or bool(a == b)), (a, b)
             # The same within a tuple, and no end of one is the beginning of another.
             assert (stored((a, b), 1) == stored((b, a), 1)) is (of_a == of_b)
-    assert len(set(spelled)) == len(set(ZOO))
 
 
 def test_a_derived_class_with_an_equality_of_its_own() -> None:
@@ -261,6 +263,8 @@ def test_typed() -> None:
         # The type of an argument counts, not that of what is in it.
         assert stored((a,), typed=True) == stored((b,), typed=True)
     assert stored((1, 2), typed=True) != stored(Point(1, 2), typed=True)
+
+    assert len({stored(value, typed=True) for value in (1, len, key, json, ..., Methods.made)}) == 6
 
     class Local(int):
         pass
