@@ -18,7 +18,7 @@ use crate::serde::{self, header, tag};
 pub unsafe fn encode_value(object: *mut ffi::PyObject, out: &mut Vec<u8>) -> Result<Sharing, Encoded> {
     let start = out.len();
     out.push(header::IMMUTABLE);
-    let mut encoder = Encoder { out, seen: Seen::default(), repeated: 0, containers: 0 };
+    let mut encoder = Encoder { out, seen: Seen::default(), kept: Vec::new(), repeated: 0, containers: 0 };
     // SAFETY: the caller's promise.
     let done = unsafe {
         match encoder.put(object, serde::MAX_DEPTH) {
@@ -88,9 +88,10 @@ const LONG: usize = 256;
 
 struct Encoder<'a> {
     out: &'a mut Vec<u8>,
-    /// Only compared, never looked into: should an object be freed meanwhile and its address used again, the value is pickled
-    /// where it need not be.
     seen: Seen,
+    /// Keeps what was met where other threads could free it meanwhile: were its address used again, the value would be
+    /// pickled without need, and `pickle` of CPython 3.13t does not bear that others change what it walks.
+    kept: Vec<Owned>,
     repeated: usize,
     /// The lists, dicts and sets that were met.
     containers: usize,
@@ -150,7 +151,7 @@ impl Encoder<'_> {
             if !is_frozenset && !is_tuple {
                 // A container that is reachable twice must be one object again.
                 self.containers += 1;
-                if is_shared && !self.seen.insert(object) {
+                if is_shared && !self.is_new(object) {
                     return Err(Other::Pickle);
                 }
             }
@@ -169,7 +170,6 @@ impl Encoder<'_> {
             } else {
                 return Err(Other::Pickle);
             }
-            drop(kept);
             // The empty tuple and the empty frozenset are one object for all.
             let length = self.out.len() - start;
             if is_shared && (is_tuple && length > 1 || is_frozenset && length > 2) {
@@ -179,8 +179,19 @@ impl Encoder<'_> {
                     return Err(Other::Pickle);
                 }
             }
+            drop(kept);
             Ok(())
         }
+    }
+
+    /// Whether the object was not met before.
+    unsafe fn is_new(&mut self, object: *mut ffi::PyObject) -> bool {
+        let is_new = self.seen.insert(object);
+        if cfg!(Py_GIL_DISABLED) && is_new {
+            // SAFETY: a live object (the callers').
+            self.kept.push(unsafe { Owned::borrow(object) });
+        }
+        is_new
     }
 
     #[inline(always)]
@@ -195,7 +206,8 @@ impl Encoder<'_> {
     /// What can't be changed may be spelled twice, but within limits: tuples of tuples may be exponentially many. Whether the
     /// object was not met before.
     fn note_again(&mut self, object: *mut ffi::PyObject, start: usize) -> Result<bool, Other> {
-        let is_new = self.seen.insert(object);
+        // SAFETY: the callers' object is alive.
+        let is_new = unsafe { self.is_new(object) };
         if !is_new {
             self.repeated += self.out.len() - start;
             if self.repeated > REPEATED {
@@ -276,6 +288,10 @@ impl Encoder<'_> {
         // SAFETY: the iterator gives strong references, and raises where the set was changed meanwhile: making it may run the
         // garbage collector.
         unsafe {
+            #[cfg(Py_GIL_DISABLED)]
+            let copy = super::checked(unwinding::PySet_New(set))?;
+            #[cfg(Py_GIL_DISABLED)]
+            let set = copy.as_ptr();
             let length = ffi::PySet_Size(set) as usize;
             serde::put_sized(self.out, tag, length);
             let iterator = super::checked(unwinding::PyObject_GetIter(set))?;

@@ -207,7 +207,7 @@ def test_threads_change_what_is_encoded_and_copied() -> None:
     for thread in threads:
         thread.start()
     try:
-        for _ in range(3000):
+        for _ in range(300):
             made = _encode_value(value)
             assert made is None or _decode_value(made[0]) is not None
             _copy(value)
