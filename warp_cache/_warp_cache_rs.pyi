@@ -35,6 +35,10 @@ __all__ = [
     "SharedCacheInfo",
     "SharedCachedFunction",
     "Ticket",
+    "_copy",
+    "_decode_value",
+    "_encode_key",
+    "_encode_value",
 ]
 
 # The wrapped function's parameters and result. An async function's result is a coroutine; _T is
