@@ -43,6 +43,7 @@ _LRU_CACHE = type(functools.lru_cache(len))
 # inspect's CO_OPTIMIZED, and since 3.14 CO_HAS_DOCSTRING.
 _CO_OPTIMIZED = 0x1
 _CO_HAS_DOCSTRING = 0x4000000
+_LOOKUPS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 
 
 class NoName(Exception):
@@ -95,8 +96,12 @@ def _is_at(value: object, module: object, qualname: object) -> bool:
     if not isinstance(module, str) or not isinstance(qualname, str):
         return False
     found: object = sys.modules.get(module)
-    for part in qualname.split("."):
-        found = getattr(found, part, None)
+    try:
+        for part in qualname.split("."):
+            found = getattr(found, part)
+    except Exception:
+        # A module or class may have a __getattr__ of its own, which fails as it likes.
+        return False
     return found is value
 
 
@@ -126,15 +131,16 @@ class Description:
         self.steps += 1
         if self.steps > _STEPS:
             raise NoName
+        # Not isinstance: it would ask a proxy, which may have nothing to stand for yet.
         kind = type(value)
         describe = _KINDS.get(kind)
         if describe is not None:
             describe(self, value)
         elif any(value is singleton for singleton in _SINGLETONS):
             self.feed("singleton", repr(value))
-        elif isinstance(value, type):
+        elif issubclass(kind, type):
             self.a_class(value)
-        elif isinstance(value, _warp_cache_rs.CachedFunction) or kind is _LRU_CACHE:
+        elif issubclass(kind, _warp_cache_rs.CachedFunction) or kind is _LRU_CACHE:
             self.feed("cached")
             self.value(value.__wrapped__)
         else:
@@ -377,10 +383,10 @@ def _globals(code: CodeType) -> Iterator[str]:
     """The global names that the code and the code in it use."""
     from dis import get_instructions
 
-    for instruction in get_instructions(code):
-        if instruction.opname.endswith(("_GLOBAL", "_NAME", "_GLOBALS")) and isinstance(
-            instruction.argval, str
-        ):
+    # dis makes a text of each constant, which it need not have.
+    bare = code.replace(co_consts=(None,) * len(code.co_consts))
+    for instruction in get_instructions(bare):
+        if instruction.opname in _LOOKUPS:
             yield instruction.argval
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

@@ -77,7 +77,7 @@ def _head(function: Any) -> str:
             function = function.func
         elif type(function) is MethodType:
             function = function.__func__
-        elif isinstance(function, CachedFunction):
+        elif issubclass(type(function), CachedFunction):
             function = function.__wrapped__
         else:
             break
