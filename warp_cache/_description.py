@@ -12,6 +12,7 @@ import functools
 import operator
 import os
 import sys
+from copyreg import dispatch_table
 from hashlib import blake2b
 from types import (
     BuiltinFunctionType,
@@ -26,10 +27,11 @@ from types import (
 )
 
 from warp_cache import _warp_cache_rs
+from warp_cache._bytecode import global_names, has_docstring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
 __all__ = ["Description", "NoName", "module_name"]
@@ -40,10 +42,6 @@ _MAINS = ("__main__", "__mp_main__")
 _STEPS = 100_000
 _SINGLETONS = (None, ..., NotImplemented, getattr(functools, "Placeholder", None))
 _LRU_CACHE = type(functools.lru_cache(len))
-# inspect's CO_OPTIMIZED, and since 3.14 CO_HAS_DOCSTRING.
-_CO_OPTIMIZED = 0x1
-_CO_HAS_DOCSTRING = 0x4000000
-_LOOKUPS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 
 
 class NoName(Exception):
@@ -143,8 +141,10 @@ class Description:
         elif issubclass(kind, _warp_cache_rs.CachedFunction) or kind is _LRU_CACHE:
             self.feed("cached")
             self.value(value.__wrapped__)
+        elif "enum" in sys.modules and issubclass(kind, sys.modules["enum"].Enum):
+            self.a_member(value)
         else:
-            self.encoded(value)
+            self.anything_else(value)
 
     def values(self, what: str, values: tuple[Any, ...]) -> None:
         self.feed(what, len(values))
@@ -205,7 +205,7 @@ class Description:
         )
         for names in (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars):
             self.feed(*names)
-        self.values("constants", code.co_consts[1:] if _has_docstring(code) else code.co_consts)
+        self.values("constants", code.co_consts[1:] if has_docstring(code) else code.co_consts)
 
     # --- functions and what stands for itself by name
 
@@ -254,7 +254,7 @@ class Description:
         Nothing tells apart two such places but what is there, so it counts as what it closes over.
         """
         own = function.__code__.co_name
-        for name in sorted(set(_globals(function.__code__))):
+        for name in sorted(set(global_names(function.__code__))):
             self.feed("global", name)
             if name in function.__globals__:
                 self.value(function.__globals__[name])
@@ -310,24 +310,56 @@ class Description:
         self.values("values", tuple(value.keywords.values()))
 
     def a_reduced(self, value: Any) -> None:
-        # What it is made from.
+        """What pickle would make it from, and that exactly in type and value."""
+        try:
+            reduce = dispatch_table.get(type(value))
+            parts = reduce(value) if reduce else value.__reduce_ex__(4)
+        except Exception:
+            raise NoName from None
+        if isinstance(parts, str):
+            # One of a kind, which its module has under this name.
+            self.feed("global", parts)
+            self.a_class(type(value))
+            return
+        state: Any
+        make, arguments, state, *items = (*parts, None)[:5]
+        if any(item is not None for item in items):
+            raise NoName
         self.feed("reduced")
-        self.value(value.__reduce__())
+        self.value(make)
+        self.value(arguments)
+        # Attributes; with slots, two dicts of them.
+        self.feed("states", len(state) if type(state) is tuple else -1)
+        for part in state if type(state) is tuple else (state,):
+            if type(part) is dict:
+                self.feed("state", *map(str, part))
+                self.values("attributes", tuple(part.values()))
+            else:
+                self.value(part)
 
-    def encoded(self, value: object) -> None:
-        """Anything else: the bytes that it has as a key of a shared cache, if it has any."""
+    def a_member(self, value: Any) -> None:
+        """A member of an Enum, or several of a Flag in one."""
+        self.feed("member")
+        self.a_class(type(value))
+        self.value(value._name_)
+        if value._name_ is None:
+            self.value(value._value_)
+
+    def anything_else(self, value: object) -> None:
+        """What may be stored as a key, so that it is compared by value and stays as it is.
+
+        The bytes of a key don't do: they are one for what is equal, and 1 in a named tuple equals
+        1.0; and they spell the main module as this process does.
+        """
         encode = getattr(_warp_cache_rs, "_encode_key", None)
         try:
-            encoded: bytes | None = encode((value,), (), True) if encode else None
+            encoded = encode((value,)) if encode else None
         except Exception:
             # Not hashable, or its own methods fail.
             encoded = None
         if encoded is None:
             raise NoName
-        if b"_main__" in encoded:
-            # Every script has a main module: an instance of its class is none of another's.
-            self.feed("main", *_place(_MAINS[1] if _MAINS[1] in sys.modules else _MAINS[0]))
-        self.feed("value", encoded)
+        self.a_reduced(value)
 
 
 _KINDS: dict[type, Callable[[Description, Any], None]] = {
@@ -357,37 +389,3 @@ _KINDS: dict[type, Callable[[Description, Any], None]] = {
     operator.attrgetter: Description.a_reduced,
     operator.methodcaller: Description.a_reduced,
 }
-
-
-def _has_docstring(code: CodeType) -> bool:
-    """Whether the first constant is a docstring and nothing else.
-
-    A function may also use a constant that is equal to its docstring: the two are one.
-    """
-    if not code.co_consts or type(code.co_consts[0]) is not str:
-        return False
-    if sys.version_info >= (3, 14):
-        documented = bool(code.co_flags & _CO_HAS_DOCSTRING)
-    else:
-        # Comprehensions and lambdas have none, and "<" in their names.
-        documented = bool(code.co_flags & _CO_OPTIMIZED) and not code.co_name.startswith("<")
-    if not documented:
-        return False
-    from opcode import hasconst
-
-    pairs = zip(code.co_code[::2], code.co_code[1::2], strict=True)
-    return not any(argument == 0 and operation in hasconst for operation, argument in pairs)
-
-
-def _globals(code: CodeType) -> Iterator[str]:
-    """The global names that the code and the code in it use."""
-    from dis import get_instructions
-
-    # dis makes a text of each constant, which it need not have.
-    bare = code.replace(co_consts=(None,) * len(code.co_consts))
-    for instruction in get_instructions(bare):
-        if instruction.opname in _LOOKUPS:
-            yield instruction.argval
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _globals(constant)

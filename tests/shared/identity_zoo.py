@@ -7,13 +7,21 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import functools
 import json
 import math
 import operator
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import PurePosixPath
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from warp_cache import cache, lru_cache
 from warp_cache._identity import describe
@@ -22,6 +30,7 @@ Function = Callable[..., Any]
 DIFFERENT: dict[str, Function] = {}
 ALIKE: list[list[Function]] = []
 PRIVATE: dict[str, Function] = {}
+DIFFERENT_BASES: list[tuple[str, bool]] = []
 
 
 def made(*values: Any) -> Function:
@@ -331,6 +340,30 @@ def in_a_local_class() -> tuple[str, bool]:
     return Local.found
 
 
+def ring(back: bool) -> Function:
+    """Two functions in a circle; the second refers to the first or to itself."""
+
+    def first() -> object:
+        return second
+
+    def second() -> object:
+        return target
+
+    target = first if back else second
+    return first
+
+
+def shared_in_a_set() -> Function:
+    """Whichever comes first in the set must not be the only one to have the shared one's hash."""
+    shared = over(0)
+    return over(frozenset(made(number, shared) for number in range(8)))
+
+
+DIFFERENT["ring"] = ring(True)
+DIFFERENT["other ring"] = ring(False)
+DIFFERENT["shared in a set"] = shared_in_a_set()
+ALIKE.append([shared_in_a_set() for _ in range(8)])
+
 for value in (1, 2):
     DIFFERENT[f"recursive {value}"] = recursive(value)
     DIFFERENT[f"circle {value}"] = circle(value)
@@ -338,6 +371,74 @@ for value in (1, 2):
 ALIKE.append([recursive(1), recursive(1)])
 ALIKE.append([circle(1), circle(1)])
 ALIKE.append([circle_in_a_set(1), circle_in_a_set(1)])
+
+# --- values of other types
+
+
+class Color(enum.Enum):
+    RED = [1]
+    BLUE = [2]
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+    TWO = 2
+
+
+class Right(enum.Flag):
+    READ = 1
+    WRITE = 2
+    RUN = 4
+
+
+class Pair(NamedTuple):
+    one: object
+    two: object
+
+
+@dataclass(frozen=True)
+class Frozen:
+    value: object
+
+
+class Slotted:
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Slotted) and other.value == self.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+
+class Text(str):
+    pass
+
+
+VALUES_FOR_THE_CODEC: list[Any] = [
+    *(date(2020, 1, 2), date(2020, 1, 3), datetime(2020, 1, 2)),
+    *(datetime(2020, 1, 2, tzinfo=timezone.utc), datetime(2020, 1, 2, tzinfo=timezone.min)),
+    *(Decimal(1), Decimal("1.0"), Fraction(1), Fraction(1, 3), UUID(int=1), UUID(int=2)),
+    *(PurePosixPath("a/b"), PurePosixPath("a/c"), re.compile("a"), re.compile("a", re.I)),
+    *(Pair(1, 2), Pair(1.0, 2), Pair(True, 2), Pair(1, "2"), Pair(0.0, 0), Pair(-0.0, 0)),
+    *(Frozen(1), Frozen(1.0), Frozen(True), Frozen(frozenset("abcdef")), Frozen((1,))),
+    *(Slotted(1), Slotted(1.0), Slotted("a"), Text("a"), Text("b"), "a"),
+]
+for member in (*Color, *Number, *Right, Right.READ | Right.WRITE, Right.READ | Right.RUN):
+    DIFFERENT[f"over {member!r}"] = over(member)
+
+
+# --- what one name stood for before
+
+for base in (int, str):
+
+    class Again(base):  # type: ignore[valid-type, misc]
+        pass
+
+    DIFFERENT_BASES.append(describe(over(Again)))
 
 # --- what has no name elsewhere
 

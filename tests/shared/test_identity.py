@@ -119,52 +119,51 @@ def test_what_is_yet_to_be_bound() -> None:
     assert zoo.before_what_it_calls()[1]
 
 
+def test_a_class_made_anew_under_its_name() -> None:
+    (one, one_private), (two, two_private) = zoo.DIFFERENT_BASES
+    assert one != two
+    assert not one_private and not two_private
+
+
+def test_a_class_typed_in(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text("from warp_cache._identity import describe\n")
+    typed = "class A: pass\n\nprint(describe(A)[1])\n"
+    assert (
+        run("-i", str(tmp_path / "script.py"), input=typed, stderr=subprocess.DEVNULL) == "True\n"
+    )
+
+
 # --- values
 
 
-class Stub:
-    """Stands in for a value that only the key codec can describe."""
+class Stub(tuple[Any, ...]):
+    """A value that only the key codec can judge."""
 
 
-@pytest.fixture
-def codec(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Notes what is encoded, and encodes a Stub as its class."""
-    seen: list[Any] = []
-
-    def encode(args: tuple[Any, ...], names: tuple[str, ...], typed: bool) -> bytes | None:
-        assert len(args) == 1 and names == () and typed
-        seen.append(args[0])
-        return repr(type(args[0])).encode() if isinstance(args[0], Stub) else None
+def test_other_values_are_what_the_codec_takes_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    def encode(args: tuple[Any, ...]) -> bytes | None:
+        (seen,) = args
+        return b"" if type(seen) is Stub else None
 
     monkeypatch.setattr(_warp_cache_rs, "_encode_key", encode, raising=False)
-    return seen
-
-
-def test_other_values_go_through_the_codec(codec: list[Any]) -> None:
-    stub = Stub()
-    assert public(zoo.over(stub)) == public(zoo.over(stub)) != public(zoo.over(1))
-    assert codec == [stub, stub]
-    refused = object()
-    assert describe(zoo.over(refused))[1]
-    assert codec[-1] is refused
+    stubs = [Stub((1, 2)), Stub((1.0, 2)), Stub((True, 2)), (1, 2)]
+    names = [public(zoo.over(stub)) for stub in stubs]
+    assert len(set(names)) == len(stubs)
+    assert public(zoo.over(Stub((1, 2)))) == names[0]
+    assert describe(zoo.over(object()))[1]
+    assert describe(zoo.over(Stub(([],))))[1]
 
 
 @needs_codec
 def test_values_of_other_types() -> None:
-    from datetime import date
-    from decimal import Decimal
-    from uuid import UUID
-
-    values: list[Any] = [
-        date(2020, 1, 2),
-        date(2020, 1, 3),
-        Decimal(1),
-        Decimal("1.0"),
-        UUID(int=1),
-    ]
-    names = [public(zoo.over(value)) for value in values]
-    assert names == [public(zoo.over(value)) for value in values]
-    assert len(set(names)) == len(names)
+    here = [public(zoo.over(value)) for value in zoo.VALUES_FOR_THE_CODEC]
+    look = (
+        "import identity_zoo as z; from warp_cache._identity import describe\n"
+        "print([describe(z.over(value))[0] for value in z.VALUES_FOR_THE_CODEC])"
+    )
+    assert run("-c", look, seed=1) == run("-c", look, seed=2) == f"{here}\n"
+    for one, two in combinations(range(len(here)), 2):
+        assert here[one] != here[two], zoo.VALUES_FOR_THE_CODEC[one : two + 1]
 
 
 ATOMS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
@@ -191,16 +190,24 @@ def canonical(value: Any) -> Any:
 
 SPAWNED = """
 import multiprocessing
+from typing import NamedTuple
+from warp_cache import _warp_cache_rs
 from warp_cache._identity import describe
 
-class Point:
+class Point(NamedTuple):
+    x: int
     def norm(self): pass
 
 def f(x): return x
 def made(x): return lambda: (x, Point, f)
 
-FUNCTIONS = (f, made(1), Point, Point.norm)
-# Point is not yet what its module has under this name while a child runs the module.
+# In a file, what a function finds in its module does not count.
+TABLE = []
+def g(x): return TABLE
+
+FUNCTIONS = [f, made(1), Point, Point.norm, g]
+if hasattr(_warp_cache_rs, "_encode_key"):
+    FUNCTIONS.append(made(Point(1)))
 NAMES = [describe(function) for function in FUNCTIONS]
 
 def names():
