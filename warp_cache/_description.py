@@ -316,14 +316,15 @@ class Description:
             parts = reduce(value) if reduce else value.__reduce_ex__(4)
         except Exception:
             raise NoName from None
-        if isinstance(parts, str):
+        if type(parts) is str:
             # One of a kind, which its module has under this name.
             self.feed("global", parts)
             self.a_class(type(value))
             return
         state: Any
-        make, arguments, state, *items = (*parts, None)[:5]
+        make, arguments, state, *items = (*parts, None)
         if any(item is not None for item in items):
+            # It holds items as a list or dict does, or sets its state in a way of its own.
             raise NoName
         self.feed("reduced")
         self.value(make)

@@ -11,7 +11,7 @@ import sys
 from itertools import count
 from types import MethodType
 
-from warp_cache._description import Description, NoName, module_name
+from warp_cache._description import Description, module_name
 from warp_cache._warp_cache_rs import CachedFunction
 
 TYPE_CHECKING = False
@@ -64,7 +64,8 @@ def describe(function: Callable[..., Any]) -> tuple[str, bool]:
     description = Description()
     try:
         description.value(function)
-    except (NoName, RecursionError):
+    except Exception:
+        # NoName; or too deep a nesting; or an object that fails when it is looked at.
         unique = f"{os.getpid()}-{next(_counter)}-{os.urandom(8).hex()}"
         return f"{head}-private-{unique}", True
     return f"{head}-{description.digest()}", False
