@@ -313,16 +313,16 @@ class Description:
         """What pickle would make it from, and that exactly in type and value."""
         try:
             reduce = dispatch_table.get(type(value))
-            parts = reduce(value) if reduce else value.__reduce_ex__(4)
+            parts: Any = reduce(value) if reduce else value.__reduce_ex__(4)
         except Exception:
             raise NoName from None
-        if type(parts) is str:
+        if isinstance(parts, str):
             # One of a kind, which its module has under this name.
             self.feed("global", parts)
             self.a_class(type(value))
             return
-        state: Any
-        make, arguments, state, *items = (*parts, None)
+        made: list[Any] = [*parts, None]
+        make, arguments, state, *items = made
         if any(item is not None for item in items):
             # It holds items as a list or dict does, or sets its state in a way of its own.
             raise NoName
