@@ -34,8 +34,6 @@ pub mod key;
 #[cfg(feature = "python")]
 pub mod python;
 #[cfg(feature = "python")]
-pub mod shared_store;
-#[cfg(feature = "python")]
 pub mod store;
 
 #[cfg(feature = "python")]
@@ -46,11 +44,13 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::codec::testing::{_copy, _decode_value, _encode_key, _encode_value};
     #[pymodule_export]
-    use crate::shared_store::SharedCachedFunction;
-    #[pymodule_export]
     use crate::store::asynchronous::Ticket;
     #[pymodule_export]
     use crate::store::options::Options;
+    #[pymodule_export]
+    use crate::store::tier::asynchronous::SharedLease;
+    #[pymodule_export]
+    use crate::store::tier::SharedCachedFunction;
     #[pymodule_export]
     use crate::store::{AsyncCachedFunction, CachedFunction};
 
