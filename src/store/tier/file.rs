@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use crate::clock;
 use crate::serde;
 use crate::shm::hash::siphash13;
-use crate::shm::{Event, Hit, OpenError, SharedCache, Strategy};
+use crate::shm::{safe_name, Event, Hit, OpenError, SharedCache, Strategy};
 use crate::store::options::Options;
 use crate::thread_id;
 
@@ -86,7 +86,7 @@ impl Place {
         let identity = function.py().import("warp_cache._identity")?;
         let directory = identity.call_method0("directory")?.extract()?;
         let (name, private) = match name {
-            Some(name) => (name.to_owned(), false),
+            Some(name) => (safe_name(name), false),
             None => identity.call_method1("describe", (function,))?.extract()?,
         };
         Ok(Place { directory, name, private })
