@@ -7,6 +7,7 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::glance::{self, Seen};
 use super::lookup::{Count, Entries, Found, Hot};
 use super::value::Value;
 use super::CachedFunction;
@@ -64,6 +65,18 @@ pub(super) trait Course {
     ) -> Option<*mut ffi::PyObject> {
         // SAFETY: the promise of `hot`.
         unsafe { cached.take(reader, token, value) }
+    }
+    /// `take` at a glance: without a call, and only if `same` says that the key is surely the call's. `None` where more is
+    /// needed, with nothing counted.
+    #[inline(always)]
+    unsafe fn glance<const EXPIRES: bool>(
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        value: &Value,
+        same: impl FnOnce() -> bool,
+    ) -> Option<Seen> {
+        // SAFETY: the promise of `look`.
+        unsafe { glance::glance::<EXPIRES>(reader, token, value, same) }
     }
     /// A new reference to what the call returns on a hit of `value`, a strong reference which it takes over.
     unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject;

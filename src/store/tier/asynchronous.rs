@@ -20,6 +20,7 @@ use crate::python::object::Arguments;
 use crate::shm::{Acquired, Lease};
 use crate::store::asynchronous::Ticket;
 use crate::store::call::{instance, Course};
+use crate::store::glance::Seen;
 use crate::store::lookup::{Entries, Hot};
 use crate::store::value::Value;
 use crate::store::{CachedFunction, Put};
@@ -41,6 +42,20 @@ impl Course for Coroutine {
     }
 
     #[inline(always)]
+    unsafe fn glance<const EXPIRES: bool>(
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        value: &Value,
+        same: impl FnOnce() -> bool,
+    ) -> Option<Seen> {
+        if !same() {
+            return None;
+        }
+        // SAFETY: the promise of `look`.
+        unsafe { kept::take(reader, token, value) }.map(Seen::Hit)
+    }
+
+    #[inline(always)]
     unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: it is what `take` gave; no lock is held.
         unsafe { done(Kept::hand_out_taken(value)) }
@@ -52,12 +67,12 @@ impl Course for Coroutine {
         view: &View<'_>,
         found: Hot,
     ) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `call`.
+        // SAFETY: the promise of `any`.
         unsafe { instance(object).await_through(object, arguments, view, found) }
     }
 
     unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `call`.
+        // SAFETY: the promise of `any`.
         unsafe { instance(object).pass_on_async(object, arguments) }
     }
 }

@@ -13,6 +13,7 @@ use crate::key::View;
 use crate::python::object::Arguments;
 use crate::shm::Event;
 use crate::store::call::{instance, Course};
+use crate::store::glance::Seen;
 use crate::store::lookup::{Entries, Found, Hot};
 use crate::store::value::Value;
 use crate::store::{CachedFunction, Put};
@@ -34,6 +35,20 @@ impl Course for Plain {
     }
 
     #[inline(always)]
+    unsafe fn glance<const EXPIRES: bool>(
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        value: &Value,
+        same: impl FnOnce() -> bool,
+    ) -> Option<Seen> {
+        if !same() {
+            return None;
+        }
+        // SAFETY: the promise of `look`.
+        unsafe { kept::take(reader, token, value) }.map(Seen::Hit)
+    }
+
+    #[inline(always)]
     unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: it is what `take` gave; no lock is held.
         unsafe { Kept::hand_out_taken(value) }
@@ -45,12 +60,12 @@ impl Course for Plain {
         view: &View<'_>,
         found: Hot,
     ) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `call`.
+        // SAFETY: the promise of `any`.
         unsafe { instance(object).call_through(arguments, view, found) }
     }
 
     unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `call`.
+        // SAFETY: the promise of `any`.
         unsafe { instance(object).pass_on(arguments) }
     }
 }
