@@ -279,7 +279,7 @@ impl CachedFunction {
                             Step::Value(object)
                         }
                         None => match value.as_decoded() {
-                            Some(decoded) => decoded.step(&reader, token, count),
+                            Some(decoded) => decoded.step(token, count),
                             None => {
                                 if count == Count::Call {
                                     reader.miss();

@@ -140,8 +140,9 @@ impl CachedFunction {
         let direct = if from <= to { (from, to - from) } else { (usize::MAX, 0) };
         let (strategy, capacity, ttl) = match &tier {
             None => (options.strategy, options.max_size.map(|n| n.max(1)), options.ttl),
-            // Whose turn it is to go, and when, is said by the tier; here goes what was least recently used.
-            Some(tier) => (Kind::Lru, Some(tier.capacity()), 0),
+            // Whose turn it is to go, and when, is said by the tier. Here goes what came first: to decode an entry again
+            // for each round of newcomers costs less than to note every use.
+            Some(tier) => (Kind::Fifo, Some(tier.capacity()), 0),
         };
         let (typed, expires) = (options.typed, ttl != 0);
         let vectorcall: Vectorcall = match (&flights, stores, &tier) {

@@ -146,6 +146,21 @@ def test_what_cannot_be_stored() -> None:
     assert info == (0, 4, 128, 0) and info.oversize_skips == 3
 
 
+def test_a_key_that_cannot_be_stored() -> None:
+    @cache(backend="shared")
+    async def function(x: object) -> int:
+        await asyncio.sleep(0.01)
+        return 1
+
+    async def main() -> None:
+        key = object()
+        assert await asyncio.gather(function(key), function(key)) == [1, 1]
+
+    run(main)
+    info = function.cache_info()
+    assert info == (0, 2, 128, 0) and info.oversize_skips == 2
+
+
 def test_exceptions() -> None:
     @cache(backend="shared")
     async def function(x: int) -> int:

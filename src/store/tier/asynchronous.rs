@@ -25,6 +25,7 @@ use crate::store::lookup::{Entries, Hot};
 use crate::store::value::Value;
 use crate::store::{CachedFunction, Put};
 use crate::sync::Reader;
+use crate::thread_id;
 
 /// The course of a coroutine function.
 pub struct Coroutine;
@@ -33,18 +34,18 @@ impl Course for Coroutine {
     #[inline(always)]
     unsafe fn take(
         _: &CachedFunction,
-        reader: &Reader<'_, Entries>,
-        token: Token,
+        _: &Reader<'_, Entries>,
+        _: Token,
         value: &Value,
     ) -> Option<*mut ffi::PyObject> {
         // SAFETY: the promise of `hot`.
-        unsafe { kept::take(reader, token, value) }
+        unsafe { kept::take(value) }
     }
 
     #[inline(always)]
     unsafe fn glance<const EXPIRES: bool>(
-        reader: &Reader<'_, Entries>,
-        token: Token,
+        _: &Reader<'_, Entries>,
+        _: Token,
         value: &Value,
         same: impl FnOnce() -> bool,
     ) -> Option<Seen> {
@@ -52,7 +53,7 @@ impl Course for Coroutine {
             return None;
         }
         // SAFETY: the promise of `look`.
-        unsafe { kept::take(reader, token, value) }.map(Seen::Hit)
+        unsafe { kept::take(value) }.map(Seen::Hit)
     }
 
     #[inline(always)]
@@ -141,7 +142,11 @@ impl CachedFunction {
             let bound = self.wait_timeout.unwrap_or(std::time::Duration::MAX);
             match request.file.shm.acquire(request.key(), bound, insist) {
                 Acquired::Leader(lease) => {
-                    let lease = SharedLease { file: tier.files.of(request.file), lease: Mutex::new(Some(lease)) };
+                    let lease = SharedLease {
+                        file: tier.files.of(request.file),
+                        lease: Mutex::new(Some(lease)),
+                        generation: thread_id::generation(),
+                    };
                     Ok(Bound::new(py, lease)?.into_any())
                 }
                 Acquired::Alone => Ok(alone),
@@ -167,11 +172,14 @@ impl CachedFunction {
 pub struct SharedLease {
     file: Arc<File>,
     lease: Mutex<Option<Lease>>,
+    /// Of which process (`thread_id::generation`): a fork's child has a copy of this, but not the duty.
+    generation: u64,
 }
 
 impl SharedLease {
     fn take(&self) -> Option<Lease> {
-        self.lease.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lease.filter(|_| self.generation == thread_id::generation())
     }
 
     /// On what condition a result is stored that was computed under this lease.

@@ -26,18 +26,18 @@ impl Course for Plain {
     #[inline(always)]
     unsafe fn take(
         _: &CachedFunction,
-        reader: &Reader<'_, Entries>,
-        token: Token,
+        _: &Reader<'_, Entries>,
+        _: Token,
         value: &Value,
     ) -> Option<*mut ffi::PyObject> {
         // SAFETY: the promise of `hot`.
-        unsafe { kept::take(reader, token, value) }
+        unsafe { kept::take(value) }
     }
 
     #[inline(always)]
     unsafe fn glance<const EXPIRES: bool>(
-        reader: &Reader<'_, Entries>,
-        token: Token,
+        _: &Reader<'_, Entries>,
+        _: Token,
         value: &Value,
         same: impl FnOnce() -> bool,
     ) -> Option<Seen> {
@@ -45,7 +45,7 @@ impl Course for Plain {
             return None;
         }
         // SAFETY: the promise of `look`.
-        unsafe { kept::take(reader, token, value) }.map(Seen::Hit)
+        unsafe { kept::take(value) }.map(Seen::Hit)
     }
 
     #[inline(always)]

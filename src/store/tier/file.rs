@@ -19,26 +19,31 @@ use crate::thread_id;
 /// An open file.
 pub(crate) struct File {
     pub shm: SharedCache,
-    /// For each stripe of threads the slot that it used last.
-    last: Box<[Last]>,
+    /// The slot that was used last: with a GIL, by its holder.
+    last: AtomicU64,
+    /// Without one, for each stripe of threads.
+    stripes: Box<[Last]>,
 }
 
 /// On cache lines of its own.
 #[repr(align(128))]
 struct Last(AtomicU64);
 
-/// With a GIL there is one stripe: its holder is alone.
-fn stripes() -> usize {
-    if cfg!(Py_GIL_DISABLED) {
-        thread_id::stripes()
-    } else {
-        1
-    }
-}
-
 impl File {
     fn new(shm: SharedCache) -> Self {
-        File { shm, last: (0..stripes()).map(|_| Last(AtomicU64::new(u64::MAX))).collect() }
+        let stripes = if cfg!(Py_GIL_DISABLED) { thread_id::stripes() } else { 0 };
+        let nothing = || AtomicU64::new(u64::MAX);
+        File { shm, last: nothing(), stripes: (0..stripes).map(|_| Last(nothing())).collect() }
+    }
+
+    /// The calling thread's memory of the slot it used last. Threads of one stripe may take each other's for theirs.
+    #[inline(always)]
+    fn last(&self) -> &AtomicU64 {
+        if cfg!(Py_GIL_DISABLED) {
+            &self.stripes[thread_id::index() & (self.stripes.len() - 1)].0
+        } else {
+            &self.last
+        }
     }
 
     /// Counts something. The thread is attached.
@@ -54,14 +59,12 @@ impl File {
     /// Whether what was found is there still; stamps the use.
     #[inline(always)]
     pub fn hit_again(&self, hit: &Hit) -> bool {
-        let at = if cfg!(Py_GIL_DISABLED) { thread_id::index() & (self.last.len() - 1) } else { 0 };
-        let last = &self.last[at].0;
-        // Relaxed: threads that share a stripe may take each other's last slot for theirs.
-        let before = last.load(Ordering::Relaxed);
+        // Relaxed, both: a number that is right or not.
+        let before = self.last().load(Ordering::Relaxed);
         let mut slot = before;
         let current = self.shm.hit_again(hit, &mut slot);
         if slot != before {
-            last.store(slot, Ordering::Relaxed);
+            self.last().store(slot, Ordering::Relaxed);
         }
         current
     }

@@ -11,10 +11,9 @@ use crate::codec::{self, Sharing};
 use crate::entry::Token;
 use crate::python::object::Owned;
 use crate::shm::{Event, Hit};
-use crate::store::lookup::{Count, Entries, Found, Step};
+use crate::store::lookup::{Count, Found, Step};
 use crate::store::value::Value;
 use crate::store::CachedFunction;
-use crate::sync::Reader;
 
 /// See the module's documentation.
 pub(in crate::store) struct Decoded {
@@ -99,17 +98,16 @@ impl Kept {
 /// `Course::take` of functions with a tier.
 ///
 /// # Safety
-/// As for `CachedFunction::take`.
+/// The thread is attached. The decoded level is in order of coming, so it need not hear of uses.
 #[inline(always)]
-pub(super) unsafe fn take(reader: &Reader<'_, Entries>, token: Token, value: &Value) -> Option<*mut ffi::PyObject> {
+pub(super) unsafe fn take(value: &Value) -> Option<*mut ffi::PyObject> {
     let decoded = value.as_decoded()?;
-    // SAFETY: the entry is published; its file lives as long as the tier.
+    // SAFETY: its file lives as long as the tier.
     unsafe {
         // Unpickling may fail, and then this is no hit.
         if decoded.how == UNPICKLED || !(*decoded.file).hit_again(&decoded.hit) {
             return None;
         }
-        reader.used(token);
         (*decoded.file).count(Event::Hit);
         Some(decoded.kept().0 as *mut ffi::PyObject)
     }
@@ -167,20 +165,16 @@ impl Decoded {
     ///
     /// # Safety
     /// As for `CachedFunction::step`.
-    pub unsafe fn step(&self, reader: &Reader<'_, Entries>, token: Token, count: Count) -> Step {
-        // SAFETY: its file lives as long as the tier; the entry is published.
+    pub unsafe fn step(&self, token: Token, count: Count) -> Step {
+        // SAFETY: its file lives as long as the tier.
         unsafe {
             let file = &*self.file;
-            if count == Count::Nothing {
-                if !file.is_there(&self.hit) {
-                    return Step::Stale(token, self);
-                }
-            } else if file.hit_again(&self.hit) {
-                reader.used(token);
+            let current = if count == Count::Nothing { file.is_there(&self.hit) } else { file.hit_again(&self.hit) };
+            if current {
+                Step::Kept(token, self, self.kept())
             } else {
-                return Step::Stale(token, self);
+                Step::Stale(token, self)
             }
-            Step::Kept(token, self, self.kept())
         }
     }
 }

@@ -52,12 +52,12 @@ thread_local! {
 }
 
 /// The registration of a key as being computed by this thread; ends when dropped.
-struct Computing;
+struct Computing(u64);
 
 impl Computing {
     fn begin(hash: u64) -> Computing {
         let _ = COMPUTING.try_with(|keys| keys.try_borrow_mut().map(|mut keys| keys.push(hash)));
-        Computing
+        Computing(hash)
     }
 
     /// Whether this very thread computes the key: to wait for it would never end.
@@ -68,7 +68,12 @@ impl Computing {
 
 impl Drop for Computing {
     fn drop(&mut self) {
-        let _ = COMPUTING.try_with(|keys| keys.try_borrow_mut().map(|mut keys| keys.pop()));
+        let _ = COMPUTING.try_with(|keys| {
+            let mut keys = keys.try_borrow_mut().ok()?;
+            // Greenlets of one thread may end in any order.
+            let at = keys.iter().rposition(|hash| *hash == self.0)?;
+            Some(keys.swap_remove(at))
+        });
     }
 }
 

@@ -81,17 +81,20 @@ impl CachedFunction {
         value: *mut ffi::PyObject,
         hold: Hold,
     ) -> bool {
+        let by_hand = matches!(hold, Hold::Nothing);
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let mut request = match Request::new(tier, view) {
                 Asked::Request(request) => request,
                 Asked::Unstorable => {
-                    tier.count(Event::Oversize);
+                    // A call has counted it already.
+                    if by_hand {
+                        tier.count(Event::Oversize);
+                    }
                     return true;
                 }
                 Asked::Failed => return false,
             };
-            let by_hand = matches!(hold, Hold::Nothing);
             match request.store(value, hold) {
                 Ok(Some(kept)) => {
                     let mode = if by_hand { Put::Always } else { Put::UnlessPending };
