@@ -4,10 +4,10 @@
 //!
 //! | ring | knows | modules |
 //! |---|---|---|
-//! | 1 | neither Python nor locks | [`entry`] (slab), [`table`] (index), [`strategies`] (eviction order), [`expiry`] (deadlines), [`cache`] (all of these together) |
+//! | 1 | neither Python nor locks | [`entry`] (slab), [`table`] (index), [`strategies`] (eviction order), [`expiry`] (deadlines), [`serde`] (the wire format), [`cache`] (all of these together) |
 //! | 2 | threads and time | [`sync`] (the GIL or a striped lock), [`inflight`] (one computation for each key), [`clock`], [`thread_id`] |
 //! | 1–2 | files and processes | [`shm`] (the shared tier's core, not yet behind the decorators) |
-//! | 3 | CPython | `key` (hashing and comparing arguments), `python` (layouts, the vectorcall slot, coroutines), `store` (`CachedFunction`) |
+//! | 3 | CPython | `key` (hashing and comparing arguments), `codec` (objects as bytes), `python` (layouts, the vectorcall slot, coroutines), `store` (`CachedFunction`) |
 //!
 //! Rings 1 and 2 build and test without an interpreter: `cargo test --no-default-features`.
 //!
@@ -19,6 +19,7 @@ pub mod clock;
 pub mod entry;
 pub mod expiry;
 pub mod inflight;
+pub mod serde;
 #[cfg(all(unix, not(loom)))]
 pub mod shm;
 pub mod strategies;
@@ -27,11 +28,11 @@ pub mod table;
 pub mod thread_id;
 
 #[cfg(feature = "python")]
+pub mod codec;
+#[cfg(feature = "python")]
 pub mod key;
 #[cfg(feature = "python")]
 pub mod python;
-#[cfg(feature = "python")]
-pub mod shared_store;
 #[cfg(feature = "python")]
 pub mod store;
 
@@ -41,11 +42,15 @@ mod _warp_cache_rs {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::shared_store::SharedCachedFunction;
+    use crate::codec::testing::{_copy, _decode_value, _encode_key, _encode_value};
     #[pymodule_export]
     use crate::store::asynchronous::Ticket;
     #[pymodule_export]
     use crate::store::options::Options;
+    #[pymodule_export]
+    use crate::store::tier::asynchronous::SharedLease;
+    #[pymodule_export]
+    use crate::store::tier::SharedCachedFunction;
     #[pymodule_export]
     use crate::store::{AsyncCachedFunction, CachedFunction};
 

@@ -45,6 +45,7 @@ def cache(
     wait_timeout: float | None = 10.0,
     *,
     maxsize: int | None = 128,
+    max_bytes: int | None = None,
 ) -> CachedFunction[_P, _R]: ...
 @overload
 def cache(
@@ -60,6 +61,7 @@ def cache(
     wait_timeout: float | None = 10.0,
     *,
     maxsize: int | None = 128,
+    max_bytes: int | None = None,
 ) -> _Decorator: ...
 @overload
 def lru_cache(
@@ -74,6 +76,7 @@ def lru_cache(
     wait_timeout: float | None = 10.0,
     *,
     maxsize: int | None = 128,
+    max_bytes: int | None = None,
 ) -> CachedFunction[_P, _R]: ...
 @overload
 def lru_cache(
@@ -88,4 +91,5 @@ def lru_cache(
     wait_timeout: float | None = 10.0,
     *,
     maxsize: int | None = 128,
+    max_bytes: int | None = None,
 ) -> _Decorator: ...

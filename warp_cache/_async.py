@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias, TypeVar
 
-    from warp_cache._warp_cache_rs import AsyncCachedFunction, Ticket
+    from warp_cache._warp_cache_rs import AsyncCachedFunction, SharedLease, Ticket
 
     _Cached: TypeAlias = AsyncCachedFunction[..., Any]
     _T = TypeVar("_T")
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["compute", "pass_on"]
 
 _ABANDONED = object()
+
+# Seconds between two questions whether another process is done.
+_FIRST_PAUSE = 0.001
+_LAST_PAUSE = 0.02
 
 
 async def pass_on(cached: _Cached, /, *args: Any, **kwargs: Any) -> Any:
@@ -61,6 +65,11 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         elif flight.leads_to(_flight.get()):
             return await cached._function(*args, **kwargs)
         outcome, error = await flight.wait(cached._wait_timeout)
+        if cached._shared and not leader and error is None:
+            # What may be changed, each caller has for itself.
+            found = cached._peek(ticket)
+            if found:
+                return found[0]
         if error is not None:
             try:
                 raise error if leader else copy_exception(error)
@@ -91,7 +100,18 @@ def _table(
 class _Flight:
     """A computation under way, and who waits for it."""
 
-    __slots__ = ("call", "future", "loop", "since", "table", "tasks", "ticket", "waiters", "waits")
+    __slots__ = (
+        "began",
+        "call",
+        "future",
+        "loop",
+        "since",
+        "table",
+        "tasks",
+        "ticket",
+        "waiters",
+        "waits",
+    )
 
     def __init__(
         self,
@@ -109,7 +129,7 @@ class _Flight:
         # (value, None), (None, exception) or (_ABANDONED, None); the first task that ends sets it.
         self.future: asyncio.Future[tuple[Any, Exception | None]] = loop.create_future()
         self.tasks: list[asyncio.Task[None]] = []
-        self.since = loop.time()
+        self.began = self.since = loop.time()
         self.waiters = 0
         # The computations that this one waits for; one may stand here several times.
         self.waits: list[_Flight] = []
@@ -128,10 +148,17 @@ class _Flight:
     async def work(self) -> None:
         _flight.set(self)
         cached, args, kwargs = self.call
-        epoch = cached._epoch()
+        lease: SharedLease | None = None
         try:
+            if cached._shared:
+                answer = await self.ask()
+                if isinstance(answer, tuple):
+                    self.land(answer[0])
+                    return
+                lease = answer
+            epoch = cached._epoch()
             value = await cached._function(*args, **kwargs)
-            cached._store(self.ticket, value, epoch)
+            cached._store(self.ticket, value, epoch, lease)
         except Exception as error:
             self.land(None, error)
         except BaseException:
@@ -140,6 +167,30 @@ class _Flight:
             raise
         else:
             self.land(value)
+        finally:
+            if lease is not None:
+                lease.end()
+
+    async def ask(self) -> SharedLease | tuple[Any] | None:
+        """Wait while another process computes: the value, or the right to compute it."""
+        cached = self.call[0]
+        bound = cached._wait_timeout
+        pause = _FIRST_PAUSE
+        while True:
+            waited = self.loop.time() - self.began
+            answer = cached._lead(self.ticket, bound is not None and waited >= bound)
+            if answer is not False:
+                # Who waits here has given the other process its time; now it is ours.
+                self.since = self.loop.time()
+                return answer
+            if bound is not None:
+                pause = min(pause, bound - waited)
+            self.since = self.loop.time()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LAST_PAUSE)
+            found = cached._peek(self.ticket)
+            if found:
+                return found
 
     def land(self, value: Any, error: Exception | None = None) -> None:
         """Hand the outcome to those who wait, and let the next caller start anew."""

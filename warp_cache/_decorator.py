@@ -9,7 +9,12 @@ from __future__ import annotations
 from functools import partial, update_wrapper
 
 from warp_cache._strategies import Backend, Strategy
-from warp_cache._warp_cache_rs import AsyncCachedFunction, CachedFunction, Options
+from warp_cache._warp_cache_rs import (
+    AsyncCachedFunction,
+    CachedFunction,
+    Options,
+    SharedCachedFunction,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
     _Function: TypeAlias = Callable[..., Any]
     _Decorator: TypeAlias = Callable[[_Function], CachedFunction[..., Any]]
 
-__all__ = ["AsyncCachedFunction", "CachedFunction", "cache", "lru_cache"]
+__all__ = ["AsyncCachedFunction", "CachedFunction", "SharedCachedFunction", "cache", "lru_cache"]
 
 # inspect.CO_COROUTINE. Importing inspect takes longer than importing this package.
 _CO_COROUTINE = 0x80
@@ -55,6 +60,7 @@ def cache(
     wait_timeout: float | None = 10.0,
     *,
     maxsize: int | None = _ABSENT,
+    max_bytes: int | None = None,
 ) -> CachedFunction[..., Any] | _Decorator:
     """Cache the results of a function.
 
@@ -69,7 +75,8 @@ def cache(
         ttl: seconds that an entry lives, from the moment the result is there; None for no limit.
         backend: "memory" (this process) or "shared" (all processes of the host), or a ``Backend``.
         max_key_size, max_value_size: bytes at most of a key and a value in the shared backend; None
-            for no limit. Without effect in memory.
+            for no limit. What is larger is computed, returned and not stored. Without effect in
+            memory.
         typed: whether arguments of different types are different keys (``1`` and ``1.0``).
         single_flight: whether concurrent callers of a missing key wait for one computation. An
             exception reaches each of them as its own object. A wait that would never end is
@@ -77,6 +84,8 @@ def cache(
         name: a name for the shared cache; None to derive one from the function.
         wait_timeout: seconds that a caller waits for another's computation before it takes over
             (one at a time), so that no deadlock can come of waiting; None for no limit.
+        max_bytes: bytes at most of the shared cache's whole file; None for a quarter of what is
+            free where it lives, at most 1 GiB. Without effect in memory.
 
     Returns a decorator, or the decorated function in the bare form. It has ``cache_info()``,
     ``cache_clear()``, ``cache_parameters()``, ``get(*args, **kwargs)``,
@@ -84,15 +93,18 @@ def cache(
 
     Raises:
         TypeError, ValueError: a wrong argument; the message names it.
-        NotImplementedError: backend="shared", which is not there yet.
+        PermissionError, OSError: the shared cache's file is not this user's alone, or cannot be
+            made.
     """
     function = None
     if _is_function(strategy):
         function = strategy
         strategy = Strategy.LRU
-    _check_backend(backend, max_key_size, max_value_size, name)
+    shared = _is_shared(backend, name)
+    limits = (max_key_size, max_value_size, max_bytes)
     size = _size(max_size, maxsize)
-    decorate = _decorator(strategy, size, ttl, typed, single_flight, wait_timeout, True)
+    common = (strategy, size, ttl, typed)
+    decorate = _decorator(common, single_flight, (wait_timeout, True, *limits), shared, name)
     return decorate if function is None else decorate(function)
 
 
@@ -108,6 +120,7 @@ def _lru_cache(
     wait_timeout: float | None = 10.0,
     *,
     maxsize: int | None = _ABSENT,
+    max_bytes: int | None = None,
 ) -> CachedFunction[..., Any] | _Decorator:
     """``functools.lru_cache``, faster, with ``ttl``, ``backend`` and coroutines.
 
@@ -124,9 +137,11 @@ def _lru_cache(
         function = max_size
     else:
         given = max_size
-    _check_backend(backend, max_key_size, max_value_size, name)
+    shared = _is_shared(backend, name)
+    limits = (max_key_size, max_value_size, max_bytes)
     size = _size(given, maxsize)
-    decorate = _decorator(Strategy.LRU, size, ttl, typed, single_flight, wait_timeout, False)
+    common = (Strategy.LRU, size, ttl, typed)
+    decorate = _decorator(common, single_flight, (wait_timeout, False, *limits), shared, name)
     return decorate if function is None else decorate(function)
 
 
@@ -148,21 +163,21 @@ else:
 
 
 def _decorator(
-    strategy: int,
-    max_size: int | None,
-    ttl: float | None,
-    typed: bool,
+    before: tuple[int, int | None, float | None, bool],
     single_flight: bool | None,
-    wait_timeout: float | None,
-    by_signature: bool,
+    after: tuple[float | None, bool, int | None, int | None, int | None],
+    shared: bool,
+    name: str | None,
 ) -> _Decorator:
-    """Check the options now, and return the decorator that applies them."""
-    common = (strategy, max_size, ttl, typed)
+    """Check the options now, and return the decorator that applies them.
+
+    before, after: what Options takes before and after ``single_flight``.
+    """
     if single_flight is None:
-        options = Options(*common, False, wait_timeout, by_signature)
-        async_options = Options(*common, True, wait_timeout, by_signature)
+        options = Options(*before, False, *after)
+        async_options = Options(*before, True, *after)
     else:
-        options = async_options = Options(*common, single_flight, wait_timeout, by_signature)
+        options = async_options = Options(*before, single_flight, *after)
 
     def decorate(function: _Function) -> CachedFunction[..., Any]:
         if isinstance(function, (classmethod, staticmethod)):
@@ -173,10 +188,15 @@ def _decorator(
         cached: CachedFunction[..., Any]
         plain = _plain(function)
         if _is_coroutine_function(function, plain):
-            cached = AsyncCachedFunction._of(function, async_options)
+            if shared:
+                cached = AsyncCachedFunction._of_shared(function, async_options, name)
+            else:
+                cached = AsyncCachedFunction._of(function, async_options)
             for attribute in _FUNCTION_ATTRIBUTES:
                 if hasattr(plain, attribute):
                     setattr(cached, attribute, getattr(plain, attribute))
+        elif shared:
+            cached = SharedCachedFunction._of(function, options, name)
         else:
             cached = CachedFunction._of(function, options)
         update_wrapper(cached, function)
@@ -223,19 +243,8 @@ def _is_coroutine_function(function: _Function, plain: Any) -> bool:
     return isinstance(flags, int) and bool(flags & _CO_COROUTINE)
 
 
-def _check_backend(
-    backend: Backend | str | int,
-    max_key_size: int | None,
-    max_value_size: int | None,
-    name: str | None,
-) -> None:
-    """Check what concerns the backend."""
-    for argument, value in (("max_key_size", max_key_size), ("max_value_size", max_value_size)):
-        right = f"{argument} must be a positive int or None (bytes), got {value!r}"
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-            raise TypeError(right)
-        if value is not None and value <= 0:
-            raise ValueError(right)
+def _is_shared(backend: Backend | str | int, name: str | None) -> bool:
+    """Whether all processes share the cache; checks both arguments."""
     if name is not None:
         right = f"name must be a non-empty string or None, got {name!r}"
         if not isinstance(name, str):
@@ -247,7 +256,4 @@ def _check_backend(
         raise TypeError(right)
     if backend not in ("memory", "shared", Backend.MEMORY, Backend.SHARED):
         raise ValueError(right)
-    if backend in ("shared", Backend.SHARED):
-        raise NotImplementedError(
-            'backend="shared" is not implemented yet; use backend="memory" (one cache per process)'
-        )
+    return backend in ("shared", Backend.SHARED)

@@ -10,6 +10,7 @@ from typing import (
     Any,
     Concatenate,
     Generic,
+    Literal,
     NoReturn,
     ParamSpec,
     SupportsIndex,
@@ -34,7 +35,12 @@ __all__ = [
     "ReadyCoroutine",
     "SharedCacheInfo",
     "SharedCachedFunction",
+    "SharedLease",
     "Ticket",
+    "_copy",
+    "_decode_value",
+    "_encode_key",
+    "_encode_value",
 ]
 
 # The wrapped function's parameters and result. An async function's result is a coroutine; _T is
@@ -185,6 +191,12 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
     ) -> AsyncCachedFunction[_Q, _S]:
         """A cached coroutine function made from checked options."""
 
+    @staticmethod
+    def _of_shared(
+        function: Callable[_Q, Coroutine[Any, Any, _S]], options: Options, name: str | None
+    ) -> AsyncCachedFunction[_Q, _S]:
+        """The same, with a cache that all processes share."""
+
     # For warp_cache._async.
     @property
     def _function(self) -> Callable[_P, Coroutine[Any, Any, _T]]: ...
@@ -195,14 +207,49 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
     @property
     def _wait_timeout(self) -> float | None: ...
     def _peek(self, ticket: Ticket) -> tuple[()] | tuple[_T]: ...
+    @property
+    def _shared(self) -> bool: ...
+    def _lead(
+        self, ticket: Ticket, insist: bool
+    ) -> SharedLease | tuple[_T] | Literal[False] | None: ...
     def _epoch(self) -> int: ...
-    def _store(self, ticket: Ticket, value: _T, epoch: int) -> None: ...
+    def _store(
+        self, ticket: Ticket, value: _T, epoch: int, lease: SharedLease | None = None
+    ) -> None: ...
+
+class SharedCachedFunction(CachedFunction[_P, _R]):
+    """A function with a cache that all processes of the host share."""
+
+    def __new__(
+        cls,
+        fn: Callable[_P, _R],
+        strategy: int,
+        max_size: SupportsIndex | None,
+        ttl: float | None = None,
+        max_key_size: int | None = 512,
+        max_value_size: int | None = 4096,
+        shm_name: str | None = None,
+        *,
+        typed: bool | None = None,
+        single_flight: bool | None = None,
+        wait_timeout: float | None = None,
+        by_signature: bool | None = None,
+        max_bytes: int | None = None,
+    ) -> Self: ...
+    @staticmethod
+    def _of(  # type: ignore[override]
+        function: Callable[_Q, _T], options: Options, name: str | None
+    ) -> SharedCachedFunction[_Q, _T]:
+        """A cached function made from checked options."""
+
+    def cache_info(self) -> SharedCacheInfo:
+        """The counters of all processes."""
 
 @final
-class SharedCachedFunction:
-    """Not implemented yet: making one raises NotImplementedError."""
+class SharedLease:
+    """The right, and the duty, to compute a key for all processes."""
 
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> NoReturn: ...
+    def end(self) -> None: ...
 
 @final
 class Options:
@@ -217,6 +264,9 @@ class Options:
         single_flight: bool,
         wait_timeout: float | None,
         by_signature: bool,
+        max_key_size: int | None = None,
+        max_value_size: int | None = None,
+        max_bytes: int | None = None,
     ) -> Self: ...
 
 @final
@@ -245,3 +295,21 @@ class ReadyCoroutine(Coroutine[Any, Any, _T]):
     ) -> NoReturn: ...
     def close(self) -> None: ...
     def __await__(self) -> Generator[Any, Any, _T]: ...
+
+# For tests.
+def _encode_key(
+    args: tuple[object, ...], names: tuple[str, ...] | None = None, typed: bool = False
+) -> bytes | None:
+    """The canonical bytes of a call, or None if it has none."""
+
+def _encode_value(value: object) -> tuple[bytes, int] | None:
+    """A value's bytes and how it may be shared, or None if it has none.
+
+    0: as it is. 1: copied. 2: decoded afresh.
+    """
+
+def _decode_value(bytes: bytes) -> tuple[Any, int] | None:
+    """The value of these bytes and how it may be shared, or None if they are damaged."""
+
+def _copy(value: _T) -> _T:
+    """A copy of a value's containers, its leaves shared."""

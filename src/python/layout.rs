@@ -177,6 +177,23 @@ pub unsafe fn same_digit(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> bool {
     }
 }
 
+/// Whether an `int` is negative, and the digits of 30 bits of its magnitude, the lowest first.
+///
+/// # Safety
+/// `object` is an `int`, maybe of a derived type, that outlives the result.
+pub unsafe fn int_digits<'a>(object: *mut ffi::PyObject) -> (bool, &'a [u32]) {
+    let int = object.cast::<Int>();
+    // SAFETY: every `int` has this head and `count` digits after it.
+    unsafe {
+        let (count, word) = int_size(int);
+        #[cfg(Py_3_12)]
+        let negative = word & 0b11 == 0b10;
+        #[cfg(not(Py_3_12))]
+        let negative = word < 0;
+        (negative, std::slice::from_raw_parts((&raw const (*int).digits).cast::<u32>(), count))
+    }
+}
+
 /// Whether two ints are equal.
 ///
 /// # Safety

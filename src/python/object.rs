@@ -178,6 +178,22 @@ pub mod unwinding {
         Py_EnterRecursiveCall(place: *const c_char) -> c_int;
         Py_LeaveRecursiveCall();
         PyTuple_New(size: ffi::Py_ssize_t) -> *mut ffi::PyObject;
+        PyList_New(size: ffi::Py_ssize_t) -> *mut ffi::PyObject;
+        PyList_GetSlice(list: *mut ffi::PyObject, from: ffi::Py_ssize_t, to: ffi::Py_ssize_t) -> *mut ffi::PyObject;
+        PyList_SetItem(list: *mut ffi::PyObject, at: ffi::Py_ssize_t, item: *mut ffi::PyObject) -> c_int;
+        PyDict_New() -> *mut ffi::PyObject;
+        PyDict_Copy(dict: *mut ffi::PyObject) -> *mut ffi::PyObject;
+        PyDict_SetItem(dict: *mut ffi::PyObject, key: *mut ffi::PyObject, value: *mut ffi::PyObject) -> c_int;
+        PySet_New(items: *mut ffi::PyObject) -> *mut ffi::PyObject;
+        PyFrozenSet_New(items: *mut ffi::PyObject) -> *mut ffi::PyObject;
+        PySet_Add(set: *mut ffi::PyObject, item: *mut ffi::PyObject) -> c_int;
+        PyObject_GetIter(object: *mut ffi::PyObject) -> *mut ffi::PyObject;
+        PyIter_Next(iterator: *mut ffi::PyObject) -> *mut ffi::PyObject;
+        PyObject_GetAttr(object: *mut ffi::PyObject, name: *mut ffi::PyObject) -> *mut ffi::PyObject;
+        PyObject_GetItem(object: *mut ffi::PyObject, key: *mut ffi::PyObject) -> *mut ffi::PyObject;
+        PyObject_IsTrue(object: *mut ffi::PyObject) -> c_int;
+        PyImport_GetModule(name: *mut ffi::PyObject) -> *mut ffi::PyObject;
+        PyImport_ImportModule(name: *const c_char) -> *mut ffi::PyObject;
     }
 }
 

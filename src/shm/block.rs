@@ -49,6 +49,10 @@ impl ReadBuf {
     pub fn deadline(&self) -> u64 {
         self.words[DEADLINE]
     }
+    /// Bytes of memory.
+    pub fn capacity(&self) -> usize {
+        self.words.capacity() * 8
+    }
     pub(crate) fn hash(&self) -> u64 {
         self.words[HASH]
     }

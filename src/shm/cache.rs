@@ -97,18 +97,27 @@ impl SharedCache {
     }
 
     /// Whether what was found as `hit` is still what a lookup would find (its deadline aside). Two loads.
-    #[inline]
+    #[inline(always)]
     pub fn still_current(&self, hit: &Hit) -> bool {
         self.core.word(hit.slot) == hit.word && self.core.generation() == hit.generation
     }
 
     /// A hit of the decoded level in front of this one: checks that it is current and not expired, and stamps its use.
     /// `last` is the calling thread's own memory of the slot it used last, for this cache; start it with `u64::MAX`.
-    #[inline]
+    #[inline(always)]
     pub fn hit_again(&self, hit: &Hit, last: &mut u64) -> bool {
         if !self.still_current(hit) {
             return false;
         }
+        if hit.deadline == u64::MAX && self.core.touch_at_once(hit.slot, *last == hit.slot) {
+            *last = hit.slot;
+            return true;
+        }
+        self.hit_again_slowly(hit, last)
+    }
+
+    #[inline(never)]
+    fn hit_again_slowly(&self, hit: &Hit, last: &mut u64) -> bool {
         if self.core.strategy == Strategy::Fifo && hit.deadline == u64::MAX {
             return true;
         }
@@ -122,12 +131,12 @@ impl SharedCache {
     }
 
     /// Counts. `stripe`: any number; threads that run at the same time had better use different ones.
-    #[inline]
+    #[inline(always)]
     pub fn count(&self, stripe: u64, event: Event) {
         self.core.count(stripe, event);
     }
     /// `count` by a caller who holds something (the GIL) that keeps this process's other threads from counting.
-    #[inline]
+    #[inline(always)]
     pub fn count_alone(&self, stripe: u64, event: Event) {
         self.core.count_alone(stripe, event);
     }

@@ -39,7 +39,7 @@ struct Noted {
 
 impl Core {
     /// A point in the order of uses, later than all that happened before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn tick(&self) -> u64 {
         if self.ident.tick_mode == 1 {
             clock::time_stamp().wrapping_add(self.region.get(ctl!(tick_offset)))
@@ -59,20 +59,33 @@ impl Core {
         now
     }
 
+    /// `touch` at the present tick in the usual case; false (and nothing done) in another.
+    #[inline(always)]
+    pub(crate) fn touch_at_once(&self, slot: Slot, last_touched: bool) -> bool {
+        if self.ident.tick_mode != 1 || !matches!(self.strategy, Strategy::Lru | Strategy::Mru) {
+            return false;
+        }
+        self.stamp(slot, self.tick(), last_touched);
+        true
+    }
+
+    #[inline(always)]
+    fn stamp(&self, slot: Slot, tick: u64, last_touched: bool) {
+        // A hot entry's line stays shared among the processes that hit it.
+        let again = last_touched
+            && self.ident.tick_mode == 1
+            && tick.wrapping_sub(self.region.get(self.used_at(slot))) < SAME_USE;
+        if !again {
+            self.region.set(self.used_at(slot), tick);
+        }
+    }
+
     /// Stamps a use of a slot. Lock-free; if the slot was given away in between, a newcomer looks used a moment ago.
     #[inline]
     pub(crate) fn touch(&self, slot: Slot, tick: u64, last_touched: bool) {
         match self.strategy {
             Strategy::Fifo => {}
-            Strategy::Lru | Strategy::Mru => {
-                // A hot entry's line stays shared among the processes that hit it.
-                let again = last_touched
-                    && self.ident.tick_mode == 1
-                    && tick.wrapping_sub(self.region.get(self.used_at(slot))) < SAME_USE;
-                if !again {
-                    self.region.set(self.used_at(slot), tick);
-                }
-            }
+            Strategy::Lru | Strategy::Mru => self.stamp(slot, tick, last_touched),
             Strategy::Lfu => {
                 self.region.set(self.used_at(slot), tick);
                 self.region.add(self.count_at(slot), 1, Ordering::Relaxed);

@@ -61,7 +61,7 @@ fn field(slot: u64, offset: usize) -> u64 {
 
 impl Core {
     /// Who this process is, claiming a slot at the first call and after a fork. 0 if all slots are taken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn identity(&self) -> Identity {
         if self.me.epoch.load(Ordering::Acquire) == fork::epoch() {
             self.me.identity.load(Ordering::Relaxed)
@@ -81,6 +81,7 @@ impl Core {
     }
 
     #[cold]
+    #[inline(never)]
     fn claim(&self) -> Identity {
         let epoch = fork::epoch();
         loop {

@@ -57,10 +57,18 @@ mod mapped {
     use super::AtomicU64;
     use crate::shm::sigbus;
     use std::io;
+
     use std::os::fd::{AsRawFd, OwnedFd, RawFd};
     use std::ptr::NonNull;
     use std::sync::atomic::{AtomicU64 as PlainU64, Ordering};
     use std::sync::Mutex;
+
+    // Apart, so that whoever is inlined around a check keeps its registers.
+    #[cold]
+    #[inline(never)]
+    fn outside(at: u64) -> ! {
+        panic!("offset {at} outside the mapping");
+    }
 
     #[cfg(test)]
     type Hook = Box<dyn Fn(&Region) + Send + Sync>;
@@ -133,7 +141,9 @@ mod mapped {
         #[inline]
         pub(crate) fn word(&self, at: u64) -> &AtomicU64 {
             let i = (at / 8) as usize;
-            assert!(i < self.words, "offset {at} outside the mapping");
+            if i >= self.words {
+                outside(at);
+            }
             // SAFETY: i < words, so the address lies in the mapping, which lives as long as `self`, and is a multiple
             // of 8 from its page-aligned start. Everybody accesses it atomically. Whether the file has that page is
             // `sigbus`'s matter.

@@ -36,11 +36,11 @@ pub(crate) const fn version_of(word: Word) -> u64 {
 }
 
 impl Core {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn word_at(&self, slot: Slot) -> u64 {
         self.geo.cell(slot) + offset_of!(Cell, word) as u64
     }
-    #[inline]
+    #[inline(always)]
     pub(crate) fn used_at(&self, slot: Slot) -> u64 {
         self.geo.meta(slot) + offset_of!(Meta, used) as u64
     }
@@ -53,7 +53,7 @@ impl Core {
     }
 
     /// The word of a slot, for a reader. Acquire: pairs with the release in `publish`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn word(&self, slot: Slot) -> Word {
         self.region.load(self.word_at(slot), Ordering::Acquire)
     }

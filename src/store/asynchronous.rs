@@ -12,6 +12,9 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::call::{instance, Course};
 use super::lookup::{Count, Found, Hot};
+use super::tier::asynchronous::SharedLease;
+use super::tier::{Raised, Tier};
+use super::value::Value;
 use super::{AsyncCachedFunction, CachedFunction, Put};
 use crate::key::{Shape, View};
 use crate::python::coroutine;
@@ -63,7 +66,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    fn with_view<R>(&self, f: impl FnOnce(&View<'_>) -> R) -> R {
+    pub(super) fn with_view<R>(&self, f: impl FnOnce(&View<'_>) -> R) -> R {
         let pointer = self.key.as_ptr();
         // SAFETY: the key was made from a view with this shape and hash.
         f(&unsafe { View::of_key(&self.key, &pointer, self.shape, self.hash, self.typed) })
@@ -157,6 +160,22 @@ impl CachedFunction {
                 Found::Pending(_, key) => drop(key),
                 Found::Absent => (),
             }
+            self.start(object, arguments, view)
+        }
+    }
+
+    /// The coroutine that brings a miss to its end.
+    ///
+    /// # Safety
+    /// As for [`miss_async`](Self::miss_async).
+    pub(super) unsafe fn start(
+        &self,
+        object: *mut ffi::PyObject,
+        arguments: &Arguments,
+        view: &View<'_>,
+    ) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
             let py = Python::assume_attached();
             let Some(key) = view.to_key() else {
                 return std::ptr::null_mut();
@@ -178,8 +197,12 @@ impl CachedFunction {
     /// As for [`miss_async`](Self::miss_async).
     #[cold]
     #[inline(never)]
-    unsafe fn pass_on_async(&self, object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        self.shared.read(|reader| reader.miss());
+    pub(super) unsafe fn pass_on_async(
+        &self,
+        object: *mut ffi::PyObject,
+        arguments: &Arguments,
+    ) -> *mut ffi::PyObject {
+        self.count_miss();
         // SAFETY: the caller's promise.
         unsafe {
             let py = Python::assume_attached();
@@ -215,6 +238,20 @@ impl CachedFunction {
     }
 }
 
+impl AsyncCachedFunction {
+    fn make<'py>(
+        function: &Bound<'py, PyAny>,
+        options: &super::options::Options,
+        tier: Option<Box<Tier>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = function.py();
+        let base = CachedFunction::build(function, options, Some(Flights::new(py)?), tier)?;
+        let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(AsyncCachedFunction))?.into_any();
+        crate::python::immortal::spare_counts(&made, function);
+        Ok(made)
+    }
+}
+
 #[pymethods]
 impl AsyncCachedFunction {
     /// A cached coroutine function made from checked options.
@@ -224,11 +261,18 @@ impl AsyncCachedFunction {
         options: &Bound<'py, super::options::Options>,
     ) -> PyResult<Bound<'py, PyAny>> {
         super::check_callable(function)?;
-        let py = function.py();
-        let base = CachedFunction::build(function, options.get(), Some(Flights::new(py)?))?;
-        let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(AsyncCachedFunction))?.into_any();
-        crate::python::immortal::spare_counts(&made, function);
-        Ok(made)
+        Self::make(function, options.get(), None)
+    }
+
+    /// The same with a cache that all processes share. `name`: what the user calls it.
+    #[staticmethod]
+    fn _of_shared<'py>(
+        function: &Bound<'py, PyAny>,
+        options: &Bound<'py, super::options::Options>,
+        name: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        super::check_callable(function)?;
+        Self::make(function, options.get(), Some(Tier::open(function, options.get(), name)?))
     }
 
     // What follows is what `warp_cache._async` needs of a cached function.
@@ -263,25 +307,58 @@ impl AsyncCachedFunction {
     fn _peek<'py>(slf: &Bound<'py, Self>, ticket: &Bound<'py, Ticket>) -> PyResult<Bound<'py, PyTuple>> {
         let (this, py) = (slf.as_super().get(), slf.py());
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        match ticket.get().with_view(|view| unsafe { this.find(view, Count::Nothing) }) {
+        let found = ticket.get().with_view(|view| unsafe {
+            match this.find(view, Count::Nothing) {
+                Found::Value(object) => Ok(Some(object)),
+                Found::Failed => Err(Raised),
+                Found::Absent | Found::Pending(..) => this.get_through(view),
+            }
+        });
+        match found {
             // SAFETY: a new strong reference.
-            Found::Value(object) => PyTuple::new(py, [unsafe { Bound::from_owned_ptr(py, object) }]),
-            Found::Failed => Err(PyErr::fetch(py)),
-            Found::Absent | Found::Pending(..) => Ok(PyTuple::empty(py)),
+            Ok(Some(object)) => PyTuple::new(py, [unsafe { Bound::from_owned_ptr(py, object) }]),
+            Ok(None) => Ok(PyTuple::empty(py)),
+            Err(Raised) => Err(PyErr::fetch(py)),
         }
+    }
+
+    /// Whether all processes share the cache.
+    #[getter]
+    fn _shared(slf: &Bound<'_, Self>) -> bool {
+        slf.as_super().get().tier.is_some()
+    }
+
+    /// Asks to compute the ticket's value for all processes: a `SharedLease` (compute it), a tuple with the value (it is
+    /// there), False (another one computes it: ask again later) or None (compute it, there is no lease to be had).
+    /// `insist`: this caller has waited long enough.
+    fn _lead<'py>(slf: &Bound<'py, Self>, ticket: &Bound<'py, Ticket>, insist: bool) -> PyResult<Bound<'py, PyAny>> {
+        let this = slf.as_super().get();
+        // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
+        ticket.get().with_view(|view| unsafe { this.ask_through(slf.py(), view, insist) })
     }
 
     /// A number that `cache_clear` changes.
     fn _epoch(slf: &Bound<'_, Self>) -> u64 {
-        slf.as_super().get().shared.read(|reader| reader.clears())
+        let this = slf.as_super().get();
+        this.tier.as_ref().map_or_else(|| this.shared.read(|reader| reader.clears()), |tier| tier.generation())
     }
 
-    /// Stores the ticket's value, unless there is one meanwhile or the cache was cleared since `epoch`.
-    fn _store(slf: &Bound<'_, Self>, ticket: &Bound<'_, Ticket>, value: &Bound<'_, PyAny>, epoch: u64) -> PyResult<()> {
+    /// Stores the ticket's value, unless there is one meanwhile or the cache was cleared since `epoch`; ends the lease.
+    #[pyo3(signature = (ticket, value, epoch, lease=None))]
+    fn _store(
+        slf: &Bound<'_, Self>,
+        ticket: &Bound<'_, Ticket>,
+        value: &Bound<'_, PyAny>,
+        epoch: u64,
+        lease: Option<&Bound<'_, SharedLease>>,
+    ) -> PyResult<()> {
         let this = slf.as_super().get();
+        if let Some(tier) = &this.tier {
+            return this.store_through(tier, ticket, value, SharedLease::hold(lease, epoch));
+        }
         let mode = Put::IfAbsentSince(epoch);
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        if ticket.get().with_view(|view| unsafe { this.put(view, value.as_ptr(), mode) }) {
+        if ticket.get().with_view(|view| unsafe { this.put(view, Value::ready(Owned::borrow(value.as_ptr())), mode) }) {
             Ok(())
         } else {
             Err(PyErr::fetch(slf.py()))

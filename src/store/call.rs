@@ -7,13 +7,17 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::glance::{self, Seen};
 use super::lookup::{Count, Entries, Found, Hot};
 use super::value::Value;
 use super::CachedFunction;
 use crate::cache::Garbage;
+use crate::entry::Token;
 use crate::key::{self, View, ONE, TOO_MANY};
 use crate::python::object::{release, unwinding, Arguments, Owned};
 use crate::python::signature::{Scratch, FEW};
+use crate::shm::Event;
+use crate::sync::Reader;
 
 /// What the interpreter calls. `C-unwind`: see `python::object`.
 pub type Vectorcall = unsafe extern "C-unwind" fn(
@@ -48,8 +52,32 @@ pub(super) unsafe fn instance<'a>(object: *mut ffi::PyObject) -> &'a CachedFunct
     }
 }
 
-/// What becomes of a call that is not a plain hit.
+/// What becomes of a call once its key is known.
 pub(super) trait Course {
+    /// What `hit` is given for an entry with the call's key, the hit counted; `None` where more than a look is needed. Runs
+    /// under the reader, so it must not call into Python.
+    #[inline(always)]
+    unsafe fn take(
+        cached: &CachedFunction,
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        value: &Value,
+    ) -> Option<*mut ffi::PyObject> {
+        // SAFETY: the promise of `hot`.
+        unsafe { cached.take(reader, token, value) }
+    }
+    /// `take` at a glance: without a call, and only if `same` says that the key is surely the call's. `None` where more is
+    /// needed, with nothing counted.
+    #[inline(always)]
+    unsafe fn glance<const EXPIRES: bool>(
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        value: &Value,
+        same: impl FnOnce() -> bool,
+    ) -> Option<Seen> {
+        // SAFETY: the promise of `look`.
+        unsafe { glance::glance::<EXPIRES>(reader, token, value, same) }
+    }
     /// A new reference to what the call returns on a hit of `value`, a strong reference which it takes over.
     unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject;
     /// A call that `hot` left with `found`.
@@ -221,7 +249,7 @@ pub(super) unsafe fn finish<C: Course>(
     // SAFETY: as in `any`.
     unsafe {
         let this = instance(object);
-        let found = if view.shape == ONE { this.hot::<true>(view) } else { this.hot::<false>(view) };
+        let found = if view.shape == ONE { this.hot::<C, true>(view) } else { this.hot::<C, false>(view) };
         match found.value() {
             Some(value) => C::hit(value),
             None => C::miss(object, arguments, view, found),
@@ -352,9 +380,17 @@ impl CachedFunction {
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn pass_on(&self, arguments: &Arguments) -> *mut ffi::PyObject {
-        self.shared.read(|reader| reader.miss());
+        self.count_miss();
         // SAFETY: the caller's promise.
         unsafe { self.compute(arguments) }
+    }
+
+    /// Counts a call that no lookup counts.
+    pub(super) fn count_miss(&self) {
+        match &self.tier {
+            Some(tier) => tier.count(Event::Miss),
+            None => self.shared.read(|reader| reader.miss()),
+        }
     }
 
     /// Calls the wrapped function: a new reference, or null with an exception set.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use pyo3::ffi;
 
 use super::lookup::{Count, Entries, Found, Hot};
-use super::value::{Pending, SharedFlight, Value};
+use super::value::{Pending, SharedFlight, SharedObject, Value};
 use super::CachedFunction;
 use crate::cache::Garbage;
 use crate::entry::Token;
@@ -25,7 +25,7 @@ const SLICE_MAIN: Duration = Duration::from_millis(20);
 const SLICE: Duration = Duration::from_secs(5);
 
 /// A reserved slot, and how often the cache had been cleared when it was.
-type Reserved = (Token, u64);
+pub(super) type Reserved = (Token, u64);
 
 /// What came of an attempt to wait for a computation.
 enum Joined {
@@ -44,23 +44,70 @@ enum Landed {
     Lead,
 }
 
+/// What a flight is about: how its leader brings the value. All are called attached, with no lock held.
+pub(super) trait Work {
+    /// Brings the value, and settles the reserved slot and the flight with what came of it. Without a slot, nothing is
+    /// stored in this cache.
+    unsafe fn lead(
+        &mut self,
+        cached: &CachedFunction,
+        reserved: Option<Reserved>,
+        flight: Option<SharedFlight>,
+    ) -> *mut ffi::PyObject;
+    /// Computes for this caller alone.
+    unsafe fn compute(&mut self, cached: &CachedFunction) -> *mut ffi::PyObject;
+    /// The caller is about to wait.
+    fn waits(&mut self) {}
+}
+
+/// The wrapped function is called, and that is all.
+impl Work for &Arguments {
+    #[inline(always)]
+    unsafe fn lead(
+        &mut self,
+        cached: &CachedFunction,
+        reserved: Option<Reserved>,
+        flight: Option<SharedFlight>,
+    ) -> *mut ffi::PyObject {
+        // SAFETY: as for `fly`.
+        unsafe { cached.lead(self, reserved, flight) }
+    }
+
+    #[inline(always)]
+    unsafe fn compute(&mut self, cached: &CachedFunction) -> *mut ffi::PyObject {
+        // SAFETY: as for `fly`.
+        unsafe { cached.compute(self) }
+    }
+}
+
 impl CachedFunction {
     /// Brings a miss to its end.
     ///
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
     #[inline]
-    pub(super) unsafe fn fly(&self, arguments: &Arguments, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+    pub(super) unsafe fn fly<W: Work>(&self, mut work: W, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             if hot.is_absent() {
                 match self.reserve_absent(view, hot) {
                     None => return std::ptr::null_mut(),
-                    Some(Some(reserved)) => return self.lead(arguments, Some(reserved), None),
+                    Some(Some(reserved)) => return work.lead(self, Some(reserved), None),
                     Some(None) => (),
                 }
             }
-            self.fly_on(arguments, view, hot)
+            self.fly_late(work, view, hot)
+        }
+    }
+
+    /// The rest of [`fly`](Self::fly) where the first pass did not settle it.
+    #[cold]
+    #[inline(never)]
+    unsafe fn fly_late<W: Work>(&self, work: W, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+        // SAFETY: as for `fly`.
+        unsafe {
+            let found = self.after(view, hot);
+            self.fly_on(work, view, found)
         }
     }
 
@@ -75,14 +122,16 @@ impl CachedFunction {
         Some(self.if_still_absent(hot, reserve).ok())
     }
 
-    /// The rest of [`fly`](Self::fly): somebody else computes the key, or did meanwhile, or its lookup needs Python.
-    #[cold]
-    #[inline(never)]
-    unsafe fn fly_on(&self, arguments: &Arguments, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+    /// [`fly`](Self::fly) from what a lookup found: somebody else computes the key, or did meanwhile, or its lookup needed
+    /// Python.
+    ///
+    /// # Safety
+    /// As for `fly`.
+    pub(super) unsafe fn fly_on<W: Work>(&self, mut work: W, view: &View<'_>, found: Found) -> *mut ffi::PyObject {
         let me = thread_id::current();
+        let mut found = found;
         // SAFETY: as for `fly`.
         unsafe {
-            let mut found = self.after(view, hot);
             loop {
                 match found {
                     Found::Value(object) => return object,
@@ -90,18 +139,19 @@ impl CachedFunction {
                     Found::Absent => match self.reserve(view, me) {
                         None => return std::ptr::null_mut(),
                         Some(None) => (),
-                        Some(reserved) => return self.lead(arguments, reserved, None),
+                        Some(reserved) => return work.lead(self, reserved, None),
                     },
                     Found::Pending(token, key) => {
+                        work.waits();
                         let joined = self.join(me, token, &key);
                         let landed = match joined {
                             Joined::Gone => Landed::StartOver,
-                            Joined::Refused => Landed::Result(self.compute(arguments)),
+                            Joined::Refused => Landed::Result(work.compute(self)),
                             Joined::Flight(flight, waiting) => match self.wait(me, &flight) {
                                 Landed::Lead => {
                                     drop(waiting);
                                     let reserved = self.succeed(view, token, &key, &flight);
-                                    Landed::Result(self.lead(arguments, reserved, Some(Arc::clone(&flight))))
+                                    Landed::Result(work.lead(self, reserved, Some(Arc::clone(&flight))))
                                 }
                                 landed => {
                                     drop(waiting);
@@ -170,32 +220,51 @@ impl CachedFunction {
     ) {
         // SAFETY: as for `fly`; `result` is a live object.
         unsafe {
-            let mut value = Some(Value::ready(Owned::borrow(result)));
-            let (now, deadline) = (self.now(), self.deadline());
-            let mut garbage = Garbage::default();
-            let mut key = None;
-            let record = reserved.and_then(|reserved| {
-                self.shared.write(|writer| {
-                    let cache = writer.value;
-                    if is_detached(cache, reserved) {
-                        let entry = cache.free(reserved.0)?;
-                        key = Some(entry.key);
-                        return Some(entry.value);
-                    }
-                    Some(cache.publish(reserved.0, value.take()?, deadline, now, &mut garbage)?.1)
-                })
-            });
-            let waited_for = flight.or_else(|| flight_of(record.as_ref()));
-            if let Some(flight) = waited_for {
-                drop(flight.complete(Outcome::Value(Arc::new(Owned::borrow(result)))));
-            }
-            drop(garbage);
-            drop((key, record, value));
+            let value = Some(Value::ready(Owned::borrow(result)));
+            self.settle(reserved, flight, value, || Outcome::Value(Arc::new(Owned::borrow(result))));
         }
     }
 
+    /// Ends a computation: its slot takes `value`, or is given back where there is none; who waits is given `outcome`.
+    ///
+    /// # Safety
+    /// As for `fly`.
+    #[inline(always)]
+    pub(super) unsafe fn settle(
+        &self,
+        reserved: Option<Reserved>,
+        flight: Option<SharedFlight>,
+        mut value: Option<Value>,
+        outcome: impl FnOnce() -> Outcome<SharedObject>,
+    ) {
+        let (now, deadline) = (self.now(), self.deadline());
+        let mut garbage = Garbage::default();
+        let mut key = None;
+        let record = reserved.and_then(|reserved| {
+            self.shared.write(|writer| {
+                let cache = writer.value;
+                if value.is_none() || is_detached(cache, reserved) {
+                    let entry = cache.free(reserved.0)?;
+                    key = Some(entry.key);
+                    return Some(entry.value);
+                }
+                Some(cache.publish(reserved.0, value.take()?, deadline, now, &mut garbage)?.1)
+            })
+        });
+        let waited_for = flight.or_else(|| flight_of(record.as_ref()));
+        if let Some(flight) = waited_for {
+            drop(flight.complete(outcome()));
+        }
+        drop(garbage);
+        drop((key, record, value));
+    }
+
+    /// Ends a computation that raised: the exception goes to who waits, and stays set.
+    ///
+    /// # Safety
+    /// As for `fly`.
     #[inline(never)]
-    unsafe fn settle_failure(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>) {
+    pub(super) unsafe fn settle_failure(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>) {
         // SAFETY: as for `fly`; an exception is set, which stays so.
         unsafe {
             let entry = reserved.and_then(|(token, _)| self.shared.write(|writer| writer.value.free(token)));
@@ -258,16 +327,10 @@ impl CachedFunction {
 
     /// Waits, detached from the interpreter, until something comes of it.
     unsafe fn wait(&self, me: ThreadId, flight: &SharedFlight) -> Landed {
-        let main = is_main_thread();
-        let slice = if main { SLICE_MAIN } else { SLICE };
+        let sleeper = Sleeper::new();
         loop {
-            // SAFETY: the thread is attached and gets its state back; nothing of Python is touched in between.
-            let waited = unsafe {
-                let state = unwinding::PyEval_SaveThread();
-                let waited = flight.wait(slice, self.wait_timeout);
-                unwinding::PyEval_RestoreThread(state);
-                waited
-            };
+            // SAFETY: the thread is attached; a flight knows nothing of Python.
+            let waited = unsafe { detached(|| flight.wait(sleeper.slice, self.wait_timeout)) };
             match waited {
                 Waited::Outcome(Outcome::Value(object)) => {
                     // SAFETY: attached again.
@@ -287,7 +350,7 @@ impl CachedFunction {
                 Waited::NotYet => (),
             }
             // SAFETY: attached again.
-            if main && unsafe { unwinding::PyErr_CheckSignals() } != 0 {
+            if unsafe { sleeper.is_interrupted() } {
                 return Landed::Result(std::ptr::null_mut());
             }
         }
@@ -324,6 +387,43 @@ fn flight_of(record: Option<&Value>) -> Option<SharedFlight> {
     match record?.pending()? {
         Pending::Flight(flight) if flight.is_of_this_process() => Some(flight),
         _ => None,
+    }
+}
+
+/// Runs `wait` without the interpreter, so that others can have it.
+///
+/// # Safety
+/// The thread is attached and holds no lock; `wait` touches nothing of Python's.
+pub(super) unsafe fn detached<R>(wait: impl FnOnce() -> R) -> R {
+    // SAFETY: the thread gets its own state back.
+    unsafe {
+        let state = unwinding::PyEval_SaveThread();
+        let waited = wait();
+        unwinding::PyEval_RestoreThread(state);
+        waited
+    }
+}
+
+/// How a thread sleeps while it waits.
+pub(super) struct Sleeper {
+    main: bool,
+    /// So long at a time.
+    pub slice: Duration,
+}
+
+impl Sleeper {
+    pub fn new() -> Self {
+        let main = is_main_thread();
+        Sleeper { main, slice: if main { SLICE_MAIN } else { SLICE } }
+    }
+
+    /// Whether a signal handler raised an exception, which is set.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock.
+    pub unsafe fn is_interrupted(&self) -> bool {
+        // SAFETY: the caller's promise.
+        self.main && unsafe { unwinding::PyErr_CheckSignals() } != 0
     }
 }
 

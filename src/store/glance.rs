@@ -8,6 +8,7 @@ use pyo3::ffi;
 
 use super::call::{any, finish, finish_parts, instance, missed, Course, Vectorcall};
 use super::lookup::{Entries, Hot};
+use super::value::Value;
 use super::CachedFunction;
 use crate::clock;
 use crate::entry::Token;
@@ -35,7 +36,7 @@ pub(super) fn entry<C: Course>(typed: bool, expires: bool, direct: (usize, usize
 }
 
 /// What the first candidate is.
-enum Seen {
+pub(super) enum Seen {
     /// The value, a new strong reference; the hit was counted.
     Hit(*mut ffi::PyObject),
     /// No entry; the miss was counted.
@@ -71,7 +72,7 @@ unsafe extern "C-unwind" fn one<C: Course, const EXPIRES: bool, const TWO_TOO: b
             if let Some(hash) = key::glance_one(value) {
                 let this = instance(object);
                 let same = |stored| is_same(stored, value);
-                return match this.look::<EXPIRES>(hash, ONE, same) {
+                return match this.look::<C, EXPIRES>(hash, ONE, same) {
                     Seen::Hit(value) => C::hit(value),
                     Seen::Absent(absent) => missed::<C>(object, values, nargsf, hash, absent),
                     Seen::Candidate(token) => candidate::<C>(object, values, nargsf, token),
@@ -110,7 +111,7 @@ unsafe extern "C-unwind" fn two<C: Course, const EXPIRES: bool>(
                     let items = tuple_items(stored).as_ptr();
                     is_same(*items, first) && is_same(*items.add(1), second)
                 };
-                return match this.look::<EXPIRES>(hash, TWO, same) {
+                return match this.look::<C, EXPIRES>(hash, TWO, same) {
                     Seen::Hit(value) => C::hit(value),
                     Seen::Absent(absent) => missed::<C>(object, values, nargsf, hash, absent),
                     Seen::Candidate(token) => candidate::<C>(object, values, nargsf, token),
@@ -196,13 +197,9 @@ unsafe extern "C-unwind" fn candidate<C: Course>(
         let (hash, arguments) = (slot.hash, Arguments { values, nargsf, names: std::ptr::null_mut() });
         let view = arguments.plain_view(hash);
         if view.equals(entry.key.as_ptr()) == Equal::Yes {
-            if let Some(value) = entry.value.object() {
-                if this.ttl == 0 || !reader.expired(token, clock::now()) {
-                    ffi::Py_INCREF(value);
-                    reader.hit(token);
-                    drop(reader);
-                    return C::hit(value);
-                }
+            if let Some(value) = C::take(this, &reader, token, &entry.value) {
+                drop(reader);
+                return C::hit(value);
             }
         }
         drop(reader);
@@ -216,7 +213,7 @@ impl CachedFunction {
     /// # Safety
     /// The thread is attached; `same` does not call into Python.
     #[inline(always)]
-    unsafe fn look<const EXPIRES: bool>(
+    unsafe fn look<C: Course, const EXPIRES: bool>(
         &self,
         hash: u32,
         shape: key::Shape,
@@ -236,22 +233,39 @@ impl CachedFunction {
         if slot.hash != hash || slot.meta != shape {
             return Seen::Unsure;
         }
-        match entry.value.object() {
-            // SAFETY: an entry with a finished value is published; counting a reference runs nothing.
-            Some(object) if same(entry.key.as_ptr()) && (!EXPIRES || unsafe { is_fresh(&reader, token) }) => unsafe {
-                if !reader.hit_at_once(token) {
-                    return Seen::Found(token);
-                }
-                ffi::Py_INCREF(object);
-                return Seen::Hit(object);
-            },
-            _ => (),
+        // SAFETY: the token names the entry of this value.
+        if let Some(seen) = unsafe { C::glance::<EXPIRES>(&reader, token, &entry.value, || same(entry.key.as_ptr())) } {
+            return seen;
         }
         if READERS_MAY_PAUSE {
             Seen::Candidate(token)
         } else {
             Seen::Unsure
         }
+    }
+}
+
+/// A glance at an entry with a value of this process.
+///
+/// # Safety
+/// As for [`Course::glance`].
+#[inline(always)]
+pub(super) unsafe fn glance<const EXPIRES: bool>(
+    reader: &Reader<'_, Entries>,
+    token: Token,
+    value: &Value,
+    same: impl FnOnce() -> bool,
+) -> Option<Seen> {
+    match value.object() {
+        // SAFETY: an entry with a finished value is published; counting a reference runs nothing.
+        Some(object) if same() && (!EXPIRES || unsafe { is_fresh(reader, token) }) => unsafe {
+            if !reader.hit_at_once(token) {
+                return Some(Seen::Found(token));
+            }
+            ffi::Py_INCREF(object);
+            Some(Seen::Hit(object))
+        },
+        _ => None,
     }
 }
 

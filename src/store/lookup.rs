@@ -7,6 +7,8 @@
 
 use pyo3::ffi;
 
+use super::call::Course;
+use super::tier::{Decoded, Kept};
 use super::value::Value;
 use super::CachedFunction;
 use crate::cache::Cache;
@@ -14,6 +16,7 @@ use crate::clock;
 use crate::entry::Token;
 use crate::key::{Equal, View};
 use crate::python::object::Owned;
+use crate::sync::Reader;
 
 /// The cache of a decorated function.
 pub type Entries = Cache<Owned, Value>;
@@ -39,6 +42,10 @@ pub enum Step {
     Absent,
     /// Whether this stored key is the call's, only Python can tell.
     Ask(Owned),
+    /// A live value of the tier behind, not yet counted.
+    Kept(Token, *const Decoded, Kept),
+    /// What the tier behind no longer has.
+    Stale(Token, *const Decoded),
 }
 
 /// What a lookup found.
@@ -168,7 +175,7 @@ impl CachedFunction {
     /// # Safety
     /// The view's objects are alive; the thread is attached.
     #[inline(always)]
-    pub(super) unsafe fn hot<const ONE_VALUE: bool>(&self, view: &View<'_>) -> Hot {
+    pub(super) unsafe fn hot<C: Course, const ONE_VALUE: bool>(&self, view: &View<'_>) -> Hot {
         let reader = self.shared.reader();
         for (token, slot, entry) in reader.candidates(view.hash) {
             if slot.meta != view.shape {
@@ -179,19 +186,38 @@ impl CachedFunction {
             unsafe {
                 let key = entry.key.as_ptr();
                 let equal = if ONE_VALUE { view.equals_one(key) } else { view.equals_many(key) };
-                match (equal, entry.value.object()) {
-                    (Equal::No, _) => continue,
-                    (Equal::Yes, Some(object)) if self.ttl == 0 || !reader.expired(token, clock::now()) => {
-                        ffi::Py_INCREF(object);
-                        reader.hit(token);
-                        return Hot(object as usize);
-                    }
-                    _ => return Hot::UNDECIDED,
-                }
+                return match equal {
+                    Equal::No => continue,
+                    Equal::Yes => C::take(self, &reader, token, &entry.value).map_or(Hot::UNDECIDED, |v| Hot(v as usize)),
+                    Equal::Ask => Hot::UNDECIDED,
+                };
             }
         }
         reader.miss();
         Hot::absent(reader.inserts())
+    }
+
+    /// A live value, counted as a hit: a new strong reference. `None` if there is none, or it has expired.
+    ///
+    /// # Safety
+    /// `token` names an entry of the reader's, whose value is `value`; the thread is attached.
+    #[inline(always)]
+    pub(super) unsafe fn take(
+        &self,
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        value: &Value,
+    ) -> Option<*mut ffi::PyObject> {
+        let object = value.object()?;
+        // SAFETY: an entry with a finished value is published. Counting a reference runs nothing.
+        unsafe {
+            if self.ttl != 0 && reader.expired(token, clock::now()) {
+                return None;
+            }
+            ffi::Py_INCREF(object);
+            reader.hit(token);
+        }
+        Some(object)
     }
 
     /// Runs `insert` under the lock if the key is absent, which the hot pass may have shown already; otherwise gives it back.
@@ -252,12 +278,15 @@ impl CachedFunction {
                             }
                             Step::Value(object)
                         }
-                        None => {
-                            if count == Count::Call {
-                                reader.miss();
+                        None => match value.as_decoded() {
+                            Some(decoded) => decoded.step(token, count),
+                            None => {
+                                if count == Count::Call {
+                                    reader.miss();
+                                }
+                                Step::Pending(token, key.another())
                             }
-                            Step::Pending(token, key.another())
-                        }
+                        },
                     },
                     Ok(None) => {
                         if count == Count::Call {
@@ -290,6 +319,15 @@ impl CachedFunction {
                     }
                     self.step(view, &known, count)
                 },
+                // SAFETY: the caller's promise.
+                Step::Kept(token, decoded, kept) => match unsafe { self.hand_out(kept, count) } {
+                    Found::Absent => Step::Stale(token, decoded),
+                    found => break found,
+                },
+                Step::Stale(token, decoded) => {
+                    self.forget_stale(token, decoded);
+                    break Found::Absent;
+                }
             };
         }
     }
@@ -323,7 +361,7 @@ impl CachedFunction {
             let outcome = self.shared.write(|writer| {
                 // SAFETY: the caller's promise.
                 let at = match unsafe { pass(writer.value, view, &known, now, self.ttl != 0) } {
-                    Ok(found) => found.map(|(token, _, value)| (token, value.object().is_some())),
+                    Ok(found) => found.map(|(token, _, value)| (token, value.is_finished())),
                     // SAFETY: the thread is attached.
                     Err(key) => return Err(unsafe { key.another() }),
                 };

@@ -10,6 +10,8 @@ use pyo3::types::PyType;
 
 use super::call::{instance, Keyed};
 use super::lookup::{Count, Found};
+use super::tier::{Counters, Hold, Raised};
+use super::value::Value;
 use super::{CachedFunction, Put};
 use crate::cache::Garbage;
 use crate::python::object::{new_tuple, Arguments, Owned};
@@ -18,10 +20,13 @@ use crate::python::slots::{add_methods, Method};
 
 /// `warp_cache._info.CacheInfo`.
 static CACHE_INFO: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+/// `warp_cache._info.SharedCacheInfo`.
+static SHARED_CACHE_INFO: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// Gives the methods to the type; called once, before it is visible.
 pub fn install(kind: &Bound<'_, PyType>) -> PyResult<()> {
     CACHE_INFO.import(kind.py(), "warp_cache._info", "CacheInfo")?;
+    SHARED_CACHE_INFO.import(kind.py(), "warp_cache._info", "SharedCacheInfo")?;
     // SAFETY: each function checks its arguments' number and takes instances of the type only.
     unsafe {
         add_methods(
@@ -94,10 +99,12 @@ unsafe extern "C-unwind" fn get(
             Keyed::View(view) => match this.find(&view, Count::Use) {
                 Found::Value(value) => value,
                 Found::Failed => std::ptr::null_mut(),
-                Found::Absent => none(),
-                Found::Pending(_, key) => {
-                    drop(key);
-                    none()
+                found => {
+                    drop(found);
+                    match this.get_through(&view) {
+                        Ok(value) => value.unwrap_or_else(none),
+                        Err(Raised) => std::ptr::null_mut(),
+                    }
                 }
             },
         }
@@ -125,7 +132,11 @@ unsafe extern "C-unwind" fn set(
             Keyed::Failed => std::ptr::null_mut(),
             Keyed::NotACall => fail(c"set(): the arguments after value do not fit the cached function"),
             Keyed::View(view) => {
-                if this.put(&view, *values, Put::Always) {
+                let done = match &this.tier {
+                    Some(tier) => this.set_through(tier, &view, *values, Hold::Nothing),
+                    None => this.put(&view, Value::ready(Owned::borrow(*values)), Put::Always),
+                };
+                if done {
                     none()
                 } else {
                     std::ptr::null_mut()
@@ -147,6 +158,9 @@ unsafe extern "C-unwind" fn cache_info(
     // SAFETY: as in `get`.
     unsafe {
         let this = instance(object);
+        if let Some(tier) = &this.tier {
+            return shared_info(&tier.counters(), this.max_size).map_or(std::ptr::null_mut(), Owned::into_ptr);
+        }
         let now = this.now();
         let mut garbage = Garbage::default();
         let (hits, misses, size) = this.shared.write(|writer| {
@@ -155,24 +169,46 @@ unsafe extern "C-unwind" fn cache_info(
             (hits, misses, writer.value.len())
         });
         drop(garbage);
-        info(hits, misses, this.max_size, size).map_or(std::ptr::null_mut(), Owned::into_ptr)
+        info(&CACHE_INFO, hits, misses, this.max_size, size).map_or(std::ptr::null_mut(), Owned::into_ptr)
     }
 }
 
-/// A `CacheInfo`, made without its `__new__`, which is Python code.
-unsafe fn info(hits: u64, misses: u64, max_size: Option<usize>, size: usize) -> Option<Owned> {
+/// A `SharedCacheInfo`.
+unsafe fn shared_info(counters: &Counters, max_size: Option<usize>) -> Option<Owned> {
+    // SAFETY: as in `info`; the instance has a `__dict__`.
+    unsafe {
+        let made = info(&SHARED_CACHE_INFO, counters.hits, counters.misses, max_size, counters.size)?;
+        let skips = number(counters.oversize_skips)?;
+        let failed = ffi::PyObject_SetAttrString(made.as_ptr(), c"oversize_skips".as_ptr(), skips.as_ptr()) != 0;
+        (!failed).then_some(made)
+    }
+}
+
+/// An int.
+unsafe fn number(n: u64) -> Option<Owned> {
+    // SAFETY: attached; a new reference, or null with an exception set.
+    unsafe {
+        let object = ffi::PyLong_FromUnsignedLongLong(n);
+        (!object.is_null()).then(|| Owned::steal(object))
+    }
+}
+
+/// A `CacheInfo` or one of its kind, made without its `__new__`, which is Python code.
+unsafe fn info(
+    kind: &PyOnceLock<Py<PyType>>,
+    hits: u64,
+    misses: u64,
+    max_size: Option<usize>,
+    size: usize,
+) -> Option<Owned> {
     // SAFETY: attached; each number is a new reference or null with an exception set; `tuple.__new__` makes an instance of
     // any type derived from it.
     unsafe {
         let py = Python::assume_attached();
-        let number = |n: u64| -> Option<Owned> {
-            let object = ffi::PyLong_FromUnsignedLongLong(n);
-            (!object.is_null()).then(|| Owned::steal(object))
-        };
         let fields = [number(hits)?, number(misses)?, size_object(max_size)?, number(size as u64)?];
         let fields = new_tuple(fields.iter().map(Owned::as_ptr))?;
         let arguments = new_tuple([fields.as_ptr()].into_iter())?;
-        let kind = CACHE_INFO.get(py)?.as_ptr().cast::<ffi::PyTypeObject>();
+        let kind = kind.get(py)?.as_ptr().cast::<ffi::PyTypeObject>();
         let new = ffi::PyTuple_Type.tp_new?;
         let made = new(kind, arguments.as_ptr(), std::ptr::null_mut());
         (!made.is_null()).then(|| Owned::steal(made))
@@ -234,13 +270,17 @@ unsafe extern "C-unwind" fn cache_clear(
     }
     // SAFETY: as in `get`.
     unsafe {
-        instance(object).clear(Python::assume_attached());
+        let this = instance(object);
+        if let Some(tier) = &this.tier {
+            tier.clear();
+        }
+        this.clear(Python::assume_attached());
     }
     none()
 }
 
 impl CachedFunction {
-    /// Drops all entries and zeroes the counters.
+    /// Drops all entries of this process and zeroes their counters.
     pub(super) fn clear(&self, py: Python<'_>) {
         let mut garbage = Garbage::default();
         self.shared.write(|writer| {

@@ -2,7 +2,8 @@
 //!
 //! Ring 3. Its parts: [`options`] checks what the user asked for, [`call`] is the way from vectorcall to a result,
 //! [`lookup`] finds entries, [`flight`] computes each missing key once, [`value`] is what a slot holds, [`asynchronous`]
-//! serves coroutine functions, [`methods`] has the methods that may run user code. This file has the class itself and its methods.
+//! serves coroutine functions, [`methods`] has the methods that may run user code, [`tier`] puts a cache file that all
+//! processes share behind it. This file has the class itself and its methods.
 
 pub mod asynchronous;
 pub mod call;
@@ -11,6 +12,7 @@ mod glance;
 mod lookup;
 mod methods;
 pub mod options;
+pub mod tier;
 mod value;
 
 use std::sync::OnceLock;
@@ -26,12 +28,14 @@ use self::asynchronous::Flights;
 use self::call::Vectorcall;
 use self::lookup::Entries;
 use self::options::Options;
+use self::tier::{SharedCachedFunction, Tier};
 use self::value::Value;
 use crate::cache::{Cache, Garbage};
 use crate::key::View;
 use crate::python::object::Owned;
 use crate::python::signature::Signature;
 use crate::python::slots::{Originals, Patched};
+use crate::strategies::Kind;
 use crate::sync::Shared;
 
 /// A function with a cache in front of it.
@@ -64,6 +68,8 @@ pub struct CachedFunction {
     max_size: Option<usize>,
     wait_timeout: Option<Duration>,
     flights: Option<Flights>,
+    /// What all processes share; then `shared` is the decoded level in front of it.
+    tier: Option<Box<Tier>>,
 }
 
 /// A coroutine function with a cache in front of it: calling it gives a coroutine, which on a hit never suspends.
@@ -72,7 +78,7 @@ pub struct CachedFunction {
 #[pyclass(frozen, extends = CachedFunction, subclass, module = "warp_cache._warp_cache_rs")]
 pub struct AsyncCachedFunction;
 
-/// A slot patch of its own for each of the two types.
+/// A slot patch of its own for each of the types.
 macro_rules! patched {
     ($type:ty) => {
         impl Patched for $type {
@@ -85,15 +91,16 @@ macro_rules! patched {
 }
 patched!(CachedFunction);
 patched!(AsyncCachedFunction);
+patched!(SharedCachedFunction);
 
-/// Completes the two types while the module is being made. Types live as long as the process: where the module is imported
+/// Completes the types while the module is being made. Types live as long as the process: where the module is imported
 /// once more (it was taken out of `sys.modules`), they are complete already.
 pub fn install(py: Python<'_>) -> PyResult<()> {
     if CachedFunction::originals().get().is_some() {
         return Ok(());
     }
     let probe = py.eval(c"len", None, None)?;
-    let blank = Bound::new(py, CachedFunction::build(&probe, &Options::plain(), None)?)?;
+    let blank = Bound::new(py, CachedFunction::build(&probe, &Options::plain(), None, None)?)?;
     let field = std::ptr::from_ref(&blank.get().vectorcall) as isize;
     let offset = field - blank.as_ptr() as isize;
     drop(blank);
@@ -103,6 +110,7 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     unsafe {
         crate::python::slots::patch::<CachedFunction>(&py.get_type::<CachedFunction>(), offset);
         crate::python::slots::patch::<AsyncCachedFunction>(&py.get_type::<AsyncCachedFunction>(), offset);
+        crate::python::slots::patch::<SharedCachedFunction>(&py.get_type::<SharedCachedFunction>(), offset);
     }
     Ok(())
 }
@@ -113,48 +121,64 @@ enum Put {
     Always,
     /// If the key is absent and the cache was cleared this often.
     IfAbsentSince(u64),
+    /// Unless the key is being computed.
+    UnlessPending,
 }
 
 impl CachedFunction {
     /// An instance, not yet visible to Python.
-    fn build(function: &Bound<'_, PyAny>, options: &Options, flights: Option<Flights>) -> PyResult<Self> {
+    fn build(
+        function: &Bound<'_, PyAny>,
+        options: &Options,
+        flights: Option<Flights>,
+        tier: Option<Box<Tier>>,
+    ) -> PyResult<Self> {
         let signature = if options.by_signature { Signature::read(function)? } else { None };
         let (from, to) = signature.as_ref().map_or((0, usize::MAX), Signature::direct);
         let stores = options.max_size != Some(0);
         // An empty range (`from > to`) must let no number through: no call has that many arguments.
         let direct = if from <= to { (from, to - from) } else { (usize::MAX, 0) };
-        let (typed, expires) = (options.typed, options.ttl != 0);
-        let vectorcall: Vectorcall = match (&flights, stores) {
-            (None, true) => glance::entry::<call::Plain>(typed, expires, direct),
-            (None, false) => call::call_uncached,
-            (Some(_), true) => glance::entry::<asynchronous::Coroutine>(typed, expires, direct),
-            (Some(_), false) => asynchronous::call_uncached,
+        let (strategy, capacity, ttl) = match &tier {
+            None => (options.strategy, options.max_size.map(|n| n.max(1)), options.ttl),
+            // Whose turn it is to go, and when, is said by the tier. Here goes what came first: to decode an entry again
+            // for each round of newcomers costs less than to note every use.
+            Some(tier) => (Kind::Fifo, Some(tier.capacity()), 0),
+        };
+        let (typed, expires) = (options.typed, ttl != 0);
+        let vectorcall: Vectorcall = match (&flights, stores, &tier) {
+            (None, true, None) => glance::entry::<call::Plain>(typed, expires, direct),
+            (None, true, Some(_)) => glance::entry::<tier::call::Plain>(typed, expires, direct),
+            (None, false, _) => call::call_uncached,
+            (Some(_), true, None) => glance::entry::<asynchronous::Coroutine>(typed, expires, direct),
+            (Some(_), true, Some(_)) => glance::entry::<tier::asynchronous::Coroutine>(typed, expires, direct),
+            (Some(_), false, _) => asynchronous::call_uncached,
         };
         Ok(CachedFunction {
             vectorcall,
             direct,
             typed: options.typed,
             single_flight: options.single_flight && stores,
-            ttl: options.ttl,
+            ttl,
             // SAFETY: the only users of `shared` are this module's files. All are entered attached; none calls into Python, or
             // drops an object, while it reads or writes.
             #[cfg_attr(Py_GIL_DISABLED, allow(unused_unsafe))]
             shared: unsafe {
-                Shared::new(Cache::new(options.strategy, options.max_size.map(|n| n.max(1)), options.ttl != 0))
+                Shared::new(Cache::new(strategy, capacity, ttl != 0))
             },
             function: function.clone().unbind().into(),
             signature,
             max_size: options.max_size,
             wait_timeout: options.wait_timeout,
             flights,
+            tier,
         })
     }
 
     /// Stores a value as if it had been computed now; false with an exception set.
     ///
     /// # Safety
-    /// The view's objects and `value` are alive; the thread is attached and holds no lock.
-    unsafe fn put(&self, view: &View<'_>, value: *mut ffi::PyObject, mode: Put) -> bool {
+    /// The view's objects are alive; the thread is attached and holds no lock.
+    unsafe fn put(&self, view: &View<'_>, value: Value, mode: Put) -> bool {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let Some(key) = view.to_key() else {
@@ -162,9 +186,14 @@ impl CachedFunction {
             };
             let (now, deadline) = (self.now(), self.deadline());
             let mut garbage = Garbage::default();
-            let mut new = Some((key, Value::ready(Owned::borrow(value))));
+            let mut new = Some((key, value));
             let done = self.with_entry(view, |cache, at| {
-                if matches!(mode, Put::IfAbsentSince(clears) if at.is_some() || cache.clears() != clears) {
+                let welcome = match mode {
+                    Put::Always => true,
+                    Put::IfAbsentSince(clears) => at.is_none() && cache.clears() == clears,
+                    Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
+                };
+                if !welcome {
                     return;
                 }
                 let Some((key, value)) = new.take() else {
@@ -214,6 +243,9 @@ fn options(
         single_flight.unwrap_or(&yes),
         wait_timeout.unwrap_or(&ten),
         by_signature.unwrap_or(&yes),
+        None,
+        None,
+        None,
     )
 }
 
@@ -243,14 +275,14 @@ impl CachedFunction {
     ) -> PyResult<Self> {
         check_callable(r#fn)?;
         let keywords = [typed, single_flight, wait_timeout, by_signature];
-        Self::build(r#fn, &options(py, strategy, max_size, ttl, keywords)?, None)
+        Self::build(r#fn, &options(py, strategy, max_size, ttl, keywords)?, None, None)
     }
 
     /// A cached function made from checked options.
     #[staticmethod]
     fn _of<'py>(function: &Bound<'py, PyAny>, options: &Bound<'py, Options>) -> PyResult<Bound<'py, PyAny>> {
         check_callable(function)?;
-        let made = Bound::new(function.py(), Self::build(function, options.get(), None)?)?.into_any();
+        let made = Bound::new(function.py(), Self::build(function, options.get(), None, None)?)?.into_any();
         crate::python::immortal::spare_counts(&made, function);
         Ok(made)
     }

@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt};
 
+use super::tier::options::Limits;
 use crate::strategies::Kind;
 
 /// The checked options of a cache.
@@ -25,6 +26,8 @@ pub struct Options {
     pub wait_timeout: Option<Duration>,
     /// Whether all spellings of a call are one key.
     pub by_signature: bool,
+    /// What concerns the shared backend alone.
+    pub limits: Limits,
 }
 
 /// `"max_size must be an integer or None, got 'ten'"`
@@ -37,11 +40,11 @@ pub fn shown(value: &Bound<'_, PyAny>) -> String {
     value.repr().map_or_else(|_| "an object whose repr raises".into(), |repr| repr.to_string())
 }
 
-fn wrong_type(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> PyErr {
+pub fn wrong_type(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> PyErr {
     PyTypeError::new_err(wrong(argument, right, value))
 }
 
-fn wrong_value(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> PyErr {
+pub fn wrong_value(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> PyErr {
     PyValueError::new_err(wrong(argument, right, value))
 }
 
@@ -111,7 +114,9 @@ fn strategy(value: &Bound<'_, PyAny>) -> PyResult<Kind> {
 #[pymethods]
 impl Options {
     #[new]
-    #[pyo3(signature = (strategy, max_size, ttl, typed, single_flight, wait_timeout, by_signature))]
+    #[pyo3(signature = (strategy, max_size, ttl, typed, single_flight, wait_timeout, by_signature, max_key_size=None,
+        max_value_size=None, max_bytes=None))]
+    #[allow(clippy::too_many_arguments)]
     pub fn new(
         strategy: &Bound<'_, PyAny>,
         max_size: &Bound<'_, PyAny>,
@@ -120,6 +125,9 @@ impl Options {
         single_flight: &Bound<'_, PyAny>,
         wait_timeout: &Bound<'_, PyAny>,
         by_signature: &Bound<'_, PyAny>,
+        max_key_size: Option<&Bound<'_, PyAny>>,
+        max_value_size: Option<&Bound<'_, PyAny>>,
+        max_bytes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         Ok(Options {
             strategy: self::strategy(strategy)?,
@@ -129,6 +137,7 @@ impl Options {
             single_flight: boolean("single_flight", single_flight)?,
             wait_timeout: seconds("wait_timeout", wait_timeout)?,
             by_signature: boolean("by_signature", by_signature)?,
+            limits: Limits::new([max_key_size, max_value_size, max_bytes])?,
         })
     }
 }
@@ -144,6 +153,7 @@ impl Options {
             single_flight: false,
             wait_timeout: None,
             by_signature: false,
+            limits: Limits::default(),
         }
     }
 }

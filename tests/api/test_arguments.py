@@ -58,6 +58,8 @@ WRONG = [
     *wrong("max_value_size", ValueError, "positive", 0, -1, -(10**30)),
     *wrong("max_key_size", TypeError, "integer or None", "512", 1.5, [], b""),
     *wrong("max_value_size", TypeError, "integer or None", "512", 1.5, [], b""),
+    *wrong("max_bytes", ValueError, "positive", 0, -1, -(10**30)),
+    *wrong("max_bytes", TypeError, "integer or None", "512", 1.5, [], b""),
     *wrong("wait_timeout", ValueError, "positive", 0, -1, 0.0, -0.5, math.nan, -math.inf),
     *wrong("wait_timeout", TypeError, "None", "10", [], b"", 1j),
 ]
@@ -172,9 +174,8 @@ def test_a_number_or_a_word_in_the_place_of_a_function() -> None:
 
 @both
 @pytest.mark.parametrize("backend", ["shared", Backend.SHARED, 1])
-def test_the_shared_backend_is_not_there_yet(decorate: Decorate, backend: Any) -> None:
-    with pytest.raises(NotImplementedError, match="shared"):
-        decorate(backend=backend)(identity)
+def test_spellings_of_the_shared_backend(decorate: Decorate, backend: Any) -> None:
+    assert type(decorate(backend=backend)(identity)) is SharedCachedFunction
 
 
 @both
@@ -197,7 +198,7 @@ GOOD: list[dict[str, Any]] = [
     {"max_size": 0},
     {"max_size": 2**70},
     {"max_key_size": 1, "max_value_size": 10**12},
-    {"max_key_size": None, "max_value_size": None},
+    {"max_key_size": None, "max_value_size": None, "max_bytes": None},
     {"name": "a name with ünïcödé / and .. in it"},
     {"name": "x" * 10_000},
     {"name": None},
@@ -306,5 +307,19 @@ def test_constructor_without_its_arguments() -> None:
 
 
 def test_shared_constructor() -> None:
-    with pytest.raises(NotImplementedError):
-        SharedCachedFunction(identity, 0, 128)
+    cached = SharedCachedFunction(identity, 0, 128, None, 512, 4096, "a_name")
+    assert isinstance(cached, CachedFunction)
+    assert cached("x") == cached("x") == "x"
+    assert cached.cache_info() == (1, 1, 128, 1)
+
+
+@pytest.mark.parametrize("argument", ["max_key_size", "max_value_size", "max_bytes"])
+@pytest.mark.parametrize(
+    ("value", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("5", TypeError)]
+)
+def test_wrong_limits_of_the_shared_constructor(
+    argument: str, value: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error) as caught:
+        SharedCachedFunction(identity, 0, 128, **{argument: value})
+    check(caught.value, argument, value, error, "a positive int or None (bytes)")

@@ -1,0 +1,408 @@
+//! Keys: the arguments of a call as canonical bytes.
+//!
+//! Ring 3. Keys that the in-process cache takes for equal (by identity or `==`) give equal bytes in every process, whatever
+//! the seed of `hash`; keys that are not equal never give the same. What cannot keep that is unstorable:
+//!
+//! * what is compared by identity (a bare `object()`, a NaN), unless it is found in every process under a name: classes,
+//!   functions, modules, enum members; bound methods compare their instances so, and are keys where that is a class;
+//! * what can't be reduced as `copyreg` and pickle do it, holds itself, or is nested too deeply.
+//!
+//! Classes derived from int, float, complex, str, bytes, tuple or frozenset that compare as their base does are spelled as the base
+//! (IntEnum, NamedTuple). Other objects are spelled by what `__reduce_ex__` says of them, see [`super::reduce`], as their
+//! `__eq__` can't be asked without a second object. Where that method is coarser than the state (two datetimes of one instant
+//! in two zones, say), equal keys have different bytes, which costs a miss. A class whose `__eq__` looks at more than its own
+//! `__reduce_ex__` tells contradicts itself, and its instances share entries as they share pickles.
+
+use std::ffi::CStr;
+
+use pyo3::ffi;
+
+use super::{atoms, checked, global, number, reduce, stop, Encoded, Stop};
+use crate::key::View;
+use crate::python::object::{tuple_items, unwinding, Owned};
+use crate::serde::{self, key, tag};
+
+/// Writes a call's canonical bytes behind what is in `out`; where there are none, `out` is as it was.
+///
+/// # Safety
+/// The view's objects are alive, and kept so by the caller; the thread is attached and holds no lock. Runs user code.
+pub unsafe fn encode_key(view: &View<'_>, out: &mut Vec<u8>) -> Encoded {
+    let start = out.len();
+    // SAFETY: the caller's promise.
+    match unsafe { put_view(view, out) } {
+        Ok(()) => Encoded::Done,
+        Err(stop) => {
+            out.truncate(start);
+            stop.into()
+        }
+    }
+}
+
+unsafe fn put_view(view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
+    // The shape: how many values there are, and how many of them have names.
+    let named = !view.names.is_empty();
+    serde::put_varint(out, (view.values.len() as u64) << 1 | u64::from(named));
+    if named {
+        serde::put_varint(out, view.names.len() as u64);
+    }
+    let mut writer = Writer::new();
+    // SAFETY: the caller's promise; names are `str`s, maybe of a derived type.
+    unsafe {
+        for &value in view.values {
+            if view.typed {
+                put_type(ffi::Py_TYPE(value), out)?;
+            }
+            writer.put(value, out, serde::MAX_DEPTH)?;
+        }
+        for &name in view.names {
+            atoms::put_str(name, out)?;
+        }
+    }
+    Ok(())
+}
+
+/// The type of an argument, where it counts.
+unsafe fn put_type(kind: *mut ffi::PyTypeObject, out: &mut Vec<u8>) -> Result<(), Stop> {
+    // SAFETY: attached; addresses of static types.
+    unsafe {
+        let known = [
+            &raw mut ffi::PyLong_Type,
+            &raw mut ffi::PyUnicode_Type,
+            &raw mut ffi::PyFloat_Type,
+            &raw mut ffi::PyBool_Type,
+            &raw mut ffi::PyTuple_Type,
+            &raw mut ffi::PyBytes_Type,
+            ffi::Py_TYPE(ffi::Py_None()),
+            // These are not found under the names that they say to have.
+            &raw mut ffi::PyFunction_Type,
+            &raw mut ffi::PyCFunction_Type,
+            &raw mut PyMethod_Type,
+            &raw mut ffi::PyModule_Type,
+            ffi::Py_TYPE(ffi::Py_Ellipsis()),
+            ffi::Py_TYPE(ffi::Py_NotImplemented()),
+        ];
+        match known.iter().position(|&type_| type_ == kind) {
+            Some(at) => {
+                out.extend_from_slice(&[key::BUILTIN_TYPE, at as u8]);
+                Ok(())
+            }
+            None => global::put(kind.cast(), out),
+        }
+    }
+}
+
+/// How many bytes are spelled at most: what is reachable twice is spelled twice, and so may be exponentially long.
+const LIMIT: usize = 1 << 26;
+/// How many of them an object counts for at least.
+const PART: usize = 64;
+
+/// Spells one key.
+pub struct Writer {
+    /// The objects around the present one that could hold themselves.
+    around: Vec<*mut ffi::PyObject>,
+    spent: usize,
+}
+
+impl Writer {
+    fn new() -> Self {
+        Writer { around: Vec::new(), spent: 0 }
+    }
+
+    /// # Safety
+    /// `object` is alive, and kept so by the caller; the thread is attached and holds no lock. Runs user code.
+    #[inline]
+    pub unsafe fn put(&mut self, object: *mut ffi::PyObject, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+        // SAFETY: the caller's promise; each type is checked before its layout is used.
+        unsafe {
+            let kind = ffi::Py_TYPE(object);
+            if kind == &raw mut ffi::PyLong_Type {
+                atoms::put_int(object, out);
+                Ok(())
+            } else if kind == &raw mut ffi::PyUnicode_Type {
+                atoms::put_str(object, out)
+            } else if object == ffi::Py_None() {
+                out.push(tag::NONE);
+                Ok(())
+            } else if kind == &raw mut ffi::PyTuple_Type {
+                self.put_tuple(object, out, depth)
+            } else {
+                self.put_other(object, out, depth)
+            }
+        }
+    }
+
+    unsafe fn put_other(&mut self, object: *mut ffi::PyObject, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+        // SAFETY: as for `put`; what a derived type inherits tells how it is compared, and its layout begins as its base's.
+        unsafe {
+            let kind = ffi::Py_TYPE(object);
+            if compares_as(kind, &raw mut ffi::PyLong_Type) {
+                atoms::put_int(object, out);
+            } else if compares_as(kind, &raw mut ffi::PyFloat_Type) {
+                number::put_float(ffi::PyFloat_AS_DOUBLE(object), out)?;
+            } else if compares_as(kind, &raw mut ffi::PyUnicode_Type) {
+                atoms::put_str(object, out)?;
+            } else if compares_as(kind, &raw mut ffi::PyBytes_Type) {
+                atoms::put_bytes(object, out)?;
+            } else if compares_as(kind, &raw mut ffi::PyComplex_Type) {
+                number::put_complex((*object.cast::<ffi::PyComplexObject>()).cval, out)?;
+            } else if compares_as(kind, &raw mut ffi::PyTuple_Type) {
+                self.put_tuple(object, out, depth)?;
+            } else if compares_as(kind, &raw mut ffi::PyFrozenSet_Type) {
+                self.inside(object, depth, |writer| writer.put_set(object, out, depth))?;
+            } else if object == ffi::Py_Ellipsis() {
+                out.push(tag::ELLIPSIS);
+            } else if object == ffi::Py_NotImplemented() {
+                out.push(key::NOT_IMPLEMENTED);
+            } else if ffi::PyType_Check(object) != 0
+                || kind == &raw mut ffi::PyFunction_Type
+                || is_plain_builtin(object)
+            {
+                global::put(object, out)?;
+            } else if ffi::PyModule_CheckExact(object) != 0 {
+                global::put_module(object, out)?;
+            } else if kind == &raw mut ffi::PyRange_Type {
+                self.put_range(object, out, depth)?;
+            } else if global::is_enum(kind)? {
+                self.put_member(object, out, depth)?;
+            } else if is_method_of_instance(object) {
+                return Err(Stop::Unstorable);
+            } else if !number::put_other(object, out)? {
+                self.inside(object, depth, |writer| writer.put_mutable(object, out, depth))?;
+            }
+            Ok(())
+        }
+    }
+
+    /// What can be met in an object's state only, and objects in general.
+    unsafe fn put_mutable(&mut self, object: *mut ffi::PyObject, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+        // SAFETY: as for `put`. Lists and dicts are copied first: what is spelled may run code that changes them.
+        unsafe {
+            let kind = ffi::Py_TYPE(object);
+            if kind == &raw mut ffi::PyList_Type {
+                let copy = checked(unwinding::PyList_GetSlice(object, 0, ffi::PY_SSIZE_T_MAX))?;
+                let length = ffi::PyList_GET_SIZE(copy.as_ptr());
+                serde::put_count(out, tag::SHORT_LIST, tag::LIST, length as usize);
+                for at in 0..length {
+                    self.put(ffi::PyList_GET_ITEM(copy.as_ptr(), at), out, depth - 1)?;
+                }
+            } else if kind == &raw mut ffi::PyDict_Type {
+                let copy = checked(unwinding::PyDict_Copy(object))?;
+                let mut entries = Vec::new();
+                let (mut at, mut name, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+                while ffi::PyDict_Next(copy.as_ptr(), &mut at, &mut name, &mut value) != 0 {
+                    entries.push(self.pair(name, value, depth)?);
+                }
+                entries.sort_unstable();
+                put_entries(&entries, out);
+            } else if kind == &raw mut ffi::PySet_Type {
+                self.put_set(object, out, depth)?;
+            } else if kind == &raw mut ffi::PyByteArray_Type {
+                // Equal to bytes of the same content.
+                atoms::put_bytes(checked(ffi::PyBytes_FromObject(object))?.as_ptr(), out)?;
+            } else {
+                if number::has_eq_of(kind, &raw mut ffi::PyBaseObject_Type)? {
+                    return Err(Stop::Unstorable);
+                }
+                reduce::put(self, object, out, depth)?;
+            }
+            Ok(())
+        }
+    }
+
+    /// Runs `put` for the parts of an object, unless it is around already, nested too deeply, or everything grows too long.
+    unsafe fn inside(
+        &mut self,
+        object: *mut ffi::PyObject,
+        depth: u32,
+        put: impl FnOnce(&mut Self) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        self.spend(PART)?;
+        if depth == 0 || self.around.contains(&object) {
+            return Err(Stop::Unstorable);
+        }
+        self.around.push(object);
+        let done = put(self);
+        self.around.pop();
+        done
+    }
+
+    pub fn spend(&mut self, more: usize) -> Result<(), Stop> {
+        self.spent = self.spent.saturating_add(more);
+        if self.spent > LIMIT {
+            return Err(Stop::Unstorable);
+        }
+        Ok(())
+    }
+
+    unsafe fn put_tuple(&mut self, tuple: *mut ffi::PyObject, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+        let start = out.len();
+        if depth == 0 {
+            return Err(Stop::Unstorable);
+        }
+        // SAFETY: a tuple keeps its items.
+        unsafe {
+            let items = tuple_items(tuple);
+            serde::put_count(out, tag::SHORT_TUPLE, tag::TUPLE, items.len());
+            for &item in items {
+                self.put(item, out, depth - 1)?;
+            }
+        }
+        self.spend(out.len() - start)
+    }
+
+    /// The members in the order of their bytes.
+    unsafe fn put_set(&mut self, set: *mut ffi::PyObject, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+        let mut members = Vec::new();
+        // SAFETY: as for `put`; the iterator is the base type's, gives strong references, and raises where a set was changed.
+        unsafe {
+            let iterator = checked(unwinding::PyObject_GetIter(set))?;
+            while let Some(member) = next(&iterator)? {
+                let mut bytes = Vec::new();
+                self.put(member.as_ptr(), &mut bytes, depth - 1)?;
+                self.spend(bytes.len())?;
+                members.push(bytes);
+            }
+        }
+        members.sort_unstable();
+        serde::put_sized(out, tag::FROZENSET, members.len());
+        members.iter().for_each(|bytes| out.extend_from_slice(bytes));
+        Ok(())
+    }
+
+    /// A key and a value of a mapping.
+    ///
+    /// # Safety
+    /// As for [`put`](Self::put).
+    pub unsafe fn pair(
+        &mut self,
+        name: *mut ffi::PyObject,
+        value: *mut ffi::PyObject,
+        depth: u32,
+    ) -> Result<Vec<u8>, Stop> {
+        // SAFETY: the caller's promise; the value is kept while the key is spelled.
+        unsafe {
+            let value = Owned::borrow(value);
+            let mut bytes = Vec::new();
+            self.put(name, &mut bytes, depth - 1)?;
+            self.put(value.as_ptr(), &mut bytes, depth - 1)?;
+            self.spend(bytes.len())?;
+            Ok(bytes)
+        }
+    }
+
+    /// Equal ranges have the same items: none, one, or these first two and this last one.
+    unsafe fn put_range(&mut self, range: *mut ffi::PyObject, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+        // SAFETY: attached; an exact range, whose items are ints.
+        unsafe {
+            out.push(key::RANGE);
+            match unwinding::PyObject_IsTrue(range) {
+                0 => {
+                    out.push(key::ABSENT);
+                    return Ok(());
+                }
+                1 => (),
+                _ => return Err(stop()),
+            }
+            let minus_one = checked(ffi::PyLong_FromLong(-1))?;
+            let last = checked(unwinding::PyObject_GetItem(range, minus_one.as_ptr()))?;
+            let first = checked(unwinding::PyObject_GetItem(range, checked(ffi::PyLong_FromLong(0))?.as_ptr()))?;
+            self.put(first.as_ptr(), out, depth)?;
+            self.put(last.as_ptr(), out, depth)?;
+            if !crate::python::layout::ints_equal(first.as_ptr(), last.as_ptr()) {
+                static STEP: global::Name = global::Name::new(c"step");
+                self.put(global::attribute(range, &STEP)?.as_ptr(), out, depth)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An enum's member: by its name where it has one, else (combined flags) by its value.
+    unsafe fn put_member(&mut self, member: *mut ffi::PyObject, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+        static NAME: global::Name = global::Name::new(c"_name_");
+        static VALUE: global::Name = global::Name::new(c"_value_");
+        if depth == 0 {
+            return Err(Stop::Unstorable);
+        }
+        // SAFETY: as for `put`; a type is alive while its instance is.
+        unsafe {
+            let class = ffi::Py_TYPE(member).cast::<ffi::PyObject>();
+            let name = global::attribute(member, &NAME)?;
+            let named = ffi::PyUnicode_CheckExact(name.as_ptr()) != 0;
+            out.push(if named { key::ENUM_MEMBER } else { key::ENUM_VALUE });
+            global::put(class, out)?;
+            if named {
+                return atoms::put_str(name.as_ptr(), out);
+            }
+            self.put(global::attribute(member, &VALUE)?.as_ptr(), out, depth - 1)
+        }
+    }
+}
+
+/// The number of entries, then entries.
+pub fn put_entries(entries: &[Vec<u8>], out: &mut Vec<u8>) {
+    serde::put_count(out, tag::SHORT_DICT, tag::DICT, entries.len());
+    entries.iter().for_each(|bytes| out.extend_from_slice(bytes));
+}
+
+/// The next item of an iterator.
+///
+/// # Safety
+/// The thread is attached and holds no lock. Runs user code.
+pub unsafe fn next(iterator: &Owned) -> Result<Option<Owned>, Stop> {
+    // SAFETY: the caller's promise; a new reference, or null with or without an exception.
+    unsafe {
+        let item = unwinding::PyIter_Next(iterator.as_ptr());
+        if item.is_null() && ffi::PyErr_Occurred().is_null() {
+            return Ok(None);
+        }
+        checked(item).map(Some)
+    }
+}
+
+/// Whether a type is `base` or one derived from it that compares as it does.
+pub unsafe fn compares_as(kind: *mut ffi::PyTypeObject, base: *mut ffi::PyTypeObject) -> bool {
+    // SAFETY: ready types.
+    unsafe {
+        kind == base
+            || match ((*kind).tp_richcompare, (*base).tp_richcompare) {
+                (Some(own), Some(of_base)) => {
+                    own as usize == of_base as usize && ffi::PyType_IsSubtype(kind, base) != 0
+                }
+                _ => false,
+            }
+    }
+}
+
+/// Whether it is a function of a module in C, and not a method of some object.
+unsafe fn is_plain_builtin(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: a live object (the caller's).
+    unsafe {
+        if ffi::PyCFunction_CheckExact(object) == 0 {
+            return false;
+        }
+        let owner = ffi::PyCFunction_GetSelf(object);
+        owner.is_null() || ffi::PyModule_Check(owner) != 0
+    }
+}
+
+extern "C" {
+    static mut PyMethod_Type: ffi::PyTypeObject;
+    fn PyMethod_Self(method: *mut ffi::PyObject) -> *mut ffi::PyObject;
+}
+
+/// Whether it is a method bound to an instance, which is compared by identity.
+unsafe fn is_method_of_instance(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: a live object (the caller's); a method has an owner.
+    unsafe {
+        let kind = ffi::Py_TYPE(object);
+        let owner = if kind == &raw mut PyMethod_Type {
+            PyMethod_Self(object)
+        } else if ffi::PyCFunction_Check(object) != 0 {
+            ffi::PyCFunction_GetSelf(object)
+        } else {
+            // `object().__init__`: its type has no name in the API.
+            return CStr::from_ptr((*kind).tp_name) == c"method-wrapper";
+        };
+        owner.is_null() || ffi::PyType_Check(owner) == 0
+    }
+}

@@ -1,0 +1,114 @@
+//! Python objects as bytes, for the shared tier.
+//!
+//! Ring 3; the format itself is ring 1's, [`crate::serde`]. [`encode`] and [`decode`] carry values: what comes back has the
+//! type and the value that went in. Exact built-in types have a spelling of their own; a value with anything else in it, one
+//! whose lists or dicts are reachable twice, or one nested too deeply, is pickled as a whole ([`pickle`]). [`key`] spells
+//! the arguments of a call so that equal ones give equal bytes in every process and unequal ones never do. [`copy`] gives
+//! each caller lists, dicts and sets of their own.
+//!
+//! Pickling, and whatever else leaves the exact built-in types, runs user code. That code may change what is being encoded,
+//! switch threads or come back here, so nothing borrowed is kept across it, and no state is shared between two calls.
+
+mod atoms;
+mod copy;
+mod decode;
+mod encode;
+mod global;
+mod key;
+mod number;
+mod pickle;
+mod reduce;
+pub mod testing;
+
+pub use self::copy::copy;
+pub use self::decode::decode_value;
+pub use self::encode::encode_value;
+pub use self::key::encode_key;
+pub use self::pickle::is_pickled;
+
+use pyo3::ffi;
+
+use crate::python::exception;
+use crate::python::object::Owned;
+
+/// How an attempt to encode ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoded {
+    Done,
+    /// There are no bytes for it; no exception is set.
+    Unstorable,
+    /// An exception is set: MemoryError, or one that is not an `Exception`.
+    Failed,
+}
+
+/// What has to be done with a decoded value before it is handed to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Nothing: it can't be changed.
+    Immutable,
+    /// It has lists, dicts or sets in it: [`copy`].
+    Containers,
+    /// Nobody knows what it is: each caller gets one decoded afresh.
+    Pickled,
+}
+
+/// How an attempt to decode ended.
+#[derive(Debug)]
+pub enum Decoded {
+    Object(Owned, Sharing),
+    /// The bytes are no value's; no exception is set.
+    Damaged,
+    /// An exception is set: MemoryError, or one that is not an `Exception`.
+    Failed,
+}
+
+/// Why encoding a part ended early, on its way to the caller of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Unstorable,
+    /// An exception is set.
+    Failed,
+}
+
+impl From<Stop> for Encoded {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Unstorable => Encoded::Unstorable,
+            Stop::Failed => Encoded::Failed,
+        }
+    }
+}
+
+/// What the exception that is set means: what user code raises makes its object unstorable, and is dropped; lack of memory and
+/// what is not an `Exception` (KeyboardInterrupt, SystemExit) stay set.
+///
+/// # Safety
+/// The thread is attached, holds no lock, and an exception is set.
+#[cold]
+unsafe fn stop() -> Stop {
+    // SAFETY: the caller's promise; exception types live for ever.
+    unsafe {
+        if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) == 0
+            || ffi::PyErr_ExceptionMatches(ffi::PyExc_MemoryError) != 0
+        {
+            return Stop::Failed;
+        }
+        drop(exception::take());
+        Stop::Unstorable
+    }
+}
+
+/// A call's result, or what its exception means.
+///
+/// # Safety
+/// `result` is a strong reference or null with an exception set; the thread is attached and holds no lock.
+unsafe fn checked(result: *mut ffi::PyObject) -> Result<Owned, Stop> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if result.is_null() {
+            Err(stop())
+        } else {
+            Ok(Owned::steal(result))
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Objects in general, as parts of keys: what `copyreg` or `__reduce_ex__` says of them, as for pickle.
+//!
+//! Ring 3. Runs user code.
+
+use pyo3::ffi;
+
+use super::global::{self, call_method, Name};
+use super::key::{next, put_entries, Writer};
+use super::{checked, Stop};
+use crate::python::object::{tuple_items, unwinding, Owned};
+use crate::serde::key;
+
+/// Spells an object by what it is reduced to: callable, arguments, state, items.
+///
+/// # Safety
+/// `object` is alive, and kept so by the caller; the thread is attached and holds no lock.
+pub unsafe fn put(writer: &mut Writer, object: *mut ffi::PyObject, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+    // SAFETY: the caller's promise; the reduced form keeps its parts.
+    unsafe {
+        let reduced = reduced(object)?;
+        if ffi::PyUnicode_CheckExact(reduced.as_ptr()) != 0 {
+            return global::put_named(object, reduced.as_ptr(), out);
+        }
+        if ffi::PyTuple_CheckExact(reduced.as_ptr()) == 0 {
+            return Err(Stop::Unstorable);
+        }
+        let parts = tuple_items(reduced.as_ptr());
+        if !(2..=6).contains(&parts.len()) || ffi::PyTuple_CheckExact(parts[1]) == 0 {
+            return Err(Stop::Unstorable);
+        }
+        out.extend_from_slice(&[key::REDUCED, parts.len() as u8]);
+        for (at, &part) in parts.iter().enumerate() {
+            match at {
+                3 | 4 if part == ffi::Py_None() => out.push(key::ABSENT),
+                3 => put_items(writer, part, out, depth)?,
+                4 => put_pairs(writer, object, part, out, depth)?,
+                _ => writer.put(part, out, depth - 1)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+unsafe fn reduced(object: *mut ffi::PyObject) -> Result<Owned, Stop> {
+    static COPYREG: [Name; 2] = [Name::new(c"copyreg"), Name::new(c"dispatch_table")];
+    static GET: Name = Name::new(c"get");
+    static REDUCE_EX: Name = Name::new(c"__reduce_ex__");
+    // SAFETY: as for `put`.
+    unsafe {
+        if let Some(table) = global::imported(&COPYREG[0], &COPYREG[1])? {
+            let kind = Owned::borrow(ffi::Py_TYPE(object).cast());
+            let function = call_method(table.as_ptr(), &GET, Some(&kind))?;
+            if function.as_ptr() != ffi::Py_None() {
+                let arguments = [object];
+                let call = unwinding::PyObject_Vectorcall;
+                return checked(call(function.as_ptr(), arguments.as_ptr(), 1, std::ptr::null_mut()));
+            }
+        }
+        // The lowest protocol that knows `__newobj_ex__`: what is reduced does not depend on the version of Python.
+        let protocol = checked(ffi::PyLong_FromLong(4))?;
+        call_method(object, &REDUCE_EX, Some(&protocol))
+    }
+}
+
+/// The items of a list-like object, and an end.
+unsafe fn put_items(writer: &mut Writer, items: *mut ffi::PyObject, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+    // SAFETY: as for `put`.
+    unsafe {
+        let iterator = checked(unwinding::PyObject_GetIter(items))?;
+        while let Some(item) = next(&iterator)? {
+            let start = out.len();
+            writer.put(item.as_ptr(), out, depth - 1)?;
+            writer.spend(out.len() - start)?;
+        }
+    }
+    out.push(key::ABSENT);
+    Ok(())
+}
+
+/// The entries of a dict-like object: in the order of their bytes where it compares as a dict does, else in its own.
+unsafe fn put_pairs(
+    writer: &mut Writer,
+    object: *mut ffi::PyObject,
+    pairs: *mut ffi::PyObject,
+    out: &mut Vec<u8>,
+    depth: u32,
+) -> Result<(), Stop> {
+    // SAFETY: as for `put`; a pair is kept while its parts are spelled.
+    unsafe {
+        let iterator = checked(unwinding::PyObject_GetIter(pairs))?;
+        let mut entries = Vec::new();
+        while let Some(pair) = next(&iterator)? {
+            if ffi::PyTuple_CheckExact(pair.as_ptr()) == 0 {
+                return Err(Stop::Unstorable);
+            }
+            match tuple_items(pair.as_ptr()) {
+                &[name, value] => entries.push(writer.pair(name, value, depth)?),
+                _ => return Err(Stop::Unstorable),
+            }
+        }
+        if super::key::compares_as(ffi::Py_TYPE(object), &raw mut ffi::PyDict_Type) {
+            entries.sort_unstable();
+        }
+        put_entries(&entries, out);
+    }
+    Ok(())
+}

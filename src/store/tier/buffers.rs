@@ -1,0 +1,69 @@
+//! Byte buffers that a thread uses again and again, so that a lookup in the file allocates nothing.
+//!
+//! Ring 3. A call keeps what it has taken while Python code runs; calls within it take others.
+
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+
+use crate::shm::ReadBuf;
+
+/// The buffers of one call.
+#[derive(Default)]
+pub struct Buffers {
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+    pub read: ReadBuf,
+}
+
+/// Larger ones are not kept, nor more of them.
+const KEPT_BYTES: usize = 1 << 16;
+const KEPT: usize = 8;
+
+thread_local! {
+    static FREE: RefCell<Vec<Box<Buffers>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Buffers lent to a call, empty at first (but for what `read` last read).
+pub struct Lent(Option<Box<Buffers>>);
+
+impl Lent {
+    pub fn new() -> Self {
+        let kept = FREE.try_with(|free| free.try_borrow_mut().ok()?.pop()).ok().flatten();
+        Lent(Some(kept.unwrap_or_default()))
+    }
+}
+
+impl Deref for Lent {
+    type Target = Buffers;
+
+    fn deref(&self) -> &Buffers {
+        // Emptied by `drop` alone.
+        self.0.as_deref().unwrap_or_else(|| unreachable!())
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Buffers {
+        self.0.as_deref_mut().unwrap_or_else(|| unreachable!())
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let Some(mut buffers) = self.0.take() else {
+            return;
+        };
+        if buffers.key.capacity() + buffers.value.capacity() + buffers.read.capacity() > KEPT_BYTES {
+            return;
+        }
+        buffers.key.clear();
+        buffers.value.clear();
+        let _ = FREE.try_with(|free| {
+            if let Ok(mut free) = free.try_borrow_mut() {
+                if free.len() < KEPT {
+                    free.push(buffers);
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,152 @@
+//! Calls of a function with a tier: the hit in the decoded level, and the long way through the file.
+//!
+//! Ring 3.
+
+use pyo3::ffi;
+
+use super::kept::{self, Kept};
+use super::lead::Call;
+use super::request::{Asked, Look, Request};
+use super::Tier;
+use crate::entry::Token;
+use crate::key::View;
+use crate::python::object::Arguments;
+use crate::shm::Event;
+use crate::store::call::{instance, Course};
+use crate::store::glance::Seen;
+use crate::store::lookup::{Entries, Found, Hot};
+use crate::store::value::Value;
+use crate::store::{CachedFunction, Put};
+use crate::sync::Reader;
+
+/// The course of a plain function.
+pub struct Plain;
+
+impl Course for Plain {
+    #[inline(always)]
+    unsafe fn take(
+        _: &CachedFunction,
+        _: &Reader<'_, Entries>,
+        _: Token,
+        value: &Value,
+    ) -> Option<*mut ffi::PyObject> {
+        // SAFETY: the promise of `hot`.
+        unsafe { kept::take(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn glance<const EXPIRES: bool>(
+        _: &Reader<'_, Entries>,
+        _: Token,
+        value: &Value,
+        same: impl FnOnce() -> bool,
+    ) -> Option<Seen> {
+        if !same() {
+            return None;
+        }
+        // SAFETY: the promise of `look`.
+        unsafe { kept::take(value) }.map(Seen::Hit)
+    }
+
+    #[inline(always)]
+    unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        // SAFETY: it is what `take` gave; no lock is held.
+        unsafe { Kept::hand_out_taken(value) }
+    }
+
+    unsafe fn miss(
+        object: *mut ffi::PyObject,
+        arguments: &Arguments,
+        view: &View<'_>,
+        found: Hot,
+    ) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `any`.
+        unsafe { instance(object).call_through(arguments, view, found) }
+    }
+
+    unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `any`.
+        unsafe { instance(object).pass_on(arguments) }
+    }
+}
+
+/// Where a call that the decoded level does not answer stands after a look into the file.
+pub(super) enum Through<'a> {
+    /// A hit, counted: a new reference.
+    Value(*mut ffi::PyObject),
+    /// An exception is set.
+    Failed,
+    /// A miss, counted, whose result can be stored; with what the decoded level has.
+    Missed(Request<'a>, Found),
+    /// A miss, counted, whose result cannot be stored.
+    Unstorable,
+}
+
+impl CachedFunction {
+    /// Looks for a call's value in both levels, counted as a call, from where `hot` left it.
+    ///
+    /// # Safety
+    /// As for [`call_through`](Self::call_through).
+    pub(super) unsafe fn look_through<'a>(&self, tier: &'a Tier, view: &View<'_>, hot: Hot) -> Through<'a> {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let found = match self.after(view, hot) {
+                Found::Value(value) => return Through::Value(value),
+                Found::Failed => return Through::Failed,
+                found => found,
+            };
+            let mut request = match Request::new(tier, view) {
+                Asked::Request(request) => request,
+                Asked::Failed => return Through::Failed,
+                Asked::Unstorable => {
+                    tier.count(Event::Miss);
+                    tier.count(Event::Oversize);
+                    return Through::Unstorable;
+                }
+            };
+            match request.look() {
+                Look::Found(value, kept) => {
+                    request.file.count(Event::Hit);
+                    self.keep(view, kept, Put::UnlessPending);
+                    Through::Value(value)
+                }
+                Look::Failed => Through::Failed,
+                Look::Absent => {
+                    request.file.count(Event::Miss);
+                    Through::Missed(request, found)
+                }
+            }
+        }
+    }
+
+    /// A call that `hot` left with `found`.
+    ///
+    /// # Safety
+    /// The call and the view last; the thread is attached and holds no lock.
+    #[inline(never)]
+    unsafe fn call_through(&self, arguments: &Arguments, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let Some(tier) = &self.tier else {
+                return self.pass_on(arguments);
+            };
+            match self.look_through(tier, view, hot) {
+                Through::Value(value) => value,
+                Through::Failed => std::ptr::null_mut(),
+                Through::Unstorable => self.compute(arguments),
+                Through::Missed(request, found) => {
+                    let mut call = Call::new(request, arguments);
+                    if !self.single_flight {
+                        drop(found);
+                        return call.compute_and_keep(self, view);
+                    }
+                    if hot.is_absent() {
+                        self.fly(&mut call, view, hot)
+                    } else {
+                        self.fly_on(&mut call, view, found)
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The files of a tier: the one in use, and how another one takes its place after somebody has cut it short.
+//!
+//! Ring 3.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use pyo3::exceptions::{PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::clock;
+use crate::serde;
+use crate::shm::hash::siphash13;
+use crate::shm::{safe_name, Event, Hit, OpenError, SharedCache, Strategy};
+use crate::store::options::Options;
+use crate::thread_id;
+
+/// An open file.
+pub(crate) struct File {
+    pub shm: SharedCache,
+    /// The slot that was used last: with a GIL, by its holder.
+    last: AtomicU64,
+    /// Without one, for each stripe of threads.
+    stripes: Box<[Last]>,
+}
+
+/// On cache lines of its own.
+#[repr(align(128))]
+struct Last(AtomicU64);
+
+impl File {
+    fn new(shm: SharedCache) -> Self {
+        let stripes = if cfg!(Py_GIL_DISABLED) { thread_id::stripes() } else { 0 };
+        let nothing = || AtomicU64::new(u64::MAX);
+        File { shm, last: nothing(), stripes: (0..stripes).map(|_| Last(nothing())).collect() }
+    }
+
+    /// The calling thread's memory of the slot it used last. Threads of one stripe may take each other's for theirs.
+    #[inline(always)]
+    fn last(&self) -> &AtomicU64 {
+        if cfg!(Py_GIL_DISABLED) {
+            &self.stripes[thread_id::index() & (self.stripes.len() - 1)].0
+        } else {
+            &self.last
+        }
+    }
+
+    /// Counts something. The thread is attached.
+    #[inline(always)]
+    pub fn count(&self, event: Event) {
+        if cfg!(Py_GIL_DISABLED) {
+            self.shm.count(thread_id::index() as u64, event);
+        } else {
+            self.shm.count_alone(0, event);
+        }
+    }
+
+    /// Whether what was found is there still; stamps the use.
+    #[inline(always)]
+    pub fn hit_again(&self, hit: &Hit) -> bool {
+        // Relaxed, both: a number that is right or not.
+        let before = self.last().load(Ordering::Relaxed);
+        let mut slot = before;
+        let current = self.shm.hit_again(hit, &mut slot);
+        if slot != before {
+            self.last().store(slot, Ordering::Relaxed);
+        }
+        current
+    }
+
+    /// Whether what was found is there still, without a use.
+    pub fn is_there(&self, hit: &Hit) -> bool {
+        self.shm.still_current(hit) && (hit.deadline == crate::shm::NEVER || hit.deadline > self.shm.now())
+    }
+}
+
+/// Where a function's cache lies.
+pub struct Place {
+    directory: PathBuf,
+    name: String,
+    /// No other process can name it: the file loses its name at once, and is shared with forks alone.
+    private: bool,
+}
+
+impl Place {
+    /// The place of the cache that the user named, or of the function's own.
+    pub fn find(function: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<Place> {
+        let identity = function.py().import("warp_cache._identity")?;
+        let directory = identity.call_method0("directory")?.extract()?;
+        let (name, private) = match name {
+            Some(name) => (safe_name(name), false),
+            None => identity.call_method1("describe", (function,))?.extract()?,
+        };
+        Ok(Place { directory, name, private })
+    }
+}
+
+/// The file in use, those before it, and what is needed to open another.
+pub struct Files {
+    /// The last of `opened`. Release-stored after the file is made; pairs with the acquire loads.
+    current: AtomicPtr<File>,
+    /// All of them are kept: decoded values refer to them, and other threads may be at work in them.
+    opened: Mutex<Vec<Arc<File>>>,
+    options: crate::shm::Options,
+    private: bool,
+    /// When another one was last opened (nanoseconds of `clock::now`).
+    tried: AtomicU64,
+}
+
+/// Time between two attempts to open another file.
+const PAUSE: u64 = 1_000_000_000;
+
+impl Files {
+    pub fn open(place: Place, options: &Options) -> Result<Files, OpenError> {
+        let options = crate::shm::Options {
+            dir: place.directory,
+            name: place.name,
+            strategy: Strategy::from_number(options.strategy as u64).unwrap_or(Strategy::Lru),
+            // Without a bound, the bytes are one; and a cache that stores nothing counts all the same.
+            max_size: options.max_size.map_or(0, |size| size.max(1) as u64),
+            max_bytes: options.limits.max_bytes.map(|bytes| bytes as u64),
+            fingerprint: fingerprint(options),
+        };
+        let files = Files {
+            current: AtomicPtr::default(),
+            opened: Mutex::default(),
+            options,
+            private: place.private,
+            tried: AtomicU64::new(0),
+        };
+        files.add()?;
+        Ok(files)
+    }
+
+    fn add(&self) -> Result<(), OpenError> {
+        let shm = SharedCache::open(&self.options)?;
+        if self.private {
+            // Where it cannot be removed, it is a file that nobody opens again.
+            let _ = std::fs::remove_file(shm.path());
+        }
+        let file = Arc::new(File::new(shm));
+        // A fork may have left the mutex locked: then this process goes on with what it has.
+        if let Ok(mut opened) = self.opened.try_lock() {
+            opened.push(Arc::clone(&file));
+            self.current.store(Arc::as_ptr(&file).cast_mut(), Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// The file in use.
+    #[inline]
+    pub fn current(&self) -> &File {
+        // SAFETY: `open` has stored the address of a file that `opened` keeps as long as this.
+        unsafe { &*self.current.load(Ordering::Acquire) }
+    }
+
+    /// One of the files, for somebody who may outlive this.
+    ///
+    /// # Safety
+    /// `file` is from `current` or `working`.
+    pub unsafe fn of(&self, file: &File) -> Arc<File> {
+        // SAFETY: it lies in one of the `Arc`s that `opened` keeps; the count is raised before it is taken.
+        unsafe {
+            Arc::increment_strong_count(file);
+            Arc::from_raw(file)
+        }
+    }
+
+    /// The file to work with: another one, if somebody has cut short the one in use.
+    #[inline]
+    pub fn working(&self) -> &File {
+        if self.current().shm.poisoned() {
+            self.replace();
+        }
+        self.current()
+    }
+
+    #[cold]
+    fn replace(&self) {
+        let (now, tried) = (clock::now(), self.tried.load(Ordering::Relaxed));
+        let due = tried == 0 || now.saturating_sub(tried) >= PAUSE;
+        if due && self.tried.compare_exchange(tried, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            // Where that fails, every call is a miss, as before.
+            let _ = self.add();
+        }
+    }
+}
+
+/// What all users of a file must agree on, beside what the file itself knows of.
+fn fingerprint(options: &Options) -> u64 {
+    let size = |limit: Option<usize>| limit.map_or(u64::MAX, |limit| limit as u64);
+    let parts = [
+        options.ttl,
+        u64::from(options.typed),
+        u64::from(options.by_signature),
+        size(options.limits.max_key_size),
+        size(options.limits.max_value_size),
+        u64::from(serde::VERSION),
+        u64::from(options.max_size == Some(0)),
+    ];
+    siphash13([0, 0], &parts.iter().flat_map(|part| part.to_le_bytes()).collect::<Vec<u8>>())
+}
+
+/// The Python exception for a cache that could not be opened.
+pub fn raised(error: &OpenError) -> PyErr {
+    let message = error.to_string();
+    match error {
+        OpenError::InvalidName(_) | OpenError::InvalidSize(_) => PyValueError::new_err(message),
+        OpenError::Refused { .. } => PyPermissionError::new_err(message),
+        OpenError::NoSpace { source, .. } | OpenError::Io { source, .. } => match source.raw_os_error() {
+            Some(number) => PyOSError::new_err((number, message)),
+            None if matches!(error, OpenError::NoSpace { .. }) => PyOSError::new_err((libc::ENOSPC, message)),
+            None => PyRuntimeError::new_err(message),
+        },
+    }
+}

@@ -1,0 +1,214 @@
+//! A decoded value: what the decoded level keeps of an entry, and how a caller gets it.
+//!
+//! Ring 3. Nobody may change what another caller sees. An immutable object is handed out as it is; one with dicts, lists or
+//! sets in it is kept for this level alone, and each caller gets a copy of these; of what went through pickle the bytes are
+//! kept, and each caller gets an object of their own.
+
+use pyo3::ffi;
+
+use super::file::File;
+use crate::codec::{self, Sharing};
+use crate::entry::Token;
+use crate::python::object::Owned;
+use crate::shm::{Event, Hit};
+use crate::store::lookup::{Count, Found, Step};
+use crate::store::value::Value;
+use crate::store::CachedFunction;
+
+/// See the module's documentation.
+pub(in crate::store) struct Decoded {
+    /// Of what is pickled, the bytes.
+    pub object: Owned,
+    how: usize,
+    hit: Hit,
+    /// One of the files of the tier behind the cache that this is kept in.
+    file: *const File,
+}
+
+/// A strong reference to a kept object, and how to hand it out, in one word: objects are aligned to eight bytes, and the
+/// lowest bit is never set.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(in crate::store) struct Kept(usize);
+
+const AS_IT_IS: usize = 0;
+const COPIED: usize = 0b010;
+const UNPICKLED: usize = 0b100;
+const HOW: usize = 0b110;
+
+/// What handing out came to.
+pub(super) enum Handed {
+    /// A new strong reference.
+    Value(*mut ffi::PyObject),
+    /// The bytes make no object.
+    Damaged,
+    /// An exception is set.
+    Failed,
+}
+
+impl Kept {
+    /// What the caller gets for it.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock.
+    pub(super) unsafe fn hand_out(self) -> Handed {
+        let (object, how) = ((self.0 & !HOW) as *mut ffi::PyObject, self.0 & HOW);
+        // SAFETY: the word owns a reference. Bytes are what `Decoded::new` keeps of what is pickled.
+        unsafe {
+            if how == AS_IT_IS {
+                return Handed::Value(object);
+            }
+            let object = Owned::steal(object);
+            if how == COPIED {
+                return codec::copy(object.as_ptr()).map_or(Handed::Failed, |copy| Handed::Value(copy.into_ptr()));
+            }
+            let length = ffi::PyBytes_Size(object.as_ptr()) as usize;
+            let bytes = std::slice::from_raw_parts(ffi::PyBytes_AsString(object.as_ptr()).cast(), length);
+            match codec::decode_value(bytes) {
+                codec::Decoded::Object(object, _) => Handed::Value(object.into_ptr()),
+                codec::Decoded::Damaged => Handed::Damaged,
+                codec::Decoded::Failed => Handed::Failed,
+            }
+        }
+    }
+
+    /// `hand_out` of what [`take`] has let through: null with an exception set.
+    ///
+    /// # Safety
+    /// As for `hand_out`; `word` is from `take`, and is given up.
+    #[inline(always)]
+    pub(super) unsafe fn hand_out_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        if word as usize & HOW == AS_IT_IS {
+            return word;
+        }
+        // SAFETY: the caller's promise.
+        unsafe { Self::copy_taken(word) }
+    }
+
+    #[inline(never)]
+    unsafe fn copy_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        // SAFETY: as for `hand_out_taken`.
+        match unsafe { Kept(word as usize).hand_out() } {
+            Handed::Value(object) => object,
+            Handed::Damaged | Handed::Failed => std::ptr::null_mut(),
+        }
+    }
+}
+
+/// `Course::take` of functions with a tier.
+///
+/// # Safety
+/// The thread is attached. The decoded level is in order of coming, so it need not hear of uses.
+#[inline(always)]
+pub(super) unsafe fn take(value: &Value) -> Option<*mut ffi::PyObject> {
+    let decoded = value.as_decoded()?;
+    // SAFETY: its file lives as long as the tier.
+    unsafe {
+        // Unpickling may fail, and then this is no hit.
+        if decoded.how == UNPICKLED || !(*decoded.file).hit_again(&decoded.hit) {
+            return None;
+        }
+        (*decoded.file).count(Event::Hit);
+        Some(decoded.kept().0 as *mut ffi::PyObject)
+    }
+}
+
+impl Decoded {
+    /// What to keep of an object that somebody else has, found as `hit` and encoded as `bytes`. `None` where memory is short.
+    ///
+    /// # Safety
+    /// `object` is alive; the thread is attached and holds no lock; no exception is set.
+    pub unsafe fn new(
+        file: &File,
+        hit: Hit,
+        object: *mut ffi::PyObject,
+        sharing: Sharing,
+        bytes: &[u8],
+    ) -> Option<Box<Decoded>> {
+        // SAFETY: the caller's promise; the bytes are copied.
+        let (object, how) = unsafe {
+            match sharing {
+                Sharing::Immutable => (Some(Owned::borrow(object)), AS_IT_IS),
+                Sharing::Containers => (codec::copy(object), COPIED),
+                Sharing::Pickled => {
+                    let bytes = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t);
+                    ((!bytes.is_null()).then(|| Owned::steal(bytes)), UNPICKLED)
+                }
+            }
+        };
+        if object.is_none() {
+            // SAFETY: attached; the value is there all the same.
+            unsafe { ffi::PyErr_Clear() };
+        }
+        Some(Box::new(Decoded { object: object?, how, hit, file }))
+    }
+
+    /// Whether all may have the same object.
+    pub fn is_immutable(&self) -> bool {
+        self.how == AS_IT_IS
+    }
+
+    /// A new reference, and how to hand it out.
+    ///
+    /// # Safety
+    /// The thread is attached.
+    #[inline(always)]
+    unsafe fn kept(&self) -> Kept {
+        let object = self.object.as_ptr();
+        debug_assert_eq!(object as usize & (HOW | 1), 0);
+        // SAFETY: a live object.
+        unsafe { ffi::Py_INCREF(object) };
+        Kept(object as usize | self.how)
+    }
+
+    /// A lookup that comes to this value, in the slot `token`.
+    ///
+    /// # Safety
+    /// As for `CachedFunction::step`.
+    pub unsafe fn step(&self, token: Token, count: Count) -> Step {
+        // SAFETY: its file lives as long as the tier.
+        unsafe {
+            let file = &*self.file;
+            let current = if count == Count::Nothing { file.is_there(&self.hit) } else { file.hit_again(&self.hit) };
+            if current {
+                Step::Kept(token, self, self.kept())
+            } else {
+                Step::Stale(token, self)
+            }
+        }
+    }
+}
+
+impl CachedFunction {
+    /// Hands a kept value out, and counts it as `count` says; `Absent` where that is not possible.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock.
+    pub(in crate::store) unsafe fn hand_out(&self, kept: Kept, count: Count) -> Found {
+        // SAFETY: the caller's promise.
+        match unsafe { kept.hand_out() } {
+            Handed::Value(object) => {
+                if let (Some(tier), Count::Call) = (&self.tier, count) {
+                    tier.count(Event::Hit);
+                }
+                Found::Value(object)
+            }
+            Handed::Damaged => Found::Absent,
+            Handed::Failed => Found::Failed,
+        }
+    }
+
+    /// Takes a value out of the decoded level that is no longer what is in the file.
+    #[cold]
+    pub(in crate::store) fn forget_stale(&self, token: Token, decoded: *const Decoded) {
+        let mut garbage = Default::default();
+        self.shared.write(|writer| {
+            let entry = writer.value.get(token);
+            // Another one that has come to lie at the same address is decoded again, no more.
+            if entry.and_then(|entry| entry.value.as_decoded()).is_some_and(|other| std::ptr::eq(other, decoded)) {
+                writer.value.remove(token, &mut garbage);
+            }
+        });
+        drop(garbage);
+    }
+}

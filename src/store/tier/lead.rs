@@ -1,0 +1,227 @@
+//! A miss of a function with a tier: one computation for all processes.
+//!
+//! Ring 3. Among the threads of a process a miss has a flight, as without a tier. Its leader asks for the key's lease in the
+//! file; whoever has it computes. A leader who does not get it waits for the other process, which may store the value, give
+//! up, or die; then it looks into the file and asks again. At the bound, counted from when this caller began to wait for
+//! anybody, it takes the lease away.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pyo3::ffi;
+
+use super::kept::Decoded;
+use super::request::{Hold, Look, Raised, Request};
+use crate::inflight::Outcome;
+use crate::key::View;
+use crate::python::object::{release, Arguments, Owned};
+use crate::shm::{Acquired, Lease, Ticket, Waited};
+use crate::store::flight::{detached, Reserved, Sleeper, Work};
+use crate::store::value::{SharedFlight, Value};
+use crate::store::{CachedFunction, Put};
+
+/// A missed call.
+pub(super) struct Call<'a> {
+    request: Request<'a>,
+    arguments: &'a Arguments,
+    /// When this caller began to wait for somebody.
+    began: Option<Instant>,
+}
+
+/// What bringing the value came to.
+enum Brought {
+    /// A new strong reference, and what to keep of it if it is in the file.
+    Value(*mut ffi::PyObject, Option<Box<Decoded>>),
+    /// An exception is set.
+    Failed,
+}
+
+/// How a wait for another process ended.
+enum Awaited {
+    /// It is done, or dead, or never mind: look and ask again.
+    Over,
+    TimeIsUp,
+    /// An exception is set.
+    Interrupted,
+}
+
+thread_local! {
+    /// The keys that this thread computes under a lease, as their hashes (which the seeds of files tell apart).
+    static COMPUTING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The registration of a key as being computed by this thread; ends when dropped.
+struct Computing(u64);
+
+impl Computing {
+    fn begin(hash: u64) -> Computing {
+        let _ = COMPUTING.try_with(|keys| keys.try_borrow_mut().map(|mut keys| keys.push(hash)));
+        Computing(hash)
+    }
+
+    /// Whether this very thread computes the key: to wait for it would never end.
+    fn has(hash: u64) -> bool {
+        COMPUTING.try_with(|keys| keys.try_borrow().is_ok_and(|keys| keys.contains(&hash))).unwrap_or(false)
+    }
+}
+
+impl Drop for Computing {
+    fn drop(&mut self) {
+        let _ = COMPUTING.try_with(|keys| {
+            let mut keys = keys.try_borrow_mut().ok()?;
+            // Greenlets of one thread may end in any order.
+            let at = keys.iter().rposition(|hash| *hash == self.0)?;
+            Some(keys.swap_remove(at))
+        });
+    }
+}
+
+impl<'a> Call<'a> {
+    pub fn new(request: Request<'a>, arguments: &'a Arguments) -> Self {
+        Call { request, arguments, began: None }
+    }
+
+    /// Computes without single-flight.
+    ///
+    /// # Safety
+    /// The call and the view last; the thread is attached and holds no lock. So for all methods.
+    pub unsafe fn compute_and_keep(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.compute_and_store(cached, None) {
+                Brought::Value(value, kept) => {
+                    cached.keep(view, kept, Put::UnlessPending);
+                    value
+                }
+                Brought::Failed => std::ptr::null_mut(),
+            }
+        }
+    }
+
+    /// Computes, and stores what came of it.
+    unsafe fn compute_and_store(&mut self, cached: &CachedFunction, lease: Option<Lease>) -> Brought {
+        let shm = &self.request.file.shm;
+        let hold = lease.map_or_else(|| Hold::Since(shm.generation()), Hold::Lease);
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let result = match &hold {
+                Hold::Lease(_) => {
+                    let _computing = Computing::begin(shm.hash(self.request.key()));
+                    cached.compute(self.arguments)
+                }
+                _ => cached.compute(self.arguments),
+            };
+            if result.is_null() {
+                if let Hold::Lease(lease) = hold {
+                    shm.abandon(lease);
+                }
+                return Brought::Failed;
+            }
+            match self.request.store(result, hold) {
+                Ok(kept) => Brought::Value(result, kept),
+                Err(Raised) => {
+                    // What is raised takes the result's place; it must not meet the end of the result.
+                    let raised = crate::python::exception::take();
+                    release(result);
+                    raised.into_iter().for_each(|raised| crate::python::exception::set(raised));
+                    Brought::Failed
+                }
+            }
+        }
+    }
+
+    /// Has the value computed by one of all processes.
+    unsafe fn bring(&mut self, cached: &CachedFunction) -> Brought {
+        let bound = cached.wait_timeout.unwrap_or(Duration::MAX);
+        let (mut insist, mut unreadable) = (false, false);
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            loop {
+                let shm = &self.request.file.shm;
+                match shm.acquire(self.request.key(), bound, insist) {
+                    Acquired::Leader(lease) => return self.compute_and_store(cached, Some(lease)),
+                    Acquired::Alone => return self.compute_and_store(cached, None),
+                    // What is there cannot be decoded.
+                    Acquired::Present if unreadable => return self.compute_and_store(cached, None),
+                    Acquired::Present => unreadable = true,
+                    Acquired::Follower(ticket) if ticket.mine && Computing::has(shm.hash(self.request.key())) => {
+                        let result = cached.compute(self.arguments);
+                        return if result.is_null() { Brought::Failed } else { Brought::Value(result, None) };
+                    }
+                    Acquired::Follower(ticket) => match self.wait(&ticket, cached.wait_timeout) {
+                        Awaited::Over => (),
+                        Awaited::TimeIsUp => insist = true,
+                        Awaited::Interrupted => return Brought::Failed,
+                    },
+                }
+                match self.request.look() {
+                    Look::Found(value, kept) => return Brought::Value(value, kept),
+                    Look::Failed => return Brought::Failed,
+                    Look::Absent => (),
+                }
+            }
+        }
+    }
+
+    /// Waits for another's computation, detached from the interpreter.
+    unsafe fn wait(&mut self, ticket: &Ticket, bound: Option<Duration>) -> Awaited {
+        let began = *self.began.get_or_insert_with(Instant::now);
+        let (shm, sleeper) = (&self.request.file.shm, Sleeper::new());
+        loop {
+            let left = bound.map_or(Duration::MAX, |bound| bound.saturating_sub(began.elapsed()));
+            if left.is_zero() {
+                return Awaited::TimeIsUp;
+            }
+            // SAFETY: the thread is attached and holds no lock; the file knows nothing of Python.
+            let waited = unsafe { detached(|| shm.wait(ticket, sleeper.slice.min(left))) };
+            // SAFETY: attached again.
+            if unsafe { sleeper.is_interrupted() } {
+                return Awaited::Interrupted;
+            }
+            if waited == Waited::Over {
+                return Awaited::Over;
+            }
+        }
+    }
+}
+
+impl Work for &mut Call<'_> {
+    unsafe fn lead(
+        &mut self,
+        cached: &CachedFunction,
+        reserved: Option<Reserved>,
+        flight: Option<SharedFlight>,
+    ) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Work`, throughout.
+        unsafe {
+            match self.bring(cached) {
+                Brought::Value(value, kept) => {
+                    // What each caller must have for its own, those who waited get from the decoded level.
+                    let shared = kept.as_ref().is_none_or(|kept| kept.is_immutable());
+                    cached.settle(reserved, flight, kept.map(Value::decoded), || {
+                        if shared {
+                            Outcome::Value(Arc::new(Owned::borrow(value)))
+                        } else {
+                            Outcome::Abandoned
+                        }
+                    });
+                    value
+                }
+                Brought::Failed => {
+                    cached.settle_failure(reserved, flight);
+                    std::ptr::null_mut()
+                }
+            }
+        }
+    }
+
+    unsafe fn compute(&mut self, cached: &CachedFunction) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Work`.
+        unsafe { cached.compute(self.arguments) }
+    }
+
+    fn waits(&mut self) {
+        self.began.get_or_insert_with(Instant::now);
+    }
+}

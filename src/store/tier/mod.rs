@@ -1,0 +1,152 @@
+//! The tier behind a decorated function: a cache file that all processes of the host share.
+//!
+//! Ring 3. A function with a tier uses its own cache as the *decoded level* in front of the file: what this process has
+//! decoded, each with the place in the file where it was found. A hit there costs a look at that place (two loads) and the
+//! stamp of the use. Whatever else a call comes to goes through the file, which alone counts, evicts and expires.
+//!
+//! Its parts: [`file`] (an open file, and opening it once more), [`kept`] (a decoded value, and how it is handed out),
+//! [`request`] (one key: looking, encoding, storing), [`call`] (hits and misses of functions), [`lead`] (one computation
+//! for all processes), [`asynchronous`] (coroutine functions), [`methods`] (`get`, `set` and the others), [`options`] (what
+//! concerns the file alone), and here the class, and the tier itself.
+
+pub mod asynchronous;
+mod buffers;
+pub mod call;
+mod file;
+mod kept;
+mod lead;
+mod methods;
+pub mod options;
+mod request;
+
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use self::file::{Files, Place};
+use self::options::{Given, Limits};
+use super::options::Options;
+use super::CachedFunction;
+use crate::shm::Event;
+
+pub(super) use self::kept::{Decoded, Kept};
+pub(super) use self::methods::Counters;
+pub(super) use self::request::{Hold, Raised};
+
+/// What stands behind a function's own cache.
+pub struct Tier {
+    files: Files,
+    /// How long an entry lives.
+    ttl: Option<Duration>,
+    max_key_size: usize,
+    max_value_size: usize,
+    /// Entries that the decoded level holds at most.
+    capacity: usize,
+    /// Whether anything is stored at all.
+    stores: bool,
+}
+
+impl Tier {
+    /// Opens the file of a function's cache. `name`: what the user calls it, or `None` for the function's own.
+    pub fn open(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Tier>> {
+        let place = Place::find(function, name)?;
+        let files = Files::open(place, options).map_err(|error| file::raised(&error))?;
+        let room = usize::try_from(files.current().shm.info().capacity).unwrap_or(usize::MAX);
+        Ok(Box::new(Tier {
+            files,
+            ttl: (options.ttl != 0).then(|| Duration::from_nanos(options.ttl)),
+            max_key_size: options.limits.max_key_size.unwrap_or(usize::MAX),
+            max_value_size: options.limits.max_value_size.unwrap_or(usize::MAX),
+            capacity: options.max_size.map_or(room, |size| size.min(room)).max(1),
+            stores: options.max_size != Some(0),
+        }))
+    }
+
+    /// Entries that the decoded level holds at most.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// A number that a clear of the file changes, in whatever process.
+    pub fn generation(&self) -> u64 {
+        self.files.working().shm.generation()
+    }
+
+    /// Counts something in the file.
+    pub fn count(&self, event: Event) {
+        self.files.current().count(event);
+    }
+}
+
+/// A function with a cache that all processes of the host share.
+///
+/// SharedCachedFunction(fn, strategy, max_size, ttl=None, max_key_size=512, max_value_size=4096, shm_name=None, *,
+/// typed=False, single_flight=True, wait_timeout=10.0, by_signature=True, max_bytes=None)
+///
+/// max_key_size, max_value_size: bytes at most of a key and a value as they are stored, None for no limit; what is larger is
+/// computed and not stored. shm_name: the name of the cache, None to derive one from the function. max_bytes: bytes at most
+/// of the whole file, None for a quarter of what is free where it lives, 1 GiB at most. The others: as for CachedFunction.
+///
+/// Raises TypeError or ValueError for a wrong argument, PermissionError where something in the file's place is not this
+/// user's alone, OSError where the file cannot be made. A call costs O(1) expected.
+#[pyclass(frozen, extends = CachedFunction, subclass, module = "warp_cache._warp_cache_rs")]
+pub struct SharedCachedFunction;
+
+impl SharedCachedFunction {
+    fn build(
+        function: &Bound<'_, PyAny>,
+        options: &Options,
+        name: Option<&str>,
+    ) -> PyResult<PyClassInitializer<SharedCachedFunction>> {
+        let tier = Tier::open(function, options, name)?;
+        let base = CachedFunction::build(function, options, None, Some(tier))?;
+        Ok(PyClassInitializer::from(base).add_subclass(SharedCachedFunction))
+    }
+}
+
+#[pymethods]
+impl SharedCachedFunction {
+    #[new]
+    #[pyo3(signature = (r#fn, strategy, max_size, ttl=None, max_key_size=Given::NOT, max_value_size=Given::NOT,
+        shm_name=None, *, typed=None, single_flight=None, wait_timeout=None, by_signature=None, max_bytes=None),
+        text_signature = "(fn, strategy, max_size, ttl=None, max_key_size=512, max_value_size=4096, shm_name=None, *, \
+        typed=None, single_flight=None, wait_timeout=None, by_signature=None, max_bytes=None)")]
+    #[allow(clippy::too_many_arguments)]
+    fn new<'py>(
+        py: Python<'py>,
+        r#fn: &Bound<'py, PyAny>,
+        strategy: &Bound<'py, PyAny>,
+        max_size: &Bound<'py, PyAny>,
+        ttl: Option<&Bound<'py, PyAny>>,
+        max_key_size: Given<'py>,
+        max_value_size: Given<'py>,
+        shm_name: Option<&str>,
+        typed: Option<&Bound<'py, PyAny>>,
+        single_flight: Option<&Bound<'py, PyAny>>,
+        wait_timeout: Option<&Bound<'py, PyAny>>,
+        by_signature: Option<&Bound<'py, PyAny>>,
+        max_bytes: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        super::check_callable(r#fn)?;
+        let keywords = [typed, single_flight, wait_timeout, by_signature];
+        let (key, value) = (max_key_size.or(py, 512), max_value_size.or(py, 4096));
+        let options = Options {
+            limits: Limits::new([Some(&key), Some(&value), max_bytes])?,
+            ..super::options(py, strategy, max_size, ttl, keywords)?
+        };
+        Self::build(r#fn, &options, shm_name)
+    }
+
+    /// A cached function made from checked options. `name`: what the user calls the cache.
+    #[staticmethod]
+    fn _of<'py>(
+        function: &Bound<'py, PyAny>,
+        options: &Bound<'py, Options>,
+        name: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        super::check_callable(function)?;
+        let made = Bound::new(function.py(), Self::build(function, options.get(), name)?)?.into_any();
+        crate::python::immortal::spare_counts(&made, function);
+        Ok(made)
+    }
+}

@@ -1,0 +1,155 @@
+//! One key of a tier: looking it up in the file, and storing a value for it.
+//!
+//! Ring 3.
+
+use pyo3::ffi;
+
+use super::buffers::Lent;
+use super::file::File;
+use super::kept::Decoded;
+use super::Tier;
+use crate::codec::{self, Encoded};
+use crate::key::View;
+use crate::shm::{Event, Lease, Stored};
+use crate::store::value::Value;
+use crate::store::{CachedFunction, Put};
+
+/// A key as bytes, and the file to use it on.
+pub(super) struct Request<'a> {
+    tier: &'a Tier,
+    pub file: &'a File,
+    buffers: Lent,
+}
+
+/// What comes of making a key.
+pub(super) enum Asked<'a> {
+    Request(Request<'a>),
+    /// Nothing can be stored under it.
+    Unstorable,
+    /// An exception is set.
+    Failed,
+}
+
+/// What a look into the file brings.
+pub(super) enum Look {
+    /// A new strong reference for the caller, and what to keep of it.
+    Found(*mut ffi::PyObject, Option<Box<Decoded>>),
+    Absent,
+    /// An exception is set.
+    Failed,
+}
+
+/// On what condition a result is stored.
+pub(in crate::store) enum Hold {
+    /// The lease is ended, whatever comes of it.
+    Lease(Lease),
+    /// Unless the cache was cleared since it had this generation.
+    Since(u64),
+    /// None: over whatever is there.
+    Nothing,
+}
+
+/// An exception is set.
+#[derive(Debug)]
+pub(in crate::store) struct Raised;
+
+impl<'a> Request<'a> {
+    /// # Safety
+    /// The view's objects are alive; the thread is attached and holds no lock. User code may run, as in all methods but
+    /// `key`.
+    pub unsafe fn new(tier: &'a Tier, view: &View<'_>) -> Asked<'a> {
+        let mut buffers = Lent::new();
+        // SAFETY: the caller's promise.
+        match unsafe { codec::encode_key(view, &mut buffers.key) } {
+            Encoded::Done if buffers.key.len() <= tier.max_key_size => {
+                Asked::Request(Request { tier, file: tier.files.working(), buffers })
+            }
+            Encoded::Done | Encoded::Unstorable => Asked::Unstorable,
+            Encoded::Failed => Asked::Failed,
+        }
+    }
+
+    pub fn key(&self) -> &[u8] {
+        &self.buffers.key
+    }
+
+    /// Looks into the file, as a use. Counts nothing.
+    ///
+    /// # Safety
+    /// As for `new`.
+    pub unsafe fn look(&mut self) -> Look {
+        let buffers = &mut *self.buffers;
+        let Some(hit) = self.file.shm.get(&buffers.key, &mut buffers.read) else {
+            return Look::Absent;
+        };
+        let bytes = buffers.read.value();
+        // SAFETY: the caller's promise; the object is held until what is to be kept of it is made.
+        unsafe {
+            match codec::decode_value(bytes) {
+                codec::Decoded::Object(object, sharing) => {
+                    let kept = Decoded::new(self.file, hit, object.as_ptr(), sharing, bytes);
+                    Look::Found(object.into_ptr(), kept)
+                }
+                codec::Decoded::Damaged => Look::Absent,
+                codec::Decoded::Failed => Look::Failed,
+            }
+        }
+    }
+
+    /// Stores a result that is there now; gives what to keep of it, if it is stored.
+    ///
+    /// # Safety
+    /// As for `new`; `result` is alive.
+    pub unsafe fn store(&mut self, result: *mut ffi::PyObject, hold: Hold) -> Result<Option<Box<Decoded>>, Raised> {
+        let (shm, buffers) = (&self.file.shm, &mut *self.buffers);
+        let deadline = shm.deadline(self.tier.ttl);
+        buffers.value.clear();
+        // SAFETY: the caller's promise.
+        let encoded = unsafe { codec::encode_value(result, &mut buffers.value) };
+        let (key, value) = (&buffers.key[..], &buffers.value[..]);
+        let sharing = match encoded {
+            Ok(sharing) if value.len() <= self.tier.max_value_size => sharing,
+            skipped => {
+                if let Hold::Lease(lease) = hold {
+                    shm.abandon(lease);
+                }
+                if matches!(skipped, Err(Encoded::Failed)) {
+                    return Err(Raised);
+                }
+                self.file.count(Event::Oversize);
+                return Ok(None);
+            }
+        };
+        let stored = match hold {
+            Hold::Lease(lease) => shm.complete(lease, key, value, deadline),
+            Hold::Since(generation) => shm.insert(key, value, deadline, generation),
+            Hold::Nothing => shm.set(key, value, deadline),
+        };
+        match stored {
+            // SAFETY: the caller's promise; no exception is set.
+            Stored::Done(hit) => Ok(unsafe { Decoded::new(self.file, hit, result, sharing, value) }),
+            Stored::TooLarge => {
+                self.file.count(Event::Oversize);
+                Ok(None)
+            }
+            Stored::NoSpace | Stored::Outdated | Stored::Busy => Ok(None),
+        }
+    }
+}
+
+impl CachedFunction {
+    /// Puts into the decoded level what was found in the file or stored there.
+    ///
+    /// # Safety
+    /// As for [`put`](Self::put); no exception is set.
+    pub(super) unsafe fn keep(&self, view: &View<'_>, kept: Option<Box<Decoded>>, mode: Put) {
+        if let Some(kept) = kept {
+            // SAFETY: the caller's promise. Where that fails, the entry is in the file all the same.
+            unsafe {
+                if !self.put(view, Value::decoded(kept), mode) {
+                    ffi::PyErr_Clear();
+                }
+            }
+        }
+    }
+}
