@@ -317,7 +317,7 @@ impl<K, V> Cache<K, V> {
 
     /// Makes a reserved entry, which was not detached, count, with `value`; returns its token from now on, and what stood in
     /// the place of the value. Otherwise as [`insert`](Self::insert).
-    #[inline]
+    #[inline(always)]
     pub fn publish(
         &mut self,
         token: Token,

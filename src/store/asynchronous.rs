@@ -197,11 +197,7 @@ impl CachedFunction {
     /// As for [`miss_async`](Self::miss_async).
     #[cold]
     #[inline(never)]
-    pub(super) unsafe fn pass_on_async(
-        &self,
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
-    ) -> *mut ffi::PyObject {
+    pub(super) unsafe fn pass_on_async(&self, object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
         self.count_miss();
         // SAFETY: the caller's promise.
         unsafe {

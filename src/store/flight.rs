@@ -220,9 +220,36 @@ impl CachedFunction {
     ) {
         // SAFETY: as for `fly`; `result` is a live object.
         unsafe {
+            if reserved.is_some_and(|reserved| flight.is_none() && self.publish_unwatched(reserved, result)) {
+                return;
+            }
             let value = Some(Value::ready(Owned::borrow(result)));
             self.settle(reserved, flight, value, || Outcome::Value(Arc::new(Owned::borrow(result))));
         }
+    }
+
+    /// Publishes the result of a computation for which nobody has waited, which is the usual case; else does nothing, and is
+    /// false.
+    ///
+    /// # Safety
+    /// As for `fly`; `result` is a live object.
+    #[inline(always)]
+    unsafe fn publish_unwatched(&self, (token, clears): Reserved, result: *mut ffi::PyObject) -> bool {
+        let (now, deadline) = (self.now(), self.deadline());
+        let mut garbage = Garbage::default();
+        self.shared.write(|writer| {
+            let cache = writer.value;
+            if cache.clears() != clears || !cache.get(token).is_some_and(|entry| entry.value.is_unwatched()) {
+                return false;
+            }
+            // SAFETY: the thread is attached; counting a reference runs nothing.
+            let value = Value::ready(unsafe { Owned::borrow(result) });
+            // The record is a number, which there is nothing to drop of.
+            cache.publish(token, value, deadline, now, &mut garbage).is_some_and(|(_, record)| {
+                std::mem::forget(record);
+                true
+            })
+        })
     }
 
     /// Ends a computation: its slot takes `value`, or is given back where there is none; who waits is given `outcome`.

@@ -188,7 +188,9 @@ impl CachedFunction {
                 let equal = if ONE_VALUE { view.equals_one(key) } else { view.equals_many(key) };
                 return match equal {
                     Equal::No => continue,
-                    Equal::Yes => C::take(self, &reader, token, &entry.value).map_or(Hot::UNDECIDED, |v| Hot(v as usize)),
+                    Equal::Yes => {
+                        C::take(self, &reader, token, &entry.value).map_or(Hot::UNDECIDED, |v| Hot(v as usize))
+                    }
                     Equal::Ask => Hot::UNDECIDED,
                 };
             }

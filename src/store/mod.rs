@@ -162,9 +162,7 @@ impl CachedFunction {
             // SAFETY: the only users of `shared` are this module's files. All are entered attached; none calls into Python, or
             // drops an object, while it reads or writes.
             #[cfg_attr(Py_GIL_DISABLED, allow(unused_unsafe))]
-            shared: unsafe {
-                Shared::new(Cache::new(strategy, capacity, ttl != 0))
-            },
+            shared: unsafe { Shared::new(Cache::new(strategy, capacity, ttl != 0)) },
             function: function.clone().unbind().into(),
             signature,
             max_size: options.max_size,

@@ -119,6 +119,12 @@ impl Value {
         }
     }
 
+    /// Whether this is a computation in the table for which nobody waits.
+    #[inline(always)]
+    pub fn is_unwatched(&self) -> bool {
+        self.0 & TAGS == LED
+    }
+
     pub fn is_detached(&self) -> bool {
         self.0 & DETACHED != 0
     }

@@ -32,12 +32,7 @@ pub struct Coroutine;
 
 impl Course for Coroutine {
     #[inline(always)]
-    unsafe fn take(
-        _: &CachedFunction,
-        _: &Reader<'_, Entries>,
-        _: Token,
-        value: &Value,
-    ) -> Option<*mut ffi::PyObject> {
+    unsafe fn take(_: &CachedFunction, _: &Reader<'_, Entries>, _: Token, value: &Value) -> Option<*mut ffi::PyObject> {
         // SAFETY: the promise of `hot`.
         unsafe { kept::take(value) }
     }

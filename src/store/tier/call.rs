@@ -24,12 +24,7 @@ pub struct Plain;
 
 impl Course for Plain {
     #[inline(always)]
-    unsafe fn take(
-        _: &CachedFunction,
-        _: &Reader<'_, Entries>,
-        _: Token,
-        value: &Value,
-    ) -> Option<*mut ffi::PyObject> {
+    unsafe fn take(_: &CachedFunction, _: &Reader<'_, Entries>, _: Token, value: &Value) -> Option<*mut ffi::PyObject> {
         // SAFETY: the promise of `hot`.
         unsafe { kept::take(value) }
     }
