@@ -101,10 +101,19 @@ def cache(
         function = strategy
         strategy = Strategy.LRU
     shared = _is_shared(backend, name)
-    limits = (max_key_size, max_value_size, max_bytes)
-    size = _size(max_size, maxsize)
-    common = (strategy, size, ttl, typed)
-    decorate = _decorator(common, single_flight, (wait_timeout, True, *limits), shared, name)
+    make = partial(
+        Options,
+        strategy=strategy,
+        max_size=_size(max_size, maxsize),
+        ttl=ttl,
+        typed=typed,
+        wait_timeout=wait_timeout,
+        by_signature=True,
+        max_key_size=max_key_size,
+        max_value_size=max_value_size,
+        max_bytes=max_bytes,
+    )
+    decorate = _decorator(make, single_flight, shared, name)
     return decorate if function is None else decorate(function)
 
 
@@ -138,10 +147,19 @@ def _lru_cache(
     else:
         given = max_size
     shared = _is_shared(backend, name)
-    limits = (max_key_size, max_value_size, max_bytes)
-    size = _size(given, maxsize)
-    common = (Strategy.LRU, size, ttl, typed)
-    decorate = _decorator(common, single_flight, (wait_timeout, False, *limits), shared, name)
+    make = partial(
+        Options,
+        strategy=Strategy.LRU,
+        max_size=_size(given, maxsize),
+        ttl=ttl,
+        typed=typed,
+        wait_timeout=wait_timeout,
+        by_signature=False,
+        max_key_size=max_key_size,
+        max_value_size=max_value_size,
+        max_bytes=max_bytes,
+    )
+    decorate = _decorator(make, single_flight, shared, name)
     return decorate if function is None else decorate(function)
 
 
@@ -163,21 +181,17 @@ else:
 
 
 def _decorator(
-    before: tuple[int, int | None, float | None, bool],
-    single_flight: bool | None,
-    after: tuple[float | None, bool, int | None, int | None, int | None],
-    shared: bool,
-    name: str | None,
+    make: Callable[..., Options], single_flight: bool | None, shared: bool, name: str | None
 ) -> _Decorator:
     """Check the options now, and return the decorator that applies them.
 
-    before, after: what Options takes before and after ``single_flight``.
+    make: Options with all arguments but ``single_flight``.
     """
     if single_flight is None:
-        options = Options(*before, False, *after)
-        async_options = Options(*before, True, *after)
+        options = make(single_flight=False)
+        async_options = make(single_flight=True)
     else:
-        options = async_options = Options(*before, single_flight, *after)
+        options = async_options = make(single_flight=single_flight)
 
     def decorate(function: _Function) -> CachedFunction[..., Any]:
         if isinstance(function, (classmethod, staticmethod)):

@@ -1,4 +1,4 @@
-"""The shared backend over several processes: one cache, one computation, whatever becomes of one."""
+"""The shared backend over several processes: one cache, one computation, whoever dies."""
 
 from __future__ import annotations
 
@@ -91,10 +91,9 @@ def test_a_value_of_another_process(children: Children, calls: Any) -> None:
     one, two = children.start(SOURCE, 2)
     assert one.ask("quick(1)") == two.ask("quick(x=1)") == two.ask("quick(1)") == "{'x': [1]}"
     assert calls() == [(one.process.pid, "1")]
+    info = "SharedCacheInfo(hits=2, misses=1, maxsize=128, currsize=1)"
     for child in (one, two):
-        assert child.ask("quick.cache_info()") == "SharedCacheInfo" + str(
-            "(hits=2, misses=1, maxsize=128, currsize=1)"
-        )
+        assert child.ask("quick.cache_info()") == info
 
 
 def test_a_process_that_starts_later(children: Children, calls: Any) -> None:
@@ -119,9 +118,7 @@ def test_clear_and_set_reach_every_process(children: Children, calls: Any) -> No
     assert one.ask("tuple(quick.cache_info())") == "(0, 1, 128, 1)"
 
 
-def test_six_processes_ask_and_one_computes(
-    children: Children, calls: Any, tmp_path: Path
-) -> None:
+def test_six_processes_ask_and_one_computes(children: Children, calls: Any, tmp_path: Path) -> None:
     group = children.start(SOURCE, 6)
     asked = [child.start("gated(1)") for child in group for _ in range(2)]
     leader_of(group, calls)

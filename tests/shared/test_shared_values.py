@@ -79,7 +79,11 @@ def test_nobody_shares_what_can_be_changed(value: Any) -> None:
 
     found = [function(), function(), function(), other(), other(), function.get(), other.get()]
     assert len({id(one) for one in found}) == len(found)
-    inner = [next(iter(one.values()) if isinstance(one, dict) else iter(one), None) for one in found if isinstance(one, (list, dict, tuple))]
+    inner = [
+        next(iter(one.values()) if isinstance(one, dict) else iter(one), None)
+        for one in found
+        if isinstance(one, (list, dict, tuple))
+    ]
     containers = [one for one in inner if isinstance(one, list)]
     assert len({id(one) for one in containers}) == len(containers)
 

@@ -129,7 +129,7 @@ impl CachedFunction {
         };
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let mut request = match Request::new(tier, view) {
+            let mut request = match Request::ask(tier, view) {
                 Asked::Request(request) => request,
                 Asked::Unstorable => return Ok(alone),
                 Asked::Failed => return Err(PyErr::fetch(py)),

@@ -20,16 +20,16 @@ const KEPT_BYTES: usize = 1 << 16;
 const KEPT: usize = 8;
 
 thread_local! {
-    static FREE: RefCell<Vec<Box<Buffers>>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<Vec<Buffers>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Buffers lent to a call, empty at first (but for what `read` last read).
-pub struct Lent(Option<Box<Buffers>>);
+pub struct Lent(Buffers);
 
 impl Lent {
     pub fn new() -> Self {
         let kept = FREE.try_with(|free| free.try_borrow_mut().ok()?.pop()).ok().flatten();
-        Lent(Some(kept.unwrap_or_default()))
+        Lent(kept.unwrap_or_default())
     }
 }
 
@@ -37,22 +37,19 @@ impl Deref for Lent {
     type Target = Buffers;
 
     fn deref(&self) -> &Buffers {
-        // Emptied by `drop` alone.
-        self.0.as_deref().unwrap_or_else(|| unreachable!())
+        &self.0
     }
 }
 
 impl DerefMut for Lent {
     fn deref_mut(&mut self) -> &mut Buffers {
-        self.0.as_deref_mut().unwrap_or_else(|| unreachable!())
+        &mut self.0
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let Some(mut buffers) = self.0.take() else {
-            return;
-        };
+        let mut buffers = std::mem::take(&mut self.0);
         if buffers.key.capacity() + buffers.value.capacity() + buffers.read.capacity() > KEPT_BYTES {
             return;
         }

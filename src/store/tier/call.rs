@@ -90,7 +90,7 @@ impl CachedFunction {
                 Found::Failed => return Through::Failed,
                 found => found,
             };
-            let mut request = match Request::new(tier, view) {
+            let mut request = match Request::ask(tier, view) {
                 Asked::Request(request) => request,
                 Asked::Failed => return Through::Failed,
                 Asked::Unstorable => {

@@ -53,7 +53,7 @@ impl CachedFunction {
         };
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let mut request = match Request::new(tier, view) {
+            let mut request = match Request::ask(tier, view) {
                 Asked::Request(request) => request,
                 Asked::Unstorable => return Ok(None),
                 Asked::Failed => return Err(Raised),
@@ -84,7 +84,7 @@ impl CachedFunction {
         let by_hand = matches!(hold, Hold::Nothing);
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let mut request = match Request::new(tier, view) {
+            let mut request = match Request::ask(tier, view) {
                 Asked::Request(request) => request,
                 Asked::Unstorable => {
                     // A call has counted it already.

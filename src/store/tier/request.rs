@@ -54,10 +54,12 @@ pub(in crate::store) enum Hold {
 pub(in crate::store) struct Raised;
 
 impl<'a> Request<'a> {
+    /// The key of a call.
+    ///
     /// # Safety
     /// The view's objects are alive; the thread is attached and holds no lock. User code may run, as in all methods but
     /// `key`.
-    pub unsafe fn new(tier: &'a Tier, view: &View<'_>) -> Asked<'a> {
+    pub unsafe fn ask(tier: &'a Tier, view: &View<'_>) -> Asked<'a> {
         let mut buffers = Lent::new();
         // SAFETY: the caller's promise.
         match unsafe { codec::encode_key(view, &mut buffers.key) } {
@@ -76,7 +78,7 @@ impl<'a> Request<'a> {
     /// Looks into the file, as a use. Counts nothing.
     ///
     /// # Safety
-    /// As for `new`.
+    /// As for `ask`.
     pub unsafe fn look(&mut self) -> Look {
         let buffers = &mut *self.buffers;
         let Some(hit) = self.file.shm.get(&buffers.key, &mut buffers.read) else {
@@ -99,7 +101,7 @@ impl<'a> Request<'a> {
     /// Stores a result that is there now; gives what to keep of it, if it is stored.
     ///
     /// # Safety
-    /// As for `new`; `result` is alive.
+    /// As for `ask`; `result` is alive.
     pub unsafe fn store(&mut self, result: *mut ffi::PyObject, hold: Hold) -> Result<Option<Box<Decoded>>, Raised> {
         let (shm, buffers) = (&self.file.shm, &mut *self.buffers);
         let deadline = shm.deadline(self.tier.ttl);
