@@ -22,6 +22,9 @@ pub mod inflight;
 pub mod serde;
 #[cfg(all(unix, not(loom)))]
 pub mod shm;
+#[cfg(not(unix))]
+#[path = "shm/absent.rs"]
+pub mod shm;
 pub mod strategies;
 pub mod sync;
 pub mod table;

@@ -51,6 +51,28 @@ impl OpenError {
     }
 }
 
+/// What kind of exception an error is to be for a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenErrorKind {
+    /// An argument is wrong.
+    Argument,
+    Permission,
+    /// The system said no, with this number.
+    System(i32),
+    Other,
+}
+
+impl OpenError {
+    pub fn kind(&self) -> OpenErrorKind {
+        match self {
+            OpenError::InvalidName(_) | OpenError::InvalidSize(_) => OpenErrorKind::Argument,
+            OpenError::Refused { .. } => OpenErrorKind::Permission,
+            OpenError::NoSpace { source, .. } => OpenErrorKind::System(source.raw_os_error().unwrap_or(libc::ENOSPC)),
+            OpenError::Io { source, .. } => source.raw_os_error().map_or(OpenErrorKind::Other, OpenErrorKind::System),
+        }
+    }
+}
+
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

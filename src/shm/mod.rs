@@ -66,7 +66,7 @@ pub use self::block::ReadBuf;
 pub use self::cache::{Info, SharedCache};
 pub use self::core::Strategy;
 pub use self::entries::{Hit, Stored, NEVER};
-pub use self::error::{Busy, OpenError, Refusal};
+pub use self::error::{Busy, OpenError, OpenErrorKind, Refusal};
 #[cfg(not(loom))]
 pub use self::files::{safe_name, MAX_NAME};
 pub use self::lease::{Acquired, Lease, Ticket, Waited};

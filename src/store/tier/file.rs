@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use crate::clock;
 use crate::serde;
 use crate::shm::hash::siphash13;
-use crate::shm::{safe_name, Event, Hit, OpenError, SharedCache, Strategy};
+use crate::shm::{safe_name, Event, Hit, OpenError, OpenErrorKind, SharedCache, Strategy};
 use crate::store::options::Options;
 use crate::thread_id;
 
@@ -205,13 +205,10 @@ fn fingerprint(options: &Options) -> u64 {
 /// The Python exception for a cache that could not be opened.
 pub fn raised(error: &OpenError) -> PyErr {
     let message = error.to_string();
-    match error {
-        OpenError::InvalidName(_) | OpenError::InvalidSize(_) => PyValueError::new_err(message),
-        OpenError::Refused { .. } => PyPermissionError::new_err(message),
-        OpenError::NoSpace { source, .. } | OpenError::Io { source, .. } => match source.raw_os_error() {
-            Some(number) => PyOSError::new_err((number, message)),
-            None if matches!(error, OpenError::NoSpace { .. }) => PyOSError::new_err((libc::ENOSPC, message)),
-            None => PyRuntimeError::new_err(message),
-        },
+    match error.kind() {
+        OpenErrorKind::Argument => PyValueError::new_err(message),
+        OpenErrorKind::Permission => PyPermissionError::new_err(message),
+        OpenErrorKind::System(number) => PyOSError::new_err((number, message)),
+        OpenErrorKind::Other => PyRuntimeError::new_err(message),
     }
 }

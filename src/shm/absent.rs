@@ -1,0 +1,170 @@
+//! The shared tier on a system that it is not written for: it cannot be opened, so nothing else in here is ever run.
+//!
+//! The same names as in [`mod`](super), for whoever stands in front of them.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub mod hash {
+    pub fn siphash13(_: [u64; 2], _: &[u8]) -> u64 {
+        0
+    }
+}
+
+pub const NEVER: u64 = u64::MAX;
+
+pub fn safe_name(name: &str) -> String {
+    name.to_owned()
+}
+
+#[derive(Debug)]
+pub struct OpenError;
+
+impl OpenError {
+    pub fn kind(&self) -> OpenErrorKind {
+        OpenErrorKind::Other
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("backend=\"shared\" needs a Unix system; use backend=\"memory\" (one cache per process)")
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenErrorKind {
+    Argument,
+    Permission,
+    System(i32),
+    Other,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Strategy {
+    Lru,
+}
+
+impl Strategy {
+    pub fn from_number(_: u64) -> Option<Strategy> {
+        None
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub dir: PathBuf,
+    pub name: String,
+    pub strategy: Strategy,
+    pub max_size: u64,
+    pub max_bytes: Option<u64>,
+    pub fingerprint: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    Hit,
+    Miss,
+    Oversize,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Hit {
+    pub deadline: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Stored {
+    Done(Hit),
+    TooLarge,
+    NoSpace,
+    Outdated,
+    Busy,
+}
+
+#[derive(Debug)]
+pub struct Lease(Infallible);
+
+#[derive(Clone, Copy, Debug)]
+pub struct Ticket {
+    pub mine: bool,
+}
+
+#[derive(Debug)]
+pub enum Acquired {
+    Leader(Lease),
+    Follower(Ticket),
+    Present,
+    Alone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    Over,
+    NotYet,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Info {
+    pub hits: u64,
+    pub misses: u64,
+    pub oversize_skips: u64,
+    pub len: u64,
+    pub capacity: u64,
+}
+
+#[derive(Default)]
+pub struct ReadBuf;
+
+impl ReadBuf {
+    pub fn value(&self) -> &[u8] {
+        &[]
+    }
+    pub fn capacity(&self) -> usize {
+        0
+    }
+}
+
+/// There is none.
+pub struct SharedCache(Infallible);
+
+macro_rules! never {
+    ($($name:ident($($argument:ty),*) $(-> $result:ty)?;)*) => {
+        impl SharedCache {
+            $(pub fn $name(&self, $(_: $argument),*) $(-> $result)? {
+                match self.0 {}
+            })*
+        }
+    };
+}
+
+never! {
+    path() -> &Path;
+    poisoned() -> bool;
+    generation() -> u64;
+    hash(&[u8]) -> u64;
+    now() -> u64;
+    deadline(Option<Duration>) -> u64;
+    get(&[u8], &mut ReadBuf) -> Option<Hit>;
+    still_current(&Hit) -> bool;
+    hit_again(&Hit, &mut u64) -> bool;
+    count(u64, Event);
+    count_alone(u64, Event);
+    set(&[u8], &[u8], u64) -> Stored;
+    insert(&[u8], &[u8], u64, u64) -> Stored;
+    acquire(&[u8], Duration, bool) -> Acquired;
+    wait(&Ticket, Duration) -> Waited;
+    complete(Lease, &[u8], &[u8], u64) -> Stored;
+    abandon(Lease);
+    remove(&[u8]) -> Result<bool, ()>;
+    clear();
+    info() -> Info;
+}
+
+impl SharedCache {
+    pub fn open(_: &Options) -> Result<SharedCache, OpenError> {
+        Err(OpenError)
+    }
+}
