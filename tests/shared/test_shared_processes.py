@@ -255,7 +255,7 @@ def test_fork_with_live_threads() -> None:
     support.check_clean(
         support.run_python(
             """
-import os, signal, threading, time
+import os, signal, threading, time, traceback
 from warp_cache import cache
 
 stop = threading.Event()
@@ -276,8 +276,8 @@ def work():
         i += 1
         assert f(i % 40) == [i % 40]
 
-threads = [threading.Thread(target=work) for _ in range(3)]
-threads.append(threading.Thread(target=slow, args=(1,)))
+threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
+threads.append(threading.Thread(target=slow, args=(1,), daemon=True))
 [thread.start() for thread in threads]
 time.sleep(0.1)
 children = []
@@ -289,8 +289,10 @@ for _ in range(10):
             signal.alarm(30)
             assert all(f(i) == [i] for i in range(40) for _ in range(3))
             f.set("mine", os.getpid())
-            assert f.get(os.getpid()) == "mine"
+            assert f.get(os.getpid()) in ("mine", None)  # the others may have driven it out
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     children.append(pid)
