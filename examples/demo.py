@@ -2,7 +2,8 @@
 
 Four reports run at the same time over the source files of the running interpreter's own standard
 library. Each wants every file parsed and counted, and they come to the same file at nearly the same
-moment. The cache holds a quarter of the files.
+moment. The cache holds a quarter of the files. Then the reports run in a process each, with
+functools.lru_cache in every process and with one cache that all processes share.
 
     python examples/demo.py
 """
@@ -21,9 +22,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import library
+import processes
 import reports
 from library import Analysis
 from progress import Progress
+from tables import aligned
 
 import warp_cache
 
@@ -156,14 +159,7 @@ def table(outcomes: list[Outcome]) -> str:
         )
         for one in outcomes
     ]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    )
+    return aligned(lines)
 
 
 def main() -> int:
@@ -197,7 +193,8 @@ def main() -> int:
         f"All reports are the same in all four runs: of {right + wrong:,} imported names "
         f"{right:,} are defined where they are sought"
     )
-    return 0
+    print()
+    return processes.run_all()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,157 @@
+"""The demo's second part: four worker processes, with one cache for all of them or one for each."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import library
+from progress import Progress
+from tables import aligned
+
+import warp_cache
+
+WORKER = Path(__file__).with_name("worker.py")
+REPORTS = ("sizes", "complexity", "vocabulary", "cross-references")
+WAYS = {"functools": "lru_cache, one in each process", "shared": 'cache(backend="shared")'}
+# Without a shared cache every file is parsed eight times over: with all files that takes a minute.
+PART = 3
+
+
+@dataclass
+class Run:
+    """What the four processes of one run did together."""
+
+    title: str
+    calls: int
+    computed: int
+    by_others: int
+    seconds: float
+    results: list[str]
+
+
+def run_all() -> int:
+    """Run both ways twice, and print what came of it. The exit status: 0, or 1 if results differ."""
+    count = len(library.source_files()) // PART
+    print(
+        f"{count:,} of these files (a {_ORDINALS[PART]}, so that it does not take long), "
+        f"{len(REPORTS)} processes with a report each, run twice"
+    )
+    with tempfile.TemporaryDirectory(prefix="warp_cache-demo-") as folder:
+        environment = {**os.environ, "WARP_CACHE_DIR": str(Path(folder, "caches"))}
+        why_not = _why_not_shared(environment["WARP_CACHE_DIR"])
+        if why_not:
+            print(f"There can be no shared cache here, so this part is left out: {why_not}")
+            return 0
+        runs = []
+        for way, title in WAYS.items():
+            for number in ("1st run", "2nd run"):
+                runs.append(_run(way, f"{title}, {number}", count, environment))
+    print()
+    print(table(runs))
+    print()
+    *_, first, second = runs
+    print(
+        f"First run: {first.by_others:,} times a process got an analysis that another one had "
+        f"made, or was making;\nsecond run, in new processes: {second.by_others:,} times, "
+        f"and {second.computed:,} were computed."
+    )
+    if any(run.results != runs[0].results for run in runs):
+        print("The reports differ, which must never happen.", file=sys.stderr)
+        return 1
+    print("All reports are the same in all four runs")
+    return 0
+
+
+_ORDINALS = {2: "half", 3: "third", 4: "quarter"}
+
+
+def table(runs: list[Run]) -> str:
+    header = ("", "calls", "computed", "by others", "seconds", "speed")
+    slowest = runs[0].seconds
+    return aligned(
+        [header]
+        + [
+            (
+                run.title,
+                f"{run.calls:,}",
+                f"{run.computed:,}",
+                f"{run.by_others:,}",
+                f"{run.seconds:.1f}",
+                f"{slowest / run.seconds:.1f}×",
+            )
+            for run in runs
+        ]
+    )
+
+
+def _why_not_shared(directory: str) -> str | None:
+    """Why no shared cache can be made in this directory: another platform, a full disk."""
+    before = os.environ.get("WARP_CACHE_DIR")
+    os.environ["WARP_CACHE_DIR"] = directory
+    try:
+        warp_cache.cache(backend="shared", name="trial")(len)
+    except (OSError, RuntimeError) as error:
+        return str(error)
+    finally:
+        del os.environ["WARP_CACHE_DIR"]
+        if before is not None:
+            os.environ["WARP_CACHE_DIR"] = before
+    return None
+
+
+def _run(way: str, title: str, count: int, environment: dict[str, str]) -> Run:
+    workers: list[subprocess.Popen[str]] = []
+    lines: list[str] = [""] * len(REPORTS)
+
+    def read(number: int) -> None:
+        output = workers[number].stdout
+        assert output is not None
+        for line in output:
+            lines[number] = line
+            if line.strip().isdigit():
+                for _ in range(int(line)):
+                    bar.tick()
+
+    start = time.perf_counter()
+    # Each file once for every report, and half as often again for what the files import.
+    with Progress(title, count * len(REPORTS) * 3 // 2) as bar:
+        try:
+            for report in REPORTS:
+                command = [sys.executable, str(WORKER), way, report, str(count)]
+                workers.append(
+                    subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+                )
+            readers = [threading.Thread(target=read, args=(n,)) for n in range(len(workers))]
+            for reader in readers:
+                reader.start()
+            for reader in readers:
+                reader.join()
+        finally:
+            for worker in workers:
+                if worker.poll() is None and sys.exc_info()[0] is not None:
+                    worker.kill()
+                worker.wait()
+                if worker.stdout is not None:
+                    worker.stdout.close()
+    seconds = time.perf_counter() - start
+    for worker, report in zip(workers, REPORTS, strict=True):
+        if worker.returncode:
+            raise RuntimeError(f"the process of {report} ended with status {worker.returncode}")
+    found: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    return Run(
+        title,
+        sum(one["calls"] for one in found),
+        sum(one["computed"] for one in found),
+        sum(one["by_others"] for one in found),
+        seconds,
+        [one["result"] for one in found],
+    )
