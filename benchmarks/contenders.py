@@ -100,7 +100,7 @@ CACHETOOLS_BARE = Peer(
 ASYNC_LRU = Peer("async-lru", "async-lru", "async_lru", _async_lru)
 
 SYNC_PEERS = (CACHEBOX, CACHEBOX_LEAN, MOKA, CACHETOOLS, CACHETOOLS_BARE)
-DISTRIBUTIONS = ("cachebox", "moka-py", "cachetools", "async-lru")
+DISTRIBUTIONS = ("cachebox", "moka-py", "cachetools", "async-lru", "lmdb", "pymemcache")
 
 
 def load(harness: Harness, peer: Peer, size: int | None) -> Decorator | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchmarks.model import WARP_CACHE, WARP_LRU, Row, Series
+from benchmarks.model import SHARED_CACHE, SHARED_LRU, WARP_CACHE, WARP_LRU, Row, Series
 
 # A ratio whose quartiles are further apart than this part of it decides nothing.
 UNCLEAR = 0.2
@@ -92,6 +92,7 @@ def _async(interpreter: Interpreter) -> Goal:
 
 
 OURS = (WARP_LRU, WARP_CACHE)
+SHARED = (SHARED_LRU, SHARED_CACHE)
 
 # Row, then the contenders that the goal is set for, then the goal itself.
 _GOALS: list[tuple[str, tuple[str, ...], Callable[[Interpreter], Goal | None]]] = [
@@ -111,6 +112,13 @@ _GOALS: list[tuple[str, tuple[str, ...], Callable[[Interpreter], Goal | None]]] 
     ("imports/wall", ("warp_cache",), _always(Goal(6, of="median"))),
     ("threads/different-scaling", OURS, _always(Goal(0.95, ">="))),
     ("threads/hot-scaling", OURS, _always(Goal(1.8, ">=", "median"))),
+    ("shared/int", SHARED, _always(Goal(0.40))),
+    ("shared/dict", SHARED, _always(Goal(0.30))),
+    ("shared/bytes", SHARED, _always(Goal(0.30))),
+    ("shared/memory", SHARED, _always(Goal(1.8))),
+    ("shared/first", SHARED, _always(Goal(1.5))),
+    ("shared/write", SHARED, _always(Goal(0.05))),
+    ("shared/processes-scaling", SHARED, _always(Goal(1.7, ">=", "median"))),
 ]
 
 

@@ -65,20 +65,31 @@ class Harness:
         *,
         call: str = "f({0})",
         prepare: Callable[[Contender], None] | None = None,
+        wall: bool = False,
     ) -> Row:
         """Time a call for all contenders; the empty loop runs in every round beside them."""
-        self.say(f"{self.result.part}: {work}")
-        loops = [Loop(call, keys) for _ in contenders]
-        empty = Loop(call, keys, empty=True)
+        loops = [Loop(call, keys, wall=wall) for _ in contenders]
+        empty = Loop(call, keys, empty=True, wall=wall)
         runs: list[Callable[[int], int]] = [
             _bound(loop, contender.target)
             for loop, contender in zip(loops, contenders, strict=True)
         ]
-        runs.append(_bound(empty, None))
         if prepare is not None:
             for contender in contenders:
                 prepare(contender)
-        values = interleave(runs, self.options)
+        return self.runs(key, work, contenders, runs, empty)
+
+    def runs(
+        self,
+        key: str,
+        work: str,
+        contenders: Sequence[Contender],
+        runs: Sequence[Callable[[int], int]],
+        empty: Loop,
+    ) -> Row:
+        """The same for runs of the caller's own: nanoseconds for a number of turns of the loop."""
+        self.say(f"{self.result.part}: {work}")
+        values = interleave([*runs, _bound(empty, None)], self.options)
         return self._finish(key, work, contenders, empty, values)
 
     def awaits(

@@ -11,6 +11,8 @@ from benchmarks.stats import Ratio, ratio_of
 FUNCTOOLS = "functools.lru_cache"
 WARP_LRU = "warp_cache.lru_cache"
 WARP_CACHE = "warp_cache.cache"
+SHARED_LRU = "warp_cache.lru_cache, shared"
+SHARED_CACHE = "warp_cache.cache, shared"
 
 
 @dataclass

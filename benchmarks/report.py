@@ -127,7 +127,7 @@ def conditions_text(result: PartResult) -> str:
 
 def _busy(part: str, cpus: int) -> float:
     """The load beyond which others must be at work: the run's own is one CPU, or one a thread."""
-    own = 2.0 if part == "threads" else 1.0
+    own = 2.0 if part in ("threads", "shared") else 1.0
     return max(own + 0.5, cpus / 4)
 
 

@@ -24,6 +24,7 @@ REPORTS = ("sizes", "complexity", "vocabulary", "cross-references")
 WAYS = {"functools": "lru_cache, one in each process", "shared": 'cache(backend="shared")'}
 # Without a shared cache every file is parsed eight times over: with all files that takes a minute.
 PART = 3
+_PARTS = {2: "half", 3: "third", 4: "quarter"}
 
 
 @dataclass
@@ -39,10 +40,10 @@ class Run:
 
 
 def run_all() -> int:
-    """Run both ways twice, and print what came of it. The exit status: 0, or 1 if results differ."""
+    """Run both ways twice, and print what came of it. Returns 1 if results differ, else 0."""
     count = len(library.source_files()) // PART
     print(
-        f"{count:,} of these files (a {_ORDINALS[PART]}, so that it does not take long), "
+        f"{count:,} of these files (a {_PARTS[PART]}, so that it does not take long), "
         f"{len(REPORTS)} processes with a report each, run twice"
     )
     with tempfile.TemporaryDirectory(prefix="warp_cache-demo-") as folder:
@@ -69,9 +70,6 @@ def run_all() -> int:
         return 1
     print("All reports are the same in all four runs")
     return 0
-
-
-_ORDINALS = {2: "half", 3: "third", 4: "quarter"}
 
 
 def table(runs: list[Run]) -> str:

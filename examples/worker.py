@@ -14,6 +14,7 @@ import json
 import sys
 import time
 import warnings
+from collections.abc import Callable
 
 import library
 import reports
@@ -39,6 +40,7 @@ def main(way: str, name: str, count: int) -> None:
     files = library.source_files()[:count]
     report = reports.all_reports(files, library.module_names(files))[name]
     # All files fit: what is computed twice is not for want of room.
+    cached: Callable[[str], Analysis]
     if way == "shared":
         cached = warp_cache.cache(max_size=count, backend="shared")(analyse)
     else:

@@ -23,6 +23,7 @@ NAMES = (
     "memory",
     "imports",
     "threads",
+    "shared",
 )
 
 # A part's name is not always a module's name: `async` is a keyword.

@@ -1,0 +1,175 @@
+"""What users would share between processes instead: LMDB, memcached and redis, on private places.
+
+Servers are started for the run, listen on a Unix socket in the run's own folder, keep nothing on
+disk, and are stopped after it. Each store is asked as its users ask it: bytes for the key, pickle
+for the value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from pickle import dumps, loads
+from typing import Any
+
+from benchmarks.harness import Contender, Harness
+
+LMDB = "LMDB"
+MEMCACHED = "memcached"
+REDIS = "redis"
+_LIMIT = 10.0
+
+
+class Redis:
+    """The least a client can do: a command, one answer, no library in between."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.connect(str(path))
+
+    def set(self, key: bytes, value: bytes) -> None:
+        self._socket.sendall(
+            b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(key), key, len(value), value)
+        )
+        answer = self._socket.recv(4096)
+        if answer != b"+OK\r\n":
+            raise RuntimeError(f"redis said {answer!r}")
+
+    def get(self, key: bytes) -> bytes:
+        self._socket.sendall(b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key))
+        answer = self._socket.recv(4096)
+        # Small values come in one piece: `$length`, the bytes, and an end of line.
+        return answer[answer.index(b"\n") + 1 : -2]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def lmdb_hit(harness: Harness, folder: Path, name: str, values: dict[int, Any]) -> Contender | None:
+    """A hit in LMDB: one read transaction, as its documentation has it."""
+    try:
+        lmdb = importlib.import_module("lmdb")
+    except ImportError as error:
+        reason = "not installed" if isinstance(error, ModuleNotFoundError) else str(error)
+        _miss(harness, f"{LMDB}: {reason}")
+        return None
+    environment = lmdb.open(str(folder / f"lmdb-{name}"), map_size=1 << 26, sync=False)
+    with environment.begin(write=True) as transaction:
+        for key, value in values.items():
+            transaction.put(b"%d" % key, dumps(value))
+
+    def hit(a: int) -> Any:
+        with environment.begin() as transaction:
+            return loads(transaction.get(b"%d" % a))
+
+    return _checked(LMDB, hit, values, "one process; pickle")
+
+
+def memcached_hit(socket_path: Path, values: dict[int, Any]) -> Contender:
+    client = importlib.import_module("pymemcache.client.base").Client(str(socket_path))
+    for key, value in values.items():
+        client.set(b"%d" % key, dumps(value), noreply=False)
+    get = client.get
+
+    def hit(a: int) -> Any:
+        return loads(get(b"%d" % a))
+
+    return _checked(MEMCACHED, hit, values, "Unix socket, pymemcache; pickle")
+
+
+def redis_hit(redis: Redis, values: dict[int, Any]) -> Contender:
+    for key, value in values.items():
+        redis.set(b"%d" % key, dumps(value))
+    get = redis.get
+
+    def hit(a: int) -> Any:
+        return loads(get(b"%d" % a))
+
+    return _checked(REDIS, hit, values, "Unix socket, no client library; pickle")
+
+
+def _checked(name: str, hit: Callable[[int], Any], values: dict[int, Any], note: str) -> Contender:
+    for key, value in values.items():
+        if hit(key) != value:
+            raise AssertionError(f"{name} returned {hit(key)!r} for {key}")
+    return Contender(name, hit, note)
+
+
+@contextlib.contextmanager
+def redis_server(harness: Harness, folder: Path) -> Iterator[Redis | None]:
+    path = folder / "redis.sock"
+    command = ["redis-server", "--port", "0", "--unixsocket", str(path), "--dir", str(folder)]
+    command += ["--save", "", "--appendonly", "no", "--maxmemory", "64mb"]
+    command += ["--maxmemory-policy", "allkeys-lru"]
+    with _server(harness, REDIS, command, path) as running:
+        if not running:
+            yield None
+            return
+        client = Redis(path)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+@contextlib.contextmanager
+def memcached_server(harness: Harness, folder: Path) -> Iterator[Path | None]:
+    path = folder / "memcached.sock"
+    user = pwd.getpwuid(os.getuid()).pw_name
+    command = ["memcached", "-s", str(path), "-m", "64", "-u", user]
+    try:
+        importlib.import_module("pymemcache")
+    except ImportError:
+        _miss(harness, f"{MEMCACHED}: pymemcache is not installed")
+        yield None
+        return
+    with _server(harness, MEMCACHED, command, path) as running:
+        yield path if running else None
+
+
+@contextlib.contextmanager
+def _server(harness: Harness, name: str, command: list[str], path: Path) -> Iterator[bool]:
+    """Run a server, until it answers on its socket; False, and a line in the report, if not."""
+    if shutil.which(command[0]) is None:
+        _miss(harness, f"{name}: {command[0]} is not installed")
+        yield False
+        return
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        if _answers(process, path):
+            yield True
+        else:
+            _miss(harness, f"{name}: {command[0]} does not start")
+            yield False
+    finally:
+        process.terminate()
+        try:
+            process.wait(_LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _answers(process: subprocess.Popen[bytes], path: Path) -> bool:
+    end = time.monotonic() + _LIMIT
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(path))
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _miss(harness: Harness, line: str) -> None:
+    if line not in harness.result.missing:
+        harness.result.missing.append(line)
