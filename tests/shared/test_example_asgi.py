@@ -1,4 +1,4 @@
-"""The example `examples/asgi`: by hand in several processes, and as its README says with uvicorn."""
+"""The example `examples/asgi`: by hand in several processes, and with uvicorn as it says."""
 
 from __future__ import annotations
 
