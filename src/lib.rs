@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 1 | neither Python nor locks | [`entry`] (slab), [`table`] (index), [`strategies`] (eviction order), [`expiry`] (deadlines), [`serde`] (the wire format), [`cache`] (all of these together) |
 //! | 2 | threads and time | [`sync`] (the GIL or a striped lock), [`inflight`] (one computation for each key), [`clock`], [`thread_id`] |
-//! | 1–2 | files and processes | [`shm`] (the shared tier's core, not yet behind the decorators) |
+//! | 1–2 | files and processes | [`shm`] (the file of the shared tier) |
 //! | 3 | CPython | `key` (hashing and comparing arguments), `codec` (objects as bytes), `python` (layouts, the vectorcall slot, coroutines), `store` (`CachedFunction`) |
 //!
 //! Rings 1 and 2 build and test without an interpreter: `cargo test --no-default-features`.
