@@ -1,4 +1,4 @@
-"""The models of the in-process tier, run on the shared one: in one process, and in two that act in turns.
+"""The models of the in-process tier on the shared one: in one process, and in two by turns.
 
 Uses by one thread within about a microsecond may count as one (src/shm/mod.rs); between two steps
 of these tests there is more.
@@ -25,7 +25,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "models"))
 
 from naive_model import NaiveCache
 from test_expiry_model import run_programs
-from test_strategy_model import CacheMachine, look_at_everything, walk
+from test_strategy_model import CacheMachine, walk
 from twins import canonical_key, literal_key
 
 LONG_TTL = 3600.0
