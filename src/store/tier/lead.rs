@@ -105,13 +105,10 @@ impl<'a> Call<'a> {
         let hold = lease.map_or_else(|| Hold::Since(shm.generation()), Hold::Lease);
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let result = match &hold {
-                Hold::Lease(_) => {
-                    let _computing = Computing::begin(shm.hash(self.request.key()));
-                    cached.compute(self.arguments)
-                }
-                _ => cached.compute(self.arguments),
-            };
+            // Until the result is stored: pickling it may come here again.
+            let _computing =
+                matches!(hold, Hold::Lease(_)).then(|| Computing::begin(shm.hash(self.request.key())));
+            let result = cached.compute(self.arguments);
             if result.is_null() {
                 if let Hold::Lease(lease) = hold {
                     shm.abandon(lease);
