@@ -104,7 +104,7 @@ impl CachedFunction {
                 Ok(None) => {
                     if by_hand {
                         // An older value must not stand for this one. Where a writer keeps the lock, nothing can be done.
-                        let _ = request.file.shm.remove(request.key());
+                        let _ = detached(|| request.file.shm.remove(request.key()));
                     }
                     true
                 }
