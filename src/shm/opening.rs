@@ -118,8 +118,11 @@ fn judge(fd: RawFd, fingerprint: u64) -> Content {
     if ident.version != VERSION {
         return Content::Foreign;
     }
-    // A file that says it is from the future is one of an earlier boot whose id could not be read.
-    if ident.checksum != ident_sum(&ident) || ident.boot != clock::boot_id() || ident.created > clock::boot_now() {
+    // A file that says it is from the future is one of an earlier boot whose id could not be read. Who cannot read it
+    // now must not take the file away from those who can.
+    let boot = clock::boot_id();
+    let earlier = boot != [0, 0] && ident.boot != [0, 0] && ident.boot != boot;
+    if ident.checksum != ident_sum(&ident) || earlier || ident.created > clock::boot_now() {
         return Content::Dead;
     }
     if ident.fingerprint != fingerprint {
