@@ -13,7 +13,7 @@ use crate::shm::core::Core;
 use crate::shm::layout::{ctl, GRANULE, GRANULES_PER_WORD};
 use crate::shm::lock::Guard;
 
-/// Granules looked at in one search at most: 8192 words of the bitmap.
+/// Granules looked at in one search at most, beside the run's own length: 8192 words of the bitmap.
 const SEARCH: u64 = 8192 * GRANULES_PER_WORD;
 /// A segment: at least 32 KiB, at most 2 MiB, in between a quarter of what is there. In granules.
 const SEGMENT: (u64, u64) = ((32 << 10) / GRANULE, (2 << 20) / GRANULE);
@@ -96,8 +96,8 @@ impl Core {
         }
         let cursor = self.region.get(ctl!(alloc_cursor));
         let cursor = if cursor < ready { cursor } else { 0 };
-        let first = self.find_run(cursor, ready.min(cursor + SEARCH), n);
-        let found = first.or_else(|| self.find_run(0, ready.min(cursor.saturating_add(n)).min(SEARCH), n))?;
+        let first = self.find_run(cursor, ready.min(cursor + SEARCH + n), n);
+        let found = first.or_else(|| self.find_run(0, ready.min(cursor.min(SEARCH) + n), n))?;
         self.region.set(ctl!(alloc_cursor), found + n);
         Some(found)
     }
@@ -116,6 +116,8 @@ impl Core {
             if self.reserve_data(ready, ready + more) {
                 // Release: a process that believes the new size finds it reserved.
                 self.region.store(ctl!(data_ready), ready + more, Ordering::Release);
+                // The next search begins where there is room for certain.
+                self.region.set(ctl!(alloc_cursor), ready);
                 return true;
             }
         }

@@ -10,6 +10,7 @@
 //! everybody follows. It may jump back over a suspend; `tick_offset` lifts it then (see `ordering::now`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
 
 /// Nanoseconds since boot, suspended time included.
 pub fn boot_now() -> u64 {
@@ -52,11 +53,16 @@ fn boot_text() -> Option<String> {
     None
 }
 
-/// This boot's identity; zeros where it cannot be read.
+/// This boot's identity; zeros where it cannot be read. Once read it is kept: to read it takes a descriptor, and there
+/// may be none left.
 pub fn boot_id() -> [u64; 2] {
+    static KNOWN: OnceLock<[u64; 2]> = OnceLock::new();
+    if let Some(id) = KNOWN.get() {
+        return *id;
+    }
     let digits: String = boot_text().unwrap_or_default().chars().filter(char::is_ascii_hexdigit).take(32).collect();
     match u128::from_str_radix(&digits, 16) {
-        Ok(id) => [(id >> 64) as u64, id as u64],
+        Ok(id) => *KNOWN.get_or_init(|| [(id >> 64) as u64, id as u64]),
         Err(_) => [0, 0],
     }
 }

@@ -22,7 +22,7 @@ use crate::shm::layout::{
     ctl, Control, Geometry, Ident, CONTROL_AT, GRANULE, IDENT_WORDS, INDEX_AT, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE,
     PROCS_AT, VERSION,
 };
-use crate::shm::region::Region;
+use crate::shm::region::{Descriptor, Region};
 use crate::shm::sigbus;
 use core::mem::{offset_of, size_of};
 use std::io;
@@ -66,7 +66,7 @@ fn registered(id: FileId) -> Option<Arc<Core>> {
 /// The file may be one that a core of ours has locks on: then the descriptor must stay open with it.
 fn dispose(id: FileId, fd: OwnedFd) {
     fork::exclusive(|| match registered(id) {
-        Some(core) => core.region.keep(fd),
+        Some(core) => core.region.keep(Descriptor::new(fd)),
         None => drop(fd),
     });
 }
@@ -118,8 +118,11 @@ fn judge(fd: RawFd, fingerprint: u64) -> Content {
     if ident.version != VERSION {
         return Content::Foreign;
     }
-    // A file that says it is from the future is one of an earlier boot whose id could not be read.
-    if ident.checksum != ident_sum(&ident) || ident.boot != clock::boot_id() || ident.created > clock::boot_now() {
+    // A file that says it is from the future is one of an earlier boot whose id could not be read. Who cannot read it
+    // now must not take the file away from those who can.
+    let boot = clock::boot_id();
+    let earlier = boot != [0, 0] && ident.boot != [0, 0] && ident.boot != boot;
+    if ident.checksum != ident_sum(&ident) || earlier || ident.created > clock::boot_now() {
         return Content::Dead;
     }
     if ident.fingerprint != fingerprint {

@@ -188,6 +188,9 @@ mod kernel {
 
     impl Core {
         pub(super) fn claim_slot(&self) -> Identity {
+            if !self.region.has_descriptor() {
+                return 0;
+            }
             let fd = self.region.fd();
             let pid = u64::from(std::process::id());
             let (start, namespace) = (start_time(pid).unwrap_or(0), pid_namespace());
@@ -234,7 +237,8 @@ mod kernel {
 
         /// Lock free, and pid gone where pids can be compared.
         pub(super) fn is_gone(&self, slot: u64, ident: u64) -> bool {
-            if is_locked(self.region.fd(), slot) {
+            // (Without the file nobody can be asked: then all live.)
+            if !self.region.has_descriptor() || is_locked(self.region.fd(), slot) {
                 return false;
             }
             let namespace = self.region.get(field(slot, offset_of!(Proc, pid_namespace)));

@@ -16,7 +16,7 @@
 use crate::shm::atomic::{AtomicU64, Ordering};
 
 #[cfg(not(loom))]
-pub(crate) use mapped::{file_len, reserve_file, Region};
+pub(crate) use mapped::{file_len, reserve_file, Descriptor, Region};
 #[cfg(loom)]
 pub(crate) use model::Region;
 
@@ -58,9 +58,10 @@ mod mapped {
     use crate::shm::sigbus;
     use std::io;
 
+    use std::mem::ManuallyDrop;
     use std::os::fd::{AsRawFd, OwnedFd, RawFd};
     use std::ptr::NonNull;
-    use std::sync::atomic::{AtomicU64 as PlainU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64 as PlainU64, Ordering};
     use std::sync::Mutex;
 
     // Apart, so that whoever is inlined around a check keeps its registers.
@@ -78,13 +79,42 @@ mod mapped {
         words: usize,
         /// Length of the file as last seen; it only ever grows by our hands.
         known: PlainU64,
-        fd: OwnedFd,
+        fd: Descriptor,
+        /// Set once the descriptor was found to be another file's.
+        lost: AtomicBool,
         /// Owners of further descriptors of the same file. Closing any would drop the process's locks on it (POSIX), so
         /// they wait here.
         spare: Mutex<Vec<Box<dyn Send + Sync>>>,
         watch: Option<sigbus::Watch>,
         #[cfg(test)]
         pub(crate) hook: std::sync::OnceLock<Hook>,
+    }
+
+    /// A descriptor, and the file that it was opened for. Somebody may close it under us (who becomes a daemon closes all
+    /// descriptors), and its number may then be that of a file of theirs, which we must neither lengthen nor close.
+    pub(crate) struct Descriptor {
+        fd: ManuallyDrop<OwnedFd>,
+        file: Option<(u64, u64)>,
+    }
+
+    impl Descriptor {
+        pub(crate) fn new(fd: OwnedFd) -> Descriptor {
+            let file = file_id(fd.as_raw_fd());
+            Descriptor { fd: ManuallyDrop::new(fd), file }
+        }
+
+        pub(crate) fn is_ours(&self) -> bool {
+            self.file.is_some() && file_id(self.fd.as_raw_fd()) == self.file
+        }
+    }
+
+    impl Drop for Descriptor {
+        fn drop(&mut self) {
+            if self.is_ours() {
+                // SAFETY: taken once, here, and never used after.
+                drop(unsafe { ManuallyDrop::take(&mut self.fd) });
+            }
+        }
     }
 
     // SAFETY: `base` points to a mapping that lives as long as the Region; it is only ever accessed as AtomicU64s.
@@ -116,7 +146,8 @@ mod mapped {
                 base,
                 words: len / 8,
                 known: PlainU64::new(0),
-                fd,
+                fd: Descriptor::new(fd),
+                lost: AtomicBool::new(false),
                 spare: Mutex::new(Vec::new()),
                 watch,
                 #[cfg(test)]
@@ -125,7 +156,16 @@ mod mapped {
         }
 
         pub(crate) fn fd(&self) -> RawFd {
-            self.fd.as_raw_fd()
+            self.fd.fd.as_raw_fd()
+        }
+
+        /// Whether the descriptor is still the file's. If not, the region counts as poisoned from now on.
+        pub(crate) fn has_descriptor(&self) -> bool {
+            let ours = self.fd.is_ours();
+            if !ours {
+                self.lost.store(true, Ordering::Relaxed);
+            }
+            ours
         }
 
         /// Keeps what owns a second descriptor of the same file as long as the first.
@@ -133,9 +173,10 @@ mod mapped {
             self.spare.lock().unwrap_or_else(|e| e.into_inner()).push(Box::new(owner));
         }
 
-        /// Somebody truncated the file under us, and part of the mapping is now zeros of our own.
+        /// Somebody truncated the file under us, and part of the mapping is now zeros of our own; or closed our
+        /// descriptor, so that nothing can be reserved and nobody sees that we live.
         pub(crate) fn poisoned(&self) -> bool {
-            self.watch.as_ref().is_some_and(sigbus::Watch::fired)
+            self.lost.load(Ordering::Relaxed) || self.watch.as_ref().is_some_and(sigbus::Watch::fired)
         }
 
         #[inline]
@@ -193,6 +234,10 @@ mod mapped {
 
         #[cold]
         fn covers_slow(&self, end: u64) -> bool {
+            // What was known stays so while nobody can be asked: a file only ever grows.
+            if !self.has_descriptor() {
+                return false;
+            }
             let len = file_len(self.fd()).unwrap_or(0).min(self.words as u64 * 8);
             self.known.store(len, Ordering::Relaxed);
             end <= len
@@ -206,6 +251,9 @@ mod mapped {
                 return Err(io::Error::from_raw_os_error(libc::ENOSPC));
             }
             self.before_store();
+            if !self.has_descriptor() {
+                return Err(io::Error::from_raw_os_error(libc::EBADF));
+            }
             reserve_file(self.fd(), at, len)
         }
 
@@ -230,15 +278,24 @@ mod mapped {
         }
     }
 
-    /// Length of the file behind a descriptor.
-    pub(crate) fn file_len(fd: RawFd) -> io::Result<u64> {
+    fn status(fd: RawFd) -> io::Result<libc::stat> {
         // SAFETY: all-zero bytes are a valid `stat`, which fstat only writes to.
         let mut st: libc::stat = unsafe { std::mem::zeroed() };
         // SAFETY: `st` outlives the call.
         match unsafe { libc::fstat(fd, &mut st) } {
-            0 => Ok(st.st_size as u64),
+            0 => Ok(st),
             _ => Err(io::Error::last_os_error()),
         }
+    }
+
+    /// Length of the file behind a descriptor.
+    pub(crate) fn file_len(fd: RawFd) -> io::Result<u64> {
+        status(fd).map(|st| st.st_size as u64)
+    }
+
+    #[allow(clippy::unnecessary_cast)] // types differ between systems
+    fn file_id(fd: RawFd) -> Option<(u64, u64)> {
+        status(fd).ok().map(|st| (st.st_dev as u64, st.st_ino as u64))
     }
 
     #[cfg(target_os = "linux")]

@@ -23,7 +23,7 @@ def test_huge_values() -> None:
 
     @cache(backend="shared", name="huge", max_bytes=1 << 28)
     def function(x: int) -> Any:
-        return big if x else [numbers, {"x": numbers}]
+        return big if x else [list(numbers), {"x": list(numbers)}]
 
     other = cache(backend="shared", name="huge", max_bytes=1 << 28)(lambda x: "computed")
     for one in (function, other, other):
@@ -32,6 +32,32 @@ def test_huge_values() -> None:
         assert found[0] == numbers and found[1] == {"x": numbers}
         found[0].clear()
     assert function.cache_info()[:2] == (4, 2)
+
+
+@pytest.mark.parametrize("size", [1 << 20, 10 << 20, 20 << 20, 60 << 20])
+def test_a_large_value_costs_no_other_while_there_is_room(size: int) -> None:
+    function = cache(backend="shared", name="room", max_bytes=1 << 28)(lambda x: x)
+    for x in range(100):
+        function(x)
+    for x in range(100, 103):
+        function.set(bytes(size), x)
+    assert function.cache_info().currsize == 103
+    assert [function.get(x) for x in range(100)] == list(range(100))
+
+
+def test_holes_far_from_the_end_cost_nothing_either() -> None:
+    """More data than one search for room looks at, and holes at its beginning to begin from."""
+    options: dict[str, Any] = {"max_size": 50_000, "max_bytes": 1 << 28}
+    function = cache(backend="shared", name="holes", **options)(lambda x: x)
+    big = bytes(4000)
+    for x in range(10_000):
+        function.set(big, x)
+    for x in range(300):
+        function.set(b"", x)
+    for x in range(10_000, 12_000):
+        function.set(big, x)
+    assert function.cache_info().currsize == 12_000
+    assert all(function.get(x) == (b"" if x < 300 else big) for x in range(12_000))
 
 
 def test_a_hundred_thousand_entries(children: Children) -> None:
@@ -182,7 +208,7 @@ def test_a_limit_on_the_size_of_files(cache_dir: Path) -> None:
     source = """
 import resource, signal
 from warp_cache import cache
-resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
+resource.setrlimit(resource.RLIMIT_FSIZE, (MOST, MOST))
 try:
     f = cache(backend="shared", name="f", max_bytes=1 << 20)(lambda x: bytes([x]) * 1000)
 except OSError as error:
@@ -194,7 +220,7 @@ else:
     assert info.hits + info.misses == 1500, info
 """
     for limit in (1, 10_000, 100_000, 150_000, 200_000, 300_000, 500_000):
-        done = support.run_python(source.replace("LIMIT", str(limit)))
+        done = support.run_python(source.replace("MOST", str(limit)))
         support.check_clean(done)
         assert limit > 1 or done.stdout.strip() == "27", done
         for path in cache_dir.iterdir():
@@ -224,7 +250,8 @@ for x in list(range(3000)) * 2:
 g = make()
 for x in range(3000):
     assert g(x) == [x, "v" * 500]
-hits, misses = f.cache_info()[:2]
+hits, misses = g.cache_info()[:2]
+assert hits + misses == 9002 and hits > 5500, (hits, misses)
 del f, g
 for number, file in enumerate(own):
     assert os.fstat(file.fileno()).st_size == 8, number
@@ -233,6 +260,69 @@ for number, file in enumerate(own):
             limit=60,
         )
     )
+
+
+@posix
+def test_a_daemon_without_its_parents_descriptors_shares_on() -> None:
+    support.check_clean(
+        support.run_python(
+            """
+import os, time
+from warp_cache import cache
+f = cache(backend="shared", name="f", max_size=5000)(lambda x: [x, "v" * 500])
+f(0)
+pid = os.fork()
+if pid == 0:
+    code = 1
+    try:
+        os.closerange(3, 100)
+        f(1)
+        time.sleep(1.1)
+        for x in list(range(3000)) * 2:
+            assert f(x) == [x, "v" * 500]
+        f.set("daemon", "who")
+        code = 0
+    finally:
+        os._exit(code)
+assert os.waitpid(pid, 0)[1] == 0
+assert f.get("who") == "daemon"
+assert all(f.get(x) == [x, "v" * 500] for x in range(3000))
+""",
+            options=["-Wignore"],
+        )
+    )
+
+
+@posix
+def test_who_has_no_descriptors_takes_nobodys_file_away(cache_dir: Path) -> None:
+    function = cache(backend="shared", name="f")(lambda x: x)
+    function(1)
+    before = (cache_dir / "f.cache").stat().st_ino
+    source = """
+import os, resource
+from warp_cache import cache
+import warp_cache._identity
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+while held:
+    try:
+        f = cache(backend="shared", name="f")(lambda x: x)
+    except OSError as error:
+        print(error.errno)
+        os.close(held.pop())
+    else:
+        assert f.get(1) == 1
+        break
+"""
+    done = support.run_python(source)
+    support.check_clean(done)
+    assert set(done.stdout.split()) == {"24"}
+    assert (cache_dir / "f.cache").stat().st_ino == before
 
 
 def test_a_class_that_the_other_process_does_not_have(children: Children) -> None:
