@@ -2,7 +2,8 @@
 
     python worker.py shared|functools REPORT FILES
 
-While it works it prints a line with a number for each so many calls, at the end one line of JSON.
+While it works it prints a line with a number for each so many calls, at the end one line of JSON:
+what it has found, or why there can be no shared cache.
 `examples/processes.py` starts it and reads that.
 """
 
@@ -42,7 +43,11 @@ def main(way: str, name: str, count: int) -> None:
     # All files fit: what is computed twice is not for want of room.
     cached: Callable[[str], Analysis]
     if way == "shared":
-        cached = warp_cache.cache(max_size=count, backend="shared")(analyse)
+        try:
+            cached = warp_cache.cache(max_size=count, backend="shared")(analyse)
+        except (OSError, RuntimeError) as error:  # a full disk, a platform without
+            print(json.dumps({"impossible": str(error)}), flush=True)
+            return
     else:
         cached = functools.lru_cache(maxsize=count)(analyse)
     calls = 0
