@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -122,7 +121,10 @@ def redis_server(harness: Harness, folder: Path) -> Iterator[Redis | None]:
 
 @contextlib.contextmanager
 def memcached_server(harness: Harness, folder: Path) -> Iterator[Path | None]:
+    import pwd  # not on every platform
+
     path = folder / "memcached.sock"
+    # It wants to be told, where root starts it.
     user = pwd.getpwuid(os.getuid()).pw_name
     command = ["memcached", "-s", str(path), "-m", "64", "-u", user]
     try:
