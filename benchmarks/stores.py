@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -122,7 +122,10 @@ def redis_server(harness: Harness, folder: Path) -> Iterator[Redis | None]:
 
 @contextlib.contextmanager
 def memcached_server(harness: Harness, folder: Path) -> Iterator[Path | None]:
+    import pwd  # not on every platform
+
     path = folder / "memcached.sock"
+    # It wants to be told, where root starts it.
     user = pwd.getpwuid(os.getuid()).pw_name
     command = ["memcached", "-s", str(path), "-m", "64", "-u", user]
     try:
@@ -147,6 +150,7 @@ def _server(harness: Harness, name: str, command: list[str], path: Path) -> Iter
     )
     try:
         if _answers(process, path):
+            _note_version(harness, name, command[0])
             yield True
         else:
             _miss(harness, f"{name}: {command[0]} does not start")
@@ -168,6 +172,14 @@ def _answers(process: subprocess.Popen[bytes], path: Path) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def _note_version(harness: Harness, name: str, program: str) -> None:
+    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    version = re.search(r"\d+(\.\d+)+", told.stdout)
+    line = f"{name} is version {version[0]}" if version else f"{name} tells no version"
+    if line not in harness.result.notes:
+        harness.result.notes.append(line)
 
 
 def _miss(harness: Harness, line: str) -> None:

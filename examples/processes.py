@@ -22,7 +22,6 @@ REPORTS = ("sizes", "complexity", "vocabulary", "cross-references")
 WAYS = {"functools": "lru_cache, one in each process", "shared": 'cache(backend="shared")'}
 # Without a shared cache every file is parsed eight times over: with all files that takes a minute.
 PART = 3
-_PARTS = {2: "half", 3: "third", 4: "quarter"}
 
 
 class Impossible(Exception):
@@ -43,9 +42,10 @@ class Run:
 
 def run_all() -> int:
     """Run both ways twice, and print what came of it. Returns 1 if results differ, else 0."""
-    count = len(library.source_files()) // PART
+    files = library.source_files()
+    files = files[: len(files) // PART]
     print(
-        f"{count:,} of these files (a {_PARTS[PART]}, so that it does not take long), "
+        f"{len(files):,} of these files (1 in {PART}, so that it does not take long), "
         f"{len(REPORTS)} processes with a report each, run twice"
     )
     with tempfile.TemporaryDirectory(prefix="warp_cache-demo-") as folder:
@@ -54,7 +54,7 @@ def run_all() -> int:
         try:
             for way, title in WAYS.items():
                 for number in ("1st run", "2nd run"):
-                    runs.append(_run(way, f"{title}, {number}", count, environment))
+                    runs.append(_run(way, f"{title}, {number}", files, environment))
         except Impossible as error:
             print(f"There can be no shared cache here, so this part is left out: {error}")
             return 0
@@ -93,7 +93,7 @@ def table(runs: list[Run]) -> str:
     )
 
 
-def _run(way: str, title: str, count: int, environment: dict[str, str]) -> Run:
+def _run(way: str, title: str, files: list[str], environment: dict[str, str]) -> Run:
     workers: list[subprocess.Popen[str]] = []
     lines: list[str] = [""] * len(REPORTS)
 
@@ -108,13 +108,20 @@ def _run(way: str, title: str, count: int, environment: dict[str, str]) -> Run:
 
     start = time.perf_counter()
     # Each file once for every report, and half as often again for what the files import.
-    with Progress(title, count * len(REPORTS) * 3 // 2) as bar:
+    with Progress(title, len(files) * len(REPORTS) * 3 // 2) as bar:
         try:
             for report in REPORTS:
-                command = [sys.executable, str(WORKER), way, report, str(count)]
-                workers.append(
-                    subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+                worker = subprocess.Popen(
+                    [sys.executable, str(WORKER), way, report],
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
                 )
+                workers.append(worker)
+                assert worker.stdin is not None
+                with worker.stdin as order:
+                    json.dump(files, order)
             readers = [threading.Thread(target=read, args=(n,)) for n in range(len(workers))]
             for reader in readers:
                 reader.start()

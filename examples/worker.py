@@ -1,6 +1,6 @@
 """One worker process of the demo: runs one report over some of the library's files.
 
-    python worker.py shared|functools REPORT FILES
+    python worker.py shared|functools REPORT < FILES
 
 While it works it prints a line with a number for each so many calls, at the end one line of JSON:
 what it has found, or why there can be no shared cache.
@@ -35,21 +35,20 @@ def analyse(path: str) -> Analysis:
     return library.analyse(path)
 
 
-def main(way: str, name: str, count: int) -> None:
+def main(way: str, name: str, files: list[str]) -> None:
     # The library's own tests hold code that the compiler warns of.
     warnings.simplefilter("ignore")
-    files = library.source_files()[:count]
     report = reports.all_reports(files, library.module_names(files))[name]
     # All files fit: what is computed twice is not for want of room.
     cached: Callable[[str], Analysis]
     if way == "shared":
         try:
-            cached = warp_cache.cache(max_size=count, backend="shared")(analyse)
+            cached = warp_cache.cache(max_size=len(files), backend="shared")(analyse)
         except (OSError, RuntimeError) as error:  # a full disk, a platform without
             print(json.dumps({"impossible": str(error)}), flush=True)
             return
     else:
-        cached = functools.lru_cache(maxsize=count)(analyse)
+        cached = functools.lru_cache(maxsize=len(files))(analyse)
     calls = 0
 
     def ask(path: str) -> Analysis:
@@ -76,4 +75,4 @@ def main(way: str, name: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], json.load(sys.stdin))

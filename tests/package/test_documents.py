@@ -29,7 +29,9 @@ import warp_cache
 from warp_cache import cache, lru_cache
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")]
+)
 USAGE = ROOT / "docs" / "usage.md"
 
 # The folders whose files documents name by their paths.
