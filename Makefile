@@ -72,9 +72,11 @@ test-loom: ## the locks under loom's model checker, every interleaving within a 
 		cargo test --target-dir target/loom $(locked) --no-default-features --release --test 'loom_*'
 
 .PHONY: torture
-torture: ## the shared tier: thousands of kills, of damaged files and of runs against its model (minutes)
+torture: installed ## the shared tier: thousands of kills, damaged files and runs against its model (minutes)
 	WARP_KILLS=3000 WARP_FUZZ=2000 WARP_CASES=5000 \
 		cargo test --target-dir target $(locked) --no-default-features --test 'shm_*' -- --nocapture
+	WARP_KILLS=3000 WARP_MUTATIONS=10000 $(pytest) --timeout 3600 $(ARGS) \
+		tests/shared/test_shared_torture.py tests/shared/test_shared_hostile_file.py
 
 .PHONY: test-only
 test-only: installed ## Python tests as built; TESTS=tests/api ARGS="-k ttl" picks some

@@ -123,12 +123,14 @@ def run(make: Callable[[], Any], examples: int, steps: int) -> None:
 
 
 typed_or_not = pytest.mark.parametrize("typed", [False, True], ids=["untyped", "typed"])
+options = pytest.mark.parametrize(
+    ("ttl", "typed"), [(None, False), (LONG_TTL, True)], ids=["plain", "ttl-typed"]
+)
 lifetimes = pytest.mark.parametrize("ttl", [None, LONG_TTL], ids=["forever", "ttl"])
 strategies = pytest.mark.parametrize("strategy", list(Strategy), ids=lambda s: s.name)
 
 
-@typed_or_not
-@lifetimes
+@options
 @pytest.mark.parametrize("size", [0, 1, 2, 5, None])
 @strategies
 def test_cache(strategy: Strategy, size: int | None, ttl: float | None, typed: bool) -> None:

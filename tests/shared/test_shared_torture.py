@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import support
 
-KILLS = int(os.environ.get("WARP_KILLS", "250"))
+KILLS = int(os.environ.get("WARP_KILLS", "200"))
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 

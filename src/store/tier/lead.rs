@@ -106,8 +106,7 @@ impl<'a> Call<'a> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             // Until the result is stored: pickling it may come here again.
-            let _computing =
-                matches!(hold, Hold::Lease(_)).then(|| Computing::begin(shm.hash(self.request.key())));
+            let _computing = matches!(hold, Hold::Lease(_)).then(|| Computing::begin(shm.hash(self.request.key())));
             let result = cached.compute(self.arguments);
             if result.is_null() {
                 if let Hold::Lease(lease) = hold {
