@@ -3,6 +3,7 @@
 //! Ring 1. Circular, with token 0 as the sentinel, so that linking never branches. Eight bytes an entry, apart from the
 //! slots.
 
+use super::Policy;
 use crate::entry::{reserve_one, Token, NIL};
 
 #[derive(Clone, Copy, Debug)]
@@ -135,5 +136,60 @@ impl List {
             prev = token;
         }
         assert_eq!(self.back(), prev);
+    }
+}
+
+/// A strategy whose order is one list, the latest in front. `HIT_MOVES`: a hit makes its entry the latest; else it writes
+/// nothing. `LATEST_LEAVES`: the latest entry gives way, else the earliest.
+#[derive(Debug, Default)]
+pub struct Listed<const HIT_MOVES: bool, const LATEST_LEAVES: bool>(List);
+
+impl<const HIT_MOVES: bool, const LATEST_LEAVES: bool> Policy for Listed<HIT_MOVES, LATEST_LEAVES> {
+    const HIT_WRITES: bool = HIT_MOVES;
+
+    fn insert(&mut self, token: Token, limit: usize) {
+        self.0.push_front(token, limit);
+    }
+
+    #[inline(always)]
+    unsafe fn hit(&mut self, token: Token) {
+        if HIT_MOVES {
+            // SAFETY: an inserted token is in the list until it is removed.
+            unsafe { self.0.move_to_front(token) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn renew(&mut self, token: Token) {
+        // A latest entry that leaves is in front already.
+        if !LATEST_LEAVES {
+            // SAFETY: an inserted token is in the list until it is removed.
+            unsafe { self.0.move_to_front(token) }
+        }
+    }
+
+    fn remove(&mut self, token: Token) {
+        self.0.remove(token);
+    }
+
+    #[inline(always)]
+    fn victim(&self) -> Token {
+        if LATEST_LEAVES {
+            self.0.front()
+        } else {
+            self.0.back()
+        }
+    }
+
+    fn victims(&self) -> Vec<Token> {
+        let mut tokens: Vec<Token> = self.0.iter().collect();
+        if !LATEST_LEAVES {
+            tokens.reverse();
+        }
+        tokens
+    }
+
+    fn validate(&self) {
+        self.0.validate();
     }
 }
