@@ -118,7 +118,8 @@ def run():
     for function in (f, f, g, g):
         check(function())
 if {in_a_thread}:
-    threading.stack_size(1 << 18)
+    if sys.version_info < (3, 12):  # later ones: pickle itself counts on more
+        threading.stack_size(1 << 18)
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
@@ -181,19 +182,22 @@ assert make(1)(1) == (1, 1)
     )
 
 
-@posix
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="there is no /proc here")
 def test_no_more_address_space() -> None:
     support.check_clean(
         support.run_python(
             """
 import resource
 from warp_cache import cache
-resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20))
 make = lambda size: cache(backend="shared", name="f", max_bytes=size)(lambda x: bytes(x))
+make(8 << 20)  # all is imported
+with open("/proc/self/statm") as file:
+    most = (int(file.read().split()[0]) * resource.getpagesize()) + (1 << 30)
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
 try:
     make(8 << 30)
 except OSError as error:
-    assert error.errno == 12 and "f.cache" in str(error), error
+    assert error.errno == 12 and ".cache" in str(error), error
     print("refused")
 f = make(8 << 20)
 assert f(1000) == f(1000) == bytes(1000) and f.cache_info().hits == 1

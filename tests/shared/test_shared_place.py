@@ -261,7 +261,7 @@ def test_a_tmpfs_of_every_size_around_the_least(tmpfs: Callable[[int], Path]) ->
     """From no room for an empty cache, over room for nothing else, to room for some entries."""
     place = tmpfs(128 << 10)
     source = """
-import os, subprocess
+import gc, os, subprocess
 from warp_cache import cache
 place = os.environ["WARP_CACHE_DIR"]
 mount = ["mount", os.path.dirname(place), "-o"]
@@ -280,6 +280,7 @@ for pages in range(1, 33):
     print("hits", info.hits)
     f.cache_clear()
     del f
+    gc.collect()
     os.unlink(place + "/f.cache")
 """
     done = support.run_python(source, environment={"WARP_CACHE_DIR": str(place / "cache")})
