@@ -78,21 +78,6 @@ def run(order):
     assert one.ask("[f.get(x) for x in range(0, 100_000, 999)].count(None)") == "101"
 
 
-def nested(depth: int, kind: type) -> Any:
-    value: Any = "leaf"
-    for _ in range(depth):
-        value = {"x": value} if kind is dict else kind([value])
-    return value
-
-
-def unwrapped(value: Any) -> tuple[int, Any]:
-    depth = 0
-    while not isinstance(value, str):
-        value = next(iter(value.values() if isinstance(value, dict) else value))
-        depth += 1
-    return depth, value
-
-
 @pytest.mark.parametrize("in_a_thread", [False, True], ids=["main", "thread"])
 @pytest.mark.parametrize("depth", [50, 500, 5000, 100_000])
 @pytest.mark.parametrize("kind", [list, tuple, dict])
@@ -377,3 +362,40 @@ def run():
     assert sorted(map(int, computed)) == list(range(10))
     hits, misses = eval(group[0].ask("tuple(f.cache_info())"))[:2]
     assert hits + misses == 180
+
+
+@posix
+def test_more_processes_than_may_write() -> None:
+    """They read and compute, count exactly, and let the others be."""
+    source = """
+import os
+from warp_cache import cache
+f = cache(backend="shared", name="crowd", max_size=50)(lambda x: ["value", x])
+f(0)
+ready, go = os.pipe(), os.pipe()
+pids = []
+for number in range(280):
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            f(number % 60)
+            os.write(ready[1], b"x")
+            os.close(go[1])
+            os.read(go[0], 1)
+            assert all(f(x % 60) == ["value", x % 60] for x in range(number, number + 50))
+            code = 0
+        finally:
+            os._exit(code)
+    pids.append(pid)
+there = 0
+while there < len(pids):
+    there += len(os.read(ready[0], 1000))
+os.close(go[0])
+os.close(go[1])
+assert {os.waitpid(pid, 0)[1] for pid in pids} == {0}
+info = f.cache_info()
+assert info.hits + info.misses == 1 + 51 * len(pids), info
+assert info.currsize == 50
+"""
+    support.check_clean(support.run_python(source, options=["-Wignore"], limit=90))
