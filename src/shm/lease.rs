@@ -150,6 +150,10 @@ impl Core {
 
     /// Ends a computation's lease, if it is still this one's. Needs no lock.
     pub(crate) fn end(&self, lease: &Lease) {
+        // A computation may fork: its copy in the child must not end the parent's.
+        if owner_of(lease.state) != self.identity() {
+            return;
+        }
         // Release: the stored entry is seen before the end of the lease is.
         if self.region.cas(field(lease.index, STATE), lease.state, 0, Ordering::Release).is_ok() {
             self.announce(lease.index);

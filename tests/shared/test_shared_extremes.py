@@ -78,21 +78,6 @@ def run(order):
     assert one.ask("[f.get(x) for x in range(0, 100_000, 999)].count(None)") == "101"
 
 
-def nested(depth: int, kind: type) -> Any:
-    value: Any = "leaf"
-    for _ in range(depth):
-        value = {"x": value} if kind is dict else kind([value])
-    return value
-
-
-def unwrapped(value: Any) -> tuple[int, Any]:
-    depth = 0
-    while not isinstance(value, str):
-        value = next(iter(value.values() if isinstance(value, dict) else value))
-        depth += 1
-    return depth, value
-
-
 @pytest.mark.parametrize("in_a_thread", [False, True], ids=["main", "thread"])
 @pytest.mark.parametrize("depth", [50, 500, 5000, 100_000])
 @pytest.mark.parametrize("kind", [list, tuple, dict])
@@ -118,7 +103,11 @@ def run():
     for function in (f, f, g, g):
         check(function())
 if {in_a_thread}:
+<<<<<<< HEAD
     if sys.version_info[:2] not in ((3, 12), (3, 13)):  # those count levels, not bytes of stack
+=======
+    if sys.version_info < (3, 12):  # later ones: pickle itself counts on more
+>>>>>>> 7d071c88b7865eb8d287d6a2166c7ef40d5e7b53
         threading.stack_size(1 << 18)
     thread = threading.Thread(target=run)
     thread.start()
@@ -182,19 +171,22 @@ assert make(1)(1) == (1, 1)
     )
 
 
-@posix
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="there is no /proc here")
 def test_no_more_address_space() -> None:
     support.check_clean(
         support.run_python(
             """
 import resource
 from warp_cache import cache
-resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20))
 make = lambda size: cache(backend="shared", name="f", max_bytes=size)(lambda x: bytes(x))
+make(8 << 20)  # all is imported
+with open("/proc/self/statm") as file:
+    most = (int(file.read().split()[0]) * resource.getpagesize()) + (1 << 30)
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
 try:
     make(8 << 30)
 except OSError as error:
-    assert error.errno == 12 and "f.cache" in str(error), error
+    assert error.errno == 12 and ".cache" in str(error), error
     print("refused")
 f = make(8 << 20)
 assert f(1000) == f(1000) == bytes(1000) and f.cache_info().hits == 1
@@ -374,3 +366,40 @@ def run():
     assert sorted(map(int, computed)) == list(range(10))
     hits, misses = eval(group[0].ask("tuple(f.cache_info())"))[:2]
     assert hits + misses == 180
+
+
+@posix
+def test_more_processes_than_may_write() -> None:
+    """They read and compute, count exactly, and let the others be."""
+    source = """
+import os
+from warp_cache import cache
+f = cache(backend="shared", name="crowd", max_size=50)(lambda x: ["value", x])
+f(0)
+ready, go = os.pipe(), os.pipe()
+pids = []
+for number in range(280):
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            f(number % 60)
+            os.write(ready[1], b"x")
+            os.close(go[1])
+            os.read(go[0], 1)
+            assert all(f(x % 60) == ["value", x % 60] for x in range(number, number + 50))
+            code = 0
+        finally:
+            os._exit(code)
+    pids.append(pid)
+there = 0
+while there < len(pids):
+    there += len(os.read(ready[0], 1000))
+os.close(go[0])
+os.close(go[1])
+assert {os.waitpid(pid, 0)[1] for pid in pids} == {0}
+info = f.cache_info()
+assert info.hits + info.misses == 1 + 51 * len(pids), info
+assert info.currsize == 50
+"""
+    support.check_clean(support.run_python(source, options=["-Wignore"], limit=90))

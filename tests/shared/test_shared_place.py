@@ -261,7 +261,7 @@ def test_a_tmpfs_of_every_size_around_the_least(tmpfs: Callable[[int], Path]) ->
     """From no room for an empty cache, over room for nothing else, to room for some entries."""
     place = tmpfs(128 << 10)
     source = """
-import os, subprocess
+import gc, os, subprocess
 from warp_cache import cache
 place = os.environ["WARP_CACHE_DIR"]
 mount = ["mount", os.path.dirname(place), "-o"]
@@ -280,6 +280,7 @@ for pages in range(1, 33):
     print("hits", info.hits)
     f.cache_clear()
     del f
+    gc.collect()
     os.unlink(place + "/f.cache")
 """
     done = support.run_python(source, environment={"WARP_CACHE_DIR": str(place / "cache")})
@@ -371,3 +372,10 @@ def test_two_functions_never_share(cache_dir: Path) -> None:
             (0, n),
         ]
     assert len(list(cache_dir.iterdir())) == 7
+
+
+@pytest.mark.parametrize("max_bytes", [1, 159_743, (1 << 36) + 1, 1 << 63, 1 << 70])
+def test_impossible_max_bytes(max_bytes: int, cache_dir: Path) -> None:
+    with pytest.raises(ValueError, match="max_bytes must be from 159744 to 68719476736 bytes"):
+        shared(max_bytes=max_bytes)
+    assert not cache_dir.exists() or list(cache_dir.iterdir()) == []

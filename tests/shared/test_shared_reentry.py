@@ -320,6 +320,43 @@ def timed():
     assert max(times) < 1.5, times
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("end", ["raise LookupError", "return 'child'"])
+def test_a_computation_that_forks(end: str, children: Any, tmp_path: Any) -> None:
+    """What becomes of the child's copy of it does not let others compute beside the parent."""
+    source = f"""
+import os, sys, time
+from pathlib import Path
+from warp_cache import cache
+folder = Path(sys.argv[1])
+@cache(backend="shared", name="f", wait_timeout=20)
+def f(x):
+    with open(folder / "calls", "a") as file:
+        file.write("call\\n")
+    pid = os.fork()
+    if pid == 0:
+        {end}
+    os.waitpid(pid, 0)
+    (folder / "forked").touch()
+    time.sleep(0.5)
+    return "parent"
+def run():
+    me = os.getpid()
+    try:
+        return f(1)
+    finally:
+        if os.getpid() != me:
+            os._exit(0)
+"""
+    one, two = children.start(source, 2)
+    asked = [one.start("run()")]
+    support.eventually((tmp_path / "forked").exists)
+    asked.append(two.start("run()"))
+    expected = "'parent'" if "raise" in end else "'child'"
+    assert [question.answer() for question in asked] == ["'parent'", expected]
+    assert (tmp_path / "calls").read_text().split() == ["call"]
+
+
 EXIT = """
 import os, sys, threading, time
 from warp_cache import cache

@@ -39,8 +39,8 @@ fn limit(argument: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<us
     if value.le(0)? {
         return Err(wrong_value(argument, RIGHT, value));
     }
-    // More than there can be is no limit.
-    Ok(value.extract::<usize>().ok())
+    // More than there can be: no limit for a key or a value, and too much for a file.
+    Ok(Some(value.extract::<usize>().unwrap_or(usize::MAX)))
 }
 
 /// An argument that was given, even as None.
