@@ -103,11 +103,7 @@ def run():
     for function in (f, f, g, g):
         check(function())
 if {in_a_thread}:
-<<<<<<< HEAD
-    if sys.version_info[:2] not in ((3, 12), (3, 13)):  # those count levels, not bytes of stack
-=======
     if sys.version_info < (3, 12):  # later ones: pickle itself counts on more
->>>>>>> 7d071c88b7865eb8d287d6a2166c7ef40d5e7b53
         threading.stack_size(1 << 18)
     thread = threading.Thread(target=run)
     thread.start()
