@@ -140,16 +140,30 @@ pub type MethodFunction = unsafe extern "C-unwind" fn(
     *mut ffi::PyObject,
 ) -> *mut ffi::PyObject;
 
+/// A method without arguments: the instance, and null.
+pub type Nullary = unsafe extern "C-unwind" fn(*mut ffi::PyObject, *mut ffi::PyObject) -> *mut ffi::PyObject;
+
+/// What a method is in C.
+enum Entry {
+    Any(MethodFunction),
+    Nullary(Nullary),
+}
+
 /// A method to be added to a type.
 pub struct Method {
     name: &'static CStr,
-    function: MethodFunction,
+    entry: Entry,
     doc: &'static CStr,
 }
 
 impl Method {
     pub const fn new(name: &'static CStr, function: MethodFunction, doc: &'static CStr) -> Self {
-        Method { name, function, doc }
+        Method { name, entry: Entry::Any(function), doc }
+    }
+
+    /// A method that takes no arguments, which Python checks.
+    pub const fn nullary(name: &'static CStr, function: Nullary, doc: &'static CStr) -> Self {
+        Method { name, entry: Entry::Nullary(function), doc }
     }
 }
 
@@ -162,13 +176,24 @@ pub unsafe fn add_methods(kind: &Bound<'_, PyType>, methods: &[Method]) -> PyRes
     for method in methods {
         // SAFETY: a C function that lets unwinding through has the ABI of one that must not, but for that; Python's own
         // frames, between this one and the end of the thread, are C and have nothing to run.
-        let function =
-            unsafe { std::mem::transmute::<MethodFunction, ffi::PyCFunctionFastWithKeywords>(method.function) };
+        let (entry, flags) = unsafe {
+            match method.entry {
+                Entry::Any(function) => {
+                    let function = std::mem::transmute::<MethodFunction, ffi::PyCFunctionFastWithKeywords>(function);
+                    let entry = ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: function };
+                    (entry, ffi::METH_FASTCALL | ffi::METH_KEYWORDS)
+                }
+                Entry::Nullary(function) => {
+                    let function = std::mem::transmute::<Nullary, ffi::PyCFunction>(function);
+                    (ffi::PyMethodDefPointer { PyCFunction: function }, ffi::METH_NOARGS)
+                }
+            }
+        };
         // The type keeps a pointer to the definition, and lives as long as the process.
         let definition = Box::leak(Box::new(ffi::PyMethodDef {
             ml_name: method.name.as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: function },
-            ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+            ml_meth: entry,
+            ml_flags: flags,
             ml_doc: method.doc.as_ptr(),
         }));
         // SAFETY: a type and a definition that live for ever; the descriptor is a new reference.

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::call::{instance, Course};
+use super::call::instance;
 use super::lookup::{Count, Found, Hot};
 use super::tier::asynchronous::SharedLease;
 use super::tier::{Raised, Tier};
@@ -96,32 +96,6 @@ impl Ticket {
     }
 }
 
-/// The course of a coroutine function.
-pub struct Coroutine;
-
-impl Course for Coroutine {
-    #[inline(always)]
-    unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        // SAFETY: a strong reference; the thread is attached.
-        unsafe { coroutine::ready(value) }
-    }
-
-    unsafe fn miss(
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
-        view: &View<'_>,
-        found: Hot,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `any`.
-        unsafe { instance(object).miss_async(object, arguments, view, found) }
-    }
-
-    unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `any`.
-        unsafe { instance(object).pass_on_async(object, arguments) }
-    }
-}
-
 /// The vectorcall of an async function with a cache of size 0.
 ///
 /// # Safety
@@ -144,7 +118,7 @@ impl CachedFunction {
     /// `object` is this instance; the call and the view last; the thread is attached and holds no lock.
     #[cold]
     #[inline(never)]
-    unsafe fn miss_async(
+    pub(super) unsafe fn miss_async(
         &self,
         object: *mut ffi::PyObject,
         arguments: &Arguments,

@@ -7,6 +7,7 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::course::{Course, Level};
 use super::glance::{self, Seen};
 use super::lookup::{Count, Entries, Found, Hot};
 use super::value::Value;
@@ -52,10 +53,10 @@ pub(super) unsafe fn instance<'a>(object: *mut ffi::PyObject) -> &'a CachedFunct
     }
 }
 
-/// What becomes of a call once its key is known.
-pub(super) trait Course {
-    /// What `hit` is given for an entry with the call's key, the hit counted; `None` where more than a look is needed. Runs
-    /// under the reader, so it must not call into Python.
+/// What this process has: an entry's value is in its slot, and the order hears of each use.
+pub struct InProcess;
+
+impl Level for InProcess {
     #[inline(always)]
     unsafe fn take(
         cached: &CachedFunction,
@@ -63,11 +64,10 @@ pub(super) trait Course {
         token: Token,
         value: &Value,
     ) -> Option<*mut ffi::PyObject> {
-        // SAFETY: the promise of `hot`.
+        // SAFETY: the caller's promise.
         unsafe { cached.take(reader, token, value) }
     }
-    /// `take` at a glance: without a call, and only if `same` says that the key is surely the call's. `None` where more is
-    /// needed, with nothing counted.
+
     #[inline(always)]
     unsafe fn glance<const EXPIRES: bool>(
         reader: &Reader<'_, Entries>,
@@ -75,45 +75,31 @@ pub(super) trait Course {
         value: &Value,
         same: impl FnOnce() -> bool,
     ) -> Option<Seen> {
-        // SAFETY: the promise of `look`.
+        // SAFETY: the caller's promise.
         unsafe { glance::glance::<EXPIRES>(reader, token, value, same) }
     }
-    /// A new reference to what the call returns on a hit of `value`, a strong reference which it takes over.
-    unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject;
-    /// A call that `hot` left with `found`.
-    unsafe fn miss(
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
-        view: &View<'_>,
-        found: Hot,
-    ) -> *mut ffi::PyObject;
-    /// A call without a key, left to the wrapped function.
-    unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject;
-}
 
-/// The course of a plain function.
-pub struct Plain;
-
-impl Course for Plain {
     #[inline(always)]
-    unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        value
+    unsafe fn hand_out(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        // SAFETY: `take` gives no null.
+        unsafe { std::hint::assert_unchecked(!taken.is_null()) };
+        taken
     }
 
     #[inline(always)]
-    unsafe fn miss(
+    unsafe fn miss(cached: &CachedFunction, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
+        unsafe { cached.miss(arguments, view, found) }
+    }
+
+    unsafe fn miss_async(
         object: *mut ffi::PyObject,
         arguments: &Arguments,
         view: &View<'_>,
         found: Hot,
     ) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `any`.
-        unsafe { instance(object).miss(arguments, view, found) }
-    }
-
-    unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `any`.
-        unsafe { instance(object).pass_on(arguments) }
+        // SAFETY: the caller's promise.
+        unsafe { instance(object).miss_async(object, arguments, view, found) }
     }
 }
 

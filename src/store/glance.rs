@@ -6,7 +6,8 @@
 
 use pyo3::ffi;
 
-use super::call::{any, finish, finish_parts, instance, missed, Course, Vectorcall};
+use super::call::{any, finish, finish_parts, instance, missed, Vectorcall};
+use super::course::{Course, Level};
 use super::lookup::{Entries, Hot};
 use super::value::Value;
 use super::CachedFunction;
@@ -70,15 +71,9 @@ unsafe extern "C-unwind" fn one<C: Course, const EXPIRES: bool, const TWO_TOO: b
         if is_plain(1, nargsf, names) {
             let value = *values;
             if let Some(hash) = key::glance_one(value) {
-                let this = instance(object);
                 let same = |stored| is_same(stored, value);
-                return match this.look::<C, EXPIRES>(hash, ONE, same) {
-                    Seen::Hit(value) => C::hit(value),
-                    Seen::Absent(absent) => missed::<C>(object, values, nargsf, hash, absent),
-                    Seen::Candidate(token) => candidate::<C>(object, values, nargsf, token),
-                    Seen::Found(token) => found::<C>(object, token),
-                    Seen::Unsure => look_on::<C>(object, values, nargsf, hash),
-                };
+                let seen = instance(object).look::<C, EXPIRES>(hash, ONE, same);
+                return act::<C>(seen, object, values, nargsf, hash);
             }
             return hash_and_look::<C>(object, values, nargsf);
         }
@@ -105,23 +100,41 @@ unsafe extern "C-unwind" fn two<C: Course, const EXPIRES: bool>(
         if is_plain(2, nargsf, names) {
             let (first, second) = (*values, *values.add(1));
             if let Some(hash) = key::glance_two(first, second) {
-                let this = instance(object);
                 let same = |stored| {
                     // A key of this shape is a tuple of two.
                     let items = tuple_items(stored).as_ptr();
                     is_same(*items, first) && is_same(*items.add(1), second)
                 };
-                return match this.look::<C, EXPIRES>(hash, TWO, same) {
-                    Seen::Hit(value) => C::hit(value),
-                    Seen::Absent(absent) => missed::<C>(object, values, nargsf, hash, absent),
-                    Seen::Candidate(token) => candidate::<C>(object, values, nargsf, token),
-                    Seen::Found(token) => found::<C>(object, token),
-                    Seen::Unsure => look_on::<C>(object, values, nargsf, hash),
-                };
+                let seen = instance(object).look::<C, EXPIRES>(hash, TWO, same);
+                return act::<C>(seen, object, values, nargsf, hash);
             }
             return hash_and_look::<C>(object, values, nargsf);
         }
         any::<C>(object, values, nargsf, names)
+    }
+}
+
+/// What becomes of a call at which a glance was taken.
+///
+/// # Safety
+/// As for [`one`]; `hash` is the untyped hash of the call's values, and `seen` what the glance showed.
+#[inline(always)]
+unsafe fn act<C: Course>(
+    seen: Seen,
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    hash: u32,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `one`.
+    unsafe {
+        match seen {
+            Seen::Hit(value) => C::hit(value),
+            Seen::Absent(absent) => missed::<C>(object, values, nargsf, hash, absent),
+            Seen::Candidate(token) => candidate::<C>(object, values, nargsf, token),
+            Seen::Found(token) => found::<C>(object, token),
+            Seen::Unsure => look_on::<C>(object, values, nargsf, hash),
+        }
     }
 }
 
@@ -197,7 +210,7 @@ unsafe extern "C-unwind" fn candidate<C: Course>(
         let (hash, arguments) = (slot.hash, Arguments { values, nargsf, names: std::ptr::null_mut() });
         let view = arguments.plain_view(hash);
         if view.equals(entry.key.as_ptr()) == Equal::Yes {
-            if let Some(value) = C::take(this, &reader, token, &entry.value) {
+            if let Some(value) = C::Level::take(this, &reader, token, &entry.value) {
                 drop(reader);
                 return C::hit(value);
             }
@@ -234,7 +247,9 @@ impl CachedFunction {
             return Seen::Unsure;
         }
         // SAFETY: the token names the entry of this value.
-        if let Some(seen) = unsafe { C::glance::<EXPIRES>(&reader, token, &entry.value, || same(entry.key.as_ptr())) } {
+        if let Some(seen) =
+            unsafe { C::Level::glance::<EXPIRES>(&reader, token, &entry.value, || same(entry.key.as_ptr())) }
+        {
             return seen;
         }
         if READERS_MAY_PAUSE {
@@ -248,7 +263,7 @@ impl CachedFunction {
 /// A glance at an entry with a value of this process.
 ///
 /// # Safety
-/// As for [`Course::glance`].
+/// As for [`Level::glance`](super::course::Level::glance).
 #[inline(always)]
 pub(super) unsafe fn glance<const EXPIRES: bool>(
     reader: &Reader<'_, Entries>,

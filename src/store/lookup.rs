@@ -7,7 +7,7 @@
 
 use pyo3::ffi;
 
-use super::call::Course;
+use super::course::{Course, Level};
 use super::tier::{Decoded, Kept};
 use super::value::Value;
 use super::CachedFunction;
@@ -189,7 +189,7 @@ impl CachedFunction {
                 return match equal {
                     Equal::No => continue,
                     Equal::Yes => {
-                        C::take(self, &reader, token, &entry.value).map_or(Hot::UNDECIDED, |v| Hot(v as usize))
+                        C::Level::take(self, &reader, token, &entry.value).map_or(Hot::UNDECIDED, |v| Hot(v as usize))
                     }
                     Equal::Ask => Hot::UNDECIDED,
                 };

@@ -42,17 +42,17 @@ pub fn install(kind: &Bound<'_, PyType>) -> PyResult<()> {
                     set,
                     c"set($self, value, /, *args, **kwargs)\n--\n\nStore value for these arguments as if it had been computed now.\n\nAn entry that is replaced keeps its place in FIFO and is used in the other strategies. A computation under way\nreaches its waiters and is not stored over it. TypeError if the arguments do not fit the function. O(1) expected.",
                 ),
-                Method::new(
+                Method::nullary(
                     c"cache_info",
                     cache_info,
                     c"cache_info($self, /)\n--\n\nHits, misses, the maximum and the present number of entries, as a CacheInfo.\n\nExpired entries are dropped first and not counted. O(1), free-threaded O(threads).",
                 ),
-                Method::new(
+                Method::nullary(
                     c"cache_parameters",
                     cache_parameters,
                     c"cache_parameters($self, /)\n--\n\nThe dict {\"maxsize\": ..., \"typed\": ...}, a new one each time.",
                 ),
-                Method::new(
+                Method::nullary(
                     c"cache_clear",
                     cache_clear,
                     c"cache_clear($self, /)\n--\n\nDrop all entries and zero the counters. O(n).",
@@ -146,15 +146,7 @@ unsafe extern "C-unwind" fn set(
     }
 }
 
-unsafe extern "C-unwind" fn cache_info(
-    object: *mut ffi::PyObject,
-    _values: Objects,
-    nargs: ffi::Py_ssize_t,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    if nargs != 0 || !names.is_null() {
-        return fail(c"cache_info() takes no arguments");
-    }
+unsafe extern "C-unwind" fn cache_info(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: as in `get`.
     unsafe {
         let this = instance(object);
@@ -229,15 +221,7 @@ unsafe fn size_object(size: Option<usize>) -> Option<Owned> {
     }
 }
 
-unsafe extern "C-unwind" fn cache_parameters(
-    object: *mut ffi::PyObject,
-    _values: Objects,
-    nargs: ffi::Py_ssize_t,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    if nargs != 0 || !names.is_null() {
-        return fail(c"cache_parameters() takes no arguments");
-    }
+unsafe extern "C-unwind" fn cache_parameters(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: as in `get`; a dict keeps references of its own.
     unsafe {
         let this = instance(object);
@@ -259,15 +243,7 @@ unsafe extern "C-unwind" fn cache_parameters(
     }
 }
 
-unsafe extern "C-unwind" fn cache_clear(
-    object: *mut ffi::PyObject,
-    _values: Objects,
-    nargs: ffi::Py_ssize_t,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    if nargs != 0 || !names.is_null() {
-        return fail(c"cache_clear() takes no arguments");
-    }
+unsafe extern "C-unwind" fn cache_clear(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: as in `get`.
     unsafe {
         let this = instance(object);

@@ -7,6 +7,7 @@
 
 pub mod asynchronous;
 pub mod call;
+mod course;
 mod flight;
 mod glance;
 mod lookup;
@@ -25,9 +26,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use self::asynchronous::Flights;
-use self::call::Vectorcall;
+use self::call::{InProcess, Vectorcall};
+use self::course::{Coroutine, Plain};
 use self::lookup::Entries;
 use self::options::Options;
+use self::tier::call::Tiered;
 use self::tier::{SharedCachedFunction, Tier};
 use self::value::Value;
 use crate::cache::{Cache, Garbage};
@@ -146,11 +149,11 @@ impl CachedFunction {
         };
         let (typed, expires) = (options.typed, ttl != 0);
         let vectorcall: Vectorcall = match (&flights, stores, &tier) {
-            (None, true, None) => glance::entry::<call::Plain>(typed, expires, direct),
-            (None, true, Some(_)) => glance::entry::<tier::call::Plain>(typed, expires, direct),
+            (None, true, None) => glance::entry::<Plain<InProcess>>(typed, expires, direct),
+            (None, true, Some(_)) => glance::entry::<Plain<Tiered>>(typed, expires, direct),
             (None, false, _) => call::call_uncached,
-            (Some(_), true, None) => glance::entry::<asynchronous::Coroutine>(typed, expires, direct),
-            (Some(_), true, Some(_)) => glance::entry::<tier::asynchronous::Coroutine>(typed, expires, direct),
+            (Some(_), true, None) => glance::entry::<Coroutine<InProcess>>(typed, expires, direct),
+            (Some(_), true, Some(_)) => glance::entry::<Coroutine<Tiered>>(typed, expires, direct),
             (Some(_), false, _) => asynchronous::call_uncached,
         };
         Ok(CachedFunction {

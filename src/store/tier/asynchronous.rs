@@ -11,77 +11,15 @@ use pyo3::types::{PyBool, PyTuple};
 
 use super::call::Through;
 use super::file::File;
-use super::kept::{self, Kept};
 use super::request::{Asked, Hold, Look, Request};
-use crate::entry::Token;
 use crate::key::View;
-use crate::python::coroutine;
 use crate::python::object::Arguments;
 use crate::shm::{Acquired, Lease};
 use crate::store::asynchronous::Ticket;
-use crate::store::call::{instance, Course};
-use crate::store::glance::Seen;
-use crate::store::lookup::{Entries, Hot};
-use crate::store::value::Value;
+use crate::store::course::ready;
+use crate::store::lookup::Hot;
 use crate::store::{CachedFunction, Put};
-use crate::sync::Reader;
 use crate::thread_id;
-
-/// The course of a coroutine function.
-pub struct Coroutine;
-
-impl Course for Coroutine {
-    #[inline(always)]
-    unsafe fn take(_: &CachedFunction, _: &Reader<'_, Entries>, _: Token, value: &Value) -> Option<*mut ffi::PyObject> {
-        // SAFETY: the promise of `hot`.
-        unsafe { kept::take(value) }
-    }
-
-    #[inline(always)]
-    unsafe fn glance<const EXPIRES: bool>(
-        _: &Reader<'_, Entries>,
-        _: Token,
-        value: &Value,
-        same: impl FnOnce() -> bool,
-    ) -> Option<Seen> {
-        if !same() {
-            return None;
-        }
-        // SAFETY: the promise of `look`.
-        unsafe { kept::take(value) }.map(Seen::Hit)
-    }
-
-    #[inline(always)]
-    unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        // SAFETY: it is what `take` gave; no lock is held.
-        unsafe { done(Kept::hand_out_taken(value)) }
-    }
-
-    unsafe fn miss(
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
-        view: &View<'_>,
-        found: Hot,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `any`.
-        unsafe { instance(object).await_through(object, arguments, view, found) }
-    }
-
-    unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `any`.
-        unsafe { instance(object).pass_on_async(object, arguments) }
-    }
-}
-
-/// The coroutine of a value, or null for null.
-#[inline(always)]
-unsafe fn done(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    if value.is_null() {
-        return value;
-    }
-    // SAFETY: a strong reference, which is given up; the thread is attached.
-    unsafe { coroutine::ready(value) }
-}
 
 impl CachedFunction {
     /// The coroutine of a call that `hot` left with `found`.
@@ -89,7 +27,7 @@ impl CachedFunction {
     /// # Safety
     /// As for `miss_async`.
     #[inline(never)]
-    unsafe fn await_through(
+    pub(super) unsafe fn await_through(
         &self,
         object: *mut ffi::PyObject,
         arguments: &Arguments,
@@ -102,7 +40,7 @@ impl CachedFunction {
                 return self.pass_on_async(object, arguments);
             };
             match self.look_through(tier, view, hot) {
-                Through::Value(value) => done(value),
+                Through::Value(value) => ready(value),
                 Through::Failed => std::ptr::null_mut(),
                 Through::Missed(request, found) => {
                     drop((request, found));

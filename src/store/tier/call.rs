@@ -12,20 +12,21 @@ use crate::entry::Token;
 use crate::key::View;
 use crate::python::object::Arguments;
 use crate::shm::Event;
-use crate::store::call::{instance, Course};
+use crate::store::call::instance;
+use crate::store::course::Level;
 use crate::store::glance::Seen;
 use crate::store::lookup::{Entries, Found, Hot};
 use crate::store::value::Value;
 use crate::store::{CachedFunction, Put};
 use crate::sync::Reader;
 
-/// The course of a plain function.
-pub struct Plain;
+/// The decoded level: an entry's value is good while the file has it, and the order hears of nothing.
+pub struct Tiered;
 
-impl Course for Plain {
+impl Level for Tiered {
     #[inline(always)]
     unsafe fn take(_: &CachedFunction, _: &Reader<'_, Entries>, _: Token, value: &Value) -> Option<*mut ffi::PyObject> {
-        // SAFETY: the promise of `hot`.
+        // SAFETY: the caller's promise.
         unsafe { kept::take(value) }
     }
 
@@ -39,29 +40,29 @@ impl Course for Plain {
         if !same() {
             return None;
         }
-        // SAFETY: the promise of `look`.
+        // SAFETY: the caller's promise.
         unsafe { kept::take(value) }.map(Seen::Hit)
     }
 
     #[inline(always)]
-    unsafe fn hit(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        // SAFETY: it is what `take` gave; no lock is held.
-        unsafe { Kept::hand_out_taken(value) }
+    unsafe fn hand_out(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
+        unsafe { Kept::hand_out_taken(taken) }
     }
 
-    unsafe fn miss(
+    unsafe fn miss(cached: &CachedFunction, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
+        unsafe { cached.call_through(arguments, view, found) }
+    }
+
+    unsafe fn miss_async(
         object: *mut ffi::PyObject,
         arguments: &Arguments,
         view: &View<'_>,
         found: Hot,
     ) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `any`.
-        unsafe { instance(object).call_through(arguments, view, found) }
-    }
-
-    unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `any`.
-        unsafe { instance(object).pass_on(arguments) }
+        // SAFETY: the caller's promise.
+        unsafe { instance(object).await_through(object, arguments, view, found) }
     }
 }
 
