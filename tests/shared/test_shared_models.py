@@ -193,7 +193,7 @@ def test_victims_are_exact_up_to_the_documented_size(
     twins.compare()
 
 
-@pytest.mark.parametrize("strategy", [Strategy.LRU, Strategy.LFU], ids=lambda s: s.name)
+@pytest.mark.parametrize("strategy", [Strategy.LFU], ids=lambda s: s.name)
 def test_lifetimes(strategy: Strategy) -> None:
     def decorate(**parameters: Any) -> Any:
         return cache(strategy, backend="shared", name=f"life{next(names)}", **parameters)
