@@ -260,10 +260,11 @@ def _is_coroutine_function(function: _Function, plain: Any) -> bool:
 def _is_shared(backend: Backend | str | int, name: str | None) -> bool:
     """Whether all processes share the cache; checks both arguments."""
     if name is not None:
-        right = f"name must be a non-empty string or None, got {name!r}"
+        right = f"name must be a non-empty string without lone surrogates, or None, got {name!r}"
         if not isinstance(name, str):
             raise TypeError(right)
-        if not name:
+        # Lone surrogates have no bytes, so no file can be named after them.
+        if not name or any("\ud800" <= character <= "\udfff" for character in name):
             raise ValueError(right)
     right = f'backend must be "memory", "shared" or a Backend, got {backend!r}'
     if isinstance(backend, bool) or not isinstance(backend, (str, int)):

@@ -53,7 +53,7 @@ WRONG = [
     *wrong("typed", TypeError, "bool", 1, 0, None, "yes", [], 1.0),
     *wrong("single_flight", TypeError, "bool", 1, 0, "yes", [], 1.0),
     *wrong("name", TypeError, "str", 5, b"name", [], True, 1.5),
-    *wrong("name", ValueError, "str", ""),
+    *wrong("name", ValueError, "str", "", "\udc80", "a\ud800b"),
     *wrong("max_key_size", ValueError, "positive", 0, -1, -(10**30)),
     *wrong("max_value_size", ValueError, "positive", 0, -1, -(10**30)),
     *wrong("max_key_size", TypeError, "integer or None", "512", 1.5, [], b""),
