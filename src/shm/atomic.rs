@@ -21,7 +21,9 @@ pub(crate) fn pause(n: u32) {
     #[cfg(not(loom))]
     match n {
         0..=5 => (0..1u32 << n).for_each(|_| std::hint::spin_loop()),
-        6..=15 => std::thread::yield_now(),
-        _ => std::thread::sleep(std::time::Duration::from_micros(20 << (n - 16).min(6))),
+        // Some tens of microseconds: as long as the slowest thing that is done under the lock as a rule (a scan for
+        // victims). A sleep takes longer than it is told to.
+        6..=199 => std::thread::yield_now(),
+        _ => std::thread::sleep(std::time::Duration::from_micros(20 << (n - 200).min(6))),
     }
 }

@@ -2,7 +2,7 @@
 //! file.
 //!
 //! ```text
-//! header page | candidates | leases | process slots | index levels | cells | metas | bitmap | data
+//! header page | candidates | lease states | leases | process slots | index levels | cells | metas | bitmap | data
 //! ```
 //!
 //! The structs describe; they are never laid over the mapping. Code takes a field's offset from them (`offset_of!`) and
@@ -18,7 +18,7 @@ use core::mem::{align_of, offset_of, size_of};
 /// `"warpcach"`, so that a hex dump says what it is.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"warpcach");
 /// Raised with every change of the layout or of the meaning of a field. Another version lives in another file.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// The unit of reservation for small areas. Larger hardware pages merely reserve a little more.
 pub const PAGE: u64 = 4096;
@@ -99,10 +99,9 @@ pub struct Control {
     pub sweep_cursor: u64,
     // Under the lock, too.
     pub cand_bound: [u64; 2],
-    pub nonce: u64,
     pub expirations: u64,
     pub repairs: u64,
-    pub _pad1: [u64; 3],
+    pub _pad1: [u64; 4],
     // What the counters stood at when they were last zeroed.
     pub base: [u64; 3],
     pub base_generation: u64,
@@ -120,13 +119,14 @@ pub struct Candidate {
     pub key: [u64; 2],
 }
 
-/// A computation in flight.
+/// A computation in flight. Its state, `nonce << 48 | identity` of who computes or 0, lies apart: so all the places of a
+/// key are looked through in two lines.
 #[repr(C)]
 pub struct Lease {
     pub hash: u64,
-    /// `nonce << 48 | identity` of who computes; 0 = free.
-    pub state: u64,
-    /// Grows with each change of `state`. The futex lies on its low half.
+    /// Grows with each acquisition.
+    pub nonce: u64,
+    /// Grows with each change of the state. The futex lies on its low half.
     pub changes: u64,
     pub deadline: u64,
     pub generation: u64,
@@ -189,7 +189,8 @@ const _: () = {
     assert!(size_of::<Proc>() == 4 * LINE && offset_of!(Proc, counters) == LINE);
     assert!(size_of::<Cell>() == 16 && size_of::<Meta>() == 16 && size_of::<BlockHead>() == GRANULE as usize);
     assert!(CONTROL_AT as usize + size_of::<Control>() <= CANDIDATES_AT as usize);
-    assert!(CANDIDATES_AT + CANDIDATES * size_of::<Candidate>() as u64 == LEASES_AT);
+    assert!(CANDIDATES_AT + CANDIDATES * size_of::<Candidate>() as u64 == LEASE_STATES_AT);
+    assert!(LEASE_STATES_AT + LEASES * 8 <= LEASES_AT);
     assert!(size_of::<Ident>() <= CONTROL_AT as usize);
     assert!(PROCS.is_power_of_two() && LEASES.is_power_of_two() && LEVEL0_BUCKETS.is_power_of_two());
     assert!(cfg!(loom) || LEVEL0_BYTES == PAGE);
@@ -197,7 +198,8 @@ const _: () = {
 
 pub const CONTROL_AT: u64 = 512;
 pub const CANDIDATES_AT: u64 = PAGE;
-pub const LEASES_AT: u64 = 3 * PAGE;
+pub const LEASE_STATES_AT: u64 = 3 * PAGE;
+pub const LEASES_AT: u64 = 4 * PAGE;
 pub const PROCS_AT: u64 = LEASES_AT + LEASES * size_of::<Lease>() as u64;
 pub const INDEX_AT: u64 = PROCS_AT + PROCS * size_of::<Proc>() as u64;
 
@@ -289,6 +291,9 @@ impl Geometry {
 
 pub const fn proc_at(slot: u64) -> u64 {
     PROCS_AT + slot * size_of::<Proc>() as u64
+}
+pub const fn lease_state_at(i: u64) -> u64 {
+    LEASE_STATES_AT + i * 8
 }
 pub const fn lease_at(i: u64) -> u64 {
     LEASES_AT + i * size_of::<Lease>() as u64

@@ -1,7 +1,7 @@
 //! Leases: one computation per missing key for all processes, and no wait without an end.
 //!
 //! A key's lease is a record in one of eight (then the next eight) places that its hash names. It is given out under
-//! the writers' lock and given back by one compare-and-swap, so a leader needs nobody's leave to end. Its `state` names
+//! the writers' lock and given back by one compare-and-swap, so a leader needs nobody's leave to end. Its state names
 //! the owner and this very acquisition. Who waits sleeps on a futex in the record and looks up, every few milliseconds,
 //! whether the owner still lives; a dead owner's lease, or one past its deadline, goes to whoever asks next.
 //!
@@ -15,7 +15,7 @@ use crate::shm::block::ReadBuf;
 use crate::shm::clock;
 use crate::shm::core::Core;
 use crate::shm::entries::NEVER;
-use crate::shm::layout::{ctl, lease_at, Lease as Record, LEASES, LEASE_WAYS};
+use crate::shm::layout::{lease_at, lease_state_at, Lease as Record, LEASES, LEASE_WAYS};
 use crate::shm::lock::STORE_PATIENCE;
 use core::mem::offset_of;
 use std::time::Duration;
@@ -72,7 +72,7 @@ fn field(index: u64, offset: usize) -> u64 {
     lease_at(index) + offset as u64
 }
 const HASH: usize = offset_of!(Record, hash);
-const STATE: usize = offset_of!(Record, state);
+const NONCE: usize = offset_of!(Record, nonce);
 const CHANGES: usize = offset_of!(Record, changes);
 const DEADLINE: usize = offset_of!(Record, deadline);
 const GENERATION: usize = offset_of!(Record, generation);
@@ -88,13 +88,18 @@ impl Core {
     /// living owner whose deadline has not come (the caller has waited enough).
     pub(crate) fn acquire(&self, key: &[u8], bound: Duration, insist: bool) -> Acquired {
         let hash = self.hash(key);
+        for half in [0, LEASE_WAYS] {
+            self.region.prefetch(lease_state_at(places(hash).nth(half as usize).unwrap_or(0)));
+        }
+        // Before the lock, which is no place to ask the time in.
+        let (now, me) = (clock::boot_now(), self.identity());
         let Ok(_guard) = self.lock(STORE_PATIENCE) else { return Acquired::Alone };
-        let (now, generation, me) = (clock::boot_now(), self.generation(), self.identity());
+        let generation = self.generation();
         let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
         let mut free = None;
         for index in places(hash) {
             // Acquire: pairs with the releases in `take` and `end`.
-            let state = self.region.load(field(index, STATE), Ordering::Acquire);
+            let state = self.region.load(lease_state_at(index), Ordering::Acquire);
             if state == 0 {
                 free = free.or(Some((index, state)));
                 continue;
@@ -117,15 +122,17 @@ impl Core {
         if found.is_some_and(|hit| hit.deadline == NEVER || hit.deadline > self.now()) {
             return Acquired::Present;
         }
-        let dead = |index: &u64| self.is_dead(owner_of(self.region.get(field(*index, STATE))));
-        let free = free.or_else(|| places(hash).find(dead).map(|index| (index, self.region.get(field(index, STATE)))));
+        let dead = |index: &u64| self.is_dead(owner_of(self.region.get(lease_state_at(*index))));
+        let free =
+            free.or_else(|| places(hash).find(dead).map(|index| (index, self.region.get(lease_state_at(index)))));
         let Some((index, old)) = free else { return Acquired::Alone };
-        self.take(index, old, Lease { index, state: self.next_state(me), hash, generation }, now.saturating_add(bound))
+        let state = self.next_state(index, me);
+        self.take(index, old, Lease { index, state, hash, generation }, now.saturating_add(bound))
     }
 
-    fn next_state(&self, me: u64) -> u64 {
-        let nonce = self.region.get(ctl!(nonce)).wrapping_add(1);
-        self.region.set(ctl!(nonce), nonce);
+    fn next_state(&self, index: u64, me: u64) -> u64 {
+        let nonce = self.region.get(field(index, NONCE)).wrapping_add(1);
+        self.region.set(field(index, NONCE), nonce);
         nonce << 48 | me
     }
 
@@ -136,8 +143,8 @@ impl Core {
         self.region.set(field(index, DEADLINE), deadline);
         // Release: pairs with the acquire in `acquire` and `wait`. It fails only if the owner ended meanwhile; then it
         // is free.
-        let taken = self.region.cas(field(index, STATE), old, lease.state, Ordering::AcqRel).is_ok()
-            || self.region.cas(field(index, STATE), 0, lease.state, Ordering::AcqRel).is_ok();
+        let taken = self.region.cas(lease_state_at(index), old, lease.state, Ordering::AcqRel).is_ok()
+            || self.region.cas(lease_state_at(index), 0, lease.state, Ordering::AcqRel).is_ok();
         if old != 0 {
             self.announce(index);
         }
@@ -155,7 +162,7 @@ impl Core {
             return;
         }
         // Release: the stored entry is seen before the end of the lease is.
-        if self.region.cas(field(lease.index, STATE), lease.state, 0, Ordering::Release).is_ok() {
+        if self.region.cas(lease_state_at(lease.index), lease.state, 0, Ordering::Release).is_ok() {
             self.announce(lease.index);
         }
     }
@@ -179,7 +186,7 @@ impl Core {
         let result = loop {
             let changes = self.region.load(field(ticket.index, CHANGES), Ordering::SeqCst);
             // Acquire: pairs with the release in `end`.
-            let state = self.region.load(field(ticket.index, STATE), Ordering::Acquire);
+            let state = self.region.load(lease_state_at(ticket.index), Ordering::Acquire);
             let now = clock::boot_now();
             if state != ticket.state || now >= ticket.deadline || self.region.poisoned() {
                 break Waited::Over;
@@ -208,9 +215,9 @@ impl Core {
     /// For repair: the leases of the dead are free.
     pub(crate) fn release_dead_leases(&self) {
         for index in 0..LEASES {
-            let state = self.region.get(field(index, STATE));
+            let state = self.region.get(lease_state_at(index));
             if state != 0 && self.is_dead(owner_of(state)) {
-                let freed = self.region.cas(field(index, STATE), state, 0, Ordering::AcqRel);
+                let freed = self.region.cas(lease_state_at(index), state, 0, Ordering::AcqRel);
                 freed.into_iter().for_each(|_| self.announce(index));
             }
         }

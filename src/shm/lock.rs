@@ -64,7 +64,7 @@ impl Waited {
 
     /// Whether it is time to ask the kernel about the owner: not for the first few microseconds.
     fn suspicious(&self) -> bool {
-        cfg!(loom) || (self.steps >= 12 && self.steps % 4 == 0)
+        cfg!(loom) || (self.steps >= 12 && self.steps % 8 == 4)
     }
 }
 

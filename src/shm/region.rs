@@ -197,8 +197,11 @@ mod mapped {
             #[cfg(target_arch = "x86_64")]
             if at / 8 < self.words as u64 {
                 let p = self.base.as_ptr().wrapping_add((at / 8) as usize);
-                // SAFETY: prefetching is allowed at any address.
-                unsafe { core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_ET0 }>(p.cast()) };
+                // (`_mm_prefetch` with the hint for writing is one for reading, unless a newer processor is asked for.)
+                // SAFETY: prefetching is allowed at any address; a processor that does not know the instruction skips it.
+                unsafe {
+                    core::arch::asm!("prefetchw [{}]", in(reg) p, options(nostack, preserves_flags, readonly));
+                }
             }
             #[cfg(not(target_arch = "x86_64"))]
             let _ = at;

@@ -12,7 +12,9 @@ mod shm;
 use crate::shm::block::ReadBuf;
 use crate::shm::core::{Core, Strategy};
 use crate::shm::entries::{Put, Stored, NEVER};
-use crate::shm::layout::{ctl, proc_at, Geometry, Ident, CANDIDATES_AT, CONTROL_AT, LEASES_AT, MIN_MAX_BYTES};
+use crate::shm::layout::{
+    ctl, proc_at, Geometry, Ident, CANDIDATES_AT, CONTROL_AT, LEASES_AT, LEASE_STATES_AT, MIN_MAX_BYTES,
+};
 use crate::shm::lease::{Acquired, Waited};
 use crate::shm::lock::Guard;
 use crate::shm::region::Region;
@@ -46,6 +48,7 @@ fn world() -> impl Fn(u64) -> Arc<Core> {
     for (at, words) in [
         (CONTROL_AT, 48),
         (CANDIDATES_AT, 8),
+        (LEASE_STATES_AT, 2),
         (LEASES_AT, 16),
         (proc_at(1), 8),
         (proc_at(2), 8),
@@ -177,9 +180,9 @@ fn a_dead_owners_lock_is_taken_over_once() {
             thread::spawn(move || {
                 if let Ok(guard) = core.lock(PATIENCE) {
                     // A counter that only mutual exclusion keeps right.
-                    let n = core.region.get(ctl!(nonce));
+                    let n = core.region.get(ctl!(expirations));
                     done(put(&core, &guard, key, b"x"));
-                    core.region.set(ctl!(nonce), n + 1);
+                    core.region.set(ctl!(expirations), n + 1);
                     return 1;
                 }
                 0
@@ -187,7 +190,7 @@ fn a_dead_owners_lock_is_taken_over_once() {
         };
         let (ta, tb) = (spawn(a.clone(), b"k"), spawn(b, b"m"));
         let entered = ta.join().unwrap() + tb.join().unwrap();
-        assert_eq!(a.region.get(ctl!(nonce)), entered);
+        assert_eq!(a.region.get(ctl!(expirations)), entered);
         assert_eq!(a.region.get(ctl!(repairs)), 1, "one took it over, the other found it free");
         assert_eq!(entered, 2);
         assert_eq!(a.len(), 2);

@@ -73,6 +73,7 @@ fn damage(file: &File, geo: &Geometry, random: &mut Random, may_cut: bool) {
         (0, 1024),
         (CONTROL_AT, 384),
         (CANDIDATES_AT, 2048),
+        (LEASE_STATES_AT, 2048),
         (LEASES_AT, 16384),
         (PROCS_AT, 4096),
         (INDEX_AT, 4096),
