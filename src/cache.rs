@@ -210,6 +210,11 @@ impl<K, V> Cache<K, V> {
         self.hit_writes
     }
 
+    /// Whether a hit right after a hit of the same entry changes the order.
+    pub fn repeats_count(&mut self) -> bool {
+        self.order.get_mut().repeats_count()
+    }
+
     /// Notes a use of a published entry. O(1).
     ///
     /// # Safety

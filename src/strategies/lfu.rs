@@ -137,6 +137,7 @@ impl Lfu {
 impl Policy for Lfu {
     const HIT_WRITES: bool = true;
     const HIT_IS_SHORT: bool = false;
+    const REPEATS_COUNT: bool = true;
 
     fn insert(&mut self, token: Token, limit: usize) {
         while self.nodes.len() <= token as usize {

@@ -16,6 +16,9 @@ pub trait Policy: Default {
     /// Whether a hit must be told to the strategy. Where it is false, a hit writes nothing at all.
     const HIT_WRITES: bool;
 
+    /// Whether a hit right after a hit of the same entry changes anything.
+    const REPEATS_COUNT: bool = false;
+
     /// Whether [`hit`](Self::hit) is inlined into the hit path: a few instructions and no call.
     const HIT_IS_SHORT: bool = true;
 
@@ -81,6 +84,11 @@ macro_rules! policies {
             /// See [`Policy::HIT_WRITES`].
             pub fn hit_writes(&self) -> bool {
                 match self { $(Order::$name(_) => <$policy as Policy>::HIT_WRITES),* }
+            }
+
+            /// See [`Policy::REPEATS_COUNT`].
+            pub fn repeats_count(&self) -> bool {
+                match self { $(Order::$name(_) => <$policy as Policy>::REPEATS_COUNT),* }
             }
 
             /// See [`Policy::hit`].

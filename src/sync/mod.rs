@@ -28,6 +28,9 @@ pub trait Touch {
     /// Whether uses need to be noted at all; constant for a value.
     fn wants_touch(&self) -> bool;
 
+    /// Whether a use right after one of the same entry needs to be noted; constant for a value.
+    fn counts_repeats(&mut self) -> bool;
+
     /// Notes a use of the entry `token`.
     ///
     /// # Safety
@@ -38,12 +41,20 @@ pub trait Touch {
     ///
     /// # Safety
     /// As for `touch`.
-    unsafe fn touch_at_once(&self, token: Token) -> bool;
+    unsafe fn touch_at_once(&self, token: Token) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.touch(token) };
+        true
+    }
 }
 
 impl<K, V> Touch for Cache<K, V> {
     fn wants_touch(&self) -> bool {
         self.hit_writes()
+    }
+
+    fn counts_repeats(&mut self) -> bool {
+        self.repeats_count()
     }
 
     #[inline(always)]

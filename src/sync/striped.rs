@@ -73,6 +73,8 @@ pub struct Shared<T> {
     value: UnsafeCell<T>,
     /// Whether uses are noted at all.
     touched: bool,
+    /// Whether a use right after one of the same entry is.
+    repeats: bool,
     order: SpinLock,
     /// A power of two of them.
     stripes: Box<[Stripe]>,
@@ -145,7 +147,12 @@ impl<T: Touch> Reader<'_, T> {
             // SAFETY: the reader holds the stripe's lock.
             let full = unsafe {
                 self.stripe.local(|local| {
-                    local.uses[local.noted as usize % BUFFER] = token;
+                    // `noted` is less than the buffer's length. So one hot entry never fills the buffer.
+                    let noted = local.noted as usize % BUFFER;
+                    if noted > 0 && local.uses[noted - 1] == token && !self.shared.repeats {
+                        return false;
+                    }
+                    local.uses[noted] = token;
                     local.noted += 1;
                     local.noted as usize == BUFFER
                 })
@@ -216,10 +223,11 @@ impl<T: Touch> Shared<T> {
 
     /// # Panics
     /// If `stripes` is not a power of two.
-    pub fn with_stripes(value: T, stripes: usize) -> Self {
+    pub fn with_stripes(mut value: T, stripes: usize) -> Self {
         assert!(stripes.is_power_of_two());
         Shared {
             touched: value.wants_touch(),
+            repeats: value.counts_repeats(),
             value: UnsafeCell::new(value),
             order: SpinLock::new(),
             stripes: (0..stripes).map(|_| Stripe::new()).collect(),

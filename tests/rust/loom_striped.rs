@@ -52,6 +52,10 @@ impl World {
 }
 
 impl Touch for World {
+    fn counts_repeats(&mut self) -> bool {
+        true
+    }
+
     fn wants_touch(&self) -> bool {
         true
     }
