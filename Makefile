@@ -71,6 +71,11 @@ test-loom: ## the locks under loom's model checker, every interleaving within a 
 	RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 		cargo test --target-dir target/loom $(locked) --no-default-features --release --test 'loom_*'
 
+.PHONY: torture-short
+torture-short: installed ## the shared tier: two thousand kills, how many states of a death were tried (two minutes)
+	WARP_KILLS=2000 cargo test --target-dir target $(locked) --no-default-features --test 'shm_*' -- --nocapture
+	$(pytest) -s tests/shared/test_shared_torture.py
+
 .PHONY: torture
 torture: installed ## the shared tier: thousands of kills, damaged files and runs against its model (minutes)
 	WARP_KILLS=3000 WARP_FUZZ=2000 WARP_CASES=5000 \

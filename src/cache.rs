@@ -8,69 +8,12 @@
 //! the user, and that must not happen while the owner holds a lock.
 
 use std::cell::UnsafeCell;
-use std::mem::ManuallyDrop;
 
 use crate::entry::{Entry, Slab, Slot, Token, NIL};
 use crate::expiry::{Expiry, Instant};
+pub use crate::garbage::Garbage;
 use crate::strategies::{Kind, Order};
 use crate::table::{First, Probe, Table};
-
-/// Entries that left the cache, to be dropped by the caller when it holds no lock.
-#[must_use = "drop it after the lock is released"]
-#[derive(Debug)]
-pub struct Garbage<K, V> {
-    /// The usual case, one eviction, allocates nothing.
-    first: Option<Entry<K, V>>,
-    /// Dropped by `drop_rest`, which is not called where there is nothing to drop.
-    rest: ManuallyDrop<Vec<Entry<K, V>>>,
-}
-
-impl<K, V> Default for Garbage<K, V> {
-    #[inline(always)]
-    fn default() -> Self {
-        Garbage { first: None, rest: ManuallyDrop::new(Vec::new()) }
-    }
-}
-
-impl<K, V> Drop for Garbage<K, V> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        if self.rest.capacity() != 0 {
-            self.drop_rest();
-        }
-    }
-}
-
-impl<K, V> Garbage<K, V> {
-    #[inline(always)]
-    fn push(&mut self, entry: Entry<K, V>) {
-        if self.first.is_none() {
-            self.first = Some(entry);
-        } else {
-            self.push_rest(entry);
-        }
-    }
-
-    #[cold]
-    fn push_rest(&mut self, entry: Entry<K, V>) {
-        self.rest.push(entry);
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn drop_rest(&mut self) {
-        drop(self.first.take());
-        drop(std::mem::take(&mut *self.rest));
-    }
-
-    pub fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
 
 /// An entry that has the hash looked for.
 pub type Candidate<'a, K, V> = (Token, &'a Slot<K, V>, &'a Entry<K, V>);

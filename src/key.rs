@@ -9,6 +9,8 @@
 //! then compares exact built-in types in place; any other `__eq__` is the user's and is not called here: the answer is
 //! [`Equal::Ask`], and `store::lookup` calls it outside the lock.
 
+pub mod glance;
+
 use pyo3::ffi;
 
 use crate::python::layout::{self, Exact};
@@ -159,69 +161,6 @@ pub unsafe fn hash_many(values: &[*mut ffi::PyObject], names: &[*mut ffi::PyObje
     Some(state as u32)
 }
 
-// ---- at a glance ----
-
-/// The hash of one object where it takes no call to tell: of ints of one digit that are not negative, of strings that keep
-/// theirs, and of objects that hash by their address.
-///
-/// # Safety
-/// As for `hash_object`.
-#[inline(always)]
-unsafe fn glance_object(object: *mut ffi::PyObject) -> Option<u64> {
-    // SAFETY: the caller's promise; the layouts are read for exact types only.
-    unsafe {
-        if layout::is_exact(object, &raw mut ffi::PyLong_Type) {
-            layout::plain_digit(object).map(u64::from)
-        } else if layout::is_exact(object, &raw mut ffi::PyUnicode_Type) {
-            let hash = layout::kept_str_hash(object);
-            (hash != -1).then_some(hash as u64)
-        } else {
-            layout::address_hash(object).map(|hash| hash as u64)
-        }
-    }
-}
-
-/// [`hash_one`], untyped, where it takes no call to tell.
-///
-/// # Safety
-/// As for `hash_object`.
-#[inline(always)]
-pub unsafe fn glance_one(object: *mut ffi::PyObject) -> Option<u32> {
-    // SAFETY: the caller's promise.
-    unsafe { glance_object(object) }.map(|hash| mix(hash ^ START, MULTIPLIER) as u32)
-}
-
-/// [`hash_many`] of two values, untyped, where it takes no call to tell.
-///
-/// # Safety
-/// As for `hash_object`, for both.
-#[inline(always)]
-pub unsafe fn glance_two(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> Option<u32> {
-    // SAFETY: the caller's promise.
-    let (a, b) = unsafe { (glance_object(a)?, glance_object(b)?) };
-    Some(mix_two(start(2, 0), a, b) as u32)
-}
-
-/// Whether two objects are equal, untyped; `false` may also mean that only Python can tell.
-///
-/// # Safety
-/// Both are alive; the thread is attached.
-pub unsafe fn same(stored: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
-    objects_equal(stored, value, false) == Equal::Yes
-}
-
-/// Whether two objects are equal, where it takes no call to tell; `false` may also mean that it does.
-///
-/// # Safety
-/// Both are alive; the second has a hash at a glance.
-#[inline(always)]
-pub unsafe fn same_at_a_glance(stored: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
-    // SAFETY: the caller's promise: an exact `int` has a plain digit.
-    unsafe {
-        stored == value || layout::is_exact(value, &raw mut ffi::PyLong_Type) && layout::same_digit(stored, value)
-    }
-}
-
 /// The shape of a key.
 #[inline(always)]
 pub fn shape(values: usize, names: usize) -> Shape {
@@ -306,6 +245,14 @@ unsafe fn tuples_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, depth: u32)
         }
     }
     Equal::Yes
+}
+
+/// Whether two objects are equal, untyped; `false` may also mean that only Python can tell.
+///
+/// # Safety
+/// Both are alive; the thread is attached.
+pub unsafe fn same(stored: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
+    objects_equal(stored, value, false) == Equal::Yes
 }
 
 impl Arguments {

@@ -4,7 +4,7 @@
 //!
 //! | ring | knows | modules |
 //! |---|---|---|
-//! | 1 | neither Python nor locks | [`entry`] (slab), [`table`] (index), [`strategies`] (eviction order), [`expiry`] (deadlines), [`serde`] (the wire format), [`cache`] (all of these together) |
+//! | 1 | neither Python nor locks | [`entry`] (slab), [`table`] (index), [`strategies`] (eviction order), [`expiry`] (deadlines), [`garbage`] (what is still to be dropped), [`serde`] (the wire format), [`cache`] (all of these together) |
 //! | 2 | threads and time | [`sync`] (the GIL or a striped lock), [`inflight`] (one computation for each key), [`clock`], [`thread_id`] |
 //! | 1–2 | files and processes | [`shm`] (the file of the shared tier) |
 //! | 3 | CPython | `key` (hashing and comparing arguments), `codec` (objects as bytes), `python` (layouts, the vectorcall slot, coroutines), `store` (`CachedFunction`) |
@@ -18,6 +18,7 @@ pub mod cache;
 pub mod clock;
 pub mod entry;
 pub mod expiry;
+pub mod garbage;
 pub mod inflight;
 pub mod serde;
 #[cfg(all(unix, not(loom)))]

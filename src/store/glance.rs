@@ -70,7 +70,7 @@ unsafe extern "C-unwind" fn one<C: Course, const EXPIRES: bool, const TWO_TOO: b
     unsafe {
         if is_plain(1, nargsf, names) {
             let value = *values;
-            if let Some(hash) = key::glance_one(value) {
+            if let Some(hash) = key::glance::hash_one(value) {
                 let same = |stored| is_same(stored, value);
                 let seen = instance(object).look::<C, EXPIRES>(hash, ONE, same);
                 return act::<C>(seen, object, values, nargsf, hash);
@@ -99,7 +99,7 @@ unsafe extern "C-unwind" fn two<C: Course, const EXPIRES: bool>(
     unsafe {
         if is_plain(2, nargsf, names) {
             let (first, second) = (*values, *values.add(1));
-            if let Some(hash) = key::glance_two(first, second) {
+            if let Some(hash) = key::glance::hash_two(first, second) {
                 let same = |stored| {
                     // A key of this shape is a tuple of two.
                     let items = tuple_items(stored).as_ptr();
@@ -291,7 +291,7 @@ pub(super) unsafe fn glance<const EXPIRES: bool>(
 #[inline(always)]
 unsafe fn is_same(stored: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
     // SAFETY: the caller's promise.
-    unsafe { key::same_at_a_glance(stored, value) || !READERS_MAY_PAUSE && key::same(stored, value) }
+    unsafe { key::glance::same(stored, value) || !READERS_MAY_PAUSE && key::same(stored, value) }
 }
 
 /// Whether the entry has surely not expired.

@@ -13,6 +13,7 @@ mod glance;
 mod lookup;
 mod methods;
 pub mod options;
+mod sleep;
 pub mod tier;
 mod value;
 

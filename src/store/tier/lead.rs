@@ -17,7 +17,8 @@ use crate::inflight::Outcome;
 use crate::key::View;
 use crate::python::object::{release, Arguments, Owned};
 use crate::shm::{Acquired, Lease, Ticket, Waited};
-use crate::store::flight::{detached, Reserved, Sleeper, Work};
+use crate::store::flight::{Reserved, Work};
+use crate::store::sleep::{detached, Sleeper};
 use crate::store::value::{SharedFlight, Value};
 use crate::store::{CachedFunction, Put};
 

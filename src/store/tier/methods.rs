@@ -8,7 +8,7 @@ use super::request::{Asked, Hold, Look, Raised, Request};
 use super::Tier;
 use crate::key::View;
 use crate::shm::Event;
-use crate::store::flight::detached;
+use crate::store::sleep::detached;
 use crate::store::{CachedFunction, Put};
 
 /// The counters of the file.
