@@ -246,10 +246,10 @@ impl CachedFunction {
         if slot.hash != hash || slot.meta != shape {
             return Seen::Unsure;
         }
+        let same = || same(entry.key.as_ptr());
         // SAFETY: the token names the entry of this value.
-        if let Some(seen) =
-            unsafe { C::Level::glance::<EXPIRES>(&reader, token, &entry.value, || same(entry.key.as_ptr())) }
-        {
+        let seen = unsafe { C::Level::glance::<EXPIRES>(&reader, token, &entry.value, same) };
+        if let Some(seen) = seen {
             return seen;
         }
         if READERS_MAY_PAUSE {
