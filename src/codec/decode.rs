@@ -5,7 +5,7 @@
 
 use pyo3::ffi;
 
-use super::{pickle, stop, Decoded, Sharing, Stop};
+use super::{names, pickle, stop, Decoded, Sharing, Stop};
 use crate::python::object::{unwinding, Owned};
 use crate::serde::{header, tag, unzigzag, Reader, MAX_DEPTH};
 
@@ -128,6 +128,20 @@ impl Decoder<'_> {
         unsafe { self.read(tag, depth - 1) }
     }
 
+    /// [`item`](Self::item) where it is the key of a dict.
+    #[inline(always)]
+    unsafe fn key(&mut self, depth: u32) -> Result<Owned, Bad> {
+        let tag = or_damaged(self.reader.item())?;
+        // SAFETY: as for `read`; `ascii` makes what it promises to `name`.
+        unsafe {
+            if (tag::SHORT_STR..tag::SHORT_TUPLE).contains(&tag) {
+                let characters = or_damaged(self.reader.bytes((tag - tag::SHORT_STR).into()))?;
+                return names::name(characters, || ascii(characters));
+            }
+            self.read(tag, depth - 1)
+        }
+    }
+
     fn announce(&mut self, count: u64, each: usize, depth: u32) -> Result<usize, Bad> {
         if depth == 0 {
             return Err(Bad::Damaged);
@@ -169,7 +183,7 @@ impl Decoder<'_> {
         unsafe {
             let dict = made(unwinding::PyDict_New())?;
             for _ in 0..count {
-                let key = self.item(depth)?;
+                let key = self.key(depth)?;
                 let value = self.item(depth)?;
                 if unwinding::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) != 0 {
                     return Err(Bad::Raised);

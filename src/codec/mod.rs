@@ -7,7 +7,8 @@
 //! each caller lists, dicts and sets of their own.
 //!
 //! Pickling, and whatever else leaves the exact built-in types, runs user code. That code may change what is being encoded,
-//! switch threads or come back here, so nothing borrowed is kept across it, and no state is shared between two calls.
+//! switch threads or come back here, so nothing borrowed is kept across it, and no state is shared between two calls (but for
+//! a table of names, [`names`], that no such code can reach).
 
 mod atoms;
 mod copy;
@@ -15,6 +16,7 @@ mod decode;
 mod encode;
 mod global;
 mod key;
+mod names;
 mod number;
 mod pickle;
 mod reduce;

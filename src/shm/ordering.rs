@@ -160,7 +160,11 @@ impl Core {
             if noted.slot < self.geo.capacity {
                 self.region.prefetch(self.word_at(noted.slot));
                 self.region.prefetch(self.used_at(noted.slot));
+                // Its line comes with the head, which says in what bucket the victim is.
                 self.region.prefetch(granule_of(noted.word).wrapping_mul(GRANULE));
+                if let Some(head) = self.head(granule_of(noted.word)) {
+                    self.prefetch_bucket(head.hash);
+                }
             }
         }
     }
