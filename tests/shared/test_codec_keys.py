@@ -400,4 +400,4 @@ def test_nothing_leaks() -> None:
     after = counts()
     assert [b - a for a, b in zip(before[:-1], after[:-1], strict=True)] == [0] * (len(counted) - 1)
     assert abs(after[-1] - before[-1]) < 100  # None is everybody's
-    assert abs(sys.getallocatedblocks() - blocks) < 3000  # a leak would be 16,000 at least
+    assert sys.getallocatedblocks() - blocks < 8000  # a leak would be 16,000 at least
