@@ -34,8 +34,8 @@ pub const PROCS: u64 = 256;
 /// Counter lines of one process: its threads spread over them.
 pub const STRIPES: u64 = 3;
 /// (Models are small: every word of theirs costs time.)
-pub const LEASES: u64 = if cfg!(loom) { 2 } else { 256 };
-/// A key's lease is one of twice so many records.
+pub const LEASES: u64 = if cfg!(loom) { 2 } else { 512 };
+/// A key's lease is one of so many records, whose states fill a line.
 pub const LEASE_WAYS: u64 = if cfg!(loom) { 1 } else { 8 };
 pub const CANDIDATES: u64 = 256;
 /// Index cells in a bucket (one cache line: an overflow count and seven cells).
@@ -120,7 +120,7 @@ pub struct Candidate {
 }
 
 /// A computation in flight. Its state, `nonce << 48 | identity` of who computes or 0, lies apart: so all the places of a
-/// key are looked through in two lines.
+/// key are looked through in one line.
 #[repr(C)]
 pub struct Lease {
     pub hash: u64,

@@ -1,6 +1,6 @@
 //! Leases: one computation per missing key for all processes, and no wait without an end.
 //!
-//! A key's lease is a record in one of eight (then the next eight) places that its hash names. It is given out under
+//! A key's lease is a record in one of eight places that its hash names. It is given out under
 //! the writers' lock and given back by one compare-and-swap, so a leader needs nobody's leave to end. Its state names
 //! the owner and this very acquisition. Who waits sleeps on a futex in the record and looks up, every few milliseconds,
 //! whether the owner still lives; a dead owner's lease, or one past its deadline, goes to whoever asks next.
@@ -8,7 +8,7 @@
 //! A key is absent when its lease is given out. So what a computation ends with is stored only if the key is absent
 //! still: what was set by hand meanwhile, or by whoever took over, stays.
 //!
-//! Where no lease can be had (lock busy, all sixteen places taken) the caller computes alone: a cost, never a wait.
+//! Where no lease can be had (lock busy, all eight places taken) the caller computes alone: a cost, never a wait.
 
 use crate::shm::atomic::{pause, Ordering};
 use crate::shm::block::ReadBuf;
@@ -78,9 +78,9 @@ const DEADLINE: usize = offset_of!(Record, deadline);
 const GENERATION: usize = offset_of!(Record, generation);
 const WAITERS: usize = offset_of!(Record, waiters);
 
-fn places(hash: u64) -> impl Iterator<Item = u64> {
-    let home = (hash >> 40) * LEASE_WAYS;
-    (0..2 * LEASE_WAYS).map(move |i| home.wrapping_add(i) % LEASES)
+fn places(hash: u64) -> std::ops::Range<u64> {
+    let home = (hash >> 40) * LEASE_WAYS % LEASES;
+    home..home + LEASE_WAYS
 }
 
 impl Core {
@@ -88,9 +88,7 @@ impl Core {
     /// living owner whose deadline has not come (the caller has waited enough).
     pub(crate) fn acquire(&self, key: &[u8], bound: Duration, insist: bool) -> Acquired {
         let hash = self.hash(key);
-        for half in [0, LEASE_WAYS] {
-            self.region.prefetch(lease_state_at(places(hash).nth(half as usize).unwrap_or(0)));
-        }
+        self.region.prefetch(lease_state_at(places(hash).start));
         // Before the lock, which is no place to ask the time in.
         let (now, me) = (clock::boot_now(), self.identity());
         let Ok(_guard) = self.lock(STORE_PATIENCE) else { return Acquired::Alone };

@@ -376,6 +376,6 @@ def test_two_functions_never_share(cache_dir: Path) -> None:
 
 @pytest.mark.parametrize("max_bytes", [1, 159_743, (1 << 36) + 1, 1 << 63, 1 << 70])
 def test_impossible_max_bytes(max_bytes: int, cache_dir: Path) -> None:
-    with pytest.raises(ValueError, match="max_bytes must be from 163840 to 68719476736 bytes"):
+    with pytest.raises(ValueError, match="max_bytes must be from 180224 to 68719476736 bytes"):
         shared(max_bytes=max_bytes)
     assert not cache_dir.exists() or list(cache_dir.iterdir()) == []
