@@ -352,9 +352,8 @@ class Description:
         The bytes of a key don't do: they are one for what is equal, and 1 in a named tuple equals
         1.0; and they spell the main module as this process does.
         """
-        encode = getattr(_warp_cache_rs, "_encode_key", None)
         try:
-            encoded = encode((value,)) if encode else None
+            encoded = _warp_cache_rs._encode_key((value,))
         except Exception:
             # Not hashable, or its own methods fail.
             encoded = None

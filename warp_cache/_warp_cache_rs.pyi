@@ -296,7 +296,7 @@ class ReadyCoroutine(Coroutine[Any, Any, _T]):
     def close(self) -> None: ...
     def __await__(self) -> Generator[Any, Any, _T]: ...
 
-# For tests.
+# For tests; the first one for warp_cache._description, too.
 def _encode_key(
     args: tuple[object, ...], names: tuple[str, ...] | None = None, typed: bool = False
 ) -> bytes | None:

@@ -1,4 +1,4 @@
-//! The codec as Python functions, for tests; nothing in the package calls them.
+//! The codec as Python functions, for tests and for `warp_cache._description`, which asks whether a value has a key.
 //!
 //! Ring 3.
 

@@ -272,6 +272,12 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// A call without keywords.
+    #[inline(always)]
+    pub fn plain(values: *const *mut ffi::PyObject, nargsf: usize) -> Self {
+        Arguments { values, nargsf, names: std::ptr::null_mut() }
+    }
+
     #[inline(always)]
     pub fn positional(&self) -> usize {
         self.nargsf & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET

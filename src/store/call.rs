@@ -1,8 +1,8 @@
 //! A call of a decorated function, from vectorcall to the result.
 //!
-//! Ring 3. The hit path is everything up to the first `#[cold]`: hash the arguments, one pass over the table, count, note
-//! the use, return a new reference. It cannot panic, allocates nothing and goes through no trampoline. A miss passes the
-//! very same argument vector on to the wrapped function.
+//! Ring 3. The usual hit does not come here: see [`glance`]. Here is every other one: hash the arguments, one pass over
+//! the table, count, note the use, return a new reference. It cannot panic, allocates nothing and goes through no trampoline.
+//! A miss passes the very same argument vector on to the wrapped function.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -141,7 +141,7 @@ pub(super) unsafe extern "C-unwind" fn missed<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any`.
     unsafe {
-        let arguments = Arguments { values, nargsf, names: std::ptr::null_mut() };
+        let arguments = Arguments::plain(values, nargsf);
         C::miss(object, &arguments, &arguments.plain_view(hash), found)
     }
 }

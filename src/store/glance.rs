@@ -150,7 +150,7 @@ unsafe extern "C-unwind" fn hash_and_look<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
     unsafe {
-        let arguments = Arguments { values, nargsf, names: std::ptr::null_mut() };
+        let arguments = Arguments::plain(values, nargsf);
         finish_parts::<C>(object, &arguments, arguments.parts().0, &[])
     }
 }
@@ -168,7 +168,7 @@ unsafe extern "C-unwind" fn look_on<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
     unsafe {
-        let arguments = Arguments { values, nargsf, names: std::ptr::null_mut() };
+        let arguments = Arguments::plain(values, nargsf);
         finish::<C>(object, &arguments, &arguments.plain_view(hash))
     }
 }
@@ -207,7 +207,7 @@ unsafe extern "C-unwind" fn candidate<C: Course>(
         let this = instance(object);
         let reader = this.shared.reader();
         let (slot, entry) = reader.slot(token);
-        let (hash, arguments) = (slot.hash, Arguments { values, nargsf, names: std::ptr::null_mut() });
+        let (hash, arguments) = (slot.hash, Arguments::plain(values, nargsf));
         let view = arguments.plain_view(hash);
         if view.equals(entry.key.as_ptr()) == Equal::Yes {
             if let Some(value) = C::Level::take(this, &reader, token, &entry.value) {

@@ -23,10 +23,6 @@ import warp_cache
 from warp_cache import _warp_cache_rs, cache
 from warp_cache._identity import describe, directory
 
-needs_codec = pytest.mark.skipif(
-    not hasattr(_warp_cache_rs, "_encode_key"), reason="the key codec is not there yet"
-)
-
 
 def public(function: Callable[..., Any]) -> str:
     name, private = describe(function)
@@ -145,7 +141,7 @@ def test_other_values_are_what_the_codec_takes_for_a_key(monkeypatch: pytest.Mon
         (seen,) = args
         return b"" if type(seen) is Stub else None
 
-    monkeypatch.setattr(_warp_cache_rs, "_encode_key", encode, raising=False)
+    monkeypatch.setattr(_warp_cache_rs, "_encode_key", encode)
     stubs = [Stub((1, 2)), Stub((1.0, 2)), Stub((True, 2)), (1, 2)]
     names = [public(zoo.over(stub)) for stub in stubs]
     assert len(set(names)) == len(stubs)
@@ -154,7 +150,6 @@ def test_other_values_are_what_the_codec_takes_for_a_key(monkeypatch: pytest.Mon
     assert describe(zoo.over(Stub(([],))))[1]
 
 
-@needs_codec
 def test_values_of_other_types() -> None:
     here = [public(zoo.over(value)) for value in zoo.VALUES_FOR_THE_CODEC]
     look = (
@@ -191,7 +186,6 @@ def canonical(value: Any) -> Any:
 SPAWNED = """
 import multiprocessing
 from typing import NamedTuple
-from warp_cache import _warp_cache_rs
 from warp_cache._identity import describe
 
 class Point(NamedTuple):
@@ -205,9 +199,7 @@ def made(x): return lambda: (x, Point, f)
 TABLE = []
 def g(x): return TABLE
 
-FUNCTIONS = [f, made(1), Point, Point.norm, g]
-if hasattr(_warp_cache_rs, "_encode_key"):
-    FUNCTIONS.append(made(Point(1)))
+FUNCTIONS = [f, made(1), Point, Point.norm, g, made(Point(1))]
 NAMES = [describe(function) for function in FUNCTIONS]
 
 def names():
