@@ -323,3 +323,25 @@ def test_wrong_limits_of_the_shared_constructor(
     with pytest.raises(error) as caught:
         SharedCachedFunction(identity, 0, 128, **{argument: value})
     check(caught.value, argument, value, error, "a positive int or None (bytes)")
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ("", ValueError),
+        ("\udc80", ValueError),
+        ("a\ud800b", ValueError),
+        (5, TypeError),
+        (b"x", TypeError),
+    ],
+)
+def test_wrong_names_of_the_shared_constructor(value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error) as caught:
+        SharedCachedFunction(identity, 0, 128, shm_name=value)
+    check(
+        caught.value,
+        "shm_name",
+        value,
+        error,
+        "a non-empty string without lone surrogates, or None",
+    )

@@ -120,7 +120,7 @@ impl SharedCachedFunction {
         ttl: Option<&Bound<'py, PyAny>>,
         max_key_size: Given<'py>,
         max_value_size: Given<'py>,
-        shm_name: Option<&str>,
+        shm_name: Option<&Bound<'py, PyAny>>,
         typed: Option<&Bound<'py, PyAny>>,
         single_flight: Option<&Bound<'py, PyAny>>,
         wait_timeout: Option<&Bound<'py, PyAny>>,
@@ -134,7 +134,8 @@ impl SharedCachedFunction {
             limits: Limits::new([Some(&key), Some(&value), max_bytes])?,
             ..super::options(py, strategy, max_size, ttl, keywords)?
         };
-        Self::build(r#fn, &options, shm_name)
+        let name = self::options::name("shm_name", shm_name)?;
+        Self::build(r#fn, &options, name.as_deref())
     }
 
     /// A cached function made from checked options. `name`: what the user calls the cache.

@@ -3,7 +3,7 @@
 //! Ring 3.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyInt};
+use pyo3::types::{PyBool, PyInt, PyString};
 
 use crate::store::options::{wrong_type, wrong_value};
 
@@ -41,6 +41,22 @@ fn limit(argument: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<us
     }
     // More than there can be: no limit for a key or a value, and too much for a file.
     Ok(Some(value.extract::<usize>().unwrap_or(usize::MAX)))
+}
+
+/// What the user calls a cache; `None` where that is left to the function.
+pub fn name(argument: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<String>> {
+    const RIGHT: &str = "a non-empty string without lone surrogates, or None";
+    let Some(value) = value.filter(|value| !value.is_none()) else {
+        return Ok(None);
+    };
+    let Ok(name) = value.cast::<PyString>() else {
+        return Err(wrong_type(argument, RIGHT, value));
+    };
+    // Lone surrogates have no bytes, so no file can be named after them.
+    match name.to_cow() {
+        Ok(name) if !name.is_empty() => Ok(Some(name.into_owned())),
+        _ => Err(wrong_value(argument, RIGHT, value)),
+    }
 }
 
 /// An argument that was given, even as None.
