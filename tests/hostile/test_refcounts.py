@@ -220,7 +220,7 @@ def fail(i):
 
 def many(count):
     for decorator in (cache(max_size=64), lru_cache(max_size=64), cache(max_size=64, ttl=9),
-                      cache(max_size=64, strategy=3), cache(max_size=0)):
+                      cache(max_size=0), *(cache(s, max_size=64) for s in Strategy)):
         f = decorator(lambda *args, **kwargs: [args])
         g = decorator(fail)
         for i in range(count):

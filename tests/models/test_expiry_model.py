@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from naive_model import NaiveCache
+from naive_policies import Record
 
 from warp_cache import Strategy, cache, lru_cache
 
@@ -45,6 +46,7 @@ class Program:
     def __init__(self, seed: int, decorate: Callable[..., Any], model: NaiveCache, ttl: float):
         self.random = random.Random(seed)
         self.model = model
+        self.model.gone = self._gone
         self.cached = decorate(max_size=model.max_size, ttl=ttl)(self._function)
         self.results = 0
         self.story: list[str] = []
@@ -53,6 +55,10 @@ class Program:
     def _function(self, key: int) -> tuple[int, int]:
         self.results += 1
         return (key, self.results)
+
+    def _gone(self, records: list[Record]) -> list[Record]:
+        # To look is to use, but the victims of a model that asks do not depend on the uses it knows.
+        return [record for record in records if self.cached.get(record.key) is None]
 
     def _step(self) -> None:
         key = self.random.choice(KEYS)
