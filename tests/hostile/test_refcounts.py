@@ -208,7 +208,7 @@ def test_a_cached_function_owns_one_reference_to_what_it_wraps() -> None:
 
 MEMORY = """
 import gc, os, sys
-from warp_cache import cache, lru_cache
+from warp_cache import Strategy, cache, lru_cache
 
 def resident():
     gc.collect()

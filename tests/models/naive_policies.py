@@ -173,10 +173,8 @@ _ORDERS: dict[Strategy, Callable[[Record], Any]] = {
 EXACT = [*_ORDERS, Strategy.SIEVE, Strategy.S3FIFO]
 
 
-def make_policy(
-    strategy: Strategy, capacity: int | None, gone: Gone | None
-) -> Policy:
-    """The policy of a cache of `capacity`; one that never fills has no use for any but the first."""
+def make_policy(strategy: Strategy, capacity: int | None, gone: Gone | None) -> Policy:
+    """The policy of a cache of `capacity`; for one that never fills any will do."""
     if strategy in _ORDERS:
         return ByOrder(_ORDERS[strategy])
     if not capacity:

@@ -57,7 +57,7 @@ class Program:
         return (key, self.results)
 
     def _gone(self, records: list[Record]) -> list[Record]:
-        # To look is to use, but the victims of a model that asks do not depend on the uses it knows.
+        # To look is to use; but a model that asks does not choose by the uses that it knows of.
         return [record for record in records if self.cached.get(record.key) is None]
 
     def _step(self) -> None:

@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from warp_cache import cache
+from warp_cache import Strategy, cache
 
 PAGE = 4096
 HEADER = 0x18000  # the fixed areas: header, candidates, leases, process slots, first index level

@@ -57,7 +57,7 @@ class SharedTwins:
             actor.make(name, kind, int(strategy), size, ttl=ttl, typed=typed)
 
     def _gone(self, records: list[Record]) -> list[Record]:
-        # To look is to use, but the victims of a model that asks do not depend on the uses it knows.
+        # To look is to use; but a model that asks does not choose by the uses that it knows of.
         calls = [record.key[0] if self.typed else record.key for record in records]
         found = [self.actors[0].do("get", 0, call)[0] for call in calls]
         return [record for record, value in zip(records, found, strict=True) if value is None]
