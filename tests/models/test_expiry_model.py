@@ -43,11 +43,17 @@ class PhaseClock:
 class Program:
     """One decorated function, its model, and the random operations that both of them get."""
 
-    def __init__(self, seed: int, decorate: Callable[..., Any], model: NaiveCache, ttl: float):
+    def __init__(
+        self,
+        seed: int,
+        decorate: Callable[..., Any],
+        strategy: Strategy,
+        size: int | None,
+        clock: PhaseClock,
+    ) -> None:
         self.random = random.Random(seed)
-        self.model = model
-        self.model.gone = self._gone
-        self.cached = decorate(max_size=model.max_size, ttl=ttl)(self._function)
+        self.model = NaiveCache(strategy, size, clock.ttl, clock, self._gone)
+        self.cached = decorate(max_size=size, ttl=clock.ttl)(self._function)
         self.results = 0
         self.story: list[str] = []
         self.wrong: str | None = None
@@ -107,7 +113,7 @@ def run_programs(seed: int, decorate: Callable[..., Any], strategy: Strategy) ->
     for ttl in TTLS:
         clock = PhaseClock(ttl)
         programs = [
-            Program(seed * 1000 + n, decorate, NaiveCache(strategy, size, ttl, clock), ttl)
+            Program(seed * 1000 + n, decorate, strategy, size, clock)
             for n, size in enumerate(SIZES * 8)
         ]
         phases = []
