@@ -11,8 +11,9 @@ use std::cell::UnsafeCell;
 
 use crate::entry::{Entry, Slab, Slot, Token, NIL};
 use crate::expiry::{Expiry, Instant};
+use crate::fingerprints::Fingerprints;
 pub use crate::garbage::Garbage;
-use crate::strategies::{Kind, Order};
+use crate::strategies::{Hit, Kind, Order};
 use crate::table::{First, Probe, Table};
 
 /// An entry that has the hash looked for.
@@ -52,12 +53,14 @@ pub struct Cache<K, V> {
     /// Interior mutability for one reason: where readers share the cache, a hit changes the order and nothing else.
     order: UnsafeCell<Order>,
     expiry: Option<Expiry>,
+    /// Where the strategy remembers keys.
+    fingerprints: Option<Fingerprints>,
     /// Published entries.
     live: usize,
     /// Published entries at most; `usize::MAX` is unbounded.
     capacity: usize,
-    /// Whether a hit changes the order. Apart from it, so that readers may ask while one of them changes the order.
-    hit_writes: bool,
+    /// What a hit does to the order. Apart from it, so that readers may ask while one of them changes the order.
+    hit_does: Hit,
     /// How often the cache was cleared.
     clears: u64,
     /// How many entries were ever reserved.
@@ -65,7 +68,7 @@ pub struct Cache<K, V> {
 }
 
 // SAFETY: the `&self` methods read what only `&mut self` methods change, but for `hit_shared`: it alone reaches the order,
-// and its callers promise not to be in it twice at a time. `&Cache` gives `&K` and `&V` to other threads, hence the bounds.
+// and its callers promise not to be in it twice at a time where that changes anything but marks. `&Cache` gives `&K` and `&V` to other threads, hence the bounds.
 unsafe impl<K: Sync, V: Sync> Sync for Cache<K, V> {}
 
 impl<K, V> Cache<K, V> {
@@ -76,15 +79,17 @@ impl<K, V> Cache<K, V> {
     pub fn new(kind: Kind, capacity: Option<usize>, expires: bool) -> Self {
         // There would be no victim for the first entry.
         assert_ne!(capacity, Some(0));
-        let order = Order::new(kind);
+        let capacity = capacity.unwrap_or(usize::MAX);
+        let order = Order::new(kind, capacity);
         Cache {
             table: Table::new(),
             slab: Slab::new(),
-            hit_writes: order.hit_writes(),
+            hit_does: order.hit_does(),
+            fingerprints: order.remembers().then(Fingerprints::default),
             order: UnsafeCell::new(order),
             expiry: expires.then(Expiry::default),
             live: 0,
-            capacity: capacity.unwrap_or(usize::MAX),
+            capacity,
             clears: 0,
             inserts: 0,
         }
@@ -112,14 +117,14 @@ impl<K, V> Cache<K, V> {
 
     /// Looks for a hash.
     #[inline(always)]
-    pub fn candidates(&self, hash: u32) -> Candidates<'_, K, V> {
-        Candidates { cache: self, probe: self.table.probe(hash) }
+    pub fn candidates(&self, hash: u64) -> Candidates<'_, K, V> {
+        Candidates { cache: self, probe: self.table.probe(hash as u32) }
     }
 
     /// What [`candidates`](Self::candidates) begins with, for a lookup that goes no further; the token may have another hash.
     #[inline(always)]
-    pub fn first(&self, hash: u32) -> First {
-        self.table.first(hash)
+    pub fn first(&self, hash: u64) -> First {
+        self.table.first(hash as u32)
     }
 
     /// The slot of a token and what it holds.
@@ -149,8 +154,8 @@ impl<K, V> Cache<K, V> {
         self.expiry.is_some()
     }
 
-    pub fn hit_writes(&self) -> bool {
-        self.hit_writes
+    pub fn hit_does(&self) -> Hit {
+        self.hit_does
     }
 
     /// Whether a hit right after a hit of the same entry changes the order.
@@ -164,18 +169,18 @@ impl<K, V> Cache<K, V> {
     /// `token` names a published entry.
     #[inline(always)]
     pub unsafe fn hit(&mut self, token: Token) {
-        // SAFETY: the caller's promise; `publish` inserted the token into the order.
-        unsafe { self.order.get_mut().hit(token) }
+        // SAFETY: the caller's promise; `publish` inserted the token into the order, which is ours alone.
+        unsafe { Order::hit(&self.order, token) }
     }
 
     /// [`hit`](Self::hit) for an owner that shares the cache among readers.
     ///
     /// # Safety
-    /// `token` names a published entry, and no other thread is in this method meanwhile.
+    /// `token` names a published entry, and where a hit moves, no other thread is in this method meanwhile.
     #[inline(always)]
     pub unsafe fn hit_shared(&self, token: Token) {
         // SAFETY: no other `&self` method touches the order, and no `&mut self` method runs beside this one.
-        unsafe { (*self.order.get()).hit(token) }
+        unsafe { Order::hit(&self.order, token) }
     }
 
     /// [`hit_shared`](Self::hit_shared) where it takes no call; `false` (and nothing done) where it does.
@@ -185,7 +190,7 @@ impl<K, V> Cache<K, V> {
     #[inline(always)]
     pub unsafe fn hit_shared_at_once(&self, token: Token) -> bool {
         // SAFETY: as in `hit_shared`.
-        unsafe { (*self.order.get()).hit_at_once(token) }
+        unsafe { Order::hit_at_once(&self.order, token) }
     }
 
     /// The slots expected at most: a computation may have one of its own before it makes another entry give way.
@@ -194,14 +199,17 @@ impl<K, V> Cache<K, V> {
     }
 
     /// Gives an entry a slot and a place in the table; it is not in the order yet and counts for nothing. O(1) amortized.
-    pub fn reserve(&mut self, hash: u32, meta: u32, key: K, value: V) -> Token {
+    pub fn reserve(&mut self, hash: u64, meta: u32, key: K, value: V) -> Token {
         if self.table.is_full() {
             let slab = &self.slab;
             self.table.grow(|token| slab.get(token).map_or(0, |(slot, _)| slot.hash));
         }
         let slots = self.slots();
-        let token = self.slab.insert(hash, meta, Entry { key, value }, slots);
-        self.table.insert(hash, token);
+        let token = self.slab.insert(hash as u32, meta, Entry { key, value }, slots);
+        if let Some(fingerprints) = &mut self.fingerprints {
+            fingerprints.set(token, hash, slots);
+        }
+        self.table.insert(hash as u32, token);
         self.inserts += 1;
         token
     }
@@ -212,7 +220,7 @@ impl<K, V> Cache<K, V> {
     #[allow(clippy::too_many_arguments)]
     pub fn insert(
         &mut self,
-        hash: u32,
+        hash: u64,
         meta: u32,
         key: K,
         value: V,
@@ -225,15 +233,15 @@ impl<K, V> Cache<K, V> {
             self.recycle(hash, meta, Entry { key, value }, deadline, garbage);
         } else {
             let token = self.reserve(hash, meta, key, value);
-            self.link(token, deadline);
+            self.link(token, hash, deadline);
         }
     }
 
     /// Puts a new entry in the place of the victim: the steady state of a full cache, in which no slot is freed or taken.
     #[inline(always)]
-    fn recycle(&mut self, hash: u32, meta: u32, entry: Entry<K, V>, deadline: Instant, garbage: &mut Garbage<K, V>) {
+    fn recycle(&mut self, hash: u64, meta: u32, entry: Entry<K, V>, deadline: Instant, garbage: &mut Garbage<K, V>) {
         let token = self.usurp(hash, meta, entry, deadline, garbage);
-        self.table.insert(hash, token);
+        self.table.insert(hash as u32, token);
         self.inserts += 1;
     }
 
@@ -241,7 +249,7 @@ impl<K, V> Cache<K, V> {
     #[inline(always)]
     fn usurp(
         &mut self,
-        hash: u32,
+        hash: u64,
         meta: u32,
         entry: Entry<K, V>,
         deadline: Instant,
@@ -250,10 +258,14 @@ impl<K, V> Cache<K, V> {
         let order = self.order.get_mut();
         let token = order.victim();
         // SAFETY: the order names published entries, whose slots are occupied.
-        let (old_hash, old) = unsafe {
-            order.renew(token);
-            self.slab.swap(token, hash, meta, entry)
-        };
+        let (old_hash, old) = unsafe { self.slab.swap(token, hash as u32, meta, entry) };
+        let mut left = u64::from(old_hash);
+        if let Some(fingerprints) = &mut self.fingerprints {
+            left = fingerprints.whole(token, old_hash);
+            fingerprints.set(token, hash, self.capacity);
+        }
+        // SAFETY: the token is the victim.
+        unsafe { order.renew(token, left, hash) };
         self.table.remove(old_hash, token);
         if let Some(expiry) = &mut self.expiry {
             expiry.remove(token);
@@ -277,20 +289,28 @@ impl<K, V> Cache<K, V> {
         debug_assert!(self.is_attached(token));
         self.expire(now, garbage);
         if self.live < self.capacity {
-            self.link(token, deadline);
+            let lower = self.slab.get(token)?.0.hash;
+            self.link(token, self.whole(token, lower), deadline);
             return Some((token, std::mem::replace(self.value_mut(token)?, value)));
         }
         // The victim's slot is taken over, and the reserved one is free for the next computation.
-        let (hash, meta, entry) = self.slab.take(token)?;
+        let (lower, meta, entry) = self.slab.take(token)?;
+        let hash = self.whole(token, lower);
         let heir = self.usurp(hash, meta, Entry { key: entry.key, value }, deadline, garbage);
-        self.table.rename(hash, token, heir);
+        self.table.rename(lower, token, heir);
         Some((heir, entry.value))
     }
 
+    /// The hash of an entry, as far as it is known: see [`Fingerprints`].
+    #[inline(always)]
+    fn whole(&self, token: Token, lower: u32) -> u64 {
+        self.fingerprints.as_ref().map_or(u64::from(lower), |fingerprints| fingerprints.whole(token, lower))
+    }
+
     #[inline]
-    fn link(&mut self, token: Token, deadline: Instant) {
+    fn link(&mut self, token: Token, hash: u64, deadline: Instant) {
         let slots = self.slots();
-        self.order.get_mut().insert(token, slots);
+        self.order.get_mut().insert(token, hash, slots);
         if let Some(expiry) = &mut self.expiry {
             expiry.insert(token, deadline, slots);
         }
@@ -384,7 +404,8 @@ impl<K, V> Cache<K, V> {
                 garbage.push(entry);
             }
         }
-        self.order.get_mut().clear();
+        let order = self.order.get_mut();
+        *order = Order::new(order.kind(), self.capacity);
         if let Some(expiry) = &mut self.expiry {
             expiry.clear();
         }

@@ -26,12 +26,15 @@ impl Expiry {
         }
         self.deadlines[token as usize] = deadline;
         let mut before = NIL;
-        let mut at = self.list.front();
+        let mut at = self.list.front(0);
         while at != NIL && self.deadlines[at as usize] > deadline {
             before = at;
             at = self.list.after(at);
         }
-        self.list.insert_after(before, token, limit);
+        match before {
+            NIL => self.list.push_front(0, token, limit),
+            _ => self.list.insert_after(before, token, limit),
+        }
     }
 
     pub fn remove(&mut self, token: Token) {
@@ -51,7 +54,7 @@ impl Expiry {
 
     /// An entry that has expired at `now`, the earliest first, or `NIL`.
     pub fn next_expired(&self, now: Instant) -> Token {
-        let earliest = self.list.back();
+        let earliest = self.list.back(0);
         if earliest != NIL && self.deadlines[earliest as usize] <= now {
             earliest
         } else {
@@ -65,7 +68,7 @@ impl Expiry {
 
     pub fn validate(&self) {
         self.list.validate();
-        let times: Vec<_> = self.list.iter().map(|t| self.deadlines[t as usize]).collect();
+        let times: Vec<_> = self.list.iter(0).map(|t| self.deadlines[t as usize]).collect();
         assert!(times.windows(2).all(|w| w[0] >= w[1]), "deadlines are not sorted");
     }
 }

@@ -36,7 +36,7 @@ pub struct View<'a> {
     /// The names of the last `names.len()` values.
     pub names: &'a [*mut ffi::PyObject],
     pub shape: Shape,
-    pub hash: u32,
+    pub hash: u64,
     pub typed: bool,
 }
 
@@ -126,13 +126,13 @@ fn type_bits(object: *mut ffi::PyObject) -> u64 {
 /// # Safety
 /// As for `hash_object`.
 #[inline(always)]
-pub unsafe fn hash_one(object: *mut ffi::PyObject, typed: bool) -> Option<u32> {
+pub unsafe fn hash_one(object: *mut ffi::PyObject, typed: bool) -> Option<u64> {
     // SAFETY: the caller's promise.
     let mut hash = unsafe { hash_object(object) }? as u64;
     if typed {
         hash ^= type_bits(object);
     }
-    Some(mix(hash ^ START, MULTIPLIER) as u32)
+    Some(mix(hash ^ START, MULTIPLIER))
 }
 
 /// The hash of any other call, or `None` with an exception set.
@@ -140,7 +140,7 @@ pub unsafe fn hash_one(object: *mut ffi::PyObject, typed: bool) -> Option<u32> {
 /// # Safety
 /// As for `hash_object`, for every value and name.
 #[inline(always)]
-pub unsafe fn hash_many(values: &[*mut ffi::PyObject], names: &[*mut ffi::PyObject], typed: bool) -> Option<u32> {
+pub unsafe fn hash_many(values: &[*mut ffi::PyObject], names: &[*mut ffi::PyObject], typed: bool) -> Option<u64> {
     let mut state = start(values.len(), names.len());
     // SAFETY: the caller's promise.
     let hash_of = |value| unsafe {
@@ -158,7 +158,7 @@ pub unsafe fn hash_many(values: &[*mut ffi::PyObject], names: &[*mut ffi::PyObje
         // SAFETY: the caller's promise.
         state = mix_two(state, unsafe { hash_object(name) }? as u64, 0);
     }
-    Some(state as u32)
+    Some(state)
 }
 
 /// The shape of a key.
@@ -261,7 +261,7 @@ impl Arguments {
     /// # Safety
     /// The call still lasts and has at least one argument; `hash` is the hash of its values.
     #[inline(always)]
-    pub unsafe fn plain_view(&self, hash: u32) -> View<'_> {
+    pub unsafe fn plain_view(&self, hash: u64) -> View<'_> {
         let count = self.positional();
         // SAFETY: vectorcall passes so many values.
         let values = unsafe { std::slice::from_raw_parts(self.values, count) };
@@ -411,7 +411,7 @@ impl View<'_> {
         key: &'a Owned,
         pointer: &'a *mut ffi::PyObject,
         shape: Shape,
-        hash: u32,
+        hash: u64,
         typed: bool,
     ) -> View<'a> {
         debug_assert_eq!(key.as_ptr(), *pointer);

@@ -18,6 +18,7 @@ pub mod cache;
 pub mod clock;
 pub mod entry;
 pub mod expiry;
+pub mod fingerprints;
 pub mod garbage;
 pub mod inflight;
 pub mod serde;

@@ -18,6 +18,14 @@ class Strategy(IntEnum):
     """The oldest one, however often it was used."""
     LFU = 3
     """The one with the fewest uses; of equals, the least recently used."""
+    SIEVE = 4
+    """The oldest one that was not used since a hand last passed it (Zhang et al., NSDI '24)."""
+    S3FIFO = 5
+    """The oldest one of a small queue for what is new, or of a main one for what was used there
+    (Yang et al., SOSP '23)."""
+    TINYLFU = 6
+    """The least recently used one of a small window, or of the others if those were used less
+    often: W-TinyLFU (Einziger, Friedman & Manes, TOS '17) with a window that adapts its size."""
 
 
 class Backend(IntEnum):

@@ -32,9 +32,9 @@ unsafe fn hash_object(object: *mut ffi::PyObject) -> Option<u64> {
 /// # Safety
 /// As for `key::hash_one`.
 #[inline(always)]
-pub unsafe fn hash_one(object: *mut ffi::PyObject) -> Option<u32> {
+pub unsafe fn hash_one(object: *mut ffi::PyObject) -> Option<u64> {
     // SAFETY: the caller's promise.
-    unsafe { hash_object(object) }.map(|hash| mix(hash ^ START, MULTIPLIER) as u32)
+    unsafe { hash_object(object) }.map(|hash| mix(hash ^ START, MULTIPLIER))
 }
 
 /// [`key::hash_many`](super::hash_many) of two values, untyped, where it takes no call to tell.
@@ -42,10 +42,10 @@ pub unsafe fn hash_one(object: *mut ffi::PyObject) -> Option<u32> {
 /// # Safety
 /// As for `key::hash_one`, for both.
 #[inline(always)]
-pub unsafe fn hash_two(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> Option<u32> {
+pub unsafe fn hash_two(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> Option<u64> {
     // SAFETY: the caller's promise.
     let (a, b) = unsafe { (hash_object(a)?, hash_object(b)?) };
-    Some(mix_two(start(2, 0), a, b) as u32)
+    Some(mix_two(start(2, 0), a, b))
 }
 
 /// Whether two objects are equal, where it takes no call to tell; `false` may also mean that it does.

@@ -61,7 +61,7 @@ fn drivers(py: Python<'_>) -> PyResult<&Drivers> {
 pub struct Ticket {
     key: Owned,
     shape: Shape,
-    hash: u32,
+    hash: u64,
     typed: bool,
 }
 

@@ -136,7 +136,7 @@ pub(super) unsafe extern "C-unwind" fn missed<C: Course>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
-    hash: u32,
+    hash: u64,
     found: Hot,
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any`.

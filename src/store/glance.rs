@@ -124,14 +124,14 @@ unsafe fn act<C: Course>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
-    hash: u32,
+    hash: u64,
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
     unsafe {
         match seen {
             Seen::Hit(value) => C::hit(value),
             Seen::Absent(absent) => missed::<C>(object, values, nargsf, hash, absent),
-            Seen::Candidate(token) => candidate::<C>(object, values, nargsf, token),
+            Seen::Candidate(token) => candidate::<C>(object, values, nargsf, hash, token),
             Seen::Found(token) => found::<C>(object, token),
             Seen::Unsure => look_on::<C>(object, values, nargsf, hash),
         }
@@ -164,7 +164,7 @@ unsafe extern "C-unwind" fn look_on<C: Course>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
-    hash: u32,
+    hash: u64,
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
     unsafe {
@@ -193,21 +193,22 @@ unsafe extern "C-unwind" fn found<C: Course>(object: *mut ffi::PyObject, token: 
 /// Decides about a candidate with what takes a call: a longer comparison, the clock.
 ///
 /// # Safety
-/// As for [`one`]; `token` names the first candidate of the call's hash, whose hash and shape are the call's, and nothing has
-/// changed since.
+/// As for [`one`]; `hash` is the untyped hash of the call's values, `token` names its first candidate, whose shape is the call's,
+/// and nothing has changed since.
 #[inline(never)]
 unsafe extern "C-unwind" fn candidate<C: Course>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
+    hash: u64,
     token: Token,
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
     unsafe {
         let this = instance(object);
         let reader = this.shared.reader();
-        let (slot, entry) = reader.slot(token);
-        let (hash, arguments) = (slot.hash, Arguments::plain(values, nargsf));
+        let (_, entry) = reader.slot(token);
+        let arguments = Arguments::plain(values, nargsf);
         let view = arguments.plain_view(hash);
         if view.equals(entry.key.as_ptr()) == Equal::Yes {
             if let Some(value) = C::Level::take(this, &reader, token, &entry.value) {
@@ -228,7 +229,7 @@ impl CachedFunction {
     #[inline(always)]
     unsafe fn look<C: Course, const EXPIRES: bool>(
         &self,
-        hash: u32,
+        hash: u64,
         shape: key::Shape,
         same: impl Fn(*mut ffi::PyObject) -> bool,
     ) -> Seen {
@@ -243,7 +244,7 @@ impl CachedFunction {
         };
         // SAFETY: the token was found under this reader.
         let (slot, entry) = unsafe { reader.slot(token) };
-        if slot.hash != hash || slot.meta != shape {
+        if slot.hash != hash as u32 || slot.meta != shape {
             return Seen::Unsure;
         }
         let same = || same(entry.key.as_ptr());

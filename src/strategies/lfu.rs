@@ -5,7 +5,7 @@
 //! insertion as its first use, and its count is forgotten when it leaves. Uses arrive in a group in the order of time,
 //! so a group's head is its least recently used entry.
 
-use super::Policy;
+use super::{Hit, Policy};
 use crate::entry::{reserve_one, Token, NIL};
 
 /// The index of a group; 0 is none.
@@ -30,7 +30,7 @@ struct Group {
     next: GroupId,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lfu {
     /// Indexed by token. Every token and group named in a node or group in use is within its array.
     nodes: Vec<Node>,
@@ -135,11 +135,15 @@ impl Lfu {
 }
 
 impl Policy for Lfu {
-    const HIT_WRITES: bool = true;
+    const HIT: Hit = Hit::Moves;
     const HIT_IS_SHORT: bool = false;
     const REPEATS_COUNT: bool = true;
 
-    fn insert(&mut self, token: Token, limit: usize) {
+    fn new(_capacity: usize) -> Self {
+        Self::default()
+    }
+
+    fn insert(&mut self, token: Token, _hash: u64, limit: usize) {
         while self.nodes.len() <= token as usize {
             reserve_one(&mut self.nodes, limit.saturating_add(1));
             self.nodes.push(Node::default());
@@ -170,9 +174,9 @@ impl Policy for Lfu {
         }
     }
 
-    unsafe fn renew(&mut self, token: Token) {
+    unsafe fn renew(&mut self, token: Token, _left: u64, came: u64) {
         self.remove(token);
-        self.insert(token, 0);
+        self.insert(token, came, 0);
     }
 
     fn remove(&mut self, token: Token) {
@@ -183,22 +187,8 @@ impl Policy for Lfu {
         }
     }
 
-    fn victim(&self) -> Token {
+    fn victim(&mut self) -> Token {
         self.groups[self.groups[0].next as usize].head
-    }
-
-    fn victims(&self) -> Vec<Token> {
-        let mut tokens = Vec::new();
-        let mut group = self.groups[0].next;
-        while group != 0 {
-            let mut token = self.groups[group as usize].head;
-            while token != NIL {
-                tokens.push(token);
-                token = self.nodes[token as usize].next;
-            }
-            group = self.groups[group as usize].next;
-        }
-        tokens
     }
 
     fn validate(&self) {

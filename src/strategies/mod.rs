@@ -3,18 +3,37 @@
 //! Ring 1. A strategy knows tokens only: no keys, no values, no time, no locks. One file each; a new one is added by
 //! writing its file with an `impl Policy` and giving it a line in [`policies!`] below.
 
+mod climber;
 mod fifo;
+mod ghosts;
 mod lfu;
 pub mod list;
 mod lru;
+mod marks;
 mod mru;
+mod s3fifo;
+mod sieve;
+mod sketch;
+mod tinylfu;
 
-use crate::entry::Token;
+use std::cell::UnsafeCell;
+
+use crate::entry::{Token, NIL};
+
+/// What a hit does to a strategy's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hit {
+    /// Nothing at all.
+    Nothing,
+    /// It sets a mark, which many readers may do at the same time: [`Policy::mark`].
+    Marks,
+    /// It changes the order: [`Policy::hit`].
+    Moves,
+}
 
 /// What a strategy does at the four moments of an entry's life.
-pub trait Policy: Default {
-    /// Whether a hit must be told to the strategy. Where it is false, a hit writes nothing at all.
-    const HIT_WRITES: bool;
+pub trait Policy: Clone {
+    const HIT: Hit;
 
     /// Whether a hit right after a hit of the same entry changes anything.
     const REPEATS_COUNT: bool = false;
@@ -22,34 +41,50 @@ pub trait Policy: Default {
     /// Whether [`hit`](Self::hit) is inlined into the hit path: a few instructions and no call.
     const HIT_IS_SHORT: bool = true;
 
+    /// Whether keys are remembered after they have left. Elsewhere, only the lower half of a hash is known.
+    const REMEMBERS: bool = false;
+
+    /// The order of a cache for `capacity` entries (`usize::MAX`: unbounded).
+    fn new(capacity: usize) -> Self;
+
     /// An entry came in. `limit` is the largest token expected; it only shapes growth.
-    fn insert(&mut self, token: Token, limit: usize);
+    fn insert(&mut self, token: Token, hash: u64, limit: usize);
 
-    /// An entry was used.
+    /// An entry was used, where a hit moves.
     ///
     /// # Safety
     /// `token` was inserted and not removed since.
-    unsafe fn hit(&mut self, token: Token);
+    unsafe fn hit(&mut self, _token: Token) {}
 
-    /// The entry of `token` gave way to a new one, which took over its token: as `remove` and `insert`, but cheaper.
+    /// An entry was used, where a hit marks.
     ///
     /// # Safety
     /// `token` was inserted and not removed since.
-    unsafe fn renew(&mut self, token: Token);
+    unsafe fn mark(&self, _token: Token) {}
 
-    /// An entry left; nothing happens if it is not there.
+    /// The victim, whose hash is `left`, gave way to a new entry with the hash `came`, which took over its token.
+    ///
+    /// # Safety
+    /// `token` came from [`victim`](Self::victim), and nothing has changed since.
+    unsafe fn renew(&mut self, token: Token, left: u64, came: u64);
+
+    /// An entry left without giving way to another; nothing happens if it is not there.
     fn remove(&mut self, token: Token);
 
-    /// The entry to evict next, or [`NIL`](crate::entry::NIL) where there is none.
-    fn victim(&self) -> Token;
+    /// The entry to evict, or [`NIL`] where there is none. To look for it may change the order.
+    fn victim(&mut self) -> Token;
 
-    /// All entries left.
-    fn clear(&mut self) {
-        *self = Self::default();
+    /// All entries, the next victim first, if nothing came in and nothing was used meanwhile. For inspection and tests; it
+    /// takes O(n) memory.
+    fn victims(&self) -> Vec<Token> {
+        let mut rest = self.clone();
+        let next = || {
+            let token = rest.victim();
+            rest.remove(token);
+            (token != NIL).then_some(token)
+        };
+        std::iter::from_fn(next).collect()
     }
-
-    /// All entries, the next victim first. For inspection and tests; it may take O(n) memory.
-    fn victims(&self) -> Vec<Token>;
 
     /// Checks what must always hold.
     fn validate(&self);
@@ -77,13 +112,22 @@ macro_rules! policies {
         pub enum Order { $($name($policy)),* }
 
         impl Order {
-            pub fn new(kind: Kind) -> Self {
-                match kind { $(Kind::$name => Order::$name(Default::default())),* }
+            pub fn new(kind: Kind, capacity: usize) -> Self {
+                match kind { $(Kind::$name => Order::$name(Policy::new(capacity))),* }
             }
 
-            /// See [`Policy::HIT_WRITES`].
-            pub fn hit_writes(&self) -> bool {
-                match self { $(Order::$name(_) => <$policy as Policy>::HIT_WRITES),* }
+            pub fn kind(&self) -> Kind {
+                match self { $(Order::$name(_) => Kind::$name),* }
+            }
+
+            /// See [`Policy::HIT`].
+            pub fn hit_does(&self) -> Hit {
+                match self { $(Order::$name(_) => <$policy as Policy>::HIT),* }
+            }
+
+            /// See [`Policy::REMEMBERS`].
+            pub fn remembers(&self) -> bool {
+                match self { $(Order::$name(_) => <$policy as Policy>::REMEMBERS),* }
             }
 
             /// See [`Policy::REPEATS_COUNT`].
@@ -91,46 +135,63 @@ macro_rules! policies {
                 match self { $(Order::$name(_) => <$policy as Policy>::REPEATS_COUNT),* }
             }
 
-            /// See [`Policy::hit`].
+            /// An entry was used.
             ///
             /// # Safety
-            /// `token` was inserted and not removed since.
+            /// `token` was inserted and not removed since. No other thread has a reference to the order, but for others in
+            /// this method where a hit marks, and for all where it does nothing.
             #[inline(always)]
-            pub unsafe fn hit(&mut self, token: Token) {
-                // SAFETY: the caller's promise is the policy's.
-                unsafe { match self { $(Order::$name(p) => p.hit(token)),* } }
+            pub unsafe fn hit(order: &UnsafeCell<Self>, token: Token) {
+                // SAFETY: the caller's promise.
+                unsafe { Self::hit_if(order, token, |_| true) };
             }
 
             /// [`hit`](Self::hit) where it is short; `false` (and nothing done) where it is not.
             ///
             /// # Safety
-            /// `token` was inserted and not removed since.
+            /// As for `hit`.
             #[inline(always)]
-            pub unsafe fn hit_at_once(&mut self, token: Token) -> bool {
-                match self {
-                    $(Order::$name(p) => {
-                        if <$policy as Policy>::HIT_IS_SHORT {
-                            // SAFETY: the caller's promise is the policy's.
-                            unsafe { p.hit(token) };
-                        }
-                        <$policy as Policy>::HIT_IS_SHORT
-                    })*
+            pub unsafe fn hit_at_once(order: &UnsafeCell<Self>, token: Token) -> bool {
+                // SAFETY: the caller's promise.
+                unsafe { Self::hit_if(order, token, |short| short) }
+            }
+
+            #[inline(always)]
+            unsafe fn hit_if(order: &UnsafeCell<Self>, token: Token, wanted: impl Fn(bool) -> bool) -> bool {
+                // SAFETY: where a hit moves, the order is the caller's alone; elsewhere, all have shared references. The
+                // caller's other promise is the policy's.
+                unsafe {
+                    match &*order.get() {
+                        $(Order::$name(policy) => {
+                            let wanted = wanted(<$policy as Policy>::HIT_IS_SHORT);
+                            match <$policy as Policy>::HIT {
+                                Hit::Nothing => {}
+                                Hit::Marks => policy.mark(token),
+                                Hit::Moves => {
+                                    if let (true, Order::$name(policy)) = (wanted, &mut *order.get()) {
+                                        policy.hit(token);
+                                    }
+                                }
+                            }
+                            wanted
+                        })*
+                    }
                 }
             }
 
             /// See [`Policy::renew`].
             ///
             /// # Safety
-            /// `token` was inserted and not removed since.
+            /// `token` came from [`victim`](Self::victim), and nothing has changed since.
             #[inline(always)]
-            pub unsafe fn renew(&mut self, token: Token) {
+            pub unsafe fn renew(&mut self, token: Token, left: u64, came: u64) {
                 // SAFETY: the caller's promise is the policy's.
-                unsafe { match self { $(Order::$name(p) => p.renew(token)),* } }
+                unsafe { match self { $(Order::$name(p) => p.renew(token, left, came)),* } }
             }
 
             #[inline]
-            pub fn insert(&mut self, token: Token, limit: usize) {
-                match self { $(Order::$name(p) => p.insert(token, limit)),* }
+            pub fn insert(&mut self, token: Token, hash: u64, limit: usize) {
+                match self { $(Order::$name(p) => p.insert(token, hash, limit)),* }
             }
 
             pub fn remove(&mut self, token: Token) {
@@ -138,12 +199,8 @@ macro_rules! policies {
             }
 
             #[inline(always)]
-            pub fn victim(&self) -> Token {
+            pub fn victim(&mut self) -> Token {
                 match self { $(Order::$name(p) => p.victim()),* }
-            }
-
-            pub fn clear(&mut self) {
-                match self { $(Order::$name(p) => Policy::clear(p)),* }
             }
 
             pub fn victims(&self) -> Vec<Token> {
@@ -162,4 +219,7 @@ policies! {
     Mru = 1, mru::Mru;
     Fifo = 2, fifo::Fifo;
     Lfu = 3, lfu::Lfu;
+    Sieve = 4, sieve::Sieve;
+    S3Fifo = 5, s3fifo::S3Fifo;
+    TinyLfu = 6, tinylfu::TinyLfu;
 }

@@ -22,11 +22,12 @@ pub(crate) mod spin;
 
 use crate::cache::Cache;
 use crate::entry::Token;
+use crate::strategies::Hit;
 
 /// What a shared value must offer so that readers can note uses.
 pub trait Touch {
-    /// Whether uses need to be noted at all; constant for a value.
-    fn wants_touch(&self) -> bool;
+    /// What a use does to the value; constant for it.
+    fn touch_does(&self) -> Hit;
 
     /// Whether a use right after one of the same entry needs to be noted; constant for a value.
     fn counts_repeats(&mut self) -> bool;
@@ -34,7 +35,8 @@ pub trait Touch {
     /// Notes a use of the entry `token`.
     ///
     /// # Safety
-    /// `token` names a published entry; no other thread notes a use meanwhile, and none changes the structure.
+    /// `token` names a published entry; no other thread changes the structure meanwhile, and where a use moves, none notes
+    /// one.
     unsafe fn touch(&self, token: Token);
 
     /// [`touch`](Self::touch) where it takes no call; `false` (and nothing done) where it does.
@@ -49,8 +51,8 @@ pub trait Touch {
 }
 
 impl<K, V> Touch for Cache<K, V> {
-    fn wants_touch(&self) -> bool {
-        self.hit_writes()
+    fn touch_does(&self) -> Hit {
+        self.hit_does()
     }
 
     fn counts_repeats(&mut self) -> bool {
@@ -59,7 +61,7 @@ impl<K, V> Touch for Cache<K, V> {
 
     #[inline(always)]
     unsafe fn touch(&self, token: Token) {
-        // SAFETY: the caller's promise; `Shared` gives readers only `&Cache`, and touches it for one at a time.
+        // SAFETY: the caller's promise; `Shared` gives readers only `&Cache`.
         unsafe { self.hit_shared(token) }
     }
 

@@ -21,6 +21,7 @@ use super::primitives::UnsafeCell;
 use super::spin::SpinLock;
 use super::Touch;
 use crate::entry::{Token, NIL};
+use crate::strategies::Hit;
 use crate::thread_id;
 
 /// Uses buffered in a stripe before they are applied.
@@ -71,8 +72,8 @@ impl Stripe {
 pub struct Shared<T> {
     /// Shared by the holder of any stripe, exclusive to the holder of all.
     value: UnsafeCell<T>,
-    /// Whether uses are noted at all.
-    touched: bool,
+    /// What a use does to the value.
+    use_does: Hit,
     /// Whether a use right after one of the same entry is.
     repeats: bool,
     order: SpinLock,
@@ -143,23 +144,36 @@ impl<T: Touch> Reader<'_, T> {
     /// As for [`hit`](Self::hit).
     #[inline(always)]
     pub unsafe fn used(&self, token: Token) {
-        if self.shared.touched {
-            // SAFETY: the reader holds the stripe's lock.
-            let full = unsafe {
-                self.stripe.local(|local| {
-                    // `noted` is less than the buffer's length. So one hot entry never fills the buffer.
-                    let noted = local.noted as usize % BUFFER;
-                    if noted > 0 && local.uses[noted - 1] == token && !self.shared.repeats {
-                        return false;
-                    }
-                    local.uses[noted] = token;
-                    local.noted += 1;
-                    local.noted as usize == BUFFER
-                })
-            };
-            if full {
-                self.apply();
-            }
+        match self.shared.use_does {
+            Hit::Nothing => {}
+            // SAFETY: the caller's promise; the reader holds a stripe, so no writer exists, and marks may be set side by side.
+            Hit::Marks => unsafe { self.touch(token) },
+            // SAFETY: the caller's promise.
+            Hit::Moves => unsafe { self.note(token) },
+        }
+    }
+
+    /// Notes a use in the buffer.
+    ///
+    /// # Safety
+    /// As for [`hit`](Self::hit).
+    #[inline(always)]
+    unsafe fn note(&self, token: Token) {
+        // SAFETY: the reader holds the stripe's lock.
+        let full = unsafe {
+            self.stripe.local(|local| {
+                // `noted` is less than the buffer's length. So one hot entry never fills the buffer.
+                let noted = local.noted as usize % BUFFER;
+                if noted > 0 && local.uses[noted - 1] == token && !self.shared.repeats {
+                    return false;
+                }
+                local.uses[noted] = token;
+                local.noted += 1;
+                local.noted as usize == BUFFER
+            })
+        };
+        if full {
+            self.apply();
         }
     }
 
@@ -226,7 +240,7 @@ impl<T: Touch> Shared<T> {
     pub fn with_stripes(mut value: T, stripes: usize) -> Self {
         assert!(stripes.is_power_of_two());
         Shared {
-            touched: value.wants_touch(),
+            use_does: value.touch_does(),
             repeats: value.counts_repeats(),
             value: UnsafeCell::new(value),
             order: SpinLock::new(),

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use _warp_cache_rs::entry::Token;
+use _warp_cache_rs::strategies::Hit;
 use _warp_cache_rs::sync::primitives::UnsafeCell;
 use _warp_cache_rs::sync::{Shared, Touch, Writer};
 use _warp_cache_rs::thread_id::MODEL_INDEX;
@@ -56,8 +57,8 @@ impl Touch for World {
         true
     }
 
-    fn wants_touch(&self) -> bool {
-        true
+    fn touch_does(&self) -> Hit {
+        Hit::Moves
     }
 
     unsafe fn touch(&self, token: Token) {

@@ -3,6 +3,11 @@
 use _warp_cache_rs::entry::Token;
 use _warp_cache_rs::strategies::Kind;
 
+#[path = "naive_queues.rs"]
+mod naive_queues;
+
+use naive_queues::Queues;
+
 /// The number of a key object or of a value object; no two have the same.
 pub type Id = u64;
 
@@ -38,17 +43,21 @@ pub struct Naive {
     capacity: usize,
     expires: bool,
     step: u64,
+    /// The order of SIEVE and S3-FIFO; the others' follows from the entries.
+    queues: Queues,
     pub published: Vec<Published>,
     pub reserved: Vec<Reserved>,
 }
 
 impl Naive {
     pub fn new(kind: Kind, capacity: Option<usize>, expires: bool) -> Self {
+        let capacity = capacity.unwrap_or(usize::MAX);
         Naive {
             kind,
-            capacity: capacity.unwrap_or(usize::MAX),
+            capacity,
             expires,
             step: 0,
+            queues: Queues::new(kind, capacity),
             published: Vec::new(),
             reserved: Vec::new(),
         }
@@ -65,9 +74,12 @@ impl Naive {
         order.sort_by_key(|e| match self.kind {
             Kind::Lru => (0, e.used),
             Kind::Mru => (0, u64::MAX - e.used),
-            Kind::Fifo => (0, e.inserted),
             Kind::Lfu => (e.uses, e.used),
+            _ => (0, e.inserted),
         });
+        if matches!(self.kind, Kind::Sieve | Kind::S3Fifo) {
+            return self.queues.victims();
+        }
         order.iter().map(|e| e.token).collect()
     }
 
@@ -105,7 +117,10 @@ impl Naive {
     pub fn make_room(&mut self, now: u64) -> Vec<Gone> {
         let mut gone = self.expire(now);
         while self.published.len() >= self.capacity {
-            let victim = self.victims()[0];
+            let victim = match self.kind {
+                Kind::Sieve | Kind::S3Fifo => self.queues.evict().unwrap(),
+                _ => self.victims()[0],
+            };
             gone.push(self.remove(victim));
         }
         gone
@@ -113,6 +128,7 @@ impl Naive {
 
     pub fn add(&mut self, name: u8, ids: Gone, token: Token, deadline: u64) {
         let step = self.tick();
+        self.queues.add(token, super::hash(name));
         self.published.push(Published { name, ids, token, deadline, inserted: step, used: step, dated: step, uses: 1 });
     }
 
@@ -128,6 +144,7 @@ impl Naive {
 
     pub fn hit(&mut self, token: Token) {
         let step = self.tick();
+        self.queues.hit(token);
         let entry = self.entry(token);
         entry.used = step;
         entry.uses += 1;
@@ -144,6 +161,7 @@ impl Naive {
     }
 
     pub fn remove(&mut self, token: Token) -> Gone {
+        self.queues.remove(token);
         let at = self.published.iter().position(|e| e.token == token).unwrap();
         self.published.remove(at).ids
     }
@@ -157,6 +175,8 @@ impl Naive {
     pub fn clear(&mut self) -> Vec<Gone> {
         let victims = self.victims();
         self.reserved.iter_mut().for_each(|e| e.attached = false);
-        victims.into_iter().map(|token| self.remove(token)).collect()
+        let gone = victims.into_iter().map(|token| self.remove(token)).collect();
+        self.queues = Queues::new(self.kind, self.capacity);
+        gone
     }
 }

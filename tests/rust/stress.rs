@@ -61,9 +61,9 @@ impl Drop for Object {
 
 type Entries = Shared<Cache<Object, Object>>;
 
-fn hash(key: u64) -> u32 {
-    // Runs of equal hashes.
-    (key as u32 & !1).wrapping_mul(0x9E37_79B9)
+fn hash(key: u64) -> u64 {
+    // Runs of hashes that are equal in their lower halves.
+    u64::from((key as u32 & !1).wrapping_mul(0x9E37_79B9)) | key << 32
 }
 
 fn find(cache: &Cache<Object, Object>, key: u64) -> Option<(Token, &Object)> {
@@ -196,8 +196,8 @@ fn the_order_of_one_thread_is_exact() {
         let mut random = Random(7);
         for key in 0..50 {
             let mut garbage = Garbage::default();
-            shared.write(|writer| writer.value.insert(key as u32, 0, key, (), 0, 0, &mut garbage));
-            alone.insert(key as u32, 0, key, (), 0, 0, &mut garbage);
+            shared.write(|writer| writer.value.insert(key, 0, key, (), 0, 0, &mut garbage));
+            alone.insert(key, 0, key, (), 0, 0, &mut garbage);
         }
         for _ in 0..1000 {
             for _ in 0..random.below(200) {

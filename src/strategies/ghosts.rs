@@ -1,0 +1,73 @@
+//! Ghosts: the keys that left last, remembered by their hashes.
+//!
+//! Ring 1. A ring of so many places, the oldest overwritten by the newest, and a table that finds a hash in it. A key that
+//! comes back is a ghost no more, but its place is taken until its turn comes: that is the queue of the S3-FIFO paper. Two
+//! keys are taken for one if all 64 bits of their hashes agree.
+
+use crate::entry::{reserve_one, Token};
+use crate::table::Table;
+
+#[derive(Debug)]
+pub struct Ghosts {
+    /// The hash in each place. The table knows those that are still ghosts, by their place plus 1.
+    hashes: Vec<u64>,
+    table: Table,
+    /// The place that is taken next, once there are `most`.
+    oldest: usize,
+    most: usize,
+}
+
+impl Clone for Ghosts {
+    fn clone(&self) -> Self {
+        let mut clone = Ghosts { hashes: self.hashes.clone(), table: Table::new(), ..*self };
+        self.table.tokens().for_each(|token| clone.remember(token));
+        clone
+    }
+}
+
+impl Ghosts {
+    /// Remembers at most `most` keys. Memory is taken as they come: about 14 bytes for each.
+    pub fn new(most: usize) -> Self {
+        Ghosts { hashes: Vec::new(), table: Table::new(), oldest: 0, most: most.min(Token::MAX as usize - 1) }
+    }
+
+    fn remember(&mut self, token: Token) {
+        if self.table.is_full() {
+            let hashes = &self.hashes;
+            self.table.grow(|token| hashes[token as usize - 1] as u32);
+        }
+        self.table.insert(self.hashes[token as usize - 1] as u32, token);
+    }
+
+    /// A key has left. Expected O(1) amortized.
+    pub fn push(&mut self, hash: u64) {
+        if self.hashes.len() < self.most {
+            reserve_one(&mut self.hashes, self.most);
+            self.hashes.push(hash);
+            self.remember(self.hashes.len() as Token);
+        } else if self.most > 0 {
+            let place = self.oldest;
+            self.oldest = (place + 1) % self.most;
+            let forgotten = std::mem::replace(&mut self.hashes[place], hash);
+            self.table.remove(forgotten as u32, place as Token + 1);
+            self.remember(place as Token + 1);
+        }
+    }
+
+    /// Whether a key that comes was a ghost; it is none any more. Expected O(1).
+    pub fn take(&mut self, hash: u64) -> bool {
+        let mut probe = self.table.probe(hash as u32);
+        while let Some(token) = self.table.next(&mut probe) {
+            if self.hashes[token as usize - 1] == hash {
+                return self.table.remove(hash as u32, token);
+            }
+        }
+        false
+    }
+
+    /// Checks that the table names ghosts only.
+    pub fn validate(&self) {
+        self.table.validate(|token| self.hashes[token as usize - 1] as u32);
+        assert!(self.hashes.len() <= self.most && self.table.len() <= self.hashes.len());
+    }
+}

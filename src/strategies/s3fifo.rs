@@ -1,0 +1,135 @@
+//! S3-FIFO: new entries wait in a small queue, and those that were used twice there pass into the main one.
+//!
+//! Yang, Zhang, Qiu, Yue & Rashmi, "FIFO queues are all you need for cache eviction" (SOSP '23), Algorithm 1, with a small
+//! queue of a tenth of the capacity. What leaves the small queue unused is remembered as a ghost; a ghost that comes back
+//! goes to the main queue at once. There, an entry that was used goes round again, once for each use it had. A hit counts
+//! uses up to three and moves nothing, so most traffic of a popular entry writes nothing.
+
+use super::ghosts::Ghosts;
+use super::list::List;
+use super::marks::Marks;
+use super::{Hit, Policy};
+use crate::entry::{reserve_one, Token, NIL};
+
+const SMALL: usize = 0;
+const MAIN: usize = 1;
+/// So many uses take an entry from the small queue to the main one.
+const PASSES: u8 = 2;
+
+#[derive(Clone, Debug)]
+pub struct S3Fifo {
+    /// The latest of each queue in front.
+    queues: List<2>,
+    uses: Marks<3>,
+    /// Indexed by token: whether the entry is in the main queue.
+    in_main: Vec<bool>,
+    lens: [usize; 2],
+    /// While the small queue is at least so long, its oldest entry is the next to go.
+    small: usize,
+    ghosts: Ghosts,
+}
+
+impl S3Fifo {
+    /// The queue that a new entry goes to.
+    fn queue_of(&mut self, hash: u64) -> usize {
+        if self.ghosts.take(hash) {
+            MAIN
+        } else {
+            SMALL
+        }
+    }
+
+    /// Puts an entry that is in one of the queues at the front of one, with no uses.
+    ///
+    /// # Safety
+    /// `token` was inserted and not removed since.
+    unsafe fn requeue(&mut self, token: Token, queue: usize) {
+        self.lens[usize::from(self.in_main[token as usize])] -= 1;
+        self.lens[queue] += 1;
+        self.in_main[token as usize] = queue == MAIN;
+        // SAFETY: an inserted token is in one of the queues until it is removed; `queue` is one of the two.
+        unsafe { self.queues.move_to_front(queue, token) };
+        self.uses.set(token, 0);
+    }
+}
+
+impl Policy for S3Fifo {
+    const HIT: Hit = Hit::Marks;
+    const REMEMBERS: bool = true;
+
+    fn new(capacity: usize) -> Self {
+        let small = (capacity / 10).max(1);
+        S3Fifo {
+            queues: List::default(),
+            uses: Marks::default(),
+            in_main: Vec::new(),
+            lens: [0; 2],
+            small,
+            ghosts: Ghosts::new(capacity - small),
+        }
+    }
+
+    fn insert(&mut self, token: Token, hash: u64, limit: usize) {
+        while self.in_main.len() <= token as usize {
+            reserve_one(&mut self.in_main, limit.saturating_add(1));
+            self.in_main.push(false);
+        }
+        let queue = self.queue_of(hash);
+        self.queues.push_front(queue, token, limit);
+        self.uses.admit(token, limit);
+        self.in_main[token as usize] = queue == MAIN;
+        self.lens[queue] += 1;
+    }
+
+    #[inline(always)]
+    unsafe fn mark(&self, token: Token) {
+        // SAFETY: `insert` made room for the token.
+        unsafe { self.uses.raise(token) }
+    }
+
+    unsafe fn renew(&mut self, token: Token, left: u64, came: u64) {
+        // Before the newcomer is looked up: it may have been the oldest ghost.
+        if !self.in_main[token as usize] {
+            self.ghosts.push(left);
+        }
+        let queue = self.queue_of(came);
+        // SAFETY: the caller's promise.
+        unsafe { self.requeue(token, queue) };
+    }
+
+    fn remove(&mut self, token: Token) {
+        if self.queues.contains(token) {
+            self.lens[usize::from(self.in_main[token as usize])] -= 1;
+            self.queues.remove(token);
+        }
+    }
+
+    /// O(1) amortized: every step undoes a use that a hit has counted.
+    fn victim(&mut self) -> Token {
+        loop {
+            let queue = if self.lens[SMALL] >= self.small || self.lens[MAIN] == 0 { SMALL } else { MAIN };
+            let oldest = self.queues.back(queue);
+            if oldest == NIL {
+                return NIL;
+            }
+            let uses = self.uses.get(oldest);
+            let left = match queue {
+                SMALL if uses >= PASSES => 0,
+                MAIN if uses > 0 => uses - 1,
+                _ => return oldest,
+            };
+            // SAFETY: what is at the back of a queue was inserted and not removed since.
+            unsafe { self.requeue(oldest, MAIN) };
+            self.uses.set(oldest, left);
+        }
+    }
+
+    fn validate(&self) {
+        self.queues.validate();
+        self.ghosts.validate();
+        for queue in [SMALL, MAIN] {
+            assert_eq!(self.queues.iter(queue).count(), self.lens[queue]);
+            assert!(self.queues.iter(queue).all(|token| self.in_main[token as usize] == (queue == MAIN)));
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! W-TinyLFU: a small window takes in what is new, and a newcomer stays only if it is used more often than who would leave.
+//!
+//! Einziger, Friedman & Manes, "TinyLFU: a highly efficient cache admission policy" (ACM TOS '17), with the window that
+//! adapts itself (see [`climber`](super::climber)). An entry begins in the window, an LRU list. Whoever falls out of it
+//! competes with the earliest entry on probation for its place; an entry used on probation is protected. The uses of an
+//! entry are counted with it, up to 15; a [`Sketch`] keeps the counts of those that have left, so that a key that comes
+//! back goes on where it was. All counts are halved from time to time.
+
+use super::climber::Climber;
+use super::list::List;
+use super::sketch::{Sketch, MOST};
+use super::{Hit, Policy};
+use crate::entry::{reserve_one, Token, NIL};
+
+const WINDOW: usize = 0;
+const PROBATION: usize = 1;
+const PROTECTED: usize = 2;
+
+/// Counted uses after which all counts are halved, for each entry that the cache has room for.
+const AGE: usize = 10;
+/// A candidate used so often that loses against an entry used as often or more is let in once in a while all the same:
+/// nobody can keep everybody out by entries whose counts he has driven up.
+const WARM: u8 = 6;
+const ONCE_IN: u32 = 128;
+/// Entries moved at most from list to list in one go after the limits have changed.
+const MOVED: usize = 8;
+
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    list: u8,
+    uses: u8,
+}
+
+#[derive(Clone, Debug)]
+pub struct TinyLfu {
+    /// Each list has its latest use in front.
+    lists: List<3>,
+    /// Indexed by token.
+    nodes: Vec<Node>,
+    lens: [usize; 3],
+    /// How long the window and the protected list may be.
+    window: usize,
+    protected: usize,
+    sketch: Sketch,
+    climber: Climber,
+    capacity: usize,
+    /// Uses counted since all counts were halved.
+    counted: usize,
+    /// The state of a generator of random numbers (Marsaglia's xorshift, 2003).
+    random: u32,
+}
+
+impl TinyLfu {
+    /// Moves an entry to the front of a list.
+    ///
+    /// # Safety
+    /// `token` was inserted and not removed since.
+    #[inline(always)]
+    unsafe fn shift(&mut self, token: Token, list: usize) {
+        let node = &mut self.nodes[token as usize];
+        self.lens[node.list as usize] -= 1;
+        self.lens[list] += 1;
+        node.list = list as u8;
+        // SAFETY: an inserted token is in one of the lists until it is removed; `list` is one of the three.
+        unsafe { self.lists.move_to_front(list, token) };
+    }
+
+    /// Moves the earliest entry of a list to the front of the next one down; false if there is none.
+    fn demote(&mut self, list: usize) -> bool {
+        let token = self.lists.back(list);
+        if token != NIL {
+            // SAFETY: what is in a list was inserted and not removed since.
+            unsafe { self.shift(token, PROBATION) };
+        }
+        token != NIL
+    }
+
+    /// Brings the lists within their limits, or nearer.
+    #[inline]
+    fn keep_limits(&mut self) {
+        for (list, limit) in [(WINDOW, self.window), (PROTECTED, self.protected)] {
+            for _ in 0..MOVED {
+                if self.lens[list] <= limit || !self.demote(list) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Notes a counted use; all counts are halved if it is time.
+    fn count(&mut self) {
+        self.counted += 1;
+        if self.counted >= self.capacity.saturating_mul(AGE) {
+            self.counted /= 2;
+            self.nodes.iter_mut().for_each(|node| node.uses /= 2);
+            self.sketch.halve();
+        }
+    }
+
+    /// What becomes of an entry that comes in: how often it was used, this use included.
+    fn welcome(&mut self, hash: u64) -> u8 {
+        if let Some(step) = self.climber.miss() {
+            self.climb(step);
+        }
+        self.count();
+        (self.sketch.estimate(hash) + 1).min(MOST)
+    }
+
+    /// Gives the window so many entries of the protected list's room, or takes them back.
+    fn climb(&mut self, step: isize) {
+        let room = if step > 0 { self.protected } else { self.window.saturating_sub(1) };
+        let moved = step.unsigned_abs().min(room);
+        if step > 0 {
+            self.window += moved;
+            self.protected -= moved;
+        } else {
+            self.window -= moved;
+            self.protected += moved;
+        }
+    }
+
+    /// Whether the candidate may stay in the place of the victim.
+    fn admits(&mut self, candidate: Token, victim: Token) -> bool {
+        let (uses, against) = (self.nodes[candidate as usize].uses, self.nodes[victim as usize].uses);
+        if uses > against {
+            return true;
+        }
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 17;
+        self.random ^= self.random << 5;
+        uses >= WARM && self.random % ONCE_IN == 0
+    }
+}
+
+impl Policy for TinyLfu {
+    const HIT: Hit = Hit::Moves;
+    const HIT_IS_SHORT: bool = false;
+    const REPEATS_COUNT: bool = true;
+    const REMEMBERS: bool = true;
+
+    fn new(capacity: usize) -> Self {
+        // One per cent for the window, and four fifths of the others protected.
+        let window = capacity - capacity / 100 * 99 - capacity % 100 * 99 / 100;
+        TinyLfu {
+            lists: List::default(),
+            nodes: Vec::new(),
+            lens: [0; 3],
+            window,
+            protected: (capacity - window) / 5 * 4 + (capacity - window) % 5 * 4 / 5,
+            sketch: Sketch::new(capacity),
+            climber: Climber::new(capacity),
+            capacity,
+            counted: 0,
+            random: 0x9E37_79B9,
+        }
+    }
+
+    fn insert(&mut self, token: Token, hash: u64, limit: usize) {
+        while self.nodes.len() <= token as usize {
+            reserve_one(&mut self.nodes, limit.saturating_add(1));
+            self.nodes.push(Node { list: 0, uses: 0 });
+        }
+        let uses = self.welcome(hash);
+        self.nodes[token as usize] = Node { list: WINDOW as u8, uses };
+        self.lists.push_front(WINDOW, token, limit);
+        self.lens[WINDOW] += 1;
+        self.keep_limits();
+    }
+
+    // A call of its own: inlined, its registers would be saved on every hit of every strategy.
+    #[inline(never)]
+    unsafe fn hit(&mut self, token: Token) {
+        self.climber.hit();
+        let Node { list, uses } = self.nodes[token as usize];
+        if uses < MOST {
+            self.nodes[token as usize].uses += 1;
+            self.count();
+        }
+        let list = if list as usize == WINDOW { WINDOW } else { PROTECTED };
+        // SAFETY: the caller's promise.
+        unsafe { self.shift(token, list) };
+        self.keep_limits();
+    }
+
+    unsafe fn renew(&mut self, token: Token, left: u64, came: u64) {
+        self.sketch.raise(left, self.nodes[token as usize].uses);
+        self.nodes[token as usize].uses = self.welcome(came);
+        // SAFETY: the caller's promise.
+        unsafe { self.shift(token, WINDOW) };
+        self.keep_limits();
+    }
+
+    fn remove(&mut self, token: Token) {
+        if self.lists.contains(token) {
+            self.lens[self.nodes[token as usize].list as usize] -= 1;
+            self.lists.remove(token);
+        }
+    }
+
+    /// O(1). The entry that would fall out of the window, or the one that it wins against.
+    fn victim(&mut self) -> Token {
+        let candidate = self.lists.back(WINDOW);
+        let main = [PROBATION, PROTECTED].into_iter().map(|list| self.lists.back(list)).find(|&token| token != NIL);
+        let Some(victim) = main else { return candidate };
+        if candidate == NIL || self.lens[WINDOW] < self.window {
+            return victim;
+        }
+        if !self.admits(candidate, victim) {
+            return candidate;
+        }
+        // SAFETY: what is in a list was inserted and not removed since.
+        unsafe { self.shift(candidate, PROBATION) };
+        victim
+    }
+
+    fn validate(&self) {
+        self.lists.validate();
+        for list in [WINDOW, PROBATION, PROTECTED] {
+            assert_eq!(self.lists.iter(list).count(), self.lens[list]);
+            assert!(self.lists.iter(list).all(|token| self.nodes[token as usize].list as usize == list));
+        }
+        assert!(self.window >= 1 && self.window + self.protected <= self.capacity);
+        assert!(self.lists.iter(WINDOW).all(|token| self.nodes[token as usize].uses <= MOST));
+    }
+}
