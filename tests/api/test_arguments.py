@@ -282,7 +282,7 @@ def test_constructor() -> None:
         ((identity,), TypeError),
         ((5, 0, 128), TypeError),
         ((None, 0, 128), TypeError),
-        ((identity, 4, 128), ValueError),
+        ((identity, len(Strategy), 128), ValueError),
         ((identity, -1, 128), ValueError),
         ((identity, 10**30, 128), ValueError),
         ((identity, "LRU", 128), TypeError),
