@@ -176,7 +176,8 @@ def test_victims_are_those_of_the_strategy(strategy: Strategy) -> None:
         await f(4)
 
     run(main)
-    gone = {Strategy.LRU: 3, Strategy.MRU: 2, Strategy.FIFO: 1, Strategy.LFU: 3}[strategy]
+    # S3-FIFO wants two uses beyond the first: 1 has had them, 2 has not. The others spare 2.
+    gone = {Strategy.MRU: 2, Strategy.FIFO: 1, Strategy.S3FIFO: 2}.get(strategy, 3)
     assert [i for i in (1, 2, 3, 4) if f.get(i) is None] == [gone]
 
 

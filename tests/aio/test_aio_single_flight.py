@@ -17,9 +17,8 @@ FLYING = {
     "with ttl": cache(ttl=60),
     "of one": cache(max_size=1),
     "unbounded": cache(max_size=None),
-    "mru": cache(strategy=Strategy.MRU),
-    "fifo": lru_cache(ttl=5, max_size=2),
-    "lfu": cache(strategy=Strategy.LFU),
+    "of two, with ttl": lru_cache(ttl=5, max_size=2),
+    **{strategy.name.lower(): cache(strategy) for strategy in Strategy},
     "typed": cache(typed=True),
 }
 

@@ -16,10 +16,10 @@ from loops import run, turns
 from warp_cache import Strategy, cache, lru_cache
 
 KINDS = {
-    "lru": lambda **options: cache(**options),
-    "mru": lambda **options: cache(strategy=Strategy.MRU, **options),
-    "fifo": lambda **options: cache(strategy=Strategy.FIFO, **options),
-    "lfu": lambda **options: cache(strategy=Strategy.LFU, **options),
+    **{
+        strategy.name.lower(): lambda strategy=strategy, **options: cache(strategy, **options)
+        for strategy in Strategy
+    },
     "lru_cache": lambda **options: lru_cache(**options),
     "alone": lambda **options: cache(single_flight=False, **options),
 }

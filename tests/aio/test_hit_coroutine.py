@@ -19,7 +19,7 @@ DECORATORS = {
     "cache": cache,
     "lru_cache": lru_cache,
     "with ttl": cache(ttl=60),
-    "lfu": cache(strategy=Strategy.LFU),
+    **{strategy.name.lower(): cache(strategy) for strategy in Strategy},
     "alone": cache(single_flight=False),
 }
 

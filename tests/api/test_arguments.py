@@ -65,7 +65,7 @@ WRONG = [
 ]
 WRONG_FOR_CACHE = [
     *wrong("strategy", TypeError, "Strategy", "LRU", "lru", b"LRU", None, 1.0, []),
-    *wrong("strategy", ValueError, "Strategy", 4, -1, 99, 10**30),
+    *wrong("strategy", ValueError, "Strategy", len(Strategy), -1, 99, 10**30),
 ]
 
 

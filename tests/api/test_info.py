@@ -259,7 +259,8 @@ def test_any_value_is_a_value(decorate: Decorate, value: Any) -> None:
 
 
 def test_enums() -> None:
-    assert {s.name: s.value for s in Strategy} == {"LRU": 0, "MRU": 1, "FIFO": 2, "LFU": 3}
+    names = ("LRU", "MRU", "FIFO", "LFU", "SIEVE", "S3FIFO", "TINYLFU")
+    assert [(s.name, s.value) for s in Strategy] == [(n, i) for i, n in enumerate(names)]
     assert {b.name: b.value for b in Backend} == {"MEMORY": 0, "SHARED": 1}
     assert isinstance(Strategy.LFU, int) and Strategy(3) is Strategy.LFU
     for value in (*Strategy, *Backend):

@@ -170,7 +170,7 @@ SCRIPTS["others hammer"] = """
 caches = [
     decorator(lambda i: (i, i)) for decorator in
     (cache, cache(max_size=8), lru_cache(max_size=8), cache(ttl=0.002),
-     cache(strategy=Strategy.LFU, max_size=4), cache(max_size=None))
+     *(cache(s, max_size=4) for s in Strategy), cache(max_size=None))
 ]
 stop = False
 

@@ -17,9 +17,10 @@ FLYING = {
     "cache, no bound of time": lambda **options: cache(wait_timeout=None, **options),
     "cache with ttl": lambda **options: cache(ttl=60, **options),
     "cache, typed": lambda **options: cache(typed=True, **options),
-    "mru": lambda **options: cache(strategy=Strategy.MRU, **options),
-    "fifo": lambda **options: cache(strategy=Strategy.FIFO, **options),
-    "lfu": lambda **options: cache(strategy=Strategy.LFU, **options),
+    **{
+        strategy.name.lower(): lambda strategy=strategy, **options: cache(strategy, **options)
+        for strategy in Strategy
+    },
     "lru_cache": lambda **options: lru_cache(single_flight=True, **options),
 }
 

@@ -9,10 +9,10 @@ from warp_cache import Strategy, cache, lru_cache
 
 # Every way into the engine that differs: strategy, deadline, single-flight, signature handling.
 VARIANTS: dict[str, Callable[..., Any]] = {
-    "lru": lambda **options: cache(strategy=Strategy.LRU, **options),
-    "mru": lambda **options: cache(strategy=Strategy.MRU, **options),
-    "fifo": lambda **options: cache(strategy=Strategy.FIFO, **options),
-    "lfu": lambda **options: cache(strategy=Strategy.LFU, **options),
+    **{
+        strategy.name.lower(): lambda strategy=strategy, **options: cache(strategy, **options)
+        for strategy in Strategy
+    },
     "ttl": lambda **options: cache(ttl=3600, **options),
     "typed": lambda **options: cache(typed=True, **options),
     "no-single-flight": lambda **options: cache(single_flight=False, **options),

@@ -115,7 +115,7 @@ weakref.finalize(f, print, end="")
 SCRIPTS["daemon threads that hit"] = """
 caches = [
     decorator(lambda i: (i, i)) for decorator in
-    (cache, lru_cache, cache(ttl=60), cache(strategy=Strategy.LFU), cache(max_size=None))
+    (cache, lru_cache, cache(ttl=60), *map(cache, Strategy), cache(max_size=None))
 ]
 running = threading.Semaphore(0)
 

@@ -208,7 +208,7 @@ def test_a_cached_function_owns_one_reference_to_what_it_wraps() -> None:
 
 MEMORY = """
 import gc, os, sys
-from warp_cache import cache, lru_cache
+from warp_cache import Strategy, cache, lru_cache
 
 def resident():
     gc.collect()
@@ -220,7 +220,7 @@ def fail(i):
 
 def many(count):
     for decorator in (cache(max_size=64), lru_cache(max_size=64), cache(max_size=64, ttl=9),
-                      cache(max_size=64, strategy=3), cache(max_size=0)):
+                      cache(max_size=0), *(cache(s, max_size=64) for s in Strategy)):
         f = decorator(lambda *args, **kwargs: [args])
         g = decorator(fail)
         for i in range(count):

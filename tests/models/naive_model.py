@@ -1,41 +1,26 @@
 """A cache as plain as it can be written: the truth that the engine is compared with.
 
 Entries are held in one list of records, every question is answered by a search through all of them,
-and a victim is the least record by an order that reads like the documentation of its strategy.
+and who gives way is asked of a policy that reads like the documentation of its strategy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Any
 
+from naive_policies import Gone, Policy, Record, make_policy
+
 from warp_cache import Strategy
-
-
-@dataclass
-class Record:
-    key: Hashable
-    value: Any
-    inserted: int
-    used: int
-    count: int
-    born: float
-
-
-_VICTIM_ORDER: dict[Strategy, Callable[[Record], Any]] = {
-    Strategy.LRU: lambda record: record.used,
-    Strategy.MRU: lambda record: -record.used,
-    Strategy.FIFO: lambda record: record.inserted,
-    Strategy.LFU: lambda record: (record.count, record.used),
-}
 
 
 class NaiveCache:
     """What a cache of one strategy holds after any sequence of operations.
 
     `clock` gives the time on which lifetimes are measured; an expired record is as good as absent,
-    so it can neither be found, nor counted, nor be in the way of a live one.
+    so it can neither be found, nor counted, nor be in the way of a live one. `gone` tells, for
+    strategies whose victims do not follow from the calls alone, which records the cache that is
+    compared with has let go of.
     """
 
     def __init__(
@@ -44,14 +29,20 @@ class NaiveCache:
         max_size: int | None,
         ttl: float | None = None,
         clock: Callable[[], float] = lambda: 0.0,
+        gone: Gone | None = None,
     ) -> None:
         self.strategy = strategy
         self.max_size = None if max_size is None else max(0, max_size)
         self.ttl = ttl
         self.clock = clock
+        self.gone = gone
         self.hits = self.misses = 0
         self._moment = 0
+        self._forget()
+
+    def _forget(self) -> None:
         self._records: list[Record] = []
+        self._policy: Policy = make_policy(self.strategy, self.max_size, self.gone)
 
     def _next_moment(self) -> int:
         self._moment += 1
@@ -60,7 +51,12 @@ class NaiveCache:
     def _drop_expired(self) -> None:
         if self.ttl is not None:
             now = self.clock()
-            self._records = [r for r in self._records if now - r.born < self.ttl]
+            for record in [r for r in self._records if now - r.born >= self.ttl]:
+                self._leave(record)
+
+    def _leave(self, record: Record) -> None:
+        self._records.remove(record)
+        self._policy.leave(record)
 
     def _find(self, key: Hashable) -> Record | None:
         self._drop_expired()
@@ -69,6 +65,7 @@ class NaiveCache:
     def _use(self, record: Record) -> None:
         record.used = self._next_moment()
         record.count += 1
+        self._policy.use(record)
 
     def call(
         self,
@@ -112,12 +109,14 @@ class NaiveCache:
             record.born = self.clock()
             return
         if self.max_size is not None and len(self._records) >= self.max_size:
-            self._records.remove(min(self._records, key=_VICTIM_ORDER[self.strategy]))
+            self._leave(self._policy.victim())
         moment = self._next_moment()
-        self._records.append(Record(key, value, moment, moment, 1, self.clock()))
+        record = Record(key, value, moment, moment, self.clock())
+        self._records.append(record)
+        self._policy.enter(record)
 
     def clear(self) -> None:
-        self._records.clear()
+        self._forget()
         self.hits = self.misses = 0
 
     @property

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from naive_model import NaiveCache
+from naive_policies import Record
 
 from warp_cache import Strategy, cache, lru_cache
 
@@ -42,10 +43,17 @@ class PhaseClock:
 class Program:
     """One decorated function, its model, and the random operations that both of them get."""
 
-    def __init__(self, seed: int, decorate: Callable[..., Any], model: NaiveCache, ttl: float):
+    def __init__(
+        self,
+        seed: int,
+        decorate: Callable[..., Any],
+        strategy: Strategy,
+        size: int | None,
+        clock: PhaseClock,
+    ) -> None:
         self.random = random.Random(seed)
-        self.model = model
-        self.cached = decorate(max_size=model.max_size, ttl=ttl)(self._function)
+        self.model = NaiveCache(strategy, size, clock.ttl, clock, self._gone)
+        self.cached = decorate(max_size=size, ttl=clock.ttl)(self._function)
         self.results = 0
         self.story: list[str] = []
         self.wrong: str | None = None
@@ -53,6 +61,10 @@ class Program:
     def _function(self, key: int) -> tuple[int, int]:
         self.results += 1
         return (key, self.results)
+
+    def _gone(self, records: list[Record]) -> list[Record]:
+        # To look is to use; but a model that asks does not choose by the uses that it knows of.
+        return [record for record in records if self.cached.get(record.key) is None]
 
     def _step(self) -> None:
         key = self.random.choice(KEYS)
@@ -101,7 +113,7 @@ def run_programs(seed: int, decorate: Callable[..., Any], strategy: Strategy) ->
     for ttl in TTLS:
         clock = PhaseClock(ttl)
         programs = [
-            Program(seed * 1000 + n, decorate, NaiveCache(strategy, size, ttl, clock), ttl)
+            Program(seed * 1000 + n, decorate, strategy, size, clock)
             for n, size in enumerate(SIZES * 8)
         ]
         phases = []

@@ -26,8 +26,9 @@ from warp_cache import Strategy, cache, lru_cache
 SIZES = (0, 1, 2, 5, None)
 LONG_TTL = 3600.0
 
-# Equal numbers of different types, so that `typed` shows; few enough keys to hit and to evict.
-FIRSTS: list[Any] = [0, 1, 2, 3, 4, True, 1.0, 2.0, "a", "b", None, (1, "x"), (1.0, "x"), b"a"]
+# Equal numbers of different types, so that `typed` shows; few enough keys to hit and to evict. Those
+# that are not equal have different hashes (b"a" has that of "a"): ghosts are known by their hashes.
+FIRSTS: list[Any] = [0, 1, 2, 3, 4, True, 1.0, 2.0, "a", "b", None, (1, "x"), (1.0, "x"), b"c"]
 SECONDS: list[Any] = [0, 1, 0.0]
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]

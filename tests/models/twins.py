@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from naive_model import NaiveCache
+from naive_policies import Record
+from support import merge_counts
 
 from warp_cache import Strategy
 
@@ -54,7 +56,7 @@ class Twins:
         self.computed: Value | None = None
         self.refuse = False
         self.alive: weakref.WeakSet[Value] = weakref.WeakSet()
-        self.model = NaiveCache(strategy, size)
+        self.model = NaiveCache(strategy, size, gone=self._gone)
         self.cached = decorate(max_size=size, ttl=ttl, typed=typed)(self._function)
 
     def _function(self, x: Any, y: Any = 0) -> Value:
@@ -63,6 +65,16 @@ class Twins:
         self.computed = Value()
         self.alive.add(self.computed)
         return self.computed
+
+    def _gone(self, records: list[Record]) -> list[Record]:
+        """Whose value dies once the model lets go of it."""
+        values = [weakref.ref(record.value) for record in records]
+        for record in records:
+            record.value = None
+        merge_counts()
+        for record, value in zip(records, values, strict=True):
+            record.value = value()
+        return [record for record in records if record.value is None]
 
     def _key_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
         return self.key(args, kwargs, self.typed)

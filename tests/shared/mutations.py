@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from warp_cache import cache
+from warp_cache import Strategy, cache
 
 PAGE = 4096
 HEADER = 0x18000  # the fixed areas: header, candidates, leases, process slots, first index level
@@ -163,7 +163,7 @@ def is_clear(error: OSError) -> bool:
 
 def one(chance: random.Random, how: str, path: Path, mutator: Mutator) -> str:
     options = {
-        "strategy": chance.randrange(4),
+        "strategy": chance.choice(list(map(int, Strategy))),
         "max_size": chance.choice([20, 50, 100, None]),
         "ttl": chance.choice([None, None, 0.01, 100]),
         "max_bytes": chance.choice([None, None, 1 << 18]),
