@@ -197,21 +197,25 @@ impl Core {
 
     /// Before the lock is taken: brings near what the next eviction will touch, as far as one can tell.
     pub(crate) fn prefetch_victim(&self) {
-        let next = match self.strategy {
+        let in_queue = match self.strategy {
             Strategy::Sieve => self.hand(),
             Strategy::S3Fifo => self.likely_tail(s3fifo::SMALL),
             Strategy::TinyLfu => self.likely_tail(tinylfu::PROBATION),
-            _ => self.noted_next(),
+            _ => None,
         };
-        let Some(slot) = next.filter(|slot| *slot < self.slot_high()) else { return };
+        let next = match in_queue {
+            Some(slot) => {
+                self.region.prefetch(self.link_at(slot));
+                Some((slot, self.word(slot)))
+            }
+            None => self.noted_next(),
+        };
+        let Some((slot, word)) = next else { return };
+        self.region.prefetch(self.word_at(slot));
         self.region.prefetch(self.used_at(slot));
-        if self.strategy.has_queues() {
-            self.region.prefetch(self.link_at(slot));
-        }
-        // The block's line comes with the head, which says in what bucket the victim is.
-        let granule = granule_of(self.word(slot));
-        self.region.prefetch(granule.wrapping_mul(GRANULE));
-        if let Some(head) = self.head(granule) {
+        // Its line comes with the head, which says in what bucket the victim is.
+        self.region.prefetch(granule_of(word).wrapping_mul(GRANULE));
+        if let Some(head) = self.head(granule_of(word)) {
             self.prefetch_bucket(head.hash);
         }
     }

@@ -85,10 +85,11 @@ impl Core {
         self.region.set(ctl!(cand_bound) + 8, bound[1]);
     }
 
-    /// The slot that a scan has noted as the next victim.
-    pub(super) fn noted_next(&self) -> Option<Slot> {
+    /// What a scan has noted as the next victim.
+    pub(super) fn noted_next(&self) -> Option<(Slot, Word)> {
         let (head, len) = self.noted_range();
-        (head < len && self.strategy != Strategy::Mru).then(|| self.noted(head).slot)
+        let next = (head < len && self.strategy != Strategy::Mru).then(|| self.noted(head))?;
+        (next.slot < self.geo.capacity).then_some((next.slot, next.word))
     }
 
     fn order_key(&self, slot: Slot) -> Key {

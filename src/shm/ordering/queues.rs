@@ -9,7 +9,7 @@
 //! is changed only if the neighbour agrees with it: damage is met as `Broken`, for which the remedy is a repair, and is
 //! not spread.
 
-use crate::shm::core::Core;
+use crate::shm::core::{Core, Strategy};
 use crate::shm::layout::{ctl, Link, QueueEnds, QUEUES};
 use crate::shm::slots::{granule_of, Slot};
 use core::mem::{offset_of, size_of};
@@ -23,8 +23,9 @@ pub(crate) struct Queue(pub(super) u64);
 pub(crate) struct Broken;
 
 const QUEUE_BITS: u32 = 2;
+const QUEUE_MASK: u64 = (1 << QUEUE_BITS) - 1;
 /// More entrances than there can have been.
-const NO_NUMBER: u64 = 1 << 56;
+const UNHEARD_OF: u64 = 1 << 56;
 
 /// A slot, if a link or an end names one: `n` is that of the slot plus 1.
 type Named = Option<Slot>;
@@ -46,6 +47,15 @@ impl Core {
     }
     fn entered_at(&self, slot: Slot) -> u64 {
         self.geo.link(slot) + offset_of!(Link, entered) as u64
+    }
+
+    /// How many queues the strategy has.
+    fn queues(&self) -> u64 {
+        match self.strategy {
+            Strategy::Sieve => 1,
+            Strategy::S3Fifo => 2,
+            _ => QUEUES,
+        }
     }
 
     /// What a slot's number plus 1 names.
@@ -79,7 +89,7 @@ impl Core {
 
     /// The queue that a slot has entered.
     pub(super) fn queue_of(&self, slot: Slot) -> Queue {
-        Queue(self.region.get(self.entered_at(slot)) & ((1 << QUEUE_BITS) - 1))
+        Queue(self.region.get(self.entered_at(slot)) & QUEUE_MASK)
     }
 
     /// The entry that has been in the queue for longest.
@@ -104,7 +114,7 @@ impl Core {
 
     /// The word that a repair will find a slot's place by: it enters the queue now. `link_noted` puts it there.
     pub(super) fn note_entrance(&self, slot: Slot, queue: Queue) {
-        let next = (self.region.get(ctl!(queue_seq)).wrapping_add(1)) % NO_NUMBER;
+        let next = self.region.get(ctl!(queue_seq)).wrapping_add(1) & (u64::MAX >> QUEUE_BITS);
         self.region.set(ctl!(queue_seq), next);
         self.region.set(self.entered_at(slot), next << QUEUE_BITS | queue.0);
     }
@@ -145,7 +155,10 @@ impl Core {
             Some(of_after) => of_after.0,
             None => self.end_of(queue, TAIL)?,
         };
-        if queue.0 >= QUEUES || follows != Some(slot) || precedes != Some(slot) || (before.is_some() && before == after)
+        if queue.0 >= self.queues()
+            || follows != Some(slot)
+            || precedes != Some(slot)
+            || (before.is_some() && before == after)
         {
             return Err(Broken);
         }
@@ -164,26 +177,26 @@ impl Core {
     /// For repair: all queues anew, from what the live slots say of their entrances.
     pub(super) fn rebuild_queues(&self) {
         let live = (0..self.slot_high()).filter(|slot| granule_of(self.word(*slot)) != 0);
-        let mut all: Vec<(u64, Slot)> = live
-            .map(|slot| {
-                let entered = self.region.get(self.entered_at(slot));
-                // A queue or a number that cannot be: damage.
-                let possible = self.queue_of(slot).0 < QUEUES && entered >> QUEUE_BITS < NO_NUMBER;
-                (if possible { entered } else { 0 }, slot)
-            })
-            .collect();
+        let mut all: Vec<(u64, Slot)> = live.map(|slot| (self.region.get(self.entered_at(slot)), slot)).collect();
         all.sort_unstable();
+        let number = |entered: u64| entered >> QUEUE_BITS;
+        let last = all.last().map_or(0, |last| number(last.0)).max(self.region.get(ctl!(queue_seq)));
+        let twice = all.windows(2).any(|pair| number(pair[0].0) == number(pair[1].0));
+        let damaged = twice || last >= UNHEARD_OF;
+        self.region.set(ctl!(queue_seq), if damaged { all.len() as u64 } else { last });
         for queue in (0..QUEUES).map(Queue) {
             [HEAD, TAIL, LEN].into_iter().for_each(|word| self.region.set(end_at(queue, word), 0));
         }
-        let seq = self.region.get(ctl!(queue_seq)) % NO_NUMBER;
-        self.region.set(ctl!(queue_seq), all.last().map_or(0, |last| last.0 >> QUEUE_BITS).max(seq));
-        for (entered, slot) in &all {
-            if *entered != self.region.get(self.entered_at(*slot)) {
-                self.region.set(self.entered_at(*slot), *entered);
+        for (n, (entered, slot)) in (1..).zip(all) {
+            let queue = entered & QUEUE_MASK;
+            let queue = if queue < self.queues() { queue } else { 0 };
+            // (Who dies over new numbers leaves a mixture, which is an order as well.)
+            let right = if damaged { n } else { number(entered) } << QUEUE_BITS | queue;
+            if right != entered {
+                self.region.set(self.entered_at(slot), right);
             }
             // In queues that have just been emptied, only further damage could be in the way: the next repair's.
-            let _ = self.link_noted(*slot);
+            let _ = self.link_noted(slot);
         }
         self.rebuild_hand();
     }
@@ -208,7 +221,8 @@ impl Core {
                 let (its_before, after) = self.neighbours(slot).unwrap();
                 let entered = self.region.get(self.entered_at(slot));
                 assert_eq!(its_before, before, "{queue:?}: slot {slot} has the neighbour that has it");
-                assert!(self.stands_in(slot, queue) && entered < last && seen.insert(slot), "{queue:?}: {slot}");
+                assert!(queue.0 < self.queues() && self.stands_in(slot, queue), "{queue:?}: {slot}");
+                assert!(entered < last && seen.insert(slot), "{queue:?}: {slot}");
                 (before, last, at, n) = (Some(slot), entered, after, n + 1);
             }
             assert_eq!(self.end_of(queue, TAIL).unwrap(), before);

@@ -41,7 +41,7 @@ impl Core {
     pub(super) fn sieve_victim(&self) -> Result<Slot, Broken> {
         let mut at = self.hand();
         // Twice round clears every mark; a mark that is set behind the hand meanwhile counts in the next search.
-        for _ in 0..(2 * self.queue_len(ONLY)).min(PATIENCE) {
+        for _ in 0..self.queue_len(ONLY).saturating_mul(2).min(PATIENCE) {
             let Some(slot) = at else {
                 at = Some(self.tail(ONLY)?.ok_or(Broken)?);
                 continue;

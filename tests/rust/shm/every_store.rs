@@ -235,6 +235,31 @@ fn each_operation_of_a_small_cache() {
     println!("{} states, {} of them of a repairer", STATES.load(Ordering::Relaxed), NESTED.load(Ordering::Relaxed));
 }
 
+/// Entries that were used move between queues, hands and hints move on: every state in between.
+#[test]
+fn evictions_that_move_what_was_used() {
+    for strategy in [Strategy::Sieve, Strategy::S3Fifo, Strategy::TinyLfu] {
+        let dir = tempfile::tempdir().unwrap();
+        let (o, keys) = prepared(&dir, strategy, 12, 12);
+        let new = |i: usize| &keys[12 + i];
+        let cache = open_isolated(&o);
+        let use_again = |n: usize| {
+            for k in keys.iter().take(n).chain(keys.iter().skip(12)) {
+                (0..3).for_each(|_| ignore(cache.get(k, &mut ReadBuf::new())));
+            }
+        };
+        use_again(7);
+        die_everywhere(&o, &keys, 20, |c| ignore(c.set(new(0), &value(new(0), 3), NEVER)));
+        // Now with ghosts and counts of what is gone, one of which comes back, and with more to move.
+        (0..3).for_each(|i| ignore(cache.set(new(i), &value(new(i), 2), NEVER)));
+        use_again(12);
+        let gone = keys.iter().find(|k| cache.peek(k, &mut ReadBuf::new()).is_none()).unwrap();
+        die_everywhere(&o, &keys, 40, |c| ignore(c.set(gone, &value(gone, 3), NEVER)));
+        die_everywhere(&o, &keys, 40, |c| c.clear());
+    }
+    println!("{} states, {} of them of a repairer", STATES.load(Ordering::Relaxed), NESTED.load(Ordering::Relaxed));
+}
+
 #[test]
 fn growth_of_slots_index_and_data() {
     let dir = tempfile::tempdir().unwrap();
