@@ -170,17 +170,17 @@ impl<K, V> Cache<K, V> {
     #[inline(always)]
     pub unsafe fn hit(&mut self, token: Token) {
         // SAFETY: the caller's promise; `publish` inserted the token into the order, which is ours alone.
-        unsafe { Order::hit(&self.order, token) }
+        unsafe { Order::hit(&self.order, self.hit_does, token) }
     }
 
     /// [`hit`](Self::hit) for an owner that shares the cache among readers.
     ///
     /// # Safety
-    /// `token` names a published entry, and where a hit moves, no other thread is in this method meanwhile.
+    /// `token` names a published entry, and where a hit changes the order, no other thread is in this method meanwhile.
     #[inline(always)]
     pub unsafe fn hit_shared(&self, token: Token) {
         // SAFETY: no other `&self` method touches the order, and no `&mut self` method runs beside this one.
-        unsafe { Order::hit(&self.order, token) }
+        unsafe { Order::hit(&self.order, self.hit_does, token) }
     }
 
     /// [`hit_shared`](Self::hit_shared) where it takes no call; `false` (and nothing done) where it does.
@@ -189,8 +189,12 @@ impl<K, V> Cache<K, V> {
     /// As for `hit_shared`.
     #[inline(always)]
     pub unsafe fn hit_shared_at_once(&self, token: Token) -> bool {
-        // SAFETY: as in `hit_shared`.
-        unsafe { Order::hit_at_once(&self.order, token) }
+        let at_once = self.hit_does != Hit::Calls;
+        if at_once {
+            // SAFETY: the caller's promise.
+            unsafe { self.hit_shared(token) };
+        }
+        at_once
     }
 
     /// The slots expected at most: a computation may have one of its own before it makes another entry give way.

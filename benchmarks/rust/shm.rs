@@ -9,14 +9,12 @@ use std::time::{Duration, Instant};
 fn ignore<T>(_: T) {}
 
 fn open(dir: &std::path::Path, name: &str, max_size: u64) -> SharedCache {
-    let options = Options {
-        dir: dir.join("c"),
-        name: name.into(),
-        strategy: Strategy::Lru,
-        max_size,
-        max_bytes: Some(1 << 28),
-        fingerprint: 0,
-    };
+    open_as(dir, name, max_size, Strategy::Lru)
+}
+
+fn open_as(dir: &std::path::Path, name: &str, max_size: u64, strategy: Strategy) -> SharedCache {
+    let options =
+        Options { dir: dir.join("c"), name: name.into(), strategy, max_size, max_bytes: Some(1 << 28), fingerprint: 0 };
     SharedCache::open(&options).unwrap()
 }
 
@@ -120,6 +118,35 @@ fn main() {
         });
         time(&format!("{max_size}: replace"), 300_000, |i| {
             ignore(black_box(cache.set(&(k - i % 50).to_le_bytes(), b"twelve bytes", NEVER)))
+        });
+    }
+    for (strategy, max_size) in Strategy::ALL.into_iter().flat_map(|s| [1000, 100_000].map(|max_size| (s, max_size))) {
+        let cache = open_as(dir.path(), &format!("{strategy:?}{max_size}"), max_size, strategy);
+        let (mut buf, mut random, mut last) = (ReadBuf::new(), 4711u64, u64::MAX);
+        let mut hits = Vec::new();
+        for k in 0..max_size {
+            if let Stored::Done(hit) = cache.set(&k.to_le_bytes(), b"twelve bytes", NEVER) {
+                hits.push(hit);
+            }
+        }
+        hits.truncate(100);
+        time(&format!("{strategy:?}, {max_size}: hit_again"), 1_000_000, |i| {
+            ignore(black_box(cache.hit_again(&hits[(i % 100) as usize], &mut last)))
+        });
+        let mut k = max_size;
+        time(&format!("{strategy:?}, {max_size}: set + evict"), 300_000, |_| {
+            k += 1;
+            black_box(cache.set(&k.to_le_bytes(), b"twelve bytes", NEVER));
+        });
+        // Keys of which few are asked for often: hits mark, misses find marks.
+        time(&format!("{strategy:?}, {max_size}: get, else set"), 300_000, |_| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let key = ((8.0 * max_size as f64).powf((random >> 11) as f64 / (1u64 << 53) as f64) as u64).to_le_bytes();
+            if cache.get(&key, &mut buf).is_none() {
+                black_box(cache.set(&key, b"twelve bytes", NEVER));
+            }
         });
     }
     let cache = open(dir.path(), "kb", 1000);

@@ -121,8 +121,12 @@ impl Core {
                 return true;
             }
         }
-        self.disk_full_until.store(clock::boot_now() + RETRY_DISK, Ordering::Relaxed);
+        self.disk_is_full();
         false
+    }
+
+    pub(crate) fn disk_is_full(&self) {
+        self.disk_full_until.store(clock::boot_now() + RETRY_DISK, Ordering::Relaxed);
     }
 
     fn reserve_data(&self, from: u64, to: u64) -> bool {

@@ -86,7 +86,7 @@ impl SharedCache {
     /// Copies the value of `key` into `buf`, as a use. Takes no lock and never waits. Nothing is counted: see `count`.
     pub fn get(&self, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
         let hit = self.peek(key, buf)?;
-        self.core.touch(hit.slot, self.core.tick(), false);
+        self.core.touch(hit.slot, self.core.use_tick(), false);
         Some(hit)
     }
 
@@ -109,19 +109,21 @@ impl SharedCache {
         if !self.still_current(hit) {
             return false;
         }
-        if hit.deadline == u64::MAX && self.core.touch_at_once(hit.slot, *last == hit.slot) {
-            *last = hit.slot;
-            return true;
+        if hit.deadline == u64::MAX {
+            if self.core.touch_at_once(hit.slot, *last == hit.slot) {
+                *last = hit.slot;
+                return true;
+            }
+            if self.core.mark_use(hit.slot) {
+                return true;
+            }
         }
         self.hit_again_slowly(hit, last)
     }
 
     #[inline(never)]
     fn hit_again_slowly(&self, hit: &Hit, last: &mut u64) -> bool {
-        if self.core.strategy == Strategy::Fifo && hit.deadline == u64::MAX {
-            return true;
-        }
-        let tick = self.core.tick();
+        let tick = self.core.use_tick();
         if hit.deadline != u64::MAX && self.core.now_coarse(tick) >= hit.deadline {
             return false;
         }

@@ -7,7 +7,7 @@
 
 use crate::shm::atomic::Ordering;
 use crate::shm::block::{Prepared, ReadBuf};
-use crate::shm::core::{Core, Strategy};
+use crate::shm::core::Core;
 use crate::shm::hash::siphash13;
 use crate::shm::layout::ctl;
 use crate::shm::lock::Guard;
@@ -165,7 +165,7 @@ impl Core {
     fn inherit(&self, victim: Slot, granules: u64) -> Option<u64> {
         let granule = granule_of(self.word(victim));
         let head = self.head(granule).filter(|head| head.granules == granules)?;
-        if !self.index_remove(head.hash, victim) {
+        if !self.leave_order(victim) || !self.index_remove(head.hash, victim) {
             return None;
         }
         self.unpublish(victim);
@@ -190,10 +190,10 @@ impl Core {
         let granule = self.geo.granule(index);
         self.write_block(guard, granule, generation, block);
         self.set_deadline(slot, block.deadline);
-        self.enter_order(slot);
+        self.enter_order(slot, block.hash);
         let word = self.publish(guard, slot, granule);
         self.tally(ctl!(count), 1);
-        self.note_new(slot);
+        self.join_order(slot);
         self.index_grow(guard);
         Some((slot, word))
     }
@@ -221,9 +221,7 @@ impl Core {
         let granule = self.geo.granule(index);
         self.write_block(guard, granule, generation, block);
         self.set_deadline(slot, block.deadline);
-        if self.strategy != Strategy::Fifo {
-            self.touch(slot, self.writer_tick(), false);
-        }
+        self.touch_as_writer(slot);
         let word = self.publish(guard, slot, granule);
         self.reuse_fence();
         self.free_block(before);
@@ -314,16 +312,18 @@ impl Core {
     pub(crate) fn discard(&self, slot: Slot) {
         let granule = granule_of(self.word(slot));
         let head = self.head(granule);
+        let in_order = self.leave_order(slot);
         self.unpublish(slot);
-        let known = head.is_some_and(|head| {
-            let index = granule - self.geo.granule(0);
-            self.index_remove(head.hash, slot) && self.mark(index, head.granules, false)
-        });
+        let known = in_order
+            && head.is_some_and(|head| {
+                let index = granule - self.geo.granule(0);
+                self.index_remove(head.hash, slot) && self.mark(index, head.granules, false)
+            });
         if known {
             self.push_free(slot);
             self.region.set(ctl!(count), self.region.get(ctl!(count)).saturating_sub(1));
         } else {
-            // Its bytes are damaged, so where it stood in index and bitmap is unknown.
+            // Its bytes or links are damaged, so where it stood in index, bitmap or queue is unknown.
             self.repair();
         }
     }

@@ -2,23 +2,28 @@
 //! file.
 //!
 //! ```text
-//! header page | candidates | lease states | leases | process slots | index levels | cells | metas | bitmap | data
+//! header page | candidates | lease states | leases | process slots | index levels | cells | metas | links | hints
+//!   | bitmap | data
 //! ```
+//!
+//! Links are there only where the strategy keeps its entries in queues, hints only where it remembers keys that are gone
+//! (see `ordering`).
 //!
 //! The structs describe; they are never laid over the mapping. Code takes a field's offset from them (`offset_of!`) and
 //! goes through `region`, word by word, since every word may change under a reader's hands. All fields are therefore
 //! `u64`.
 //!
-//! Offsets depend on `(capacity, max_bytes)` alone, so each process computes them for itself and trusts no offset from
-//! the file. Areas are laid out for the fullest cache, but only what is in use is reserved on disk: an area grows from
-//! its start, and the control words say how far (`slots_ready`, `data_ready`, `index_level`).
+//! Offsets depend on `(capacity, max_bytes, strategy)` alone, so each process computes them for itself and trusts no
+//! offset from the file. Areas are laid out for the fullest cache, but only what is in use is reserved on disk: an area
+//! grows from its start, and the control words say how far (`slots_ready`, `data_ready`, `index_level`, `hint_lines`).
 
+use crate::shm::core::Strategy;
 use core::mem::{align_of, offset_of, size_of};
 
 /// `"warpcach"`, so that a hex dump says what it is.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"warpcach");
 /// Raised with every change of the layout or of the meaning of a field. Another version lives in another file.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 /// The unit of reservation for small areas. Larger hardware pages merely reserve a little more.
 pub const PAGE: u64 = 4096;
@@ -78,7 +83,9 @@ pub struct Control {
     pub data_ready: u64,
     pub tick_offset: u64,
     pub procs_high: u64,
-    pub _pad0: [u64; 2],
+    /// TinyLFU: how often all frequencies have been halved.
+    pub epoch: u64,
+    pub _pad0: u64,
     // The writers' lock, and what every store under it touches: one line travels instead of three.
     pub lock: u64,
     pub lock_seq: u64,
@@ -109,7 +116,38 @@ pub struct Control {
     // Every use in tick mode 0 writes this line.
     pub tick: u64,
     pub _pad3: [u64; 7],
+    // Under the lock: the queues (see `ordering::queues`), and what goes with them.
+    pub queues: [QueueEnds; QUEUES as usize],
+    /// Grows with each entrance into a queue.
+    pub queue_seq: u64,
+    /// SIEVE's hand: the slot it points to, plus 1; 0 = the tail.
+    pub hand: u64,
+    /// Lines of hints that are reserved and in use: a power of two, or 0.
+    pub hint_lines: u64,
+    /// S3-FIFO: how many keys became ghosts.
+    pub ghost_seq: u64,
+    /// S3-FIFO: so many of them are known.
+    pub ghost_room: u64,
+    pub _pad4: [u64; 2],
+    // Under the lock: TinyLFU's window and the sample that it is adapted by (see `ordering::climber`).
+    pub sample_hits: u64,
+    pub sample_accesses: u64,
+    pub sample_look: u64,
+    /// The last three are `f64`s.
+    pub hit_ratio: u64,
+    pub climb: u64,
+    pub window_moved: u64,
+    pub _pad5: [u64; 2],
 }
+
+/// A doubly linked queue of slots. Ends are slots plus 1; 0 = none.
+#[repr(C)]
+pub struct QueueEnds {
+    pub head: u64,
+    pub tail: u64,
+    pub len: u64,
+}
+pub const QUEUES: u64 = 3;
 
 /// One candidate for eviction, as the last scan saw it.
 #[repr(C)]
@@ -164,7 +202,18 @@ pub struct Cell {
 pub struct Meta {
     /// The tick of the last use (FIFO: of the insertion). In a free slot: the next free one, plus 1.
     pub used: u64,
+    /// Uses, as the strategy counts them: LFU all of them, SIEVE whether there were any, S3-FIFO up to three, TinyLFU up
+    /// to fifteen with their epoch.
     pub count: u64,
+}
+
+/// A slot's place in its queue. Only writers touch it, so hits do not share lines with those who relink.
+#[repr(C)]
+pub struct Link {
+    /// `slot before it, plus 1, << 32 | slot after it, plus 1`: derived.
+    pub neighbours: u64,
+    /// `number of the entrance << 2 | queue`: written before publication, and what the queues are rebuilt from.
+    pub entered: u64,
 }
 
 /// The start of an entry's bytes; key and value follow without a gap.
@@ -178,16 +227,18 @@ pub struct BlockHead {
 }
 pub const BLOCK_HEAD: u64 = size_of::<BlockHead>() as u64;
 
-const LINE: usize = 64;
+pub const LINE: usize = 64;
 const _: () = {
     assert!(size_of::<Ident>() == 13 * 8 && align_of::<Ident>() == 8);
-    assert!(size_of::<Control>() == 6 * LINE && align_of::<Control>() == 8);
+    assert!(size_of::<Control>() == 9 * LINE && align_of::<Control>() == 8);
     assert!(offset_of!(Control, lock) == LINE && offset_of!(Control, free_head) == 2 * LINE);
     assert!(offset_of!(Control, cand_bound) == 3 * LINE && offset_of!(Control, base) == 4 * LINE);
-    assert!(offset_of!(Control, tick) == 5 * LINE);
+    assert!(offset_of!(Control, tick) == 5 * LINE && offset_of!(Control, queues) == 6 * LINE);
+    assert!(offset_of!(Control, sample_hits) == 8 * LINE && QUEUES < 4);
     assert!(size_of::<Candidate>() == 32 && size_of::<Lease>() == LINE && size_of::<Counters>() == LINE);
     assert!(size_of::<Proc>() == 4 * LINE && offset_of!(Proc, counters) == LINE);
-    assert!(size_of::<Cell>() == 16 && size_of::<Meta>() == 16 && size_of::<BlockHead>() == GRANULE as usize);
+    assert!(size_of::<Cell>() == 16 && size_of::<Meta>() == 16 && size_of::<Link>() == 16);
+    assert!(size_of::<BlockHead>() == GRANULE as usize);
     assert!(CONTROL_AT as usize + size_of::<Control>() <= CANDIDATES_AT as usize);
     assert!(CANDIDATES_AT + CANDIDATES * size_of::<Candidate>() as u64 == LEASE_STATES_AT);
     assert!(LEASE_STATES_AT + LEASES * 8 <= LEASES_AT);
@@ -220,6 +271,10 @@ pub struct Geometry {
     pub max_level: u64,
     pub cells: u64,
     pub metas: u64,
+    pub links: u64,
+    /// Cache lines of hints, and how many there are at most (a power of two); 0 for a strategy that needs none.
+    pub hints: u64,
+    pub hint_lines: u64,
     pub bitmap: u64,
     /// First byte of the data, a multiple of `GRANULE`.
     pub data: u64,
@@ -229,8 +284,11 @@ pub struct Geometry {
     pub end: u64,
 }
 
-/// Disk that an entry needs at least: tables and the smallest block. Bounds the tables of a cache without `max_size`.
+/// Disk that an entry needs at least: tables and the smallest block, without links and hints. Bounds the tables of a
+/// cache without `max_size`.
 const LEAST_PER_ENTRY: u64 = 160;
+/// Lines of hints at least: a page.
+const LEAST_HINTS: u64 = PAGE / LINE as u64;
 /// Below this no cache is worth having.
 pub const MIN_MAX_BYTES: u64 = INDEX_AT + 16 * PAGE;
 
@@ -240,17 +298,23 @@ const fn round_up(n: u64, unit: u64) -> u64 {
 
 impl Geometry {
     /// `max_size` 0 = bounded by bytes. `None` if `max_bytes` is too small (or too large) to lay anything out.
-    pub fn new(max_size: u64, max_bytes: u64) -> Option<Geometry> {
+    pub fn new(max_size: u64, max_bytes: u64, strategy: Strategy) -> Option<Geometry> {
         if !(MIN_MAX_BYTES..=MAX_FILE).contains(&max_bytes) {
             return None;
         }
-        let most = (max_bytes - INDEX_AT - 8 * PAGE) / LEAST_PER_ENTRY;
+        let link = if strategy.has_queues() { size_of::<Link>() as u64 } else { 0 };
+        // (The number of lines is rounded up to a power of two.)
+        let hint = strategy.entries_per_hint_line().map_or(0, |entries| 2 * LINE as u64 / entries);
+        let most = (max_bytes - INDEX_AT - 8 * PAGE) / (LEAST_PER_ENTRY + link + hint);
         let capacity = if max_size == 0 { most } else { max_size.min(most) }.max(1);
         let buckets = capacity.div_ceil(BUCKET_LOAD).next_power_of_two().max(LEVEL0_BUCKETS);
         let max_level = u64::from((buckets / LEVEL0_BUCKETS).trailing_zeros());
         let cells = round_up(Self::level_at(max_level + 1), PAGE);
         let metas = cells + round_up(capacity * size_of::<Cell>() as u64, PAGE);
-        let bitmap = metas + round_up(capacity * size_of::<Meta>() as u64, PAGE);
+        let links = metas + round_up(capacity * size_of::<Meta>() as u64, PAGE);
+        let hints = links + round_up(capacity * link, PAGE);
+        let hint_lines = Self::hint_lines_for(capacity, strategy);
+        let bitmap = hints + hint_lines * LINE as u64;
         let room = max_bytes.checked_sub(bitmap + PAGE)?;
         // Data and its share of the bitmap: 64 granules and one word; the bitmap is then rounded up to pages.
         let words = room / (GRANULES_PER_WORD * GRANULE + 8);
@@ -262,11 +326,20 @@ impl Geometry {
             max_level,
             cells,
             metas,
+            links,
+            hints,
+            hint_lines,
             bitmap,
             data,
             granules,
             end,
         })
+    }
+
+    /// Lines of hints for so many entries.
+    pub fn hint_lines_for(entries: u64, strategy: Strategy) -> u64 {
+        let lines = |per_line| entries.div_ceil(per_line).next_power_of_two().max(LEAST_HINTS);
+        strategy.entries_per_hint_line().map_or(0, lines)
     }
 
     /// Offset of an index level. Level `l` has `LEVEL0_BUCKETS << l` lines, so the levels before it fill `2^l - 1`
@@ -282,6 +355,20 @@ impl Geometry {
     }
     pub const fn meta(&self, slot: u64) -> u64 {
         self.metas + slot * size_of::<Meta>() as u64
+    }
+    pub const fn link(&self, slot: u64) -> u64 {
+        self.links + slot * size_of::<Link>() as u64
+    }
+    pub const fn hint_line(&self, i: u64) -> u64 {
+        self.hints + i * LINE as u64
+    }
+    /// The end of what `slots` slots need.
+    pub const fn slots_end(&self, slots: u64) -> u64 {
+        if self.hints > self.links {
+            self.link(slots)
+        } else {
+            self.meta(slots)
+        }
     }
     /// The granule number that slot words use for the `i`th granule of data.
     pub const fn granule(&self, i: u64) -> u64 {
@@ -308,20 +395,23 @@ mod tests {
 
     #[test]
     fn areas_never_overlap_and_stay_within_max_bytes() {
-        for max_size in [0, 1, 5, 128, 1024, 1025, 100_000, 1_000_000, u64::MAX] {
-            for max_bytes in [MIN_MAX_BYTES, 256 << 10, 1 << 20, 16 << 20, (1 << 30) + 4711, MAX_FILE] {
-                let g = Geometry::new(max_size, max_bytes).unwrap();
-                assert!(Geometry::level_at(g.max_level) + Geometry::buckets(g.max_level) * 64 <= g.cells);
-                assert!(g.cell(g.capacity) <= g.metas && g.meta(g.capacity) <= g.bitmap);
-                assert!(g.bitmap + g.granules / 8 <= g.data && g.data % GRANULE == 0);
-                assert!(g.end <= max_bytes && g.granules >= 64, "{max_size} {max_bytes} {g:?}");
-                assert!(Geometry::buckets(g.max_level) * BUCKET_CELLS > g.capacity);
-                if max_size == 0 {
-                    assert!(g.granules >= 2 * g.capacity, "each entry finds its smallest block: {g:?}");
-                }
+        let sizes = [0, 1, 5, 128, 1024, 1025, 100_000, 1_000_000, u64::MAX];
+        let bytes = [MIN_MAX_BYTES, 256 << 10, 1 << 20, 16 << 20, (1 << 30) + 4711, MAX_FILE];
+        let all = sizes.into_iter().flat_map(|size| bytes.map(|bytes| (size, bytes)));
+        for ((max_size, max_bytes), strategy) in all.flat_map(|of| Strategy::ALL.map(|strategy| (of, strategy))) {
+            let g = Geometry::new(max_size, max_bytes, strategy).unwrap();
+            assert!(Geometry::level_at(g.max_level) + Geometry::buckets(g.max_level) * 64 <= g.cells);
+            assert!(g.cell(g.capacity) <= g.metas && g.meta(g.capacity) <= g.links);
+            assert!(g.slots_end(g.capacity) <= g.hints && g.hint_line(g.hint_lines) <= g.bitmap);
+            assert!(!strategy.has_queues() || g.link(g.capacity) == g.slots_end(g.capacity));
+            assert!(g.bitmap + g.granules / 8 <= g.data && g.data % GRANULE == 0);
+            assert!(g.end <= max_bytes && g.granules >= 64, "{max_size} {max_bytes} {g:?}");
+            assert!(Geometry::buckets(g.max_level) * BUCKET_CELLS > g.capacity);
+            if max_size == 0 {
+                assert!(g.granules >= 2 * g.capacity, "each entry finds its smallest block: {g:?}");
             }
         }
-        assert_eq!(Geometry::new(1, MIN_MAX_BYTES - 1), None);
-        assert_eq!(Geometry::new(1, MAX_FILE + 1), None);
+        assert_eq!(Geometry::new(1, MIN_MAX_BYTES - 1, Strategy::Lru), None);
+        assert_eq!(Geometry::new(1, MAX_FILE + 1, Strategy::Lru), None);
     }
 }

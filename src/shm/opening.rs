@@ -128,7 +128,8 @@ fn judge(fd: RawFd, fingerprint: u64) -> Content {
     if ident.fingerprint != fingerprint {
         return Content::Foreign;
     }
-    let Some(geo) = Geometry::new(ident.max_size, ident.max_bytes) else { return Content::Dead };
+    let Some(strategy) = Strategy::from_number(ident.strategy) else { return Content::Dead };
+    let Some(geo) = Geometry::new(ident.max_size, ident.max_bytes, strategy) else { return Content::Dead };
     let Some(control) = read_words::<{ size_of::<Control>() / 8 }>(fd, CONTROL_AT) else { return Content::Dead };
     let len = crate::shm::region::file_len(fd).unwrap_or(0);
     let (level, slots, data) = (
@@ -139,7 +140,7 @@ fn judge(fd: RawFd, fingerprint: u64) -> Content {
     let possible = level <= geo.max_level && slots <= geo.capacity && data <= geo.granules;
     if possible
         && len >= Geometry::level_at(level + 1)
-        && len >= geo.meta(slots)
+        && len >= geo.slots_end(slots)
         && (data == 0 || len >= geo.data + data * GRANULE)
     {
         Content::Ours(ident, geo)
@@ -159,8 +160,11 @@ fn fill(fd: RawFd, ident: &Ident, geo: &Geometry) -> io::Result<()> {
         (INDEX_AT, Geometry::level_at(1)),
         (geo.cell(0), geo.cell(slots)),
         (geo.meta(0), geo.meta(slots)),
+        (geo.link(0), geo.slots_end(slots).max(geo.link(0))),
     ] {
-        crate::shm::region::reserve_file(fd, at, end - at)?;
+        if end > at {
+            crate::shm::region::reserve_file(fd, at, end - at)?;
+        }
     }
     let word = |value: u64, at: u64| file.write_all_at(&value.to_ne_bytes(), at);
     word(slots, ctl!(slots_ready))?;
@@ -186,7 +190,7 @@ fn tick_mode() -> u64 {
 
 fn new_ident(options: &Options, dir: &Dir) -> Result<(Ident, Geometry), OpenError> {
     let max_bytes = options.max_bytes.unwrap_or_else(|| (dir.free_bytes() / 4).clamp(MIN_MAX_BYTES, DEFAULT_MOST));
-    let geo = Geometry::new(options.max_size, max_bytes).ok_or_else(|| {
+    let geo = Geometry::new(options.max_size, max_bytes, options.strategy).ok_or_else(|| {
         OpenError::InvalidSize(format!("max_bytes must be from {MIN_MAX_BYTES} to {MAX_FILE} bytes, got {max_bytes}"))
     })?;
     let mut ident = Ident {

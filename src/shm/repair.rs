@@ -20,12 +20,11 @@ impl Core {
         self.release_dead_leases();
     }
 
-    /// Derives count, free slots, bitmap, index and deadlines from the slots.
+    /// Derives count, free slots, bitmap, index, deadlines and queues from the slots.
     pub(crate) fn rebuild(&self) {
         let ready = self.slots_ready();
         self.region.set(ctl!(slots_ready), ready);
         self.region.set(ctl!(slot_high), ready);
-        self.forget_noted();
         self.free_all();
         self.index_clear();
         for at in [ctl!(free_head), ctl!(count), ctl!(sweep_cursor)] {
@@ -60,6 +59,7 @@ impl Core {
         }
         self.region.set(ctl!(slot_high), high);
         self.region.set(ctl!(count), count);
+        self.rebuild_order();
         self.region.set(ctl!(min_deadline), earliest);
         self.region.store(ctl!(sweep_min), earliest, Ordering::Relaxed);
     }

@@ -17,16 +17,16 @@
 
 use crate::shm::atomic::{fence, Ordering};
 use crate::shm::core::Core;
-use crate::shm::layout::{ctl, Cell, Meta, GRANULE, OFFSET_BITS, PAGE};
+use crate::shm::layout::{ctl, Cell, Link, Meta, GRANULE, OFFSET_BITS, PAGE};
 use crate::shm::lock::Guard;
 use core::mem::{offset_of, size_of};
 
 pub(crate) type Slot = u64;
 pub(crate) type Word = u64;
 
-/// Slots per page of cells or metas.
+/// Slots per page of cells, metas or links.
 const PER_PAGE: u64 = PAGE / size_of::<Cell>() as u64;
-const _: () = assert!(size_of::<Cell>() == size_of::<Meta>());
+const _: () = assert!(size_of::<Cell>() == size_of::<Meta>() && size_of::<Cell>() == size_of::<Link>());
 
 pub(crate) const fn granule_of(word: Word) -> u64 {
     word & ((1 << OFFSET_BITS) - 1)
@@ -70,7 +70,7 @@ impl Core {
     pub(crate) fn slots_ready(&self) -> u64 {
         // Acquire: pairs with the release in `more_slots`.
         let claimed = self.region.load(ctl!(slots_ready), Ordering::Acquire).min(self.geo.capacity);
-        let known = claimed == 0 || self.region.covers(self.geo.meta(claimed));
+        let known = claimed == 0 || self.region.covers(self.geo.slots_end(claimed));
         if known {
             claimed
         } else {
@@ -149,6 +149,7 @@ impl Core {
             let bytes = (end - from) * size_of::<Cell>() as u64;
             if self.region.reserve(self.geo.cell(from), bytes).is_ok()
                 && self.region.reserve(self.geo.meta(from), bytes).is_ok()
+                && (!self.strategy.has_queues() || self.region.reserve(self.geo.link(from), bytes).is_ok())
             {
                 // Release: pairs with the acquire in `slots_ready`.
                 self.region.store(ctl!(slots_ready), end_slots, Ordering::Release);

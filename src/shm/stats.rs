@@ -49,6 +49,11 @@ impl Core {
         self.count(stripe, event);
     }
 
+    /// How often it has ever happened, in all processes together.
+    pub(crate) fn total_of(&self, event: Event) -> u64 {
+        self.total(event as u64)
+    }
+
     fn total(&self, event: u64) -> u64 {
         // Acquire: pairs with the release in `raise_procs_high`; up to there the table is reserved.
         let high = self.region.load(ctl!(procs_high), Ordering::Acquire).clamp(1, PROCS);

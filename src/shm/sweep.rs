@@ -79,6 +79,7 @@ impl Core {
             // All derived state follows from "all slots are free". Last: a death before it makes the next writer do it
             // again.
             self.rebuild();
+            self.forget_the_gone();
             self.region.store(ctl!(swept_generation), generation, Ordering::Release);
         }
     }

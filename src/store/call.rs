@@ -8,12 +8,12 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::course::{Course, Level};
-use super::glance::{self, Seen};
+use super::glance::{self, Seen, Sought};
 use super::lookup::{Count, Entries, Found, Hot};
 use super::value::Value;
 use super::CachedFunction;
 use crate::cache::Garbage;
-use crate::entry::Token;
+use crate::entry::{Entry, Token};
 use crate::key::{self, View, ONE, TOO_MANY};
 use crate::python::object::{release, unwinding, Arguments, Owned};
 use crate::python::signature::{Scratch, FEW};
@@ -72,11 +72,11 @@ impl Level for InProcess {
     unsafe fn glance<const EXPIRES: bool>(
         reader: &Reader<'_, Entries>,
         token: Token,
-        value: &Value,
-        same: impl FnOnce() -> bool,
+        entry: &Entry<Owned, Value>,
+        sought: impl Sought,
     ) -> Option<Seen> {
         // SAFETY: the caller's promise.
-        unsafe { glance::glance::<EXPIRES>(reader, token, value, same) }
+        unsafe { glance::glance::<EXPIRES>(reader, token, entry, sought) }
     }
 
     #[inline(always)]

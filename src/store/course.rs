@@ -9,14 +9,14 @@ use std::marker::PhantomData;
 use pyo3::ffi;
 
 use super::call::instance;
-use super::glance::Seen;
+use super::glance::{Seen, Sought};
 use super::lookup::{Entries, Hot};
 use super::value::Value;
 use super::CachedFunction;
-use crate::entry::Token;
+use crate::entry::{Entry, Token};
 use crate::key::View;
 use crate::python::coroutine;
-use crate::python::object::Arguments;
+use crate::python::object::{Arguments, Owned};
 use crate::sync::Reader;
 
 /// The entries that a lookup finds.
@@ -33,16 +33,16 @@ pub(super) trait Level {
         value: &Value,
     ) -> Option<*mut ffi::PyObject>;
 
-    /// `take` at a glance: without a call, and only if `same` says that the key is surely the call's. `None` where more is
+    /// `take` at a glance: without a call, and only if the key is surely the one that is sought. `None` where more is
     /// needed, with nothing counted.
     ///
     /// # Safety
-    /// As for `take`.
+    /// As for `take`; the entry's shape is that of `sought`, which is alive.
     unsafe fn glance<const EXPIRES: bool>(
         reader: &Reader<'_, Entries>,
         token: Token,
-        value: &Value,
-        same: impl FnOnce() -> bool,
+        entry: &Entry<Owned, Value>,
+        sought: impl Sought,
     ) -> Option<Seen>;
 
     /// A new reference to the value, or null with an exception set, for what `take` gave, which is given up.

@@ -12,9 +12,9 @@ use super::lookup::{Entries, Hot};
 use super::value::Value;
 use super::CachedFunction;
 use crate::clock;
-use crate::entry::Token;
+use crate::entry::{Entry, Token};
 use crate::key::{self, Equal, ONE};
-use crate::python::object::{tuple_items, Arguments};
+use crate::python::object::{tuple_items, Arguments, Owned};
 use crate::sync::{Reader, READERS_MAY_PAUSE};
 use crate::table::First;
 
@@ -71,8 +71,7 @@ unsafe extern "C-unwind" fn one<C: Course, const EXPIRES: bool, const TWO_TOO: b
         if is_plain(1, nargsf, names) {
             let value = *values;
             if let Some(hash) = key::glance::hash_one(value) {
-                let same = |stored| is_same(stored, value);
-                let seen = instance(object).look::<C, EXPIRES>(hash, ONE, same);
+                let seen = instance(object).look::<C, EXPIRES>(hash, One(value));
                 return act::<C>(seen, object, values, nargsf, hash);
             }
             return hash_and_look::<C>(object, values, nargsf);
@@ -100,12 +99,7 @@ unsafe extern "C-unwind" fn two<C: Course, const EXPIRES: bool>(
         if is_plain(2, nargsf, names) {
             let (first, second) = (*values, *values.add(1));
             if let Some(hash) = key::glance::hash_two(first, second) {
-                let same = |stored| {
-                    // A key of this shape is a tuple of two.
-                    let items = tuple_items(stored).as_ptr();
-                    is_same(*items, first) && is_same(*items.add(1), second)
-                };
-                let seen = instance(object).look::<C, EXPIRES>(hash, TWO, same);
+                let seen = instance(object).look::<C, EXPIRES>(hash, Two(first, second));
                 return act::<C>(seen, object, values, nargsf, hash);
             }
             return hash_and_look::<C>(object, values, nargsf);
@@ -222,17 +216,12 @@ unsafe extern "C-unwind" fn candidate<C: Course>(
 }
 
 impl CachedFunction {
-    /// Looks at the first candidate of a hash; `same` says whether a stored key of this shape is surely the call's.
+    /// Looks at the first candidate of a hash.
     ///
     /// # Safety
-    /// The thread is attached; `same` does not call into Python.
+    /// The thread is attached; what is sought is alive and has this hash, at a glance.
     #[inline(always)]
-    unsafe fn look<C: Course, const EXPIRES: bool>(
-        &self,
-        hash: u64,
-        shape: key::Shape,
-        same: impl Fn(*mut ffi::PyObject) -> bool,
-    ) -> Seen {
+    unsafe fn look<C: Course, const EXPIRES: bool>(&self, hash: u64, sought: impl Sought) -> Seen {
         let reader = self.shared.reader();
         let token = match reader.first(hash) {
             First::Token(token) => token,
@@ -244,12 +233,11 @@ impl CachedFunction {
         };
         // SAFETY: the token was found under this reader.
         let (slot, entry) = unsafe { reader.slot(token) };
-        if slot.hash != hash as u32 || slot.meta != shape {
+        if slot.hash != hash as u32 || slot.meta != sought.shape() {
             return Seen::Unsure;
         }
-        let same = || same(entry.key.as_ptr());
-        // SAFETY: the token names the entry of this value.
-        let seen = unsafe { C::Level::glance::<EXPIRES>(&reader, token, &entry.value, same) };
+        // SAFETY: the token names the entry, whose shape is right; the caller's promise.
+        let seen = unsafe { C::Level::glance::<EXPIRES>(&reader, token, entry, sought) };
         if let Some(seen) = seen {
             return seen;
         }
@@ -269,19 +257,68 @@ impl CachedFunction {
 pub(super) unsafe fn glance<const EXPIRES: bool>(
     reader: &Reader<'_, Entries>,
     token: Token,
-    value: &Value,
-    same: impl FnOnce() -> bool,
+    entry: &Entry<Owned, Value>,
+    sought: impl Sought,
 ) -> Option<Seen> {
-    match value.object() {
-        // SAFETY: an entry with a finished value is published; counting a reference runs nothing.
-        Some(object) if same() && (!EXPIRES || unsafe { is_fresh(reader, token) }) => unsafe {
-            if !reader.hit_at_once(token) {
-                return Some(Seen::Found(token));
-            }
-            ffi::Py_INCREF(object);
-            Some(Seen::Hit(object))
-        },
-        _ => None,
+    let object = entry.value.object()?;
+    // SAFETY: an entry with a finished value is published; counting a reference runs nothing. Otherwise the caller's promise.
+    unsafe {
+        if !sought.is_in(&entry.key) || EXPIRES && !is_fresh(reader, token) {
+            return None;
+        }
+        if !reader.hit_at_once(token) {
+            return Some(Seen::Found(token));
+        }
+        ffi::Py_INCREF(object);
+        Some(Seen::Hit(object))
+    }
+}
+
+/// The arguments of a call, to be found among the stored keys. (No closure: the compiler would call it.)
+pub(super) trait Sought: Copy {
+    fn shape(self) -> key::Shape;
+
+    /// Whether a stored key is surely this one.
+    ///
+    /// # Safety
+    /// The key has this shape; it and the arguments are alive, and those have a hash at a glance.
+    unsafe fn is_in(self, key: &Owned) -> bool;
+}
+
+/// One argument.
+#[derive(Clone, Copy)]
+struct One(*mut ffi::PyObject);
+
+impl Sought for One {
+    #[inline(always)]
+    fn shape(self) -> key::Shape {
+        ONE
+    }
+
+    #[inline(always)]
+    unsafe fn is_in(self, key: &Owned) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { is_same(key.as_ptr(), self.0) }
+    }
+}
+
+/// Two arguments.
+#[derive(Clone, Copy)]
+struct Two(*mut ffi::PyObject, *mut ffi::PyObject);
+
+impl Sought for Two {
+    #[inline(always)]
+    fn shape(self) -> key::Shape {
+        TWO
+    }
+
+    #[inline(always)]
+    unsafe fn is_in(self, key: &Owned) -> bool {
+        // SAFETY: a key of this shape is a tuple of two; otherwise the caller's promise.
+        unsafe {
+            let items = tuple_items(key.as_ptr()).as_ptr();
+            is_same(*items, self.0) && is_same(*items.add(1), self.1)
+        }
     }
 }
 

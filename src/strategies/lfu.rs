@@ -135,8 +135,7 @@ impl Lfu {
 }
 
 impl Policy for Lfu {
-    const HIT: Hit = Hit::Moves;
-    const HIT_IS_SHORT: bool = false;
+    const HIT: Hit = Hit::Calls;
     const REPEATS_COUNT: bool = true;
 
     fn new(_capacity: usize) -> Self {

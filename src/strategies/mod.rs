@@ -27,8 +27,10 @@ pub enum Hit {
     Nothing,
     /// It sets a mark, which many readers may do at the same time: [`Policy::mark`].
     Marks,
-    /// It changes the order: [`Policy::hit`].
+    /// It changes the order, in a few instructions: [`Policy::hit`] is inlined into the hit path.
     Moves,
+    /// It changes the order by a call.
+    Calls,
 }
 
 /// What a strategy does at the four moments of an entry's life.
@@ -37,9 +39,6 @@ pub trait Policy: Clone {
 
     /// Whether a hit right after a hit of the same entry changes anything.
     const REPEATS_COUNT: bool = false;
-
-    /// Whether [`hit`](Self::hit) is inlined into the hit path: a few instructions and no call.
-    const HIT_IS_SHORT: bool = true;
 
     /// Whether keys are remembered after they have left. Elsewhere, only the lower half of a hash is known.
     const REMEMBERS: bool = false;
@@ -50,7 +49,7 @@ pub trait Policy: Clone {
     /// An entry came in. `limit` is the largest token expected; it only shapes growth.
     fn insert(&mut self, token: Token, hash: u64, limit: usize);
 
-    /// An entry was used, where a hit moves.
+    /// An entry was used, where a hit moves or calls.
     ///
     /// # Safety
     /// `token` was inserted and not removed since.
@@ -138,42 +137,35 @@ macro_rules! policies {
             /// An entry was used.
             ///
             /// # Safety
-            /// `token` was inserted and not removed since. No other thread has a reference to the order, but for others in
-            /// this method where a hit marks, and for all where it does nothing.
+            /// `does` is [`hit_does`](Self::hit_does), and `token` was inserted and not removed since. No other thread has a
+            /// reference to the order, but for others in this method where a hit marks, and for all where it does nothing.
             #[inline(always)]
-            pub unsafe fn hit(order: &UnsafeCell<Self>, token: Token) {
+            pub unsafe fn hit(order: &UnsafeCell<Self>, does: Hit, token: Token) {
                 // SAFETY: the caller's promise.
-                unsafe { Self::hit_if(order, token, |_| true) };
+                unsafe {
+                    // Each asks for the rest among the strategies of its kind only. The usual one comes first.
+                    if does == Hit::Moves {
+                        Self::hit_of(order, Hit::Moves, token);
+                    } else if does == Hit::Marks {
+                        Self::hit_of(order, Hit::Marks, token);
+                    } else if does == Hit::Calls {
+                        Self::hit_of(order, Hit::Calls, token);
+                    }
+                }
             }
 
-            /// [`hit`](Self::hit) where it is short; `false` (and nothing done) where it is not.
-            ///
-            /// # Safety
-            /// As for `hit`.
+            /// As [`hit`](Self::hit), for a constant `does`.
             #[inline(always)]
-            pub unsafe fn hit_at_once(order: &UnsafeCell<Self>, token: Token) -> bool {
-                // SAFETY: the caller's promise.
-                unsafe { Self::hit_if(order, token, |short| short) }
-            }
-
-            #[inline(always)]
-            unsafe fn hit_if(order: &UnsafeCell<Self>, token: Token, wanted: impl Fn(bool) -> bool) -> bool {
-                // SAFETY: where a hit moves, the order is the caller's alone; elsewhere, all have shared references. The
-                // caller's other promise is the policy's.
+            unsafe fn hit_of(order: &UnsafeCell<Self>, does: Hit, token: Token) {
+                // SAFETY: the caller's promise: the strategy is one whose hit does this, and where it moves anything, the
+                // order is the caller's alone; elsewhere, all have shared references.
                 unsafe {
                     match &*order.get() {
-                        $(Order::$name(policy) => {
-                            let wanted = wanted(<$policy as Policy>::HIT_IS_SHORT);
-                            match <$policy as Policy>::HIT {
-                                Hit::Nothing => {}
-                                Hit::Marks => policy.mark(token),
-                                Hit::Moves => {
-                                    if let (true, Order::$name(policy)) = (wanted, &mut *order.get()) {
-                                        policy.hit(token);
-                                    }
-                                }
-                            }
-                            wanted
+                        $(Order::$name(_) if <$policy as Policy>::HIT != does => std::hint::unreachable_unchecked(),)*
+                        $(Order::$name(policy) => if does == Hit::Marks {
+                            policy.mark(token);
+                        } else if let Order::$name(policy) = &mut *order.get() {
+                            policy.hit(token);
                         })*
                     }
                 }

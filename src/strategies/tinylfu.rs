@@ -65,25 +65,21 @@ impl TinyLfu {
         unsafe { self.lists.move_to_front(list, token) };
     }
 
-    /// Moves the earliest entry of a list to the front of the next one down; false if there is none.
-    fn demote(&mut self, list: usize) -> bool {
-        let token = self.lists.back(list);
-        if token != NIL {
-            // SAFETY: what is in a list was inserted and not removed since.
-            unsafe { self.shift(token, PROBATION) };
-        }
-        token != NIL
-    }
-
     /// Brings the lists within their limits, or nearer.
-    #[inline]
+    #[inline(always)]
     fn keep_limits(&mut self) {
         for (list, limit) in [(WINDOW, self.window), (PROTECTED, self.protected)] {
-            for _ in 0..MOVED {
-                if self.lens[list] <= limit || !self.demote(list) {
-                    break;
-                }
+            if self.lens[list] > limit {
+                self.demote_some(list, self.lens[list] - limit);
             }
+        }
+    }
+
+    /// Moves the earliest entries of a list to the front of those on probation, at most [`MOVED`].
+    fn demote_some(&mut self, list: usize, count: usize) {
+        for _ in 0..count.min(MOVED) {
+            // SAFETY: the list is longer than its limit by `count`, and what is in it was inserted and not removed since.
+            unsafe { self.shift(self.lists.back(list), PROBATION) };
         }
     }
 
@@ -133,8 +129,7 @@ impl TinyLfu {
 }
 
 impl Policy for TinyLfu {
-    const HIT: Hit = Hit::Moves;
-    const HIT_IS_SHORT: bool = false;
+    const HIT: Hit = Hit::Calls;
     const REPEATS_COUNT: bool = true;
     const REMEMBERS: bool = true;
 

@@ -35,8 +35,8 @@ pub trait Touch {
     /// Notes a use of the entry `token`.
     ///
     /// # Safety
-    /// `token` names a published entry; no other thread changes the structure meanwhile, and where a use moves, none notes
-    /// one.
+    /// `token` names a published entry; no other thread changes the structure meanwhile, and where a use changes
+    /// the order, none notes one.
     unsafe fn touch(&self, token: Token);
 
     /// [`touch`](Self::touch) where it takes no call; `false` (and nothing done) where it does.

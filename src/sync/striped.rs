@@ -149,7 +149,7 @@ impl<T: Touch> Reader<'_, T> {
             // SAFETY: the caller's promise; the reader holds a stripe, so no writer exists, and marks may be set side by side.
             Hit::Marks => unsafe { self.touch(token) },
             // SAFETY: the caller's promise.
-            Hit::Moves => unsafe { self.note(token) },
+            Hit::Moves | Hit::Calls => unsafe { self.note(token) },
         }
     }
 

@@ -29,7 +29,7 @@ const WHENEVER: Put = Put { generation: None, only_if_absent: false };
 
 fn world() -> impl Fn(u64) -> Arc<Core> {
     let region = Arc::new(Region::new());
-    let geo = Geometry::new(2, MIN_MAX_BYTES).unwrap();
+    let geo = Geometry::new(2, MIN_MAX_BYTES, Strategy::Lru).unwrap();
     let zero = [0; 2];
     let ident = Ident {
         magic: 0,
@@ -46,7 +46,7 @@ fn world() -> impl Fn(u64) -> Arc<Core> {
     };
     // Loom wants a word to exist before threads share it: all that a model may touch.
     for (at, words) in [
-        (CONTROL_AT, 48),
+        (CONTROL_AT, 72),
         (CANDIDATES_AT, 8),
         (LEASE_STATES_AT, 2),
         (LEASES_AT, 16),

@@ -21,6 +21,10 @@ mod hostile;
 mod model;
 #[path = "shm/place.rs"]
 mod place;
+#[path = "shm/queued.rs"]
+mod queued;
+#[path = "shm/reference.rs"]
+mod reference;
 
 pub(crate) use crate::shm::hooks::{DISK_FULL, TICK_MODE};
 pub(crate) use crate::shm::*;
@@ -45,6 +49,12 @@ pub(crate) fn descriptors_in(dir: &tempfile::TempDir) -> usize {
     let dir = dir.path().canonicalize().unwrap();
     let open = std::fs::read_dir("/proc/self/fd").unwrap();
     open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok()).filter(|to| to.starts_with(&dir)).count()
+}
+
+/// Whether the strategy's own words agree with the slots.
+pub(crate) fn validate(cache: &SharedCache) {
+    let core = cache.core();
+    core.lock(std::time::Duration::from_secs(1)).map(|_guard| core.validate_order()).unwrap();
 }
 
 /// A result that nobody wants.

@@ -29,11 +29,17 @@ impl Random {
 /// A result that nobody wants.
 fn ignore<T>(_: T) {}
 
+/// That of the directory, if it names one, so that children find it, too.
+fn strategy(dir: &Path) -> Strategy {
+    let number = std::fs::read_to_string(dir.join("strategy")).ok().and_then(|n| n.parse().ok());
+    number.and_then(Strategy::from_number).unwrap_or(Strategy::Lru)
+}
+
 fn options(dir: &Path) -> Options {
     Options {
         dir: dir.join("caches"),
         name: "torture".into(),
-        strategy: Strategy::Lru,
+        strategy: strategy(dir),
         max_size: 200,
         max_bytes: Some(600_000),
         fingerprint: 1,
@@ -126,9 +132,16 @@ fn killed_and_stopped_at_random() {
     if let Some(dir) = as_child() {
         work(&dir);
     }
-    let kills: u32 = std::env::var("WARP_KILLS").ok().and_then(|v| v.parse().ok()).unwrap_or(150);
+    let kills: u32 = std::env::var("WARP_KILLS").ok().and_then(|v| v.parse().ok()).unwrap_or(200);
+    for strategy in [Strategy::Lru, Strategy::Sieve, Strategy::S3Fifo, Strategy::TinyLfu] {
+        kill_and_stop(strategy, kills.div_ceil(4), "killed_and_stopped_at_random");
+    }
+}
+
+/// Kills children, which are the test of that name, until so many are dead.
+fn kill_and_stop(strategy: Strategy, kills: u32, name: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let name = "killed_and_stopped_at_random";
+    std::fs::write(dir.path().join("strategy"), (strategy as u64).to_string()).unwrap();
     let mut children: Vec<Child> = (0..4).map(|_| spawn(dir.path(), name)).collect();
     let (mut random, mut killed, mut stopped) = (Random(12345), 0, 0);
     while killed < kills {
@@ -170,16 +183,21 @@ fn killed_and_stopped_at_random() {
     check(dir.path());
     // The survivor finds a cache in order.
     let cache = SharedCache::open(&options(dir.path())).unwrap();
-    let repairs = cache.info().repairs;
     cache.clear();
-    assert_eq!(cache.len(), 0);
+    assert_eq!((cache.len(), cache.strategy()), (0, strategy));
+    let repairs = cache.info().repairs;
     for k in 0..200u64 {
         assert!(matches!(cache.set(&k.to_le_bytes(), &value(k, 0)[..16], NEVER), Stored::Done(_)));
     }
     assert_eq!(cache.len(), 200, "capacity is exact");
     let info = cache.info();
     assert_eq!(info.data_bytes_used, 200 * 64, "nothing has leaked");
-    println!("{killed} kills, {stopped} stops, {repairs} repairs");
+    for k in 200..900u64 {
+        cache.set(&k.to_le_bytes(), &value(k, 0)[..16], NEVER);
+    }
+    let info = cache.info();
+    assert_eq!((info.len, info.repairs), (200, repairs), "nothing is found out of order");
+    println!("{strategy:?}: {killed} kills, {stopped} stops, {repairs} repairs");
 }
 
 #[test]

@@ -8,13 +8,13 @@ use super::kept::{self, Kept};
 use super::lead::Call;
 use super::request::{Asked, Look, Request};
 use super::Tier;
-use crate::entry::Token;
+use crate::entry::{Entry, Token};
 use crate::key::View;
-use crate::python::object::Arguments;
+use crate::python::object::{Arguments, Owned};
 use crate::shm::Event;
 use crate::store::call::instance;
 use crate::store::course::Level;
-use crate::store::glance::Seen;
+use crate::store::glance::{Seen, Sought};
 use crate::store::lookup::{Entries, Found, Hot};
 use crate::store::value::Value;
 use crate::store::{CachedFunction, Put};
@@ -34,14 +34,16 @@ impl Level for Tiered {
     unsafe fn glance<const EXPIRES: bool>(
         _: &Reader<'_, Entries>,
         _: Token,
-        value: &Value,
-        same: impl FnOnce() -> bool,
+        entry: &Entry<Owned, Value>,
+        sought: impl Sought,
     ) -> Option<Seen> {
-        if !same() {
-            return None;
-        }
         // SAFETY: the caller's promise.
-        unsafe { kept::take(value) }.map(Seen::Hit)
+        unsafe {
+            if !sought.is_in(&entry.key) {
+                return None;
+            }
+            kept::take(&entry.value).map(Seen::Hit)
+        }
     }
 
     #[inline(always)]

@@ -97,9 +97,17 @@ fn step_through(options: &Options, keys: &[Vec<u8>], operation: impl Fn(&SharedC
 #[test]
 fn operations_stepped_through() {
     let (mut steps, mut states) = (0, 0);
-    for (max_size, fill) in [(4, 3), (4, 4)] {
+    let lru = [(Strategy::Lru, 3), (Strategy::Lru, 4)];
+    for (strategy, fill) in
+        lru.into_iter().chain([Strategy::Sieve, Strategy::S3Fifo, Strategy::TinyLfu].map(|s| (s, 4)))
+    {
         let dir = tempfile::tempdir().unwrap();
-        let (o, keys) = prepared(&dir, Strategy::Lru, max_size, fill);
+        let (o, keys) = prepared(&dir, strategy, 4, fill);
+        if strategy.has_queues() {
+            // So that whoever evicts has something to move.
+            let cache = open_isolated(&o);
+            keys[..2].iter().for_each(|k| (0..2).for_each(|_| ignore(cache.get(k, &mut ReadBuf::new()))));
+        }
         let new = fill as usize;
         let operations: [&dyn Fn(&SharedCache); 4] = [
             &|c| ignore(c.set(&keys[new], &value(&keys[new], 2), NEVER)),

@@ -6,12 +6,13 @@
 use super::*;
 use crate::shm::layout::*;
 use std::fs::File;
+use std::mem::size_of;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -71,7 +72,7 @@ fn damage(file: &File, geo: &Geometry, random: &mut Random, may_cut: bool) {
     let special = [0, 1, u64::MAX, 1 << 31, (1 << 31) - 1, len, len / 32, 1 << 63, 0xffff_ffff, 1 << 16 | 1];
     let mut areas = vec![
         (0, 1024),
-        (CONTROL_AT, 384),
+        (CONTROL_AT, size_of::<Control>() as u64),
         (CANDIDATES_AT, 2048),
         (LEASE_STATES_AT, 2048),
         (LEASES_AT, 16384),
@@ -79,6 +80,8 @@ fn damage(file: &File, geo: &Geometry, random: &mut Random, may_cut: bool) {
         (INDEX_AT, 4096),
         (geo.cells, 512),
         (geo.metas, 512),
+        (geo.links, 512),
+        (geo.hints, 4096),
         (geo.bitmap, 512),
         (geo.data, 8192),
     ];
@@ -125,8 +128,7 @@ fn fuzz(seed: u64, mapped: bool, n: u32) {
     let dir = tempfile::tempdir().unwrap();
     let mut random = Random(seed);
     for round in 0..n {
-        let mut o =
-            options(&dir, Strategy::from_number(u64::from(round % 4)).unwrap(), [30, 50, 2000][round as usize % 3]);
+        let mut o = options(&dir, Strategy::ALL[round as usize % 7], [30, 50, 2000][round as usize % 3]);
         o.max_bytes = Some(500_000);
         o.name = format!("fuzz{round}");
         let cache = open_isolated(&o);

@@ -1,4 +1,4 @@
-//! Who gives way: the order of entries, kept in each slot's own meta words, and the choice of a victim.
+//! LRU, MRU, FIFO, LFU: no order is kept at all but stamps in each slot's own meta words, and a victim is looked for.
 //!
 //! An entry's key of order is (count, last use) for LFU and (0, last use) otherwise, where FIFO never renews the "use"
 //! that insertion stamped. The victim has the least key; MRU's has the greatest. A hit stamps without a lock.
@@ -9,10 +9,9 @@
 //! moves below it (LFU) is noted, too.
 //! **Beyond**, entries are sampled as Redis does it (its LRU pool of 3.0): the best of 64, in runs of eight neighbours.
 
-use crate::shm::atomic::Ordering;
-use crate::shm::clock;
 use crate::shm::core::{Core, Strategy};
-use crate::shm::layout::{candidate_at, ctl, Candidate, CANDIDATES, GRANULE};
+use crate::shm::layout::{candidate_at, ctl, Candidate, CANDIDATES};
+use crate::shm::ordering::split_mix;
 use crate::shm::slots::{granule_of, Slot, Word};
 use core::mem::offset_of;
 
@@ -22,11 +21,6 @@ const SAMPLE_RUNS: u64 = 8;
 const RUN: u64 = 8;
 /// Noted from a sample.
 const SAMPLE_KEEPS: usize = 16;
-/// Two uses of one entry within so many time stamps, nothing else used by this thread in between, are one (about a
-/// microsecond).
-const SAME_USE: u64 = 4096;
-/// A time stamp that lies so far behind the last one is that of a counter that was set back (seconds).
-const JUMP: u64 = 1 << 33;
 
 type Key = [u64; 2];
 
@@ -38,70 +32,9 @@ struct Noted {
 }
 
 impl Core {
-    /// A point in the order of uses, later than all that happened before.
-    #[inline(always)]
-    pub(crate) fn tick(&self) -> u64 {
-        if self.ident.tick_mode == 1 {
-            clock::time_stamp().wrapping_add(self.region.get(ctl!(tick_offset)))
-        } else {
-            self.region.add(ctl!(tick), 1, Ordering::Relaxed).wrapping_add(1)
-        }
-    }
-
-    /// `tick` for a writer, who notices if the counter has been set back and lifts everybody over it.
-    pub(crate) fn writer_tick(&self) -> u64 {
-        let (now, last) = (self.tick(), self.region.get(ctl!(last_tick)));
-        if self.ident.tick_mode == 1 && last > now.saturating_add(JUMP) {
-            self.region.add(ctl!(tick_offset), last - now, Ordering::Relaxed);
-            return last;
-        }
-        self.region.set(ctl!(last_tick), now);
-        now
-    }
-
-    /// `touch` at the present tick in the usual case; false (and nothing done) in another.
-    #[inline(always)]
-    pub(crate) fn touch_at_once(&self, slot: Slot, last_touched: bool) -> bool {
-        if self.ident.tick_mode != 1 || !matches!(self.strategy, Strategy::Lru | Strategy::Mru) {
-            return false;
-        }
-        self.stamp(slot, self.tick(), last_touched);
-        true
-    }
-
-    #[inline(always)]
-    fn stamp(&self, slot: Slot, tick: u64, last_touched: bool) {
-        // A hot entry's line stays shared among the processes that hit it.
-        let again = last_touched
-            && self.ident.tick_mode == 1
-            && tick.wrapping_sub(self.region.get(self.used_at(slot))) < SAME_USE;
-        if !again {
-            self.region.set(self.used_at(slot), tick);
-        }
-    }
-
-    /// Stamps a use of a slot. Lock-free; if the slot was given away in between, a newcomer looks used a moment ago.
-    #[inline]
-    pub(crate) fn touch(&self, slot: Slot, tick: u64, last_touched: bool) {
-        match self.strategy {
-            Strategy::Fifo => {}
-            Strategy::Lru | Strategy::Mru => self.stamp(slot, tick, last_touched),
-            Strategy::Lfu => {
-                self.region.set(self.used_at(slot), tick);
-                self.region.add(self.count_at(slot), 1, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// A new entry's place in the order, before it is published.
-    pub(crate) fn enter_order(&self, slot: Slot) {
-        self.region.set(self.used_at(slot), self.writer_tick());
-        self.region.set(self.count_at(slot), 1);
-    }
-
     /// After publication: the entry joins the noted ones if it comes before the least that is not. (Only in LFU can
     /// it.)
-    pub(crate) fn note_new(&self, slot: Slot) {
+    pub(super) fn note_new(&self, slot: Slot) {
         if self.strategy == Strategy::Lfu {
             let new = Noted { key: self.order_key(slot), slot, word: self.word(slot) };
             if new.key < self.bound() {
@@ -152,21 +85,11 @@ impl Core {
         self.region.set(ctl!(cand_bound) + 8, bound[1]);
     }
 
-    /// Before the lock is taken: brings near what the next eviction will touch, as far as one can tell.
-    pub(crate) fn prefetch_victim(&self) {
+    /// What a scan has noted as the next victim.
+    pub(super) fn noted_next(&self) -> Option<(Slot, Word)> {
         let (head, len) = self.noted_range();
-        if head < len && self.strategy != Strategy::Mru {
-            let noted = self.noted(head);
-            if noted.slot < self.geo.capacity {
-                self.region.prefetch(self.word_at(noted.slot));
-                self.region.prefetch(self.used_at(noted.slot));
-                // Its line comes with the head, which says in what bucket the victim is.
-                self.region.prefetch(granule_of(noted.word).wrapping_mul(GRANULE));
-                if let Some(head) = self.head(granule_of(noted.word)) {
-                    self.prefetch_bucket(head.hash);
-                }
-            }
-        }
+        let next = (head < len && self.strategy != Strategy::Mru).then(|| self.noted(head))?;
+        (next.slot < self.geo.capacity).then_some((next.slot, next.word))
     }
 
     fn order_key(&self, slot: Slot) -> Key {
@@ -204,7 +127,7 @@ impl Core {
         self.region.set(ctl!(cand_len), noted.len() as u64);
     }
 
-    pub(crate) fn forget_noted(&self) {
+    pub(super) fn forget_noted(&self) {
         self.note(&[], [0, 0]);
     }
 
@@ -213,8 +136,8 @@ impl Core {
         (granule_of(word) != 0).then(|| Noted { key: self.order_key(slot), slot, word })
     }
 
-    /// The entry to give way, under the lock. `None` if the cache is empty.
-    pub(crate) fn victim(&self) -> Option<Slot> {
+    /// The entry to give way. `None` if the cache is empty.
+    pub(super) fn victim_by_stamps(&self) -> Option<Slot> {
         if self.strategy == Strategy::Mru {
             return self.scan().into_iter().max_by_key(|n| n.key).map(|n| n.slot);
         }
@@ -279,12 +202,4 @@ impl Core {
         }
         (0..high).filter_map(|slot| self.live(slot)).collect()
     }
-}
-
-/// Steele, Lea and Flood's SplitMix64.
-fn split_mix(state: u64) -> u64 {
-    let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

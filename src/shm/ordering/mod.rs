@@ -1,0 +1,240 @@
+//! Who gives way: what a use leaves in a slot's meta words, and the choice of a victim.
+//!
+//! There are two families. *By stamps* (`noted`: LRU, MRU, FIFO, LFU): nothing is kept but each slot's own stamp and
+//! count, and a victim is looked for among them. *By queues* (`sieve`, `s3fifo`, `tinylfu`): entries stand in linked
+//! queues in the file (`queues`) in the order in which they came, and a victim is found at an end of one.
+//!
+//! **A hit takes no lock and moves nothing.** It writes to the slot's own meta words: a stamp, or a mark that is only
+//! written where it is not there yet, so a repeated hit under SIEVE, S3-FIFO and TinyLFU writes nothing at all. Whoever
+//! evicts, under the lock, finds the marks and moves the entries then (lazy promotion).
+//!
+//! **All of it is derived, or a hint.** Marks and stamps only choose victims. The queues are rebuilt from a word that
+//! each slot has of its own, written before the entry is published: when it entered which queue. What is known of keys
+//! that are gone (`ghosts`, `sketch`) may be lost or wrong at the cost of some hits. Whatever the words say, no walk
+//! is longer than a bound, no link is followed before it has been checked, and what does not fit ends in a repair.
+
+mod climber;
+mod ghosts;
+mod hints;
+mod noted;
+mod queues;
+mod s3fifo;
+mod sieve;
+mod sketch;
+mod tinylfu;
+
+pub use self::noted::EXACT;
+
+use self::queues::{Broken, Queue};
+use crate::shm::atomic::Ordering;
+use crate::shm::clock;
+use crate::shm::core::{Core, Strategy};
+use crate::shm::layout::{ctl, GRANULE};
+use crate::shm::slots::{granule_of, Slot};
+
+/// Two uses of one entry within so many time stamps, nothing else used by this thread in between, are one (about a
+/// microsecond).
+const SAME_USE: u64 = 4096;
+/// A time stamp that lies so far behind the last one is that of a counter that was set back (seconds).
+const JUMP: u64 = 1 << 33;
+
+impl Core {
+    /// A point in the order of uses, later than all that happened before.
+    #[inline(always)]
+    fn tick(&self) -> u64 {
+        if self.ident.tick_mode == 1 {
+            clock::time_stamp().wrapping_add(self.region.get(ctl!(tick_offset)))
+        } else {
+            self.region.add(ctl!(tick), 1, Ordering::Relaxed).wrapping_add(1)
+        }
+    }
+
+    /// `tick` for a writer, who notices if the counter has been set back and lifts everybody over it.
+    fn writer_tick(&self) -> u64 {
+        let (now, last) = (self.tick(), self.region.get(ctl!(last_tick)));
+        if self.ident.tick_mode == 1 && last > now.saturating_add(JUMP) {
+            self.region.add(ctl!(tick_offset), last - now, Ordering::Relaxed);
+            return last;
+        }
+        self.region.set(ctl!(last_tick), now);
+        now
+    }
+
+    /// The `tick` of a use, where uses are ordered by one; else any time stamp.
+    #[inline]
+    pub(crate) fn use_tick(&self) -> u64 {
+        match self.strategy {
+            Strategy::Lru | Strategy::Mru | Strategy::Lfu => self.tick(),
+            _ => clock::time_stamp(),
+        }
+    }
+
+    /// `touch` at the present tick in the usual case; false (and nothing done) in another.
+    #[inline(always)]
+    pub(crate) fn touch_at_once(&self, slot: Slot, last_touched: bool) -> bool {
+        if self.ident.tick_mode != 1 || !matches!(self.strategy, Strategy::Lru | Strategy::Mru) {
+            return false;
+        }
+        self.stamp(slot, self.tick(), last_touched);
+        true
+    }
+
+    #[inline(always)]
+    fn stamp(&self, slot: Slot, tick: u64, last_touched: bool) {
+        // A hot entry's line stays shared among the processes that hit it.
+        let again = last_touched
+            && self.ident.tick_mode == 1
+            && tick.wrapping_sub(self.region.get(self.used_at(slot))) < SAME_USE;
+        if !again {
+            self.region.set(self.used_at(slot), tick);
+        }
+    }
+
+    /// `touch` where no tick is needed; false (and nothing done) where one is. Two uses at the same moment may count as
+    /// one.
+    #[inline(always)]
+    pub(crate) fn mark_use(&self, slot: Slot) -> bool {
+        match self.strategy {
+            Strategy::Fifo => {}
+            Strategy::Sieve => self.mark_visited(slot),
+            Strategy::S3Fifo => self.raise_frequency(slot),
+            Strategy::TinyLfu => self.raise_count(slot),
+            Strategy::Lru | Strategy::Mru | Strategy::Lfu => return false,
+        }
+        true
+    }
+
+    /// Notes a use of a slot. Lock-free; if the slot was given away in between, a newcomer looks used a moment ago.
+    #[inline]
+    pub(crate) fn touch(&self, slot: Slot, tick: u64, last_touched: bool) {
+        match self.strategy {
+            Strategy::Lru | Strategy::Mru => self.stamp(slot, tick, last_touched),
+            Strategy::Lfu => {
+                self.region.set(self.used_at(slot), tick);
+                self.region.add(self.count_at(slot), 1, Ordering::Relaxed);
+            }
+            _ => ignore(self.mark_use(slot)),
+        }
+    }
+
+    /// `touch` for a writer, whose use it is that an entry gets another value.
+    pub(crate) fn touch_as_writer(&self, slot: Slot) {
+        if !self.mark_use(slot) {
+            self.touch(slot, self.writer_tick(), false);
+        }
+    }
+
+    /// A new entry's place in the order, before it is published.
+    pub(crate) fn enter_order(&self, slot: Slot, hash: u64) {
+        let (queue, count) = match self.strategy {
+            Strategy::Sieve => (sieve::ONLY, 0),
+            Strategy::S3Fifo => (self.s3fifo_queue_of_new(hash), 0),
+            Strategy::TinyLfu => (tinylfu::WINDOW, self.count_of_new(hash)),
+            _ => {
+                self.region.set(self.used_at(slot), self.writer_tick());
+                return self.region.set(self.count_at(slot), 1);
+            }
+        };
+        self.region.set(self.count_at(slot), count);
+        self.note_entrance(slot, queue);
+    }
+
+    /// After publication: whatever others need to find the entry in its place.
+    pub(crate) fn join_order(&self, slot: Slot) {
+        if !self.strategy.has_queues() {
+            self.note_new(slot);
+        } else if self.link_noted(slot).is_err() {
+            self.repair();
+        }
+    }
+
+    /// An entry goes, for whatever reason. False if it was not in its place, which only damage explains.
+    pub(crate) fn leave_order(&self, slot: Slot) -> bool {
+        match self.strategy {
+            Strategy::Sieve => self.sieve_leave(slot).is_ok(),
+            Strategy::S3Fifo | Strategy::TinyLfu => self.unlink(slot).is_ok(),
+            _ => true,
+        }
+    }
+
+    /// The entry to give way, under the lock; whoever asks takes it away. `None` if the cache is empty.
+    pub(crate) fn victim(&self) -> Option<Slot> {
+        let by_queues: fn(&Core) -> Result<Slot, Broken> = match self.strategy {
+            Strategy::Sieve => Core::sieve_victim,
+            Strategy::S3Fifo => Core::s3fifo_victim,
+            Strategy::TinyLfu => Core::tinylfu_victim,
+            _ => return self.victim_by_stamps(),
+        };
+        for _ in 0..2 {
+            if self.region.get(ctl!(count)) == 0 {
+                return None;
+            }
+            match by_queues(self) {
+                Ok(slot) if granule_of(self.word(slot)) != 0 => return Some(slot),
+                _ => self.repair(),
+            }
+        }
+        // Somebody damages the file faster than it is repaired.
+        (0..self.slot_high()).find(|slot| granule_of(self.word(*slot)) != 0)
+    }
+
+    /// For repair: after the slots have been judged, everything that is derived from them.
+    pub(crate) fn rebuild_order(&self) {
+        self.forget_noted();
+        if self.strategy.has_queues() {
+            self.rebuild_queues();
+        }
+    }
+
+    /// After a clear: what is known of keys that were in the cache says nothing any more.
+    pub(crate) fn forget_the_gone(&self) {
+        match self.strategy {
+            Strategy::S3Fifo => self.forget_ghosts(),
+            Strategy::TinyLfu => self.forget_counts(),
+            _ => {}
+        }
+    }
+
+    /// Before the lock is taken: brings near what the next eviction will touch, as far as one can tell.
+    pub(crate) fn prefetch_victim(&self) {
+        let in_queue = match self.strategy {
+            Strategy::Sieve => self.hand(),
+            Strategy::S3Fifo => self.likely_tail(s3fifo::SMALL),
+            Strategy::TinyLfu => self.likely_tail(tinylfu::PROBATION),
+            _ => None,
+        };
+        let next = match in_queue {
+            Some(slot) => {
+                self.region.prefetch(self.link_at(slot));
+                Some((slot, self.word(slot)))
+            }
+            None => self.noted_next(),
+        };
+        let Some((slot, word)) = next else { return };
+        self.region.prefetch(self.word_at(slot));
+        self.region.prefetch(self.used_at(slot));
+        // Its line comes with the head, which says in what bucket the victim is.
+        self.region.prefetch(granule_of(word).wrapping_mul(GRANULE));
+        if let Some(head) = self.head(granule_of(word)) {
+            self.prefetch_bucket(head.hash);
+        }
+    }
+
+    /// Moves an entry to the head of a queue, from wherever it is.
+    fn move_to_head(&self, slot: Slot, queue: Queue) -> Result<(), Broken> {
+        self.unlink(slot)?;
+        self.note_entrance(slot, queue);
+        self.link_noted(slot)
+    }
+}
+
+/// A result that says nothing more here.
+fn ignore<T>(_: T) {}
+
+/// Steele, Lea and Flood's SplitMix64.
+fn split_mix(state: u64) -> u64 {
+    let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

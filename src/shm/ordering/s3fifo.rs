@@ -1,0 +1,84 @@
+//! S3-FIFO (Yang, Zhang, Qiu, Yue and Rashmi, "FIFO Queues are All You Need for Cache Eviction", SOSP 2023).
+//!
+//! Three static FIFO queues: newcomers enter the *small* one, a tenth of the cache; who is used more than once on the
+//! way through it goes on to the *main* one, who is not becomes a *ghost* (`ghosts`), and a ghost that comes back enters
+//! the main queue at once. In the main queue, who was used goes round once more for each use, up to three. A hit raises
+//! the entry's frequency, unless it is three already: then it writes nothing.
+//!
+//! Algorithm 1 of the paper, with what it leaves open settled so: "more than once" is a frequency above 1, cleared by
+//! the move to the main queue (its text); the main queue is full when it holds more than what the small one leaves; and
+//! where the search through the small queue has filled the main one, whose victim then goes, the search ends: one entry
+//! gives way for one. A search that has passed `PATIENCE` entries takes the next one as it is.
+//!
+//! The shares are of the entries that there are, which is the capacity when a cache is full by count, and what its bytes
+//! hold when it is full by bytes.
+
+use crate::shm::core::Core;
+use crate::shm::layout::ctl;
+use crate::shm::ordering::queues::{Broken, Queue};
+use crate::shm::slots::{granule_of, Slot};
+
+pub(super) const SMALL: Queue = Queue(0);
+pub(super) const MAIN: Queue = Queue(1);
+const MOST: u64 = 3;
+/// The small queue's share of the cache.
+const TENTH: u64 = 10;
+/// Entries that one search passes at most: some milliseconds.
+const PATIENCE: u64 = 1 << 18;
+
+impl Core {
+    #[inline(always)]
+    pub(super) fn raise_frequency(&self, slot: Slot) {
+        let frequency = self.region.get(self.count_at(slot));
+        if frequency < MOST {
+            self.region.set(self.count_at(slot), frequency + 1);
+        }
+    }
+
+    /// Room of the small queue and of the main one.
+    fn rooms(&self) -> (u64, u64) {
+        let all = self.region.get(ctl!(count)).min(self.max_entries());
+        let small = (all / TENTH).max(1);
+        (small, all.saturating_sub(small))
+    }
+
+    /// Asked after who gives way has gone.
+    pub(super) fn s3fifo_queue_of_new(&self, hash: u64) -> Queue {
+        if self.take_ghost(hash) {
+            MAIN
+        } else {
+            SMALL
+        }
+    }
+
+    pub(super) fn s3fifo_victim(&self) -> Result<Slot, Broken> {
+        let (small, main) = self.rooms();
+        let mut patience = PATIENCE.min(8 * (small + main));
+        if self.queue_len(SMALL) >= small || self.queue_len(MAIN) == 0 {
+            while let Some(slot) = self.tail(SMALL)? {
+                if patience == 0 || self.region.get(self.count_at(slot)) <= 1 {
+                    if let Some(head) = self.head(granule_of(self.word(slot))) {
+                        self.note_ghost(head.hash, main);
+                    }
+                    return Ok(slot);
+                }
+                patience -= 1;
+                self.region.set(self.count_at(slot), 0);
+                self.move_to_head(slot, MAIN)?;
+                if self.queue_len(MAIN) > main {
+                    break;
+                }
+            }
+        }
+        loop {
+            let slot = self.tail(MAIN)?.ok_or(Broken)?;
+            let frequency = self.region.get(self.count_at(slot)).min(MOST);
+            if frequency == 0 || patience == 0 {
+                return Ok(slot);
+            }
+            patience -= 1;
+            self.region.set(self.count_at(slot), frequency - 1);
+            self.move_to_head(slot, MAIN)?;
+        }
+    }
+}
