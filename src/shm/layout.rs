@@ -169,7 +169,9 @@ pub struct Lease {
     pub deadline: u64,
     pub generation: u64,
     pub waiters: u64,
-    pub _pad: [u64; 2],
+    /// In the record of a home's first place: the home's lock. It lies with what is written under it.
+    pub lock: u64,
+    pub lock_seq: u64,
 }
 
 /// One line of counters.

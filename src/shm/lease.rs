@@ -1,7 +1,7 @@
 //! Leases: one computation per missing key for all processes, and no wait without an end.
 //!
-//! A key's lease is a record in one of eight places that its hash names. It is given out under
-//! the writers' lock and given back by one compare-and-swap, so a leader needs nobody's leave to end. Its state names
+//! A key's lease is a record in one of the eight places of its home, which its hash names. It is given out under the
+//! home's own lock and given back by one compare-and-swap, so a leader needs nobody's leave to end. Its state names
 //! the owner and this very acquisition. Who waits sleeps on a futex in the record and looks up, every few milliseconds,
 //! whether the owner still lives; a dead owner's lease, or one past its deadline, goes to whoever asks next.
 //!
@@ -16,7 +16,7 @@ use crate::shm::clock;
 use crate::shm::core::Core;
 use crate::shm::entries::NEVER;
 use crate::shm::layout::{lease_at, lease_state_at, Lease as Record, LEASES, LEASE_WAYS};
-use crate::shm::lock::STORE_PATIENCE;
+use crate::shm::lock::{LockAt, STORE_PATIENCE};
 use core::mem::offset_of;
 use std::time::Duration;
 
@@ -78,6 +78,14 @@ const DEADLINE: usize = offset_of!(Record, deadline);
 const GENERATION: usize = offset_of!(Record, generation);
 const WAITERS: usize = offset_of!(Record, waiters);
 
+/// The lock of a home, in the record of its first place.
+fn home_lock(places: &std::ops::Range<u64>) -> LockAt {
+    LockAt {
+        word: field(places.start, offset_of!(Record, lock)),
+        seq: field(places.start, offset_of!(Record, lock_seq)),
+    }
+}
+
 fn places(hash: u64) -> std::ops::Range<u64> {
     let home = (hash >> 40) * LEASE_WAYS % LEASES;
     home..home + LEASE_WAYS
@@ -88,10 +96,12 @@ impl Core {
     /// living owner whose deadline has not come (the caller has waited enough).
     pub(crate) fn acquire(&self, key: &[u8], bound: Duration, insist: bool) -> Acquired {
         let hash = self.hash(key);
+        let home = home_lock(&places(hash));
+        self.region.prefetch(home.word);
         self.region.prefetch(lease_state_at(places(hash).start));
         // Before the lock, which is no place to ask the time in.
         let (now, me) = (clock::boot_now(), self.identity());
-        let Ok(_guard) = self.lock(STORE_PATIENCE) else { return Acquired::Alone };
+        let Ok((_held, _)) = self.hold(home, &self.me.stuck_home, STORE_PATIENCE) else { return Acquired::Alone };
         let generation = self.generation();
         let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
         let mut free = None;
@@ -135,7 +145,7 @@ impl Core {
     }
 
     fn take(&self, index: u64, old: u64, lease: Lease, deadline: u64) -> Acquired {
-        // Before the state, and only under the lock: whoever reads these under it finds those of the state.
+        // Before the state, and only under the home's lock: whoever reads these under it finds those of the state.
         self.region.set(field(index, HASH), lease.hash);
         self.region.set(field(index, GENERATION), lease.generation);
         self.region.set(field(index, DEADLINE), deadline);

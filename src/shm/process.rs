@@ -13,6 +13,7 @@ use crate::shm::atomic::Ordering;
 use crate::shm::core::Core;
 use crate::shm::fork;
 use crate::shm::layout::{proc_at, Proc, PROCS};
+use crate::shm::lock::Stuck;
 use core::mem::offset_of;
 use std::sync::atomic::AtomicU64 as PlainU64;
 
@@ -33,11 +34,11 @@ pub(crate) struct Me {
     claiming: PlainU64,
     /// When to look for a free slot again (boot time), if there was none.
     retry_at: PlainU64,
-    /// Threads of ours that hold the writers' lock or wait for it.
+    /// Threads of ours that hold a lock or wait for one.
     pub(crate) contenders: PlainU64,
-    /// The acquisition of the lock, by owner and number, that this process has last waited for in vain.
-    pub(crate) stuck_owner: PlainU64,
-    pub(crate) stuck_seq: PlainU64,
+    /// What was last waited for in vain: of the writers' lock, and of the homes of leases.
+    pub(crate) stuck: Stuck,
+    pub(crate) stuck_home: Stuck,
 }
 
 impl Me {
@@ -49,8 +50,8 @@ impl Me {
             claiming: zero(),
             retry_at: zero(),
             contenders: zero(),
-            stuck_owner: zero(),
-            stuck_seq: zero(),
+            stuck: Stuck::default(),
+            stuck_home: Stuck::default(),
         }
     }
 }
