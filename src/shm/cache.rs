@@ -86,7 +86,7 @@ impl SharedCache {
     /// Copies the value of `key` into `buf`, as a use. Takes no lock and never waits. Nothing is counted: see `count`.
     pub fn get(&self, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
         let hit = self.peek(key, buf)?;
-        self.core.touch(hit.slot, self.core.use_tick(), false);
+        self.core.touch_now(hit.slot);
         Some(hit)
     }
 

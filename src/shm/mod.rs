@@ -1,7 +1,7 @@
 //! The shared tier: a cache in one memory-mapped file that all processes of a host use, and that no death of any can
 //! break.
 //!
-//! Reading order: `layout` (what is in the file), `region` (the only way to touch it), `slots` (the truth and how it is
+//! Reading order: `layout` and `geometry` (what is in the file, and where), `region` (the only way to touch it), `slots` (the truth and how it is
 //! published), `entries` and `sweep` (reading, storing, and what goes by itself), `lock` and `process` (who may write,
 //! and who lives), `repair`, then what is derived or beside it: `hashtable`, `alloc`, `ordering`, `lease`, `stats`;
 //! `files` and `opening` (how a file comes to be), `cache` (the handle). Nothing in here knows Python. `unsafe` is
@@ -17,7 +17,7 @@
 //! no writer put there under that key: word, checksum (bound to place and generation), hash and key are all compared,
 //! in the reader's own copy.
 //!
-//! **Limits.** Victims are exact up to `EXACT` slots, sampled beyond; expired entries go first up to `EXACT`, beyond
+//! **Limits.** By stamps, victims are exact up to `EXACT` slots, sampled beyond; in queues, at any size. Expired entries go first up to `EXACT`, beyond
 //! that by a sweep of 128 slots per store. 255 processes write at a time, more only read. Uses of one entry by one
 //! thread within about a microsecond are one use for the order. A writer that is stopped inside the lock keeps all
 //! others from storing (not from reading) until it goes on or dies. Whoever cuts the file short under us costs us the
@@ -36,6 +36,7 @@ pub(crate) mod core;
 pub(crate) mod entries;
 pub(crate) mod error;
 pub(crate) mod fork;
+pub mod geometry;
 pub(crate) mod hash;
 pub(crate) mod hashtable;
 pub mod layout;

@@ -28,8 +28,12 @@ const PATIENCE: Duration = Duration::from_nanos(40);
 const WHENEVER: Put = Put { generation: None, only_if_absent: false };
 
 fn world() -> impl Fn(u64) -> Arc<Core> {
+    world_of(Strategy::Lru)
+}
+
+fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Core> {
     let region = Arc::new(Region::new());
-    let geo = Geometry::new(2, MIN_MAX_BYTES, Strategy::Lru).unwrap();
+    let geo = Geometry::new(2, MIN_MAX_BYTES, strategy).unwrap();
     let zero = [0; 2];
     let ident = Ident {
         magic: 0,
@@ -56,6 +60,7 @@ fn world() -> impl Fn(u64) -> Arc<Core> {
         (Geometry::level_at(0), 8),
         (geo.cells, 4),
         (geo.metas, 4),
+        (geo.links, 4),
         (geo.bitmap, 1),
         (geo.data, 64),
     ] {
@@ -66,7 +71,7 @@ fn world() -> impl Fn(u64) -> Arc<Core> {
     region.set(ctl!(min_deadline), NEVER);
     region.set(ctl!(procs_high), 8);
     move |slot| {
-        let core = Core::new(region.clone(), geo, ident, Strategy::Lru);
+        let core = Core::new(region.clone(), geo, ident, strategy);
         core.assign(slot, 1);
         Arc::new(core)
     }
@@ -159,6 +164,31 @@ fn a_reader_finds_only_right_values() {
         let mut buf = ReadBuf::new();
         assert!(reader.find(reader.hash(b"k"), b"k", &mut buf).is_some() && buf.value() == b"2");
     });
+}
+
+/// Hits set marks without the lock while somebody evicts by them: which entry goes depends on it, and nothing else.
+#[test]
+fn hits_during_an_eviction_leave_the_queues_whole() {
+    for strategy in [Strategy::Sieve, Strategy::S3Fifo, Strategy::TinyLfu] {
+        model(&format!("hits during an eviction, {strategy:?}"), 3, move || {
+            let process = world_of(strategy);
+            let (writer, reader) = (process(1), process(2));
+            for key in [b"k", b"l"] {
+                done(put(&writer, &writer.lock(PATIENCE).unwrap(), key, b"1"));
+            }
+            let t = thread::spawn(move || done(put(&writer, &writer.lock(PATIENCE).unwrap(), b"m", b"2")));
+            for key in [b"k", b"l"] {
+                if let Some(hit) = reader.find(reader.hash(key), key, &mut ReadBuf::new()) {
+                    reader.touch(hit.slot, 0, false);
+                }
+            }
+            t.join().unwrap();
+            let _guard = reader.lock(PATIENCE).unwrap();
+            reader.validate_order();
+            assert_eq!((reader.len(), reader.region.get(ctl!(repairs))), (2, 0));
+            assert!(reader.find(reader.hash(b"m"), b"m", &mut ReadBuf::new()).is_some());
+        });
+    }
 }
 
 /// The owner dies with a store half done; two others want the lock: one repairs, nobody is in there together, nothing

@@ -117,6 +117,14 @@ impl Core {
         }
     }
 
+    /// `touch`, now.
+    #[inline]
+    pub(crate) fn touch_now(&self, slot: Slot) {
+        if !self.mark_use(slot) {
+            self.touch(slot, self.tick(), false);
+        }
+    }
+
     /// `touch` for a writer, whose use it is that an entry gets another value.
     pub(crate) fn touch_as_writer(&self, slot: Slot) {
         if !self.mark_use(slot) {

@@ -128,7 +128,8 @@ fn fuzz(seed: u64, mapped: bool, n: u32) {
     let dir = tempfile::tempdir().unwrap();
     let mut random = Random(seed);
     for round in 0..n {
-        let mut o = options(&dir, Strategy::ALL[round as usize % 7], [30, 50, 2000][round as usize % 3]);
+        let mut o =
+            options(&dir, Strategy::ALL[round as usize % Strategy::ALL.len()], [30, 50, 2000][round as usize % 3]);
         o.max_bytes = Some(500_000);
         o.name = format!("fuzz{round}");
         let cache = open_isolated(&o);

@@ -253,12 +253,12 @@ proptest! {
     })]
     #[test]
     fn agrees_with_the_model(
-        strategy in 0..7u64,
+        strategy in proptest::sample::select(&Strategy::ALL[..]),
         max in prop_oneof![1..9usize, Just(11)],
         ticks in 0..2u64,
         ops in proptest::collection::vec(op(), 1..120),
     ) {
-        run(Strategy::from_number(strategy).unwrap(), max, ticks, ops);
+        run(strategy, max, ticks, ops);
     }
 }
 

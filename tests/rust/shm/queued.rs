@@ -185,7 +185,8 @@ fn tinylfu_keeps_what_is_asked_for_often() {
     };
     let (lru, tinylfu) = (run(Strategy::Lru), run(Strategy::TinyLfu));
     println!("zipf: LRU {lru:.3}, TinyLFU {tinylfu:.3}");
-    assert!(tinylfu > lru + 0.03, "LRU {lru:.3}, TinyLFU {tinylfu:.3}");
+    // (Without the sketch it is two hundredths less.)
+    assert!(tinylfu > lru + 0.085, "LRU {lru:.3}, TinyLFU {tinylfu:.3}");
     // Two thirds of all lookups are a scan that never comes back.
     let run =
         |strategy| {
@@ -214,4 +215,17 @@ fn tinylfus_window_follows_the_stream() {
     });
     println!("recent keys: TinyLFU {ratio:.3}");
     assert!(ratio > 0.7, "{ratio:.3}");
+}
+
+/// What was asked for often once gives way to what is now: counts age, in slots and in the sketch.
+#[test]
+fn tinylfu_forgets() {
+    let mut random = Random(5);
+    let ratio = hit_ratio(Strategy::TinyLfu, 500, 200_000, |step| {
+        let key = zipf(&mut random, 5_000);
+        // Others from the middle on: the second half is counted.
+        key + if step < 100_000 { 0 } else { 1 << 20 }
+    });
+    println!("other keys: TinyLFU {ratio:.3}");
+    assert!(ratio > 0.64, "{ratio:.3}");
 }

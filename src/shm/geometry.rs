@@ -1,0 +1,152 @@
+//! Where the areas of one file lie: sizes and offsets, from the parameters alone.
+//!
+//! Areas are laid out for the fullest cache there can be; what is reserved of them on disk, their users decide. The
+//! order of the areas is in `layout`.
+
+use crate::shm::core::Strategy;
+use crate::shm::layout::{
+    Cell, Link, Meta, BUCKET_LOAD, GRANULE, GRANULES_PER_WORD, INDEX_AT, LEVEL0_BUCKETS, LEVEL0_BYTES, LINE, MAX_FILE,
+    PAGE,
+};
+use core::mem::size_of;
+
+/// Where the areas of one file lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Entries that the tables have room for: `max_size`, or what `max_bytes` could hold at most.
+    pub capacity: u64,
+    pub max_level: u64,
+    pub cells: u64,
+    pub metas: u64,
+    pub links: u64,
+    /// Cache lines of hints, and how many there are at most (a power of two); 0 for a strategy that needs none.
+    pub hints: u64,
+    pub hint_lines: u64,
+    pub bitmap: u64,
+    /// First byte of the data, a multiple of `GRANULE`.
+    pub data: u64,
+    /// Granules of data at most, a multiple of `GRANULES_PER_WORD`.
+    pub granules: u64,
+    /// Bytes of the whole file at most.
+    pub end: u64,
+}
+
+/// Disk that an entry needs at least: tables and the smallest block, without links and hints. Bounds the tables of a
+/// cache without `max_size`.
+const LEAST_PER_ENTRY: u64 = 160;
+/// Lines of hints at least: a page.
+const LEAST_HINTS: u64 = PAGE / LINE as u64;
+/// Below this no cache is worth having.
+pub const MIN_MAX_BYTES: u64 = INDEX_AT + 16 * PAGE;
+
+const fn round_up(n: u64, unit: u64) -> u64 {
+    n.div_ceil(unit) * unit
+}
+
+impl Geometry {
+    /// `max_size` 0 = bounded by bytes. `None` if `max_bytes` is too small (or too large) to lay anything out.
+    pub fn new(max_size: u64, max_bytes: u64, strategy: Strategy) -> Option<Geometry> {
+        if !(MIN_MAX_BYTES..=MAX_FILE).contains(&max_bytes) {
+            return None;
+        }
+        let link = if strategy.has_queues() { size_of::<Link>() as u64 } else { 0 };
+        // (The number of lines is rounded up to a power of two.)
+        let hint = strategy.entries_per_hint_line().map_or(0, |entries| 2 * LINE as u64 / entries);
+        let most = (max_bytes - INDEX_AT - 8 * PAGE) / (LEAST_PER_ENTRY + link + hint);
+        let capacity = if max_size == 0 { most } else { max_size.min(most) }.max(1);
+        let buckets = capacity.div_ceil(BUCKET_LOAD).next_power_of_two().max(LEVEL0_BUCKETS);
+        let max_level = u64::from((buckets / LEVEL0_BUCKETS).trailing_zeros());
+        let cells = round_up(Self::level_at(max_level + 1), PAGE);
+        let metas = cells + round_up(capacity * size_of::<Cell>() as u64, PAGE);
+        let links = metas + round_up(capacity * size_of::<Meta>() as u64, PAGE);
+        let hints = links + round_up(capacity * link, PAGE);
+        let hint_lines = Self::hint_lines_for(capacity, strategy);
+        let bitmap = hints + hint_lines * LINE as u64;
+        let room = max_bytes.checked_sub(bitmap + PAGE)?;
+        // Data and its share of the bitmap: 64 granules and one word; the bitmap is then rounded up to pages.
+        let words = room / (GRANULES_PER_WORD * GRANULE + 8);
+        let data = bitmap + round_up(words * 8, PAGE);
+        let granules = words * GRANULES_PER_WORD;
+        let end = data + granules * GRANULE;
+        (words > 0 && end <= max_bytes).then_some(Geometry {
+            capacity,
+            max_level,
+            cells,
+            metas,
+            links,
+            hints,
+            hint_lines,
+            bitmap,
+            data,
+            granules,
+            end,
+        })
+    }
+
+    /// Lines of hints for so many entries.
+    pub fn hint_lines_for(entries: u64, strategy: Strategy) -> u64 {
+        let lines = |per_line| entries.div_ceil(per_line).next_power_of_two().max(LEAST_HINTS);
+        strategy.entries_per_hint_line().map_or(0, lines)
+    }
+
+    /// Offset of an index level. Level `l` has `LEVEL0_BUCKETS << l` lines, so the levels before it fill `2^l - 1`
+    /// times level 0.
+    pub const fn level_at(level: u64) -> u64 {
+        INDEX_AT + LEVEL0_BYTES * ((1 << level) - 1)
+    }
+    pub const fn buckets(level: u64) -> u64 {
+        LEVEL0_BUCKETS << level
+    }
+    pub const fn cell(&self, slot: u64) -> u64 {
+        self.cells + slot * size_of::<Cell>() as u64
+    }
+    pub const fn meta(&self, slot: u64) -> u64 {
+        self.metas + slot * size_of::<Meta>() as u64
+    }
+    pub const fn link(&self, slot: u64) -> u64 {
+        self.links + slot * size_of::<Link>() as u64
+    }
+    pub const fn hint_line(&self, i: u64) -> u64 {
+        self.hints + i * LINE as u64
+    }
+    /// The end of what `slots` slots need.
+    pub const fn slots_end(&self, slots: u64) -> u64 {
+        if self.hints > self.links {
+            self.link(slots)
+        } else {
+            self.meta(slots)
+        }
+    }
+    /// The granule number that slot words use for the `i`th granule of data.
+    pub const fn granule(&self, i: u64) -> u64 {
+        self.data / GRANULE + i
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::shm::layout::BUCKET_CELLS;
+
+    #[test]
+    fn areas_never_overlap_and_stay_within_max_bytes() {
+        let sizes = [0, 1, 5, 128, 1024, 1025, 100_000, 1_000_000, u64::MAX];
+        let bytes = [MIN_MAX_BYTES, 256 << 10, 1 << 20, 16 << 20, (1 << 30) + 4711, MAX_FILE];
+        let all = sizes.into_iter().flat_map(|size| bytes.map(|bytes| (size, bytes)));
+        for ((max_size, max_bytes), strategy) in all.flat_map(|of| Strategy::ALL.map(|strategy| (of, strategy))) {
+            let g = Geometry::new(max_size, max_bytes, strategy).unwrap();
+            assert!(Geometry::level_at(g.max_level) + Geometry::buckets(g.max_level) * 64 <= g.cells);
+            assert!(g.cell(g.capacity) <= g.metas && g.meta(g.capacity) <= g.links);
+            assert!(g.slots_end(g.capacity) <= g.hints && g.hint_line(g.hint_lines) <= g.bitmap);
+            assert!(!strategy.has_queues() || g.link(g.capacity) == g.slots_end(g.capacity));
+            assert!(g.bitmap + g.granules / 8 <= g.data && g.data % GRANULE == 0);
+            assert!(g.end <= max_bytes && g.granules >= 64, "{max_size} {max_bytes} {g:?}");
+            assert!(Geometry::buckets(g.max_level) * BUCKET_CELLS > g.capacity);
+            if max_size == 0 {
+                assert!(g.granules >= 2 * g.capacity, "each entry finds its smallest block: {g:?}");
+            }
+        }
+        assert_eq!(Geometry::new(1, MIN_MAX_BYTES - 1, Strategy::Lru), None);
+        assert_eq!(Geometry::new(1, MAX_FILE + 1, Strategy::Lru), None);
+    }
+}
