@@ -60,14 +60,16 @@ def worker(name: str, options: Options, output: Path) -> None:
     result = PartResult(name)
     before = machine.conditions()
     load(name).run(Harness(options, result))
+    after = machine.conditions()
     result.conditions = {
         "rounds": options.rounds,
         "sample_ms": options.sample_ms,
         "processes": 1,
         "cpus_usable": machine.usable_cpus(),
         "load_before": [before["load"]],
+        "load_after": [after["load"]],
         "gil_enabled_before": before["gil_enabled"],
-        "gil_enabled_after": machine.conditions()["gil_enabled"],
+        "gil_enabled_after": after["gil_enabled"],
     }
     output.write_text(json.dumps(result.as_json()), encoding="utf-8")
 
