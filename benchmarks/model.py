@@ -56,6 +56,12 @@ class Row:
     series: list[Series]
     # What the loop itself costs a call, for each round; None where nothing is to be subtracted.
     loop: list[float] | None = None
+    # How many of the rounds each process ran, in their order. Unknown of runs of before schema 2.
+    blocks: list[int] = field(default_factory=list)
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.unit == "×" or self.unit.endswith("/s")
 
     def ratio(self, series: Series) -> Ratio | None:
         return ratio_of(series.rounds, self.series[0].rounds)
@@ -148,11 +154,16 @@ class PartResult:
     """What one part measured, and what it could not."""
 
     part: str
+    title: str = ""
     rows: list[Row] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     conditions: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def heading(self) -> str:
+        return self.title or self.part.capitalize()
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -174,6 +185,7 @@ class PartResult:
                 mine.rounds.extend(theirs.rounds)
             if row.loop is not None and more.loop is not None:
                 row.loop.extend(more.loop)
+            row.blocks.extend(more.blocks)
         figures = {figure.key: figure for figure in self.figures}
         for figure in other.figures:
             if figure.key in figures:
@@ -184,6 +196,9 @@ class PartResult:
         self.notes.extend(line for line in other.notes if line not in self.notes)
         for key in ("rounds", "processes", "load_before", "load_after"):
             self.conditions[key] += other.conditions[key]
+        self.conditions["seconds"] = round(
+            self.conditions["seconds"] + other.conditions["seconds"], 1
+        )
         self.conditions["gil_enabled_after"] &= other.conditions["gil_enabled_after"]
 
     @classmethod
@@ -195,11 +210,13 @@ class PartResult:
                 unit=row["unit"],
                 series=[Series(**series) for series in row["series"]],
                 loop=row["loop"],
+                blocks=row.get("blocks", []),
             )
             for row in data["rows"]
         ]
         return cls(
             part=data["part"],
+            title=data.get("title", ""),
             rows=rows,
             # Runs of before there were figures have none.
             figures=[Figure.from_json(figure) for figure in data.get("figures", [])],
