@@ -61,7 +61,7 @@ class Row:
 
     @property
     def higher_is_better(self) -> bool:
-        return self.unit == "×" or self.unit.endswith("/s")
+        return _higher_is_better(self.unit)
 
     def ratio(self, series: Series) -> Ratio | None:
         return ratio_of(series.rounds, self.series[0].rounds)
@@ -70,6 +70,11 @@ class Row:
         if self.loop is None:
             return None
         return ratio_of(series.rounds, self.series[0].rounds, self.loop)
+
+
+def _higher_is_better(unit: str) -> bool:
+    """Of rates and of what several threads do more than one; times and sizes are better low."""
+    return unit.endswith("/s") or unit.startswith("×")
 
 
 # Where a point lies: a number, or the name of a group of bars.
@@ -119,11 +124,19 @@ class Figure:
     y_log: bool = False
     # The values are parts of 1, and shown as per cent.
     y_percent: bool = False
-    lower_is_better: bool = True
+    # None: as is usual for the unit.
+    lower_is_better: bool | None = None
     note: str = ""
     # Keys of rows of the same part (without the part's name) that are the groups of the bars.
     rows: list[str] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
+
+    @property
+    def higher_is_better(self) -> bool:
+        if self.lower_is_better is not None:
+            return not self.lower_is_better
+        hits = self.y_percent and "miss" not in self.y_label
+        return hits or _higher_is_better(self.y_label)
 
     def curve(self, name: str, note: str = "") -> Curve:
         """The curve of this contender, a new one if there is none yet."""

@@ -145,7 +145,7 @@ def _bars(result: PartResult, figure: Figure, theme: Theme) -> str | None:
         unit=unit,
         note=_note(figure.note, left_out),
         theme=theme,
-        lower_is_better=figure.lower_is_better,
+        lower_is_better=not figure.higher_is_better,
     )
 
 
