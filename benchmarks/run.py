@@ -24,7 +24,7 @@ from benchmarks.parts import NAMES, load
 # Addresses and hash seeds differ from process to process, and some of them favour a contender by
 # several per cent. So the rounds of a part are spread over this many processes.
 PROCESSES = 5
-QUICK_PROCESSES = 2
+QUICK_PROCESSES = 3
 # A part that heeds its budget ends a little after it; one that takes this much longer is stopped.
 GRACE_S = 10.0
 

@@ -1,7 +1,7 @@
 """Whether two runs differ by more than noise: Welch's test over batches, Holm's correction.
 
 Rounds of one process are not independent: they share its addresses and hash seed. So the unit is
-the *batch*: the rounds of one process, or where a part ran in one process alone a fifth of its
+the *batch*: the rounds of one process, or where a part runs in one process by design a fifth of its
 rounds in their order, each summed up by its median, which no single disturbed round can move. The
 logarithms of both runs' batches are compared by Welch's t-test, which asks for no equal variances;
 the p-values of all rows together are corrected by Holm's method, so that the chance of one wrong
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LEVEL = 0.05
-# Without processes of their own, rounds are cut into this many batches.
+# The rounds of one process alone are cut into this many batches.
 BATCHES = 5
 # Fewer batches on one side say nothing of their spread.
 FEWEST = 3
@@ -36,8 +36,8 @@ class Difference:
 
 
 def batches(rounds: Sequence[float], blocks: Sequence[int]) -> list[float]:
-    """The median of each process's rounds; of equal pieces, where there were too few processes."""
-    if sum(blocks) != len(rounds) or len([size for size in blocks if size > 0]) < FEWEST:
+    """The median of each process's rounds; of equal pieces, where there was one process alone."""
+    if sum(blocks) != len(rounds) or len(blocks) == 1:
         pieces = min(BATCHES, len(rounds))
         cuts = [len(rounds) * piece // pieces for piece in range(pieces + 1)]
         blocks = [end - start for start, end in zip(cuts, cuts[1:], strict=False)]
