@@ -80,6 +80,7 @@ def test_notes_and_missing_contenders_are_told() -> None:
         assert "not thread-safe: does less" in text
         assert "missing: moka-py: not installed" in text
         assert "redis is version 7.0" in text
+        assert "cachebox 6.2.10, redis 7.0\n" in text
 
 
 def test_the_head_tells_on_what_it_was_made() -> None:
@@ -88,7 +89,7 @@ def test_the_head_tells_on_what_it_was_made() -> None:
         for told in (
             "CPython 3.11.2 (PGO: --enable-optimizations)",
             "warp_cache 0.1.0, cachebox 6.2.10",
-            "A Processor, 2 CPUs usable, Linux 6.1, no governor told",
+            "A Processor, 2 CPUs usable, Linux 6.1, CPU governor unknown",
             "before each part 0.5–0.5, after each part 0.7–0.7",
             "2026-01-02",
         ):
