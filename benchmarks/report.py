@@ -15,6 +15,9 @@ from benchmarks.table import Table
 
 VERDICTS = {"met": "yes", "missed": "**no**", "unclear": "unclear"}
 _SERVER = re.compile(r"(\S+) is version (\S+)")
+# Parts that run up to eight threads or processes, and the part that comes between them, which finds
+# their load in the average of the last minute.
+_OWN_LOAD = {"threads": 8.0, "shared": 8.0, "processes": 8.0}
 _DETAILS = (
     "work",
     "contender",
@@ -201,10 +204,10 @@ def conditions_text(result: PartResult) -> str:
 
 
 def busy(result: PartResult) -> bool:
-    """Whether others were at work: the run's own load is one CPU, or one a thread."""
+    """Whether others were at work, beside the load that the run itself makes."""
     conditions = result.conditions
     loads = [load[0] for load in conditions.get("load_before", []) if load]
-    own = 2.0 if result.part in ("threads", "shared") else 1.0
+    own = _OWN_LOAD.get(result.part, 1.0)
     cpus: int = conditions.get("cpus_usable", 1)
     return bool(loads) and max(loads) > max(own + 0.5, cpus / 4)
 

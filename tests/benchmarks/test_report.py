@@ -110,6 +110,11 @@ def test_figures_that_are_not_to_be_quoted_say_so(conditions: dict[str, Any], sa
     assert said not in report.conditions_text(synthetic.part([row]))
 
 
+def test_the_load_of_the_run_itself_is_no_others() -> None:
+    for name, load, busy in (("hits", 3.5, True), ("hits", 1.1, False), ("threads", 3.5, False)):
+        assert report.busy(synthetic.part(name=name, load_before=[[load]])) == busy
+
+
 GOALS = [
     # Ratio, spread of the rounds, verdict; the goal is 0.70 on CPython 3.11 with PGO.
     (0.60, 0.001, "yes"),
