@@ -1,15 +1,24 @@
-"""Interleaved measuring: in each round every contender runs once, for some 30 milliseconds."""
+"""Interleaved measuring: in each round every contender runs once, for some 30 milliseconds.
+
+A part that measures for itself adds rows (`Harness.add`) or declares figures and adds points to
+them (`Harness.figure`, `Harness.point`; `benchmarks.model` says what they are). It scales itself
+down where `options.quick` is set, and asks `out_of_time()` before each piece of work that takes
+more than a second or so: what is left out then is named by `skip(what)`.
+"""
 
 from __future__ import annotations
 
 import gc
+import math
+import re
 import sys
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.loops import Key, Loop
-from benchmarks.model import PartResult, Row, Series
+from benchmarks.model import Figure, PartResult, Row, Series, X
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,6 +31,8 @@ class Options:
     rounds: int = 25
     sample_ms: float = 30.0
     quick: bool = False
+    # Seconds that a part may take in all its processes; None: as long as it takes.
+    budget_s: float | None = None
 
     @property
     def sample_ns(self) -> float:
@@ -46,6 +57,18 @@ class Harness:
 
     options: Options
     result: PartResult
+    begun: float = field(default_factory=time.monotonic)
+
+    def out_of_time(self) -> bool:
+        """Whether this process has used up its part of the budget."""
+        budget = self.options.budget_s
+        return budget is not None and time.monotonic() - self.begun > budget
+
+    def skip(self, what: str) -> None:
+        """Name what the budget left no time for."""
+        line = f"no time was left for: {what}"
+        if line not in self.result.notes:
+            self.result.notes.append(line)
 
     def say(self, text: str) -> None:
         """One line of progress, which replaces the line before; nothing without a terminal."""
@@ -55,6 +78,58 @@ class Harness:
 
     def add(self, row: Row) -> None:
         self.result.rows.append(row)
+
+    def figure(
+        self,
+        key: str,
+        title: str,
+        *,
+        kind: Literal["lines", "bars"] = "lines",
+        x_label: str = "",
+        y_label: str = "",
+        x_log: bool = False,
+        y_log: bool = False,
+        y_percent: bool = False,
+        lower_is_better: bool | None = None,
+        note: str = "",
+        rows: Sequence[str] = (),
+    ) -> Figure:
+        """Declare a picture; the key names its file, so it holds letters, digits and hyphens."""
+        if any(figure.key == key for figure in self.result.figures):
+            raise ValueError(f"the part {self.result.part} has a figure {key!r} already")
+        if re.fullmatch(r"[a-z0-9-]+", key) is None:
+            raise ValueError(f"key must be of a-z, 0-9 and hyphens, got {key!r}")
+        figure = Figure(
+            key=key,
+            title=title,
+            kind=kind,
+            x_label=x_label,
+            y_label=y_label,
+            x_log=x_log,
+            y_log=y_log,
+            y_percent=y_percent,
+            lower_is_better=lower_is_better,
+            note=note,
+            rows=list(rows),
+        )
+        self.result.figures.append(figure)
+        return figure
+
+    def point(
+        self, figure: str | Figure, series: str, x: X, rounds: Sequence[float], note: str = ""
+    ) -> None:
+        """Add what a contender gave at x; all its rounds, or more rounds of a point that is there.
+
+        `figure` is the key of one declared before, or what `figure()` returned.
+        """
+        if isinstance(figure, str):
+            declared = {one.key: one for one in self.result.figures}
+            if figure not in declared:
+                raise ValueError(f"figure must be one of {sorted(declared)}, got {figure!r}")
+            figure = declared[figure]
+        if not rounds or not all(map(math.isfinite, rounds)):
+            raise ValueError(f"{figure.key}, {series}, {x}: no rounds, or not finite: {rounds!r}")
+        figure.curve(series, note).add(x, [float(value) for value in rounds])
 
     def calls(
         self,
@@ -66,7 +141,7 @@ class Harness:
         call: str = "f({0})",
         prepare: Callable[[Contender], None] | None = None,
         wall: bool = False,
-    ) -> Row:
+    ) -> Row | None:
         """Time a call for all contenders; the empty loop runs in every round beside them."""
         loops = [Loop(call, keys, wall=wall) for _ in contenders]
         empty = Loop(call, keys, empty=True, wall=wall)
@@ -86,18 +161,24 @@ class Harness:
         contenders: Sequence[Contender],
         runs: Sequence[Callable[[int], int]],
         empty: Loop,
-    ) -> Row:
+    ) -> Row | None:
         """The same for runs of the caller's own: nanoseconds for a number of turns of the loop."""
+        if self.out_of_time():
+            self.skip(work)
+            return None
         self.say(f"{self.result.part}: {work}")
-        values = interleave([*runs, _bound(empty, None)], self.options)
+        values = interleave([*runs, _bound(empty, None)], self.options, self.out_of_time)
         return self._finish(key, work, contenders, empty, values)
 
     def awaits(
         self, key: str, work: str, contenders: Sequence[Contender], keys: Sequence[Key]
-    ) -> Row:
+    ) -> Row | None:
         """Time `await f(k)` for all contenders, inside one running event loop."""
         import asyncio  # slow to import, and most parts do without
 
+        if self.out_of_time():
+            self.skip(work)
+            return None
         self.say(f"{self.result.part}: {work}")
         loops = [Loop("f({0})", keys, awaited=True) for _ in contenders]
         empty = Loop("f({0})", keys, awaited=True, empty=True)
@@ -108,7 +189,7 @@ class Harness:
                 for loop, contender in zip(loops, contenders, strict=True)
             ]
             runs.append(_bound_async(event_loop, empty, None))
-            values = interleave(runs, self.options)
+            values = interleave(runs, self.options, self.out_of_time)
         finally:
             event_loop.close()
         return self._finish(key, work, contenders, empty, values)
@@ -131,10 +212,15 @@ class Harness:
         return row
 
 
-def interleave(runs: Sequence[Callable[[int], int]], options: Options) -> list[list[float]]:
+def interleave(
+    runs: Sequence[Callable[[int], int]],
+    options: Options,
+    out_of_time: Callable[[], bool] = lambda: False,
+) -> list[list[float]]:
     """Nanoseconds a turn, for each run and round.
 
-    A run takes a number of turns and returns the nanoseconds they took.
+    A run takes a number of turns and returns the nanoseconds they took. Where time runs out, the
+    rounds that are whole count: one at least.
     """
     turns = [calibrate(run, options.sample_ns) for run in runs]
     values: list[list[float]] = [[] for _ in runs]
@@ -145,6 +231,8 @@ def interleave(runs: Sequence[Callable[[int], int]], options: Options) -> list[l
         # The first round warms caches, branch predictors and the clock of the CPU; it does not
         # count.
         for round_number in range(-1, options.rounds):
+            if round_number > 0 and out_of_time():
+                break
             for offset in range(len(runs)):
                 # Another one starts each round, so that nobody always follows the same neighbour.
                 index = (round_number + offset) % len(runs)
