@@ -49,7 +49,7 @@ def cache(
 ) -> CachedFunction[_P, _R]: ...
 @overload
 def cache(
-    strategy: Strategy | Literal[0, 1, 2, 3] = Strategy.LRU,
+    strategy: Strategy | Literal[0, 1, 2, 3, 4, 5, 6] = Strategy.LRU,
     max_size: int | None = 128,
     ttl: float | None = None,
     backend: _Backend = "memory",

@@ -104,7 +104,7 @@ pub fn seconds(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Dura
 }
 
 fn strategy(value: &Bound<'_, PyAny>) -> PyResult<Kind> {
-    const RIGHT: &str = "a Strategy (LRU=0, MRU=1, FIFO=2, LFU=3)";
+    const RIGHT: &str = "a Strategy (LRU=0, MRU=1, FIFO=2, LFU=3, SIEVE=4, S3FIFO=5, TINYLFU=6)";
     if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
         return Err(wrong_type("strategy", RIGHT, value));
     }
