@@ -133,6 +133,10 @@ bench: build ## all contenders in one run, into docs/performance.md; PART=name,â
 	@$(python) -m benchmarks $(if $(PART),--part "$(PART)" --update) \
 		--json benchmarks/results --docs docs/performance.md $(ARGS)
 
+.PHONY: perf-check
+perf-check: build ## instructions of a hit against the committed counts; ARGS=--accept makes these the counts
+	@$(python) -m benchmarks.perf_check $(ARGS)
+
 .PHONY: wheel
 wheel: setup ## a wheel in dist/, tried in an empty environment
 	@$(venv)/bin/maturin build --release $(locked) --interpreter $(python) --out dist
