@@ -7,18 +7,11 @@ import gc
 import sys
 from pathlib import Path
 
-from benchmarks.contenders import (
-    CACHEBOX,
-    CACHETOOLS,
-    MOKA,
-    functools_lru,
-    load,
-    warp_cached,
-    warp_lru,
-)
+from benchmarks.contenders import functools_lru, load, warp_cached, warp_lru
 from benchmarks.harness import Harness, Options
 from benchmarks.model import FUNCTOOLS, WARP_CACHE, WARP_LRU, PartResult
 from benchmarks.parts.memory import UNBOUNDED
+from benchmarks.peers import CACHEBOX, CACHETOOLS, MOKA, THEINE
 from benchmarks.workloads import Decorator
 
 PR_SET_THP_DISABLE = 41
@@ -57,7 +50,7 @@ def _decorator(name: str, size: int | None) -> Decorator:
     if name in ours:
         return ours[name](size)
     harness = Harness(Options(), PartResult("memory"))
-    for peer in (CACHEBOX, MOKA, CACHETOOLS):
+    for peer in (CACHEBOX, MOKA, CACHETOOLS, THEINE):
         if peer.name == name:
             decorator = load(harness, peer, size)
             if decorator is None:
