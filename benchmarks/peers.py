@@ -1,7 +1,7 @@
 """The caches on PyPI, each used as its own documentation says is fastest for a memoized function.
 
 What a peer leaves out (a lock, a bound, a lifetime) stands in its note, as does what it does beyond
-the others. Their keys are made as their documents recommend: `theine`, `aiocache` and `cashews` by a
+the others. Keys are made as their documents recommend: for theine, aiocache and cashews by a
 function or template of the user's, which is quicker than what they do by themselves.
 """
 
@@ -40,6 +40,11 @@ def _moka(module: Any, size: int | None) -> Decorator:
     return decorator
 
 
+def _moka_tiny_lfu(module: Any, size: int | None) -> Decorator:
+    decorator: Decorator = module.cached(maxsize=size)
+    return decorator
+
+
 def _moka_ttl(module: Any, size: int | None) -> Decorator:
     decorator: Decorator = module.cached(maxsize=size, policy="lru", ttl=TTL)
     return decorator
@@ -63,6 +68,11 @@ def _cachetools_ttl(module: Any, size: int | None) -> Decorator:
 
 def _limit(size: int | None) -> float:
     return float("inf") if size is None else size
+
+
+def _cachetools_lfu(module: Any, size: int | None) -> Decorator:
+    decorator: Decorator = module.cached(module.LFUCache(_limit(size)))
+    return decorator
 
 
 def _theine(module: Any, size: int | None) -> Decorator:
@@ -139,6 +149,7 @@ CACHEBOX_TTL = Peer(
     "lean; evicts the oldest, not the least recently used: does less",
 )
 MOKA = Peer("moka-py", "moka-py", "moka_py", _moka, 'policy="lru"')
+MOKA_TINY_LFU = Peer("moka-py, TinyLFU", "moka-py", "moka_py", _moka_tiny_lfu)
 MOKA_TTL = Peer("moka-py", "moka-py", "moka_py", _moka_ttl, 'policy="lru"')
 CACHETOOLS = Peer(
     "cachetools", "cachetools", "cachetools", _cachetools, "with a lock, as documented for threads"
@@ -150,6 +161,7 @@ CACHETOOLS_BARE = Peer(
     _cachetools_bare,
     "not thread-safe: does less",
 )
+CACHETOOLS_LFU = Peer("cachetools, LFUCache", "cachetools", "cachetools", _cachetools_lfu)
 CACHETOOLS_TTL = Peer(
     "cachetools, TTLCache",
     "cachetools",
@@ -171,6 +183,9 @@ CASHEWS = Peer(
     _cashews,
     "always with a ttl; protected=False, no single-flight: does less; keys as text",
 )
+
+# Those that promise exactly the same victims as one of our strategies.
+SAME_AS_OURS = {"LRU": (CACHEBOX_LEAN, CACHETOOLS_BARE), "LFU": (CACHETOOLS_LFU,)}
 
 SYNC_PEERS = (CACHEBOX, CACHEBOX_LEAN, MOKA, CACHETOOLS, CACHETOOLS_BARE, THEINE)
 TTL_PEERS = (CACHEBOX_TTL, MOKA_TTL, CACHETOOLS_TTL, THEINE_TTL)

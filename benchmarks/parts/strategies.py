@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from warp_cache import Strategy
-
 from benchmarks.contenders import warp_strategy
 from benchmarks.harness import Contender, Harness
 from benchmarks.parts.misses import KEYS, plain
 from benchmarks.workloads import MAX_SIZE, Counted, cached, one_int, require_computed
+from warp_cache import Strategy
 
 TITLE = "Strategies"
 
