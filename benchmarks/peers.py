@@ -149,7 +149,13 @@ CACHEBOX_TTL = Peer(
     "lean; evicts the oldest, not the least recently used: does less",
 )
 MOKA = Peer("moka-py", "moka-py", "moka_py", _moka, 'policy="lru"')
-MOKA_TINY_LFU = Peer("moka-py, TinyLFU", "moka-py", "moka_py", _moka_tiny_lfu)
+MOKA_TINY_LFU = Peer(
+    "moka-py, TinyLFU",
+    "moka-py",
+    "moka_py",
+    _moka_tiny_lfu,
+    "evicts in batches: for a while it holds more than its size, which shows where that is small",
+)
 MOKA_TTL = Peer("moka-py", "moka-py", "moka_py", _moka_ttl, 'policy="lru"')
 CACHETOOLS = Peer(
     "cachetools", "cachetools", "cachetools", _cachetools, "with a lock, as documented for threads"

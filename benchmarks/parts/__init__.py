@@ -27,7 +27,6 @@ NAMES = (
     "imports",
     "threads",
     "shared",
-    "processes",
 )
 
 # A part's name is not always a module's name: `async` is a keyword.
