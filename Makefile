@@ -10,6 +10,8 @@ VERSIONS ?= 3.10 3.11 3.12 3.13 3.14 3.13t 3.14t
 TESTS ?= tests
 ARGS ?=
 PART ?=
+OLD ?=
+NEW ?=
 
 name := $(notdir $(PYTHON))
 venv := .venv$(if $(name),-$(name))
@@ -127,11 +129,23 @@ demo: build ## the main job on real input: the standard library analysed, with a
 	@$(python) examples/demo.py $(ARGS)
 
 .PHONY: bench
-bench: build ## all contenders in one run, into docs/performance.md; PART=name,… measures some parts
-	@$(call sync,--group bench $(no_peers))
-	@mkdir -p benchmarks/results
+bench: bench-peers ## all contenders in one run, into docs/performance.md; PART=name,… measures some parts
 	@$(python) -m benchmarks $(if $(PART),--part "$(PART)" --update) \
 		--json benchmarks/results --docs docs/performance.md $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: bench-peers ## the same in under three minutes, for a look: the documents stay as they are
+	@$(python) -m benchmarks --quick $(if $(PART),--part "$(PART)") --json benchmarks/results $(ARGS)
+
+.PHONY: bench-compare
+bench-compare: ## what became faster or slower: OLD=old.json NEW=new.json ARGS=--fail-on-regression
+	@$(if $(and $(OLD),$(NEW)),,echo "usage: make bench-compare OLD=old.json NEW=new.json"; exit 2)
+	@$(python) -m benchmarks.compare "$(OLD)" "$(NEW)" $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: build # and what is measured beside this package
+	@$(call sync,--group bench $(no_peers))
+	@mkdir -p benchmarks/results
 
 .PHONY: perf-check
 perf-check: build ## instructions of a hit against the committed counts; ARGS=--accept makes these the counts

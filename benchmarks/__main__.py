@@ -7,47 +7,54 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from benchmarks import docs, machine, report, run
+from benchmarks import docs, machine, report, run, summary
+from benchmarks.files import BadRun, Run, read
 from benchmarks.harness import Options
-from benchmarks.model import PartResult
 from benchmarks.parts import NAMES
 
 QUICK = Options(rounds=5, sample_ms=8.0, quick=True)
+# Of all parts together; with the start of processes and what parts go over, under three minutes.
+QUICK_S = 150.0
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
     if arguments.worker is not None:
         options = Options(**json.loads(arguments.options))
         run.worker(arguments.part[0], options, arguments.worker)
         return 0
-    if arguments.read is not None:
-        found = json.loads(arguments.read.read_text(encoding="utf-8"))
-    else:
-        options = QUICK if arguments.quick else Options()
-        if arguments.rounds is not None:
-            options = replace(options, rounds=arguments.rounds)
-        if arguments.json is not None and arguments.json.is_dir():
-            arguments.json /= f"{machine.section_key(machine.describe())}.json"
-        earlier = _earlier(arguments.json) if arguments.update else None
-        found = run.measure(arguments.part, options, earlier)
-    results = [PartResult.from_json(part) for part in found["parts"]]
-    print(report.terminal(results, found["machine"]))
+    try:
+        return _report(arguments)
+    except (BadRun, docs.BadDocument) as error:
+        parser.error(str(error))
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    found = read(arguments.read) if arguments.read is not None else _measured(arguments)
+    print(report.terminal(found))
     if arguments.json is not None:
-        text = json.dumps(found, indent=1, ensure_ascii=False)
-        arguments.json.write_text(text + "\n", encoding="utf-8")
+        found.write(arguments.json)
     if arguments.docs is not None:
-        docs.write(arguments.docs, results, found["machine"], found["date"])
-    return 1 if found["failed"] else 0
+        docs.write(arguments.docs, found)
+    if arguments.readme is not None:
+        summary.write(arguments.readme, found)
+    return 1 if found.failed else 0
 
 
-def _earlier(path: Path | None) -> dict[str, Any] | None:
-    if path is None or not path.exists():
-        return None
-    earlier: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return earlier
+def _measured(arguments: argparse.Namespace) -> Run:
+    options = QUICK if arguments.quick else Options()
+    if arguments.rounds is not None:
+        options = replace(options, rounds=arguments.rounds)
+    if arguments.json is not None and arguments.json.is_dir():
+        quick = "quick-" if arguments.quick else ""
+        arguments.json /= f"{quick}{machine.section_key(machine.describe())}.json"
+    earlier = None
+    if arguments.update and arguments.json is not None and arguments.json.exists():
+        earlier = read(arguments.json)
+    budget = QUICK_S if arguments.quick else None
+    return run.measure(arguments.part, options, earlier, arguments.budget or budget)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,7 +70,15 @@ def _parser() -> argparse.ArgumentParser:
         help=f"only these parts, of {', '.join(NAMES)}",
     )
     parser.add_argument("--rounds", type=_positive, help=f"default {Options.rounds}")
-    parser.add_argument("--quick", action="store_true", help="few, short rounds: for a look only")
+    parser.add_argument(
+        "--quick", action="store_true", help="few, short rounds: for a look only, not to be quoted"
+    )
+    parser.add_argument(
+        "--budget",
+        metavar="SECONDS",
+        type=_positive,
+        help="for all parts together; what there is no time for is named in the report",
+    )
     parser.add_argument(
         "--json",
         metavar="FILE",
@@ -76,7 +91,16 @@ def _parser() -> argparse.ArgumentParser:
         help="keep the parts in --json's FILE that this run does not measure",
     )
     parser.add_argument(
-        "--docs", metavar="FILE", type=Path, help="write this interpreter's section of this file"
+        "--docs",
+        metavar="FILE",
+        type=Path,
+        help="write this interpreter's section of this file, and its pictures beside it",
+    )
+    parser.add_argument(
+        "--readme",
+        metavar="FILE",
+        type=Path,
+        help="write the short table between this file's numbers:begin and numbers:end",
     )
     parser.add_argument(
         "--from",
@@ -95,6 +119,8 @@ def _parts(text: str) -> list[str]:
     for name in names:
         if name not in NAMES:
             raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(NAMES)}")
+    if not names:
+        raise argparse.ArgumentTypeError(f"must name at least one of {', '.join(NAMES)}")
     return [name for name in NAMES if name in names]
 
 

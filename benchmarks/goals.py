@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from benchmarks.model import SHARED_CACHE, SHARED_LRU, WARP_CACHE, WARP_LRU, Row, Series
+from benchmarks.numbers import median_text, number, ratio_text
+from benchmarks.stats import quartiles
 
-# A ratio whose quartiles are further apart than this part of it decides nothing.
+# Where the limit lies between quartiles that are further apart than this part of the median,
+# nothing is decided.
 UNCLEAR = 0.2
 
 
@@ -49,17 +52,28 @@ class Goal:
 
     def verdict(self, row: Row, series: Series) -> str:
         """Met, missed, or unclear: where the rounds differ too much to say."""
-        value = self.value(row, series)
-        if value is None:
+        value, ratio = self.value(row, series), row.ratio(series)
+        if value is None or ratio is None or not ratio.said:
             return "unclear"
-        ratio = row.ratio(series)
-        if self.of == "ratio" and ratio is not None:
-            if ratio.spread > UNCLEAR * value:
-                return "unclear"
+        if self.of == "ratio":
+            low, high = ratio.low, ratio.high
             if self.limit == 1.0 and not ratio.differs:
                 return "met"
+        else:
+            low, high = quartiles(series.rounds)
+        if self.of != "worst" and high - low > UNCLEAR * value and low <= self.limit <= high:
+            return "unclear"
         fulfilled = value <= self.limit if self.sense == "<=" else value >= self.limit
         return "met" if fulfilled else "missed"
+
+    def measured(self, row: Row, series: Series) -> str:
+        """What the limit is held against, as a reader sees it."""
+        if self.of == "ratio":
+            return ratio_text(row.ratio(series))
+        if self.of == "median":
+            return median_text(series.rounds, row.unit, 3)
+        value = self.value(row, series)
+        return "–" if value is None else number(value, 3)
 
     def __str__(self) -> str:
         of_what = " at worst" if self.of == "worst" else ""

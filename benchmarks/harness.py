@@ -90,7 +90,7 @@ class Harness:
         x_log: bool = False,
         y_log: bool = False,
         y_percent: bool = False,
-        lower_is_better: bool = True,
+        lower_is_better: bool | None = None,
         note: str = "",
         rows: Sequence[str] = (),
     ) -> Figure:

@@ -56,6 +56,12 @@ class Row:
     series: list[Series]
     # What the loop itself costs a call, for each round; None where nothing is to be subtracted.
     loop: list[float] | None = None
+    # How many of the rounds each process ran, in their order. Unknown of runs of before schema 2.
+    blocks: list[int] = field(default_factory=list)
+
+    @property
+    def higher_is_better(self) -> bool:
+        return _higher_is_better(self.unit)
 
     def ratio(self, series: Series) -> Ratio | None:
         return ratio_of(series.rounds, self.series[0].rounds)
@@ -64,6 +70,11 @@ class Row:
         if self.loop is None:
             return None
         return ratio_of(series.rounds, self.series[0].rounds, self.loop)
+
+
+def _higher_is_better(unit: str) -> bool:
+    """Of rates and of what several threads do more than one; times and sizes are better low."""
+    return unit.endswith("/s") or unit.startswith("×")
 
 
 # Where a point lies: a number, or the name of a group of bars.
@@ -113,11 +124,19 @@ class Figure:
     y_log: bool = False
     # The values are parts of 1, and shown as per cent.
     y_percent: bool = False
-    lower_is_better: bool = True
+    # None: as is usual for the unit.
+    lower_is_better: bool | None = None
     note: str = ""
     # Keys of rows of the same part (without the part's name) that are the groups of the bars.
     rows: list[str] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
+
+    @property
+    def higher_is_better(self) -> bool:
+        if self.lower_is_better is not None:
+            return not self.lower_is_better
+        hits = self.y_percent and "miss" not in self.y_label
+        return hits or _higher_is_better(self.y_label)
 
     def curve(self, name: str, note: str = "") -> Curve:
         """The curve of this contender, a new one if there is none yet."""
@@ -148,11 +167,16 @@ class PartResult:
     """What one part measured, and what it could not."""
 
     part: str
+    title: str = ""
     rows: list[Row] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     conditions: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def heading(self) -> str:
+        return self.title or self.part.capitalize()
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -174,6 +198,7 @@ class PartResult:
                 mine.rounds.extend(theirs.rounds)
             if row.loop is not None and more.loop is not None:
                 row.loop.extend(more.loop)
+            row.blocks.extend(more.blocks)
         figures = {figure.key: figure for figure in self.figures}
         for figure in other.figures:
             if figure.key in figures:
@@ -184,6 +209,9 @@ class PartResult:
         self.notes.extend(line for line in other.notes if line not in self.notes)
         for key in ("rounds", "processes", "load_before", "load_after"):
             self.conditions[key] += other.conditions[key]
+        self.conditions["seconds"] = round(
+            self.conditions["seconds"] + other.conditions["seconds"], 1
+        )
         self.conditions["gil_enabled_after"] &= other.conditions["gil_enabled_after"]
 
     @classmethod
@@ -195,11 +223,13 @@ class PartResult:
                 unit=row["unit"],
                 series=[Series(**series) for series in row["series"]],
                 loop=row["loop"],
+                blocks=row.get("blocks", []),
             )
             for row in data["rows"]
         ]
         return cls(
             part=data["part"],
+            title=data.get("title", ""),
             rows=rows,
             # Runs of before there were figures have none.
             figures=[Figure.from_json(figure) for figure in data.get("figures", [])],

@@ -1,56 +1,91 @@
-"""What a run found, as tables: every contender of every row, and what became of the goals."""
+"""What a run found, as text: every contender of every row, and what became of the goals."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
+from benchmarks.files import Run
 from benchmarks.goals import Interpreter, goal_for
-from benchmarks.model import PartResult, Row, Series
-from benchmarks.parts import load
-from benchmarks.stats import Ratio, quartiles
+from benchmarks.model import Figure, PartResult, Row, Series
+from benchmarks.numbers import median_text, number, ratio_span, ratio_text, span
+from benchmarks.stats import quartiles
 from benchmarks.table import Table
 
 VERDICTS = {"met": "yes", "missed": "**no**", "unclear": "unclear"}
+_DETAILS = (
+    "work",
+    "contender",
+    "unit",
+    "min",
+    "median",
+    "quartiles",
+    "ratio",
+    "its quartiles",
+    "net ratio",
+    "goal",
+    "note",
+)
 
 
 def details(result: PartResult, interpreter: Interpreter) -> Table:
     """One line for each contender; a ratio is to the first contender of its row."""
-    table = Table(
-        (
-            "work",
-            "contender",
-            "unit",
-            "min",
-            "median",
-            "ratio",
-            "net ratio",
-            "quartiles",
-            "goal",
-            "note",
-        ),
-        frozenset({3, 4, 5, 6, 7}),
-    )
+    table = Table(_DETAILS, frozenset(range(3, 9)))
     for row in result.rows:
         for position, series in enumerate(row.series):
-            ratio, net = row.ratio(series), row.net_ratio(series)
-            low, high = quartiles(series.rounds)
             first = position == 0
+            ratio = row.ratio(series)
+            net = "" if row.loop is None else ratio_text(row.net_ratio(series))
             table.add(
                 row.work if first else "",
                 series.name,
                 row.unit,
                 number(series.minimum),
-                number(series.median),
+                median_text(series.rounds, row.unit),
+                span(*quartiles(series.rounds)),
                 "1" if first else ratio_text(ratio),
-                "" if row.loop is None else "1" if first else ratio_text(net),
-                f"{number(low)}–{number(high)}" if first or ratio is None else _range(ratio),
+                "" if first else ratio_span(ratio),
+                "1" if first and net else net,
                 _verdict(row, series, interpreter),
                 _note(row, series, first=first),
             )
     return table
 
 
-def goals(results: list[PartResult], interpreter: Interpreter) -> Table:
+def points(figure: Figure) -> Table:
+    """One line for each point of a figure; of parts of 1, in per cent."""
+    unit = "%" if figure.y_percent else figure.y_label
+    factor = 100.0 if figure.y_percent else 1.0
+    table = Table(
+        (figure.x_label or "group", "contender", "min", f"median, {unit}", "quartiles", "note"),
+        frozenset({0, 2, 3, 4} if figure.kind == "lines" else {2, 3, 4}),
+    )
+    places = list(dict.fromkeys(point.x for curve in figure.curves for point in curve.points))
+    if figure.kind == "lines":
+        places.sort(key=float)
+    for place in places:
+        shown = _place(place)
+        for curve in figure.curves:
+            for point in curve.points:
+                if point.x == place:
+                    rounds = [value * factor for value in point.rounds]
+                    table.add(
+                        shown,
+                        curve.name,
+                        number(min(rounds)),
+                        median_text(rounds, figure.y_label),
+                        span(*quartiles(rounds)),
+                        curve.note,
+                    )
+                    shown = ""
+    return table
+
+
+def _place(x: float | str) -> str:
+    """12 for 12.0, and no places after the point that nobody has measured."""
+    return x if isinstance(x, str) else f"{x:,.10g}"
+
+
+def goals(results: Sequence[PartResult], interpreter: Interpreter) -> Table:
     """One line for each goal that was set for this interpreter and measured."""
     table = Table(("part", "work", "contender", "measured", "goal", "met"), frozenset({3, 4}))
     for result in results:
@@ -59,52 +94,77 @@ def goals(results: list[PartResult], interpreter: Interpreter) -> Table:
                 goal = goal_for(row, series, interpreter)
                 if goal is None:
                     continue
-                value = goal.value(row, series)
-                measured = "–" if value is None else number(value, digits=3)
                 against = f" ÷ {row.series[0].name}" if goal.of == "ratio" else f", {row.unit}"
                 table.add(
                     result.part,
                     row.work + against,
                     series.name,
-                    measured,
+                    goal.measured(row, series),
                     str(goal),
                     VERDICTS[goal.verdict(row, series)],
                 )
     return table
 
 
-def terminal(results: list[PartResult], machine: dict[str, Any]) -> str:
+def terminal(run: Run) -> str:
     """The whole report as text."""
-    interpreter = Interpreter.of(machine)
-    blocks = ["\n".join(heading(machine))]
-    for result in results:
-        block = [f"{load(result.part).title}: {conditions_text(result)}"]
+    interpreter = Interpreter.of(run.machine)
+    blocks = ["\n".join(f"{name}: {text}" for name, text in heading(run))]
+    for result in run.results:
+        block = [f"{result.heading}: {conditions_text(result)}"]
         if result.rows:
             block.append(details(result, interpreter).text())
+        for figure in with_points(result):
+            block.append(f"{figure.title}\n{points(figure).text()}")
         block.extend(remarks(result))
         blocks.append("\n".join(block))
-    table = goals(results, interpreter)
+    table = goals(run.results, interpreter)
     if table.lines:
         blocks.append("Goals\n" + table.text().replace("**", ""))
     return "\n\n".join(blocks)
 
 
-def heading(machine: dict[str, Any]) -> list[str]:
-    """Interpreter and machine, in two lines."""
+def with_points(result: PartResult) -> list[Figure]:
+    """The figures that have measurements of their own, not only rows of the part."""
+    return [figure for figure in result.figures if figure.curves]
+
+
+def heading(run: Run) -> list[tuple[str, str]]:
+    """On what the run was made, by name."""
+    machine = run.machine
     python = machine["python"]
     traits = [f"PGO: {python['pgo_evidence']}" if python["pgo"] else "no PGO"]
     if python["lto"]:
         traits.append("LTO")
     if python["free_threaded"]:
         traits.append("free-threaded")
-    if python["debug"]:
+    if python.get("debug"):
         traits.append("a debug build")
     hardware = [machine["cpu"], f"{machine['cpus_usable']} CPUs usable", machine["system"]]
-    if machine["governor"]:
-        hardware.append(f"governor {machine['governor']}")
-    packages = [f"{name} {version}" for name, version in machine["packages"].items()]
-    about = f"{python['implementation']} {python['version']} ({', '.join(traits)})"
-    return [", ".join([about, *packages]), ", ".join(hardware)]
+    hardware.append(
+        f"governor {machine['governor']}" if machine["governor"] else "no governor told"
+    )
+    lines = [
+        ("interpreter", f"{python['implementation']} {python['version']} ({', '.join(traits)})"),
+        ("contenders", ", ".join(f"{name} {made}" for name, made in machine["packages"].items())),
+        ("machine", ", ".join(hardware)),
+    ]
+    load = _loads(run.results)
+    if load:
+        lines.append(("load average", load))
+    dates = {result.conditions.get("date", run.date) for result in run.results} or {run.date}
+    lines.append(("measured on", " to ".join(sorted({min(dates), max(dates)}))))
+    return lines
+
+
+def _loads(results: Sequence[PartResult]) -> str:
+    """Of the last minute, before and after the parts."""
+    texts = []
+    for key, when in (("load_before", "before"), ("load_after", "after")):
+        every = [load[0] for result in results for load in result.conditions.get(key, []) if load]
+        if every:
+            texts.append(f"{when} each part {min(every):g}–{max(every):g}")
+    return ", ".join(texts)
 
 
 def conditions_text(result: PartResult) -> str:
@@ -115,20 +175,27 @@ def conditions_text(result: PartResult) -> str:
     text = f"{conditions['rounds']} rounds of {conditions['sample_ms']:g} ms"
     if conditions["processes"] > 1:
         text += f" in {conditions['processes']} processes"
+    if "seconds" in conditions:
+        text += f", {conditions['seconds']:.0f} s in all"
     loads = [load[0] for load in conditions["load_before"] if load]
     if loads:
         text += f", load average {min(loads):g}–{max(loads):g}"
-        if max(loads) > _busy(result.part, conditions["cpus_usable"]):
-            text += " (busy: do not quote these figures)"
+    if conditions.get("quick"):
+        text += " (quick: a look only, do not quote these figures)"
+    elif busy(result):
+        text += " (busy: do not quote these figures)"
     if conditions["gil_enabled_after"] and not conditions["gil_enabled_before"]:
         text += "; a contender switched the GIL on"
     return text
 
 
-def _busy(part: str, cpus: int) -> float:
-    """The load beyond which others must be at work: the run's own is one CPU, or one a thread."""
-    own = 2.0 if part in ("threads", "shared") else 1.0
-    return max(own + 0.5, cpus / 4)
+def busy(result: PartResult) -> bool:
+    """Whether others were at work: the run's own load is one CPU, or one a thread."""
+    conditions = result.conditions
+    loads = [load[0] for load in conditions.get("load_before", []) if load]
+    own = 2.0 if result.part in ("threads", "shared") else 1.0
+    cpus: int = conditions.get("cpus_usable", 1)
+    return bool(loads) and max(loads) > max(own + 0.5, cpus / 4)
 
 
 def remarks(result: PartResult) -> list[str]:
@@ -136,28 +203,6 @@ def remarks(result: PartResult) -> list[str]:
     if result.missing:
         lines.append("missing: " + "; ".join(result.missing))
     return lines
-
-
-def ratio_text(ratio: Ratio | None) -> str:
-    if ratio is None:
-        return "–"
-    return number(ratio.median, digits=3) if ratio.differs else "no difference"
-
-
-def number(value: float, digits: int = 2) -> str:
-    """Three significant figures or so, without exponents."""
-    magnitude = abs(value)
-    if magnitude >= 1000:
-        return f"{value:,.0f}"
-    if magnitude >= 100:
-        return f"{value:.0f}"
-    if magnitude >= 10:
-        return f"{value:.1f}"
-    return f"{value:.{digits}f}"
-
-
-def _range(ratio: Ratio) -> str:
-    return f"{number(ratio.low, digits=3)}–{number(ratio.high, digits=3)}"
 
 
 def _verdict(row: Row, series: Series, interpreter: Interpreter) -> str:

@@ -7,6 +7,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# Quartiles of fewer rounds say nothing of the spread.
+ENOUGH = 3
+
 
 def quartiles(values: Sequence[float]) -> tuple[float, float]:
     """The first and the third quartile; the value itself, twice, where there is only one."""
@@ -16,6 +19,11 @@ def quartiles(values: Sequence[float]) -> tuple[float, float]:
     return first, third
 
 
+def differs(median: float, low: float, high: float) -> bool:
+    """Whether a ratio's distance from 1 is larger than the distance of its quartiles."""
+    return abs(median - 1.0) > high - low
+
+
 @dataclass(frozen=True)
 class Ratio:
     """The median of the ratios of all rounds, and their quartiles."""
@@ -23,6 +31,12 @@ class Ratio:
     median: float
     low: float
     high: float
+    rounds: int
+
+    @property
+    def said(self) -> bool:
+        """Whether there are rounds enough to have quartiles at all."""
+        return self.rounds >= ENOUGH
 
     @property
     def spread(self) -> float:
@@ -30,8 +44,8 @@ class Ratio:
 
     @property
     def differs(self) -> bool:
-        """Whether the distance from 1 is larger than the spread."""
-        return abs(self.median - 1.0) > self.spread
+        """Whether the ratio says anything: it is further from 1 than its quartiles are apart."""
+        return self.said and differs(self.median, self.low, self.high)
 
 
 def ratio_of(
@@ -47,4 +61,4 @@ def ratio_of(
     if not ratios:
         return None
     low, high = quartiles(ratios)
-    return Ratio(statistics.median(ratios), low, high)
+    return Ratio(statistics.median(ratios), low, high, len(ratios))
