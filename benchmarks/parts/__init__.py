@@ -27,6 +27,7 @@ NAMES = (
     "imports",
     "threads",
     "shared",
+    "processes",
 )
 
 # A part's name is not always a module's name: `async` is a keyword.

@@ -61,7 +61,7 @@ def run(harness: Harness) -> None:
     if sys.platform == "win32":
         harness.result.notes.append("shared: there is no shared tier on this platform")
         return
-    with _folder(harness) as folder, upstream.leaving_nothing():
+    with private_folder(harness) as folder, upstream.leaving_nothing():
         theirs = upstream.load(harness)
         _hits(harness, folder, theirs, Values("int", lambda a: a), "1 int")
         _hits(harness, folder, theirs, Values("dict", made), "dict of 3 keys with a list")
@@ -79,12 +79,12 @@ def _kilobyte(a: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _folder(harness: Harness) -> Iterator[Path]:
+def private_folder(harness: Harness) -> Iterator[Path]:
     """A private folder in memory, where there is room: for our caches, and for the stores'."""
     memory = Path("/dev/shm")
     enough = memory.is_dir() and shutil.disk_usage(memory).free > 1 << 28
     if not enough:
-        harness.result.notes.append("shared: /dev/shm has no room, so files lie in the temp folder")
+        harness.result.notes.append("/dev/shm has no room, so files lie in the temp folder")
     where = memory if enough and os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="warp_cache-bench-", dir=where) as name:
         os.environ["WARP_CACHE_DIR"] = os.path.join(name, "caches")
@@ -117,9 +117,11 @@ def _hits(
     keys = one_int()
     contenders = [] if theirs is None else [_upstream(theirs, values, keys)]
     contenders += [_shared(name, values, keys) for name in OURS]
-    lmdb = stores.lmdb_hit(harness, folder, values.name, {a: values.value(a) for (a,) in keys})
-    if lmdb is not None:
-        contenders.append(lmdb)
+    stored = {a: values.value(a) for (a,) in keys}
+    for make in (stores.lmdb_hit, stores.diskcache_hit):
+        store = make(harness, folder, values.name, stored)
+        if store is not None:
+            contenders.append(store)
     before = len(values.computed)
     key = values.name if theirs is not None else values.name + WITHOUT
     harness.calls(key, f"hit, {work}", contenders, keys)
@@ -182,9 +184,10 @@ def _against_servers(harness: Harness, folder: Path, redis: stores.Redis | None)
     keys, values = one_int(), Values("servers", lambda a: a)
     stored = {a: a for (a,) in keys}
     contenders = [_shared(SHARED_CACHE, values, keys)]
-    lmdb = stores.lmdb_hit(harness, folder, "servers", stored)
-    if lmdb is not None:
-        contenders.append(lmdb)
+    for make in (stores.lmdb_hit, stores.diskcache_hit):
+        store = make(harness, folder, "servers", stored)
+        if store is not None:
+            contenders.append(store)
     with stores.memcached_server(harness, folder) as memcached:
         if memcached is not None:
             contenders.append(stores.memcached_hit(memcached, stored))
