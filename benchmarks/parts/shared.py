@@ -72,6 +72,19 @@ def run(harness: Harness) -> None:
             _against_servers(harness, folder, redis)
             _writes(harness, theirs, redis)
         shared_processes.run(harness, theirs is not None)
+    _figures(harness)
+
+
+def _figures(harness: Harness) -> None:
+    rows = {row.key.removeprefix("shared/") for row in harness.result.rows}
+    for key, title, shown in (
+        ("shared-hits", "A hit in caches that processes share", ["int", "dict", "bytes"]),
+        ("shared-servers", "A hit, beside servers", ["servers"]),
+    ):
+        # Where something is missing the rows have other keys.
+        shown = [one for row in shown for one in (row, row + WITHOUT) if one in rows]
+        if shown:
+            harness.figure(key, title, kind="bars", y_label="ns", y_log=True, rows=shown)
 
 
 def _kilobyte(a: int) -> bytes:
@@ -214,7 +227,9 @@ def _writes(harness: Harness, theirs: ModuleType | None, redis: stores.Redis | N
     if theirs is not None:
         contenders.append(_upstream(theirs, values, []))
     key = "write" if redis is not None else "write" + WITHOUT
-    harness.calls(key, "miss + write + evict, int, wall time", contenders, KEYS, wall=True)
+    work = "miss + write + evict, int, wall time"
+    if harness.calls(key, work, contenders, KEYS, wall=True) is None:
+        return
     for contender in ours:
         hits, misses, _, size = contender.target.cache_info()
         if hits or not misses or size != MAX_SIZE:
