@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.conform import conform
 from benchmarks.model import Figure, PartResult, Row
 
 SCHEMA = 2
@@ -57,9 +58,10 @@ def read(path: Path) -> Run:
 
 
 def parse(text: str) -> Run:
+    """The run in this text; BadRun if there is none. What is read can be reported and compared."""
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRun(f"this is no JSON: {error}") from error
     if not isinstance(data, dict) or "schema" not in data:
         raise BadRun("this is no run of the benchmarks: `python -m benchmarks --json` writes one")
@@ -68,65 +70,108 @@ def parse(text: str) -> Run:
         raise BadRun(f"its schema is {data['schema']!r}; this harness reads {known}")
     try:
         run = Run(data["date"], data["machine"], [], data["failed"], data["schema"])
-        _machine(run.machine)
-        parts = list(data["parts"])
+        conform(run, Run, "run")
+        _known(run.machine, _MACHINE, "machine")
+        _known(run.machine["python"], _PYTHON, "machine.python")
+        if _VERSION.match(run.machine["python"]["version"]) is None:
+            raise ValueError(f"no version of Python: {run.machine['python']['version']!r}")
+        parts = data["parts"]
+        conform(parts, list[dict[str, Any]], "parts")
     except _WRONG as error:
         raise BadRun(f"the head of the run is damaged: {_said(error)}") from error
     for number, part in enumerate(parts):
         try:
-            result = PartResult.from_json(part)
-            for row in result.rows:
-                _row(row)
-            for figure in result.figures:
-                _figure(figure)
+            run.results.append(_part(part))
         except _WRONG as error:
-            name = part.get("part", number) if isinstance(part, dict) else number
+            name = part.get("part", number)
             raise BadRun(f"its part {name!r} is damaged: {_said(error)}") from error
-        run.results.append(result)
     return run
 
 
 # What damaged data makes of the constructors and the checks below.
 _WRONG = (KeyError, TypeError, ValueError, AttributeError)
+_VERSION = re.compile(r"\d{1,4}\.\d{1,4}")
+# What every run tells of the machine and of a part that was measured; and what later ones tell too.
+_MACHINE: dict[str, Any] = {
+    "cpu": str,
+    "cpus_usable": int,
+    "system": str,
+    "architecture": str,
+    "governor": str | None,
+    "packages": dict[str, str],
+    "python": dict[str, Any],
+}
+_PYTHON: dict[str, Any] = {
+    "implementation": str,
+    "version": str,
+    "pgo": bool,
+    "pgo_evidence": str,
+    "lto": bool,
+    "free_threaded": bool,
+}
+_CONDITIONS: dict[str, Any] = {
+    "rounds": int,
+    "sample_ms": float,
+    "processes": int,
+    "cpus_usable": int,
+    "load_before": list[list[float]],
+    "gil_enabled_before": bool,
+    "gil_enabled_after": bool,
+}
+_LATER: dict[str, Any] = {"date": str, "quick": bool, "seconds": float}
+_LATER["load_after"] = list[list[float]]
 
 
 def _said(error: Exception) -> str:
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
-def _machine(machine: dict[str, Any]) -> None:
-    for key in ("cpu", "cpus_usable", "system", "architecture", "governor", "packages"):
-        machine[key]
-    for key in ("implementation", "version", "pgo", "pgo_evidence", "lto", "free_threaded"):
-        machine["python"][key]
+def _known(data: dict[str, Any], types: dict[str, Any], where: str) -> None:
+    for key, to in types.items():
+        conform(data[key], to, f"{where}.{key}")
+
+
+def _part(data: dict[str, Any]) -> PartResult:
+    result = PartResult.from_json(data)
+    conform(result, PartResult, "part")
+    if result.conditions:
+        _known(result.conditions, _CONDITIONS, "conditions")
+        later = {key: to for key, to in _LATER.items() if key in result.conditions}
+        _known(result.conditions, later, "conditions")
+        if result.conditions["processes"] < 1:
+            raise ValueError("conditions.processes must be 1 or more")
+    for row in result.rows:
+        _row(row)
+    for figure in result.figures:
+        _figure(figure)
+    return result
 
 
 def _row(row: Row) -> None:
     if not row.series:
         raise ValueError(f"the row {row.key} has no contender")
     length = len(row.series[0].rounds)
-    every = {series.name: series.rounds for series in row.series}
+    every = [(series.name, series.rounds) for series in row.series]
     if row.loop is not None:
-        every["the loop"] = row.loop
-    for name, rounds in every.items():
-        _rounds(f"{row.key}, {name}", rounds)
-        if len(rounds) != length:
+        every.append(("the loop", row.loop))
+    for name, rounds in every:
+        if not rounds or len(rounds) != length:
             raise ValueError(f"{row.key}, {name}: {len(rounds)} rounds beside {length}")
+    if any(size < 1 for size in row.blocks):
+        raise ValueError(f"{row.key}: a process without rounds")
 
 
 def _figure(figure: Figure) -> None:
-    if figure.kind not in ("lines", "bars"):
-        raise ValueError(f"the figure {figure.key} is of the unknown kind {figure.kind!r}")
+    if _KEY.fullmatch(figure.key) is None:
+        raise ValueError(f"a figure's key must be of a-z, 0-9 and hyphens, got {figure.key!r}")
     for curve in figure.curves:
         for point in curve.points:
-            _rounds(f"{figure.key}, {curve.name}, {point.x}", point.rounds)
-            if figure.kind == "lines" and not isinstance(point.x, (int, float)):
-                raise ValueError(f"{figure.key}, {curve.name}: x must be a number, got {point.x!r}")
+            where = f"{figure.key}, {curve.name}, {point.x}"
+            if not point.rounds:
+                raise ValueError(f"{where}: no rounds")
+            if figure.kind == "lines" and isinstance(point.x, str):
+                raise ValueError(f"{where}: x must be a number")
 
 
-def _rounds(where: str, rounds: object) -> None:
-    numbers = isinstance(rounds, list) and all(
-        isinstance(value, (int, float)) and math.isfinite(value) for value in rounds
-    )
-    if not numbers or not rounds:
-        raise ValueError(f"{where}: rounds must be one finite number or more, got {rounds!r}")
+# It becomes the name of a file.
+_KEY = re.compile(r"[a-z0-9-]+")

@@ -159,16 +159,18 @@ def _wait(command: Sequence[str], limit: float | None) -> int | None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """First as Ctrl-C does, which lets a part remove its files and stop its servers."""
+    """First as Ctrl-C does, which lets a part remove its files and stop its servers.
+
+    Then all that is left: what the part has started may outlive it.
+    """
     if not hasattr(os, "killpg"):
         process.kill()
         return
-    for number, patience in ((signal.SIGINT, 5.0), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-            return
+    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(5.0)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _today() -> str:
