@@ -67,7 +67,7 @@ def run(harness: Harness) -> None:
         random.Random(SEED).shuffle(keys)
         for name, note, decorator in _contenders(harness, size):
             if harness.out_of_time():
-                harness.skip(f"growth beyond {size:,} entries")
+                harness.skip(f"growth from {name} with {size:,} entries on")
                 return
             harness.say(f"growth: {size:,} entries, {name}")
             hits, misses = _measure(harness, decorator(plain), keys, numbers)

@@ -48,8 +48,8 @@ def run(harness: Harness) -> None:
 
 
 def _doubling(harness: Harness) -> None:
-    steps = 1 if harness.options.quick else STEPS
-    sizes = [round(2 ** (17 + (step + 0.5) / steps)) for step in range(steps)]
+    power, steps = (14, 2) if harness.options.quick else (17, STEPS)
+    sizes = [round(2 ** (power + (step + 0.5) / steps)) for step in range(steps)]
     series = []
     for name in CONTENDERS:
         values = [_bytes_an_entry(harness, name, size) for size in sizes]
