@@ -63,7 +63,9 @@ def load(harness: Harness, peer: Peer, size: int | None) -> Decorator | None:
         return peer.make(importlib.import_module(peer.module), size)
     except Exception as error:  # whatever a foreign package does, the others are still measured
         reason = "not installed" if isinstance(error, ModuleNotFoundError) else repr(error)
-        harness.result.missing.append(f"{peer.name}: {reason}")
+        line = f"{peer.name}: {reason}"
+        if line not in harness.result.missing:
+            harness.result.missing.append(line)
         return None
 
 
