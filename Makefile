@@ -26,8 +26,8 @@ export CARGO_TARGET_DIR := $(target)
 
 # Not every tool has a wheel for a free-threaded build: there it is maturin and the tests alone.
 groups := $(if $(filter %t,$(name)),--no-default-groups --group build --group test)
-# Peers without a wheel for a free-threaded build, or for 3.13t.
-no_peers := $(if $(filter %t,$(name)),--no-install-package lmdb) \
+# Peers without a wheel for a free-threaded build, or for 3.13t. Of zstandard theine imports nothing.
+no_peers := $(if $(filter %t,$(name)),--no-install-package lmdb --no-install-package zstandard) \
 	$(if $(filter 3.13t,$(name)),--no-install-package cachebox --no-install-package moka-py)
 
 # $(call sync,OPTIONS): bring the environment up to date. What is there beyond (the bench group) may stay.
@@ -146,6 +146,10 @@ bench-compare: ## what became faster or slower: OLD=old.json NEW=new.json ARGS=-
 bench-peers: build # and what is measured beside this package
 	@$(call sync,--group bench $(no_peers))
 	@mkdir -p benchmarks/results
+
+.PHONY: perf-check
+perf-check: build ## instructions of a hit against the committed counts; ARGS=--accept makes these the counts
+	@$(python) -m benchmarks.perf_check $(ARGS)
 
 .PHONY: wheel
 wheel: setup ## a wheel in dist/, tried in an empty environment

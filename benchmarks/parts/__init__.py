@@ -21,9 +21,13 @@ NAMES = (
     "ttl",
     "misses",
     "memory",
+    "growth",
+    "latency",
+    "hit_ratio",
     "imports",
     "threads",
     "shared",
+    "processes",
 )
 
 # A part's name is not always a module's name: `async` is a keyword.

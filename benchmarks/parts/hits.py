@@ -37,6 +37,13 @@ def run(harness: Harness) -> None:
     _row(harness, "str-one", "1 str, always the same", [("name",)])
     _row(harness, "int-equal", "1 int, equal but another object", ints, asked=again(ints))
     _row(harness, "str-equal", "1 str, equal but another object", strings, asked=again(strings))
+    harness.figure(
+        "hits",
+        "Hits by kind of key",
+        kind="bars",
+        y_label="ns",
+        rows=["int", "str", "two-ints", "str-int", "keyword"],
+    )
 
 
 def _row(

@@ -1,4 +1,7 @@
-"""Fills one cache and prints by how many bytes the process grew: `memory_probe NAME ENTRIES`."""
+"""Fills caches and prints by how many bytes the process grew: `memory_probe NAME ENTRIES CACHES`.
+
+All caches hold the same keys and values.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +10,20 @@ import gc
 import sys
 from pathlib import Path
 
-from benchmarks.contenders import (
-    CACHEBOX,
-    CACHETOOLS,
-    MOKA,
-    functools_lru,
-    load,
-    warp_cached,
-    warp_lru,
-)
+from benchmarks.contenders import functools_lru, load, warp_cached, warp_lru
 from benchmarks.harness import Harness, Options
 from benchmarks.model import FUNCTOOLS, WARP_CACHE, WARP_LRU, PartResult
 from benchmarks.parts.memory import UNBOUNDED
+from benchmarks.peers import CACHEBOX, CACHETOOLS, MOKA, THEINE
 from benchmarks.workloads import Decorator
 
 PR_SET_THP_DISABLE = 41
 
 
-def main(name: str, entries: int) -> None:
+def main(name: str, entries: int, copies: int) -> None:
     libc = ctypes.CDLL(None)
     # A huge page would round a table up to 2 MiB.
     libc.prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
-    size = None if name.endswith(UNBOUNDED) else entries
-    decorator = _decorator(name.removesuffix(UNBOUNDED), size)
     keys = list(range(10**9, 10**9 + entries))
     values = list(range(2 * 10**9, 2 * 10**9 + entries))
 
@@ -37,27 +31,34 @@ def main(name: str, entries: int) -> None:
         return values[key - 10**9]
 
     # What is set up once in a process, whatever its caches hold, is not an entry's.
-    other = decorator(work)
+    other = _decorator(name, entries)(work)
     for key in keys[:100]:
         other(key)
     del other
-    cached = decorator(work)
     before = _resident(libc)
-    for key in keys:
-        cached(key)
+    caches = []
+    for _ in range(copies):
+        cached = _decorator(name, entries)(work)
+        for key in keys:
+            cached(key)
+        caches.append(cached)
     after = _resident(libc)
-    for key, value in zip(keys, values, strict=True):
-        if cached(key) is not value:
-            raise AssertionError(f"{name} lost or changed the value of {key}")
+    for cached in caches:
+        for key, value in zip(keys, values, strict=True):
+            if cached(key) is not value:
+                raise AssertionError(f"{name} lost or changed the value of {key}")
     print(after - before)
 
 
-def _decorator(name: str, size: int | None) -> Decorator:
+def _decorator(name: str, entries: int) -> Decorator:
+    """Peers make their cache here already, so each function gets a decorator of its own."""
+    size = None if name.endswith(UNBOUNDED) else entries
+    name = name.removesuffix(UNBOUNDED)
     ours = {FUNCTOOLS: functools_lru, WARP_LRU: warp_lru, WARP_CACHE: warp_cached}
     if name in ours:
         return ours[name](size)
     harness = Harness(Options(), PartResult("memory"))
-    for peer in (CACHEBOX, MOKA, CACHETOOLS):
+    for peer in (CACHEBOX, MOKA, CACHETOOLS, THEINE):
         if peer.name == name:
             decorator = load(harness, peer, size)
             if decorator is None:
@@ -80,4 +81,4 @@ def _resident(libc: ctypes.CDLL) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

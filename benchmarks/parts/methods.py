@@ -24,6 +24,7 @@ def run(harness: Harness) -> None:
         for (key,) in keys:
             contender.target.method(key)
     harness.calls("int", "hit, obj.method(1 int)", contenders, keys, call="f.method({0})")
+    harness.figure("methods", "A hit of a method", kind="bars", y_label="ns", rows=["int"])
     for contender in contenders:
         misses = type(contender.target).method.cache_info()[1]
         if misses != len(keys):

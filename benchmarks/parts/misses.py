@@ -23,6 +23,9 @@ def run(harness: Harness) -> None:
     """Around a Python function; then a built-in one, where the cache's own work weighs more."""
     _row(harness, "function", "miss + evict, Python function", plain)
     _row(harness, "builtin", "miss + evict, built-in function", abs)
+    harness.figure(
+        "misses", "A miss that evicts", kind="bars", y_label="ns", rows=["function", "builtin"]
+    )
 
 
 def _row(harness: Harness, key: str, work: str, function: Function) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from benchmarks.contenders import ASYNC_LRU, SYNC_PEERS, functools_lru, load, warp_lru
+from benchmarks.contenders import functools_lru, load, warp_lru
 from benchmarks.harness import Contender, Harness
 from benchmarks.model import FUNCTOOLS, WARP_LRU
-from benchmarks.parts.async_hits import async_contender
+from benchmarks.parts.async_hits import awaited
+from benchmarks.peers import ASYNC_PEERS, SYNC_PEERS
 from benchmarks.workloads import MAX_SIZE, Counted, cached, one_int, require_computed
 
 TITLE = "Peers"
 
 
 def run(harness: Harness) -> None:
-    """One int; and `await f(k)` for async-lru."""
+    """One int; and `await f(k)` for those that memoize coroutine functions."""
     keys = one_int()
     decorators = {
         WARP_LRU: (warp_lru(MAX_SIZE), ""),
@@ -30,8 +31,12 @@ def run(harness: Harness) -> None:
     for name, one in counted.items():
         require_computed(name, one, len(keys))
 
-    alru = load(harness, ASYNC_LRU, MAX_SIZE)
-    if alru is not None:
-        contenders = [async_contender(WARP_LRU, warp_lru(MAX_SIZE))]
-        contenders.append(async_contender(ASYNC_LRU.name, alru))
-        harness.awaits("async", "hit, await f(1 int)", contenders, keys)
+    awaited(harness, "async", "hit, await f(1 int)", {WARP_LRU: warp_lru(MAX_SIZE)}, ASYNC_PEERS)
+    harness.figure(
+        "peers",
+        "A hit in other caches",
+        kind="bars",
+        y_label="ns",
+        y_log=True,
+        rows=["int", "async"],
+    )

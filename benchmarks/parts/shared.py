@@ -61,7 +61,7 @@ def run(harness: Harness) -> None:
     if sys.platform == "win32":
         harness.result.notes.append("shared: there is no shared tier on this platform")
         return
-    with _folder(harness) as folder, upstream.leaving_nothing():
+    with private_folder(harness) as folder, upstream.leaving_nothing():
         theirs = upstream.load(harness)
         _hits(harness, folder, theirs, Values("int", lambda a: a), "1 int")
         _hits(harness, folder, theirs, Values("dict", made), "dict of 3 keys with a list")
@@ -72,6 +72,19 @@ def run(harness: Harness) -> None:
             _against_servers(harness, folder, redis)
             _writes(harness, theirs, redis)
         shared_processes.run(harness, theirs is not None)
+    _figures(harness)
+
+
+def _figures(harness: Harness) -> None:
+    rows = {row.key.removeprefix("shared/") for row in harness.result.rows}
+    for key, title, shown in (
+        ("shared-hits", "A hit in caches that processes share", ["int", "dict", "bytes"]),
+        ("shared-servers", "A hit, beside servers", ["servers"]),
+    ):
+        # Where something is missing the rows have other keys.
+        shown = [one for row in shown for one in (row, row + WITHOUT) if one in rows]
+        if shown:
+            harness.figure(key, title, kind="bars", y_label="ns", y_log=True, rows=shown)
 
 
 def _kilobyte(a: int) -> bytes:
@@ -79,12 +92,12 @@ def _kilobyte(a: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _folder(harness: Harness) -> Iterator[Path]:
+def private_folder(harness: Harness) -> Iterator[Path]:
     """A private folder in memory, where there is room: for our caches, and for the stores'."""
     memory = Path("/dev/shm")
     enough = memory.is_dir() and shutil.disk_usage(memory).free > 1 << 28
     if not enough:
-        harness.result.notes.append("shared: /dev/shm has no room, so files lie in the temp folder")
+        harness.result.notes.append("/dev/shm has no room, so files lie in the temp folder")
     where = memory if enough and os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="warp_cache-bench-", dir=where) as name:
         os.environ["WARP_CACHE_DIR"] = os.path.join(name, "caches")
@@ -117,9 +130,11 @@ def _hits(
     keys = one_int()
     contenders = [] if theirs is None else [_upstream(theirs, values, keys)]
     contenders += [_shared(name, values, keys) for name in OURS]
-    lmdb = stores.lmdb_hit(harness, folder, values.name, {a: values.value(a) for (a,) in keys})
-    if lmdb is not None:
-        contenders.append(lmdb)
+    stored = {a: values.value(a) for (a,) in keys}
+    for make in (stores.lmdb_hit, stores.diskcache_hit):
+        store = make(harness, folder, values.name, stored)
+        if store is not None:
+            contenders.append(store)
     before = len(values.computed)
     key = values.name if theirs is not None else values.name + WITHOUT
     harness.calls(key, f"hit, {work}", contenders, keys)
@@ -182,9 +197,10 @@ def _against_servers(harness: Harness, folder: Path, redis: stores.Redis | None)
     keys, values = one_int(), Values("servers", lambda a: a)
     stored = {a: a for (a,) in keys}
     contenders = [_shared(SHARED_CACHE, values, keys)]
-    lmdb = stores.lmdb_hit(harness, folder, "servers", stored)
-    if lmdb is not None:
-        contenders.append(lmdb)
+    for make in (stores.lmdb_hit, stores.diskcache_hit):
+        store = make(harness, folder, "servers", stored)
+        if store is not None:
+            contenders.append(store)
     with stores.memcached_server(harness, folder) as memcached:
         if memcached is not None:
             contenders.append(stores.memcached_hit(memcached, stored))
@@ -211,7 +227,9 @@ def _writes(harness: Harness, theirs: ModuleType | None, redis: stores.Redis | N
     if theirs is not None:
         contenders.append(_upstream(theirs, values, []))
     key = "write" if redis is not None else "write" + WITHOUT
-    harness.calls(key, "miss + write + evict, int, wall time", contenders, KEYS, wall=True)
+    work = "miss + write + evict, int, wall time"
+    if harness.calls(key, work, contenders, KEYS, wall=True) is None:
+        return
     for contender in ours:
         hits, misses, _, size = contender.target.cache_info()
         if hits or not misses or size != MAX_SIZE:

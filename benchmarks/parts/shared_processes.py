@@ -1,31 +1,39 @@
-"""The last rows of the part `shared`: the throughput of two processes over that of one."""
+"""Several processes that call the same cached functions; and, of the part `shared`, the last rows.
+
+The rows are the throughput of two processes over that of one. The part `processes` draws curves.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import ROOT, upstream
 from benchmarks.harness import Harness
-from benchmarks.machine import usable_cpus
 from benchmarks.model import SHARED_CACHE, SHARED_LRU, Row, Series
-from benchmarks.parts.shared_worker import PLAIN
+from benchmarks.parts.shared_worker import PLAIN, Orders
 
 PROCESSES = 2
-# Time for both to have read their orders, before they begin together.
-AHEAD_NS = 2_000_000
+SIZE = 1024
+WRITES = 1
+# Time for each to have read its orders, before they begin together.
+AHEAD_NS = 1_000_000
 
 
 class Worker:
     """A process that calls what it is told to, pinned to a processor."""
 
-    def __init__(self, run: str, cpu: int, *, with_upstream: bool) -> None:
+    def __init__(self, orders: Orders) -> None:
         command = [sys.executable, "-W", "ignore:The global interpreter lock"]
-        command += ["-m", "benchmarks.parts.shared_worker", "serve", run, str(cpu)]
-        command += ["with" if with_upstream else "without"]
+        command += ["-m", "benchmarks.parts.shared_worker", "serve", json.dumps(asdict(orders))]
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -49,26 +57,18 @@ class Worker:
 def run(harness: Harness, with_upstream: bool) -> None:
     """Nine of ten calls hit what all ask for, one misses, is written and evicts."""
     names = [PLAIN, SHARED_CACHE, SHARED_LRU] + [upstream.NAME] * with_upstream
-    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    if usable_cpus() < PROCESSES or len(cpus) < PROCESSES:
+    if len(cpus()) < PROCESSES:
         harness.result.notes.append(f"shared: fewer than {PROCESSES} CPUs, so none were compared")
         return
     work = "9 hits and 1 miss + write + evict"
+    if harness.out_of_time():
+        harness.skip(work)
+        return
     harness.say(f"shared: {work}")
-    workers: list[Worker] = []
-    run_id = f"{os.getpid()}-{Path(os.environ['WARP_CACHE_DIR']).parent.name[-6:]}"
-    try:
-        for cpu in cpus[:PROCESSES]:
-            workers.append(Worker(run_id, cpu, with_upstream=with_upstream))
+    with crew(PROCESSES, names, SIZE) as workers:
         single, several = _measure(harness, workers, names)
         for name in names[1:]:
-            workers[0].ask(name, "info")
-            hits, misses = map(int, workers[0].answer())
-            if not 0.09 < misses / (hits + misses) < 0.12:
-                raise AssertionError(f"{name}: {misses} misses beside {hits} hits")
-    finally:
-        for worker in workers:
-            worker.close()
+            Counters.of(workers[0], name).require(0.1, since=Counters())
     scaling = {
         name: [more / one for more, one in zip(several[name], single[name], strict=True)]
         for name in names
@@ -82,6 +82,45 @@ def run(harness: Harness, with_upstream: bool) -> None:
         harness.add(Row(f"shared/processes-{suffix}", f"{work}, {title}", unit, series))
 
 
+def cpus() -> list[int]:
+    """Those that this process may use; empty where the platform cannot tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+@contextlib.contextmanager
+def crew(number: int, names: list[str], size: int, folder: str = "") -> Iterator[list[Worker]]:
+    """So many processes, spread over the processors; all are gone at the end, whatever happened."""
+    run_id = f"{os.getpid()}-{Path(os.environ['WARP_CACHE_DIR']).parent.name[-6:]}"
+    places = itertools.islice(itertools.cycle(cpus() or [0]), number)
+    workers: list[Worker] = []
+    try:
+        for cpu in places:
+            workers.append(Worker(Orders(run_id, cpu, names, size, folder)))
+        yield workers
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Hits and misses of one of our caches so far, in all processes."""
+
+    hits: int = 0
+    misses: int = 0
+
+    @classmethod
+    def of(cls, worker: Worker, name: str) -> Counters:
+        worker.ask(name, "info")
+        return cls(*map(int, worker.answer()))
+
+    def require(self, share: float, since: Counters) -> None:
+        """Fail if the calls were not the mix that they were to be."""
+        hits, misses = self.hits - since.hits, self.misses - since.misses
+        if not 0.9 * share <= misses / (hits + misses) <= 1.2 * share:
+            raise AssertionError(f"{misses} misses beside {hits} hits, not {share:.0%}")
+
+
 def _measure(
     harness: Harness, workers: list[Worker], names: list[str]
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
@@ -90,24 +129,24 @@ def _measure(
     turns = {}
     for name in names:
         # The first calls fill the cache, in both processes.
-        throughput(workers, name, 2000)
-        rate = throughput(workers[:1], name, 2000)
+        throughput(workers, name, 2000, WRITES)
+        rate = throughput(workers[:1], name, 2000, WRITES)
         turns[name] = max(100, round(rate * harness.options.sample_ms * 1e3 / 10))
     for round_number in range(harness.options.rounds):
         for offset in range(len(names)):
             name = names[(round_number + offset) % len(names)]
-            one = throughput(workers[:1], name, turns[name])
-            more = throughput(workers, name, turns[name])
+            one = throughput(workers[:1], name, turns[name], WRITES)
+            more = throughput(workers, name, turns[name], WRITES)
             single[name].append(one)
             several[name].append(more)
     return single, several
 
 
-def throughput(workers: list[Worker], name: str, turns: int) -> float:
+def throughput(workers: list[Worker], name: str, turns: int, writes: int) -> float:
     """Million calls a second of all, from the first one's start to the last one's end."""
-    start = time.perf_counter_ns() + AHEAD_NS
+    start = time.perf_counter_ns() + AHEAD_NS * len(workers)
     for worker in workers:
-        worker.ask(name, turns, start)
+        worker.ask(name, turns, writes, start)
     answers = [list(map(int, worker.answer())) for worker in workers]
     elapsed = max(end for _, _, end in answers) - min(begun for _, begun, _ in answers)
     return sum(calls for calls, _, _ in answers) / elapsed * 1e3

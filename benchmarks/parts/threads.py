@@ -1,4 +1,7 @@
-"""Throughput of several threads over that of one, on a free-threaded build."""
+"""Throughput of one to eight threads, with a GIL and without.
+
+Without a GIL there are rows too: two threads over one.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.contenders import load
 from benchmarks.harness import Harness, calibrate
 from benchmarks.loops import Key, Loop
 from benchmarks.machine import conditions, usable_cpus
 from benchmarks.model import FUNCTOOLS, WARP_CACHE, WARP_LRU, Row, Series
 from benchmarks.parts import thread_targets
+from benchmarks.peers import CACHEBOX_LEAN, CACHETOOLS, MOKA, THEINE
 
 TITLE = "Threads"
 
 THREADS = 2
+COUNTS = (1, 2, 4, 8)
+# Each of the processes that a part is spread over runs so many.
+CURVE_ROUNDS = 2
+PEERS = (CACHEBOX_LEAN, MOKA, CACHETOOLS, THEINE)
 KEYS_EACH = 512
 PLAIN = "a plain Python function"
 TARGETS: dict[str, Callable[[int], int]] = {
@@ -32,14 +41,59 @@ Keys = Callable[[int], Sequence[Key]]
 
 def run(harness: Harness) -> None:
     """Different keys for each thread; then one key for all, whose value is immortal."""
-    if conditions()["gil_enabled"]:
-        harness.result.notes.append("threads: this interpreter has a GIL, so nothing was measured")
-        return
-    if usable_cpus() < THREADS:
-        harness.result.notes.append(f"threads: fewer than {THREADS} CPUs, so nothing was measured")
-        return
-    _rows(harness, "different", "different keys", _different)
-    _rows(harness, "hot", "one hot key, immortal value", _hot)
+    gil = conditions()["gil_enabled"]
+    if not gil and usable_cpus() < THREADS:
+        harness.result.notes.append(f"threads: fewer than {THREADS} CPUs, so there are no rows")
+    elif not gil:
+        _rows(harness, "different", "different keys", _different)
+        _rows(harness, "hot", "one hot key, immortal value", _hot)
+    # The peers last: on a free-threaded build one of them may switch the GIL on.
+    targets = [(name, target, "") for name, target in TARGETS.items()]
+    _curves(harness, "different", "different keys for each thread", _different, targets, gil)
+    _curves(harness, "hot", "one hot key", _hot, targets, gil)
+    theirs = []
+    for peer in PEERS:
+        decorator = load(harness, peer, thread_targets.SIZE)
+        if decorator is not None:
+            theirs.append((peer.name, decorator(thread_targets.plain), peer.note))
+    _points(harness, "threads-different", _different, theirs)
+    _points(harness, "threads-hot", _hot, theirs)
+    if conditions()["gil_enabled"] != gil:
+        harness.result.notes.append("threads: a peer has switched the GIL on: theirs are with it")
+
+
+Targets = Sequence[tuple[str, Callable[[int], int], str]]
+
+
+def _curves(harness: Harness, key: str, work: str, keys: Keys, targets: Targets, gil: bool) -> None:
+    harness.figure(
+        f"threads-{key}",
+        f"Throughput of hits by threads: {work}",
+        x_label="threads",
+        y_label="M calls/s",
+        y_log=True,
+        lower_is_better=False,
+        note=f"{usable_cpus()} CPUs; "
+        + ("the threads take turns holding the GIL" if gil else "without a GIL"),
+    )
+    _points(harness, f"threads-{key}", keys, targets)
+
+
+def _points(harness: Harness, figure: str, keys: Keys, targets: Targets) -> None:
+    per_thread = {name: _calibrated(harness, target, keys) for name, target, _ in targets}
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(min(CURVE_ROUNDS, harness.options.rounds)):
+            for name, target, note in targets:
+                if harness.out_of_time():
+                    harness.skip(f"some curves of {figure}, or some of their rounds")
+                    break
+                for threads in COUNTS:
+                    rate = throughput(target, keys, per_thread[name], threads)
+                    harness.point(figure, name, threads, [rate], note)
+    finally:
+        gc.enable()
 
 
 def _different(thread: int) -> Sequence[Key]:
