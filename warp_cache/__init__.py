@@ -10,6 +10,10 @@ from warp_cache._decorator import cache, lru_cache
 from warp_cache._info import CacheInfo, SharedCacheInfo
 from warp_cache._strategies import Backend, Strategy
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from warp_cache._record import record
+
 __all__ = ["Backend", "CacheInfo", "SharedCacheInfo", "Strategy", "cache", "lru_cache", "record"]
 __version__ = "0.1.0"
 

@@ -60,10 +60,9 @@ def advise(curves: Curves, only_these: bool = False) -> Advice:
         return Advice(None, None, most, sentence)
 
     enough = most * _ENOUGH
-    at = min(
-        (at for ratios in curves.ratios.values() if (at := _first(ratios, enough)) is not None),
-        default=len(curves.sizes) - 1,
-    )
+    # The last size, where none has enough.
+    at = min(_first(ratios, enough) for ratios in curves.ratios.values())
+    at = min(at, len(curves.sizes) - 1)
     strategy = max(curves.ratios, key=lambda strategy: curves.ratios[strategy][at])
     if curves.ratios[strategy][at] - curves.ratios[Strategy.LRU][at] < _MATTERS:
         strategy = Strategy.LRU
@@ -82,8 +81,9 @@ def advise(curves: Curves, only_these: bool = False) -> Advice:
     return Advice(strategy, size, ratio, "".join([*parts, _now(curves, strategy, size), "."]))
 
 
-def _first(ratios: list[float], enough: float) -> int | None:
-    return next((at for at, ratio in enumerate(ratios) if ratio >= enough), None)
+def _first(ratios: list[float], enough: float) -> int:
+    """The first that is enough, or how many there are if none is."""
+    return next((at for at, ratio in enumerate(ratios) if ratio >= enough), len(ratios))
 
 
 def _smallest(curves: Curves, strategy: Strategy, at: int, enough: float) -> tuple[int, float]:
@@ -109,7 +109,7 @@ def _bisect(
 
 def _round_sizes(low: int, high: int) -> list[int]:
     """Sizes between two, of at most two digits but for zeros."""
-    sizes = []
+    sizes: list[int] = []
     size = low
     while True:
         step = 10 ** max(0, math.floor(math.log10(size)) - 1)
@@ -123,7 +123,7 @@ def _compared(curves: Curves, size: int, ratio: float, only_these: bool) -> str:
     """How LRU stands beside it."""
     lru = curves.ratios[Strategy.LRU]
     at = _first(lru, ratio)
-    if at is None or only_these:
+    if at == len(lru) or only_these:
         there = curves.at(Strategy.LRU, [size])[0]
         return f"where LRU has {percent(there)} with this size"
     candidates = _round_sizes(max(size, curves.sizes[at - 1] if at else 1), curves.sizes[at])

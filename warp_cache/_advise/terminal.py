@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["report"]
 
 _WIDEST = 100
-_HEIGHT = 14
+# Four equal parts.
+_HEIGHT = 17
 _OPTIMUM = "."
 
 
@@ -68,7 +69,8 @@ def _plot(curves: Curves, width: int) -> list[str]:
     columns = _columns(curves)
     marks = _marks(list(columns))
     across = width - 8
-    top = max(max(ratios) for ratios in columns.values()) or 1.0
+    # A multiple of twenty points, so that its quarters are round numbers.
+    top = max(1, math.ceil(max(max(ratios) for ratios in columns.values()) * 5 - 1e-9)) / 5
     field = [[" "] * across for _ in range(_HEIGHT)]
     for name, ratios in reversed(columns.items()):
         for x in range(across):
@@ -77,7 +79,7 @@ def _plot(curves: Curves, width: int) -> list[str]:
             field[y][x] = marks[name]
     rows = []
     for y, line in enumerate(field):
-        label = percent(top * (1 - y / (_HEIGHT - 1))) if y % 4 == 0 or y == _HEIGHT - 1 else ""
+        label = percent(top * (1 - y / (_HEIGHT - 1))) if y % 4 == 0 else ""
         rows.append(f"{label[:6]:>6} |{''.join(line).rstrip()}")
     low, high = f"{curves.sizes[0]:,}", f"{curves.sizes[-1]:,}"
     rows.append(" " * 7 + "+" + "-" * across)

@@ -65,10 +65,8 @@ def load(path: str, column: str | None) -> Trace:
         if column is not None:
             raise TraceError(f"{name}: a recording has no columns; leave --column out")
         return _recording(name, data)
-    if column is not None or path.lower().endswith(".csv"):
-        keys = _column(name, data, column or "1")
-    else:
-        keys = _lines(name, data)
+    is_table = column is not None or path.lower().endswith(".csv")
+    keys = _column(name, data, column or "1") if is_table else _lines(name, data)
     workload = _numbered(name.rpartition("/")[2], keys)
     if not workload.keys:
         raise TraceError(f"{name}: there are no keys in it")
