@@ -269,7 +269,7 @@ def _n(number: float) -> str:
 
 def _width(text: str, size: float) -> float:
     """About how wide a text is, in pixels: on the safe side in the usual fonts."""
-    wide = sum(c in _WIDE or ord(c) > 0x2E7F for c in text)
+    wide = sum(c in _WIDE or c > "\u2e7f" or not c.isprintable() for c in text)
     narrow = sum(c in _NARROW for c in text)
     return size * (0.6 * len(text) + 0.32 * wide - 0.26 * narrow)
 
