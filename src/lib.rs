@@ -4,8 +4,8 @@
 //!
 //! | ring | knows | modules |
 //! |---|---|---|
-//! | 1 | neither Python nor locks | [`entry`] (slab), [`table`] (index), [`strategies`] (eviction order), [`expiry`] (deadlines), [`garbage`] (what is still to be dropped), [`serde`] (the wire format), [`cache`] (all of these together) |
-//! | 2 | threads and time | [`sync`] (the GIL or a striped lock), [`inflight`] (one computation for each key), [`clock`], [`thread_id`] |
+//! | 1 | neither Python nor locks | [`entry`] (slab), [`table`] (index), [`strategies`] (eviction order), [`expiry`] (deadlines), [`garbage`] (what is still to be dropped), [`serde`] (the wire format), [`cache`] (all of these together), [`replay`] (what a cache would have done) |
+//! | 2 | threads and time | [`sync`] (the GIL or a striped lock), [`inflight`] (one computation for each key), [`clock`], [`thread_id`], [`record`] (a program's calls, to a file) |
 //! | 1–2 | files and processes | [`shm`] (the file of the shared tier) |
 //! | 3 | CPython | `key` (hashing and comparing arguments), `codec` (objects as bytes), `python` (layouts, the vectorcall slot, coroutines), `store` (`CachedFunction`) |
 //!
@@ -21,6 +21,8 @@ pub mod expiry;
 pub mod fingerprints;
 pub mod garbage;
 pub mod inflight;
+pub mod record;
+pub mod replay;
 pub mod serde;
 #[cfg(all(unix, not(loom)))]
 pub mod shm;
@@ -49,9 +51,13 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::codec::testing::{_copy, _decode_value, _encode_key, _encode_value};
     #[pymodule_export]
+    use crate::python::workload::{_record_read, _replay, _sample};
+    #[pymodule_export]
     use crate::store::asynchronous::Ticket;
     #[pymodule_export]
     use crate::store::options::Options;
+    #[pymodule_export]
+    use crate::store::recording::{_record_start, _record_stop};
     #[pymodule_export]
     use crate::store::tier::asynchronous::SharedLease;
     #[pymodule_export]

@@ -4,9 +4,30 @@
 ``functools.lru_cache``.
 """
 
+import os as _os
+
 from warp_cache._decorator import cache, lru_cache
 from warp_cache._info import CacheInfo, SharedCacheInfo
 from warp_cache._strategies import Backend, Strategy
 
-__all__ = ["Backend", "CacheInfo", "SharedCacheInfo", "Strategy", "cache", "lru_cache"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from warp_cache._record import record
+
+__all__ = ["Backend", "CacheInfo", "SharedCacheInfo", "Strategy", "cache", "lru_cache", "record"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name):
+    # Recording is rare, and importing it is left to those who want it.
+    if name == "record":
+        from warp_cache._record import record
+
+        return record
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+if "WARP_CACHE_RECORD" in _os.environ:
+    from warp_cache._record import from_environment as _from_environment
+
+    _from_environment()

@@ -14,11 +14,12 @@ from typing import (
 
 from warp_cache._info import CacheInfo as CacheInfo
 from warp_cache._info import SharedCacheInfo as SharedCacheInfo
+from warp_cache._record import record as record
 from warp_cache._strategies import Backend as Backend
 from warp_cache._strategies import Strategy as Strategy
 from warp_cache._warp_cache_rs import CachedFunction
 
-__all__ = ["Backend", "CacheInfo", "SharedCacheInfo", "Strategy", "cache", "lru_cache"]
+__all__ = ["Backend", "CacheInfo", "SharedCacheInfo", "Strategy", "cache", "lru_cache", "record"]
 __version__: Final[str]
 
 _P = ParamSpec("_P")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Literal, TypeAlias
 
-    Theme: TypeAlias = Literal["light", "dark", "auto"]
+    _Theme: TypeAlias = Literal["light", "dark", "auto"]
 
 __all__ = ["bars", "lines"]
 
@@ -56,7 +56,7 @@ def lines(
     x_log: bool = False,
     y_log: bool = False,
     y_percent: bool = False,
-    theme: Theme = "light",
+    theme: _Theme = "light",
     width: int = 720,
     height: int = 400,
     note: str = "",
@@ -116,7 +116,7 @@ def bars(
     *,
     unit: str,
     note: str = "",
-    theme: Theme = "light",
+    theme: _Theme = "light",
     width: int = 720,
     lower_is_better: bool = True,
 ) -> str:
@@ -211,7 +211,7 @@ def _curve(points: Sequence[tuple[float, float]], number: int, only: int | None 
 
 
 def _document(
-    title: str, described: str, width: int, height: int, theme: Theme, count: int, body: list[str]
+    title: str, described: str, width: int, height: int, theme: _Theme, count: int, body: list[str]
 ) -> str:
     if theme not in ("light", "dark", "auto"):
         raise ValueError(f'theme must be "light", "dark" or "auto", got {theme!r}')
@@ -269,7 +269,7 @@ def _n(number: float) -> str:
 
 def _width(text: str, size: float) -> float:
     """About how wide a text is, in pixels: on the safe side in the usual fonts."""
-    wide = sum(c in _WIDE or ord(c) > 0x2E7F for c in text)
+    wide = sum(c in _WIDE or c > "\u2e7f" or not c.isprintable() for c in text)
     narrow = sum(c in _NARROW for c in text)
     return size * (0.6 * len(text) + 0.32 * wide - 0.26 * narrow)
 

@@ -4,7 +4,7 @@ What begins with an underscore is there for type checkers, or for this package a
 """
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from types import CoroutineType, TracebackType
 from typing import (
     Any,
@@ -21,7 +21,7 @@ from typing import (
     type_check_only,
 )
 
-from typing_extensions import Self
+from typing_extensions import Buffer, Self
 
 from warp_cache._async import _Flight
 from warp_cache._info import CacheInfo as CacheInfo
@@ -41,6 +41,11 @@ __all__ = [
     "_decode_value",
     "_encode_key",
     "_encode_value",
+    "_record_read",
+    "_record_start",
+    "_record_stop",
+    "_replay",
+    "_sample",
 ]
 
 # The wrapped function's parameters and result. An async function's result is a coroutine; _T is
@@ -313,3 +318,33 @@ def _decode_value(bytes: bytes) -> tuple[Any, int] | None:
 
 def _copy(value: _T) -> _T:
     """A copy of a value's containers, its leaves shared."""
+
+# For warp_cache._record and warp_cache._advise.
+def _record_start(path: str) -> int:
+    """Record the calls of all cached functions to a file; returns the recording's number.
+
+    OSError where the file cannot be written, BlockingIOError where another process is recording to
+    it, RuntimeError where this process is recording.
+    """
+
+def _record_stop(number: int) -> bool:
+    """End the recording of this number; False if it is not under way any more."""
+
+def _record_read(
+    data: bytes,
+) -> tuple[list[tuple[str | None, int, int | None, int, bytes]], bool]:
+    """The functions of a recording, and whether it is complete.
+
+    A function: name, strategy, maximum size, number of different keys, and the key of each call as
+    four bytes. ValueError if it is damaged.
+    """
+
+def _sample(keys: Buffer, rate: float) -> bytes:
+    """The part of a stream whose keys' hashes lie below a part of all; the keys numbered anew."""
+
+def _replay(keys: Buffer, jobs: Sequence[tuple[int | None, int]]) -> list[int]:
+    """The misses of each job: a strategy's number (None: Belady's optimum) with a size.
+
+    keys: unsigned ints, which number the keys from 0 on. Ctrl-C ends it. O(n) for a job,
+    O(n log n) for the optimum.
+    """

@@ -1,4 +1,5 @@
-//! Where CPython's inner workings are known: object layouts, owned pointers, the vectorcall slot, coroutines.
+//! Where CPython's inner workings are known: object layouts, owned pointers, the vectorcall slot, coroutines; and functions
+//! of this package that Python calls by name.
 //!
 //! Ring 3. A `cfg` on the version of Python or on the GIL that concerns one of these stands in its file and nowhere else.
 
@@ -9,3 +10,4 @@ pub mod layout;
 pub mod object;
 pub mod signature;
 pub mod slots;
+pub mod workload;

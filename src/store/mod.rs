@@ -2,8 +2,8 @@
 //!
 //! Ring 3. Its parts: [`options`] checks what the user asked for, [`call`] is the way from vectorcall to a result,
 //! [`lookup`] finds entries, [`flight`] computes each missing key once, [`value`] is what a slot holds, [`asynchronous`]
-//! serves coroutine functions, [`methods`] has the methods that may run user code, [`tier`] puts a cache file that all
-//! processes share behind it. This file has the class itself and its methods.
+//! serves coroutine functions, [`methods`] has the methods that may run user code, [`recording`] notes calls where it is
+//! asked to, [`tier`] puts a cache file that all processes share behind it. This file has the class itself and its methods.
 
 pub mod asynchronous;
 pub mod call;
@@ -13,10 +13,13 @@ mod glance;
 mod lookup;
 mod methods;
 pub mod options;
+pub mod recording;
 mod sleep;
 pub mod tier;
 mod value;
 
+use std::ffi::c_void;
+use std::sync::atomic::AtomicPtr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -27,11 +30,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use self::asynchronous::Flights;
-use self::call::{InProcess, Vectorcall};
-use self::course::{Coroutine, Plain};
+use self::call::Vectorcall;
 use self::lookup::Entries;
 use self::options::Options;
-use self::tier::call::Tiered;
+use self::recording::Registration;
 use self::tier::{SharedCachedFunction, Tier};
 use self::value::Value;
 use crate::cache::{Cache, Garbage};
@@ -55,12 +57,15 @@ use crate::sync::Shared;
 /// Raises TypeError or ValueError for a wrong argument. A call costs O(1) expected.
 #[pyclass(frozen, dict, weakref, subclass, module = "warp_cache._warp_cache_rs")]
 pub struct CachedFunction {
-    /// Python calls this; see `python::slots`.
-    vectorcall: Vectorcall,
+    /// Python calls this, a [`Vectorcall`]; see `python::slots`. `recording` alone changes it.
+    vectorcall: AtomicPtr<c_void>,
+    registration: Registration,
     /// The number of positional arguments from which on a call is its own canonical form, and for how many more.
     direct: (usize, usize),
     typed: bool,
     single_flight: bool,
+    /// What the user chose; the order of `shared` may be another.
+    strategy: Kind,
     /// Nanoseconds; 0 if entries live until they are evicted.
     ttl: u64,
     shared: Shared<Entries>,
@@ -148,20 +153,13 @@ impl CachedFunction {
             // for each round of newcomers costs less than to note every use.
             Some(tier) => (Kind::Fifo, Some(tier.capacity()), 0),
         };
-        let (typed, expires) = (options.typed, ttl != 0);
-        let vectorcall: Vectorcall = match (&flights, stores, &tier) {
-            (None, true, None) => glance::entry::<Plain<InProcess>>(typed, expires, direct),
-            (None, true, Some(_)) => glance::entry::<Plain<Tiered>>(typed, expires, direct),
-            (None, false, _) => call::call_uncached,
-            (Some(_), true, None) => glance::entry::<Coroutine<InProcess>>(typed, expires, direct),
-            (Some(_), true, Some(_)) => glance::entry::<Coroutine<Tiered>>(typed, expires, direct),
-            (Some(_), false, _) => asynchronous::call_uncached,
-        };
         Ok(CachedFunction {
-            vectorcall,
+            vectorcall: AtomicPtr::new(recording::enter as Vectorcall as *mut c_void),
+            registration: Registration::default(),
             direct,
             typed: options.typed,
             single_flight: options.single_flight && stores,
+            strategy: options.strategy,
             ttl,
             // SAFETY: the only users of `shared` are this module's files. All are entered attached; none calls into Python, or
             // drops an object, while it reads or writes.

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from typing_extensions import Self, assert_type
 
-from warp_cache import Backend, CacheInfo, SharedCacheInfo, Strategy, cache, lru_cache
+from warp_cache import Backend, CacheInfo, SharedCacheInfo, Strategy, cache, lru_cache, record
 from warp_cache._decorator import AsyncCachedFunction
 from warp_cache._warp_cache_rs import CachedFunction
 
@@ -324,3 +324,9 @@ def check_self() -> None:
     followed: Derived = Derived().following(1)
     named: Derived = Derived.named("")
     del followed, named
+
+
+def check_record() -> None:
+    with record("calls-{pid}.rec") as recording:
+        assert_type(recording, record)
+        assert_type(recording.path, str)

@@ -1,0 +1,339 @@
+//! Recording the calls of all cached functions, at no cost where nothing is recorded.
+//!
+//! Ring 3. An instance points to the function that Python enters, so recording changes the pointers, and a call that is
+//! not recorded runs the same code as if this file did not exist. The entries here put a call's key together as any other
+//! call does, which hashes each argument once, note the hash, and go on with that key.
+//!
+//! The functions have to be found. Each one begins with [`enter`] as its entry, which takes it into the registry at its
+//! first call, when it has an address that stays; functions that are never called cost nothing.
+//!
+//! Locks, in this order: `CONTROL` (one beginning or ending at a time), then `REGISTRY` or `SESSION`, never both. Nothing
+//! calls into Python under any of them, and none is held where a cache's lock is taken.
+
+use std::ffi::{c_void, CString};
+use std::path::PathBuf;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyRuntimeWarning};
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::call::{self, finish, instance, InProcess, Keyed, Vectorcall};
+use super::course::{Coroutine, Course, Plain};
+use super::tier::call::Tiered;
+use super::{asynchronous, glance, CachedFunction};
+use crate::key::View;
+use crate::python::object::Arguments;
+use crate::python::signature::Scratch;
+use crate::record::{Noted, Place, Session};
+
+/// All functions that were called, and whether they are recorded.
+struct Registry {
+    functions: Vec<Known>,
+    recording: bool,
+}
+
+/// An instance that is not freed while it is in the registry.
+struct Known(NonNull<CachedFunction>);
+
+// SAFETY: what is reached through it are atomics and fields that never change.
+unsafe impl Send for Known {}
+
+/// A recording under way, and what its file is called in messages.
+struct Current {
+    session: Session,
+    path: PathBuf,
+}
+
+/// The number of "invalid argument" on every system.
+const EINVAL: i32 = 22;
+
+static CONTROL: Mutex<()> = Mutex::new(());
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry { functions: Vec::new(), recording: false });
+static SESSION: Mutex<Option<Current>> = Mutex::new(None);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A function's part in this: the first of its fields that is dropped, so that it leaves the registry whole.
+#[derive(Debug, Default)]
+pub(super) struct Registration {
+    /// Its place in the registry plus one, or 0. Changed and read under `REGISTRY`.
+    at: AtomicUsize,
+    place: Place,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if *self.at.get_mut() != 0 {
+            let mut registry = lock(&REGISTRY);
+            let at = self.at.load(Ordering::Relaxed) - 1;
+            registry.functions.swap_remove(at);
+            if let Some(moved) = registry.functions.get(at) {
+                // SAFETY: it is in the registry.
+                unsafe { moved.0.as_ref() }.registration.at.store(at + 1, Ordering::Relaxed);
+            }
+        }
+        if self.place.is_used() {
+            let ended = lock(&SESSION).as_mut().map_or(Ok(()), |current| current.session.end(&self.place));
+            if let Err(error) = ended {
+                fail(&error);
+            }
+        }
+    }
+}
+
+impl CachedFunction {
+    /// What Python enters where nothing is recorded.
+    fn usual_entry(&self) -> Vectorcall {
+        let (typed, expires, direct) = (self.typed, self.ttl != 0, self.direct);
+        match (self.flights.is_some(), self.max_size != Some(0), self.tier.is_some()) {
+            (false, true, false) => glance::entry::<Plain<InProcess>>(typed, expires, direct),
+            (false, true, true) => glance::entry::<Plain<Tiered>>(typed, expires, direct),
+            (false, false, _) => call::call_uncached,
+            (true, true, false) => glance::entry::<Coroutine<InProcess>>(typed, expires, direct),
+            (true, true, true) => glance::entry::<Coroutine<Tiered>>(typed, expires, direct),
+            (true, false, _) => asynchronous::call_uncached,
+        }
+    }
+
+    /// What Python enters while calls are recorded.
+    fn recording_entry(&self) -> Vectorcall {
+        match (self.flights.is_some(), self.max_size != Some(0), self.tier.is_some()) {
+            (_, false, _) => record_uncached,
+            (false, true, false) => record::<Plain<InProcess>>,
+            (false, true, true) => record::<Plain<Tiered>>,
+            (true, true, false) => record::<Coroutine<InProcess>>,
+            (true, true, true) => record::<Coroutine<Tiered>>,
+        }
+    }
+
+    /// Release, as other threads may be calling; the interpreter's read of the pointer is its partner. What an entry needs was
+    /// there before the instance was visible, so it does not matter which of the two entries a call finds.
+    fn set_entry(&self, recording: bool) {
+        let entry = if recording { self.recording_entry() } else { self.usual_entry() };
+        self.vectorcall.store(entry as *mut c_void, Ordering::Release);
+    }
+}
+
+/// The entry of an instance's first call: takes the instance into the registry and gives it the entry that it is to have.
+///
+/// # Safety
+/// To be called as PEP 590 says, with an instance.
+pub(super) unsafe extern "C-unwind" fn enter(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: Python calls this for an instance, with a call that lasts until this returns; an instance stays where it is.
+    unsafe {
+        let this = instance(object);
+        let recording = {
+            let mut registry = lock(&REGISTRY);
+            if this.registration.at.load(Ordering::Relaxed) == 0 {
+                registry.functions.push(Known(NonNull::from(this)));
+                this.registration.at.store(registry.functions.len(), Ordering::Relaxed);
+            }
+            this.set_entry(registry.recording);
+            registry.recording
+        };
+        let entry = if recording { this.recording_entry() } else { this.usual_entry() };
+        entry(object, values, nargsf, names)
+    }
+}
+
+/// What of a key is noted: keys that are equal have equal ones.
+fn noted(view: &View<'_>) -> u64 {
+    u64::from(view.hash)
+}
+
+/// A call of a function that stores something.
+///
+/// # Safety
+/// To be called as PEP 590 says, with an instance whose cache stores something.
+unsafe extern "C-unwind" fn record<C: Course>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `enter`.
+    unsafe {
+        let this = instance(object);
+        let arguments = Arguments { values, nargsf, names };
+        let mut scratch = Scratch::new();
+        match this.view(&arguments, &mut scratch) {
+            Keyed::View(view) => {
+                note(this, noted(&view));
+                finish::<C>(object, &arguments, &view)
+            }
+            Keyed::NotACall => C::pass_on(object, &arguments),
+            Keyed::Failed => std::ptr::null_mut(),
+        }
+    }
+}
+
+/// A call of a function whose cache has the size 0. Its arguments are hashed for the recording alone, and need not be
+/// hashable: then the call is not noted.
+///
+/// # Safety
+/// To be called as PEP 590 says, with an instance whose cache stores nothing.
+unsafe extern "C-unwind" fn record_uncached(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `enter`.
+    unsafe {
+        let this = instance(object);
+        let arguments = Arguments { values, nargsf, names };
+        {
+            let mut scratch = Scratch::new();
+            match this.view(&arguments, &mut scratch) {
+                Keyed::View(view) => note(this, noted(&view)),
+                Keyed::NotACall => (),
+                // What interrupts the program is not an answer of `__hash__`.
+                Keyed::Failed if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) == 0 => return std::ptr::null_mut(),
+                Keyed::Failed => ffi::PyErr_Clear(),
+            }
+        }
+        this.usual_entry()(object, values, nargsf, names)
+    }
+}
+
+/// Notes a call.
+///
+/// # Safety
+/// The thread is attached and holds no lock; `this` outlives the call.
+unsafe fn note(this: &CachedFunction, hash: u64) {
+    let (noted, number) = match &mut *lock(&SESSION) {
+        Some(current) => (current.session.note(&this.registration.place, hash), current.session.number()),
+        None => return,
+    };
+    match noted {
+        Noted::Done => (),
+        Noted::First(index) => describe(this, number, index),
+        Noted::Failed(error) => fail(&error),
+    }
+}
+
+/// Writes down what the function is called and what its cache is. Its call has been noted: whatever Python code runs here
+/// may call it.
+#[cold]
+fn describe(this: &CachedFunction, number: u32, index: usize) {
+    // SAFETY: calls come from attached threads.
+    let py = unsafe { Python::assume_attached() };
+    let function = this.function.as_py().bind(py);
+    let read = |name| function.getattr(name).and_then(|text| text.extract::<String>()).ok();
+    let name = match (read("__module__"), read("__qualname__")) {
+        (Some(module), Some(name)) => format!("{module}.{name}"),
+        (None, Some(name)) => name,
+        _ => function.get_type().fully_qualified_name().map_or("?".into(), |name| format!("{name} object")),
+    };
+    let described = match &mut *lock(&SESSION) {
+        Some(current) if current.session.number() == number => {
+            current.session.describe(index, &name, this.strategy as u8, this.max_size)
+        }
+        _ => Ok(()),
+    };
+    if let Err(error) = described {
+        fail(&error);
+    }
+}
+
+/// Ends a recording that cannot go on, with a warning.
+#[cold]
+fn fail(error: &std::io::Error) {
+    let Some(path) = end(None, drop).map(|(path, _)| path) else {
+        return;
+    };
+    // SAFETY: calls, and the ends of instances, come from attached threads.
+    warn(unsafe { Python::assume_attached() }, &path, error);
+}
+
+/// A RuntimeWarning; should it be made an error, that is shown and goes no further.
+fn warn(py: Python<'_>, path: &std::path::Path, error: &std::io::Error) {
+    // An instance may end while an exception is on its way.
+    let pending = PyErr::take(py);
+    let message = format!("warp_cache stopped recording to {}: {error}", path.display());
+    let message = CString::new(message).unwrap_or_default();
+    if let Err(error) = PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 1) {
+        error.write_unraisable(py, None);
+    }
+    if let Some(pending) = pending {
+        pending.restore(py);
+    }
+}
+
+/// Gives all functions the entry that they are to have.
+fn set_entries(recording: bool) {
+    let mut registry = lock(&REGISTRY);
+    registry.recording = recording;
+    for known in &registry.functions {
+        // SAFETY: it is in the registry.
+        unsafe { known.0.as_ref() }.set_entry(recording);
+    }
+}
+
+/// Ends the recording of this number, or any; `None` if there is none.
+fn end<R>(number: Option<u32>, finish: impl FnOnce(Session) -> R) -> Option<(PathBuf, R)> {
+    let _one_at_a_time = lock(&CONTROL);
+    let is_wanted = |current: &Current| number.is_none_or(|number| current.session.number() == number);
+    if !lock(&SESSION).as_ref().is_some_and(is_wanted) {
+        return None;
+    }
+    set_entries(false);
+    let Current { session, path } = lock(&SESSION).take()?;
+    Some((path, finish(session)))
+}
+
+/// Begins to record all cached functions to a file; returns the recording's number.
+///
+/// OSError where the file cannot be written, BlockingIOError where another process is recording to it, RuntimeError where
+/// this process is recording.
+#[pyfunction]
+pub fn _record_start(path: PathBuf) -> PyResult<u32> {
+    static NUMBER: AtomicUsize = AtomicUsize::new(1);
+    let _one_at_a_time = lock(&CONTROL);
+    if let Some(current) = &*lock(&SESSION) {
+        return Err(PyRuntimeError::new_err(format!(
+            "a recording to {} is under way, and there can be one at a time: end it first",
+            current.path.display()
+        )));
+    }
+    // Relaxed: `CONTROL` is held.
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed) as u32;
+    let session = Session::create(&path, number).map_err(|error| opening_failed(&path, &error))?;
+    *lock(&SESSION) = Some(Current { session, path });
+    set_entries(true);
+    Ok(number)
+}
+
+fn opening_failed(path: &std::path::Path, error: &std::io::Error) -> PyErr {
+    let text = error.to_string();
+    let text = if error.kind() == std::io::ErrorKind::WouldBlock {
+        "another process is recording to this file; {pid} in the path gives each its own"
+    } else {
+        text.split(" (os error").next().unwrap_or(&text)
+    };
+    PyOSError::new_err((error.raw_os_error().unwrap_or(EINVAL), text.to_owned(), path.as_os_str().to_owned()))
+}
+
+/// Ends the recording of this number; false if it is not under way any more. A process that did not begin it writes
+/// nothing. What cannot be written is a RuntimeWarning.
+#[pyfunction]
+pub fn _record_stop(py: Python<'_>, number: u32) -> bool {
+    match end(Some(number), Session::finish) {
+        None => false,
+        Some((_, Ok(()))) => true,
+        Some((path, Err(error))) => {
+            warn(py, &path, &error);
+            true
+        }
+    }
+}

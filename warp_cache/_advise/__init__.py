@@ -1,0 +1,154 @@
+"""``python -m warp_cache advise``: which strategy and size suit a recorded workload.
+
+Parts: ``traces`` reads what was recorded, ``curves`` replays it through every strategy and a range
+of sizes, ``advice`` says what to take, ``terminal`` shows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from warp_cache._advise import advice, curves, terminal, traces
+from warp_cache._charts import lines
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from warp_cache._advise.advice import Advice
+    from warp_cache._advise.curves import Curves
+
+__all__ = ["add_to"]
+
+_DESCRIPTION = """
+Replay a workload through every eviction strategy and a range of cache sizes, and say which of them
+to take. The workload is a recording made by warp_cache.record() or WARP_CACHE_RECORD, a text file
+with one key a line, or a CSV file.
+"""
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "advise", help="which strategy and size suit a workload", description=_DESCRIPTION
+    )
+    parser.add_argument("trace", metavar="TRACE", help="the recording or file; - is standard input")
+    parser.add_argument(
+        "--column", metavar="NAME|N", help="a CSV file's column with the keys (the first is 1)"
+    )
+    parser.add_argument("--function", metavar="NAME", help="only this function of a recording")
+    parser.add_argument(
+        "--sizes", type=_sizes, metavar="N,N,...", help="try these sizes, and advise one of them"
+    )
+    parser.add_argument(
+        "--svg", type=Path, metavar="FILE", help="write the curves as SVG, to FILE, FILE-2, ..."
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    parser.set_defaults(run=run)
+
+
+def _sizes(text: str) -> list[int]:
+    try:
+        sizes = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        sizes = [0]
+    if sizes[0] < 1 or sizes[-1] >= 1 << 32:
+        raise argparse.ArgumentTypeError(f"numbers from 1 on with commas, got {text!r}")
+    return sizes
+
+
+def run(options: argparse.Namespace) -> int:
+    """Advise; the exit status is 2 for input that cannot be used, 130 after Ctrl-C."""
+    try:
+        _run(options)
+    except traces.TraceError as error:
+        print(f"warp_cache advise: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Who reads has seen enough. Nothing more may be written, not even at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    trace = traces.load(options.trace, options.column)
+    workloads = trace.workloads
+    if options.function is not None:
+        workloads = [each for each in workloads if each.name == options.function]
+        if not workloads:
+            names = ", ".join(each.name for each in trace.workloads[:5])
+            raise traces.TraceError(
+                f"{trace.name}: no function {options.function!r} in it: there is {names}"
+            )
+    found: list[dict[str, Any]] = []
+    for number, workload in enumerate(workloads, 1):
+        measured = curves.measure(workload, options.sizes)
+        advised = advice.advise(measured, options.sizes is not None)
+        if options.svg is not None:
+            _write(_numbered(options.svg, number), _svg(measured, advised))
+        if options.json:
+            found.append(_described(measured, advised))
+        else:
+            print(terminal.report(measured, advised), flush=True)
+    if options.json:
+        document = {"trace": trace.name, "complete": trace.complete, "functions": found}
+        print(json.dumps(document, indent=2))
+    elif not trace.complete:
+        print("The recording was cut short: its end is missing.", file=sys.stderr)
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise traces.TraceError(f"{path}: {error.strerror}") from None
+
+
+def _svg(measured: Curves, advised: Advice) -> str:
+    workload = measured.workload
+    series: dict[str, Sequence[tuple[float, float]]] = {
+        strategy.name: list(zip(measured.sizes, ratios, strict=True))
+        for strategy, ratios in measured.ratios.items()
+    }
+    series["optimum"] = list(zip(measured.sizes, measured.optimum, strict=True))
+    return lines(
+        f"{workload.name}: hits by size of the cache",
+        series,
+        x_label="max_size (entries)",
+        y_label="calls that are hits",
+        x_log=measured.sizes[0] < measured.sizes[-1],
+        y_percent=True,
+        theme="auto",
+        height=420,
+        note=advised.sentence,
+    )
+
+
+def _described(measured: Curves, advised: Advice) -> dict[str, Any]:
+    workload = measured.workload
+    return {
+        "name": workload.name,
+        "calls": len(workload.keys),
+        "keys": workload.unique,
+        "sampled": measured.rate,
+        "sizes": measured.sizes,
+        "hit_ratios": {strategy.name: ratios for strategy, ratios in measured.ratios.items()},
+        "optimum": measured.optimum,
+        "advice": {
+            "strategy": None if advised.strategy is None else advised.strategy.name,
+            "max_size": advised.size,
+            "hit_ratio": advised.ratio,
+            "sentence": advised.sentence,
+        },
+    }

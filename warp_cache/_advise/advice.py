@@ -1,0 +1,141 @@
+"""One sentence: which strategy and size to take, and what that buys."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from warp_cache._strategies import Strategy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from warp_cache._advise.curves import Curves
+
+__all__ = ["Advice", "advise", "percent"]
+
+# The size to take has this part of the hits that the largest one would have.
+_ENOUGH = 0.9
+# Half a point: below it, strategies do not differ.
+_MATTERS = 0.005
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to take; neither a strategy nor a size where nothing helps."""
+
+    strategy: Strategy | None
+    size: int | None
+    ratio: float
+    sentence: str
+
+
+def percent(ratio: float) -> str:
+    """A ratio to read; it does not say all or nothing where it is not."""
+    points = ratio * 100
+    decimals = 1 if 0 < points < 9.95 or 99 < points < 100 else 0
+    text = f"{points:.{decimals}f}"
+    if text in ("0.0", "100.0") and 0 < points < 100:
+        text = "less than 0.1" if points < 50 else "more than 99.9"
+    return f"{text} %"
+
+
+def advise(curves: Curves, only_these: bool = False) -> Advice:
+    """The least size with nine tenths of the possible hits, and the strategy that needs least.
+
+    LRU is kept where no other strategy is better by half a point. only_these: among the sizes that
+    were measured, with no others between them.
+    """
+    calls, unique = len(curves.workload.keys), curves.workload.unique
+    most = (calls - unique) / calls
+    if calls == unique:
+        what = f"each of the {calls} calls has a key of its own" if calls > 1 else "of one call"
+        return Advice(None, None, 0.0, f"No cache of any size helps: {what}.")
+    if most < _MATTERS:
+        sentence = (
+            f"A cache hardly helps: {percent(most)} of the {calls} calls repeat a key, so no size "
+            "brings more hits than that."
+        )
+        return Advice(None, None, most, sentence)
+
+    enough = most * _ENOUGH
+    # The last size, where none has enough.
+    at = min(_first(ratios, enough) for ratios in curves.ratios.values())
+    at = min(at, len(curves.sizes) - 1)
+    strategy = max(curves.ratios, key=lambda strategy: curves.ratios[strategy][at])
+    if curves.ratios[strategy][at] - curves.ratios[Strategy.LRU][at] < _MATTERS:
+        strategy = Strategy.LRU
+    size, ratio = curves.sizes[at], curves.ratios[strategy][at]
+    if not only_these and at > 0 and ratio >= enough:
+        size, ratio = _smallest(curves, strategy, at, enough)
+
+    chosen = f"strategy=Strategy.{strategy.name}, max_size={size}"
+    parts = [f"{chosen}: {percent(ratio)} of calls are hits"]
+    if strategy is Strategy.LRU:
+        parts.append(f", of {percent(most)} at most, and no other strategy is better by half a ")
+        parts.append("point: keep LRU")
+    else:
+        parts.append(f", {_compared(curves, size, ratio, only_these)}")
+        parts.append(f"; no cache can have more than {percent(most)}")
+    return Advice(strategy, size, ratio, "".join([*parts, _now(curves, strategy, size), "."]))
+
+
+def _first(ratios: list[float], enough: float) -> int:
+    """The first that is enough, or how many there are if none is."""
+    return next((at for at, ratio in enumerate(ratios) if ratio >= enough), len(ratios))
+
+
+def _smallest(curves: Curves, strategy: Strategy, at: int, enough: float) -> tuple[int, float]:
+    """The least size between two that were measured, in two digits, that has enough."""
+    found = curves.sizes[at], curves.ratios[strategy][at]
+    candidates = _round_sizes(curves.sizes[at - 1], curves.sizes[at])
+    return _bisect(candidates, lambda size: curves.at(strategy, [size])[0], enough) or found
+
+
+def _bisect(
+    sizes: list[int], ratio_at: Callable[[int], float], enough: float
+) -> tuple[int, float] | None:
+    low, high, found = 0, len(sizes), None
+    while low < high:
+        middle = (low + high) // 2
+        ratio = ratio_at(sizes[middle])
+        if ratio >= enough:
+            high, found = middle, (sizes[middle], ratio)
+        else:
+            low = middle + 1
+    return found
+
+
+def _round_sizes(low: int, high: int) -> list[int]:
+    """Sizes between two, of at most two digits but for zeros."""
+    sizes: list[int] = []
+    size = low
+    while True:
+        step = 10 ** max(0, math.floor(math.log10(size)) - 1)
+        size = (size // step + 1) * step
+        if size >= high:
+            return sizes
+        sizes.append(size)
+
+
+def _compared(curves: Curves, size: int, ratio: float, only_these: bool) -> str:
+    """How LRU stands beside it."""
+    lru = curves.ratios[Strategy.LRU]
+    at = _first(lru, ratio)
+    if at == len(lru) or only_these:
+        there = curves.at(Strategy.LRU, [size])[0]
+        return f"where LRU has {percent(there)} with this size"
+    candidates = _round_sizes(max(size, curves.sizes[at - 1] if at else 1), curves.sizes[at])
+    found = _bisect(candidates, lambda size: curves.at(Strategy.LRU, [size])[0], ratio)
+    return f"as many as LRU with {found[0] if found else curves.sizes[at]}"
+
+
+def _now(curves: Curves, strategy: Strategy, size: int) -> str:
+    """What the recorded function has."""
+    workload = curves.workload
+    if workload.strategy is None or (workload.strategy, workload.max_size) == (strategy, size):
+        return ""
+    limit = workload.unique if workload.max_size is None else workload.max_size
+    ratio = curves.at(workload.strategy, [limit])[0] if limit else 0.0
+    return f" (now {workload.strategy.name} with max_size={workload.max_size}: {percent(ratio)})"
