@@ -46,7 +46,7 @@ class record:  # noqa: N801 - it is used like a function
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        given = os.fspath(path)
+        given = os.fspath(path) if isinstance(path, os.PathLike) else path
         if not isinstance(given, str):
             raise TypeError(f"path must be a str or an os.PathLike of str, got {path!r}")
         if not given or "\0" in given:

@@ -48,7 +48,7 @@ def test_a_second_recording_is_refused(tmp_path: Path) -> None:
         ("", ValueError, "path must be the name of a file, got ''"),
         ("a\0b", ValueError, "path must be the name of a file"),
         (b"bytes", TypeError, "path must be a str or an os.PathLike of str, got b'bytes'"),
-        (5, TypeError, "expected str, bytes or os.PathLike object, not int"),
+        (5, TypeError, "path must be a str or an os.PathLike of str, got 5"),
     ],
 )
 def test_a_path_that_cannot_be_written(

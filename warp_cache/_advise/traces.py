@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from array import array
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ def _numbered(name: str, keys: Iterable[object]) -> Workload:
 
 def _lines(name: str, data: bytes) -> Iterator[bytes]:
     """The lines that are not empty, as bytes: no encoding is wrong."""
-    for number, line in enumerate(data.splitlines(), 1):
+    for number, line in enumerate(io.BytesIO(data), 1):
         if b"\0" in line:
             raise TraceError(f"{name}, line {number}: neither a recording nor text: a zero byte")
         line = line.strip()
