@@ -32,10 +32,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    # What cannot be written to is to be known before hours of measuring, not after.
+    if arguments.docs is not None:
+        docs.check(arguments.docs)
+    if arguments.readme is not None:
+        summary.check(arguments.readme)
+    if arguments.json is not None and not arguments.json.parent.is_dir():
+        raise docs.BadDocument(f"--json: there is no folder {arguments.json.parent}")
     found = read(arguments.read) if arguments.read is not None else _measured(arguments)
-    print(report.terminal(found))
     if arguments.json is not None:
         found.write(arguments.json)
+    print(report.terminal(found))
     if arguments.docs is not None:
         docs.write(arguments.docs, found)
     if arguments.readme is not None:

@@ -39,16 +39,23 @@ class BadDocument(ValueError):
 
 def write(path: Path, run: Run) -> None:
     """Replace or add this interpreter's section and pictures; all else is left alone."""
-    try:
-        document = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadDocument(f"{path} cannot be read: {error}") from error
-    try:
-        text = with_section(document, section_key(run.machine), section(run))
-    except BadDocument as error:
-        raise BadDocument(f"{path}: {error}") from error
+    text = _with_section(path, section_key(run.machine), section(run))
     pictures.write(run.results, path.parent / PICTURES / section_key(run.machine))
     path.write_text(text, encoding="utf-8")
+
+
+def check(path: Path) -> None:
+    """Raise BadDocument if a run could not be written: to be known before hours of measuring."""
+    _with_section(path, "none", "")
+
+
+def _with_section(path: Path, key: str, text: str) -> str:
+    try:
+        return with_section(path.read_text(encoding="utf-8"), key, text)
+    except BadDocument as error:
+        raise BadDocument(f"{path}: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadDocument(f"{path} cannot be read: {error}") from error
 
 
 def with_section(document: str, key: str, text: str) -> str:
@@ -87,7 +94,7 @@ def section(run: Run) -> str:
         if shown:
             blocks.append(f"### {result.heading}")
             blocks.extend(picture.markdown(folder) for picture in shown)
-    blocks.append("### All figures")
+    blocks.append("### All numbers")
     for result in run.results:
         inside = [f"{conditions_text(result)}."]
         if result.rows:
@@ -95,7 +102,9 @@ def section(run: Run) -> str:
         for figure in with_points(result):
             inside.append(f"**{figure.title}**" + (f" ({figure.note})" if figure.note else ""))
             inside.append(points(figure).markdown())
-        inside.extend(f"{remark}." for remark in remarks(result))
+        told = remarks(result)
+        if told:
+            inside.append("\n".join(f"- {remark}" for remark in told))
         blocks.append(_folded(result.heading, inside))
     return "\n" + "\n\n".join(blocks) + "\n\n"
 

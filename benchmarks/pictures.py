@@ -93,7 +93,10 @@ def _picture(result: PartResult, figure: Figure) -> Picture | None:
     draw = _lines if figure.kind == "lines" else _bars
     svg = {theme: draw(result, figure, theme) for theme in THEMES}
     texts = {theme: text for theme, text in svg.items() if text is not None}
-    return Picture(f"{result.part}-{figure.key}", figure.title, texts) if texts else None
+    # Many a key begins with the part's name; it need not stand there twice.
+    part = result.part.replace("_", "-")
+    name = f"{part}-{figure.key.removeprefix(part).lstrip('-')}".rstrip("-")
+    return Picture(name, figure.title, texts) if texts else None
 
 
 def _lines(result: PartResult, figure: Figure, theme: Theme) -> str | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.files import Run
 from benchmarks.goals import Interpreter, goal_for
@@ -12,6 +14,10 @@ from benchmarks.stats import quartiles
 from benchmarks.table import Table
 
 VERDICTS = {"met": "yes", "missed": "**no**", "unclear": "unclear"}
+_SERVER = re.compile(r"(\S+) is version (\S+)")
+# Parts that run up to eight threads or processes, and the part that comes between them, which finds
+# their load in the average of the last minute.
+_OWN_LOAD = {"threads": 8.0, "shared": 8.0, "processes": 8.0}
 _DETAILS = (
     "work",
     "contender",
@@ -141,12 +147,10 @@ def heading(run: Run) -> list[tuple[str, str]]:
     if python.get("debug"):
         traits.append("a debug build")
     hardware = [machine["cpu"], f"{machine['cpus_usable']} CPUs usable", machine["system"]]
-    hardware.append(
-        f"governor {machine['governor']}" if machine["governor"] else "no governor told"
-    )
+    hardware.append(f"CPU governor {machine['governor'] or 'unknown'}")
     lines = [
         ("interpreter", f"{python['implementation']} {python['version']} ({', '.join(traits)})"),
-        ("contenders", ", ".join(f"{name} {made}" for name, made in machine["packages"].items())),
+        ("contenders", ", ".join([*_packages(machine), *_servers(run.results)])),
         ("machine", ", ".join(hardware)),
     ]
     load = _loads(run.results)
@@ -155,6 +159,16 @@ def heading(run: Run) -> list[tuple[str, str]]:
     dates = {result.conditions.get("date", run.date) for result in run.results} or {run.date}
     lines.append(("measured on", " to ".join(sorted({min(dates), max(dates)}))))
     return lines
+
+
+def _packages(machine: dict[str, Any]) -> list[str]:
+    return [f"{name} {version}" for name, version in machine["packages"].items()]
+
+
+def _servers(results: Sequence[PartResult]) -> list[str]:
+    """Of the servers that parts have started, which say in notes what they are."""
+    told = (_SERVER.fullmatch(note) for result in results for note in result.notes)
+    return list(dict.fromkeys(f"{found[1]} {found[2]}" for found in told if found is not None))
 
 
 def _loads(results: Sequence[PartResult]) -> str:
@@ -190,18 +204,19 @@ def conditions_text(result: PartResult) -> str:
 
 
 def busy(result: PartResult) -> bool:
-    """Whether others were at work: the run's own load is one CPU, or one a thread."""
+    """Whether others were at work, beside the load that the run itself makes."""
     conditions = result.conditions
     loads = [load[0] for load in conditions.get("load_before", []) if load]
-    own = 2.0 if result.part in ("threads", "shared") else 1.0
+    own = _OWN_LOAD.get(result.part, 1.0)
     cpus: int = conditions.get("cpus_usable", 1)
     return bool(loads) and max(loads) > max(own + 0.5, cpus / 4)
 
 
 def remarks(result: PartResult) -> list[str]:
-    lines = list(result.notes)
+    """Each once, though several rows may have missed the same."""
+    lines = list(dict.fromkeys(result.notes))
     if result.missing:
-        lines.append("missing: " + "; ".join(result.missing))
+        lines.append("missing: " + "; ".join(dict.fromkeys(result.missing)))
     return lines
 
 

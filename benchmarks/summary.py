@@ -58,6 +58,17 @@ _LINES: list[tuple[str, str, str, dict[str, str]]] = [
 
 def write(path: Path, run: Run) -> None:
     """Replace what is between the marks; everything outside them is left alone."""
+    head, tail = _around(path)
+    path.write_text(f"{head}{BEGIN}\n{text(run)}{END}{tail}", encoding="utf-8")
+
+
+def check(path: Path) -> None:
+    """Raise BadDocument if a run could not be written."""
+    _around(path)
+
+
+def _around(path: Path) -> tuple[str, str]:
+    """What is before and behind the marks."""
     try:
         document = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -67,8 +78,7 @@ def write(path: Path, run: Run) -> None:
     head, rest = document.split(BEGIN)
     if END not in rest:
         raise BadDocument(f"{path}: {END!r} must come after {BEGIN!r}")
-    tail = rest.split(END)[1]
-    path.write_text(f"{head}{BEGIN}\n{text(run)}{END}{tail}", encoding="utf-8")
+    return head, rest.split(END)[1]
 
 
 def text(run: Run) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks import __main__ as command
 from benchmarks import docs, summary
+from benchmarks import run as runs
 from benchmarks.files import Run
 from benchmarks.machine import section_key
 
@@ -102,6 +103,27 @@ def test_a_document_that_is_not_there_is_named(
     assert "none.md cannot be read" in capsys.readouterr().err
 
 
+def test_what_cannot_be_written_is_known_before_measuring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(*arguments: object) -> Run:
+        raise AssertionError("it was measured all the same")
+
+    monkeypatch.setattr(runs, "measure", measure)
+    (tmp_path / "no-marks.md").write_text("", encoding="utf-8")
+    for option, path in (
+        ("--docs", "no-marks.md"),
+        ("--readme", "no-marks.md"),
+        ("--json", "nowhere/run.json"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            command.main([option, str(tmp_path / path)])
+        assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("must be there once") == 2
+    assert "there is no folder" in said
+
+
 def shown(run: Run) -> list[str]:
     return re.findall(r'(?:srcset|src)="([^"]+)"', docs.section(run))
 
@@ -134,7 +156,7 @@ def test_pictures_of_what_is_measured_no_more_are_removed(document: Path) -> Non
 
 def test_goals_and_pictures_come_before_the_tables_which_are_folded() -> None:
     text = docs.section(synthetic.usual())
-    assert text.index("### Goals") < text.index("<picture>") < text.index("### All figures")
+    assert text.index("### Goals") < text.index("<picture>") < text.index("### All numbers")
     outside = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
     assert "| work | contender | unit |" in text
     assert "| work | contender | unit |" not in outside

@@ -61,6 +61,8 @@ def damaged(change: Any) -> str:
         ('{"a": 1}', "no run of the benchmarks"),
         (damaged(lambda run: run.update(schema=99)), "its schema is 99"),
         (damaged(lambda run: run.pop("date")), "'date' is missing"),
+        (damaged(lambda run: run.update(date=3)), "run.date must be str, got 3"),
+        (damaged(lambda run: run.update(failed=[3])), "run.failed[0] must be str, got 3"),
         (damaged(lambda run: run["machine"]["python"].pop("pgo")), "'pgo' is missing"),
         (damaged(lambda run: run["machine"].update(cpu=3)), "machine.cpu must be str, got 3"),
         (damaged(lambda run: run.update(parts=[3])), "parts[0] must be an object"),

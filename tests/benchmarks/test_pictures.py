@@ -44,6 +44,22 @@ def test_a_part_that_declares_figures_has_these_alone() -> None:
     assert "int" not in texts(synthetic.part(rows, [figure]))
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "name"),
+    [
+        ("threads", "throughput", "threads-throughput"),
+        ("threads", "threads-hot", "threads-hot"),
+        ("hit_ratio", "hit-ratio-web", "hit-ratio-web"),
+        ("ttl", "ttl", "ttl"),
+    ],
+)
+def test_files_are_named_after_part_and_figure(part: str, key: str, name: str) -> None:
+    figure = Figure(key, "Title", x_label="x", y_label="y")
+    figure.curve(WARP_CACHE).add(1, [2.0])
+    (picture,) = pictures.of_part(synthetic.part(name=part, figures=[figure]))
+    assert picture.file("dark") == f"{name}-dark.svg"
+
+
 def test_a_figure_without_measurements_is_not_drawn() -> None:
     for kind in ("lines", "bars"):
         figure = Figure("empty", "Empty", kind="lines" if kind == "lines" else "bars")

@@ -80,6 +80,7 @@ def test_notes_and_missing_contenders_are_told() -> None:
         assert "not thread-safe: does less" in text
         assert "missing: moka-py: not installed" in text
         assert "redis is version 7.0" in text
+        assert "cachebox 6.2.10, redis 7.0\n" in text
 
 
 def test_the_head_tells_on_what_it_was_made() -> None:
@@ -88,7 +89,7 @@ def test_the_head_tells_on_what_it_was_made() -> None:
         for told in (
             "CPython 3.11.2 (PGO: --enable-optimizations)",
             "warp_cache 0.1.0, cachebox 6.2.10",
-            "A Processor, 2 CPUs usable, Linux 6.1, no governor told",
+            "A Processor, 2 CPUs usable, Linux 6.1, CPU governor unknown",
             "before each part 0.5–0.5, after each part 0.7–0.7",
             "2026-01-02",
         ):
@@ -107,6 +108,11 @@ def test_figures_that_are_not_to_be_quoted_say_so(conditions: dict[str, Any], sa
     row = synthetic.row({FUNCTOOLS: 30.0})
     assert said in report.conditions_text(synthetic.part([row], **conditions))
     assert said not in report.conditions_text(synthetic.part([row]))
+
+
+def test_the_load_of_the_run_itself_is_no_others() -> None:
+    for name, load, busy in (("hits", 3.5, True), ("hits", 1.1, False), ("threads", 3.5, False)):
+        assert report.busy(synthetic.part(name=name, load_before=[[load]])) == busy
 
 
 GOALS = [

@@ -38,6 +38,17 @@ def test_one_degree_of_freedom_is_cauchys() -> None:
         assert math.isclose(two_sided(t, 1), 1 - 2 / math.pi * math.atan(t), rel_tol=1e-9)
 
 
+def test_welchs_test_by_hand() -> None:
+    """Of three and three values with the same variance: four degrees of freedom."""
+    shift = 2.776 * math.sqrt(2 / 3)
+    old = [math.exp(value) for value in (0, 1, 2)]
+    difference = compare(old, [value * math.exp(shift) for value in old])
+    assert difference is not None
+    assert math.isclose(difference.p, 0.05, rel_tol=1e-3)
+    assert math.isclose(difference.ratio, math.exp(shift))
+    assert math.isclose(difference.low, 1.0, abs_tol=1e-3)
+
+
 def test_holms_method_by_hand() -> None:
     corrected = holm([0.01, 0.04, 0.03, 0.005])
     assert corrected == pytest.approx([0.03, 0.06, 0.06, 0.02])
