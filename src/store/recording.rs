@@ -146,11 +146,6 @@ pub(super) unsafe extern "C-unwind" fn enter(
     }
 }
 
-/// What of a key is noted: keys that are equal have equal ones.
-fn noted(view: &View<'_>) -> u64 {
-    u64::from(view.hash)
-}
-
 /// A call of a function that stores something.
 ///
 /// # Safety
@@ -168,7 +163,7 @@ unsafe extern "C-unwind" fn record<C: Course>(
         let mut scratch = Scratch::new();
         match this.view(&arguments, &mut scratch) {
             Keyed::View(view) => {
-                note(this, noted(&view));
+                note(this, view.hash);
                 finish::<C>(object, &arguments, &view)
             }
             Keyed::NotACall => C::pass_on(object, &arguments),
@@ -195,7 +190,7 @@ unsafe extern "C-unwind" fn record_uncached(
         {
             let mut scratch = Scratch::new();
             match this.view(&arguments, &mut scratch) {
-                Keyed::View(view) => note(this, noted(&view)),
+                Keyed::View(view) => note(this, view.hash),
                 Keyed::NotACall => (),
                 // What interrupts the program is not an answer of `__hash__`.
                 Keyed::Failed if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) == 0 => return std::ptr::null_mut(),

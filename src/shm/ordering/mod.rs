@@ -37,6 +37,8 @@ use crate::shm::slots::{granule_of, Slot};
 const SAME_USE: u64 = 4096;
 /// A time stamp that lies so far behind the last one is that of a counter that was set back (seconds).
 const JUMP: u64 = 1 << 33;
+/// Entries that one search for a victim passes at most: some milliseconds under the lock.
+const PATIENCE: u64 = 1 << 18;
 
 impl Core {
     /// A point in the order of uses, later than all that happened before.
@@ -113,7 +115,9 @@ impl Core {
                 self.region.set(self.used_at(slot), tick);
                 self.region.add(self.count_at(slot), 1, Ordering::Relaxed);
             }
-            _ => ignore(self.mark_use(slot)),
+            _ => {
+                self.mark_use(slot);
+            }
         }
     }
 
@@ -235,9 +239,6 @@ impl Core {
         self.link_noted(slot)
     }
 }
-
-/// A result that says nothing more here.
-fn ignore<T>(_: T) {}
 
 /// Steele, Lea and Flood's SplitMix64.
 fn split_mix(state: u64) -> u64 {

@@ -16,6 +16,7 @@
 use crate::shm::core::Core;
 use crate::shm::layout::ctl;
 use crate::shm::ordering::queues::{Broken, Queue};
+use crate::shm::ordering::PATIENCE;
 use crate::shm::slots::{granule_of, Slot};
 
 pub(super) const SMALL: Queue = Queue(0);
@@ -23,8 +24,6 @@ pub(super) const MAIN: Queue = Queue(1);
 const MOST: u64 = 3;
 /// The small queue's share of the cache.
 const TENTH: u64 = 10;
-/// Entries that one search passes at most: some milliseconds.
-const PATIENCE: u64 = 1 << 18;
 
 impl Core {
     #[inline(always)]

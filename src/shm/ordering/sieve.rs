@@ -11,11 +11,10 @@
 use crate::shm::core::Core;
 use crate::shm::layout::ctl;
 use crate::shm::ordering::queues::{Broken, Queue};
+use crate::shm::ordering::PATIENCE;
 use crate::shm::slots::Slot;
 
 pub(super) const ONLY: Queue = Queue(0);
-/// Entries that one search passes at most: some milliseconds.
-const PATIENCE: u64 = 1 << 18;
 
 impl Core {
     #[inline(always)]

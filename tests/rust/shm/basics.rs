@@ -97,8 +97,12 @@ fn growth_of_index_slots_and_data() {
 
 #[test]
 fn bytes_run_out_and_entries_give_way() {
+    Strategy::ALL.into_iter().for_each(bytes_run_out);
+}
+
+fn bytes_run_out(strategy: Strategy) {
     let dir = tempfile::tempdir().unwrap();
-    let mut o = options(&dir, Strategy::Lru, 0);
+    let mut o = options(&dir, strategy, 0);
     o.max_bytes = Some(400_000);
     let cache = open(&o);
     let mut buf = ReadBuf::new();
@@ -114,6 +118,7 @@ fn bytes_run_out_and_entries_give_way() {
     assert_eq!(buf.value(), big);
     assert_eq!(cache.set(b"bigger", &vec![7; 500_000], NEVER), Stored::TooLarge);
     assert!(std::fs::metadata(cache.path()).unwrap().len() <= 400_000);
+    validate(&cache);
     assert_eq!(cache.info().repairs, 0);
 }
 

@@ -190,17 +190,20 @@ fn cut_short_while_mapped_is_a_miss_and_a_new_file() {
 
 #[test]
 fn a_full_disk_costs_entries_not_the_process() {
-    let dir = tempfile::tempdir().unwrap();
-    let cache = open(&options(&dir, Strategy::Lru, 2000));
-    fill(&cache);
-    DISK_FULL.set(true);
-    let mut buf = ReadBuf::new();
-    for k in 100..2000u64 {
-        assert!(matches!(cache.set(&k.to_le_bytes(), &value_of(k), NEVER), Stored::Done(_)));
-        cache.get(&k.to_le_bytes(), &mut buf).unwrap();
-        assert_eq!(buf.value(), value_of(k));
+    for strategy in Strategy::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = open(&options(&dir, strategy, 2000));
+        fill(&cache);
+        DISK_FULL.set(true);
+        let mut buf = ReadBuf::new();
+        for k in 100..2000u64 {
+            assert!(matches!(cache.set(&k.to_le_bytes(), &value_of(k), NEVER), Stored::Done(_)));
+            cache.get(&k.to_le_bytes(), &mut buf).unwrap();
+            assert_eq!(buf.value(), value_of(k));
+        }
+        assert!(cache.len() < 1900 && cache.len() > 20);
+        assert_eq!(cache.set(b"large", &[1; 1_000_000], NEVER), Stored::NoSpace);
+        validate(&cache);
+        DISK_FULL.set(false);
     }
-    assert!(cache.len() < 1900 && cache.len() > 20);
-    assert_eq!(cache.set(b"large", &[1; 1_000_000], NEVER), Stored::NoSpace);
-    DISK_FULL.set(false);
 }
