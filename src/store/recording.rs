@@ -24,7 +24,6 @@ use super::call::{self, finish, instance, InProcess, Keyed, Vectorcall};
 use super::course::{Coroutine, Course, Plain};
 use super::tier::call::Tiered;
 use super::{asynchronous, glance, CachedFunction};
-use crate::key::View;
 use crate::python::object::Arguments;
 use crate::python::signature::Scratch;
 use crate::record::{Noted, Place, Session};
