@@ -68,9 +68,9 @@ impl Core {
 
     fn climb(&self, ratio: f64) {
         let change = ratio - self.number(ctl!(hit_ratio));
-        // Before the first step the way is towards a smaller window.
+        // The first step is towards a larger window: the best one is mostly larger than the first.
         let last = self.number(ctl!(climb));
-        let last = if last == 0.0 { -STEP } else { last };
+        let last = if last == 0.0 { STEP } else { last };
         let step = if change >= 0.0 { last } else { -last };
         let next = if change.abs() >= RESTART { STEP.copysign(step) } else { DECAY * step };
         let most = 1.0 - PROBATION - WINDOW;
