@@ -1,7 +1,7 @@
 //! Hill climbing: finds how large the window of W-TinyLFU had best be, by trying.
 //!
 //! Einziger, Eytan, Friedman & Manes, "Adaptive software cache management" (Middleware '18). After each sample of accesses
-//! the window is changed by a step, at first towards a larger one; while the hit ratio rises the steps go on in that
+//! the window is changed by a step, at first towards a smaller one; while the hit ratio rises the steps go on in that
 //! direction, else they turn round. They become smaller as time goes by, and large again when the hit ratio shows that the
 //! workload has changed.
 
@@ -26,7 +26,7 @@ pub struct Climber {
 
 impl Climber {
     pub fn new(capacity: usize) -> Self {
-        Climber { hits: 0, misses: 0, ratio: 0.0, step: STEP * capacity as f64, capacity }
+        Climber { hits: 0, misses: 0, ratio: 0.0, step: -STEP * capacity as f64, capacity }
     }
 
     #[inline(always)]

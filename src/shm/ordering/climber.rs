@@ -17,7 +17,7 @@ const SAMPLE: u64 = 10;
 /// Evictions between two looks at the counters, as a part of the entries; and at least.
 const LOOKS: (u64, u64) = (64, 16);
 /// The window at first, and probation always, as parts of the cache. (Four fifths of the rest is protected at first.)
-const WINDOW: f64 = 0.01;
+const WINDOW: f64 = 0.2;
 const PROBATION: f64 = 0.2 * (1.0 - WINDOW);
 const STEP: f64 = 0.0625;
 const DECAY: f64 = 0.98;
@@ -68,9 +68,9 @@ impl Core {
 
     fn climb(&self, ratio: f64) {
         let change = ratio - self.number(ctl!(hit_ratio));
-        // The first step is towards a larger window: the best one is mostly larger than the first.
+        // Before the first step the way is towards a smaller window.
         let last = self.number(ctl!(climb));
-        let last = if last == 0.0 { STEP } else { last };
+        let last = if last == 0.0 { -STEP } else { last };
         let step = if change >= 0.0 { last } else { -last };
         let next = if change.abs() >= RESTART { STEP.copysign(step) } else { DECAY * step };
         let most = 1.0 - PROBATION - WINDOW;
