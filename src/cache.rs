@@ -189,12 +189,12 @@ impl<K, V> Cache<K, V> {
     /// As for `hit_shared`.
     #[inline(always)]
     pub unsafe fn hit_shared_at_once(&self, token: Token) -> bool {
-        let at_once = self.hit_does != Hit::Calls;
-        if at_once {
-            // SAFETY: the caller's promise.
-            unsafe { self.hit_shared(token) };
+        if self.hit_does == Hit::Calls {
+            return false;
         }
-        at_once
+        // SAFETY: the caller's promise.
+        unsafe { self.hit_shared(token) };
+        true
     }
 
     /// The slots expected at most: a computation may have one of its own before it makes another entry give way.

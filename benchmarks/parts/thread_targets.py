@@ -28,3 +28,9 @@ def by_lru_cache(a: int) -> int:
 @warp_cache.cache(max_size=SIZE)
 def by_cache(a: int) -> int:
     return a
+
+
+BY_STRATEGY = {
+    strategy.name: warp_cache.cache(strategy, max_size=SIZE)(plain)
+    for strategy in warp_cache.Strategy
+}

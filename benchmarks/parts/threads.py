@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,13 +40,15 @@ Keys = Callable[[int], Sequence[Key]]
 
 
 def run(harness: Harness) -> None:
-    """Different keys for each thread; then one key for all, whose value is immortal."""
+    """Different keys for each thread; then one key for all, whose value is immortal; then some."""
     gil = conditions()["gil_enabled"]
     if not gil and usable_cpus() < THREADS:
         harness.result.notes.append(f"threads: fewer than {THREADS} CPUs, so there are no rows")
     elif not gil:
-        _rows(harness, "different", "different keys", _different)
-        _rows(harness, "hot", "one hot key, immortal value", _hot)
+        _rows(harness, "different", "different keys", _different, TARGETS)
+        _rows(harness, "hot", "one hot key, immortal value", _hot, TARGETS)
+        by_strategy = thread_targets.BY_STRATEGY
+        _rows(harness, "same", "the same 64 keys, by strategy", _same, by_strategy)
     # The peers last: on a free-threaded build one of them may switch the GIL on.
     targets = [(name, target, "") for name, target in TARGETS.items()]
     _curves(harness, "different", "different keys for each thread", _different, targets, gil)
@@ -107,16 +109,27 @@ def _hot(thread: int) -> Sequence[Key]:
     return [(7,)]
 
 
-def _rows(harness: Harness, key: str, work: str, keys: Keys) -> None:
+def _same(thread: int) -> Sequence[Key]:
+    """In turn, so that an order of uses changes with each of them."""
+    return [(n,) for n in range(64)]
+
+
+def _rows(
+    harness: Harness,
+    key: str,
+    work: str,
+    keys: Keys,
+    targets: Mapping[str, Callable[[int], int]],
+) -> None:
     harness.say(f"threads: {work}")
-    per_thread = {name: _calibrated(harness, target, keys) for name, target in TARGETS.items()}
-    single: dict[str, list[float]] = {name: [] for name in TARGETS}
-    several: dict[str, list[float]] = {name: [] for name in TARGETS}
+    per_thread = {name: _calibrated(harness, target, keys) for name, target in targets.items()}
+    single: dict[str, list[float]] = {name: [] for name in targets}
+    several: dict[str, list[float]] = {name: [] for name in targets}
     gc.collect()
     gc.disable()
     try:
         for round_number in range(-1, harness.options.rounds):
-            for name, target in TARGETS.items():
+            for name, target in targets.items():
                 one = throughput(target, keys, per_thread[name], 1)
                 more = throughput(target, keys, per_thread[name], THREADS)
                 if round_number >= 0:
@@ -126,7 +139,7 @@ def _rows(harness: Harness, key: str, work: str, keys: Keys) -> None:
         gc.enable()
     scaling = {
         name: [more / one for more, one in zip(several[name], single[name], strict=True)]
-        for name in TARGETS
+        for name in targets
     }
     for suffix, title, unit, values in (
         ("one", "1 thread", "M calls/s", single),

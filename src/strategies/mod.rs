@@ -89,6 +89,11 @@ pub trait Policy: Clone {
     fn validate(&self);
 }
 
+/// Lets the compiler lay out the code so that what comes after this is not the usual way.
+#[cold]
+#[inline(always)]
+fn unusual() {}
+
 /// Makes [`Order`] (enum dispatch over the strategies) and [`Kind`] (their stable numbers).
 macro_rules! policies {
     ($($name:ident = $number:literal, $policy:ty;)*) => {
@@ -145,8 +150,10 @@ macro_rules! policies {
                 unsafe {
                     // Each asks for the rest among the strategies of its kind only. The usual one comes first.
                     if does == Hit::Moves {
-                        Self::hit_of(order, Hit::Moves, token);
-                    } else if does == Hit::Marks {
+                        return Self::hit_of(order, Hit::Moves, token);
+                    }
+                    unusual();
+                    if does == Hit::Marks {
                         Self::hit_of(order, Hit::Marks, token);
                     } else if does == Hit::Calls {
                         Self::hit_of(order, Hit::Calls, token);
