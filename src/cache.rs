@@ -413,6 +413,8 @@ impl<K, V> Cache<K, V> {
         if let Some(expiry) = &mut self.expiry {
             expiry.clear();
         }
+        // What is reserved is detached now, so nobody asks for its hash any more.
+        self.fingerprints = self.fingerprints.is_some().then(Fingerprints::default);
         self.slab.shrink_if_empty();
     }
 

@@ -79,22 +79,23 @@ class record:  # noqa: N801 - it is used like a function
         _current.append(self)
         atexit.register(self._end)
 
-    def _end(self) -> None:
-        number, self._number = self._number, 0
+    def _end(self) -> bool:
+        """End it; False if it has ended before, as by an error."""
+        # First, so that whoever forks meanwhile has a child that ends it once more.
+        ended = bool(self._number) and _record_stop(self._number)
+        self._number = 0
         atexit.unregister(self._end)
         if self in _current:
             _current.remove(self)
-        if number:
-            _record_stop(number)
+        return ended
 
     def _forked(self) -> None:
         """What a child begins with: the parent's file is none of its business."""
-        self._end()
-        if "{pid}" not in self._template:
+        if not self._end() or "{pid}" not in self._template:
             return
         try:
             self._begin()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             warnings.warn(f"warp_cache cannot record: {error}", RuntimeWarning, stacklevel=2)
         # multiprocessing ends its processes without running what is registered with atexit.
         util = sys.modules.get("multiprocessing.util")

@@ -90,6 +90,11 @@ impl Session {
         self.number
     }
 
+    /// Whether this process has begun it, and not one that forked.
+    pub fn is_own(&self) -> bool {
+        std::process::id() == self.process
+    }
+
     /// Notes a call. Expected O(1) amortized.
     pub fn note(&mut self, place: &Place, hash: u64) -> Noted {
         if self.failed {
@@ -178,10 +183,13 @@ impl Session {
 
     /// Writes a block, if this is the process that began the file.
     fn put(&mut self, kind: u8, parts: &[&[u8]]) -> io::Result<()> {
-        if self.failed || std::process::id() != self.process {
+        if self.failed || !self.is_own() {
             return Ok(());
         }
-        self.file.write_all(&format::block(kind, parts))
+        let done = self.file.write_all(&format::block(kind, parts));
+        // Nothing may follow a part of a block.
+        self.failed = done.is_err();
+        done
     }
 }
 

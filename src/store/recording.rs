@@ -67,7 +67,7 @@ pub(super) struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if *self.at.get_mut() != 0 {
+        if self.at.load(Ordering::Relaxed) != 0 {
             let mut registry = lock(&REGISTRY);
             let at = self.at.load(Ordering::Relaxed) - 1;
             registry.functions.swap_remove(at);
@@ -77,9 +77,11 @@ impl Drop for Registration {
             }
         }
         if self.place.is_used() {
-            let ended = lock(&SESSION).as_mut().map_or(Ok(()), |current| current.session.end(&self.place));
-            if let Err(error) = ended {
-                fail(&error);
+            let ended = lock(&SESSION).as_mut().map_or(Ok(()), |current| {
+                current.session.end(&self.place).map_err(|error| (current.session.number(), error))
+            });
+            if let Err((number, error)) = ended {
+                fail(number, &error);
             }
         }
     }
@@ -212,7 +214,7 @@ unsafe fn note(this: &CachedFunction, hash: u64) {
     match noted {
         Noted::Done => (),
         Noted::First(index) => describe(this, number, index),
-        Noted::Failed(error) => fail(&error),
+        Noted::Failed(error) => fail(number, &error),
     }
 }
 
@@ -236,14 +238,14 @@ fn describe(this: &CachedFunction, number: u32, index: usize) {
         _ => Ok(()),
     };
     if let Err(error) = described {
-        fail(&error);
+        fail(number, &error);
     }
 }
 
-/// Ends a recording that cannot go on, with a warning.
+/// Ends the recording of this number, which cannot go on, with a warning.
 #[cold]
-fn fail(error: &std::io::Error) {
-    let Some(path) = end(None, drop).map(|(path, _)| path) else {
+fn fail(number: u32, error: &std::io::Error) {
+    let Some(path) = end(number, drop).map(|(path, _)| path) else {
         return;
     };
     // SAFETY: calls, and the ends of instances, come from attached threads.
@@ -274,10 +276,10 @@ fn set_entries(recording: bool) {
     }
 }
 
-/// Ends the recording of this number, or any; `None` if there is none.
-fn end<R>(number: Option<u32>, finish: impl FnOnce(Session) -> R) -> Option<(PathBuf, R)> {
+/// Ends the recording of this number; `None` if it is not under way.
+fn end<R>(number: u32, finish: impl FnOnce(Session) -> R) -> Option<(PathBuf, R)> {
     let _one_at_a_time = lock(&CONTROL);
-    let is_wanted = |current: &Current| number.is_none_or(|number| current.session.number() == number);
+    let is_wanted = |current: &Current| current.session.number() == number;
     if !lock(&SESSION).as_ref().is_some_and(is_wanted) {
         return None;
     }
@@ -294,7 +296,8 @@ fn end<R>(number: Option<u32>, finish: impl FnOnce(Session) -> R) -> Option<(Pat
 pub fn _record_start(path: PathBuf) -> PyResult<u32> {
     static NUMBER: AtomicUsize = AtomicUsize::new(1);
     let _one_at_a_time = lock(&CONTROL);
-    if let Some(current) = &*lock(&SESSION) {
+    // (That of a process which forked while it began or ended one is not ours.)
+    if let Some(current) = lock(&SESSION).as_ref().filter(|current| current.session.is_own()) {
         return Err(PyRuntimeError::new_err(format!(
             "a recording to {} is under way, and there can be one at a time: end it first",
             current.path.display()
@@ -322,7 +325,7 @@ fn opening_failed(path: &std::path::Path, error: &std::io::Error) -> PyErr {
 /// nothing. What cannot be written is a RuntimeWarning.
 #[pyfunction]
 pub fn _record_stop(py: Python<'_>, number: u32) -> bool {
-    match end(Some(number), Session::finish) {
+    match end(number, Session::finish) {
         None => false,
         Some((_, Ok(()))) => true,
         Some((path, Err(error))) => {

@@ -329,10 +329,29 @@ def test_a_sample_stands_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [int(chance.paretovariate(0.4)) % 50_000 for _ in range(200_000)]
     whole = curves.measure(workload(keys))
     monkeypatch.setattr(curves, "_MOST_CALLS", 100_000)
+    monkeypatch.setattr(curves, "_FEWEST_KEYS", 100)
     part = curves.measure(workload(keys), whole.sizes)
     assert part.rate == 0.5 and len(part.keys) < len(keys)
     sentence = terminal.report(part, advice.advise(part))
     assert "Replayed: 50 % of the keys" in sentence
+
+
+@pytest.mark.parametrize("unique", [1, 2, 3, 4, 50])
+def test_a_few_keys_are_never_sampled(monkeypatch: pytest.MonkeyPatch, unique: int) -> None:
+    keys = [at % unique for at in range(1000)]
+    whole = curves.measure(workload(keys))
+    monkeypatch.setattr(curves, "_MOST_CALLS", 10)
+    part = curves.measure(workload(keys))
+    assert (part.rate, part.ratios) == (1, whole.ratios)
+
+
+def test_a_key_may_hold_what_unicode_calls_a_line_separator(advise: Run, tmp_path: Path) -> None:
+    (tmp_path / "keys.csv").write_text(
+        "name,n\nfoo\u2028bar,5\nfoo\x85bar,5\nfoo\u2028bar,5\n", encoding="utf-8"
+    )
+    status, out, _ = advise("keys.csv", "--column", "name", "--json")
+    (found,) = json.loads(out)["functions"]
+    assert status == 0 and (found["calls"], found["keys"]) == (3, 2)
 
 
 LONG = """

@@ -21,6 +21,8 @@ _SIZES = 12
 _SMALLEST = 0.001
 # Above so many calls, a part of the keys stands for all of them.
 _MOST_CALLS = 20_000_000
+# Different keys that a sample has at least, about.
+_FEWEST_KEYS = 10_000
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,12 @@ def measure(workload: Workload, sizes: Sequence[int] | None = None) -> Curves:
     """Replay a workload through every strategy and Belady's optimum. O(calls) for each size.
 
     Of more than 20 million calls a part of the keys is replayed, chosen by their hashes, with sizes
-    to scale (SHARDS: Waldspurger, Park, Garthwaite and Ahmad, FAST 2015).
+    to scale (SHARDS: Waldspurger, Park, Garthwaite and Ahmad, FAST 2015); but never of so few keys
+    that their part would not stand for them.
     """
-    keys, rate = workload.keys, 1.0
-    if len(keys) > _MOST_CALLS:
-        rate = _MOST_CALLS / len(keys)
+    keys = workload.keys
+    rate = min(1.0, max(_MOST_CALLS / len(keys), _FEWEST_KEYS / workload.unique))
+    if rate < 1:
         keys = type(keys)("I", _sample(keys, rate))
     chosen = list(sizes) if sizes else spaced(workload.unique)
     strategies: list[Strategy | None] = [*Strategy, None]

@@ -114,7 +114,9 @@ def _lines(name: str, data: bytes) -> Iterator[bytes]:
 
 def _column(name: str, data: bytes, column: str) -> Iterator[str]:
     """A column of a CSV file, without its header."""
-    text = data.decode("utf-8-sig", "surrogateescape").splitlines(keepends=True)
+    # By newlines alone: `str.splitlines` knows others, which may stand in a key.
+    decoded = data.decode("utf-8-sig", "surrogateescape")
+    text = list(io.StringIO(decoded, newline=""))
     first = text[0] if text else ""
     delimiter = max(",;\t|", key=first.count)
     reader = csv.reader(text, delimiter=delimiter, strict=True)
