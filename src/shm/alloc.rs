@@ -91,6 +91,10 @@ impl Core {
     /// A free run of `n` granules, from where the last search ended. Takes nothing away from anybody.
     pub(crate) fn find_free(&self, n: u64) -> Option<u64> {
         let ready = self.data_ready();
+        if self.region.get(ctl!(used_granules)) > ready {
+            // Damage: more is used than there is.
+            self.repair();
+        }
         if ready.saturating_sub(self.region.get(ctl!(used_granules))) < n {
             return None;
         }

@@ -143,7 +143,11 @@ impl Core {
     /// A free slot and granules (marked as used) for a new entry, at the expense of others if need be.
     fn place_new(&self, guard: &Guard<'_>, block: &Prepared) -> Option<(Slot, u64)> {
         if self.region.get(ctl!(count)) == self.max_entries() {
-            let victim = self.victim()?;
+            let Some(victim) = self.victim() else {
+                // Damage: by the count the cache is full, by the slots it is empty.
+                self.repair();
+                return None;
+            };
             self.tally(ctl!(evictions), 1);
             if let Some(index) = self.inherit(victim, block.granules) {
                 return Some((victim, index));

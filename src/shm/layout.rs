@@ -23,7 +23,7 @@ use core::mem::{align_of, offset_of, size_of};
 /// `"warpcach"`, so that a hex dump says what it is.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"warpcach");
 /// Raised with every change of the layout or of the meaning of a field. Another version lives in another file.
-pub const VERSION: u64 = 3;
+pub const VERSION: u64 = 4;
 
 /// The unit of reservation for small areas. Larger hardware pages merely reserve a little more.
 pub const PAGE: u64 = 4096;
@@ -42,6 +42,8 @@ pub const STRIPES: u64 = 3;
 pub const LEASES: u64 = if cfg!(loom) { 2 } else { 512 };
 /// A key's lease is one of so many records, whose states fill a line.
 pub const LEASE_WAYS: u64 = if cfg!(loom) { 1 } else { 8 };
+/// As many keys may be given leases at once.
+pub const LEASE_HOMES: u64 = LEASES / LEASE_WAYS;
 pub const CANDIDATES: u64 = 256;
 /// Index cells in a bucket (one cache line: an overflow count and seven cells).
 pub const BUCKET_CELLS: u64 = 7;

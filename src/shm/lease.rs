@@ -100,8 +100,10 @@ impl Core {
         self.region.prefetch(home.word);
         self.region.prefetch(lease_state_at(places(hash).start));
         // Before the lock, which is no place to ask the time in.
-        let (now, me) = (clock::boot_now(), self.identity());
-        let Ok((_held, _)) = self.hold(home, &self.me.stuck_home, STORE_PATIENCE) else { return Acquired::Alone };
+        let now = clock::boot_now();
+        let stuck = &self.me.stuck_homes[(places(hash).start / LEASE_WAYS) as usize];
+        let Ok((held, _)) = self.hold(home, stuck, STORE_PATIENCE) else { return Acquired::Alone };
+        let me = held.owner();
         let generation = self.generation();
         let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
         let mut free = None;

@@ -175,6 +175,13 @@ impl Core {
     }
 }
 
+impl Held<'_> {
+    /// The identity under which the lock was taken.
+    pub(crate) fn owner(&self) -> u64 {
+        self.me
+    }
+}
+
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         let after = if std::thread::panicking() { DIRTY } else { 0 };

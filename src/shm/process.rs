@@ -12,7 +12,7 @@
 use crate::shm::atomic::Ordering;
 use crate::shm::core::Core;
 use crate::shm::fork;
-use crate::shm::layout::{proc_at, Proc, PROCS};
+use crate::shm::layout::{proc_at, Proc, LEASE_HOMES, PROCS};
 use crate::shm::lock::Stuck;
 use core::mem::offset_of;
 use std::sync::atomic::AtomicU64 as PlainU64;
@@ -38,7 +38,7 @@ pub(crate) struct Me {
     pub(crate) contenders: PlainU64,
     /// What was last waited for in vain: of the writers' lock, and of the homes of leases.
     pub(crate) stuck: Stuck,
-    pub(crate) stuck_home: Stuck,
+    pub(crate) stuck_homes: [Stuck; LEASE_HOMES as usize],
 }
 
 impl Me {
@@ -51,7 +51,7 @@ impl Me {
             retry_at: zero(),
             contenders: zero(),
             stuck: Stuck::default(),
-            stuck_home: Stuck::default(),
+            stuck_homes: std::array::from_fn(|_| Stuck::default()),
         }
     }
 }
@@ -74,9 +74,15 @@ impl Core {
     /// `identity` for a writer, who needs one: if there was no slot, looks again, but not all the time.
     pub(crate) fn writer_identity(&self) -> Identity {
         let now = || crate::shm::clock::boot_now();
-        if self.identity() == 0 && self.me.retry_at.load(Ordering::Relaxed) < now() {
-            self.me.retry_at.store(now() + 1_000_000_000, Ordering::Relaxed);
-            self.me.epoch.store(0, Ordering::Release);
+        if self.identity() == 0 {
+            let (retry_at, now) = (self.me.retry_at.load(Ordering::Relaxed), now());
+            // One thread at a time: who came too late must not take away what another has claimed by now.
+            let next = now + 1_000_000_000;
+            if retry_at < now
+                && self.me.retry_at.compare_exchange(retry_at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            {
+                self.me.epoch.store(0, Ordering::Release);
+            }
         }
         self.identity()
     }

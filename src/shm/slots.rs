@@ -130,8 +130,15 @@ impl Core {
             return None;
         }
         if high < self.slots_ready() || self.more_slots(high) {
-            self.region.set(ctl!(slot_high), high + 1);
-            return Some(high);
+            if granule_of(self.word(high)) == 0 {
+                self.region.set(ctl!(slot_high), high + 1);
+                return Some(high);
+            }
+            // Damage: there are more slots in use than are known of.
+            self.repair();
+        } else if high >= self.geo.capacity {
+            // Damage: by the count there is room, by the chain of free slots there is none.
+            self.repair();
         }
         None
     }

@@ -122,6 +122,9 @@ impl Core {
     /// Puts a slot at the head of the queue that it has entered.
     pub(super) fn link_noted(&self, slot: Slot) -> Result<(), Broken> {
         let queue = self.queue_of(slot);
+        if queue.0 >= self.queues() {
+            return Err(Broken);
+        }
         let (head, tail) = (self.end_of(queue, HEAD)?, self.end_of(queue, TAIL)?);
         match head {
             Some(head) => {
@@ -177,17 +180,24 @@ impl Core {
     /// For repair: all queues anew, from what the live slots say of their entrances.
     pub(super) fn rebuild_queues(&self) {
         let live = (0..self.slot_high()).filter(|slot| granule_of(self.word(*slot)) != 0);
-        let mut all: Vec<(u64, Slot)> = live.map(|slot| (self.region.get(self.entered_at(slot)), slot)).collect();
-        all.sort_unstable();
+        let mut all: Vec<(u64, Slot)> = Vec::new();
+        // Without memory, whoever repairs must not die of it: then the order is that of the slots, which is one as well.
+        let sorted = all.try_reserve_exact(self.slot_high() as usize).is_ok();
+        let entrance = |slot| (self.region.get(self.entered_at(slot)), slot);
+        if sorted {
+            all.extend(live.clone().map(entrance));
+            all.sort_unstable();
+        }
         let number = |entered: u64| entered >> QUEUE_BITS;
         let last = all.last().map_or(0, |last| number(last.0)).max(self.region.get(ctl!(queue_seq)));
         let twice = all.windows(2).any(|pair| number(pair[0].0) == number(pair[1].0));
-        let damaged = twice || last >= UNHEARD_OF;
-        self.region.set(ctl!(queue_seq), if damaged { all.len() as u64 } else { last });
+        let damaged = !sorted || twice || last >= UNHEARD_OF;
+        self.region.set(ctl!(queue_seq), if damaged { self.slot_high() } else { last });
         for queue in (0..QUEUES).map(Queue) {
             [HEAD, TAIL, LEN].into_iter().for_each(|word| self.region.set(end_at(queue, word), 0));
         }
-        for (n, (entered, slot)) in (1..).zip(all) {
+        let unsorted = live.filter(|_| !sorted).map(entrance);
+        for (n, (entered, slot)) in (1..).zip(all.into_iter().chain(unsorted)) {
             let queue = entered & QUEUE_MASK;
             let queue = if queue < self.queues() { queue } else { 0 };
             // (Who dies over new numbers leaves a mixture, which is an order as well.)

@@ -154,6 +154,32 @@ fn damage_to_every_word_of_the_queues() {
     }
 }
 
+/// Each word that the allocation of slots and bytes goes by, set to values that it cannot have: a few stores later new keys
+/// get in again, without anybody's clearing or dying.
+#[test]
+fn stores_recover_from_damage_to_what_they_go_by() {
+    let n = 20u64;
+    for strategy in Strategy::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = open(&options(&dir, strategy, n));
+        let (core, mut buf, mut k) = (cache.core(), ReadBuf::new(), 0u64);
+        for at in [ctl!(count), ctl!(free_head), ctl!(slot_high), ctl!(used_granules), ctl!(alloc_cursor)] {
+            for value in [0, 1, n / 2, n - 1, n + 1, 1 << 40, u64::MAX] {
+                let mut store = || {
+                    k += 1;
+                    let stored = cache.set(&k.to_le_bytes(), &k.to_le_bytes(), NEVER);
+                    matches!(stored, Stored::Done(_)) && cache.get(&k.to_le_bytes(), &mut buf).is_some()
+                };
+                (0..2 * n).for_each(|_| drop(store()));
+                core.region.set(at, value);
+                (0..2 * n).for_each(|_| drop(store()));
+                assert!((0..n).all(|_| store()), "{strategy:?}: {at} at {value}");
+                assert!(cache.len() <= n);
+            }
+        }
+    }
+}
+
 /// Lookups as a function makes them; the share of hits in the second half.
 fn hit_ratio(strategy: Strategy, max: u64, steps: u64, mut keys: impl FnMut(u64) -> u32) -> f64 {
     let dir = tempfile::tempdir().unwrap();
