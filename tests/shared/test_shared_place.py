@@ -232,11 +232,10 @@ from warp_cache import cache
 f = cache(backend="shared", name="f", max_size=None, max_bytes=1 << 30)(lambda x: bytes([x]) * 2000)
 for x in range(100):
     f(x)
-with open(Path(os.environ["WARP_CACHE_DIR"]).parent / "fat", "wb") as fat:
+with open(Path(os.environ["WARP_CACHE_DIR"]).parent / "fat", "wb", buffering=0) as fat:
     try:
         while True:
             fat.write(bytes(1 << 16))
-            fat.flush()
     except OSError:
         pass
 for x in range(2500):
