@@ -71,7 +71,9 @@ class Twins:
         values = [weakref.ref(record.value) for record in records]
         for record in records:
             record.value = None
-        merge_counts()
+        # (A collection, and a slow one without a GIL: only if nobody seems to have left.)
+        if all(value() is not None for value in values):
+            merge_counts()
         for record, value in zip(records, values, strict=True):
             record.value = value()
         return [record for record in records if record.value is None]
