@@ -7,15 +7,19 @@ A computation runs in a task of its own, so that cancelling the caller who happe
 leaves the others alone. Its record is a ``_Flight``. Waiting is refused where it could never end:
 each computation knows (by a context variable, which the tasks that it starts inherit) what it waits
 for, and who would close a cycle computes for itself.
+
+The task never fails: what the computation raises is handed to the callers, of whom the one who
+started it raises the very object. So KeyboardInterrupt ends the loop from the caller's task, as
+without a cache, and asyncio finds no exception that nobody has retrieved.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from contextvars import ContextVar
 
-from warp_cache._exceptions import copy_exception
+from warp_cache._cancellation import Work, end
+from warp_cache._exceptions import Shared, own, put_back, share, taken_off
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["compute", "pass_on"]
 
-_ABANDONED = object()
+# No value, no exception.
+_NOTHING = object()
+
+# What ends the loop.
+_FATAL = (KeyboardInterrupt, SystemExit)
 
 # Seconds between two questions whether another process is done.
 _FIRST_PAUSE = 0.001
@@ -40,6 +48,16 @@ async def pass_on(cached: _Cached, /, *args: Any, **kwargs: Any) -> Any:
     return await cached._function(*args, **kwargs)
 
 
+async def _alone(
+    cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """A call that nobody waits for."""
+    epoch = cached._epoch()
+    value = await cached._function(*args, **kwargs)
+    cached._store(ticket, value, epoch)
+    return value
+
+
 async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any) -> Any:
     """A call that missed."""
     try:
@@ -48,39 +66,41 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         # Driven by hand or by another library: there is nothing to wait with.
         loop = None
     if loop is None:
-        epoch = cached._epoch()
-        value = await cached._function(*args, **kwargs)
-        cached._store(ticket, value, epoch)
-        return value
+        return await _alone(cached, ticket, args, kwargs)
+    waited = False
     while True:
         found = cached._peek(ticket)
         if found:
             return found[0]
         table = _table(cached._flights, loop)
         flight = table.get(ticket)
-        leader = flight is None
+        leads = flight is None
         if flight is None:
             flight = table[ticket] = _Flight(loop, table, cached, ticket, args, kwargs)
-            flight.lead()
+        elif waited:
+            # Once is enough for a computation that ends without a value.
+            return await _alone(cached, ticket, args, kwargs)
         elif flight.leads_to(_flight.get()):
             return await cached._function(*args, **kwargs)
-        outcome, error = await flight.wait(cached._wait_timeout)
-        if cached._shared and not leader and error is None:
+        value, error = await flight.wait(cached._wait_timeout, leads)
+        # An exception's traceback refers to this frame, and the flight may refer to the exception.
+        flight = None
+        if error is not None:
+            context = taken_off(error)
+            try:
+                raise error
+            finally:
+                put_back(error, context)
+                del error, context
+        if value is _NOTHING:
+            waited = True
+            continue
+        if cached._shared and not leads:
             # What may be changed, each caller has for itself.
             found = cached._peek(ticket)
             if found:
                 return found[0]
-        if error is not None:
-            try:
-                raise error if leader else copy_exception(error)
-            finally:
-                # The exception's traceback refers to this frame.
-                del error
-        if outcome is not _ABANDONED:
-            return outcome
-        if leader:
-            # The work was cancelled, and not by its callers.
-            raise asyncio.CancelledError
+        return value
 
 
 def _table(
@@ -103,14 +123,18 @@ class _Flight:
     __slots__ = (
         "began",
         "call",
+        "error",
         "future",
+        "heir",
         "loop",
+        "shared",
         "since",
         "table",
-        "tasks",
         "ticket",
+        "value",
         "waiters",
         "waits",
+        "works",
     )
 
     def __init__(
@@ -126,47 +150,66 @@ class _Flight:
         self.table = table
         self.ticket = ticket
         self.call = (cached, args, kwargs)
-        # (value, None), (None, exception) or (_ABANDONED, None); the first task that ends sets it.
-        self.future: asyncio.Future[tuple[Any, Exception | None]] = loop.create_future()
-        self.tasks: list[asyncio.Task[None]] = []
+        # Done when there is an outcome; the first task that ends brings it.
+        self.future: asyncio.Future[None] = loop.create_future()
+        # The value, or the exception as its `heir` is to raise it, and as others are.
+        self.value: Any = _NOTHING
+        self.error: BaseException | None = None
+        self.heir: object = None
+        self.shared: Shared | None = None
+        self.works: list[Work] = []
         self.began = self.since = loop.time()
-        self.waiters = 0
+        # One object for each.
+        self.waiters: list[object] = []
         # The computations that this one waits for; one may stand here several times.
         self.waits: list[_Flight] = []
 
-    def lead(self) -> None:
+    def lead(self, me: object) -> None:
         """Start the work, or start it once more beside what does not end."""
         self.since = self.loop.time()
-        work = self.work()
+        work = Work()
         try:
-            self.tasks.append(self.loop.create_task(work))
+            work.start(self.loop, self.work(work, me))
         except BaseException:
-            work.close()
-            self.land(_ABANDONED)
+            self.land(me, _NOTHING)
             raise
+        self.works.append(work)
+        work.task.add_done_callback(lambda task: self.ended(task, me))
 
-    async def work(self) -> None:
+    async def work(self, work: Work, leader: object) -> None:
+        """The task's body: compute, and hand over what comes of it."""
         _flight.set(self)
+        value, error = _NOTHING, None
+        try:
+            with work.enter():
+                value = await self.bring()
+        except BaseException as raised:
+            error = raised
+        # No exception is being handled any more: what is raised from here on has no such context.
+        try:
+            if not self.land(leader, value, error) and error is not None:
+                if isinstance(error, _FATAL) or not _runs(self.loop):
+                    raise error
+                if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+                    self.complain(error)
+        finally:
+            # The exception's traceback refers to this frame.
+            del error
+
+    async def bring(self) -> Any:
+        """The value: computed, and stored."""
         cached, args, kwargs = self.call
         lease: SharedLease | None = None
         try:
             if cached._shared:
                 answer = await self.ask()
                 if isinstance(answer, tuple):
-                    self.land(answer[0])
-                    return
+                    return answer[0]
                 lease = answer
             epoch = cached._epoch()
             value = await cached._function(*args, **kwargs)
             cached._store(self.ticket, value, epoch, lease)
-        except Exception as error:
-            self.land(None, error)
-        except BaseException:
-            # Cancelled, or the end of the program: nothing that others should have.
-            self.land(_ABANDONED)
-            raise
-        else:
-            self.land(value)
+            return value
         finally:
             if lease is not None:
                 lease.end()
@@ -192,11 +235,47 @@ class _Flight:
             if found:
                 return found
 
-    def land(self, value: Any, error: Exception | None = None) -> None:
-        """Hand the outcome to those who wait, and let the next caller start anew."""
+    def land(self, leader: object, value: Any, error: BaseException | None = None) -> bool:
+        """Hand the outcome to those who wait, and let the next caller start anew.
+
+        False if nobody takes it.
+        """
         self.leave()
-        if not self.future.done() and not self.loop.is_closed():
-            self.future.set_result((value, error))
+        if self.future.done() or not _runs(self.loop):
+            return False
+        try:
+            if not self.waiters:
+                return False
+            self.value, self.error = value, error
+            if error is not None:
+                self.heir = self.heir_of(leader, error)
+                others = len(self.waiters) - (self.heir is not None)
+                if others and isinstance(error, Exception):
+                    self.shared = share(error)
+        finally:
+            self.future.set_result(None)
+        return True
+
+    def heir_of(self, leader: object, error: BaseException) -> object:
+        """Who raises the exception itself: the leader, or in his absence the next one, if any."""
+        if leader in self.waiters:
+            return leader
+        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+            return None
+        return self.waiters[0]
+
+    def ended(self, task: asyncio.Task[None], leader: object) -> None:
+        """The task is done; cancelled before its first step, it has handed nothing over."""
+        if not self.future.done():
+            self.land(leader, _NOTHING, asyncio.CancelledError())
+        if not task.cancelled():
+            # Seen: whatever ended the loop has been raised there.
+            task.exception()
+
+    def complain(self, error: BaseException) -> None:
+        """Report an exception that nobody is there to take."""
+        message = "exception in a cached computation whose callers have left"
+        self.loop.call_exception_handler({"message": message, "exception": error})
 
     def leave(self) -> None:
         if self.table.get(self.ticket) is self:
@@ -221,45 +300,83 @@ class _Flight:
                 stack.extend(flight.waits)
         return False
 
-    async def wait(self, bound: float | None) -> tuple[Any, Exception | None]:
-        """The outcome. The last waiter to be cancelled takes the work with it."""
+    async def wait(self, bound: float | None, leads: bool) -> tuple[Any, BaseException | None]:
+        """The value (`_NOTHING`: start over), or the exception to raise.
+
+        The last waiter to be cancelled takes the work with it, and gets what comes of that.
+        """
+        me = object()
         current = _flight.get()
         if current is not None:
             current.waits.append(self)
-        self.waiters += 1
+        self.waiters.append(me)
+        cancelled = None
         try:
-            while not self.future.done():
-                left = None
-                if bound is not None:
-                    left = max(0.0, self.since + bound - self.loop.time())
-                await asyncio.wait((self.future,), timeout=left)
-                if (
-                    bound is not None
-                    and self.loop.time() >= self.since + bound
-                    and not self.future.done()
-                ):
-                    self.lead()
-            return self.future.result()
-        except asyncio.CancelledError:
-            if self.waiters == 1 and not self.future.done():
-                self.leave()
-                await self.cancel()
-            raise
+            if leads:
+                self.lead(me)
+            try:
+                await self.landing(bound, me)
+            except asyncio.CancelledError as error:
+                cancelled = error
+            except GeneratorExit:
+                self.let_go()
+                raise
+            if cancelled is not None:
+                if not self.future.done() and len(self.waiters) == 1:
+                    self.leave()
+                    await end(self.works, cancelled)
+                    # What came of it is his, whoever led; if he is all that was cancelled, that is.
+                    if self.error is not None:
+                        self.heir = me
+                    elif self.value is _NOTHING:
+                        raise cancelled
+                elif not (self.heir is me and isinstance(self.error, _FATAL)):
+                    raise cancelled
+            return self.take(me)
         finally:
-            self.waiters -= 1
+            del cancelled
+            self.waiters.remove(me)
+            if not self.waiters:
+                self.value = self.error = self.shared = None
             if current is not None:
                 current.waits.remove(self)
 
-    async def cancel(self) -> None:
-        """Cancel the work and wait until it has ended."""
-        pending = [task for task in self.tasks if not task.done()]
-        while pending:
-            for task in pending:
-                task.cancel()
-            # Cancelled once more: so is the work.
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait(pending)
-            pending = [task for task in pending if not task.done()]
+    async def landing(self, bound: float | None, me: object) -> None:
+        """Wait for an outcome; who has waited for too long computes as well."""
+        while not self.future.done():
+            left = None
+            if bound is not None:
+                left = max(0.0, self.since + bound - self.loop.time())
+            await asyncio.wait((self.future,), timeout=left)
+            if (
+                bound is not None
+                and self.loop.time() >= self.since + bound
+                and not self.future.done()
+            ):
+                self.lead(me)
+
+    def take(self, me: object) -> tuple[Any, BaseException | None]:
+        """What `me` gets of the outcome."""
+        if self.error is None:
+            return self.value, None
+        if self.heir is me:
+            return None, self.error
+        if self.shared is not None:
+            return None, own(self.shared)
+        return _NOTHING, None
+
+    def let_go(self) -> None:
+        """A waiter was closed, which can't wait: cancel the work if it was the last one."""
+        if len(self.waiters) == 1 and not self.future.done():
+            self.leave()
+            if _runs(self.loop):
+                for work in self.works:
+                    work.task.cancel()
+
+
+def _runs(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether this is called from `loop`, and not by whatever closes a forgotten coroutine."""
+    return asyncio._get_running_loop() is loop
 
 
 _flight: ContextVar[_Flight | None] = ContextVar("warp_cache_flight", default=None)

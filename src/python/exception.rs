@@ -9,13 +9,19 @@ use pyo3::sync::PyOnceLock;
 
 use super::object::{unwinding, Owned};
 
-/// `warp_cache._exceptions.copy_exception`.
-static COPY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+/// Functions of `warp_cache._exceptions`.
+struct Copiers {
+    share: Py<PyAny>,
+    own: Py<PyAny>,
+}
+
+static COPIERS: PyOnceLock<Copiers> = PyOnceLock::new();
 
 /// Finds what copies exceptions; called once, while the module is being made.
 pub fn install(py: Python<'_>) -> PyResult<()> {
-    COPY.get_or_try_init(py, || -> PyResult<_> {
-        Ok(py.import("warp_cache._exceptions")?.getattr("copy_exception")?.unbind())
+    COPIERS.get_or_try_init(py, || -> PyResult<_> {
+        let module = py.import("warp_cache._exceptions")?;
+        Ok(Copiers { share: module.getattr("share")?.unbind(), own: module.getattr("own")?.unbind() })
     })?;
     Ok(())
 }
@@ -80,31 +86,39 @@ pub unsafe fn is_shareable(exception: &Owned) -> bool {
     }
 }
 
-/// Raises a copy of `exception` in this thread.
+/// What others are to raise instead of `exception`, for [`raise_own`]; `None` with another exception set (the interpreter was
+/// interrupted, or memory is short).
 ///
 /// # Safety
-/// The thread is attached and holds no lock.
-pub unsafe fn raise_copy(exception: &Owned) {
+/// The thread is attached and holds no lock; no exception is set, and `exception` has not gone on yet.
+pub unsafe fn share(exception: &Owned) -> Option<Owned> {
     // SAFETY: the caller's promise.
-    unsafe { set(copy_or_same(exception)) }
+    unsafe { call(|copiers| &copiers.share, exception) }
 }
 
-/// A copy of `exception`, or itself where it can't be copied.
+/// Raises in this thread what [`share`] gave, as this thread's own.
 ///
 /// # Safety
 /// The thread is attached and holds no lock; no exception is set.
-pub unsafe fn copy_or_same(exception: &Owned) -> Owned {
+pub unsafe fn raise_own(shared: &Owned) {
+    // SAFETY: the caller's promise.
+    unsafe { call(|copiers| &copiers.own, shared).into_iter().for_each(|exception| set(exception)) }
+}
+
+/// Calls one of the functions; `None` with an exception set.
+///
+/// # Safety
+/// As for [`share`].
+unsafe fn call(function: impl Fn(&Copiers) -> &Py<PyAny>, argument: &Owned) -> Option<Owned> {
     // SAFETY: the caller's promise; the call gives a new reference, or null with an exception set.
     unsafe {
-        let Some(function) = COPY.get(Python::assume_attached()) else {
-            return exception.another();
+        let Some(copiers) = COPIERS.get(Python::assume_attached()) else {
+            ffi::PyErr_BadInternalCall();
+            return None;
         };
-        let arguments = [exception.as_ptr()];
-        let copy = unwinding::PyObject_Vectorcall(function.as_ptr(), arguments.as_ptr(), 1, std::ptr::null_mut());
-        if copy.is_null() {
-            ffi::PyErr_Clear();
-            return exception.another();
-        }
-        Owned::steal(copy)
+        let arguments = [argument.as_ptr()];
+        let function = function(copiers).as_ptr();
+        let result = unwinding::PyObject_Vectorcall(function, arguments.as_ptr(), 1, std::ptr::null_mut());
+        (!result.is_null()).then(|| Owned::steal(result))
     }
 }

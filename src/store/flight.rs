@@ -295,14 +295,19 @@ impl CachedFunction {
             if waited_for.is_none() && entry.is_none() {
                 return;
             }
-            let raised = exception::take();
+            let mut raised = exception::take();
             if let Some(flight) = waited_for {
-                let outcome = match &raised {
-                    Some(raised) if exception::is_shareable(raised) => {
-                        // A copy, as the original's traceback grows while it propagates here.
-                        Outcome::Error(Arc::new(exception::copy_or_same(raised)))
+                let shareable = raised.as_ref().filter(|raised| exception::is_shareable(raised));
+                // A copy, as the original's traceback grows while it propagates here.
+                let shared = shareable.map(|raised| exception::share(raised));
+                let outcome = match shared {
+                    Some(Some(shared)) => Outcome::Error(Arc::new(shared)),
+                    None => Outcome::Abandoned,
+                    // Interrupted: that is what this caller is to have.
+                    Some(None) => {
+                        raised = exception::take();
+                        Outcome::Abandoned
                     }
-                    _ => Outcome::Abandoned,
                 };
                 drop(flight.complete(outcome));
             }
@@ -361,7 +366,7 @@ impl CachedFunction {
                 }
                 Waited::Outcome(Outcome::Error(error)) => {
                     // SAFETY: attached again, and no lock is held.
-                    unsafe { exception::raise_copy(&error) };
+                    unsafe { exception::raise_own(&error) };
                     return Landed::Result(std::ptr::null_mut());
                 }
                 Waited::Outcome(Outcome::Abandoned) => return Landed::StartOver,
