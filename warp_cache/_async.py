@@ -19,7 +19,7 @@ import asyncio
 from contextvars import ContextVar
 
 from warp_cache._cancellation import Work, end
-from warp_cache._exceptions import Shared, own, put_back, share, taken_off
+from warp_cache._exceptions import Shared, own, put_back, share, taken_off, within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         loop = None
     if loop is None:
         return await _alone(cached, ticket, args, kwargs)
-    waited = False
+    # A call waits for at most one computation that ends without a value; then it is free.
+    free = False
     while True:
         found = cached._peek(ticket)
         if found:
@@ -77,8 +78,7 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         leads = flight is None
         if flight is None:
             flight = table[ticket] = _Flight(loop, table, cached, ticket, args, kwargs)
-        elif waited:
-            # Once is enough for a computation that ends without a value.
+        elif free:
             return await _alone(cached, ticket, args, kwargs)
         elif flight.leads_to(_flight.get()):
             return await cached._function(*args, **kwargs)
@@ -93,7 +93,7 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
                 put_back(error, context)
                 del error, context
         if value is _NOTHING:
-            waited = True
+            free = True
             continue
         if cached._shared and not leads:
             # What may be changed, each caller has for itself.
@@ -182,19 +182,21 @@ class _Flight:
         value, error = _NOTHING, None
         try:
             with work.enter():
-                value = await self.bring()
+                handled = work.handled
+                value = await (self.bring() if handled is None else within(handled, self.bring()))
         except BaseException as raised:
             error = raised
         # No exception is being handled any more: what is raised from here on has no such context.
+        handled, work.handled = work.handled, None
         try:
-            if not self.land(leader, value, error) and error is not None:
+            if not self.land(leader, value, error, handled) and error is not None:
                 if isinstance(error, _FATAL) or not _runs(self.loop):
                     raise error
                 if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):
                     self.complain(error)
         finally:
             # The exception's traceback refers to this frame.
-            del error
+            del error, handled
 
     async def bring(self) -> Any:
         """The value: computed, and stored."""
@@ -235,10 +237,16 @@ class _Flight:
             if found:
                 return found
 
-    def land(self, leader: object, value: Any, error: BaseException | None = None) -> bool:
+    def land(
+        self,
+        leader: object,
+        value: Any,
+        error: BaseException | None = None,
+        handled: BaseException | None = None,
+    ) -> bool:
         """Hand the outcome to those who wait, and let the next caller start anew.
 
-        False if nobody takes it.
+        False if nobody takes it. `handled` is what the leader was handling when he called.
         """
         self.leave()
         if self.future.done() or not _runs(self.loop):
@@ -251,16 +259,16 @@ class _Flight:
                 self.heir = self.heir_of(leader, error)
                 others = len(self.waiters) - (self.heir is not None)
                 if others and isinstance(error, Exception):
-                    self.shared = share(error)
+                    self.shared = share(error, handled)
         finally:
             self.future.set_result(None)
         return True
 
     def heir_of(self, leader: object, error: BaseException) -> object:
-        """Who raises the exception itself: the leader, or in his absence the next one, if any."""
+        """Who raises the exception itself: the leader; another one only where it would get lost."""
         if leader in self.waiters:
             return leader
-        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        if isinstance(error, (Exception, asyncio.CancelledError, GeneratorExit)):
             return None
         return self.waiters[0]
 
@@ -326,7 +334,7 @@ class _Flight:
                     self.leave()
                     await end(self.works, cancelled)
                     # What came of it is his, whoever led; if he is all that was cancelled, that is.
-                    if self.error is not None:
+                    if self.error is not None and self.shared is None:
                         self.heir = me
                     elif self.value is _NOTHING:
                         raise cancelled

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ _PAUSE = 0.01
 class Work:
     """A task that computes."""
 
-    __slots__ = ("scope", "scoped", "sent", "task")
+    __slots__ = ("handled", "scope", "scoped", "sent", "task")
 
     def __init__(self) -> None:
+        # The exception that the caller is handling.
+        self.handled = sys.exc_info()[1]
         # The scope of anyio that the task is in; None before it began, and where none is wanted.
         self.scope: Any = None
         self.scoped = _is_in_scope()
@@ -49,10 +51,8 @@ class Work:
             body.close()
             raise
         # Its callers are tasks as well, and are complained of if the loop is closed on them.
-        try:
+        with suppress(AttributeError):
             self.task._log_destroy_pending = False  # type: ignore[attr-defined]
-        except AttributeError:
-            pass
 
     def enter(self) -> AbstractContextManager[Any]:
         """The scope for the computation; called in the task."""

@@ -6,11 +6,11 @@ copy, of the same type, with the same arguments, attributes, notes and fields, a
 traceback that the computation left. The exceptions that it leads to (cause, context, the members of
 a group) are part of it and copied with it, as they are raised, too.
 
-No constructor, no ``__copy__`` and no ``__reduce__`` is asked: a bare object of the class takes over
-what the original's parts hold, which are its arguments, its ``__dict__`` and the fields that the
-classes of its MRO describe (slots, and what built-in types keep in C). Only where a class in C keeps
-more than it describes is ``copy.copy`` tried; what that cannot copy either is one object for all,
-whose traceback is set back whenever it is raised.
+No constructor, no ``__copy__`` and no ``__reduce__`` is asked: a bare object of the class takes
+over what the original's parts hold, which are its arguments, its ``__dict__`` and the fields that
+the classes of its MRO describe (slots, and what built-in types keep in C). Only where a class in C
+keeps more than it describes is ``copy.copy`` tried; what that cannot copy either is one object for
+all, whose traceback is set back whenever it is raised.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorTyp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
     from types import TracebackType
     from typing import Any
 
-__all__ = ["Shared", "own", "put_back", "share", "taken_off"]
+__all__ = ["Shared", "own", "put_back", "share", "taken_off", "within"]
 
 # Read through these, nothing that a class defines can stand in between.
 _part: Any = BaseException.__dict__
@@ -36,6 +36,8 @@ _cause, _context, _suppress = (
     _part["__context__"],
     _part["__suppress_context__"],
 )
+_of_system: Any = OSError.__dict__
+_errno, _strerror = _of_system["errno"], _of_system["strerror"]
 _of_type: Any = type.__dict__
 _namespace, _mro, _base = _of_type["__dict__"], _of_type["__mro__"], _of_type["__base__"]
 _size = _of_type["__basicsize__"]
@@ -58,12 +60,14 @@ class Shared:
         self.is_copy = is_copy
 
 
-def share(original: BaseException) -> Shared:
+def share(original: BaseException, handled: BaseException | None = None) -> Shared:
     """What others than the one who raised `original` are to raise; called before it goes on.
 
-    What the present caller is handling is the present caller's alone: it is no part of the context.
+    What that one was handling when he called (else: is handling now) is his alone: it is no part of
+    the others' context.
     """
-    handled = sys.exc_info()[1]
+    if handled is None:
+        handled = sys.exc_info()[1]
     traceback = _traceback.__get__(original)
     try:
         twin = _copy(original, without=handled)
@@ -97,6 +101,19 @@ def put_back(error: BaseException, context: BaseException | None) -> None:
     """Give `error` the context back that it had before it was raised, if it had one."""
     if context is not None:
         _context.__set__(error, context)
+
+
+async def within(handled: BaseException, call: Coroutine[Any, Any, Any]) -> Any:
+    """Await `call` where `handled` is being handled, as where it was called."""
+    traceback, context = _traceback.__get__(handled), _context.__get__(handled)
+    try:
+        raise handled
+    except BaseException:
+        _traceback.__set__(handled, traceback)
+        _context.__set__(handled, context)
+        # The traceback of what is raised inside refers to this frame.
+        del handled, traceback, context
+        return await call
 
 
 def _copy(
@@ -153,7 +170,7 @@ def _append(first: BaseException, within: BaseException, copies: set[int]) -> No
         last = context
 
 
-def _members(error: BaseException) -> tuple[BaseException, ...]:
+def _members(error: BaseException) -> Any:
     """The exceptions of a group."""
     if _group is not None:
         if _group in _mro.__get__(type(error)):
@@ -161,11 +178,11 @@ def _members(error: BaseException) -> tuple[BaseException, ...]:
         return ()
     # Before CPython 3.11, groups are those of a package, which keeps them in an attribute.
     package: Any = sys.modules.get("exceptiongroup")
-    if package is None or not isinstance(error, getattr(package, "BaseExceptionGroup", ())):
+    if getattr(package, "BaseExceptionGroup", None) not in _mro.__get__(type(error)):
         return ()
     members = _dict.__get__(error).get("_exceptions")
     is_known = isinstance(members, tuple) and all(isinstance(m, BaseException) for m in members)
-    return members if is_known else ()  # type: ignore[return-value]
+    return members if is_known else ()
 
 
 def _bare(error: BaseException, members: list[BaseException]) -> BaseException | None:
@@ -186,7 +203,7 @@ def _bare(error: BaseException, members: list[BaseException]) -> BaseException |
     return None
 
 
-def _made(error: BaseException, kind: type, members: list[BaseException]) -> BaseException:
+def _made(error: BaseException, kind: type, members: list[BaseException]) -> Any:
     """An empty object, as the nearest base in C makes it."""
     base = kind
     while True:
@@ -196,7 +213,14 @@ def _made(error: BaseException, kind: type, members: list[BaseException]) -> Bas
         base = _base.__get__(base)
     if _group is not None and _group in _mro.__get__(kind):
         return new(kind, _namespace.__get__(_group)["message"].__get__(error), members)
-    return new(kind)
+    twin = new(kind)
+    if new.__self__ is OSError:
+        # What was set to None differs, in its text, from what never was set.
+        arguments = _args.__get__(error)
+        for field, value in zip((_errno, _strerror), arguments, strict=False):
+            if value is None and 2 <= len(arguments) <= 5:
+                field.__set__(twin, value)
+    return twin
 
 
 def _asked(error: BaseException, kind: type, members: list[BaseException]) -> BaseException:
