@@ -4,18 +4,21 @@
 //! the entry's own slot (ring 3); the first to wait makes a [`Flight`] of it. A wait ends in one of four ways:
 //!
 //! 1. the leader is done: its outcome goes to every waiter;
-//! 2. the leader gave up without an outcome that others may have: the waiters start over, one of them leads;
+//! 2. the leader ended without an outcome that others may have: the waiters are free, all at once, and wait for nobody
+//!    else (ring 3 sees to it), so failures are not queued for;
 //! 3. the wait would close a cycle (A computes x and needs y, B computes y and needs x): it is refused before it begins;
 //! 4. its time is up: one waiter takes over as the new leader, and the others wait for either. A deadlock that is not
 //!    visible from here (the leader wants a lock that the waiter holds) ends so, too.
 //!
-//! For 3, a process-wide registry knows for each waiting thread the leader it waits for. A thread waits for one thing at
-//! a time (a signal handler that runs in the middle of a wait is not let into a second one), so a chain of waits is a
-//! path, and a cycle is found by walking it.
+//! For 3, a process-wide registry knows for each waiting thread the leaders it waits for. A thread that is blocked waits
+//! for one thing at a time (a signal handler that runs in the middle of a wait is not let into a second one). One that
+//! runs green threads, each of which may wait while the others go on, may wait for several. A cycle of threads is found
+//! by walking what a wait would lead to. Threads are coarser than what waits and computes in them, so some waits are
+//! refused that would have ended; none is let in that would not.
 //!
 //! Locks: the registry's and a flight's are never held together with each other or with a cache's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Once, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -149,43 +152,65 @@ impl<T: Clone> Flight<T> {
 #[derive(Debug)]
 pub struct Waiting {
     me: ThreadId,
+    leader: Arc<AtomicU64>,
 }
 
 impl Waiting {
     /// Registers that thread `me` waits for `flight`, or refuses because the wait would never end: the flight's leader is
-    /// `me` itself, or waits (for somebody who waits …) for `me`. Refused, too, while `me` is registered already: the new
-    /// wait would hide the old one from those who look for cycles. O(length of the chain of waits).
+    /// `me` itself, or waits (for somebody who waits …) for `me`. Refused, too, while `me` waits already: what blocks a
+    /// thread in the middle of a wait is a signal handler, which had better go on. O(waits that this one leads to).
     pub fn begin<T>(me: ThreadId, flight: &Flight<T>) -> Option<Waiting> {
+        Self::register(me, flight, false)
+    }
+
+    /// The same for a wait that does not block the thread: one of its green threads waits, and others may as well.
+    pub fn begin_green<T>(me: ThreadId, flight: &Flight<T>) -> Option<Waiting> {
+        Self::register(me, flight, true)
+    }
+
+    fn register<T>(me: ThreadId, flight: &Flight<T>, green: bool) -> Option<Waiting> {
         Registry::lock().waits(|waits| {
-            if waits.contains_key(&me) {
+            if !green && waits.contains_key(&me) || leads_to(waits, flight.leader.load(Ordering::Relaxed), me) {
                 return None;
             }
-            let mut leader = flight.leader.load(Ordering::Relaxed);
-            // A chain cannot be longer than the registry; the bound is for a waiter that has taken over and is not gone
-            // from the registry yet: it seems to wait for itself.
-            for _ in 0..=waits.len() {
-                if leader == me {
-                    return None;
-                }
-                match waits.get(&leader) {
-                    Some(next) => leader = next.load(Ordering::Relaxed),
-                    None => break,
-                }
-            }
-            waits.insert(me, Arc::clone(&flight.leader));
-            Some(Waiting { me })
+            let leader = Arc::clone(&flight.leader);
+            waits.entry(me).or_default().push(Arc::clone(&leader));
+            Some(Waiting { me, leader })
         })
     }
 }
 
+/// Whether thread `from` is `target`, or waits (for one that waits …) for it. A waiter that has taken over, and is not gone
+/// from the registry yet, seems to wait for itself: it is walked past.
+fn leads_to(waits: &Waits, from: ThreadId, target: ThreadId) -> bool {
+    let (mut seen, mut open) = (BTreeSet::from([from]), vec![from]);
+    while let Some(thread) = open.pop() {
+        if thread == target {
+            return true;
+        }
+        let leaders = waits.get(&thread).into_iter().flatten().map(|leader| leader.load(Ordering::Relaxed));
+        open.extend(leaders.filter(|leader| seen.insert(*leader)));
+    }
+    false
+}
+
 impl Drop for Waiting {
     fn drop(&mut self) {
-        Registry::lock().waits(|waits| waits.remove(&self.me));
+        Registry::lock().waits(|waits| {
+            // After a fork, the child's registry has nothing of its parent's.
+            let Some(leaders) = waits.get_mut(&self.me) else { return };
+            if let Some(at) = leaders.iter().position(|leader| Arc::ptr_eq(leader, &self.leader)) {
+                leaders.swap_remove(at);
+            }
+            if leaders.is_empty() {
+                waits.remove(&self.me);
+            }
+        });
     }
 }
 
-/// Each waiting thread, with the word that names the leader it waits for.
-type Waits = BTreeMap<ThreadId, Arc<AtomicU64>>;
+/// Each waiting thread, with the words that name the leaders it waits for.
+type Waits = BTreeMap<ThreadId, Vec<Arc<AtomicU64>>>;
 
 /// The process-wide registry of waits.
 #[derive(Debug)]
@@ -313,5 +338,23 @@ mod tests {
         assert!(Waiting::begin(3_000_000, &inner).is_none());
         drop(waiting);
         assert!(Waiting::begin(3_000_000, &inner).is_some());
+    }
+
+    #[test]
+    fn green_threads_of_one_thread_wait_side_by_side_and_close_no_cycle() {
+        let base = 4_000_000;
+        let flights: Vec<_> = (0..4).map(|i| Flight::<u8>::new(base + i)).collect();
+        let waits: Vec<_> = [1, 2, 1].map(|i| Waiting::begin_green(base, &flights[i]).unwrap()).into();
+        assert!(Waiting::begin_green(base, &flights[0]).is_none(), "its own computation");
+        assert!(Waiting::begin(base, &flights[3]).is_none(), "a wait that blocks the thread");
+        for waiter in [1, 2] {
+            assert!(Waiting::begin(base + waiter, &flights[0]).is_none(), "each of its waits counts");
+        }
+        let third = Waiting::begin(base + 3, &flights[0]).unwrap();
+        assert!(Waiting::begin(base + 1, &flights[3]).is_none(), "and counts for those who wait for it");
+        drop(waits.into_iter().skip(1).collect::<Vec<_>>());
+        assert!(Waiting::begin(base + 1, &flights[0]).is_none(), "one of two waits for the same is left");
+        assert!(Waiting::begin(base + 2, &flights[0]).is_some());
+        drop(third);
     }
 }

@@ -59,7 +59,7 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::store::recording::{_record_start, _record_stop};
     #[pymodule_export]
-    use crate::store::tier::asynchronous::SharedLease;
+    use crate::store::tier::asynchronous::{SharedLease, SharedTurn};
     #[pymodule_export]
     use crate::store::tier::SharedCachedFunction;
     #[pymodule_export]

@@ -77,7 +77,7 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         flight = table.get(ticket)
         leads = flight is None
         if flight is None:
-            flight = table[ticket] = _Flight(loop, table, cached, ticket, args, kwargs)
+            flight = table[ticket] = _Flight(loop, table, cached, ticket, args, kwargs, free)
         elif free:
             return await _alone(cached, ticket, args, kwargs)
         elif flight.leads_to(_flight.get()):
@@ -124,6 +124,7 @@ class _Flight:
         "began",
         "call",
         "error",
+        "free",
         "future",
         "heir",
         "loop",
@@ -145,11 +146,14 @@ class _Flight:
         ticket: Ticket,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        free: bool,
     ) -> None:
         self.loop = loop
         self.table = table
         self.ticket = ticket
         self.call = (cached, args, kwargs)
+        # Whether whoever began this waits for no other process.
+        self.free = free
         # Done when there is an outcome; the first task that ends brings it.
         self.future: asyncio.Future[None] = loop.create_future()
         # The value, or the exception as its `heir` is to raise it, and as others are.
@@ -221,9 +225,10 @@ class _Flight:
         cached = self.call[0]
         bound = cached._wait_timeout
         pause = _FIRST_PAUSE
+        turn = cached._turn(self.free)
         while True:
             waited = self.loop.time() - self.began
-            answer = cached._lead(self.ticket, bound is not None and waited >= bound)
+            answer = cached._lead(self.ticket, bound is not None and waited >= bound, turn)
             if answer is not False:
                 # Who waits here has given the other process its time; now it is ours.
                 self.since = self.loop.time()

@@ -36,6 +36,7 @@ __all__ = [
     "SharedCacheInfo",
     "SharedCachedFunction",
     "SharedLease",
+    "SharedTurn",
     "Ticket",
     "_copy",
     "_decode_value",
@@ -215,8 +216,10 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
     @property
     def _shared(self) -> bool: ...
     def _lead(
-        self, ticket: Ticket, insist: bool
+        self, ticket: Ticket, insist: bool, turn: SharedTurn
     ) -> SharedLease | tuple[_T] | Literal[False] | None: ...
+    @staticmethod
+    def _turn(free: bool) -> SharedTurn: ...
     def _epoch(self) -> int: ...
     def _store(
         self, ticket: Ticket, value: _T, epoch: int, lease: SharedLease | None = None
@@ -255,6 +258,10 @@ class SharedLease:
     """The right, and the duty, to compute a key for all processes."""
 
     def end(self) -> None: ...
+
+@final
+class SharedTurn:
+    """Where a computation stands in the queue for its key's lease."""
 
 @final
 class Options:

@@ -102,7 +102,9 @@ pub enum Acquired {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
-    Over,
+    Ended,
+    Lost,
+    Overdue,
     NotYet,
 }
 

@@ -167,7 +167,8 @@ impl SharedCache {
         self.core.acquire(key, bound, insist)
     }
 
-    /// Waits for somebody else's computation, at most `slice`, so that the caller can look after signals. Sleeps.
+    /// Waits for somebody else's computation, at most `slice`, so that the caller can look after signals. Sleeps; with no
+    /// slice at all it looks.
     pub fn wait(&self, ticket: &Ticket, slice: Duration) -> Waited {
         self.core.wait(ticket, slice)
     }
@@ -186,7 +187,7 @@ impl SharedCache {
         self.core.put(&guard, key, &block, Put { generation: Some(lease.generation), only_if_absent: true })
     }
 
-    /// Ends a lease without a result: one of the waiters becomes the next leader.
+    /// Ends a lease without a result: whoever waits is free.
     pub fn abandon(&self, lease: Lease) {
         self.core.end(&lease);
     }

@@ -23,7 +23,7 @@ use core::mem::{align_of, offset_of, size_of};
 /// `"warpcach"`, so that a hex dump says what it is.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"warpcach");
 /// Raised with every change of the layout or of the meaning of a field. Another version lives in another file.
-pub const VERSION: u64 = 4;
+pub const VERSION: u64 = 5;
 
 /// The unit of reservation for small areas. Larger hardware pages merely reserve a little more.
 pub const PAGE: u64 = 4096;
@@ -159,8 +159,8 @@ pub struct Candidate {
     pub key: [u64; 2],
 }
 
-/// A computation in flight. Its state, `nonce << 48 | identity` of who computes or 0, lies apart: so all the places of a
-/// key are looked through in one line.
+/// A computation in flight. Its state (see `lease`: who computes, in which acquisition; or 0) lies apart: so all the
+/// places of a key are looked through in one line.
 #[repr(C)]
 pub struct Lease {
     pub hash: u64,

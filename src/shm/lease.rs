@@ -5,6 +5,11 @@
 //! the owner and this very acquisition. Who waits sleeps on a futex in the record and looks up, every few milliseconds,
 //! whether the owner still lives; a dead owner's lease, or one past its deadline, goes to whoever asks next.
 //!
+//! A waiter learns from the state how its wait ended. Given back (0, or a later acquisition): if there is no value now,
+//! none will come of it, and whoever waited is free at once. Taken over (the very next acquisition, marked as a
+//! succession): somebody computes in the first one's place, and may be waited for. Nobody but a taker-over may
+//! therefore change the state of a dead owner.
+//!
 //! A key is absent when its lease is given out. So what a computation ends with is stored only if the key is absent
 //! still: what was set by hand meanwhile, or by whoever took over, stays.
 //!
@@ -37,6 +42,8 @@ pub struct Ticket {
     state: u64,
     /// When the lease may be taken over (nanoseconds of `clock::boot_now`).
     pub deadline: u64,
+    /// The cache's generation when the computation began.
+    generation: u64,
     /// The computation runs in this very process (which thread's it is, the caller knows).
     pub mine: bool,
 }
@@ -53,10 +60,15 @@ pub enum Acquired {
     Alone,
 }
 
+/// Each end of a wait means: look for the value, then ask for the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
-    /// The lease has ended, or may be taken over: look for the value, then ask for the lease.
-    Over,
+    /// The computation has ended. A value that is not there now will not come of it.
+    Ended,
+    /// The owner is dead, or the cache was cleared meanwhile: nothing comes of it.
+    Lost,
+    /// It has had its time, and may be taken over or is.
+    Overdue,
     /// `slice` has passed.
     NotYet,
 }
@@ -64,8 +76,17 @@ pub enum Waited {
 /// Sleeps between two looks at the owner grow up to this.
 const LOOK: Duration = Duration::from_millis(20);
 
+// A state: `nonce << 49 | succession << 48 | owner`, or 0.
+const SUCCESSION: u64 = 1 << 48;
+const NONCE_AT: u32 = 49;
+
 const fn owner_of(state: u64) -> u64 {
     state & 0xffff_ffff_ffff
+}
+
+/// Whether the acquisition `next` took over from the one before, `state`.
+const fn succeeds(next: u64, state: u64) -> bool {
+    next & SUCCESSION != 0 && next >> NONCE_AT == ((state >> NONCE_AT) + 1) & (u64::MAX >> NONCE_AT)
 }
 
 fn field(index: u64, offset: usize) -> u64 {
@@ -107,6 +128,7 @@ impl Core {
         let generation = self.generation();
         let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
         let mut free = None;
+        let mut succession = 0;
         for index in places(hash) {
             // Acquire: pairs with the releases in `take` and `end`.
             let state = self.region.load(lease_state_at(index), Ordering::Acquire);
@@ -121,10 +143,11 @@ impl Core {
             let outdated = self.region.get(field(index, GENERATION)) != generation;
             if insist || outdated || now >= deadline || self.is_dead(owner_of(state)) {
                 free = Some((index, state));
+                succession = SUCCESSION;
                 break;
             }
             let deadline = deadline.min(now.saturating_add(bound));
-            return Acquired::Follower(Ticket { index, state, deadline, mine: owner_of(state) == me });
+            return Acquired::Follower(Ticket { index, state, deadline, generation, mine: owner_of(state) == me });
         }
         // Between the caller's miss and now a leader may have stored the value and ended. (Both happen before we see no
         // lease.)
@@ -136,25 +159,28 @@ impl Core {
         let free =
             free.or_else(|| places(hash).find(dead).map(|index| (index, self.region.get(lease_state_at(index)))));
         let Some((index, old)) = free else { return Acquired::Alone };
-        let state = self.next_state(index, me);
+        let state = self.next_state(index, me) | succession;
         self.take(index, old, Lease { index, state, hash, generation }, now.saturating_add(bound))
     }
 
     fn next_state(&self, index: u64, me: u64) -> u64 {
         let nonce = self.region.get(field(index, NONCE)).wrapping_add(1);
         self.region.set(field(index, NONCE), nonce);
-        nonce << 48 | me
+        nonce << NONCE_AT | me
     }
 
-    fn take(&self, index: u64, old: u64, lease: Lease, deadline: u64) -> Acquired {
+    fn take(&self, index: u64, old: u64, mut lease: Lease, deadline: u64) -> Acquired {
         // Before the state, and only under the home's lock: whoever reads these under it finds those of the state.
         self.region.set(field(index, HASH), lease.hash);
         self.region.set(field(index, GENERATION), lease.generation);
         self.region.set(field(index, DEADLINE), deadline);
-        // Release: pairs with the acquire in `acquire` and `wait`. It fails only if the owner ended meanwhile; then it
-        // is free.
-        let taken = self.region.cas(lease_state_at(index), old, lease.state, Ordering::AcqRel).is_ok()
-            || self.region.cas(lease_state_at(index), 0, lease.state, Ordering::AcqRel).is_ok();
+        // Release: pairs with the acquire in `acquire` and `look_at`. It fails only if the owner ended meanwhile; then it
+        // is free, and this is no succession.
+        let mut taken = self.region.cas(lease_state_at(index), old, lease.state, Ordering::AcqRel).is_ok();
+        if !taken {
+            lease.state &= !SUCCESSION;
+            taken = self.region.cas(lease_state_at(index), 0, lease.state, Ordering::AcqRel).is_ok();
+        }
         if old != 0 {
             self.announce(index);
         }
@@ -186,8 +212,12 @@ impl Core {
         }
     }
 
-    /// Sleeps until the lease ends, its owner is dead, its deadline has come, or `slice` has passed.
+    /// Sleeps until the lease ends, its owner is dead, its deadline has come, or `slice` has passed. With no slice at
+    /// all this is a look.
     pub(crate) fn wait(&self, ticket: &Ticket, slice: Duration) -> Waited {
+        if slice.is_zero() {
+            return self.look_at(ticket, clock::boot_now(), true);
+        }
         let started = clock::boot_now();
         let until = started.saturating_add(u64::try_from(slice.as_nanos()).unwrap_or(u64::MAX));
         self.region.add(field(ticket.index, WAITERS), 1, Ordering::SeqCst);
@@ -195,18 +225,11 @@ impl Core {
         let mut steps = 0;
         let result = loop {
             let changes = self.region.load(field(ticket.index, CHANGES), Ordering::SeqCst);
-            // Acquire: pairs with the release in `end`.
-            let state = self.region.load(lease_state_at(ticket.index), Ordering::Acquire);
             let now = clock::boot_now();
-            if state != ticket.state || now >= ticket.deadline || self.region.poisoned() {
-                break Waited::Over;
-            }
             // Asking the kernel about the owner costs more than a short computation.
-            if (steps > 0 || cfg!(loom)) && self.is_dead(owner_of(state)) {
-                break Waited::Over;
-            }
-            if now >= until || (cfg!(loom) && steps > 2) {
-                break Waited::NotYet;
+            let waited = self.look_at(ticket, now, steps > 0 || cfg!(loom));
+            if waited != Waited::NotYet || now >= until || (cfg!(loom) && steps > 2) {
+                break waited;
             }
             let left = Duration::from_nanos((until - now).min(ticket.deadline - now));
             if cfg!(loom) {
@@ -222,14 +245,22 @@ impl Core {
         result
     }
 
-    /// For repair: the leases of the dead are free.
-    pub(crate) fn release_dead_leases(&self) {
-        for index in 0..LEASES {
-            let state = self.region.get(lease_state_at(index));
-            if state != 0 && self.is_dead(owner_of(state)) {
-                let freed = self.region.cas(lease_state_at(index), state, 0, Ordering::AcqRel);
-                freed.into_iter().for_each(|_| self.announce(index));
-            }
+    /// How the computation stands. `thoroughly`: ask after its owner, too.
+    fn look_at(&self, ticket: &Ticket, now: u64, thoroughly: bool) -> Waited {
+        // Acquire: pairs with the release in `end`.
+        let state = self.region.load(lease_state_at(ticket.index), Ordering::Acquire);
+        if self.region.poisoned() || (state != ticket.state && !succeeds(state, ticket.state)) {
+            return Waited::Ended;
+        }
+        let succeeded = state != ticket.state;
+        if self.generation() != ticket.generation
+            || ((succeeded || thoroughly) && self.is_dead(owner_of(ticket.state)))
+        {
+            Waited::Lost
+        } else if succeeded || now >= ticket.deadline {
+            Waited::Overdue
+        } else {
+            Waited::NotYet
         }
     }
 

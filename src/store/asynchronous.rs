@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::call::instance;
 use super::lookup::{Count, Found, Hot};
-use super::tier::asynchronous::SharedLease;
+use super::tier::asynchronous::{SharedLease, SharedTurn};
 use super::tier::{Raised, Tier};
 use super::value::Value;
 use super::{AsyncCachedFunction, CachedFunction, Put};
@@ -300,11 +300,22 @@ impl AsyncCachedFunction {
 
     /// Asks to compute the ticket's value for all processes: a `SharedLease` (compute it), a tuple with the value (it is
     /// there), False (another one computes it: ask again later) or None (compute it, there is no lease to be had).
-    /// `insist`: this caller has waited long enough.
-    fn _lead<'py>(slf: &Bound<'py, Self>, ticket: &Bound<'py, Ticket>, insist: bool) -> PyResult<Bound<'py, PyAny>> {
+    /// `insist`: this caller has waited long enough. `turn`: one for all questions of this caller.
+    fn _lead<'py>(
+        slf: &Bound<'py, Self>,
+        ticket: &Bound<'py, Ticket>,
+        insist: bool,
+        turn: &Bound<'py, SharedTurn>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let this = slf.as_super().get();
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        ticket.get().with_view(|view| unsafe { this.ask_through(slf.py(), view, insist) })
+        ticket.get().with_view(|view| unsafe { this.ask_through(slf.py(), view, insist, turn.get()) })
+    }
+
+    /// For `_lead`. `free`: this caller has waited for a computation that ended without a value, and waits for no other.
+    #[staticmethod]
+    fn _turn(free: bool) -> SharedTurn {
+        SharedTurn::new(free)
     }
 
     /// A number that `cache_clear` changes.

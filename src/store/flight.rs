@@ -5,19 +5,21 @@
 //! meanwhile: `cache_clear`, `set` and a take-over only take it out of the table.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::ffi;
 
 use super::lookup::{Count, Entries, Found, Hot};
-use super::sleep::{detached, Sleeper};
+use super::sleep::Sleeper;
+use super::tier::Raised;
 use super::value::{Pending, SharedFlight, SharedObject, Value};
-use super::CachedFunction;
+use super::{CachedFunction, Put};
 use crate::cache::Garbage;
 use crate::entry::Token;
 use crate::inflight::{Flight, Outcome, Waited, Waiting};
 use crate::key::View;
 use crate::python::exception;
-use crate::python::object::{Arguments, Owned};
+use crate::python::object::{release, Arguments, Owned};
 use crate::thread_id::{self, ThreadId};
 
 /// A reserved slot, and how often the cache had been cleared when it was.
@@ -36,7 +38,8 @@ enum Joined {
 enum Landed {
     /// A new reference, or null with an exception set.
     Result(*mut ffi::PyObject),
-    StartOver,
+    /// The computation is over, and there is nothing to have of it but what the cache may have.
+    Free,
     Lead,
 }
 
@@ -50,10 +53,14 @@ pub(super) trait Work {
         reserved: Option<Reserved>,
         flight: Option<SharedFlight>,
     ) -> *mut ffi::PyObject;
-    /// Computes for this caller alone.
+    /// Computes for this caller alone, and keeps nothing.
     unsafe fn compute(&mut self, cached: &CachedFunction) -> *mut ffi::PyObject;
+    /// Brings the value for this caller, while somebody else leads; it is kept if nothing else is by then.
+    unsafe fn bring_beside(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject;
     /// The caller is about to wait.
     fn waits(&mut self) {}
+    /// A computation that the caller waited for has ended without a value: it waits for no other.
+    fn is_free(&mut self) {}
 }
 
 /// The wrapped function is called, and that is all.
@@ -73,6 +80,19 @@ impl Work for &Arguments {
     unsafe fn compute(&mut self, cached: &CachedFunction) -> *mut ffi::PyObject {
         // SAFETY: as for `fly`.
         unsafe { cached.compute(self) }
+    }
+
+    unsafe fn bring_beside(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject {
+        let clears = cached.shared.read(|reader| reader.clears());
+        // SAFETY: as for `fly`; the result is a live object.
+        unsafe {
+            let result = cached.compute(self);
+            if !result.is_null() && !cached.put(view, Value::ready(Owned::borrow(result)), Put::IfAbsentSince(clears)) {
+                release(result);
+                return std::ptr::null_mut();
+            }
+            result
+        }
     }
 }
 
@@ -121,11 +141,14 @@ impl CachedFunction {
     /// [`fly`](Self::fly) from what a lookup found: somebody else computes the key, or did meanwhile, or its lookup needed
     /// Python.
     ///
+    /// A call waits for at most one computation that ends without a value. After it, the call computes at once: as a leader,
+    /// whom later calls wait for, or beside the one there is.
+    ///
     /// # Safety
     /// As for `fly`.
     pub(super) unsafe fn fly_on<W: Work>(&self, mut work: W, view: &View<'_>, found: Found) -> *mut ffi::PyObject {
         let me = thread_id::current();
-        let mut found = found;
+        let (mut found, mut free) = (found, false);
         // SAFETY: as for `fly`.
         unsafe {
             loop {
@@ -137,28 +160,39 @@ impl CachedFunction {
                         Some(None) => (),
                         Some(reserved) => return work.lead(self, reserved, None),
                     },
+                    Found::Pending(_, key) if free => {
+                        drop(key);
+                        return work.bring_beside(self, view);
+                    }
                     Found::Pending(token, key) => {
                         work.waits();
-                        let joined = self.join(me, token, &key);
+                        let Ok(mut sleeper) = Sleeper::new() else {
+                            return std::ptr::null_mut();
+                        };
+                        let joined = self.join(me, token, &key, sleeper.is_green());
                         let landed = match joined {
-                            Joined::Gone => Landed::StartOver,
-                            Joined::Refused => Landed::Result(work.compute(self)),
-                            Joined::Flight(flight, waiting) => match self.wait(me, &flight) {
+                            Joined::Gone => None,
+                            Joined::Refused => Some(Landed::Result(work.compute(self))),
+                            Joined::Flight(flight, waiting) => match self.wait(me, &flight, &mut sleeper) {
                                 Landed::Lead => {
                                     drop(waiting);
                                     let reserved = self.succeed(view, token, &key, &flight);
-                                    Landed::Result(work.lead(self, reserved, Some(Arc::clone(&flight))))
+                                    Some(Landed::Result(work.lead(self, reserved, Some(Arc::clone(&flight)))))
                                 }
                                 landed => {
                                     drop(waiting);
-                                    landed
+                                    Some(landed)
                                 }
                             },
                         };
                         drop(key);
                         match landed {
-                            Landed::Result(result) => return result,
-                            Landed::StartOver | Landed::Lead => (),
+                            Some(Landed::Result(result)) => return result,
+                            Some(Landed::Free) => {
+                                work.is_free();
+                                free = true;
+                            }
+                            Some(Landed::Lead) | None => (),
                         }
                     }
                 }
@@ -319,7 +353,7 @@ impl CachedFunction {
     }
 
     /// Registers as waiting for the computation in slot `token`, whose key was `key` a moment ago.
-    unsafe fn join(&self, me: ThreadId, token: Token, key: &Owned) -> Joined {
+    unsafe fn join(&self, me: ThreadId, token: Token, key: &Owned, green: bool) -> Joined {
         let mut orphan = None;
         let flight = self.shared.write(|writer| {
             let cache = writer.value;
@@ -346,40 +380,37 @@ impl CachedFunction {
         drop(orphan);
         match flight {
             None => Joined::Gone,
-            Some(flight) => match Waiting::begin(me, &flight) {
-                Some(waiting) => Joined::Flight(flight, waiting),
-                None => Joined::Refused,
-            },
+            Some(flight) => {
+                let waiting =
+                    if green { Waiting::begin_green(me, &flight) } else { Waiting::begin(me, &flight) };
+                waiting.map_or(Joined::Refused, |waiting| Joined::Flight(flight, waiting))
+            }
         }
     }
 
-    /// Waits, detached from the interpreter, until something comes of it.
-    unsafe fn wait(&self, me: ThreadId, flight: &SharedFlight) -> Landed {
-        let sleeper = Sleeper::new();
+    /// Waits until something comes of it.
+    unsafe fn wait(&self, me: ThreadId, flight: &SharedFlight, sleeper: &mut Sleeper) -> Landed {
         loop {
-            // SAFETY: the thread is attached; a flight knows nothing of Python.
-            let waited = unsafe { detached(|| flight.wait(sleeper.slice, self.wait_timeout)) };
+            // SAFETY: the thread is attached and holds no lock; a flight knows nothing of Python.
+            let waited = unsafe { sleeper.wait(Duration::MAX, |slice| flight.wait(slice, self.wait_timeout)) };
             match waited {
-                Waited::Outcome(Outcome::Value(object)) => {
-                    // SAFETY: attached again.
+                Err(Raised) => return Landed::Result(std::ptr::null_mut()),
+                Ok(Waited::Outcome(Outcome::Value(object))) => {
+                    // SAFETY: attached.
                     return Landed::Result(unsafe { object.another() }.into_ptr());
                 }
-                Waited::Outcome(Outcome::Error(error)) => {
-                    // SAFETY: attached again, and no lock is held.
+                Ok(Waited::Outcome(Outcome::Error(error))) => {
+                    // SAFETY: attached, and no lock is held.
                     unsafe { exception::raise_own(&error) };
                     return Landed::Result(std::ptr::null_mut());
                 }
-                Waited::Outcome(Outcome::Abandoned) => return Landed::StartOver,
-                Waited::TimeIsUp => {
+                Ok(Waited::Outcome(Outcome::Abandoned)) => return Landed::Free,
+                Ok(Waited::TimeIsUp) => {
                     if self.wait_timeout.is_some_and(|bound| flight.take_over(me, bound)) {
                         return Landed::Lead;
                     }
                 }
-                Waited::NotYet => (),
-            }
-            // SAFETY: attached again.
-            if unsafe { sleeper.is_interrupted() } {
-                return Landed::Result(std::ptr::null_mut());
+                Ok(Waited::NotYet) => (),
             }
         }
     }

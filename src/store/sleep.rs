@@ -1,14 +1,22 @@
 //! How a thread waits: without the interpreter, so that others can have it, and awake often enough for signals.
 //!
-//! Ring 3.
+//! Ring 3. A thread that runs green threads (gevent's, eventlet's) does not block: it sleeps through their hub, which lets
+//! the others of its green threads go on, and looks after each sleep. So the green thread is switched out in the middle of
+//! a wait, and others enter this code meanwhile: no lock, borrow or thread-local state is held across a sleep.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::python::object::unwinding;
+use pyo3::ffi;
+
+use super::tier::Raised;
+use crate::python::object::{unwinding, Owned};
 
 /// How long the main thread sleeps between looks for signals, and others for nothing in particular.
 const SLICE_MAIN: Duration = Duration::from_millis(20);
 const SLICE: Duration = Duration::from_secs(5);
+/// How long a green thread sleeps between looks: at first, and at last.
+const GREEN_FIRST: Duration = Duration::from_millis(1);
+const GREEN_LAST: Duration = Duration::from_millis(20);
 
 /// Runs `wait` without the interpreter, so that others can have it.
 ///
@@ -27,24 +35,97 @@ pub(super) unsafe fn detached<R>(wait: impl FnOnce() -> R) -> R {
 /// How a thread sleeps while it waits.
 pub(super) struct Sleeper {
     main: bool,
-    /// So long at a time.
-    pub slice: Duration,
+    /// What puts a green thread to sleep, where there are any, and for how long next time.
+    green: Option<(Owned, Duration)>,
 }
 
 impl Sleeper {
-    pub fn new() -> Self {
-        let main = is_main_thread();
-        Sleeper { main, slice: if main { SLICE_MAIN } else { SLICE } }
-    }
-
-    /// Whether a signal handler raised an exception, which is set.
+    /// For one wait of this thread. `Err` with an exception set.
     ///
     /// # Safety
-    /// The thread is attached and holds no lock.
-    pub unsafe fn is_interrupted(&self) -> bool {
+    /// The thread is attached and holds no lock. Runs Python code where a library of green threads is loaded.
+    pub unsafe fn new() -> Result<Self, Raised> {
         // SAFETY: the caller's promise.
-        self.main && unsafe { unwinding::PyErr_CheckSignals() } != 0
+        let green = unsafe { find_green()? };
+        Ok(Sleeper { main: is_main_thread(), green: green.map(|sleep| (sleep, GREEN_FIRST)) })
     }
+
+    /// Whether other green threads of this thread go on meanwhile.
+    pub fn is_green(&self) -> bool {
+        self.green.is_some()
+    }
+
+    /// Has `wait`, which is told for how long, wait for a slice and for at most `left`. `Err` with an exception set, which a
+    /// signal handler raised, or who ended the green thread.
+    ///
+    /// # Safety
+    /// As for `new`; `wait` touches nothing of Python's.
+    pub unsafe fn wait<R>(&mut self, left: Duration, wait: impl FnOnce(Duration) -> R) -> Result<R, Raised> {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            if let Some((sleep, pause)) = &mut self.green {
+                sleep_green(sleep, (*pause).min(left))?;
+                *pause = (*pause * 2).min(GREEN_LAST);
+                return Ok(wait(Duration::ZERO));
+            }
+            let slice = if self.main { SLICE_MAIN } else { SLICE };
+            let waited = detached(|| wait(slice.min(left)));
+            if self.main && unwinding::PyErr_CheckSignals() != 0 {
+                return Err(Raised);
+            }
+            Ok(waited)
+        }
+    }
+}
+
+/// What puts a green thread of this thread to sleep; `None` where there are none.
+///
+/// # Safety
+/// As for [`Sleeper::new`].
+unsafe fn find_green() -> Result<Option<Owned>, Raised> {
+    // SAFETY: the caller's promise. The modules' dict is the interpreter's; what it has is borrowed, and not touched.
+    unsafe {
+        let modules = ffi::PyImport_GetModuleDict();
+        let is_loaded = |name: &std::ffi::CStr| !ffi::PyDict_GetItemString(modules, name.as_ptr()).is_null();
+        if !is_loaded(c"gevent") && !is_loaded(c"eventlet") {
+            return Ok(None);
+        }
+        let module = checked(unwinding::PyImport_ImportModule(c"warp_cache._green".as_ptr()))?;
+        let name = checked(ffi::PyUnicode_FromString(c"find_sleep".as_ptr()))?;
+        let find = checked(unwinding::PyObject_GetAttr(module.as_ptr(), name.as_ptr()))?;
+        let nothing = std::ptr::null_mut();
+        let sleep = checked(unwinding::PyObject_Vectorcall(find.as_ptr(), std::ptr::null(), 0, nothing))?;
+        Ok((sleep.as_ptr() != ffi::Py_None()).then_some(sleep))
+    }
+}
+
+/// Sleeps, while other green threads of this thread run.
+///
+/// # Safety
+/// As for [`Sleeper::new`].
+unsafe fn sleep_green(sleep: &Owned, time: Duration) -> Result<(), Raised> {
+    let began = Instant::now();
+    // SAFETY: the caller's promise.
+    unsafe {
+        let seconds = checked(ffi::PyFloat_FromDouble(time.as_secs_f64()))?;
+        let arguments = [seconds.as_ptr()];
+        checked(unwinding::PyObject_Vectorcall(sleep.as_ptr(), arguments.as_ptr(), 1, std::ptr::null_mut()))?;
+        // What a test has put in the place of `time.sleep`, say, may not sleep at all.
+        if began.elapsed() < time.min(GREEN_FIRST) / 10 {
+            detached(|| std::thread::sleep(time.min(GREEN_FIRST)));
+        }
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `object` is a strong reference, or null with an exception set; the thread is attached.
+unsafe fn checked(object: *mut ffi::PyObject) -> Result<Owned, Raised> {
+    if object.is_null() {
+        return Err(Raised);
+    }
+    // SAFETY: the caller's promise.
+    Ok(unsafe { Owned::steal(object) })
 }
 
 /// Whether this is the thread that runs signal handlers.

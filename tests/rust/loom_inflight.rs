@@ -160,3 +160,34 @@ fn a_new_leader_can_not_close_a_cycle() {
         assert!(refused != waiter.join().unwrap());
     });
 }
+
+/// One thread runs two green threads; one of them waits for 3, and the other wants what 2 computes, which needs what this
+/// thread computes. Whatever the order of the registrations, no cycle is closed, and all that is let in ends.
+#[test]
+fn of_two_green_threads_none_closes_a_cycle() {
+    check(|| {
+        let flights: Vec<Shared> = [1, 2, 3].map(|leader| Arc::new(Flight::new(leader))).into();
+        let second = {
+            let flights = flights.clone();
+            spawn(move || lead(2, &flights[1], &flights[0]))
+        };
+        let third = {
+            let flights = flights.clone();
+            spawn(move || assert!(flights[2].complete(Outcome::Value(3)).is_none()))
+        };
+        // Both wait at once; as the thread is not blocked, what it computes ends, too.
+        let one = Waiting::begin_green(1, &flights[2]).expect("3 waits for nobody");
+        let other = Waiting::begin_green(1, &flights[1]);
+        let refused = other.is_none();
+        drop(one);
+        if !refused {
+            // 2 was refused, or is about to be, or has been through: its computation ends without this thread's.
+            assert!(matches!(flights[1].wait(LONG, None), Waited::Outcome(Outcome::Value(2))));
+        }
+        drop(other);
+        assert!(flights[0].complete(Outcome::Value(1)).is_none());
+        let second_refused = second.join().unwrap();
+        assert!(refused || second_refused, "a cycle");
+        third.join().unwrap();
+    });
+}

@@ -269,10 +269,79 @@ fn the_end_of_a_lease_shows_the_value() {
             }
             leader.end(&lease);
         });
-        if follower.wait(&ticket, Duration::from_secs(1)) == Waited::Over {
+        if follower.wait(&ticket, Duration::from_secs(1)) == Waited::Ended {
             let mut buf = ReadBuf::new();
             assert!(follower.find(hash, b"k", &mut buf).is_some(), "ended, but not there");
         }
         t.join().unwrap();
+    });
+}
+
+/// A leader ends without a value while a follower waits and a newcomer asks: the follower never takes it for anything else,
+/// whether it looks before or after the newcomer has the lease. (Who took it for a take-over would wait once more.)
+#[test]
+fn an_end_without_a_value_is_seen_as_one() {
+    model("an end without a value is seen as one", 3, || {
+        let process = world();
+        let (leader, follower, newcomer) = (process(1), process(2), process(3));
+        let long = Duration::from_secs(100);
+        let Acquired::Leader(lease) = leader.acquire(b"k", long, false) else { panic!() };
+        let Acquired::Follower(ticket) = follower.acquire(b"k", long, false) else { panic!() };
+        let ending = thread::spawn(move || leader.end(&lease));
+        let asking = thread::spawn(move || newcomer.acquire(b"k", long, false));
+        let waited = follower.wait(&ticket, Duration::from_secs(1));
+        assert!(matches!(waited, Waited::Ended | Waited::NotYet), "{waited:?}");
+        ending.join().unwrap();
+        assert!(matches!(asking.join().unwrap(), Acquired::Leader(_) | Acquired::Follower(_)));
+        assert_eq!(follower.wait(&ticket, Duration::ZERO), Waited::Ended);
+    });
+}
+
+/// A leader dies, and a newcomer takes over: the follower never takes that for an end, so it waits for the newcomer.
+#[test]
+fn a_take_over_from_the_dead_is_no_end() {
+    model("a take-over from the dead is no end", 3, || {
+        let process = world();
+        let (dying, follower, newcomer) = (process(1), process(2), process(3));
+        let long = Duration::from_secs(100);
+        let Acquired::Leader(_) = dying.acquire(b"k", long, false) else { panic!() };
+        let Acquired::Follower(ticket) = follower.acquire(b"k", long, false) else { panic!() };
+        let death = thread::spawn(move || dying.die());
+        let asking = thread::spawn(move || newcomer.acquire(b"k", long, false));
+        let waited = follower.wait(&ticket, Duration::from_secs(1));
+        assert!(matches!(waited, Waited::Lost | Waited::NotYet), "{waited:?}");
+        death.join().unwrap();
+        let asked = asking.join().unwrap();
+        assert!(matches!(asked, Acquired::Leader(_) | Acquired::Follower(_)));
+        assert_eq!(follower.wait(&ticket, Duration::ZERO), Waited::Lost);
+    });
+}
+
+/// A leader ends just as somebody insists on its lease: if that one is told that it leads, the follower is not free only
+/// where it did take over.
+#[test]
+fn an_end_and_a_take_over_exclude_each_other() {
+    model("an end and a take-over exclude each other", 3, || {
+        let process = world();
+        let (leader, follower, insisting) = (process(1), process(2), process(3));
+        let long = Duration::from_secs(100);
+        let Acquired::Leader(lease) = leader.acquire(b"k", long, false) else { panic!() };
+        let Acquired::Follower(ticket) = follower.acquire(b"k", long, false) else { panic!() };
+        let ending = {
+            let leader = leader.clone();
+            thread::spawn(move || {
+                leader.end(&lease);
+                lease
+            })
+        };
+        let Acquired::Leader(second) = insisting.acquire(b"k", long, true) else { panic!() };
+        let lease = ending.join().unwrap();
+        let waited = follower.wait(&ticket, Duration::ZERO);
+        assert!(matches!(waited, Waited::Ended | Waited::Overdue), "{waited:?}");
+        // What is the second one's, the first one can not end.
+        leader.end(&lease);
+        assert_eq!(follower.wait(&ticket, Duration::ZERO), waited);
+        insisting.end(&second);
+        assert_eq!(follower.wait(&ticket, Duration::ZERO), Waited::Ended);
     });
 }

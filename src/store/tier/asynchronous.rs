@@ -4,6 +4,7 @@
 //! computes, and asks again after a while where another process has it.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -11,10 +12,12 @@ use pyo3::types::{PyBool, PyTuple};
 
 use super::call::Through;
 use super::file::File;
+use super::kept::Decoded;
 use super::request::{Asked, Hold, Look, Request};
+use super::turn::Turn;
 use crate::key::View;
 use crate::python::object::Arguments;
-use crate::shm::{Acquired, Lease};
+use crate::shm::{Acquired, Lease, Waited};
 use crate::store::asynchronous::Ticket;
 use crate::store::course::ready;
 use crate::store::lookup::Hot;
@@ -60,8 +63,10 @@ impl CachedFunction {
         py: Python<'py>,
         view: &View<'_>,
         insist: bool,
+        queue: &SharedTurn,
     ) -> PyResult<Bound<'py, PyAny>> {
         let alone = py.None().into_bound(py);
+        let not_yet = PyBool::new(py, false).to_owned().into_any();
         let Some(tier) = &self.tier else {
             return Ok(alone);
         };
@@ -72,7 +77,21 @@ impl CachedFunction {
                 Asked::Unstorable => return Ok(alone),
                 Asked::Failed => return Err(PyErr::fetch(py)),
             };
-            let bound = self.wait_timeout.unwrap_or(std::time::Duration::MAX);
+            let mut turn = queue.get();
+            if let Some(ticket) = turn.ticket.filter(|_| !insist) {
+                let waited = request.file.shm.wait(&ticket, Duration::ZERO);
+                if waited == Waited::NotYet {
+                    return Ok(not_yet);
+                }
+                turn.note(waited);
+                queue.set(turn);
+                match request.look() {
+                    Look::Found(value, kept) => return self.found(py, view, value, kept),
+                    Look::Failed => return Err(PyErr::fetch(py)),
+                    Look::Absent => (),
+                }
+            }
+            let bound = self.wait_timeout.unwrap_or(Duration::MAX);
             match request.file.shm.acquire(request.key(), bound, insist) {
                 Acquired::Leader(lease) => {
                     let lease = SharedLease {
@@ -83,19 +102,62 @@ impl CachedFunction {
                     Ok(Bound::new(py, lease)?.into_any())
                 }
                 Acquired::Alone => Ok(alone),
-                Acquired::Follower(_) => Ok(PyBool::new(py, false).to_owned().into_any()),
+                Acquired::Follower(_) if turn.is_free() => Ok(alone),
+                Acquired::Follower(ticket) => {
+                    turn.ticket = Some(ticket);
+                    queue.set(turn);
+                    Ok(not_yet)
+                }
                 Acquired::Present => match request.look() {
-                    Look::Found(value, kept) => {
-                        let value = Bound::from_owned_ptr(py, value);
-                        self.keep(view, kept, Put::UnlessPending);
-                        Ok(PyTuple::new(py, [value])?.into_any())
-                    }
+                    Look::Found(value, kept) => self.found(py, view, value, kept),
                     Look::Failed => Err(PyErr::fetch(py)),
                     // What is there cannot be decoded.
                     Look::Absent => Ok(alone),
                 },
             }
         }
+    }
+
+    /// A tuple with a value that was found in the file, which is kept.
+    ///
+    /// # Safety
+    /// As for `get_through`; `value` is a strong reference, which is given up.
+    unsafe fn found<'py>(
+        &self,
+        py: Python<'py>,
+        view: &View<'_>,
+        value: *mut ffi::PyObject,
+        kept: Option<Box<Decoded>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let value = Bound::from_owned_ptr(py, value);
+            self.keep(view, kept, Put::UnlessPending);
+            Ok(PyTuple::new(py, [value])?.into_any())
+        }
+    }
+}
+
+/// Where a computation stands in the queue for its key's lease.
+#[pyclass(frozen, module = "warp_cache._warp_cache_rs")]
+pub struct SharedTurn(Mutex<Turn>);
+
+impl SharedTurn {
+    /// `free`: it has waited for a computation that ended without a value.
+    pub(in crate::store) fn new(free: bool) -> Self {
+        let mut turn = Turn::default();
+        if free {
+            turn.free();
+        }
+        SharedTurn(Mutex::new(turn))
+    }
+
+    fn get(&self) -> Turn {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, turn: Turn) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = turn;
     }
 }
 

@@ -1,9 +1,9 @@
 //! A miss of a function with a tier: one computation for all processes.
 //!
 //! Ring 3. Among the threads of a process a miss has a flight, as without a tier. Its leader asks for the key's lease in the
-//! file; whoever has it computes. A leader who does not get it waits for the other process, which may store the value, give
-//! up, or die; then it looks into the file and asks again. At the bound, counted from when this caller began to wait for
-//! anybody, it takes the lease away.
+//! file; whoever has it computes. A leader who does not get it waits for the other process, which may store the value, end
+//! without one, or die; then it looks into the file and asks again, and whether it waits once more is up to its [`Turn`].
+//! At the bound, counted from when this caller began to wait for anybody, it takes the lease away.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -13,12 +13,13 @@ use pyo3::ffi;
 
 use super::kept::Decoded;
 use super::request::{Hold, Look, Raised, Request};
+use super::turn::Turn;
 use crate::inflight::Outcome;
 use crate::key::View;
 use crate::python::object::{release, Arguments, Owned};
 use crate::shm::{Acquired, Lease, Ticket, Waited};
 use crate::store::flight::{Reserved, Work};
-use crate::store::sleep::{detached, Sleeper};
+use crate::store::sleep::Sleeper;
 use crate::store::value::{SharedFlight, Value};
 use crate::store::{CachedFunction, Put};
 
@@ -28,6 +29,7 @@ pub(super) struct Call<'a> {
     arguments: &'a Arguments,
     /// When this caller began to wait for somebody.
     began: Option<Instant>,
+    turn: Turn,
 }
 
 /// What bringing the value came to.
@@ -40,8 +42,8 @@ enum Brought {
 
 /// How a wait for another process ended.
 enum Awaited {
-    /// It is done, or dead, or never mind: look and ask again.
-    Over,
+    /// Look and ask again.
+    Over(Waited),
     TimeIsUp,
     /// An exception is set.
     Interrupted,
@@ -80,7 +82,7 @@ impl Drop for Computing {
 
 impl<'a> Call<'a> {
     pub fn new(request: Request<'a>, arguments: &'a Arguments) -> Self {
-        Call { request, arguments, began: None }
+        Call { request, arguments, began: None, turn: Turn::default() }
     }
 
     /// Computes without single-flight.
@@ -90,13 +92,19 @@ impl<'a> Call<'a> {
     pub unsafe fn compute_and_keep(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
         unsafe {
-            match self.compute_and_store(cached, None) {
-                Brought::Value(value, kept) => {
-                    cached.keep(view, kept, Put::UnlessPending);
-                    value
-                }
-                Brought::Failed => std::ptr::null_mut(),
+            let brought = self.compute_and_store(cached, None);
+            Self::keep(cached, view, brought)
+        }
+    }
+
+    unsafe fn keep(cached: &CachedFunction, view: &View<'_>, brought: Brought) -> *mut ffi::PyObject {
+        match brought {
+            Brought::Value(value, kept) => {
+                // SAFETY: as for `compute_and_keep`.
+                unsafe { cached.keep(view, kept, Put::UnlessPending) };
+                value
             }
+            Brought::Failed => std::ptr::null_mut(),
         }
     }
 
@@ -146,8 +154,9 @@ impl<'a> Call<'a> {
                         let result = cached.compute(self.arguments);
                         return if result.is_null() { Brought::Failed } else { Brought::Value(result, None) };
                     }
+                    Acquired::Follower(_) if self.turn.is_free() => return self.compute_and_store(cached, None),
                     Acquired::Follower(ticket) => match self.wait(&ticket, cached.wait_timeout) {
-                        Awaited::Over => (),
+                        Awaited::Over(how) => self.turn.note(how),
                         Awaited::TimeIsUp => insist = true,
                         Awaited::Interrupted => return Brought::Failed,
                     },
@@ -161,23 +170,22 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Waits for another's computation, detached from the interpreter.
+    /// Waits for another's computation.
     unsafe fn wait(&mut self, ticket: &Ticket, bound: Option<Duration>) -> Awaited {
         let began = *self.began.get_or_insert_with(Instant::now);
-        let (shm, sleeper) = (&self.request.file.shm, Sleeper::new());
+        let shm = &self.request.file.shm;
+        // SAFETY: the thread is attached and holds no lock; the file knows nothing of Python.
+        let Ok(mut sleeper) = (unsafe { Sleeper::new() }) else { return Awaited::Interrupted };
         loop {
             let left = bound.map_or(Duration::MAX, |bound| bound.saturating_sub(began.elapsed()));
             if left.is_zero() {
                 return Awaited::TimeIsUp;
             }
-            // SAFETY: the thread is attached and holds no lock; the file knows nothing of Python.
-            let waited = unsafe { detached(|| shm.wait(ticket, sleeper.slice.min(left))) };
-            // SAFETY: attached again.
-            if unsafe { sleeper.is_interrupted() } {
-                return Awaited::Interrupted;
-            }
-            if waited == Waited::Over {
-                return Awaited::Over;
+            // SAFETY: as above.
+            match unsafe { sleeper.wait(left, |slice| shm.wait(ticket, slice)) } {
+                Ok(Waited::NotYet) => (),
+                Ok(how) => return Awaited::Over(how),
+                Err(Raised) => return Awaited::Interrupted,
             }
         }
     }
@@ -218,7 +226,19 @@ impl Work for &mut Call<'_> {
         unsafe { cached.compute(self.arguments) }
     }
 
+    unsafe fn bring_beside(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Work`.
+        unsafe {
+            let brought = self.bring(cached);
+            Call::keep(cached, view, brought)
+        }
+    }
+
     fn waits(&mut self) {
         self.began.get_or_insert_with(Instant::now);
+    }
+
+    fn is_free(&mut self) {
+        self.turn.free();
     }
 }

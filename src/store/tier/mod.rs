@@ -6,7 +6,7 @@
 //!
 //! Its parts: [`file`] (an open file, and opening it once more), [`kept`] (a decoded value, and how it is handed out),
 //! [`request`] (one key: looking, encoding, storing), [`call`] (hits and misses of functions), [`lead`] (one computation
-//! for all processes), [`asynchronous`] (coroutine functions), [`methods`] (`get`, `set` and the others), [`options`] (what
+//! for all processes), [`turn`] (whom a caller waits for), [`asynchronous`] (coroutine functions), [`methods`] (`get`, `set` and the others), [`options`] (what
 //! concerns the file alone), and here the class, and the tier itself.
 
 pub mod asynchronous;
@@ -18,6 +18,7 @@ mod lead;
 mod methods;
 pub mod options;
 mod request;
+mod turn;
 
 use std::time::Duration;
 

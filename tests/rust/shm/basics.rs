@@ -140,6 +140,70 @@ fn an_empty_cache_of_a_million_costs_little() {
     assert!(m.blocks() * 512 < 200_000, "{} bytes", m.blocks() * 512);
 }
 
+/// What a waiter learns of how its wait ended: it decides who waits on.
+#[test]
+fn a_waiter_knows_how_the_computation_ended() {
+    use std::time::Duration;
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 10);
+    let (a, b, c) = (open_isolated(&o), open_isolated(&o), open_isolated(&o));
+    let (ten, none) = (Duration::from_secs(10), Duration::ZERO);
+    let lead = |of: &SharedCache, bound, insist| match of.acquire(b"k", bound, insist) {
+        Acquired::Leader(lease) => lease,
+        other => panic!("{other:?}"),
+    };
+    let follow = || match b.acquire(b"k", ten, false) {
+        Acquired::Follower(ticket) => ticket,
+        other => panic!("{other:?}"),
+    };
+    // Given up; and so it stays, whoever leads next.
+    let lease = lead(&a, ten, false);
+    let ticket = follow();
+    assert_eq!(b.wait(&ticket, none), Waited::NotYet);
+    a.abandon(lease);
+    assert_eq!(b.wait(&ticket, none), Waited::Ended);
+    let lease = lead(&c, ten, false);
+    assert_eq!(b.wait(&ticket, none), Waited::Ended);
+    c.abandon(lease);
+    assert_eq!(b.wait(&ticket, none), Waited::Ended);
+    // Not stored: no room for it.
+    let lease = lead(&a, ten, false);
+    let ticket = follow();
+    assert_eq!(a.complete(lease, b"k", &vec![0; 1 << 24], NEVER), Stored::TooLarge);
+    assert_eq!(b.wait(&ticket, none), Waited::Ended);
+    // Taken over from a living owner: by whom, is no matter; how that one ends, is.
+    let first = lead(&a, ten, false);
+    let ticket = follow();
+    let second = lead(&c, ten, true);
+    assert_eq!(b.wait(&ticket, none), Waited::Overdue);
+    a.abandon(first);
+    assert_eq!(b.wait(&ticket, none), Waited::Overdue, "it was no longer the first one's to end");
+    c.abandon(second);
+    assert_eq!(b.wait(&ticket, none), Waited::Ended);
+    // Its deadline has come.
+    let lease = lead(&a, Duration::from_millis(1), false);
+    let ticket = match b.acquire(b"k", ten, false) {
+        Acquired::Follower(ticket) => Some(ticket),
+        _ => None,
+    };
+    std::thread::sleep(Duration::from_millis(2));
+    if let Some(ticket) = ticket {
+        assert_eq!(b.wait(&ticket, none), Waited::Overdue);
+    }
+    a.abandon(lease);
+    // Cleared: what is being computed is not stored.
+    for successor in [false, true] {
+        let lease = lead(&a, ten, false);
+        let Acquired::Follower(ticket) = b.acquire(b"k", ten, false) else { panic!() };
+        c.clear();
+        let next = successor.then(|| lead(&c, ten, false));
+        assert_eq!(b.wait(&ticket, none), Waited::Lost);
+        a.abandon(lease);
+        next.into_iter().for_each(|lease| c.abandon(lease));
+        assert_eq!(b.wait(&ticket, none), Waited::Ended);
+    }
+}
+
 #[test]
 fn leases_are_given_once_taken_over_and_waited_for() {
     use std::time::{Duration, Instant};
@@ -154,7 +218,7 @@ fn leases_are_given_once_taken_over_and_waited_for() {
     std::thread::scope(|s| {
         let waiter = s.spawn(|| {
             let since = Instant::now();
-            assert_eq!(b.wait(&ticket, ten), Waited::Over);
+            assert_eq!(b.wait(&ticket, ten), Waited::Ended);
             assert!(since.elapsed() < Duration::from_secs(2));
             let mut buf = ReadBuf::new();
             b.get(b"k", &mut buf).unwrap();
