@@ -253,8 +253,7 @@ impl Core {
             return Waited::Ended;
         }
         let succeeded = state != ticket.state;
-        if self.generation() != ticket.generation
-            || ((succeeded || thoroughly) && self.is_dead(owner_of(ticket.state)))
+        if self.generation() != ticket.generation || ((succeeded || thoroughly) && self.is_dead(owner_of(ticket.state)))
         {
             Waited::Lost
         } else if succeeded || now >= ticket.deadline {

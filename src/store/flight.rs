@@ -29,8 +29,10 @@ pub(super) type Reserved = (Token, u64);
 enum Joined {
     /// There is nothing to wait for any more.
     Gone,
-    /// Waiting could never end.
-    Refused,
+    /// Waiting could never end. `here`: the leader is this very thread.
+    Refused {
+        here: bool,
+    },
     Flight(SharedFlight, Waiting),
 }
 
@@ -55,6 +57,11 @@ pub(super) trait Work {
     ) -> *mut ffi::PyObject;
     /// Computes for this caller alone, and keeps nothing.
     unsafe fn compute(&mut self, cached: &CachedFunction) -> *mut ffi::PyObject;
+    /// The same where another green thread of this thread leads, which may be waiting itself.
+    unsafe fn compute_beside_green(&mut self, cached: &CachedFunction, _view: &View<'_>) -> *mut ffi::PyObject {
+        // SAFETY: as for `compute`.
+        unsafe { self.compute(cached) }
+    }
     /// Brings the value for this caller, while somebody else leads; it is kept if nothing else is by then.
     unsafe fn bring_beside(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject;
     /// The caller is about to wait.
@@ -172,7 +179,10 @@ impl CachedFunction {
                         let joined = self.join(me, token, &key, sleeper.is_green());
                         let landed = match joined {
                             Joined::Gone => None,
-                            Joined::Refused => Some(Landed::Result(work.compute(self))),
+                            Joined::Refused { here: true } if sleeper.is_green() => {
+                                Some(Landed::Result(work.compute_beside_green(self, view)))
+                            }
+                            Joined::Refused { .. } => Some(Landed::Result(work.compute(self))),
                             Joined::Flight(flight, waiting) => match self.wait(me, &flight, &mut sleeper) {
                                 Landed::Lead => {
                                     drop(waiting);
@@ -381,9 +391,11 @@ impl CachedFunction {
         match flight {
             None => Joined::Gone,
             Some(flight) => {
-                let waiting =
-                    if green { Waiting::begin_green(me, &flight) } else { Waiting::begin(me, &flight) };
-                waiting.map_or(Joined::Refused, |waiting| Joined::Flight(flight, waiting))
+                let waiting = if green { Waiting::begin_green(me, &flight) } else { Waiting::begin(me, &flight) };
+                match waiting {
+                    Some(waiting) => Joined::Flight(flight, waiting),
+                    None => Joined::Refused { here: flight.leader() == me },
+                }
             }
         }
     }

@@ -106,9 +106,8 @@ def test_a_clear_while_free_callers_compute() -> None:
 
 
 def test_tasks_of_a_loop_do_not_queue() -> None:
-    calls = 0
-
     async def main() -> None:
+        calls = 0
         release, all_inside = asyncio.Event(), asyncio.Event()
 
         @cache(wait_timeout=None)

@@ -262,7 +262,7 @@ class Halt(BaseException):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, Halt])
 def test_what_is_no_exception_is_the_leaders_alone(error: type[BaseException]) -> None:
-    """One of the waiters computes in the leader's place; the others wait for that one."""
+    """The waiters compute for themselves, as far as none of them has been faster."""
     key = Arriving()
     held = Held()
     lock = threading.Lock()
@@ -285,10 +285,11 @@ def test_what_is_no_exception_is_the_leaders_alone(error: type[BaseException]) -
     caught = errors(threads)
     assert sorted(map(str, map(type, caught))) == sorted([str(error)] + [str(type(None))] * 4)
     values = [thread.result() for thread, bad in zip(threads, caught, strict=True) if bad is None]
-    assert len({id(value) for value in values}) == 1
-    assert len(calls) == 2, "one takes over, the others wait on"
+    assert len({id(value) for value in values}) == len(calls) - 1
+    assert len(calls) in range(2, 6)
     info = f.cache_info()
     assert (info.hits + info.misses, info.currsize) == (5, 1)
+    assert any(f(key) is value for value in values)
 
 
 def test_every_leader_halts_until_nobody_is_left() -> None:

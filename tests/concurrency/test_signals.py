@@ -206,12 +206,12 @@ except KeyboardInterrupt:
     pass
 join(*threads)
 assert answers == ["value"] * 4
-assert calls == [True, False], calls
+assert calls[0] and not any(calls[1:]) and len(calls) in range(2, 6), calls
 print("done")
 """
 
 
-def test_ctrl_c_in_the_leader_lets_a_waiter_take_over() -> None:
+def test_ctrl_c_in_the_leader_frees_its_waiters() -> None:
     def interrupt(process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "computing\n"

@@ -198,7 +198,7 @@ def test_processes_do_not_queue_behind_a_failure(children: Children, tmp_path: P
 def test_who_waits_for_somebody_who_waited(children: Children, tmp_path: Path) -> None:
     group = children.start(SOURCE.replace(">= party", ">= held + 1"), 3)
     first, second, third = group
-    # Two threads, or loops, in each process: one waits for the other's computation, or is free, too.
+    # Two threads, or loops, in each process: one waits for the other, or is free as well.
     kinds = ("raises", "halts", "unpicklable", "raises_async")
     asked = {kind: [first.start(f"call({kind!r}, 2)")] for kind in kinds}
     for kind in kinds:

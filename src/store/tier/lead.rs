@@ -226,6 +226,12 @@ impl Work for &mut Call<'_> {
         unsafe { cached.compute(self.arguments) }
     }
 
+    unsafe fn compute_beside_green(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject {
+        // If it computes, so do we; if it waits for another process, so do we.
+        // SAFETY: the promise of `Work`.
+        unsafe { self.bring_beside(cached, view) }
+    }
+
     unsafe fn bring_beside(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Work`.
         unsafe {
