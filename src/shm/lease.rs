@@ -7,8 +7,7 @@
 //!
 //! A waiter learns from the state how its wait ended. Given back (0, or a later acquisition): if there is no value now,
 //! none will come of it, and whoever waited is free at once. Taken over (the very next acquisition, marked as a
-//! succession): somebody computes in the first one's place, and may be waited for. Nobody but a taker-over may
-//! therefore change the state of a dead owner.
+//! succession): somebody computes in the first one's place, and may be waited for.
 //!
 //! A key is absent when its lease is given out. So what a computation ends with is stored only if the key is absent
 //! still: what was set by hand meanwhile, or by whoever took over, stays.
@@ -260,6 +259,17 @@ impl Core {
             Waited::Overdue
         } else {
             Waited::NotYet
+        }
+    }
+
+    /// For repair: the leases of the dead are free.
+    pub(crate) fn release_dead_leases(&self) {
+        for index in 0..LEASES {
+            let state = self.region.get(lease_state_at(index));
+            if state != 0 && self.is_dead(owner_of(state)) {
+                let freed = self.region.cas(lease_state_at(index), state, 0, Ordering::AcqRel);
+                freed.into_iter().for_each(|_| self.announce(index));
+            }
         }
     }
 

@@ -17,6 +17,7 @@ impl Core {
     pub(crate) fn repair(&self) {
         self.region.set(ctl!(repairs), self.region.get(ctl!(repairs)).wrapping_add(1));
         self.rebuild();
+        self.release_dead_leases();
     }
 
     /// Derives count, free slots, bitmap, index, deadlines and queues from the slots.
