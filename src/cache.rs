@@ -16,6 +16,9 @@ pub use crate::garbage::Garbage;
 use crate::strategies::{Hit, Kind, Order};
 use crate::table::{First, Probe, Table};
 
+/// What [`Cache::abandon`] rounds the number of clearings up by. No cache is cleared so often.
+const LIFE: u64 = 1 << 32;
+
 /// An entry that has the hash looked for.
 pub type Candidate<'a, K, V> = (Token, &'a Slot<K, V>, &'a Entry<K, V>);
 
@@ -416,6 +419,22 @@ impl<K, V> Cache<K, V> {
         // What is reserved is detached now, so nobody asks for its hash any more.
         self.fingerprints = self.fingerprints.is_some().then(Fingerprints::default);
         self.slab.shrink_if_empty();
+    }
+
+    /// Starts over as an empty cache, whatever state this one is in; what it held is never dropped. Slots reserved before are
+    /// nobody's: [`is_of_this_life`](Self::is_of_this_life) tells.
+    pub fn abandon(&mut self) {
+        let kind = self.order.get_mut().kind();
+        let capacity = (self.capacity != usize::MAX).then_some(self.capacity);
+        let mut fresh = Cache::new(kind, capacity, self.expiry.is_some());
+        fresh.clears = (self.clears / LIFE + 1) * LIFE;
+        fresh.inserts = self.inserts + 1;
+        std::mem::forget(std::mem::replace(self, fresh));
+    }
+
+    /// Whether a slot that was reserved when [`clears`](Self::clears) was this is still owned by whoever reserved it.
+    pub fn is_of_this_life(&self, clears: u64) -> bool {
+        self.clears / LIFE == clears / LIFE
     }
 
     /// Every occupied slot: published, reserved and detached entries.

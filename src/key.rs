@@ -247,6 +247,17 @@ unsafe fn tuples_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, depth: u32)
     Equal::Yes
 }
 
+/// Whether functools takes a lone argument itself for a key: an exact `int` or `str`. Of any other it makes a tuple.
+///
+/// # Safety
+/// It is alive; the thread is attached.
+pub unsafe fn is_key_itself(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        layout::is_exact(object, &raw mut ffi::PyLong_Type) || layout::is_exact(object, &raw mut ffi::PyUnicode_Type)
+    }
+}
+
 /// Whether two objects are equal, untyped; `false` may also mean that only Python can tell.
 ///
 /// # Safety
@@ -333,6 +344,15 @@ impl View<'_> {
             }
         }
         Equal::Yes
+    }
+
+    /// Whether this call has a lone argument that functools keeps apart from the one in `key`, though they may be equal.
+    ///
+    /// # Safety
+    /// As for [`equals`](Self::equals).
+    pub unsafe fn is_apart(&self, key: *mut ffi::PyObject) -> bool {
+        // SAFETY: a shape of one positional argument has one value; the caller's promise.
+        unsafe { self.shape == ONE && is_key_itself(key) != is_key_itself(*self.values.get_unchecked(0)) }
     }
 
     /// Asks Python whether this call's key is `key`; `None` with an exception set. Runs user code.

@@ -50,6 +50,9 @@ mod _warp_cache_rs {
 
     #[pymodule_export]
     use crate::codec::testing::{_copy, _decode_value, _encode_key, _encode_value};
+    #[cfg(debug_assertions)]
+    #[pymodule_export]
+    use crate::python::panics::points::_panic_at;
     #[pymodule_export]
     use crate::python::workload::{_record_read, _replay, _sample};
     #[pymodule_export]

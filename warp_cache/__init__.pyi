@@ -34,7 +34,8 @@ class _Decorator(Protocol):
 
 @overload
 def cache(
-    strategy: Callable[_P, _R],
+    function: Callable[_P, _R],
+    /,
     max_size: int | None = 128,
     ttl: float | None = None,
     backend: _Backend = "memory",
@@ -45,6 +46,7 @@ def cache(
     name: str | None = None,
     wait_timeout: float | None = 10.0,
     *,
+    strategy: Strategy | Literal[0, 1, 2, 3, 4, 5, 6] = Strategy.LRU,
     maxsize: int | None = 128,
     max_bytes: int | None = None,
 ) -> CachedFunction[_P, _R]: ...
@@ -66,7 +68,8 @@ def cache(
 ) -> _Decorator: ...
 @overload
 def lru_cache(
-    max_size: Callable[_P, _R],
+    function: Callable[_P, _R],
+    /,
     ttl: float | bool | None = None,  # a bool is typed, second in functools
     backend: _Backend = "memory",
     max_key_size: int | None = None,
@@ -76,6 +79,7 @@ def lru_cache(
     name: str | None = None,
     wait_timeout: float | None = 10.0,
     *,
+    max_size: int | None = 128,
     maxsize: int | None = 128,
     max_bytes: int | None = None,
 ) -> CachedFunction[_P, _R]: ...

@@ -6,8 +6,13 @@ extension module. What type checkers are told about them is in ``__init__.pyi``.
 
 from __future__ import annotations
 
-from functools import partial, update_wrapper
+from functools import partial, partialmethod, update_wrapper
 
+from warp_cache._callables import (
+    coroutine_function,
+    present_as_coroutine_function,
+    single_use,
+)
 from warp_cache._strategies import Backend, Strategy
 from warp_cache._warp_cache_rs import (
     AsyncCachedFunction,
@@ -26,19 +31,14 @@ if TYPE_CHECKING:
     _Function: TypeAlias = Callable[..., Any]
     _Decorator: TypeAlias = Callable[[_Function], CachedFunction[..., Any]]
 
-__all__ = ["AsyncCachedFunction", "CachedFunction", "SharedCachedFunction", "cache", "lru_cache"]
-
-# inspect.CO_COROUTINE. Importing inspect takes longer than importing this package.
-_CO_COROUTINE = 0x80
-# What inspect.iscoroutinefunction looks at in an object that behaves like a function.
-_FUNCTION_ATTRIBUTES = (
-    "__name__",
-    "__code__",
-    "__defaults__",
-    "__kwdefaults__",
-    "__annotations__",
-)
-
+__all__ = [
+    "AsyncCachedFunction",
+    "CachedFunction",
+    "SharedCachedFunction",
+    "cache",
+    "decorator",
+    "lru_cache",
+]
 
 class _Default(int):
     """A size that was not given: signatures show it as the number it stands for."""
@@ -46,9 +46,12 @@ class _Default(int):
 
 _ABSENT: Any = _Default(128)
 
+# What stands above a function in a class, and is to stand above its cache.
+_DESCRIPTORS = (classmethod, staticmethod, property, partialmethod)
 
-def cache(
-    strategy: Strategy | int | _Function = Strategy.LRU,
+
+def _cache(
+    strategy: Strategy | int = Strategy.LRU,
     max_size: int | None = _ABSENT,
     ttl: float | None = None,
     backend: Backend | str | int = "memory",
@@ -61,12 +64,12 @@ def cache(
     *,
     maxsize: int | None = _ABSENT,
     max_bytes: int | None = None,
-) -> CachedFunction[..., Any] | _Decorator:
+) -> _Decorator:
     """Cache the results of a function.
 
-    One entry however a call is spelled, one computation however many ask. Use it bare (``@cache``)
-    or with options (``@cache(max_size=1000, ttl=60)``), on functions, methods and coroutine
-    functions.
+    One entry however a call is spelled, one computation however many ask. Use it bare (``@cache``),
+    with options (``@cache(max_size=1000, ttl=60)``) or at once (``cache(function, ttl=60)``), on
+    functions, methods and coroutine functions.
 
     Parameters:
         strategy: which entry gives way in a full cache, a ``Strategy``.
@@ -87,19 +90,15 @@ def cache(
         max_bytes: bytes at most of the shared cache's whole file; None for a quarter of what is
             free where it lives, at most 1 GiB. Without effect in memory.
 
-    Returns a decorator, or the decorated function in the bare form. It has ``cache_info()``,
+    Returns a decorator, or the decorated function where one is given. It has ``cache_info()``,
     ``cache_clear()``, ``cache_parameters()``, ``get(*args, **kwargs)``,
     ``set(value, /, *args, **kwargs)`` and ``__wrapped__``. A hit and a miss cost O(1) expected.
 
     Raises:
-        TypeError, ValueError: a wrong argument; the message names it.
+        TypeError, ValueError: a wrong argument; the message names it. A generator function is one.
         PermissionError, OSError: the shared cache's file is not this user's alone, or cannot be
             made.
     """
-    function = None
-    if _is_function(strategy):
-        function = strategy
-        strategy = Strategy.LRU
     shared = _is_shared(backend, name)
     make = partial(
         Options,
@@ -113,12 +112,11 @@ def cache(
         max_value_size=max_value_size,
         max_bytes=max_bytes,
     )
-    decorate = _decorator(make, single_flight, shared, name)
-    return decorate if function is None else decorate(function)
+    return decorator(make, single_flight, shared, name, single_use_too=False)
 
 
 def _lru_cache(
-    max_size: int | _Function | None = _ABSENT,
+    max_size: int | None = _ABSENT,
     ttl: float | None = None,
     backend: Backend | str | int = "memory",
     max_key_size: int | None = None,
@@ -130,7 +128,7 @@ def _lru_cache(
     *,
     maxsize: int | None = _ABSENT,
     max_bytes: int | None = None,
-) -> CachedFunction[..., Any] | _Decorator:
+) -> _Decorator:
     """``functools.lru_cache``, faster, with ``ttl``, ``backend`` and coroutines.
 
     The contract is functools' to the letter: ``f(1)`` and ``f(x=1)`` are two entries, the order of
@@ -141,16 +139,11 @@ def _lru_cache(
     Parameters, result and errors: as for ``cache``, with the strategy LRU. ``single_flight`` is off
     for functions and on for coroutine functions unless it is given.
     """
-    function, given = None, _ABSENT
-    if _is_function(max_size):
-        function = max_size
-    else:
-        given = max_size
     shared = _is_shared(backend, name)
     make = partial(
         Options,
         strategy=Strategy.LRU,
-        max_size=_size(given, maxsize),
+        max_size=_size(max_size, maxsize),
         ttl=ttl,
         typed=typed,
         wait_timeout=wait_timeout,
@@ -159,33 +152,67 @@ def _lru_cache(
         max_value_size=max_value_size,
         max_bytes=max_bytes,
     )
-    decorate = _decorator(make, single_flight, shared, name)
-    return decorate if function is None else decorate(function)
+    return decorator(make, single_flight, shared, name, single_use_too=True)
+
+
+def _apply(
+    make: Callable[..., _Decorator], name: str, args: tuple[Any, ...], options: dict[str, Any]
+) -> CachedFunction[..., Any] | _Decorator:
+    """Call ``make``; where the first argument is a function, decorate that with the others.
+
+    name: what the first argument is if it is no function. In both forms the others follow.
+    """
+    if not args:
+        # functools takes it by its parameter's name, too.
+        for spelling in (name, "maxsize"):
+            if spelling in options and _is_function(options[spelling]):
+                args = (options.pop(spelling),)
+                break
+    if not args or not _is_function(args[0]):
+        return make(*args, **options)
+    function, *others = args
+    if others:
+        # The place of the first option is the function's.
+        others.insert(0, options.pop(name, make.__defaults__[0]))  # type: ignore[attr-defined]
+    return make(*others, **options)(function)
 
 
 if TYPE_CHECKING:
+    cache = _cache
     lru_cache = _lru_cache
 else:
+
+    def cache(*args, **options):
+        return _apply(_cache, "strategy", args, options)
 
     def lru_cache(*args, **options):
         # functools' second positional parameter is `typed`; here it is `ttl`, never a bool.
         if len(args) == 2 and isinstance(args[1], bool):
             if "typed" in options:
                 raise TypeError("lru_cache() got multiple values for argument 'typed'")
-            return _lru_cache(args[0], typed=args[1], **options)
-        return _lru_cache(*args, **options)
+            options["typed"] = args[1]
+            args = args[:1]
+        return _apply(_lru_cache, "max_size", args, options)
 
-    # What lru_cache is called and takes, in signatures and errors.
+    # What they are called and take, in signatures and errors.
+    _cache.__name__ = _cache.__qualname__ = "cache"
     _lru_cache.__name__ = _lru_cache.__qualname__ = "lru_cache"
+    update_wrapper(cache, _cache)
     update_wrapper(lru_cache, _lru_cache)
 
 
-def _decorator(
-    make: Callable[..., Options], single_flight: bool | None, shared: bool, name: str | None
+def decorator(
+    make: Callable[..., Options],
+    single_flight: bool | None,
+    shared: bool,
+    name: str | None,
+    *,
+    single_use_too: bool,
 ) -> _Decorator:
     """Check the options now, and return the decorator that applies them.
 
-    make: Options with all arguments but ``single_flight``.
+    make: Options with all arguments but ``single_flight``. single_use_too: generator functions may
+    be decorated.
     """
     if single_flight is None:
         options = make(single_flight=False)
@@ -194,37 +221,49 @@ def _decorator(
         options = async_options = make(single_flight=single_flight)
 
     def decorate(function: _Function) -> CachedFunction[..., Any]:
-        if isinstance(function, (classmethod, staticmethod)):
+        if not single_use_too and (kind := single_use(function)):
+            raise TypeError(
+                f"fn must return what can be read more than once, got {_shown(function)}, {kind}: the "
+                f"first caller would use its result up. Cache a function that collects the values and "
+                f"returns a list or a tuple (lru_cache keeps the object itself, as functools does)"
+            )
+        if issubclass(type(function), _DESCRIPTORS):
             kind = type(function).__name__
             raise TypeError(
-                f"fn must be a callable, got {function!r}: put the cache decorator below @{kind}"
+                f"fn must be a callable, got {_shown(function)}: put the cache decorator below @{kind}"
             )
         cached: CachedFunction[..., Any]
-        plain = _plain(function)
-        if _is_coroutine_function(function, plain):
+        source = coroutine_function(function)
+        if source is not None:
             if shared:
                 cached = AsyncCachedFunction._of_shared(function, async_options, name)
             else:
                 cached = AsyncCachedFunction._of(function, async_options)
-            for attribute in _FUNCTION_ATTRIBUTES:
-                if hasattr(plain, attribute):
-                    setattr(cached, attribute, getattr(plain, attribute))
         elif shared:
             cached = SharedCachedFunction._of(function, options, name)
         else:
             cached = CachedFunction._of(function, options)
         update_wrapper(cached, function)
+        if source is not None:
+            present_as_coroutine_function(cached, source)
         return cached
 
     return decorate
 
 
 def _is_function(first: Any) -> TypeIs[_Function]:
-    """Whether the decorator was used bare.
+    """Whether the argument is what is to be decorated.
 
     What a wrong order of decorators brings counts too, for a better error.
     """
-    return callable(first) or isinstance(first, (classmethod, staticmethod))
+    return callable(first) or issubclass(type(first), _DESCRIPTORS)
+
+
+def _shown(function: Any) -> str:
+    try:
+        return repr(function)
+    except Exception:
+        return "an object whose repr raises"
 
 
 def _size(max_size: int | None, maxsize: int | None) -> int | None:
@@ -234,27 +273,6 @@ def _size(max_size: int | None, maxsize: int | None) -> int | None:
     if max_size is not _ABSENT:
         raise TypeError(f"give max_size or maxsize, not both: got {max_size!r} and {maxsize!r}")
     return maxsize
-
-
-def _plain(function: Any) -> Any:
-    """The Python function behind a method, a partial object or a callable instance."""
-    while True:
-        if hasattr(function, "__func__"):
-            function = function.__func__
-        elif isinstance(function, partial):
-            function = function.func
-        else:
-            break
-    call = getattr(type(function), "__call__", None)  # noqa: B004 - the function itself is wanted
-    return call if not hasattr(function, "__code__") and hasattr(call, "__code__") else function
-
-
-def _is_coroutine_function(function: _Function, plain: Any) -> bool:
-    """``inspect.iscoroutinefunction``, and true for instances with an async ``__call__``."""
-    if hasattr(function, "_is_coroutine_mark"):  # inspect.markcoroutinefunction
-        return True
-    flags = getattr(getattr(plain, "__code__", None), "co_flags", 0)
-    return isinstance(flags, int) and bool(flags & _CO_COROUTINE)
 
 
 def _is_shared(backend: Backend | str | int, name: str | None) -> bool:

@@ -8,6 +8,7 @@ pub mod exception;
 pub mod immortal;
 pub mod layout;
 pub mod object;
+pub mod panics;
 pub mod signature;
 pub mod slots;
 pub mod workload;

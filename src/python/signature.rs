@@ -262,6 +262,9 @@ impl Signature {
         if function.is_exact_instance_of::<PyFunction>() {
             return Self::of_function(function).map(Some);
         }
+        if !Self::has_an_end(function)? {
+            return Ok(None);
+        }
         let py = function.py();
         let inspect = py.import("inspect")?;
         let options = PyDict::new(py);
@@ -271,6 +274,32 @@ impl Signature {
             Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether methods and partial objects lead to something else after some steps. Inventive objects, such as proxies, may say
+    /// that they are one, and lead to their like for ever; `inspect` would follow them for a thousand steps.
+    fn has_an_end(function: &Bound<'_, PyAny>) -> PyResult<bool> {
+        const STEPS: u32 = 32;
+        let py = function.py();
+        let is = |object: &Bound<'_, PyAny>, kind: &Bound<'_, PyAny>| object.is_instance(kind).unwrap_or(false);
+        let method = py.import("types")?.getattr("MethodType")?;
+        let partial = py.import("functools")?.getattr("partial")?;
+        let mut function = function.clone();
+        for _ in 0..STEPS {
+            let next = if is(&function, &method) {
+                function.getattr("__func__")
+            } else if is(&function, &partial) {
+                function.getattr("func")
+            } else {
+                return Ok(true);
+            };
+            match next {
+                Ok(next) => function = next,
+                Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 
     /// Straight from the code object: importing `inspect` takes longer than everything else here.

@@ -16,6 +16,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use super::object::release;
+
 /// The slots that a type had before.
 #[derive(Clone, Copy)]
 pub struct Originals {
@@ -42,19 +44,27 @@ unsafe fn take_dict(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     unsafe { dict_place(object).replace(std::ptr::null_mut()) }
 }
 
+/// Drops what `take_dict` gave, which may run any code, and end the thread: see `python::object`.
+unsafe fn release_dict(dict: *mut ffi::PyObject) {
+    if !dict.is_null() {
+        // SAFETY: a strong reference; slots are called by attached threads.
+        unsafe { release(dict) };
+    }
+}
+
 /// Slots for one type; each needs functions of its own, as a slot function is not told whose slot it was called from.
 pub trait Patched {
     fn originals() -> &'static OnceLock<Originals>;
 }
 
-unsafe extern "C" fn dealloc<P: Patched>(object: *mut ffi::PyObject) {
+unsafe extern "C-unwind" fn dealloc<P: Patched>(object: *mut ffi::PyObject) {
     // SAFETY: called by Python for an instance of the patched type, whose slots were kept when it was patched.
     unsafe {
         let dict = take_dict(object);
         if let Some(originals) = P::originals().get() {
             (originals.dealloc)(object);
         }
-        ffi::Py_XDECREF(dict);
+        release_dict(dict);
     }
 }
 
@@ -76,12 +86,12 @@ unsafe extern "C" fn traverse<P: Patched>(
     }
 }
 
-unsafe extern "C" fn clear<P: Patched>(object: *mut ffi::PyObject) -> c_int {
+unsafe extern "C-unwind" fn clear<P: Patched>(object: *mut ffi::PyObject) -> c_int {
     // SAFETY: as in `dealloc`.
     unsafe {
         let dict = take_dict(object);
         let result = P::originals().get().map_or(0, |o| (o.clear)(object));
-        ffi::Py_XDECREF(dict);
+        release_dict(dict);
         result
     }
 }
@@ -101,10 +111,13 @@ pub unsafe fn patch<P: Patched>(kind: &Bound<'_, PyType>, offset: isize) {
         {
             let kept = Originals { dealloc: dealloc_, traverse: traverse_, clear: clear_ };
             if P::originals().set(kept).is_ok() {
-                (*kind).tp_dealloc = Some(dealloc::<P>);
+                // A C function that lets unwinding through has the ABI of one that must not, but for that.
+                let dealloc = dealloc::<P> as unsafe extern "C-unwind" fn(*mut ffi::PyObject);
+                let clear = clear::<P> as unsafe extern "C-unwind" fn(*mut ffi::PyObject) -> c_int;
+                (*kind).tp_dealloc = Some(std::mem::transmute::<_, ffi::destructor>(dealloc));
                 if !inherits_traverse(kind) {
                     (*kind).tp_traverse = Some(traverse::<P>);
-                    (*kind).tp_clear = Some(clear::<P>);
+                    (*kind).tp_clear = Some(std::mem::transmute::<_, ffi::inquiry>(clear));
                 }
             }
         }

@@ -84,7 +84,7 @@ pub enum Stored {
     Busy,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lease(Infallible);
 
 #[derive(Clone, Copy, Debug)]

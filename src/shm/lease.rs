@@ -25,7 +25,7 @@ use core::mem::offset_of;
 use std::time::Duration;
 
 /// The right, and the duty, to compute a key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lease {
     index: u64,
     state: u64,

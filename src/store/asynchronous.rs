@@ -4,6 +4,8 @@
 //! coroutine `warp_cache._async.compute(cached, ticket, *args, **kwargs)`; the [`Ticket`] carries the key, hashed once,
 //! through whatever awaits lie between the call and the result.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -16,9 +18,10 @@ use super::tier::asynchronous::{SharedLease, SharedTurn};
 use super::tier::{Raised, Tier};
 use super::value::Value;
 use super::{AsyncCachedFunction, CachedFunction, Put};
-use crate::key::{Shape, View};
+use crate::key::{Equal, Shape, View};
 use crate::python::coroutine;
 use crate::python::object::{unwinding, Arguments, Owned};
+use crate::python::panics::{as_error, caught, point};
 
 /// The computations under way, by event loop and ticket; `warp_cache._async` keeps them.
 #[derive(Debug)]
@@ -63,7 +66,13 @@ pub struct Ticket {
     shape: Shape,
     hash: u64,
     typed: bool,
+    lone_apart: bool,
+    /// How often it was compared by asking Python.
+    asked: AtomicU32,
 }
+
+/// How often at most. The table of computations would compare for ever where each comparison changes it.
+const QUESTIONS: u32 = 4096;
 
 impl Ticket {
     pub(super) fn with_view<R>(&self, f: impl FnOnce(&View<'_>) -> R) -> R {
@@ -88,7 +97,18 @@ impl Ticket {
             return Ok(false);
         }
         // SAFETY: the other's key has the view's shape, and is held by its ticket.
-        self.with_view(|view| unsafe { view.ask(other.key.as_ptr()) }).ok_or_else(|| PyErr::fetch(py))
+        let compare = |view: &View<'_>| unsafe {
+            let key = other.key.as_ptr();
+            match view.equals(key) {
+                Equal::Yes => Ok(true),
+                Equal::No => Ok(false),
+                Equal::Ask if self.lone_apart && view.is_apart(key) => Ok(false),
+                // Relaxed: a count. Who is not found in the table computes for itself.
+                Equal::Ask if self.asked.fetch_add(1, Ordering::Relaxed) >= QUESTIONS => Ok(false),
+                Equal::Ask => view.ask(key).ok_or_else(|| PyErr::fetch(py)),
+            }
+        };
+        as_error(|| self.with_view(compare))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -108,7 +128,7 @@ pub unsafe extern "C-unwind" fn call_uncached(
 ) -> *mut ffi::PyObject {
     let arguments = Arguments { values, nargsf, names };
     // SAFETY: as in `any`.
-    unsafe { instance(object).pass_on_async(object, &arguments) }
+    unsafe { caught(|| instance(object).pass_on_async(object, &arguments)) }
 }
 
 impl CachedFunction {
@@ -133,6 +153,7 @@ impl CachedFunction {
                 // No slot is ever reserved in the cache of an async function.
                 Found::Pending(_, key) => drop(key),
                 Found::Absent => (),
+                Found::Restless => return self.go_past(object, arguments),
             }
             self.start(object, arguments, view)
         }
@@ -151,10 +172,12 @@ impl CachedFunction {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let py = Python::assume_attached();
+            point("start");
             let Some(key) = view.to_key() else {
                 return std::ptr::null_mut();
             };
-            let ticket = Bound::new(py, Ticket { key, shape: view.shape, hash: view.hash, typed: self.typed });
+            let (shape, hash, typed, lone_apart) = (view.shape, view.hash, self.typed, self.lone_apart);
+            let ticket = Bound::new(py, Ticket { key, shape, hash, typed, lone_apart, asked: AtomicU32::new(0) });
             match ticket.and_then(|ticket| Ok((ticket, drivers(py)?))) {
                 Ok((ticket, drivers)) => self.drive(&drivers.compute, object, Some(ticket.as_any()), arguments),
                 Err(error) => {
@@ -172,7 +195,20 @@ impl CachedFunction {
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn pass_on_async(&self, object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        self.count_miss();
+        // SAFETY: the caller's promise.
+        unsafe {
+            caught(|| {
+                self.count_miss();
+                self.go_past(object, arguments)
+            })
+        }
+    }
+
+    /// A coroutine of a call that has been counted and is not cached.
+    ///
+    /// # Safety
+    /// As for [`miss_async`](Self::miss_async).
+    unsafe fn go_past(&self, object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
         unsafe {
             let py = Python::assume_attached();
@@ -231,7 +267,7 @@ impl AsyncCachedFunction {
         options: &Bound<'py, super::options::Options>,
     ) -> PyResult<Bound<'py, PyAny>> {
         super::check_callable(function)?;
-        Self::make(function, options.get(), None)
+        as_error(|| Self::make(function, options.get(), None))
     }
 
     /// The same with a cache that all processes share. `name`: what the user calls it.
@@ -242,7 +278,7 @@ impl AsyncCachedFunction {
         name: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
         super::check_callable(function)?;
-        Self::make(function, options.get(), Some(Tier::open(function, options.get(), name)?))
+        as_error(|| Self::make(function, options.get(), Some(Tier::open(function, options.get(), name)?)))
     }
 
     // What follows is what `warp_cache._async` needs of a cached function.
@@ -277,19 +313,20 @@ impl AsyncCachedFunction {
     fn _peek<'py>(slf: &Bound<'py, Self>, ticket: &Bound<'py, Ticket>) -> PyResult<Bound<'py, PyTuple>> {
         let (this, py) = (slf.as_super().get(), slf.py());
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        let found = ticket.get().with_view(|view| unsafe {
+        let look = |view: &View<'_>| unsafe {
+            point("_peek");
             match this.find(view, Count::Nothing) {
                 Found::Value(object) => Ok(Some(object)),
                 Found::Failed => Err(Raised),
-                Found::Absent | Found::Pending(..) => this.get_through(view),
+                Found::Absent | Found::Pending(..) | Found::Restless => this.get_through(view),
             }
-        });
-        match found {
+        };
+        as_error(|| match ticket.get().with_view(look) {
             // SAFETY: a new strong reference.
             Ok(Some(object)) => PyTuple::new(py, [unsafe { Bound::from_owned_ptr(py, object) }]),
             Ok(None) => Ok(PyTuple::empty(py)),
             Err(Raised) => Err(PyErr::fetch(py)),
-        }
+        })
     }
 
     /// Whether all processes share the cache.
@@ -309,7 +346,7 @@ impl AsyncCachedFunction {
     ) -> PyResult<Bound<'py, PyAny>> {
         let this = slf.as_super().get();
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        ticket.get().with_view(|view| unsafe { this.ask_through(slf.py(), view, insist, turn.get()) })
+        as_error(|| ticket.get().with_view(|view| unsafe { this.ask_through(slf.py(), view, insist, turn.get()) }))
     }
 
     /// For `_lead`. `free`: this caller has waited for a computation that ended without a value, and waits for no other.
@@ -334,15 +371,19 @@ impl AsyncCachedFunction {
         lease: Option<&Bound<'_, SharedLease>>,
     ) -> PyResult<()> {
         let this = slf.as_super().get();
-        if let Some(tier) = &this.tier {
-            return this.store_through(tier, ticket, value, SharedLease::hold(lease, epoch));
-        }
         let mode = Put::IfAbsentSince(epoch);
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        if ticket.get().with_view(|view| unsafe { this.put(view, Value::ready(Owned::borrow(value.as_ptr())), mode) }) {
-            Ok(())
-        } else {
-            Err(PyErr::fetch(slf.py()))
-        }
+        let put = |view: &View<'_>| unsafe { this.put(view, Value::ready(Owned::borrow(value.as_ptr())), mode) };
+        as_error(|| {
+            point("_store");
+            if let Some(tier) = &this.tier {
+                return this.store_through(tier, ticket, value, SharedLease::hold(lease, epoch));
+            }
+            if ticket.get().with_view(put) {
+                Ok(())
+            } else {
+                Err(PyErr::fetch(slf.py()))
+            }
+        })
     }
 }

@@ -9,13 +9,14 @@ use pyo3::prelude::*;
 
 use super::course::{Course, Level};
 use super::glance::{self, Seen, Sought};
-use super::lookup::{Count, Entries, Found, Hot};
+use super::lookup::{Changed, Count, Entries, Found, Hot};
 use super::value::Value;
 use super::CachedFunction;
 use crate::cache::Garbage;
 use crate::entry::{Entry, Token};
 use crate::key::{self, View, ONE, TOO_MANY};
 use crate::python::object::{release, unwinding, Arguments, Owned};
+use crate::python::panics::{caught, caught_in_debug, point};
 use crate::python::signature::{Scratch, FEW};
 use crate::shm::Event;
 use crate::sync::Reader;
@@ -141,8 +142,10 @@ pub(super) unsafe extern "C-unwind" fn missed<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any`.
     unsafe {
-        let arguments = Arguments::plain(values, nargsf);
-        C::miss(object, &arguments, &arguments.plain_view(hash), found)
+        caught(|| {
+            let arguments = Arguments::plain(values, nargsf);
+            C::miss(object, &arguments, &arguments.plain_view(hash), found)
+        })
     }
 }
 
@@ -156,9 +159,11 @@ unsafe extern "C-unwind" fn call_many<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any`.
     unsafe {
-        let arguments = Arguments { values, nargsf, names };
-        let (values, names) = arguments.parts();
-        finish_parts::<C>(object, &arguments, values, names)
+        caught_in_debug(|| {
+            let arguments = Arguments { values, nargsf, names };
+            let (values, names) = arguments.parts();
+            finish_parts::<C>(object, &arguments, values, names)
+        })
     }
 }
 
@@ -172,13 +177,15 @@ unsafe extern "C-unwind" fn call_few<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any`, which has seen the signature.
     unsafe {
-        let arguments = Arguments { values, nargsf, names };
-        let signature = instance(object).signature.as_ref().unwrap_unchecked();
-        let mut row = FEW;
-        match signature.canonical_few(&arguments, &mut row) {
-            Some(values) => finish_parts::<C>(object, &arguments, values, &[]),
-            None => C::pass_on(object, &arguments),
-        }
+        caught_in_debug(|| {
+            let arguments = Arguments { values, nargsf, names };
+            let signature = instance(object).signature.as_ref().unwrap_unchecked();
+            let mut row = FEW;
+            match signature.canonical_few(&arguments, &mut row) {
+                Some(values) => finish_parts::<C>(object, &arguments, values, &[]),
+                None => C::pass_on(object, &arguments),
+            }
+        })
     }
 }
 
@@ -192,12 +199,14 @@ unsafe extern "C-unwind" fn call_reordered<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any`.
     unsafe {
-        let arguments = Arguments { values, nargsf, names };
-        let mut scratch = Scratch::new();
-        match instance(object).parts(&arguments, &mut scratch) {
-            Some((values, names)) => finish_parts::<C>(object, &arguments, values, names),
-            None => C::pass_on(object, &arguments),
-        }
+        caught_in_debug(|| {
+            let arguments = Arguments { values, nargsf, names };
+            let mut scratch = Scratch::new();
+            match instance(object).parts(&arguments, &mut scratch) {
+                Some((values, names)) => finish_parts::<C>(object, &arguments, values, names),
+                None => C::pass_on(object, &arguments),
+            }
+        })
     }
 }
 
@@ -238,9 +247,25 @@ pub(super) unsafe fn finish<C: Course>(
         let found = if view.shape == ONE { this.hot::<C, true>(view) } else { this.hot::<C, false>(view) };
         match found.value() {
             Some(value) => C::hit(value),
-            None => C::miss(object, arguments, view, found),
+            None => go_on::<C>(object, *arguments, *view, found),
         }
     }
+}
+
+/// A call that was no hit at the first pass. What leads here is the way of a hit, which cannot panic, and which keeps what
+/// is copied here in registers.
+///
+/// # Safety
+/// As for [`finish`]; `found` is what the pass brought.
+#[inline(never)]
+unsafe fn go_on<C: Course>(
+    object: *mut ffi::PyObject,
+    arguments: Arguments,
+    view: View<'_>,
+    found: Hot,
+) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promise.
+    unsafe { caught(|| C::miss(object, &arguments, &view, found)) }
 }
 
 /// The vectorcall of a cache of size 0: every call is a miss, and arguments need not be hashable.
@@ -254,7 +279,7 @@ pub unsafe extern "C-unwind" fn call_uncached(
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any`.
-    unsafe { instance(object).pass_on(&Arguments { values, nargsf, names }) }
+    unsafe { caught(|| instance(object).pass_on(&Arguments { values, nargsf, names })) }
 }
 
 impl CachedFunction {
@@ -294,6 +319,7 @@ impl CachedFunction {
             return Keyed::NotACall;
         }
         // SAFETY: the caller's promise.
+        point("key");
         let hash = unsafe {
             if shape == ONE {
                 key::hash_one(values[0], self.typed)
@@ -347,6 +373,7 @@ impl CachedFunction {
                 Found::Value(object) => return object,
                 Found::Failed => return std::ptr::null_mut(),
                 Found::Absent => (),
+                Found::Restless => return self.compute(arguments),
                 // Without single-flight there are no computations on record.
                 Found::Pending(_, key) => drop(key),
             }
@@ -366,9 +393,14 @@ impl CachedFunction {
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn pass_on(&self, arguments: &Arguments) -> *mut ffi::PyObject {
-        self.count_miss();
         // SAFETY: the caller's promise.
-        unsafe { self.compute(arguments) }
+        unsafe {
+            caught(|| {
+                point("pass on");
+                self.count_miss();
+                self.compute(arguments)
+            })
+        }
     }
 
     /// Counts a call that no lookup counts.
@@ -418,8 +450,10 @@ impl CachedFunction {
             let value = Value::ready(Owned::borrow(result));
             let (now, deadline) = (self.now(), self.deadline());
             let mut garbage = Garbage::default();
-            let insert =
-                |cache: &mut Entries| cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
+            let insert = |cache: &mut Entries| {
+                point("insert");
+                cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
+            };
             let Err(insert) = self.if_still_absent(hot, insert) else {
                 return true;
             };
@@ -454,7 +488,7 @@ impl CachedFunction {
                 Some(_) => (),
             });
             drop((garbage, new));
-            stored.is_some()
+            !matches!(stored, Changed::Failed)
         }
     }
 }

@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use pyo3::ffi;
 
-use super::lookup::{Count, Entries, Found, Hot};
+use super::lookup::{Changed, Count, Entries, Found, Hot};
 use super::sleep::Sleeper;
 use super::tier::Raised;
 use super::value::{Pending, SharedFlight, SharedObject, Value};
 use super::{CachedFunction, Put};
 use crate::cache::Garbage;
-use crate::entry::Token;
+use crate::entry::{Entry, Token};
 use crate::inflight::{Flight, Outcome, Waited, Waiting};
 use crate::key::View;
 use crate::python::exception;
 use crate::python::object::{release, Arguments, Owned};
+use crate::python::panics::point;
 use crate::thread_id::{self, ThreadId};
 
 /// A reserved slot, and how often the cache had been cleared when it was.
@@ -36,6 +37,20 @@ enum Joined {
     Flight(SharedFlight, Waiting),
 }
 
+/// How often a caller looks again before it computes for itself, whatever the others do.
+const ROUNDS: u32 = 256;
+
+/// What came of an attempt to reserve a slot.
+enum Reserving {
+    Done(Reserved),
+    /// Somebody was faster.
+    Taken,
+    /// The cache changed at every comparison.
+    Restless,
+    /// An exception is set.
+    Failed,
+}
+
 /// How a wait ended.
 enum Landed {
     /// A new reference, or null with an exception set.
@@ -43,6 +58,22 @@ enum Landed {
     /// The computation is over, and there is nothing to have of it but what the cache may have.
     Free,
     Lead,
+}
+
+/// A computation that this thread leads; dropped by unwinding only.
+struct Leading<'a> {
+    cached: &'a CachedFunction,
+    reserved: Option<Reserved>,
+    flight: Option<SharedFlight>,
+}
+
+impl Drop for Leading<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        // A second panic here would end the process.
+        let settle = || self.cached.settle_panic(self.reserved.take(), self.flight.take());
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(settle));
+    }
 }
 
 /// What a flight is about: how its leader brings the value. All are called attached, with no lock held.
@@ -109,13 +140,13 @@ impl CachedFunction {
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
     #[inline]
-    pub(super) unsafe fn fly<W: Work>(&self, mut work: W, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+    pub(super) unsafe fn fly<W: Work>(&self, work: W, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             if hot.is_absent() {
                 match self.reserve_absent(view, hot) {
                     None => return std::ptr::null_mut(),
-                    Some(Some(reserved)) => return work.lead(self, Some(reserved), None),
+                    Some(Some(reserved)) => return self.lead_to_the_end(work, Some(reserved), None),
                     Some(None) => (),
                 }
             }
@@ -141,6 +172,7 @@ impl CachedFunction {
         // SAFETY: as for `fly`.
         let key = unsafe { view.to_key() }?;
         let me = Value::led(thread_id::current());
+        point("reserve");
         let reserve = |cache: &mut Entries| (cache.reserve(view.hash, view.shape, key, me), cache.clears());
         Some(self.if_still_absent(hot, reserve).ok())
     }
@@ -158,14 +190,16 @@ impl CachedFunction {
         let (mut found, mut free) = (found, false);
         // SAFETY: as for `fly`.
         unsafe {
-            loop {
+            for _ in 0..ROUNDS {
                 match found {
                     Found::Value(object) => return object,
                     Found::Failed => return std::ptr::null_mut(),
+                    Found::Restless => return work.compute(self),
                     Found::Absent => match self.reserve(view, me) {
-                        None => return std::ptr::null_mut(),
-                        Some(None) => (),
-                        Some(reserved) => return work.lead(self, reserved, None),
+                        Reserving::Done(reserved) => return self.lead_to_the_end(work, Some(reserved), None),
+                        Reserving::Taken => (),
+                        Reserving::Restless => return work.compute(self),
+                        Reserving::Failed => return std::ptr::null_mut(),
                     },
                     Found::Pending(_, key) if free => {
                         drop(key);
@@ -187,7 +221,8 @@ impl CachedFunction {
                                 Landed::Lead => {
                                     drop(waiting);
                                     let reserved = self.succeed(view, token, &key, &flight);
-                                    Some(Landed::Result(work.lead(self, reserved, Some(Arc::clone(&flight)))))
+                                    let flight = Some(Arc::clone(&flight));
+                                    return self.lead_to_the_end(work, reserved, flight);
                                 }
                                 landed => {
                                     drop(waiting);
@@ -208,15 +243,19 @@ impl CachedFunction {
                 }
                 found = self.find(view, Count::Nothing);
             }
+            drop(found);
+            work.compute(self)
         }
     }
 
-    /// Reserves the key's slot for a computation of this thread; `Some(None)` if somebody was faster, `None` with an
-    /// exception set.
-    unsafe fn reserve(&self, view: &View<'_>, me: ThreadId) -> Option<Option<Reserved>> {
+    /// Reserves the key's slot for a computation of this thread.
+    unsafe fn reserve(&self, view: &View<'_>, me: ThreadId) -> Reserving {
         // SAFETY: as for `fly`.
         unsafe {
-            let mut key = Some(view.to_key()?);
+            let Some(key) = view.to_key() else {
+                return Reserving::Failed;
+            };
+            let mut key = Some(key);
             let now = self.now();
             let mut garbage = Garbage::default();
             let reserved = self.with_entry(view, |cache, at| {
@@ -228,8 +267,32 @@ impl CachedFunction {
                 Some((token, cache.clears()))
             });
             drop((garbage, key));
-            reserved
+            match reserved {
+                Changed::Done(Some(reserved)) => Reserving::Done(reserved),
+                Changed::Done(None) => Reserving::Taken,
+                Changed::Restless => Reserving::Restless,
+                Changed::Failed => Reserving::Failed,
+            }
         }
+    }
+
+    /// Leads, and settles the reserved slot and the flight also where that panics.
+    ///
+    /// # Safety
+    /// As for `fly`; the caller leads, and has reserved the slot, if there is one.
+    #[inline]
+    unsafe fn lead_to_the_end<W: Work>(
+        &self,
+        mut work: W,
+        reserved: Option<Reserved>,
+        flight: Option<SharedFlight>,
+    ) -> *mut ffi::PyObject {
+        let mut leading = Leading { cached: self, reserved, flight: flight.clone() };
+        // SAFETY: the caller's promise.
+        let result = unsafe { work.lead(self, reserved, flight) };
+        drop(leading.flight.take());
+        std::mem::forget(leading);
+        result
     }
 
     /// Computes, and settles the reserved slot and the flight with what came of it. Without a slot, nothing is stored.
@@ -242,6 +305,7 @@ impl CachedFunction {
         // SAFETY: as for `fly`.
         unsafe {
             let result = self.compute(arguments);
+            point("settle");
             if result.is_null() {
                 self.settle_failure(reserved, flight);
             } else {
@@ -279,6 +343,7 @@ impl CachedFunction {
         let mut garbage = Garbage::default();
         self.shared.write(|writer| {
             let cache = writer.value;
+            point("publish");
             if cache.clears() != clears || !cache.get(token).is_some_and(|entry| entry.value.is_unwatched()) {
                 return false;
             }
@@ -310,6 +375,9 @@ impl CachedFunction {
         let record = reserved.and_then(|reserved| {
             self.shared.write(|writer| {
                 let cache = writer.value;
+                if !cache.is_of_this_life(reserved.1) {
+                    return None;
+                }
                 if value.is_none() || is_detached(cache, reserved) {
                     let entry = cache.free(reserved.0)?;
                     key = Some(entry.key);
@@ -334,7 +402,7 @@ impl CachedFunction {
     pub(super) unsafe fn settle_failure(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>) {
         // SAFETY: as for `fly`; an exception is set, which stays so.
         unsafe {
-            let entry = reserved.and_then(|(token, _)| self.shared.write(|writer| writer.value.free(token)));
+            let entry = reserved.and_then(|reserved| self.give_back(reserved));
             let waited_for = flight.or_else(|| flight_of(entry.as_ref().map(|entry| &entry.value)));
             if waited_for.is_none() && entry.is_none() {
                 return;
@@ -362,8 +430,40 @@ impl CachedFunction {
         }
     }
 
+    /// Gives a reserved slot back, and what it held: the key and the record of the computation.
+    fn give_back(&self, (token, clears): Reserved) -> Option<Entry<Owned, Value>> {
+        self.shared.write(|writer| {
+            let cache = writer.value;
+            cache.is_of_this_life(clears).then(|| cache.free(token)).flatten()
+        })
+    }
+
+    /// Ends a computation that panicked: its slot is given back, and who waits starts over.
+    #[cold]
+    fn settle_panic(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>) {
+        let me = thread_id::current();
+        let reserved = reserved.filter(|&(token, clears)| {
+            // It may have been settled before the panic, and be somebody else's now.
+            self.shared.write(|writer| {
+                let cache = writer.value;
+                let record = cache.get(token).filter(|_| cache.is_of_this_life(clears)).map(|entry| &entry.value);
+                match record.and_then(Value::pending) {
+                    Some(Pending::Led(leader)) => leader == me,
+                    Some(Pending::Flight(flight)) => flight.leader() == me,
+                    None => false,
+                }
+            })
+        });
+        let entry = reserved.and_then(|reserved| self.give_back(reserved));
+        if let Some(flight) = flight.or_else(|| flight_of(entry.as_ref().map(|entry| &entry.value))) {
+            drop(flight.complete(Outcome::Abandoned));
+        }
+        drop(entry);
+    }
+
     /// Registers as waiting for the computation in slot `token`, whose key was `key` a moment ago.
     unsafe fn join(&self, me: ThreadId, token: Token, key: &Owned, green: bool) -> Joined {
+        point("join");
         let mut orphan = None;
         let flight = self.shared.write(|writer| {
             let cache = writer.value;
@@ -403,6 +503,7 @@ impl CachedFunction {
     /// Waits until something comes of it.
     unsafe fn wait(&self, me: ThreadId, flight: &SharedFlight, sleeper: &mut Sleeper) -> Landed {
         loop {
+            point("wait");
             // SAFETY: the thread is attached and holds no lock; a flight knows nothing of Python.
             let waited = unsafe { sleeper.wait(Duration::MAX, |slice| flight.wait(slice, self.wait_timeout)) };
             match waited {

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::entry::{Entry, Token};
 use crate::key::{self, Equal, ONE};
 use crate::python::object::{tuple_items, Arguments, Owned};
+use crate::python::panics::{caught_in_debug, point};
 use crate::sync::{Reader, READERS_MAY_PAUSE};
 use crate::table::First;
 
@@ -68,19 +69,21 @@ unsafe extern "C-unwind" fn one<C: Course, const EXPIRES: bool, const TWO_TOO: b
 ) -> *mut ffi::PyObject {
     // SAFETY: Python calls this for an instance, with a call that lasts until this returns.
     unsafe {
-        if is_plain(1, nargsf, names) {
-            let value = *values;
-            if let Some(hash) = key::glance::hash_one(value) {
-                let seen = instance(object).look::<C, EXPIRES>(hash, One(value));
-                return act::<C>(seen, object, values, nargsf, hash);
+        caught_in_debug(|| {
+            if is_plain(1, nargsf, names) {
+                let value = *values;
+                if let Some(hash) = key::glance::hash_one(value) {
+                    let seen = instance(object).look::<C, EXPIRES>(hash, One(value));
+                    return act::<C>(seen, object, values, nargsf, hash);
+                }
+                return hash_and_look::<C>(object, values, nargsf);
             }
-            return hash_and_look::<C>(object, values, nargsf);
-        }
-        if TWO_TOO {
-            two::<C, EXPIRES>(object, values, nargsf, names)
-        } else {
-            any::<C>(object, values, nargsf, names)
-        }
+            if TWO_TOO {
+                two::<C, EXPIRES>(object, values, nargsf, names)
+            } else {
+                any::<C>(object, values, nargsf, names)
+            }
+        })
     }
 }
 
@@ -96,15 +99,17 @@ unsafe extern "C-unwind" fn two<C: Course, const EXPIRES: bool>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
     unsafe {
-        if is_plain(2, nargsf, names) {
-            let (first, second) = (*values, *values.add(1));
-            if let Some(hash) = key::glance::hash_two(first, second) {
-                let seen = instance(object).look::<C, EXPIRES>(hash, Two(first, second));
-                return act::<C>(seen, object, values, nargsf, hash);
+        caught_in_debug(|| {
+            if is_plain(2, nargsf, names) {
+                let (first, second) = (*values, *values.add(1));
+                if let Some(hash) = key::glance::hash_two(first, second) {
+                    let seen = instance(object).look::<C, EXPIRES>(hash, Two(first, second));
+                    return act::<C>(seen, object, values, nargsf, hash);
+                }
+                return hash_and_look::<C>(object, values, nargsf);
             }
-            return hash_and_look::<C>(object, values, nargsf);
-        }
-        any::<C>(object, values, nargsf, names)
+            any::<C>(object, values, nargsf, names)
+        })
     }
 }
 
@@ -144,8 +149,10 @@ unsafe extern "C-unwind" fn hash_and_look<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
     unsafe {
-        let arguments = Arguments::plain(values, nargsf);
-        finish_parts::<C>(object, &arguments, arguments.parts().0, &[])
+        caught_in_debug(|| {
+            let arguments = Arguments::plain(values, nargsf);
+            finish_parts::<C>(object, &arguments, arguments.parts().0, &[])
+        })
     }
 }
 
@@ -162,8 +169,10 @@ unsafe extern "C-unwind" fn look_on<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
     unsafe {
-        let arguments = Arguments::plain(values, nargsf);
-        finish::<C>(object, &arguments, &arguments.plain_view(hash))
+        caught_in_debug(|| {
+            let arguments = Arguments::plain(values, nargsf);
+            finish::<C>(object, &arguments, &arguments.plain_view(hash))
+        })
     }
 }
 
@@ -175,12 +184,14 @@ unsafe extern "C-unwind" fn look_on<C: Course>(
 unsafe extern "C-unwind" fn found<C: Course>(object: *mut ffi::PyObject, token: Token) -> *mut ffi::PyObject {
     // SAFETY: the entry has a finished value; otherwise as in `one`.
     unsafe {
-        let reader = instance(object).shared.reader();
-        let value = reader.slot(token).1.value.object().unwrap_unchecked();
-        ffi::Py_INCREF(value);
-        reader.hit(token);
-        drop(reader);
-        C::hit(value)
+        caught_in_debug(|| {
+            let reader = instance(object).shared.reader();
+            let value = reader.slot(token).1.value.object().unwrap_unchecked();
+            ffi::Py_INCREF(value);
+            reader.hit(token);
+            drop(reader);
+            C::hit(value)
+        })
     }
 }
 
@@ -199,19 +210,21 @@ unsafe extern "C-unwind" fn candidate<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
     unsafe {
-        let this = instance(object);
-        let reader = this.shared.reader();
-        let (_, entry) = reader.slot(token);
-        let arguments = Arguments::plain(values, nargsf);
-        let view = arguments.plain_view(hash);
-        if view.equals(entry.key.as_ptr()) == Equal::Yes {
-            if let Some(value) = C::Level::take(this, &reader, token, &entry.value) {
-                drop(reader);
-                return C::hit(value);
+        caught_in_debug(|| {
+            let this = instance(object);
+            let reader = this.shared.reader();
+            let (_, entry) = reader.slot(token);
+            let arguments = Arguments::plain(values, nargsf);
+            let view = arguments.plain_view(hash);
+            if view.equals(entry.key.as_ptr()) == Equal::Yes {
+                if let Some(value) = C::Level::take(this, &reader, token, &entry.value) {
+                    drop(reader);
+                    return C::hit(value);
+                }
             }
-        }
-        drop(reader);
-        look_on::<C>(object, values, nargsf, hash)
+            drop(reader);
+            look_on::<C>(object, values, nargsf, hash)
+        })
     }
 }
 
@@ -223,6 +236,7 @@ impl CachedFunction {
     #[inline(always)]
     unsafe fn look<C: Course, const EXPIRES: bool>(&self, hash: u64, sought: impl Sought) -> Seen {
         let reader = self.shared.reader();
+        point("glance");
         let token = match reader.first(hash) {
             First::Token(token) => token,
             First::Absent => {

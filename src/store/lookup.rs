@@ -4,6 +4,13 @@
 //! user's `__eq__` can tell, the pass ends with a strong reference to the stored key; the question is asked with no lock
 //! held, its answer is noted in [`Known`], and the pass starts over. So whatever `__eq__` does (raise, call in again,
 //! clear the cache, switch threads), the next pass sees the cache as it then is, and each stored key is asked once.
+//!
+//! Where keys that must be asked about come in as fast as they are asked (by the questions themselves, or by other threads),
+//! that would not end. So a lookup counts the questions before which something had come in, and gives up after some hundreds
+//! of them: then the key counts as neither there nor absent, and whoever wanted it computes and stores nothing. Comparisons
+//! that look keys up have less patience, the deeper they are nested, or it would multiply.
+
+use std::cell::Cell;
 
 use pyo3::ffi;
 
@@ -16,6 +23,7 @@ use crate::clock;
 use crate::entry::Token;
 use crate::key::{Equal, View};
 use crate::python::object::Owned;
+use crate::python::panics::point;
 use crate::sync::Reader;
 
 /// The cache of a decorated function.
@@ -40,8 +48,8 @@ pub enum Step {
     /// A computation in this slot, with the stored key.
     Pending(Token, Owned),
     Absent,
-    /// Whether this stored key is the call's, only Python can tell.
-    Ask(Owned),
+    /// Whether this stored key is the call's, only Python can tell; with [`Cache::inserts`].
+    Ask(Owned, u64),
     /// A live value of the tier behind, not yet counted.
     Kept(Token, *const Decoded, Kept),
     /// What the tier behind no longer has.
@@ -56,6 +64,54 @@ pub enum Found {
     /// A computation in this slot, with the stored key.
     Pending(Token, Owned),
     Absent,
+    /// The cache changed at every comparison, so there is no telling.
+    Restless,
+    /// An exception is set.
+    Failed,
+}
+
+/// How a change of a key's entry ended.
+#[derive(Debug)]
+pub enum Changed<R> {
+    Done(R),
+    /// Nothing was done, as there is no telling where the entry is.
+    Restless,
+    /// An exception is set.
+    Failed,
+}
+
+/// How often a lookup begins anew because keys have come in.
+const PATIENCE: u32 = 256;
+
+/// How many lookups may stand around a lookup that begins anew.
+const NESTING: u32 = 3;
+
+thread_local! {
+    /// How many questions of this thread are not answered yet: a comparison looked a key up that had to be compared.
+    static ASKED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A question under way.
+struct Question;
+
+impl Question {
+    /// Begins one; with how many stand around it.
+    fn begin() -> (Question, u32) {
+        (Question, ASKED.try_with(|asked| asked.replace(asked.get() + 1)).unwrap_or(0))
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        let _ = ASKED.try_with(|asked| asked.set(asked.get().saturating_sub(1)));
+    }
+}
+
+/// What came of a question.
+enum Answer {
+    Noted,
+    /// Too much has come in meanwhile, too often.
+    Restless,
     /// An exception is set.
     Failed,
 }
@@ -64,45 +120,65 @@ pub enum Found {
 #[derive(Debug)]
 pub struct Known {
     equal: Option<Owned>,
+    /// By their addresses.
     unequal: Vec<Owned>,
+    /// [`Cache::inserts`] before the last question.
+    inserts: Option<u64>,
+    /// How many questions there were before which something had come in.
+    restarts: u32,
 }
 
 impl Known {
-    pub const NOTHING: Known = Known { equal: None, unequal: Vec::new() };
+    pub const NOTHING: Known = Known { equal: None, unequal: Vec::new(), inserts: None, restarts: 0 };
 
     /// What is known of a stored key that could not be compared in place.
     fn answer(&self, key: *mut ffi::PyObject) -> Equal {
         if self.equal.as_ref().is_some_and(|k| k.as_ptr() == key) {
             Equal::Yes
-        } else if self.unequal.iter().any(|k| k.as_ptr() == key) {
+        } else if self.place(key).is_ok() {
             Equal::No
         } else {
             Equal::Ask
         }
     }
 
-    /// Asks Python and notes the answer; false with an exception set.
+    /// Where a key is among those that are not equal, or would be.
+    fn place(&self, key: *mut ffi::PyObject) -> Result<usize, usize> {
+        self.unequal.binary_search_by_key(&key, Owned::as_ptr)
+    }
+
+    /// Asks Python and notes the answer.
     ///
     /// # Safety
-    /// As for [`View::ask`]; `key` is the key that a pass of the same lookup gave.
-    pub unsafe fn ask(&mut self, view: &View<'_>, key: Owned) -> bool {
+    /// As for [`View::ask`]; `key` is the key that a pass of the same lookup gave, with `inserts`.
+    unsafe fn ask(&mut self, view: &View<'_>, key: Owned, inserts: u64) -> Answer {
+        let (_question, around) = Question::begin();
+        if self.inserts.replace(inserts).is_some_and(|before| before != inserts) {
+            self.restarts += 1;
+            let patience = if around < NESTING { PATIENCE >> (4 * around) } else { 0 };
+            if self.restarts > patience {
+                return Answer::Restless;
+            }
+        }
         // SAFETY: the caller's promise; `key` is a strong reference.
         match unsafe { view.ask(key.as_ptr()) } {
             Some(true) => {
                 // A former equal key has left the cache, or the pass would have ended with it.
                 self.equal = Some(key);
-                true
+                Answer::Noted
             }
             Some(false) => {
-                self.unequal.push(key);
-                true
+                if let Err(at) = self.place(key.as_ptr()) {
+                    self.unequal.insert(at, key);
+                }
+                Answer::Noted
             }
-            None => false,
+            None => Answer::Failed,
         }
     }
 }
 
-/// The entry of a key in one pass: its token, or the stored key to ask about.
+/// The entry of a key in one pass: its token, or the stored key to ask about. `apart`: see [`CachedFunction::lone_apart`].
 #[inline(always)]
 unsafe fn pass<'a>(
     cache: &'a Entries,
@@ -110,15 +186,19 @@ unsafe fn pass<'a>(
     known: &Known,
     now: u64,
     expires: bool,
+    apart: bool,
 ) -> Result<Option<(Token, &'a Owned, &'a Value)>, &'a Owned> {
     for (token, slot, entry) in cache.candidates(view.hash) {
         if slot.meta != view.shape {
             continue;
         }
         // SAFETY: the entry's shape is the view's; the thread is attached (the caller's promise).
-        let equal = match unsafe { view.equals(entry.key.as_ptr()) } {
-            Equal::Ask => known.answer(entry.key.as_ptr()),
-            answer => answer,
+        let equal = unsafe {
+            match view.equals(entry.key.as_ptr()) {
+                Equal::Ask if apart && view.is_apart(entry.key.as_ptr()) => Equal::No,
+                Equal::Ask => known.answer(entry.key.as_ptr()),
+                answer => answer,
+            }
         };
         match equal {
             Equal::No => continue,
@@ -138,27 +218,33 @@ unsafe fn pass<'a>(
 /// What the hot pass found, in one register. A value's address is even and not 0.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-pub struct Hot(usize);
+pub struct Hot(*mut u8);
 
 impl Hot {
     /// Something that is left to [`CachedFunction::step`]; nothing was counted.
-    const UNDECIDED: Hot = Hot(1);
+    const UNDECIDED: Hot = Hot::number(1);
+
+    /// An odd number in a pointer's place, which is not looked at.
+    #[inline(always)]
+    const fn number(n: usize) -> Self {
+        Hot(std::ptr::null_mut::<u8>().wrapping_add(n))
+    }
 
     /// Nothing; a miss was counted. `inserts` is [`Cache::inserts`] at that moment.
     #[inline(always)]
     pub(super) fn absent(inserts: u64) -> Self {
-        Hot((inserts as usize) << 2 | 3)
+        Hot::number((inserts as usize) << 2 | 3)
     }
 
     /// The value found, a new strong reference.
     #[inline(always)]
     pub fn value(self) -> Option<*mut ffi::PyObject> {
-        (self.0 & 1 == 0).then_some(self.0 as *mut ffi::PyObject)
+        (self.0 as usize & 1 == 0).then_some(self.0.cast())
     }
 
     /// Whether nothing was found.
     pub fn is_absent(self) -> bool {
-        self.0 & 3 == 3
+        self.0 as usize & 3 == 3
     }
 
     /// Whether nothing was found, and nothing can have come in since. A number that wraps after 2⁶² insertions.
@@ -177,6 +263,7 @@ impl CachedFunction {
     #[inline(always)]
     pub(super) unsafe fn hot<C: Course, const ONE_VALUE: bool>(&self, view: &View<'_>) -> Hot {
         let reader = self.shared.reader();
+        point("first pass");
         for (token, slot, entry) in reader.candidates(view.hash) {
             if slot.meta != view.shape {
                 continue;
@@ -189,7 +276,7 @@ impl CachedFunction {
                 return match equal {
                     Equal::No => continue,
                     Equal::Yes => {
-                        C::Level::take(self, &reader, token, &entry.value).map_or(Hot::UNDECIDED, |v| Hot(v as usize))
+                        C::Level::take(self, &reader, token, &entry.value).map_or(Hot::UNDECIDED, |v| Hot(v.cast()))
                     }
                     Equal::Ask => Hot::UNDECIDED,
                 };
@@ -266,10 +353,11 @@ impl CachedFunction {
     #[inline(always)]
     pub(super) unsafe fn step(&self, view: &View<'_>, known: &Known, count: Count) -> Step {
         let now = self.now();
+        point("lookup");
         self.shared.read(|reader| {
             // SAFETY: the caller's promise; a count changes under the lock, which runs nothing.
             unsafe {
-                match pass(&reader, view, known, now, self.ttl != 0) {
+                match pass(&reader, view, known, now, self.ttl != 0, self.lone_apart) {
                     Ok(Some((token, key, value))) => match value.object() {
                         Some(object) => {
                             ffi::Py_INCREF(object);
@@ -296,7 +384,7 @@ impl CachedFunction {
                         }
                         Step::Absent
                     }
-                    Err(key) => Step::Ask(key.another()),
+                    Err(key) => Step::Ask(key.another(), reader.inserts()),
                 }
             }
         })
@@ -315,11 +403,17 @@ impl CachedFunction {
                 Step::Pending(token, key) => break Found::Pending(token, key),
                 Step::Absent => break Found::Absent,
                 // SAFETY: the caller's promise.
-                Step::Ask(key) => unsafe {
-                    if !known.ask(view, key) {
-                        break Found::Failed;
+                Step::Ask(key, inserts) => unsafe {
+                    match known.ask(view, key, inserts) {
+                        Answer::Noted => self.step(view, &known, count),
+                        Answer::Failed => break Found::Failed,
+                        Answer::Restless => {
+                            if count == Count::Call {
+                                self.shared.read(|reader| reader.miss());
+                            }
+                            break Found::Restless;
+                        }
                     }
-                    self.step(view, &known, count)
                 },
                 // SAFETY: the caller's promise.
                 Step::Kept(token, decoded, kept) => match unsafe { self.hand_out(kept, count) } {
@@ -347,7 +441,7 @@ impl CachedFunction {
     }
 
     /// Runs `change` under the lock with the key's entry (its token, and whether its value is finished), found in the same
-    /// critical section. `None` with an exception set. `change` must not call into Python, nor drop an object.
+    /// critical section. `change` must not call into Python, nor drop an object.
     ///
     /// # Safety
     /// As for [`decide`](Self::decide).
@@ -355,28 +449,30 @@ impl CachedFunction {
         &self,
         view: &View<'_>,
         change: impl FnOnce(&mut Entries, Option<(Token, bool)>) -> R,
-    ) -> Option<R> {
+    ) -> Changed<R> {
         let mut change = Some(change);
         let mut known = Known::NOTHING;
         loop {
             let now = self.now();
             let outcome = self.shared.write(|writer| {
+                point("change");
                 // SAFETY: the caller's promise.
-                let at = match unsafe { pass(writer.value, view, &known, now, self.ttl != 0) } {
+                let at = match unsafe { pass(writer.value, view, &known, now, self.ttl != 0, self.lone_apart) } {
                     Ok(found) => found.map(|(token, _, value)| (token, value.is_finished())),
                     // SAFETY: the thread is attached.
-                    Err(key) => return Err(unsafe { key.another() }),
+                    Err(key) => return Err((unsafe { key.another() }, writer.value.inserts())),
                 };
                 Ok(change.take().map(|change| change(writer.value, at)))
             });
             match outcome {
-                Ok(result) => break result,
-                Err(key) => {
-                    // SAFETY: the caller's promise.
-                    if !unsafe { known.ask(view, key) } {
-                        break None;
-                    }
-                }
+                // The change is made once.
+                Ok(result) => break result.map_or(Changed::Restless, Changed::Done),
+                // SAFETY: the caller's promise.
+                Err((key, inserts)) => match unsafe { known.ask(view, key, inserts) } {
+                    Answer::Noted => (),
+                    Answer::Restless => break Changed::Restless,
+                    Answer::Failed => break Changed::Failed,
+                },
             }
         }
     }

@@ -15,6 +15,7 @@ use super::value::Value;
 use super::{CachedFunction, Put};
 use crate::cache::Garbage;
 use crate::python::object::{new_tuple, Arguments, Owned};
+use crate::python::panics::{caught, point};
 use crate::python::signature::Scratch;
 use crate::python::slots::{add_methods, Method};
 
@@ -87,27 +88,30 @@ unsafe extern "C-unwind" fn get(
 ) -> *mut ffi::PyObject {
     // SAFETY: Python calls this for an instance, with arguments that last until it returns.
     unsafe {
-        let this = instance(object);
-        let arguments = Arguments { values, nargsf: nargs as usize, names };
-        let mut scratch = Scratch::new();
-        if this.max_size == Some(0) {
-            return none();
-        }
-        match this.view(&arguments, &mut scratch) {
-            Keyed::Failed => std::ptr::null_mut(),
-            Keyed::NotACall => none(),
-            Keyed::View(view) => match this.find(&view, Count::Use) {
-                Found::Value(value) => value,
-                Found::Failed => std::ptr::null_mut(),
-                found => {
-                    drop(found);
-                    match this.get_through(&view) {
-                        Ok(value) => value.unwrap_or_else(none),
-                        Err(Raised) => std::ptr::null_mut(),
+        caught(|| {
+            point("get");
+            let this = instance(object);
+            let arguments = Arguments { values, nargsf: nargs as usize, names };
+            let mut scratch = Scratch::new();
+            if this.max_size == Some(0) {
+                return none();
+            }
+            match this.view(&arguments, &mut scratch) {
+                Keyed::Failed => std::ptr::null_mut(),
+                Keyed::NotACall => none(),
+                Keyed::View(view) => match this.find(&view, Count::Use) {
+                    Found::Value(value) => value,
+                    Found::Failed => std::ptr::null_mut(),
+                    found => {
+                        drop(found);
+                        match this.get_through(&view) {
+                            Ok(value) => value.unwrap_or_else(none),
+                            Err(Raised) => std::ptr::null_mut(),
+                        }
                     }
-                }
-            },
-        }
+                },
+            }
+        })
     }
 }
 
@@ -119,49 +123,55 @@ unsafe extern "C-unwind" fn set(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `get`; the first argument is the value, those of the function follow.
     unsafe {
-        if nargs == 0 {
-            return fail(c"set() needs the value as its first argument: set(value, /, *args, **kwargs)");
-        }
-        let this = instance(object);
-        let arguments = Arguments { values: values.add(1), nargsf: nargs as usize - 1, names };
-        if this.max_size == Some(0) {
-            return none();
-        }
-        let mut scratch = Scratch::new();
-        match this.view(&arguments, &mut scratch) {
-            Keyed::Failed => std::ptr::null_mut(),
-            Keyed::NotACall => fail(c"set(): the arguments after value do not fit the cached function"),
-            Keyed::View(view) => {
-                let done = match &this.tier {
-                    Some(tier) => this.set_through(tier, &view, *values, Hold::Nothing),
-                    None => this.put(&view, Value::ready(Owned::borrow(*values)), Put::Always),
-                };
-                if done {
-                    none()
-                } else {
-                    std::ptr::null_mut()
+        caught(|| {
+            point("set");
+            if nargs == 0 {
+                return fail(c"set() needs the value as its first argument: set(value, /, *args, **kwargs)");
+            }
+            let this = instance(object);
+            let arguments = Arguments { values: values.add(1), nargsf: nargs as usize - 1, names };
+            if this.max_size == Some(0) {
+                return none();
+            }
+            let mut scratch = Scratch::new();
+            match this.view(&arguments, &mut scratch) {
+                Keyed::Failed => std::ptr::null_mut(),
+                Keyed::NotACall => fail(c"set(): the arguments after value do not fit the cached function"),
+                Keyed::View(view) => {
+                    let done = match &this.tier {
+                        Some(tier) => this.set_through(tier, &view, *values, Hold::Nothing),
+                        None => this.put(&view, Value::ready(Owned::borrow(*values)), Put::Always),
+                    };
+                    if done {
+                        none()
+                    } else {
+                        std::ptr::null_mut()
+                    }
                 }
             }
-        }
+        })
     }
 }
 
 unsafe extern "C-unwind" fn cache_info(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: as in `get`.
     unsafe {
-        let this = instance(object);
-        if let Some(tier) = &this.tier {
-            return shared_info(&tier.counters(), this.max_size).map_or(std::ptr::null_mut(), Owned::into_ptr);
-        }
-        let now = this.now();
-        let mut garbage = Garbage::default();
-        let (hits, misses, size) = this.shared.write(|writer| {
-            let (hits, misses) = writer.counters();
-            writer.value.expire(now, &mut garbage);
-            (hits, misses, writer.value.len())
-        });
-        drop(garbage);
-        info(&CACHE_INFO, hits, misses, this.max_size, size).map_or(std::ptr::null_mut(), Owned::into_ptr)
+        caught(|| {
+            point("cache_info");
+            let this = instance(object);
+            if let Some(tier) = &this.tier {
+                return shared_info(&tier.counters(), this.max_size).map_or(std::ptr::null_mut(), Owned::into_ptr);
+            }
+            let now = this.now();
+            let mut garbage = Garbage::default();
+            let (hits, misses, size) = this.shared.write(|writer| {
+                let (hits, misses) = writer.counters();
+                writer.value.expire(now, &mut garbage);
+                (hits, misses, writer.value.len())
+            });
+            drop(garbage);
+            info(&CACHE_INFO, hits, misses, this.max_size, size).map_or(std::ptr::null_mut(), Owned::into_ptr)
+        })
     }
 }
 
@@ -224,35 +234,40 @@ unsafe fn size_object(size: Option<usize>) -> Option<Owned> {
 unsafe extern "C-unwind" fn cache_parameters(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: as in `get`; a dict keeps references of its own.
     unsafe {
-        let this = instance(object);
-        let parameters = ffi::PyDict_New();
-        if parameters.is_null() {
-            return parameters;
-        }
-        let parameters = Owned::steal(parameters);
-        let Some(size) = size_object(this.max_size) else {
-            return std::ptr::null_mut();
-        };
-        let typed = if this.typed { ffi::Py_True() } else { ffi::Py_False() };
-        if ffi::PyDict_SetItemString(parameters.as_ptr(), c"maxsize".as_ptr(), size.as_ptr()) != 0
-            || ffi::PyDict_SetItemString(parameters.as_ptr(), c"typed".as_ptr(), typed) != 0
-        {
-            return std::ptr::null_mut();
-        }
-        parameters.into_ptr()
+        caught(|| {
+            let this = instance(object);
+            let parameters = ffi::PyDict_New();
+            if parameters.is_null() {
+                return parameters;
+            }
+            let parameters = Owned::steal(parameters);
+            let Some(size) = size_object(this.max_size) else {
+                return std::ptr::null_mut();
+            };
+            let typed = if this.typed { ffi::Py_True() } else { ffi::Py_False() };
+            if ffi::PyDict_SetItemString(parameters.as_ptr(), c"maxsize".as_ptr(), size.as_ptr()) != 0
+                || ffi::PyDict_SetItemString(parameters.as_ptr(), c"typed".as_ptr(), typed) != 0
+            {
+                return std::ptr::null_mut();
+            }
+            parameters.into_ptr()
+        })
     }
 }
 
 unsafe extern "C-unwind" fn cache_clear(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: as in `get`.
     unsafe {
-        let this = instance(object);
-        if let Some(tier) = &this.tier {
-            tier.clear();
-        }
-        this.clear(Python::assume_attached());
+        caught(|| {
+            point("cache_clear");
+            let this = instance(object);
+            if let Some(tier) = &this.tier {
+                tier.clear();
+            }
+            this.clear(Python::assume_attached());
+            none()
+        })
     }
-    none()
 }
 
 impl CachedFunction {

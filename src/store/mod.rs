@@ -27,11 +27,12 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
 use self::asynchronous::Flights;
 use self::call::Vectorcall;
-use self::lookup::Entries;
+use self::lookup::{Changed, Entries};
 use self::options::Options;
 use self::recording::Registration;
 use self::tier::{SharedCachedFunction, Tier};
@@ -39,6 +40,7 @@ use self::value::Value;
 use crate::cache::{Cache, Garbage};
 use crate::key::View;
 use crate::python::object::Owned;
+use crate::python::panics::as_error;
 use crate::python::signature::Signature;
 use crate::python::slots::{Originals, Patched};
 use crate::strategies::Kind;
@@ -63,6 +65,8 @@ pub struct CachedFunction {
     /// The number of positional arguments from which on a call is its own canonical form, and for how many more.
     direct: (usize, usize),
     typed: bool,
+    /// Whether a lone argument that is an exact int or str is another key than an equal one of another type, as in functools.
+    lone_apart: bool,
     single_flight: bool,
     /// What the user chose; the order of `shared` may be another.
     strategy: Kind,
@@ -77,6 +81,8 @@ pub struct CachedFunction {
     max_size: Option<usize>,
     wait_timeout: Option<Duration>,
     flights: Option<Flights>,
+    /// What it was made with.
+    options: Box<Options>,
     /// What all processes share; then `shared` is the decoded level in front of it.
     tier: Option<Box<Tier>>,
 }
@@ -158,6 +164,7 @@ impl CachedFunction {
             registration: Registration::default(),
             direct,
             typed: options.typed,
+            lone_apart: options.keeps_lone_apart(),
             single_flight: options.single_flight && stores,
             strategy: options.strategy,
             ttl,
@@ -170,11 +177,13 @@ impl CachedFunction {
             max_size: options.max_size,
             wait_timeout: options.wait_timeout,
             flights,
+            options: Box::new(options.clone()),
             tier,
         })
     }
 
-    /// Stores a value as if it had been computed now; false with an exception set.
+    /// Stores a value as if it had been computed now; false with an exception set. Where the cache changes at each
+    /// comparison, that is one of what must be stored; whatever else need not be.
     ///
     /// # Safety
     /// The view's objects are alive; the thread is attached and holds no lock.
@@ -217,7 +226,16 @@ impl CachedFunction {
                 }
             });
             drop((garbage, new));
-            done.is_some()
+            match (done, mode) {
+                (Changed::Done(()), _) => true,
+                (Changed::Restless, Put::IfAbsentSince(_) | Put::UnlessPending) => true,
+                (Changed::Restless, Put::Always) => {
+                    let message = c"the value cannot be stored: the cache changes each time its keys are compared";
+                    ffi::PyErr_SetString(ffi::PyExc_RuntimeError, message.as_ptr());
+                    false
+                }
+                (Changed::Failed, _) => false,
+            }
         }
     }
 }
@@ -275,16 +293,18 @@ impl CachedFunction {
     ) -> PyResult<Self> {
         check_callable(r#fn)?;
         let keywords = [typed, single_flight, wait_timeout, by_signature];
-        Self::build(r#fn, &options(py, strategy, max_size, ttl, keywords)?, None, None)
+        as_error(|| Self::build(r#fn, &options(py, strategy, max_size, ttl, keywords)?, None, None))
     }
 
     /// A cached function made from checked options.
     #[staticmethod]
     fn _of<'py>(function: &Bound<'py, PyAny>, options: &Bound<'py, Options>) -> PyResult<Bound<'py, PyAny>> {
         check_callable(function)?;
-        let made = Bound::new(function.py(), Self::build(function, options.get(), None, None)?)?.into_any();
-        crate::python::immortal::spare_counts(&made, function);
-        Ok(made)
+        as_error(|| {
+            let made = Bound::new(function.py(), Self::build(function, options.get(), None, None)?)?.into_any();
+            crate::python::immortal::spare_counts(&made, function);
+            Ok(made)
+        })
     }
 
     // The slot wrapper `__call__` keeps the `tp_call` that the type was made with, so it must be a right one.
@@ -316,8 +336,46 @@ impl CachedFunction {
         }
     }
 
+    /// By name; but by value for dill, which takes functions so.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+        if modules.contains("dill")? {
+            let reduced = py.import("warp_cache._by_value")?.call_method1("reduce", (slf,))?;
+            if !reduced.is_none() {
+                return Ok(reduced);
+            }
+        }
         slf.getattr("__qualname__")
+    }
+
+    /// The function, the options, whether all processes share the cache, and what the user calls it: what makes the same
+    /// decorated function anew.
+    fn _recipe<'py>(slf: &Bound<'py, Self>) -> PyResult<(Py<PyAny>, Bound<'py, PyDict>, bool, Option<String>)> {
+        let (this, py) = (slf.get(), slf.py());
+        let name = this.tier.as_ref().and_then(|tier| tier.given_name().map(str::to_owned));
+        Ok((this.function.as_py().clone_ref(py), this.options.arguments(py)?, this.tier.is_some(), name))
+    }
+
+    /// functools' own class, though not by type: class factories that tell methods from fields, as pydantic's models, know
+    /// it or its module. Classes derived in Python are themselves.
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let (kind, py) = (slf.get_type(), slf.py());
+        let ours = [
+            py.get_type::<CachedFunction>(),
+            py.get_type::<AsyncCachedFunction>(),
+            py.get_type::<SharedCachedFunction>(),
+        ];
+        if !ours.iter().any(|one| kind.is(one)) {
+            return Ok(kind.into_any());
+        }
+        static OF_FUNCTOOLS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let class = OF_FUNCTOOLS.get_or_try_init(py, || -> PyResult<_> {
+            let cached = py.import("functools")?.call_method1("lru_cache", (py.eval(c"len", None, None)?,))?;
+            Ok(cached.get_type().into_any().unbind())
+        })?;
+        Ok(class.bind(py).clone())
     }
 
     fn __copy__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {

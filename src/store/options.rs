@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt};
 
 use super::tier::options::Limits;
 use crate::strategies::Kind;
 
 /// The checked options of a cache.
-#[pyclass(frozen, module = "warp_cache._warp_cache_rs")]
-#[derive(Debug)]
+#[pyclass(frozen, skip_from_py_object, module = "warp_cache._warp_cache_rs")]
+#[derive(Clone, Debug)]
 pub struct Options {
     pub strategy: Kind,
     /// `None` is unbounded.
@@ -103,6 +103,13 @@ pub fn seconds(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Dura
     }
 }
 
+/// Seconds of which [`seconds`] makes exactly so many nanoseconds: they are part of what a shared file is told by.
+fn exact_seconds(nanos: u64) -> f64 {
+    let near = nanos as f64 / 1e9;
+    let next = |step: i64| f64::from_bits(near.to_bits().wrapping_add_signed(step));
+    [0, 1, -1].into_iter().map(next).find(|seconds| (seconds * 1e9) as u64 == nanos).unwrap_or(near)
+}
+
 fn strategy(value: &Bound<'_, PyAny>) -> PyResult<Kind> {
     const RIGHT: &str = "a Strategy (LRU=0, MRU=1, FIFO=2, LFU=3, SIEVE=4, S3FIFO=5, TINYLFU=6)";
     if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
@@ -143,6 +150,27 @@ impl Options {
 }
 
 impl Options {
+    /// Whether keys are functools' also where it tells lone arguments apart: see [`CachedFunction`](super::CachedFunction).
+    pub fn keeps_lone_apart(&self) -> bool {
+        !self.by_signature && !self.typed
+    }
+
+    /// The arguments that make the same options.
+    pub fn arguments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let arguments = PyDict::new(py);
+        arguments.set_item("strategy", self.strategy as u8)?;
+        arguments.set_item("max_size", self.max_size)?;
+        arguments.set_item("ttl", (self.ttl != 0).then(|| exact_seconds(self.ttl)))?;
+        arguments.set_item("typed", self.typed)?;
+        arguments.set_item("single_flight", self.single_flight)?;
+        arguments.set_item("wait_timeout", self.wait_timeout.map(|bound| bound.as_secs_f64()))?;
+        arguments.set_item("by_signature", self.by_signature)?;
+        arguments.set_item("max_key_size", self.limits.max_key_size)?;
+        arguments.set_item("max_value_size", self.limits.max_value_size)?;
+        arguments.set_item("max_bytes", self.limits.max_bytes)?;
+        Ok(arguments)
+    }
+
     /// What the first instance is made with, on which the layout is measured.
     pub fn plain() -> Self {
         Options {

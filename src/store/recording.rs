@@ -25,6 +25,7 @@ use super::course::{Coroutine, Course, Plain};
 use super::tier::call::Tiered;
 use super::{asynchronous, glance, CachedFunction};
 use crate::python::object::Arguments;
+use crate::python::panics::{caught, point};
 use crate::python::signature::Scratch;
 use crate::record::{Noted, Place, Session};
 
@@ -132,18 +133,20 @@ pub(super) unsafe extern "C-unwind" fn enter(
 ) -> *mut ffi::PyObject {
     // SAFETY: Python calls this for an instance, with a call that lasts until this returns; an instance stays where it is.
     unsafe {
-        let this = instance(object);
-        let recording = {
-            let mut registry = lock(&REGISTRY);
-            if this.registration.at.load(Ordering::Relaxed) == 0 {
-                registry.functions.push(Known(NonNull::from(this)));
-                this.registration.at.store(registry.functions.len(), Ordering::Relaxed);
-            }
-            this.set_entry(registry.recording);
-            registry.recording
-        };
-        let entry = if recording { this.recording_entry() } else { this.usual_entry() };
-        entry(object, values, nargsf, names)
+        caught(|| {
+            let this = instance(object);
+            let recording = {
+                let mut registry = lock(&REGISTRY);
+                if this.registration.at.load(Ordering::Relaxed) == 0 {
+                    registry.functions.push(Known(NonNull::from(this)));
+                    this.registration.at.store(registry.functions.len(), Ordering::Relaxed);
+                }
+                this.set_entry(registry.recording);
+                registry.recording
+            };
+            let entry = if recording { this.recording_entry() } else { this.usual_entry() };
+            entry(object, values, nargsf, names)
+        })
     }
 }
 
@@ -159,17 +162,19 @@ unsafe extern "C-unwind" fn record<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `enter`.
     unsafe {
-        let this = instance(object);
-        let arguments = Arguments { values, nargsf, names };
-        let mut scratch = Scratch::new();
-        match this.view(&arguments, &mut scratch) {
-            Keyed::View(view) => {
-                note(this, view.hash);
-                finish::<C>(object, &arguments, &view)
+        caught(|| {
+            let this = instance(object);
+            let arguments = Arguments { values, nargsf, names };
+            let mut scratch = Scratch::new();
+            match this.view(&arguments, &mut scratch) {
+                Keyed::View(view) => {
+                    note(this, view.hash);
+                    finish::<C>(object, &arguments, &view)
+                }
+                Keyed::NotACall => C::pass_on(object, &arguments),
+                Keyed::Failed => std::ptr::null_mut(),
             }
-            Keyed::NotACall => C::pass_on(object, &arguments),
-            Keyed::Failed => std::ptr::null_mut(),
-        }
+        })
     }
 }
 
@@ -186,19 +191,21 @@ unsafe extern "C-unwind" fn record_uncached(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `enter`.
     unsafe {
-        let this = instance(object);
-        let arguments = Arguments { values, nargsf, names };
-        {
-            let mut scratch = Scratch::new();
-            match this.view(&arguments, &mut scratch) {
-                Keyed::View(view) => note(this, view.hash),
-                Keyed::NotACall => (),
-                // What interrupts the program is not an answer of `__hash__`.
-                Keyed::Failed if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) == 0 => return std::ptr::null_mut(),
-                Keyed::Failed => ffi::PyErr_Clear(),
+        caught(|| {
+            let this = instance(object);
+            let arguments = Arguments { values, nargsf, names };
+            {
+                let mut scratch = Scratch::new();
+                match this.view(&arguments, &mut scratch) {
+                    Keyed::View(view) => note(this, view.hash),
+                    Keyed::NotACall => (),
+                    // What interrupts the program is not an answer of `__hash__`.
+                    Keyed::Failed if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) == 0 => return std::ptr::null_mut(),
+                    Keyed::Failed => ffi::PyErr_Clear(),
+                }
             }
-        }
-        this.usual_entry()(object, values, nargsf, names)
+            this.usual_entry()(object, values, nargsf, names)
+        })
     }
 }
 
@@ -207,6 +214,7 @@ unsafe extern "C-unwind" fn record_uncached(
 /// # Safety
 /// The thread is attached and holds no lock; `this` outlives the call.
 unsafe fn note(this: &CachedFunction, hash: u64) {
+    point("note");
     let (noted, number) = match &mut *lock(&SESSION) {
         Some(current) => (current.session.note(&this.registration.place, hash), current.session.number()),
         None => return,

@@ -4,6 +4,7 @@
 //! the others of its green threads go on, and looks after each sleep. So the green thread is switched out in the middle of
 //! a wait, and others enter this code meanwhile: no lock, borrow or thread-local state is held across a sleep.
 
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
 use pyo3::ffi;
@@ -26,9 +27,10 @@ pub(super) unsafe fn detached<R>(wait: impl FnOnce() -> R) -> R {
     // SAFETY: the thread gets its own state back.
     unsafe {
         let state = unwinding::PyEval_SaveThread();
-        let waited = wait();
+        let waited = catch_unwind(AssertUnwindSafe(wait));
         unwinding::PyEval_RestoreThread(state);
-        waited
+        // A panic goes on with the interpreter: what it passes drops objects.
+        waited.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 

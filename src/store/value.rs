@@ -3,6 +3,9 @@
 //! Ring 3. One word, told apart by its low bits (what it points to is aligned to eight bytes). A cache with a tier behind it
 //! has values with a record of where they were found ([`Decoded`]). While nobody waits for a
 //! computation, its record is this word alone; the first to wait turns it into a [`Flight`], which all share.
+//!
+//! The word is a pointer, and its tags are put on and taken off by moving it within the eight bytes it points to: so it
+//! stays the pointer to that object, and none is ever made of a number. A thread's number is an address that is not looked at.
 
 use std::sync::Arc;
 
@@ -29,7 +32,13 @@ const TAGS: usize = 0b111;
 /// See the module's documentation.
 #[derive(Debug)]
 #[repr(transparent)]
-pub struct Value(usize);
+pub struct Value(*mut u8);
+
+// SAFETY: what the word owns, an object's reference, a record or a share in a flight, may be sent and shared between
+// threads; counts of references are changed by attached threads only.
+unsafe impl Send for Value {}
+// SAFETY: as above.
+unsafe impl Sync for Value {}
 
 /// The computation that a word stands for.
 #[derive(Debug)]
@@ -43,46 +52,60 @@ impl Value {
     /// A finished value.
     #[inline(always)]
     pub fn ready(object: Owned) -> Self {
-        let word = object.into_ptr() as usize;
-        debug_assert_eq!(word & TAGS, 0);
-        Value(word)
+        Value::tagged(object.into_ptr(), 0)
     }
 
     /// A finished value of the tier behind.
     pub fn decoded(value: Box<Decoded>) -> Self {
-        let word = Box::into_raw(value) as usize;
-        debug_assert_eq!(word & TAGS, 0);
-        Value(word | DECODED)
+        Value::tagged(Box::into_raw(value), DECODED)
     }
 
     /// A computation led by `leader` for which nobody waits.
     pub fn led(leader: ThreadId) -> Self {
-        Value((leader as usize) << 3 | LED)
+        Value(std::ptr::null_mut::<u8>().wrapping_add((leader as usize) << 3 | LED))
     }
 
     /// A computation that others wait for.
     pub fn flight(flight: SharedFlight) -> Self {
-        let word = Arc::into_raw(flight) as usize;
-        debug_assert_eq!(word & TAGS, 0);
-        Value(word | FLIGHT)
+        Value::tagged(Arc::into_raw(flight).cast_mut(), FLIGHT)
+    }
+
+    /// The word of a pointer to something aligned to eight bytes.
+    #[inline(always)]
+    fn tagged<T>(pointer: *mut T, tag: usize) -> Self {
+        let pointer = pointer.cast::<u8>();
+        debug_assert_eq!(pointer as usize & TAGS, 0);
+        Value(pointer.wrapping_add(tag))
+    }
+
+    /// The tags.
+    #[inline(always)]
+    fn tags(&self) -> usize {
+        self.0 as usize & TAGS
+    }
+
+    /// What the word points to, without tags.
+    #[inline(always)]
+    fn pointer<T>(&self) -> *mut T {
+        self.0.wrapping_sub(self.tags()).cast()
     }
 
     /// The finished value, borrowed, or `None` while it is being computed.
     #[inline(always)]
     pub fn object(&self) -> Option<*mut ffi::PyObject> {
-        (self.0 & TAGS == 0).then_some(self.0 as *mut ffi::PyObject)
+        (self.tags() == 0).then_some(self.0.cast())
     }
 
     /// The finished value of a cache with a tier behind it.
     #[inline(always)]
     pub fn as_decoded(&self) -> Option<&Decoded> {
         // SAFETY: a word with this tag owns the box.
-        (self.0 & TAGS == DECODED).then(|| unsafe { &*((self.0 - DECODED) as *const Decoded) })
+        (self.tags() == DECODED).then(|| unsafe { &*self.0.wrapping_sub(DECODED).cast::<Decoded>() })
     }
 
     /// Whether there is a value, rather than a computation.
     pub fn is_finished(&self) -> bool {
-        self.0 & TAGS == 0 || self.0 & TAGS == DECODED
+        self.tags() == 0 || self.tags() == DECODED
     }
 
     /// A finished value as an owned reference, to be looked at in place.
@@ -91,15 +114,15 @@ impl Value {
             return Some(&decoded.object);
         }
         // SAFETY: a word without tags is a strong reference, never null, and `Owned` is one transparently.
-        (self.0 & TAGS == 0).then(|| unsafe { &*(self as *const Value).cast::<Owned>() })
+        (self.tags() == 0).then(|| unsafe { &*(self as *const Value).cast::<Owned>() })
     }
 
     /// The computation, or `None` for a finished value.
     pub fn pending(&self) -> Option<Pending> {
-        if self.0 & KIND == LED {
-            Some(Pending::Led((self.0 >> 3) as ThreadId))
-        } else if self.0 & KIND == FLIGHT {
-            let flight = (self.0 & !TAGS) as *const Flight<SharedObject>;
+        if self.tags() & KIND == LED {
+            Some(Pending::Led((self.0 as usize >> 3) as ThreadId))
+        } else if self.tags() & KIND == FLIGHT {
+            let flight: *const Flight<SharedObject> = self.pointer();
             // SAFETY: the word owns one count of this `Arc`; the count is raised before it is wrapped again.
             unsafe {
                 Arc::increment_strong_count(flight);
@@ -122,31 +145,33 @@ impl Value {
     /// Whether this is a computation in the table for which nobody waits.
     #[inline(always)]
     pub fn is_unwatched(&self) -> bool {
-        self.0 & TAGS == LED
+        self.tags() == LED
     }
 
     pub fn is_detached(&self) -> bool {
-        self.0 & DETACHED != 0
+        self.tags() & DETACHED != 0
     }
 
     pub fn set_detached(&mut self) {
         debug_assert!(!self.is_finished());
-        self.0 |= DETACHED;
+        if !self.is_detached() {
+            self.0 = self.0.wrapping_add(DETACHED);
+        }
     }
 }
 
 impl Drop for Value {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.0 & TAGS == 0 {
+        if self.tags() == 0 {
             // SAFETY: the word is a strong reference; values are dropped by attached threads outside every lock.
-            drop(unsafe { Owned::steal(self.0 as *mut ffi::PyObject) });
-        } else if self.0 & KIND == FLIGHT {
+            drop(unsafe { Owned::steal(self.0.cast()) });
+        } else if self.tags() & KIND == FLIGHT {
             // SAFETY: the word owns one count of this `Arc`.
-            drop(unsafe { Arc::from_raw((self.0 & !TAGS) as *const Flight<SharedObject>) });
-        } else if self.0 & KIND == DECODED {
+            drop(unsafe { Arc::<Flight<SharedObject>>::from_raw(self.pointer()) });
+        } else if self.tags() & KIND == DECODED {
             // SAFETY: the word owns the box.
-            drop(unsafe { Box::from_raw((self.0 - DECODED) as *mut Decoded) });
+            drop(unsafe { Box::<Decoded>::from_raw(self.pointer()) });
         }
     }
 }

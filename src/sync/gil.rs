@@ -7,7 +7,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use super::Touch;
+use super::{Change, Touch};
 use crate::entry::Token;
 
 /// A value that all threads share, and the counters of its hits and misses.
@@ -149,7 +149,7 @@ impl<T: Touch> Shared<T> {
         let _entered = self.reader();
         // SAFETY: the GIL keeps other threads out, and `f` does not come back here.
         let value = unsafe { &mut *self.value.get() };
-        f(Writer { value, shared: self })
+        Change::run(value, |value| f(Writer { value, shared: self }))
     }
 
     /// As `read`, for the garbage collector: `None` rather than a wait where the value is in use.

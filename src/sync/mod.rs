@@ -39,6 +39,9 @@ pub trait Touch {
     /// the order, none notes one.
     unsafe fn touch(&self, token: Token);
 
+    /// Whoever changed the value has panicked in the middle of it: makes it whole, dropping nothing that it held.
+    fn broken(&mut self);
+
     /// [`touch`](Self::touch) where it takes no call; `false` (and nothing done) where it does.
     ///
     /// # Safety
@@ -50,6 +53,30 @@ pub trait Touch {
     }
 }
 
+/// A change under way; dropped by unwinding only.
+struct Change<T: Touch>(*mut T);
+
+impl<T: Touch> Change<T> {
+    /// Runs `f` on the value, which is made whole again should `f` panic.
+    #[inline]
+    fn run<R>(value: &mut T, f: impl FnOnce(&mut T) -> R) -> R {
+        let value: *mut T = value;
+        let change = Change(value);
+        // SAFETY: the borrow that the pointer was made of lasts, and `change` does not touch the value before `f` has ended.
+        let result = f(unsafe { &mut *value });
+        std::mem::forget(change);
+        result
+    }
+}
+
+impl<T: Touch> Drop for Change<T> {
+    #[cold]
+    fn drop(&mut self) {
+        // SAFETY: see `run`.
+        unsafe { (*self.0).broken() };
+    }
+}
+
 impl<K, V> Touch for Cache<K, V> {
     fn touch_does(&self) -> Hit {
         self.hit_does()
@@ -57,6 +84,10 @@ impl<K, V> Touch for Cache<K, V> {
 
     fn counts_repeats(&mut self) -> bool {
         self.repeats_count()
+    }
+
+    fn broken(&mut self) {
+        self.abandon();
     }
 
     #[inline(always)]

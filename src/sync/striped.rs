@@ -19,7 +19,7 @@ use std::ops::Deref;
 
 use super::primitives::UnsafeCell;
 use super::spin::SpinLock;
-use super::Touch;
+use super::{Change, Touch};
 use crate::entry::{Token, NIL};
 use crate::strategies::Hit;
 use crate::thread_id;
@@ -280,11 +280,9 @@ impl<T: Touch> Shared<T> {
             unsafe { self.apply_uses(stripe) };
         }
         self.value.with_mut(|value| {
-            f(Writer {
-                // SAFETY: this thread has all stripes, so no reader and no other writer exists.
-                value: unsafe { &mut *value },
-                stripes: &self.stripes,
-            })
+            // SAFETY: this thread has all stripes, so no reader and no other writer exists.
+            let value = unsafe { &mut *value };
+            Change::run(value, |value| f(Writer { value, stripes: &self.stripes }))
         })
     }
 

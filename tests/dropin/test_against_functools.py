@@ -1,14 +1,11 @@
-"""Random programs on functools.lru_cache and on warp_cache.lru_cache: equal at each step.
-
-One deliberate difference is kept out of the programs: untyped, functools keys a lone `1` apart from
-a lone `1.0` or `True`, warp_cache does not. Numbers that are equal across types appear only beside
-another argument.
-"""
+"""Random programs on functools.lru_cache and on warp_cache.lru_cache: equal at each step."""
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -26,7 +23,13 @@ class Boom(Exception):
 
 
 LONE: list[Any] = [0, 1, 2, -1, "a", "b", "", None, (), (1,), ("a", 1), b"a", frozenset({1}), 2.5]
-MIXED: list[Any] = [*LONE, 1.0, True, False, 0.0, complex(1, 0)]
+
+
+class Text(str):
+    """A str of another type, which is equal to one; functools tells lone ones apart."""
+
+
+MIXED: list[Any] = [*LONE, 1.0, True, False, 0.0, complex(1, 0), Text("a"), Text("b")]
 UNHASHABLE: list[Any] = [[], {}, [1, 2]]
 # Calls that a careless key would take for one another.
 ALIKE: list[tuple[tuple[Any, ...], tuple[tuple[str, Any], ...]]] = [
@@ -60,7 +63,7 @@ Step = Call | Clear
 
 
 def calls(typed: bool, inside: st.SearchStrategy[tuple[Any, ...]]) -> st.SearchStrategy[Call]:
-    lone = st.sampled_from(MIXED if typed else LONE)
+    lone = st.sampled_from(MIXED)
     mixed = st.sampled_from(MIXED)
     rarely_unhashable = st.one_of(*[mixed] * 8, st.sampled_from(UNHASHABLE))
     names = st.lists(st.sampled_from(["x", "y", "z"]), max_size=3, unique=True)
@@ -159,22 +162,46 @@ def test_same_as_functools(maxsize: int | None, typed: bool) -> None:
     same()
 
 
-@pytest.mark.parametrize("maxsize", [None, 2, 5])
-def test_the_one_difference_is_as_documented(maxsize: int | None) -> None:
-    """A lone 1, 1.0 and True: one key here, two in functools; with company one key in both."""
+@pytest.mark.parametrize("backend", ["memory", "shared"])
+@pytest.mark.parametrize("maxsize", [None, 3, 5])
+def test_lone_arguments_that_are_equal(maxsize: int | None, backend: str) -> None:
+    """functools keeps a lone int or str apart from what equals it; with company they are one."""
 
-    def function(*args: Any) -> str:
-        return repr(args)
+    def function(*args: Any, **kwargs: Any) -> str:
+        return f"{args} {[type(arg).__name__ for arg in args]} {kwargs}"
 
-    ours = warp_cache.lru_cache(maxsize=maxsize)(function)
-    assert [ours(1), ours(1.0), ours(True)] == ["(1,)"] * 3
-    assert ours.cache_info()[:2] == (2, 1)
-
+    ours = warp_cache.lru_cache(function, max_size=maxsize, backend=backend, name="lone")
     theirs = functools.lru_cache(maxsize=maxsize)(function)
-    ours.cache_clear()
-    for cached in (ours, theirs):
-        assert [cached(1, 0), cached(1.0, 0), cached(True, False)] == ["(1, 0)"] * 3
-        assert cached.cache_info()[:2] == (2, 1)
+    lone = [1, 1.0, True, "a", Text("a"), 1, Fraction(1), Text("a"), "a", 2**70, 2.0**70, 2**70]
+    for program in (
+        [((value,), {}) for value in lone],
+        [((value, 0), {}) for value in lone],
+        [((), {"x": value}) for value in lone],
+        [((value,), {"x": 1}) for value in lone],
+    ):
+        ours.cache_clear()
+        theirs.cache_clear()
+        for args, kwargs in program:
+            assert ours(*args, **kwargs) == theirs(*args, **kwargs)
+            assert ours.cache_info() == theirs.cache_info()
+
+
+def test_lone_arguments_of_coroutine_functions_and_methods() -> None:
+    @warp_cache.lru_cache
+    async def kind(value: Any) -> str:
+        await asyncio.sleep(0)
+        return type(value).__name__
+
+    async def main() -> list[str]:
+        return await asyncio.gather(kind(1), kind(1.0), kind(1), kind("a"), kind(Text("a")))
+
+    for _ in range(2):
+        assert asyncio.run(main()) == ["int", "float", "int", "str", "Text"]
+    assert (kind.get(1), kind.get(True), kind.get(Text("a"))) == ("int", "float", "Text")
+    kind.set("set", 1.0)
+    assert (kind.get(1), kind.get(1.0)) == ("int", "set")
+    by_meaning = warp_cache.cache(lambda value: type(value).__name__)
+    assert [by_meaning(value) for value in ("a", Text("a"), 1.0, 1)] == ["str", "str", "float", "float"]
 
 
 def test_values_of_inner_computations_of_one_key() -> None:

@@ -17,6 +17,7 @@ use super::request::{Asked, Hold, Look, Request};
 use super::turn::Turn;
 use crate::key::View;
 use crate::python::object::Arguments;
+use crate::python::panics::{as_error, point};
 use crate::shm::{Acquired, Lease, Waited};
 use crate::store::asynchronous::Ticket;
 use crate::store::course::ready;
@@ -65,6 +66,7 @@ impl CachedFunction {
         insist: bool,
         queue: &SharedTurn,
     ) -> PyResult<Bound<'py, PyAny>> {
+        point("_lead");
         let alone = py.None().into_bound(py);
         let not_yet = PyBool::new(py, false).to_owned().into_any();
         let Some(tier) = &self.tier else {
@@ -186,16 +188,20 @@ impl SharedLease {
 #[pymethods]
 impl SharedLease {
     /// Gives the computation up, if its value was not stored: whoever waits for it may compute.
-    fn end(&self) {
-        if let Some(lease) = self.take() {
-            self.file.shm.abandon(lease);
-        }
+    fn end(&self) -> PyResult<()> {
+        as_error(|| {
+            if let Some(lease) = self.take() {
+                self.file.shm.abandon(lease);
+            }
+            Ok(())
+        })
     }
 }
 
 impl Drop for SharedLease {
     fn drop(&mut self) {
-        self.end();
+        // Who waits for a lease that could not be ended waits for its bound.
+        let _ = self.end();
     }
 }
 

@@ -26,10 +26,10 @@ pub(in crate::store) struct Decoded {
 }
 
 /// A strong reference to a kept object, and how to hand it out, in one word: objects are aligned to eight bytes, and the
-/// lowest bit is never set.
+/// lowest bit is never set. A pointer moved within them, as in [`Value`].
 #[derive(Debug)]
 #[repr(transparent)]
-pub(in crate::store) struct Kept(usize);
+pub(in crate::store) struct Kept(*mut u8);
 
 const AS_IT_IS: usize = 0;
 const COPIED: usize = 0b010;
@@ -52,7 +52,8 @@ impl Kept {
     /// # Safety
     /// The thread is attached and holds no lock.
     pub(super) unsafe fn hand_out(self) -> Handed {
-        let (object, how) = ((self.0 & !HOW) as *mut ffi::PyObject, self.0 & HOW);
+        let how = self.0 as usize & HOW;
+        let object = self.0.wrapping_sub(how).cast::<ffi::PyObject>();
         // SAFETY: the word owns a reference. Bytes are what `Decoded::new` keeps of what is pickled.
         unsafe {
             if how == AS_IT_IS {
@@ -88,7 +89,7 @@ impl Kept {
     #[inline(never)]
     unsafe fn copy_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: as for `hand_out_taken`.
-        match unsafe { Kept(word as usize).hand_out() } {
+        match unsafe { Kept(word.cast()).hand_out() } {
             Handed::Value(object) => object,
             Handed::Damaged | Handed::Failed => std::ptr::null_mut(),
         }
@@ -109,7 +110,7 @@ pub(super) unsafe fn take(value: &Value) -> Option<*mut ffi::PyObject> {
             return None;
         }
         (*decoded.file).count(Event::Hit);
-        Some(decoded.kept().0 as *mut ffi::PyObject)
+        Some(decoded.kept().0.cast())
     }
 }
 
@@ -158,7 +159,7 @@ impl Decoded {
         debug_assert_eq!(object as usize & (HOW | 1), 0);
         // SAFETY: a live object.
         unsafe { ffi::Py_INCREF(object) };
-        Kept(object as usize | self.how)
+        Kept(object.cast::<u8>().wrapping_add(self.how))
     }
 
     /// A lookup that comes to this value, in the slot `token`.

@@ -28,6 +28,7 @@ use self::file::{Files, Place};
 use self::options::{Given, Limits};
 use super::options::Options;
 use super::CachedFunction;
+use crate::python::panics::as_error;
 use crate::shm::Event;
 
 pub(super) use self::kept::{Decoded, Kept};
@@ -45,6 +46,10 @@ pub struct Tier {
     capacity: usize,
     /// Whether anything is stored at all.
     stores: bool,
+    /// As in the function's own cache.
+    lone_apart: bool,
+    /// What the user calls the cache.
+    given_name: Option<String>,
 }
 
 impl Tier {
@@ -60,7 +65,13 @@ impl Tier {
             max_value_size: options.limits.max_value_size.unwrap_or(usize::MAX),
             capacity: options.max_size.map_or(room, |size| size.min(room)).max(1),
             stores: options.max_size != Some(0),
+            lone_apart: options.keeps_lone_apart(),
+            given_name: name.map(str::to_owned),
         }))
+    }
+
+    pub fn given_name(&self) -> Option<&str> {
+        self.given_name.as_deref()
     }
 
     /// Entries that the decoded level holds at most.
@@ -147,8 +158,10 @@ impl SharedCachedFunction {
         name: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
         super::check_callable(function)?;
-        let made = Bound::new(function.py(), Self::build(function, options.get(), name)?)?.into_any();
-        crate::python::immortal::spare_counts(&made, function);
-        Ok(made)
+        as_error(|| {
+            let made = Bound::new(function.py(), Self::build(function, options.get(), name)?)?.into_any();
+            crate::python::immortal::spare_counts(&made, function);
+            Ok(made)
+        })
     }
 }

@@ -9,10 +9,14 @@ use super::file::File;
 use super::kept::Decoded;
 use super::Tier;
 use crate::codec::{self, Encoded};
-use crate::key::View;
-use crate::shm::{Event, Lease, Stored};
+use crate::key::{self, View};
+use crate::python::panics::point;
+use crate::shm::{Event, Lease, SharedCache, Stored};
 use crate::store::value::Value;
 use crate::store::{CachedFunction, Put};
+
+/// Behind the key of a lone argument that functools keeps apart from an equal int or str.
+const APART: u8 = 0xff;
 
 /// A key as bytes, and the file to use it on.
 pub(super) struct Request<'a> {
@@ -49,6 +53,20 @@ pub(in crate::store) enum Hold {
     Nothing,
 }
 
+/// A result is being stored: its lease ends also where that panics.
+struct Storing<'a> {
+    shm: &'a SharedCache,
+    lease: Option<Lease>,
+}
+
+impl Drop for Storing<'_> {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take().filter(|_| std::thread::panicking()) {
+            self.shm.abandon(lease);
+        }
+    }
+}
+
 /// An exception is set.
 #[derive(Debug)]
 pub(in crate::store) struct Raised;
@@ -62,7 +80,16 @@ impl<'a> Request<'a> {
     pub unsafe fn ask(tier: &'a Tier, view: &View<'_>) -> Asked<'a> {
         let mut buffers = Lent::new();
         // SAFETY: the caller's promise.
-        match unsafe { codec::encode_key(view, &mut buffers.key) } {
+        let encoded = unsafe {
+            let encoded = codec::encode_key(view, &mut buffers.key);
+            point("encode the key");
+            if matches!(encoded, Encoded::Done) && tier.lone_apart && view.shape == key::ONE && !key::is_key_itself(view.values[0]) {
+                // Keys say where they end, so this is none that another call has.
+                buffers.key.push(APART);
+            }
+            encoded
+        };
+        match encoded {
             Encoded::Done if buffers.key.len() <= tier.max_key_size => {
                 Asked::Request(Request { tier, file: tier.files.working(), buffers })
             }
@@ -80,6 +107,7 @@ impl<'a> Request<'a> {
     /// # Safety
     /// As for `ask`.
     pub unsafe fn look(&mut self) -> Look {
+        point("look into the file");
         let buffers = &mut *self.buffers;
         let Some(hit) = self.file.shm.get(&buffers.key, &mut buffers.read) else {
             return Look::Absent;
@@ -104,11 +132,14 @@ impl<'a> Request<'a> {
     /// As for `ask`; `result` is alive.
     pub unsafe fn store(&mut self, result: *mut ffi::PyObject, hold: Hold) -> Result<Option<Box<Decoded>>, Raised> {
         let (shm, buffers) = (&self.file.shm, &mut *self.buffers);
+        let lease = if let Hold::Lease(lease) = &hold { Some(lease.clone()) } else { None };
+        let storing = Storing { shm, lease };
         let deadline = shm.deadline(self.tier.ttl);
         buffers.value.clear();
         // SAFETY: the caller's promise.
         let encoded = unsafe { codec::encode_value(result, &mut buffers.value) };
         let (key, value) = (&buffers.key[..], &buffers.value[..]);
+        point("store in the file");
         let sharing = match encoded {
             Ok(sharing) if value.len() <= self.tier.max_value_size => sharing,
             skipped => {
@@ -127,6 +158,7 @@ impl<'a> Request<'a> {
             Hold::Since(generation) => shm.insert(key, value, deadline, generation),
             Hold::Nothing => shm.set(key, value, deadline),
         };
+        drop(storing);
         match stored {
             // SAFETY: the caller's promise; no exception is set.
             Stored::Done(hit) => Ok(unsafe { Decoded::new(self.file, hit, result, sharing, value) }),
