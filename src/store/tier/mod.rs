@@ -27,6 +27,7 @@ use self::file::{Files, Place};
 use self::options::{Given, Limits};
 use super::options::Options;
 use super::CachedFunction;
+use crate::python::object::Owned;
 use crate::shm::Event;
 
 pub(super) use self::kept::{Decoded, Kept};
@@ -60,6 +61,11 @@ impl Tier {
             capacity: options.max_size.map_or(room, |size| size.min(room)).max(1),
             stores: options.max_size != Some(0),
         }))
+    }
+
+    /// What the garbage collector is to see.
+    pub fn references(&self) -> impl Iterator<Item = &Owned> {
+        self.files.identity.iter()
     }
 
     /// Entries that the decoded level holds at most.
