@@ -84,8 +84,8 @@ pub mod key {
     pub const ABSENT: u8 = 0xD8;
     /// Where the type of an argument counts: one of the built-in ones, by number.
     pub const BUILTIN_TYPE: u8 = 0xD9;
-    /// A tuple: a moment, whatever its type and zone.
-    pub const MOMENT: u8 = 0xDB;
+    /// A tuple that stands for all that equals an object of another form.
+    pub const CANONICAL: u8 = 0xDB;
     /// As `REDUCED`, with all parts in their own types.
     pub const REDUCED_EXACTLY: u8 = 0xDC;
     /// Length, then bytes: only where types count.

@@ -1,7 +1,7 @@
-"""Objects that equal others of another type, as parts of keys: moments, and scalars of arrays.
+"""Objects that equal others of another form, as parts of keys: moments, scalars, unions of types.
 
 A moment with an offset equals that moment in any other zone, a time stamp of pandas the datetime,
-numpy's numbers the built-in ones. Each is spelled as one of them.
+numpy's numbers the built-in ones, a union another one in any order. Each is spelled as one of them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ _PLAIN = (bool, int, float, complex, str, bytes)
 
 
 def canonical(value: Any) -> tuple[bool, Any] | None:
-    """What is spelled in the place of a value, and whether it is a moment; None if the value is.
+    """What is spelled in the place of a value, and whether it is marked; None if the value is.
 
-    The answer is None as well where another one would be equal to too much.
+    What is marked cannot be taken for an argument that is the same tuple. The answer is None as
+    well where another one would be equal to too much.
     """
     kind = type(value)
     module = kind.__module__.partition(".")[0]
     if module == "datetime":
         parts = _moment(value) if kind.__name__ == "datetime" else _time(value)
+    elif module in ("types", "typing"):
+        parts = _union(value)
     elif module == "numpy":
         return _scalar(value)
     elif module == "pandas":
@@ -77,6 +80,13 @@ def _time(value: Any) -> tuple[Any, ...] | None:
     if offset.microseconds:
         return None
     return _TIME_AT_OFFSET, at - offset.days * 86_400 - offset.seconds, value.microsecond
+
+
+def _union(value: Any) -> tuple[Any, ...]:
+    """Types, or literals, of which the order is no part."""
+    if type(value).__name__ == "_LiteralGenericAlias":
+        return "Literal", frozenset((type(one), one) for one in value.__args__)
+    return "Union", frozenset(value.__args__)
 
 
 def _scalar(value: Any) -> tuple[bool, Any] | None:

@@ -27,6 +27,7 @@ __all__ = [
     "a_frozen",
     "a_member",
     "annotations",
+    "class_of",
     "is_bare",
     "is_frozen",
     "of_typing",
@@ -45,29 +46,28 @@ BARE: dict[type, Callable[[Any], Any]] = {
 # What the interpreter and the standard library make of a class's body, or note about it.
 _DERIVED = frozenset(
     [
-        "__abstractmethods__",
-        "__annotate_func__",
-        "__annotate__",
-        "__annotations__",
-        "__annotations_cache__",
-        "__conditional_annotations__",
-        "__dict__",
-        "__doc__",
-        "__firstlineno__",
-        "__match_args__",
-        "__module__",
-        "__orig_bases__",
-        "__parameters__",
-        "__qualname__",
-        "__slots__",
-        "__static_attributes__",
-        "__type_params__",
-        "__weakref__",
-        "_abc_impl",
-        "_is_protocol",
-        "__protocol_attrs__",
-        "__non_callable_proto_members__",
-    ]
+        "abstractmethods",
+        "annotate_func",
+        "annotate",
+        "annotations",
+        "annotations_cache",
+        "conditional_annotations",
+        "dict",
+        "doc",
+        "firstlineno",
+        "match_args",
+        "module",
+        "non_callable_proto_members",
+        "orig_bases",
+        "parameters",
+        "protocol_attrs",
+        "qualname",
+        "slotnames",
+        "slots",
+        "static_attributes",
+        "type_params",
+        "weakref",
+    ]  # noqa: SIM905
 )
 _MEMBERS_OWN = frozenset(
     ("_name_", "__objclass__", "_sort_order_", "_inverted_", "_name", "_value")
@@ -88,9 +88,20 @@ def a_class(to: Description, value: type, lenient: bool = False) -> None:
     module, qualname = value.__module__, value.__qualname__
     if not is_at(value, module, qualname):
         raise NoName(f"the class {qualname} is not found under its name")
-    # The bases tell apart what a loop makes under one name.
-    bases = [f"{module_name(str(base.__module__))}.{base.__qualname__}" for base in value.__mro__]
-    to.feed("class", *place(module), qualname, *bases)
+    to.feed("class", *place(module), qualname)
+    _bases(to, value, lenient)
+
+
+def class_of(to: Description, value: type) -> None:
+    """The class of something that is made by other means: its name need not lead to it."""
+    to.feed("class of it")
+    _bases(to, value, lenient=True)
+
+
+def _bases(to: Description, value: type, lenient: bool) -> None:
+    # Their names tell apart what a loop makes under one name.
+    names = [f"{module_name(str(base.__module__))}.{base.__qualname__}" for base in value.__mro__]
+    to.feed("bases", *names)
     for base in value.__mro__:
         _one_of_the_bases(to, base, lenient)
 
@@ -128,7 +139,9 @@ def _body(to: Description, value: Any, lenient: bool) -> None:
         for name, member in members.items():
             parts.append((f"member {name}", lambda found: _content_of_member(to, found), member))
     for name, found in sorted(vars(value).items()):
-        if name in _DERIVED or name.startswith("__pydantic_") or name in members:
+        if name[:2] == name[-2:] == "__" and name[2:-2] in _DERIVED or name in members:
+            continue
+        if name in ("_abc_impl", "_is_protocol") or name.startswith("__pydantic_"):
             continue
         if members and name.startswith("_") and name.endswith("_") and name[1] != "_":
             continue
@@ -172,12 +185,18 @@ def attribute(to: Description, value: Any) -> None:
         to.feed(*value.keywords)
     elif to.as_argument and kind in (list, dict, set):
         _items(to, value)
-    elif to.as_argument and kind is bytearray:
-        raise NoName("a bytearray can change")
+    elif to.as_argument and _is_of_no_account(kind):
+        to.feed(kind.__name__)
     elif kind.__qualname__ == "_tuplegetter" and kind.__module__ == "_collections":
         to.feed("item", value.__reduce__()[1][0])
     else:
         to.value(value)
+
+
+def _is_of_no_account(kind: type) -> bool:
+    """Locks and loggers: no result depends on them."""
+    names = {"_thread": ("lock", "RLock"), "logging": ("Logger",)}
+    return kind.__name__ in names.get(kind.__module__, ())
 
 
 def _items(to: Description, value: Any) -> None:

@@ -11,6 +11,8 @@ import sys
 from itertools import count
 from types import MethodType
 
+# These two are the extension module's: named here, where tools that freeze programs see them.
+from warp_cache import _canonical, _named  # noqa: F401
 from warp_cache._description import Description
 from warp_cache._places import module_name
 from warp_cache._warp_cache_rs import CachedFunction

@@ -1,13 +1,15 @@
 """Functions, classes and whatever else is known by a name, as parts of keys in the shared tier.
 
-Imported when the first of them is met. A name alone would not do: what it stands for can be edited,
-or loaded anew, and then it is another argument. So its code counts, as for a cached function itself.
+A name alone would not do: what it stands for can be edited, or loaded anew, and then it is another
+argument. So its code counts, as for a cached function itself.
 """
 
 from __future__ import annotations
 
 import sys
 from copyreg import dispatch_table
+from functools import reduce
+from operator import or_
 from types import (
     ClassMethodDescriptorType,
     FunctionType,
@@ -38,38 +40,43 @@ _DESCRIPTORS = (
 )
 _HEAP_TYPE = 1 << 9
 
-# By address and strictness: what the hash is of, the hash, and on what it depends. Few programs
+# By address and role: what the hash is of, the hash, and on what it depends. Few programs
 # have as many classes in their keys; a class that was loaded anew is kept until others have come.
-_known: dict[tuple[int, bool], tuple[Any, bytes, list[Watch]]] = {}
+_known: dict[tuple[int, int], tuple[Any, bytes, list[Watch]]] = {}
 _MOST = 512
 
 
-def named(value: Any, strict: bool) -> bytes | str:
+def named(value: Any, role: int) -> bytes | str:
     """The hash of a function, a class, a module; or why there is none.
 
-    strict: it is an argument itself. Else it is the class of one, or what pickle makes one with:
-    then what cannot be described of it counts by its type alone, as it would keep too much from
-    being a key.
+    role: 0, it is the class of an argument that is made by other means; 1, it is what pickle makes
+    one with; 2, it is an argument itself. Only there does all of it have to be described; else an
+    attribute that cannot be counts by its type, as too much would be no key.
     """
     try:
-        known = _known.get((id(value), strict))
+        known = _known.get((id(value), role))
         if known is not None and known[0] is value and _watch.is_unchanged(known[2]):
             return known[1]
-        description = _described(value, strict)
+        description = _described(value, role)
+    except MemoryError:
+        raise
     except Exception as error:
         return str(error) if isinstance(error, NoName) else "it cannot be looked into"
     digest = description.digest()
     while len(_known) >= _MOST:
         # Another thread may be at the same.
         _known.pop(next(iter(list(_known))), None)
-    _known[id(value), strict] = (value, digest, description.watches)
+    _known[id(value), role] = (value, digest, description.watches)
     return digest
 
 
-def _described(value: Any, strict: bool) -> Description:
+def _described(value: Any, role: int) -> Description:
     description = Description(as_argument=True)
     if isinstance(value, type):
-        _classes.a_class(description, value, lenient=not strict)
+        if role == 0:
+            _classes.class_of(description, value)
+        else:
+            _classes.a_class(description, value, lenient=role == 1)
         return description
     if type(value) is FunctionType:
         if not is_at(value, value.__module__, value.__qualname__):
@@ -77,7 +84,7 @@ def _described(value: Any, strict: bool) -> Description:
         try:
             description.value(value)
         except NoName:
-            if strict:
+            if role == 2:
                 raise
             description = Description(as_argument=True)
             description.feed("function", module_name(value.__module__), value.__qualname__)
@@ -98,6 +105,8 @@ def one_of_a_kind(value: Any) -> bytes | str | None:
         if not _one_of_a_kind(description, value):
             return None
         return description.digest()
+    except MemoryError:
+        raise
     except Exception as error:
         return str(error) if isinstance(error, NoName) else "it cannot be looked into"
 
@@ -134,8 +143,8 @@ def _has_own_reduction(kind: Any) -> bool:
 
 
 def _reduction(value: Any) -> Any:
-    reduce = dispatch_table.get(type(value))
-    return reduce(value) if reduce else value.__reduce_ex__(4)
+    own = dispatch_table.get(type(value))
+    return own(value) if own else value.__reduce_ex__(4)
 
 
 def _zone(to: Description, value: Any) -> None:
@@ -150,7 +159,7 @@ def _zone(to: Description, value: Any) -> None:
     to.feed("zone", *version(kind.__module__))
     to.value(parts[0])
     to.value(parts[1])
-    _classes.a_class(to, kind, lenient=True)
+    _classes.class_of(to, kind)
 
 
 def _global(to: Description, value: Any) -> None:
@@ -166,7 +175,7 @@ def _global(to: Description, value: Any) -> None:
     if kind.__module__ == "typing" and is_of_python("typing"):
         _classes.of_typing(to, value)
         return
-    _classes.a_class(to, kind, lenient=True)
+    _classes.class_of(to, kind)
     attributes = getattr(value, "__dict__", {})
     for where, part in (*_watch.slots(value).items(), *sorted(attributes.items())):
         to.feed("attribute", where)
@@ -239,4 +248,6 @@ def items(first: int = 0, last: int = -1, step: int = 1) -> range:
 
 
 def member(of: Any, name: str) -> Any:
-    return of.__members__[name]
+    """A member of an enum; of flags, several have their names in one."""
+    members = of.__members__
+    return members[name] if name in members else reduce(or_, map(members.get, name.split("|")))

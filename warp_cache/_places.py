@@ -28,6 +28,8 @@ _STDLIB = os.path.join(os.path.realpath(os.path.dirname(os.__file__)), "")
 _EXTENSIONS = (".so", ".pyd", ".dylib")
 # What a file of machine code was when it was first looked at, which is soon after it was loaded.
 _stamps: dict[str, tuple[int, int]] = {}
+# Where files were found to be.
+_real: dict[str, str] = {}
 
 
 class NoName(Exception):
@@ -40,7 +42,15 @@ def module_name(name: str) -> str:
 
 def real_path(path: str) -> str | None:
     """The path of a file that exists: names such as ``<stdin>`` and a notebook's cells are none."""
-    return None if path.startswith("<") or not os.path.isfile(path) else os.path.realpath(path)
+    known = _real.get(path)
+    if known is None:
+        if path.startswith("<") or not os.path.isfile(path):
+            return None
+        # Where a relative path leads is for the current directory to say.
+        known = os.path.realpath(path)
+        if os.path.isabs(path):
+            _real[path] = known
+    return known
 
 
 def place(name: object) -> tuple[str, str]:
@@ -107,7 +117,7 @@ def is_of_python(name: object) -> bool:
     file = getattr(module, "__file__", None)
     if not isinstance(file, str):
         return False
-    path = os.path.realpath(file)
+    path = real_path(file) or file
     return path.startswith(_STDLIB) and "-packages" not in path[len(_STDLIB) :]
 
 

@@ -8,6 +8,7 @@ was found was immutable, or is watched itself.
 from __future__ import annotations
 
 import operator
+from itertools import chain
 from types import CellType, FunctionType, MemberDescriptorType
 
 TYPE_CHECKING = False
@@ -45,7 +46,7 @@ def is_unchanged(watches: Iterable[Watch]) -> bool:
 
 def _flat(table: Any) -> tuple[Any, ...]:
     # A copy first, at once: other threads may change the table.
-    return tuple(part for item in list(table.items()) for part in item)
+    return tuple(chain.from_iterable(list(table.items())))
 
 
 def of_function(function: FunctionType) -> tuple[Any, ...]:

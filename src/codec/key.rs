@@ -19,6 +19,7 @@ use std::ffi::CStr;
 use pyo3::ffi;
 
 use super::load::Named;
+use super::named::Role;
 use super::{atoms, checked, global, named, number, reduce, stop, Encoded, Stop};
 use crate::key::View;
 use crate::python::object::{tuple_items, unwinding, Owned};
@@ -107,7 +108,7 @@ unsafe fn put_type(writer: &mut Writer, kind: *mut ffi::PyTypeObject, out: &mut 
                 out.extend_from_slice(&[key::BUILTIN_TYPE, at as u8]);
                 Ok(())
             }
-            None => named::put(writer, kind.cast(), false, out),
+            None => named::put(writer, kind.cast(), Role::Maker, out),
         }
     }
 }
@@ -128,6 +129,8 @@ pub struct Writer {
     pub exact: bool,
     /// What was spelled by a hash.
     pub named: Named,
+    /// What was asked for its hash last, with the role and the answer.
+    pub met: Vec<(Owned, Role, [u8; named::HASH])>,
     /// The value that is being spelled, by its number.
     at: usize,
     /// Why something was refused first.
@@ -137,7 +140,7 @@ pub struct Writer {
 impl Writer {
     fn new() -> Self {
         let named = Named::default();
-        Writer { around: Vec::new(), spent: 0, reduced: false, exact: false, named, at: 0, why: None }
+        Writer { around: Vec::new(), spent: 0, reduced: false, exact: false, named, met: Vec::new(), at: 0, why: None }
     }
 
     /// Gives up: there are no bytes for this object.
@@ -226,7 +229,7 @@ impl Writer {
                 || is_plain_builtin(object)
                 || ffi::PyModule_CheckExact(object) != 0
             {
-                named::put(self, object, true, out)?;
+                named::put(self, object, Role::Argument, out)?;
             } else if kind == &raw mut ffi::PyRange_Type {
                 self.put_range(object, out, depth)?;
             } else if global::is_enum(kind)? {
@@ -251,9 +254,13 @@ impl Writer {
         // SAFETY: as for `put`; a type's name is a C string.
         unsafe {
             let name = CStr::from_ptr((*ffi::Py_TYPE(object)).tp_name).to_bytes();
-            let is_moment = matches!(name, b"datetime.datetime" | b"datetime.time" | b"Timestamp" | b"Timedelta");
             // In a state, each is what it is.
-            if depth == 0 || !(name.starts_with(b"numpy.") || is_moment && !self.reduced) {
+            let is_other = match name {
+                b"datetime.datetime" | b"datetime.time" | b"Timestamp" | b"Timedelta" => !self.reduced,
+                b"types.UnionType" | b"typing.Union" | b"_UnionGenericAlias" | b"_LiteralGenericAlias" => !self.reduced,
+                name => name.starts_with(b"numpy."),
+            };
+            if depth == 0 || !is_other {
                 return Ok(false);
             }
             let found = CANONICAL.call(&[object])?;
@@ -262,7 +269,7 @@ impl Writer {
             }
             let parts = tuple_items(found.as_ptr());
             if parts[0] == ffi::Py_True() {
-                out.push(key::MOMENT);
+                out.push(key::CANONICAL);
             }
             self.put(parts[1], out, depth - 1)?;
             Ok(true)
@@ -456,7 +463,7 @@ impl Writer {
             let name = global::attribute(member, &NAME)?;
             let is_named = ffi::PyUnicode_CheckExact(name.as_ptr()) != 0;
             out.push(if is_named { key::ENUM_MEMBER } else { key::ENUM_VALUE });
-            named::put(self, class, false, out)?;
+            named::put(self, class, Role::Maker, out)?;
             if is_named {
                 return atoms::put_str(name.as_ptr(), out);
             }

@@ -8,7 +8,7 @@ use pyo3::ffi;
 use super::atoms::bytes_of;
 use super::global::Function;
 use super::key::Writer;
-use super::Stop;
+use super::{checked, Stop};
 use crate::python::object::Owned;
 use crate::serde::key;
 
@@ -18,22 +18,42 @@ pub const HASH: usize = 16;
 static NAMED: Function = Function::new(c"warp_cache._named", c"named");
 static ONE_OF_A_KIND: Function = Function::new(c"warp_cache._named", c"one_of_a_kind");
 
-/// Spells a function, class or module. `strict`: it is an argument, and there are no bytes if something in it could change
-/// unseen; else it is the class of one.
+/// For what a function, class or module is spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// As the class of an argument, which something else makes.
+    ClassOf,
+    /// As what makes an argument, or as its type where types count.
+    Maker,
+    /// As an argument: there are no bytes if something in it could change unseen.
+    Argument,
+}
+
+/// Spells a function, class or module.
 ///
 /// # Safety
 /// `object` is alive, and kept so by the caller; the thread is attached and holds no lock.
 pub unsafe fn put(
     writer: &mut Writer,
     object: *mut ffi::PyObject,
-    strict: bool,
+    role: Role,
     out: &mut Vec<u8>,
 ) -> Result<(), Stop> {
     // SAFETY: the caller's promise; the constants live for ever.
     unsafe {
-        let strict = if strict { ffi::Py_True() } else { ffi::Py_False() };
-        let found = NAMED.call(&[object, strict])?;
-        put_found(writer, object, &found, out)
+        if let Some((.., hash)) = writer.met.iter().find(|met| met.0.as_ptr() == object && met.1 == role) {
+            out.push(key::GLOBAL);
+            out.extend_from_slice(hash);
+            return Ok(());
+        }
+        let number = checked(ffi::PyLong_FromLong(role as std::ffi::c_long))?;
+        let found = NAMED.call(&[object, number.as_ptr()])?;
+        let hash = put_found(writer, object, &found, out)?;
+        // A class is met twice in most objects.
+        if writer.met.len() < 8 {
+            writer.met.push((Owned::borrow(object), role, hash));
+        }
+        Ok(())
     }
 }
 
@@ -64,7 +84,7 @@ unsafe fn put_found(
     object: *mut ffi::PyObject,
     found: &Owned,
     out: &mut Vec<u8>,
-) -> Result<(), Stop> {
+) -> Result<[u8; HASH], Stop> {
     // SAFETY: the callers' objects are alive; types are checked.
     unsafe {
         if ffi::PyBytes_CheckExact(found.as_ptr()) == 0 {
@@ -76,7 +96,7 @@ unsafe fn put_found(
         out.push(key::GLOBAL);
         out.extend_from_slice(&hash);
         writer.named.entry(hash).or_insert_with(|| Owned::borrow(object));
-        Ok(())
+        Ok(hash)
     }
 }
 

@@ -6,6 +6,7 @@ use pyo3::ffi;
 
 use super::global::{self, call_method, Name};
 use super::key::{next, put_entries, Writer};
+use super::named::Role;
 use super::{checked, load, named, Stop};
 use crate::python::object::{tuple_items, unwinding, Owned};
 use crate::serde::{self, key, tag};
@@ -65,7 +66,7 @@ unsafe fn put_parts(
         }
         let tag = if writer.exact { key::REDUCED_EXACTLY } else { key::REDUCED };
         out.extend_from_slice(&[tag, parts.len() as u8]);
-        named::put(writer, ffi::Py_TYPE(object).cast(), false, out)?;
+        named::put(writer, ffi::Py_TYPE(object).cast(), Role::ClassOf, out)?;
         for (at, &part) in parts.iter().enumerate() {
             match at {
                 0 => put_maker(writer, part, out, depth)?,
@@ -96,7 +97,7 @@ unsafe fn put_maker(
     // SAFETY: as for `put`.
     unsafe {
         if ffi::PyType_Check(object) != 0 || ffi::Py_TYPE(object) == &raw mut ffi::PyFunction_Type {
-            named::put(writer, object, false, out)
+            named::put(writer, object, Role::Maker, out)
         } else {
             writer.put(object, out, depth - 1)
         }

@@ -282,14 +282,50 @@ def counted() -> Iterator[int]:
     return iter([0])
 
 
+def first_of_it(holder: Any) -> Any:
+    return holder.rate[0]
+
+
+def set_first_of_it(holder: Any, value: int) -> None:
+    holder.rate[0] = value
+
+
+def put_into_it(holder: Any, value: int) -> None:
+    holder.table["rate"] = value
+
+
+def force_more(holder: Any, value: int) -> None:
+    object.__setattr__(holder, "more", value)
+
+
+def set_first_of_value(holder: Any, value: int) -> None:
+    holder.value[0] = value
+
+
+def set_factor(holder: Any, value: int) -> None:
+    holder.factor = value
+
+
+def set_shared(holder: Any, value: int) -> None:
+    SHARED.rate = value
+
+
+def advance(holder: Any, value: int) -> None:
+    for _ in range(value):
+        next(holder)
+
+
+SHARED = Compared()
+CONTEXT: contextvars.ContextVar[int] = contextvars.ContextVar("rate", default=0)
+
 READ_AT: Any = [
     # kind, made by, read by, changed by
     ("dataclass", Settings, attribute, set_attribute),
     ("hashable dataclass", Hashed, attribute, set_attribute),
     ("frozen dataclass", Frozen, attribute, force_attribute),
-    ("frozen dataclass over a list", lambda: Frozen([0]), lambda h: h.rate[0], lambda h, v: set_first(h.rate, v)),
-    ("frozen dataclass with a dict", FrozenWithCache, lambda h: h.table.get("rate"), lambda h, v: put(h.table, v)),
-    ("frozen dataclass with more", HalfFrozen, lambda h: h.more, lambda h, v: object.__setattr__(h, "more", v)),
+    ("frozen dataclass over a list", lambda: Frozen([0]), first_of_it, set_first_of_it),
+    ("frozen dataclass with a dict", FrozenWithCache, lambda h: h.table.get("rate"), put_into_it),
+    ("frozen dataclass with more", HalfFrozen, lambda h: h.more, force_more),
     ("compared by value", Compared, attribute, set_attribute),
     ("slots", Slotted, attribute, set_attribute),
     ("attrs", Attrs, attribute, set_attribute),
@@ -300,7 +336,7 @@ READ_AT: Any = [
     ("frozenset with attributes", lambda: Names((1,)), attribute, set_attribute),
     ("bytes with attributes", lambda: Binary(b"1"), attribute, set_attribute),
     ("float with attributes", lambda: Real(1), attribute, set_attribute),
-    ("named tuple over a list", lambda: Pair([0]), lambda h: h.rate[0], lambda h, v: set_first(h.rate, v)),
+    ("named tuple over a list", lambda: Pair([0]), first_of_it, set_first_of_it),
     ("list", lambda: [0], first, set_first),
     ("dict", lambda: {"rate": 0}, got, put),
     ("default dict", lambda: collections.defaultdict(int, rate=0), got, put),
@@ -319,23 +355,21 @@ READ_AT: Any = [
     ("C array", lambda: (ctypes.c_int * 1)(0), first, set_first),
     ("mapped memory", lambda: mmap.mmap(-1, 1), first, set_first),
     ("file in memory", io.StringIO, lambda h: h.getvalue(), lambda h, v: h.write(str(v))),
-    ("random numbers", lambda: random.Random(0), lambda h: copy.copy(h).getrandbits(32), lambda h, v: h.seed(v)),
+    ("random numbers", random.Random, lambda h: copy.copy(h).random(), lambda h, v: h.seed(v)),
     ("iterator", counted, lambda h: list(copy.copy(h)), lambda h, v: None if v == 2 else next(h)),
-    ("counting iterator", lambda: itertools.count(0), lambda h: next(copy.copy(h)), lambda h, v: [next(h) for _ in range(v)]),
+    ("counting iterator", itertools.count, lambda h: next(copy.copy(h)), advance),
     ("decimal context", decimal.Context, lambda h: h.prec, lambda h, v: setattr(h, "prec", v)),
-    ("context variable", lambda: contextvars.ContextVar("rate", default=0), lambda h: h.get(), lambda h, v: h.set(v)),
+    ("context variable", lambda: CONTEXT, lambda h: h.get(), lambda h, v: h.set(v)),
     ("local of threads", local, attribute, set_attribute),
     ("module", module, attribute, set_attribute),
-    ("view of a dict", lambda: types.MappingProxyType(vars(SHARED)), got, lambda h, v: set_attribute(SHARED, v)),
-    ("weak reference", lambda: weakref.ref(SHARED), lambda h: h().rate, lambda h, v: set_attribute(h(), v)),
+    ("view of a dict", lambda: types.MappingProxyType(vars(SHARED)), got, set_shared),
+    ("weak reference", lambda: weakref.ref(SHARED), lambda h: h().rate, set_shared),
     ("member with an attribute", enum_member, attribute, set_attribute),
     ("member of flags with an attribute", flag_member, attribute, set_attribute),
-    ("member over a list", lambda: Level.TABLE, lambda h: h.value[0], lambda h, v: set_first(h.value, v)),
+    ("member over a list", lambda: Level.TABLE, lambda h: h.value[0], set_first_of_value),
     ("attribute of a function", function_with_attribute, attribute, set_attribute),
-    ("attribute of a class", class_with_attribute, lambda h: h.factor, lambda h, v: setattr(h, "factor", v)),
+    ("attribute of a class", class_with_attribute, lambda h: h.factor, set_factor),
 ]  # fmt: skip
-
-SHARED = Compared()
 
 
 def _add(kind: str, way: Callable[[Any, Any], Function], new: Any, read: Any, write: Any) -> None:
@@ -598,7 +632,7 @@ def _function_that_dispatches() -> tuple[Function, Change]:
     def f(x: Any) -> Any:
         return x, 0
 
-    f.register(int)((lambda x: (x, 0)))
+    f.register(int)(lambda x: (x, 0))
     return f, lambda value: f.register(int)((lambda x: (x, 1)) if value == 1 else lambda x: (x, 2))
 
 

@@ -142,7 +142,7 @@ HOOK: list[Callable[[], None]] = [lambda: None]
 
 
 def test_the_recipe_for_methods() -> None:
-    """Each instance makes its cache in ``__init__``, when most of its attributes are yet to come."""
+    """Each instance makes its cache in ``__init__``, when its attributes are yet to come."""
     seen = []
     for factor in (3, 5):
 
@@ -195,7 +195,7 @@ def test_objects_of_other_packages(kind: str) -> None:
     if kind == "attrs":
         made = package.make_class("Made", ["rate"], unsafe_hash=True, frozen=False)
         made.__module__, made.__qualname__ = __name__, "Made"
-        setattr(sys.modules[__name__], "Made", made)
+        sys.modules[__name__].Made = made
         holders = [made(1), made(1)]
         holders[1].rate = 2
         read: Callable[[Any], Any] = zoo.attribute
