@@ -26,7 +26,7 @@ __all__ = [
     "attribute",
     "a_frozen",
     "a_member",
-    "annotations",
+    "said_of_types",
     "class_of",
     "is_bare",
     "is_frozen",
@@ -88,7 +88,7 @@ def a_class(to: Description, value: type, lenient: bool = False) -> None:
     module, qualname = value.__module__, value.__qualname__
     if not is_at(value, module, qualname):
         raise NoName(f"the class {qualname} is not found under its name")
-    to.feed("class", *place(module), qualname)
+    to.feed("class", *place(module, needs_file=not to.as_argument), qualname)
     _bases(to, value, lenient)
 
 
@@ -146,7 +146,7 @@ def _body(to: Description, value: Any, lenient: bool) -> None:
         if members and name.startswith("_") and name.endswith("_") and name[1] != "_":
             continue
         parts.append((name, _describer(to, name), found))
-    parts.append(("annotations", lambda found: annotations(to, found), value))
+    parts.append(("annotations", lambda found: said_of_types(to, found), value))
     if to.as_argument:
         parts.append(("documented", lambda found: to.feed(repr(found)), value.__doc__))
     for name, describe, found in parts:
@@ -232,7 +232,7 @@ def _fields(to: Description, fields: Any) -> None:
             _items(to, dict(field.metadata))
 
 
-def annotations(to: Description, value: Any) -> None:
+def said_of_types(to: Description, value: Any) -> None:
     """What a function's or class's annotations say, not what the names in them stand for."""
     annotate = vars(value).get("__annotate_func__") if isinstance(value, type) else None
     if annotate is None and not isinstance(value, type):

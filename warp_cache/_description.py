@@ -245,7 +245,7 @@ class Description:
             self.value(value)
         if self.as_argument:
             self.feed("documented", repr(function.__doc__))
-            _classes.annotations(self, function)
+            _classes.said_of_types(self, function)
         if not is_placed(function):
             self.scope(function)
 

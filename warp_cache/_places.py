@@ -53,8 +53,11 @@ def real_path(path: str) -> str | None:
     return known
 
 
-def place(name: object) -> tuple[str, str]:
-    """Name and file of an imported module."""
+def place(name: object, needs_file: bool = True) -> tuple[str, str]:
+    """Name and file of an imported module.
+
+    needs_file: of a module that somebody has made by hand the name alone says too little.
+    """
     module = sys.modules.get(name) if isinstance(name, str) else None
     if module is None or not isinstance(name, str):
         raise NoName(f"its module {name!r} is not imported")
@@ -64,7 +67,7 @@ def place(name: object) -> tuple[str, str]:
         # What was typed into an interpreter is not what its main file (if there is one) says.
         if path is None or hasattr(sys, "ps1"):
             raise NoName("it is of a main module without a file")
-    elif getattr(module, "__spec__", None) is None and path is None:
+    elif needs_file and getattr(module, "__spec__", None) is None and path is None:
         raise NoName(f"its module {name!r} has no file")
     # A module in a zip file has a file that does not exist; its name is as good.
     return module_name(name), path or str(file)

@@ -379,13 +379,7 @@ impl Writer {
     }
 
     /// The members in the order of their bytes.
-    unsafe fn put_set(
-        &mut self,
-        set: *mut ffi::PyObject,
-        tag: u8,
-        out: &mut Vec<u8>,
-        depth: u32,
-    ) -> Result<(), Stop> {
+    unsafe fn put_set(&mut self, set: *mut ffi::PyObject, tag: u8, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
         let mut members = Vec::new();
         // SAFETY: as for `put`; the iterator is the base type's, gives strong references, and raises where a set was changed.
         unsafe {

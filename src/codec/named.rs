@@ -33,12 +33,7 @@ pub enum Role {
 ///
 /// # Safety
 /// `object` is alive, and kept so by the caller; the thread is attached and holds no lock.
-pub unsafe fn put(
-    writer: &mut Writer,
-    object: *mut ffi::PyObject,
-    role: Role,
-    out: &mut Vec<u8>,
-) -> Result<(), Stop> {
+pub unsafe fn put(writer: &mut Writer, object: *mut ffi::PyObject, role: Role, out: &mut Vec<u8>) -> Result<(), Stop> {
     // SAFETY: the caller's promise; the constants live for ever.
     unsafe {
         if let Some((.., hash)) = writer.met.iter().find(|met| met.0.as_ptr() == object && met.1 == role) {

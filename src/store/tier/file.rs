@@ -98,7 +98,8 @@ impl Place {
         if let Some(name) = name {
             return Ok(Place { directory, name: safe_name(name), identity: None, private: false });
         }
-        let (name, identity): (String, Option<Py<PyAny>>) = identity.call_method1("identify", (function,))?.extract()?;
+        let (name, identity): (String, Option<Py<PyAny>>) =
+            identity.call_method1("identify", (function,))?.extract()?;
         Ok(Place { directory, name, private: identity.is_none(), identity: identity.map(Owned::from) })
     }
 }
