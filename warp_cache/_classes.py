@@ -187,7 +187,7 @@ def attribute(to: Description, value: Any) -> None:
         _items(to, value)
     elif to.as_argument and _is_of_no_account(kind):
         to.feed(kind.__name__)
-    elif kind.__qualname__ == "_tuplegetter" and kind.__module__ == "_collections":
+    elif kind.__qualname__ == "_tuplegetter" and kind.__module__ in ("collections", "_collections"):
         to.feed("item", value.__reduce__()[1][0])
     else:
         to.value(value)
