@@ -15,6 +15,9 @@ impl Core {
     /// Under the lock.
     #[cold]
     pub(crate) fn repair(&self) {
+        if !self.owns() {
+            return;
+        }
         self.region.set(ctl!(repairs), self.region.get(ctl!(repairs)).wrapping_add(1));
         self.rebuild();
         self.release_dead_leases();

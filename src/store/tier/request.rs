@@ -83,7 +83,11 @@ impl<'a> Request<'a> {
         let encoded = unsafe {
             let encoded = codec::encode_key(view, &mut buffers.key);
             point("encode the key");
-            if matches!(encoded, Encoded::Done) && tier.lone_apart && view.shape == key::ONE && !key::is_key_itself(view.values[0]) {
+            if matches!(encoded, Encoded::Done)
+                && tier.lone_apart
+                && view.shape == key::ONE
+                && !key::is_key_itself(view.values[0])
+            {
                 // Keys say where they end, so this is none that another call has.
                 buffers.key.push(APART);
             }
