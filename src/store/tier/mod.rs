@@ -28,8 +28,8 @@ use self::file::{Files, Place};
 use self::options::{Given, Limits};
 use super::options::Options;
 use super::CachedFunction;
-use crate::python::panics::as_error;
 use crate::python::object::Owned;
+use crate::python::panics::as_error;
 use crate::shm::Event;
 
 pub(super) use self::kept::{Decoded, Kept};
