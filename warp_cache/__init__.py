@@ -39,10 +39,10 @@ def _imported_from_rust():
     import sys
     import types
 
-    from warp_cache import _async, _by_value, _exceptions, _identity, _info
+    from warp_cache import _async, _by_value, _exceptions, _green, _identity, _info
 
     stdlib = (builtins, functools, inspect, pickle, sys, types)
-    return stdlib, (_async, _by_value, _exceptions, _identity, _info)
+    return stdlib, (_async, _by_value, _exceptions, _green, _identity, _info)
 
 
 if "WARP_CACHE_RECORD" in _os.environ:
