@@ -80,7 +80,7 @@ torture-short: installed ## the shared tier: two thousand kills, how many states
 
 .PHONY: torture
 torture: installed ## the shared tier: thousands of kills, damaged files and runs against its model (minutes)
-	WARP_KILLS=3000 WARP_FUZZ=2000 WARP_CASES=5000 \
+	WARP_KILLS=3000 WARP_FUZZ=2000 WARP_CASES=5000 WARP_HEALING=20 \
 		cargo test --target-dir target $(locked) --no-default-features --test 'shm_*' -- --nocapture
 	WARP_KILLS=3000 WARP_MUTATIONS=10000 $(pytest) --timeout 3600 $(ARGS) \
 		tests/shared/test_shared_torture.py tests/shared/test_shared_hostile_file.py

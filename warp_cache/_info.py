@@ -45,14 +45,23 @@ class SharedCacheInfo(CacheInfo):
     """The counters of a shared cache, summed over all processes.
 
     Unpacks to the same four; ``oversize_skips`` counts the results that were too large to be
-    stored.
+    stored, ``repairs`` how often the file was put in order after a process had died in it or
+    something had damaged it.
     """
 
     oversize_skips: int = 0
+    repairs: int = 0
 
     def __new__(
-        cls, hits: int, misses: int, maxsize: int | None, currsize: int, oversize_skips: int = 0
+        cls,
+        hits: int,
+        misses: int,
+        maxsize: int | None,
+        currsize: int,
+        oversize_skips: int = 0,
+        repairs: int = 0,
     ) -> SharedCacheInfo:
         self = super().__new__(cls, hits, misses, maxsize, currsize)
         self.oversize_skips = oversize_skips
+        self.repairs = repairs
         return self

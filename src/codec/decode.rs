@@ -26,7 +26,7 @@ pub unsafe fn decode_value(bytes: &[u8]) -> Decoded {
             header::PICKLED_IMMUTABLE => return pickle::load(body, Sharing::Immutable),
             _ => return Decoded::Damaged,
         };
-        let mut decoder = Decoder::new(body);
+        let mut decoder = Decoder { reader: Reader::new(body), containers: false };
         let read = match decoder.reader.byte() {
             Some(tag) => decoder.read(tag, MAX_DEPTH),
             None => Err(Bad::Damaged),
@@ -46,19 +46,19 @@ pub unsafe fn decode_value(bytes: &[u8]) -> Decoded {
 }
 
 /// Why nothing was read.
-pub(super) enum Bad {
+enum Bad {
     Damaged,
     /// An exception is set.
     Raised,
 }
 
 /// The bytes ended too early, or announced what can't be.
-pub(super) fn or_damaged<T>(read: Option<T>) -> Result<T, Bad> {
+fn or_damaged<T>(read: Option<T>) -> Result<T, Bad> {
     read.ok_or(Bad::Damaged)
 }
 
 #[inline(always)]
-pub(super) unsafe fn made(object: *mut ffi::PyObject) -> Result<Owned, Bad> {
+unsafe fn made(object: *mut ffi::PyObject) -> Result<Owned, Bad> {
     if object.is_null() {
         return Err(Bad::Raised);
     }
@@ -66,20 +66,16 @@ pub(super) unsafe fn made(object: *mut ffi::PyObject) -> Result<Owned, Bad> {
     Ok(unsafe { Owned::steal(object) })
 }
 
-pub(super) struct Decoder<'a> {
-    pub reader: Reader<'a>,
+struct Decoder<'a> {
+    reader: Reader<'a>,
     /// Whether there was a list, dict or set.
     containers: bool,
 }
 
-impl<'a> Decoder<'a> {
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Decoder { reader: Reader::new(bytes), containers: false }
-    }
-
+impl Decoder<'_> {
     /// # Safety
     /// The thread is attached.
-    pub unsafe fn read(&mut self, tag: u8, depth: u32) -> Result<Owned, Bad> {
+    unsafe fn read(&mut self, tag: u8, depth: u32) -> Result<Owned, Bad> {
         // SAFETY: the caller's promise; new references throughout, `None`, `True` and `False` are borrowed.
         unsafe {
             let reader = &mut self.reader;

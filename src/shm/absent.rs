@@ -43,9 +43,6 @@ pub enum OpenErrorKind {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Hindrance {}
-
-#[derive(Clone, Copy, Debug)]
 pub enum Strategy {
     Lru,
 }
@@ -116,6 +113,7 @@ pub struct Info {
     pub hits: u64,
     pub misses: u64,
     pub oversize_skips: u64,
+    pub repairs: u64,
     pub len: u64,
     pub capacity: u64,
 }
@@ -148,7 +146,6 @@ macro_rules! never {
 never! {
     path() -> &Path;
     poisoned() -> bool;
-    hindrance() -> Option<Hindrance>;
     generation() -> u64;
     hash(&[u8]) -> u64;
     now() -> u64;

@@ -20,7 +20,28 @@ const SEGMENT: (u64, u64) = ((32 << 10) / GRANULE, (2 << 20) / GRANULE);
 /// After a failed growth the disk is left alone for a while (nanoseconds).
 const RETRY_DISK: u64 = 1_000_000_000;
 
+/// The words of the bitmap that hold the granules from `first` to `end`: the first of them in each, and their bits.
+fn masks(first: u64, end: u64) -> impl Iterator<Item = (u64, u64)> {
+    let mut at = first;
+    std::iter::from_fn(move || {
+        let from = at % GRANULES_PER_WORD;
+        let len = (GRANULES_PER_WORD - from).min(end - at);
+        let index = at;
+        at += len;
+        (len > 0).then(|| (index, (u64::MAX >> (64 - len)) << from))
+    })
+}
+
 impl Core {
+    /// Granules in use in one word of the bitmap.
+    pub(crate) fn ones(&self, word: u64) -> u64 {
+        u64::from(self.region.get(self.bits_at(word * GRANULES_PER_WORD)).count_ones())
+    }
+
+    pub(crate) fn prefetch_bits(&self, index: u64) {
+        self.region.prefetch(self.bits_at(index));
+    }
+
     fn bits_at(&self, index: u64) -> u64 {
         self.geo.bitmap + index / GRANULES_PER_WORD * 8
     }
@@ -38,28 +59,41 @@ impl Core {
     /// Sets or clears the bits of `n` granules from `first` on. False (and nothing done) unless all of them were the
     /// opposite.
     pub(crate) fn mark(&self, first: u64, n: u64, used: bool) -> bool {
-        let Some(end) = first.checked_add(n).filter(|end| *end <= self.data_ready()) else { return false };
-        let masks = || {
-            let mut at = first;
-            std::iter::from_fn(move || {
-                let from = at % GRANULES_PER_WORD;
-                let len = (GRANULES_PER_WORD - from).min(end - at);
-                let index = at;
-                at += len;
-                (len > 0).then(|| (index, (u64::MAX >> (64 - len)) << from))
-            })
-        };
-        let expected = |mask: u64| if used { 0 } else { mask };
-        if masks().any(|(index, mask)| self.region.get(self.bits_at(index)) & mask != expected(mask)) {
+        if !self.are(first, n, !used) {
             return false;
         }
-        for (index, mask) in masks() {
+        for (index, mask) in masks(first, first + n) {
             let at = self.bits_at(index);
             self.region.set(at, self.region.get(at) ^ mask);
+            let ones = u64::from(mask.count_ones());
+            self.note_bits(index / GRANULES_PER_WORD, if used { ones } else { ones.wrapping_neg() });
         }
         let used_now = self.region.get(ctl!(used_granules));
         self.region.set(ctl!(used_granules), if used { used_now.wrapping_add(n) } else { used_now.saturating_sub(n) });
         true
+    }
+
+    /// Whether all of `n` granules from `first` on are in use.
+    pub(crate) fn is_marked(&self, first: u64, n: u64) -> bool {
+        self.are(first, n, true)
+    }
+
+    fn are(&self, first: u64, n: u64, used: bool) -> bool {
+        let Some(end) = first.checked_add(n).filter(|end| *end <= self.data_ready()) else { return false };
+        masks(first, end)
+            .all(|(index, mask)| self.region.get(self.bits_at(index)) & mask == if used { mask } else { 0 })
+    }
+
+    /// No room was found. If the bitmap says otherwise than the count of what is in use, that is damage, and repaired:
+    /// true. It takes some time to see, so it is not looked at each time.
+    pub(crate) fn room_was_hidden(&self) -> bool {
+        let words = self.data_ready() / GRANULES_PER_WORD;
+        let n = self.no_room.fetch_add(1, Ordering::Relaxed);
+        if n % (words / 256).max(16) != 0 {
+            return false;
+        }
+        let ones: u64 = (0..words).map(|word| self.ones(word)).sum();
+        ones != self.region.get(ctl!(used_granules)) && self.mend()
     }
 
     /// The first run of `n` free granules in `from..to`.
@@ -93,7 +127,7 @@ impl Core {
         let ready = self.data_ready();
         if self.region.get(ctl!(used_granules)) > ready {
             // Damage: more is used than there is.
-            self.repair();
+            self.mend();
         }
         if ready.saturating_sub(self.region.get(ctl!(used_granules))) < n {
             return None;

@@ -3,7 +3,10 @@
 //! The checksum is taken over everything in the block, under a seed made of the file's seed, the cache's generation and
 //! the place of the block: bytes of before a `clear`, or of another place, never pass for current ones.
 
+use crate::shm::atomic::{fence, Ordering};
 use crate::shm::core::Core;
+#[cfg(loom)]
+use crate::shm::core::Mutant;
 use crate::shm::hash::{bind, checksum};
 use crate::shm::layout::{BlockHead, BLOCK_HEAD, GRANULE};
 use crate::shm::lock::Guard;
@@ -92,7 +95,8 @@ impl Core {
 
     /// Whether the copy in `buf` is what a writer of this generation put there.
     pub(crate) fn is_whole(&self, generation: u64, granule: u64, buf: &ReadBuf) -> bool {
-        buf.words[CHECKSUM] == bind(checksum(self.ident.seed[0], &buf.words[CHECKSUM + 1..]), generation, granule)
+        buf.words[CHECKSUM]
+            == bind(checksum(self.ident.seed[0], as_bytes(&buf.words[CHECKSUM + 1..])), generation, granule)
     }
 
     /// Makes the bytes of an entry: all of the work that needs no lock.
@@ -110,12 +114,19 @@ impl Core {
         let body = &mut as_bytes_mut(&mut words)[BLOCK_HEAD as usize..];
         body[..key.len()].copy_from_slice(key);
         body[key.len()..][..value.len()].copy_from_slice(value);
-        words[CHECKSUM] = checksum(self.ident.seed[0], &words[CHECKSUM + 1..]);
+        words[CHECKSUM] = checksum(self.ident.seed[0], as_bytes(&words[CHECKSUM + 1..]));
         Some(Prepared { words, granules, hash, deadline })
     }
 
-    /// Writes a block to granules that no word points to.
+    /// Writes a block to granules that no word points to (any more).
     pub(crate) fn write_block(&self, _: &Guard<'_>, granule: u64, generation: u64, block: &Prepared) {
+        // Between the store of whichever word has ceased to point here and the first write. Pairs with `unchanged`.
+        #[cfg(loom)]
+        if self.mutant != Mutant::NoFence {
+            fence(Ordering::Release);
+        }
+        #[cfg(not(loom))]
+        fence(Ordering::Release);
         self.region.set(granule * GRANULE, bind(block.words[CHECKSUM], generation, granule));
         self.region.copy_in(granule * GRANULE + 8, &block.words[CHECKSUM + 1..]);
     }

@@ -4,10 +4,12 @@
 //! `block`, `hashtable`, `alloc`, `ordering`, `entries`, `repair`, `lease`, `stats`. Nothing a process decides by is
 //! taken from the mapping a second time: `ident` and `geo` are copies made and verified at opening.
 
+use crate::shm::audit::Audits;
 use crate::shm::clock::{self, CoarseClock};
 use crate::shm::layout::{Geometry, Ident};
 use crate::shm::process::Me;
 use crate::shm::region::Region;
+use crate::shm::repair::Mends;
 use std::sync::atomic::AtomicU64;
 
 /// Which entry gives way: see `ordering`. LFU breaks ties by least recent use.
@@ -62,6 +64,17 @@ pub(crate) type RegionRef = Region;
 #[cfg(loom)]
 pub(crate) type RegionRef = std::sync::Arc<Region>;
 
+/// Faults that a model must find, or it proves nothing.
+#[cfg(loom)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mutant {
+    None,
+    /// A free slot names the next one in the word that hits stamp.
+    LinkInTheStamp,
+    /// A block is written without a fence before it.
+    NoFence,
+}
+
 pub(crate) struct Core {
     pub(crate) region: RegionRef,
     pub(crate) geo: Geometry,
@@ -69,8 +82,15 @@ pub(crate) struct Core {
     pub(crate) strategy: Strategy,
     pub(crate) me: Me,
     pub(crate) coarse: CoarseClock,
+    pub(crate) audits: Audits,
+    pub(crate) mends: Mends,
     /// Until then (boot time) growth is not tried again: the disk was full.
     pub(crate) disk_full_until: AtomicU64,
+    /// How often no free run of granules was found.
+    pub(crate) no_room: AtomicU64,
+    /// What is wrong in this process, for a model that must see it.
+    #[cfg(loom)]
+    pub(crate) mutant: Mutant,
     /// A clock that a test sets, in nanoseconds; 0 = the real one.
     #[cfg(test)]
     pub(crate) test_now: std::sync::Arc<AtomicU64>,
@@ -85,7 +105,12 @@ impl Core {
             strategy,
             me: Me::new(),
             coarse: CoarseClock::default(),
+            audits: Audits::default(),
+            mends: Mends::default(),
             disk_full_until: AtomicU64::new(0),
+            no_room: AtomicU64::new(0),
+            #[cfg(loom)]
+            mutant: Mutant::None,
             #[cfg(test)]
             test_now: Default::default(),
         }

@@ -9,6 +9,7 @@ use crate::shm::atomic::Ordering;
 use crate::shm::block::{Prepared, ReadBuf};
 use crate::shm::core::Core;
 use crate::shm::hash::siphash13;
+use crate::shm::hashtable::Unfit;
 use crate::shm::layout::ctl;
 use crate::shm::lock::Guard;
 use crate::shm::slots::{granule_of, Slot, Word};
@@ -67,12 +68,21 @@ impl Core {
 
     /// Copies the entry of `key` into `buf`. Takes no lock, never waits.
     pub(crate) fn find(&self, hash: u64, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
+        self.find_or(hash, key, buf, |_| {})
+    }
+
+    /// `find`; says as well which slots have the hash and yet another content.
+    fn find_or(&self, hash: u64, key: &[u8], buf: &mut ReadBuf, mut broken: impl FnMut(Slot)) -> Option<Hit> {
         for _ in 0..READ_TRIES {
             let mut disturbed = false;
             let generation = self.generation();
             let hit = self.search(hash, |slot| match self.read_slot(slot, hash, key, generation, buf) {
                 Read::Entry(hit) => Some(hit),
                 Read::Other => None,
+                Read::Broken => {
+                    broken(slot);
+                    None
+                }
                 Read::Disturbed => {
                     disturbed = true;
                     None
@@ -92,7 +102,8 @@ impl Core {
             return if self.unchanged(slot, word) { Read::Other } else { Read::Disturbed };
         };
         if head.hash != hash || head.key_len != key.len() as u64 {
-            return if self.unchanged(slot, word) { Read::Other } else { Read::Disturbed };
+            let other = if head.hash == hash { Read::Broken } else { Read::Other };
+            return if self.unchanged(slot, word) { other } else { Read::Disturbed };
         }
         self.copy_block(granule, &head, buf);
         if !self.unchanged(slot, word) {
@@ -101,7 +112,7 @@ impl Core {
         // From here on `buf` is one consistent state of the block. The sum finds damage, and what a clear has made
         // void.
         if !self.is_whole(generation, granule, buf) || buf.hash() != hash || buf.key() != key {
-            return Read::Other;
+            return Read::Broken;
         }
         Read::Entry(Hit { slot, word, generation, deadline: buf.deadline() })
     }
@@ -115,6 +126,15 @@ impl Core {
     }
 
     pub(crate) fn put(&self, guard: &Guard<'_>, key: &[u8], block: &Prepared, how: Put) -> Stored {
+        let repairs = self.region.get(ctl!(repairs));
+        match self.put_once(guard, key, block, how) {
+            // What was out of order is repaired by now.
+            Stored::NoSpace if self.region.get(ctl!(repairs)) != repairs => self.put_once(guard, key, block, how),
+            stored => stored,
+        }
+    }
+
+    fn put_once(&self, guard: &Guard<'_>, key: &[u8], block: &Prepared, how: Put) -> Stored {
         let generation = self.generation();
         if how.generation.is_some_and(|g| g != generation) {
             return Stored::Outdated;
@@ -122,7 +142,11 @@ impl Core {
         if self.region.get(ctl!(min_deadline)) != NEVER {
             self.expire(self.now());
         }
-        let old = self.find(block.hash, key, &mut ReadBuf::new());
+        let mut broken = None;
+        let old = self.find_or(block.hash, key, &mut ReadBuf::new(), |slot| broken = Some(slot));
+        if let Some(slot) = broken.filter(|_| old.is_none()) {
+            self.discard(slot);
+        }
         if how.only_if_absent && old.is_some_and(|old| old.deadline == NEVER || old.deadline > self.now()) {
             return Stored::Outdated;
         }
@@ -136,17 +160,20 @@ impl Core {
         };
         match placed {
             Some((slot, word)) => Stored::Done(Hit { slot, word, generation, deadline: block.deadline }),
-            None if self.owns() => Stored::NoSpace,
-            None => Stored::Busy,
+            None => Stored::NoSpace,
         }
     }
 
     /// A free slot and granules (marked as used) for a new entry, at the expense of others if need be.
     fn place_new(&self, guard: &Guard<'_>, block: &Prepared) -> Option<(Slot, u64)> {
+        if self.region.get(ctl!(count)) >= self.max_entries() && !self.is_full() {
+            // Damage: by the count there is no room, by the slots there is.
+            self.mend();
+        }
         if self.region.get(ctl!(count)) == self.max_entries() {
             let Some(victim) = self.victim() else {
                 // Damage: by the count the cache is full, by the slots it is empty.
-                self.repair();
+                self.mend();
                 return None;
             };
             self.tally(ctl!(evictions), 1);
@@ -161,20 +188,29 @@ impl Core {
         let index = self.make_room(guard, block.granules)?;
         let slot = self.take_free(guard);
         if slot.is_none() {
+            // (After a repair they are free already.)
             self.mark(index, block.granules, false);
         }
         slot.map(|slot| (slot, index))
+    }
+
+    /// Whether a cache that has as many entries as there may be looks like one: no slot is free.
+    fn is_full(&self) -> bool {
+        self.region.get(ctl!(count)) == self.max_entries()
+            && self.region.get(ctl!(free_head)) == 0
+            && self.slot_high() == self.geo.capacity
     }
 
     /// The usual eviction: the newcomer is as large as the victim and takes over slot and granules as they are.
     fn inherit(&self, victim: Slot, granules: u64) -> Option<u64> {
         let granule = granule_of(self.word(victim));
         let head = self.head(granule).filter(|head| head.granules == granules)?;
-        if !self.owns() || !self.leave_order(victim) || !self.index_remove(head.hash, victim) {
+        if !self.leave_order(victim) || !self.index_remove(head.hash, victim) {
             return None;
         }
         self.unpublish(victim);
         self.tally(ctl!(count), u64::MAX);
+        self.note_slot(victim, [u64::MAX, granules.wrapping_neg(), 0]);
         Some(granule - self.geo.granule(0))
     }
 
@@ -187,23 +223,21 @@ impl Core {
         generation: u64,
         block: &Prepared,
     ) -> Option<(Slot, Word)> {
-        if !self.owns() {
-            return None;
-        }
-        if !self.index_insert(guard, block.hash, slot) {
-            self.push_free(slot);
-            self.mark(index, block.granules, false);
+        if let Err(unfit) = self.index_insert(guard, block.hash, slot) {
+            // (By a repair, slot and granules are free.)
+            if matches!(unfit, Unfit::Full) || !self.mend() {
+                self.push_free(slot);
+                self.mark(index, block.granules, false);
+            }
             return None;
         }
         let granule = self.geo.granule(index);
         self.write_block(guard, granule, generation, block);
         self.set_deadline(slot, block.deadline);
         self.enter_order(slot, block.hash);
-        if !self.owns() {
-            return None;
-        }
         let word = self.publish(guard, slot, granule);
         self.tally(ctl!(count), 1);
+        self.note_slot(slot, [1, block.granules, 0]);
         self.join_order(slot);
         self.index_grow(guard);
         Some((slot, word))
@@ -219,9 +253,6 @@ impl Core {
         generation: u64,
         block: &Prepared,
     ) -> Option<(Slot, Word)> {
-        if !self.owns() {
-            return None;
-        }
         let before = granule_of(self.word(slot));
         if before == 0 {
             return match self.take_free(guard) {
@@ -236,12 +267,9 @@ impl Core {
         self.write_block(guard, granule, generation, block);
         self.set_deadline(slot, block.deadline);
         self.touch_as_writer(slot);
-        if !self.owns() {
-            return None;
-        }
         let word = self.publish(guard, slot, granule);
-        self.reuse_fence();
-        self.free_block(before);
+        self.note_slot(slot, [0, block.granules, 0]);
+        self.free_block(slot, before);
         Some((slot, word))
     }
 
@@ -265,7 +293,7 @@ impl Core {
         // Once per surplus entry; a count that damage has raised ends at an empty cache.
         while self.region.get(ctl!(count)) >= self.max_entries() {
             if self.evict().is_none() {
-                self.repair();
+                self.mend();
                 return self.region.get(ctl!(count)) < self.max_entries();
             }
         }
@@ -275,13 +303,13 @@ impl Core {
     /// Finds `n` free granules, by growth, else at the expense of others, and marks them as used.
     fn make_room(&self, guard: &Guard<'_>, n: u64) -> Option<u64> {
         let found = self.find_free(n).or_else(|| if self.grow_data(guard, n) { self.find_free(n) } else { None });
-        let found = found.or_else(|| self.room_in_order(n)).or_else(|| self.room_in_one_place(n))?;
-        // A run that turns out to be taken is damage; then this entry is not stored, and the next one finds it
-        // repaired.
+        let found = found.or_else(|| if self.room_was_hidden() { self.find_free(n) } else { None });
+        let found = found.or_else(|| self.room_in_order(n)).or_else(|| self.room_in_one_place(guard, n))?;
+        // A run that turns out to be taken is damage.
         if self.mark(found, n, true) {
             return Some(found);
         }
-        self.repair();
+        self.mend();
         None
     }
 
@@ -299,8 +327,12 @@ impl Core {
         None
     }
 
-    /// Takes away all entries of one stretch of `n` granules: so any entry that fits into the reserved data gets in.
-    fn room_in_one_place(&self, n: u64) -> Option<u64> {
+    /// Takes away all entries of one stretch of `n` granules: so any entry that fits into the data gets in.
+    fn room_in_one_place(&self, guard: &Guard<'_>, n: u64) -> Option<u64> {
+        let short = n.saturating_sub(self.data_ready());
+        if short > 0 {
+            self.grow_data(guard, short);
+        }
         let ready = self.data_ready();
         let last = ready.checked_sub(n)?;
         let start = self.region.get(ctl!(alloc_cursor)).min(last);
@@ -318,9 +350,6 @@ impl Core {
 
     /// Takes the least valuable entry away; returns its former word. `None` if there is none.
     fn evict(&self) -> Option<Word> {
-        if !self.owns() {
-            return None;
-        }
         let slot = self.victim()?;
         let word = self.word(slot);
         self.tally(ctl!(evictions), 1);
@@ -330,9 +359,6 @@ impl Core {
 
     /// Takes an entry away, whatever the reason.
     pub(crate) fn discard(&self, slot: Slot) {
-        if !self.owns() {
-            return;
-        }
         let granule = granule_of(self.word(slot));
         let head = self.head(granule);
         let in_order = self.leave_order(slot);
@@ -340,6 +366,7 @@ impl Core {
         let known = in_order
             && head.is_some_and(|head| {
                 let index = granule - self.geo.granule(0);
+                self.note_slot(slot, [u64::MAX, head.granules.wrapping_neg(), 0]);
                 self.index_remove(head.hash, slot) && self.mark(index, head.granules, false)
             });
         if known {
@@ -347,15 +374,18 @@ impl Core {
             self.region.set(ctl!(count), self.region.get(ctl!(count)).saturating_sub(1));
         } else {
             // Its bytes or links are damaged, so where it stood in index, bitmap or queue is unknown.
-            self.repair();
+            self.mend();
         }
     }
 
-    fn free_block(&self, granule: u64) {
-        let freed =
-            self.head(granule).is_some_and(|head| self.mark(granule - self.geo.granule(0), head.granules, false));
+    /// Frees what a slot's former word pointed to.
+    fn free_block(&self, slot: Slot, granule: u64) {
+        let freed = self.head(granule).is_some_and(|head| {
+            self.note_slot(slot, [0, head.granules.wrapping_neg(), 0]);
+            self.mark(granule - self.geo.granule(0), head.granules, false)
+        });
         if !freed {
-            self.repair();
+            self.mend();
         }
     }
 
@@ -372,5 +402,7 @@ impl Core {
 enum Read {
     Entry(Hit),
     Other,
+    /// The hash is right, the rest is not: damage (or of before a clear). Two keys do not share a keyed hash of 64 bits.
+    Broken,
     Disturbed,
 }

@@ -1,9 +1,11 @@
-//! Hashing of bytes: SipHash-1-3 under the file's seed for keys, a folded-multiply sum for whole entries.
+//! Hashing of bytes: SipHash-1-3 under the file's seed for keys, XXH3 for whole entries.
 //!
 //! SipHash (Aumasson and Bernstein, 2012), in the 1-3 variant that Rust's own `HashMap` uses: keyed, so that nobody who
-//! only chooses keys can make them collide, and the same in every process. The checksum is no defence, it finds
-//! accidents (torn copies, flipped bits, zeroed pages); it multiplies two words at a time into 128 bits and folds the
-//! halves, as wyhash (Wang Yi) does.
+//! only chooses keys can make them collide, and the same in every process. The checksum (XXH3, Yann Collet's, from the
+//! crate `xxhash-rust`) is no defence, it finds accidents: torn copies, flipped bits, zeroed pages, whatever the words
+//! around them are.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 #[inline]
 fn le_word(bytes: &[u8]) -> u64 {
@@ -51,31 +53,22 @@ pub fn siphash13(seed: [u64; 2], bytes: &[u8]) -> u64 {
     v[0] ^ v[1] ^ v[2] ^ v[3]
 }
 
-#[inline]
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    product as u64 ^ (product >> 64) as u64
+/// Sum of `bytes` under `seed`: XXH3.
+pub fn checksum(seed: u64, bytes: &[u8]) -> u64 {
+    xxh3_64_with_seed(bytes, seed)
 }
 
-/// Binds a checksum to two further words, for little.
+/// Binds a checksum to two further words, for little. For any sum, other words give another result.
 pub fn bind(sum: u64, a: u64, b: u64) -> u64 {
-    fold(sum ^ a.rotate_left(32), 0x8ebc_6af0_9c88_c6e3 ^ b) ^ sum
+    sum ^ split_mix(a.rotate_left(32) ^ b)
 }
 
-/// Sum of `words` in their order, under `seed`. Each step depends on a constant that is odd, so that zeros count.
-pub fn checksum(seed: u64, words: &[u64]) -> u64 {
-    const A: u64 = 0xa076_1d64_78bd_642f;
-    const B: u64 = 0xe703_7ed1_a0b4_28db;
-    let mut lanes = [seed ^ A, seed ^ B];
-    let mut pairs = words.chunks_exact(4);
-    for w in &mut pairs {
-        lanes[0] = fold(w[0] ^ A, w[1] ^ lanes[0]);
-        lanes[1] = fold(w[2] ^ B, w[3] ^ lanes[1]);
-    }
-    for w in pairs.remainder() {
-        lanes[0] = fold(w ^ B, lanes[0] ^ A);
-    }
-    fold(lanes[0] ^ A, lanes[1] ^ B ^ words.len() as u64)
+/// Steele, Lea and Flood's SplitMix64: one to one.
+pub fn split_mix(state: u64) -> u64 {
+    let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 #[cfg(all(test, not(loom)))]
@@ -95,24 +88,62 @@ mod tests {
         assert_ne!(siphash13([0, 0], b"x"), siphash13([0, 1], b"x"));
     }
 
+    fn bytes(words: &[u64]) -> Vec<u8> {
+        words.iter().flat_map(|w| w.to_ne_bytes()).collect()
+    }
+
     #[test]
     fn checksum_sees_each_bit_each_length_and_each_exchange() {
-        for n in 1..20usize {
+        for n in 1..40usize {
             let words: Vec<u64> = (0..n as u64).map(|i| i * 77).collect();
-            let sum = checksum(5, &words);
-            assert_ne!(sum, checksum(6, &words));
-            assert_ne!(sum, checksum(5, &words[..n - 1]));
+            let sum = checksum(5, &bytes(&words));
+            assert_ne!(sum, checksum(6, &bytes(&words)));
+            assert_ne!(sum, checksum(5, &bytes(&words[..n - 1])));
             for i in 0..n {
                 for bit in 0..64 {
                     let mut other = words.clone();
                     other[i] ^= 1 << bit;
-                    assert_ne!(sum, checksum(5, &other), "{n} {i} {bit}");
+                    assert_ne!(sum, checksum(5, &bytes(&other)), "{n} {i} {bit}");
                 }
                 for j in 0..i {
                     let mut other = words.clone();
                     other.swap(i, j);
-                    assert_ne!(sum, checksum(5, &other), "{n} {i} {j}");
+                    assert_ne!(sum, checksum(5, &bytes(&other)), "{n} {i} {j}");
                 }
+            }
+        }
+    }
+
+    /// (XXH3 has such products as well, but with the seed in each factor, and a file's seed is random.) Constants that sums of the multiply-and-fold kind are made with (ours once was, too): a word that is equal to one
+    /// makes a product of nothing, and with it all is forgotten that came before.
+    #[test]
+    fn no_word_makes_the_checksum_forget_what_came_before() {
+        let constants: [u64; 8] = [
+            0xa076_1d64_78bd_642f,
+            0xe703_7ed1_a0b4_28db,
+            0x8ebc_6af0_9c88_c6e3,
+            0x589965cc75374cc3,
+            0x1cad21f72c81017c,
+            0xdb979083e96dd4de,
+            0,
+            u64::MAX,
+        ];
+        for constant in constants {
+            for n in 2..40usize {
+                for at in 1..n {
+                    for seed in [0x5bd1_e995_97f4_a7c1, 0x2545_f491_4f6c_dd1d] {
+                        let sum = |first: u64| {
+                            let mut words: Vec<u64> = (0..n as u64).map(|i| i * 77).collect();
+                            (words[0], words[at]) = (first, constant);
+                            checksum(seed, &bytes(&words))
+                        };
+                        assert_ne!(sum(1), sum(2), "{constant:x} at {at} of {n}");
+                    }
+                }
+            }
+            for (a, b) in [(0, 1), (1, 0), (1, 1), (7, 1 << 30)] {
+                assert_ne!(bind(constant, a, b), bind(constant, 0, 0));
+                assert_ne!(bind(constant.rotate_left(32), a, b), bind(constant.rotate_left(32), a, b + 1));
             }
         }
     }

@@ -14,6 +14,15 @@ use crate::shm::layout::{ctl, Geometry, BUCKET_CELLS, BUCKET_LOAD};
 use crate::shm::lock::Guard;
 use crate::shm::slots::{granule_of, Slot};
 
+/// In an index that is no fuller than it is meant to be, no search passes so many buckets.
+const LONGEST: u64 = 128;
+
+/// Why a slot cannot be entered.
+pub(crate) enum Unfit {
+    Full,
+    Damaged,
+}
+
 /// Where the buckets are and how many.
 #[derive(Clone, Copy)]
 pub(crate) struct Level {
@@ -27,8 +36,12 @@ impl Level {
         Level { number, at: Geometry::level_at(number), mask: Geometry::buckets(number) - 1 }
     }
 
+    fn number_of(&self, hash: u64, probe: u64) -> u64 {
+        hash.wrapping_add(probe) & self.mask
+    }
+
     fn bucket(&self, hash: u64, probe: u64) -> u64 {
-        self.at + ((hash.wrapping_add(probe)) & self.mask) * 64
+        self.at + self.number_of(hash, probe) * 64
     }
 }
 
@@ -79,9 +92,26 @@ impl Core {
         self.region.prefetch(self.level().bucket(hash, 0));
     }
 
-    /// Enters a slot; false if there is no room (only where the disk kept the index from growing).
-    pub(crate) fn index_insert(&self, _: &Guard<'_>, hash: u64, slot: Slot) -> bool {
-        self.insert_at(self.level(), hash, slot)
+    /// Buckets of the level in use.
+    pub(crate) fn buckets(&self) -> u64 {
+        self.level().mask + 1
+    }
+
+    /// Enters a slot. `Full` only where the disk kept the index from growing.
+    pub(crate) fn index_insert(&self, _: &Guard<'_>, hash: u64, slot: Slot) -> Result<(), Unfit> {
+        let level = self.level();
+        let crowded = self.may_be_crowded(level);
+        let choked = || (0..LONGEST).all(|probe| self.region.get(level.bucket(hash, probe)) != 0);
+        if !crowded && choked() {
+            return Err(Unfit::Damaged);
+        }
+        let unfit = if crowded { Unfit::Full } else { Unfit::Damaged };
+        self.insert_at(level, hash, slot).then_some(()).ok_or(unfit)
+    }
+
+    /// Whether there are more entries than a level is meant for, so that long searches are nothing to wonder at.
+    fn may_be_crowded(&self, level: Level) -> bool {
+        self.region.get(ctl!(count)) > (level.mask + 1) * (BUCKET_LOAD + 1)
     }
 
     pub(crate) fn insert_at(&self, level: Level, hash: u64, slot: Slot) -> bool {
@@ -93,37 +123,67 @@ impl Core {
             let count = level.bucket(hash, probe);
             // Release, before the cell: a reader who could find the cell does not stop short of it.
             self.region.store(count, self.region.get(count).wrapping_add(1), Ordering::Release);
+            self.note_bucket(level.number_of(hash, probe), 0, 1);
         }
         let bucket = level.bucket(hash, target);
-        for i in 0..BUCKET_CELLS {
-            if self.region.get(cell_at(bucket, i)) == 0 {
-                self.region.store(cell_at(bucket, i), cell(hash, slot), Ordering::Release);
-                return true;
+        let Some(i) = (0..BUCKET_CELLS).find(|i| self.region.get(cell_at(bucket, *i)) == 0) else { return false };
+        // Release: pairs with the acquire in `search`.
+        self.region.store(cell_at(bucket, i), cell(hash, slot), Ordering::Release);
+        self.note_bucket(level.number_of(hash, target), 1, 0);
+        self.note_passed(slot, target);
+        true
+    }
+
+    /// An entry has had to pass so many buckets more (or fewer: wrapping).
+    fn note_passed(&self, slot: Slot, by: u64) {
+        if by != 0 {
+            self.tally(ctl!(passed), by);
+            self.note_slot(slot, [0, 0, by]);
+        }
+    }
+
+    /// Where a slot stands: how many buckets are passed on the way, and its cell.
+    fn index_find(&self, level: Level, hash: u64, slot: Slot) -> Option<(u64, u64)> {
+        let probes = if self.may_be_crowded(level) { level.mask + 1 } else { LONGEST.min(level.mask + 1) };
+        for probe in 0..probes {
+            let bucket = level.bucket(hash, probe);
+            let found =
+                (0..BUCKET_CELLS).map(|i| cell_at(bucket, i)).find(|at| self.region.get(*at) == cell(hash, slot));
+            if let Some(at) = found {
+                return Some((probe, at));
+            }
+            if self.region.get(bucket) == 0 {
+                return None;
             }
         }
-        false
+        None
+    }
+
+    /// For the audit: how many buckets a search for the slot passes; `None` if it does not find it.
+    pub(crate) fn index_place(&self, hash: u64, slot: Slot) -> Option<u64> {
+        self.index_find(self.level(), hash, slot).map(|(probe, _)| probe)
+    }
+
+    /// For the audit: the cells that are taken in a bucket, and its count of overflow.
+    pub(crate) fn audit_bucket(&self, number: u64, sums: &mut [u64; 3]) {
+        let bucket = self.level().bucket(number, 0);
+        sums[0] += (0..BUCKET_CELLS).filter(|i| self.region.get(cell_at(bucket, *i)) != 0).count() as u64;
+        sums[1] = sums[1].wrapping_add(self.region.get(bucket));
     }
 
     /// Takes a slot out; false if it was not there, which only damage explains.
     pub(crate) fn index_remove(&self, hash: u64, slot: Slot) -> bool {
         let level = self.level();
-        for probe in 0..=level.mask {
-            let bucket = level.bucket(hash, probe);
-            for i in 0..BUCKET_CELLS {
-                if self.region.get(cell_at(bucket, i)) == cell(hash, slot) {
-                    self.region.store(cell_at(bucket, i), 0, Ordering::Release);
-                    for passed in 0..probe {
-                        let count = level.bucket(hash, passed);
-                        self.region.set(count, self.region.get(count).saturating_sub(1));
-                    }
-                    return true;
-                }
-            }
-            if self.region.get(bucket) == 0 {
-                return false;
-            }
+        let Some((probe, at)) = self.index_find(level, hash, slot) else { return false };
+        self.region.store(at, 0, Ordering::Release);
+        self.note_bucket(level.number_of(hash, probe), u64::MAX, 0);
+        for passed in 0..probe {
+            let count = level.bucket(hash, passed);
+            self.region.set(count, self.region.get(count).saturating_sub(1));
+            self.note_bucket(level.number_of(hash, passed), 0, u64::MAX);
         }
-        false
+        self.note_passed(slot, probe.wrapping_neg());
+        true
     }
 
     /// Builds the next level when this one is loaded. Where there is no disk for it, this one just gets fuller.
@@ -148,6 +208,8 @@ impl Core {
 
     /// Empties a level, fills it, and makes it the one in use. A death in between leaves the former one in use.
     fn index_build(&self, n: u64, fill: impl FnOnce(&Core, Level)) {
+        self.begin_round();
+        self.region.set(ctl!(passed), 0);
         for at in (Geometry::level_at(n)..Geometry::level_at(n + 1)).step_by(8) {
             if self.region.get(at) != 0 {
                 self.region.set(at, 0);
@@ -158,8 +220,16 @@ impl Core {
         self.region.store(ctl!(index_level), n, Ordering::Release);
     }
 
-    /// Empties the level in use (readers miss meanwhile).
-    pub(crate) fn index_clear(&self) {
-        self.index_build(self.level().number, |_, _| {});
+    /// For repair: an empty index for so many entries (readers miss meanwhile).
+    pub(crate) fn index_clear(&self, entries: u64) {
+        let roomy = |n: &u64| entries < Geometry::buckets(*n) * BUCKET_LOAD;
+        let wanted = (0..self.geo.max_level).find(roomy).unwrap_or(self.geo.max_level);
+        // (Level 0 is always there.)
+        let there = |n: &u64| {
+            let (at, end) = (Geometry::level_at(*n), Geometry::level_at(*n + 1));
+            *n == 0 || (self.region.reserve(at, end - at).is_ok() && self.region.covers(end))
+        };
+        let n = (0..=wanted).rev().find(there).unwrap_or(0);
+        self.index_build(n, |_, _| {});
     }
 }

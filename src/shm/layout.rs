@@ -90,7 +90,7 @@ pub struct Control {
     pub _pad0: u64,
     // The writers' lock, and what every store under it touches: one line travels instead of three.
     pub lock: u64,
-    pub _spare: u64,
+    pub lock_seq: u64,
     pub count: u64,
     pub publish_seq: u64,
     pub cand_head: u64,
@@ -110,11 +110,16 @@ pub struct Control {
     pub cand_bound: [u64; 2],
     pub expirations: u64,
     pub repairs: u64,
-    pub _pad1: [u64; 4],
+    /// How far the audit's round is: see `audit`; and what it has added up.
+    pub audit: u64,
+    pub audit_sums: [u64; 3],
     // What the counters stood at when they were last zeroed.
     pub base: [u64; 3],
     pub base_generation: u64,
-    pub _pad2: [u64; 4],
+    /// Under the lock: so many buckets of the index had to be passed to find all entries their places, in sum: what all
+    /// counts of overflow add up to.
+    pub passed: u64,
+    pub _pad2: [u64; 3],
     // Every use in tick mode 0 writes this line.
     pub tick: u64,
     pub _pad3: [u64; 7],
@@ -122,7 +127,7 @@ pub struct Control {
     pub queues: [QueueEnds; QUEUES as usize],
     /// Grows with each entrance into a queue.
     pub queue_seq: u64,
-    /// SIEVE's hand: the slot it points to, plus 1; 0 = the tail.
+    /// SIEVE's hand: `number of the entry's entrance << 32 | slot that it points to, plus 1`; 0 = the tail.
     pub hand: u64,
     /// Lines of hints that are reserved and in use: a power of two, or 0.
     pub hint_lines: u64,
@@ -173,8 +178,7 @@ pub struct Lease {
     pub waiters: u64,
     /// In the record of a home's first place: the home's lock. It lies with what is written under it.
     pub lock: u64,
-    /// Binds the state to the words here that go with it: what does not fit is damage.
-    pub seal: u64,
+    pub lock_seq: u64,
 }
 
 /// One line of counters.
@@ -187,33 +191,27 @@ pub struct Counters {
 /// A process: who it is, and what it has counted. Counters outlive their process: the next owner goes on counting.
 #[repr(C)]
 pub struct Proc {
-    /// `generation << 32 | pid`; another generation with each claim; pid 0 = given back.
+    /// `generation << 32 | pid`; the generation grows with each claim.
     pub ident: u64,
-    /// What tells this user of the pid from another one: see `witness`.
     pub start_time: u64,
     pub pid_namespace: u64,
-    pub program: u64,
-    /// 1 = the locks may fall without a death, so the pid counts as well: see `life`.
-    pub witness: u64,
-    /// The word with which it is in the writers' lock, or at its door; 0 = it is not.
-    pub in_writers: u64,
-    /// The same of the homes of leases, a bit each.
-    pub in_homes: u64,
-    pub _pad: u64,
+    pub _pad: [u64; 5],
     pub counters: [Counters; STRIPES as usize],
 }
 
-/// The truth about one entry: `word` (see `slots`), read at each hit. `deadline` repeats the block's for scans.
+/// The truth about one entry: `word` (see `slots`), read at each hit. `deadline` repeats the block's for scans; in a free
+/// slot it is the next free one, plus 1. Only writers write here.
 #[repr(C)]
 pub struct Cell {
     pub word: u64,
     pub deadline: u64,
 }
 
-/// What each hit writes, apart from `Cell`, whose lines thus stay in every reader's cache.
+/// What each hit writes, without a lock, and perhaps late: when the slot has been given to another entry, or to none. So
+/// nothing may depend on it. It lies apart from `Cell`, whose lines thus stay in every reader's cache.
 #[repr(C)]
 pub struct Meta {
-    /// The tick of the last use (FIFO: of the insertion). In a free slot: the next free one, plus 1.
+    /// The tick of the last use (FIFO: of the insertion).
     pub used: u64,
     /// Uses, as the strategy counts them: LFU all of them, SIEVE whether there were any, S3-FIFO up to three, TinyLFU up
     /// to fifteen with their epoch.

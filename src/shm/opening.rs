@@ -9,8 +9,7 @@
 //! - *nothing*: created under a temporary name and renamed, complete: no half-made file is ever seen under a cache's
 //!   name.
 //!
-//! A process has one `Core`, thus one descriptor, per file: where its locks are the process's own, closing a second one
-//! would release them (`life`).
+//! A process has one `Core`, thus one descriptor, per file: closing a second one would release its locks (`process`).
 
 use crate::shm::clock;
 use crate::shm::core::{Core, Strategy};
@@ -96,7 +95,8 @@ fn words_of(ident: &Ident) -> [u64; IDENT_WORDS] {
 }
 
 fn ident_sum(ident: &Ident) -> u64 {
-    checksum(MAGIC, &words_of(ident)[..IDENT_WORDS - 1])
+    let words = &words_of(ident)[..IDENT_WORDS - 1];
+    checksum(MAGIC, &words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>())
 }
 
 fn read_words<const N: usize>(fd: RawFd, at: u64) -> Option<[u64; N]> {
@@ -263,7 +263,6 @@ fn enter(
         .ok_or_else(|| OpenError::io(&path, "understand", io::Error::other("unknown strategy")))?;
     let region = Region::map(fd, geo.end).map_err(|e| OpenError::io(&path, "map", e))?;
     let core = Core::new(region, geo, ident, strategy);
-    core.me.opened_at(path.clone());
     if !shared {
         return Ok((Arc::new(core), path));
     }

@@ -10,13 +10,15 @@
 //! granules that repair frees.
 //!
 //! **Reading** (`entries::get`). Load the word (acquire), copy the bytes, fence (acquire), load the word again. An
-//! unchanged word proves the copy whole: who reuses the granules first stores another word, then fences (release, in
-//! `unpublish`), then writes; a reader that has seen one of those writes sees the other word after its fence. This is
+//! unchanged word proves the copy whole: who reuses the granules first stores another word, then fences (release, at the
+//! top of `write_block`), then writes; a reader that has seen one of those writes sees the other word after its fence. This is
 //! Boehm's seqlock reader ("Can seqlocks get along with programming language memory models?", 2012) with the word as
 //! its sequence.
 
 use crate::shm::atomic::{fence, Ordering};
 use crate::shm::core::Core;
+#[cfg(loom)]
+use crate::shm::core::Mutant;
 use crate::shm::layout::{ctl, Cell, Link, Meta, GRANULE, OFFSET_BITS, PAGE};
 use crate::shm::lock::Guard;
 use core::mem::{offset_of, size_of};
@@ -27,6 +29,8 @@ pub(crate) type Word = u64;
 /// Slots per page of cells, metas or links.
 const PER_PAGE: u64 = PAGE / size_of::<Cell>() as u64;
 const _: () = assert!(size_of::<Cell>() == size_of::<Meta>() && size_of::<Cell>() == size_of::<Link>());
+
+const VERSION_MASK: u64 = u64::MAX >> OFFSET_BITS;
 
 pub(crate) const fn granule_of(word: Word) -> u64 {
     word & ((1 << OFFSET_BITS) - 1)
@@ -61,7 +65,7 @@ impl Core {
     /// After copying what `word` points to: whether the copy is whole.
     #[inline]
     pub(crate) fn unchanged(&self, slot: Slot, word: Word) -> bool {
-        // Pairs with the release fence in `unpublish`: see the module.
+        // Pairs with the release fence in `write_block`: see the module.
         fence(Ordering::Acquire);
         self.region.load(self.word_at(slot), Ordering::Relaxed) == word
     }
@@ -83,37 +87,43 @@ impl Core {
         self.region.get(ctl!(slot_high)).min(self.slots_ready())
     }
 
-    fn next_version(&self) -> u64 {
-        let next = self.region.get(ctl!(publish_seq)).wrapping_add(1);
+    /// The version of the slot's next word. It comes after that of its last one, whatever damage says of the counter.
+    fn next_version(&self, slot: Slot) -> u64 {
+        let (next, last) =
+            (self.region.get(ctl!(publish_seq)).wrapping_add(1), version_of(self.region.get(self.word_at(slot))));
+        let ahead = next.wrapping_sub(last) & VERSION_MASK;
+        let next = if ahead == 0 || ahead > VERSION_MASK / 2 { last + 1 } else { next };
         self.region.set(ctl!(publish_seq), next);
         next << OFFSET_BITS
     }
 
     /// Makes the bytes at `granule` the slot's entry, in one store.
     pub(crate) fn publish(&self, _: &Guard<'_>, slot: Slot, granule: u64) -> Word {
-        self.must_own();
-        let word = self.next_version() | granule;
+        let word = self.next_version(slot) | granule;
         // Release: pairs with the acquire in `word`; the bytes are written before.
         self.region.store(self.word_at(slot), word, Ordering::Release);
         word
     }
 
-    /// Takes the slot's entry away. Its granules may be written to once this has returned.
+    /// Takes the slot's entry away.
     pub(crate) fn unpublish(&self, slot: Slot) {
-        self.must_own();
-        let word = self.next_version();
+        let word = self.next_version(slot);
         self.region.store(self.word_at(slot), word, Ordering::Release);
-        self.reuse_fence();
     }
 
-    /// Between a word that no longer points to some granules and the first write to them. Pairs with `unchanged`.
-    pub(crate) fn reuse_fence(&self) {
-        fence(Ordering::Release);
+    /// Where a free slot has the next one of the chain: in a word that writers alone write. (A hit writes to the metas of
+    /// a slot that it has found, and that may have been freed since.)
+    fn next_free_at(&self, slot: Slot) -> u64 {
+        #[cfg(loom)]
+        if self.mutant == Mutant::LinkInTheStamp {
+            return self.used_at(slot);
+        }
+        self.deadline_at(slot)
     }
 
     /// Puts a free slot on the chain of free ones, a convenience that repair rebuilds.
     pub(crate) fn push_free(&self, slot: Slot) {
-        self.region.set(self.used_at(slot), self.region.get(ctl!(free_head)));
+        self.region.set(self.next_free_at(slot), self.region.get(ctl!(free_head)));
         self.region.set(ctl!(free_head), slot + 1);
     }
 
@@ -124,11 +134,11 @@ impl Core {
         if head != 0 {
             let slot = head - 1;
             if slot < high && granule_of(self.word(slot)) == 0 {
-                self.region.set(ctl!(free_head), self.region.get(self.used_at(slot)));
+                self.region.set(ctl!(free_head), self.region.get(self.next_free_at(slot)));
                 return Some(slot);
             }
-            // Damage: the chain leads to no free slot. The next store finds it repaired.
-            self.repair();
+            // Damage: the chain leads to no free slot.
+            self.mend();
             return None;
         }
         if high < self.slots_ready() || self.more_slots(high) {
@@ -137,12 +147,36 @@ impl Core {
                 return Some(high);
             }
             // Damage: there are more slots in use than are known of.
-            self.repair();
+            self.mend();
         } else if high >= self.geo.capacity {
             // Damage: by the count there is room, by the chain of free slots there is none.
-            self.repair();
+            self.mend();
         }
         None
+    }
+
+    /// For repair: all slots that may have entries, reserved. The file may claim too few, so what comes next is looked at;
+    /// or too many, so they are reserved once more.
+    pub(crate) fn claim_slots(&self) -> u64 {
+        let mut ready = self.slots_ready();
+        if ready > 0 && !self.reserve_slots(0, ready) {
+            self.disk_is_full();
+        }
+        let in_use = |from: u64| {
+            let page = from..self.geo.capacity.min(from + PER_PAGE);
+            self.region.covers(self.geo.slots_end(page.end)) && page.into_iter().any(|slot| self.word(slot) != 0)
+        };
+        while ready < self.geo.capacity && in_use(ready) && self.more_slots(ready) {
+            ready = self.slots_ready();
+        }
+        ready
+    }
+
+    fn reserve_slots(&self, from: u64, end: u64) -> bool {
+        let bytes = (end - from) * size_of::<Cell>() as u64;
+        self.region.reserve(self.geo.cell(from), bytes).is_ok()
+            && self.region.reserve(self.geo.meta(from), bytes).is_ok()
+            && (!self.strategy.has_queues() || self.region.reserve(self.geo.link(from), bytes).is_ok())
     }
 
     /// Reserves further slots: as many again, within limits.
@@ -155,11 +189,7 @@ impl Core {
             if end_slots <= ready {
                 return false;
             }
-            let bytes = (end - from) * size_of::<Cell>() as u64;
-            if self.region.reserve(self.geo.cell(from), bytes).is_ok()
-                && self.region.reserve(self.geo.meta(from), bytes).is_ok()
-                && (!self.strategy.has_queues() || self.region.reserve(self.geo.link(from), bytes).is_ok())
-            {
+            if self.reserve_slots(from, end) {
                 // Release: pairs with the acquire in `slots_ready`.
                 self.region.store(ctl!(slots_ready), end_slots, Ordering::Release);
                 return self.slots_ready() == end_slots;

@@ -4,8 +4,9 @@
 //! dead processes included. `clear` notes where the sums stood.
 
 use crate::shm::atomic::Ordering;
+use crate::shm::clock::boot_now;
 use crate::shm::core::Core;
-use crate::shm::layout::{ctl, proc_at, Counters, Proc, PROCS, STRIPES};
+use crate::shm::layout::{ctl, proc_at, Counters, Proc, PAGE, PROCS, STRIPES};
 use crate::shm::process::slot_of;
 use core::mem::{offset_of, size_of};
 
@@ -17,7 +18,9 @@ pub enum Event {
     Miss = 1,
     Oversize = 2,
 }
-const EVENTS: u64 = 3;
+const EVENTS: [Event; 3] = [Event::Hit, Event::Miss, Event::Oversize];
+/// Lines of processes in a page.
+const LINES: u64 = PAGE / size_of::<Proc>() as u64;
 
 fn counter_at(slot: u64, stripe: u64, event: u64) -> u64 {
     let line = size_of::<Counters>() as u64 * (stripe % STRIPES);
@@ -54,23 +57,72 @@ impl Core {
         self.total(event as u64)
     }
 
-    fn total(&self, event: u64) -> u64 {
+    /// How far the process table was ever in use.
+    fn procs_high(&self) -> u64 {
         // Acquire: pairs with the release in `raise_procs_high`; up to there the table is reserved.
-        let high = self.region.load(ctl!(procs_high), Ordering::Acquire).clamp(1, PROCS);
-        (0..high)
+        self.region.load(ctl!(procs_high), Ordering::Acquire).clamp(1, PROCS)
+    }
+
+    fn total(&self, event: u64) -> u64 {
+        (0..self.procs_high())
             .filter(|slot| self.region.covers(proc_at(slot + 1)))
             .flat_map(|slot| (0..STRIPES).map(move |stripe| counter_at(slot, stripe, event)))
             .fold(0, |sum, at| sum.wrapping_add(self.region.get(at)))
     }
 
+    pub(crate) fn base_of(&self, event: Event) -> u64 {
+        self.region.get(ctl!(base) + 8 * event as u64)
+    }
+
+    /// From now on, counts this event from zero.
+    pub(crate) fn set_base(&self, event: Event) {
+        self.region.set(ctl!(base) + 8 * event as u64, self.total_of(event));
+    }
+
     /// How often it has happened since the last `clear`, in all processes together.
     pub(crate) fn counted(&self, event: Event) -> u64 {
-        self.total(event as u64).wrapping_sub(self.region.get(ctl!(base) + 8 * event as u64))
+        self.total_of(event).saturating_sub(self.base_of(event))
     }
 
     pub(crate) fn zero_counters(&self) {
-        for event in 0..EVENTS {
-            self.region.set(ctl!(base) + 8 * event, self.total(event));
+        EVENTS.into_iter().for_each(|event| self.set_base(event));
+    }
+
+    /// Nothing can have happened more often than once in a nanosecond since the file was made.
+    pub(crate) fn most_counted(&self) -> u64 {
+        boot_now().saturating_sub(self.ident.created).saturating_add(1 << 20)
+    }
+
+    /// Numbers that cannot be right begin anew. (What they stood at is gone; `cache_info` alone reads most of them.)
+    pub(crate) fn mend_counters(&self) {
+        self.mend_procs_high();
+        let most = self.most_counted();
+        let lines = (0..self.procs_high()).flat_map(|slot| (0..STRIPES).map(move |stripe| (slot, stripe)));
+        let counters = lines.flat_map(|(slot, stripe)| EVENTS.map(|event| counter_at(slot, stripe, event as u64)));
+        let own = [ctl!(evictions), ctl!(expirations), ctl!(repairs)];
+        for at in counters.filter(|at| self.region.covers(at + 8)).chain(own) {
+            if self.region.get(at) > most {
+                self.region.set(at, 0);
+            }
+        }
+        EVENTS.into_iter().filter(|event| self.base_of(*event) > self.total_of(*event)).for_each(|e| self.set_base(e));
+    }
+
+    /// How far the process table was ever in use, if the file says too little or too much.
+    fn mend_procs_high(&self) {
+        let seen = self.region.get(ctl!(procs_high));
+        let claimed = |slot: &u64| {
+            self.region.covers(proc_at(slot + 1))
+                && self.region.get(proc_at(*slot) + offset_of!(Proc, ident) as u64) != 0
+        };
+        let mut high = if seen > PROCS { 1 } else { seen.max(1) };
+        // A page further at a time, as what lies beyond may never have been reserved.
+        while let Some(slot) = (high..PROCS.min(high + LINES)).rev().find(claimed) {
+            high = slot + 1;
+        }
+        if high != seen {
+            // Whoever claims a line meanwhile has raised it.
+            let _ = self.region.cas(ctl!(procs_high), seen, high, Ordering::Release);
         }
     }
 }

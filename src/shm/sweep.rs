@@ -59,27 +59,30 @@ impl Core {
 
     /// Voids all entries at once, without a lock: their generation has passed.
     pub(crate) fn begin_clear(&self) {
-        // Release: pairs with the acquire in `generation`.
-        self.region.add(ctl!(generation), 1, Ordering::Release);
+        // Damage may have brought the generation to just before one that has been.
+        for _ in 0..4 {
+            // Release: pairs with the acquire in `generation`.
+            let now = self.region.add(ctl!(generation), 1, Ordering::Release).wrapping_add(1);
+            let known = [ctl!(swept_generation), ctl!(base_generation)];
+            if known.iter().all(|at| self.region.get(*at) != now) {
+                return;
+            }
+        }
     }
 
     /// Does, under the lock, what a clear has left to do, be it that of a process that died over it.
     pub(crate) fn finish_clear(&self) {
         let generation = self.generation();
         if self.region.get(ctl!(base_generation)) != generation {
+            self.mend_counters();
             self.zero_counters();
             self.region.set(ctl!(base_generation), generation);
         }
         if self.region.get(ctl!(swept_generation)) != generation {
-            for slot in 0..self.slot_high() {
-                if granule_of(self.word(slot)) != 0 {
-                    self.unpublish(slot);
-                }
-            }
-            // All derived state follows from "all slots are free". Last: a death before it makes the next writer do it
-            // again.
-            self.rebuild();
+            // Whatever was damaged: nothing is kept of it.
+            self.rebuild(false);
             self.forget_the_gone();
+            // Last: a death before it makes the next writer do it again.
             self.region.store(ctl!(swept_generation), generation, Ordering::Release);
         }
     }

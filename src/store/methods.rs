@@ -180,9 +180,13 @@ unsafe fn shared_info(counters: &Counters, max_size: Option<usize>) -> Option<Ow
     // SAFETY: as in `info`; the instance has a `__dict__`.
     unsafe {
         let made = info(&SHARED_CACHE_INFO, counters.hits, counters.misses, max_size, counters.size)?;
-        let skips = number(counters.oversize_skips)?;
-        let failed = ffi::PyObject_SetAttrString(made.as_ptr(), c"oversize_skips".as_ptr(), skips.as_ptr()) != 0;
-        (!failed).then_some(made)
+        for (name, n) in [(c"oversize_skips", counters.oversize_skips), (c"repairs", counters.repairs)] {
+            let n = number(n)?;
+            if ffi::PyObject_SetAttrString(made.as_ptr(), name.as_ptr(), n.as_ptr()) != 0 {
+                return None;
+            }
+        }
+        Some(made)
     }
 }
 

@@ -96,6 +96,7 @@ def test_shared_info_type() -> None:
     assert hasattr(SharedCacheInfo, "oversize_skips")
     assert hasattr(SharedCacheInfo, "max_size") and hasattr(SharedCacheInfo, "current_size")
     assert not hasattr(CacheInfo, "oversize_skips")
+    assert SharedCacheInfo.repairs == 0 and not hasattr(CacheInfo, "repairs")
 
 
 @both

@@ -1,7 +1,7 @@
 //! The shared tier from within; each kind of evidence has its file. The tier is compiled into this test once more, so
 //! that its hooks are there and its inner parts can be seen.
 //!
-//! Longer: `WARP_FUZZ` (rounds of damage), `WARP_CASES` (runs against the model); `make torture` sets both.
+//! Longer: `WARP_FUZZ` (rounds of damage), `WARP_HEALING` (rounds over all kinds of words), `WARP_CASES` (runs against the model); `make torture` sets both.
 #![cfg(all(unix, not(loom)))]
 
 #[allow(dead_code, unused_imports)] // the library's interface is not all used here
@@ -15,20 +15,14 @@ mod basics;
 mod every_instruction;
 #[path = "shm/every_store.rs"]
 mod every_store;
+#[path = "shm/healing.rs"]
+mod healing;
 #[path = "shm/hostile.rs"]
 mod hostile;
-#[cfg(target_os = "linux")]
-#[path = "shm/living.rs"]
-mod living;
 #[path = "shm/model.rs"]
 mod model;
-#[path = "shm/owners.rs"]
-mod owners;
 #[path = "shm/place.rs"]
 mod place;
-#[cfg(target_os = "linux")]
-#[path = "shm/processes.rs"]
-mod processes;
 #[path = "shm/queued.rs"]
 mod queued;
 #[path = "shm/reference.rs"]

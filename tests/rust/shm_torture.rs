@@ -63,27 +63,11 @@ fn complain(dir: &Path, what: &str) -> ! {
     std::process::abort();
 }
 
-/// This program, begun anew in the same process.
-fn become_itself() {
-    let arguments: Vec<_> =
-        std::env::args_os().map(|a| std::ffi::CString::new(a.into_encoded_bytes()).unwrap()).collect();
-    let mut list: Vec<_> = arguments.iter().map(|a| a.as_ptr()).collect();
-    list.push(std::ptr::null());
-    // SAFETY: NUL-terminated strings in a list that ends with a null pointer. It returns only if it fails: then the
-    // process is what it was.
-    unsafe { libc::execv(c"/proc/self/exe".as_ptr(), list.as_ptr()) };
-}
-
-/// What a child does until it becomes itself again, or is killed.
+/// What a child does until it is killed.
 fn work(dir: &Path) -> ! {
     let cache = SharedCache::open(&options(dir)).unwrap_or_else(|e| complain(dir, &format!("cannot open: {e}")));
     let mut random = Random(u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut buf = ReadBuf::new();
-    let lives_on = random.below(60_000);
-    std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_micros(lives_on));
-        become_itself();
-    });
     loop {
         let (k, since) = (random.below(400), Instant::now());
         let key = k.to_le_bytes();
@@ -202,6 +186,8 @@ fn kill_and_stop(strategy: Strategy, kills: u32, name: &str) {
     cache.clear();
     assert_eq!((cache.len(), cache.strategy()), (0, strategy));
     let repairs = cache.info().repairs;
+    // (Those that were left were killed, too.)
+    assert!(repairs <= u64::from(kills) + 4, "{repairs} repairs after {kills} kills");
     for k in 0..200u64 {
         assert!(matches!(cache.set(&k.to_le_bytes(), &value(k, 0)[..16], NEVER), Stored::Done(_)));
     }
@@ -214,6 +200,28 @@ fn kill_and_stop(strategy: Strategy, kills: u32, name: &str) {
     let info = cache.info();
     assert_eq!((info.len, info.repairs), (200, repairs), "nothing is found out of order");
     println!("{strategy:?}: {killed} kills, {stopped} stops, {repairs} repairs");
+}
+
+/// Nobody dies, so nothing is ever out of order: hits, expiry, evictions, clears and computations side by side.
+#[test]
+fn without_a_death_nothing_is_repaired() {
+    if let Some(dir) = as_child() {
+        work(&dir);
+    }
+    for strategy in Strategy::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("strategy"), (strategy as u64).to_string()).unwrap();
+        let cache = SharedCache::open(&options(dir.path())).unwrap();
+        let mut children: Vec<Child> =
+            (0..3).map(|_| spawn(dir.path(), "without_a_death_nothing_is_repaired")).collect();
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(cache.info().repairs, 0, "{strategy:?}");
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        check(dir.path());
+    }
 }
 
 #[test]

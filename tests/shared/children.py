@@ -50,6 +50,9 @@ class Asked:
 class Child:
     """One process."""
 
+    # How many were killed by a test, all told.
+    killed = 0
+
     def __init__(self, script: Path, arguments: tuple[str, ...]) -> None:
         self.answers: dict[int, str] = {}
         self.asked = 0
@@ -93,6 +96,7 @@ class Child:
         self.process.send_signal(number)
 
     def kill(self) -> None:
+        Child.killed += 1
         self.process.kill()
         self.process.wait()
 

@@ -376,12 +376,8 @@ ALIKE.append([circle_in_a_set(1), circle_in_a_set(1)])
 
 
 class Color(enum.Enum):
-    RED = (1,)
-    BLUE = (2,)
-
-
-class Mutable(enum.Enum):
-    LIST = [1]
+    RED = [1]
+    BLUE = [2]
 
 
 class Number(enum.IntEnum):
@@ -405,14 +401,21 @@ class Frozen:
     value: object
 
 
-@dataclass(frozen=True)
 class Slotted:
     __slots__ = ("value",)
-    value: object
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Slotted) and other.value == self.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
 
 
 class Text(str):
-    __slots__ = ()
+    pass
 
 
 VALUES_FOR_THE_CODEC: list[Any] = [

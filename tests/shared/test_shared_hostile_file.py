@@ -25,6 +25,9 @@ MUTATIONS = int(os.environ.get("WARP_MUTATIONS", "500"))
 SEED = int(os.environ.get("WARP_SEED", "0"))
 SHARES = {"closed": 0.5, "mapped": 0.4, "busy": 0.1}
 
+# Damaged files are repaired.
+pytestmark = pytest.mark.deaths(None)
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
 

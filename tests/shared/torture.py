@@ -191,6 +191,9 @@ class Torture:
         for x in range(100):
             check(self.caches.torn(x), x)
             check(self.caches.counted(x), x)
+        for name in ("torn", "brief", "counted", "fresh", "slow"):
+            repairs = getattr(self.caches, name).cache_info().repairs
+            assert repairs <= self.killed, (name, repairs, self.killed)
         after = self.caches.counted.cache_info()
         assert after.hits + after.misses == hits + misses + 100
         longest = max(

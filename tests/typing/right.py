@@ -80,7 +80,7 @@ def check_operations() -> None:
 
 
 def check_shared_info(info: SharedCacheInfo) -> int:
-    return info.oversize_skips + info.hits
+    return info.oversize_skips + info.repairs + info.hits
 
 
 def check_options() -> None:

@@ -25,11 +25,12 @@ mod tinylfu;
 
 pub use self::noted::EXACT;
 
-use self::queues::{Broken, Queue};
+pub(crate) use self::queues::Broken;
+use self::queues::Queue;
 use crate::shm::atomic::Ordering;
 use crate::shm::clock;
 use crate::shm::core::{Core, Strategy};
-use crate::shm::layout::{ctl, GRANULE};
+use crate::shm::layout::{ctl, GRANULE, QUEUES};
 use crate::shm::slots::{granule_of, Slot};
 
 /// Two uses of one entry within so many time stamps, nothing else used by this thread in between, are one (about a
@@ -37,6 +38,10 @@ use crate::shm::slots::{granule_of, Slot};
 const SAME_USE: u64 = 4096;
 /// A time stamp that lies so far behind the last one is that of a counter that was set back (seconds).
 const JUMP: u64 = 1 << 33;
+/// No tick can have come to this: it would take a century.
+const UNHEARD_OF: u64 = 1 << 62;
+/// Time stamps of two processors may differ by so much.
+const SKEW: u64 = 1 << 20;
 /// Entries that one search for a victim passes at most: some milliseconds under the lock.
 const PATIENCE: u64 = 1 << 18;
 
@@ -52,12 +57,18 @@ impl Core {
     }
 
     /// `tick` for a writer, who notices if the counter has been set back and lifts everybody over it.
-    fn writer_tick(&self) -> u64 {
+    pub(crate) fn writer_tick(&self) -> u64 {
         let (now, last) = (self.tick(), self.region.get(ctl!(last_tick)));
-        if self.ident.tick_mode == 1 && last > now.saturating_add(JUMP) {
+        if self.ident.tick_mode == 1 && last > now.saturating_add(JUMP) && last < UNHEARD_OF && now < UNHEARD_OF {
             self.region.add(ctl!(tick_offset), last - now, Ordering::Relaxed);
             return last;
         }
+        if now >= UNHEARD_OF {
+            // Damage. Stamps that are late now, the audit finds.
+            self.region.set(ctl!(tick_offset), 0);
+            self.region.set(ctl!(tick), 0);
+        }
+        let now = if now >= UNHEARD_OF { self.tick() } else { now };
         self.region.set(ctl!(last_tick), now);
         now
     }
@@ -156,7 +167,7 @@ impl Core {
         if !self.strategy.has_queues() {
             self.note_new(slot);
         } else if self.link_noted(slot).is_err() {
-            self.repair();
+            self.mend();
         }
     }
 
@@ -171,23 +182,57 @@ impl Core {
 
     /// The entry to give way, under the lock; whoever asks takes it away. `None` if the cache is empty.
     pub(crate) fn victim(&self) -> Option<Slot> {
-        let by_queues: fn(&Core) -> Result<Slot, Broken> = match self.strategy {
-            Strategy::Sieve => Core::sieve_victim,
-            Strategy::S3Fifo => Core::s3fifo_victim,
-            Strategy::TinyLfu => Core::tinylfu_victim,
-            _ => return self.victim_by_stamps(),
-        };
         for _ in 0..2 {
-            if self.region.get(ctl!(count)) == 0 {
-                return None;
+            let victim = match self.strategy {
+                _ if !self.order_adds_up() => Err(Broken),
+                _ if self.region.get(ctl!(count)) == 0 => Ok(None),
+                Strategy::Sieve => self.sieve_victim().map(Some),
+                Strategy::S3Fifo => self.s3fifo_victim().map(Some),
+                Strategy::TinyLfu => self.tinylfu_victim().map(Some),
+                _ => self.victim_by_stamps(),
+            };
+            match victim {
+                Ok(Some(slot)) if granule_of(self.word(slot)) == 0 => {}
+                Ok(victim) => return victim,
+                Err(Broken) => {}
             }
-            match by_queues(self) {
-                Ok(slot) if granule_of(self.word(slot)) != 0 => return Some(slot),
-                _ => self.repair(),
-            }
+            self.mend();
         }
         // Somebody damages the file faster than it is repaired.
         (0..self.slot_high()).find(|slot| granule_of(self.word(*slot)) != 0)
+    }
+
+    /// Whether the queues hold as many entries as are counted.
+    pub(crate) fn order_adds_up(&self) -> bool {
+        let queues = (0..QUEUES).map(Queue).map(|queue| self.queue_len(queue));
+        !self.strategy.has_queues() || queues.fold(0, u64::wrapping_add) == self.region.get(ctl!(count))
+    }
+
+    /// For the audit: whether a queue has ends exactly if it has entries.
+    pub(crate) fn ends_agree(&self) -> bool {
+        !self.strategy.has_queues() || (0..QUEUES).map(Queue).all(|queue| self.has_its_ends(queue))
+    }
+
+    /// For the audit: stamps and counts that cannot be, and would keep an entry for ever, become those of a use now.
+    pub(crate) fn mend_stamps(&self, slot: Slot) {
+        if self.strategy.has_queues() {
+            return;
+        }
+        let used = self.region.get(self.used_at(slot));
+        if used > self.region.get(ctl!(last_tick)) {
+            // (Read after the stamp: a use that was stamped meanwhile is not later.)
+            let (now, skew) = match self.ident.tick_mode {
+                1 => (clock::time_stamp().wrapping_add(self.region.get(ctl!(tick_offset))), SKEW),
+                _ => (self.region.get(ctl!(tick)), 0),
+            };
+            if used > now.saturating_add(skew) {
+                self.region.set(self.used_at(slot), now);
+            }
+        }
+        let count = self.region.get(self.count_at(slot));
+        if self.strategy == Strategy::Lfu && count > SKEW && count > self.most_counted() {
+            self.region.set(self.count_at(slot), 1);
+        }
     }
 
     /// For repair: after the slots have been judged, everything that is derived from them.
@@ -238,12 +283,4 @@ impl Core {
         self.note_entrance(slot, queue);
         self.link_noted(slot)
     }
-}
-
-/// Steele, Lea and Flood's SplitMix64.
-fn split_mix(state: u64) -> u64 {
-    let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

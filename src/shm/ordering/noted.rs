@@ -10,8 +10,9 @@
 //! **Beyond**, entries are sampled as Redis does it (its LRU pool of 3.0): the best of 64, in runs of eight neighbours.
 
 use crate::shm::core::{Core, Strategy};
+use crate::shm::hash::split_mix;
 use crate::shm::layout::{candidate_at, ctl, Candidate, CANDIDATES};
-use crate::shm::ordering::split_mix;
+use crate::shm::ordering::Broken;
 use crate::shm::slots::{granule_of, Slot, Word};
 use core::mem::offset_of;
 
@@ -127,7 +128,7 @@ impl Core {
         self.region.set(ctl!(cand_len), noted.len() as u64);
     }
 
-    pub(super) fn forget_noted(&self) {
+    pub(crate) fn forget_noted(&self) {
         self.note(&[], [0, 0]);
     }
 
@@ -137,28 +138,30 @@ impl Core {
     }
 
     /// The entry to give way. `None` if the cache is empty.
-    pub(super) fn victim_by_stamps(&self) -> Option<Slot> {
+    pub(super) fn victim_by_stamps(&self) -> Result<Option<Slot>, Broken> {
         if self.strategy == Strategy::Mru {
-            return self.scan().into_iter().max_by_key(|n| n.key).map(|n| n.slot);
+            return Ok(self.scan()?.into_iter().max_by_key(|n| n.key).map(|n| n.slot));
         }
         if let Some(slot) = self.noted_victim() {
-            return Some(slot);
+            return Ok(Some(slot));
         }
         let exact = self.slot_high() <= EXACT;
         let keep = if exact { CANDIDATES as usize } else { SAMPLE_KEEPS };
-        let mut all = self.scan();
+        let mut all = self.scan()?;
         let mut bound = None;
         if all.len() > keep {
             bound = Some(all.select_nth_unstable_by_key(keep, |n| n.key).1.key);
             all.truncate(keep);
         }
         all.sort_unstable_by_key(|n| n.key);
-        let (first, last) = (all.first()?.slot, all.last()?.key);
+        let (Some(first), Some(last)) = (all.first().map(|n| n.slot), all.last().map(|n| n.key)) else {
+            return Ok(None);
+        };
         // Where everything is noted, what comes after the last needs no noting. In a sample, "below the bound" means
         // nothing.
         self.note(&all, if exact { bound.unwrap_or(last) } else { [0, 0] });
         self.region.set(ctl!(cand_head), 1);
-        Some(first)
+        Ok(Some(first))
     }
 
     /// The first of the noted entries that is still as it was noted.
@@ -183,9 +186,10 @@ impl Core {
         None
     }
 
-    /// All live slots, or a sample of them (and if that is empty, all of them after all).
-    fn scan(&self) -> Vec<Noted> {
-        let high = self.slot_high();
+    /// All live slots, or a sample of them (and if that is empty, all of them after all). `Broken` if they are fewer or
+    /// more than are counted.
+    fn scan(&self) -> Result<Vec<Noted>, Broken> {
+        let (high, count) = (self.slot_high(), self.region.get(ctl!(count)));
         if high > EXACT {
             let mut random = self.region.get(ctl!(publish_seq)) ^ self.ident.seed[1];
             let sample: Vec<Noted> = (0..SAMPLE_RUNS)
@@ -196,10 +200,18 @@ impl Core {
                 })
                 .filter_map(|slot| self.live(slot))
                 .collect();
+            if count == high && sample.len() as u64 != SAMPLE_RUNS * RUN {
+                return Err(Broken);
+            }
             if !sample.is_empty() {
-                return sample;
+                return Ok(sample);
             }
         }
-        (0..high).filter_map(|slot| self.live(slot)).collect()
+        let all: Vec<Noted> = (0..high).filter_map(|slot| self.live(slot)).collect();
+        if all.len() as u64 == count {
+            Ok(all)
+        } else {
+            Err(Broken)
+        }
     }
 }

@@ -102,6 +102,16 @@ impl Core {
         }
     }
 
+    pub(super) fn has_its_ends(&self, queue: Queue) -> bool {
+        let empty = self.queue_len(queue) == 0;
+        [HEAD, TAIL].into_iter().all(|which| self.end_of(queue, which).is_ok_and(|end| end.is_none() == empty))
+    }
+
+    /// The number of a slot's entrance into its queue, as far as it fits.
+    pub(super) fn entrance(&self, slot: Slot) -> u64 {
+        self.region.get(self.entered_at(slot)) >> QUEUE_BITS & 0xffff_ffff
+    }
+
     /// `tail`, for who does not hold the lock.
     pub(super) fn likely_tail(&self, queue: Queue) -> Option<Slot> {
         self.tail(queue).ok().flatten()
@@ -175,6 +185,29 @@ impl Core {
         }
         self.region.set(end_at(queue, LEN), left);
         Ok(())
+    }
+
+    /// For the audit: whether a live slot stands in a queue, and its neighbours agree.
+    pub(crate) fn stands_right(&self, slot: Slot) -> bool {
+        if !self.strategy.has_queues() {
+            return true;
+        }
+        let (queue, entered) = (self.queue_of(slot), self.region.get(self.entered_at(slot)));
+        let Ok((before, after)) = self.neighbours(slot) else { return false };
+        // Numbers of entrances grow towards the head, so links cannot lead round.
+        let follows = match before {
+            None => self.end_of(queue, HEAD).is_ok_and(|head| head == Some(slot)),
+            Some(before) => {
+                self.queue_of(before) == queue
+                    && self.region.get(self.entered_at(before)) > entered
+                    && self.neighbours(before).is_ok_and(|its| its.1 == Some(slot))
+            }
+        };
+        let precedes = match after {
+            None => self.end_of(queue, TAIL).is_ok_and(|tail| tail == Some(slot)),
+            Some(after) => self.neighbours(after).is_ok_and(|its| its.0 == Some(slot)),
+        };
+        queue.0 < self.queues() && follows && precedes && entered >> QUEUE_BITS <= self.region.get(ctl!(queue_seq))
     }
 
     /// For repair: all queues anew, from what the live slots say of their entrances.

@@ -5,7 +5,7 @@
 //! so a hit is one load, and one store if the mark was not there. Exactly the paper's Algorithm 1, at any size; but a
 //! hand that has passed `PATIENCE` marked entries takes the next one as it is, so as not to keep the lock for long.
 //!
-//! The hand is one word, the slot at which the next search begins. It is set before its victim is taken away and moves
+//! The hand is one word, the slot at which the next search begins and the number of its entry's entrance. It is set before its victim is taken away and moves
 //! on when its entry goes. A death can set it back or leave it on a free slot; then the next search begins at the tail.
 
 use crate::shm::core::Core;
@@ -27,11 +27,14 @@ impl Core {
 
     /// Where the next search begins; `None` = at the tail.
     pub(super) fn hand(&self) -> Option<Slot> {
-        self.region.get(ctl!(hand)).checked_sub(1).filter(|slot| *slot < self.slot_high())
+        let word = self.region.get(ctl!(hand));
+        let slot = (word & 0xffff_ffff).checked_sub(1).filter(|slot| *slot < self.slot_high())?;
+        // A hand that damage has set somewhere could follow the newcomers for ever.
+        (word >> 32 == self.entrance(slot)).then_some(slot)
     }
 
     fn set_hand(&self, to: Option<Slot>) {
-        let to = to.map_or(0, |slot| slot + 1);
+        let to = to.map_or(0, |slot| self.entrance(slot) << 32 | (slot + 1));
         if to != self.region.get(ctl!(hand)) {
             self.region.set(ctl!(hand), to);
         }

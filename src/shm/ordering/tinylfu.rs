@@ -15,10 +15,10 @@
 //! is in the `sketch`.
 
 use crate::shm::core::Core;
+use crate::shm::hash::split_mix;
 use crate::shm::layout::ctl;
 use crate::shm::ordering::queues::{Broken, Queue};
 use crate::shm::ordering::sketch::{aged, MOST};
-use crate::shm::ordering::split_mix;
 use crate::shm::slots::{granule_of, Slot};
 
 pub(super) const WINDOW: Queue = Queue(0);

@@ -16,6 +16,7 @@ pub(in crate::store) struct Counters {
     pub hits: u64,
     pub misses: u64,
     pub oversize_skips: u64,
+    pub repairs: u64,
     pub size: usize,
 }
 
@@ -26,6 +27,7 @@ impl Tier {
             hits: info.hits,
             misses: info.misses,
             oversize_skips: info.oversize_skips,
+            repairs: info.repairs,
             size: if self.stores { usize::try_from(info.len).unwrap_or(usize::MAX) } else { 0 },
         }
     }
