@@ -49,7 +49,7 @@ mod _warp_cache_rs {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::codec::testing::{_copy, _decode_value, _encode_key, _encode_value};
+    use crate::codec::testing::{_copy, _decode_value, _encode_key, _encode_value, _explain_key};
     #[cfg(debug_assertions)]
     #[pymodule_export]
     use crate::python::panics::points::_panic_at;

@@ -7,7 +7,7 @@
 //! No body is the beginning of another, so a sequence of bodies can be read in one way only.
 
 /// To be changed whenever bytes that exist would be read differently.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Containers nested deeper than this have no spelling.
 pub const MAX_DEPTH: u32 = 100;
@@ -73,18 +73,23 @@ pub mod key {
     /// Two ints: a ratio that no float equals.
     pub const RATIO: u8 = 0xD1;
     pub const RANGE: u8 = 0xD2;
-    /// Module and qualified name, two strs, with `MODULE` and a file between them where the module is the main one.
+    /// The hash of what has a name: where it is found, and its code.
     pub const GLOBAL: u8 = 0xD3;
-    pub const MODULE: u8 = 0xD4;
     /// Class and name.
     pub const ENUM_MEMBER: u8 = 0xD5;
     /// Class and value: a member without a name, as flags have them.
     pub const ENUM_VALUE: u8 = 0xD6;
-    /// What `__reduce_ex__` gave: the number of its parts, then these.
+    /// What `__reduce_ex__` gave: the number of its parts, the object's class, then the parts.
     pub const REDUCED: u8 = 0xD7;
     pub const ABSENT: u8 = 0xD8;
     /// Where the type of an argument counts: one of the built-in ones, by number.
     pub const BUILTIN_TYPE: u8 = 0xD9;
+    /// A tuple that stands for all that equals an object of another form.
+    pub const CANONICAL: u8 = 0xDB;
+    /// As `REDUCED`, with all parts in their own types.
+    pub const REDUCED_EXACTLY: u8 = 0xDC;
+    /// Length, then bytes: only where types count.
+    pub const BYTEARRAY: u8 = 0xDD;
 }
 
 /// An unsigned number, seven bits a byte, the lowest first.
@@ -162,6 +167,12 @@ impl<'a> Reader<'a> {
         let (&first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(first)
+    }
+
+    /// The next byte, which stays.
+    #[inline]
+    pub fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
     }
 
     /// The tag that an item of a container begins with.

@@ -3,6 +3,10 @@
 It covers where the function stands, its code, its defaults and what it closes over, in every
 process that runs the same code, whatever its hash seed and however it was started. What a function
 finds in its module counts only as far as the module's file does, unless there is no file.
+
+Only what is known to stay as it is has a hash: types that are listed here, exactly, with parts that
+are. What can change all the same, though nobody expects it (the code of a function, a variable that
+it closes over, an attribute of a class), is *watched*: see ``_watch``.
 """
 
 from __future__ import annotations
@@ -10,125 +14,123 @@ from __future__ import annotations
 import builtins
 import functools
 import operator
-import os
 import sys
 from copyreg import dispatch_table
+from gc import get_referents
 from hashlib import blake2b
 from types import (
     BuiltinFunctionType,
     ClassMethodDescriptorType,
     CodeType,
     FunctionType,
+    GenericAlias,
     MethodDescriptorType,
     MethodType,
     MethodWrapperType,
     ModuleType,
+    UnionType,
     WrapperDescriptorType,
 )
 
-from warp_cache import _warp_cache_rs
+from warp_cache import _classes, _warp_cache_rs, _watch
 from warp_cache._bytecode import global_names, has_docstring
+from warp_cache._places import (
+    NoName,
+    is_at,
+    is_of_python,
+    is_placed,
+    module_name,
+    place,
+    real_path,
+    version,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Description", "NoName", "module_name"]
+    from warp_cache._watch import Watch
 
-# What multiprocessing calls the main module in a child that it has spawned.
-_MAINS = ("__main__", "__mp_main__")
+__all__ = ["CACHED", "Description", "unwrapped"]
+
 # Tuples of tuples can be larger than any memory. A number of steps is alike in all processes.
 _STEPS = 100_000
 _SINGLETONS = (None, ..., NotImplemented, getattr(functools, "Placeholder", None))
-_LRU_CACHE = type(functools.lru_cache(len))
+CACHED = (
+    _warp_cache_rs.CachedFunction,
+    _warp_cache_rs.AsyncCachedFunction,
+    _warp_cache_rs.SharedCachedFunction,
+    type(functools.lru_cache(len)),
+)
+# Classes of Python itself whose instances stay as they are, and are made again from what pickle
+# takes: by module, as they may not be imported.
+_REDUCED = {
+    "datetime": ("date", "time", "datetime", "timedelta", "timezone"),
+    "decimal": ("Decimal",),
+    "fractions": ("Fraction",),
+    "uuid": ("UUID",),
+    "re": ("Pattern",),
+    "pathlib": ("PurePosixPath", "PureWindowsPath", "PosixPath", "WindowsPath"),
+    "ipaddress": ("IPv4Address", "IPv6Address"),
+}
 
 
-class NoName(Exception):
-    """Something that no other process could recognise."""
+def unwrapped(value: Any) -> Any:
+    """The function in a cached one; not what somebody else has written into ``__wrapped__``."""
+    inner = value.__wrapped__
+    if not any(part is inner for part in get_referents(value)):
+        raise NoName("what it wraps is not what it calls")
+    return inner
 
 
-def module_name(name: str) -> str:
-    return _MAINS[0] if name in _MAINS else name
-
-
-def _real_path(path: str) -> str | None:
-    """The path of a file that exists: names such as ``<stdin>`` and a notebook's cells are none."""
-    return None if path.startswith("<") or not os.path.isfile(path) else os.path.realpath(path)
-
-
-def _place(name: object) -> tuple[str, str]:
-    """Name and file of an imported module, which together stand for what is in it."""
-    module = sys.modules.get(name) if isinstance(name, str) else None
-    if module is None or not isinstance(name, str):
-        raise NoName
-    file = getattr(module, "__file__", None)
-    path = _real_path(file) if isinstance(file, str) else None
-    if name in _MAINS:
-        # What was typed into an interpreter is not what its main file (if there is one) says.
-        if path is None or hasattr(sys, "ps1"):
-            raise NoName
-    elif getattr(module, "__spec__", None) is None and path is None:
-        raise NoName
-    # A module in a zip file has a file that does not exist; its name is as good.
-    return module_name(name), path or str(file)
-
-
-def _is_placed(function: FunctionType) -> bool:
-    """Whether its module and file stand for the globals that it sees."""
-    scope = function.__globals__
-    name, file = scope.get("__name__"), scope.get("__file__")
-    path = _real_path(function.__code__.co_filename)
-    if isinstance(file, str) and path is not None and path == _real_path(file):
-        return True
-    module = sys.modules.get(name) if isinstance(name, str) and name not in _MAINS else None
-    return (
-        module is not None
-        and getattr(module, "__dict__", None) is scope
-        and (scope.get("__spec__") is not None)
-    )
-
-
-def _is_at(value: object, module: object, qualname: object) -> bool:
-    """Whether the value is what an import of this name gives."""
-    if not isinstance(module, str) or not isinstance(qualname, str):
-        return False
-    found: object = sys.modules.get(module)
-    try:
-        for part in qualname.split("."):
-            found = getattr(found, part)
-    except Exception:
-        # A module or class may have a __getattr__ of its own, which fails as it likes.
-        return False
-    return found is value
+def _name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 class Description:
     """A hash over an object and all that belongs to it.
 
     What is fed is unambiguous: each node begins with what it is, and says how many others follow.
+
+    as_argument: what a function that gets the object can see of it counts as well (annotations,
+        documentation), and so do the lists, dicts and sets among a class's attributes as they are
+        now; for a name, which is good for later, there must be none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, as_argument: bool = False) -> None:
+        self.as_argument = as_argument
         self.hash = blake2b(digest_size=16)
-        # The functions met so far, by identity: they may refer to each other in circles.
-        self.seen: dict[int, tuple[int, FunctionType]] = {}
+        # The functions and classes met so far, by identity: they may refer to each other in
+        # circles.
+        self.seen: dict[int, tuple[int, object]] = {}
         self.steps = 0
+        self.watches: list[Watch] = []
         # Results need not be alike in two versions, nor pickles readable.
         self.feed("python", str(sys.implementation.cache_tag))
 
-    def digest(self) -> str:
-        """The hash, as 32 hexadecimal digits."""
-        return self.hash.hexdigest()
+    def digest(self) -> bytes:
+        return self.hash.digest()
 
     def feed(self, *parts: str | bytes | int) -> None:
         # Unambiguous, and it escapes lone surrogates.
         self.hash.update(ascii(parts).encode("ascii"))
 
+    def watch(self, look: Callable[[Any], tuple[Any, ...]], holder: Any) -> None:
+        self.watches.append((look, holder, look(holder)))
+
+    def is_new(self, value: object) -> bool:
+        """Whether a function or class was not met before; else its number counts."""
+        if id(value) in self.seen:
+            self.feed("again", self.seen[id(value)][0])
+            return False
+        self.seen[id(value)] = (len(self.seen), value)
+        return True
+
     def value(self, value: Any) -> None:
         self.steps += 1
         if self.steps > _STEPS:
-            raise NoName
+            raise NoName("it has too many parts")
         # Not isinstance: it would ask a proxy, which may have nothing to stand for yet.
         kind = type(value)
         describe = _KINDS.get(kind)
@@ -137,12 +139,12 @@ class Description:
         elif any(value is singleton for singleton in _SINGLETONS):
             self.feed("singleton", repr(value))
         elif issubclass(kind, type):
-            self.a_class(value)
-        elif issubclass(kind, _warp_cache_rs.CachedFunction) or kind is _LRU_CACHE:
+            _classes.a_class(self, value)
+        elif kind in CACHED:
             self.feed("cached")
-            self.value(value.__wrapped__)
+            self.value(unwrapped(value))
         elif "enum" in sys.modules and issubclass(kind, sys.modules["enum"].Enum):
-            self.a_member(value)
+            _classes.a_member(self, value)
         else:
             self.anything_else(value)
 
@@ -150,6 +152,16 @@ class Description:
         self.feed(what, len(values))
         for value in values:
             self.value(value)
+
+    def apart(self, describe: Callable[[Any], None], value: Any) -> bytes:
+        """The hash of a part alone, knowing what was met before it; nothing of it counts yet."""
+        whole, seen = self.hash, self.seen
+        self.hash, self.seen = blake2b(digest_size=16), dict(seen)
+        try:
+            describe(value)
+            return self.hash.digest()
+        finally:
+            self.hash, self.seen = whole, seen
 
     # --- constants
 
@@ -177,13 +189,7 @@ class Description:
     def a_frozenset(self, value: frozenset[Any]) -> None:
         # Its order depends on the hash seed: each element is hashed apart, knowing only what was
         # met before the set.
-        digests: list[bytes] = []
-        whole, seen = self.hash, self.seen
-        for element in value:
-            self.hash, self.seen = blake2b(digest_size=16), dict(seen)
-            self.value(element)
-            digests.append(self.hash.digest())
-        self.hash, self.seen = whole, seen
+        digests = [self.apart(self.value, element) for element in value]
         self.feed("frozenset", *sorted(digests))
 
     def code(self, code: CodeType) -> None:
@@ -210,17 +216,20 @@ class Description:
     # --- functions and what stands for itself by name
 
     def a_function(self, function: FunctionType) -> None:
-        if id(function) in self.seen:
-            self.feed("again", self.seen[id(function)][0])
+        if not self.is_new(function):
             return
-        self.seen[id(function)] = (len(self.seen), function)
+        module, qualname = function.__module__, function.__qualname__
+        if is_of_python(module) and is_at(function, module, qualname):
+            self.feed("function of Python", module, qualname)
+            return
+        self.watch(_watch.of_function, function)
         code = function.__code__
         file = code.co_filename
         self.feed(
             "function",
-            module_name(str(function.__module__)),
-            function.__qualname__,
-            _real_path(file) or file,
+            module_name(str(module)),
+            qualname,
+            real_path(file) or file,
             code.co_firstlineno,
         )
         self.code(code)
@@ -230,58 +239,76 @@ class Description:
             self.value(default)
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             self.feed("cell", name)
-            try:
-                content = cell.cell_contents
-            except ValueError:
-                self.empty_cell(function, name)
-            else:
-                self.value(content)
-        if not _is_placed(function):
+            self.a_cell(function, name, _watch.content(cell))
+        for name, value in sorted(function.__dict__.items()):
+            self.feed("attribute", name)
+            self.value(value)
+        if self.as_argument:
+            self.feed("documented", repr(function.__doc__))
+            _classes.said_of_types(self, function)
+        if not is_placed(function):
             self.scope(function)
 
-    def empty_cell(self, function: FunctionType, name: str) -> None:
-        """What the enclosing function has yet to bind."""
-        # A function that calls itself, or a method of a class under construction: one that
-        # its module will have under this name, not one made anew with each call of a function.
-        in_class = name == "__class__" and "<locals>" not in function.__qualname__
-        if name != function.__code__.co_name and not in_class:
-            raise NoName
-        self.feed("itself")
+    def a_cell(self, function: FunctionType, name: str, content: Any) -> None:
+        """What a variable of an enclosing function holds."""
+        if name == function.__code__.co_name and self.is_itself(function, content):
+            self.feed("itself")
+        elif name == "__class__":
+            # Of a method under construction it is still empty. It has to be a class that its module
+            # has under this name, not one made anew with each call of a function; what is in
+            # it is found through it, as through a module.
+            owner = function.__qualname__.rpartition(".")[0]
+            if "<locals>" in owner:
+                raise NoName("its class is made in a function")
+            if content is _watch.EMPTY or _has_name(content, function.__module__, owner):
+                self.feed("itself")
+            else:
+                self.value(content)
+        elif content is _watch.EMPTY:
+            raise NoName(f"the variable {name!r} that it closes over has no value yet")
+        elif name == "repr_running" and type(content) is set and _is_repr(function):
+            self.feed("itself")
+        else:
+            self.value(content)
+
+    def is_itself(self, function: FunctionType, content: Any) -> bool:
+        """Whether a variable holds the function, or will, once it is bound."""
+        while type(content) in CACHED:
+            content = unwrapped(content)
+        return content is function or content is _watch.EMPTY
 
     def scope(self, function: FunctionType) -> None:
         """The globals of a function in no file: of an ``exec``, a notebook, an interpreter.
 
         Nothing tells apart two such places but what is there, so it counts as what it closes over.
         """
-        own = function.__code__.co_name
-        for name in sorted(set(global_names(function.__code__))):
+        own, scope = function.__code__.co_name, function.__globals__
+        names = tuple(sorted(set(global_names(function.__code__))))
+        self.watch(_watch.of_scope, (scope, names))
+        for name in names:
             self.feed("global", name)
-            if name in function.__globals__:
-                self.value(function.__globals__[name])
-            elif hasattr(builtins, name) or name == own:
+            value = scope.get(name, _watch.EMPTY)
+            if name == own and self.is_itself(function, value):
+                self.feed("itself")
+            elif value is not _watch.EMPTY:
+                self.value(value)
+            elif hasattr(builtins, name):
                 self.feed("itself")
             else:
-                raise NoName
-
-    def a_class(self, value: type) -> None:
-        module, qualname = value.__module__, value.__qualname__
-        if not _is_at(value, module, qualname):
-            raise NoName
-        # The bases tell apart what a loop makes under one name.
-        bases = [
-            f"{module_name(str(base.__module__))}.{base.__qualname__}" for base in value.__mro__
-        ]
-        self.feed("class", *_place(module), qualname, *bases)
+                raise NoName(f"the global variable {name!r} has no value yet")
 
     def a_module(self, value: ModuleType) -> None:
-        if sys.modules.get(value.__name__) is not value:
-            raise NoName
-        self.feed("module", *_place(value.__name__))
+        name = value.__name__
+        if not is_of_python(name) or sys.modules.get(name) is not value:
+            raise NoName(f"the module {name!r} can change")
+        self.feed("module", *place(name))
 
     def a_builtin(self, value: Any) -> None:
-        owner = value.__self__
+        owner, module = value.__self__, getattr(value, "__module__", None)
         if owner is None or isinstance(owner, ModuleType):
-            self.feed("builtin", *_place(value.__module__), value.__qualname__)
+            if not is_at(value, module, value.__qualname__):
+                raise NoName(f"{value.__qualname__} is not found under its name")
+            self.feed("builtin", *place(module), value.__qualname__, *version(module))
         else:
             self.feed("builtin method", value.__qualname__)
             self.value(owner)
@@ -302,6 +329,7 @@ class Description:
         self.value(value.__func__)
 
     def a_partial(self, value: functools.partial[Any]) -> None:
+        self.watch(_watch.of_partial, value)
         self.feed("partial")
         self.value(value.func)
         self.values("args", value.args)
@@ -311,21 +339,25 @@ class Description:
 
     def a_reduced(self, value: Any) -> None:
         """What pickle would make it from, and that exactly in type and value."""
+        kind = type(value)
         try:
-            reduce = dispatch_table.get(type(value))
+            reduce = dispatch_table.get(kind)
             parts: Any = reduce(value) if reduce else value.__reduce_ex__(4)
         except Exception:
-            raise NoName from None
+            raise NoName(f"{_name_of(kind)} is not pickled") from None
         if isinstance(parts, str):
             # One of a kind, which its module has under this name.
-            self.feed("global", parts)
-            self.a_class(type(value))
+            module = getattr(value, "__module__", None)
+            if not is_at(value, module, parts):
+                raise NoName(f"{parts} is not found under its name")
+            self.feed("global", *place(module), parts, *version(module))
+            self.value(kind)
             return
         made: list[Any] = [*parts, None]
         make, arguments, state, *items = made
         if any(item is not None for item in items):
             # It holds items as a list or dict does, or sets its state in a way of its own.
-            raise NoName
+            raise NoName(f"{_name_of(kind)} can change")
         self.feed("reduced")
         self.value(make)
         self.value(arguments)
@@ -338,28 +370,65 @@ class Description:
             else:
                 self.value(part)
 
-    def a_member(self, value: Any) -> None:
-        """A member of an Enum, or several of a Flag in one."""
-        self.feed("member")
-        self.a_class(type(value))
-        self.value(value._name_)
-        if value._name_ is None:
-            self.value(value._value_)
+    def anything_else(self, value: Any) -> None:
+        """An instance of a class that is known to have none that change, or that has none.
 
-    def anything_else(self, value: object) -> None:
-        """What may be stored as a key, so that it is compared by value and stays as it is.
-
-        The bytes of a key don't do: they are one for what is equal, and 1 in a named tuple equals
-        1.0; and they spell the main module as this process does.
+        Whether a class is immutable is not asked of it: `__hash__`, `__eq__` and `__slots__` say
+        nothing about that.
         """
-        try:
-            encoded = _warp_cache_rs._encode_key((value,))
-        except Exception:
-            # Not hashable, or its own methods fail.
-            encoded = None
-        if encoded is None:
-            raise NoName
-        self.a_reduced(value)
+        kind = type(value)
+        if _is_reduced(kind):
+            self.a_reduced(value)
+        elif is_of_python(kind.__module__) and kind.__module__ == "typing":
+            _classes.of_typing(self, value)
+        elif _is_zone(kind):
+            # By its key, if everybody gets this very object for it.
+            if value.key is None or kind(value.key) is not value:
+                raise NoName("the time zone was not made by its key")
+            self.feed("zone", str(value.key))
+        elif _classes.is_bare(kind):
+            self.feed("derived")
+            self.value(kind)
+            base = next(base for base in kind.__mro__ if base in _classes.BARE)
+            # Its own items, whatever the class makes of iteration.
+            self.value(_classes.BARE[base](value))
+        elif _classes.is_frozen(kind):
+            _classes.a_frozen(self, value)
+        else:
+            raise NoName(f"{_name_of(kind)} can change")
+
+
+def _has_name(content: Any, module: str | None, qualname: str) -> bool:
+    return (
+        issubclass(type(content), type)
+        and content.__module__ == module
+        and content.__qualname__ == qualname
+    )
+
+
+def _is_repr(function: FunctionType) -> bool:
+    """Whether it is what the standard library puts around a ``__repr__``, with a set of its own."""
+    scope = function.__globals__
+    return any(
+        scope is getattr(sys.modules.get(name), "__dict__", None)
+        for name in ("reprlib", "dataclasses")
+    )
+
+
+def _is_of(kind: type, module: str, name: str) -> bool:
+    return kind.__name__ == name and getattr(sys.modules.get(module), name, None) is kind
+
+
+def _is_reduced(kind: type) -> bool:
+    return any(
+        _is_of(kind, module, kind.__name__)
+        for module, names in _REDUCED.items()
+        if kind.__name__ in names
+    )
+
+
+def _is_zone(kind: type) -> bool:
+    return _is_of(kind, "zoneinfo", "ZoneInfo")
 
 
 _KINDS: dict[type, Callable[[Description, Any], None]] = {
@@ -385,6 +454,8 @@ _KINDS: dict[type, Callable[[Description, Any], None]] = {
     WrapperDescriptorType: Description.a_descriptor,
     ClassMethodDescriptorType: Description.a_descriptor,
     range: Description.a_reduced,
+    GenericAlias: Description.a_reduced,
+    UnionType: Description.a_reduced,
     operator.itemgetter: Description.a_reduced,
     operator.attrgetter: Description.a_reduced,
     operator.methodcaller: Description.a_reduced,

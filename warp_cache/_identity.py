@@ -11,15 +11,21 @@ import sys
 from itertools import count
 from types import MethodType
 
-from warp_cache._description import Description, module_name
+# These two are the extension module's: named here, where tools that freeze programs see them.
+from warp_cache import _canonical, _named  # noqa: F401
+from warp_cache._description import Description
+from warp_cache._places import module_name
 from warp_cache._warp_cache_rs import CachedFunction
+from warp_cache._watch import is_unchanged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["describe", "directory"]
+    from warp_cache._watch import Watch
+
+__all__ = ["Identity", "describe", "directory", "identify"]
 
 # A name has at most 180 characters (src/shm/files.rs); the longest suffix is a private one.
 _HEAD = 120
@@ -58,17 +64,61 @@ def describe(function: Callable[..., Any]) -> tuple[str, bool]:
     """A name for the function's cache, and whether it is private to this process and its forks.
 
     It is private if no name is sound in another process: something that belongs to the function
-    is mutable, or there are no bytes that stand for it.
+    can change, or there are no bytes that stand for it.
     """
-    head = _head(function)
-    description = Description()
+    name, identity = identify(function)
+    return name, identity is None
+
+
+def identify(function: Callable[..., Any]) -> tuple[str, Identity | None]:
+    """A name for the function's cache, and what tells whether the function still is what it names.
+
+    None: the cache is private, see ``describe``.
+    """
     try:
-        description.value(function)
+        identity = Identity(function)
     except Exception:
         # NoName; or too deep a nesting; or an object that fails when it is looked at.
-        unique = f"{os.getpid()}-{next(_counter)}-{os.urandom(8).hex()}"
-        return f"{head}-private-{unique}", True
-    return f"{head}-{description.digest()}", False
+        return _private(function), None
+    return f"{_head(function)}-{identity.digest.hex()}", identity
+
+
+def _private(function: Any) -> str:
+    unique = f"{os.getpid()}-{next(_counter)}-{os.urandom(8).hex()}"
+    return f"{_head(function)}-private-{unique}"
+
+
+class Identity:
+    """What a function was when its cache got its name."""
+
+    __slots__ = ("digest", "function", "watches")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.digest, self.watches = _description(function)
+
+    def renamed(self) -> str | None:
+        """None while the function is what it was; else the name of a private cache for it.
+
+        What it closes over, its defaults or its code may have been exchanged.
+        """
+        try:
+            if is_unchanged(self.watches):
+                return None
+            digest, watches = _description(self.function)
+        except Exception:
+            digest = b""
+        if digest != self.digest:
+            return _private(self.function)
+        # An equal value in the place of another.
+        self.watches = watches
+        return None
+
+
+def _description(function: Callable[..., Any]) -> tuple[bytes, list[Watch]]:
+    description = Description()
+    description.value(function)
+    return description.digest(), description.watches
 
 
 def _head(function: Any) -> str:

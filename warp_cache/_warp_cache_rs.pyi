@@ -309,6 +309,7 @@ class ReadyCoroutine(Coroutine[Any, Any, _T]):
     def __await__(self) -> Generator[Any, Any, _T]: ...
 
 # For tests; the first one for warp_cache._description, too.
+def _explain_key(args: tuple[Any, ...], /) -> tuple[int, str] | None: ...
 def _encode_key(
     args: tuple[object, ...], names: tuple[str, ...] | None = None, typed: bool = False
 ) -> bytes | None:

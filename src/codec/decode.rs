@@ -26,7 +26,7 @@ pub unsafe fn decode_value(bytes: &[u8]) -> Decoded {
             header::PICKLED_IMMUTABLE => return pickle::load(body, Sharing::Immutable),
             _ => return Decoded::Damaged,
         };
-        let mut decoder = Decoder { reader: Reader::new(body), containers: false };
+        let mut decoder = Decoder::new(body);
         let read = match decoder.reader.byte() {
             Some(tag) => decoder.read(tag, MAX_DEPTH),
             None => Err(Bad::Damaged),
@@ -46,19 +46,19 @@ pub unsafe fn decode_value(bytes: &[u8]) -> Decoded {
 }
 
 /// Why nothing was read.
-enum Bad {
+pub(super) enum Bad {
     Damaged,
     /// An exception is set.
     Raised,
 }
 
 /// The bytes ended too early, or announced what can't be.
-fn or_damaged<T>(read: Option<T>) -> Result<T, Bad> {
+pub(super) fn or_damaged<T>(read: Option<T>) -> Result<T, Bad> {
     read.ok_or(Bad::Damaged)
 }
 
 #[inline(always)]
-unsafe fn made(object: *mut ffi::PyObject) -> Result<Owned, Bad> {
+pub(super) unsafe fn made(object: *mut ffi::PyObject) -> Result<Owned, Bad> {
     if object.is_null() {
         return Err(Bad::Raised);
     }
@@ -66,16 +66,20 @@ unsafe fn made(object: *mut ffi::PyObject) -> Result<Owned, Bad> {
     Ok(unsafe { Owned::steal(object) })
 }
 
-struct Decoder<'a> {
-    reader: Reader<'a>,
+pub(super) struct Decoder<'a> {
+    pub reader: Reader<'a>,
     /// Whether there was a list, dict or set.
     containers: bool,
 }
 
-impl Decoder<'_> {
+impl<'a> Decoder<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Decoder { reader: Reader::new(bytes), containers: false }
+    }
+
     /// # Safety
     /// The thread is attached.
-    unsafe fn read(&mut self, tag: u8, depth: u32) -> Result<Owned, Bad> {
+    pub unsafe fn read(&mut self, tag: u8, depth: u32) -> Result<Owned, Bad> {
         // SAFETY: the caller's promise; new references throughout, `None`, `True` and `False` are borrowed.
         unsafe {
             let reader = &mut self.reader;

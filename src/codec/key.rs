@@ -4,20 +4,23 @@
 //! the seed of `hash`; keys that are not equal never give the same. What cannot keep that is unstorable:
 //!
 //! * what is compared by identity (a bare `object()`, a NaN), unless it is found in every process under a name: classes,
-//!   functions, modules, enum members; bound methods compare their instances so, and are keys where that is a class;
-//! * what can't be reduced as `copyreg` and pickle do it, holds itself, or is nested too deeply.
+//!   functions, enum members. What these are counts beside the name, see [`super::named`]. Bound methods compare their
+//!   instances so, and are keys where that is a class;
+//! * what can't be reduced as `copyreg` and pickle do it, holds itself, or is nested too deeply;
+//! * what does not equal the object that its bytes would make, see [`super::load`].
 //!
 //! Classes derived from int, float, complex, str, bytes, tuple or frozenset that compare as their base does are spelled as the base
 //! (IntEnum, NamedTuple). Other objects are spelled by what `__reduce_ex__` says of them, see [`super::reduce`], as their
-//! `__eq__` can't be asked without a second object. Where that method is coarser than the state (two datetimes of one instant
-//! in two zones, say), equal keys have different bytes, which costs a miss. A class whose `__eq__` looks at more than its own
-//! `__reduce_ex__` tells contradicts itself, and its instances share entries as they share pickles.
+//! `__eq__` can't be asked without a second object. Where that method is coarser than the state, equal keys have different
+//! bytes, which costs a miss.
 
 use std::ffi::CStr;
 
 use pyo3::ffi;
 
-use super::{atoms, checked, global, number, reduce, stop, Encoded, Stop};
+use super::load::Named;
+use super::named::Role;
+use super::{atoms, checked, global, named, number, reduce, stop, Encoded, Stop};
 use crate::key::View;
 use crate::python::object::{tuple_items, unwinding, Owned};
 use crate::serde::{self, key, tag};
@@ -29,7 +32,7 @@ use crate::serde::{self, key, tag};
 pub unsafe fn encode_key(view: &View<'_>, out: &mut Vec<u8>) -> Encoded {
     let start = out.len();
     // SAFETY: the caller's promise.
-    match unsafe { put_view(view, out) } {
+    match unsafe { put_view(&mut Writer::new(), view, out) } {
         Ok(()) => Encoded::Done,
         Err(stop) => {
             out.truncate(start);
@@ -38,19 +41,38 @@ pub unsafe fn encode_key(view: &View<'_>, out: &mut Vec<u8>) -> Encoded {
     }
 }
 
-unsafe fn put_view(view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
+/// Why a call has no canonical bytes, found by trying once more: which of the view's values it is about, by number, and the
+/// reason, after the name of a type ("Connection: it is compared by identity"). `None` where it has some now, or an exception is
+/// set.
+///
+/// # Safety
+/// As for [`encode_key`].
+#[cold]
+pub unsafe fn explain_key(view: &View<'_>) -> Option<(usize, String)> {
+    let mut writer = Writer::new();
+    // SAFETY: the caller's promise.
+    match unsafe { put_view(&mut writer, view, &mut Vec::new()) } {
+        Err(Stop::Unstorable) => {
+            let reason = writer.why.unwrap_or_else(|| String::from("there are no bytes that stand for it"));
+            Some((writer.at, reason))
+        }
+        Ok(()) | Err(Stop::Failed) => None,
+    }
+}
+
+unsafe fn put_view(writer: &mut Writer, view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
     // The shape: how many values there are, and how many of them have names.
     let named = !view.names.is_empty();
     serde::put_varint(out, (view.values.len() as u64) << 1 | u64::from(named));
     if named {
         serde::put_varint(out, view.names.len() as u64);
     }
-    let mut writer = Writer::new();
     // SAFETY: the caller's promise; names are `str`s, maybe of a derived type.
     unsafe {
-        for &value in view.values {
+        for (at, &value) in view.values.iter().enumerate() {
+            writer.at = at;
             if view.typed {
-                put_type(ffi::Py_TYPE(value), out)?;
+                put_type(writer, ffi::Py_TYPE(value), out)?;
             }
             writer.put(value, out, serde::MAX_DEPTH)?;
         }
@@ -62,7 +84,7 @@ unsafe fn put_view(view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
 }
 
 /// The type of an argument, where it counts.
-unsafe fn put_type(kind: *mut ffi::PyTypeObject, out: &mut Vec<u8>) -> Result<(), Stop> {
+unsafe fn put_type(writer: &mut Writer, kind: *mut ffi::PyTypeObject, out: &mut Vec<u8>) -> Result<(), Stop> {
     // SAFETY: attached; addresses of static types.
     unsafe {
         let known = [
@@ -86,7 +108,7 @@ unsafe fn put_type(kind: *mut ffi::PyTypeObject, out: &mut Vec<u8>) -> Result<()
                 out.extend_from_slice(&[key::BUILTIN_TYPE, at as u8]);
                 Ok(())
             }
-            None => global::put(kind.cast(), out),
+            None => named::put(writer, kind.cast(), Role::Maker, out),
         }
     }
 }
@@ -101,11 +123,38 @@ pub struct Writer {
     /// The objects around the present one that could hold themselves.
     around: Vec<*mut ffi::PyObject>,
     spent: usize,
+    /// Whether this is inside an object that was reduced, whose bytes are read back.
+    pub reduced: bool,
+    /// Whether types count, and 1 is not 1.0: where equality is not enough for the object around.
+    pub exact: bool,
+    /// What was spelled by a hash.
+    pub named: Named,
+    /// What was asked for its hash last, with the role and the answer.
+    pub met: Vec<(Owned, Role, [u8; named::HASH])>,
+    /// The value that is being spelled, by its number.
+    at: usize,
+    /// Why something was refused first.
+    why: Option<String>,
 }
 
 impl Writer {
     fn new() -> Self {
-        Writer { around: Vec::new(), spent: 0 }
+        let named = Named::default();
+        Writer { around: Vec::new(), spent: 0, reduced: false, exact: false, named, met: Vec::new(), at: 0, why: None }
+    }
+
+    /// Gives up: there are no bytes for this object.
+    ///
+    /// # Safety
+    /// `object` is alive.
+    #[cold]
+    pub unsafe fn refuse<T>(&mut self, object: *mut ffi::PyObject, reason: &str) -> Result<T, Stop> {
+        if self.why.is_none() {
+            // SAFETY: a type's name is a C string.
+            let kind = unsafe { CStr::from_ptr((*ffi::Py_TYPE(object)).tp_name) };
+            self.why = Some(format!("{}: {reason}", kind.to_string_lossy()));
+        }
+        Err(Stop::Unstorable)
     }
 
     /// # Safety
@@ -135,20 +184,42 @@ impl Writer {
         // SAFETY: as for `put`; what a derived type inherits tells how it is compared, and its layout begins as its base's.
         unsafe {
             let kind = ffi::Py_TYPE(object);
-            if compares_as(kind, &raw mut ffi::PyLong_Type) {
+            let exact = self.exact;
+            let is = |base: *mut ffi::PyTypeObject| if exact { kind == base } else { compares_as(kind, base) };
+            if exact && object == ffi::Py_True() {
+                out.push(tag::TRUE);
+            } else if exact && object == ffi::Py_False() {
+                out.push(tag::FALSE);
+            } else if is(&raw mut ffi::PyLong_Type) {
                 atoms::put_int(object, out);
-            } else if compares_as(kind, &raw mut ffi::PyFloat_Type) {
-                number::put_float(ffi::PyFloat_AS_DOUBLE(object), out)?;
-            } else if compares_as(kind, &raw mut ffi::PyUnicode_Type) {
+            } else if is(&raw mut ffi::PyFloat_Type) {
+                let value = ffi::PyFloat_AS_DOUBLE(object);
+                if value.is_nan() {
+                    return self.refuse(object, "a NaN equals nothing");
+                }
+                if exact {
+                    atoms::put_float(value, out);
+                } else {
+                    number::put_float(value, out)?;
+                }
+            } else if is(&raw mut ffi::PyUnicode_Type) {
                 atoms::put_str(object, out)?;
-            } else if compares_as(kind, &raw mut ffi::PyBytes_Type) {
+            } else if is(&raw mut ffi::PyBytes_Type) {
                 atoms::put_bytes(object, out)?;
-            } else if compares_as(kind, &raw mut ffi::PyComplex_Type) {
-                number::put_complex((*object.cast::<ffi::PyComplexObject>()).cval, out)?;
-            } else if compares_as(kind, &raw mut ffi::PyTuple_Type) {
+            } else if is(&raw mut ffi::PyComplex_Type) {
+                let value = (*object.cast::<ffi::PyComplexObject>()).cval;
+                if value.real.is_nan() || value.imag.is_nan() {
+                    return self.refuse(object, "a NaN equals nothing");
+                }
+                if exact {
+                    atoms::put_complex(value, out);
+                } else {
+                    number::put_complex(value, out)?;
+                }
+            } else if is(&raw mut ffi::PyTuple_Type) {
                 self.put_tuple(object, out, depth)?;
-            } else if compares_as(kind, &raw mut ffi::PyFrozenSet_Type) {
-                self.inside(object, depth, |writer| writer.put_set(object, out, depth))?;
+            } else if is(&raw mut ffi::PyFrozenSet_Type) {
+                self.inside(object, depth, |writer| writer.put_set(object, tag::FROZENSET, out, depth))?;
             } else if object == ffi::Py_Ellipsis() {
                 out.push(tag::ELLIPSIS);
             } else if object == ffi::Py_NotImplemented() {
@@ -156,20 +227,52 @@ impl Writer {
             } else if ffi::PyType_Check(object) != 0
                 || kind == &raw mut ffi::PyFunction_Type
                 || is_plain_builtin(object)
+                || ffi::PyModule_CheckExact(object) != 0
             {
-                global::put(object, out)?;
-            } else if ffi::PyModule_CheckExact(object) != 0 {
-                global::put_module(object, out)?;
+                named::put(self, object, Role::Argument, out)?;
             } else if kind == &raw mut ffi::PyRange_Type {
                 self.put_range(object, out, depth)?;
             } else if global::is_enum(kind)? {
                 self.put_member(object, out, depth)?;
             } else if is_method_of_instance(object) {
-                return Err(Stop::Unstorable);
-            } else if !number::put_other(object, out)? {
+                return self.refuse(object, "it is bound to an instance, which is compared by identity");
+            } else if exact || !self.put_canonical(object, out, depth)? && !number::put_other(object, out)? {
                 self.inside(object, depth, |writer| writer.put_mutable(object, out, depth))?;
             }
             Ok(())
+        }
+    }
+
+    /// Spells what equals objects of other types, as `warp_cache._canonical` has it. False: it does not say.
+    unsafe fn put_canonical(
+        &mut self,
+        object: *mut ffi::PyObject,
+        out: &mut Vec<u8>,
+        depth: u32,
+    ) -> Result<bool, Stop> {
+        static CANONICAL: global::Function = global::Function::new(c"warp_cache._canonical", c"canonical");
+        // SAFETY: as for `put`; a type's name is a C string.
+        unsafe {
+            let name = CStr::from_ptr((*ffi::Py_TYPE(object)).tp_name).to_bytes();
+            // In a state, each is what it is.
+            let is_other = match name {
+                b"datetime.datetime" | b"datetime.time" | b"Timestamp" | b"Timedelta" => !self.reduced,
+                b"types.UnionType" | b"typing.Union" | b"_UnionGenericAlias" | b"_LiteralGenericAlias" => !self.reduced,
+                name => name.starts_with(b"numpy."),
+            };
+            if depth == 0 || !is_other {
+                return Ok(false);
+            }
+            let found = CANONICAL.call(&[object])?;
+            if found.as_ptr() == ffi::Py_None() {
+                return Ok(false);
+            }
+            let parts = tuple_items(found.as_ptr());
+            if parts[0] == ffi::Py_True() {
+                out.push(key::CANONICAL);
+            }
+            self.put(parts[1], out, depth - 1)?;
+            Ok(true)
         }
     }
 
@@ -192,20 +295,44 @@ impl Writer {
                 while ffi::PyDict_Next(copy.as_ptr(), &mut at, &mut name, &mut value) != 0 {
                     entries.push(self.pair(name, value, depth)?);
                 }
-                entries.sort_unstable();
+                // The order of a dict is no part of its equality, but of what it is.
+                if !self.exact {
+                    entries.sort_unstable();
+                }
                 put_entries(&entries, out);
             } else if kind == &raw mut ffi::PySet_Type {
-                self.put_set(object, out, depth)?;
+                self.put_set(object, if self.exact { tag::SET } else { tag::FROZENSET }, out, depth)?;
             } else if kind == &raw mut ffi::PyByteArray_Type {
-                // Equal to bytes of the same content.
-                atoms::put_bytes(checked(ffi::PyBytes_FromObject(object))?.as_ptr(), out)?;
-            } else {
-                if number::has_eq_of(kind, &raw mut ffi::PyBaseObject_Type)? {
-                    return Err(Stop::Unstorable);
+                let bytes = checked(ffi::PyBytes_FromObject(object))?;
+                if self.exact {
+                    let bytes = atoms::bytes_of(bytes.as_ptr());
+                    serde::put_sized(out, key::BYTEARRAY, bytes.len());
+                    atoms::append(bytes, out)?;
+                } else {
+                    // Equal to bytes of the same content.
+                    atoms::put_bytes(bytes.as_ptr(), out)?;
                 }
+            } else if number::has_eq_of(kind, &raw mut ffi::PyBaseObject_Type)? {
+                self.put_unequal(object, out, depth)?;
+            } else {
                 reduce::put(self, object, out, depth)?;
             }
             Ok(())
+        }
+    }
+
+    /// An object that equals nothing but itself.
+    unsafe fn put_unequal(&mut self, object: *mut ffi::PyObject, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+        // SAFETY: as for `put`.
+        unsafe {
+            if named::put_one_of_a_kind(self, object, out)? {
+                return Ok(());
+            }
+            if !self.reduced {
+                return self.refuse(object, "it is compared by identity, as its class defines no __eq__");
+            }
+            // Whether this one counts, the object around it says, which is compared with what its bytes make.
+            reduce::put(self, object, out, depth)
         }
     }
 
@@ -218,7 +345,8 @@ impl Writer {
     ) -> Result<(), Stop> {
         self.spend(PART)?;
         if depth == 0 || self.around.contains(&object) {
-            return Err(Stop::Unstorable);
+            // SAFETY: alive (the caller's promise).
+            return unsafe { self.refuse(object, "it holds itself, or is nested too deeply") };
         }
         self.around.push(object);
         let done = put(self);
@@ -251,7 +379,7 @@ impl Writer {
     }
 
     /// The members in the order of their bytes.
-    unsafe fn put_set(&mut self, set: *mut ffi::PyObject, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+    unsafe fn put_set(&mut self, set: *mut ffi::PyObject, tag: u8, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
         let mut members = Vec::new();
         // SAFETY: as for `put`; the iterator is the base type's, gives strong references, and raises where a set was changed.
         unsafe {
@@ -264,7 +392,7 @@ impl Writer {
             }
         }
         members.sort_unstable();
-        serde::put_sized(out, tag::FROZENSET, members.len());
+        serde::put_sized(out, tag, members.len());
         members.iter().for_each(|bytes| out.extend_from_slice(bytes));
         Ok(())
     }
@@ -327,10 +455,10 @@ impl Writer {
         unsafe {
             let class = ffi::Py_TYPE(member).cast::<ffi::PyObject>();
             let name = global::attribute(member, &NAME)?;
-            let named = ffi::PyUnicode_CheckExact(name.as_ptr()) != 0;
-            out.push(if named { key::ENUM_MEMBER } else { key::ENUM_VALUE });
-            global::put(class, out)?;
-            if named {
+            let is_named = ffi::PyUnicode_CheckExact(name.as_ptr()) != 0;
+            out.push(if is_named { key::ENUM_MEMBER } else { key::ENUM_VALUE });
+            named::put(self, class, Role::Maker, out)?;
+            if is_named {
                 return atoms::put_str(name.as_ptr(), out);
             }
             self.put(global::attribute(member, &VALUE)?.as_ptr(), out, depth - 1)

@@ -14,8 +14,10 @@ mod atoms;
 mod copy;
 mod decode;
 mod encode;
-mod global;
+pub mod global;
 mod key;
+mod load;
+mod named;
 mod names;
 mod number;
 mod pickle;
@@ -25,7 +27,7 @@ pub mod testing;
 pub use self::copy::copy;
 pub use self::decode::decode_value;
 pub use self::encode::encode_value;
-pub use self::key::encode_key;
+pub use self::key::{encode_key, explain_key};
 pub use self::pickle::is_pickled;
 
 use pyo3::ffi;
@@ -66,7 +68,7 @@ pub enum Decoded {
 
 /// Why encoding a part ended early, on its way to the caller of the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
+pub enum Stop {
     Unstorable,
     /// An exception is set.
     Failed,

@@ -2,12 +2,10 @@
 //!
 //! Ring 3. Runs user code. The module `pickle` is imported when it is needed first.
 
-use std::sync::atomic::{AtomicPtr, Ordering};
-
 use pyo3::ffi;
 
 use super::atoms::{append, bytes_of};
-use super::global::{self, Name};
+use super::global::{self, Function, Name};
 use super::{checked, Decoded, Sharing, Stop};
 use crate::python::object::{unwinding, Owned};
 use crate::serde::header;
@@ -15,31 +13,8 @@ use crate::serde::header;
 /// The highest that every supported Python reads.
 const PROTOCOL: std::ffi::c_long = 5;
 
-/// A function of the module `pickle`, found once and kept for ever.
-struct Function(AtomicPtr<ffi::PyObject>, Name);
-
-static DUMPS: Function = Function(AtomicPtr::new(std::ptr::null_mut()), Name::new(c"dumps"));
-static LOADS: Function = Function(AtomicPtr::new(std::ptr::null_mut()), Name::new(c"loads"));
-
-impl Function {
-    /// # Safety
-    /// The thread is attached and holds no lock.
-    unsafe fn get(&self) -> Result<*mut ffi::PyObject, Stop> {
-        // Acquire: with the release below, so that what is seen is seen whole.
-        let known = self.0.load(Ordering::Acquire);
-        if !known.is_null() {
-            return Ok(known);
-        }
-        // SAFETY: the caller's promise.
-        let found = unsafe {
-            let module = checked(unwinding::PyImport_ImportModule(c"pickle".as_ptr()))?;
-            checked(unwinding::PyObject_GetAttr(module.as_ptr(), self.1.get()?))?.into_ptr()
-        };
-        // Release: pairs with the acquire above. Two threads find the same function; one reference more does no harm.
-        self.0.store(found, Ordering::Release);
-        Ok(found)
-    }
-}
+static DUMPS: Function = Function::new(c"pickle", c"dumps");
+static LOADS: Function = Function::new(c"pickle", c"loads");
 
 /// Whether a value's bytes hold a pickle that must be read afresh for each caller.
 pub fn is_pickled(bytes: &[u8]) -> bool {
@@ -60,9 +35,7 @@ pub unsafe fn put(object: *mut ffi::PyObject, out: &mut Vec<u8>) -> Result<Shari
             (Sharing::Pickled, header::PICKLED)
         };
         let protocol = checked(ffi::PyLong_FromLong(PROTOCOL))?;
-        let arguments = [object, protocol.as_ptr()];
-        let dumps = DUMPS.get()?;
-        let pickle = checked(unwinding::PyObject_Vectorcall(dumps, arguments.as_ptr(), 2, std::ptr::null_mut()))?;
+        let pickle = DUMPS.call(&[object, protocol.as_ptr()])?;
         // Somebody may have put another function in the place of `pickle.dumps`.
         if ffi::PyBytes_Check(pickle.as_ptr()) == 0 {
             return Err(Stop::Unstorable);
@@ -82,11 +55,7 @@ pub unsafe fn load(pickle: &[u8], sharing: Sharing) -> Decoded {
     // SAFETY: the caller's promise.
     let loaded = unsafe {
         let bytes = ffi::PyBytes_FromStringAndSize(pickle.as_ptr().cast(), pickle.len() as ffi::Py_ssize_t);
-        checked(bytes).and_then(|bytes| {
-            let arguments = [bytes.as_ptr()];
-            let loads = LOADS.get()?;
-            checked(unwinding::PyObject_Vectorcall(loads, arguments.as_ptr(), 1, std::ptr::null_mut()))
-        })
+        checked(bytes).and_then(|bytes| LOADS.call(&[bytes.as_ptr()]))
     };
     match loaded {
         Ok(object) => Decoded::Object(object, sharing),

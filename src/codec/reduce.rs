@@ -6,31 +6,77 @@ use pyo3::ffi;
 
 use super::global::{self, call_method, Name};
 use super::key::{next, put_entries, Writer};
-use super::{checked, Stop};
+use super::named::Role;
+use super::{checked, load, named, Stop};
 use crate::python::object::{tuple_items, unwinding, Owned};
-use crate::serde::key;
+use crate::serde::{self, key, tag};
 
-/// Spells an object by what it is reduced to: callable, arguments, state, items.
+/// Spells an object by what it is reduced to: callable, arguments, state, items. Whether these bytes are good enough is seen
+/// at the outermost such object, which compares what is in it: they must make an equal one.
 ///
 /// # Safety
 /// `object` is alive, and kept so by the caller; the thread is attached and holds no lock.
 pub unsafe fn put(writer: &mut Writer, object: *mut ffi::PyObject, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if writer.reduced {
+            return put_parts(writer, object, out, depth);
+        }
+        let start = out.len();
+        // First as its parts are spelled elsewhere, with one spelling for all that is equal. A class may compare more strictly.
+        for exact in [false, true] {
+            (writer.reduced, writer.exact) = (true, exact);
+            let done = put_parts(writer, object, out, depth);
+            (writer.reduced, writer.exact) = (false, false);
+            done?;
+            if out.get(start) == Some(&key::GLOBAL) || load::says_enough(object, &out[start..], &writer.named)? {
+                return Ok(());
+            }
+            out.truncate(start);
+        }
+        writer.refuse(object, "it does not equal what its pickled form makes, which may leave out what __eq__ compares")
+    }
+}
+
+unsafe fn put_parts(
+    writer: &mut Writer,
+    object: *mut ffi::PyObject,
+    out: &mut Vec<u8>,
+    depth: u32,
+) -> Result<(), Stop> {
     // SAFETY: the caller's promise; the reduced form keeps its parts.
     unsafe {
-        let reduced = reduced(object)?;
+        let reduced = match reduced(object) {
+            Ok(reduced) => reduced,
+            Err(Stop::Unstorable) => return writer.refuse(object, "it cannot be pickled"),
+            Err(Stop::Failed) => return Err(Stop::Failed),
+        };
         if ffi::PyUnicode_CheckExact(reduced.as_ptr()) != 0 {
-            return global::put_named(object, reduced.as_ptr(), out);
+            if named::put_one_of_a_kind(writer, object, out)? {
+                return Ok(());
+            }
+            return writer.refuse(object, "it is pickled by a name that leads nowhere");
         }
-        if ffi::PyTuple_CheckExact(reduced.as_ptr()) == 0 {
-            return Err(Stop::Unstorable);
-        }
-        let parts = tuple_items(reduced.as_ptr());
+        let parts = match ffi::PyTuple_CheckExact(reduced.as_ptr()) {
+            0 => &[],
+            _ => tuple_items(reduced.as_ptr()),
+        };
         if !(2..=6).contains(&parts.len()) || ffi::PyTuple_CheckExact(parts[1]) == 0 {
-            return Err(Stop::Unstorable);
+            return writer.refuse(object, "it cannot be pickled");
         }
-        out.extend_from_slice(&[key::REDUCED, parts.len() as u8]);
+        let tag = if writer.exact { key::REDUCED_EXACTLY } else { key::REDUCED };
+        out.extend_from_slice(&[tag, parts.len() as u8]);
+        named::put(writer, ffi::Py_TYPE(object).cast(), Role::ClassOf, out)?;
         for (at, &part) in parts.iter().enumerate() {
             match at {
+                0 => put_maker(writer, part, out, depth)?,
+                1 => {
+                    let arguments = tuple_items(part);
+                    serde::put_count(out, tag::SHORT_TUPLE, tag::TUPLE, arguments.len());
+                    for &argument in arguments {
+                        put_maker(writer, argument, out, depth)?;
+                    }
+                }
                 3 | 4 if part == ffi::Py_None() => out.push(key::ABSENT),
                 3 => put_items(writer, part, out, depth)?,
                 4 => put_pairs(writer, object, part, out, depth)?,
@@ -38,6 +84,23 @@ pub unsafe fn put(writer: &mut Writer, object: *mut ffi::PyObject, out: &mut Vec
             }
         }
         Ok(())
+    }
+}
+
+/// What makes the object, or an argument of that: as a rule its class, or a function beside it.
+unsafe fn put_maker(
+    writer: &mut Writer,
+    object: *mut ffi::PyObject,
+    out: &mut Vec<u8>,
+    depth: u32,
+) -> Result<(), Stop> {
+    // SAFETY: as for `put`.
+    unsafe {
+        if ffi::PyType_Check(object) != 0 || ffi::Py_TYPE(object) == &raw mut ffi::PyFunction_Type {
+            named::put(writer, object, Role::Maker, out)
+        } else {
+            writer.put(object, out, depth - 1)
+        }
     }
 }
 
@@ -98,7 +161,7 @@ unsafe fn put_pairs(
                 _ => return Err(Stop::Unstorable),
             }
         }
-        if super::key::compares_as(ffi::Py_TYPE(object), &raw mut ffi::PyDict_Type) {
+        if !writer.exact && super::key::compares_as(ffi::Py_TYPE(object), &raw mut ffi::PyDict_Type) {
             entries.sort_unstable();
         }
         put_entries(&entries, out);

@@ -41,6 +41,20 @@ pub fn _encode_key<'py>(
     }
 }
 
+/// Why a call has no canonical bytes: the number of the argument, and the reason.
+#[pyfunction]
+pub fn _explain_key(args: &Bound<'_, PyTuple>) -> PyResult<Option<(usize, String)>> {
+    let values = items(args);
+    let shape = key::shape(values.len(), 0);
+    let view = View { values: &values, names: &[], shape, hash: 0, typed: false };
+    // SAFETY: the caller's tuple keeps its items; attached, no lock held.
+    let refusal = unsafe { super::explain_key(&view) };
+    match PyErr::take(args.py()) {
+        Some(error) => Err(error),
+        None => Ok(refusal),
+    }
+}
+
 /// A value's bytes and how it may be shared (0: as it is, 1: copied, 2: decoded afresh), or None if it has none.
 #[pyfunction]
 pub fn _encode_value<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<(Bound<'py, PyBytes>, u8)>> {

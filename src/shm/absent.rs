@@ -43,6 +43,9 @@ pub enum OpenErrorKind {
 }
 
 #[derive(Clone, Copy, Debug)]
+pub enum Hindrance {}
+
+#[derive(Clone, Copy, Debug)]
 pub enum Strategy {
     Lru,
 }
@@ -146,6 +149,7 @@ macro_rules! never {
 never! {
     path() -> &Path;
     poisoned() -> bool;
+    hindrance() -> Option<Hindrance>;
     generation() -> u64;
     hash(&[u8]) -> u64;
     now() -> u64;

@@ -4,7 +4,7 @@ use crate::shm::atomic::Ordering;
 use crate::shm::block::ReadBuf;
 use crate::shm::core::{Core, Strategy};
 use crate::shm::entries::{Hit, Put, Stored};
-use crate::shm::error::{Busy, OpenError};
+use crate::shm::error::{Busy, Hindrance, OpenError};
 use crate::shm::layout::ctl;
 use crate::shm::lease::{Acquired, Lease, Ticket, Waited};
 use crate::shm::lock::{PATIENT, STORE_PATIENCE};
@@ -66,6 +66,11 @@ impl SharedCache {
     /// The file was cut short by somebody while we had it mapped: everything misses from now on. Open it again.
     pub fn poisoned(&self) -> bool {
         self.core.region.poisoned()
+    }
+    /// Why this process stores nothing at all: `Stored::Busy` and `Acquired::Alone` come of it each time. `None` if it can
+    /// store; then they come of somebody else who keeps a lock.
+    pub fn hindrance(&self) -> Option<Hindrance> {
+        self.core.hindrance()
     }
     /// What to remember beside the start of a computation: see `Put::generation`.
     pub fn generation(&self) -> u64 {

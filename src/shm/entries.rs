@@ -160,7 +160,8 @@ impl Core {
         };
         match placed {
             Some((slot, word)) => Stored::Done(Hit { slot, word, generation, deadline: block.deadline }),
-            None => Stored::NoSpace,
+            None if self.owns() => Stored::NoSpace,
+            None => Stored::Busy,
         }
     }
 
@@ -205,7 +206,7 @@ impl Core {
     fn inherit(&self, victim: Slot, granules: u64) -> Option<u64> {
         let granule = granule_of(self.word(victim));
         let head = self.head(granule).filter(|head| head.granules == granules)?;
-        if !self.leave_order(victim) || !self.index_remove(head.hash, victim) {
+        if !self.owns() || !self.leave_order(victim) || !self.index_remove(head.hash, victim) {
             return None;
         }
         self.unpublish(victim);
@@ -223,6 +224,9 @@ impl Core {
         generation: u64,
         block: &Prepared,
     ) -> Option<(Slot, Word)> {
+        if !self.owns() {
+            return None;
+        }
         if let Err(unfit) = self.index_insert(guard, block.hash, slot) {
             // (By a repair, slot and granules are free.)
             if matches!(unfit, Unfit::Full) || !self.mend() {
@@ -235,6 +239,9 @@ impl Core {
         self.write_block(guard, granule, generation, block);
         self.set_deadline(slot, block.deadline);
         self.enter_order(slot, block.hash);
+        if !self.owns() {
+            return None;
+        }
         let word = self.publish(guard, slot, granule);
         self.tally(ctl!(count), 1);
         self.note_slot(slot, [1, block.granules, 0]);
@@ -253,6 +260,9 @@ impl Core {
         generation: u64,
         block: &Prepared,
     ) -> Option<(Slot, Word)> {
+        if !self.owns() {
+            return None;
+        }
         let before = granule_of(self.word(slot));
         if before == 0 {
             return match self.take_free(guard) {
@@ -267,6 +277,9 @@ impl Core {
         self.write_block(guard, granule, generation, block);
         self.set_deadline(slot, block.deadline);
         self.touch_as_writer(slot);
+        if !self.owns() {
+            return None;
+        }
         let word = self.publish(guard, slot, granule);
         self.note_slot(slot, [0, block.granules, 0]);
         self.free_block(slot, before);
@@ -350,6 +363,9 @@ impl Core {
 
     /// Takes the least valuable entry away; returns its former word. `None` if there is none.
     fn evict(&self) -> Option<Word> {
+        if !self.owns() {
+            return None;
+        }
         let slot = self.victim()?;
         let word = self.word(slot);
         self.tally(ctl!(evictions), 1);
@@ -359,6 +375,9 @@ impl Core {
 
     /// Takes an entry away, whatever the reason.
     pub(crate) fn discard(&self, slot: Slot) {
+        if !self.owns() {
+            return;
+        }
         let granule = granule_of(self.word(slot));
         let head = self.head(granule);
         let in_order = self.leave_order(slot);

@@ -116,6 +116,65 @@ impl std::error::Error for OpenError {
     }
 }
 
+/// Why a process cannot write to a cache that it has open: it has no identity there. What it computes is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hindrance {
+    /// As many living processes as there are lines for have the file open.
+    Lines,
+    /// Somebody has closed the file's descriptor in this process. The file is being opened anew.
+    Descriptor,
+    /// There is no room for the process's line in the file; the system's number of the error.
+    NoSpace(i32),
+    /// The system refuses the byte-range locks by which others know that a process lives; its number of the error.
+    Locks(i32),
+}
+
+impl Hindrance {
+    pub(crate) fn locks(error: io::Error) -> Hindrance {
+        Hindrance::Locks(error.raw_os_error().unwrap_or(0))
+    }
+
+    /// As a number that is not 0.
+    pub(crate) fn number(self) -> u64 {
+        let (kind, error) = match self {
+            Hindrance::Lines => (1, 0),
+            Hindrance::Descriptor => (2, 0),
+            Hindrance::NoSpace(error) => (3, error),
+            Hindrance::Locks(error) => (4, error),
+        };
+        kind << 32 | u64::from(error as u32)
+    }
+
+    pub(crate) fn from_number(number: u64) -> Option<Hindrance> {
+        let error = number as u32 as i32;
+        match number >> 32 {
+            1 => Some(Hindrance::Lines),
+            2 => Some(Hindrance::Descriptor),
+            3 => Some(Hindrance::NoSpace(error)),
+            4 => Some(Hindrance::Locks(error)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Hindrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Hindrance::Lines => f.write_str("255 other processes have the cache's file open, the most that can write to it"),
+            Hindrance::Descriptor => f.write_str("the descriptor of the cache's file was closed by somebody else"),
+            Hindrance::NoSpace(error) => {
+                write!(f, "no space in the cache's file for this process: {}", io::Error::from_raw_os_error(*error))
+            }
+            Hindrance::Locks(error) => write!(
+                f,
+                "the file system or the system refuses byte-range locks (fcntl: {}); set WARP_CACHE_DIR to a directory on \
+                 another file system",
+                io::Error::from_raw_os_error(*error)
+            ),
+        }
+    }
+}
+
 /// A writer could not get the lock within its bound: another one holds it and lives (stopped, perhaps), or this process
 /// found no process slot. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -90,7 +90,7 @@ pub struct Control {
     pub _pad0: u64,
     // The writers' lock, and what every store under it touches: one line travels instead of three.
     pub lock: u64,
-    pub lock_seq: u64,
+    pub _spare: u64,
     pub count: u64,
     pub publish_seq: u64,
     pub cand_head: u64,
@@ -178,7 +178,8 @@ pub struct Lease {
     pub waiters: u64,
     /// In the record of a home's first place: the home's lock. It lies with what is written under it.
     pub lock: u64,
-    pub lock_seq: u64,
+    /// Binds the state to the words here that go with it: what does not fit is damage.
+    pub seal: u64,
 }
 
 /// One line of counters.
@@ -191,11 +192,19 @@ pub struct Counters {
 /// A process: who it is, and what it has counted. Counters outlive their process: the next owner goes on counting.
 #[repr(C)]
 pub struct Proc {
-    /// `generation << 32 | pid`; the generation grows with each claim.
+    /// `generation << 32 | pid`; another generation with each claim; pid 0 = given back.
     pub ident: u64,
+    /// What tells this user of the pid from another one: see `witness`.
     pub start_time: u64,
     pub pid_namespace: u64,
-    pub _pad: [u64; 5],
+    pub program: u64,
+    /// 1 = the locks may fall without a death, so the pid counts as well: see `life`.
+    pub witness: u64,
+    /// The word with which it is in the writers' lock, or at its door; 0 = it is not.
+    pub in_writers: u64,
+    /// The same of the homes of leases, a bit each.
+    pub in_homes: u64,
+    pub _pad: u64,
     pub counters: [Counters; STRIPES as usize],
 }
 

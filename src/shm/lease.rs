@@ -21,6 +21,7 @@ use crate::shm::core::Core;
 use crate::shm::entries::NEVER;
 use crate::shm::layout::{lease_at, lease_state_at, Lease as Record, LEASES, LEASE_WAYS};
 use crate::shm::lock::{LockAt, STORE_PATIENCE};
+use crate::shm::process::{Identity, IDENTITY_BITS};
 use core::mem::offset_of;
 use std::time::Duration;
 
@@ -75,12 +76,12 @@ pub enum Waited {
 /// Sleeps between two looks at the owner grow up to this.
 const LOOK: Duration = Duration::from_millis(20);
 
-// A state: `nonce << 49 | succession << 48 | owner`, or 0.
-const SUCCESSION: u64 = 1 << 48;
-const NONCE_AT: u32 = 49;
+// A state: `nonce << 33 | succession << 32 | owner`, or 0.
+const SUCCESSION: u64 = 1 << IDENTITY_BITS;
+const NONCE_AT: u32 = IDENTITY_BITS + 1;
 
-const fn owner_of(state: u64) -> u64 {
-    state & 0xffff_ffff_ffff
+const fn owner_of(state: u64) -> Identity {
+    state & (SUCCESSION - 1)
 }
 
 /// Whether the acquisition `next` took over from the one before, `state`.
@@ -97,18 +98,21 @@ const CHANGES: usize = offset_of!(Record, changes);
 const DEADLINE: usize = offset_of!(Record, deadline);
 const GENERATION: usize = offset_of!(Record, generation);
 const WAITERS: usize = offset_of!(Record, waiters);
+const SEAL: usize = offset_of!(Record, seal);
 
 /// The lock of a home, in the record of its first place.
 fn home_lock(places: &std::ops::Range<u64>) -> LockAt {
-    LockAt {
-        word: field(places.start, offset_of!(Record, lock)),
-        seq: field(places.start, offset_of!(Record, lock_seq)),
-    }
+    LockAt::home(places.start / LEASE_WAYS, field(places.start, offset_of!(Record, lock)))
 }
 
 fn places(hash: u64) -> std::ops::Range<u64> {
     let home = (hash >> 40) * LEASE_WAYS % LEASES;
     home..home + LEASE_WAYS
+}
+
+/// Spreads a sum's bits, so that no two changes of what is added make up for each other by chance.
+fn checked(sum: u64) -> u64 {
+    (sum ^ sum >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31)
 }
 
 impl Core {
@@ -117,12 +121,11 @@ impl Core {
     pub(crate) fn acquire(&self, key: &[u8], bound: Duration, insist: bool) -> Acquired {
         let hash = self.hash(key);
         let home = home_lock(&places(hash));
-        self.region.prefetch(home.word);
+        self.region.prefetch(home.word());
         self.region.prefetch(lease_state_at(places(hash).start));
         // Before the lock, which is no place to ask the time in.
         let now = clock::boot_now();
-        let stuck = &self.me.stuck_homes[(places(hash).start / LEASE_WAYS) as usize];
-        let Ok((held, _)) = self.hold(home, stuck, STORE_PATIENCE) else { return Acquired::Alone };
+        let Ok((held, _)) = self.hold(home, STORE_PATIENCE) else { return Acquired::Alone };
         let me = held.owner();
         let generation = self.generation();
         let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
@@ -140,7 +143,7 @@ impl Core {
             }
             let deadline = self.region.get(field(index, DEADLINE));
             let outdated = self.region.get(field(index, GENERATION)) != generation;
-            if insist || outdated || now >= deadline || self.is_dead(owner_of(state)) {
+            if insist || outdated || now >= deadline || self.is_void(index, state) {
                 free = Some((index, state));
                 succession = SUCCESSION;
                 break;
@@ -154,9 +157,8 @@ impl Core {
         if found.is_some_and(|hit| hit.deadline == NEVER || hit.deadline > self.now()) {
             return Acquired::Present;
         }
-        let dead = |index: &u64| self.is_dead(owner_of(self.region.get(lease_state_at(*index))));
-        let free =
-            free.or_else(|| places(hash).find(dead).map(|index| (index, self.region.get(lease_state_at(index)))));
+        let places = || places(hash).map(|index| (index, self.region.load(lease_state_at(index), Ordering::Acquire)));
+        let free = free.or_else(|| places().find(|(index, state)| self.is_void(*index, *state)));
         let Some((index, old)) = free else { return Acquired::Alone };
         let state = self.next_state(index, me) | succession;
         self.take(index, old, Lease { index, state, hash, generation }, now.saturating_add(bound))
@@ -168,6 +170,18 @@ impl Core {
         nonce << NONCE_AT | me
     }
 
+    /// What binds a state to its record.
+    fn seal(&self, index: u64, state: u64) -> u64 {
+        [HASH, GENERATION, DEADLINE]
+            .iter()
+            .fold(index ^ state, |sum, offset| checked(sum).wrapping_add(self.region.get(field(index, *offset))))
+    }
+
+    /// Whether a state, read under the home's lock, is nobody's: its owner is dead, or it is not what `take` wrote.
+    fn is_void(&self, index: u64, state: u64) -> bool {
+        self.region.get(field(index, SEAL)) != self.seal(index, state) || self.is_dead(owner_of(state))
+    }
+
     fn take(&self, index: u64, old: u64, mut lease: Lease, deadline: u64) -> Acquired {
         // Before the state, and only under the home's lock: whoever reads these under it finds those of the state.
         self.region.set(field(index, HASH), lease.hash);
@@ -175,9 +189,11 @@ impl Core {
         self.region.set(field(index, DEADLINE), deadline);
         // Release: pairs with the acquire in `acquire` and `look_at`. It fails only if the owner ended meanwhile; then it
         // is free, and this is no succession.
+        self.region.set(field(index, SEAL), self.seal(index, lease.state));
         let mut taken = self.region.cas(lease_state_at(index), old, lease.state, Ordering::AcqRel).is_ok();
         if !taken {
             lease.state &= !SUCCESSION;
+            self.region.set(field(index, SEAL), self.seal(index, lease.state));
             taken = self.region.cas(lease_state_at(index), 0, lease.state, Ordering::AcqRel).is_ok();
         }
         if old != 0 {
@@ -265,8 +281,11 @@ impl Core {
     /// For repair: the leases of the dead are free.
     pub(crate) fn release_dead_leases(&self) {
         for index in 0..LEASES {
-            let state = self.region.get(lease_state_at(index));
-            if state != 0 && self.is_dead(owner_of(state)) {
+            // Acquire: pairs with the release in `take`, which has sealed the record before.
+            let state = self.region.load(lease_state_at(index), Ordering::Acquire);
+            // (Where somebody gives this lease out meanwhile, the record is the next one's: then nothing is lost, as `take`
+            // takes a free one as well.)
+            if state != 0 && self.is_void(index, state) {
                 let freed = self.region.cas(lease_state_at(index), state, 0, Ordering::AcqRel);
                 freed.into_iter().for_each(|_| self.announce(index));
             }

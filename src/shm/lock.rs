@@ -10,64 +10,132 @@
 //! are each one plain paragraph. What shards would have bought, that a stopped owner blocks only some of the keys, is
 //! bought otherwise: who has waited in vain for an owner does not wait for that same acquisition again (`Waited`).
 //!
-//! A word is 0 (free), `DIRTY` (free, but its last owner unwound) or the owner's identity. Whoever finds the owner
-//! dead exchanges the dead identity for its own, in one compare-and-swap, and repairs everything the lock guards before
-//! anything else. (Leases need no repair: their states are right at any moment.) If it dies in there, the next one does the same: repair starts from the slots alone and may be run
-//! any number of times.
+//! **A word** is 0 (free), or `nonce << 32 | identity`: who has the lock, and which of its acquisitions it is. So whoever
+//! exchanges a word that it has judged exchanges that very acquisition and no later one. `DIRTY` says that what the lock
+//! guards must be repaired before anything else.
+//!
+//! **One thread of a process at a time** stands at the door of a lock: it has the process's own account of it. So a word
+//! that names this process, found by the thread at the door, is no sibling's; and others see from the process's line (in
+//! the file) whether it is in the lock or at its door. Whoever finds a word whose owner is dead, or whose owner is not in
+//! the lock by its own account (damage), exchanges it for its own, in one compare-and-swap, and repairs everything the lock
+//! guards before anything else. (Leases need no repair: their states are right at any moment.) If it dies in there, the
+//! next one does the same: repair starts from the slots alone and may be run any number of times.
+//!
+//! **A guard that is ousted**, which only damage can bring about, writes nothing more that others rely on (`owns`), and
+//! leaves `DIRTY` in the word, whoever has it by then.
 
-use crate::shm::atomic::{pause, Ordering};
+use crate::shm::atomic::{pause, AtomicU64, Ordering};
 use crate::shm::core::Core;
 use crate::shm::error::Busy;
-use crate::shm::layout::ctl;
-use core::sync::atomic::AtomicU64;
+use crate::shm::layout::{ctl, Proc, LEASE_HOMES};
+use crate::shm::process::{field, slot_of, Identity, IDENTITY_BITS};
+use core::mem::offset_of;
+use core::sync::atomic::AtomicU64 as PlainU64;
 use std::time::Duration;
 
-/// Nobody has it, but what it guards must be repaired first. No identity: slot 0 is nobody's.
+/// What the lock guards must be repaired before it is used.
 const DIRTY: u64 = 1 << 63;
+
+const fn owner_of(word: u64) -> Identity {
+    word & ((1 << IDENTITY_BITS) - 1)
+}
 
 /// How long a store waits for the lock before it is skipped.
 pub(crate) const STORE_PATIENCE: Duration = Duration::from_millis(200);
 /// How long `clear` and `remove`, which must not be skipped silently, wait.
 pub(crate) const PATIENT: Duration = Duration::from_secs(2);
 
-/// Where a lock lies in the file: its word, and the number of acquisitions so far.
+/// Which lock, and where its word lies in the file.
 #[derive(Clone, Copy)]
 pub(crate) struct LockAt {
-    pub(crate) word: u64,
-    pub(crate) seq: u64,
+    word: u64,
+    /// `None` = the writers' lock.
+    home: Option<u64>,
 }
 
-const WRITERS: LockAt = LockAt { word: ctl!(lock), seq: ctl!(lock_seq) };
+const WRITERS: LockAt = LockAt { word: ctl!(lock), home: None };
+const _: () = assert!(LEASE_HOMES <= 64, "a line has a bit for each");
+
+impl LockAt {
+    /// The lock of a home of leases.
+    pub(crate) fn home(number: u64, word: u64) -> LockAt {
+        LockAt { word, home: Some(number) }
+    }
+
+    pub(crate) fn word(self) -> u64 {
+        self.word
+    }
+}
+
+/// What a process keeps of one lock, outside the mapping.
+struct Account {
+    /// The word of the thread that is in the lock or at its door; 0 = none of ours.
+    taken: AtomicU64,
+    nonce: PlainU64,
+    /// The word, thus the acquisition, that was waited for in vain.
+    stuck: PlainU64,
+}
+
+/// An account of each lock.
+pub(crate) struct Accounts {
+    writers: Account,
+    homes: [Account; LEASE_HOMES as usize],
+}
+
+impl Accounts {
+    pub(crate) fn new() -> Accounts {
+        let nonce = || PlainU64::new(first_nonce());
+        let account = || Account { taken: AtomicU64::new(0), nonce: nonce(), stuck: PlainU64::new(0) };
+        Accounts { writers: account(), homes: std::array::from_fn(|_| account()) }
+    }
+
+    fn of(&self, at: LockAt) -> &Account {
+        at.home.map_or(&self.writers, |home| &self.homes[home as usize])
+    }
+
+    /// No thread of this process is in any lock.
+    pub(crate) fn reset(&self) {
+        self.writers.taken.store(0, Ordering::Relaxed);
+        self.homes.iter().for_each(|home| home.taken.store(0, Ordering::Relaxed));
+    }
+}
+
+/// Anything: what damage puts into a word must not be the word of an acquisition to come.
+fn first_nonce() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    if cfg!(loom) {
+        100
+    } else {
+        std::collections::hash_map::RandomState::new().build_hasher().finish()
+    }
+}
+
+impl Account {
+    fn next_word(&self, me: Identity) -> u64 {
+        let nonce = self.nonce.fetch_add(1, Ordering::Relaxed);
+        nonce << IDENTITY_BITS & !DIRTY | me
+    }
+
+    fn is_stuck(&self, seen: u64, patience: Duration) -> bool {
+        seen != 0 && patience <= STORE_PATIENCE && self.stuck.load(Ordering::Relaxed) == seen
+    }
+}
 
 /// A lock is held.
 pub(crate) struct Held<'a> {
+    door: Door<'a>,
+}
+
+/// This thread is the one of its process that may take the lock.
+struct Door<'a> {
     core: &'a Core,
-    me: u64,
     at: LockAt,
+    word: u64,
 }
 
 /// The writers' lock is held: all that is derived (index, bitmap, counts, free slots) may be read and changed.
 pub(crate) struct Guard<'a> {
     _held: Held<'a>,
-}
-
-/// The acquisition that this process has waited for in vain.
-#[derive(Default)]
-pub(crate) struct Stuck {
-    owner: AtomicU64,
-    /// Its number, and which lock it is.
-    acquisition: AtomicU64,
-}
-
-impl Stuck {
-    fn is(&self, owner: u64, acquisition: u64) -> bool {
-        self.owner.load(Ordering::Relaxed) == owner && self.acquisition.load(Ordering::Relaxed) == acquisition
-    }
-
-    fn set(&self, owner: u64, acquisition: u64) {
-        self.acquisition.store(acquisition, Ordering::Relaxed);
-        self.owner.store(owner, Ordering::Relaxed);
-    }
 }
 
 /// The bound of one wait.
@@ -109,7 +177,7 @@ impl Waited {
 impl Core {
     /// Takes the writers' lock, and does first what a death or a clear has left to do.
     pub(crate) fn lock(&self, patience: Duration) -> Result<Guard<'_>, Busy> {
-        let (held, after_death) = self.hold(WRITERS, &self.me.stuck, patience)?;
+        let (held, after_death) = self.hold(WRITERS, patience)?;
         let guard = Guard { _held: held };
         if after_death {
             self.repair();
@@ -119,78 +187,160 @@ impl Core {
         Ok(guard)
     }
 
+    /// Whether the writers' lock is this process's still, asked by the thread that has taken it. If not, what it guards is
+    /// another's.
+    pub(crate) fn owns(&self) -> bool {
+        self.region.get(WRITERS.word) & !DIRTY == self.me.accounts.writers.taken.load(Ordering::Relaxed)
+    }
+
+    /// In tests: nobody writes without the lock.
+    #[inline(always)]
+    pub(crate) fn must_own(&self) {
+        #[cfg(any(test, loom))]
+        assert!(self.owns() || self.region.poisoned() || self.may_be_ousted(), "written without the writers' lock");
+    }
+
+    #[cfg(any(test, loom))]
+    fn may_be_ousted(&self) -> bool {
+        #[cfg(not(loom))]
+        return crate::shm::hooks::OUSTED.get();
+        #[cfg(loom)]
+        false
+    }
+
     /// Takes a lock; says whether its last owner died or unwound with it.
-    pub(crate) fn hold(&self, at: LockAt, stuck: &Stuck, patience: Duration) -> Result<(Held<'_>, bool), Busy> {
+    pub(crate) fn hold(&self, at: LockAt, patience: Duration) -> Result<(Held<'_>, bool), Busy> {
         let me = self.writer_identity();
         if me == 0 || self.region.poisoned() {
             return Err(Busy);
         }
-        self.me.contenders.fetch_add(1, Ordering::Relaxed);
-        match self.contend(at, me, stuck, patience) {
-            Ok(after_death) => {
-                // From here on, an unwinding thread leaves `DIRTY` behind.
-                let held = Held { core: self, me, at };
-                self.region.set(at.seq, self.region.get(at.seq).wrapping_add(1));
-                Ok((held, after_death))
-            }
-            Err(busy) => {
-                self.me.contenders.fetch_sub(1, Ordering::Relaxed);
-                Err(busy)
-            }
-        }
+        let mut waited = Waited::new();
+        let door = self.stand_at(at, me, patience, &mut waited)?;
+        let after_death = self.contend(&door, me, patience, &mut waited)?;
+        Ok((Held { door }, after_death))
     }
 
-    fn contend(&self, at: LockAt, me: u64, stuck: &Stuck, patience: Duration) -> Result<bool, Busy> {
-        let acquisition = || at.word << 32 ^ self.region.get(at.seq);
-        let mut waited = Waited::new();
+    /// Waits for the other threads of this process.
+    fn stand_at(&self, at: LockAt, me: Identity, patience: Duration, waited: &mut Waited) -> Result<Door<'_>, Busy> {
+        let account = self.me.accounts.of(at);
+        let word = account.next_word(me);
+        // Acquire: pairs with the release in `Door::drop`.
+        while account.taken.compare_exchange(0, word, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            let seen = self.region.get(at.word);
+            if account.is_stuck(seen, patience) {
+                return Err(Busy);
+            }
+            if !waited.more(patience) {
+                account.stuck.store(seen, Ordering::Relaxed);
+                return Err(Busy);
+            }
+        }
+        let door = Door { core: self, at, word };
+        door.say(true);
+        Ok(door)
+    }
+
+    fn contend(&self, door: &Door<'_>, me: Identity, patience: Duration, waited: &mut Waited) -> Result<bool, Busy> {
+        let (at, account) = (door.at, self.me.accounts.of(door.at));
         loop {
-            // Acquire: pairs with the release in `Held::drop`; all that the last owner wrote is seen.
-            let seen = match self.region.get(at.word) {
-                0 => match self.region.cas(at.word, 0, me, Ordering::Acquire) {
+            // Acquire, here and below: pairs with the release in `Held::drop`, so all that the last owner wrote is seen;
+            // and with that of the owner's own acquisition, so what it said before is seen, too. Release: the next
+            // who judges us sees what we said.
+            let seen = match self.region.load(at.word, Ordering::Acquire) {
+                0 => match self.region.cas(at.word, 0, door.word, Ordering::AcqRel) {
                     Ok(_) => return Ok(false),
-                    Err(seen) => seen,
+                    Err(_) => continue,
                 },
                 seen => seen,
             };
             // This very acquisition was waited for in vain before: no second time, unless the caller is a patient one.
-            let is_stuck = patience <= STORE_PATIENCE && stuck.is(seen, acquisition());
-            let owner_is_gone = seen == DIRTY || ((is_stuck || waited.suspicious()) && self.is_dead(seen));
-            if owner_is_gone {
-                // Acquire as above. What a dead owner had written, the kernel's news of its death has ordered before
-                // us.
-                if self.region.cas(at.word, seen, me, Ordering::Acquire).is_ok() {
+            let goes_on = !account.is_stuck(seen, patience) && waited.more(patience);
+            // At the bound at the latest: on a busy machine the first few steps may take all of the time.
+            let may_ask = !goes_on || waited.suspicious();
+            if owner_of(seen) == me || slot_of(owner_of(seen)) == 0 || (may_ask && !self.is_inside(at, seen)) {
+                // What a dead owner had written, the kernel's news of its death has ordered before us.
+                if self.region.cas(at.word, seen, door.word, Ordering::AcqRel).is_ok() {
                     return Ok(true);
                 }
-                continue;
-            }
-            if is_stuck || !waited.more(patience) {
-                // Ours, but none of our threads has it: only damage to the file looks like this.
-                let alone = self.me.contenders.load(Ordering::Relaxed) == 1;
-                if seen == me && alone && self.region.cas(at.word, seen, me, Ordering::Acquire).is_ok() {
-                    return Ok(true);
-                }
-                stuck.set(seen, acquisition());
+            } else if !goes_on {
+                account.stuck.store(seen, Ordering::Relaxed);
                 return Err(Busy);
             }
         }
+    }
+
+    /// Whether the process that a lock's word names lives and is in that lock, or at its door, as it says itself.
+    fn is_inside(&self, at: LockAt, seen: u64) -> bool {
+        let owner = owner_of(seen);
+        // Acquire: pairs with the releases in `say`. An owner that says that it has left has given the word back before,
+        // so an exchange of the word that was seen fails.
+        let says = self.has_line(owner)
+            && match at.home {
+                None => self.region.load(said(owner, at), Ordering::Acquire) == seen & !DIRTY,
+                Some(home) => self.region.load(said(owner, at), Ordering::Acquire) >> home & 1 == 1,
+            };
+        says && !self.is_dead(owner)
+    }
+}
+
+/// Where a process says that it is in a lock.
+fn said(owner: Identity, at: LockAt) -> u64 {
+    let offset = if at.home.is_none() { offset_of!(Proc, in_writers) } else { offset_of!(Proc, in_homes) };
+    field(slot_of(owner), offset)
+}
+
+impl Door<'_> {
+    /// Says in this process's line that it is in the lock or at its door, or that it is not.
+    fn say(&self, inside: bool) {
+        let (region, said) = (&self.core.region, said(owner_of(self.word), self.at));
+        // Release: pairs with the acquire in `is_inside`.
+        match self.at.home {
+            None => region.store(said, if inside { self.word } else { 0 }, Ordering::Release),
+            Some(home) if inside => region.raise(said, 1 << home, Ordering::Release),
+            Some(home) => region.lower(said, 1 << home, Ordering::Release),
+        }
+    }
+}
+
+impl Drop for Door<'_> {
+    fn drop(&mut self) {
+        self.say(false);
+        // Release: pairs with the acquire in `stand_at`.
+        self.core.me.accounts.of(self.at).taken.store(0, Ordering::Release);
     }
 }
 
 impl Held<'_> {
     /// The identity under which the lock was taken.
-    pub(crate) fn owner(&self) -> u64 {
-        self.me
+    pub(crate) fn owner(&self) -> Identity {
+        owner_of(self.door.word)
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        let Door { core, at, word } = self.door;
         let after = if std::thread::panicking() { DIRTY } else { 0 };
-        // Only damage to the file can have given the lock to somebody else; then it is not ours to free.
-        if self.core.region.get(self.at.word) == self.me {
+        let mut seen = word;
+        loop {
+            let next = match seen {
+                _ if seen == word => after,
+                _ if seen == word | DIRTY => DIRTY,
+                // Only damage to the file can have given the lock to somebody else. It is not ours to free, but what we
+                // did meanwhile must be looked through.
+                _ => seen | DIRTY,
+            };
             // Release: pairs with the acquire in `contend`.
-            self.core.region.store(self.at.word, after, Ordering::Release);
+            match core.region.cas(at.word, seen, next, Ordering::Release) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
         }
-        self.core.me.contenders.fetch_sub(1, Ordering::Relaxed);
+        #[cfg(any(test, loom))]
+        assert!(
+            seen & !DIRTY == word || core.region.poisoned() || core.may_be_ousted() || std::thread::panicking(),
+            "the lock was taken from a guard that lives"
+        );
+        // The door is left after the word is given back: the field is dropped after this.
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Reading order: `layout` and `geometry` (what is in the file, and where), `region` (the only way to touch it), `slots` (the truth and how it is
 //! published), `entries` and `sweep` (reading, storing, and what goes by itself), `lock` and `process` (who may write,
-//! and who lives), `repair` and `audit`, then what is derived or beside it: `hashtable`, `alloc`, `ordering`, `lease`, `stats`;
+//! and who is who), `life` and `witness` (who lives), `repair` and `audit`, then what is derived or beside it: `hashtable`, `alloc`, `ordering`, `lease`, `stats`;
 //! `files` and `opening` (how a file comes to be), `cache` (the handle). Nothing in here knows Python. `unsafe` is
 //! found in `region` (the mapping), `sigbus`, `block` and `opening` (words as bytes), and around system calls;
 //! everything between is checked code over atomic words.
@@ -56,9 +56,13 @@ pub(crate) mod cache;
 #[cfg(not(loom))]
 pub(crate) mod files;
 #[cfg(not(loom))]
+pub(crate) mod life;
+#[cfg(not(loom))]
 pub(crate) mod opening;
 #[cfg(not(loom))]
 pub(crate) mod sigbus;
+#[cfg(not(loom))]
+pub(crate) mod witness;
 
 #[cfg(all(test, not(loom)))]
 pub(crate) mod hooks;
@@ -68,7 +72,7 @@ pub use self::block::ReadBuf;
 pub use self::cache::{Info, SharedCache};
 pub use self::core::Strategy;
 pub use self::entries::{Hit, Stored, NEVER};
-pub use self::error::{Busy, OpenError, OpenErrorKind, Refusal};
+pub use self::error::{Busy, Hindrance, OpenError, OpenErrorKind, Refusal};
 #[cfg(not(loom))]
 pub use self::files::{safe_name, MAX_NAME};
 pub use self::lease::{Acquired, Lease, Ticket, Waited};

@@ -9,7 +9,8 @@
 //! - *nothing*: created under a temporary name and renamed, complete: no half-made file is ever seen under a cache's
 //!   name.
 //!
-//! A process has one `Core`, thus one descriptor, per file: closing a second one would release its locks (`process`).
+//! A process has one `Core`, thus one descriptor, per file: where its locks are the process's own, closing a second one
+//! would release them (`life`).
 
 use crate::shm::clock;
 use crate::shm::core::{Core, Strategy};
@@ -263,6 +264,7 @@ fn enter(
         .ok_or_else(|| OpenError::io(&path, "understand", io::Error::other("unknown strategy")))?;
     let region = Region::map(fd, geo.end).map_err(|e| OpenError::io(&path, "map", e))?;
     let core = Core::new(region, geo, ident, strategy);
+    core.me.opened_at(path.clone());
     if !shared {
         return Ok((Arc::new(core), path));
     }

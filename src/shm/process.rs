@@ -1,27 +1,42 @@
 //! Which process is who, and whether it still lives.
 //!
-//! A process is known by *slot and generation*: a line in the process table, claimed under a byte-range lock (POSIX, on
-//! the cache file, far beyond its data) that the kernel drops when the process ends, however it ends. Pids alone would
-//! not do: a zombie still has one, they repeat, and they differ between containers. Such a lock also falls when its
-//! process closes *any* descriptor of the file, which a user may do by reading it, so death needs a second witness
-//! where pids can be compared: an owner is dead if its slot has another generation, or if its lock is free *and* (in
-//! the same pid namespace) its pid is gone, a zombie, or started at another time.
+//! A process is known by its *identity*: a line in the process table, and a generation that is drawn anew with each
+//! claim. It lives as long as the kernel says that the identity's lock is held (`life`); pids are for display, and a
+//! second witness where a lock may fall without a death. What names nobody (no line, one that was given back, another
+//! generation, a number that nobody ever had) is dead, whatever the process table says.
 //!
-//! Slot 0 belongs to nobody. A process that finds no free slot reads and counts there, and never writes entries.
+//! A fork's child is another process: the first thing that it does in the cache is to claim a line of its own.
+//!
+//! **In a lock or not.** A word of the file that names a living process may be damage. So each process says in its own line
+//! which locks it is in, before it takes them and until it has given them back; a lock's word whose owner says otherwise
+//! is nobody's (`lock`).
+//!
+//! Slot 0 belongs to nobody. A process that finds no free slot, or gets no locks, reads and counts there, and never
+//! writes entries; `hindrance` says why.
 
 use crate::shm::atomic::Ordering;
 use crate::shm::core::Core;
+use crate::shm::error::Hindrance;
 use crate::shm::fork;
-use crate::shm::layout::{proc_at, Proc, LEASE_HOMES, PROCS};
-use crate::shm::lock::Stuck;
+use crate::shm::layout::{proc_at, Proc};
+use crate::shm::lock::Accounts;
 use core::mem::offset_of;
 use std::sync::atomic::AtomicU64 as PlainU64;
 
-/// `generation << 16 | slot`; 0 = nobody.
+/// `generation << 8 | slot`, of 32 bits; 0 = nobody.
 pub(crate) type Identity = u64;
+pub(crate) const IDENTITY_BITS: u32 = 32;
+const SLOT_BITS: u32 = 8;
+const _: () = assert!(crate::shm::layout::PROCS == 1 << SLOT_BITS);
 
 pub(crate) const fn slot_of(identity: Identity) -> u64 {
-    identity & 0xffff
+    identity & ((1 << SLOT_BITS) - 1)
+}
+const fn generation_of(identity: Identity) -> u64 {
+    identity >> SLOT_BITS
+}
+const fn identity_of(generation: u64, slot: u64) -> Identity {
+    generation << SLOT_BITS | slot
 }
 
 /// This process's own identity, kept outside the mapping.
@@ -34,11 +49,11 @@ pub(crate) struct Me {
     claiming: PlainU64,
     /// When to look for a free slot again (boot time), if there was none.
     retry_at: PlainU64,
-    /// Threads of ours that hold a lock or wait for one.
-    pub(crate) contenders: PlainU64,
-    /// What was last waited for in vain: of the writers' lock, and of the homes of leases.
-    pub(crate) stuck: Stuck,
-    pub(crate) stuck_homes: [Stuck; LEASE_HOMES as usize],
+    /// Why there is no identity: see `Hindrance`.
+    hindrance: PlainU64,
+    pub(crate) accounts: Accounts,
+    #[cfg(not(loom))]
+    kernel: kernel::Known,
 }
 
 impl Me {
@@ -49,19 +64,21 @@ impl Me {
             epoch: zero(),
             claiming: zero(),
             retry_at: zero(),
-            contenders: zero(),
-            stuck: Stuck::default(),
-            stuck_homes: std::array::from_fn(|_| Stuck::default()),
+            hindrance: zero(),
+            accounts: Accounts::new(),
+            #[cfg(not(loom))]
+            kernel: Default::default(),
         }
     }
 }
 
-fn field(slot: u64, offset: usize) -> u64 {
+pub(crate) fn field(slot: u64, offset: usize) -> u64 {
     proc_at(slot) + offset as u64
 }
+const IDENT: usize = offset_of!(Proc, ident);
 
 impl Core {
-    /// Who this process is, claiming a slot at the first call and after a fork. 0 if all slots are taken.
+    /// Who this process is, claiming a slot at the first call and after a fork. 0 if there is none to be had.
     #[inline(always)]
     pub(crate) fn identity(&self) -> Identity {
         if self.me.epoch.load(Ordering::Acquire) == fork::epoch() {
@@ -87,6 +104,14 @@ impl Core {
         self.identity()
     }
 
+    /// Why this process cannot write; `None` if it can.
+    pub(crate) fn hindrance(&self) -> Option<Hindrance> {
+        if self.identity() != 0 {
+            return None;
+        }
+        Hindrance::from_number(self.me.hindrance.load(Ordering::Relaxed))
+    }
+
     #[cold]
     #[inline(never)]
     fn claim(&self) -> Identity {
@@ -105,10 +130,12 @@ impl Core {
             std::thread::yield_now();
         }
         if self.me.epoch.load(Ordering::Acquire) != epoch {
-            let identity = self.claim_slot();
-            self.me.identity.store(identity, Ordering::Relaxed);
-            // A parent's thread may have been in the lock when we were forked; it does not exist here.
-            self.me.contenders.store(0, Ordering::Relaxed);
+            let claimed = self.claim_slot();
+            let hindrance = claimed.err().map_or(0, Hindrance::number);
+            self.me.hindrance.store(hindrance, Ordering::Relaxed);
+            self.me.identity.store(claimed.unwrap_or(0), Ordering::Relaxed);
+            // A parent's thread may have been in a lock when we were forked; it does not exist here.
+            self.me.accounts.reset();
             self.me.epoch.store(epoch, Ordering::Release);
         }
         self.me.claiming.store(0, Ordering::Release);
@@ -117,117 +144,150 @@ impl Core {
 
     /// Whether `owner` can no longer act. An identity that nobody can have (damage) counts as dead.
     pub(crate) fn is_dead(&self, owner: Identity) -> bool {
-        let slot = slot_of(owner);
-        if slot == 0 || slot >= PROCS || !self.region.covers(proc_at(slot + 1)) {
-            return true;
-        }
-        // Acquire: pairs with the claim's release, so that start time and namespace below are those of this ident.
-        let ident = self.region.load(field(slot, offset_of!(Proc, ident)), Ordering::Acquire);
-        if ident >> 32 != owner >> 16 {
-            return true;
-        }
-        owner != self.identity() && self.is_gone(slot, ident)
+        slot_of(owner) == 0 || (owner != self.identity() && self.is_gone(owner))
+    }
+
+    /// Whether the line of an identity may be read.
+    pub(crate) fn has_line(&self, identity: Identity) -> bool {
+        let slot = slot_of(identity);
+        slot != 0 && self.region.covers(proc_at(slot + 1))
     }
 
     #[cfg(loom)]
-    fn claim_slot(&self) -> Identity {
+    fn claim_slot(&self) -> Result<Identity, Hindrance> {
         unreachable!("a model assigns identities")
     }
 
     /// In a model a death shows as another generation in the slot.
     #[cfg(loom)]
-    fn is_gone(&self, _slot: u64, _ident: u64) -> bool {
-        false
+    fn is_gone(&self, owner: Identity) -> bool {
+        self.region.load(field(slot_of(owner), IDENT), Ordering::Acquire) >> 32 != generation_of(owner)
     }
 
     #[cfg(loom)]
     pub(crate) fn assign(&self, slot: u64, generation: u64) {
-        self.region.store(field(slot, offset_of!(Proc, ident)), generation << 32 | 1, Ordering::Release);
-        self.me.identity.store(generation << 16 | slot, Ordering::Relaxed);
+        self.region.store(field(slot, IDENT), generation << 32 | 1, Ordering::Release);
+        self.me.identity.store(identity_of(generation, slot), Ordering::Relaxed);
         self.me.epoch.store(fork::epoch(), Ordering::Release);
     }
 
     #[cfg(loom)]
     pub(crate) fn die(&self) {
         let slot = slot_of(self.identity());
-        self.region.store(field(slot, offset_of!(Proc, ident)), u64::MAX, Ordering::Release);
+        self.region.store(field(slot, IDENT), u64::MAX, Ordering::Release);
     }
 }
 
 #[cfg(not(loom))]
 mod kernel {
     use super::*;
-    use crate::shm::layout::ctl;
-    use std::os::fd::RawFd;
+    use crate::shm::clock;
+    use crate::shm::hash::siphash13;
+    use crate::shm::layout::{ctl, PROCS};
+    use crate::shm::life::{identity_byte, line_byte, Byte, Locks, Owner, Page};
+    use crate::shm::witness::{birth, pid_namespace, Birth};
+    use std::path::PathBuf;
+    use std::sync::OnceLock;
 
-    /// Where the byte-range locks lie: beyond any file.
-    const LOCKS_AT: u64 = 1 << 40;
-
-    // These are of different types on different systems.
-    #[allow(clippy::unnecessary_cast)]
-    const WRITE: libc::c_int = libc::F_WRLCK as libc::c_int;
-    #[allow(clippy::unnecessary_cast)]
-    const UNLOCK: libc::c_int = libc::F_UNLCK as libc::c_int;
-
-    fn byte(kind: libc::c_int, slot: u64) -> libc::flock {
-        // SAFETY: all-zero is a valid `flock`.
-        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-        lock.l_type = kind as libc::c_short;
-        lock.l_whence = libc::SEEK_SET as libc::c_short;
-        lock.l_start = (LOCKS_AT + slot) as libc::off_t;
-        lock.l_len = 1;
-        lock
+    /// What an identity is held by.
+    #[derive(Default)]
+    pub(super) struct Known {
+        page: Page,
+        /// Who has claimed: a child that no handler knows of must not give back what is its parent's.
+        pid: PlainU64,
+        /// Where the file was opened.
+        path: OnceLock<PathBuf>,
     }
 
-    fn set_lock(fd: RawFd, kind: libc::c_int, slot: u64) -> bool {
-        let lock = byte(kind, slot);
-        // SAFETY: F_SETLK reads a valid `flock` that outlives the call.
-        unsafe { libc::fcntl(fd, libc::F_SETLK, &lock) == 0 }
+    impl Me {
+        /// Notes where the file lies, for a system that cannot open a descriptor's file anew.
+        pub(crate) fn opened_at(&self, path: PathBuf) {
+            let _ = self.kernel.path.set(path);
+        }
     }
 
-    /// Whether another process holds the slot's lock. An error counts as held: nobody is declared dead for it.
-    fn is_locked(fd: RawFd, slot: u64) -> bool {
-        let mut lock = byte(WRITE, slot);
-        // SAFETY: F_GETLK reads and writes a valid `flock` that outlives the call.
-        let r = unsafe { libc::fcntl(fd, libc::F_GETLK, &mut lock) };
-        r != 0 || lock.l_type != UNLOCK as libc::c_short
-    }
+    /// `Proc::witness`: the identity's lock may fall without a death, and the pid counts as well.
+    const PID_COUNTS: u64 = 1;
 
     impl Core {
-        pub(super) fn claim_slot(&self) -> Identity {
-            if !self.region.has_descriptor() {
-                return 0;
+        /// Claims a line. Forks wait meanwhile: see `life`.
+        pub(super) fn claim_slot(&self) -> Result<Identity, Hindrance> {
+            fork::exclusive(|| {
+                // It may be a parent's; ours was let go of when it was lost.
+                self.me.kernel.page.forget();
+                if !self.region.has_descriptor() {
+                    return Err(Hindrance::Descriptor);
+                }
+                #[cfg(target_os = "linux")]
+                match self.claim_by_description() {
+                    Ok(identity) => return Ok(self.enter_line(identity, 0)),
+                    Err(hindrance @ (Hindrance::Lines | Hindrance::NoSpace(_))) => return Err(hindrance),
+                    Err(_) => {}
+                }
+                let locks = Locks { fd: self.region.fd(), owner: Owner::Process };
+                Ok(self.enter_line(self.lock_line(&locks)?, PID_COUNTS))
+            })
+        }
+
+        #[cfg(target_os = "linux")]
+        fn claim_by_description(&self) -> Result<Identity, Hindrance> {
+            use std::os::fd::AsRawFd;
+            let file = self.open_anew(self.me.kernel.path.get()).map_err(Hindrance::locks)?;
+            let locks = Locks { fd: file.as_raw_fd(), owner: Owner::Description };
+            let identity = self.lock_line(&locks)?;
+            self.me.kernel.page.hold(locks.fd).map_err(Hindrance::Locks)?;
+            drop(file);
+            if self.ask(identity) == Byte::Held {
+                return Ok(identity);
             }
-            let fd = self.region.fd();
-            let pid = u64::from(std::process::id());
-            let (start, namespace) = (start_time(pid).unwrap_or(0), pid_namespace());
+            self.me.kernel.page.let_go();
+            Err(Hindrance::Locks(libc::EOPNOTSUPP))
+        }
+
+        /// Locks the bytes of a line that nobody has, and of a new identity there.
+        fn lock_line(&self, locks: &Locks) -> Result<Identity, Hindrance> {
             for slot in 1..PROCS {
-                if !set_lock(fd, WRITE, slot) {
+                if !locks.take(line_byte(slot)).map_err(Hindrance::Locks)? {
                     continue;
                 }
                 let at = proc_at(slot);
                 // Idempotent, so it needs no account of what is reserved already.
-                if self.region.reserve(at, proc_at(1) - proc_at(0)).is_err() || !self.region.covers(proc_at(slot + 1)) {
-                    set_lock(fd, UNLOCK, slot);
-                    return 0;
+                if let Err(error) = self.region.reserve(at, proc_at(1) - proc_at(0)) {
+                    locks.give_back(line_byte(slot));
+                    return Err(Hindrance::NoSpace(error.raw_os_error().unwrap_or(0)));
                 }
-                let ident = self.region.load(field(slot, offset_of!(Proc, ident)), Ordering::Acquire);
-                if ident as u32 != 0 && !self.is_gone(slot, ident) {
-                    // Alive, though its lock is lost. (In tests also: another handle of this process.)
-                    set_lock(fd, UNLOCK, slot);
-                    continue;
+                let before = self.region.load(field(slot, IDENT), Ordering::Acquire);
+                let identity = new_identity(before >> 32, slot);
+                // (In tests it may be another handle of this process that has the line, by the process's own locks.)
+                let is_free = self.region.covers(proc_at(slot + 1)) && !self.pid_counts_and_lives(slot, before >> 32);
+                if is_free && locks.take(identity_byte(identity)).map_err(Hindrance::Locks)? {
+                    return Ok(identity);
                 }
-                // Under the byte's lock. A death here leaves a slot that is claimed again, with a newer generation.
-                let generation = ((ident >> 32) + 1) & 0xffff_ffff;
-                self.region.set(field(slot, offset_of!(Proc, ident)), generation << 32);
-                self.region.set(field(slot, offset_of!(Proc, start_time)), start);
-                self.region.set(field(slot, offset_of!(Proc, pid_namespace)), namespace);
-                // Release: pairs with the acquire in `is_dead`.
-                self.region.store(field(slot, offset_of!(Proc, ident)), generation << 32 | pid, Ordering::Release);
-                self.raise_procs_high(slot + 1);
-                return generation << 16 | slot;
+                locks.give_back(line_byte(slot));
             }
-            0
+            Err(Hindrance::Lines)
+        }
+
+        /// Writes down who has the line now. A death in here leaves a line that is claimed again.
+        fn enter_line(&self, identity: Identity, witness: u64) -> Identity {
+            let (slot, generation, pid) = (slot_of(identity), generation_of(identity), u64::from(std::process::id()));
+            let birth = birth(pid).unwrap_or(Birth { started: 0, program: 0 });
+            self.region.set(field(slot, IDENT), generation << 32);
+            for (offset, value) in [
+                (offset_of!(Proc, start_time), birth.started),
+                (offset_of!(Proc, program), birth.program),
+                (offset_of!(Proc, pid_namespace), pid_namespace()),
+                (offset_of!(Proc, witness), witness),
+                (offset_of!(Proc, in_writers), 0),
+                (offset_of!(Proc, in_homes), 0),
+            ] {
+                self.region.set(field(slot, offset), value);
+            }
+            self.me.kernel.pid.store(pid, Ordering::Relaxed);
+            // Release: pairs with the acquire in `pid_says`, which finds the words above if it finds this one.
+            self.region.store(field(slot, IDENT), generation << 32 | pid, Ordering::Release);
+            self.raise_procs_high(slot + 1);
+            identity
         }
 
         fn raise_procs_high(&self, high: u64) {
@@ -242,93 +302,67 @@ mod kernel {
             }
         }
 
-        /// Lock free, and pid gone where pids can be compared.
-        pub(super) fn is_gone(&self, slot: u64, ident: u64) -> bool {
-            // (Without the file nobody can be asked: then all live.)
-            if !self.region.has_descriptor() || is_locked(self.region.fd(), slot) {
-                return false;
-            }
-            let namespace = self.region.get(field(slot, offset_of!(Proc, pid_namespace)));
-            if namespace == 0 || namespace != pid_namespace() {
-                return true;
-            }
-            let (pid, start) = (ident & 0xffff_ffff, self.region.get(field(slot, offset_of!(Proc, start_time))));
-            match start_time(pid) {
-                None => true,
-                Some(now) => start != 0 && now != 0 && now != start,
+        pub(super) fn is_gone(&self, owner: Identity) -> bool {
+            let (slot, generation) = (slot_of(owner), generation_of(owner));
+            match self.ask(owner) {
+                Byte::Held => false,
+                Byte::Free => !self.pid_counts_and_lives(slot, generation),
+                // Nobody is declared dead for an error.
+                Byte::Unknown => self.pid_says(slot, generation) == Some(false),
             }
         }
 
-        /// The last handle goes: the slot's pid with it. The lock goes when the descriptor is closed.
+        fn pid_counts_and_lives(&self, slot: u64, generation: u64) -> bool {
+            self.has_line(slot)
+                && self.region.get(field(slot, offset_of!(Proc, witness))) == PID_COUNTS
+                && self.pid_says(slot, generation) == Some(true)
+        }
+
+        /// Whether the process of a line lives, as far as its pid tells. `None` = pids cannot be compared.
+        fn pid_says(&self, slot: u64, generation: u64) -> Option<bool> {
+            if !self.has_line(slot) {
+                return Some(false);
+            }
+            // Acquire: pairs with the release in `enter_line`.
+            let ident = self.region.load(field(slot, IDENT), Ordering::Acquire);
+            let pid = ident & 0xffff_ffff;
+            if ident >> 32 != generation || pid == 0 {
+                return Some(false);
+            }
+            let namespace = self.region.get(field(slot, offset_of!(Proc, pid_namespace)));
+            if namespace == 0 || namespace != pid_namespace() {
+                return None;
+            }
+            let known = Birth {
+                started: self.region.get(field(slot, offset_of!(Proc, start_time))),
+                program: self.region.get(field(slot, offset_of!(Proc, program))),
+            };
+            Some(birth(pid).is_some_and(|now| now.may_be(known)))
+        }
+
+        /// The last handle goes: the slot's pid with it, and the locks.
         pub(crate) fn resign(&self) {
-            if self.me.epoch.load(Ordering::Acquire) != fork::epoch() {
+            let pid = u64::from(std::process::id());
+            if self.me.epoch.load(Ordering::Acquire) != fork::epoch()
+                || self.me.kernel.pid.load(Ordering::Relaxed) != pid
+            {
                 return; // a fork's child that never claimed a slot: it is the parent's
             }
             let identity = self.me.identity.load(Ordering::Relaxed);
             if identity != 0 {
-                let at = field(slot_of(identity), offset_of!(Proc, ident));
-                self.region.store(at, identity >> 16 << 32, Ordering::Release);
+                let at = field(slot_of(identity), IDENT);
+                self.region.store(at, generation_of(identity) << 32, Ordering::Release);
+                self.me.kernel.page.let_go();
             }
         }
     }
 
-    /// When the process started, in units of the system's own; 0 = unknown. `None` = there is no such process, or a
-    /// zombie.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn start_time(pid: u64) -> Option<u64> {
-        match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-            Ok(stat) => {
-                // The command's name, in parentheses, may contain anything; the fields follow its last one.
-                let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
-                if matches!(fields.next()?, "Z" | "X") {
-                    return None;
-                }
-                fields.nth(18)?.parse().ok()
-            }
-            Err(_) => exists(pid).then_some(0),
-        }
-    }
-
-    #[cfg(target_os = "macos")]
-    pub(crate) fn start_time(pid: u64) -> Option<u64> {
-        // SAFETY: all-zero is a valid proc_bsdinfo; the kernel writes at most `size` bytes into it.
-        let (info, n) = unsafe {
-            let mut info: libc::proc_bsdinfo = std::mem::zeroed();
-            let size = std::mem::size_of::<libc::proc_bsdinfo>() as libc::c_int;
-            let n = libc::proc_pidinfo(pid as libc::c_int, libc::PROC_PIDTBSDINFO, 0, (&raw mut info).cast(), size);
-            (info, n)
-        };
-        match n {
-            1.. => Some(info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec),
-            _ => exists(pid).then_some(0),
-        }
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-    pub(crate) fn start_time(pid: u64) -> Option<u64> {
-        exists(pid).then_some(0)
-    }
-
-    fn exists(pid: u64) -> bool {
-        // SAFETY: signal 0 only asks.
-        let r = unsafe { libc::kill(pid as libc::pid_t, 0) };
-        r == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
-    }
-
-    /// Names the set of pids that this process's pid belongs to; 0 = unknown.
-    pub(crate) fn pid_namespace() -> u64 {
-        #[cfg(target_os = "linux")]
-        {
-            use std::os::unix::fs::MetadataExt;
-            // A /proc of another namespace would answer for another process of the same number.
-            let mine =
-                std::fs::read_link("/proc/self").is_ok_and(|pid| pid.as_os_str() == &*std::process::id().to_string());
-            if !mine {
-                return 0;
-            }
-            std::fs::metadata("/proc/self/ns/pid").map_or(0, |m| m.ino())
-        }
-        #[cfg(not(target_os = "linux"))]
-        1
+    /// An identity that no word left in the file is likely to name, and surely not the line's last one.
+    fn new_identity(last: u64, slot: u64) -> Identity {
+        let words = [clock::boot_now(), u64::from(std::process::id()), slot];
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let most = (1 << (IDENTITY_BITS - SLOT_BITS)) - 1;
+        let drawn = siphash13([last, 0], &bytes) % most + 1;
+        identity_of(if drawn == last { drawn % most + 1 } else { drawn }, slot)
     }
 }

@@ -40,6 +40,16 @@ impl Region {
         self.before_store();
         self.word(at).compare_exchange(old, new, success, Ordering::Relaxed)
     }
+    /// Raises bits.
+    pub(crate) fn raise(&self, at: u64, bits: u64, order: Ordering) {
+        self.before_store();
+        self.word(at).fetch_or(bits, order);
+    }
+    /// Takes bits away.
+    pub(crate) fn lower(&self, at: u64, bits: u64, order: Ordering) {
+        self.before_store();
+        self.word(at).fetch_and(!bits, order);
+    }
     /// Relaxed load: for words that the writers' lock protects, or whose staleness is harmless.
     #[inline]
     pub(crate) fn get(&self, at: u64) -> u64 {
@@ -166,6 +176,12 @@ mod mapped {
                 self.lost.store(true, Ordering::Relaxed);
             }
             ours
+        }
+
+        /// Whether a descriptor is one of the same file.
+        #[cfg(target_os = "linux")]
+        pub(crate) fn is_file_of(&self, fd: RawFd) -> bool {
+            self.fd.file.is_some() && file_id(fd) == self.fd.file
         }
 
         /// Keeps what owns a second descriptor of the same file as long as the first.

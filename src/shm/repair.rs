@@ -53,7 +53,7 @@ impl Core {
         let (mends, n, began) = (&self.mends, self.audits.locks(), clock::boot_now());
         // Relaxed, all: written under the lock.
         let get = |word: &AtomicU64| word.load(Ordering::Relaxed);
-        if n < get(&mends.next) || began < get(&mends.next_time) {
+        if n < get(&mends.next) || began < get(&mends.next_time) || !self.owns() {
             return false;
         }
         self.repair();
@@ -77,6 +77,9 @@ impl Core {
     /// Under the lock.
     #[cold]
     pub(crate) fn repair(&self) {
+        if !self.owns() {
+            return;
+        }
         self.region.set(ctl!(repairs), self.region.get(ctl!(repairs)).wrapping_add(1));
         self.rebuild(true);
         self.release_dead_leases();

@@ -99,6 +99,7 @@ impl Core {
 
     /// Makes the bytes at `granule` the slot's entry, in one store.
     pub(crate) fn publish(&self, _: &Guard<'_>, slot: Slot, granule: u64) -> Word {
+        self.must_own();
         let word = self.next_version(slot) | granule;
         // Release: pairs with the acquire in `word`; the bytes are written before.
         self.region.store(self.word_at(slot), word, Ordering::Release);
@@ -107,6 +108,7 @@ impl Core {
 
     /// Takes the slot's entry away.
     pub(crate) fn unpublish(&self, slot: Slot) {
+        self.must_own();
         let word = self.next_version(slot);
         self.region.store(self.word_at(slot), word, Ordering::Release);
     }

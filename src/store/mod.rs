@@ -411,6 +411,9 @@ impl CachedFunction {
         for default in self.signature.iter().flat_map(Signature::references) {
             visit.call(default.as_py())?;
         }
+        for reference in self.tier.iter().flat_map(|tier| tier.references()) {
+            visit.call(reference.as_py())?;
+        }
         // Where the lock is not free the entries are not shown, and so taken for reachable: nothing is freed too early.
         self.shared
             .try_read(|cache| {

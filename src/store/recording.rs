@@ -200,7 +200,9 @@ unsafe extern "C-unwind" fn record_uncached(
                     Keyed::View(view) => note(this, view.hash),
                     Keyed::NotACall => (),
                     // What interrupts the program is not an answer of `__hash__`.
-                    Keyed::Failed if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) == 0 => return std::ptr::null_mut(),
+                    Keyed::Failed if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) == 0 => {
+                        return std::ptr::null_mut()
+                    }
                     Keyed::Failed => ffi::PyErr_Clear(),
                 }
             }

@@ -294,6 +294,33 @@ fn a_dead_owners_lock_is_taken_over_once() {
     });
 }
 
+/// A word that damage has put there: it names a process that lives and is not in the lock. Threads of this one and of
+/// others come to the lock, and their waits end at the bound: each who gets in is alone there, and nobody is robbed
+/// (`Held` asserts it).
+#[test]
+fn a_word_that_names_the_living_robs_nobody() {
+    for (what, first, second) in [("two threads of one", 1, 1), ("two processes", 1, 2), ("two others", 2, 3)] {
+        model(&format!("a word that names the living, {what}"), 2, move || {
+            let process = world();
+            let all = [process(1), process(2), process(3)];
+            let region = &all[0].region;
+            region.set(ctl!(lock), 1 << 32 | all[0].identity());
+            let spawn = |number: usize| {
+                let core = all[number - 1].clone();
+                thread::spawn(move || {
+                    let Ok(_guard) = core.lock(Duration::ZERO) else { return 0 };
+                    let n = core.region.get(ctl!(expirations));
+                    core.region.set(ctl!(expirations), n + 1);
+                    1
+                })
+            };
+            let entered: u64 = [spawn(first), spawn(second)].map(|t| t.join().unwrap()).iter().sum();
+            assert_eq!(region.get(ctl!(expirations)), entered);
+            assert!(entered > 0 && region.get(ctl!(repairs)) == 1);
+        });
+    }
+}
+
 /// A leader dies; of two who ask, exactly one becomes the next leader, and the other waits for it.
 #[test]
 fn a_dead_leaders_lease_is_taken_over_once() {

@@ -19,10 +19,18 @@ mod every_store;
 mod healing;
 #[path = "shm/hostile.rs"]
 mod hostile;
+#[cfg(target_os = "linux")]
+#[path = "shm/living.rs"]
+mod living;
 #[path = "shm/model.rs"]
 mod model;
+#[path = "shm/owners.rs"]
+mod owners;
 #[path = "shm/place.rs"]
 mod place;
+#[cfg(target_os = "linux")]
+#[path = "shm/processes.rs"]
+mod processes;
 #[path = "shm/queued.rs"]
 mod queued;
 #[path = "shm/reference.rs"]

@@ -63,11 +63,27 @@ fn complain(dir: &Path, what: &str) -> ! {
     std::process::abort();
 }
 
-/// What a child does until it is killed.
+/// This program, begun anew in the same process.
+fn become_itself() {
+    let arguments: Vec<_> =
+        std::env::args_os().map(|a| std::ffi::CString::new(a.into_encoded_bytes()).unwrap()).collect();
+    let mut list: Vec<_> = arguments.iter().map(|a| a.as_ptr()).collect();
+    list.push(std::ptr::null());
+    // SAFETY: NUL-terminated strings in a list that ends with a null pointer. It returns only if it fails: then the
+    // process is what it was.
+    unsafe { libc::execv(c"/proc/self/exe".as_ptr(), list.as_ptr()) };
+}
+
+/// What a child does until it becomes itself again, or is killed.
 fn work(dir: &Path) -> ! {
     let cache = SharedCache::open(&options(dir)).unwrap_or_else(|e| complain(dir, &format!("cannot open: {e}")));
     let mut random = Random(u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut buf = ReadBuf::new();
+    let lives_on = random.below(60_000);
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_micros(lives_on));
+        become_itself();
+    });
     loop {
         let (k, since) = (random.below(400), Instant::now());
         let key = k.to_le_bytes();

@@ -376,8 +376,12 @@ ALIKE.append([circle_in_a_set(1), circle_in_a_set(1)])
 
 
 class Color(enum.Enum):
-    RED = [1]
-    BLUE = [2]
+    RED = (1,)
+    BLUE = (2,)
+
+
+class Mutable(enum.Enum):
+    LIST = [1]
 
 
 class Number(enum.IntEnum):
@@ -401,21 +405,14 @@ class Frozen:
     value: object
 
 
+@dataclass(frozen=True)
 class Slotted:
     __slots__ = ("value",)
-
-    def __init__(self, value: object) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Slotted) and other.value == self.value
-
-    def __hash__(self) -> int:
-        return hash(self.value)
+    value: object
 
 
 class Text(str):
-    pass
+    __slots__ = ()
 
 
 VALUES_FOR_THE_CODEC: list[Any] = [

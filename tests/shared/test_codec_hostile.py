@@ -26,7 +26,7 @@ class Acting:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         self.act()
-        return complex, (1.0, 2.0)
+        return Acting, (id,)
 
 
 def raising(error: BaseException) -> Callable[[], object]:

@@ -189,8 +189,9 @@ def test_pairs_of_a_zoo() -> None:
                 assert of_a != of_b  # equal, some of them, but not transitively: a miss
                 continue
             assert (of_a == of_b) is (a is b or bool(a == b)), (a, b)
-            # The same within a tuple, and no end of one is the beginning of another.
-            assert (stored((a, b), 1) == stored((b, a), 1)) is (of_a == of_b)
+    # The same within a tuple, and no end of one is the beginning of another.
+    for a, b, of_a, of_b in zip(ZOO, ZOO[1:], spelled, spelled[1:], strict=False):
+        assert (stored((a, b), 1) == stored((b, a), 1)) is (of_a == of_b)
 
 
 def test_a_derived_class_with_an_equality_of_its_own() -> None:
@@ -396,8 +397,8 @@ def test_nothing_leaks() -> None:
 
     rounds(1000)
     before, blocks = counts(), sys.getallocatedblocks()
-    rounds(100_000)
+    rounds(10_000)
     after = counts()
     assert [b - a for a, b in zip(before[:-1], after[:-1], strict=True)] == [0] * (len(counted) - 1)
     assert abs(after[-1] - before[-1]) < 100  # None is everybody's
-    assert sys.getallocatedblocks() - blocks < 8000  # a leak would be 16,000 at least
+    assert sys.getallocatedblocks() - blocks < 800  # a leak would be 1,600 at least

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import warp_cache
-from warp_cache import _warp_cache_rs, cache
+from warp_cache import cache
 from warp_cache._identity import describe, directory
 
 
@@ -130,24 +130,6 @@ def test_a_class_typed_in(tmp_path: Path) -> None:
 
 
 # --- values
-
-
-class Stub(tuple[Any, ...]):
-    """A value that only the key codec can judge."""
-
-
-def test_other_values_are_what_the_codec_takes_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    def encode(args: tuple[Any, ...]) -> bytes | None:
-        (seen,) = args
-        return b"" if type(seen) is Stub else None
-
-    monkeypatch.setattr(_warp_cache_rs, "_encode_key", encode)
-    stubs = [Stub((1, 2)), Stub((1.0, 2)), Stub((True, 2)), (1, 2)]
-    names = [public(zoo.over(stub)) for stub in stubs]
-    assert len(set(names)) == len(stubs)
-    assert public(zoo.over(Stub((1, 2)))) == names[0]
-    assert describe(zoo.over(object()))[1]
-    assert describe(zoo.over(Stub(([],))))[1]
 
 
 def test_values_of_other_types() -> None:

@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex};
 use pyo3::exceptions::{PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+use super::request::Raised;
 use crate::clock;
+use crate::codec::global::{call_method, Name};
+use crate::python::object::Owned;
 use crate::serde;
 use crate::shm::hash::siphash13;
 use crate::shm::{safe_name, Event, Hit, OpenError, OpenErrorKind, SharedCache, Strategy};
@@ -23,6 +26,8 @@ pub(crate) struct File {
     last: AtomicU64,
     /// Without one, for each stripe of threads.
     stripes: Box<[Last]>,
+    /// Made since the function is no longer what its name says.
+    renamed: bool,
 }
 
 /// On cache lines of its own.
@@ -30,10 +35,10 @@ pub(crate) struct File {
 struct Last(AtomicU64);
 
 impl File {
-    fn new(shm: SharedCache) -> Self {
+    fn new(shm: SharedCache, renamed: bool) -> Self {
         let stripes = if cfg!(Py_GIL_DISABLED) { thread_id::stripes() } else { 0 };
         let nothing = || AtomicU64::new(u64::MAX);
-        File { shm, last: nothing(), stripes: (0..stripes).map(|_| Last(nothing())).collect() }
+        File { shm, last: nothing(), stripes: (0..stripes).map(|_| Last(nothing())).collect(), renamed }
     }
 
     /// The calling thread's memory of the slot it used last. Threads of one stripe may take each other's for theirs.
@@ -79,7 +84,9 @@ impl File {
 pub struct Place {
     directory: PathBuf,
     name: String,
-    /// No other process can name it: the file loses its name at once, and is shared with forks alone.
+    /// Of a function's own cache, what tells whether it still is what the name says. Without it and without a name from the
+    /// user no other process can name the file: it loses its name at once, and is shared with forks alone.
+    identity: Option<Owned>,
     private: bool,
 }
 
@@ -88,11 +95,12 @@ impl Place {
     pub fn find(function: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<Place> {
         let identity = function.py().import("warp_cache._identity")?;
         let directory = identity.call_method0("directory")?.extract()?;
-        let (name, private) = match name {
-            Some(name) => (safe_name(name), false),
-            None => identity.call_method1("describe", (function,))?.extract()?,
-        };
-        Ok(Place { directory, name, private })
+        if let Some(name) = name {
+            return Ok(Place { directory, name: safe_name(name), identity: None, private: false });
+        }
+        let (name, identity): (String, Option<Py<PyAny>>) =
+            identity.call_method1("identify", (function,))?.extract()?;
+        Ok(Place { directory, name, private: identity.is_none(), identity: identity.map(Owned::from) })
     }
 }
 
@@ -104,6 +112,10 @@ pub struct Files {
     opened: Mutex<Vec<Arc<File>>>,
     options: crate::shm::Options,
     private: bool,
+    pub identity: Option<Owned>,
+    /// The name of a private file, since the function is no longer what the name in the options says: null, or a `String` of
+    /// ours. Release-stored once; pairs with the acquire loads.
+    renamed: AtomicPtr<String>,
     /// When another one was last opened (nanoseconds of `clock::now`).
     tried: AtomicU64,
 }
@@ -127,6 +139,8 @@ impl Files {
             opened: Mutex::default(),
             options,
             private: place.private,
+            identity: place.identity,
+            renamed: AtomicPtr::default(),
             tried: AtomicU64::new(0),
         };
         files.add()?;
@@ -134,18 +148,69 @@ impl Files {
     }
 
     fn add(&self) -> Result<(), OpenError> {
-        let shm = SharedCache::open(&self.options)?;
-        if self.private {
+        let renamed = self.renamed();
+        let shm = match renamed {
+            Some(name) => SharedCache::open(&crate::shm::Options { name: name.clone(), ..self.options.clone() })?,
+            None => SharedCache::open(&self.options)?,
+        };
+        if self.private || renamed.is_some() {
             // Where it cannot be removed, it is a file that nobody opens again.
             let _ = std::fs::remove_file(shm.path());
         }
-        let file = Arc::new(File::new(shm));
+        let file = Arc::new(File::new(shm, renamed.is_some()));
         // A fork may have left the mutex locked: then this process goes on with what it has.
         if let Ok(mut opened) = self.opened.try_lock() {
             opened.push(Arc::clone(&file));
             self.current.store(Arc::as_ptr(&file).cast_mut(), Ordering::Release);
         }
         Ok(())
+    }
+
+    fn renamed(&self) -> Option<&String> {
+        // SAFETY: null, or what `follow` has stored, which lives as long as this.
+        unsafe { self.renamed.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Sees whether the function still is what the file's name says, and from the moment on when it is not, works with a
+    /// private file. Whether a file is right for the function as it is now: there may be none.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock. Runs user code.
+    pub unsafe fn follow(&self) -> Result<bool, Raised> {
+        static RENAMED: Name = Name::new(c"renamed");
+        let Some(identity) = &self.identity else {
+            return Ok(true);
+        };
+        if self.renamed().is_none() {
+            // SAFETY: the caller's promise; a `str` or None.
+            let name = unsafe {
+                let name = call_method(identity.as_ptr(), &RENAMED, None).map_err(|_| Raised)?;
+                if name.as_ptr() == pyo3::ffi::Py_None() {
+                    return Ok(true);
+                }
+                Bound::from_owned_ptr(Python::assume_attached(), name.into_ptr()).extract::<String>()
+            };
+            let name = Box::into_raw(Box::new(name.unwrap_or_default()));
+            // Release: pairs with the acquire loads.
+            let null = std::ptr::null_mut();
+            if self.renamed.compare_exchange(null, name, Ordering::Release, Ordering::Relaxed).is_err() {
+                // SAFETY: made above; another thread was first.
+                drop(unsafe { Box::from_raw(name) });
+            } else {
+                // Where it cannot be made, every call computes.
+                let _ = self.add();
+            }
+        }
+        Ok(self.current().renamed)
+    }
+
+    /// Whether a file is right for the function as it is now.
+    ///
+    /// # Safety
+    /// As for [`follow`](Self::follow).
+    pub unsafe fn is_right(&self, file: &File) -> Result<bool, Raised> {
+        // SAFETY: the caller's promise.
+        Ok(file.renamed || self.identity.is_none() || unsafe { self.follow() }? && self.renamed().is_none())
     }
 
     /// The file in use.
@@ -183,6 +248,16 @@ impl Files {
         if due && self.tried.compare_exchange(tried, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             // Where that fails, every call is a miss, as before.
             let _ = self.add();
+        }
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let renamed = *self.renamed.get_mut();
+        if !renamed.is_null() {
+            // SAFETY: a `String` that `follow` has made.
+            drop(unsafe { Box::from_raw(renamed) });
         }
     }
 }

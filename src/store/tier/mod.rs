@@ -28,6 +28,7 @@ use self::file::{Files, Place};
 use self::options::{Given, Limits};
 use super::options::Options;
 use super::CachedFunction;
+use crate::python::object::Owned;
 use crate::python::panics::as_error;
 use crate::shm::Event;
 
@@ -72,6 +73,11 @@ impl Tier {
 
     pub fn given_name(&self) -> Option<&str> {
         self.given_name.as_deref()
+    }
+
+    /// What the garbage collector is to see.
+    pub fn references(&self) -> impl Iterator<Item = &Owned> {
+        self.files.identity.iter()
     }
 
     /// Entries that the decoded level holds at most.

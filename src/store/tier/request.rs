@@ -83,7 +83,11 @@ impl<'a> Request<'a> {
         let encoded = unsafe {
             let encoded = codec::encode_key(view, &mut buffers.key);
             point("encode the key");
-            if matches!(encoded, Encoded::Done) && tier.lone_apart && view.shape == key::ONE && !key::is_key_itself(view.values[0]) {
+            if matches!(encoded, Encoded::Done)
+                && tier.lone_apart
+                && view.shape == key::ONE
+                && !key::is_key_itself(view.values[0])
+            {
                 // Keys say where they end, so this is none that another call has.
                 buffers.key.push(APART);
             }
@@ -91,7 +95,12 @@ impl<'a> Request<'a> {
         };
         match encoded {
             Encoded::Done if buffers.key.len() <= tier.max_key_size => {
-                Asked::Request(Request { tier, file: tier.files.working(), buffers })
+                // SAFETY: the caller's promise.
+                match unsafe { tier.files.follow() } {
+                    Ok(true) => Asked::Request(Request { tier, file: tier.files.working(), buffers }),
+                    Ok(false) => Asked::Unstorable,
+                    Err(Raised) => Asked::Failed,
+                }
             }
             Encoded::Done | Encoded::Unstorable => Asked::Unstorable,
             Encoded::Failed => Asked::Failed,
@@ -138,6 +147,17 @@ impl<'a> Request<'a> {
         buffers.value.clear();
         // SAFETY: the caller's promise.
         let encoded = unsafe { codec::encode_value(result, &mut buffers.value) };
+        if encoded.is_ok() {
+            // What the function is may have changed while it ran.
+            // SAFETY: as above; no exception is set.
+            let right = unsafe { self.tier.files.is_right(self.file) };
+            if !matches!(right, Ok(true)) {
+                if let Hold::Lease(lease) = hold {
+                    shm.abandon(lease);
+                }
+                return right.map(|_| None);
+            }
+        }
         let (key, value) = (&buffers.key[..], &buffers.value[..]);
         point("store in the file");
         let sharing = match encoded {

@@ -1,0 +1,467 @@
+//! Who lives: real processes that end, stop, fork and become other programs with a lease and the writers' lock in their
+//! hands, in both ways of holding an identity.
+
+use super::processes::{process, sleep_as_another_program, stay, Process};
+use super::*;
+use crate::shm::hooks::{Refused, LOCKS};
+use crate::shm::layout::*;
+use crate::shm::lock::PATIENT;
+use crate::shm::process::{slot_of, Identity};
+use std::mem::offset_of;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+const LONG: Duration = Duration::from_secs(100);
+
+/// Takes the lease of `k` and the writers' lock, for good, and says by whom.
+fn hold(cache: &SharedCache, say: &dyn Fn(u64)) {
+    let Acquired::Leader(_) = cache.acquire(b"k", LONG, false) else { panic!("no lease to be had") };
+    std::mem::forget(cache.core().lock(PATIENT).unwrap());
+    say(cache.core().identity());
+}
+
+/// Whether an owner counts as dead, at once or, if it is to, in a moment: a program that is replaced closes its pipe some
+/// steps before it lets go of its memory.
+fn is_dead(cache: &SharedCache, identity: Identity, lives: bool) -> bool {
+    let since = Instant::now();
+    while !lives && since.elapsed() < Duration::from_secs(5) && !cache.core().is_dead(identity) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    cache.core().is_dead(identity)
+}
+
+/// Whether others find the lease of `k` and the writers' lock free.
+fn is_free(cache: &SharedCache) -> bool {
+    let since = Instant::now();
+    let stored = cache.set(b"s", b"1", NEVER);
+    let asked = cache.acquire(b"k", LONG, false);
+    assert!(since.elapsed() < Duration::from_secs(5));
+    match (stored, asked) {
+        (Stored::Done(_), Acquired::Leader(lease)) => {
+            cache.abandon(lease);
+            true
+        }
+        (Stored::Busy, Acquired::Follower(_)) => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What becomes of a process that has a lease and the writers' lock: `(what, then, does it live?)`.
+type Fate = (&'static str, fn(&SharedCache, &dyn Fn(u64)), fn(&Process), bool);
+
+fn nothing(_: &SharedCache, _: &dyn Fn(u64)) {}
+
+fn close_all(_: &SharedCache, say: &dyn Fn(u64)) {
+    // The pipe's end is told by its being free of other uses: say first.
+    say(1);
+    // SAFETY: what daemons do; the descriptors' owners are not used after.
+    (3..1024).for_each(|fd| ignore(unsafe { libc::close(fd) }));
+}
+
+fn fork_and_be_killed(_: &SharedCache, say: &dyn Fn(u64)) {
+    // SAFETY: the child only waits.
+    if unsafe { libc::fork() } == 0 {
+        stay();
+    }
+    say(1);
+}
+
+fn spawn_and_be_killed(_: &SharedCache, say: &dyn Fn(u64)) {
+    #[allow(clippy::zombie_processes)] // nobody lives to wait for it
+    std::process::Command::new("/bin/sleep").arg("60").spawn().unwrap();
+    say(1);
+}
+
+const FATES: &[Fate] = &[
+    ("lives", nothing, |_| (), true),
+    ("is stopped", nothing, |p| p.signal(libc::SIGSTOP), true),
+    ("has lost all descriptors", close_all, |p| ignore(p.word()), true),
+    ("is killed, unreaped", nothing, Process::kill, false),
+    (
+        "is killed while stopped",
+        nothing,
+        |p| {
+            p.signal(libc::SIGSTOP);
+            p.kill();
+        },
+        false,
+    ),
+    (
+        "lost all descriptors and is killed",
+        close_all,
+        |p| {
+            p.word();
+            p.kill();
+        },
+        false,
+    ),
+    (
+        "left a fork behind",
+        fork_and_be_killed,
+        |p| {
+            p.word();
+            p.kill();
+        },
+        false,
+    ),
+    (
+        "left a spawned program behind",
+        spawn_and_be_killed,
+        |p| {
+            p.word();
+            p.kill();
+        },
+        false,
+    ),
+    ("is another program", |_, _| sleep_as_another_program(), Process::wait_for_its_end, false),
+    (
+        "is another program, by another thread",
+        |_, _| {
+            std::thread::spawn(sleep_as_another_program);
+            stay()
+        },
+        Process::wait_for_its_end,
+        false,
+    ),
+    (
+        "could not become another program",
+        |_, say| {
+            // SAFETY: as in `replace_program`.
+            unsafe { libc::execv(c"/no/such/program".as_ptr(), [std::ptr::null()].as_ptr()) };
+            say(1);
+        },
+        |p| ignore(p.word()),
+        true,
+    ),
+    (
+        "its first thread has ended",
+        |_, say| {
+            let main = std::thread::spawn(stay);
+            say(1);
+            // SAFETY: ends this thread alone; nothing of it is used any more.
+            unsafe { libc::syscall(libc::SYS_exit, 0) };
+            drop(main);
+        },
+        |p| ignore(p.word()),
+        true,
+    ),
+];
+
+fn meet_each_fate(refused: Option<Refused>) {
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 10);
+    for (what, body, then, lives) in FATES {
+        LOCKS.set(refused);
+        let child = process(&o, |cache, say| {
+            hold(cache, say);
+            body(cache, say);
+        });
+        LOCKS.set(None);
+        let other = open_isolated(&o);
+        let identity = child.word();
+        then(&child);
+        assert_eq!(is_dead(&other, identity, *lives), !*lives, "{what}");
+        assert_eq!(is_free(&other), !lives, "{what}");
+        drop(child);
+        assert!(is_free(&other), "{what}, then killed");
+        assert!(slot_of(identity) < 4, "lines of the dead are used again");
+    }
+}
+
+#[test]
+fn who_holds_a_lease_and_the_writers_lock_and_lives() {
+    meet_each_fate(None);
+}
+
+/// Where the system has no locks of open file descriptions.
+#[test]
+fn the_same_by_locks_of_the_processes_own() {
+    meet_each_fate(Some(Refused::OfDescriptions(libc::EINVAL)));
+}
+
+/// Threads fork all the time, in a process that claims one identity after the other: no child holds any of them.
+#[test]
+fn forks_while_identities_are_claimed() {
+    const CLAIMS: usize = 60;
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 10);
+    let child = process(&o, |_, say| {
+        let done = &std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|s| {
+            for _ in 0..2 {
+                s.spawn(move || {
+                    for _ in 0..400 {
+                        if done.load(std::sync::atomic::Ordering::Relaxed) {
+                            break;
+                        }
+                        // SAFETY: the child only waits.
+                        if unsafe { libc::fork() } == 0 {
+                            stay();
+                        }
+                    }
+                });
+            }
+            for _ in 0..CLAIMS {
+                let cache = open_isolated(&o);
+                say(cache.core().identity());
+                std::mem::forget(cache);
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        say(0);
+    });
+    let identities: Vec<Identity> = (0..CLAIMS).map(|_| child.word()).collect();
+    assert_eq!(child.word(), 0);
+    let other = open_isolated(&o);
+    assert!(identities.iter().all(|identity| *identity != 0 && !other.core().is_dead(*identity)));
+    child.kill();
+    let held = identities.iter().filter(|identity| !other.core().is_dead(**identity)).count();
+    assert_eq!(held, 0, "children hold what their parent had");
+}
+
+/// Three hundred lives of one process, each of which ends by becoming the next.
+#[test]
+fn a_program_that_becomes_itself() {
+    const LIVES: u64 = 300;
+    if let Ok(life) = std::env::var("WARP_LIFE") {
+        let (dir, life) = life.split_once(' ').unwrap();
+        let life: u64 = life.parse().unwrap();
+        let cache =
+            open_isolated(&Options { dir: dir.into(), ..options(&tempfile::tempdir().unwrap(), Strategy::Lru, 10) });
+        let stored = cache.set(b"k", &life.to_le_bytes(), NEVER);
+        cache.count(0, Event::Hit);
+        if !matches!(stored, Stored::Done(_)) || life == LIVES {
+            std::process::exit(if life == LIVES { 42 } else { 1 });
+        }
+        std::env::set_var("WARP_LIFE", format!("{dir} {}", life + 1));
+        use std::os::unix::process::CommandExt;
+        panic!("{}", std::process::Command::new("/proc/self/exe").args(std::env::args_os().skip(1)).exec());
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 10);
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["living::a_program_that_becomes_itself", "--exact", "--nocapture"])
+        .env("WARP_LIFE", format!("{} 1", o.dir.display()))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(42));
+    let cache = open_isolated(&o);
+    let mut buf = ReadBuf::new();
+    cache.get(b"k", &mut buf).unwrap();
+    assert_eq!((buf.value(), cache.info().hits), (&LIVES.to_le_bytes()[..], LIVES), "and their counts are kept");
+    assert!(cache.core().region.get(ctl!(procs_high)) <= 3);
+}
+
+#[test]
+fn no_descriptor_is_free_when_a_child_claims() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 10);
+    let child = process(&o, |cache, say| {
+        let mut now: libc::rlimit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: both calls are given a valid rlimit.
+        unsafe {
+            libc::getrlimit(libc::RLIMIT_NOFILE, &mut now);
+            now.rlim_cur = 1;
+            assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &now), 0);
+        }
+        assert!(std::fs::File::open("/dev/null").is_err());
+        let stored = cache.set(b"s", b"1", NEVER);
+        assert!(matches!(stored, Stored::Done(_)) && cache.hindrance().is_none());
+        hold(cache, say);
+    });
+    let other = open_isolated(&o);
+    let identity = child.word();
+    assert!(!other.core().is_dead(identity) && !is_free(&other));
+    child.kill();
+    assert!(is_free(&other));
+}
+
+/// A server that opens its caches as root and gives its rights up: its file is one that it could not open again.
+#[test]
+fn a_child_that_gives_up_its_rights() {
+    // SAFETY: asks.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("skipped: only root has rights to give up");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 10);
+    let child = process(&o, |cache, say| {
+        // SAFETY: plain system calls; concern this process alone.
+        let done = unsafe { libc::setgid(65_534) == 0 && libc::setuid(65_534) == 0 };
+        assert!(done && std::fs::File::open(cache.path()).is_err());
+        assert!(matches!(cache.set(b"s", b"1", NEVER), Stored::Done(_)));
+        hold(cache, say);
+    });
+    let other = open_isolated(&o);
+    assert!(!other.core().is_dead(child.word()) && !is_free(&other));
+    child.kill();
+    assert!(is_free(&other));
+}
+
+/// Runs a test in a child that may mount what it likes; `None` = it may not.
+fn with_mounts(o: &Options, mounts: impl Fn() -> bool, body: impl FnOnce()) -> Option<()> {
+    // (The handle of the child's own is made elsewhere and of no use.)
+    let mut child = process(o, |_, _| {
+        // SAFETY: plain system calls; concerns this process alone.
+        let alone = unsafe {
+            libc::unshare(libc::CLONE_NEWNS) == 0
+                && libc::mount(
+                    std::ptr::null(),
+                    c"/".as_ptr(),
+                    std::ptr::null(),
+                    libc::MS_REC | libc::MS_PRIVATE,
+                    std::ptr::null(),
+                ) == 0
+        };
+        if !alone || !mounts() {
+            // SAFETY: leaves at once.
+            unsafe { libc::_exit(77) };
+        }
+        body();
+        // SAFETY: as above.
+        unsafe { libc::_exit(0) };
+    });
+    let status = child.status();
+    if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 77 {
+        println!("skipped: this system does not let us mount");
+        return None;
+    }
+    assert_eq!(status, 0, "the child has failed");
+    Some(())
+}
+
+/// A file system that maps another file than the one that was opened: a mapping holds no lock there.
+#[test]
+fn a_file_system_that_maps_another_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().display().to_string();
+    let mounts = || {
+        ["lower", "upper", "work", "merged"].iter().for_each(|n| std::fs::create_dir_all(dir.path().join(n)).unwrap());
+        // The layers lie on a file system of their own: not each one can be a layer.
+        let [layers, target] = [place.clone(), format!("{place}/merged")].map(|p| std::ffi::CString::new(p).unwrap());
+        let given = format!("lowerdir={place}/lower,upperdir={place}/upper,workdir={place}/work");
+        let given = std::ffi::CString::new(given).unwrap();
+        // SAFETY: NUL-terminated strings that outlive the calls.
+        unsafe {
+            let tmpfs = c"tmpfs".as_ptr();
+            libc::mount(tmpfs, layers.as_ptr(), tmpfs, 0, std::ptr::null()) == 0
+                && ["lower", "upper", "work", "merged"]
+                    .iter()
+                    .all(|name| std::fs::create_dir_all(format!("{place}/{name}")).is_ok())
+                && libc::mount(c"overlay".as_ptr(), target.as_ptr(), c"overlay".as_ptr(), 0, given.as_ptr().cast()) == 0
+        }
+    };
+    let elsewhere = tempfile::tempdir().unwrap();
+    with_mounts(&options(&elsewhere, Strategy::Lru, 10), mounts, || {
+        let o = Options { dir: dir.path().join("merged/caches"), ..options(&elsewhere, Strategy::Lru, 10) };
+        let child = process(&o, hold);
+        let other = open_isolated(&o);
+        assert!(!other.core().is_dead(child.word()) && !is_free(&other));
+        child.kill();
+        assert!(is_free(&other));
+        let child = process(&o, |cache, say| {
+            hold(cache, say);
+            sleep_as_another_program();
+        });
+        let identity = child.word();
+        child.wait_for_its_end();
+        assert!(is_dead(&other, identity, false) && is_free(&other));
+    });
+}
+
+/// Without /proc a file is opened anew by its name, and without its name the process's own locks do.
+#[test]
+fn without_proc_and_without_a_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 10);
+    let gone = || {
+        // SAFETY: a NUL-terminated string.
+        unsafe {
+            libc::umount2(c"/proc".as_ptr(), libc::MNT_DETACH) == 0 && !std::path::Path::new("/proc/self").exists()
+        }
+    };
+    with_mounts(&o, gone, || {
+        for (is_renamed, witness) in [(false, 0), (true, 1)] {
+            let cache = open_isolated(&o);
+            if is_renamed {
+                std::fs::rename(cache.path(), cache.path().with_extension("old")).unwrap();
+            }
+            assert!(matches!(cache.set(b"s", b"1", NEVER), Stored::Done(_)));
+            let line = proc_at(slot_of(cache.core().identity()));
+            assert_eq!(cache.core().region.get(line + offset_of!(Proc, witness) as u64), witness);
+        }
+    });
+}
+
+#[test]
+fn without_any_locks_there_is_a_reason_and_no_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 10);
+    open_isolated(&o).set(b"there", b"1", NEVER);
+    for error in [libc::ENOLCK, libc::EINVAL, libc::ENOSYS, libc::EPERM] {
+        LOCKS.set(Some(Refused::All(error)));
+        let (cache, since) = (open_isolated(&o), Instant::now());
+        assert_eq!(cache.set(b"k", b"1", NEVER), Stored::Busy);
+        assert!(matches!(cache.acquire(b"k", LONG, false), Acquired::Alone));
+        assert!(cache.remove(b"k").is_err());
+        assert!(cache.get(b"there", &mut ReadBuf::new()).is_some());
+        assert_eq!(cache.hindrance(), Some(Hindrance::Locks(error)));
+        assert!(cache.hindrance().unwrap().to_string().contains("WARP_CACHE_DIR"));
+        assert!(since.elapsed() < Duration::from_secs(5));
+        LOCKS.set(None);
+        if error == libc::ENOLCK {
+            std::thread::sleep(Duration::from_millis(1100));
+            assert!(matches!(cache.set(b"k", b"1", NEVER), Stored::Done(_)), "it is tried again");
+            assert_eq!(cache.hindrance(), None);
+        }
+    }
+}
+
+/// Handles of one file in one process do not stand in each other's way, whichever of them goes first.
+#[test]
+fn handles_of_one_file_in_one_process() {
+    for refused in [None, Some(Refused::OfDescriptions(libc::EINVAL))] {
+        LOCKS.set(refused);
+        let dir = tempfile::tempdir().unwrap();
+        let o = options(&dir, Strategy::Lru, 10);
+        let (a, b, c) = (open_isolated(&o), open_isolated(&o), open_isolated(&o));
+        let all = [&a, &b, &c].map(|handle| handle.core().identity());
+        assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+        assert!(all.iter().all(|identity| !c.core().is_dead(*identity) && !a.core().is_dead(*identity)));
+        drop(a);
+        assert_eq!(all.map(|identity| b.core().is_dead(identity)), [true, false, false]);
+        assert_eq!(all.map(|identity| c.core().is_dead(identity)), [true, false, false]);
+        let (one, two) = (open(&o), open(&o));
+        assert_eq!(one.core().identity(), two.core().identity());
+        drop(one);
+        assert!(!c.core().is_dead(two.core().identity()));
+        LOCKS.set(None);
+    }
+}
+
+/// Somebody else's lock on the whole file hides the locks of identities; then the pid tells.
+#[test]
+fn somebody_locks_the_whole_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 10);
+    let child = process(&o, hold);
+    let other = open_isolated(&o);
+    let identity = child.word();
+    other.core().identity();
+    // (No other lock of the first bytes.)
+    let locker = process(&options(&tempfile::tempdir().unwrap(), Strategy::Lru, 10), |_, say| {
+        let file = std::fs::File::options().write(true).open(other.path()).unwrap();
+        // SAFETY: all-zero is a valid `flock`, and means the whole file, to whatever length.
+        let mut whole: libc::flock = unsafe { std::mem::zeroed() };
+        whole.l_type = libc::F_RDLCK as _;
+        // SAFETY: the command reads a valid `flock` that outlives the call.
+        say(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &whole) } as u64);
+        stay();
+    });
+    locker.word();
+    assert!(!other.core().is_dead(identity) && !is_free(&other));
+    child.kill();
+    assert!(is_free(&other));
+}

@@ -1,0 +1,467 @@
+"""Which objects are keys in the shared tier: equal ones alike in all processes, others never."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib
+import itertools
+import json
+import operator
+import os
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import object_zoo as zoo
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import check_clean, run_python
+
+from warp_cache import cache
+from warp_cache._warp_cache_rs import _encode_key, _explain_key
+
+
+def stored(value: object) -> bytes:
+    made = _encode_key((value,))
+    assert made is not None, (value, _explain_key((value,)))
+    return made
+
+
+def is_one_key(a: Any, b: Any) -> bool:
+    """What a dictionary says."""
+    return a is b or bool(hash(a) == hash(b) and a == b)
+
+
+def test_equal_keys_have_equal_bytes_and_unequal_ones_never() -> None:
+    spelled = [stored(value) for value in zoo.KEYS]
+    for (a, of_a), (b, of_b) in itertools.combinations(zip(zoo.KEYS, spelled, strict=True), 2):
+        assert (of_a == of_b) is is_one_key(a, b), (a, b)
+    for value, of_value in zip(zoo.KEYS, spelled, strict=True):
+        assert stored(value) == of_value
+        assert stored((value,)) != of_value
+
+
+SCRIPT = """
+import sys
+sys.path[:0] = {path!r}
+import object_zoo as zoo
+from warp_cache._warp_cache_rs import _encode_key
+sys.stdout.write(" ".join((_encode_key((value,)) or b"").hex() for value in zoo.KEYS))
+"""
+
+
+def test_processes_agree() -> None:
+    folder = pathlib.Path(__file__).resolve().parent
+    path = [str(folder), str(folder.parent), str(folder.parents[1])]
+    here = [stored(value).hex() for value in zoo.KEYS]
+    for seed in ("1", "2"):
+        done = run_python(SCRIPT.format(path=path), environment={"PYTHONHASHSEED": seed})
+        check_clean(done)
+        for value, one, two in zip(zoo.KEYS, here, done.stdout.split(" "), strict=True):
+            assert one == two, value
+
+
+@pytest.mark.parametrize("pair", zoo.FOUND_APART, ids=lambda pair: type(pair[0]).__name__)
+def test_what_is_equal_in_another_state_is_a_miss(pair: tuple[Any, Any]) -> None:
+    assert is_one_key(*pair)
+    assert stored(pair[0]) != stored(pair[1])
+
+
+@pytest.mark.parametrize("value", zoo.NO_KEYS, ids=lambda value: type(value).__name__)
+def test_what_has_no_bytes_says_why(value: Any) -> None:
+    opened = zoo.Connection.opened
+    assert _encode_key((value,)) is None
+    assert _encode_key((1, (value,))) is None
+    found = _explain_key((1, value))
+    assert found is not None
+    number, reason = found
+    assert number == 1 and ": " in reason, reason
+    assert zoo.Connection.opened == opened, "nothing is opened to look at it"
+
+
+def test_reasons_name_what_is_refused() -> None:
+    def reason(value: object) -> str:
+        found = _explain_key((value,))
+        assert found is not None
+        return found[1]
+
+    assert _explain_key((1, "a")) is None
+    assert "Lone: a time zone" in reason(dt.datetime(2024, 7, 1, tzinfo=zoo.Lone(1)))
+    assert "compared by identity" in reason((1, frozenset([object()])))
+    assert "not found under its name" in reason(lambda: 1)
+    assert "pickle" in reason(zoo.ByState("Plan", "ann"))
+
+
+# --- state that the pickled form leaves out
+
+
+@pytest.mark.parametrize("kind", zoo.LEAVING_OUT)
+def test_what_a_pickled_form_leaves_out(kind: type[zoo.Document]) -> None:
+    readers = [None, "ann", "bob", "a", ("bob",)]
+    documents = [kind("Plan", reader) for reader in readers]
+    for wrap in (lambda one: one, lambda one: (one, 1), lambda one: frozenset([one]), zoo.Frozen):
+        spelled = [_encode_key((wrap(one),)) for one in documents]
+        for (a, of_a), (b, of_b) in itertools.combinations(zip(documents, spelled, strict=True), 2):
+            assert of_a is None or of_a != of_b, (a.reader, b.reader)
+
+    @cache(backend="shared", name=f"rendered {kind.__name__}")
+    def rendered(document: zoo.Document, in_what: Any) -> str:
+        return f"{document.title}, for {document.reader}"
+
+    for _ in range(2):
+        for document, reader in zip(documents, readers, strict=True):
+            assert rendered(document, (document,)) == f"Plan, for {reader}"
+
+
+values: st.SearchStrategy[Any] = st.recursive(
+    st.sampled_from([0, 1, True, 1.0, -0.0, 0.0, "a", b"a", None, zoo.Level.LOW, zoo.Color.RED])
+    | st.sampled_from([zoo.MISSING, zoo.UTC, zoo.Point(1, 2), zoo.Right.READ, 2**70, range(0)])
+    | st.fractions(max_denominator=3)
+    | st.decimals(-2, 2, places=1),
+    lambda parts: (
+        st.tuples(parts)
+        | st.tuples(parts, parts)
+        | st.frozensets(parts, max_size=2)
+        | st.builds(zoo.Frozen, parts, parts)
+        | st.builds(zoo.Strict, parts)
+        | st.builds(zoo.Attrs, parts)
+        | st.builds(zoo.Everything, parts)
+        | st.builds(zoo.ByState, st.just("Plan"), parts)
+        | st.builds(zoo.BySetState, st.just("Plan"), parts)
+        | st.builds(zoo.Partly, parts, parts)
+    ),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(values, values)
+def test_bytes_are_equal_for_equal_keys_alone(a: Any, b: Any) -> None:
+    of_a, of_b = _encode_key((a,)), _encode_key((b,))
+    if of_a is not None and of_a == of_b:
+        assert is_one_key(a, b)
+    assert _encode_key((a,)) == of_a
+
+
+# --- moments
+
+naive = st.datetimes(dt.datetime(2023, 1, 1), dt.datetime(2024, 12, 31))
+zones = st.sampled_from([zoo.UTC, zoo.fixed(1), zoo.fixed(-5.5), zoo.Interned.of(1), zoo.Zone(2)])
+
+
+def berlin() -> Any:
+    zoneinfo = pytest.importorskip("zoneinfo")
+    try:
+        return zoneinfo.ZoneInfo("Europe/Berlin")
+    except zoneinfo.ZoneInfoNotFoundError:
+        pytest.skip("needs time zone data")
+
+
+@given(naive, naive, zones | st.none(), zones | st.none(), st.integers(-3, 3))
+def test_moments(a: Any, b: Any, zone: Any, other: Any, hours: int) -> None:
+    one = a.replace(tzinfo=zone)
+    for two in (b.replace(tzinfo=other), (a + dt.timedelta(hours=hours)).replace(tzinfo=other)):
+        if stored(one) == stored(two):
+            assert is_one_key(one, two)
+        fixed = (None, zoo.UTC, zoo.fixed(1), zoo.fixed(-5.5))
+        if zone in fixed and other in fixed and is_one_key(one, two):
+            assert stored(one) == stored(two)
+
+
+def test_hours_that_come_twice_and_hours_that_are_left_out() -> None:
+    zone = berlin()
+    fall, spring = dt.datetime(2024, 10, 27, 2, 30), dt.datetime(2024, 3, 31, 2, 30)
+    moments = [
+        when.replace(tzinfo=tz, fold=fold)
+        for when in (fall, spring, fall - dt.timedelta(hours=1), spring + dt.timedelta(hours=1))
+        for tz in (zone, None, zoo.UTC, zoo.fixed(1), zoo.fixed(2))
+        for fold in (0, 1)
+    ]
+    moments += [moment.astimezone(zoo.UTC) for moment in moments if moment.tzinfo]
+    spelled = [stored(moment) for moment in moments]
+    for (a, of_a), (b, of_b) in itertools.combinations(zip(moments, spelled, strict=True), 2):
+        assert (of_a == of_b) is is_one_key(a, b), (a, b)
+
+
+def test_zones_by_key() -> None:
+    zone = berlin()
+    zoneinfo = sys.modules["zoneinfo"]
+    assert stored(zone) == stored(zoneinfo.ZoneInfo("Europe/Berlin"))
+    assert stored(zone) != stored(zoneinfo.ZoneInfo("Europe/Paris"))
+    lone = zoneinfo.ZoneInfo.no_cache("Europe/Berlin")
+    assert _encode_key((lone,)) is None
+    usual = dt.datetime(2024, 7, 1, 12, tzinfo=lone)
+    assert stored(usual) == stored(usual.replace(tzinfo=zone)) == stored(usual.astimezone(zoo.UTC))
+    assert _encode_key((dt.datetime(2024, 10, 27, 2, 30, tzinfo=lone),)) is None
+
+
+def test_a_zone_in_which_two_times_are_one_instant() -> None:
+    zone = zoo.Sloppy()
+    one, two = (dt.datetime(2024, 3, 31, hour, tzinfo=zone) for hour in (2, 3))
+    assert one != two and one.astimezone(zoo.UTC) == two.astimezone(zoo.UTC)
+    spelled = [_encode_key((moment,)) for moment in (one, two)]
+    assert spelled[0] is None or spelled[0] != spelled[1]
+
+
+def test_zones_of_other_packages() -> None:
+    pytz = pytest.importorskip("pytz")
+    summer, winter = dt.datetime(2024, 7, 1, 12), dt.datetime(2024, 1, 1, 12)
+    moments = [
+        pytz.timezone(name).localize(when)
+        for name in ("Europe/Berlin", "Europe/Paris", "UTC", "America/New_York")
+        for when in (summer, winter)
+    ]
+    moments += [pytz.FixedOffset(120).localize(summer), *(m.astimezone(pytz.UTC) for m in moments)]
+    spelled = [stored(moment) for moment in moments]
+    for (a, of_a), (b, of_b) in itertools.combinations(zip(moments, spelled, strict=True), 2):
+        assert (of_a == of_b) is is_one_key(a, b), (a, b)
+    places = [pytz.timezone(name) for name in ("Europe/Berlin", "Europe/Paris", "UTC")]
+    assert len({stored(place) for place in [*places, moments[0].tzinfo, moments[1].tzinfo]}) == 5
+
+
+def test_scalars_of_arrays() -> None:
+    numpy = pytest.importorskip("numpy")
+    same = [
+        *((numpy.int64(1), 1), (numpy.float64(0.5), 0.5), (numpy.bool_(True), 1)),
+        *((numpy.str_("a"), "a"), (numpy.int8(1), numpy.uint64(1)), (numpy.complex64(1j), 1j)),
+        *((numpy.float32(0.5), 0.5), (numpy.bytes_(b"a"), b"a"), ((numpy.int64(1),), (1,))),
+        (zoo.Frozen(numpy.int64(1)), zoo.Frozen(1)),
+    ]
+    for a, b in same:
+        assert is_one_key(a, b) and stored(a) == stored(b), a
+    kinds = ["int64", "float64", ">i4", "<i4", "datetime64[s]", [("a", "i4")], "U3"]
+    different = [numpy.dtype(kind) for kind in kinds]
+    different += [numpy.add, numpy.subtract, numpy.int64, numpy.float64]
+    assert len({stored(value) for value in different}) == len(different)
+    assert stored(numpy.dtype("int64")) == stored(numpy.dtype(numpy.int64))
+    assert _encode_key((numpy.float64("nan"),)) is None
+
+
+def test_stamps_of_frames() -> None:
+    pandas = pytest.importorskip("pandas")
+    zone = berlin()
+    stamp = pandas.Timestamp
+    values = [
+        *(stamp("2024-07-01"), dt.datetime(2024, 7, 1), stamp("2024-07-01", tz="UTC")),
+        *(stamp("2024-07-01T02", tz=zone), dt.datetime(2024, 7, 1, tzinfo=zoo.UTC)),
+        *(stamp(1), stamp(2), stamp("2024-07-01") + pandas.Timedelta(1, "ns"), dt.timedelta(1)),
+        *(stamp(1729989000, unit="s", tz=zone), stamp(1729989000 + 3600, unit="s", tz=zone)),
+        *(pandas.Timedelta(1, "D"), pandas.Timedelta(1, "ns"), pandas.CategoricalDtype(["a"])),
+        *(pandas.CategoricalDtype(["b"]), pandas.StringDtype(), pandas.Int64Dtype()),
+        *(pandas.DatetimeTZDtype(tz="UTC"), pandas.DatetimeTZDtype(tz=zone), pandas.NaT),
+    ]
+    spelled = [_encode_key((value,)) for value in values]
+    kept = [(value, of) for value, of in zip(values, spelled, strict=True) if of is not None]
+    assert len(kept) >= len(values) - 2, [
+        (value, _explain_key((value,))) for value, of in zip(values, spelled, strict=True) if not of
+    ]
+    for (a, of_a), (b, of_b) in itertools.combinations(kept, 2):
+        assert (of_a == of_b) is is_one_key(a, b), (a, b)
+
+
+# --- code that was edited
+
+MODULE = """
+import dataclasses, enum, functools
+from typing import Any, NamedTuple, TypeVar, NewType, Optional
+
+def cost(x, rate=2, *, tax=1):
+    return 10 * x
+
+def noted(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        return function(*args) + 5
+    return wrapper
+
+@noted
+def decorated(x):
+    return 20 * x
+
+@functools.lru_cache
+def cached(x):
+    return 30 * x
+
+class Model:
+    FACTOR = 40
+    TABLE = {"a": [41]}
+    name: int
+    def price(self, x):
+        return 50 * x
+    @classmethod
+    def made(cls):
+        return 60
+    @staticmethod
+    def static():
+        return 70
+    @property
+    def size(self):
+        return 80
+
+class Derived(Model):
+    pass
+
+@dataclasses.dataclass(frozen=True)
+class Doubler:
+    by: int = 0
+    extra: int = 90
+    def __call__(self, x):
+        return 100 * x
+
+class Color(enum.Enum):
+    RED = 110
+    def shade(self):
+        return 120
+
+class Point(NamedTuple):
+    x: int = 130
+    def norm(self):
+        return 140
+
+class Money:
+    def __init__(self, amount):
+        self.amount = amount
+    def __eq__(self, other):
+        return isinstance(other, Money) and self.amount == other.amount
+    def __hash__(self):
+        return hash(self.amount)
+    def __reduce__(self):
+        return money, (self.amount,)
+    def in_cents(self):
+        return 150 * self.amount
+
+def money(amount):
+    return Money(amount if amount != 160 else 0)
+
+class Sentinel:
+    def __init__(self, value):
+        self.value = value
+    def __reduce__(self):
+        return "LIMIT"
+
+LIMIT = Sentinel(170)
+T = TypeVar("T", bound=Model)
+Name = NewType("Name", Model)
+"""
+
+# What is passed, and the numbers in the module that count for it.
+EDITED: dict[str, list[int]] = {
+    "cost": [10],
+    "decorated": [5, 20],
+    "cached": [30],
+    "Model": [40, 41, 50, 60, 70, 80],
+    "Derived": [40, 41, 50, 60, 70, 80],
+    "Model.made": [40, 60],
+    "Model.price": [50],
+    "Doubler(1)": [90, 100],
+    "(Doubler(1), 1)": [100],
+    "Color.RED": [110, 120],
+    "Color": [110, 120],
+    "Point": [130, 140],
+    "Money(1)": [150, 160],
+    "LIMIT": [170],
+    "T": [40],
+    "Name": [50],
+    "Optional[Model]": [50],
+    "list[Doubler]": [100],
+}
+
+
+@pytest.fixture
+def module(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Loads a module with this text, as a new start would."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    file, times = tmp_path / "edited_arguments.py", itertools.count(1_000_000_000)
+
+    def load(text: str, again: bool = False) -> Any:
+        file.write_text(text)
+        os.utime(file, (next(times),) * 2)
+        importlib.invalidate_caches()
+        if again and "edited_arguments" in sys.modules:
+            return importlib.reload(sys.modules["edited_arguments"])
+        sys.modules.pop("edited_arguments", None)
+        return importlib.import_module("edited_arguments")
+
+    yield load
+    sys.modules.pop("edited_arguments", None)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["started again", "reloaded"])
+def test_edited_code_is_another_argument(module: Any, again: bool) -> None:
+    def spelled(text: str) -> dict[str, bytes]:
+        scope = vars(module(text, again))
+        return {what: stored(eval(what, scope)) for what in EDITED}
+
+    before = spelled(MODULE)
+    assert spelled(MODULE) == before, "nothing was edited"
+    assert spelled(MODULE + "\n# a comment\n") == before
+    for number in sorted({number for numbers in EDITED.values() for number in numbers}):
+        after = spelled(MODULE.replace(f"{number}", f"{number + 1000}", 1))
+        for what, numbers in EDITED.items():
+            if number in numbers:
+                assert after[what] != before[what], (what, number)
+    for edit in (("rate=2", "rate=3"), ("tax=1", "tax=2")):
+        assert spelled(MODULE.replace(*edit))["cost"] != before["cost"]
+    for edit in (("name: int", "name: str"), ("    FACTOR = 40\n", "")):
+        assert spelled(MODULE.replace(*edit))["Model"] != before["Model"]
+
+
+def test_an_edited_callback_is_called(module: Any) -> None:
+    @cache(backend="shared", name="applied")
+    def apply(function: Any, x: int) -> Any:
+        return function(x)
+
+    for what, edit, right in (
+        ("cost", ("10 *", "11 *"), (10, 11)),
+        ("decorated", ("+ 5", "+ 6"), (25, 26)),
+        ("Doubler(1)", ("100 *", "101 *"), (100, 101)),
+    ):
+        for text, result in zip((MODULE, MODULE.replace(*edit)), right, strict=True):
+            assert apply(eval(what, vars(module(text))), 1) == result
+
+
+def test_what_cannot_be_looked_into_is_no_argument(module: Any) -> None:
+    found = module(
+        "import functools, threading\n"
+        "def over(value): return lambda: value\n"
+        "def named(function, name):\n"
+        "    function.__qualname__ = name\n"
+        "    return function\n"
+        "table = named(over([1]), 'table')\n"
+        "constant = named(over((1,)), 'constant')\n"
+        "def marked(): return marked.calls\n"
+        "marked.calls = []\n"
+        "def with_default(x=[]): return x\n"
+        "class Locked:\n"
+        "    lock = threading.Lock()\n"
+        "    @functools.singledispatchmethod\n"
+        "    def f(self): pass\n"
+    )
+    for name in ("table", "marked", "with_default", "Locked"):
+        assert _encode_key((getattr(found, name),)) is None, name
+    assert stored(found.constant)
+
+
+def test_code_that_is_exchanged_in_place(module: Any) -> None:
+    found = module(MODULE)
+    before = {what: stored(eval(what, vars(found))) for what in ("cost", "Doubler(1)", "Model")}
+    found.cost.__code__ = (lambda x, rate, *, tax: 1).__code__
+    found.Doubler.__call__.__code__ = (lambda self, x: 1).__code__
+    found.Model.FACTOR = 41
+    for what, spelled in before.items():
+        assert stored(eval(what, vars(found))) != spelled, what
+    again = stored(found.Model)
+    found.Model.TABLE["a"].append(1)
+    assert stored(found.Model) != again
+
+
+def test_a_module_of_ones_own_is_no_argument(module: Any) -> None:
+    found = module(MODULE)
+    assert _encode_key((found,)) is None
+    assert stored(json) != stored(operator)
+    for hidden in ("queue", "json"):  # named as one of Python's
+        found.__name__ = hidden
+        assert _encode_key((found,)) is None

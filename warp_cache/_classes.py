@@ -1,0 +1,340 @@
+"""Classes, their members and their instances, as parts of a description.
+
+A class counts by its name and by what its body says: methods, constants, annotations, and those of
+its bases; a class of Python itself, or one that was made in C, by its name and version.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
+
+from warp_cache import _watch
+from warp_cache._places import NoName, is_at, is_of_python, module_name, place, version
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from warp_cache._description import Description
+
+__all__ = [
+    "BARE",
+    "a_class",
+    "attribute",
+    "a_frozen",
+    "a_member",
+    "said_of_types",
+    "class_of",
+    "is_bare",
+    "is_frozen",
+    "of_typing",
+]
+
+_IMMUTABLE_TYPE, _HEAP_TYPE = 1 << 8, 1 << 9
+# What derives from these without attributes stays as it is: the base's own items.
+BARE: dict[type, Callable[[Any], Any]] = {
+    str: str.__str__,
+    int: int.__int__,
+    float: float.__float__,
+    bytes: lambda value: bytes.__getitem__(value, slice(None)),
+    tuple: lambda value: tuple(tuple.__iter__(value)),
+    frozenset: lambda value: frozenset(frozenset.__iter__(value)),
+}
+# What the interpreter and the standard library make of a class's body, or note about it.
+_DERIVED = frozenset(
+    [
+        "abstractmethods",
+        "annotate_func",
+        "annotate",
+        "annotations",
+        "annotations_cache",
+        "conditional_annotations",
+        "dict",
+        "doc",
+        "firstlineno",
+        "match_args",
+        "module",
+        "non_callable_proto_members",
+        "orig_bases",
+        "parameters",
+        "protocol_attrs",
+        "qualname",
+        "slotnames",
+        "slots",
+        "static_attributes",
+        "type_params",
+        "weakref",
+    ]  # noqa: SIM905
+)
+_MEMBERS_OWN = frozenset(
+    ("_name_", "__objclass__", "_sort_order_", "_inverted_", "_name", "_value")
+)
+
+
+def a_class(to: Description, value: type, lenient: bool = False) -> None:
+    """A class that its module has under its name, with what its body and its bases' say.
+
+    lenient: an attribute that cannot be described counts by its type alone.
+    """
+    name = _name_among_types(value)
+    if name is not None:
+        to.feed("class", "types", name)
+        return
+    if not to.is_new(value):
+        return
+    module, qualname = value.__module__, value.__qualname__
+    if not is_at(value, module, qualname):
+        raise NoName(f"the class {qualname} is not found under its name")
+    to.feed("class", *place(module, needs_file=not to.as_argument), qualname)
+    _bases(to, value, lenient)
+
+
+def class_of(to: Description, value: type) -> None:
+    """The class of something that is made by other means: its name need not lead to it."""
+    to.feed("class of it")
+    _bases(to, value, lenient=True)
+
+
+def _bases(to: Description, value: type, lenient: bool) -> None:
+    # Their names tell apart what a loop makes under one name.
+    names = [f"{module_name(str(base.__module__))}.{base.__qualname__}" for base in value.__mro__]
+    to.feed("bases", *names)
+    for base in value.__mro__:
+        _one_of_the_bases(to, base, lenient)
+
+
+def _name_among_types(value: type) -> str | None:
+    """Of the interpreter's types that are not found under the names they say to have."""
+    if value.__module__ != "builtins":
+        return None
+    types: Any = sys.modules["types"]
+    if getattr(sys.modules["builtins"], value.__qualname__, None) is value:
+        return None
+    names = [name for name, found in vars(types).items() if found is value]
+    return min(names, default=None)
+
+
+def _one_of_the_bases(to: Description, base: Any, lenient: bool) -> None:
+    flags, module = type.__dict__["__flags__"].__get__(base), base.__module__
+    if not flags & _HEAP_TYPE or flags & _IMMUTABLE_TYPE:
+        to.feed("type in C", *version(module))
+    elif is_of_python(module) and is_at(base, module, base.__qualname__):
+        to.feed("class of Python")
+    else:
+        _body(to, base, lenient)
+
+
+def _body(to: Description, value: Any, lenient: bool) -> None:
+    to.watch(_watch.of_class, value)
+    to.feed("body", value.__qualname__)
+    parts: list[tuple[str, Callable[[Any], None], Any]] = []
+    if type(value) is not type:
+        parts.append(("metaclass", to.value, type(value)))
+    members: Any = ()
+    if "enum" in sys.modules and isinstance(value, sys.modules["enum"].EnumMeta):
+        members = type.__getattribute__(value, "__members__")
+        for name, member in members.items():
+            parts.append((f"member {name}", lambda found: _content_of_member(to, found), member))
+    for name, found in sorted(vars(value).items()):
+        if name[:2] == name[-2:] == "__" and name[2:-2] in _DERIVED or name in members:
+            continue
+        if name in ("_abc_impl", "_is_protocol") or name.startswith("__pydantic_"):
+            continue
+        if members and name.startswith("_") and name.endswith("_") and name[1] != "_":
+            continue
+        parts.append((name, _describer(to, name), found))
+    parts.append(("annotations", lambda found: said_of_types(to, found), value))
+    if to.as_argument:
+        parts.append(("documented", lambda found: to.feed(repr(found)), value.__doc__))
+    for name, describe, found in parts:
+        try:
+            digest: bytes | str = to.apart(describe, found)
+        except Exception as error:
+            if not lenient:
+                reason = f"{value.__qualname__}.{name}: {error}"
+                raise NoName(reason) from None
+            digest = f"{type(found).__module__}.{type(found).__qualname__}"
+        to.feed("attribute", name, digest)
+
+
+def _describer(to: Description, name: str) -> Callable[[Any], None]:
+    if name == "__dataclass_fields__":
+        return lambda fields: _fields(to, fields)
+    if name in ("__dataclass_params__", "__attrs_attrs__", "__attrs_props__"):
+        return lambda value: _by_repr(to, value)
+    if name in ("_field_defaults", "_fields_defaults"):  # of a named tuple
+        return lambda table: _items(to, table)
+    return lambda value: attribute(to, value)
+
+
+def attribute(to: Description, value: Any) -> None:
+    """Something in the body of a class."""
+    kind = type(value)
+    if kind in (MemberDescriptorType, GetSetDescriptorType):
+        to.feed(kind.__name__, value.__name__)
+    elif kind is property:
+        to.values("property", (value.fget, value.fset, value.fdel))
+    elif kind is functools.cached_property:
+        to.feed("cached property", str(value.attrname))
+        to.value(value.func)
+    elif kind is functools.partialmethod:
+        to.values("partial method", (value.func, value.args, *value.keywords.values()))
+        to.feed(*value.keywords)
+    elif to.as_argument and kind in (list, dict, set):
+        _items(to, value)
+    elif to.as_argument and _is_of_no_account(kind):
+        to.feed(kind.__name__)
+    elif kind.__qualname__ == "_tuplegetter" and kind.__module__ in ("collections", "_collections"):
+        to.feed("item", value.__reduce__()[1][0])
+    else:
+        to.value(value)
+
+
+def _is_of_no_account(kind: type) -> bool:
+    """Locks and loggers: no result depends on them."""
+    names = {"_thread": ("lock", "RLock"), "logging": ("Logger",)}
+    return kind.__name__ in names.get(kind.__module__, ())
+
+
+def _items(to: Description, value: Any) -> None:
+    """A list, dict or set as it is now."""
+    to.steps += 1
+    to.watch(_watch.of_items, value)
+    items = list(value.items()) if type(value) is dict else list(value)
+    digests = [to.apart(lambda part: _parts(to, part), item) for item in items]
+    to.feed(type(value).__name__, *(digests if type(value) is list else sorted(digests)))
+
+
+def _parts(to: Description, value: Any) -> None:
+    if type(value) is tuple:
+        to.feed("parts", len(value))
+        for part in value:
+            attribute(to, part)
+    else:
+        attribute(to, value)
+
+
+def _fields(to: Description, fields: Any) -> None:
+    """The fields of a dataclass, but for their types, which the annotations tell."""
+    for name, field in fields.items():
+        to.feed("field", name)
+        flags = (field.init, field.repr, field.hash, field.compare, getattr(field, "kw_only", None))
+        to.feed(repr(flags), repr(field._field_type))
+        for default in (field.default, field.default_factory):
+            if default is sys.modules["dataclasses"].MISSING:
+                to.feed("missing")
+            else:
+                attribute(to, default)
+        if field.metadata:
+            _items(to, dict(field.metadata))
+
+
+def said_of_types(to: Description, value: Any) -> None:
+    """What a function's or class's annotations say, not what the names in them stand for."""
+    annotate = vars(value).get("__annotate_func__") if isinstance(value, type) else None
+    if annotate is None and not isinstance(value, type):
+        annotate = getattr(value, "__annotate__", None)
+    if isinstance(annotate, FunctionType):
+        to.code(annotate.__code__)
+        return
+    found = vars(value).get("__annotations__", {}) if isinstance(value, type) else None
+    for name, annotation in (value.__annotations__ if found is None else found).items():
+        to.feed("annotation", name)
+        _by_repr(to, annotation)
+
+
+def _by_repr(to: Description, value: Any) -> None:
+    shown = repr(value)
+    if " at 0x" in shown:
+        raise NoName(f"{shown} shows an address")
+    to.feed("shown", shown)
+
+
+# --- members and instances
+
+
+def a_member(to: Description, value: Any) -> None:
+    """A member of an Enum, or several of a Flag in one."""
+    to.feed("member")
+    to.value(type(value))
+    to.value(value._name_)
+    if value._name_ is None:
+        to.value(value._value_)
+
+
+def _content_of_member(to: Description, member: Any) -> None:
+    to.watch(_watch.of_attributes, member)
+    for name, value in sorted(vars(member).items()):
+        if name not in _MEMBERS_OWN:
+            to.feed("attribute", name)
+            attribute(to, value)
+
+
+def is_bare(kind: Any) -> bool:
+    """Whether it derives from an immutable type and gives its instances no attributes."""
+    for base in BARE:
+        if issubclass(kind, base):
+            sizes = (kind.__basicsize__, kind.__itemsize__, kind.__dictoffset__)
+            return sizes == (base.__basicsize__, base.__itemsize__, 0)
+    return False
+
+
+def is_frozen(kind: Any) -> bool:
+    """Whether it is a frozen dataclass, as are its bases (or of Python itself)."""
+    if "__dataclass_params__" not in vars(kind):
+        return False
+    for base in kind.__mro__:
+        if base is object or is_of_python(base.__module__):
+            continue
+        parameters = vars(base).get("__dataclass_params__")
+        if parameters is None or not parameters.frozen:
+            return False
+    return True
+
+
+def a_frozen(to: Description, value: Any) -> None:
+    """An instance of a frozen dataclass: all its fields, and nothing else."""
+    kind: Any = type(value)
+    to.watch(_watch.of_attributes, value)
+    to.feed("frozen")
+    to.value(kind)
+    names = [name for name, field in kind.__dataclass_fields__.items() if _is_kept(field)]
+    has = {name.rpartition(".")[2]: part for name, part in _watch.slots(value).items()}
+    has.update(getattr(value, "__dict__", {}))
+    if sorted(has) != sorted(names):
+        raise NoName(f"a {kind.__qualname__} has other attributes than its fields")
+    for name in names:
+        to.feed("field", name)
+        to.value(has[name])
+
+
+def _is_kept(field: Any) -> bool:
+    return field._field_type is sys.modules["dataclasses"]._FIELD
+
+
+def of_typing(to: Description, value: Any) -> None:
+    """A type as ``typing`` spells it."""
+    name = type(value).__name__
+    if name in ("TypeVar", "ParamSpec", "TypeVarTuple"):
+        to.a_reduced(value)
+        for part in ("__bound__", "__constraints__", "__default__"):
+            found = getattr(value, part, None)
+            # NoDefault is one of a kind.
+            to.feed(part)
+            to.feed(repr(found)) if type(found).__name__ == "NoDefaultType" else to.value(found)
+        flags = [getattr(value, f"__{flag}__", None) for flag in ("covariant", "contravariant")]
+        to.feed(*map(repr, flags))
+    elif name == "NewType":
+        to.a_reduced(value)
+        to.value(value.__supertype__)
+    elif name == "TypeAliasType":
+        to.a_reduced(value)
+        to.value(value.__value__)
+        to.value(value.__type_params__)
+    elif name == "ForwardRef":
+        to.feed("forward", repr(value.__forward_arg__), repr(value.__forward_is_class__))
+    else:
+        to.a_reduced(value)
