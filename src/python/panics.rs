@@ -31,19 +31,18 @@ pub unsafe fn caught(f: impl FnOnce() -> *mut ffi::PyObject) -> *mut ffi::PyObje
     }
 }
 
-/// Runs `f`, which cannot panic: of that, only debug builds, whose assertions can, need to be convinced.
-///
-/// # Safety
-/// The thread is attached.
-#[inline(always)]
-pub unsafe fn caught_in_debug(f: impl FnOnce() -> *mut ffi::PyObject) -> *mut ffi::PyObject {
-    if cfg!(debug_assertions) {
-        // SAFETY: the caller's promise.
-        unsafe { caught(f) }
-    } else {
-        f()
-    }
+/// Runs a block that gives an object and cannot panic: of that, only debug builds, whose assertions can, need to be convinced.
+/// (A macro, as the compiler may make a call of a closure, which a hit would pay for.) In an unsafe block, attached.
+macro_rules! caught_in_debug {
+    ($block:block) => {
+        if cfg!(debug_assertions) {
+            $crate::python::panics::caught(|| $block)
+        } else {
+            $block
+        }
+    };
 }
+pub(crate) use caught_in_debug;
 
 /// Runs `f`; a panic is a RuntimeError.
 pub fn as_error<T>(f: impl FnOnce() -> PyResult<T>) -> PyResult<T> {

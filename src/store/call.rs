@@ -159,7 +159,7 @@ unsafe extern "C-unwind" fn call_many<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any`.
     unsafe {
-        caught_in_debug(|| {
+        caught_in_debug!({
             let arguments = Arguments { values, nargsf, names };
             let (values, names) = arguments.parts();
             finish_parts::<C>(object, &arguments, values, names)
@@ -177,7 +177,7 @@ unsafe extern "C-unwind" fn call_few<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any`, which has seen the signature.
     unsafe {
-        caught_in_debug(|| {
+        caught_in_debug!({
             let arguments = Arguments { values, nargsf, names };
             let signature = instance(object).signature.as_ref().unwrap_unchecked();
             let mut row = FEW;
@@ -199,7 +199,7 @@ unsafe extern "C-unwind" fn call_reordered<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any`.
     unsafe {
-        caught_in_debug(|| {
+        caught_in_debug!({
             let arguments = Arguments { values, nargsf, names };
             let mut scratch = Scratch::new();
             match instance(object).parts(&arguments, &mut scratch) {
@@ -257,6 +257,7 @@ pub(super) unsafe fn finish<C: Course>(
 ///
 /// # Safety
 /// As for [`finish`]; `found` is what the pass brought.
+#[cold]
 #[inline(never)]
 unsafe fn go_on<C: Course>(
     object: *mut ffi::PyObject,

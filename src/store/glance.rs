@@ -69,7 +69,7 @@ unsafe extern "C-unwind" fn one<C: Course, const EXPIRES: bool, const TWO_TOO: b
 ) -> *mut ffi::PyObject {
     // SAFETY: Python calls this for an instance, with a call that lasts until this returns.
     unsafe {
-        caught_in_debug(|| {
+        caught_in_debug!({
             if is_plain(1, nargsf, names) {
                 let value = *values;
                 if let Some(hash) = key::glance::hash_one(value) {
@@ -99,7 +99,7 @@ unsafe extern "C-unwind" fn two<C: Course, const EXPIRES: bool>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
     unsafe {
-        caught_in_debug(|| {
+        caught_in_debug!({
             if is_plain(2, nargsf, names) {
                 let (first, second) = (*values, *values.add(1));
                 if let Some(hash) = key::glance::hash_two(first, second) {
@@ -149,7 +149,7 @@ unsafe extern "C-unwind" fn hash_and_look<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
     unsafe {
-        caught_in_debug(|| {
+        caught_in_debug!({
             let arguments = Arguments::plain(values, nargsf);
             finish_parts::<C>(object, &arguments, arguments.parts().0, &[])
         })
@@ -169,7 +169,7 @@ unsafe extern "C-unwind" fn look_on<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
     unsafe {
-        caught_in_debug(|| {
+        caught_in_debug!({
             let arguments = Arguments::plain(values, nargsf);
             finish::<C>(object, &arguments, &arguments.plain_view(hash))
         })
@@ -184,7 +184,7 @@ unsafe extern "C-unwind" fn look_on<C: Course>(
 unsafe extern "C-unwind" fn found<C: Course>(object: *mut ffi::PyObject, token: Token) -> *mut ffi::PyObject {
     // SAFETY: the entry has a finished value; otherwise as in `one`.
     unsafe {
-        caught_in_debug(|| {
+        caught_in_debug!({
             let reader = instance(object).shared.reader();
             let value = reader.slot(token).1.value.object().unwrap_unchecked();
             ffi::Py_INCREF(value);
@@ -210,7 +210,7 @@ unsafe extern "C-unwind" fn candidate<C: Course>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
     unsafe {
-        caught_in_debug(|| {
+        caught_in_debug!({
             let this = instance(object);
             let reader = this.shared.reader();
             let (_, entry) = reader.slot(token);
