@@ -39,10 +39,11 @@ def _imported_from_rust():
     import sys
     import types
 
-    from warp_cache import _async, _by_value, _exceptions, _green, _identity, _info
+    from warp_cache import _async, _by_value, _canonical, _exceptions, _green, _identity, _info, _named
 
     stdlib = (builtins, functools, inspect, pickle, sys, types)
-    return stdlib, (_async, _by_value, _exceptions, _green, _identity, _info)
+    ours = (_async, _by_value, _canonical, _exceptions, _green, _identity, _info, _named)
+    return stdlib, ours
 
 
 if "WARP_CACHE_RECORD" in _os.environ:
