@@ -28,7 +28,7 @@ def __getattr__(name):
 
 
 def _imported_from_rust():
-    """Never called: it shows what the extension module imports to whoever collects an app's modules.
+    """Never called: it shows whoever collects an app's modules what the extension imports.
 
     Freezers read ``import`` statements, and see none in native code.
     """
@@ -39,7 +39,16 @@ def _imported_from_rust():
     import sys
     import types
 
-    from warp_cache import _async, _by_value, _canonical, _exceptions, _green, _identity, _info, _named
+    from warp_cache import (
+        _async,
+        _by_value,
+        _canonical,
+        _exceptions,
+        _green,
+        _identity,
+        _info,
+        _named,
+    )
 
     stdlib = (builtins, functools, inspect, pickle, sys, types)
     ours = (_async, _by_value, _canonical, _exceptions, _green, _identity, _info, _named)

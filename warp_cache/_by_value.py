@@ -1,4 +1,4 @@
-"""Decorated functions as dill takes them: by value, as it takes functools' and functions themselves.
+"""Decorated functions as dill takes them: by value, as it takes functools' and plain ones.
 
 Imported where dill is, and by nothing else.
 """

@@ -1,15 +1,15 @@
 """What kind of callable is decorated: a coroutine function, a generator function, or a plain one.
 
-The rule is that of ``inspect`` and ``asyncio``: what counts is the code of the function that a call
-ends in, or a mark on an object on the way there. Nothing is concluded from an attribute being there:
-mocks and proxies answer to any name, with objects that answer to any name. So a chain of wrappers is
-followed for a bounded number of steps, and an answer counts for its type and value only.
+The rule is that of ``inspect`` and ``asyncio``: what counts is the code of the function that a
+call ends in, or a mark on an object on the way there. Nothing is concluded from an attribute being
+there: mocks and proxies answer to any name, with objects that answer to any name. So a chain of
+wrappers is followed for a bounded number of steps, and what counts is an answer's type and value.
 """
 
 from __future__ import annotations
 
 import sys
-from functools import _lru_cache_wrapper, partial, partialmethod  # type: ignore[attr-defined]
+from functools import _lru_cache_wrapper, partial, partialmethod
 from types import CodeType, FunctionType, MethodType
 
 from warp_cache._warp_cache_rs import CachedFunction
@@ -179,7 +179,7 @@ def _marker_of_inspect(load: bool = False) -> tuple[str, object] | None:
 
 
 def _mark_of_asyncio() -> object | None:
-    """The value of the attribute ``_is_coroutine`` that asyncio goes by, if it does and is loaded."""
+    """The value of the attribute ``_is_coroutine``, if asyncio is loaded and goes by it."""
     return getattr(sys.modules.get("asyncio.coroutines"), "_is_coroutine", None)
 
 

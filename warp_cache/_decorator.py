@@ -40,6 +40,7 @@ __all__ = [
     "lru_cache",
 ]
 
+
 class _Default(int):
     """A size that was not given: signatures show it as the number it stands for."""
 
@@ -173,7 +174,8 @@ def _apply(
     function, *others = args
     if others:
         # The place of the first option is the function's.
-        others.insert(0, options.pop(name, make.__defaults__[0]))  # type: ignore[attr-defined]
+        default = Strategy.LRU if name == "strategy" else _ABSENT
+        others.insert(0, options.pop(name, default))
     return make(*others, **options)(function)
 
 
@@ -223,15 +225,15 @@ def decorator(
     def decorate(function: _Function) -> CachedFunction[..., Any]:
         if not single_use_too and (kind := single_use(function)):
             raise TypeError(
-                f"fn must return what can be read more than once, got {_shown(function)}, {kind}: the "
-                f"first caller would use its result up. Cache a function that collects the values and "
-                f"returns a list or a tuple (lru_cache keeps the object itself, as functools does)"
+                f"fn must return what can be read more than once, got {_shown(function)}, {kind}: "
+                "the first caller would use its result up. Cache a function that collects the "
+                "values and returns a list or a tuple (lru_cache keeps the object itself, as "
+                "functools does)"
             )
         if issubclass(type(function), _DESCRIPTORS):
             kind = type(function).__name__
-            raise TypeError(
-                f"fn must be a callable, got {_shown(function)}: put the cache decorator below @{kind}"
-            )
+            right = f"put the cache decorator below @{kind}"
+            raise TypeError(f"fn must be a callable, got {_shown(function)}: {right}")
         cached: CachedFunction[..., Any]
         source = coroutine_function(function)
         if source is not None:

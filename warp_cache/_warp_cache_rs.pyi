@@ -153,6 +153,7 @@ class CachedFunction(_Operations[_P, _R]):
         wait_timeout: float | None = None,
         by_signature: bool | None = None,
     ) -> Self: ...
+    def _recipe(self) -> tuple[Callable[_P, _R], dict[str, Any], bool, str | None]: ...
     @staticmethod
     def _of(function: Callable[_Q, _T], options: Options) -> CachedFunction[_Q, _T]:
         """A cached function made from checked options."""

@@ -270,7 +270,8 @@ assert made.cache_parameters() == {"maxsize": 2, "typed": False}
 made = by_value(lru_cache(double, maxsize=None, typed=True))
 assert made.cache_parameters() == {"maxsize": None, "typed": True}
 for ttl in (0.1, 1e-9, 1/3, 12345.678901234567, 2e9/7):
-    assert by_value(cache(double, ttl=ttl))._recipe()[1]["ttl"] == cache(double, ttl=ttl)._recipe()[1]["ttl"]
+    cached = cache(double, ttl=ttl)
+    assert by_value(cached)._recipe()[1]["ttl"] == cached._recipe()[1]["ttl"]
     shared = cache(double, ttl=ttl + 10, backend="shared", name="by value")
     shared(4)
     assert by_value(shared).cache_info().hits >= 2   # the same file

@@ -169,7 +169,7 @@ def values() -> list[Any]:
 
 
 def is_apart(decorate: Decorate, typed: bool, value: Any) -> bool | None:
-    """functools makes an exact int or str its own key, and a tuple of whatever else stands alone."""
+    """functools makes an exact int or str its own key, and a tuple of any other lone argument."""
     return None if typed or decorate is cache else type(value) in (int, str)
 
 

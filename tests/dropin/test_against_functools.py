@@ -201,7 +201,12 @@ def test_lone_arguments_of_coroutine_functions_and_methods() -> None:
     kind.set("set", 1.0)
     assert (kind.get(1), kind.get(1.0)) == ("int", "set")
     by_meaning = warp_cache.cache(lambda value: type(value).__name__)
-    assert [by_meaning(value) for value in ("a", Text("a"), 1.0, 1)] == ["str", "str", "float", "float"]
+    assert [by_meaning(value) for value in ("a", Text("a"), 1.0, 1)] == [
+        "str",
+        "str",
+        "float",
+        "float",
+    ]
 
 
 def test_values_of_inner_computations_of_one_key() -> None:

@@ -199,7 +199,7 @@ def test_coroutine_functions(options: dict[str, Any], place: str) -> None:
 
 
 def test_the_lease_of_a_computation_that_panics_is_given_back() -> None:
-    """Another process's function on the file, which here is another of this process, may compute."""
+    """Another function on the file, as of another process, may compute."""
     f, g = (cache(backend="shared", name="panics-lease")(value_of) for _ in range(2))
     panics("store in the file", lambda: f(1))
     assert results([start(g, 1)], LIMIT / 6) == ["value of 1"]
@@ -258,5 +258,3 @@ def test_a_panic_inside_what_a_call_runs() -> None:
     result = run_python(THROUGH_PYTHON)
     assert result.returncode == 0, result
     assert result.stdout.split("\n")[:3] == ["outer True", "middle True", "1"]
-
-

@@ -87,7 +87,7 @@ print("LOADED", *sorted(set(sys.modules) - STARTED))
 
 
 class Finder(modulefinder.ModuleFinder):
-    """Follows the imports of the app and of the package; of other modules, that they are imported."""
+    """Follows the imports of app and package; of other modules, that they are imported."""
 
     def __init__(self, path: list[str]) -> None:
         super().__init__(path)
@@ -124,7 +124,9 @@ def test_modules_that_native_code_names_are_imported_by_a_python_file(tmp_path: 
     """Those of the standard library, too: a packed app has only the ones that are asked for."""
     if not SOURCES.is_dir():
         pytest.skip("the sources are not here")
-    imported = re.compile(r"""(?:\bimport\(|Module\(|Function::new\()[^"]{0,40}"([\w.]+)"|"(warp_cache\.\w+)\"""")
+    imported = re.compile(
+        r"""(?:\bimport\(|Module\(|Function::new\()[^"]{0,40}"([\w.]+)"|"(warp_cache\.\w+)\""""
+    )
     named = {
         first or second
         for file in SOURCES.rglob("*.rs")

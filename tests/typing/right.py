@@ -326,6 +326,23 @@ def check_self() -> None:
     del followed, named
 
 
+def decorated_at_once(x: int, *, y: str = "") -> bytes:
+    return b""
+
+
+def check_functions_with_options_beside_them() -> None:
+    by_name = cache(decorated_at_once, strategy=Strategy.LFU, max_size=3, ttl=1.0)
+    assert_type(by_name(1, y="a"), bytes)
+    assert_type(by_name.get(1), bytes | None)
+    by_place = cache(decorated_at_once, 3, 1.0)
+    assert_type(by_place(1), bytes)
+    least = lru_cache(decorated_at_once, max_size=3, typed=True)
+    assert_type(least(x=1), bytes)
+    assert_type(lru_cache(decorated_at_once, maxsize=None)(1), bytes)
+    assert_type(lru_cache(decorated_at_once, True)(1), bytes)
+    assert_type(cache()(decorated_at_once)(1), bytes)
+
+
 def check_record() -> None:
     with record("calls-{pid}.rec") as recording:
         assert_type(recording, record)
