@@ -84,6 +84,8 @@ pub mod key {
     pub const ABSENT: u8 = 0xD8;
     /// Where the type of an argument counts: one of the built-in ones, by number.
     pub const BUILTIN_TYPE: u8 = 0xD9;
+    /// The default of a parameter, by number.
+    pub const DEFAULT: u8 = 0xDA;
     /// A tuple that stands for all that equals an object of another form.
     pub const CANONICAL: u8 = 0xDB;
     /// As `REDUCED`, with all parts in their own types.

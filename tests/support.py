@@ -48,6 +48,12 @@ def small_heap() -> Iterator[None]:
     gc.unfreeze()
 
 
+# A test of what cannot be stored; what is said of it then, tests/shared/test_shared_skips.py tells.
+uncacheable = pytest.mark.filterwarnings("ignore::warp_cache.UncacheableWarning")
+# The same for a child (whose interpreter knows only its own classes).
+UNCACHEABLE = {"PYTHONWARNINGS": "ignore::UserWarning"}
+
+
 # --- threads -------------------------------------------------------------------------------
 
 

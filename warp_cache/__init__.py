@@ -9,12 +9,24 @@ import os as _os
 from warp_cache._decorator import cache, lru_cache
 from warp_cache._info import CacheInfo, SharedCacheInfo
 from warp_cache._strategies import Backend, Strategy
+from warp_cache._uncacheable import UncacheableWarning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from warp_cache._info import SkipReason
     from warp_cache._record import record
 
-__all__ = ["Backend", "CacheInfo", "SharedCacheInfo", "Strategy", "cache", "lru_cache", "record"]
+__all__ = [
+    "Backend",
+    "CacheInfo",
+    "SharedCacheInfo",
+    "SkipReason",
+    "Strategy",
+    "UncacheableWarning",
+    "cache",
+    "lru_cache",
+    "record",
+]
 __version__ = "0.1.0"
 
 
@@ -24,6 +36,11 @@ def __getattr__(name):
         from warp_cache._record import record
 
         return record
+    # A type, which importing typing makes, and nobody needs at run time.
+    if name == "SkipReason":
+        from warp_cache._info import SkipReason
+
+        return SkipReason
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -45,7 +45,10 @@ _LAST_PAUSE = 0.02
 
 async def pass_on(cached: _Cached, /, *args: Any, **kwargs: Any) -> Any:
     """A call that is not cached."""
-    return await cached._function(*args, **kwargs)
+    value = await cached._function(*args, **kwargs)
+    if cached._shared and (told := cached._skip(True)):
+        cached._tell(told)
+    return value
 
 
 async def _alone(
@@ -54,7 +57,8 @@ async def _alone(
     """A call that nobody waits for."""
     epoch = cached._epoch()
     value = await cached._function(*args, **kwargs)
-    cached._store(ticket, value, epoch)
+    if told := cached._store(ticket, value, epoch):
+        cached._tell(told)
     return value
 
 
@@ -81,8 +85,13 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         elif free:
             return await _alone(cached, ticket, args, kwargs)
         elif flight.leads_to(_flight.get()):
-            return await cached._function(*args, **kwargs)
+            value = await cached._function(*args, **kwargs)
+            if cached._shared:
+                # The computation that this one is a part of stores it.
+                cached._skip(False)
+            return value
         value, error = await flight.wait(cached._wait_timeout, leads)
+        told, flight.told = flight.told, None
         # An exception's traceback refers to this frame, and the flight may refer to the exception.
         flight = None
         if error is not None:
@@ -100,6 +109,9 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
             found = cached._peek(ticket)
             if found:
                 return found[0]
+        if told is not None:
+            # Here the caller's frame is near, and what it may raise harms nobody else.
+            cached._tell(told)
         return value
 
 
@@ -132,6 +144,7 @@ class _Flight:
         "since",
         "table",
         "ticket",
+        "told",
         "value",
         "waiters",
         "waits",
@@ -158,6 +171,8 @@ class _Flight:
         self.future: asyncio.Future[None] = loop.create_future()
         # The value, or the exception as its `heir` is to raise it, and as others are.
         self.value: Any = _NOTHING
+        # What there is to say of a value that could not be stored.
+        self.told: tuple[int, tuple[Any, ...]] | None = None
         self.error: BaseException | None = None
         self.heir: object = None
         self.shared: Shared | None = None
@@ -214,7 +229,7 @@ class _Flight:
                 lease = answer
             epoch = cached._epoch()
             value = await cached._function(*args, **kwargs)
-            cached._store(self.ticket, value, epoch, lease)
+            self.told = cached._store(self.ticket, value, epoch, lease)
             return value
         finally:
             if lease is not None:

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-__all__ = ["CacheInfo", "SharedCacheInfo"]
+__all__ = ["CacheInfo", "SharedCacheInfo", "Skips"]
 
 # Importing typing takes longer than all of this package. Checkers take this name for true.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from typing import NamedTuple
+    from collections.abc import Mapping
+    from typing import Literal, NamedTuple, TypeAlias
+
+    SkipReason: TypeAlias = Literal[
+        "argument",
+        "key_size",
+        "value",
+        "value_size",
+        "file_size",
+        "unreadable",
+        "space",
+        "locks",
+        "processes",
+        "lost",
+        "busy",
+        "damaged",
+        "superseded",
+    ]
+    _Skips: TypeAlias = dict[SkipReason, int]
 
     class _Fields(NamedTuple):
         hits: int
@@ -18,7 +36,34 @@ if TYPE_CHECKING:
         maxsize: int | None
         currsize: int
 else:
+    # The same once more: importing typing is left to who asks for the type.
+    _REASONS = (
+        "argument",
+        "key_size",
+        "value",
+        "value_size",
+        "file_size",
+        "unreadable",
+        "space",
+        "locks",
+        "processes",
+        "lost",
+        "busy",
+        "damaged",
+        "superseded",
+    )
+    _Skips = dict
     _Fields = namedtuple("CacheInfo", ("hits", "misses", "maxsize", "currsize"))
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        if name == "SkipReason":
+            from typing import Literal
+
+            return Literal[_REASONS]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class CacheInfo(_Fields):
@@ -41,15 +86,40 @@ class CacheInfo(_Fields):
         return self[3]
 
 
+class Skips(_Skips):
+    """How many results were not stored, by reason: a dict that cannot be changed.
+
+    Only reasons that occurred are in it; any other one counts 0.
+    """
+
+    __slots__ = ()
+
+    def __missing__(self, reason: object) -> int:
+        return 0
+
+    if not TYPE_CHECKING:
+
+        def _fixed(self, *_, **__):
+            raise TypeError("what was counted cannot be changed; dict(skips) is a copy")
+
+        __setitem__ = __delitem__ = __ior__ = _fixed
+        clear = pop = popitem = setdefault = update = _fixed
+
+    def __reduce__(self) -> tuple[type[Skips], tuple[dict[SkipReason, int]]]:
+        return Skips, (dict(self),)
+
+
 class SharedCacheInfo(CacheInfo):
     """The counters of a shared cache, summed over all processes.
 
-    Unpacks to the same four; ``oversize_skips`` counts the results that were too large to be
-    stored, ``repairs`` how often the file was put in order after a process had died in it or
-    something had damaged it.
+    Unpacks to the same four. skips: how many results were not stored, by reason. oversize_skips:
+    those of them that cannot be stored wherever they are computed (arguments or values that have no
+    bytes, or too many). repairs: how often the file was put in order after a process had died in it
+    or something had damaged it.
     """
 
     oversize_skips: int = 0
+    skips: Mapping[SkipReason, int] = Skips()
     repairs: int = 0
 
     def __new__(
@@ -59,9 +129,19 @@ class SharedCacheInfo(CacheInfo):
         maxsize: int | None,
         currsize: int,
         oversize_skips: int = 0,
+        skips: Mapping[SkipReason, int] = skips,
         repairs: int = 0,
     ) -> SharedCacheInfo:
         self = super().__new__(cls, hits, misses, maxsize, currsize)
         self.oversize_skips = oversize_skips
+        self.skips = skips
         self.repairs = repairs
         return self
+
+    def __repr__(self) -> str:
+        """The four, and what else is not 0."""
+        more = [f", {name}={value!r}" for name in _MORE if (value := getattr(self, name, None))]
+        return f"{super().__repr__()[:-1]}{''.join(more)})"
+
+
+_MORE = ("oversize_skips", "skips", "repairs")

@@ -20,7 +20,7 @@ use pyo3::ffi;
 
 use super::load::Named;
 use super::named::Role;
-use super::{atoms, checked, global, named, number, reduce, stop, Encoded, Stop};
+use super::{atoms, checked, global, named, number, reduce, refusal, stop, Encoded, Stop};
 use crate::key::View;
 use crate::python::object::{tuple_items, unwinding, Owned};
 use crate::serde::{self, key, tag};
@@ -30,12 +30,24 @@ use crate::serde::{self, key, tag};
 /// # Safety
 /// The view's objects are alive, and kept so by the caller; the thread is attached and holds no lock. Runs user code.
 pub unsafe fn encode_key(view: &View<'_>, out: &mut Vec<u8>) -> Encoded {
-    let start = out.len();
     // SAFETY: the caller's promise.
-    match unsafe { put_view(&mut Writer::new(), view, out) } {
+    unsafe { encode_key_with(view, &[], out) }
+}
+
+/// [`encode_key`] where some objects, given by their addresses, are defaults that have no bytes: each is spelled by its
+/// number in the list, by which all processes know it.
+///
+/// # Safety
+/// As for [`encode_key`].
+pub unsafe fn encode_key_with(view: &View<'_>, defaults: &[usize], out: &mut Vec<u8>) -> Encoded {
+    let start = out.len();
+    let mut writer = Writer::new();
+    // SAFETY: the caller's promise.
+    match unsafe { put_view(&mut writer, defaults, view, out) } {
         Ok(()) => Encoded::Done,
         Err(stop) => {
             out.truncate(start);
+            refusal::key(writer.at, writer.why);
             stop.into()
         }
     }
@@ -51,7 +63,7 @@ pub unsafe fn encode_key(view: &View<'_>, out: &mut Vec<u8>) -> Encoded {
 pub unsafe fn explain_key(view: &View<'_>) -> Option<(usize, String)> {
     let mut writer = Writer::new();
     // SAFETY: the caller's promise.
-    match unsafe { put_view(&mut writer, view, &mut Vec::new()) } {
+    match unsafe { put_view(&mut writer, &[], view, &mut Vec::new()) } {
         Err(Stop::Unstorable) => {
             let reason = writer.why.unwrap_or_else(|| String::from("there are no bytes that stand for it"));
             Some((writer.at, reason))
@@ -60,7 +72,7 @@ pub unsafe fn explain_key(view: &View<'_>) -> Option<(usize, String)> {
     }
 }
 
-unsafe fn put_view(writer: &mut Writer, view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
+unsafe fn put_view(writer: &mut Writer, defaults: &[usize], view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
     // The shape: how many values there are, and how many of them have names.
     let named = !view.names.is_empty();
     serde::put_varint(out, (view.values.len() as u64) << 1 | u64::from(named));
@@ -71,6 +83,11 @@ unsafe fn put_view(writer: &mut Writer, view: &View<'_>, out: &mut Vec<u8>) -> R
     unsafe {
         for (at, &value) in view.values.iter().enumerate() {
             writer.at = at;
+            if let Some(number) = defaults.iter().position(|&default| default == value as usize) {
+                out.push(key::DEFAULT);
+                serde::put_varint(out, number as u64);
+                continue;
+            }
             if view.typed {
                 put_type(writer, ffi::Py_TYPE(value), out)?;
             }

@@ -22,13 +22,15 @@ mod names;
 mod number;
 mod pickle;
 mod reduce;
+mod refusal;
 pub mod testing;
 
 pub use self::copy::copy;
 pub use self::decode::decode_value;
 pub use self::encode::encode_value;
-pub use self::key::{encode_key, explain_key};
+pub use self::key::{encode_key, encode_key_with, explain_key};
 pub use self::pickle::is_pickled;
+pub use self::refusal::{noting, Refusal};
 
 use pyo3::ffi;
 
@@ -97,7 +99,9 @@ unsafe fn stop() -> Stop {
         {
             return Stop::Failed;
         }
-        drop(exception::take());
+        if let Some(raised) = exception::take() {
+            refusal::raised(&raised);
+        }
         Stop::Unstorable
     }
 }

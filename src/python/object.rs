@@ -188,6 +188,8 @@ pub mod unwinding {
         PyFrozenSet_New(items: *mut ffi::PyObject) -> *mut ffi::PyObject;
         PySet_Add(set: *mut ffi::PyObject, item: *mut ffi::PyObject) -> c_int;
         PyObject_GetIter(object: *mut ffi::PyObject) -> *mut ffi::PyObject;
+        PyObject_Str(object: *mut ffi::PyObject) -> *mut ffi::PyObject;
+        PyObject_Call(callable: *mut ffi::PyObject, args: *mut ffi::PyObject, kwargs: *mut ffi::PyObject) -> *mut ffi::PyObject;
         PyIter_Next(iterator: *mut ffi::PyObject) -> *mut ffi::PyObject;
         PyObject_GetAttr(object: *mut ffi::PyObject, name: *mut ffi::PyObject) -> *mut ffi::PyObject;
         PyObject_GetItem(object: *mut ffi::PyObject, key: *mut ffi::PyObject) -> *mut ffi::PyObject;

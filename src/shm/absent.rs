@@ -7,6 +7,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[path = "skip.rs"]
+mod skip;
+pub use self::skip::Skip;
+
 pub mod hash {
     pub fn siphash13(_: [u64; 2], _: &[u8]) -> u64 {
         0
@@ -70,12 +74,19 @@ pub struct Options {
 pub enum Event {
     Hit,
     Miss,
-    Oversize,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub struct Hit {
+    pub slot: u64,
+    pub generation: u64,
     pub deadline: u64,
+}
+
+impl Hit {
+    pub fn version(&self) -> u32 {
+        0
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +94,7 @@ pub enum Stored {
     Done(Hit),
     TooLarge,
     NoSpace,
+    Damaged,
     Outdated,
     Busy,
 }
@@ -115,10 +127,11 @@ pub enum Waited {
 pub struct Info {
     pub hits: u64,
     pub misses: u64,
-    pub oversize_skips: u64,
+    pub skips: [u64; Skip::COUNT],
     pub repairs: u64,
     pub len: u64,
     pub capacity: u64,
+    pub max_bytes: u64,
 }
 
 #[derive(Default)]
@@ -168,10 +181,20 @@ never! {
     remove(&[u8]) -> Result<bool, ()>;
     clear();
     info() -> Info;
+    count_skip(Skip);
+    why(Stored) -> Option<(Skip, i32)>;
+    changes() -> u64;
+    version(u64) -> u32;
+    wake_at(u64);
+    wakes() -> bool;
 }
 
 impl SharedCache {
     pub fn open(_: &Options) -> Result<SharedCache, OpenError> {
         Err(OpenError)
+    }
+
+    pub fn changes_since(&self, _: u64, _: u64, _: impl FnMut(u64)) -> bool {
+        match self.0 {}
     }
 }

@@ -144,8 +144,16 @@ impl Core {
     pub(crate) fn grow_data(&self, _: &Guard<'_>, n: u64) -> bool {
         let ready = self.data_ready();
         let most = self.geo.granules - ready;
-        let least = n.div_ceil(GRANULES_PER_WORD) * GRANULES_PER_WORD;
-        if least > most || clock::boot_now() < self.disk_full_until.load(Ordering::Relaxed) {
+        let mut least = n.div_ceil(GRANULES_PER_WORD) * GRANULES_PER_WORD;
+        if n > ready {
+            // Only together with what is there: others have to give way.
+            least = least.min(most);
+        }
+        if least == 0 || least > most {
+            return false;
+        }
+        if clock::boot_now() < self.disk_full_until.load(Ordering::Relaxed) {
+            self.region.refuse_again();
             return false;
         }
         let usual =

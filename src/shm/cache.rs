@@ -9,6 +9,7 @@ use crate::shm::layout::ctl;
 use crate::shm::lease::{Acquired, Lease, Ticket, Waited};
 use crate::shm::lock::{PATIENT, STORE_PATIENCE};
 use crate::shm::opening::{self, Options};
+use crate::shm::skip::Skip;
 use crate::shm::slots::granule_of;
 use crate::shm::stats::Event;
 use std::mem::ManuallyDrop;
@@ -27,7 +28,8 @@ pub struct SharedCache {
 pub struct Info {
     pub hits: u64,
     pub misses: u64,
-    pub oversize_skips: u64,
+    /// By reason: see [`Skip`].
+    pub skips: [u64; Skip::COUNT],
     pub len: u64,
     pub max_size: u64,
     /// Entries that there is room for at all: less than `max_size` if `max_bytes` does not allow more.
@@ -148,6 +150,57 @@ impl SharedCache {
         self.core.count_alone(stripe, event);
     }
 
+    /// Counts a result that was not stored.
+    pub fn count_skip(&self, skip: Skip) {
+        self.core.count_skip(skip);
+    }
+
+    /// Why something was not stored, and the number of the system's error behind it, or 0. To be asked by who has just
+    /// tried.
+    pub fn why(&self, stored: Stored) -> Option<(Skip, i32)> {
+        match stored {
+            Stored::Done(_) => None,
+            Stored::TooLarge => Some((Skip::FileSize, 0)),
+            Stored::NoSpace => Some((Skip::Space, self.core.region.last_refusal())),
+            Stored::Damaged => Some((Skip::Damaged, 0)),
+            Stored::Outdated => Some((Skip::Superseded, 0)),
+            Stored::Busy if self.poisoned() => Some((Skip::Lost, 0)),
+            Stored::Busy => Some(match self.core.hindrance() {
+                None => (Skip::Busy, 0),
+                Some(Hindrance::Lines) => (Skip::Processes, 0),
+                Some(Hindrance::Descriptor) => (Skip::Lost, 0),
+                Some(Hindrance::NoSpace(error)) => (Skip::Space, error),
+                Some(Hindrance::Locks(error)) => (Skip::Locks, error),
+            }),
+        }
+    }
+
+    /// How many changes there have been to what is in the file: see `changes`.
+    pub fn changes(&self) -> u64 {
+        self.core.changes()
+    }
+
+    /// Calls `changed` with the slots that have changed between these two numbers of changes; false if these are not all.
+    pub fn changes_since(&self, seen: u64, now: u64, changed: impl FnMut(u64)) -> bool {
+        self.core.changes_since(seen, now, changed)
+    }
+
+    /// What [`Hit::version`] is of what the slot has now.
+    pub fn version(&self, slot: u64) -> u32 {
+        self.core.version(slot)
+    }
+
+    /// A hit of the decoded level is none once it finds that this time has passed (0: never), until another is set: so
+    /// somebody who is called soon can do what is due.
+    pub fn wake_at(&self, time: u64) {
+        self.core.coarse.wake_at(time);
+    }
+
+    /// Whether hits are none for that reason.
+    pub fn wakes(&self) -> bool {
+        self.core.coarse.wakes()
+    }
+
     /// Stores by hand: a computation in flight for the key goes on, and is not stored over it.
     pub fn set(&self, key: &[u8], value: &[u8], deadline: u64) -> Stored {
         self.store(key, value, deadline, Put { generation: None, only_if_absent: false })
@@ -208,7 +261,10 @@ impl SharedCache {
     /// counters).
     pub fn clear(&self) {
         self.core.begin_clear();
-        drop(self.core.lock(PATIENT));
+        if self.core.lock(PATIENT).is_err() {
+            // There may never be a next writer. Whoever does the same meanwhile writes the same, but for a moment.
+            self.core.zero_counters_of_clear();
+        }
     }
 
     /// Entries that have not expired.
@@ -224,7 +280,7 @@ impl SharedCache {
         Info {
             hits: self.core.counted(Event::Hit),
             misses: self.core.counted(Event::Miss),
-            oversize_skips: self.core.counted(Event::Oversize),
+            skips: Skip::ALL.map(|skip| self.core.skipped(skip)),
             len: self.len(),
             max_size: self.core.ident.max_size,
             capacity: self.core.max_entries(),

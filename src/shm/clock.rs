@@ -100,7 +100,12 @@ pub struct CoarseClock {
     now: AtomicU64,
     /// The time stamp up to which `now` is fresh. Release-stored after it; pairs with the acquire load in `read`.
     fresh_until: AtomicU64,
+    /// When whoever reads is to be told `LATE` instead; 0 = never.
+    wake: AtomicU64,
 }
+
+/// Later than any deadline.
+const LATE: u64 = u64::MAX;
 
 /// Ticks of the time stamp counter for which a reading stays fresh: under a millisecond from 1 GHz on.
 const FRESH: u64 = 1_000_000;
@@ -115,7 +120,32 @@ impl CoarseClock {
         let now = boot_now();
         // Never back: a thread that was held up here must not undo what another one has read since.
         let now = self.now.fetch_max(now, Ordering::Relaxed).max(now);
+        if self.wakes() {
+            // Not fresh, so the next one comes here, too, until another time is set.
+            return LATE;
+        }
         self.fresh_until.store(stamp.wrapping_add(FRESH), Ordering::Release);
         now
+    }
+
+    /// `read` of a time that was read elsewhere.
+    pub fn note(&self, now: u64) -> u64 {
+        let wake = self.wake.load(Ordering::Relaxed);
+        if wake != 0 && wake <= now {
+            self.now.fetch_max(now, Ordering::Relaxed);
+            return LATE;
+        }
+        now
+    }
+
+    /// See `SharedCache::wake_at`. Relaxed, as all of it: a moment early or late does no harm.
+    pub fn wake_at(&self, time: u64) {
+        self.wake.store(time, Ordering::Relaxed);
+    }
+
+    /// Whether the time to wake has come, as far as is known here.
+    pub fn wakes(&self) -> bool {
+        let wake = self.wake.load(Ordering::Relaxed);
+        wake != 0 && wake <= self.now.load(Ordering::Relaxed)
     }
 }

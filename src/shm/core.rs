@@ -136,7 +136,7 @@ impl Core {
         if self.ident.tick_mode == 1 {
             self.coarse.read(stamp)
         } else {
-            self.now()
+            self.coarse.note(self.now())
         }
     }
 

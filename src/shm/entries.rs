@@ -32,6 +32,13 @@ pub struct Hit {
     pub deadline: u64,
 }
 
+impl Hit {
+    /// A part of the word that is another one after each change of the slot.
+    pub fn version(&self) -> u32 {
+        crate::shm::slots::version_of(self.word) as u32
+    }
+}
+
 /// What became of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
@@ -41,6 +48,8 @@ pub enum Stored {
     TooLarge,
     /// No disk for even one entry.
     NoSpace,
+    /// Damage was met, and repaired.
+    Damaged,
     /// Between the computation's start and its end the cache was cleared, or the key was stored by somebody else.
     Outdated,
     /// Another process kept the lock for too long.
@@ -142,6 +151,7 @@ impl Core {
         if self.region.get(ctl!(min_deadline)) != NEVER {
             self.expire(self.now());
         }
+        self.region.forget_refusal();
         let mut broken = None;
         let old = self.find_or(block.hash, key, &mut ReadBuf::new(), |slot| broken = Some(slot));
         if let Some(slot) = broken.filter(|_| old.is_none()) {
@@ -160,8 +170,9 @@ impl Core {
         };
         match placed {
             Some((slot, word)) => Stored::Done(Hit { slot, word, generation, deadline: block.deadline }),
-            None if self.owns() => Stored::NoSpace,
-            None => Stored::Busy,
+            None if !self.owns() => Stored::Busy,
+            None if self.region.refused() != 0 => Stored::NoSpace,
+            None => Stored::Damaged,
         }
     }
 

@@ -22,6 +22,9 @@ pub struct Geometry {
     /// Cache lines of hints, and how many there are at most (a power of two); 0 for a strategy that needs none.
     pub hints: u64,
     pub hint_lines: u64,
+    /// The last changes of slots' words, and how many of them at most (a power of two).
+    pub changes: u64,
+    pub change_words: u64,
     pub bitmap: u64,
     /// First byte of the data, a multiple of `GRANULE`.
     pub data: u64,
@@ -33,9 +36,11 @@ pub struct Geometry {
 
 /// Disk that an entry needs at least: tables and the smallest block, without links and hints. Bounds the tables of a
 /// cache without `max_size`.
-const LEAST_PER_ENTRY: u64 = 160;
+const LEAST_PER_ENTRY: u64 = 164;
 /// Lines of hints at least: a page.
 const LEAST_HINTS: u64 = PAGE / LINE as u64;
+/// Changes that are told at least (a page of them), and at most.
+const CHANGES: (u64, u64) = (PAGE / 8, 1 << 16);
 /// Below this no cache is worth having.
 pub const MIN_MAX_BYTES: u64 = INDEX_AT + 16 * PAGE;
 
@@ -52,7 +57,7 @@ impl Geometry {
         let link = if strategy.has_queues() { size_of::<Link>() as u64 } else { 0 };
         // (The number of lines is rounded up to a power of two.)
         let hint = strategy.entries_per_hint_line().map_or(0, |entries| 2 * LINE as u64 / entries);
-        let most = (max_bytes - INDEX_AT - 8 * PAGE) / (LEAST_PER_ENTRY + link + hint);
+        let most = (max_bytes - INDEX_AT - 9 * PAGE) / (LEAST_PER_ENTRY + link + hint);
         let capacity = if max_size == 0 { most } else { max_size.min(most) }.max(1);
         let buckets = capacity.div_ceil(BUCKET_LOAD).next_power_of_two().max(LEVEL0_BUCKETS);
         let max_level = u64::from((buckets / LEVEL0_BUCKETS).trailing_zeros());
@@ -61,7 +66,9 @@ impl Geometry {
         let links = metas + round_up(capacity * size_of::<Meta>() as u64, PAGE);
         let hints = links + round_up(capacity * link, PAGE);
         let hint_lines = Self::hint_lines_for(capacity, strategy);
-        let bitmap = hints + hint_lines * LINE as u64;
+        let changes = hints + hint_lines * LINE as u64;
+        let change_words = Self::changes_for(capacity);
+        let bitmap = changes + change_words * 8;
         let room = max_bytes.checked_sub(bitmap + PAGE)?;
         // Data and its share of the bitmap: 64 granules and one word; the bitmap is then rounded up to pages.
         let words = room / (GRANULES_PER_WORD * GRANULE + 8);
@@ -76,6 +83,8 @@ impl Geometry {
             links,
             hints,
             hint_lines,
+            changes,
+            change_words,
             bitmap,
             data,
             granules,
@@ -87,6 +96,12 @@ impl Geometry {
     pub fn hint_lines_for(entries: u64, strategy: Strategy) -> u64 {
         let lines = |per_line| entries.div_ceil(per_line).next_power_of_two().max(LEAST_HINTS);
         strategy.entries_per_hint_line().map_or(0, lines)
+    }
+
+    /// Changes that are told where there are so many slots: who looks at each of these after so many changes has done a few
+    /// for each change.
+    pub fn changes_for(slots: u64) -> u64 {
+        (slots / 4).next_power_of_two().clamp(CHANGES.0, CHANGES.1)
     }
 
     /// Offset of an index level. Level `l` has `LEVEL0_BUCKETS << l` lines, so the levels before it fill `2^l - 1`
@@ -137,7 +152,8 @@ mod tests {
             let g = Geometry::new(max_size, max_bytes, strategy).unwrap();
             assert!(Geometry::level_at(g.max_level) + Geometry::buckets(g.max_level) * 64 <= g.cells);
             assert!(g.cell(g.capacity) <= g.metas && g.meta(g.capacity) <= g.links);
-            assert!(g.slots_end(g.capacity) <= g.hints && g.hint_line(g.hint_lines) <= g.bitmap);
+            assert!(g.slots_end(g.capacity) <= g.hints && g.hint_line(g.hint_lines) <= g.changes);
+            assert!(g.changes + 8 * g.change_words <= g.bitmap && g.bitmap % PAGE == 0);
             assert!(!strategy.has_queues() || g.link(g.capacity) == g.slots_end(g.capacity));
             assert!(g.bitmap + g.granules / 8 <= g.data && g.data % GRANULE == 0);
             assert!(g.end <= max_bytes && g.granules >= 64, "{max_size} {max_bytes} {g:?}");

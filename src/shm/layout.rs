@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header page | candidates | lease states | leases | process slots | index levels | cells | metas | links | hints
-//!   | bitmap | data
+//!   | changes | bitmap | data
 //! ```
 //!
 //! Links are there only where the strategy keeps its entries in queues, hints only where it remembers keys that are gone
@@ -18,6 +18,7 @@
 
 pub use crate::shm::geometry::{Geometry, MIN_MAX_BYTES};
 
+use crate::shm::skip::Skip;
 use core::mem::{align_of, offset_of, size_of};
 
 /// `"warpcach"`, so that a hex dump says what it is.
@@ -114,12 +115,12 @@ pub struct Control {
     pub audit: u64,
     pub audit_sums: [u64; 3],
     // What the counters stood at when they were last zeroed.
-    pub base: [u64; 3],
+    pub base: [u64; 2],
     pub base_generation: u64,
     /// Under the lock: so many buckets of the index had to be passed to find all entries their places, in sum: what all
     /// counts of overflow add up to.
     pub passed: u64,
-    pub _pad2: [u64; 3],
+    pub _pad2: [u64; 4],
     // Every use in tick mode 0 writes this line.
     pub tick: u64,
     pub _pad3: [u64; 7],
@@ -145,6 +146,14 @@ pub struct Control {
     pub climb: u64,
     pub window_moved: u64,
     pub _pad5: [u64; 2],
+    // Under the lock, read at each lookup: the last changes (see `changes`).
+    /// Grows with each change of a slot's word, after it.
+    pub change_seq: u64,
+    /// So many of them are told: a power of two.
+    pub change_len: u64,
+    pub _pad6: [u64; 6],
+    // What the counters of skips stood at when they were last zeroed.
+    pub base_skips: [u64; 16],
 }
 
 /// A doubly linked queue of slots. Ends are slots plus 1; 0 = none.
@@ -185,8 +194,9 @@ pub struct Lease {
 /// One line of counters.
 #[repr(C)]
 pub struct Counters {
-    pub values: [u64; 3],
-    pub _pad: [u64; 5],
+    pub values: [u64; 2],
+    /// Of the reasons why something was not stored: those of all lines are one row.
+    pub skips: [u64; 6],
 }
 
 /// A process: who it is, and what it has counted. Counters outlive their process: the next owner goes on counting.
@@ -250,11 +260,13 @@ pub const BLOCK_HEAD: u64 = size_of::<BlockHead>() as u64;
 pub const LINE: usize = 64;
 const _: () = {
     assert!(size_of::<Ident>() == 13 * 8 && align_of::<Ident>() == 8);
-    assert!(size_of::<Control>() == 9 * LINE && align_of::<Control>() == 8);
+    assert!(size_of::<Control>() == 12 * LINE && align_of::<Control>() == 8);
     assert!(offset_of!(Control, lock) == LINE && offset_of!(Control, free_head) == 2 * LINE);
     assert!(offset_of!(Control, cand_bound) == 3 * LINE && offset_of!(Control, base) == 4 * LINE);
     assert!(offset_of!(Control, tick) == 5 * LINE && offset_of!(Control, queues) == 6 * LINE);
     assert!(offset_of!(Control, sample_hits) == 8 * LINE && QUEUES < 4);
+    assert!(offset_of!(Control, change_seq) == 9 * LINE && offset_of!(Control, base_skips) == 10 * LINE);
+    assert!(Skip::COUNT <= 16 && Skip::COUNT <= STRIPES as usize * 6);
     assert!(size_of::<Candidate>() == 32 && size_of::<Lease>() == LINE && size_of::<Counters>() == LINE);
     assert!(size_of::<Proc>() == 4 * LINE && offset_of!(Proc, counters) == LINE);
     assert!(size_of::<Cell>() == 16 && size_of::<Meta>() == 16 && size_of::<Link>() == 16);

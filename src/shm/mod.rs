@@ -3,8 +3,9 @@
 //!
 //! Reading order: `layout` and `geometry` (what is in the file, and where), `region` (the only way to touch it), `slots` (the truth and how it is
 //! published), `entries` and `sweep` (reading, storing, and what goes by itself), `lock` and `process` (who may write,
-//! and who is who), `life` and `witness` (who lives), `repair` and `audit`, then what is derived or beside it: `hashtable`, `alloc`, `ordering`, `lease`, `stats`;
-//! `files` and `opening` (how a file comes to be), `cache` (the handle). Nothing in here knows Python. `unsafe` is
+//! and who is who), `life` and `witness` (who lives), `repair` and `audit`, then what is derived or beside it: `hashtable`, `alloc`,
+//! `ordering`, `lease`, `stats`; `changes` (what those in front of the file must let go); `files` and `opening` (how a
+//! file comes to be), `cache` (the handle). Nothing in here knows Python. `unsafe` is
 //! found in `region` (the mapping), `sigbus`, `block` and `opening` (words as bytes), and around system calls;
 //! everything between is checked code over atomic words.
 //!
@@ -32,6 +33,7 @@ pub(crate) mod alloc;
 pub(crate) mod atomic;
 pub(crate) mod audit;
 pub(crate) mod block;
+pub(crate) mod changes;
 pub mod clock;
 pub(crate) mod core;
 pub(crate) mod entries;
@@ -47,6 +49,7 @@ pub(crate) mod ordering;
 pub(crate) mod process;
 pub(crate) mod region;
 pub(crate) mod repair;
+pub(crate) mod skip;
 pub(crate) mod slots;
 pub(crate) mod stats;
 pub(crate) mod sweep;
@@ -79,4 +82,5 @@ pub use self::lease::{Acquired, Lease, Ticket, Waited};
 #[cfg(not(loom))]
 pub use self::opening::Options;
 pub use self::ordering::EXACT;
+pub use self::skip::Skip;
 pub use self::stats::Event;

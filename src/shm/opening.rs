@@ -156,6 +156,7 @@ fn fill(fd: RawFd, ident: &Ident, geo: &Geometry) -> io::Result<()> {
     // SAFETY: the descriptor is open; ManuallyDrop keeps it so.
     let file = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd) });
     let slots = geo.capacity.min(PAGE / 16);
+    let changes = Geometry::changes_for(slots);
     // One page of process slots; the others when somebody claims one there.
     for (at, end) in [
         (0, PROCS_AT + PAGE),
@@ -163,6 +164,7 @@ fn fill(fd: RawFd, ident: &Ident, geo: &Geometry) -> io::Result<()> {
         (geo.cell(0), geo.cell(slots)),
         (geo.meta(0), geo.meta(slots)),
         (geo.link(0), geo.slots_end(slots).max(geo.link(0))),
+        (geo.changes, geo.changes + changes * 8),
     ] {
         if end > at {
             crate::shm::region::reserve_file(fd, at, end - at)?;
@@ -170,6 +172,7 @@ fn fill(fd: RawFd, ident: &Ident, geo: &Geometry) -> io::Result<()> {
     }
     let word = |value: u64, at: u64| file.write_all_at(&value.to_ne_bytes(), at);
     word(slots, ctl!(slots_ready))?;
+    word(changes, ctl!(change_len))?;
     word(NEVER, ctl!(min_deadline))?;
     word(NEVER, ctl!(sweep_min))?;
     words_of(ident).iter().enumerate().try_for_each(|(i, w)| word(*w, 8 * i as u64))

@@ -71,7 +71,7 @@ mod mapped {
     use std::mem::ManuallyDrop;
     use std::os::fd::{AsRawFd, OwnedFd, RawFd};
     use std::ptr::NonNull;
-    use std::sync::atomic::{AtomicBool, AtomicU64 as PlainU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64 as PlainU64, Ordering};
     use std::sync::Mutex;
 
     // Apart, so that whoever is inlined around a check keeps its registers.
@@ -92,6 +92,9 @@ mod mapped {
         fd: Descriptor,
         /// Set once the descriptor was found to be another file's.
         lost: AtomicBool,
+        /// The number of the error with which disk was last refused, and whether that counts for the present store.
+        refused: AtomicI32,
+        refused_now: AtomicBool,
         /// Owners of further descriptors of the same file. Closing any would drop the process's locks on it (POSIX), so
         /// they wait here.
         spare: Mutex<Vec<Box<dyn Send + Sync>>>,
@@ -158,6 +161,8 @@ mod mapped {
                 known: PlainU64::new(0),
                 fd: Descriptor::new(fd),
                 lost: AtomicBool::new(false),
+                refused: AtomicI32::new(0),
+                refused_now: AtomicBool::new(false),
                 spare: Mutex::new(Vec::new()),
                 watch,
                 #[cfg(test)]
@@ -265,6 +270,15 @@ mod mapped {
         /// Makes sure that bytes `at..at + len` have disk behind them; fails where there is none. Never shrinks, never
         /// zeroes.
         pub(crate) fn reserve(&self, at: u64, len: u64) -> io::Result<()> {
+            let reserved = self.try_reserve(at, len);
+            if let Err(error) = &reserved {
+                self.refused.store(error.raw_os_error().unwrap_or(libc::EIO), Ordering::Relaxed);
+                self.refused_now.store(true, Ordering::Relaxed);
+            }
+            reserved
+        }
+
+        fn try_reserve(&self, at: u64, len: u64) -> io::Result<()> {
             #[cfg(test)]
             if crate::shm::hooks::DISK_FULL.with(|full| full.get()) {
                 return Err(io::Error::from_raw_os_error(libc::ENOSPC));
@@ -274,6 +288,29 @@ mod mapped {
                 return Err(io::Error::from_raw_os_error(libc::EBADF));
             }
             reserve_file(self.fd(), at, len)
+        }
+
+        /// The number of the error with which disk was refused since `forget_refusal`, 0 if it was not.
+        pub(crate) fn refused(&self) -> i32 {
+            if self.refused_now.load(Ordering::Relaxed) {
+                self.refused.load(Ordering::Relaxed)
+            } else {
+                0
+            }
+        }
+
+        pub(crate) fn forget_refusal(&self) {
+            self.refused_now.store(false, Ordering::Relaxed);
+        }
+
+        /// Disk was not asked for, as it was refused a moment ago.
+        pub(crate) fn refuse_again(&self) {
+            self.refused_now.store(true, Ordering::Relaxed);
+        }
+
+        /// The number of the error with which disk was last refused.
+        pub(crate) fn last_refusal(&self) -> i32 {
+            self.refused.load(Ordering::Relaxed)
         }
 
         #[cfg(test)]
@@ -409,5 +446,11 @@ mod model {
             Ok(())
         }
         pub(crate) fn before_store(&self) {}
+        /// Never: a model has disk enough.
+        pub(crate) fn refused(&self) -> i32 {
+            0
+        }
+        pub(crate) fn forget_refusal(&self) {}
+        pub(crate) fn refuse_again(&self) {}
     }
 }

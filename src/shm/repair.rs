@@ -82,6 +82,7 @@ impl Core {
         }
         self.region.set(ctl!(repairs), self.region.get(ctl!(repairs)).wrapping_add(1));
         self.rebuild(true);
+        self.forget_changes();
         self.release_dead_leases();
     }
 

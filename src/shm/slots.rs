@@ -103,6 +103,7 @@ impl Core {
         let word = self.next_version(slot) | granule;
         // Release: pairs with the acquire in `word`; the bytes are written before.
         self.region.store(self.word_at(slot), word, Ordering::Release);
+        self.note_change(slot);
         word
     }
 
@@ -111,6 +112,7 @@ impl Core {
         self.must_own();
         let word = self.next_version(slot);
         self.region.store(self.word_at(slot), word, Ordering::Release);
+        self.note_change(slot);
     }
 
     /// Where a free slot has the next one of the chain: in a word that writers alone write. (A hit writes to the metas of
@@ -194,6 +196,7 @@ impl Core {
             if self.reserve_slots(from, end) {
                 // Release: pairs with the acquire in `slots_ready`.
                 self.region.store(ctl!(slots_ready), end_slots, Ordering::Release);
+                self.tell_more_changes(end_slots);
                 return self.slots_ready() == end_slots;
             }
         }

@@ -8,6 +8,7 @@ use crate::shm::clock::boot_now;
 use crate::shm::core::Core;
 use crate::shm::layout::{ctl, proc_at, Counters, Proc, PAGE, PROCS, STRIPES};
 use crate::shm::process::slot_of;
+use crate::shm::skip::Skip;
 use core::mem::{offset_of, size_of};
 
 /// What is counted.
@@ -16,11 +17,25 @@ use core::mem::{offset_of, size_of};
 pub enum Event {
     Hit = 0,
     Miss = 1,
-    Oversize = 2,
 }
-const EVENTS: [Event; 3] = [Event::Hit, Event::Miss, Event::Oversize];
+const EVENTS: [Event; 2] = [Event::Hit, Event::Miss];
 /// Lines of processes in a page.
 const LINES: u64 = PAGE / size_of::<Proc>() as u64;
+
+/// The counter of a skip: they are rare, so all threads of a process share one.
+fn skip_at(slot: u64, skip: Skip) -> u64 {
+    const EACH: u64 = (size_of::<Counters>() - offset_of!(Counters, skips)) as u64 / 8;
+    let (line, at) = (skip as u64 / EACH, skip as u64 % EACH);
+    proc_at(slot)
+        + offset_of!(Proc, counters) as u64
+        + line * size_of::<Counters>() as u64
+        + offset_of!(Counters, skips) as u64
+        + 8 * at
+}
+
+fn base_of_skip(skip: Skip) -> u64 {
+    ctl!(base_skips) + 8 * skip as u64
+}
 
 fn counter_at(slot: u64, stripe: u64, event: u64) -> u64 {
     let line = size_of::<Counters>() as u64 * (stripe % STRIPES);
@@ -64,9 +79,14 @@ impl Core {
     }
 
     fn total(&self, event: u64) -> u64 {
+        self.sum(|slot| (0..STRIPES).map(move |stripe| counter_at(slot, stripe, event)))
+    }
+
+    /// The sum of the counters that each process has at these places.
+    fn sum<I: Iterator<Item = u64>>(&self, of: impl Fn(u64) -> I) -> u64 {
         (0..self.procs_high())
             .filter(|slot| self.region.covers(proc_at(slot + 1)))
-            .flat_map(|slot| (0..STRIPES).map(move |stripe| counter_at(slot, stripe, event)))
+            .flat_map(of)
             .fold(0, |sum, at| sum.wrapping_add(self.region.get(at)))
     }
 
@@ -79,6 +99,25 @@ impl Core {
         self.region.set(ctl!(base) + 8 * event as u64, self.total_of(event));
     }
 
+    /// Counts a result that was not stored.
+    pub(crate) fn count_skip(&self, skip: Skip) {
+        self.region.add(skip_at(slot_of(self.identity()), skip), 1, Ordering::Relaxed);
+    }
+
+    /// How many results were not stored since the last `clear`, in all processes together.
+    pub(crate) fn skipped(&self, skip: Skip) -> u64 {
+        self.total_skips(skip).saturating_sub(self.region.get(base_of_skip(skip)))
+    }
+
+    /// From now on, counts this reason from zero.
+    fn set_base_of_skip(&self, skip: Skip) {
+        self.region.set(base_of_skip(skip), self.total_skips(skip));
+    }
+
+    fn total_skips(&self, skip: Skip) -> u64 {
+        self.sum(|slot| std::iter::once(skip_at(slot, skip)))
+    }
+
     /// How often it has happened since the last `clear`, in all processes together.
     pub(crate) fn counted(&self, event: Event) -> u64 {
         self.total_of(event).saturating_sub(self.base_of(event))
@@ -86,6 +125,7 @@ impl Core {
 
     pub(crate) fn zero_counters(&self) {
         EVENTS.into_iter().for_each(|event| self.set_base(event));
+        Skip::ALL.into_iter().for_each(|skip| self.set_base_of_skip(skip));
     }
 
     /// Nothing can have happened more often than once in a nanosecond since the file was made.
@@ -99,13 +139,16 @@ impl Core {
         let most = self.most_counted();
         let lines = (0..self.procs_high()).flat_map(|slot| (0..STRIPES).map(move |stripe| (slot, stripe)));
         let counters = lines.flat_map(|(slot, stripe)| EVENTS.map(|event| counter_at(slot, stripe, event as u64)));
+        let skips = (0..self.procs_high()).flat_map(|slot| Skip::ALL.map(|skip| skip_at(slot, skip)));
         let own = [ctl!(evictions), ctl!(expirations), ctl!(repairs)];
-        for at in counters.filter(|at| self.region.covers(at + 8)).chain(own) {
+        for at in counters.chain(skips).filter(|at| self.region.covers(at + 8)).chain(own) {
             if self.region.get(at) > most {
                 self.region.set(at, 0);
             }
         }
         EVENTS.into_iter().filter(|event| self.base_of(*event) > self.total_of(*event)).for_each(|e| self.set_base(e));
+        let too_high = |skip: &Skip| self.region.get(base_of_skip(*skip)) > self.total_skips(*skip);
+        Skip::ALL.into_iter().filter(too_high).for_each(|skip| self.set_base_of_skip(skip));
     }
 
     /// How far the process table was ever in use, if the file says too little or too much.

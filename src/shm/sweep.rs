@@ -70,14 +70,20 @@ impl Core {
         }
     }
 
-    /// Does, under the lock, what a clear has left to do, be it that of a process that died over it.
-    pub(crate) fn finish_clear(&self) {
+    /// Zeroes the counters, if that has not been done since the last clear.
+    pub(crate) fn zero_counters_of_clear(&self) {
         let generation = self.generation();
         if self.region.get(ctl!(base_generation)) != generation {
             self.mend_counters();
             self.zero_counters();
             self.region.set(ctl!(base_generation), generation);
         }
+    }
+
+    /// Does, under the lock, what a clear has left to do, be it that of a process that died over it.
+    pub(crate) fn finish_clear(&self) {
+        self.zero_counters_of_clear();
+        let generation = self.generation();
         if self.region.get(ctl!(swept_generation)) != generation {
             // Whatever was damaged: nothing is kept of it.
             self.rebuild(false);

@@ -22,6 +22,7 @@ use crate::key::{Equal, Shape, View};
 use crate::python::coroutine;
 use crate::python::object::{unwinding, Arguments, Owned};
 use crate::python::panics::{as_error, caught, point};
+use crate::shm::Skip;
 
 /// The computations under way, by event loop and ticket; `warp_cache._async` keeps them.
 #[derive(Debug)]
@@ -361,15 +362,16 @@ impl AsyncCachedFunction {
         this.tier.as_ref().map_or_else(|| this.shared.read(|reader| reader.clears()), |tier| tier.generation())
     }
 
-    /// Stores the ticket's value, unless there is one meanwhile or the cache was cleared since `epoch`; ends the lease.
+    /// Stores the ticket's value, unless there is one meanwhile or the cache was cleared since `epoch`; ends the lease. What
+    /// is to be told to the user, for `_tell`, or None.
     #[pyo3(signature = (ticket, value, epoch, lease=None))]
-    fn _store(
-        slf: &Bound<'_, Self>,
-        ticket: &Bound<'_, Ticket>,
-        value: &Bound<'_, PyAny>,
+    fn _store<'py>(
+        slf: &Bound<'py, Self>,
+        ticket: &Bound<'py, Ticket>,
+        value: &Bound<'py, PyAny>,
         epoch: u64,
         lease: Option<&Bound<'_, SharedLease>>,
-    ) -> PyResult<()> {
+    ) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
         let this = slf.as_super().get();
         let mode = Put::IfAbsentSince(epoch);
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
@@ -380,10 +382,29 @@ impl AsyncCachedFunction {
                 return this.store_through(tier, ticket, value, SharedLease::hold(lease, epoch));
             }
             if ticket.get().with_view(put) {
-                Ok(())
+                Ok(None)
             } else {
                 Err(PyErr::fetch(slf.py()))
             }
         })
+    }
+
+    /// Tells the user what `_store` or `_skip` gave, if nobody has by now.
+    fn _tell(slf: &Bound<'_, Self>, told: (u64, Bound<'_, PyTuple>)) -> PyResult<()> {
+        let skip = usize::try_from(told.0).ok().and_then(|number| Skip::ALL.get(number));
+        // SAFETY: attached, no lock held; no exception is set.
+        if skip.is_none_or(|skip| unsafe { slf.as_super().get().tell_in(&told.1, *skip) }) {
+            Ok(())
+        } else {
+            Err(PyErr::fetch(slf.py()))
+        }
+    }
+
+    /// Counts a result that is not to be stored: of a call that does not fit the signature, or else one that another
+    /// computation stores. What is to be told of it.
+    fn _skip<'py>(slf: &Bound<'py, Self>, unfit: bool) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
+        let skip = if unfit { Skip::Argument } else { Skip::Superseded };
+        // SAFETY: attached, no lock held; no exception is set.
+        unsafe { slf.as_super().get().give_up(slf.py(), skip) }
     }
 }

@@ -399,7 +399,7 @@ impl CachedFunction {
             caught(|| {
                 point("pass on");
                 self.count_miss();
-                self.compute(arguments)
+                self.is_unfit(self.compute(arguments))
             })
         }
     }

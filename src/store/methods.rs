@@ -10,7 +10,7 @@ use pyo3::types::PyType;
 
 use super::call::{instance, Keyed};
 use super::lookup::{Count, Found};
-use super::tier::{Counters, Hold, Raised};
+use super::tier::{Counters, Raised};
 use super::value::Value;
 use super::{CachedFunction, Put};
 use crate::cache::Garbage;
@@ -18,16 +18,20 @@ use crate::python::object::{new_tuple, Arguments, Owned};
 use crate::python::panics::{caught, point};
 use crate::python::signature::Scratch;
 use crate::python::slots::{add_methods, Method};
+use crate::shm::Skip;
 
 /// `warp_cache._info.CacheInfo`.
 static CACHE_INFO: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 /// `warp_cache._info.SharedCacheInfo`.
 static SHARED_CACHE_INFO: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+/// `warp_cache._info.Skips`.
+static SKIPS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// Gives the methods to the type; called once, before it is visible.
 pub fn install(kind: &Bound<'_, PyType>) -> PyResult<()> {
     CACHE_INFO.import(kind.py(), "warp_cache._info", "CacheInfo")?;
     SHARED_CACHE_INFO.import(kind.py(), "warp_cache._info", "SharedCacheInfo")?;
+    SKIPS.import(kind.py(), "warp_cache._info", "Skips")?;
     // SAFETY: each function checks its arguments' number and takes instances of the type only.
     unsafe {
         add_methods(
@@ -139,7 +143,7 @@ unsafe extern "C-unwind" fn set(
                 Keyed::NotACall => fail(c"set(): the arguments after value do not fit the cached function"),
                 Keyed::View(view) => {
                     let done = match &this.tier {
-                        Some(tier) => this.set_through(tier, &view, *values, Hold::Nothing),
+                        Some(tier) => this.set_by_hand(tier, &view, *values),
                         None => this.put(&view, Value::ready(Owned::borrow(*values)), Put::Always),
                     };
                     if done {
@@ -160,6 +164,7 @@ unsafe extern "C-unwind" fn cache_info(object: *mut ffi::PyObject, _: *mut ffi::
             point("cache_info");
             let this = instance(object);
             if let Some(tier) = &this.tier {
+                this.let_go(tier, None);
                 return shared_info(&tier.counters(), this.max_size).map_or(std::ptr::null_mut(), Owned::into_ptr);
             }
             let now = this.now();
@@ -180,13 +185,42 @@ unsafe fn shared_info(counters: &Counters, max_size: Option<usize>) -> Option<Ow
     // SAFETY: as in `info`; the instance has a `__dict__`.
     unsafe {
         let made = info(&SHARED_CACHE_INFO, counters.hits, counters.misses, max_size, counters.size)?;
-        for (name, n) in [(c"oversize_skips", counters.oversize_skips), (c"repairs", counters.repairs)] {
-            let n = number(n)?;
-            if ffi::PyObject_SetAttrString(made.as_ptr(), name.as_ptr(), n.as_ptr()) != 0 {
+        let (mut oversize, mut skips) = (0, None);
+        for (skip, count) in Skip::ALL.into_iter().zip(counters.skips).filter(|(_, count)| *count != 0) {
+            if skips.is_none() {
+                skips = Some(empty_skips()?);
+            }
+            if skip.is_of_the_call() {
+                // A damaged file may say anything.
+                oversize = u64::wrapping_add(oversize, count);
+            }
+            let (skips, count) = (skips.as_ref()?, number(count)?);
+            if ffi::PyDict_SetItemString(skips.as_ptr(), skip.name().as_ptr(), count.as_ptr()) != 0 {
                 return None;
             }
         }
-        Some(made)
+        // What is not set is as in the class: nothing.
+        if let Some(skips) = skips {
+            let oversize = number(oversize)?;
+            for (name, value) in [(c"oversize_skips", oversize), (c"skips", skips)] {
+                if ffi::PyObject_SetAttrString(made.as_ptr(), name.as_ptr(), value.as_ptr()) != 0 {
+                    return None;
+                }
+            }
+        }
+        let repairs = number(counters.repairs)?;
+        (ffi::PyObject_SetAttrString(made.as_ptr(), c"repairs".as_ptr(), repairs.as_ptr()) == 0).then_some(made)
+    }
+}
+
+/// An empty `Skips`: a dict of a class of its own, made without running code.
+unsafe fn empty_skips() -> Option<Owned> {
+    // SAFETY: attached; `dict.__new__` makes an instance of any type derived from it.
+    unsafe {
+        let py = Python::assume_attached();
+        let none = new_tuple([].into_iter())?;
+        let made = (ffi::PyDict_Type.tp_new?)(SKIPS.get(py)?.as_ptr().cast(), none.as_ptr(), std::ptr::null_mut());
+        (!made.is_null()).then(|| Owned::steal(made))
     }
 }
 

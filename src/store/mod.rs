@@ -146,9 +146,15 @@ impl CachedFunction {
         function: &Bound<'_, PyAny>,
         options: &Options,
         flights: Option<Flights>,
-        tier: Option<Box<Tier>>,
+        mut tier: Option<Box<Tier>>,
     ) -> PyResult<Self> {
         let signature = if options.by_signature { Signature::read(function)? } else { None };
+        if let (Some(tier), Some(signature)) = (&mut tier, &signature) {
+            for default in signature.references() {
+                // SAFETY: attached, no lock held; signature and tier live and die together, here.
+                unsafe { tier.know_default(default.as_ptr()) }?;
+            }
+        }
         let (from, to) = signature.as_ref().map_or((0, usize::MAX), Signature::direct);
         let stores = options.max_size != Some(0);
         // An empty range (`from > to`) must let no number through: no call has that many arguments.

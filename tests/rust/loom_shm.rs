@@ -50,7 +50,7 @@ fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Core> {
     };
     // Loom wants a word to exist before threads share it: all that a model may touch.
     for (at, words) in [
-        (CONTROL_AT, 72),
+        (CONTROL_AT, 96),
         (CANDIDATES_AT, 8),
         (LEASE_STATES_AT, 2),
         (LEASES_AT, 16),
@@ -61,6 +61,7 @@ fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Core> {
         (geo.cells, 4),
         (geo.metas, 4),
         (geo.links, 4),
+        (geo.changes, 8),
         (geo.bitmap, 1),
         (geo.data, 64),
     ] {

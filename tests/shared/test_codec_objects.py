@@ -15,6 +15,7 @@ from typing import Any
 
 import object_zoo as zoo
 import pytest
+import support
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import check_clean, run_python
@@ -97,6 +98,7 @@ def test_reasons_name_what_is_refused() -> None:
 # --- state that the pickled form leaves out
 
 
+@support.uncacheable
 @pytest.mark.parametrize("kind", zoo.LEAVING_OUT)
 def test_what_a_pickled_form_leaves_out(kind: type[zoo.Document]) -> None:
     readers = [None, "ann", "bob", "a", ("bob",)]

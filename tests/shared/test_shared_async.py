@@ -130,6 +130,7 @@ def test_one_computation_in_a_loop() -> None:
     assert function.cache_info() == (0, 5, 128, 1)
 
 
+@support.uncacheable
 def test_what_cannot_be_stored() -> None:
     @cache(backend="shared", max_value_size=100)
     async def function(x: int) -> Any:
@@ -146,6 +147,7 @@ def test_what_cannot_be_stored() -> None:
     assert info == (0, 4, 128, 0) and info.oversize_skips == 3
 
 
+@support.uncacheable
 def test_a_key_that_cannot_be_stored() -> None:
     @cache(backend="shared")
     async def function(x: object) -> int:
@@ -207,6 +209,7 @@ def test_size_zero_and_ttl_and_clear() -> None:
     assert clearing.get(1) is None
 
 
+@support.uncacheable
 def test_methods() -> None:
     class Shop:
         @cache(backend="shared", name="kind")

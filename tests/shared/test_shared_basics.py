@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import support
 
 from warp_cache import SharedCacheInfo, Strategy, cache, lru_cache
 from warp_cache._warp_cache_rs import CachedFunction, SharedCachedFunction
@@ -253,6 +254,7 @@ def test_a_clear_during_the_computation() -> None:
     assert function.cache_info() == (1, 1, 128, 1)
 
 
+@support.uncacheable
 def test_methods_classmethods_and_staticmethods() -> None:
     class Shop:
         def __init__(self, name: str) -> None:

@@ -117,7 +117,7 @@ import os
 sys.stdout.flush()
 os._exit(0)  # what is nested so deeply is not always freed in one piece
 """
-    done = support.run_python(source)
+    done = support.run_python(source, environment=support.UNCACHEABLE)
     support.check_clean(done, out="True" if depth <= 50 else None)
 
 

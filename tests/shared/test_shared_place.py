@@ -216,7 +216,7 @@ print(info.hits, other.hits)
 def test_tiny_tmpfs(megabytes: int, most: int, tmpfs: Callable[[int], Path]) -> None:
     place = tmpfs(megabytes << 20)
     source = FILL.replace("10_000_000", str((megabytes << 20) // 50))
-    settings = {"WARP_CACHE_DIR": str(place / "cache"), "MOST": str(most)}
+    settings = {"WARP_CACHE_DIR": str(place / "cache"), "MOST": str(most), **support.UNCACHEABLE}
     done = support.run_python(source, environment=settings, limit=60)
     support.check_clean(done)
     hits, others = map(int, done.stdout.split())
@@ -282,7 +282,8 @@ for pages in range(1, 33):
     gc.collect()
     os.unlink(place + "/f.cache")
 """
-    done = support.run_python(source, environment={"WARP_CACHE_DIR": str(place / "cache")})
+    settings = {"WARP_CACHE_DIR": str(place / "cache"), **support.UNCACHEABLE}
+    done = support.run_python(source, environment=settings)
     support.check_clean(done)
     lines = done.stdout.splitlines()
     refused = rf"refused {errno.ENOSPC} .*no space for .*f\.cache"

@@ -122,6 +122,7 @@ def test_an_interrupt_while_a_value_is_unpickled_is_raised(error: type[BaseExcep
     assert [function(1) for function in functions] == ["loaded"] * 2
 
 
+@support.uncacheable
 @pytest.mark.parametrize("error", [ValueError, RecursionError, ImportError, StopIteration])
 def test_an_error_while_a_value_is_unpickled_is_a_miss(error: type[Exception]) -> None:
     calls = []

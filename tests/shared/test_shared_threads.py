@@ -93,6 +93,7 @@ def test_two_objects_on_one_file() -> None:
     assert one.cache_info() == two.cache_info()
 
 
+@support.uncacheable
 def test_a_file_that_is_cut_short_again_and_again(cache_dir: Path) -> None:
     function = cache(backend="shared", name="cut", max_size=10)(VALUES["containers"])
     function(1)

@@ -123,6 +123,7 @@ def test_threads_that_waited_have_their_own() -> None:
     assert function.cache_info() == (0, 6, 128, 1)
 
 
+@support.uncacheable
 def test_threads_that_waited_for_what_cannot_be_stored() -> None:
     lock = threading.Lock()
     held = support.Held(lambda x: lock)
@@ -138,6 +139,7 @@ def test_threads_that_waited_for_what_cannot_be_stored() -> None:
     assert info == (0, 4, 128, 0) and info.oversize_skips == 1
 
 
+@support.uncacheable
 def test_what_cannot_be_pickled_is_returned_and_counted() -> None:
     calls = []
 
@@ -155,6 +157,7 @@ def test_what_cannot_be_pickled_is_returned_and_counted() -> None:
     assert function.cache_info().oversize_skips == 3
 
 
+@support.uncacheable
 def test_what_is_over_a_limit_is_returned_and_counted() -> None:
     @cache(backend="shared", max_key_size=100, max_value_size=100)
     def function(x: str, y: int = 1) -> str:
@@ -171,6 +174,7 @@ def test_what_is_over_a_limit_is_returned_and_counted() -> None:
     assert function.cache_info().oversize_skips == 6
 
 
+@support.uncacheable
 def test_a_value_larger_than_the_whole_file() -> None:
     @cache(backend="shared", max_bytes=1 << 20)
     def function(x: int) -> bytes:
@@ -181,6 +185,7 @@ def test_a_value_larger_than_the_whole_file() -> None:
     assert function.cache_info().oversize_skips == 2
 
 
+@support.uncacheable
 def test_set_over_a_limit_leaves_no_older_value() -> None:
     @cache(backend="shared", max_value_size=100)
     def function(x: int) -> str:
@@ -191,6 +196,7 @@ def test_set_over_a_limit_leaves_no_older_value() -> None:
     assert function(1) == "computed"
 
 
+@support.uncacheable
 def test_keys_that_are_equal_by_identity_only() -> None:
     @cache(backend="shared")
     def function(x: object) -> int:
@@ -267,6 +273,7 @@ class Unreadable:
         return (int, ("not a number",))
 
 
+@support.uncacheable
 def test_a_value_that_cannot_be_unpickled_is_a_miss() -> None:
     calls = []
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import warnings
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
 from typing_extensions import Self, assert_type
 
-from warp_cache import Backend, CacheInfo, SharedCacheInfo, Strategy, cache, lru_cache, record
+from warp_cache import (
+    Backend,
+    CacheInfo,
+    SharedCacheInfo,
+    SkipReason,
+    Strategy,
+    UncacheableWarning,
+    cache,
+    lru_cache,
+    record,
+)
 from warp_cache._decorator import AsyncCachedFunction
 from warp_cache._warp_cache_rs import CachedFunction
 
@@ -80,7 +91,40 @@ def check_operations() -> None:
 
 
 def check_shared_info(info: SharedCacheInfo) -> int:
-    return info.oversize_skips + info.repairs + info.hits
+    assert_type(info.oversize_skips, int)
+    assert_type(info.repairs, int)
+    assert_type(info.skips["argument"], int)
+    assert_type(sum(info.skips.values()), int)
+    reasons: list[SkipReason] = list(info.skips)
+    return len(reasons) + info.hits
+
+
+@cache(backend="shared")
+def shared(x: int, y: str = "") -> list[str]:
+    return [y] * x
+
+
+@lru_cache(10, 0.5, Backend.SHARED)
+def shared_by_position(x: int) -> int:
+    return x
+
+
+def check_shared_functions() -> None:
+    assert_type(shared(1, y=""), list[str])
+    assert_type(shared.cache_info().skips["value_size"], int)
+    assert_type(shared_by_position(1), int)
+    assert_type(shared_by_position.cache_info().oversize_skips, int)
+    assert_type(cache(called, backend="shared").cache_info().oversize_skips, int)
+    decorate = cache(Strategy.LRU, 10, None, "shared", name="n")
+    assert_type(decorate(called).cache_info().skips["space"], int)
+
+
+def check_unknown_backend(which: Backend) -> None:
+    assert_type(cache(called, backend=which).cache_info(), CacheInfo)
+
+
+def check_warning() -> None:
+    warnings.simplefilter("error", UncacheableWarning)
 
 
 def check_options() -> None:

@@ -5,7 +5,7 @@ To both of them a comment that has no error to ignore is an error.
 
 # pyright: reportUnnecessaryTypeIgnoreComment=error
 
-from warp_cache import Strategy, cache, lru_cache
+from warp_cache import SharedCacheInfo, Strategy, cache, lru_cache
 
 
 @cache
@@ -114,3 +114,8 @@ def check_options() -> None:
     lru_cache(128, typed=1)  # type: ignore[call-overload]
     lru_cache(name=1)  # type: ignore[call-overload]
     lru_cache()("function")  # type: ignore[arg-type]
+
+
+def check_skips(info: SharedCacheInfo) -> None:
+    info.skips["argument"] = 1  # type: ignore[index]
+    info.skips["unknown"]  # type: ignore[index]

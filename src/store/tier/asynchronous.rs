@@ -13,7 +13,7 @@ use pyo3::types::{PyBool, PyTuple};
 use super::call::Through;
 use super::file::File;
 use super::kept::Decoded;
-use super::request::{Asked, Hold, Look, Request};
+use super::request::{Asked, Hold, Look, Raised, Request};
 use super::turn::Turn;
 use crate::key::View;
 use crate::python::object::Arguments;
@@ -46,11 +46,13 @@ impl CachedFunction {
             match self.look_through(tier, view, hot) {
                 Through::Value(value) => ready(value),
                 Through::Failed => std::ptr::null_mut(),
-                Through::Missed(request, found) => {
+                Through::Missed(request, found, unreadable) => {
                     drop((request, found));
+                    tier.skips.leave(unreadable);
                     self.start(object, arguments, view)
                 }
-                Through::Unstorable => self.start(object, arguments, view),
+                // What there is to say is said when the value is there.
+                Through::Unstorable(_) => self.start(object, arguments, view),
             }
         }
     }
@@ -76,7 +78,7 @@ impl CachedFunction {
         unsafe {
             let mut request = match Request::ask(tier, view) {
                 Asked::Request(request) => request,
-                Asked::Unstorable => return Ok(alone),
+                Asked::Unstorable(_) => return Ok(alone),
                 Asked::Failed => return Err(PyErr::fetch(py)),
             };
             let mut turn = queue.get();
@@ -90,7 +92,7 @@ impl CachedFunction {
                 match request.look() {
                     Look::Found(value, kept) => return self.found(py, view, value, kept),
                     Look::Failed => return Err(PyErr::fetch(py)),
-                    Look::Absent => (),
+                    Look::Absent | Look::Unreadable(_) => (),
                 }
             }
             let bound = self.wait_timeout.unwrap_or(Duration::MAX);
@@ -114,7 +116,7 @@ impl CachedFunction {
                     Look::Found(value, kept) => self.found(py, view, value, kept),
                     Look::Failed => Err(PyErr::fetch(py)),
                     // What is there cannot be decoded.
-                    Look::Absent => Ok(alone),
+                    Look::Absent | Look::Unreadable(_) => Ok(alone),
                 },
             }
         }
@@ -134,7 +136,9 @@ impl CachedFunction {
         // SAFETY: the caller's promise.
         unsafe {
             let value = Bound::from_owned_ptr(py, value);
-            self.keep(view, kept, Put::UnlessPending);
+            if let Some(tier) = &self.tier {
+                self.keep(tier, view, kept, Put::UnlessPending);
+            }
             Ok(PyTuple::new(py, [value])?.into_any())
         }
     }
@@ -207,19 +211,21 @@ impl Drop for SharedLease {
 
 /// What `warp_cache._async` asks of a ticket's key.
 impl CachedFunction {
-    /// Stores the ticket's value under a lease, or unless the cache was cleared since `generation`.
-    pub(in crate::store) fn store_through(
+    /// Stores the ticket's value under a lease, or unless the cache was cleared since `generation`. Gives what is to be told
+    /// to the user, for `_tell`, or None.
+    pub(in crate::store) fn store_through<'py>(
         &self,
         tier: &super::Tier,
-        ticket: &Bound<'_, Ticket>,
-        value: &Bound<'_, PyAny>,
+        ticket: &Bound<'py, Ticket>,
+        value: &Bound<'py, PyAny>,
         hold: Hold,
-    ) -> PyResult<()> {
+    ) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        if ticket.get().with_view(|view| unsafe { self.set_through(tier, view, value.as_ptr(), hold) }) {
-            Ok(())
-        } else {
-            Err(PyErr::fetch(ticket.py()))
-        }
+        ticket.get().with_view(|view| unsafe {
+            match self.set_through(tier, view, value.as_ptr(), hold) {
+                Ok(skipped) => self.words_of(ticket.py(), skipped.or_else(|| tier.skips.left()), view, value.as_ptr()),
+                Err(Raised) => Err(PyErr::fetch(ticket.py())),
+            }
+        })
     }
 }

@@ -7,6 +7,7 @@ use pyo3::ffi;
 use super::kept::{self, Kept};
 use super::lead::Call;
 use super::request::{Asked, Look, Request};
+use super::skips::Skipped;
 use super::Tier;
 use crate::entry::{Entry, Token};
 use crate::key::View;
@@ -74,10 +75,11 @@ pub(super) enum Through<'a> {
     Value(*mut ffi::PyObject),
     /// An exception is set.
     Failed,
-    /// A miss, counted, whose result can be stored; with what the decoded level has.
-    Missed(Request<'a>, Found),
+    /// A miss, counted, whose result can be stored; with what the decoded level has, and what there is to say of what was
+    /// found.
+    Missed(Request<'a>, Found, Option<Skipped>),
     /// A miss, counted, whose result cannot be stored.
-    Unstorable,
+    Unstorable(Skipped),
 }
 
 impl CachedFunction {
@@ -88,6 +90,7 @@ impl CachedFunction {
     pub(super) unsafe fn look_through<'a>(&self, tier: &'a Tier, view: &View<'_>, hot: Hot) -> Through<'a> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
+            self.let_go_if_due(tier);
             let found = match self.after(view, hot) {
                 Found::Value(value) => return Through::Value(value),
                 Found::Failed => return Through::Failed,
@@ -96,24 +99,28 @@ impl CachedFunction {
             let mut request = match Request::ask(tier, view) {
                 Asked::Request(request) => request,
                 Asked::Failed => return Through::Failed,
-                Asked::Unstorable => {
-                    tier.count(Event::Miss);
-                    tier.count(Event::Oversize);
-                    return Through::Unstorable;
+                Asked::Unstorable(skipped) => {
+                    let file = tier.files.working();
+                    file.count(Event::Miss);
+                    tier.count_skip(file, skipped.skip);
+                    self.let_go(tier, None);
+                    return Through::Unstorable(skipped);
                 }
             };
-            match request.look() {
+            let unreadable = match request.look() {
                 Look::Found(value, kept) => {
                     request.file.count(Event::Hit);
-                    self.keep(view, kept, Put::UnlessPending);
-                    Through::Value(value)
+                    self.keep(tier, view, kept, Put::UnlessPending);
+                    return Through::Value(value);
                 }
-                Look::Failed => Through::Failed,
-                Look::Absent => {
-                    request.file.count(Event::Miss);
-                    Through::Missed(request, found)
-                }
-            }
+                Look::Failed => return Through::Failed,
+                Look::Absent => None,
+                Look::Unreadable(skipped) => Some(skipped),
+            };
+            request.file.count(Event::Miss);
+            unreadable.iter().for_each(|skipped| tier.count_skip(request.file, skipped.skip));
+            self.let_go(tier, None);
+            Through::Missed(request, found, unreadable)
         }
     }
 
@@ -131,18 +138,18 @@ impl CachedFunction {
             match self.look_through(tier, view, hot) {
                 Through::Value(value) => value,
                 Through::Failed => std::ptr::null_mut(),
-                Through::Unstorable => self.compute(arguments),
-                Through::Missed(request, found) => {
-                    let mut call = Call::new(request, arguments);
-                    if !self.single_flight {
+                Through::Unstorable(skipped) => self.tell_with(Some(skipped), view, self.compute(arguments)),
+                Through::Missed(request, found, unreadable) => {
+                    let mut call = Call::new(request, arguments, view.hash, unreadable);
+                    let result = if !self.single_flight {
                         drop(found);
-                        return call.compute_and_keep(self, view);
-                    }
-                    if hot.is_absent() {
+                        call.compute_and_keep(self, view)
+                    } else if hot.is_absent() {
                         self.fly(&mut call, view, hot)
                     } else {
                         self.fly_on(&mut call, view, found)
-                    }
+                    };
+                    call.finish(self, view, result)
                 }
             }
         }

@@ -7,6 +7,7 @@
 use pyo3::ffi;
 
 use super::file::File;
+use super::held::Note;
 use crate::codec::{self, Sharing};
 use crate::entry::Token;
 use crate::python::object::Owned;
@@ -142,6 +143,16 @@ impl Decoded {
             unsafe { ffi::PyErr_Clear() };
         }
         Some(Box::new(Decoded { object: object?, how, hit, file }))
+    }
+
+    /// What the tier is to know of it, once it is in the decoded level. `hash`: of its key.
+    pub fn note(&self, hash: u64) -> Note {
+        Note { file: self.file, hit: self.hit, hash }
+    }
+
+    /// Whether it was found in this slot, when that was so.
+    pub fn is_from(&self, slot: u64, version: u32) -> bool {
+        self.hit.slot == slot && self.hit.version() == version
     }
 
     /// Whether all may have the same object.

@@ -11,17 +11,19 @@ use std::time::{Duration, Instant};
 
 use pyo3::ffi;
 
+use super::held::Note;
 use super::kept::Decoded;
-use super::request::{Hold, Look, Raised, Request};
+use super::request::{Hold, Look, Put, Raised, Request};
+use super::skips::Skipped;
 use super::turn::Turn;
 use crate::inflight::Outcome;
 use crate::key::View;
 use crate::python::object::{release, Arguments, Owned};
-use crate::shm::{Acquired, Lease, Ticket, Waited};
+use crate::shm::{Acquired, Lease, Skip, Ticket, Waited};
 use crate::store::flight::{Reserved, Work};
 use crate::store::sleep::Sleeper;
 use crate::store::value::{SharedFlight, Value};
-use crate::store::{CachedFunction, Put};
+use crate::store::{CachedFunction, Put as Mode};
 
 /// A missed call.
 pub(super) struct Call<'a> {
@@ -30,6 +32,12 @@ pub(super) struct Call<'a> {
     /// When this caller began to wait for somebody.
     began: Option<Instant>,
     turn: Turn,
+    /// Of the key.
+    hash: u64,
+    /// What there is to say to the user.
+    skipped: Option<Skipped>,
+    /// What was put into the decoded level.
+    note: Option<Note>,
 }
 
 /// What bringing the value came to.
@@ -81,8 +89,29 @@ impl Drop for Computing {
 }
 
 impl<'a> Call<'a> {
-    pub fn new(request: Request<'a>, arguments: &'a Arguments) -> Self {
-        Call { request, arguments, began: None, turn: Turn::default() }
+    /// `skipped`: what there is to say already.
+    pub fn new(request: Request<'a>, arguments: &'a Arguments, hash: u64, skipped: Option<Skipped>) -> Self {
+        Call { request, arguments, began: None, turn: Turn::default(), hash, skipped, note: None }
+    }
+
+    /// What is left to do when all is settled: what the file no longer has goes, and the user is told what was not stored.
+    ///
+    /// # Safety
+    /// As for the others; `result` is the call's, a strong reference or null with an exception set.
+    pub unsafe fn finish(
+        self,
+        cached: &CachedFunction,
+        view: &View<'_>,
+        result: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject {
+        if result.is_null() {
+            return result;
+        }
+        // SAFETY: the caller's promise; no exception is set.
+        unsafe {
+            cached.let_go(self.request.tier, self.note.as_ref());
+            cached.tell_with(self.skipped, view, result)
+        }
     }
 
     /// Computes without single-flight.
@@ -93,15 +122,15 @@ impl<'a> Call<'a> {
         // SAFETY: the caller's promise.
         unsafe {
             let brought = self.compute_and_store(cached, None);
-            Self::keep(cached, view, brought)
+            self.keep(cached, view, brought)
         }
     }
 
-    unsafe fn keep(cached: &CachedFunction, view: &View<'_>, brought: Brought) -> *mut ffi::PyObject {
+    unsafe fn keep(&self, cached: &CachedFunction, view: &View<'_>, brought: Brought) -> *mut ffi::PyObject {
         match brought {
             Brought::Value(value, kept) => {
                 // SAFETY: as for `compute_and_keep`.
-                unsafe { cached.keep(view, kept, Put::UnlessPending) };
+                unsafe { cached.keep(self.request.tier, view, kept, Mode::UnlessPending) };
                 value
             }
             Brought::Failed => std::ptr::null_mut(),
@@ -124,7 +153,11 @@ impl<'a> Call<'a> {
                 return Brought::Failed;
             }
             match self.request.store(result, hold) {
-                Ok(kept) => Brought::Value(result, kept),
+                Ok(Put::Stored(kept)) => Brought::Value(result, kept),
+                Ok(Put::Skipped(skipped)) => {
+                    self.skipped = Some(skipped);
+                    Brought::Value(result, None)
+                }
                 Err(Raised) => {
                     // What is raised takes the result's place; it must not meet the end of the result.
                     let raised = crate::python::exception::take();
@@ -134,6 +167,16 @@ impl<'a> Call<'a> {
                 }
             }
         }
+    }
+
+    /// Computes what somebody else is about to store.
+    unsafe fn compute_beside(&mut self, cached: &CachedFunction) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
+        let result = unsafe { cached.compute(self.arguments) };
+        if !result.is_null() {
+            self.request.tier.count_skip(self.request.file, Skip::Superseded);
+        }
+        result
     }
 
     /// Has the value computed by one of all processes.
@@ -151,7 +194,7 @@ impl<'a> Call<'a> {
                     Acquired::Present if unreadable => return self.compute_and_store(cached, None),
                     Acquired::Present => unreadable = true,
                     Acquired::Follower(ticket) if ticket.mine && Computing::has(shm.hash(self.request.key())) => {
-                        let result = cached.compute(self.arguments);
+                        let result = self.compute_beside(cached);
                         return if result.is_null() { Brought::Failed } else { Brought::Value(result, None) };
                     }
                     Acquired::Follower(_) if self.turn.is_free() => return self.compute_and_store(cached, None),
@@ -164,7 +207,7 @@ impl<'a> Call<'a> {
                 match self.request.look() {
                     Look::Found(value, kept) => return Brought::Value(value, kept),
                     Look::Failed => return Brought::Failed,
-                    Look::Absent => (),
+                    Look::Absent | Look::Unreadable(_) => (),
                 }
             }
         }
@@ -204,6 +247,7 @@ impl Work for &mut Call<'_> {
                 Brought::Value(value, kept) => {
                     // What each caller must have for its own, those who waited get from the decoded level.
                     let shared = kept.as_ref().is_none_or(|kept| kept.is_immutable());
+                    self.note = kept.as_ref().map(|kept| kept.note(self.hash));
                     cached.settle(reserved, flight, kept.map(Value::decoded), || {
                         if shared {
                             Outcome::Value(Arc::new(Owned::borrow(value)))
@@ -223,7 +267,7 @@ impl Work for &mut Call<'_> {
 
     unsafe fn compute(&mut self, cached: &CachedFunction) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Work`.
-        unsafe { cached.compute(self.arguments) }
+        unsafe { self.compute_beside(cached) }
     }
 
     unsafe fn compute_beside_green(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject {
@@ -236,7 +280,7 @@ impl Work for &mut Call<'_> {
         // SAFETY: the promise of `Work`.
         unsafe {
             let brought = self.bring(cached);
-            Call::keep(cached, view, brought)
+            self.keep(cached, view, brought)
         }
     }
 

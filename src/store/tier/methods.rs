@@ -4,18 +4,19 @@
 
 use pyo3::ffi;
 
-use super::request::{Asked, Hold, Look, Raised, Request};
+use super::request::{Asked, Hold, Look, Put, Raised, Request};
+use super::skips::Skipped;
 use super::Tier;
 use crate::key::View;
-use crate::shm::Event;
+use crate::shm::Skip;
 use crate::store::sleep::detached;
-use crate::store::{CachedFunction, Put};
+use crate::store::{CachedFunction, Put as Mode};
 
 /// The counters of the file.
 pub(in crate::store) struct Counters {
     pub hits: u64,
     pub misses: u64,
-    pub oversize_skips: u64,
+    pub skips: [u64; Skip::COUNT],
     pub repairs: u64,
     pub size: usize,
 }
@@ -26,7 +27,7 @@ impl Tier {
         Counters {
             hits: info.hits,
             misses: info.misses,
-            oversize_skips: info.oversize_skips,
+            skips: self.skipped(info.skips),
             repairs: info.repairs,
             size: if self.stores { usize::try_from(info.len).unwrap_or(usize::MAX) } else { 0 },
         }
@@ -40,6 +41,8 @@ impl Tier {
         let file = self.files.working();
         // SAFETY: the caller's promise. It may have to wait for a writer.
         unsafe { detached(|| file.shm.clear()) };
+        self.skips.forget_lost();
+        self.held.forget();
     }
 }
 
@@ -57,22 +60,25 @@ impl CachedFunction {
         unsafe {
             let mut request = match Request::ask(tier, view) {
                 Asked::Request(request) => request,
-                Asked::Unstorable => return Ok(None),
+                Asked::Unstorable(_) => return Ok(None),
                 Asked::Failed => return Err(Raised),
             };
             match request.look() {
                 Look::Found(value, kept) => {
-                    self.keep(view, kept, Put::UnlessPending);
+                    self.keep(tier, view, kept, Mode::UnlessPending);
                     Ok(Some(value))
                 }
-                Look::Absent => Ok(None),
+                Look::Absent | Look::Unreadable(_) => {
+                    self.let_go(tier, None);
+                    Ok(None)
+                }
                 Look::Failed => Err(Raised),
             }
         }
     }
 
-    /// Stores a value in the tier as if it had been computed now; false with an exception set. What can't be stored is
-    /// counted, and takes what was there with it.
+    /// Stores a value in the tier as if it had been computed now. What can't be stored is counted, takes what was there with
+    /// it, and is told to the user by the caller.
     ///
     /// # Safety
     /// As for [`get_through`](Self::get_through); `value` is alive.
@@ -82,34 +88,48 @@ impl CachedFunction {
         view: &View<'_>,
         value: *mut ffi::PyObject,
         hold: Hold,
-    ) -> bool {
+    ) -> Result<Option<Skipped>, Raised> {
         let by_hand = matches!(hold, Hold::Nothing);
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let mut request = match Request::ask(tier, view) {
                 Asked::Request(request) => request,
-                Asked::Unstorable => {
+                Asked::Unstorable(skipped) => {
                     // A call has counted it already.
                     if by_hand {
-                        tier.count(Event::Oversize);
+                        tier.count_skip(tier.files.working(), skipped.skip);
                     }
-                    return true;
+                    return Ok(Some(skipped));
                 }
-                Asked::Failed => return false,
+                Asked::Failed => return Err(Raised),
             };
-            match request.store(value, hold) {
-                Ok(Some(kept)) => {
-                    let mode = if by_hand { Put::Always } else { Put::UnlessPending };
-                    self.keep(view, Some(kept), mode);
-                    true
+            match request.store(value, hold)? {
+                Put::Stored(kept) => {
+                    let mode = if by_hand { Mode::Always } else { Mode::UnlessPending };
+                    self.keep(tier, view, kept, mode);
+                    Ok(None)
                 }
-                Ok(None) => {
+                Put::Skipped(skipped) => {
                     if by_hand {
                         // An older value must not stand for this one. Where a writer keeps the lock, nothing can be done.
                         let _ = detached(|| request.file.shm.remove(request.key()));
                     }
-                    true
+                    self.let_go(tier, None);
+                    Ok(Some(skipped))
                 }
+            }
+        }
+    }
+
+    /// `set` of a function with a tier: false with an exception set.
+    ///
+    /// # Safety
+    /// As for [`get_through`](Self::get_through); `value` is alive.
+    pub(in crate::store) unsafe fn set_by_hand(&self, tier: &Tier, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.set_through(tier, view, value, Hold::Nothing) {
+                Ok(skipped) => self.tell(skipped, view, value),
                 Err(Raised) => false,
             }
         }

@@ -6,35 +6,43 @@
 //!
 //! Its parts: [`file`] (an open file, and opening it once more), [`kept`] (a decoded value, and how it is handed out),
 //! [`request`] (one key: looking, encoding, storing), [`call`] (hits and misses of functions), [`lead`] (one computation
-//! for all processes), [`turn`] (whom a caller waits for), [`asynchronous`] (coroutine functions), [`methods`] (`get`, `set` and the others), [`options`] (what
+//! for all processes), [`turn`] (whom a caller waits for), [`held`] (letting go what the file no longer has), [`skips`]
+//! (what is not stored), [`asynchronous`] (coroutine functions), [`methods`] (`get`, `set` and the others), [`options`] (what
 //! concerns the file alone), and here the class, and the tier itself.
 
 pub mod asynchronous;
 mod buffers;
 pub mod call;
 mod file;
+mod held;
 mod kept;
 mod lead;
 mod methods;
 pub mod options;
 mod request;
+mod skips;
 mod turn;
 
 use std::time::Duration;
 
+use pyo3::ffi;
 use pyo3::prelude::*;
 
 use self::file::{Files, Place};
+use self::held::Held;
 use self::options::{Given, Limits};
+use self::skips::Skips;
 use super::options::Options;
 use super::CachedFunction;
+use crate::codec::{self, Encoded};
+use crate::key::{View, ONE};
 use crate::python::object::Owned;
 use crate::python::panics::as_error;
 use crate::shm::Event;
 
 pub(super) use self::kept::{Decoded, Kept};
 pub(super) use self::methods::Counters;
-pub(super) use self::request::{Hold, Raised};
+pub(super) use self::request::Raised;
 
 /// What stands behind a function's own cache.
 pub struct Tier {
@@ -51,11 +59,16 @@ pub struct Tier {
     lone_apart: bool,
     /// What the user calls the cache.
     given_name: Option<String>,
+    /// The defaults that have no bytes, by address: the function's signature keeps them.
+    defaults: Vec<usize>,
+    skips: Skips,
+    held: Held,
 }
 
 impl Tier {
     /// Opens the file of a function's cache. `name`: what the user calls it, or `None` for the function's own.
     pub fn open(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Tier>> {
+        skips::install(function.py())?;
         let place = Place::find(function, name)?;
         let files = Files::open(place, options).map_err(|error| file::raised(&error))?;
         let room = usize::try_from(files.current().shm.info().capacity).unwrap_or(usize::MAX);
@@ -68,6 +81,9 @@ impl Tier {
             stores: options.max_size != Some(0),
             lone_apart: options.keeps_lone_apart(),
             given_name: name.map(str::to_owned),
+            defaults: Vec::new(),
+            skips: Skips::default(),
+            held: Held::default(),
         }))
     }
 
@@ -78,6 +94,27 @@ impl Tier {
     /// What the garbage collector is to see.
     pub fn references(&self) -> impl Iterator<Item = &Owned> {
         self.files.identity.iter()
+    }
+
+    /// Takes note of a default that has no bytes. Left out, it is told by its number.
+    ///
+    /// # Safety
+    /// It outlives this; the thread is attached and holds no lock. Runs user code.
+    pub unsafe fn know_default(&mut self, default: *mut ffi::PyObject) -> PyResult<()> {
+        let view = View { values: &[default], names: &[], shape: ONE, hash: 0, typed: false };
+        // SAFETY: the caller's promise.
+        match unsafe { codec::encode_key(&view, &mut Vec::new()) } {
+            Encoded::Done => (),
+            Encoded::Unstorable if self.defaults.contains(&(default as usize)) => (),
+            Encoded::Unstorable => self.defaults.push(default as usize),
+            // SAFETY: attached.
+            Encoded::Failed => return Err(PyErr::fetch(unsafe { Python::assume_attached() })),
+        }
+        Ok(())
+    }
+
+    fn defaults(&self) -> &[usize] {
+        &self.defaults
     }
 
     /// Entries that the decoded level holds at most.

@@ -7,29 +7,32 @@ use pyo3::ffi;
 use super::buffers::Lent;
 use super::file::File;
 use super::kept::Decoded;
+use super::skips::Skipped;
 use super::Tier;
 use crate::codec::{self, Encoded};
 use crate::key::{self, View};
 use crate::python::panics::point;
-use crate::shm::{Event, Lease, SharedCache, Stored};
+use crate::shm::{Lease, SharedCache, Skip, Stored};
 use crate::store::value::Value;
-use crate::store::{CachedFunction, Put};
+use crate::store::{CachedFunction, Put as Mode};
 
 /// Behind the key of a lone argument that functools keeps apart from an equal int or str.
 const APART: u8 = 0xff;
 
 /// A key as bytes, and the file to use it on.
 pub(super) struct Request<'a> {
-    tier: &'a Tier,
+    pub tier: &'a Tier,
     pub file: &'a File,
     buffers: Lent,
+    /// The file was lost when this began, and there was no other.
+    lost: bool,
 }
 
 /// What comes of making a key.
 pub(super) enum Asked<'a> {
     Request(Request<'a>),
-    /// Nothing can be stored under it.
-    Unstorable,
+    /// Nothing can be stored under it. Not counted yet.
+    Unstorable(Skipped),
     /// An exception is set.
     Failed,
 }
@@ -39,8 +42,18 @@ pub(super) enum Look {
     /// A new strong reference for the caller, and what to keep of it.
     Found(*mut ffi::PyObject, Option<Box<Decoded>>),
     Absent,
+    /// What is there makes no object. Not counted yet.
+    Unreadable(Skipped),
     /// An exception is set.
     Failed,
+}
+
+/// What became of a result.
+pub(super) enum Put {
+    /// It is stored, and this is what to keep of it, unless memory is short.
+    Stored(Option<Box<Decoded>>),
+    /// Counted.
+    Skipped(Skipped),
 }
 
 /// On what condition a result is stored.
@@ -79,30 +92,34 @@ impl<'a> Request<'a> {
     /// `key`.
     pub unsafe fn ask(tier: &'a Tier, view: &View<'_>) -> Asked<'a> {
         let mut buffers = Lent::new();
-        // SAFETY: the caller's promise.
-        let encoded = unsafe {
-            let encoded = codec::encode_key(view, &mut buffers.key);
-            point("encode the key");
-            if matches!(encoded, Encoded::Done)
-                && tier.lone_apart
-                && view.shape == key::ONE
-                && !key::is_key_itself(view.values[0])
-            {
+        let encode = || {
+            // SAFETY: the caller's promise; the defaults are those of the function behind the tier.
+            unsafe { codec::encode_key_with(view, tier.defaults(), &mut buffers.key) }
+        };
+        let (encoded, refusal) = codec::noting(tier.skips.wanted(Skip::Argument), encode);
+        point("encode the key");
+        if matches!(encoded, Encoded::Done) && tier.lone_apart && view.shape == key::ONE {
+            // SAFETY: as above.
+            if unsafe { !key::is_key_itself(view.values[0]) } {
                 // Keys say where they end, so this is none that another call has.
                 buffers.key.push(APART);
             }
-            encoded
-        };
+        }
         match encoded {
             Encoded::Done if buffers.key.len() <= tier.max_key_size => {
                 // SAFETY: the caller's promise.
                 match unsafe { tier.files.follow() } {
-                    Ok(true) => Asked::Request(Request { tier, file: tier.files.working(), buffers }),
-                    Ok(false) => Asked::Unstorable,
+                    Ok(true) => {
+                        let file = tier.files.working();
+                        Asked::Request(Request { tier, file, buffers, lost: file.shm.poisoned() })
+                    }
+                    // Another file could not be made.
+                    Ok(false) => Asked::Unstorable(Skipped::new(Skip::Lost)),
                     Err(Raised) => Asked::Failed,
                 }
             }
-            Encoded::Done | Encoded::Unstorable => Asked::Unstorable,
+            Encoded::Done => Asked::Unstorable(Skipped { size: buffers.key.len(), ..Skipped::new(Skip::KeySize) }),
+            Encoded::Unstorable => Asked::Unstorable(Skipped { refusal, ..Skipped::new(Skip::Argument) }),
             Encoded::Failed => Asked::Failed,
         }
     }
@@ -124,29 +141,34 @@ impl<'a> Request<'a> {
         let bytes = buffers.read.value();
         // SAFETY: the caller's promise; the object is held until what is to be kept of it is made.
         unsafe {
-            match codec::decode_value(bytes) {
+            let wanted = self.tier.skips.wanted(Skip::Unreadable);
+            let (decoded, refusal) = codec::noting(wanted, || codec::decode_value(bytes));
+            match decoded {
                 codec::Decoded::Object(object, sharing) => {
                     let kept = Decoded::new(self.file, hit, object.as_ptr(), sharing, bytes);
                     Look::Found(object.into_ptr(), kept)
                 }
-                codec::Decoded::Damaged => Look::Absent,
+                codec::Decoded::Damaged => Look::Unreadable(Skipped { refusal, ..Skipped::new(Skip::Unreadable) }),
                 codec::Decoded::Failed => Look::Failed,
             }
         }
     }
 
-    /// Stores a result that is there now; gives what to keep of it, if it is stored.
+    /// Stores a result that is there now; counts it if it cannot be.
     ///
     /// # Safety
     /// As for `ask`; `result` is alive.
-    pub unsafe fn store(&mut self, result: *mut ffi::PyObject, hold: Hold) -> Result<Option<Box<Decoded>>, Raised> {
+    pub unsafe fn store(&mut self, result: *mut ffi::PyObject, hold: Hold) -> Result<Put, Raised> {
         let (shm, buffers) = (&self.file.shm, &mut *self.buffers);
         let lease = if let Hold::Lease(lease) = &hold { Some(lease.clone()) } else { None };
         let storing = Storing { shm, lease };
         let deadline = shm.deadline(self.tier.ttl);
         buffers.value.clear();
-        // SAFETY: the caller's promise.
-        let encoded = unsafe { codec::encode_value(result, &mut buffers.value) };
+        let encode = || {
+            // SAFETY: the caller's promise.
+            unsafe { codec::encode_value(result, &mut buffers.value) }
+        };
+        let (encoded, refusal) = codec::noting(self.tier.skips.wanted(Skip::Value), encode);
         if encoded.is_ok() {
             // What the function is may have changed while it ran.
             // SAFETY: as above; no exception is set.
@@ -155,7 +177,7 @@ impl<'a> Request<'a> {
                 if let Hold::Lease(lease) = hold {
                     shm.abandon(lease);
                 }
-                return right.map(|_| None);
+                return right.map(|_| Self::skip(self.tier, self.file, Skipped::new(Skip::Superseded)));
             }
         }
         let (key, value) = (&buffers.key[..], &buffers.value[..]);
@@ -166,11 +188,15 @@ impl<'a> Request<'a> {
                 if let Hold::Lease(lease) = hold {
                     shm.abandon(lease);
                 }
-                if matches!(skipped, Err(Encoded::Failed)) {
-                    return Err(Raised);
-                }
-                self.file.count(Event::Oversize);
-                return Ok(None);
+                return match skipped {
+                    Ok(_) => Ok(Self::skip(
+                        self.tier,
+                        self.file,
+                        Skipped { size: value.len(), ..Skipped::new(Skip::ValueSize) },
+                    )),
+                    Err(Encoded::Failed) => Err(Raised),
+                    Err(_) => Ok(Self::skip(self.tier, self.file, Skipped { refusal, ..Skipped::new(Skip::Value) })),
+                };
             }
         };
         let stored = match hold {
@@ -179,31 +205,38 @@ impl<'a> Request<'a> {
             Hold::Nothing => shm.set(key, value, deadline),
         };
         drop(storing);
-        match stored {
+        if let Stored::Done(hit) = stored {
             // SAFETY: the caller's promise; no exception is set.
-            Stored::Done(hit) => Ok(unsafe { Decoded::new(self.file, hit, result, sharing, value) }),
-            Stored::TooLarge => {
-                self.file.count(Event::Oversize);
-                Ok(None)
-            }
-            Stored::NoSpace | Stored::Outdated | Stored::Busy => Ok(None),
+            return Ok(Put::Stored(unsafe { Decoded::new(self.file, hit, result, sharing, value) }));
         }
+        let (skip, error) = shm.why(stored).unwrap_or((Skip::Damaged, 0));
+        // A file that is lost is replaced at the next call; only where that fails is there something to say.
+        let transient = skip.is_transient() || (skip == Skip::Lost && !self.lost);
+        let size = key.len() + value.len();
+        Ok(Self::skip(self.tier, self.file, Skipped { error, size, transient, ..Skipped::new(skip) }))
+    }
+
+    fn skip(tier: &Tier, file: &File, skipped: Skipped) -> Put {
+        tier.count_skip(file, skipped.skip);
+        Put::Skipped(skipped)
     }
 }
 
 impl CachedFunction {
-    /// Puts into the decoded level what was found in the file or stored there.
+    /// Puts into the decoded level what was found in the file or stored there, and takes out what is not there any more.
     ///
     /// # Safety
     /// As for [`put`](Self::put); no exception is set.
-    pub(super) unsafe fn keep(&self, view: &View<'_>, kept: Option<Box<Decoded>>, mode: Put) {
-        if let Some(kept) = kept {
-            // SAFETY: the caller's promise. Where that fails, the entry is in the file all the same.
-            unsafe {
+    pub(super) unsafe fn keep(&self, tier: &Tier, view: &View<'_>, kept: Option<Box<Decoded>>, mode: Mode) {
+        let note = kept.as_ref().map(|kept| kept.note(view.hash));
+        // SAFETY: the caller's promise. Where that fails, the entry is in the file all the same.
+        unsafe {
+            if let Some(kept) = kept {
                 if !self.put(view, Value::decoded(kept), mode) {
                     ffi::PyErr_Clear();
                 }
             }
+            self.let_go(tier, note.as_ref());
         }
     }
 }

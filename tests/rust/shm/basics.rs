@@ -40,15 +40,15 @@ fn counters_are_summed_and_zeroed() {
     a.count(0, Event::Hit);
     a.count_alone(1, Event::Miss);
     b.count(2, Event::Hit);
-    b.count(0, Event::Oversize);
+    b.count_skip(Skip::Value);
     drop(a);
     let c = open_isolated(&o);
     c.count(0, Event::Hit);
     let i = c.info();
-    assert_eq!((i.hits, i.misses, i.oversize_skips), (3, 1, 1));
+    assert_eq!((i.hits, i.misses, i.skips[Skip::Value as usize]), (3, 1, 1));
     c.clear();
     let i = b.info();
-    assert_eq!((i.hits, i.misses, i.oversize_skips), (0, 0, 0));
+    assert_eq!((i.hits, i.misses, i.skips[Skip::Value as usize]), (0, 0, 0));
 }
 
 #[test]
@@ -247,4 +247,87 @@ fn leases_are_given_once_taken_over_and_waited_for() {
     b.remove(b"d").unwrap();
     assert!(matches!(b.acquire(b"d", ten, false), Acquired::Leader(_)));
     assert!(matches!(a.acquire(b"d", ten, true), Acquired::Leader(_)), "insisting");
+}
+
+#[test]
+fn each_store_that_fails_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = Options { max_bytes: Some(1 << 20), ..options(&dir, Strategy::Lru, 0) };
+    let (a, b) = (open_isolated(&o), open_isolated(&o));
+    let done = a.set(b"k", b"v", NEVER);
+    assert_eq!(a.why(done), None);
+    let large = a.set(b"k", &vec![1; 1 << 20], NEVER);
+    assert_eq!(a.why(large), Some((Skip::FileSize, 0)));
+    let late = a.insert(b"k", b"v", NEVER, a.generation() + 1);
+    assert_eq!(a.why(late), Some((Skip::Superseded, 0)));
+    let guard = b.core().lock(std::time::Duration::from_secs(9)).unwrap();
+    let busy = a.set(b"k", b"v", NEVER);
+    assert_eq!(a.why(busy), Some((Skip::Busy, 0)));
+    drop(guard);
+    let c = open_isolated(&Options { name: "other".into(), ..o.clone() });
+    DISK_FULL.set(true);
+    for _ in 0..2 {
+        let refused = c.set(b"k", &[1; 200_000], NEVER);
+        assert_eq!(c.why(refused), Some((Skip::Space, libc::ENOSPC)), "at once, and while the disk is left alone");
+    }
+    DISK_FULL.set(false);
+    for skip in Skip::ALL {
+        c.count_skip(skip);
+        assert_eq!(c.info().skips[skip as usize], 1, "{skip:?}");
+    }
+    assert_eq!(c.info().skips, [1; Skip::COUNT]);
+    assert_eq!((c.info().hits, c.info().misses), (0, 0), "they have places of their own");
+}
+
+#[test]
+fn an_entry_larger_than_what_is_left_to_grow_makes_others_give_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = Options { max_bytes: Some(1 << 20), ..options(&dir, Strategy::Lru, 0) };
+    let cache = open(&o);
+    for i in 0..600u32 {
+        assert!(matches!(cache.set(&i.to_ne_bytes(), &[7; 700], NEVER), Stored::Done(_)));
+    }
+    let most = cache.core().geo.granules * 32;
+    assert!(matches!(cache.set(b"large", &vec![1; most as usize - 100], NEVER), Stored::Done(_)));
+    assert_eq!((cache.len(), cache.info().repairs), (1, 0));
+}
+
+#[test]
+fn changes_are_told_or_said_to_be_too_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(&options(&dir, Strategy::Lru, 100));
+    let versions = || (0..100).map(|slot| cache.version(slot)).collect::<Vec<_>>();
+    let (mut seen, mut before, mut random, mut whole) = (cache.changes(), versions(), 1u64, 0);
+    for step in 0..3000u64 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let key = (random >> 33) % 150;
+        match random >> 60 {
+            0 => ignore(cache.remove(&key.to_ne_bytes())),
+            1 if step % 50 == 0 => {
+                let guard = cache.core().lock(std::time::Duration::from_secs(9)).unwrap();
+                cache.core().repair();
+                drop(guard);
+            }
+            _ => ignore(cache.set(&key.to_ne_bytes(), &vec![1; (random >> 50) as usize % 200], NEVER)),
+        }
+        if random >> 40 & 3 == 0 || step % 1000 > 400 && step % 1000 < 999 {
+            continue;
+        }
+        let (now, after) = (cache.changes(), versions());
+        let mut told = vec![false; 100];
+        if cache.changes_since(seen, now, |slot| told[slot as usize] = true) {
+            whole += 1;
+            for slot in 0..100 {
+                assert!(told[slot] || before[slot] == after[slot], "step {step}, slot {slot}");
+            }
+        }
+        (seen, before) = (now, after);
+    }
+    assert!(whole > 500);
+    // After as many as the ring has places, nothing is believed any more.
+    let seen = cache.changes();
+    for i in 0..600u64 {
+        ignore(cache.set(&i.to_ne_bytes(), b"", NEVER));
+    }
+    assert!(!cache.changes_since(seen, cache.changes(), |_| ()));
 }

@@ -1,0 +1,305 @@
+//! What is not stored: counted by reason, and told the user once for each function and reason.
+//!
+//! Ring 3. Whoever gives a store up says why with a [`Skipped`], which is counted on the spot, in the file's counters, and
+//! travels with the call. The warning is given last: the value is there, the lease and the flight are settled, and no lock is
+//! held. So where a filter makes it an exception, that reaches the caller, and nobody else waits for anything. One who asked
+//! for an exception gets it each time; else the first one to give a warning is the only one.
+//!
+//! The words are Python's: `warp_cache/_uncacheable.py`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyTuple;
+
+use super::file::File;
+use super::Tier;
+use crate::codec::Refusal;
+use crate::key::View;
+use crate::python::exception;
+use crate::python::object::{unwinding, Owned};
+use crate::shm::Skip;
+use crate::store::CachedFunction;
+
+/// `warp_cache._uncacheable.warn`.
+static WARN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Finds what gives warnings; called when a cache is made, as there may be no importing later.
+pub(super) fn install(py: Python<'_>) -> PyResult<()> {
+    WARN.get_or_try_init(py, || -> PyResult<_> {
+        Ok(py.import("warp_cache._uncacheable")?.getattr("warn")?.unbind())
+    })?;
+    Ok(())
+}
+
+/// A store that was given up, and what there is to say of it.
+#[derive(Debug)]
+pub(in crate::store) struct Skipped {
+    pub skip: Skip,
+    /// The number of the system's error, or 0.
+    pub error: i32,
+    /// Bytes of what is too large.
+    pub size: usize,
+    pub refusal: Option<Refusal>,
+    /// It passes by itself.
+    pub transient: bool,
+}
+
+impl Skipped {
+    pub fn new(skip: Skip) -> Self {
+        Skipped { skip, error: 0, size: 0, refusal: None, transient: skip.is_transient() }
+    }
+}
+
+/// What this process knows of skips beside the file's counters.
+#[derive(Debug, Default)]
+pub(super) struct Skips {
+    /// The reasons that were told, a bit each.
+    told: AtomicU64,
+    /// Results that a file which was lost could not count.
+    lost: AtomicU64,
+    /// What there is to say by whoever comes next: a coroutine's call has found it, and only its end can tell.
+    left: Mutex<Option<Skipped>>,
+}
+
+fn bit(skip: Skip) -> u64 {
+    1 << skip as u64
+}
+
+// Relaxed, all of it: bits and counts on which nothing else hangs.
+impl Skips {
+    /// Whether somebody is still to be told of this reason.
+    pub fn wanted(&self, skip: Skip) -> bool {
+        self.told.load(Ordering::Relaxed) & bit(skip) == 0
+    }
+
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Leaves what is to be told for `left`.
+    pub fn leave(&self, skipped: Option<Skipped>) {
+        if let Some(skipped) = skipped.filter(|skipped| self.wanted(skipped.skip)) {
+            *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(skipped);
+        }
+    }
+
+    pub fn left(&self) -> Option<Skipped> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub fn forget_lost(&self) {
+        self.lost.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Tier {
+    /// Counts what was not stored in a file.
+    pub(super) fn count_skip(&self, file: &File, skip: Skip) {
+        if file.shm.poisoned() {
+            // Nobody will read its counters.
+            self.skips.lost.fetch_add(1, Ordering::Relaxed);
+        } else {
+            file.shm.count_skip(skip);
+        }
+    }
+
+    /// The counts by reason.
+    pub(super) fn skipped(&self, mut counts: [u64; Skip::COUNT]) -> [u64; Skip::COUNT] {
+        let lost = &mut counts[Skip::Lost as usize];
+        *lost = lost.wrapping_add(self.skips.lost());
+        counts
+    }
+}
+
+impl CachedFunction {
+    /// Tells the user, if that was not done for this reason; false with an exception set. `value`: the result, or null.
+    ///
+    /// # Safety
+    /// The view's objects and the value are alive; the thread is attached and holds no lock; no exception is set.
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn tell(&self, skipped: Option<Skipped>, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
+        let (Some(tier), Some(skipped)) = (&self.tier, skipped) else {
+            return true;
+        };
+        if skipped.transient || !tier.skips.wanted(skipped.skip) {
+            return true;
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            let py = Python::assume_attached();
+            match self.words(py, tier, &skipped, view, value) {
+                Ok(words) => self.tell_in(&words, skipped.skip),
+                Err(error) => {
+                    error.restore(py);
+                    false
+                }
+            }
+        }
+    }
+
+    /// The arguments of `_uncacheable.warn`; `None` where nobody is to be told.
+    ///
+    /// # Safety
+    /// As for `tell`.
+    pub(in crate::store) unsafe fn words_of<'py>(
+        &self,
+        py: Python<'py>,
+        skipped: Option<Skipped>,
+        view: &View<'_>,
+        value: *mut ffi::PyObject,
+    ) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
+        match (&self.tier, skipped) {
+            (Some(tier), Some(skipped)) if !skipped.transient && tier.skips.wanted(skipped.skip) => {
+                // SAFETY: the caller's promise.
+                let words = unsafe { self.words(py, tier, &skipped, view, value) }?;
+                Ok(Some((skipped.skip as u64, words)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Counts a result that nobody tried to store, if this cache stores anything; gives what is to be told.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock; no exception is set.
+    #[cold]
+    pub(in crate::store) unsafe fn give_up<'py>(
+        &self,
+        py: Python<'py>,
+        skip: Skip,
+    ) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
+        let Some(tier) = self.tier.as_ref().filter(|tier| tier.stores) else {
+            return Ok(None);
+        };
+        tier.count_skip(tier.files.working(), skip);
+        let view = View { values: &[], names: &[], shape: 0, hash: 0, typed: false };
+        // SAFETY: the caller's promise.
+        unsafe { self.words_of(py, Some(Skipped::new(skip)), &view, std::ptr::null_mut()) }
+    }
+
+    /// A call that does not fit the signature, and yet the function has taken it.
+    ///
+    /// # Safety
+    /// As for `tell_with`.
+    pub(in crate::store) unsafe fn is_unfit(&self, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        if result.is_null() || self.tier.is_none() {
+            return result;
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            let py = Python::assume_attached();
+            let told = match self.give_up(py, Skip::Argument) {
+                Ok(words) => words.is_none_or(|(_, words)| self.tell_in(&words, Skip::Argument)),
+                Err(error) => {
+                    error.restore(py);
+                    false
+                }
+            };
+            self.or_raise(told, result)
+        }
+    }
+
+    unsafe fn words<'py>(
+        &self,
+        py: Python<'py>,
+        tier: &Tier,
+        skipped: &Skipped,
+        view: &View<'_>,
+        value: *mut ffi::PyObject,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let refusal = skipped.refusal.as_ref();
+        let at = refusal.map_or(usize::MAX, |refusal| refusal.at);
+        // SAFETY: as for `tell`.
+        unsafe {
+            let object = |object: *mut ffi::PyObject| Bound::from_borrowed_ptr(py, object);
+            let names = PyTuple::new(py, view.names.iter().map(|&name| object(name)))?;
+            // What is refused: an argument, or else the value.
+            let refused = match skipped.skip {
+                Skip::Argument => view.values.get(at).copied(),
+                _ => (!value.is_null()).then_some(value),
+            };
+            let limit = match skipped.skip {
+                Skip::KeySize => tier.max_key_size,
+                Skip::ValueSize => tier.max_value_size,
+                _ => usize::try_from(tier.files.current().shm.info().max_bytes).unwrap_or(usize::MAX),
+            };
+            let path = tier.files.current().shm.path().to_string_lossy().into_owned();
+            let words = (
+                self.function.as_py().bind(py),
+                skipped.skip.name().to_string_lossy(),
+                (at, view.values.len(), names, self.signature.is_some()),
+                refused.map(|refused| Bound::from_borrowed_ptr(py, ffi::Py_TYPE(refused).cast())),
+                refusal.and_then(|refusal| refusal.why.as_deref()),
+                refusal.and_then(|refusal| refusal.raised.as_deref()),
+                (skipped.size, limit),
+                skipped.error,
+                path,
+            );
+            words.into_pyobject(py)
+        }
+    }
+
+    /// Gives a warning, unless another thread has; false with an exception set.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock; no exception is set.
+    pub(in crate::store) unsafe fn tell_in(&self, words: &Bound<'_, PyTuple>, skip: Skip) -> bool {
+        let Some(tier) = &self.tier else {
+            return true;
+        };
+        if tier.skips.told.fetch_or(bit(skip), Ordering::Relaxed) & bit(skip) != 0 {
+            return true;
+        }
+        let Some(warn) = WARN.get(words.py()) else {
+            return true;
+        };
+        // SAFETY: the caller's promise; a new reference or null with an exception set.
+        unsafe {
+            let done = unwinding::PyObject_Call(warn.as_ptr(), words.as_ptr(), std::ptr::null_mut());
+            if done.is_null() {
+                // An exception is no warning: who asked for exceptions gets one each time.
+                tier.skips.told.fetch_and(!bit(skip), Ordering::Relaxed);
+                return false;
+            }
+            drop(Owned::steal(done));
+        }
+        true
+    }
+
+    /// `tell`, for a caller with a result: it is given back, or released where the warning is an exception.
+    ///
+    /// # Safety
+    /// As for `tell`; `result` is a strong reference, or null with an exception set.
+    pub(super) unsafe fn tell_with(
+        &self,
+        skipped: Option<Skipped>,
+        view: &View<'_>,
+        result: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let told = result.is_null() || self.tell(skipped, view, result);
+            self.or_raise(told, result)
+        }
+    }
+
+    /// The result, unless an exception is set instead.
+    unsafe fn or_raise(&self, told: bool, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        if told {
+            return result;
+        }
+        // SAFETY: as for `tell_with`.
+        unsafe {
+            // What is raised must not meet the end of the result.
+            let raised = exception::take();
+            drop(Owned::steal(result));
+            raised.into_iter().for_each(|raised| exception::set(raised));
+            std::ptr::null_mut()
+        }
+    }
+}

@@ -1,0 +1,509 @@
+"""What is not stored: counted by reason for all processes, and told once, at the caller's line."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import errno
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+import threading
+import time
+import typing
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import support
+from children import Children
+
+import warp_cache
+from warp_cache import UncacheableWarning, cache, lru_cache
+
+
+class Bare:
+    """Compared by identity."""
+
+
+class Refusing:
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Refusing)
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __reduce__(self) -> Any:
+        raise ValueError("not me")
+
+
+class Unloadable:
+    def __reduce__(self) -> Any:
+        return int, ("not a number",)
+
+
+def compute(x: Any) -> Any:
+    values = {"lock": threading.Lock(), "long": "v" * 500, "large": bytes(1 << 21)}
+    return Unloadable() if x == "bad" else values.get(x, 1)
+
+
+# Reason, options, argument, and what the warning must say.
+CALLS: list[tuple[str, dict[str, Any], Callable[[], Any], str]] = [
+    ("argument", {}, Bare, r"argument 'x' is a Bare.*see that Bare has an __eq__"),
+    ("argument", {}, Refusing, r"argument 'x' is a Refusing.*ValueError: not me"),
+    ("argument", {}, lambda: (1, (Bare(),)), r"argument 'x' is a tuple that holds a Bare"),
+    ("key_size", {"max_key_size": 50}, lambda: "k" * 90, r"max_key_size=50 bytes \(now 9\d\)"),
+    ("value", {}, lambda: "lock", r"are a lock, which cannot be pickled: TypeError: cannot pickle"),
+    ("value_size", {"max_value_size": 99}, lambda: "long", r"max_value_size=99 bytes \(now 50\d"),
+    ("file_size", {"max_bytes": 1 << 20}, lambda: "large", r"max_bytes=1048576.*raise max_bytes"),
+]
+IDS = [f"{reason}{number}" for number, (reason, *_) in enumerate(CALLS)]
+each_call = pytest.mark.parametrize(("reason", "options", "argument", "words"), CALLS, ids=IDS)
+
+
+def caught(function: Callable[..., Any], *arguments: Any) -> list[warnings.WarningMessage]:
+    """What is told during a call."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        function(*arguments)
+    return said
+
+
+@each_call
+def test_told_once_and_counted_each_time(
+    reason: str, options: dict[str, Any], argument: Callable[[], Any], words: str
+) -> None:
+    function = cache(backend="shared", name=f"once-{reason}", **options)(compute)
+    function("something else")
+    assert function.cache_info().skips == {}
+    said = caught(lambda: [function(argument()) for _ in range(3)])
+    assert [one.category for one in said] == [UncacheableWarning]
+    text = str(said[0].message)
+    assert "test_shared_skips.compute()" in text
+    assert re.search(words, str(said[0].message))
+    info = function.cache_info()
+    assert info.skips == {reason: 3} and info.oversize_skips == 3
+    assert info.misses - info.currsize == sum(info.skips.values()) == 3
+    # By hand, too.
+    assert caught(function.set, compute(argument()) if reason == "argument" else 1, "by hand") == []
+    value = {"value": compute("lock"), "value_size": "v" * 500, "file_size": bytes(1 << 21)}
+    assert caught(function.set, value.get(reason, 1), argument()) == []
+    assert function.cache_info().skips == {reason: 4}
+    function.cache_clear()
+    info = function.cache_info()
+    assert info.skips == {} and info.oversize_skips == 0
+    assert repr(info) == "SharedCacheInfo(hits=0, misses=0, maxsize=128, currsize=0)"
+
+
+@each_call
+def test_coroutine_functions(
+    reason: str, options: dict[str, Any], argument: Callable[[], Any], words: str
+) -> None:
+    @cache(backend="shared", name=f"async-{reason}", **options)
+    async def function(x: Any) -> Any:
+        return compute(x)
+
+    async def main() -> None:
+        for _ in range(3):
+            await function(argument())
+        await asyncio.gather(function(argument()), function(argument()))
+
+    said = caught(asyncio.run, main())
+    assert len(said) == 1 and said[0].filename == __file__
+    assert re.search(words, str(said[0].message))
+    assert set(function.cache_info().skips) == {reason}
+    assert function.cache_info().skips[reason] >= 4
+
+
+def test_what_is_stored_and_cannot_be_read() -> None:
+    function = cache(backend="shared", name="unreadable")(compute)
+    assert caught(function, "bad") == []
+    said = caught(lambda: [function("bad") for _ in range(3)])
+    assert len(said) == 1 and "cannot be unpickled (ValueError: invalid literal" in str(
+        said[0].message
+    )
+    assert function.cache_info().skips == {"unreadable": 3}
+
+    @cache(backend="shared", name="unreadable-async")
+    async def coroutine(x: Any) -> Any:
+        return compute(x)
+
+    async def main() -> None:
+        for _ in range(3):
+            await coroutine("bad")
+
+    assert len(caught(asyncio.run, main())) == 1
+    assert coroutine.cache_info().skips == {"unreadable": 2}
+
+
+def test_a_hit_tells_nothing_and_a_miss_that_is_stored_neither() -> None:
+    function = cache(backend="shared", name="quiet")(compute)
+    assert caught(lambda: [function(x) for x in (1, 2, 1, 2)]) == []
+    assert caught(function.get, Bare()) == []
+    assert function.cache_info().skips == {}
+
+
+NAMES = [
+    ((Bare(),), {}, "argument 'a' is"),
+    ((1,), {"b": Bare()}, "argument 'b' is"),
+    ((1, 2, 3, Bare()), {}, "argument 2 of '*rest' is"),
+    ((1, 2, 3), {"only": Bare()}, "argument 'only' is"),
+    ((1, 2), {"more": 1, "last": Bare()}, "argument 'last' is"),
+]
+
+
+@pytest.mark.parametrize("decorate", [cache, lru_cache])
+@pytest.mark.parametrize(("arguments", "keywords", "words"), NAMES)
+def test_the_argument_is_named(
+    decorate: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], words: str
+) -> None:
+    @decorate(backend="shared")
+    def function(a: int, b: int = 2, *rest: int, only: int = 3, **others: int) -> int:
+        return 1
+
+    with pytest.warns(UncacheableWarning) as said:
+        function(*arguments, **keywords)
+    assert words in str(said[0].message)
+    assert said[0].filename == __file__
+
+
+def test_a_method_names_self_and_the_line_is_the_callers() -> None:
+    class Shop:
+        @cache(backend="shared")
+        def price(self) -> int:
+            return 1
+
+    with pytest.warns(UncacheableWarning, match="argument 'self' is a Shop") as said:
+        Shop().price()
+    here = sys._getframe()
+    assert (said[0].filename, said[0].lineno) == (here.f_code.co_filename, here.f_lineno - 2)
+
+
+def test_as_an_error_it_reaches_the_caller_each_time_and_nobody_else() -> None:
+    held = support.Held(lambda x: threading.Lock())
+    function = cache(backend="shared", name="error")(held)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        leader = support.start(function, 1)
+        held.await_start()
+        waiting = [support.start(function, 1) for _ in range(3)]
+        time.sleep(support.PAUSE)
+        held.release()
+        assert isinstance(leader.exception(support.LIMIT), UncacheableWarning)
+        assert len({id(lock) for lock in support.results(waiting)}) == 1
+        # Leases and flights are settled: the next call computes at once, and is told again.
+        for call in (lambda: function(1), lambda: function.set(threading.Lock(), 1)):
+            with pytest.raises(UncacheableWarning):
+                call()
+    assert function.cache_info().skips == {"value": 3}
+    function.set("old", 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UncacheableWarning):
+            function.set(threading.Lock(), 1)
+    assert function.get(1) is None, "what could not be stored leaves no older value"
+    assert len(caught(function, 1)) == 1 and caught(function, 2) == []
+
+
+def test_as_an_error_in_a_coroutine() -> None:
+    @cache(backend="shared", name="error-async")
+    async def function(x: int) -> Any:
+        await asyncio.sleep(0.01)
+        return threading.Lock()
+
+    async def main() -> list[Any]:
+        return await asyncio.gather(*(function(1) for _ in range(4)), return_exceptions=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = asyncio.run(main())
+        assert sum(isinstance(one, UncacheableWarning) for one in found) == 1
+        assert len({id(one) for one in found}) == 2
+        with pytest.raises(UncacheableWarning):
+            asyncio.run(function(2))
+
+
+@pytest.mark.parametrize("single_flight", [True, False])
+def test_of_many_threads_one_is_told(single_flight: bool) -> None:
+    function = cache(backend="shared", name="threads", single_flight=single_flight)(compute)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        calls = [lambda: [function(Bare()) for _ in range(20)]] * 6
+        support.results(support.start_together(calls))
+    assert len(said) == 1
+    assert function.cache_info().skips == {"argument": 120}
+
+
+def test_what_others_have_done_meanwhile_is_counted_and_not_told() -> None:
+    changes: list[Callable[[Any], object]] = [lambda f: f.set(5, 1), lambda f: f.cache_clear()]
+    for number, change in enumerate(changes):
+        held = support.Held(lambda x: x)
+        function = cache(backend="shared", name=f"meanwhile-{number}")(held)
+        future = support.start(function, 1)
+        held.await_start()
+        change(function)
+        held.release()
+        assert future.result(support.LIMIT) == 1
+        assert function.cache_info().skips == {"superseded": 1}
+
+    @cache(backend="shared", name="recursive")
+    def recursive(x: int, depth: Any = None) -> int:
+        stack.append(x)
+        return recursive(x) if len(stack) < 3 else x
+
+    stack: list[int] = []
+    assert recursive(1) == 1
+    info = recursive.cache_info()
+    assert info.misses - info.currsize == sum(info.skips.values()) == info.skips["superseded"] == 2
+
+
+class Lying:
+    """Takes more than it says."""
+
+    __signature__ = __import__("inspect").signature(lambda x: x)
+
+    def __call__(self, *arguments: int) -> int:
+        return len(arguments)
+
+
+def test_a_signature_that_is_not_true() -> None:
+    function = cache(backend="shared", name="lying")(Lying())
+    said = caught(lambda: [function(1), function(1, 2), function(1, 2)])
+    assert len(said) == 1 and "do not fit its signature" in str(said[0].message)
+    assert function.cache_info() == (0, 3, 128, 1)
+    assert function.cache_info().skips == {"argument": 2}
+
+
+def test_the_mapping() -> None:
+    function = cache(backend="shared", name="mapping")(compute)
+    caught(function, "lock")
+    info = function.cache_info()
+    assert info == (0, 1, 128, 0) and len(info) == 4
+    assert repr(info) == (
+        "SharedCacheInfo(hits=0, misses=1, maxsize=128, currsize=0, oversize_skips=1,"
+        " skips={'value': 1})"
+    )
+    skips: Any = info.skips
+    assert skips["space"] == 0 and "space" not in skips and skips.get("space") is None
+    assert set(skips) < set(typing.get_args(warp_cache.SkipReason))
+    for change in (
+        lambda: skips.update(value=2),
+        lambda: skips.clear(),
+        lambda: skips.pop("value"),
+        lambda: skips.__setitem__("value", 2),
+        lambda: skips.__delitem__("value"),
+    ):
+        with pytest.raises(TypeError, match="cannot be changed"):
+            change()
+    for again in (pickle.loads(pickle.dumps(info)), copy.deepcopy(info)):
+        assert type(again) is type(info) and again == info and again.skips == {"value": 1}
+    assert json.dumps(skips) == '{"value": 1}'
+    with pytest.raises(AttributeError):
+        warp_cache._info.Nothing  # noqa: B018
+
+
+CHILD = """
+import warnings
+from warp_cache import cache
+warnings.simplefilter("ignore")
+function = cache(backend="shared", name="sum")(lambda x: x)
+"""
+
+
+def test_summed_over_processes_dead_ones_too(children: Children) -> None:
+    one, two = children.start(CHILD, 2)
+    for child in (one, two):
+        child.ask("[function(object()) for _ in range(2)]")
+    two.kill()
+    assert one.ask("dict(function.cache_info().skips)") == "{'argument': 4}"
+    [three] = children.start(CHILD)
+    three.ask("function.cache_clear()")
+    assert one.ask("dict(function.cache_info().skips)") == "{}"
+
+
+def said_by(source: str, folder: Path) -> str:
+    """What a process prints, its warnings among it."""
+    environment = {**support._environment(None), "WARP_CACHE_DIR": str(folder / "caches")}
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=support.LIMIT,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+SPACE = """
+import resource
+from warp_cache import cache
+f = cache(backend="shared", name="space", max_bytes=64 << 20)(lambda x: bytes(1 << 20))
+f(1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+big = cache(backend="shared", name="space", max_bytes=64 << 20)(lambda x: bytes(40 << 20))
+for x in range(10, 13):
+    big(x)
+print(big.cache_info())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+def test_no_room(tmp_path: Path) -> None:
+    said = said_by(SPACE, tmp_path)
+    assert "skips={'space': 3}" in said
+    assert said.count("UncacheableWarning") == 1
+    assert "no room for" in said and os.strerror(errno.EFBIG) in said and "ulimit -f" in said
+
+
+PROCESSES = """
+import fcntl, os, pathlib, subprocess, sys, time
+from warp_cache import cache
+f = cache(backend="shared", name="full")(lambda x: x)
+[file] = pathlib.Path(os.environ["WARP_CACHE_DIR"]).glob("full*.cache")
+take = f'''
+import fcntl, sys
+file = open({str(file)!r}, "r+b")
+fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 256, 1 << 40)
+print("taken", flush=True)
+sys.stdin.read()
+'''
+pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+with subprocess.Popen([sys.executable, "-c", take], **pipes) as other:
+    other.stdout.readline()
+    for x in range(3):
+        f(x)
+    print(f.cache_info())
+    f.cache_clear()
+    print(f.cache_info())
+    other.stdin.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="locks of Linux")
+def test_no_line_left(tmp_path: Path) -> None:
+    said = said_by(PROCESSES, tmp_path)
+    assert "misses=3, maxsize=128, currsize=0, skips={'processes': 3})" in said
+    assert said.count("UncacheableWarning") == 1 and "255 others" in said
+    assert said.endswith("(hits=0, misses=0, maxsize=128, currsize=0)\n")
+
+
+LOCKS = """
+import ctypes, errno, platform, struct, sys
+from warp_cache import cache
+f = cache(backend="shared", name="locks")(lambda x: x)
+commands = [5, 6, 7, 36, 37, 38]
+fcntl = {"x86_64": 72, "aarch64": 25}[platform.machine()]
+steps = [(0x20, 0, 0, 0), (0x15, 0, len(commands) + 1, fcntl)]
+steps += [(0x20, 0, 0, 24)]
+steps += [(0x15, len(commands) - i, 0, command) for i, command in enumerate(commands)]
+steps += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050000 | errno.ENOLCK)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code))
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.c_char_p(program), 0, 0):
+    print("no seccomp")
+    sys.exit()
+for x in range(3):
+    f(x)
+f.set(1, 1)
+print(f.cache_info())
+f.cache_clear()
+print(f.cache_info())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="seccomp")
+def test_no_locks(tmp_path: Path) -> None:
+    said = said_by(LOCKS, tmp_path)
+    if "no seccomp" in said:
+        pytest.skip("seccomp is not allowed here")
+    assert "misses=3, maxsize=128, currsize=0, skips={'locks': 4})" in said
+    assert said.count("UncacheableWarning") == 1
+    assert "byte-range locks" in said and os.strerror(errno.ENOLCK) in said
+    assert said.endswith("(hits=0, misses=0, maxsize=128, currsize=0)\n")
+
+
+LOST = """
+import os, pathlib
+from warp_cache import cache
+f = cache(backend="shared", name="lost")(lambda x: x)
+f(1)
+folder = pathlib.Path(os.environ["WARP_CACHE_DIR"])
+[file] = folder.glob("lost*.cache")
+os.truncate(file, 0)
+folder.rename(folder.with_name("elsewhere"))
+folder.write_text("in the way")
+for x in range(4):
+    f(x)
+print(f.cache_info().skips["lost"] >= 3)
+f.cache_clear()
+print(f.cache_info().skips)
+"""
+
+
+def test_a_lost_file(tmp_path: Path) -> None:
+    said = said_by(LOST, tmp_path)
+    assert "True\n" in said and said.endswith("{}\n")
+    assert said.count("UncacheableWarning") == 1 and "cut" in said
+
+
+EXIT = """
+import atexit, threading
+from warp_cache import cache
+f = cache(backend="shared", name="exit")(lambda x: threading.Lock())
+class Last:
+    def __del__(self):
+        f(2)
+keep = Last()
+atexit.register(f, 1)
+"""
+
+
+def test_at_the_end_of_the_interpreter(tmp_path: Path) -> None:
+    said = said_by(EXIT, tmp_path)
+    assert said.count("UncacheableWarning") == 1 and "Traceback" not in said
+
+
+# --- defaults that are left out ------------------------------------------------------------
+
+MISSING = object()
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_a_default_without_bytes_does_not_prevent_caching(typed: bool) -> None:
+    calls = []
+
+    @cache(backend="shared", name=f"defaults-{typed}", typed=typed)
+    def function(x: int, options: Any = [], missing: Any = MISSING, *, other: Any = Bare()) -> int:  # noqa: B006, B008
+        calls.append(x)
+        return len(calls)
+
+    assert [function(1), function(x=1), function(1, missing=MISSING), function(2)] == [1, 1, 1, 2]
+    # The same object in another place is another call.
+    with pytest.warns(UncacheableWarning, match="argument 'missing' is a object"):
+        function(1, missing=object())
+    assert function(MISSING) == function(MISSING) == 4  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="unhashable"):
+        function(1, [])
+    info = function.cache_info()
+    assert (info.hits, info.misses) == (3, 4) and info.skips == {"argument": 1}
+
+
+def test_a_default_without_bytes_in_other_processes(children: Children) -> None:
+    source = """
+from warp_cache import cache
+@cache(backend="shared", name="defaults")
+def function(x, options={}, missing=object()):
+    return [x]
+"""
+    one, two = children.start(source, 2)
+    one.ask("function(1)")
+    two.ask("function(1)")
+    assert two.ask("tuple(function.cache_info())") == "(1, 1, 128, 1)"
