@@ -56,26 +56,15 @@ pub fn deadline(ttl: u64) -> Instant {
     system().saturating_add(ttl)
 }
 
-/// The system's clock that counts suspended time too.
+/// The clock that counts suspended time too, is the machine's own in any namespace, and never goes back.
+#[cfg(all(unix, not(loom)))]
+use crate::shm::boottime::now as system;
+
+#[cfg(not(all(unix, not(loom))))]
 fn system() -> Instant {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    const CLOCK: libc::clockid_t = libc::CLOCK_BOOTTIME;
-    #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
-    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
-    #[cfg(unix)]
-    {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `time` is a valid place for the result.
-        let failed = unsafe { libc::clock_gettime(CLOCK, &mut time) } != 0;
-        debug_assert!(!failed);
-        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-    }
-    #[cfg(not(unix))]
-    {
-        use std::sync::OnceLock;
-        static START: OnceLock<std::time::Instant> = OnceLock::new();
-        START.get_or_init(std::time::Instant::now).elapsed().as_nanos() as u64
-    }
+    use std::sync::OnceLock;
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed().as_nanos() as u64
 }
 
 /// The time-stamp counter, where the processor promises that it runs at one rate in every state of power.

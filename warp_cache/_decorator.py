@@ -89,7 +89,7 @@ def _cache(
         wait_timeout: seconds that a caller waits for another's computation before it takes over
             (one at a time), so that no deadlock can come of waiting; None for no limit.
         max_bytes: bytes at most of the shared cache's whole file; None for a quarter of what is
-            free where it lives, at most 1 GiB. Without effect in memory.
+            free where it lives, or of the memory limit, at most 1 GiB. Without effect in memory.
 
     Returns a decorator, or the decorated function where one is given. It has ``cache_info()``,
     ``cache_clear()``, ``cache_parameters()``, ``get(*args, **kwargs)``,

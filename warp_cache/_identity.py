@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from warp_cache._watch import Watch
 
-__all__ = ["Identity", "describe", "directory", "identify"]
+__all__ = ["Identity", "describe", "directories", "identify"]
 
 # A name has at most 180 characters (src/shm/files.rs); the longest suffix is a private one.
 _HEAD = 120
@@ -34,25 +34,32 @@ _HARMLESS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234
 _counter = count()
 
 
-def directory() -> str:
-    """The directory of all shared caches of this user, as an absolute path.
+def directories() -> tuple[list[str], bool]:
+    """The directories that this user's shared caches may lie in, as absolute paths, the best first.
 
-    The extension module makes it, readable for the user alone (and parents that are missing
-    likewise), and refuses one that is somebody else's, open to others, or a symbolic link.
+    Also whether the one there is was asked for: then it is the one to use, or there is an error.
+    Else each has the user's number in its name, and the extension module takes the first that has
+    the cache's file, or the first that can be used (src/shm/places.rs). It makes it, readable for
+    the user alone, and refuses one that is somebody else's, open to others, or a symbolic link.
     """
     given = os.environ.get("WARP_CACHE_DIR")
-    temporary = os.environ.get("TMPDIR")
     if given:
-        path = given
-    elif temporary:
-        path = os.path.join(temporary, "warp_cache")
-    elif os.path.isdir("/dev/shm"):
-        path = f"/dev/shm/warp_cache-{_user()}"
-    else:
-        from tempfile import gettempdir
-
-        path = os.path.join(gettempdir(), f"warp_cache-{_user()}")
-    return os.path.abspath(path)
+        return [os.path.abspath(given)], True
+    user = _user()
+    # Not tempfile.gettempdir(), which tries out what can be written to at the moment, and ends at
+    # the current directory: processes would part.
+    parents = [
+        os.environ.get("TMPDIR"),
+        "/dev/shm",
+        os.environ.get("XDG_RUNTIME_DIR"),
+        f"/run/user/{user}",
+        os.environ.get("TEMP"),
+        os.environ.get("TMP"),
+        "/tmp",
+        "/var/tmp",
+    ]
+    paths = [os.path.abspath(os.path.join(p, f"warp_cache-{user}")) for p in parents if p]
+    return list(dict.fromkeys(paths)), False
 
 
 def _user() -> int:

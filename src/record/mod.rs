@@ -17,6 +17,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use self::numbers::Numbers;
+#[cfg(all(unix, not(loom)))]
+use crate::shm::disk::unharmed;
+
+/// (Only there is a limit that is enforced by a signal.)
+#[cfg(not(all(unix, not(loom))))]
+fn unharmed<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
 
 /// Bytes of a function's calls that are kept before they are written.
 const BUFFER: usize = 32 << 10;
@@ -81,7 +89,7 @@ impl Session {
     pub fn create(path: &Path, number: u32) -> io::Result<Session> {
         let mut file = open(path)?;
         file.set_len(0)?;
-        file.write_all(format::MAGIC)?;
+        unharmed(|| file.write_all(format::MAGIC))?;
         let (process, written) = (std::process::id(), Instant::now());
         Ok(Session { file, process, number, streams: Vec::new(), calls: 0, written, failed: false })
     }
@@ -186,7 +194,7 @@ impl Session {
         if self.failed || !self.is_own() {
             return Ok(());
         }
-        let done = self.file.write_all(&format::block(kind, parts));
+        let done = unharmed(|| self.file.write_all(&format::block(kind, parts)));
         // Nothing may follow a part of a block.
         self.failed = done.is_err();
         done

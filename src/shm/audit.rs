@@ -207,8 +207,9 @@ impl Core {
         let passed = self.index_place(head.hash, slot).ok_or(Damage)?;
         // In larger ones damage to the content waits for whoever asks for the key.
         if head.granules <= CONTENT {
-            self.copy_block(granule, &head, buf);
-            if !self.is_whole(generation, granule, buf) && self.generation() == generation {
+            // (Without memory for the copy it is not looked at.)
+            let copied = self.copy_block(granule, &head, buf);
+            if copied && !self.is_whole(generation, granule, buf) && self.generation() == generation {
                 return Err(Damage);
             }
         }

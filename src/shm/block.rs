@@ -82,8 +82,13 @@ impl Core {
         Some(Head { hash: words[HASH], deadline: words[DEADLINE], key_len, granules, words: bytes.div_ceil(8) })
     }
 
-    /// Copies a whole block, as long as `head` says. What the copy is worth, `is_whole` tells.
-    pub(crate) fn copy_block(&self, granule: u64, head: &Head, buf: &mut ReadBuf) {
+    /// Copies a whole block, as long as `head` says; false if there is no memory for that. What the copy is worth,
+    /// `is_whole` tells.
+    pub(crate) fn copy_block(&self, granule: u64, head: &Head, buf: &mut ReadBuf) -> bool {
+        let more = (head.words as usize).saturating_sub(buf.words.len());
+        if buf.words.try_reserve(more).is_err() {
+            return false;
+        }
         buf.words.resize(head.words as usize, 0);
         self.region.copy_out(granule * GRANULE, &mut buf.words);
         let lengths = buf.words[LENGTHS];
@@ -91,6 +96,7 @@ impl Core {
         let body = (head.words * 8 - BLOCK_HEAD) as usize;
         buf.key_len = ((lengths & 0xffff_ffff) as usize).min(body);
         buf.val_len = ((lengths >> 32) as usize).min(body - buf.key_len);
+        true
     }
 
     /// Whether the copy in `buf` is what a writer of this generation put there.
@@ -107,7 +113,10 @@ impl Core {
         if granules > self.geo.granules {
             return None;
         }
-        let mut words = vec![0; bytes.div_ceil(8)];
+        let mut words = Vec::new();
+        // No memory for it: as if it were too large.
+        words.try_reserve_exact(bytes.div_ceil(8)).ok()?;
+        words.resize(bytes.div_ceil(8), 0);
         words[HASH] = hash;
         words[DEADLINE] = deadline;
         words[LENGTHS] = u64::from(val_len) << 32 | u64::from(key_len);

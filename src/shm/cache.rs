@@ -48,6 +48,13 @@ impl SharedCache {
         Self::open_as(options, true)
     }
 
+    /// Opens the cache in the first of these places that has its file, else in the first that can be used. Their parents
+    /// are not made, and `Options::dir` does not count. `alone`: no other process will look for it.
+    pub fn open_in_first(options: &Options, places: &[PathBuf], alone: bool) -> Result<SharedCache, OpenError> {
+        let (core, path) = crate::shm::places::open_in_first(options, places, alone)?;
+        Ok(SharedCache { core: ManuallyDrop::new(core), path })
+    }
+
     pub(crate) fn open_as(options: &Options, shared: bool) -> Result<SharedCache, OpenError> {
         let (core, path) = opening::open(options, shared)?;
         Ok(SharedCache { core: ManuallyDrop::new(core), path })
@@ -106,7 +113,7 @@ impl SharedCache {
     /// Whether what was found as `hit` is still what a lookup would find (its deadline aside). Two loads.
     #[inline(always)]
     pub fn still_current(&self, hit: &Hit) -> bool {
-        self.core.word(hit.slot) == hit.word && self.core.generation() == hit.generation
+        self.core.word_again(hit.slot) == hit.word && self.core.generation() == hit.generation
     }
 
     /// A hit of the decoded level in front of this one: checks that it is current and not expired, and stamps its use.
@@ -253,7 +260,7 @@ impl SharedCache {
     pub fn remove(&self, key: &[u8]) -> Result<bool, Busy> {
         let hash = self.core.hash(key);
         let guard = self.core.lock(PATIENT)?;
-        Ok(self.core.remove(&guard, hash, key))
+        self.core.remove(&guard, hash, key).map_err(|_| Busy)
     }
 
     /// Empties the cache and zeroes its counters, for all processes, at once and whoever holds the lock. What is being

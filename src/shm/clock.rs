@@ -1,8 +1,8 @@
 //! Time: one clock for deadlines that all processes of a host share, the identity of this boot, and ticks that order
 //! uses.
 //!
-//! *Deadlines* are nanoseconds of CLOCK_BOOTTIME: it starts at boot, counts suspended time, cannot be set, and is one
-//! for all containers of a host. A file of an earlier boot is recognised by the boot id and replaced.
+//! *Deadlines* are nanoseconds since boot (`boottime`): suspended time counts, the clock cannot be set, and it is one for
+//! all containers of a host. A file of an earlier boot is recognised by the boot id and replaced.
 //!
 //! *Ticks* order uses for eviction. A counter in shared memory would be exact, but its line would travel at each hit.
 //! Where the processor's time stamp counter is invariant and the kernel itself trusts it, that one orders just as well:
@@ -12,19 +12,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
 
-/// Nanoseconds since boot, suspended time included.
-pub fn boot_now() -> u64 {
-    #[cfg(target_os = "linux")]
-    const CLOCK: libc::clockid_t = libc::CLOCK_BOOTTIME;
-    // macOS: mach_continuous_time's clock, suspended time included.
-    #[cfg(not(target_os = "linux"))]
-    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
-    // SAFETY: all-zero is a valid timespec, and it outlives the call.
-    let mut t: libc::timespec = unsafe { std::mem::zeroed() };
-    // SAFETY: as above. The clock exists on every supported system; otherwise `t` stays zero.
-    unsafe { libc::clock_gettime(CLOCK, &mut t) };
-    (t.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(t.tv_nsec as u64)
-}
+/// Nanoseconds since boot, suspended time included: the machine's own time, in whatever namespace.
+pub use crate::shm::boottime::now as boot_now;
 
 #[cfg(target_os = "linux")]
 fn boot_text() -> Option<String> {

@@ -5,6 +5,7 @@
 //! taken from the mapping a second time: `ident` and `geo` are copies made and verified at opening.
 
 use crate::shm::audit::Audits;
+use crate::shm::boottime;
 use crate::shm::clock::{self, CoarseClock};
 use crate::shm::layout::{Geometry, Ident};
 use crate::shm::process::Me;
@@ -84,6 +85,8 @@ pub(crate) struct Core {
     pub(crate) coarse: CoarseClock,
     pub(crate) audits: Audits,
     pub(crate) mends: Mends,
+    /// `boottime::identity` when the file was opened.
+    clock_identity: u64,
     /// Until then (boot time) growth is not tried again: the disk was full.
     pub(crate) disk_full_until: AtomicU64,
     /// How often no free run of granules was found.
@@ -107,6 +110,7 @@ impl Core {
             coarse: CoarseClock::default(),
             audits: Audits::default(),
             mends: Mends::default(),
+            clock_identity: boottime::identity(),
             disk_full_until: AtomicU64::new(0),
             no_room: AtomicU64::new(0),
             #[cfg(loom)]
@@ -123,7 +127,11 @@ impl Core {
             0 => {}
             now => return now,
         }
-        clock::boot_now()
+        let now = clock::boot_now();
+        if boottime::known_identity() != self.clock_identity {
+            self.region.give_up();
+        }
+        now
     }
 
     /// `now`, perhaps a millisecond late, much cheaper where `stamp` is a time stamp.

@@ -72,18 +72,25 @@ impl Core {
     /// Acquire: pairs with the release in `begin_clear`. Entries of another generation do not exist.
     #[inline]
     pub(crate) fn generation(&self) -> u64 {
-        self.region.load(ctl!(generation), Ordering::Acquire)
+        self.region.known(ctl!(generation)).load(Ordering::Acquire)
     }
 
-    /// Copies the entry of `key` into `buf`. Takes no lock, never waits.
+    /// Copies the entry of `key` into `buf`. Takes no lock, never waits. (Without memory for it: a miss.)
     pub(crate) fn find(&self, hash: u64, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
-        self.find_or(hash, key, buf, |_| {})
+        self.find_or(hash, key, buf, |_| {}).unwrap_or(None)
     }
 
-    /// `find`; says as well which slots have the hash and yet another content.
-    fn find_or(&self, hash: u64, key: &[u8], buf: &mut ReadBuf, mut broken: impl FnMut(Slot)) -> Option<Hit> {
+    /// `find`; says as well which slots have the hash and yet another content. A writer must not take an entry that there
+    /// is no memory to look at for an absent one.
+    fn find_or(
+        &self,
+        hash: u64,
+        key: &[u8],
+        buf: &mut ReadBuf,
+        mut broken: impl FnMut(Slot),
+    ) -> Result<Option<Hit>, NoMemory> {
         for _ in 0..READ_TRIES {
-            let mut disturbed = false;
+            let (mut disturbed, mut no_memory) = (false, false);
             let generation = self.generation();
             let hit = self.search(hash, |slot| match self.read_slot(slot, hash, key, generation, buf) {
                 Read::Entry(hit) => Some(hit),
@@ -96,12 +103,19 @@ impl Core {
                     disturbed = true;
                     None
                 }
+                Read::NoMemory => {
+                    no_memory = true;
+                    None
+                }
             });
+            if hit.is_none() && no_memory {
+                return Err(NoMemory);
+            }
             if hit.is_some() || !disturbed {
-                return hit;
+                return Ok(hit);
             }
         }
-        None
+        Ok(None)
     }
 
     fn read_slot(&self, slot: Slot, hash: u64, key: &[u8], generation: u64, buf: &mut ReadBuf) -> Read {
@@ -114,9 +128,12 @@ impl Core {
             let other = if head.hash == hash { Read::Broken } else { Read::Other };
             return if self.unchanged(slot, word) { other } else { Read::Disturbed };
         }
-        self.copy_block(granule, &head, buf);
+        let copied = self.copy_block(granule, &head, buf);
         if !self.unchanged(slot, word) {
             return Read::Disturbed;
+        }
+        if !copied {
+            return Read::NoMemory;
         }
         // From here on `buf` is one consistent state of the block. The sum finds damage, and what a clear has made
         // void.
@@ -153,7 +170,8 @@ impl Core {
         }
         self.region.forget_refusal();
         let mut broken = None;
-        let old = self.find_or(block.hash, key, &mut ReadBuf::new(), |slot| broken = Some(slot));
+        let found = self.find_or(block.hash, key, &mut ReadBuf::new(), |slot| broken = Some(slot));
+        let Ok(old) = found else { return Stored::NoSpace };
         if let Some(slot) = broken.filter(|_| old.is_none()) {
             self.discard(slot);
         }
@@ -306,10 +324,10 @@ impl Core {
         self.note_deadline(deadline);
     }
 
-    pub(crate) fn remove(&self, _: &Guard<'_>, hash: u64, key: &[u8]) -> bool {
-        let hit = self.find(hash, key, &mut ReadBuf::new());
+    pub(crate) fn remove(&self, _: &Guard<'_>, hash: u64, key: &[u8]) -> Result<bool, NoMemory> {
+        let hit = self.find_or(hash, key, &mut ReadBuf::new(), |_| {})?;
         hit.into_iter().for_each(|hit| self.discard(hit.slot));
-        hit.is_some()
+        Ok(hit.is_some())
     }
 
     /// Makes the count allow one more entry.
@@ -424,8 +442,8 @@ impl Core {
         let (generation, word) = (self.generation(), self.word(slot));
         let granule = granule_of(word);
         let head = self.head(granule)?;
-        self.copy_block(granule, &head, buf);
-        (self.unchanged(slot, word) && self.is_whole(generation, granule, buf)).then_some(word)
+        (self.copy_block(granule, &head, buf) && self.unchanged(slot, word) && self.is_whole(generation, granule, buf))
+            .then_some(word)
     }
 }
 
@@ -435,4 +453,8 @@ enum Read {
     /// The hash is right, the rest is not: damage (or of before a clear). Two keys do not share a keyed hash of 64 bits.
     Broken,
     Disturbed,
+    NoMemory,
 }
+
+/// An entry is larger than the memory that there is.
+pub(crate) struct NoMemory;

@@ -70,7 +70,7 @@ fn metadata(fd: &OwnedFd) -> io::Result<std::fs::Metadata> {
     std::mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd.as_raw_fd()) }).metadata()
 }
 
-fn my_uid() -> u32 {
+pub(crate) fn my_uid() -> u32 {
     // SAFETY: geteuid has no preconditions.
     unsafe { libc::geteuid() }
 }
@@ -81,22 +81,37 @@ pub(crate) struct Dir {
     path: PathBuf,
 }
 
+/// How much of a directory is made if it is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// Nothing.
+    Left,
+    /// The directory, in a folder that must be there: a default place is not for us to invent.
+    Made,
+    /// All of its path, which somebody has asked for.
+    MadeWithParents,
+}
+
 impl Dir {
-    /// Opens the directory, making it if need be (0700, whatever the umask).
-    pub(crate) fn open(path: &Path) -> Result<Dir, OpenError> {
+    /// Opens the directory, making it if that is wanted (0700, whatever the umask).
+    pub(crate) fn open(path: &Path, missing: Missing) -> Result<Dir, OpenError> {
         let fail = |what| move |e| OpenError::io(path, what, e);
-        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty() && !p.exists()) {
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty() && !p.exists());
+        if let Some(parent) = parent.filter(|_| missing == Missing::MadeWithParents) {
             std::fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(parent)
                 .map_err(fail("create the parent of"))?;
         }
-        let made = match std::fs::DirBuilder::new().mode(0o700).create(path) {
-            Ok(()) => true,
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
-            Err(e) => return Err(OpenError::io(path, "create the directory", e)),
-        };
+        // What is there need not be made, which somebody without the right to may find.
+        let made = missing != Missing::Left
+            && path.symlink_metadata().is_err()
+            && match std::fs::DirBuilder::new().mode(0o700).create(path) {
+                Ok(()) => true,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
+                Err(e) => return Err(OpenError::io(path, "create the directory", e)),
+            };
         let name = CString::new(path.as_os_str().as_bytes())
             .map_err(|_| OpenError::InvalidName(format!("the directory's name holds a NUL byte: {path:?}")))?;
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
@@ -142,6 +157,11 @@ impl Dir {
         let r = unsafe { libc::fstatat(self.fd.as_raw_fd(), name.as_ptr(), &mut st, libc::AT_SYMLINK_NOFOLLOW) };
         #[allow(clippy::unnecessary_cast)] // types differ between systems
         (r == 0).then_some((st.st_dev as u64, st.st_ino as u64))
+    }
+
+    /// Makes an empty file, if it can be made. (It is told by its name alone.)
+    pub(crate) fn touch(&self, name: &str) {
+        drop(openat(self.fd.as_raw_fd(), name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL));
     }
 
     /// Opens an existing file and checks it; `None` if there is none. `rejected` gets the descriptor of a file that is
@@ -223,7 +243,7 @@ impl Dir {
         &self,
         name: &str,
         old: Option<FileId>,
-        fill: impl FnOnce(RawFd) -> io::Result<()>,
+        fill: impl FnOnce(RawFd) -> Result<(), OpenError>,
     ) -> Result<bool, OpenError> {
         let path = self.path(name);
         self.remove_leftovers(name);
@@ -237,14 +257,14 @@ impl Dir {
             if self.identify(name) != old {
                 return Ok(false);
             }
-            self.rename(&temporary, name, old.is_some())
+            self.rename(&temporary, name, old.is_some()).map_err(|e| OpenError::io(&path, "create", e))
         });
         if !matches!(named, Ok(true)) {
             let temporary = c_name(&temporary);
             // SAFETY: NUL-terminated, outlives the call.
             unsafe { libc::unlinkat(self.fd.as_raw_fd(), temporary.as_ptr(), 0) };
         }
-        named.map_err(|e| OpenError::io(&path, "create", e))
+        named
     }
 
     /// False if the name is taken (`replace` not given).

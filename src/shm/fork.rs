@@ -41,13 +41,18 @@ extern "C" fn in_child() {
     release();
 }
 
-/// Runs `f` alone in this process. A fork waits for it, so the child finds the lock free and what it guards whole.
-/// `f` must be short, must not fork, and must not come here again.
-pub(crate) fn exclusive<R>(f: impl FnOnce() -> R) -> R {
+/// From now on forks are counted.
+pub(crate) fn watch() {
     // SAFETY: the three handlers are plain functions that live as long as this code; they only touch atomics.
     REGISTERED.call_once(|| unsafe {
         libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child));
     });
+}
+
+/// Runs `f` alone in this process. A fork waits for it, so the child finds the lock free and what it guards whole.
+/// `f` must be short, must not fork, and must not come here again.
+pub(crate) fn exclusive<R>(f: impl FnOnce() -> R) -> R {
+    watch();
     struct Release;
     impl Drop for Release {
         fn drop(&mut self) {

@@ -15,6 +15,8 @@ pub(crate) enum Refused {
 thread_local! {
     /// Makes this thread's reservations fail as on a full disk.
     pub(crate) static DISK_FULL: Cell<bool> = const { Cell::new(false) };
+    /// Makes this thread's mappings fail as where there is no address space left.
+    pub(crate) static NO_ADDRESSES: Cell<bool> = const { Cell::new(false) };
     /// The tick mode of files that this thread creates, if given.
     pub(crate) static TICK_MODE: Cell<Option<u64>> = const { Cell::new(None) };
     /// Makes the system refuse this thread's locks.

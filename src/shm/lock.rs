@@ -27,7 +27,7 @@
 use crate::shm::atomic::{pause, AtomicU64, Ordering};
 use crate::shm::core::Core;
 use crate::shm::error::Busy;
-use crate::shm::layout::{ctl, Proc, LEASE_HOMES};
+use crate::shm::layout::{ctl, Geometry, Proc, GRANULE, LEASE_HOMES};
 use crate::shm::process::{field, slot_of, Identity, IDENTITY_BITS};
 use core::mem::offset_of;
 use core::sync::atomic::AtomicU64 as PlainU64;
@@ -124,6 +124,8 @@ impl Account {
 /// A lock is held.
 pub(crate) struct Held<'a> {
     door: Door<'a>,
+    /// What a death has left to do is not done.
+    leaves_work: bool,
 }
 
 /// This thread is the one of its process that may take the lock.
@@ -177,7 +179,12 @@ impl Waited {
 impl Core {
     /// Takes the writers' lock, and does first what a death or a clear has left to do.
     pub(crate) fn lock(&self, patience: Duration) -> Result<Guard<'_>, Busy> {
-        let (held, after_death) = self.hold(WRITERS, patience)?;
+        let (mut held, after_death) = self.hold(WRITERS, patience)?;
+        if !self.in_reach() {
+            // What is in use and cannot be seen would look like damage, and be repaired: others must do it.
+            held.leaves_work = after_death;
+            return Err(Busy);
+        }
         let guard = Guard { _held: held };
         if after_death {
             self.repair();
@@ -217,7 +224,7 @@ impl Core {
         let mut waited = Waited::new();
         let door = self.stand_at(at, me, patience, &mut waited)?;
         let after_death = self.contend(&door, me, patience, &mut waited)?;
-        Ok((Held { door }, after_death))
+        Ok((Held { door, leaves_work: false }, after_death))
     }
 
     /// Waits for the other threads of this process.
@@ -238,6 +245,21 @@ impl Core {
         let door = Door { core: self, at, word };
         door.say(true);
         Ok(door)
+    }
+
+    /// Whether this process can map all that the file says is in use (and has).
+    fn in_reach(&self) -> bool {
+        let slots = self.region.get(ctl!(slots_ready)).min(self.geo.capacity);
+        let level = self.region.get(ctl!(index_level)).min(self.geo.max_level);
+        let hints = self.region.get(ctl!(hint_lines)).min(self.geo.hint_lines);
+        let data = self.region.get(ctl!(data_ready)).min(self.geo.granules);
+        // (The areas lie in this order, and those that are not in use are not in the file.)
+        let end = match (data, hints) {
+            (0, 0) => self.geo.slots_end(slots).max(Geometry::level_at(level + 1)),
+            (0, lines) => self.geo.hint_line(lines),
+            _ => self.geo.data + data * GRANULE,
+        };
+        self.region.reaches(end)
     }
 
     fn contend(&self, door: &Door<'_>, me: Identity, patience: Duration, waited: &mut Waited) -> Result<bool, Busy> {
@@ -320,7 +342,7 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         let Door { core, at, word } = self.door;
-        let after = if std::thread::panicking() { DIRTY } else { 0 };
+        let after = if self.leaves_work || std::thread::panicking() { DIRTY } else { 0 };
         let mut seen = word;
         loop {
             let next = match seen {

@@ -33,9 +33,12 @@ pub(crate) mod alloc;
 pub(crate) mod atomic;
 pub(crate) mod audit;
 pub(crate) mod block;
+pub mod boottime;
 pub(crate) mod changes;
 pub mod clock;
 pub(crate) mod core;
+#[cfg(not(loom))]
+pub(crate) mod disk;
 pub(crate) mod entries;
 pub(crate) mod error;
 pub(crate) mod fork;
@@ -60,8 +63,11 @@ pub(crate) mod cache;
 pub(crate) mod files;
 #[cfg(not(loom))]
 pub(crate) mod life;
+pub(crate) mod memory;
 #[cfg(not(loom))]
 pub(crate) mod opening;
+#[cfg(not(loom))]
+pub(crate) mod places;
 #[cfg(not(loom))]
 pub(crate) mod sigbus;
 #[cfg(not(loom))]

@@ -12,17 +12,20 @@
 //! A process has one `Core`, thus one descriptor, per file: where its locks are the process's own, closing a second one
 //! would release them (`life`).
 
+use crate::shm::boottime;
 use crate::shm::clock;
 use crate::shm::core::{Core, Strategy};
+use crate::shm::disk::{reserve_file, unharmed};
 use crate::shm::entries::NEVER;
-use crate::shm::error::OpenError;
-use crate::shm::files::{check_name, Dir, FileId};
+use crate::shm::error::{OpenError, LOCK};
+use crate::shm::files::{check_name, Dir, FileId, Missing};
 use crate::shm::fork;
 use crate::shm::hash::{checksum, siphash13};
 use crate::shm::layout::{
     ctl, Control, Geometry, Ident, CONTROL_AT, GRANULE, IDENT_WORDS, INDEX_AT, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE,
     PROCS_AT, VERSION,
 };
+use crate::shm::memory;
 use crate::shm::region::{Descriptor, Region};
 use crate::shm::sigbus;
 use core::mem::{offset_of, size_of};
@@ -30,7 +33,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 /// What to open.
@@ -42,8 +45,8 @@ pub struct Options {
     pub strategy: Strategy,
     /// Entries at most; 0 = as many as `max_bytes` holds.
     pub max_size: u64,
-    /// Bytes of the file at most. `None`: what the file was made with; for a new one, a quarter of what is free, 1 GiB
-    /// at most.
+    /// Bytes of the file at most. `None`: what the file was made with, so who makes it decides for all; for a new one,
+    /// see `usual_size`.
     pub max_bytes: Option<u64>,
     /// Everything else that two users of one file must agree on, hashed.
     pub fingerprint: u64,
@@ -81,7 +84,9 @@ pub(crate) fn release(core: Arc<Core>) {
 fn fingerprint(options: &Options) -> u64 {
     let parts =
         [VERSION, options.fingerprint, options.strategy as u64, options.max_size, options.max_bytes.unwrap_or(0)];
-    siphash13([0, 0], &parts.iter().flat_map(|p| p.to_le_bytes()).collect::<Vec<u8>>())
+    // Who cannot tell how its clock stands to others' shares with those alone that seem to have the same.
+    let clocks = Some(boottime::identity()).filter(|identity| *identity != 0);
+    siphash13([0, 0], &parts.iter().chain(&clocks).flat_map(|p| p.to_le_bytes()).collect::<Vec<u8>>())
 }
 
 enum Content {
@@ -153,6 +158,10 @@ fn judge(fd: RawFd, fingerprint: u64) -> Content {
 
 /// What a new file looks like: reserved, initialised, empty.
 fn fill(fd: RawFd, ident: &Ident, geo: &Geometry) -> io::Result<()> {
+    unharmed(|| fill_unguarded(fd, ident, geo))
+}
+
+fn fill_unguarded(fd: RawFd, ident: &Ident, geo: &Geometry) -> io::Result<()> {
     // SAFETY: the descriptor is open; ManuallyDrop keeps it so.
     let file = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd) });
     let slots = geo.capacity.min(PAGE / 16);
@@ -167,7 +176,7 @@ fn fill(fd: RawFd, ident: &Ident, geo: &Geometry) -> io::Result<()> {
         (geo.changes, geo.changes + changes * 8),
     ] {
         if end > at {
-            crate::shm::region::reserve_file(fd, at, end - at)?;
+            reserve_file(fd, at, end - at)?;
         }
     }
     let word = |value: u64, at: u64| file.write_all_at(&value.to_ne_bytes(), at);
@@ -193,8 +202,14 @@ fn tick_mode() -> u64 {
     u64::from(clock::time_stamp_is_good())
 }
 
+/// A quarter of what is free where the file lies and of what memory its maker's cgroup may use, 1 GiB at most. (A file on
+/// a disk takes memory as well, while it is in use.)
+fn usual_size(free: u64, memory: Option<u64>) -> u64 {
+    (free.min(memory.unwrap_or(u64::MAX)) / 4).clamp(MIN_MAX_BYTES, DEFAULT_MOST)
+}
+
 fn new_ident(options: &Options, dir: &Dir) -> Result<(Ident, Geometry), OpenError> {
-    let max_bytes = options.max_bytes.unwrap_or_else(|| (dir.free_bytes() / 4).clamp(MIN_MAX_BYTES, DEFAULT_MOST));
+    let max_bytes = options.max_bytes.unwrap_or_else(|| usual_size(dir.free_bytes(), memory::limit()));
     let geo = Geometry::new(options.max_size, max_bytes, options.strategy).ok_or_else(|| {
         OpenError::InvalidSize(format!("max_bytes must be from {MIN_MAX_BYTES} to {MAX_FILE} bytes, got {max_bytes}"))
     })?;
@@ -215,12 +230,43 @@ fn new_ident(options: &Options, dir: &Dir) -> Result<(Ident, Geometry), OpenErro
     Ok((ident, geo))
 }
 
+/// How far to go for a file in a directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Somebody has asked for this directory: everything is made, and nothing is asked of it but that it works.
+    Given,
+    /// A default place is left for the next one if it cannot do all that a cache wants; `locks` says whether that
+    /// includes byte-range locks.
+    Default { locks: bool },
+    /// Only what is there is used.
+    Existing,
+}
+
 /// `shared`: use the core that this process already has of the file. (Tests also open several, as several processes
 /// would.)
 pub(crate) fn open(options: &Options, shared: bool) -> Result<(Arc<Core>, PathBuf), OpenError> {
+    open_in(&options.dir, options, shared, Effort::Given)?.ok_or_else(|| crowded(&options.dir))
+}
+
+fn crowded(path: &Path) -> OpenError {
+    OpenError::io(path, "open a cache in", io::Error::other("other caches or other processes keep taking its name"))
+}
+
+/// `None`: there is no file yet, and none is to be made.
+pub(crate) fn open_in(
+    dir: &Path,
+    options: &Options,
+    shared: bool,
+    effort: Effort,
+) -> Result<Option<(Arc<Core>, PathBuf)>, OpenError> {
     check_name(&options.name)?;
     sigbus::install();
-    let dir = Dir::open(&options.dir)?;
+    let missing = match effort {
+        Effort::Given => Missing::MadeWithParents,
+        Effort::Default { .. } => Missing::Made,
+        Effort::Existing => Missing::Left,
+    };
+    let dir = Dir::open(dir, missing)?;
     let fingerprint = fingerprint(options);
     let names = [format!("{}.cache", options.name), format!("{}-{:08x}.cache", options.name, fingerprint as u32)];
     'again: for _ in 0..TRIES {
@@ -229,13 +275,13 @@ pub(crate) fn open(options: &Options, shared: bool) -> Result<(Arc<Core>, PathBu
             if let Some(core) = dir.identify(name).filter(|_| shared).and_then(|id| fork::exclusive(|| registered(id)))
             {
                 if core.ident.fingerprint == fingerprint && !core.region.poisoned() {
-                    return Ok((core, path));
+                    return Ok(Some((core, path)));
                 }
             }
             let old = match dir.open_file(name, dispose)? {
                 None => None,
                 Some((fd, id)) => match judge(fd.as_raw_fd(), fingerprint) {
-                    Content::Ours(ident, geo) => return enter(fd, id, ident, geo, shared, path),
+                    Content::Ours(ident, geo) => return enter(fd, id, ident, geo, shared, path).map(Some),
                     content => {
                         dispose(id, fd);
                         if matches!(content, Content::Foreign) {
@@ -245,14 +291,32 @@ pub(crate) fn open(options: &Options, shared: bool) -> Result<(Arc<Core>, PathBu
                     }
                 },
             };
+            if effort == Effort::Existing {
+                return Ok(None);
+            }
             let (ident, geo) = new_ident(options, &dir)?;
-            dir.alone(|| dir.create(name, old, |fd| fill(fd, &ident, &geo)))?;
+            let fill = |fd| {
+                if let Effort::Default { locks } = effort {
+                    probe(fd, locks).map_err(|(what, e)| OpenError::io(&path, what, e))?;
+                }
+                fill(fd, &ident, &geo).map_err(|e| OpenError::io(&path, "create", e))
+            };
+            dir.alone(|| dir.create(name, old, fill))?;
             continue 'again;
         }
         break;
     }
-    let error = io::Error::other("other caches or other processes keep taking its name");
-    Err(OpenError::io(&dir.path(&names[0]), "open", error))
+    Err(crowded(&dir.path("")))
+}
+
+/// Whether a file that nobody else has yet can be mapped, and locked.
+fn probe(fd: RawFd, locks: bool) -> Result<(), (&'static str, io::Error)> {
+    reserve_file(fd, 0, PAGE).map_err(|e| ("create", e))?;
+    Region::can_map(fd).map_err(|e| ("map", e))?;
+    if locks {
+        crate::shm::process::can_lock(fd).map_err(|e| (LOCK, e))?;
+    }
+    Ok(())
 }
 
 fn enter(
@@ -265,7 +329,7 @@ fn enter(
 ) -> Result<(Arc<Core>, PathBuf), OpenError> {
     let strategy = Strategy::from_number(ident.strategy)
         .ok_or_else(|| OpenError::io(&path, "understand", io::Error::other("unknown strategy")))?;
-    let region = Region::map(fd, geo.end).map_err(|e| OpenError::io(&path, "map", e))?;
+    let region = Region::map(fd, geo.data, geo.end).map_err(|e| OpenError::io(&path, "map", e))?;
     let core = Core::new(region, geo, ident, strategy);
     core.me.opened_at(path.clone());
     if !shared {

@@ -179,6 +179,9 @@ impl Core {
 }
 
 #[cfg(not(loom))]
+pub(crate) use kernel::can_lock;
+
+#[cfg(not(loom))]
 mod kernel {
     use super::*;
     use crate::shm::clock;
@@ -186,6 +189,7 @@ mod kernel {
     use crate::shm::layout::{ctl, PROCS};
     use crate::shm::life::{identity_byte, line_byte, Byte, Locks, Owner, Page};
     use crate::shm::witness::{birth, pid_namespace, Birth};
+    use std::os::fd::RawFd;
     use std::path::PathBuf;
     use std::sync::OnceLock;
 
@@ -208,6 +212,20 @@ mod kernel {
 
     /// `Proc::witness`: the identity's lock may fall without a death, and the pid counts as well.
     const PID_COUNTS: u64 = 1;
+
+    /// Whether the file system has such locks, of either kind. The file must be one that nobody else has opened.
+    pub(crate) fn can_lock(fd: RawFd) -> std::io::Result<()> {
+        let owners = [
+            #[cfg(target_os = "linux")]
+            Owner::Description,
+            Owner::Process,
+        ];
+        let taken = owners.map(|owner| Locks { fd, owner }.take(line_byte(0)));
+        match taken.iter().find_map(|taken| taken.err()) {
+            Some(error) if !taken.contains(&Ok(true)) => Err(std::io::Error::from_raw_os_error(error)),
+            _ => Ok(()),
+        }
+    }
 
     impl Core {
         /// Claims a line. Forks wait meanwhile: see `life`.

@@ -1,9 +1,15 @@
 //! The memory of one cache file: a mapping whose every access is checked and atomic, and the reservation of its disk.
 //!
 //! All that the rest of the tier knows of memory is in here: words by offset, copies in and out, `reserve`, `covers`.
-//! The whole file is mapped once, at its largest, and never remapped: a mapping beyond the end of a file is legal and
-//! costs address space only. What is touched was reserved by `reserve` (by us or, as `covers` confirms, by another
-//! process).
+//! What is touched was reserved by `reserve` (by us or, as `covers` confirms, by another process).
+//!
+//! **Address space is taken as it is needed.** The start of the file is mapped, as far as it is in use. Where more is
+//! wanted, the mapping grows in its place (`mremap`), which it is given for that; where something lies behind it after
+//! all, a longer one is made elsewhere, and `base` says so from then on. Readers take no lock and may be anywhere in an
+//! old mapping, so each stays until the region goes; as each is twice as long as the one before as a rule, all of them
+//! together take twice the last at most.
+//! A place that is not mapped yet is mapped by whoever touches it; where the system allows no more (`ulimit -v`) it
+//! reads as zero, which means "no entry", and nothing is stored (`Core::lock` sees to it).
 //!
 //! Any word may be changed by any process at any time, so each access is an atomic one; there are no references to
 //! plain data in the mapping, hence no data race in Rust's sense whatever others do. Bytes are moved as relaxed words;
@@ -16,7 +22,7 @@
 use crate::shm::atomic::{AtomicU64, Ordering};
 
 #[cfg(not(loom))]
-pub(crate) use mapped::{file_len, reserve_file, Descriptor, Region};
+pub(crate) use mapped::{file_len, Descriptor, Region};
 #[cfg(loom)]
 pub(crate) use model::Region;
 
@@ -55,6 +61,16 @@ impl Region {
     pub(crate) fn get(&self, at: u64) -> u64 {
         self.load(at, Ordering::Relaxed)
     }
+    /// `get` and `set` for hits: see `known`.
+    #[inline(always)]
+    pub(crate) fn get_known(&self, at: u64) -> u64 {
+        self.known(at).load(Ordering::Relaxed)
+    }
+    #[inline(always)]
+    pub(crate) fn set_known(&self, at: u64, value: u64) {
+        self.before_store();
+        self.known(at).store(value, Ordering::Relaxed);
+    }
     /// Relaxed store: see `get`.
     #[inline]
     pub(crate) fn set(&self, at: u64, value: u64) {
@@ -65,14 +81,21 @@ impl Region {
 #[cfg(not(loom))]
 mod mapped {
     use super::AtomicU64;
-    use crate::shm::sigbus;
+    use crate::shm::disk::reserve_file;
+    use crate::shm::{fork, sigbus};
     use std::io;
 
     use std::mem::ManuallyDrop;
     use std::os::fd::{AsRawFd, OwnedFd, RawFd};
     use std::ptr::NonNull;
-    use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64 as PlainU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64 as PlainU64, AtomicUsize, Ordering};
     use std::sync::Mutex;
+
+    /// A mapping grows by so much at least, and is a multiple of this.
+    const LEAST_MAPPED: u64 = 1 << 20;
+    const STEP: u64 = 1 << 16;
+    /// No address below is asked for.
+    const LOWEST: u64 = 1 << 32;
 
     // Apart, so that whoever is inlined around a check keeps its registers.
     #[cold]
@@ -85,9 +108,20 @@ mod mapped {
     type Hook = Box<dyn Fn(&Region) + Send + Sync>;
 
     pub(crate) struct Region {
-        base: NonNull<AtomicU64>,
-        words: usize,
-        /// Length of the file as last seen; it only ever grows by our hands.
+        /// The first mapping, and how much of the file it has had from the beginning: all but the data.
+        first: NonNull<AtomicU64>,
+        first_words: usize,
+        /// Where the file's first word is. Only ever replaced by the address of a longer mapping, before `words`.
+        base: AtomicPtr<AtomicU64>,
+        /// So many words are mapped at `base`. Release-stored after it; pairs with the acquire in `at`.
+        words: AtomicUsize,
+        /// Bytes that the file has at most, a multiple of 8.
+        most: u64,
+        /// The mappings so far, the last one in use. Locked within `fork::exclusive` only.
+        mappings: Mutex<Vec<Mapping>>,
+        /// What a word reads as that cannot be mapped.
+        nowhere: AtomicU64,
+        /// Up to there the file is known to reach, and is mapped; it only ever grows by our hands.
         known: PlainU64,
         fd: Descriptor,
         /// Set once the descriptor was found to be another file's.
@@ -98,10 +132,29 @@ mod mapped {
         /// Owners of further descriptors of the same file. Closing any would drop the process's locks on it (POSIX), so
         /// they wait here.
         spare: Mutex<Vec<Box<dyn Send + Sync>>>,
-        watch: Option<sigbus::Watch>,
+        watched: sigbus::Watched,
         #[cfg(test)]
         pub(crate) hook: std::sync::OnceLock<Hook>,
     }
+
+    /// A piece of address space with the start of the file in it.
+    struct Mapping {
+        base: *mut libc::c_void,
+        bytes: usize,
+        watch: Option<sigbus::Watch>,
+    }
+
+    impl Drop for Mapping {
+        fn drop(&mut self) {
+            // First out of the fault handler's list.
+            self.watch = None;
+            // SAFETY: exactly a mapping made in `Region::map_file`; no reference into it outlives the region.
+            unsafe { libc::munmap(self.base, self.bytes) };
+        }
+    }
+
+    // SAFETY: the address is only used to unmap and to lengthen, both of which any thread may do.
+    unsafe impl Send for Mapping {}
 
     /// A descriptor, and the file that it was opened for. Somebody may close it under us (who becomes a daemon closes all
     /// descriptors), and its number may then be that of a file of theirs, which we must neither lengthen nor close.
@@ -136,38 +189,81 @@ mod mapped {
     unsafe impl Sync for Region {}
 
     impl Region {
-        /// Maps the first `len` bytes of `fd`, which may be shorter.
-        pub(crate) fn map(fd: OwnedFd, len: u64) -> io::Result<Region> {
-            let len = usize::try_from(len).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))? & !7;
-            // SAFETY: a fresh mapping at an address of the kernel's choice touches no memory of ours.
-            let p = unsafe {
-                libc::mmap(
-                    std::ptr::null_mut(),
-                    len,
-                    libc::PROT_READ | libc::PROT_WRITE,
-                    libc::MAP_SHARED,
-                    fd.as_raw_fd(),
-                    0,
-                )
-            };
-            if p == libc::MAP_FAILED {
-                return Err(io::Error::last_os_error());
-            }
-            let base = NonNull::new(p.cast()).expect("mmap never returns null for us");
-            let watch = sigbus::watch(p as usize, len);
-            Ok(Region {
-                base,
-                words: len / 8,
+        /// Maps the file of `fd` as far as it reaches, `first` bytes (all but the data) at least and `most` at most.
+        pub(crate) fn map(fd: OwnedFd, first: u64, most: u64) -> io::Result<Region> {
+            let most = most & !7;
+            let mut region = Region {
+                first: NonNull::dangling(),
+                first_words: 0,
+                base: AtomicPtr::new(std::ptr::null_mut()),
+                words: AtomicUsize::new(0),
+                most,
+                mappings: Mutex::new(Vec::new()),
+                nowhere: AtomicU64::new(0),
                 known: PlainU64::new(0),
                 fd: Descriptor::new(fd),
                 lost: AtomicBool::new(false),
                 refused: AtomicI32::new(0),
                 refused_now: AtomicBool::new(false),
                 spare: Mutex::new(Vec::new()),
-                watch,
+                watched: sigbus::Watched::new(),
                 #[cfg(test)]
                 hook: std::sync::OnceLock::new(),
-            })
+            };
+            let end = file_len(region.fd())?.max(first).min(most);
+            fork::exclusive(|| region.map_file(end))?;
+            region.first = NonNull::new(*region.base.get_mut()).expect("mmap never returns null for us");
+            region.first_words = *region.words.get_mut();
+            Ok(region)
+        }
+
+        /// Whether files like this one can be mapped.
+        pub(crate) fn can_map(fd: RawFd) -> io::Result<()> {
+            Mapping::new(fd, STEP, 0, None).map(drop)
+        }
+
+        /// Bytes of the file that are mapped.
+        pub(crate) fn mapped(&self) -> u64 {
+            self.words.load(Ordering::Relaxed) as u64 * 8
+        }
+
+        /// Makes sure that the first `end` bytes of the file are mapped, whether it has them or not.
+        #[cold]
+        pub(crate) fn extend(&self, end: u64) -> io::Result<()> {
+            if end > self.most || self.poisoned() || !self.has_descriptor() {
+                return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+            }
+            fork::exclusive(|| if end <= self.mapped() { Ok(()) } else { self.map_file(end) })
+        }
+
+        /// Within `fork::exclusive`: maps more, and some to spare if that can be had.
+        fn map_file(&self, end: u64) -> io::Result<()> {
+            #[cfg(test)]
+            if crate::shm::hooks::NO_ADDRESSES.with(|none| none.get()) {
+                return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+            }
+            let mut mappings = self.mappings.lock().unwrap_or_else(|e| e.into_inner());
+            let mapped = self.mapped();
+            let to = |bytes: u64| bytes.max(end).min(self.most.max(end)).div_ceil(STEP) * STEP;
+            let (some, twice, exact) = (to(mapped + (mapped / 4).max(LEAST_MAPPED)), to(2 * mapped), to(0));
+            let in_place =
+                mappings.last_mut().and_then(|last| [some, exact].into_iter().find(|bytes| last.lengthen(*bytes)));
+            let bytes = match in_place {
+                Some(bytes) => bytes,
+                None => {
+                    let (bytes, new) = self.map_anew(twice).or_else(|_| self.map_anew(exact))?;
+                    mappings.push(new);
+                    bytes
+                }
+            };
+            self.base.store(mappings[mappings.len() - 1].base.cast(), Ordering::Relaxed);
+            // Release: pairs with the acquire in `at`: who sees the length finds it at the address it sees.
+            self.words.store((bytes.min(self.most) / 8) as usize, Ordering::Release);
+            Ok(())
+        }
+
+        fn map_anew(&self, bytes: u64) -> io::Result<(u64, Mapping)> {
+            Mapping::new(self.fd(), bytes, self.most, Some(&self.watched)).map(|new| (bytes, new))
         }
 
         pub(crate) fn fd(&self) -> RawFd {
@@ -181,6 +277,11 @@ mod mapped {
                 self.lost.store(true, Ordering::Relaxed);
             }
             ours
+        }
+
+        /// The file is of no use to this process any more: from now on the region counts as poisoned.
+        pub(crate) fn give_up(&self) {
+            self.lost.store(true, Ordering::Relaxed);
         }
 
         /// Whether a descriptor is one of the same file.
@@ -197,27 +298,62 @@ mod mapped {
         /// Somebody truncated the file under us, and part of the mapping is now zeros of our own; or closed our
         /// descriptor, so that nothing can be reserved and nobody sees that we live.
         pub(crate) fn poisoned(&self) -> bool {
-            self.lost.load(Ordering::Relaxed) || self.watch.as_ref().is_some_and(sigbus::Watch::fired)
+            self.lost.load(Ordering::Relaxed) || self.watched.fired()
+        }
+
+        /// The address of word `i`, if `n` words from there on are mapped.
+        #[inline(always)]
+        fn at(&self, i: usize, n: usize) -> Option<*mut AtomicU64> {
+            // Acquire: pairs with the release in `map_file`, so the base loaded below has so many words at least.
+            let words = self.words.load(Ordering::Acquire);
+            // SAFETY: i < words (or n = 0 and i = words), so the address lies in the mapping or at its end.
+            (i <= words && n <= words - i).then(|| unsafe { self.base.load(Ordering::Relaxed).add(i) })
         }
 
         #[inline]
         pub(crate) fn word(&self, at: u64) -> &AtomicU64 {
+            match self.at((at / 8) as usize, 1) {
+                // SAFETY: the address lies in a mapping that lives as long as `self`, and is a multiple of 8 from its
+                // page-aligned start. Everybody accesses it atomically. Whether the file has that page is `sigbus`'s
+                // matter.
+                Some(word) => unsafe { &*word },
+                None => self.beyond(at),
+            }
+        }
+
+        /// `word` for hits, which must not look where the file is mapped by now: of what lies before the data, all of
+        /// which the first mapping has, and that one stays.
+        #[inline(always)]
+        pub(crate) fn known(&self, at: u64) -> &AtomicU64 {
             let i = (at / 8) as usize;
-            if i >= self.words {
+            if i >= self.first_words {
                 outside(at);
             }
-            // SAFETY: i < words, so the address lies in the mapping, which lives as long as `self`, and is a multiple
-            // of 8 from its page-aligned start. Everybody accesses it atomically. Whether the file has that page is
-            // `sigbus`'s matter.
-            unsafe { self.base.add(i).as_ref() }
+            // SAFETY: i < first_words, so the address lies in the first mapping. Otherwise as in `word`.
+            unsafe { self.first.add(i).as_ref() }
+        }
+
+        /// A word that is not mapped yet.
+        #[cold]
+        #[inline(never)]
+        fn beyond(&self, at: u64) -> &AtomicU64 {
+            let end = at / 8 * 8 + 8;
+            assert!(end <= self.most, "offset {at} outside the mapping");
+            if self.extend(end).is_ok() {
+                if let Some(word) = self.at((at / 8) as usize, 1) {
+                    // SAFETY: as in `word`.
+                    return unsafe { &*word };
+                }
+            }
+            self.nowhere.store(0, Ordering::Relaxed);
+            &self.nowhere
         }
 
         /// Asks for the line of `at`, to be written soon. A hint: it never faults.
         #[inline]
         pub(crate) fn prefetch(&self, at: u64) {
             #[cfg(target_arch = "x86_64")]
-            if at / 8 < self.words as u64 {
-                let p = self.base.as_ptr().wrapping_add((at / 8) as usize);
+            if let Some(p) = self.at((at / 8) as usize, 1) {
                 // (`_mm_prefetch` with the hint for writing is one for reading, unless a newer processor is asked for.)
                 // SAFETY: prefetching is allowed at any address; a processor that does not know the instruction skips it.
                 unsafe {
@@ -228,24 +364,40 @@ mod mapped {
             let _ = at;
         }
 
+        /// The address of `n` words from `at` on; `None` where they cannot be mapped.
+        #[inline]
+        fn range(&self, at: u64, n: usize) -> Option<*mut AtomicU64> {
+            let i = (at / 8) as usize;
+            self.at(i, n).or_else(|| self.range_beyond(i, n))
+        }
+
+        #[cold]
+        fn range_beyond(&self, i: usize, n: usize) -> Option<*mut AtomicU64> {
+            let words = (self.most / 8) as usize;
+            assert!(i <= words && n <= words - i, "copy outside the mapping");
+            self.extend((i + n) as u64 * 8).ok()?;
+            self.at(i, n)
+        }
+
         /// Copies words from `at` on into `to`, each atomically, the whole not.
         #[inline]
         pub(crate) fn copy_out(&self, at: u64, to: &mut [u64]) {
-            let i = (at / 8) as usize;
-            assert!(i <= self.words && to.len() <= self.words - i, "copy outside the mapping");
+            let Some(from) = self.range(at, to.len()) else { return to.fill(0) };
             for (k, word) in to.iter_mut().enumerate() {
-                // SAFETY: i + k < words: the assertion above. Otherwise as in `word`.
-                *word = unsafe { self.base.add(i + k).as_ref() }.load(Ordering::Relaxed);
+                // SAFETY: so many words are mapped there: `range`. Otherwise as in `word`.
+                *word = unsafe { &*from.add(k) }.load(Ordering::Relaxed);
             }
         }
 
         pub(crate) fn copy_in(&self, at: u64, from: &[u64]) {
-            let i = (at / 8) as usize;
-            assert!(i <= self.words && from.len() <= self.words - i, "copy outside the mapping");
+            let to = self.range(at, from.len());
             for (k, word) in from.iter().enumerate() {
                 self.before_store();
-                // SAFETY: i + k < words: the assertion above. Otherwise as in `word`.
-                unsafe { self.base.add(i + k).as_ref() }.store(*word, Ordering::Relaxed);
+                // (What cannot be mapped was not reserved either, and nothing points there.)
+                if let Some(to) = to {
+                    // SAFETY: so many words are mapped there: `range`. Otherwise as in `word`.
+                    unsafe { &*to.add(k) }.store(*word, Ordering::Relaxed);
+                }
             }
         }
 
@@ -262,9 +414,25 @@ mod mapped {
             if !self.has_descriptor() {
                 return false;
             }
-            let len = file_len(self.fd()).unwrap_or(0).min(self.words as u64 * 8);
-            self.known.store(len, Ordering::Relaxed);
-            end <= len
+            let len = file_len(self.fd()).unwrap_or(0);
+            if end <= len && end > self.mapped() && self.extend(end).is_err() {
+                return false;
+            }
+            let known = len.min(self.mapped());
+            self.known.store(known, Ordering::Relaxed);
+            end <= known
+        }
+
+        /// Whether the file can be reached up to `end`, as far as it has that: false means that this process lacks the
+        /// addresses, not that the file is damaged.
+        #[inline]
+        pub(crate) fn reaches(&self, end: u64) -> bool {
+            end <= self.mapped() || self.reaches_slow(end)
+        }
+
+        #[cold]
+        fn reaches_slow(&self, end: u64) -> bool {
+            end > self.most || file_len(self.fd()).is_ok_and(|len| len < end) || self.extend(end).is_ok()
         }
 
         /// Makes sure that bytes `at..at + len` have disk behind them; fails where there is none. Never shrinks, never
@@ -286,6 +454,9 @@ mod mapped {
             self.before_store();
             if !self.has_descriptor() {
                 return Err(io::Error::from_raw_os_error(libc::EBADF));
+            }
+            if at + len > self.mapped() {
+                self.extend(at + len)?;
             }
             reserve_file(self.fd(), at, len)
         }
@@ -325,12 +496,50 @@ mod mapped {
         pub(crate) fn before_store(&self) {}
     }
 
-    impl Drop for Region {
-        fn drop(&mut self) {
-            // First out of the fault handler's table, then unmap, then (fields drop after) close the descriptors.
-            self.watch = None;
-            // SAFETY: exactly the mapping made in `map`; no reference into it outlives `self`.
-            unsafe { libc::munmap(self.base.as_ptr().cast(), self.words * 8) };
+    impl Mapping {
+        /// Maps so many bytes, where they can grow to `most` if there is such a place.
+        fn new(fd: RawFd, bytes: u64, most: u64, watched: Option<&sigbus::Watched>) -> io::Result<Mapping> {
+            let bytes = usize::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
+            let map = |hint: usize, bytes: usize, protection, flags, fd| {
+                // SAFETY: a fresh mapping, where nothing is: the hint is no more than one.
+                let base = unsafe { libc::mmap(hint as *mut libc::c_void, bytes, protection, flags, fd, 0) };
+                if base == libc::MAP_FAILED {
+                    Err(io::Error::last_os_error())
+                } else {
+                    Ok(base)
+                }
+            };
+            // The system puts a new mapping right below the others, where it could not grow. Where that would be is
+            // found out with a small one, which is given back at once.
+            let small = map(0, STEP as usize, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANON, -1)?;
+            // SAFETY: the mapping just made.
+            unsafe { libc::munmap(small, STEP as usize) };
+            let room = usize::try_from(most.div_ceil(STEP) * STEP).unwrap_or(usize::MAX);
+            let hint = sigbus::room_below(small as usize, room) & !(STEP as usize - 1);
+            let hint = if hint > LOWEST as usize { hint } else { 0 };
+            let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+            let base = map(hint, bytes, protection, flags, fd)?;
+            Ok(Mapping { base, bytes, watch: watched.map(|watched| watched.watch(base as usize, bytes)) })
+        }
+
+        /// Takes the addresses behind it as well, if nothing is there.
+        #[cfg(target_os = "linux")]
+        fn lengthen(&mut self, bytes: u64) -> bool {
+            let Ok(bytes) = usize::try_from(bytes) else { return false };
+            // SAFETY: without MREMAP_MAYMOVE the mapping stays where it is, and nothing else is touched.
+            if unsafe { libc::mremap(self.base, self.bytes, bytes, 0) } == libc::MAP_FAILED {
+                return false;
+            }
+            self.bytes = bytes;
+            if let Some(watch) = &mut self.watch {
+                watch.lengthen(bytes);
+            }
+            true
+        }
+
+        #[cfg(not(target_os = "linux"))]
+        fn lengthen(&mut self, _: u64) -> bool {
+            false
         }
     }
 
@@ -352,56 +561,6 @@ mod mapped {
     #[allow(clippy::unnecessary_cast)] // types differ between systems
     fn file_id(fd: RawFd) -> Option<(u64, u64)> {
         status(fd).ok().map(|st| (st.st_dev as u64, st.st_ino as u64))
-    }
-
-    #[cfg(target_os = "linux")]
-    pub(crate) fn reserve_file(fd: RawFd, at: u64, len: u64) -> io::Result<()> {
-        loop {
-            // SAFETY: plain system call on a descriptor we own; no memory is passed.
-            if unsafe { libc::fallocate(fd, 0, at as libc::off_t, len as libc::off_t) } == 0 {
-                return Ok(());
-            }
-            let error = io::Error::last_os_error();
-            match error.raw_os_error() {
-                Some(libc::EINTR) => continue,
-                // A file system without fallocate: the C library writes to each block instead.
-                Some(libc::EOPNOTSUPP) => {}
-                _ => return Err(error),
-            }
-            // SAFETY: as above.
-            return match unsafe { libc::posix_fallocate(fd, at as libc::off_t, len as libc::off_t) } {
-                0 => Ok(()),
-                e => Err(io::Error::from_raw_os_error(e)),
-            };
-        }
-    }
-
-    /// Without fallocate: blocks are preallocated at the end of the file as it grows over them.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn reserve_file(fd: RawFd, at: u64, len: u64) -> io::Result<()> {
-        let (old, end) = (file_len(fd)?, at + len);
-        if end <= old {
-            return Ok(());
-        }
-        #[cfg(target_os = "macos")]
-        {
-            let mut store = libc::fstore_t {
-                fst_flags: libc::F_ALLOCATEALL,
-                fst_posmode: libc::F_PEOFPOSMODE,
-                fst_offset: 0,
-                fst_length: (end - old) as libc::off_t,
-                fst_bytesalloc: 0,
-            };
-            // SAFETY: `store` outlives the call.
-            if unsafe { libc::fcntl(fd, libc::F_PREALLOCATE, &mut store) } == -1 {
-                return Err(io::Error::last_os_error());
-            }
-        }
-        // SAFETY: plain system call. It only ever lengthens: growth happens under the writers' lock.
-        match unsafe { libc::ftruncate(fd, end as libc::off_t) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
     }
 }
 
@@ -425,6 +584,9 @@ mod model {
             let mut words = self.words.lock().unwrap();
             words.entry(at / 8).or_insert_with(|| Arc::new(AtomicU64::new(0))).clone()
         }
+        pub(crate) fn known(&self, at: u64) -> Arc<AtomicU64> {
+            self.word(at)
+        }
         pub(crate) fn copy_out(&self, at: u64, to: &mut [u64]) {
             for (k, word) in to.iter_mut().enumerate() {
                 *word = self.get(at + 8 * k as u64);
@@ -439,9 +601,13 @@ mod model {
         pub(crate) fn covers(&self, _end: u64) -> bool {
             true
         }
+        pub(crate) fn reaches(&self, _end: u64) -> bool {
+            true
+        }
         pub(crate) fn poisoned(&self) -> bool {
             false
         }
+        pub(crate) fn give_up(&self) {}
         pub(crate) fn reserve(&self, _at: u64, _len: u64) -> std::io::Result<()> {
             Ok(())
         }

@@ -62,6 +62,12 @@ impl Core {
         self.region.load(self.word_at(slot), Ordering::Acquire)
     }
 
+    /// `word` of a slot that was found in use before.
+    #[inline(always)]
+    pub(crate) fn word_again(&self, slot: Slot) -> Word {
+        self.region.known(self.word_at(slot)).load(Ordering::Acquire)
+    }
+
     /// After copying what `word` points to: whether the copy is whole.
     #[inline]
     pub(crate) fn unchanged(&self, slot: Slot, word: Word) -> bool {

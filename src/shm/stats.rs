@@ -46,7 +46,9 @@ impl Core {
     /// Counts one event. Relaxed: nothing hangs on a counter but its sum.
     #[inline]
     pub(crate) fn count(&self, stripe: u64, event: Event) {
-        self.region.add(counter_at(slot_of(self.identity()), stripe, event as u64), 1, Ordering::Relaxed);
+        self.region.before_store();
+        let counter = self.region.known(counter_at(slot_of(self.identity()), stripe, event as u64));
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// As `count`, for a caller who is the only one of its process to count on this stripe (it holds the GIL, say):
@@ -58,7 +60,7 @@ impl Core {
             return self.count_unknown(stripe, event);
         }
         let at = counter_at(slot, stripe, event as u64);
-        self.region.set(at, self.region.get(at).wrapping_add(1));
+        self.region.set_known(at, self.region.get_known(at).wrapping_add(1));
     }
 
     /// `count_alone` of a process without a slot, which shares one.

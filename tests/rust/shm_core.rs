@@ -8,6 +8,8 @@
 #[path = "../../src/shm/mod.rs"]
 mod shm;
 
+#[path = "shm/addresses.rs"]
+mod addresses;
 #[path = "shm/basics.rs"]
 mod basics;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

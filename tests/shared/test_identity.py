@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from itertools import combinations
 from pathlib import Path
@@ -20,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import warp_cache
-from warp_cache import cache
-from warp_cache._identity import describe, directory
+from warp_cache import _warp_cache_rs, cache
+from warp_cache._identity import describe, directories
 
 
 def public(function: Callable[..., Any]) -> str:
@@ -349,21 +348,14 @@ def test_one_module_name_in_two_folders(tmp_path: Path) -> None:
 # --- the directory
 
 
-def test_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_naming_a_directory_makes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WARP_CACHE_DIR", "mine")
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    assert directory() == str(Path.cwd() / "mine")
+    assert directories() == ([str(Path.cwd() / "mine")], True)
     monkeypatch.setenv("WARP_CACHE_DIR", "")
-    assert directory() == str(tmp_path / "tmp" / "warp_cache")
-    monkeypatch.delenv("WARP_CACHE_DIR")
-    monkeypatch.setenv("TMPDIR", "")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    own = f"warp_cache-{os.geteuid()}"
-    monkeypatch.setattr(os.path, "isdir", lambda path: path == "/dev/shm")
-    assert directory() == f"/dev/shm/{own}"
-    monkeypatch.setattr(os.path, "isdir", lambda path: False)
-    assert directory() == str(tmp_path / own)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    places, given = directories()
+    assert places[0] == str(tmp_path / "tmp" / f"warp_cache-{os.geteuid()}") and not given
     assert not list(tmp_path.iterdir()), "it is the extension module that makes it"
 
 

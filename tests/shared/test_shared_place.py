@@ -36,22 +36,32 @@ def where(source: str, environment: dict[str, str], remove: tuple[str, ...] = ()
     ).stdout.strip()
 
 
-DIRECTORY = "import warp_cache._identity as identity; print(identity.directory())"
+DIRECTORIES = "import warp_cache._identity as i; print(*i.directories()[0], i.directories()[1])"
 
 
-def test_the_rules_of_the_directory(tmp_path: Path) -> None:
-    own, temporary = str(tmp_path / "own"), str(tmp_path / "temporary")
-    everything = {"WARP_CACHE_DIR": own, "TMPDIR": temporary}
-    assert where(DIRECTORY, everything) == own
-    assert where(DIRECTORY, everything, ("WARP_CACHE_DIR",)) == f"{temporary}/warp_cache"
-    assert where(DIRECTORY, {**everything, "WARP_CACHE_DIR": ""}) == f"{temporary}/warp_cache"
-    neither = where(DIRECTORY, {}, ("WARP_CACHE_DIR", "TMPDIR"))
-    if os.path.isdir("/dev/shm"):
-        assert neither == f"/dev/shm/warp_cache-{os.geteuid()}"
-    else:
-        assert neither.endswith(f"/warp_cache-{os.geteuid()}")
-    relative = where("import os; os.chdir('/')\n" + DIRECTORY, {"WARP_CACHE_DIR": "some/where"})
-    assert relative == "/some/where"
+def test_the_rules_of_the_directories(tmp_path: Path) -> None:
+    own, temporary, user = str(tmp_path / "own"), str(tmp_path / "temporary"), os.geteuid()
+    everything = {
+        "WARP_CACHE_DIR": own,
+        "TMPDIR": temporary,
+        "XDG_RUNTIME_DIR": "/run/x",
+        "TMP": "/tmp/",
+    }
+    usual = [f"{place}/warp_cache-{user}" for place in (f"/run/user/{user}", "/tmp", "/var/tmp")]
+    others = [f"/dev/shm/warp_cache-{user}", f"/run/x/warp_cache-{user}", *usual, "False"]
+
+    def said(environment: dict[str, str], *remove: str) -> list[str]:
+        return where(DIRECTORIES, environment, ("TEMP", *remove)).split()
+
+    assert said(everything) == [own, "True"]
+    first = [f"{temporary}/warp_cache-{user}"]
+    expected = first + others[:2] + usual[:1] + usual[1:] + ["False"]
+    assert said(everything, "WARP_CACHE_DIR") == expected
+    assert said({**everything, "WARP_CACHE_DIR": ""}) == expected
+    neither = said({}, "WARP_CACHE_DIR", "TMPDIR", "XDG_RUNTIME_DIR", "TMP")
+    assert neither == others[:1] + usual + ["False"]
+    relative = where("import os; os.chdir('/')\n" + DIRECTORIES, {"WARP_CACHE_DIR": "some/where"})
+    assert relative == "/some/where True"
 
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777])

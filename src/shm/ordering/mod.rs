@@ -50,7 +50,7 @@ impl Core {
     #[inline(always)]
     fn tick(&self) -> u64 {
         if self.ident.tick_mode == 1 {
-            clock::time_stamp().wrapping_add(self.region.get(ctl!(tick_offset)))
+            clock::time_stamp().wrapping_add(self.region.get_known(ctl!(tick_offset)))
         } else {
             self.region.add(ctl!(tick), 1, Ordering::Relaxed).wrapping_add(1)
         }
@@ -97,9 +97,9 @@ impl Core {
         // A hot entry's line stays shared among the processes that hit it.
         let again = last_touched
             && self.ident.tick_mode == 1
-            && tick.wrapping_sub(self.region.get(self.used_at(slot))) < SAME_USE;
+            && tick.wrapping_sub(self.region.get_known(self.used_at(slot))) < SAME_USE;
         if !again {
-            self.region.set(self.used_at(slot), tick);
+            self.region.set_known(self.used_at(slot), tick);
         }
     }
 
@@ -123,8 +123,9 @@ impl Core {
         match self.strategy {
             Strategy::Lru | Strategy::Mru => self.stamp(slot, tick, last_touched),
             Strategy::Lfu => {
-                self.region.set(self.used_at(slot), tick);
-                self.region.add(self.count_at(slot), 1, Ordering::Relaxed);
+                self.region.set_known(self.used_at(slot), tick);
+                self.region.before_store();
+                self.region.known(self.count_at(slot)).fetch_add(1, Ordering::Relaxed);
             }
             _ => {
                 self.mark_use(slot);

@@ -28,9 +28,9 @@ const TENTH: u64 = 10;
 impl Core {
     #[inline(always)]
     pub(super) fn raise_frequency(&self, slot: Slot) {
-        let frequency = self.region.get(self.count_at(slot));
+        let frequency = self.region.get_known(self.count_at(slot));
         if frequency < MOST {
-            self.region.set(self.count_at(slot), frequency + 1);
+            self.region.set_known(self.count_at(slot), frequency + 1);
         }
     }
 

@@ -20,8 +20,8 @@ impl Core {
     #[inline(always)]
     pub(super) fn mark_visited(&self, slot: Slot) {
         // Whoever finds the mark writes nothing: the line stays with all processes that hit the entry.
-        if self.region.get(self.count_at(slot)) == 0 {
-            self.region.set(self.count_at(slot), 1);
+        if self.region.get_known(self.count_at(slot)) == 0 {
+            self.region.set_known(self.count_at(slot), 1);
         }
     }
 

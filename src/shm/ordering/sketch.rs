@@ -36,7 +36,7 @@ impl Core {
     /// How often all counts have been halved.
     #[inline(always)]
     pub(super) fn epoch(&self) -> u64 {
-        self.region.get(ctl!(epoch))
+        self.region.get_known(ctl!(epoch))
     }
 
     /// How often a key that is not in the cache was asked for lately, 15 at most. Never too few, but for aging.

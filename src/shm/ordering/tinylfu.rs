@@ -38,7 +38,7 @@ impl Core {
     /// The count and its mark, as of this epoch, without the epoch.
     #[inline(always)]
     fn own_count(&self, slot: Slot, epoch: u64) -> u64 {
-        let word = self.region.get(self.count_at(slot));
+        let word = self.region.get_known(self.count_at(slot));
         // (Of the epoch, the word keeps 56 bits.)
         let passed = (epoch << EPOCH_SHIFT).wrapping_sub(word & !0xff) >> EPOCH_SHIFT;
         if passed == 0 {
@@ -53,8 +53,8 @@ impl Core {
         let epoch = self.epoch();
         let count = self.own_count(slot, epoch) & MOST;
         let word = epoch << EPOCH_SHIFT | USED | (count + 1).min(MOST);
-        if word != self.region.get(self.count_at(slot)) {
-            self.region.set(self.count_at(slot), word);
+        if word != self.region.get_known(self.count_at(slot)) {
+            self.region.set_known(self.count_at(slot), word);
         }
     }
 

@@ -82,7 +82,9 @@ impl File {
 
 /// Where a function's cache lies.
 pub struct Place {
-    directory: PathBuf,
+    /// The directory that was asked for, or those that may do.
+    directories: Vec<PathBuf>,
+    asked_for: bool,
     name: String,
     /// Of a function's own cache, what tells whether it still is what the name says. Without it and without a name from the
     /// user no other process can name the file: it loses its name at once, and is shared with forks alone.
@@ -94,13 +96,14 @@ impl Place {
     /// The place of the cache that the user named, or of the function's own.
     pub fn find(function: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<Place> {
         let identity = function.py().import("warp_cache._identity")?;
-        let directory = identity.call_method0("directory")?.extract()?;
+        let (directories, asked_for) = identity.call_method0("directories")?.extract()?;
         if let Some(name) = name {
-            return Ok(Place { directory, name: safe_name(name), identity: None, private: false });
+            return Ok(Place { directories, asked_for, name: safe_name(name), identity: None, private: false });
         }
         let (name, identity): (String, Option<Py<PyAny>>) =
             identity.call_method1("identify", (function,))?.extract()?;
-        Ok(Place { directory, name, private: identity.is_none(), identity: identity.map(Owned::from) })
+        let private = identity.is_none();
+        Ok(Place { directories, asked_for, name, private, identity: identity.map(Owned::from) })
     }
 }
 
@@ -111,6 +114,8 @@ pub struct Files {
     /// All of them are kept: decoded values refer to them, and other threads may be at work in them.
     opened: Mutex<Vec<Arc<File>>>,
     options: crate::shm::Options,
+    /// Default places; none where a directory was asked for.
+    places: Vec<PathBuf>,
     private: bool,
     pub identity: Option<Owned>,
     /// The name of a private file, since the function is no longer what the name in the options says: null, or a `String` of
@@ -126,7 +131,7 @@ const PAUSE: u64 = 1_000_000_000;
 impl Files {
     pub fn open(place: Place, options: &Options) -> Result<Files, OpenError> {
         let options = crate::shm::Options {
-            dir: place.directory,
+            dir: place.directories.first().cloned().unwrap_or_default(),
             name: place.name,
             strategy: Strategy::from_number(options.strategy as u64).unwrap_or(Strategy::Lru),
             // Without a bound, the bytes are one; and a cache that stores nothing counts all the same.
@@ -138,6 +143,7 @@ impl Files {
             current: AtomicPtr::default(),
             opened: Mutex::default(),
             options,
+            places: if place.asked_for { Vec::new() } else { place.directories },
             private: place.private,
             identity: place.identity,
             renamed: AtomicPtr::default(),
@@ -148,12 +154,14 @@ impl Files {
     }
 
     fn add(&self) -> Result<(), OpenError> {
-        let renamed = self.renamed();
-        let shm = match renamed {
-            Some(name) => SharedCache::open(&crate::shm::Options { name: name.clone(), ..self.options.clone() })?,
-            None => SharedCache::open(&self.options)?,
+        let renamed = self.renamed().map(|name| crate::shm::Options { name: name.clone(), ..self.options.clone() });
+        let options = renamed.as_ref().unwrap_or(&self.options);
+        let private = self.private || renamed.is_some();
+        let shm = match &self.places[..] {
+            [] => SharedCache::open(options)?,
+            places => SharedCache::open_in_first(options, places, private)?,
         };
-        if self.private || renamed.is_some() {
+        if private {
             // Where it cannot be removed, it is a file that nobody opens again.
             let _ = std::fs::remove_file(shm.path());
         }
