@@ -98,9 +98,9 @@ impl OpenError {
         }
     }
 
-    /// No byte-range locks can be had there.
-    pub(crate) fn is_for_locks(&self) -> bool {
-        matches!(self, OpenError::Io { what, .. } if *what == LOCK)
+    /// No byte-range locks can be had there, or no room for much.
+    pub(crate) fn is_for_want(&self) -> bool {
+        matches!(self, OpenError::NoSpace { .. }) || matches!(self, OpenError::Io { what, .. } if *what == LOCK)
     }
 }
 
@@ -181,7 +181,9 @@ impl fmt::Display for Reason<'_> {
                     Refusal::Owner(_) => {
                         write!(f, "it is another user's, and this process is user {}'s", crate::shm::files::my_uid())?;
                     }
-                    Refusal::Mode(_) => f.write_str("others could read or change it")?,
+                    Refusal::Mode(mode) => {
+                        write!(f, "its permissions are {mode:04o}, others could read or change it")?;
+                    }
                     Refusal::HardLinks(n) => write!(f, "it has {n} names (hard links) instead of one")?,
                 }
                 write!(f, " ({found}); ")?;

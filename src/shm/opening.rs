@@ -235,9 +235,9 @@ fn new_ident(options: &Options, dir: &Dir) -> Result<(Ident, Geometry), OpenErro
 pub(crate) enum Effort {
     /// Somebody has asked for this directory: everything is made, and nothing is asked of it but that it works.
     Given,
-    /// A default place is left for the next one if it cannot do all that a cache wants; `locks` says whether that
-    /// includes byte-range locks.
-    Default { locks: bool },
+    /// A default place is left for the next one if files cannot be mapped there; and, where one is `choosy`, if it has no
+    /// byte-range locks or no room for more than an empty cache.
+    Default { choosy: bool },
     /// Only what is there is used.
     Existing,
 }
@@ -249,7 +249,7 @@ pub(crate) fn open(options: &Options, shared: bool) -> Result<(Arc<Core>, PathBu
 }
 
 fn crowded(path: &Path) -> OpenError {
-    OpenError::io(path, "open a cache in", io::Error::other("other caches or other processes keep taking its name"))
+    OpenError::io(path, "open", io::Error::other("other caches or other processes keep taking its name"))
 }
 
 /// `None`: there is no file yet, and none is to be made.
@@ -296,8 +296,9 @@ pub(crate) fn open_in(
             }
             let (ident, geo) = new_ident(options, &dir)?;
             let fill = |fd| {
-                if let Effort::Default { locks } = effort {
-                    probe(fd, locks).map_err(|(what, e)| OpenError::io(&path, what, e))?;
+                if let Effort::Default { choosy } = effort {
+                    let room = if choosy { dir.free_bytes() } else { u64::MAX };
+                    probe(fd, choosy, room).map_err(|(what, e)| OpenError::io(&path, what, e))?;
                 }
                 fill(fd, &ident, &geo).map_err(|e| OpenError::io(&path, "create", e))
             };
@@ -306,11 +307,17 @@ pub(crate) fn open_in(
         }
         break;
     }
-    Err(crowded(&dir.path("")))
+    Err(crowded(&dir.path(&names[0])))
 }
 
-/// Whether a file that nobody else has yet can be mapped, and locked.
-fn probe(fd: RawFd, locks: bool) -> Result<(), (&'static str, io::Error)> {
+/// Bytes that are free in a place that is worth being chosen.
+const WORTHWHILE: u64 = 4 * MIN_MAX_BYTES;
+
+/// Whether a file that nobody else has yet can be mapped, filled and locked.
+fn probe(fd: RawFd, locks: bool, room: u64) -> Result<(), (&'static str, io::Error)> {
+    if room < WORTHWHILE {
+        return Err(("create", io::Error::from_raw_os_error(libc::ENOSPC)));
+    }
     reserve_file(fd, 0, PAGE).map_err(|e| ("create", e))?;
     Region::can_map(fd).map_err(|e| ("map", e))?;
     if locks {

@@ -30,9 +30,9 @@ pub(crate) fn open_in_first(options: &Options, places: &[PathBuf], alone: bool) 
         }
     }
     let mut reasons = Vec::new();
-    // Where no place has locks, caches can be read at least.
-    for locks in [true, false] {
-        if !locks && !reasons.iter().any(OpenError::is_for_locks) {
+    // Where no place has locks, caches can be read at least; and a small one is better than none.
+    for choosy in [true, false] {
+        if !choosy && !reasons.iter().any(OpenError::is_for_want) {
             break;
         }
         for (i, place) in places.iter().enumerate() {
@@ -40,11 +40,11 @@ pub(crate) fn open_in_first(options: &Options, places: &[PathBuf], alone: bool) 
             if let (Some(sign), Ok(dir)) = (sign, Dir::open(place, Missing::Made)) {
                 dir.touch(&sign);
             }
-            match open_in(place, options, true, Effort::Default { locks }) {
+            match open_in(place, options, true, Effort::Default { choosy }) {
                 Ok(Some(opened)) => return Ok(opened),
                 Ok(None) => {}
                 Err(error) if error.is_everywhere() => return Err(error),
-                Err(error) if locks => reasons.push(error),
+                Err(error) if choosy => reasons.push(error),
                 Err(_) => {}
             }
         }

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import warp_cache
-from warp_cache import _warp_cache_rs, cache
+from warp_cache import cache
 from warp_cache._identity import describe, directories
 
 

@@ -137,7 +137,7 @@ fn a_guard_that_is_ousted() {
     let block = core.prepare(hash, b"n", b"v", NEVER).unwrap();
     let how = crate::shm::entries::Put { generation: None, only_if_absent: false };
     assert_eq!(core.put(&guard, b"n", &block, how), Stored::Busy);
-    core.remove(&guard, a.hash(b"1"), b"1");
+    let _ = core.remove(&guard, a.hash(b"1"), b"1");
     core.repair();
     drop(guard);
     OUSTED.set(false);
