@@ -50,9 +50,6 @@ mod _warp_cache_rs {
 
     #[pymodule_export]
     use crate::codec::testing::{_copy, _decode_value, _encode_key, _encode_value, _explain_key};
-    #[cfg(debug_assertions)]
-    #[pymodule_export]
-    use crate::python::panics::points::_panic_at;
     #[pymodule_export]
     use crate::python::workload::{_record_read, _replay, _sample};
     #[pymodule_export]
@@ -73,6 +70,9 @@ mod _warp_cache_rs {
         crate::inflight::install_fork_handlers();
         crate::store::install(module.py())?;
         crate::python::exception::install(module.py())?;
+        // Not to be in `__all__`, as it is in some builds only.
+        #[cfg(debug_assertions)]
+        module.setattr("_panic_at", wrap_pyfunction!(crate::python::panics::points::_panic_at, module)?)?;
         module.add("ReadyCoroutine", crate::python::coroutine::install(module.py())?)?;
         let info = module.py().import("warp_cache._info")?;
         for name in ["CacheInfo", "SharedCacheInfo"] {

@@ -112,12 +112,12 @@ pub unsafe fn patch<P: Patched>(kind: &Bound<'_, PyType>, offset: isize) {
             let kept = Originals { dealloc: dealloc_, traverse: traverse_, clear: clear_ };
             if P::originals().set(kept).is_ok() {
                 // A C function that lets unwinding through has the ABI of one that must not, but for that.
-                let dealloc = dealloc::<P> as unsafe extern "C-unwind" fn(*mut ffi::PyObject);
-                let clear = clear::<P> as unsafe extern "C-unwind" fn(*mut ffi::PyObject) -> c_int;
-                (*kind).tp_dealloc = Some(std::mem::transmute::<_, ffi::destructor>(dealloc));
+                type Dealloc = unsafe extern "C-unwind" fn(*mut ffi::PyObject);
+                type Clear = unsafe extern "C-unwind" fn(*mut ffi::PyObject) -> c_int;
+                (*kind).tp_dealloc = Some(std::mem::transmute::<Dealloc, ffi::destructor>(dealloc::<P>));
                 if !inherits_traverse(kind) {
                     (*kind).tp_traverse = Some(traverse::<P>);
-                    (*kind).tp_clear = Some(std::mem::transmute::<_, ffi::inquiry>(clear));
+                    (*kind).tp_clear = Some(std::mem::transmute::<Clear, ffi::inquiry>(clear::<P>));
                 }
             }
         }

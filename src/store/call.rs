@@ -319,8 +319,8 @@ impl CachedFunction {
         if shape == TOO_MANY {
             return Keyed::NotACall;
         }
-        // SAFETY: the caller's promise.
         point("key");
+        // SAFETY: the caller's promise.
         let hash = unsafe {
             if shape == ONE {
                 key::hash_one(values[0], self.typed)

@@ -357,6 +357,7 @@ impl CachedFunction {
 
     /// The function, the options, whether all processes share the cache, and what the user calls it: what makes the same
     /// decorated function anew.
+    #[allow(clippy::type_complexity)]
     fn _recipe<'py>(slf: &Bound<'py, Self>) -> PyResult<(Py<PyAny>, Bound<'py, PyDict>, bool, Option<String>)> {
         let (this, py) = (slf.get(), slf.py());
         let name = this.tier.as_ref().and_then(|tier| tier.given_name().map(str::to_owned));
