@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import builtins
 import sys
-from struct import calcsize
 from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
 
 TYPE_CHECKING = False
@@ -43,7 +42,7 @@ _namespace, _mro, _base = _of_type["__dict__"], _of_type["__mro__"], _of_type["_
 _size = _of_type["__basicsize__"]
 
 _BUILTIN = frozenset(kind for kind in vars(builtins).values() if isinstance(kind, type))
-_WORD = calcsize("P")
+_WORD = (sys.maxsize.bit_length() + 1) // 8  # of a pointer, in bytes
 _group: Any = vars(builtins).get("BaseExceptionGroup")
 
 

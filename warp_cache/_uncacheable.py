@@ -7,7 +7,6 @@ stored, once for each function and reason.
 from __future__ import annotations
 
 import sys
-import warnings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +42,8 @@ def warn(
     path: str,
 ) -> None:
     """Tell the user what was not stored, why, and what to do."""
+    import warnings
+
     try:
         text = _text(function, reason, argument, refused, because, raised, size, error, path)
         frame = _frame()
