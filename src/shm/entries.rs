@@ -155,7 +155,9 @@ impl Core {
         let repairs = self.region.get(ctl!(repairs));
         match self.put_once(guard, key, block, how) {
             // What was out of order is repaired by now.
-            Stored::NoSpace if self.region.get(ctl!(repairs)) != repairs => self.put_once(guard, key, block, how),
+            Stored::NoSpace | Stored::Damaged if self.region.get(ctl!(repairs)) != repairs => {
+                self.put_once(guard, key, block, how)
+            }
             stored => stored,
         }
     }
@@ -171,7 +173,7 @@ impl Core {
         self.region.forget_refusal();
         let mut broken = None;
         let found = self.find_or(block.hash, key, &mut ReadBuf::new(), |slot| broken = Some(slot));
-        let Ok(old) = found else { return Stored::NoSpace };
+        let Ok(old) = found else { return Stored::Damaged };
         if let Some(slot) = broken.filter(|_| old.is_none()) {
             self.discard(slot);
         }

@@ -313,6 +313,7 @@ def test_threads_do_not_queue_in_the_shared_backend(end: Callable[[], Any]) -> N
     assert meeting.calls == 5
 
 
+@support.uncacheable
 def test_loops_do_not_queue(cache_dir: Path) -> None:
     """Coroutine functions, in several loops of one process, and several tasks in each."""
     meeting = Meeting(3, halt)
