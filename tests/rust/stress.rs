@@ -353,3 +353,44 @@ fn waits_in_circles_end() {
 fn waits_in_circles_end_when_leaders_are_replaced() {
     in_time(|| Circles::run(Some(Duration::from_micros(200))));
 }
+
+/// A change that panics leaves no lock held, an empty cache, and slots that are nobody's any more.
+#[test]
+fn a_panic_in_a_change_is_the_end_of_what_was_there() {
+    in_time(|| {
+        for &kind in Kind::ALL {
+            let shared = Arc::new(Shared::with_stripes(Cache::<u64, u64>::new(kind, Some(8), true), 4));
+            let garbage = &mut Garbage::default();
+            let fill = |writer: _warp_cache_rs::sync::Writer<'_, Cache<u64, u64>>, garbage: &mut Garbage<u64, u64>| {
+                for key in 0..20 {
+                    writer.value.insert(hash(key), 1, key, key, u64::MAX, 0, garbage);
+                }
+                (writer.value.reserve(hash(100), 1, 100, 0), writer.value.clears())
+            };
+            let (token, clears) = shared.write(|writer| fill(writer, garbage));
+            let inserts = shared.read(|reader| reader.inserts());
+            let broken = Arc::clone(&shared);
+            let panicked = thread::spawn(move || {
+                broken.write(|writer| {
+                    writer.value.detach(token);
+                    panic!("as a test wants it");
+                })
+            });
+            assert!(panicked.join().is_err());
+            // From here and from another thread: who waited for a lock would not end.
+            let other = Arc::clone(&shared);
+            thread::spawn(move || other.write(|writer| writer.value.validate())).join().unwrap();
+            shared.read(|reader| {
+                assert!(reader.is_empty() && reader.get(token).is_none());
+                assert!(!reader.is_of_this_life(clears) && reader.inserts() > inserts);
+            });
+            let (_, clears) = shared.write(|writer| fill(writer, garbage));
+            shared.write(|writer| {
+                assert_eq!(writer.value.len(), 8);
+                writer.value.clear(garbage);
+                assert!(writer.value.is_of_this_life(clears));
+                writer.value.validate();
+            });
+        }
+    });
+}

@@ -51,8 +51,8 @@ def test_basedpyright() -> None:
 def test_stubs_are_what_is_there(tmp_path: Path) -> None:
     # What namedtuples and dataclasses make differs by version from what checkers think they do.
     allowed = tmp_path / "allowed"
-    # A type of literals is a union to them; and the decorators are shown to checkers by overloads, of
-    # which the first takes a function.
+    # A type of literals is a union to them; and the decorators are shown to checkers by overloads,
+    # of which the first takes a function.
     names = ("\\._.*__(replace|match_args)__", ".*SkipReason", "\\.cache", "\\.lru_cache")
     allowed.write_text("".join(f"warp_cache{name}\n" for name in names))
     check(
