@@ -174,7 +174,7 @@ def attribute(to: Description, value: Any) -> None:
     """Something in the body of a class."""
     kind = type(value)
     if kind in (MemberDescriptorType, GetSetDescriptorType):
-        to.feed(kind.__name__, value.__name__)
+        to.feed(str(kind.__name__), value.__name__)
     elif kind is property:
         to.values("property", (value.fget, value.fset, value.fdel))
     elif kind is functools.cached_property:

@@ -431,7 +431,7 @@ def _is_zone(kind: type) -> bool:
     return _is_of(kind, "zoneinfo", "ZoneInfo")
 
 
-_KINDS: dict[type, Callable[[Description, Any], None]] = {
+_KINDS: dict[Any, Callable[[Description, Any], None]] = {
     bool: Description.an_atom,
     str: Description.an_atom,
     bytes: Description.an_atom,

@@ -109,12 +109,14 @@ class Identity:
 
         What it closes over, its defaults or its code may have been exchanged.
         """
+        digest: bytes = b""
+        watches: list[Watch] = []
         try:
             if is_unchanged(self.watches):
                 return None
             digest, watches = _description(self.function)
         except Exception:
-            digest = b""
+            pass
         if digest != self.digest:
             return _private(self.function)
         # An equal value in the place of another.

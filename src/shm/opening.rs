@@ -89,6 +89,7 @@ fn fingerprint(options: &Options) -> u64 {
     siphash13([0, 0], &parts.iter().chain(&clocks).flat_map(|p| p.to_le_bytes()).collect::<Vec<u8>>())
 }
 
+#[allow(clippy::large_enum_variant)] // one is made for each file that is opened
 enum Content {
     Ours(Ident, Geometry),
     Foreign,
