@@ -110,9 +110,20 @@ unsafe fn hash_object(object: *mut ffi::PyObject) -> Option<isize> {
 
 #[cold]
 unsafe fn hash_slowly(object: *mut ffi::PyObject) -> Option<isize> {
-    // SAFETY: as for `hash_object`.
-    let hash = unsafe { unwinding::PyObject_Hash(object) };
-    (hash != -1).then_some(hash)
+    // SAFETY: as for `hash_object`; the level is left by whoever has entered it.
+    unsafe {
+        // A class may have a cached function as its `__hash__`, which asks for the hash of its argument, and so on: where no
+        // frame of Python's is on the way, nobody else counts the depth.
+        let is_of_class = ffi::PyType_HasFeature(layout::type_of(object), ffi::Py_TPFLAGS_HEAPTYPE) != 0;
+        if is_of_class && unwinding::Py_EnterRecursiveCall(c" while hashing an argument".as_ptr()) != 0 {
+            return None;
+        }
+        let hash = unwinding::PyObject_Hash(object);
+        if is_of_class {
+            unwinding::Py_LeaveRecursiveCall();
+        }
+        (hash != -1).then_some(hash)
+    }
 }
 
 #[inline(always)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -249,3 +250,32 @@ def test_hash_that_switches_threads(variant: str) -> None:
     info = f.cache_info()
     assert info.hits + info.misses == 1200
     assert info.currsize <= 8
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_hash_that_is_cached_itself_is_a_recursion_error(variant: str) -> None:
+    """To look up `self` is to hash it, and so on: no frame of Python's counts how deep that is."""
+
+    class Endless:
+        __hash__ = VARIANTS[variant](max_size=8)(lambda self: 1)
+
+        @VARIANTS[variant](max_size=8)
+        def method(self, *more: object) -> int:
+            return 1
+
+    def recurse() -> None:
+        for call in (hash, Endless.method, lambda it: it.method((it,), 1)):
+            with pytest.raises(RecursionError):
+                call(Endless())
+            ended.append(call)
+
+    ended: list[object] = []
+    # Debug builds take more of the stack than the interpreter's limit is made for.
+    before = threading.stack_size(1 << 28)
+    try:
+        thread = threading.Thread(target=recurse)
+        thread.start()
+    finally:
+        threading.stack_size(before)
+    thread.join()
+    assert len(ended) == 3
