@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 
-from warp_cache._cancellation import Work, end
+from warp_cache._cancellation import Work, cancellations, end, is_in_cancelled_scope
 from warp_cache._exceptions import Shared, own, put_back, share, taken_off, within
 
 TYPE_CHECKING = False
@@ -338,7 +338,7 @@ class _Flight:
         if current is not None:
             current.waits.append(self)
         self.waiters.append(me)
-        cancelled = None
+        cancelled, before = None, cancellations()
         try:
             if leads:
                 self.lead(me)
@@ -352,13 +352,13 @@ class _Flight:
             if cancelled is not None:
                 if not self.future.done() and len(self.waiters) == 1:
                     self.leave()
-                    await end(self.works, cancelled)
+                    await end(self.works, cancelled, before)
                     # What came of it is his, whoever led; if he is all that was cancelled, that is.
                     if self.error is not None and self.shared is None:
                         self.heir = me
                     elif self.value is _NOTHING:
                         raise cancelled
-                elif not (self.heir is me and isinstance(self.error, _FATAL)):
+                elif not self.overtakes(me):
                     raise cancelled
             return self.take(me)
         finally:
@@ -368,6 +368,18 @@ class _Flight:
                 self.value = self.error = self.shared = None
             if current is not None:
                 current.waits.remove(self)
+
+    def overtakes(self, me: object) -> bool:
+        """Whether `me` gets the outcome, although he was cancelled before he woke up to take it.
+
+        Without a cache, what does not suspend can't be cancelled. An exception must not get lost,
+        and a scope of anyio cancels nobody whom something has woken, only later, where he waits.
+        """
+        if self.error is None:
+            return self.value is not _NOTHING and is_in_cancelled_scope()
+        if isinstance(self.error, asyncio.CancelledError):
+            return False
+        return self.heir is me or (len(self.waiters) == 1 and self.shared is not None)
 
     async def landing(self, bound: float | None, me: object) -> None:
         """Wait for an outcome; who has waited for too long computes as well."""

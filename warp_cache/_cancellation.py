@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
 
-__all__ = ["Work", "end"]
+__all__ = ["Work", "cancellations", "end", "is_in_cancelled_scope"]
 
 # Seconds between two looks whether somebody else's cancellation still holds.
 _PAUSE = 0.01
@@ -64,26 +64,31 @@ class Work:
         count = getattr(self.task, "cancelling", None)
         return 0 if count is None else count()
 
-    def cancel(self, error: asyncio.CancelledError) -> None:
-        self.sent += 1
-        self.task.cancel(*error.args[:1])
+    def cancel(self, error: asyncio.CancelledError, times: int) -> None:
+        self.sent += times
+        for _ in range(times):
+            self.task.cancel(*error.args[:1])
 
 
-async def end(works: list[Work], error: asyncio.CancelledError) -> None:
+async def end(works: list[Work], error: asyncio.CancelledError, before: int) -> None:
     """Cancel the tasks as their last caller was cancelled, and wait until they have ended.
 
     ``error`` is what the caller was thrown; what he is thrown while he waits goes the same way.
+    ``before``: how many cancellations of the caller held before that.
     """
+    held = cancellations()
+    # He is thrown one exception for all who cancel him before he wakes up.
+    times = max(1, held - before)
     # Somebody else cancelled these, at the same time or before.
     spared = []
-    shielded = _is_in_cancelled_scope()
+    shielded = is_in_cancelled_scope()
     for work in works:
         if shielded and work.scope is not None:
             work.scope.cancel()
         elif work.cancelling():
             spared.append(work)
         elif not work.task.done():
-            work.cancel(error)
+            work.cancel(error, times)
     while True:
         pending = [work for work in works if not work.task.done()]
         if not pending:
@@ -92,21 +97,22 @@ async def end(works: list[Work], error: asyncio.CancelledError) -> None:
             # That one has been taken back: it was a time limit of the computation's own.
             spared.remove(work)
             if not work.task.done():
-                work.cancel(error)
+                work.cancel(error, times)
         try:
             with _shield(shielded):
                 await asyncio.wait(
                     [work.task for work in pending], timeout=_PAUSE if spared else None
                 )
         except asyncio.CancelledError as again:
-            if not shielded and _is_in_cancelled_scope():
+            before, held = held, cancellations()
+            if not shielded and is_in_cancelled_scope():
                 shielded = True
                 for work in pending:
                     if work.scope is not None:
                         work.scope.cancel()
             else:
                 for work in pending:
-                    work.cancel(again)
+                    work.cancel(again, max(1, held - before))
     _take_back(works)
 
 
@@ -115,9 +121,14 @@ def _take_back(works: list[Work]) -> None:
     current = asyncio.current_task()
     if sys.version_info < (3, 11) or current is None:
         return
-    for work in works:
-        for _ in range(work.sent - work.cancelling()):
-            current.uncancel()
+    for _ in range(max(work.sent - work.cancelling() for work in works)):
+        current.uncancel()
+
+
+def cancellations() -> int:
+    """How many cancellations of the current task hold; 0 where tasks do not count them."""
+    count = getattr(asyncio.current_task(), "cancelling", None)
+    return 0 if count is None else count()
 
 
 if sys.version_info >= (3, 11):
@@ -178,7 +189,7 @@ def _is_in_scope() -> bool:
         return True
 
 
-def _is_in_cancelled_scope() -> bool:
+def is_in_cancelled_scope() -> bool:
     """Whether a cancel scope of anyio cancels the current task, and will do it again."""
     anyio = sys.modules.get("anyio")
     try:

@@ -97,6 +97,20 @@ async def cancelled_before(pool: Pool) -> None:
     pool.note("caught")
 
 
+async def cancelled_before_what_never_waits(pool: Pool) -> None:
+    @pool.decorate
+    async def at_once(key: int) -> int:
+        pool.note("ran")
+        return key
+
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        pool.note(f"value {await at_once(7)}")
+        pool.note("still here")
+        await anyio.sleep(LONG)
+    pool.note(f"caught {scope.cancelled_caught}")
+
+
 async def a_shielded_call(pool: Pool) -> None:
     with anyio.move_on_after(0.01):
         with anyio.CancelScope(shield=True):
@@ -250,6 +264,7 @@ SCENARIOS = [
     failed_after,
     scopes_in_scopes,
     cancelled_before,
+    cancelled_before_what_never_waits,
     a_shielded_call,
     shields_in_shields,
     swallowed,

@@ -130,6 +130,48 @@ async def cancelled_again_while_it_cleans_up(seen: Seen) -> None:
     await asyncio.wait([task])
 
 
+@scenario_since_311
+async def cancelled_twice_before_it_wakes_up(seen: Seen) -> None:
+    """One exception, two cancellations: whoever takes them back must find both."""
+
+    @seen.decorate
+    async def counting(key: int) -> int:
+        task: Any = asyncio.current_task()
+        seen.started.set()
+        for _ in range(2):
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            seen.append(task.cancelling())
+            while task.cancelling():
+                task.uncancel()
+        return key
+
+    task = await seen.task(counting(1))
+    for _ in range(2):
+        task.cancel()
+        task.cancel()
+        await turns(5)
+    await asyncio.wait([task])
+    seen.append(("end", task.cancelled()))
+
+
+@scenario
+async def fails_before_it_is_cancelled(seen: Seen) -> None:
+    """It never waits, so nothing can be thrown into it; its exception must not get lost."""
+    for kind in (LookupError, Own):
+
+        @seen.decorate
+        async def failing(kind: Any) -> None:
+            seen.started.set()
+            raise kind("from inside")
+
+        task = asyncio.ensure_future(failing(kind))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        seen.append((task.cancelled(), None if task.cancelled() else repr(task.exception())))
+
+
 @scenario
 async def cancelled_at_each_turn_with_a_shield_of_asyncio(seen: Seen) -> None:
     given_back = asyncio.ensure_future(seen.cleanup(20))
