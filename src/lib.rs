@@ -69,7 +69,6 @@ mod _warp_cache_rs {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::inflight::install_fork_handlers();
         crate::store::install(module.py())?;
-        crate::python::exception::install(module.py())?;
         // Not to be in `__all__`, as it is in some builds only.
         #[cfg(debug_assertions)]
         module.setattr("_panic_at", wrap_pyfunction!(crate::python::panics::points::_panic_at, module)?)?;

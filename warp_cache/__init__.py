@@ -9,12 +9,12 @@ import os as _os
 from warp_cache._decorator import cache, lru_cache
 from warp_cache._info import CacheInfo, SharedCacheInfo
 from warp_cache._strategies import Backend, Strategy
-from warp_cache._uncacheable import UncacheableWarning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from warp_cache._info import SkipReason
     from warp_cache._record import record
+    from warp_cache._uncacheable import UncacheableWarning
 
 __all__ = [
     "Backend",
@@ -31,11 +31,15 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name):
-    # Recording is rare, and importing it is left to those who want it.
+    # Recording and warnings are rare, and importing them is left to those who want them.
     if name == "record":
         from warp_cache._record import record
 
         return record
+    if name == "UncacheableWarning":
+        from warp_cache._uncacheable import UncacheableWarning
+
+        return UncacheableWarning
     # A type, which importing typing makes, and nobody needs at run time.
     if name == "SkipReason":
         from warp_cache._info import SkipReason
@@ -65,11 +69,12 @@ def _imported_from_rust():
         _identity,
         _info,
         _named,
+        _uncacheable,
     )
 
     stdlib = (builtins, functools, inspect, pickle, sys, types)
     ours = (_async, _by_value, _canonical, _exceptions, _green, _identity, _info, _named)
-    return stdlib, ours
+    return stdlib, ours, _uncacheable
 
 
 if "WARP_CACHE_RECORD" in _os.environ:

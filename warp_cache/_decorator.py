@@ -8,11 +8,6 @@ from __future__ import annotations
 
 from functools import partial, partialmethod, update_wrapper
 
-from warp_cache._callables import (
-    coroutine_function,
-    present_as_coroutine_function,
-    single_use,
-)
 from warp_cache._strategies import Backend, Strategy
 from warp_cache._warp_cache_rs import (
     AsyncCachedFunction,
@@ -223,6 +218,13 @@ def decorator(
         options = async_options = make(single_flight=single_flight)
 
     def decorate(function: _Function) -> CachedFunction[..., Any]:
+        # What only decorating needs is not loaded by importing the package.
+        from warp_cache._callables import (
+            coroutine_function,
+            present_as_coroutine_function,
+            single_use,
+        )
+
         if not single_use_too and (kind := single_use(function)):
             raise TypeError(
                 f"fn must return what can be read more than once, got {_shown(function)}, {kind}: "

@@ -17,7 +17,7 @@ struct Copiers {
 
 static COPIERS: PyOnceLock<Copiers> = PyOnceLock::new();
 
-/// Finds what copies exceptions; called once, while the module is being made.
+/// Finds what copies exceptions; called before there is a cached function, as no import can be relied on while one fails.
 pub fn install(py: Python<'_>) -> PyResult<()> {
     COPIERS.get_or_try_init(py, || -> PyResult<_> {
         let module = py.import("warp_cache._exceptions")?;

@@ -273,10 +273,10 @@ fn options(
     )
 }
 
-/// `fn` must be callable.
-pub fn check_callable(function: &Bound<'_, PyAny>) -> PyResult<()> {
+/// What is to be cached must be callable. Loads what its failures will need.
+pub fn admit(function: &Bound<'_, PyAny>) -> PyResult<()> {
     if function.is_callable() {
-        return Ok(());
+        return crate::python::exception::install(function.py());
     }
     Err(PyTypeError::new_err(format!("fn must be a callable, got {}", options::shown(function))))
 }
@@ -297,7 +297,7 @@ impl CachedFunction {
         wait_timeout: Option<&Bound<'_, PyAny>>,
         by_signature: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        check_callable(r#fn)?;
+        admit(r#fn)?;
         let keywords = [typed, single_flight, wait_timeout, by_signature];
         as_error(|| Self::build(r#fn, &options(py, strategy, max_size, ttl, keywords)?, None, None))
     }
@@ -305,7 +305,7 @@ impl CachedFunction {
     /// A cached function made from checked options.
     #[staticmethod]
     fn _of<'py>(function: &Bound<'py, PyAny>, options: &Bound<'py, Options>) -> PyResult<Bound<'py, PyAny>> {
-        check_callable(function)?;
+        admit(function)?;
         as_error(|| {
             let made = Bound::new(function.py(), Self::build(function, options.get(), None, None)?)?.into_any();
             crate::python::immortal::spare_counts(&made, function);

@@ -182,7 +182,7 @@ impl SharedCachedFunction {
         by_signature: Option<&Bound<'py, PyAny>>,
         max_bytes: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        super::check_callable(r#fn)?;
+        super::admit(r#fn)?;
         let keywords = [typed, single_flight, wait_timeout, by_signature];
         let (key, value) = (max_key_size.or(py, 512), max_value_size.or(py, 4096));
         let options = Options {
@@ -200,7 +200,7 @@ impl SharedCachedFunction {
         options: &Bound<'py, Options>,
         name: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        super::check_callable(function)?;
+        super::admit(function)?;
         as_error(|| {
             let made = Bound::new(function.py(), Self::build(function, options.get(), name)?)?.into_any();
             crate::python::immortal::spare_counts(&made, function);
