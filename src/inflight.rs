@@ -30,6 +30,8 @@ use crate::thread_id::{self, ThreadId};
 #[derive(Clone, Debug)]
 pub enum Outcome<T> {
     Value(T),
+    /// A value of which each is to have a copy of its own: what to make it from.
+    Template(T),
     Error(T),
     /// There is nothing to share: start over.
     Abandoned,

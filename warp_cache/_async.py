@@ -92,6 +92,7 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
             return value
         value, error = await flight.wait(cached._wait_timeout, leads)
         told, flight.told = flight.told, None
+        template = None if leads else flight.template
         # An exception's traceback refers to this frame, and the flight may refer to the exception.
         flight = None
         if error is not None:
@@ -104,15 +105,16 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         if value is _NOTHING:
             free = True
             continue
-        if cached._shared and not leads:
-            # What may be changed, each caller has for itself.
-            found = cached._peek(ticket)
-            if found:
-                return found[0]
         if told is not None:
             # Here the caller's frame is near, and what it may raise harms nobody else.
             cached._tell(told)
-        return value
+        if template is None:
+            return value
+        # What may be changed, each caller has for itself.
+        made = cached._made(template)
+        if made:
+            return made[0]
+        free = True
 
 
 def _table(
@@ -143,6 +145,7 @@ class _Flight:
         "shared",
         "since",
         "table",
+        "template",
         "ticket",
         "told",
         "value",
@@ -171,6 +174,8 @@ class _Flight:
         self.future: asyncio.Future[None] = loop.create_future()
         # The value, or the exception as its `heir` is to raise it, and as others are.
         self.value: Any = _NOTHING
+        # From which those who did not lead make the value, if they can't have the same one.
+        self.template: bytes | None = None
         # What there is to say of a value that could not be stored.
         self.told: tuple[int, tuple[Any, ...]] | None = None
         self.error: BaseException | None = None
@@ -225,15 +230,23 @@ class _Flight:
             if cached._shared:
                 answer = await self.ask()
                 if isinstance(answer, tuple):
+                    self.note(answer[0])
                     return answer[0]
                 lease = answer
             epoch = cached._epoch()
             value = await cached._function(*args, **kwargs)
             self.told = cached._store(self.ticket, value, epoch, lease)
+            if cached._shared:
+                self.note(value)
             return value
         finally:
             if lease is not None:
                 lease.end()
+
+    def note(self, value: Any) -> None:
+        """Make the template, before anybody has the value and may change it."""
+        if len(self.waiters) > 1 and not self.future.done():
+            self.template = self.call[0]._template(value)
 
     async def ask(self) -> SharedLease | tuple[Any] | None:
         """Wait while another process computes: the value, or the right to compute it."""

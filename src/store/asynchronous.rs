@@ -10,12 +10,12 @@ use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::call::instance;
 use super::lookup::{Count, Found, Hot};
 use super::tier::asynchronous::{SharedLease, SharedTurn};
-use super::tier::{Raised, Tier};
+use super::tier::{template, Raised, Tier};
 use super::value::Value;
 use super::{AsyncCachedFunction, CachedFunction, Put};
 use crate::key::{Equal, Shape, View};
@@ -325,6 +325,27 @@ impl AsyncCachedFunction {
         as_error(|| match ticket.get().with_view(look) {
             // SAFETY: a new strong reference.
             Ok(Some(object)) => PyTuple::new(py, [unsafe { Bound::from_owned_ptr(py, object) }]),
+            Ok(None) => Ok(PyTuple::empty(py)),
+            Err(Raised) => Err(PyErr::fetch(py)),
+        })
+    }
+
+    /// The template of a value that several wait for, from which each makes one of its own; None if all may have the value.
+    fn _template<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        // SAFETY: the value is alive; the thread is attached and holds no lock; no exception is set.
+        as_error(|| match unsafe { template::of_value(value.as_ptr()) } {
+            Ok(template) => Ok(template.map(|template| template.as_py().bind(slf.py()).clone())),
+            Err(Raised) => Err(PyErr::fetch(slf.py())),
+        })
+    }
+
+    /// A tuple with a value made from a template, or an empty one where that is not possible.
+    #[staticmethod]
+    fn _made<'py>(template: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyTuple>> {
+        let py = template.py();
+        // SAFETY: a live `bytes` object; the thread is attached and holds no lock; no exception is set.
+        as_error(|| match unsafe { template::make(&Owned::borrow(template.as_ptr())) } {
+            Ok(Some(object)) => PyTuple::new(py, [object.as_py().bind(py)]),
             Ok(None) => Ok(PyTuple::empty(py)),
             Err(Raised) => Err(PyErr::fetch(py)),
         })

@@ -11,7 +11,7 @@ use pyo3::ffi;
 
 use super::lookup::{Changed, Count, Entries, Found, Hot};
 use super::sleep::Sleeper;
-use super::tier::Raised;
+use super::tier::{template, Raised};
 use super::value::{Pending, SharedFlight, SharedObject, Value};
 use super::{CachedFunction, Put};
 use crate::cache::Garbage;
@@ -511,6 +511,14 @@ impl CachedFunction {
                 Ok(Waited::Outcome(Outcome::Value(object))) => {
                     // SAFETY: attached.
                     return Landed::Result(unsafe { object.another() }.into_ptr());
+                }
+                Ok(Waited::Outcome(Outcome::Template(bytes))) => {
+                    // SAFETY: as above; it is a template that the leader has made.
+                    return match unsafe { template::make(&bytes) } {
+                        Ok(Some(object)) => Landed::Result(object.into_ptr()),
+                        Ok(None) => Landed::Free,
+                        Err(Raised) => Landed::Result(std::ptr::null_mut()),
+                    };
                 }
                 Ok(Waited::Outcome(Outcome::Error(error))) => {
                     // SAFETY: attached, and no lock is held.

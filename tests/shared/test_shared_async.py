@@ -8,6 +8,7 @@ import inspect
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,41 @@ def test_what_cannot_be_stored() -> None:
     run(main)
     info = function.cache_info()
     assert info == (0, 4, 128, 0) and info.oversize_skips == 3
+
+
+@support.uncacheable
+@pytest.mark.parametrize("why", ["expired", "too large", "cleared", "evicted", "set"])
+@pytest.mark.parametrize("pickled", [False, True])
+def test_what_is_not_there_any_more_is_each_callers_own(why: str, pickled: bool) -> None:
+    calls = []
+    options: dict[str, Any] = {"expired": {"ttl": 1e-6}, "too large": {"max_value_size": 9}}.get(
+        why, {}
+    )
+
+    @cache(backend="shared", max_size=1, **options)
+    async def function(x: int) -> list[Any]:
+        calls.append(x)
+        await asyncio.sleep(0.01)
+        if why == "cleared":
+            function.cache_clear()
+        if why == "set":
+            function.set(["set"], x)
+            function.cache_clear()
+        return [Decimal(x)] if pickled else [x]
+
+    async def call(x: int) -> list[Any]:
+        found = await function(x)
+        if why == "evicted":
+            function.set([], 100)
+        found.append("seen")
+        return found
+
+    async def main() -> list[list[Any]]:
+        return await asyncio.gather(*(call(1) for _ in range(5)))
+
+    found = run(main)
+    assert found == [[1, "seen"]] * 5 and calls == [1]
+    assert len({id(one) for one in found}) == 5
 
 
 @support.uncacheable

@@ -128,3 +128,31 @@ def test_one_computation_for_many_threads() -> None:
     assert sorted(computed) == list(range(100))
     info = function.cache_info()
     assert info.hits + info.misses == 400 and info.misses >= 100
+
+
+@support.uncacheable
+@pytest.mark.parametrize("why", ["too large", "cleared", "expired"])
+@pytest.mark.parametrize("kind", ["containers", "pickled"])
+def test_who_waited_for_what_is_not_stored_has_a_value_of_its_own(why: str, kind: str) -> None:
+    options: dict[str, Any] = {"expired": {"ttl": 1e-6}, "too large": {"max_value_size": 9}}.get(
+        why, {}
+    )
+    calls, begun = [], []
+
+    @cache(backend="shared", **options)
+    def function(x: int) -> Any:
+        calls.append(x)
+        support.eventually(lambda: len(begun) == 4)
+        time.sleep(0.1)
+        if why == "cleared":
+            function.cache_clear()
+        return VALUES[kind](x)
+
+    def call() -> Any:
+        begun.append(1)
+        return function(1)
+
+    found = support.results([support.start(call) for _ in range(4)])
+    assert found == [VALUES[kind](1)] * 4
+    assert len({id(one) for one in found}) == 4
+    assert why == "expired" or len(calls) < 4

@@ -245,15 +245,13 @@ impl Work for &mut Call<'_> {
         unsafe {
             match self.bring(cached) {
                 Brought::Value(value, kept) => {
-                    // What each caller must have for its own, those who waited get from the decoded level.
-                    let shared = kept.as_ref().is_none_or(|kept| kept.is_immutable());
+                    let immutable = kept.as_ref().map(|kept| kept.is_immutable());
                     self.note = kept.as_ref().map(|kept| kept.note(self.hash));
-                    cached.settle(reserved, flight, kept.map(Value::decoded), || {
-                        if shared {
-                            Outcome::Value(Arc::new(Owned::borrow(value)))
-                        } else {
-                            Outcome::Abandoned
-                        }
+                    cached.settle(reserved, flight, kept.map(Value::decoded), || match immutable {
+                        Some(true) => Outcome::Value(Arc::new(Owned::borrow(value))),
+                        // What each caller must have for its own, those who waited get from the decoded level.
+                        Some(false) => Outcome::Abandoned,
+                        None => self.request.outcome(value),
                     });
                     value
                 }

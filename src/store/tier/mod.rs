@@ -7,7 +7,7 @@
 //! Its parts: [`file`] (an open file, and opening it once more), [`kept`] (a decoded value, and how it is handed out),
 //! [`request`] (one key: looking, encoding, storing), [`call`] (hits and misses of functions), [`lead`] (one computation
 //! for all processes), [`turn`] (whom a caller waits for), [`held`] (letting go what the file no longer has), [`skips`]
-//! (what is not stored), [`asynchronous`] (coroutine functions), [`methods`] (`get`, `set` and the others), [`options`] (what
+//! (what is not stored), [`template`] (what those who waited make theirs from), [`asynchronous`] (coroutine functions), [`methods`] (`get`, `set` and the others), [`options`] (what
 //! concerns the file alone), and here the class, and the tier itself.
 
 pub mod asynchronous;
@@ -21,6 +21,7 @@ mod methods;
 pub mod options;
 mod request;
 mod skips;
+pub(in crate::store) mod template;
 mod turn;
 
 use std::time::Duration;

@@ -2,18 +2,23 @@
 //!
 //! Ring 3.
 
+use std::sync::Arc;
+
 use pyo3::ffi;
 
 use super::buffers::Lent;
 use super::file::File;
 use super::kept::Decoded;
 use super::skips::Skipped;
+use super::template;
 use super::Tier;
-use crate::codec::{self, Encoded};
+use crate::codec::{self, Encoded, Sharing};
+use crate::inflight::Outcome;
 use crate::key::{self, View};
+use crate::python::object::Owned;
 use crate::python::panics::point;
 use crate::shm::{Lease, SharedCache, Skip, Stored};
-use crate::store::value::Value;
+use crate::store::value::{SharedObject, Value};
 use crate::store::{CachedFunction, Put as Mode};
 
 /// Behind the key of a lone argument that functools keeps apart from an equal int or str.
@@ -24,6 +29,8 @@ pub(super) struct Request<'a> {
     pub tier: &'a Tier,
     pub file: &'a File,
     buffers: Lent,
+    /// How the result that `store` was given may be shared, if it got as far as that.
+    encoded: Result<Sharing, Encoded>,
     /// The file was lost when this began, and there was no other.
     lost: bool,
 }
@@ -111,7 +118,13 @@ impl<'a> Request<'a> {
                 match unsafe { tier.files.follow() } {
                     Ok(true) => {
                         let file = tier.files.working();
-                        Asked::Request(Request { tier, file, buffers, lost: file.shm.poisoned() })
+                        Asked::Request(Request {
+                            tier,
+                            file,
+                            buffers,
+                            encoded: Err(Encoded::Done),
+                            lost: file.shm.poisoned(),
+                        })
                     }
                     // Another file could not be made.
                     Ok(false) => Asked::Unstorable(Skipped::new(Skip::Lost)),
@@ -169,6 +182,7 @@ impl<'a> Request<'a> {
             unsafe { codec::encode_value(result, &mut buffers.value) }
         };
         let (encoded, refusal) = codec::noting(self.tier.skips.wanted(Skip::Value), encode);
+        self.encoded = encoded;
         if encoded.is_ok() {
             // What the function is may have changed while it ran.
             // SAFETY: as above; no exception is set.
@@ -214,6 +228,23 @@ impl<'a> Request<'a> {
         let transient = skip.is_transient() || (skip == Skip::Lost && !self.lost);
         let size = key.len() + value.len();
         Ok(Self::skip(self.tier, self.file, Skipped { error, size, transient, ..Skipped::new(skip) }))
+    }
+
+    /// What those have who waited for a value that is not kept: `result` itself where nobody can change it, or where it has no
+    /// bytes, as `store` has found; else a template of it, or nothing.
+    ///
+    /// # Safety
+    /// As for `ask`; `result` is alive; no exception is set.
+    pub unsafe fn outcome(&self, result: *mut ffi::PyObject) -> Outcome<SharedObject> {
+        // SAFETY: the caller's promise; the buffer is what `store` has encoded.
+        unsafe {
+            match self.encoded {
+                Ok(Sharing::Immutable) | Err(Encoded::Unstorable) => Outcome::Value(Arc::new(Owned::borrow(result))),
+                Ok(Sharing::Containers | Sharing::Pickled) => template::of_bytes(&self.buffers.value)
+                    .map_or(Outcome::Abandoned, |template| Outcome::Template(Arc::new(template))),
+                Err(Encoded::Done | Encoded::Failed) => Outcome::Abandoned,
+            }
+        }
     }
 
     fn skip(tier: &Tier, file: &File, skipped: Skipped) -> Put {
