@@ -26,6 +26,10 @@ export CARGO_TARGET_DIR := $(target)
 
 # Not every tool has a wheel for a free-threaded build: there it is maturin and the tests alone.
 groups := $(if $(filter %t,$(name)),--no-default-groups --group build --group test)
+# Installers compile a package's modules, but not one that is editable; and where Python may not write bytecode, each of the
+# many processes of the tests would compile them anew.
+compile = $(python) -m compileall -q warp_cache
+
 # Peers without a wheel for a free-threaded build, or for 3.13t. Of zstandard theine imports nothing.
 no_peers := $(if $(filter %t,$(name)),--no-install-package lmdb --no-install-package zstandard) \
 	$(if $(filter 3.13t,$(name)),--no-install-package cachebox --no-install-package moka-py)
@@ -52,11 +56,13 @@ setup: ## uv and the virtual environment (.venv, or .venv-$PYTHON) with all tool
 build: setup ## the extension module, optimised, and the package installed as editable
 	@echo "building (release)"
 	@$(call sync,--reinstall-package warp_cache)
+	@$(compile)
 
 .PHONY: build-debug
 build-debug: setup ## the same with debug assertions; stays until the sources change or make build
 	@echo "building (debug)"
 	@MATURIN_PEP517_ARGS="--profile dev" && export MATURIN_PEP517_ARGS && $(call sync,--reinstall-package warp_cache)
+	@$(compile)
 
 .PHONY: test
 test: build ## set up, build, Rust tests, loom, Python tests

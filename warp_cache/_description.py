@@ -17,7 +17,6 @@ import operator
 import sys
 from copyreg import dispatch_table
 from gc import get_referents
-from hashlib import blake2b
 from types import (
     BuiltinFunctionType,
     ClassMethodDescriptorType,
@@ -44,6 +43,12 @@ from warp_cache._places import (
     real_path,
     version,
 )
+
+try:
+    # What hashlib has under this name; that would load OpenSSL, which takes longer than the rest.
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFunction, PyString, PyTuple};
+use pyo3::types::{PyCFunction, PyDict, PyFunction, PyString, PyTuple};
 
 use super::object::{Arguments, Owned};
 
@@ -266,6 +266,17 @@ impl Signature {
             return Ok(None);
         }
         let py = function.py();
+        if function.is_exact_instance_of::<PyCFunction>() {
+            match function.getattr(intern!(py, "__text_signature__"))?.extract::<Option<String>>()? {
+                None => return Ok(None),
+                Some(text) => {
+                    let bound = !function.getattr(intern!(py, "__self__"))?.is_none();
+                    if let Some(signature) = Self::of_text(py, &text, bound)? {
+                        return Ok(Some(signature));
+                    }
+                }
+            }
+        }
         let inspect = py.import("inspect")?;
         let options = PyDict::new(py);
         options.set_item("follow_wrapped", false)?;
@@ -300,6 +311,36 @@ impl Signature {
             }
         }
         Ok(false)
+    }
+
+    /// From the text that a built-in function has, such as `($self, object, /)`; `None` where there is more in it than names
+    /// that must be given, which is `inspect`'s to read.
+    fn of_text(py: Python<'_>, text: &str, bound: bool) -> PyResult<Option<Self>> {
+        let Some(list) = text.strip_prefix('(').and_then(|text| text.strip_suffix(')')) else {
+            return Ok(None);
+        };
+        let is_name = |name: &str| {
+            name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
+                && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
+        };
+        let mut absent = Absent::default();
+        let (mut parameters, mut positional, mut positional_only) = (Vec::new(), None, 0);
+        for (at, part) in list.split(',').map(str::trim).enumerate() {
+            match part {
+                "" if list.is_empty() => (),
+                "/" if positional.is_none() && positional_only == 0 => positional_only = parameters.len(),
+                "*" if positional.is_none() => positional = Some(parameters.len()),
+                // What a method is bound to, or a function's module.
+                _ if at == 0 && bound && part.strip_prefix('$').is_some_and(is_name) => (),
+                _ if is_name(part) => {
+                    parameters.push(absent.parameter(PyString::intern(py, part).into_any(), None)?);
+                }
+                _ => return Ok(None),
+            }
+        }
+        let positional = positional.unwrap_or(parameters.len());
+        let (var_positional, var_keyword, has_few) = (false, false, false);
+        Ok(Some(Self { parameters, positional, positional_only, var_positional, var_keyword, has_few }))
     }
 
     /// Straight from the code object: importing `inspect` takes longer than everything else here.

@@ -6,6 +6,8 @@ import functools
 import inspect
 import itertools
 import math
+import operator
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -253,6 +255,37 @@ def test_a_wrapper_counts_as_what_it_is_not_as_what_it_wraps() -> None:
     assert_one_entry(other, call(1), call(x=1), call(1, y=5))
     assert_refused(other, call(1), wrong=[call(a=1), call(1, 5), call(1, b=2)])
     assert_one_entry(swapped, call(1, 2), call(1), call(b=1, a=2), call(a=2, b=1))
+
+
+def test_built_in_functions() -> None:
+    path = cache(os.fspath)
+    assert path("x") == path(path="x") == "x"
+    assert path.cache_info() == (1, 1, 128, 1)
+
+    add = cache(operator.add)
+    assert add(1, 2) == add(1, 2) == 3
+    with pytest.raises(TypeError):
+        add(a=1, b=2)
+    with pytest.raises(TypeError):
+        add(1)
+    assert add.cache_info() == (1, 3, 128, 1)
+
+    close = cache(math.isclose)
+    assert close(1, 1) and close(a=1, b=1, rel_tol=1e-9) and close(1, b=1, abs_tol=0.0)
+    assert close.cache_info() == (2, 1, 128, 1)
+
+    items = [1]
+    append = cache(items.append)
+    assert append(2) is append(2) is None and items == [1, 2]
+    first = cache(items.__len__)
+    assert first() == first() == 2
+    assert first.cache_info() == (1, 1, 128, 1)
+
+    # What has no signature: by the pattern of the call.
+    largest = cache(max)
+    assert largest(1, 2) == largest(1, 2) == 2
+    assert largest((1,), default=2) == 1
+    assert largest.cache_info() == (1, 2, 128, 2)
 
 
 def test_a_signature_that_lies_does_no_harm() -> None:

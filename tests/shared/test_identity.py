@@ -365,3 +365,17 @@ def test_not_imported_with_the_package() -> None:
         "print(sorted({'hashlib', 'opcode', 'tempfile', 'warp_cache._identity'} & {*sys.modules}))"
     )
     assert run("-S", "-c", look) == "[]\n"
+
+
+def test_a_life_imports_little(tmp_path: Path) -> None:
+    # Of a program that starts again and again, starting is most of what it does.
+    program = (
+        "import os, sys\n"
+        "from warp_cache import cache\n"
+        "for function in (lambda x: x, [].append, len, os.fspath):\n"
+        "    cached = cache(backend='shared')(function)\n"
+        "    cached('x'), cached('x')\n"
+        "heavy = {'_hashlib', 'asyncio', 'hashlib', 'inspect', 'pickle', 're', 'tempfile', 'typing'}\n"
+        "print(sorted(heavy & {*sys.modules}))"
+    )
+    assert run("-S", "-c", program) == "[]\n"
