@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import warnings  # noqa: F401 - when something is to be told, it may be too late
 from itertools import count
 from types import MethodType
 

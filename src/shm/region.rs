@@ -8,8 +8,8 @@
 //! all, a longer one is made elsewhere, and `base` says so from then on. Readers take no lock and may be anywhere in an
 //! old mapping, so each stays until the region goes; as each is twice as long as the one before as a rule, all of them
 //! together take twice the last at most.
-//! A place that is not mapped yet is mapped by whoever touches it; where the system allows no more (`ulimit -v`) it
-//! reads as zero, which means "no entry", and nothing is stored (`Core::lock` sees to it).
+//! A place that is not mapped yet is mapped by whoever touches it; where the system allows no more (`ulimit -v`), or would
+//! have nothing left for the program itself, it reads as zero, which means "no entry", and nothing is stored (`Core::lock` sees to it).
 //!
 //! Any word may be changed by any process at any time, so each access is an atomic one; there are no references to
 //! plain data in the mapping, hence no data race in Rust's sense whatever others do. Bytes are moved as relaxed words;
@@ -94,6 +94,8 @@ mod mapped {
     /// A mapping grows by so much at least, and is a multiple of this.
     const LEAST_MAPPED: u64 = 1 << 20;
     const STEP: u64 = 1 << 16;
+    /// Addresses that are left to the program: without any, the next allocation of whoever comes would fail.
+    const LEFT: u64 = 16 << 20;
     /// No address below is asked for.
     const LOWEST: u64 = 1 << 32;
 
@@ -246,12 +248,21 @@ mod mapped {
             let mapped = self.mapped();
             let to = |bytes: u64| bytes.max(end).min(self.most.max(end)).div_ceil(STEP) * STEP;
             let (some, twice, exact) = (to(mapped + (mapped / 4).max(LEAST_MAPPED)), to(2 * mapped), to(0));
-            let in_place =
-                mappings.last_mut().and_then(|last| [some, exact].into_iter().find(|bytes| last.lengthen(*bytes)));
+            let lengthen = |last: &mut Mapping| {
+                let fits = |bytes: &u64| leaves_room(bytes.saturating_sub(mapped)) && last.lengthen(*bytes);
+                [some, exact].into_iter().find(fits)
+            };
+            let in_place = mappings.last_mut().and_then(lengthen);
             let bytes = match in_place {
                 Some(bytes) => bytes,
                 None => {
-                    let (bytes, new) = self.map_anew(twice).or_else(|_| self.map_anew(exact))?;
+                    // Without the first there would be no cache.
+                    let first = mappings.is_empty();
+                    let anew = |bytes: u64| match first || leaves_room(bytes) {
+                        true => self.map_anew(bytes),
+                        false => Err(io::Error::from_raw_os_error(libc::ENOMEM)),
+                    };
+                    let (bytes, new) = anew(twice).or_else(|_| anew(exact))?;
                     mappings.push(new);
                     bytes
                 }
@@ -499,6 +510,17 @@ mod mapped {
         #[cfg(not(test))]
         #[inline(always)]
         pub(crate) fn before_store(&self) {}
+    }
+
+    /// Whether the system has so many addresses, and some for others.
+    fn leaves_room(bytes: u64) -> bool {
+        let Ok(bytes) = usize::try_from(bytes + LEFT) else { return false };
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE;
+        // SAFETY: a fresh mapping at an address of the system's choice, which nobody else knows of, and given back at once.
+        unsafe {
+            let probe = libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0);
+            probe != libc::MAP_FAILED && libc::munmap(probe, bytes) == 0
+        }
     }
 
     impl Mapping {

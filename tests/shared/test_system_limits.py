@@ -192,6 +192,30 @@ assert f.cache_info().currsize == 151, f.cache_info()
 
 
 @linux
+@pytest.mark.parametrize("more", [6, 24, 48])
+def test_the_last_addresses_are_left_to_the_program(more: int) -> None:
+    source = f"""
+import resource
+from warp_cache import cache
+f = cache(backend="shared", name="f", max_size=100_000)(lambda x: bytes(2000) + str(x).encode())
+for x in range(300):
+    f(x)
+with open("/proc/self/statm") as file:
+    now = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + ({more} << 20),) * 2)
+for x in 2 * [*range(20_000)]:
+    assert f(x) == bytes(2000) + str(x).encode()
+assert f.cache_info().currsize >= 300
+f.cache_clear()
+assert f(1) == f(1) and f.cache_info().hits == 1
+assert bytes(1 << 20)
+"""
+    support.check_clean(
+        support.run_python("import warnings; warnings.simplefilter('ignore')\n" + source, limit=60)
+    )
+
+
+@linux
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user is to be had as root only")
 def test_memory_that_may_not_be_locked() -> None:
     source = """
