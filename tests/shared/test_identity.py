@@ -375,7 +375,7 @@ def test_a_life_imports_little(tmp_path: Path) -> None:
         "for function in (lambda x: x, [].append, len, os.fspath):\n"
         "    cached = cache(backend='shared')(function)\n"
         "    cached('x'), cached('x')\n"
-        "heavy = {'_hashlib', 'asyncio', 'hashlib', 'inspect', 'pickle', 're', 'tempfile', 'typing'}\n"
+        "heavy = {'_hashlib', 'asyncio', 'inspect', 'pickle', 're', 'tempfile', 'typing'}\n"
         "print(sorted(heavy & {*sys.modules}))"
     )
     assert run("-S", "-c", program) == "[]\n"
