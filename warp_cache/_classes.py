@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, SimpleNamespace
 
 from warp_cache import _watch
 from warp_cache._places import NoName, is_at, is_of_python, module_name, place, version
@@ -28,8 +28,10 @@ __all__ = [
     "a_member",
     "said_of_types",
     "class_of",
+    "has_only_attributes",
     "is_bare",
     "is_frozen",
+    "items",
     "of_typing",
 ]
 
@@ -69,6 +71,17 @@ _DERIVED = frozenset(
         "weakref",
     ]  # noqa: SIM905
 )
+# Containers of the standard library that count by their items, by name and module.
+_LIKE = {
+    "OrderedDict": "collections",
+    "defaultdict": "collections",
+    "Counter": "collections",
+    "deque": "collections",
+    "array": "array",
+    "bytearray": "builtins",
+    "MappingProxyType": "types",
+}
+_IN_ORDER = ("list", "OrderedDict", "deque", "array", "bytearray")
 _MEMBERS_OWN = frozenset(
     ("_name_", "__objclass__", "_sort_order_", "_inverted_", "_name", "_value")
 )
@@ -145,6 +158,9 @@ def _body(to: Description, value: Any, lenient: bool) -> None:
             continue
         if members and name.startswith("_") and name.endswith("_") and name[1] != "_":
             continue
+        if name == "__hash__" and _is_of_attrs(value, found):
+            # With a constant that depends on the hash seed; what it does, the fields say.
+            continue
         parts.append((name, _describer(to, name), found))
     parts.append(("annotations", lambda found: said_of_types(to, found), value))
     if to.as_argument:
@@ -166,7 +182,7 @@ def _describer(to: Description, name: str) -> Callable[[Any], None]:
     if name in ("__dataclass_params__", "__attrs_attrs__", "__attrs_props__"):
         return lambda value: _by_repr(to, value)
     if name in ("_field_defaults", "_fields_defaults"):  # of a named tuple
-        return lambda table: _items(to, table)
+        return lambda table: items(to, table)
     return lambda value: attribute(to, value)
 
 
@@ -183,14 +199,23 @@ def attribute(to: Description, value: Any) -> None:
     elif kind is functools.partialmethod:
         to.values("partial method", (value.func, value.args, *value.keywords.values()))
         to.feed(*value.keywords)
-    elif to.as_argument and kind in (list, dict, set):
-        _items(to, value)
+    elif to.as_argument and (kind in (list, dict, set) or _is_like(kind)):
+        items(to, value)
     elif to.as_argument and _is_of_no_account(kind):
         to.feed(kind.__name__)
     elif kind.__qualname__ == "_tuplegetter" and kind.__module__ in ("collections", "_collections"):
         to.feed("item", value.__reduce__()[1][0])
+    elif to.as_argument and _is_plain(kind):
+        _an_instance(to, value)
     else:
         to.value(value)
+
+
+def _is_of_attrs(value: type, found: Any) -> bool:
+    """Whether attrs has made this method."""
+    if type(found) is not FunctionType or "__attrs_attrs__" not in vars(value):
+        return False
+    return found.__code__.co_filename.startswith("<attrs generated ")
 
 
 def _is_of_no_account(kind: type) -> bool:
@@ -199,13 +224,47 @@ def _is_of_no_account(kind: type) -> bool:
     return kind.__name__ in names.get(kind.__module__, ())
 
 
-def _items(to: Description, value: Any) -> None:
-    """A list, dict or set as it is now."""
+def items(to: Description, value: Any) -> None:
+    """A list, dict or set, or what is like one, as it is now."""
     to.steps += 1
     to.watch(_watch.of_items, value)
-    items = list(value.items()) if type(value) is dict else list(value)
+    kind: Any = type(value)
+    items = list(value.items()) if hasattr(kind, "items") else list(value)
     digests = [to.apart(lambda part: _parts(to, part), item) for item in items]
-    to.feed(type(value).__name__, *(digests if type(value) is list else sorted(digests)))
+    to.feed(kind.__name__, *(digests if kind.__name__ in _IN_ORDER else sorted(digests)))
+    if kind.__name__ == "defaultdict":
+        to.value(value.default_factory)
+
+
+def _is_like(kind: type) -> bool:
+    return any(getattr(sys.modules.get(m), n, None) is kind for n, m in _LIKE.items())
+
+
+def _is_plain(kind: type) -> bool:
+    """Whether instances of a class in Python are nothing but their attributes, and may change."""
+    if kind is SimpleNamespace:
+        return True
+    if is_of_python(kind.__module__) or not has_only_attributes(kind) or is_frozen(kind):
+        return False
+    return "enum" not in sys.modules or not issubclass(kind, sys.modules["enum"].Enum)
+
+
+def _an_instance(to: Description, value: Any) -> None:
+    """An instance of a class of one's own, as it is now; what has further ones in it is refused."""
+    if to.within_instance:
+        raise NoName("it is within an instance that can change")
+    to.within_instance = True
+    try:
+        to.watch(_watch.of_attributes, value)
+        to.feed("instance")
+        to.value(type(value))
+        attributes: dict[str, Any] = getattr(value, "__dict__", {})
+        for name, part in (*_watch.slots(value).items(), *sorted(attributes.items())):
+            to.feed("attribute", name)
+            if part is not _watch.EMPTY:
+                attribute(to, part)
+    finally:
+        to.within_instance = False
 
 
 def _parts(to: Description, value: Any) -> None:
@@ -229,7 +288,7 @@ def _fields(to: Description, fields: Any) -> None:
             else:
                 attribute(to, default)
         if field.metadata:
-            _items(to, dict(field.metadata))
+            items(to, dict(field.metadata))
 
 
 def said_of_types(to: Description, value: Any) -> None:
@@ -267,6 +326,12 @@ def a_member(to: Description, value: Any) -> None:
 
 def _content_of_member(to: Description, member: Any) -> None:
     to.watch(_watch.of_attributes, member)
+    if not has_only_attributes(type(member)):
+        base = next((base for base in type(member).__mro__ if base in BARE), None)
+        if base is not None:
+            to.value(BARE[base](member))
+        elif not to.as_argument and type(member._value_) not in type(member).__mro__:
+            raise NoName("a member holds more than its value")
     for name, value in sorted(vars(member).items()):
         if name not in _MEMBERS_OWN:
             to.feed("attribute", name)
@@ -282,9 +347,20 @@ def is_bare(kind: Any) -> bool:
     return False
 
 
+def has_only_attributes(kind: Any) -> bool:
+    """Whether its instances hold nothing but what is in their dict and slots."""
+    slots = sum(
+        type(part) is MemberDescriptorType for base in kind.__mro__ for part in vars(base).values()
+    )
+    # A dict or weak references may lie before the object, at no cost.
+    pointers = slots + (kind.__dictoffset__ > 0) + (kind.__weakrefoffset__ > 0)
+    size = object.__basicsize__ + pointers * tuple.__itemsize__
+    return bool((kind.__basicsize__, kind.__itemsize__) == (size, 0))
+
+
 def is_frozen(kind: Any) -> bool:
-    """Whether it is a frozen dataclass, as are its bases (or of Python itself)."""
-    if "__dataclass_params__" not in vars(kind):
+    """Whether it is a frozen dataclass, as are its bases (or of Python itself, with no state)."""
+    if "__dataclass_params__" not in vars(kind) or not has_only_attributes(kind):
         return False
     for base in kind.__mro__:
         if base is object or is_of_python(base.__module__):

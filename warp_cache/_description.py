@@ -68,6 +68,9 @@ CACHED = (
     _warp_cache_rs.SharedCachedFunction,
     type(functools.lru_cache(len)),
 )
+# What ``functools.wraps`` and the decorators put on what they make.
+_COPIED = frozenset((*functools.WRAPPER_ASSIGNMENTS, "__annotations__", "__wrapped__"))
+_COPIED |= {"__code__", "__defaults__", "__kwdefaults__", "cache_parameters"}
 # Classes of Python itself whose instances stay as they are, and are made again from what pickle
 # takes: by module, as they may not be imported.
 _REDUCED = {
@@ -101,10 +104,14 @@ class Description:
     as_argument: what a function that gets the object can see of it counts as well (annotations,
         documentation), and so do the lists, dicts and sets among a class's attributes as they are
         now; for a name, which is good for later, there must be none.
+    with_items: so do those that a function refers to.
     """
 
-    def __init__(self, as_argument: bool = False) -> None:
+    def __init__(self, as_argument: bool = False, with_items: bool = False) -> None:
         self.as_argument = as_argument
+        self.with_items = with_items
+        # Whether it is an instance whose attributes are looked at.
+        self.within_instance = False
         self.hash = blake2b(digest_size=16)
         # The functions and classes met so far, by identity: they may refer to each other in
         # circles.
@@ -148,10 +155,22 @@ class Description:
         elif kind in CACHED:
             self.feed("cached")
             self.value(unwrapped(value))
+            self.attributes(value)
         elif "enum" in sys.modules and issubclass(kind, sys.modules["enum"].Enum):
             _classes.a_member(self, value)
+        elif self.with_items and kind in (list, dict, set):
+            _classes.items(self, value)
         else:
             self.anything_else(value)
+
+    def attributes(self, value: Any) -> None:
+        """What was set on an object around a function; it is there for everybody to read."""
+        self.watch(_watch.of_dict, value)
+        set_on_it = {n: part for n, part in value.__dict__.items() if n not in _COPIED}
+        if set_on_it and self.is_new(value):
+            for name, part in sorted(set_on_it.items()):
+                self.feed("attribute", name)
+                self.value(part)
 
     def values(self, what: str, values: tuple[Any, ...]) -> None:
         self.feed(what, len(values))
@@ -257,7 +276,7 @@ class Description:
     def a_cell(self, function: FunctionType, name: str, content: Any) -> None:
         """What a variable of an enclosing function holds."""
         if name == function.__code__.co_name and self.is_itself(function, content):
-            self.feed("itself")
+            self.itself(content)
         elif name == "__class__":
             # Of a method under construction it is still empty. It has to be a class that its module
             # has under this name, not one made anew with each call of a function; what is in
@@ -282,6 +301,12 @@ class Description:
             content = unwrapped(content)
         return content is function or content is _watch.EMPTY
 
+    def itself(self, content: Any) -> None:
+        self.feed("itself")
+        while type(content) in CACHED:
+            self.attributes(content)
+            content = unwrapped(content)
+
     def scope(self, function: FunctionType) -> None:
         """The globals of a function in no file: of an ``exec``, a notebook, an interpreter.
 
@@ -294,7 +319,7 @@ class Description:
             self.feed("global", name)
             value = scope.get(name, _watch.EMPTY)
             if name == own and self.is_itself(function, value):
-                self.feed("itself")
+                self.itself(value)
             elif value is not _watch.EMPTY:
                 self.value(value)
             elif hasattr(builtins, name):
@@ -332,6 +357,7 @@ class Description:
     def a_wrapper(self, value: Any) -> None:
         self.feed(type(value).__name__)
         self.value(value.__func__)
+        self.attributes(value)
 
     def a_partial(self, value: functools.partial[Any]) -> None:
         self.watch(_watch.of_partial, value)
@@ -341,6 +367,7 @@ class Description:
         # In their order: a function with **kwargs sees it.
         self.feed("keywords", *value.keywords)
         self.values("values", tuple(value.keywords.values()))
+        self.attributes(value)
 
     def a_reduced(self, value: Any) -> None:
         """What pickle would make it from, and that exactly in type and value."""

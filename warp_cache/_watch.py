@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["EMPTY", "content", "is_unchanged"]
 
 
+# What types in C say of their own layout.
+_OFFSETS = ("__vectorcalloffset__", "__dictoffset__", "__weaklistoffset__")
+
+
 class _Empty:
     """Stands for the value of a variable that has none."""
 
@@ -67,6 +71,10 @@ def of_partial(value: Any) -> tuple[Any, ...]:
     return (value.func, value.args, *_flat(value.keywords))
 
 
+def of_dict(value: Any) -> tuple[Any, ...]:
+    return _flat(value.__dict__)
+
+
 def of_class(value: type) -> tuple[Any, ...]:
     return (value.__mro__, *_flat(vars(value)))
 
@@ -82,7 +90,7 @@ def slots(value: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for base in type(value).__mro__:
         for name, slot in list(vars(base).items()):
-            if type(slot) is MemberDescriptorType:
+            if type(slot) is MemberDescriptorType and name not in _OFFSETS:
                 try:
                     found[f"{base.__qualname__}.{name}"] = slot.__get__(value)
                 except AttributeError:
@@ -91,5 +99,5 @@ def slots(value: Any) -> dict[str, Any]:
 
 
 def of_items(value: Any) -> tuple[Any, ...]:
-    """A list, dict or set."""
-    return _flat(value) if type(value) is dict else tuple(value)
+    """A list, dict or set, or what is like one."""
+    return _flat(value) if hasattr(value, "items") else tuple(value)

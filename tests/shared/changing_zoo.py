@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from warp_cache import cache
+
 Function = Callable[[int], Any]
 Change = Callable[[int], object]
 CHANGING: dict[str, Callable[[], tuple[Function, Change]]] = {}
@@ -106,6 +108,31 @@ class HalfFrozen(Frozen):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "more", 0)
+
+
+@dataclass(frozen=True)
+class FrozenList(list):  # type: ignore[type-arg]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class FrozenDict(dict):  # type: ignore[type-arg]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class FrozenArray(bytearray):
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class FrozenFile(io.BytesIO):
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class FrozenText(str):
+    name: str = ""
 
 
 class Compared:
@@ -198,6 +225,18 @@ class Level(enum.Enum):
     TABLE = [0]
 
 
+class Listed(list, enum.Enum):  # type: ignore[type-arg]
+    ONE = 1
+
+    def __new__(cls, value: int) -> Any:
+        made = list.__new__(cls)
+        made._value_ = value
+        return made
+
+    def __init__(self, value: int) -> None:
+        list.__init__(self, [0])
+
+
 class Flagged(enum.IntFlag):
     ONE = 1
 
@@ -273,6 +312,26 @@ def function_with_attribute() -> Any:
     return helper
 
 
+def cached_with_attribute() -> Any:
+    @cache
+    def helper() -> None: ...
+
+    helper.rate = 0  # type: ignore[attr-defined]
+    return helper
+
+
+def cached_by_functools_with_attribute() -> Any:
+    helper: Any = functools.lru_cache(function_with_attribute)
+    helper.rate = 0
+    return helper
+
+
+def partial_with_attribute() -> Any:
+    made: Any = functools.partial(len, ())
+    made.rate = 0
+    return made
+
+
 def class_with_attribute() -> type:
     Compared.factor = 0  # type: ignore[attr-defined]
     return Compared
@@ -326,6 +385,10 @@ READ_AT: Any = [
     ("frozen dataclass over a list", lambda: Frozen([0]), first_of_it, set_first_of_it),
     ("frozen dataclass with a dict", FrozenWithCache, lambda h: h.table.get("rate"), put_into_it),
     ("frozen dataclass with more", HalfFrozen, lambda h: h.more, force_more),
+    ("frozen list", lambda: FrozenList("a"), lambda h: list(h), lambda h, v: h.append(v)),
+    ("frozen dict", lambda: FrozenDict("a"), lambda h: dict(h), put),
+    ("frozen bytes", lambda: FrozenArray(), lambda h: bytes(h), lambda h, v: h.append(v)),
+    ("frozen file", lambda: FrozenFile(), lambda h: h.getvalue(), lambda h, v: h.write(bytes([v]))),
     ("compared by value", Compared, attribute, set_attribute),
     ("slots", Slotted, attribute, set_attribute),
     ("attrs", Attrs, attribute, set_attribute),
@@ -367,6 +430,10 @@ READ_AT: Any = [
     ("member with an attribute", enum_member, attribute, set_attribute),
     ("member of flags with an attribute", flag_member, attribute, set_attribute),
     ("member over a list", lambda: Level.TABLE, lambda h: h.value[0], set_first_of_value),
+    ("member that is a list", lambda: Listed.ONE, first, set_first),
+    ("attribute of a cached function", cached_with_attribute, attribute, set_attribute),
+    ("attribute of lru_cache", cached_by_functools_with_attribute, attribute, set_attribute),
+    ("attribute of a partial object", partial_with_attribute, attribute, set_attribute),
     ("attribute of a function", function_with_attribute, attribute, set_attribute),
     ("attribute of a class", class_with_attribute, lambda h: h.factor, set_factor),
 ]  # fmt: skip
@@ -384,6 +451,18 @@ for number, (kind, new, read, write) in enumerate(READ_AT):
     # Each kind in two ways, all ways for some kind.
     for way in {WAYS[0], WAYS[number % len(WAYS)]}:
         _add(kind, way, new, read, write)
+
+
+@changing
+def attribute_of_the_cached_function_itself() -> tuple[Function, Change]:
+    """Where a function is cached by a decorator, it finds the cached one under its own name."""
+
+    def price(x: int) -> Any:
+        return x, getattr(price, "rate", 0)
+
+    plain: Any = price
+    price = cache(price)  # type: ignore[assignment]
+    return plain, lambda value: setattr(price, "rate", value)
 
 
 # --- methods bound to what can change

@@ -164,6 +164,25 @@ def test_the_recipe_for_methods() -> None:
     assert seen == [30, 50]
 
 
+def test_what_is_set_on_a_cached_function_is_its_own() -> None:
+    def made(rate: int) -> Any:
+        @cache(backend="shared")
+        def price(x: int) -> Any:
+            return x * price.rate  # type: ignore[attr-defined]
+
+        price.rate = rate  # type: ignore[attr-defined]
+        return price
+
+    assert [made(rate)(10) for rate in (3, 5)] == [30, 50]
+
+
+def test_a_frozen_dataclass_says_nothing_of_what_its_base_holds() -> None:
+    texts = [zoo.FrozenText.__new__(zoo.FrozenText, text) for text in ("a", "b")]
+    for text in texts:
+        text.__init__("")  # type: ignore[misc]
+    assert all(describe(zoo.in_closure(text, str.__str__))[1] for text in texts)
+
+
 def test_nothing_is_kept_alive() -> None:
     import gc
     import weakref
