@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 
     from warp_cache._watch import Watch
 
-__all__ = ["is_same", "items", "member", "named", "one_of_a_kind", "ratio", "rebuilt"]
+__all__ = [
+    "is_same",
+    "items",
+    "member",
+    "named",
+    "one_of_a_kind",
+    "parts_of_reference",
+    "ratio",
+    "rebuilt",
+]
 
 _DESCRIPTORS = (
     ClassMethodDescriptorType,
@@ -71,7 +80,7 @@ def named(value: Any, role: int) -> bytes | str:
 
 
 def _described(value: Any, role: int) -> Description:
-    description = Description(as_argument=True)
+    description = Description(as_argument=True, with_items=role != 2)
     if isinstance(value, type):
         if role == 0:
             _classes.class_of(description, value)
@@ -86,7 +95,7 @@ def _described(value: Any, role: int) -> Description:
         except NoName:
             if role == 2:
                 raise
-            description = Description(as_argument=True)
+            description = Description(as_argument=True, with_items=True)
             description.feed("function", module_name(value.__module__), value.__qualname__)
             description.code(value.__code__)
         return description
@@ -157,7 +166,10 @@ def _zone(to: Description, value: Any) -> None:
     if type(parts) is not tuple or len(parts) != 2 or parts[0](*parts[1]) is not value:
         raise NoName("a time zone of this class is compared by identity")
     to.feed("zone", *version(kind.__module__))
-    to.value(parts[0])
+    made_by = named(parts[0], 1)
+    if type(made_by) is str:
+        raise NoName(made_by)
+    to.feed("made by", made_by)
     to.value(parts[1])
     _classes.class_of(to, kind)
 
@@ -199,7 +211,22 @@ def _home(value: Any, name: str) -> str:
     return min(homes, key=lambda home: (home.partition(".")[0] != own, len(home), home))
 
 
+def parts_of_reference(value: Any) -> Any:
+    """What makes a forward reference anew: pickle would take its compiled code, and fails."""
+    kind = type(value)
+    if not is_of_python(kind.__module__):
+        return value.__reduce_ex__(4)
+    is_class = getattr(value, "__forward_is_class__", False)
+    told = (value.__forward_arg__, value.__forward_module__, value.__forward_is_argument__)
+    return reference, (kind, *told, is_class)
+
+
 # --- what a key's bytes load to
+
+
+def reference(kind: Any, text: str, module: Any, is_argument: bool, is_class: bool) -> Any:
+    more = {"is_class": True} if is_class else {}
+    return kind(text, is_argument=is_argument, module=module, **more)
 
 
 def rebuilt(
@@ -232,8 +259,29 @@ def rebuilt(
 
 
 def is_same(one: Any, two: Any) -> bool:
-    """Whether a dictionary takes them for one key, whichever of them it has."""
-    return one is two or bool(one == two and two == one and hash(one) == hash(two))
+    """Whether a dictionary takes them for one key, whichever of them it has.
+
+    one: the original; two: what its bytes load to. If that is the original itself, it was looked
+    up, and elsewhere there may be another in its place: then its attributes must be what it is
+    looked up by.
+    """
+    if one is two:
+        return _is_told_by_its_arguments(one)
+    return bool(one == two and two == one and hash(one) == hash(two))
+
+
+def _is_told_by_its_arguments(value: Any) -> bool:
+    kind = type(value)
+    if is_of_python(kind.__module__) or not _classes.has_only_attributes(kind):
+        # Types as typing spells them, and other constants.
+        return True
+    held = (*_watch.slots(value).values(), *getattr(value, "__dict__", {}).values())
+    if not held:
+        return True
+    make, arguments, *_ = _reduction(value)
+    if isinstance(make, type) or getattr(make, "__module__", None) == "copyreg":
+        return True
+    return all(any(part is one or part == one for one in arguments) for part in held)
 
 
 def ratio(numerator: int, denominator: int) -> Any:

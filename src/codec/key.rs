@@ -211,10 +211,11 @@ impl Writer {
                 atoms::put_int(object, out);
             } else if is(&raw mut ffi::PyFloat_Type) {
                 let value = ffi::PyFloat_AS_DOUBLE(object);
-                if value.is_nan() {
+                if value.is_nan() && !self.reduced {
                     return self.refuse(object, "a NaN equals nothing");
                 }
-                if exact {
+                // In a state, a NaN may be of no account: the object around says.
+                if exact || value.is_nan() {
                     atoms::put_float(value, out);
                 } else {
                     number::put_float(value, out)?;
@@ -395,8 +396,17 @@ impl Writer {
         self.spend(out.len() - start)
     }
 
-    /// The members in the order of their bytes.
-    unsafe fn put_set(&mut self, set: *mut ffi::PyObject, tag: u8, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
+    /// The members of a set, or of what it is made from, in the order of their bytes.
+    ///
+    /// # Safety
+    /// As for [`put`](Self::put).
+    pub unsafe fn put_set(
+        &mut self,
+        set: *mut ffi::PyObject,
+        tag: u8,
+        out: &mut Vec<u8>,
+        depth: u32,
+    ) -> Result<(), Stop> {
         let mut members = Vec::new();
         // SAFETY: as for `put`; the iterator is the base type's, gives strong references, and raises where a set was changed.
         unsafe {

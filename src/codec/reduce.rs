@@ -2,9 +2,11 @@
 //!
 //! Ring 3. Runs user code.
 
+use std::ffi::CStr;
+
 use pyo3::ffi;
 
-use super::global::{self, call_method, Name};
+use super::global::{self, call_method, Function, Name};
 use super::key::{next, put_entries, Writer};
 use super::named::Role;
 use super::{checked, load, named, Stop};
@@ -74,7 +76,12 @@ unsafe fn put_parts(
                     let arguments = tuple_items(part);
                     serde::put_count(out, tag::SHORT_TUPLE, tag::TUPLE, arguments.len());
                     for &argument in arguments {
-                        put_maker(writer, argument, out, depth)?;
+                        if is_list_of_set(object, argument) {
+                            // The order of a set's members depends on the hash seed.
+                            writer.put_set(argument, tag::LIST, out, depth - 1)?;
+                        } else {
+                            put_maker(writer, argument, out, depth)?;
+                        }
                     }
                 }
                 3 | 4 if part == ffi::Py_None() => out.push(key::ABSENT),
@@ -104,11 +111,17 @@ unsafe fn put_maker(
     }
 }
 
+/// Whether it is the list of members that an object of a class derived from set or frozenset is made from.
+unsafe fn is_list_of_set(object: *mut ffi::PyObject, argument: *mut ffi::PyObject) -> bool {
+    // SAFETY: live objects (the caller's).
+    unsafe { ffi::PyAnySet_Check(object) != 0 && ffi::PyList_CheckExact(argument) != 0 }
+}
+
 unsafe fn reduced(object: *mut ffi::PyObject) -> Result<Owned, Stop> {
     static COPYREG: [Name; 2] = [Name::new(c"copyreg"), Name::new(c"dispatch_table")];
     static GET: Name = Name::new(c"get");
     static REDUCE_EX: Name = Name::new(c"__reduce_ex__");
-    // SAFETY: as for `put`.
+    // SAFETY: as for `put`; a type's name is a C string.
     unsafe {
         if let Some(table) = global::imported(&COPYREG[0], &COPYREG[1])? {
             let kind = Owned::borrow(ffi::Py_TYPE(object).cast());
@@ -118,6 +131,10 @@ unsafe fn reduced(object: *mut ffi::PyObject) -> Result<Owned, Stop> {
                 let call = unwinding::PyObject_Vectorcall;
                 return checked(call(function.as_ptr(), arguments.as_ptr(), 1, std::ptr::null_mut()));
             }
+        }
+        if CStr::from_ptr((*ffi::Py_TYPE(object)).tp_name) == c"ForwardRef" {
+            static REFERENCE: Function = Function::new(c"warp_cache._named", c"parts_of_reference");
+            return REFERENCE.call(&[object]);
         }
         // The lowest protocol that knows `__newobj_ex__`: what is reduced does not depend on the version of Python.
         let protocol = checked(ffi::PyLong_FromLong(4))?;

@@ -451,15 +451,10 @@ mod mapped {
         pub(crate) fn reserve(&self, at: u64, len: u64) -> io::Result<()> {
             let reserved = self.try_reserve(at, len);
             if let Err(error) = &reserved {
-                self.refuse(error.raw_os_error().unwrap_or(libc::EIO));
+                self.refused.store(error.raw_os_error().unwrap_or(libc::EIO), Ordering::Relaxed);
+                self.refused_now.store(true, Ordering::Relaxed);
             }
             reserved
-        }
-
-        /// Something was refused, with the error of this number.
-        pub(crate) fn refuse(&self, number: i32) {
-            self.refused.store(number, Ordering::Relaxed);
-            self.refused_now.store(true, Ordering::Relaxed);
         }
 
         fn try_reserve(&self, at: u64, len: u64) -> io::Result<()> {
@@ -635,7 +630,6 @@ mod model {
             false
         }
         pub(crate) fn give_up(&self) {}
-        pub(crate) fn refuse(&self, _number: i32) {}
         pub(crate) fn reserve(&self, _at: u64, _len: u64) -> std::io::Result<()> {
             Ok(())
         }

@@ -237,6 +237,61 @@ class Bag(list):  # type: ignore[type-arg]
         return Bag, (), self.label, iter(self), None, set_bag
 
 
+class OwnSet(set):  # type: ignore[type-arg]
+    def __eq__(self, other: object) -> bool:
+        return type(other) is OwnSet and set.__eq__(self, other)
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self))
+
+
+class OwnFrozenSet(frozenset):  # type: ignore[type-arg]
+    def __eq__(self, other: object) -> bool:
+        return type(other) is OwnFrozenSet and frozenset.__eq__(self, other)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self))
+
+
+REGISTRY: dict[str, Registered] = {}
+
+
+def find(name: str) -> Registered:
+    return REGISTRY[name]
+
+
+class Registered:
+    """Is pickled by what it is registered by."""
+
+    def __init__(self, name: str, more: Any = None) -> None:
+        self.name = name
+        if more is not None:
+            self.more = more
+        REGISTRY[name] = self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Registered) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __reduce__(self) -> Any:
+        return find, (self.name,)
+
+
+class Unknown:
+    """Has a NaN that its comparison does not look at."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.missing = name, float("nan")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unknown) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
 class Sentinel:
     def __init__(self, name: str) -> None:
         self.name = name
@@ -358,6 +413,7 @@ KEYS: list[Any] = [
     *(typing.Dict[str, int], list[int], dict[str, int], typing.Callable[[int], str], type(None)),
     *(typing.Callable[..., str], Annotated[int, 1], Annotated[int, 2], Annotated[str, 1]),
     *(Literal["a"], Literal["b"], Literal[1], Literal[True], Literal[1, "a"], Literal["a", 1]),
+    *(typing.List["Plain"], typing.List["Level"], Optional["Plain"], typing.ForwardRef("Plain")),
     *(T, S, typing.ClassVar[int], typing.Type[int], tuple[int, ...], UserId),
     *(typing.List[T], typing.Optional[Plain], types.FunctionType, types.MethodType, types.NoneType),
     # functions and descriptors
@@ -379,6 +435,8 @@ KEYS: list[Any] = [
     *(Frozen(plain), Frozen(Plain), Frozen(len), Frozen(NotImplemented), Frozen(...), Frozen(2j)),
     *(Frozen(uuid.UUID(int=1)), Frozen(pathlib.PurePosixPath("a")), Frozen(re.compile("a"))),
     *(Color.RED, Color.BLUE, Right.READ, Right.READ | Right.WRITE),
+    *(OwnSet("abcdefgh"), OwnFrozenSet("abcdefgh"), OwnSet("abcdefgi"), Unknown("a"), Unknown("b")),
+    *(Registered("a"), Registered("b")),
     *((Model(1), "a"), ("a", Model(1)), Frozen(10**30), frozenset({Attrs(1)})),
     frozenset({Attrs(1), Attrs(2)}),
 ]  # fmt: skip
@@ -601,5 +659,6 @@ NO_KEYS: list[Any] = [
     *(Frozen(object()), Frozen(float("nan")), local_function(), Frozen(local_function())),
     *(functools.partial(plain, 1), Plain().method, types.ModuleType("json"), (1, Counted())),
     *(frozenset({Unequal()}), Frozen(Frozen(Counted())), [].append),
+    *(Registered("c", "more"), Frozen([float("nan")])),
     *(memoryview(b"a"), Sentinel("NOWHERE"), TypeVar("Unknown"), functools.lru_cache(lambda: 1)),
 ]  # fmt: skip

@@ -9,6 +9,7 @@ import json
 import operator
 import os
 import pathlib
+import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -223,6 +224,37 @@ def test_zones_of_other_packages() -> None:
     assert len({stored(place) for place in [*places, moments[0].tzinfo, moments[1].tzinfo]}) == 5
 
 
+def test_a_zone_of_a_fixed_offset() -> None:
+    pytz = pytest.importorskip("pytz")
+    assert stored(pytz.FixedOffset(60)) != stored(pytz.FixedOffset(90))
+
+
+PROCESS = """
+import attr, importlib.util, sys
+from warp_cache._warp_cache_rs import _encode_key
+
+@attr.frozen
+class Point:
+    x: int
+
+values = [Point(1), (Point(1), Point(2))]
+if importlib.util.find_spec("pandas"):
+    import pandas
+    values += [pandas.Timestamp(1), pandas.CategoricalDtype(["a", "b"])]
+print([_encode_key((value,)).hex() for value in values])
+"""
+
+
+def test_processes_agree_on_classes_of_other_packages(tmp_path: pathlib.Path) -> None:
+    """What a package makes of a class holds numbers that depend on the hash seed."""
+    pytest.importorskip("attr")
+    (tmp_path / "program.py").write_text(PROCESS)
+    command = [sys.executable, str(tmp_path / "program.py")]
+    seeds = [{**os.environ, "PYTHONHASHSEED": seed} for seed in ("1", "2")]
+    said = [subprocess.check_output(command, env=seed, text=True) for seed in seeds]
+    assert said[0] == said[1]
+
+
 def test_scalars_of_arrays() -> None:
     numpy = pytest.importorskip("numpy")
     same = [
@@ -266,7 +298,7 @@ def test_stamps_of_frames() -> None:
 # --- code that was edited
 
 MODULE = """
-import dataclasses, enum, functools
+import collections, dataclasses, enum, functools, types
 from typing import Any, NamedTuple, TypeVar, NewType, Optional
 
 def cost(x, rate=2, *, tax=1):
@@ -344,6 +376,25 @@ class Sentinel:
         return "LIMIT"
 
 LIMIT = Sentinel(170)
+
+class Rate:
+    def __init__(self, value):
+        self.value = value
+    def __get__(self, instance, owner):
+        return self.value
+
+def over(value):
+    return lambda self, more=[210]: (value, more)
+
+class Priced(Money):
+    base = Rate(180)
+    more = collections.OrderedDict(a=190)
+    names = types.SimpleNamespace(a=200)
+    both = over([220])
+    views = types.MappingProxyType({"a": 230})
+
+class Kind(enum.Enum):
+    ONE = Rate(240)
 T = TypeVar("T", bound=Model)
 Name = NewType("Name", Model)
 """
@@ -364,6 +415,8 @@ EDITED: dict[str, list[int]] = {
     "Point": [130, 140],
     "Money(1)": [150, 160],
     "LIMIT": [170],
+    "Priced(1)": [180, 190, 200, 210, 220, 230],
+    "Kind.ONE": [240],
     "T": [40],
     "Name": [50],
     "Optional[Model]": [50],
