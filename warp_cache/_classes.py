@@ -230,7 +230,14 @@ def items(to: Description, value: Any) -> None:
     to.watch(_watch.of_items, value)
     kind: Any = type(value)
     items = list(value.items()) if hasattr(kind, "items") else list(value)
-    digests = [to.apart(lambda part: _parts(to, part), item) for item in items]
+    # Lists may hold each other many times over, and themselves.
+    if len(to.around) > 20 or to.steps > 10_000 or any(value is whole for whole in to.around):
+        raise NoName("it holds too much, or itself")
+    to.around.append(value)
+    try:
+        digests = [to.apart(lambda part: _parts(to, part), item) for item in items]
+    finally:
+        to.around.pop()
     to.feed(kind.__name__, *(digests if kind.__name__ in _IN_ORDER else sorted(digests)))
     if kind.__name__ == "defaultdict":
         to.value(value.default_factory)

@@ -112,6 +112,8 @@ class Description:
         self.with_items = with_items
         # Whether it is an instance whose attributes are looked at.
         self.within_instance = False
+        # The lists, dicts and sets whose items are looked at.
+        self.around: list[object] = []
         self.hash = blake2b(digest_size=16)
         # The functions and classes met so far, by identity: they may refer to each other in
         # circles.
