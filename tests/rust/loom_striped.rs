@@ -53,6 +53,8 @@ impl World {
 }
 
 impl Touch for World {
+    fn broken(&mut self) {}
+
     fn counts_repeats(&mut self) -> bool {
         true
     }

@@ -420,7 +420,7 @@ READ_AT: Any = [
     ("file in memory", io.StringIO, lambda h: h.getvalue(), lambda h, v: h.write(str(v))),
     ("random numbers", random.Random, lambda h: copy.copy(h).random(), lambda h, v: h.seed(v)),
     ("iterator", counted, lambda h: list(copy.copy(h)), lambda h, v: None if v == 2 else next(h)),
-    ("counting iterator", itertools.count, lambda h: next(copy.copy(h)), advance),
+    ("counting iterator", itertools.count, lambda h: int(repr(h)[len("count(") : -1]), advance),
     ("decimal context", decimal.Context, lambda h: h.prec, lambda h, v: setattr(h, "prec", v)),
     ("context variable", lambda: CONTEXT, lambda h: h.get(), lambda h, v: h.set(v)),
     ("local of threads", local, attribute, set_attribute),
