@@ -314,7 +314,7 @@ fn changes_are_told_or_said_to_be_too_many() {
             continue;
         }
         let (now, after) = (cache.changes(), versions());
-        let mut told = vec![false; 100];
+        let mut told = [false; 100];
         if cache.changes_since(seen, now, |slot| told[slot as usize] = true) {
             whole += 1;
             for slot in 0..100 {
