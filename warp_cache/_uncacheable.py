@@ -147,8 +147,8 @@ def _text(
     if reason == "space":
         return (
             f"results of {name} are not stored, as there is no room for {path}{why}; free some,"
-            " raise the limit (ulimit -f, a quota), or set WARP_CACHE_DIR to a directory on another"
-            " file system"
+            " raise the limit (ulimit -f, ulimit -v, a quota), or set WARP_CACHE_DIR to a directory"
+            " on another file system"
         )
     if reason == "locks":
         return (

@@ -7,6 +7,7 @@ use crate::shm::atomic::{fence, Ordering};
 use crate::shm::core::Core;
 #[cfg(loom)]
 use crate::shm::core::Mutant;
+use crate::shm::entries::Stored;
 use crate::shm::hash::{bind, checksum};
 use crate::shm::layout::{BlockHead, BLOCK_HEAD, GRANULE};
 use crate::shm::lock::Guard;
@@ -106,16 +107,17 @@ impl Core {
     }
 
     /// Makes the bytes of an entry: all of the work that needs no lock.
-    pub(crate) fn prepare(&self, hash: u64, key: &[u8], value: &[u8], deadline: u64) -> Option<Prepared> {
-        let (key_len, val_len) = (u32::try_from(key.len()).ok()?, u32::try_from(value.len()).ok()?);
+    pub(crate) fn prepare(&self, hash: u64, key: &[u8], value: &[u8], deadline: u64) -> Result<Prepared, Stored> {
+        let (Ok(key_len), Ok(val_len)) = (u32::try_from(key.len()), u32::try_from(value.len())) else {
+            return Err(Stored::TooLarge);
+        };
         let bytes = BLOCK_HEAD as usize + key.len() + value.len();
         let granules = (bytes as u64).div_ceil(GRANULE);
         if granules > self.geo.granules {
-            return None;
+            return Err(Stored::TooLarge);
         }
         let mut words = Vec::new();
-        // No memory for it: as if it were too large.
-        words.try_reserve_exact(bytes.div_ceil(8)).ok()?;
+        words.try_reserve_exact(bytes.div_ceil(8)).map_err(|_| self.no_memory())?;
         words.resize(bytes.div_ceil(8), 0);
         words[HASH] = hash;
         words[DEADLINE] = deadline;
@@ -124,7 +126,7 @@ impl Core {
         body[..key.len()].copy_from_slice(key);
         body[key.len()..][..value.len()].copy_from_slice(value);
         words[CHECKSUM] = checksum(self.ident.seed[0], as_bytes(&words[CHECKSUM + 1..]));
-        Some(Prepared { words, granules, hash, deadline })
+        Ok(Prepared { words, granules, hash, deadline })
     }
 
     /// Writes a block to granules that no word points to (any more).

@@ -220,10 +220,14 @@ impl SharedCache {
 
     fn store(&self, key: &[u8], value: &[u8], deadline: u64, how: Put) -> Stored {
         let hash = self.core.hash(key);
-        let Some(block) = self.core.prepare(hash, key, value, deadline) else { return Stored::TooLarge };
+        self.store_as(hash, key, value, deadline, how).unwrap_or_else(|why| why)
+    }
+
+    fn store_as(&self, hash: u64, key: &[u8], value: &[u8], deadline: u64, how: Put) -> Result<Stored, Stored> {
+        let block = self.core.prepare(hash, key, value, deadline)?;
         self.core.prefetch(hash);
-        let Ok(guard) = self.core.lock(STORE_PATIENCE) else { return Stored::Busy };
-        self.core.put(&guard, key, &block, how)
+        let guard = self.core.lock(STORE_PATIENCE).map_err(|Busy| self.core.why_busy())?;
+        Ok(self.core.put(&guard, key, &block, how))
     }
 
     /// Asks to be the one who computes `key`. `bound`: after so long, others may take the computation over; `insist`:
@@ -246,10 +250,8 @@ impl SharedCache {
     }
 
     fn store_held(&self, lease: &Lease, key: &[u8], value: &[u8], deadline: u64) -> Stored {
-        let Some(block) = self.core.prepare(lease.hash, key, value, deadline) else { return Stored::TooLarge };
-        self.core.prefetch(lease.hash);
-        let Ok(guard) = self.core.lock(STORE_PATIENCE) else { return Stored::Busy };
-        self.core.put(&guard, key, &block, Put { generation: Some(lease.generation), only_if_absent: true })
+        let how = Put { generation: Some(lease.generation), only_if_absent: true };
+        self.store_as(lease.hash, key, value, deadline, how).unwrap_or_else(|why| why)
     }
 
     /// Ends a lease without a result: whoever waits is free.

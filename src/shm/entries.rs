@@ -173,7 +173,7 @@ impl Core {
         self.region.forget_refusal();
         let mut broken = None;
         let found = self.find_or(block.hash, key, &mut ReadBuf::new(), |slot| broken = Some(slot));
-        let Ok(old) = found else { return Stored::Damaged };
+        let Ok(old) = found else { return self.no_memory() };
         if let Some(slot) = broken.filter(|_| old.is_none()) {
             self.discard(slot);
         }

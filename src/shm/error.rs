@@ -65,12 +65,18 @@ impl fmt::Display for Found {
     }
 }
 
+/// Who this process is to the file system.
+pub(crate) fn my_uid() -> u32 {
+    // SAFETY: geteuid has no preconditions.
+    unsafe { libc::geteuid() }
+}
+
 /// What helps whatever is wrong with a place.
 struct Remedy;
 
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let me = crate::shm::files::my_uid();
+        let me = my_uid();
         write!(f, "set WARP_CACHE_DIR to a directory on a local file system that is user {me}'s alone")
     }
 }
@@ -179,7 +185,7 @@ impl fmt::Display for Reason<'_> {
                     Refusal::NotADirectory => f.write_str("it is not a directory")?,
                     Refusal::NotAFile => f.write_str("it is not a regular file")?,
                     Refusal::Owner(_) => {
-                        write!(f, "it is another user's, and this process is user {}'s", crate::shm::files::my_uid())?;
+                        write!(f, "it is another user's, and this process is user {}'s", my_uid())?;
                     }
                     Refusal::Mode(mode) => {
                         write!(f, "its permissions are {mode:04o}, others could read or change it")?;

@@ -4,7 +4,7 @@
 //! Everything is opened relative to a descriptor of the checked directory, without following links, and checked on the
 //! descriptor, so nothing can be exchanged between check and use. What does not pass is refused and left untouched.
 
-use crate::shm::error::{OpenError, Refusal};
+use crate::shm::error::{my_uid, OpenError, Refusal};
 use crate::shm::hash::siphash13;
 use std::ffi::CString;
 use std::io;
@@ -68,11 +68,6 @@ fn openat(dir: RawFd, name: &str, flags: libc::c_int) -> io::Result<OwnedFd> {
 fn metadata(fd: &OwnedFd) -> io::Result<std::fs::Metadata> {
     // SAFETY: the descriptor is open; ManuallyDrop leaves it so.
     std::mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd.as_raw_fd()) }).metadata()
-}
-
-pub(crate) fn my_uid() -> u32 {
-    // SAFETY: geteuid has no preconditions.
-    unsafe { libc::geteuid() }
 }
 
 /// The directory of a cache file, checked.

@@ -26,6 +26,7 @@
 
 use crate::shm::atomic::{pause, AtomicU64, Ordering};
 use crate::shm::core::Core;
+use crate::shm::entries::Stored;
 use crate::shm::error::Busy;
 use crate::shm::layout::{ctl, Geometry, Proc, GRANULE, LEASE_HOMES};
 use crate::shm::process::{field, slot_of, Identity, IDENTITY_BITS};
@@ -245,6 +246,23 @@ impl Core {
         let door = Door { core: self, at, word };
         door.say(true);
         Ok(door)
+    }
+
+    /// After `lock` has failed: whether others were in the way, or this process cannot map what is in use.
+    #[cold]
+    pub(crate) fn why_busy(&self) -> Stored {
+        if self.region.poisoned() || self.in_reach() {
+            Stored::Busy
+        } else {
+            self.no_memory()
+        }
+    }
+
+    /// There is no memory for what is to be done, or no addresses.
+    #[cold]
+    pub(crate) fn no_memory(&self) -> Stored {
+        self.region.refuse(libc::ENOMEM);
+        Stored::NoSpace
     }
 
     /// Whether this process can map all that the file says is in use (and has).

@@ -451,10 +451,15 @@ mod mapped {
         pub(crate) fn reserve(&self, at: u64, len: u64) -> io::Result<()> {
             let reserved = self.try_reserve(at, len);
             if let Err(error) = &reserved {
-                self.refused.store(error.raw_os_error().unwrap_or(libc::EIO), Ordering::Relaxed);
-                self.refused_now.store(true, Ordering::Relaxed);
+                self.refuse(error.raw_os_error().unwrap_or(libc::EIO));
             }
             reserved
+        }
+
+        /// Something was refused, with the error of this number.
+        pub(crate) fn refuse(&self, number: i32) {
+            self.refused.store(number, Ordering::Relaxed);
+            self.refused_now.store(true, Ordering::Relaxed);
         }
 
         fn try_reserve(&self, at: u64, len: u64) -> io::Result<()> {
@@ -630,6 +635,7 @@ mod model {
             false
         }
         pub(crate) fn give_up(&self) {}
+        pub(crate) fn refuse(&self, _number: i32) {}
         pub(crate) fn reserve(&self, _at: u64, _len: u64) -> std::io::Result<()> {
             Ok(())
         }
