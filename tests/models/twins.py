@@ -34,8 +34,12 @@ def canonical_key(args: tuple[Any, ...], kwargs: dict[str, Any], typed: bool) ->
 
 
 def literal_key(args: tuple[Any, ...], kwargs: dict[str, Any], typed: bool) -> Hashable:
-    """The key of a call for `lru_cache`: every spelling is a call of its own."""
-    key = (args, tuple(kwargs.items()))
+    """The key of a call for `lru_cache`: every spelling is a call of its own.
+
+    As in functools, a lone exact int or str is apart from what equals it.
+    """
+    apart = len(args) == 1 and not kwargs and type(args[0]) in (int, str)
+    key = (args, tuple(kwargs.items()), apart)
     types = (*map(type, args), *map(type, kwargs.values()))
     return (key, types) if typed else key
 
