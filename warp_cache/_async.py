@@ -239,6 +239,11 @@ class _Flight:
             if cached._shared:
                 self.note(value)
             return value
+        except BaseException as error:
+            # Cancelled: that says nothing of the computation, which somebody else may do.
+            if lease is not None and not isinstance(error, Exception):
+                lease.leave()
+            raise
         finally:
             if lease is not None:
                 lease.end()

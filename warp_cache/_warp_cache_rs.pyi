@@ -264,6 +264,7 @@ class SharedLease:
     """The right, and the duty, to compute a key for all processes."""
 
     def end(self) -> None: ...
+    def leave(self) -> None: ...
 
 @final
 class SharedTurn:

@@ -259,6 +259,11 @@ impl SharedCache {
         self.core.end(&lease);
     }
 
+    /// The same for a caller who was cancelled or interrupted: one of those who wait computes in his place.
+    pub fn leave(&self, lease: Lease) {
+        self.core.leave(&lease);
+    }
+
     pub fn remove(&self, key: &[u8]) -> Result<bool, Busy> {
         let hash = self.core.hash(key);
         let guard = self.core.lock(PATIENT)?;

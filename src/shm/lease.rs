@@ -6,7 +6,8 @@
 //! whether the owner still lives; a dead owner's lease, or one past its deadline, goes to whoever asks next.
 //!
 //! A waiter learns from the state how its wait ended. Given back (0, or a later acquisition): if there is no value now,
-//! none will come of it, and whoever waited is free at once. Taken over (the very next acquisition, marked as a
+//! none will come of it, and whoever waited is free at once. Left (the same acquisition without an owner: a caller was
+//! cancelled or interrupted, which says nothing of the computation) or taken over (the very next acquisition, marked as a
 //! succession): somebody computes in the first one's place, and may be waited for.
 //!
 //! A key is absent when its lease is given out. So what a computation ends with is stored only if the key is absent
@@ -65,7 +66,7 @@ pub enum Acquired {
 pub enum Waited {
     /// The computation has ended. A value that is not there now will not come of it.
     Ended,
-    /// The owner is dead, or the cache was cleared meanwhile: nothing comes of it.
+    /// The owner is dead or has left, or the cache was cleared: nothing comes of it.
     Lost,
     /// It has had its time, and may be taken over or is.
     Overdue,
@@ -76,9 +77,11 @@ pub enum Waited {
 /// Sleeps between two looks at the owner grow up to this.
 const LOOK: Duration = Duration::from_millis(20);
 
-// A state: `nonce << 33 | succession << 32 | owner`, or 0.
+// A state: `nonce << 34 | loss << 33 | succession << 32 | owner`, or 0. A loss is a succession whose predecessor was lost.
+// Nobody is owner 0: such a state is that of a lease that was left.
 const SUCCESSION: u64 = 1 << IDENTITY_BITS;
-const NONCE_AT: u32 = IDENTITY_BITS + 1;
+const LOSS: u64 = SUCCESSION << 1;
+const NONCE_AT: u32 = IDENTITY_BITS + 2;
 
 const fn owner_of(state: u64) -> Identity {
     state & (SUCCESSION - 1)
@@ -87,6 +90,11 @@ const fn owner_of(state: u64) -> Identity {
 /// Whether the acquisition `next` took over from the one before, `state`.
 const fn succeeds(next: u64, state: u64) -> bool {
     next & SUCCESSION != 0 && next >> NONCE_AT == ((state >> NONCE_AT) + 1) & (u64::MAX >> NONCE_AT)
+}
+
+/// What an owner's state becomes when it leaves.
+const fn left(state: u64) -> u64 {
+    state >> NONCE_AT << NONCE_AT
 }
 
 fn field(index: u64, offset: usize) -> u64 {
@@ -132,7 +140,7 @@ impl Core {
         let mut free = None;
         let mut succession = 0;
         for index in places(hash) {
-            // Acquire: pairs with the releases in `take` and `end`.
+            // Acquire: pairs with the releases in `take` and `give_back`.
             let state = self.region.load(lease_state_at(index), Ordering::Acquire);
             if state == 0 {
                 free = free.or(Some((index, state)));
@@ -143,9 +151,10 @@ impl Core {
             }
             let deadline = self.region.get(field(index, DEADLINE));
             let outdated = self.region.get(field(index, GENERATION)) != generation;
-            if insist || outdated || now >= deadline || self.is_void(index, state) {
+            let lost = outdated || self.is_void(index, state);
+            if insist || lost || now >= deadline {
                 free = Some((index, state));
-                succession = SUCCESSION;
+                succession = if lost { SUCCESSION | LOSS } else { SUCCESSION };
                 break;
             }
             let deadline = deadline.min(now.saturating_add(bound));
@@ -192,7 +201,7 @@ impl Core {
         self.region.set(field(index, SEAL), self.seal(index, lease.state));
         let mut taken = self.region.cas(lease_state_at(index), old, lease.state, Ordering::AcqRel).is_ok();
         if !taken {
-            lease.state &= !SUCCESSION;
+            lease.state &= !(SUCCESSION | LOSS);
             self.region.set(field(index, SEAL), self.seal(index, lease.state));
             taken = self.region.cas(lease_state_at(index), 0, lease.state, Ordering::AcqRel).is_ok();
         }
@@ -206,14 +215,23 @@ impl Core {
         }
     }
 
-    /// Ends a computation's lease, if it is still this one's. Needs no lock.
+    /// Ends a computation's lease, if it is still this one's: whoever waits is free. Needs no lock.
     pub(crate) fn end(&self, lease: &Lease) {
+        self.give_back(lease, 0);
+    }
+
+    /// The same for a caller who goes before the computation has ended: one of those who wait computes in his place.
+    pub(crate) fn leave(&self, lease: &Lease) {
+        self.give_back(lease, left(lease.state));
+    }
+
+    fn give_back(&self, lease: &Lease, state: u64) {
         // A computation may fork: its copy in the child must not end the parent's.
         if owner_of(lease.state) != self.identity() {
             return;
         }
         // Release: the stored entry is seen before the end of the lease is.
-        if self.region.cas(lease_state_at(lease.index), lease.state, 0, Ordering::Release).is_ok() {
+        if self.region.cas(lease_state_at(lease.index), lease.state, state, Ordering::Release).is_ok() {
             self.announce(lease.index);
         }
     }
@@ -262,16 +280,17 @@ impl Core {
 
     /// How the computation stands. `thoroughly`: ask after its owner, too.
     fn look_at(&self, ticket: &Ticket, now: u64, thoroughly: bool) -> Waited {
-        // Acquire: pairs with the release in `end`.
+        // Acquire: pairs with the release in `give_back`.
         let state = self.region.load(lease_state_at(ticket.index), Ordering::Acquire);
-        if self.region.poisoned() || (state != ticket.state && !succeeds(state, ticket.state)) {
+        let is_left = state != 0 && state == left(ticket.state);
+        let is_succeeded = succeeds(state, ticket.state);
+        if self.region.poisoned() || !(state == ticket.state || is_left || is_succeeded) {
             return Waited::Ended;
         }
-        let succeeded = state != ticket.state;
-        if self.generation() != ticket.generation || ((succeeded || thoroughly) && self.is_dead(owner_of(ticket.state)))
-        {
+        let is_lost = is_left || (is_succeeded && state & LOSS != 0) || self.generation() != ticket.generation;
+        if is_lost || ((is_succeeded || thoroughly) && self.is_dead(owner_of(ticket.state))) {
             Waited::Lost
-        } else if succeeded || now >= ticket.deadline {
+        } else if is_succeeded || now >= ticket.deadline {
             Waited::Overdue
         } else {
             Waited::NotYet

@@ -15,6 +15,7 @@ import pytest
 import support
 from children import Child, Children
 
+KILLS = 15
 WORKER = """
 import asyncio, os, random, sys, zlib
 from warp_cache import cache
@@ -57,6 +58,7 @@ while True:
 """
 
 
+@pytest.mark.deaths(KILLS)
 def test_kills_and_stops(tmp_path: Path) -> None:
     chance = random.Random(5)
     script = tmp_path / "worker.py"
@@ -70,7 +72,7 @@ def test_kills_and_stops(tmp_path: Path) -> None:
 
     workers = [start() for _ in range(3)]
     try:
-        for _ in range(15):
+        for _ in range(KILLS):
             victim = chance.randrange(3)
             time.sleep(chance.random() * 0.3)
             if chance.random() < 0.4:

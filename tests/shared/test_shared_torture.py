@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 
 
 @pytest.mark.timeout(60 + KILLS)
+@pytest.mark.deaths(KILLS)
 def test_kills_and_stops(capsys: pytest.CaptureFixture[str]) -> None:
     script = Path(__file__).with_name("torture.py")
     done = subprocess.run(

@@ -18,7 +18,7 @@ use super::turn::Turn;
 use crate::key::View;
 use crate::python::object::Arguments;
 use crate::python::panics::{as_error, point};
-use crate::shm::{Acquired, Lease, Waited};
+use crate::shm::{Acquired, Lease, SharedCache, Waited};
 use crate::store::asynchronous::Ticket;
 use crate::store::course::ready;
 use crate::store::lookup::Hot;
@@ -187,25 +187,34 @@ impl SharedLease {
     pub(in crate::store) fn hold(lease: Option<&Bound<'_, SharedLease>>, generation: u64) -> Hold {
         lease.and_then(|lease| lease.get().take()).map_or(Hold::Since(generation), Hold::Lease)
     }
-}
 
-#[pymethods]
-impl SharedLease {
-    /// Gives the computation up, if its value was not stored: whoever waits for it may compute.
-    fn end(&self) -> PyResult<()> {
+    fn give_up(&self, how: fn(&SharedCache, Lease)) -> PyResult<()> {
         as_error(|| {
             if let Some(lease) = self.take() {
-                self.file.shm.abandon(lease);
+                how(&self.file.shm, lease);
             }
             Ok(())
         })
     }
 }
 
+#[pymethods]
+impl SharedLease {
+    /// Gives the computation up, if its value was not stored: whoever waits for it may compute.
+    fn end(&self) -> PyResult<()> {
+        self.give_up(SharedCache::abandon)
+    }
+
+    /// The same for a computation that was cancelled or interrupted: one of those who wait computes in its place.
+    fn leave(&self) -> PyResult<()> {
+        self.give_up(SharedCache::leave)
+    }
+}
+
 impl Drop for SharedLease {
     fn drop(&mut self) {
         // Who waits for a lease that could not be ended waits for its bound.
-        let _ = self.end();
+        let _ = self.leave();
     }
 }
 

@@ -80,7 +80,7 @@ fn who_cannot_map_it_leaves_it_alone() {
         if poor.get(&k.to_le_bytes(), &mut buf).is_some() {
             assert_eq!(buf.value(), value(k));
         }
-        assert_eq!(poor.set(&k.to_le_bytes(), b"x", NEVER), Stored::Busy);
+        assert_eq!(poor.set(&k.to_le_bytes(), b"x", NEVER), Stored::NoSpace);
     }
     assert!(poor.remove(&7u64.to_le_bytes()).is_err());
     // A cache that may not grow: entries give way.

@@ -180,6 +180,20 @@ fn a_waiter_knows_how_the_computation_ended() {
     assert_eq!(b.wait(&ticket, none), Waited::Overdue, "it was no longer the first one's to end");
     c.abandon(second);
     assert_eq!(b.wait(&ticket, none), Waited::Ended);
+    // Left: one of those who wait computes, and the others may wait for that one.
+    let lease = lead(&a, ten, false);
+    let ticket = follow();
+    a.leave(lease);
+    assert_eq!(b.wait(&ticket, none), Waited::Lost);
+    let lease = lead(&c, ten, false);
+    assert_eq!(b.wait(&ticket, none), Waited::Lost);
+    let ticket = follow();
+    assert_eq!(b.wait(&ticket, none), Waited::NotYet);
+    c.leave(lease);
+    assert_eq!(b.wait(&ticket, none), Waited::Lost);
+    let lease = lead(&a, ten, false);
+    a.abandon(lease);
+    assert_eq!(b.wait(&ticket, none), Waited::Ended);
     // Its deadline has come.
     let lease = lead(&a, Duration::from_millis(1), false);
     let ticket = match b.acquire(b"k", ten, false) {
