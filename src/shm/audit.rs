@@ -144,7 +144,9 @@ impl Core {
         let mut sums: Sums =
             if before == (SLOTS, 0) { [0; 3] } else { std::array::from_fn(|i| self.region.get(Self::sum_at(i))) };
         self.audit_control()?;
-        let (generation, mut buf) = (self.generation(), ReadBuf::new());
+        // That of the entries. A clear needs no lock: it may have begun since this process has it, and is not finished before
+        // the next one has.
+        let (generation, mut buf) = (self.region.get(ctl!(swept_generation)), ReadBuf::new());
         loop {
             let (end, unit) = match phase {
                 SLOTS => (self.slot_high(), 1),

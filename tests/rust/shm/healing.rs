@@ -243,3 +243,23 @@ fn every_kind_of_word() {
     println!("{turn} damaged files");
     assert!(failed.is_empty(), "{} of {turn} do not heal: {failed:?}", failed.len());
 }
+
+/// A clear may begin while another process has the lock, and its audit finds entries of before: that is no damage.
+#[test]
+fn a_clear_beside_an_audit() {
+    for strategy in Strategy::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (open_isolated(&options_of(&dir, strategy)), open_isolated(&options_of(&dir, strategy)));
+        (0..SIZE).for_each(|k| drop(a.set(&k.to_le_bytes(), &value_of(k), NEVER)));
+        let guard = a.core().lock(std::time::Duration::from_secs(1)).unwrap();
+        b.core().begin_clear();
+        assert!(a.core().whole_audit().is_ok());
+        // What is stored before the lock is given back has the new generation already.
+        let block = a.core().prepare(a.hash(b"new"), b"new", b"v", NEVER).unwrap();
+        let how = crate::shm::entries::Put { generation: None, only_if_absent: false };
+        assert!(matches!(a.core().put(&guard, b"new", &block, how), Stored::Done(_)));
+        assert!(a.core().whole_audit().is_ok());
+        drop(guard);
+        assert_eq!((a.len(), a.info().repairs), (0, 0));
+    }
+}
