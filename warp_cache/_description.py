@@ -62,7 +62,7 @@ __all__ = ["CACHED", "Description", "unwrapped"]
 # Tuples of tuples can be larger than any memory. A number of steps is alike in all processes.
 _STEPS = 100_000
 _SINGLETONS = (None, ..., NotImplemented, getattr(functools, "Placeholder", None))
-CACHED = (
+CACHED: tuple[type[Any], ...] = (
     _warp_cache_rs.CachedFunction,
     _warp_cache_rs.AsyncCachedFunction,
     _warp_cache_rs.SharedCachedFunction,

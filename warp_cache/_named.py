@@ -40,7 +40,7 @@ __all__ = [
     "rebuilt",
 ]
 
-_DESCRIPTORS = (
+_DESCRIPTORS: tuple[type[Any], ...] = (
     ClassMethodDescriptorType,
     GetSetDescriptorType,
     MemberDescriptorType,

@@ -42,6 +42,7 @@ __all__ = [
     "_decode_value",
     "_encode_key",
     "_encode_value",
+    "_explain_key",
     "_record_read",
     "_record_start",
     "_record_stop",
@@ -316,7 +317,7 @@ class ReadyCoroutine(Coroutine[Any, Any, _T]):
     def __await__(self) -> Generator[Any, Any, _T]: ...
 
 # For tests; the first one for warp_cache._description, too.
-def _explain_key(args: tuple[Any, ...], /) -> tuple[int, str] | None: ...
+def _explain_key(args: tuple[Any, ...]) -> tuple[int, str] | None: ...
 def _encode_key(
     args: tuple[object, ...], names: tuple[str, ...] | None = None, typed: bool = False
 ) -> bytes | None:

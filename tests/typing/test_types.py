@@ -51,9 +51,17 @@ def test_basedpyright() -> None:
 def test_stubs_are_what_is_there(tmp_path: Path) -> None:
     # What namedtuples and dataclasses make differs by version from what checkers think they do.
     allowed = tmp_path / "allowed"
-    # A type of literals is a union to them; and the decorators are shown to checkers by overloads,
-    # of which the first takes a function.
-    names = ("\\._.*__(replace|match_args)__", ".*SkipReason", "\\.cache", "\\.lru_cache")
+    # A type of literals is a union to them, and one that is only there for checkers is missing; the
+    # decorators are shown to checkers by overloads, of which the first takes a function; and all
+    # that would change a `Skips` is one function.
+    names = (
+        "\\._.*__(replace|match_args)__",
+        ".*SkipReason",
+        "\\._watch\\.Watch",
+        "\\.cache",
+        "\\.lru_cache",
+        "\\._info\\.Skips\\.(clear|popitem)",
+    )
     allowed.write_text("".join(f"warp_cache{name}\n" for name in names))
     check(
         "mypy.stubtest",

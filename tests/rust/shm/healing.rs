@@ -250,7 +250,7 @@ fn a_clear_beside_an_audit() {
     for strategy in Strategy::ALL {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (open_isolated(&options_of(&dir, strategy)), open_isolated(&options_of(&dir, strategy)));
-        (0..SIZE).for_each(|k| drop(a.set(&k.to_le_bytes(), &value_of(k), NEVER)));
+        (0..SIZE).for_each(|k| assert!(matches!(a.set(&k.to_le_bytes(), &value_of(k), NEVER), Stored::Done(_))));
         let guard = a.core().lock(std::time::Duration::from_secs(1)).unwrap();
         b.core().begin_clear();
         assert!(a.core().whole_audit().is_ok());
