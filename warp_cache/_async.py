@@ -141,6 +141,7 @@ class _Flight:
         "free",
         "future",
         "heir",
+        "left",
         "loop",
         "shared",
         "since",
@@ -182,6 +183,8 @@ class _Flight:
         self.heir: object = None
         self.shared: Shared | None = None
         self.works: list[Work] = []
+        # Whether the last caller was cancelled, or closed.
+        self.left = False
         self.began = self.since = loop.time()
         # One object for each.
         self.waiters: list[object] = []
@@ -239,14 +242,18 @@ class _Flight:
             if cached._shared:
                 self.note(value)
             return value
-        except BaseException as error:
-            # Cancelled: that says nothing of the computation, which somebody else may do.
-            if lease is not None and not isinstance(error, Exception):
+        except (asyncio.CancelledError, GeneratorExit):
+            # Its callers have left: that says nothing of the computation, which somebody may do.
+            if lease is not None and self.is_left():
                 lease.leave()
             raise
         finally:
             if lease is not None:
                 lease.end()
+
+    def is_left(self) -> bool:
+        """Whether the computation was cancelled for its callers, or with the loop."""
+        return self.left or any(work.cancelling() for work in self.works)
 
     def note(self, value: Any) -> None:
         """Make the template, before anybody has the value and may change it."""
@@ -370,6 +377,7 @@ class _Flight:
             if cancelled is not None:
                 if not self.future.done() and len(self.waiters) == 1:
                     self.leave()
+                    self.left = True
                     await end(self.works, cancelled, before)
                     # What came of it is his, whoever led; if he is all that was cancelled, that is.
                     if self.error is not None and self.shared is None:
@@ -427,6 +435,7 @@ class _Flight:
         """A waiter was closed, which can't wait: cancel the work if it was the last one."""
         if len(self.waiters) == 1 and not self.future.done():
             self.leave()
+            self.left = True
             if _runs(self.loop):
                 for work in self.works:
                     work.task.cancel()

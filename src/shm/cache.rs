@@ -259,7 +259,7 @@ impl SharedCache {
         self.core.end(&lease);
     }
 
-    /// The same for a caller who was cancelled or interrupted: one of those who wait computes in his place.
+    /// The same for a caller who was cancelled: one of those who wait computes in his place.
     pub fn leave(&self, lease: Lease) {
         self.core.leave(&lease);
     }

@@ -6,8 +6,8 @@
 //! whether the owner still lives; a dead owner's lease, or one past its deadline, goes to whoever asks next.
 //!
 //! A waiter learns from the state how its wait ended. Given back (0, or a later acquisition): if there is no value now,
-//! none will come of it, and whoever waited is free at once. Left (the same acquisition without an owner: a caller was
-//! cancelled or interrupted, which says nothing of the computation) or taken over (the very next acquisition, marked as a
+//! none will come of it, and whoever waited is free at once. Left (the same acquisition without an owner: the callers
+//! were cancelled, which says nothing of the computation) or taken over (the very next acquisition, marked as a
 //! succession): somebody computes in the first one's place, and may be waited for.
 //!
 //! A key is absent when its lease is given out. So what a computation ends with is stored only if the key is absent

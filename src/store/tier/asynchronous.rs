@@ -205,7 +205,7 @@ impl SharedLease {
         self.give_up(SharedCache::abandon)
     }
 
-    /// The same for a computation that was cancelled or interrupted: one of those who wait computes in its place.
+    /// The same for a computation that was cancelled with its callers: one of those who wait computes in its place.
     fn leave(&self) -> PyResult<()> {
         self.give_up(SharedCache::leave)
     }

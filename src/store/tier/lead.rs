@@ -19,7 +19,7 @@ use super::turn::Turn;
 use crate::inflight::Outcome;
 use crate::key::View;
 use crate::python::object::{release, Arguments, Owned};
-use crate::shm::{Acquired, Lease, SharedCache, Skip, Ticket, Waited};
+use crate::shm::{Acquired, Lease, Skip, Ticket, Waited};
 use crate::store::flight::{Reserved, Work};
 use crate::store::sleep::Sleeper;
 use crate::store::value::{SharedFlight, Value};
@@ -148,9 +148,7 @@ impl<'a> Call<'a> {
             let result = cached.compute(self.arguments);
             if result.is_null() {
                 if let Hold::Lease(lease) = hold {
-                    let is_failure = ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) != 0;
-                    let give_up = if is_failure { SharedCache::abandon } else { SharedCache::leave };
-                    give_up(shm, lease);
+                    shm.abandon(lease);
                 }
                 return Brought::Failed;
             }
