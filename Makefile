@@ -6,7 +6,8 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 
 PYTHON ?=
-VERSIONS ?= 3.10 3.11 3.12 3.13 3.14 3.13t 3.14t
+# The slowest first: with -j nothing waits for it at the end.
+VERSIONS ?= 3.13t 3.14t 3.10 3.11 3.12 3.13 3.14
 TESTS ?= tests
 ARGS ?=
 PART ?=
@@ -28,7 +29,7 @@ export CARGO_TARGET_DIR := $(target)
 groups := $(if $(filter %t,$(name)),--no-default-groups --group build --group test)
 # Installers compile a package's modules, but not one that is editable; and where Python may not write bytecode, each of the
 # many processes of the tests would compile them anew.
-compile = $(python) -m compileall -q warp_cache
+compile = $(python) -m compileall -q python/warp_cache
 
 # Peers without a wheel for a free-threaded build, or for 3.13t. Of zstandard theine imports nothing.
 no_peers := $(if $(filter %t,$(name)),--no-install-package lmdb --no-install-package zstandard) \
@@ -71,23 +72,25 @@ test: build ## set up, build, Rust tests, loom, Python tests
 	@$(MAKE) --no-print-directory test-only
 
 .PHONY: test-rust
-test-rust: ## Rust tests of rings 1 and 2, which need no Python
-	cargo test --target-dir target $(locked) --no-default-features
+test-rust: ## Rust tests of all crates that need no Python
+	cargo test --target-dir target $(locked) --workspace --exclude python
 
 .PHONY: test-loom
 test-loom: ## the locks under loom's model checker, every interleaving within a bound
 	RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-		cargo test --target-dir target/loom $(locked) --no-default-features --release --test 'loom_*'
+		cargo test --target-dir target/loom $(locked) --release -p concurrency --test 'loom_*'
+	RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		cargo test --target-dir target/loom $(locked) --release -p shared --lib
 
 .PHONY: torture-short
 torture-short: installed ## the shared tier: two thousand kills, how many states of a death were tried (two minutes)
-	WARP_KILLS=2000 cargo test --target-dir target $(locked) --no-default-features --test 'shm_*' -- --nocapture
+	WARP_KILLS=2000 cargo test --target-dir target $(locked) -p shared -- --nocapture
 	$(pytest) -s tests/shared/test_shared_torture.py
 
 .PHONY: torture
 torture: installed ## the shared tier: thousands of kills, damaged files and runs against its model (minutes)
 	WARP_KILLS=3000 WARP_FUZZ=2000 WARP_CASES=5000 WARP_HEALING=20 \
-		cargo test --target-dir target $(locked) --no-default-features --test 'shm_*' -- --nocapture
+		cargo test --target-dir target $(locked) -p shared -- --nocapture
 	WARP_KILLS=3000 WARP_MUTATIONS=10000 $(pytest) --timeout 3600 $(ARGS) \
 		tests/shared/test_shared_torture.py tests/shared/test_shared_hostile_file.py
 
@@ -165,7 +168,7 @@ wheel: setup ## a wheel in dist/, tried in an empty environment
 .PHONY: clean
 clean: ## remove all that make has made here (a built CPython is kept elsewhere, and stays)
 	rm -rf target dist .venv .venv-* .tools uv.lock .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -f warp_cache/*.so
+	rm -f python/warp_cache/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: installed

@@ -35,7 +35,7 @@ DOCUMENTS = sorted(
 USAGE = ROOT / "docs" / "usage.md"
 
 # The folders whose files documents name by their paths.
-FOLDERS = sorted({"src", "warp_cache", "tests", "docs", "examples", "scripts", "benchmarks", ".ci"})
+FOLDERS = sorted({"crates", "python", "tests", "docs", "examples", "scripts", "benchmarks", ".ci"})
 
 
 class Example(NamedTuple):
@@ -174,7 +174,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_files_that_are_named_exist(document: Path) -> None:
-    """`src/cache.rs` and the like, in code quotes: a path from the root of the checkout."""
+    """`crates/engine/src/cache.rs` and the like, in code quotes: a path from the root of the checkout."""
     missing = []
     for name in re.findall(r"`([\w.\-/]+/[\w.\-/]*)`", prose(document)):
         if name.split("/")[0] in FOLDERS and not (ROOT / name).exists():

@@ -15,7 +15,7 @@ import pytest
 import warp_cache
 
 PACKAGE = Path(warp_cache.__file__).parent
-SOURCES = PACKAGE.parent / "src"
+SOURCES = Path(__file__).parents[2] / "crates"
 
 # What an app may do with the package; each loads what it needs.
 APPS = {

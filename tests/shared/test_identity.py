@@ -83,7 +83,7 @@ def test_private(kind: str) -> None:
 
 
 def check_name(name: str) -> None:
-    """The rule of src/shm/files.rs, under which a name is taken as it is."""
+    """The rule of crates/shared/src/file/directory.rs, under which a name is taken as it is."""
     assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,179}", name), name
 
 

@@ -1,6 +1,6 @@
 """The models of the in-process tier on the shared one: in one process, and in two by turns.
 
-Uses by one thread within about a microsecond may count as one (src/shm/mod.rs); between two steps
+Uses by one thread within about a microsecond may count as one (crates/shared/src/lib.rs); between two steps
 of these tests there is more.
 """
 

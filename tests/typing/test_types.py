@@ -41,11 +41,11 @@ def cache(request: pytest.FixtureRequest) -> Path:
 
 
 def test_mypy(cache: Path) -> None:
-    check("mypy", "--strict", "--cache-dir", cache, "warp_cache", EXAMPLES)
+    check("mypy", "--strict", "--cache-dir", cache, "python/warp_cache", EXAMPLES)
 
 
 def test_basedpyright() -> None:
-    check("basedpyright", "warp_cache", EXAMPLES)
+    check("basedpyright", "python/warp_cache", EXAMPLES)
 
 
 def test_stubs_are_what_is_there(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@
 //! `clock_gettime` in some processes only. Where there is no `/proc`, the offset cannot be known; then `identity` keeps
 //! processes apart whose clocks differ.
 
-use crate::shm::fork;
+use crate::fork;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
 
 /// So long (nanoseconds) a check serves.
 const SERVES: u64 = 1_000_000;
@@ -71,14 +72,14 @@ pub fn now() -> u64 {
 }
 
 /// 0 where time is the machine's own. Else processes with other numbers must not share deadlines.
-pub(crate) fn identity() -> u64 {
+pub fn identity() -> u64 {
     now();
     known_identity()
 }
 
 /// `identity`, as the last reading has found it.
 #[inline]
-pub(crate) fn known_identity() -> u64 {
+pub fn known_identity() -> u64 {
     UNKNOWN.load(Ordering::Relaxed)
 }
 
@@ -202,5 +203,46 @@ mod tests {
             last = next;
         }
         assert!(namespace_offset() != Some(0) || read(BOOT).abs_diff(now()) < 1_000_000_000);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn boot_text() -> Option<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()
+}
+
+#[cfg(target_os = "macos")]
+fn boot_text() -> Option<String> {
+    let mut text = [0u8; 64];
+    let mut len = text.len();
+    // SAFETY: the name is NUL-terminated; the kernel writes at most `len` bytes into `text`.
+    let r = unsafe {
+        libc::sysctlbyname(
+            c"kern.bootsessionuuid".as_ptr(),
+            text.as_mut_ptr().cast(),
+            &mut len,
+            std::ptr::null_mut(),
+            0,
+        )
+    };
+    (r == 0).then(|| String::from_utf8_lossy(&text[..len]).into_owned())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn boot_text() -> Option<String> {
+    None
+}
+
+/// This boot's identity; zeros where it cannot be read. Once read it is kept: to read it takes a descriptor, and there
+/// may be none left.
+pub fn boot_id() -> [u64; 2] {
+    static KNOWN: OnceLock<[u64; 2]> = OnceLock::new();
+    if let Some(id) = KNOWN.get() {
+        return *id;
+    }
+    let digits: String = boot_text().unwrap_or_default().chars().filter(char::is_ascii_hexdigit).take(32).collect();
+    match u128::from_str_radix(&digits, 16) {
+        Ok(id) => *KNOWN.get_or_init(|| [(id >> 64) as u64, id as u64]),
+        Err(_) => [0, 0],
     }
 }

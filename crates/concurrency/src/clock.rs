@@ -9,7 +9,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::expiry::Instant;
+use crate::time_stamp;
+use engine::expiration::Instant;
 
 /// The quantum, in counter ticks.
 const QUANTUM_TICKS: u64 = 100_000;
@@ -29,8 +30,11 @@ pub fn now() -> Instant {
 #[inline(always)]
 pub fn recent() -> Option<Instant> {
     // Where the counter is of no use `TICKS` stays 0, which no counter is within a quantum of.
+    if !time_stamp::EXISTS {
+        return None;
+    }
     // Acquire: pairs with the release in `read`, so that the reading seen is at least as late as its ticks.
-    let fresh = raw_counter()?.wrapping_sub(TICKS.load(Ordering::Acquire)) < QUANTUM_TICKS;
+    let fresh = time_stamp::read().wrapping_sub(TICKS.load(Ordering::Acquire)) < QUANTUM_TICKS;
     fresh.then(|| READING.load(Ordering::Relaxed))
 }
 
@@ -38,7 +42,7 @@ pub fn recent() -> Option<Instant> {
 #[cold]
 fn read() -> Instant {
     // The counter first: the reading then belongs to a later moment than its ticks, never to an earlier one.
-    let ticks = counter();
+    let ticks = time_stamp::is_invariant().then(time_stamp::read);
     let reading = system();
     // Two threads may store at once. The reading only grows, and each stores its ticks after it, so whichever ticks
     // remain, the reading kept is not earlier than theirs.
@@ -58,62 +62,13 @@ pub fn deadline(ttl: u64) -> Instant {
 
 /// The clock that counts suspended time too, is the machine's own in any namespace, and never goes back.
 #[cfg(all(unix, not(loom)))]
-use crate::shm::boottime::now as system;
+use crate::boottime::now as system;
 
 #[cfg(not(all(unix, not(loom))))]
 fn system() -> Instant {
     use std::sync::OnceLock;
     static START: OnceLock<std::time::Instant> = OnceLock::new();
     START.get_or_init(std::time::Instant::now).elapsed().as_nanos() as u64
-}
-
-/// The time-stamp counter, where the processor promises that it runs at one rate in every state of power.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn counter() -> Option<u64> {
-    use std::sync::atomic::AtomicU8;
-    /// 0: not known yet, 1: usable, 2: not. Relaxed: every thread finds the same.
-    static INVARIANT: AtomicU8 = AtomicU8::new(0);
-
-    #[cold]
-    fn detect() -> bool {
-        use std::arch::x86_64::__cpuid;
-        // CPUID exists on every x86-64 processor; leaf 0x8000_0007, EDX bit 8, is "invariant TSC".
-        #[allow(unused_unsafe)]
-        // SAFETY: see above.
-        let invariant = unsafe { __cpuid(0x8000_0000).eax >= 0x8000_0007 && __cpuid(0x8000_0007).edx & (1 << 8) != 0 };
-        INVARIANT.store(if invariant { 1 } else { 2 }, Ordering::Relaxed);
-        invariant
-    }
-
-    let usable = match INVARIANT.load(Ordering::Relaxed) {
-        1 => true,
-        2 => false,
-        _ => detect(),
-    };
-    if usable {
-        raw_counter()
-    } else {
-        None
-    }
-}
-
-/// The time-stamp counter, whatever it promises.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn raw_counter() -> Option<u64> {
-    // SAFETY: reading the counter has no effect; it is not privileged in any process with a system clock of this kind.
-    Some(unsafe { std::arch::x86_64::_rdtsc() })
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-use none as counter;
-#[cfg(not(target_arch = "x86_64"))]
-use none as raw_counter;
-
-#[cfg(not(target_arch = "x86_64"))]
-fn none() -> Option<u64> {
-    None
 }
 
 #[cfg(test)]

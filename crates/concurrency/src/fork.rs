@@ -15,7 +15,7 @@ static REGISTERED: Once = Once::new();
 
 /// Differs between a process and its fork's child; never 0. Relaxed: a fork orders everything.
 #[inline]
-pub(crate) fn epoch() -> u64 {
+pub fn epoch() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 
@@ -42,7 +42,7 @@ extern "C" fn in_child() {
 }
 
 /// From now on forks are counted.
-pub(crate) fn watch() {
+pub fn watch() {
     // SAFETY: the three handlers are plain functions that live as long as this code; they only touch atomics.
     REGISTERED.call_once(|| unsafe {
         libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child));
@@ -51,7 +51,7 @@ pub(crate) fn watch() {
 
 /// Runs `f` alone in this process. A fork waits for it, so the child finds the lock free and what it guards whole.
 /// `f` must be short, must not fork, and must not come here again.
-pub(crate) fn exclusive<R>(f: impl FnOnce() -> R) -> R {
+pub fn exclusive<R>(f: impl FnOnce() -> R) -> R {
     watch();
     struct Release;
     impl Drop for Release {

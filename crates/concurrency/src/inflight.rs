@@ -22,8 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::sync::primitives::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, UnsafeCell};
-use crate::sync::spin::SpinLock;
+use crate::primitives::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, UnsafeCell};
+use crate::spin::SpinLock;
 use crate::thread_id::{self, ThreadId};
 
 /// How a computation ended for those who waited. `T` is shared by all of them.

@@ -4,7 +4,7 @@
 //! under a real-time scheduler. Unlike a mutex of the standard library the lock can be taken in one function and given back
 //! in another, as a fork's handlers must.
 
-use super::primitives::{AtomicU32, Ordering};
+use crate::primitives::{AtomicU32, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct SpinLock {

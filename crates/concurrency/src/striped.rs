@@ -17,12 +17,12 @@
 
 use std::ops::Deref;
 
-use super::primitives::UnsafeCell;
 use super::spin::SpinLock;
-use super::{Change, Touch};
-use crate::entry::{Token, NIL};
-use crate::strategies::Hit;
+use crate::access::{Change, Touch};
+use crate::primitives::UnsafeCell;
 use crate::thread_id;
+use engine::policy::Hit;
+use engine::slab::{Token, NIL};
 
 /// Uses buffered in a stripe before they are applied.
 #[cfg(not(loom))]

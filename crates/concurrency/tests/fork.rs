@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use _warp_cache_rs::inflight::{install_fork_handlers, Flight, Outcome, Waited, Waiting};
-use _warp_cache_rs::thread_id;
+use concurrency::inflight::{install_fork_handlers, Flight, Outcome, Waited, Waiting};
+use concurrency::thread_id;
 
 /// Runs `f` in a fork. A panic or a hang of it is the test's failure.
 fn in_child(f: impl FnOnce() -> bool) {

@@ -1,7 +1,7 @@
 //! Single-flight under loom's model checker: every interleaving within a bound on preemptions. A wait that never ends is a
 //! deadlock, which loom reports; so is a wake-up that is lost.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --no-default-features --release --test loom_inflight`. What runs is the code that
+//! `RUSTFLAGS="--cfg loom" cargo test -p concurrency --release --test loom_inflight`. What runs is the code that
 //! ships, with loom's locks. Loom's waits have no timeouts, so a bound is either none or over from the start.
 #![cfg(loom)]
 
@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use _warp_cache_rs::inflight::{Flight, Outcome, Waited, Waiting};
-use _warp_cache_rs::thread_id::ThreadId;
+use concurrency::inflight::{Flight, Outcome, Waited, Waiting};
+use concurrency::thread_id::ThreadId;
 use loom::sync::Arc;
 use loom::thread::spawn;
 

@@ -1,6 +1,6 @@
 //! The striped lock under loom's model checker: every interleaving within a bound on preemptions, under the C11 memory model.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --no-default-features --release --test loom_striped`. What runs is the code that
+//! `RUSTFLAGS="--cfg loom" cargo test -p concurrency --release --test loom_striped`. What runs is the code that
 //! ships, with loom's atomics and cells and a buffer of two uses. The value under the lock is made of loom's cells too, so
 //! that a race on it is an error however harmless its outcome.
 #![cfg(loom)]
@@ -8,11 +8,12 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use _warp_cache_rs::entry::Token;
-use _warp_cache_rs::strategies::Hit;
-use _warp_cache_rs::sync::primitives::UnsafeCell;
-use _warp_cache_rs::sync::{Shared, Touch, Writer};
-use _warp_cache_rs::thread_id::MODEL_INDEX;
+use concurrency::access::Touch;
+use concurrency::primitives::UnsafeCell;
+use concurrency::striped::{Shared, Writer};
+use concurrency::thread_id::MODEL_INDEX;
+use engine::policy::Hit;
+use engine::slab::Token;
 use loom::sync::Arc;
 use loom::thread::{spawn, JoinHandle};
 

@@ -2,7 +2,6 @@
 //! time) is shaken here. Also the test to run under a thread sanitizer.
 
 // The striped lock is the one that an interpreter with a GIL does without.
-#![cfg(not(feature = "python"))]
 #![cfg(not(loom))]
 
 use std::collections::HashMap;
@@ -11,12 +10,12 @@ use std::sync::{mpsc, Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use _warp_cache_rs::cache::{Cache, Garbage};
-use _warp_cache_rs::entry::Token;
-use _warp_cache_rs::inflight::{Flight, Outcome, Waited, Waiting};
-use _warp_cache_rs::strategies::Kind;
-use _warp_cache_rs::sync::Shared;
-use _warp_cache_rs::{clock, thread_id};
+use concurrency::inflight::{Flight, Outcome, Waited, Waiting};
+use concurrency::striped::Shared;
+use concurrency::{clock, thread_id};
+use engine::cache::{Cache, Garbage};
+use engine::policy::Kind;
+use engine::slab::Token;
 
 /// A generator of numbers that need not be good, but differ between threads and not between runs.
 struct Random(u64);
@@ -361,7 +360,7 @@ fn a_panic_in_a_change_is_the_end_of_what_was_there() {
         for &kind in Kind::ALL {
             let shared = Arc::new(Shared::with_stripes(Cache::<u64, u64>::new(kind, Some(8), true), 4));
             let garbage = &mut Garbage::default();
-            let fill = |writer: _warp_cache_rs::sync::Writer<'_, Cache<u64, u64>>, garbage: &mut Garbage<u64, u64>| {
+            let fill = |writer: concurrency::striped::Writer<'_, Cache<u64, u64>>, garbage: &mut Garbage<u64, u64>| {
                 for key in 0..20 {
                     writer.value.insert(hash(key), 1, key, key, u64::MAX, 0, garbage);
                 }

@@ -9,12 +9,12 @@
 
 use std::cell::UnsafeCell;
 
-use crate::entry::{Entry, Slab, Slot, Token, NIL};
-use crate::expiry::{Expiry, Instant};
-use crate::fingerprints::Fingerprints;
-pub use crate::garbage::Garbage;
-use crate::strategies::{Hit, Kind, Order};
-use crate::table::{First, Probe, Table};
+pub use crate::evicted::Garbage;
+use crate::expiration::{Expiry, Instant};
+use crate::index::{First, Probe, Table};
+use crate::policy::{Hit, Kind, Order};
+use crate::slab::{Entry, Slab, Slot, Token, NIL};
+use crate::upper_hash::Fingerprints;
 
 /// What [`Cache::abandon`] rounds the number of clearings up by. No cache is cleared so often.
 const LIFE: u64 = 1 << 32;

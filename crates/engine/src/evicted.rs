@@ -5,7 +5,7 @@
 
 use std::mem::ManuallyDrop;
 
-use crate::entry::Entry;
+use crate::slab::Entry;
 
 /// Entries that left the cache, to be dropped by the caller when it holds no lock.
 #[must_use = "drop it after the lock is released"]

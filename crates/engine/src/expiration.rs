@@ -4,8 +4,8 @@
 //! sorted by deadline; a new one is placed from the latest end, which is O(1) while all lifetimes are equal. Only caches
 //! with a TTL have one of these.
 
-use crate::entry::{reserve_one, Token, NIL};
-use crate::strategies::list::List;
+use crate::linked_list::List;
+use crate::slab::{reserve_one, Token, NIL};
 
 /// A point in time, in nanoseconds of whatever clock the owner uses.
 pub type Instant = u64;

@@ -8,7 +8,7 @@
 //! as fast as a new one (unless more than 254 keys of one group collide: that group's count then stays until the table grows
 //! or is cleared). At most five sixths of the places are used: 6.4 to 12.8 bytes an entry.
 
-use crate::entry::{Token, NIL};
+use crate::slab::{Token, NIL};
 
 /// Places in a group.
 const WIDTH: usize = 12;

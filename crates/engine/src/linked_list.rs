@@ -3,8 +3,8 @@
 //! Ring 1. Circular, with a sentinel for each list, so that linking never branches. Eight bytes an entry, apart from the
 //! slots.
 
-use super::{Hit, Policy};
-use crate::entry::{reserve_one, Token, NIL};
+use crate::policy::{Hit, Policy};
+use crate::slab::{reserve_one, Token, NIL};
 
 #[derive(Clone, Copy, Debug)]
 struct Link {

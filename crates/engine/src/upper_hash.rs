@@ -3,7 +3,7 @@
 //! Ring 1. A slot keeps the lower half of its key's hash, which is all that a lookup needs. Among a million keys some share
 //! it; to be taken for a key that has left, all 64 bits must agree.
 
-use crate::entry::{reserve_one, Token};
+use crate::slab::{reserve_one, Token};
 
 /// The upper half of each entry's hash.
 #[derive(Debug, Default)]

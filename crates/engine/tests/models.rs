@@ -7,9 +7,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use _warp_cache_rs::cache::{Cache, Garbage};
-use _warp_cache_rs::entry::{Token, NIL};
-use _warp_cache_rs::strategies::Kind;
+use engine::cache::{Cache, Garbage};
+use engine::policy::Kind;
+use engine::slab::{Token, NIL};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::FileFailurePersistence;

@@ -8,7 +8,7 @@
 //! with it.
 
 pub mod format;
-pub mod numbers;
+pub mod interner;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -16,15 +16,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use self::numbers::Numbers;
-#[cfg(all(unix, not(loom)))]
-use crate::shm::disk::unharmed;
-
-/// (Only there is a limit that is enforced by a signal.)
-#[cfg(not(all(unix, not(loom))))]
-fn unharmed<R>(f: impl FnOnce() -> R) -> R {
-    f()
-}
+use self::interner::Numbers;
+use concurrency::signals::unharmed;
 
 /// Bytes of a function's calls that are kept before they are written.
 const BUFFER: usize = 32 << 10;

@@ -1,8 +1,8 @@
 //! What the shared tier costs, without Python: one line per operation, nanoseconds; then two processes against one.
 //!
-//! `cargo bench --no-default-features --bench shm`
+//! `cargo bench -p shared`
 
-use _warp_cache_rs::shm::*;
+use shared::*;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -74,8 +74,8 @@ fn cpu_seconds() -> f64 {
 
 /// Stands for what a caller in Python does around us (roughly, in nanoseconds).
 fn spin(ns: u64) {
-    let until = clock::time_stamp() + ns * 5 / 2;
-    while ns > 0 && clock::time_stamp() < until {}
+    let until = shared::process::clock::time_stamp() + ns * 5 / 2;
+    while ns > 0 && shared::process::clock::time_stamp() < until {}
 }
 
 fn main() {

@@ -4,13 +4,13 @@
 //! `block`, `hashtable`, `alloc`, `ordering`, `entries`, `repair`, `lease`, `stats`. Nothing a process decides by is
 //! taken from the mapping a second time: `ident` and `geo` are copies made and verified at opening.
 
-use crate::shm::audit::Audits;
-use crate::shm::boottime;
-use crate::shm::clock::{self, CoarseClock};
-use crate::shm::layout::{Geometry, Ident};
-use crate::shm::process::Me;
-use crate::shm::region::Region;
-use crate::shm::repair::Mends;
+use crate::file::layout::{Geometry, Ident};
+use crate::file::mapping::Region;
+use crate::process::clock::{self, CoarseClock};
+use crate::process::identity::Me;
+use crate::table::audit::Audits;
+use crate::table::repair::Mends;
+use concurrency::boottime;
 use std::sync::atomic::AtomicU64;
 
 /// Which entry gives way: see `ordering`. LFU breaks ties by least recent use.

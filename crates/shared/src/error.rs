@@ -1,5 +1,6 @@
 //! What can go wrong when a cache is opened, precisely enough for a message that says what to do.
 
+use crate::file::system::my_uid;
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -63,12 +64,6 @@ impl fmt::Display for Found {
             None => f.write_str("its owner and mode cannot be read"),
         }
     }
-}
-
-/// Who this process is to the file system.
-pub(crate) fn my_uid() -> u32 {
-    // SAFETY: geteuid has no preconditions.
-    unsafe { libc::geteuid() }
 }
 
 /// What helps whatever is wrong with a place.

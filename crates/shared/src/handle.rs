@@ -1,25 +1,23 @@
 //! The handle: what the rest of the program sees of a shared cache. Byte strings in, byte strings out.
 
-use crate::shm::atomic::Ordering;
-use crate::shm::block::ReadBuf;
-use crate::shm::core::{Core, Strategy};
-use crate::shm::entries::{Hit, Put, Stored};
-use crate::shm::error::{Busy, Hindrance, OpenError};
-use crate::shm::layout::ctl;
-use crate::shm::lease::{Acquired, Lease, Ticket, Waited};
-use crate::shm::lock::{PATIENT, STORE_PATIENCE};
-use crate::shm::opening::{self, Options};
-use crate::shm::skip::Skip;
-use crate::shm::slots::granule_of;
-use crate::shm::stats::Event;
-use std::mem::ManuallyDrop;
+use crate::core::Strategy;
+use crate::error::{Busy, Hindrance, OpenError};
+use crate::file::atomic::Ordering;
+use crate::file::header::{self, Options, Share};
+use crate::file::layout::ctl;
+use crate::process::lease::{Acquired, Lease, Ticket, Waited};
+use crate::process::lock::{PATIENT, STORE_PATIENCE};
+use crate::skip::Skip;
+use crate::table::block::ReadBuf;
+use crate::table::counters::Event;
+use crate::table::entries::{Hit, Put, Stored};
+use crate::table::slots::granule_of;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// One cache file, open in this process. Cheap to open again, safe to use from all threads, and after a fork.
 pub struct SharedCache {
-    core: ManuallyDrop<Arc<Core>>,
+    core: Share,
     path: PathBuf,
 }
 
@@ -51,18 +49,18 @@ impl SharedCache {
     /// Opens the cache in the first of these places that has its file, else in the first that can be used. Their parents
     /// are not made, and `Options::dir` does not count. `alone`: no other process will look for it.
     pub fn open_in_first(options: &Options, places: &[PathBuf], alone: bool) -> Result<SharedCache, OpenError> {
-        let (core, path) = crate::shm::places::open_in_first(options, places, alone)?;
-        Ok(SharedCache { core: ManuallyDrop::new(core), path })
+        let (core, path) = crate::file::places::open_in_first(options, places, alone)?;
+        Ok(SharedCache { core: Share::new(core), path })
     }
 
     pub(crate) fn open_as(options: &Options, shared: bool) -> Result<SharedCache, OpenError> {
-        let (core, path) = opening::open(options, shared)?;
-        Ok(SharedCache { core: ManuallyDrop::new(core), path })
+        let (core, path) = header::open(options, shared)?;
+        Ok(SharedCache { core: Share::new(core), path })
     }
 
     #[cfg(test)]
-    #[allow(dead_code)] // tests/rust/shm_core.rs wants it
-    pub(crate) fn core(&self) -> &Core {
+    #[allow(dead_code)] // crates/shared/src/tests/mod.rs wants it
+    pub(crate) fn core(&self) -> &crate::core::Core {
         &self.core
     }
 
@@ -302,8 +300,8 @@ impl SharedCache {
             evictions: at(ctl!(evictions)),
             expirations: at(ctl!(expirations)),
             repairs: at(ctl!(repairs)),
-            data_bytes_used: at(ctl!(used_granules)).min(self.core.geo.granules) * crate::shm::layout::GRANULE,
-            data_bytes_reserved: self.core.data_ready() * crate::shm::layout::GRANULE,
+            data_bytes_used: at(ctl!(used_granules)).min(self.core.geo.granules) * crate::file::layout::GRANULE,
+            data_bytes_reserved: self.core.data_ready() * crate::file::layout::GRANULE,
         }
     }
 
@@ -321,12 +319,5 @@ impl SharedCache {
     /// Makes a fork's child claim its identity now. Never needed: the first operation does it.
     pub fn after_fork_child(&self) {
         self.core.identity();
-    }
-}
-
-impl Drop for SharedCache {
-    fn drop(&mut self) {
-        // SAFETY: dropped once, here, and never used after.
-        opening::release(unsafe { ManuallyDrop::take(&mut self.core) });
     }
 }

@@ -29,64 +29,59 @@
 //! skipped; `clear` and `remove` 2 s; creation of a file 2 s for another creator; a follower of a lease as long as its
 //! caller says.
 
-pub(crate) mod alloc;
-pub(crate) mod atomic;
-pub(crate) mod audit;
-pub(crate) mod block;
-pub mod boottime;
-pub(crate) mod changes;
-pub mod clock;
-pub(crate) mod core;
-#[cfg(not(loom))]
-pub(crate) mod disk;
-pub(crate) mod entries;
-pub(crate) mod error;
-pub(crate) mod fork;
-pub mod geometry;
-pub(crate) mod hash;
-pub(crate) mod hashtable;
-pub mod layout;
-pub(crate) mod lease;
-pub(crate) mod lock;
-pub(crate) mod ordering;
-pub(crate) mod process;
-pub(crate) mod region;
-pub(crate) mod repair;
-pub(crate) mod skip;
-pub(crate) mod slots;
-pub(crate) mod stats;
-pub(crate) mod sweep;
+// A model has no use for much of it.
+#![cfg_attr(loom, allow(dead_code, unused_imports))]
 
-#[cfg(not(loom))]
-pub(crate) mod cache;
-#[cfg(not(loom))]
-pub(crate) mod files;
-#[cfg(not(loom))]
-pub(crate) mod life;
-pub(crate) mod memory;
-#[cfg(not(loom))]
-pub(crate) mod opening;
-#[cfg(not(loom))]
-pub(crate) mod places;
-#[cfg(not(loom))]
-pub(crate) mod sigbus;
-#[cfg(not(loom))]
-pub(crate) mod witness;
+#[cfg(unix)]
+pub(crate) mod core;
+#[cfg(unix)]
+pub(crate) mod error;
+#[cfg(unix)]
+pub mod file;
+#[cfg(unix)]
+pub mod hash;
+#[cfg(unix)]
+pub(crate) mod policy;
+#[cfg(unix)]
+pub mod process;
+#[cfg(unix)]
+pub(crate) mod skip;
+#[cfg(unix)]
+pub(crate) mod table;
+
+#[cfg(all(unix, not(loom)))]
+pub(crate) mod handle;
 
 #[cfg(all(test, not(loom)))]
-pub(crate) mod hooks;
+pub(crate) mod testing;
+#[cfg(all(test, unix, not(loom)))]
+mod tests;
 
-pub use self::block::ReadBuf;
-#[cfg(not(loom))]
-pub use self::cache::{Info, SharedCache};
-pub use self::core::Strategy;
-pub use self::entries::{Hit, Stored, NEVER};
-pub use self::error::{Busy, Hindrance, OpenError, OpenErrorKind, Refusal};
-#[cfg(not(loom))]
-pub use self::files::{safe_name, MAX_NAME};
-pub use self::lease::{Acquired, Lease, Ticket, Waited};
-#[cfg(not(loom))]
-pub use self::opening::Options;
-pub use self::ordering::EXACT;
-pub use self::skip::Skip;
-pub use self::stats::Event;
+#[cfg(all(test, loom))]
+mod loom_models;
+
+#[cfg(not(unix))]
+mod unsupported;
+#[cfg(not(unix))]
+pub use self::unsupported::*;
+
+#[cfg(unix)]
+pub use self::exports::*;
+
+#[cfg(unix)]
+mod exports {
+    pub use crate::core::Strategy;
+    pub use crate::error::{Busy, Hindrance, OpenError, OpenErrorKind, Refusal};
+    #[cfg(not(loom))]
+    pub use crate::file::directory::{safe_name, MAX_NAME};
+    #[cfg(not(loom))]
+    pub use crate::file::header::Options;
+    #[cfg(not(loom))]
+    pub use crate::handle::{Info, SharedCache};
+    pub use crate::policy::EXACT;
+    pub use crate::process::lease::{Acquired, Lease, Ticket, Waited};
+    pub use crate::skip::Skip;
+    pub use crate::table::block::ReadBuf;
+    pub use crate::table::counters::Event;
+    pub use crate::table::entries::{Hit, Stored, NEVER};
+}

@@ -1,11 +1,11 @@
-//! What `tests/rust/shm_core.rs`, into which this module is compiled, can make go wrong. (Its other handles are
+//! What `crates/shared/src/tests/mod.rs`, into which this module is compiled, can make go wrong. (Its other handles are
 //! `Region::hook`, called before each store, and `Core::test_now`.)
 
 use std::cell::Cell;
 
 /// How a system refuses byte-range locks, with this number of an error.
 #[derive(Clone, Copy)]
-#[allow(dead_code)] // tests/rust/shm_core.rs wants it
+#[allow(dead_code)] // crates/shared/src/tests/mod.rs wants it
 pub(crate) enum Refused {
     /// Those of open file descriptions only.
     OfDescriptions(i32),

@@ -5,7 +5,7 @@
 //! again.
 #![cfg(all(unix, not(loom)))]
 
-use _warp_cache_rs::shm::*;
+use shared::*;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::entry::{reserve_one, Token};
+use crate::slab::{reserve_one, Token};
 
 /// The uses of each entry, counted up to `MOST`.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 //!
 //! A hit writes nothing.
 
-use super::list::Listed;
+use crate::linked_list::Listed;
 
 /// The list is in the order of coming, and its earliest entry gives way.
 pub type Fifo = Listed<false, false>;

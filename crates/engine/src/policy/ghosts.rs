@@ -4,8 +4,8 @@
 //! comes back is a ghost no more, but its place is taken until its turn comes: that is the queue of the S3-FIFO paper. Two
 //! keys are taken for one if all 64 bits of their hashes agree.
 
-use crate::entry::{reserve_one, Token};
-use crate::table::Table;
+use crate::index::Table;
+use crate::slab::{reserve_one, Token};
 
 #[derive(Debug)]
 pub struct Ghosts {

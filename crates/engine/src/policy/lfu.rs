@@ -6,7 +6,7 @@
 //! so a group's head is its least recently used entry.
 
 use super::{Hit, Policy};
-use crate::entry::{reserve_one, Token, NIL};
+use crate::slab::{reserve_one, Token, NIL};
 
 /// The index of a group; 0 is none.
 type GroupId = u32;

@@ -2,7 +2,7 @@
 //!
 //! The default, and right wherever what was used lately will be used again. A hit moves its entry to the front.
 
-use super::list::Listed;
+use crate::linked_list::Listed;
 
 /// The list is in the order of uses, and its earliest entry gives way.
 pub type Lru = Listed<true, false>;

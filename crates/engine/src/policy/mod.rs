@@ -3,13 +3,12 @@
 //! Ring 1. A strategy knows tokens only: no keys, no values, no time, no locks. One file each; a new one is added by
 //! writing its file with an `impl Policy` and giving it a line in [`policies!`] below.
 
-mod climber;
+mod access_bits;
 mod fifo;
 mod ghosts;
+mod hill_climber;
 mod lfu;
-pub mod list;
 mod lru;
-mod marks;
 mod mru;
 mod s3fifo;
 mod sieve;
@@ -18,7 +17,7 @@ mod tinylfu;
 
 use std::cell::UnsafeCell;
 
-use crate::entry::{Token, NIL};
+use crate::slab::{Token, NIL};
 
 /// What a hit does to a strategy's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

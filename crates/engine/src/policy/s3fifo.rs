@@ -6,10 +6,10 @@
 //! uses up to three and moves nothing, so most traffic of a popular entry writes nothing.
 
 use super::ghosts::Ghosts;
-use super::list::List;
-use super::marks::Marks;
 use super::{Hit, Policy};
-use crate::entry::{reserve_one, Token, NIL};
+use crate::linked_list::List;
+use crate::policy::access_bits::Marks;
+use crate::slab::{reserve_one, Token, NIL};
 
 const SMALL: usize = 0;
 const MAIN: usize = 1;

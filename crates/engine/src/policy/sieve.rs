@@ -5,10 +5,10 @@
 //! first one without leaves. So a new entry is judged soon after it came, while the old and popular ones are not
 //! disturbed. A hit sets the mark, which it mostly finds set.
 
-use super::list::List;
-use super::marks::Marks;
 use super::{Hit, Policy};
-use crate::entry::{Token, NIL};
+use crate::linked_list::List;
+use crate::policy::access_bits::Marks;
+use crate::slab::{Token, NIL};
 
 #[derive(Clone, Debug, Default)]
 pub struct Sieve {

@@ -1,16 +1,16 @@
 //! W-TinyLFU: a small window takes in what is new, and a newcomer stays only if it is used more often than who would leave.
 //!
 //! Einziger, Friedman & Manes, "TinyLFU: a highly efficient cache admission policy" (ACM TOS '17), with the window that
-//! adapts itself (see [`climber`](super::climber)). An entry begins in the window, an LRU list. Whoever falls out of it
+//! adapts itself (see [`climber`](crate::policy::hill_climber)). An entry begins in the window, an LRU list. Whoever falls out of it
 //! competes with the earliest entry on probation for its place; an entry used on probation is protected. The uses of an
 //! entry are counted with it, up to 15; a [`Sketch`] keeps the counts of those that have left, so that a key that comes
 //! back goes on where it was. All counts are halved from time to time.
 
-use super::climber::Climber;
-use super::list::List;
 use super::sketch::{Sketch, MOST};
 use super::{Hit, Policy};
-use crate::entry::{reserve_one, Token, NIL};
+use crate::linked_list::List;
+use crate::policy::hill_climber::Climber;
+use crate::slab::{reserve_one, Token, NIL};
 
 const WINDOW: usize = 0;
 const PROBATION: usize = 1;

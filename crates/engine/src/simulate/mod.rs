@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Mutex;
 
 use crate::cache::{Cache, Garbage};
-use crate::strategies::Kind;
+use crate::policy::Kind;
 
 /// How many requests pass between two looks at whether to stop.
 const CHECK: usize = 1 << 16;

@@ -1,12 +1,11 @@
 //! The model of a cache: lists that are searched and sorted afresh at every step, and nothing else.
 
-use _warp_cache_rs::entry::Token;
-use _warp_cache_rs::strategies::Kind;
+use engine::policy::Kind;
+use engine::slab::Token;
 
-#[path = "naive_queues.rs"]
-mod naive_queues;
+mod queues;
 
-use naive_queues::Queues;
+use queues::Queues;
 
 /// The number of a key object or of a value object; no two have the same.
 pub type Id = u64;

@@ -1,7 +1,7 @@
 //! The model of SIEVE and S3-FIFO: their papers' algorithms over lists that are searched afresh at every step.
 
-use _warp_cache_rs::entry::Token;
-use _warp_cache_rs::strategies::Kind;
+use engine::policy::Kind;
+use engine::slab::Token;
 
 #[derive(Clone, Debug)]
 struct Entry {

@@ -5,7 +5,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use super::{Decoded, Encoded, Sharing};
+use crate::codec::{Decoded, Encoded, Sharing};
 use crate::key::{self, View};
 
 fn number(sharing: Sharing) -> u8 {
@@ -34,7 +34,7 @@ pub fn _encode_key<'py>(
     let view = View { values: &values, names: &names, shape, hash: 0, typed };
     let mut out = Vec::new();
     // SAFETY: the caller's tuples keep their items; attached, no lock held.
-    match unsafe { super::encode_key(&view, &mut out) } {
+    match unsafe { crate::codec::encode_key(&view, &mut out) } {
         Encoded::Done => Ok(Some(PyBytes::new(py, &out))),
         Encoded::Unstorable => Ok(None),
         Encoded::Failed => Err(PyErr::fetch(py)),
@@ -48,7 +48,7 @@ pub fn _explain_key(args: &Bound<'_, PyTuple>) -> PyResult<Option<(usize, String
     let shape = key::shape(values.len(), 0);
     let view = View { values: &values, names: &[], shape, hash: 0, typed: false };
     // SAFETY: the caller's tuple keeps its items; attached, no lock held.
-    let refusal = unsafe { super::explain_key(&view) };
+    let refusal = unsafe { crate::codec::explain_key(&view) };
     match PyErr::take(args.py()) {
         Some(error) => Err(error),
         None => Ok(refusal),
@@ -61,7 +61,7 @@ pub fn _encode_value<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<(Bound<'
     let py = value.py();
     let mut out = Vec::new();
     // SAFETY: the caller keeps the object; attached, no lock held.
-    match unsafe { super::encode_value(value.as_ptr(), &mut out) } {
+    match unsafe { crate::codec::encode_value(value.as_ptr(), &mut out) } {
         Ok(sharing) => Ok(Some((PyBytes::new(py, &out), number(sharing)))),
         Err(Encoded::Failed) => Err(PyErr::fetch(py)),
         Err(_) => Ok(None),
@@ -72,7 +72,7 @@ pub fn _encode_value<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<(Bound<'
 #[pyfunction]
 pub fn _decode_value(bytes: &Bound<'_, PyBytes>) -> PyResult<Option<(Py<PyAny>, u8)>> {
     // SAFETY: attached, no lock held; the caller keeps the bytes.
-    match unsafe { super::decode_value(bytes.as_bytes()) } {
+    match unsafe { crate::codec::decode_value(bytes.as_bytes()) } {
         Decoded::Object(object, sharing) => {
             // SAFETY: a strong reference.
             let object = unsafe { Bound::from_owned_ptr(bytes.py(), object.into_ptr()) };
@@ -88,7 +88,7 @@ pub fn _decode_value(bytes: &Bound<'_, PyBytes>) -> PyResult<Option<(Py<PyAny>, 
 pub fn _copy<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: the caller keeps the object; attached, no lock held; the result is a strong reference.
     unsafe {
-        match super::copy(value.as_ptr()) {
+        match crate::codec::copy(value.as_ptr()) {
             Some(copy) => Ok(Bound::from_owned_ptr(value.py(), copy.into_ptr())),
             None => Err(PyErr::fetch(value.py())),
         }

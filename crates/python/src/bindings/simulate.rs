@@ -10,9 +10,9 @@ use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::record::format;
-use crate::replay::{self, Job, Stop};
-use crate::strategies::Kind;
+use engine::policy::Kind;
+use engine::simulate::{self, Job, Stop};
+use recording::format;
 
 /// How often a replay looks for Ctrl-C.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -41,7 +41,7 @@ pub fn _record_read<'py>(py: Python<'py>, data: &[u8]) -> PyResult<(Vec<Function
 /// The part of a stream whose keys' hashes lie below a part of all hashes; the keys are numbered anew. O(n).
 #[pyfunction]
 pub fn _sample<'py>(py: Python<'py>, keys: PyBuffer<u32>, rate: f64) -> PyResult<Bound<'py, PyBytes>> {
-    let sampled = replay::sample(&keys.to_vec(py)?, rate);
+    let sampled = simulate::sample(&keys.to_vec(py)?, rate);
     Ok(PyBytes::new(py, &sampled.iter().flat_map(|key| key.to_ne_bytes()).collect::<Vec<_>>()))
 }
 
@@ -71,7 +71,7 @@ pub fn _replay(py: Python<'_>, keys: PyBuffer<u32>, jobs: Vec<(Option<i64>, usiz
         std::thread::scope(|scope| {
             let (done, result) = mpsc::channel();
             let (keys, jobs, stop) = (&keys, &jobs, &stop);
-            scope.spawn(move || done.send(replay::run(keys, jobs, threads, stop)));
+            scope.spawn(move || done.send(simulate::run(keys, jobs, threads, stop)));
             loop {
                 match result.recv_timeout(PAUSE) {
                     Ok(misses) => break misses,

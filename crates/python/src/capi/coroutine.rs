@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::object::release;
+use crate::capi::reference::release;
 
 /// The object. It is not tracked by the collector: it refers to its value only until it is awaited.
 #[repr(C)]

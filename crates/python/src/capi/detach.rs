@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use pyo3::ffi;
 
-use super::tier::Raised;
-use crate::python::object::{unwinding, Owned};
+use crate::backend::shared::Raised;
+use crate::capi::reference::{unwinding, Owned};
 
 /// How long the main thread sleeps between looks for signals, and others for nothing in particular.
 const SLICE_MAIN: Duration = Duration::from_millis(20);
@@ -23,7 +23,7 @@ const GREEN_LAST: Duration = Duration::from_millis(20);
 ///
 /// # Safety
 /// The thread is attached and holds no lock; `wait` touches nothing of Python's.
-pub(super) unsafe fn detached<R>(wait: impl FnOnce() -> R) -> R {
+pub(crate) unsafe fn detached<R>(wait: impl FnOnce() -> R) -> R {
     // SAFETY: the thread gets its own state back.
     unsafe {
         let state = unwinding::PyEval_SaveThread();
@@ -35,7 +35,7 @@ pub(super) unsafe fn detached<R>(wait: impl FnOnce() -> R) -> R {
 }
 
 /// How a thread sleeps while it waits.
-pub(super) struct Sleeper {
+pub(crate) struct Sleeper {
     main: bool,
     /// What puts a green thread to sleep, where there are any, and for how long next time.
     green: Option<(Owned, Duration)>,

@@ -1,13 +1,13 @@
 //! Exceptions that one thread raised and others are to raise as their own.
 //!
-//! Ring 3. Each waiter raises a copy: see `warp_cache/_exceptions.py`, which makes it. What is here works on plain
+//! Ring 3. Each waiter raises a copy: see `python/warp_cache/_exceptions.py`, which makes it. What is here works on plain
 //! references: PyO3 does not know, in a call that came through vectorcall, that the thread is attached.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use super::object::{unwinding, Owned};
+use crate::capi::reference::{unwinding, Owned};
 
 /// Functions of `warp_cache._exceptions`.
 struct Copiers {

@@ -7,8 +7,8 @@ use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use super::{Change, Touch};
-use crate::entry::Token;
+use concurrency::access::{Change, Touch};
+use engine::slab::Token;
 
 /// A value that all threads share, and the counters of its hits and misses.
 #[derive(Debug)]

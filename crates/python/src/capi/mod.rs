@@ -4,11 +4,13 @@
 //! Ring 3. A `cfg` on the version of Python or on the GIL that concerns one of these stands in its file and nowhere else.
 
 pub mod coroutine;
-pub mod exception;
-pub mod immortal;
+pub mod detach;
+pub mod exceptions;
+#[cfg(not(Py_GIL_DISABLED))]
+mod gil;
 pub mod layout;
-pub mod object;
 pub mod panics;
-pub mod signature;
-pub mod slots;
-pub mod workload;
+pub mod refcount;
+pub mod reference;
+pub mod sharing;
+pub mod type_slots;

@@ -5,7 +5,7 @@
 //! knows nothing of functions that are entered through vectorcall: there the panic would go on through CPython's frames.)
 //! What a panic passes on its way is put in order by destructors: locks are given back, computations settled.
 //!
-//! Up to CPython 3.13, a daemon thread may be ended in a call into Python by unwinding its stack (see [`super::object`]). That
+//! Up to CPython 3.13, a daemon thread may be ended in a call into Python by unwinding its stack (see [`crate::capi::reference`]). That
 //! never comes here: every such call stands in a guard in which the thread stops.
 
 use std::any::Any;
@@ -36,7 +36,7 @@ pub unsafe fn caught(f: impl FnOnce() -> *mut ffi::PyObject) -> *mut ffi::PyObje
 macro_rules! caught_in_debug {
     ($block:block) => {
         if cfg!(debug_assertions) {
-            $crate::python::panics::caught(|| $block)
+            $crate::capi::panics::caught(|| $block)
         } else {
             $block
         }
@@ -62,7 +62,7 @@ unsafe fn raise(panic: Box<dyn Any + Send>) {
         let text = ffi::PyUnicode_FromStringAndSize(message.as_ptr().cast(), message.len() as ffi::Py_ssize_t);
         if !text.is_null() {
             ffi::PyErr_SetObject(ffi::PyExc_RuntimeError, text);
-            super::object::release(text);
+            crate::capi::reference::release(text);
         }
     }
 }
@@ -95,7 +95,7 @@ pub mod points {
         std::mem::replace(&mut *PLACE.lock().unwrap_or_else(PoisonError::into_inner), place)
     }
 
-    pub(super) fn reached(place: &str) {
+    pub(crate) fn reached(place: &str) {
         let mut asked = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
         if asked.as_deref() == Some(place) {
             *asked = None;

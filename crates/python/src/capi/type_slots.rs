@@ -16,7 +16,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use super::object::release;
+use crate::capi::reference::release;
 
 /// The slots that a type had before.
 #[derive(Clone, Copy)]

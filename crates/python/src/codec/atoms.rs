@@ -7,8 +7,8 @@ use std::ffi::c_int;
 use pyo3::ffi;
 
 use super::{stop, Stop};
-use crate::python::layout;
-use crate::serde::{self, tag};
+use crate::capi::layout;
+use engine::wire_format::{self, tag};
 
 /// An `int`, of a derived type too.
 ///
@@ -20,7 +20,7 @@ pub unsafe fn put_int(object: *mut ffi::PyObject, out: &mut Vec<u8>) {
     // SAFETY: the caller's promise; for an `int` the call can't fail.
     let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object, &mut overflow) };
     if overflow == 0 {
-        serde::put_int(out, value);
+        wire_format::put_int(out, value);
     } else {
         // SAFETY: as above.
         unsafe { put_big_int(object, out) }
@@ -46,7 +46,7 @@ unsafe fn put_big_int(object: *mut ffi::PyObject, out: &mut Vec<u8>) {
     while magnitude.last() == Some(&0) {
         magnitude.pop();
     }
-    serde::put_sized(out, if negative { tag::BIG_NEGATIVE } else { tag::BIG_POSITIVE }, magnitude.len());
+    wire_format::put_sized(out, if negative { tag::BIG_NEGATIVE } else { tag::BIG_POSITIVE }, magnitude.len());
     out.extend_from_slice(&magnitude);
 }
 
@@ -101,12 +101,12 @@ pub unsafe fn put_str(object: *mut ffi::PyObject, out: &mut Vec<u8>) -> Result<(
                 if length < tag::SHORT_STRS {
                     out.push(tag::SHORT_STR + length as u8);
                 } else {
-                    serde::put_sized(out, tag::STR_ASCII, length);
+                    wire_format::put_sized(out, tag::STR_ASCII, length);
                 }
             }
-            1 => serde::put_sized(out, tag::STR_1, length),
-            2 => serde::put_sized(out, tag::STR_2, length),
-            _ => serde::put_sized(out, tag::STR_4, length),
+            1 => wire_format::put_sized(out, tag::STR_1, length),
+            2 => wire_format::put_sized(out, tag::STR_2, length),
+            _ => wire_format::put_sized(out, tag::STR_4, length),
         }
         append(characters, out)
     }
@@ -121,7 +121,7 @@ pub unsafe fn put_bytes(object: *mut ffi::PyObject, out: &mut Vec<u8>) -> Result
     // SAFETY: the caller's promise.
     unsafe {
         let bytes = bytes_of(object);
-        serde::put_sized(out, tag::BYTES, bytes.len());
+        wire_format::put_sized(out, tag::BYTES, bytes.len());
         append(bytes, out)
     }
 }

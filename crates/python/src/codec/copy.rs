@@ -4,10 +4,10 @@
 
 use pyo3::ffi;
 
-use crate::python::object::{tuple_items, unwinding, Owned};
+use crate::capi::reference::{tuple_items, unwinding, Owned};
 
 /// Deeper than anything that is encoded: only a value that its owner changes meanwhile can go beyond.
-const MAX_DEPTH: u32 = 2 * crate::serde::MAX_DEPTH;
+const MAX_DEPTH: u32 = 2 * engine::wire_format::MAX_DEPTH;
 
 /// A copy for one more caller, or `None` with an exception set.
 ///
@@ -119,6 +119,6 @@ unsafe fn copy_tuple(tuple: *mut ffi::PyObject, depth: u32) -> Option<Owned> {
         if copies.is_empty() {
             return Some(Owned::borrow(tuple));
         }
-        crate::python::object::new_tuple(copies.iter().map(Owned::as_ptr))
+        crate::capi::reference::new_tuple(copies.iter().map(Owned::as_ptr))
     }
 }

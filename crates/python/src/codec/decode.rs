@@ -6,8 +6,8 @@
 use pyo3::ffi;
 
 use super::{names, pickle, stop, Decoded, Sharing, Stop};
-use crate::python::object::{unwinding, Owned};
-use crate::serde::{header, tag, unzigzag, Reader, MAX_DEPTH};
+use crate::capi::reference::{unwinding, Owned};
+use engine::wire_format::{header, tag, unzigzag, Reader, MAX_DEPTH};
 
 /// Reads a value. A pickle is trusted as far as `pickle` trusts it: whoever may write the file may run code.
 ///

@@ -8,8 +8,9 @@ use std::collections::HashSet;
 use pyo3::ffi;
 
 use super::{atoms, pickle, Encoded, Sharing, Stop};
-use crate::python::object::{tuple_items, unwinding, Owned};
-use crate::serde::{self, header, tag};
+use crate::capi::reference::{tuple_items, unwinding, Owned};
+use crate::capi::sharing::FREE_THREADED;
+use engine::wire_format::{self, header, tag};
 
 /// Writes a value's bytes behind what is in `out`; where there are none, `out` is as it was.
 ///
@@ -21,7 +22,7 @@ pub unsafe fn encode_value(object: *mut ffi::PyObject, out: &mut Vec<u8>) -> Res
     let mut encoder = Encoder { out, seen: Seen::default(), kept: Vec::new(), repeated: 0, containers: 0 };
     // SAFETY: the caller's promise.
     let done = unsafe {
-        match encoder.put(object, serde::MAX_DEPTH) {
+        match encoder.put(object, wire_format::MAX_DEPTH) {
             Ok(()) if encoder.containers == 0 => Ok(Sharing::Immutable),
             Ok(()) => {
                 out[start] = header::CONTAINERS;
@@ -101,7 +102,7 @@ struct Encoder<'a> {
 #[inline(always)]
 unsafe fn is_shared(object: *mut ffi::PyObject) -> bool {
     // SAFETY: a live object (the callers').
-    cfg!(Py_GIL_DISABLED) || unsafe { ffi::Py_REFCNT(object) } > 1
+    FREE_THREADED || unsafe { ffi::Py_REFCNT(object) } > 1
 }
 
 impl Encoder<'_> {
@@ -187,7 +188,7 @@ impl Encoder<'_> {
     /// Whether the object was not met before.
     unsafe fn is_new(&mut self, object: *mut ffi::PyObject) -> bool {
         let is_new = self.seen.insert(object);
-        if cfg!(Py_GIL_DISABLED) && is_new {
+        if FREE_THREADED && is_new {
             // SAFETY: a live object (the callers').
             self.kept.push(unsafe { Owned::borrow(object) });
         }
@@ -221,7 +222,7 @@ impl Encoder<'_> {
         // SAFETY: a tuple keeps its items, and is kept.
         unsafe {
             let items = tuple_items(tuple);
-            serde::put_count(self.out, tag::SHORT_TUPLE, tag::TUPLE, items.len());
+            wire_format::put_count(self.out, tag::SHORT_TUPLE, tag::TUPLE, items.len());
             for &item in items {
                 // A tuple that is still being made.
                 if item.is_null() {
@@ -237,12 +238,14 @@ impl Encoder<'_> {
         // SAFETY: the list is kept. With a GIL, no code runs between the look at its length and the use of an item, which is
         // kept in its turn. Where threads run side by side, a copy is walked, which no other thread knows.
         unsafe {
-            #[cfg(Py_GIL_DISABLED)]
-            let copy = super::checked(unwinding::PyList_GetSlice(list, 0, ffi::PY_SSIZE_T_MAX))?;
-            #[cfg(Py_GIL_DISABLED)]
-            let list = copy.as_ptr();
+            let copy = if FREE_THREADED {
+                Some(super::checked(unwinding::PyList_GetSlice(list, 0, ffi::PY_SSIZE_T_MAX))?)
+            } else {
+                None
+            };
+            let list = copy.as_ref().map_or(list, Owned::as_ptr);
             let length = ffi::PyList_GET_SIZE(list);
-            serde::put_count(self.out, tag::SHORT_LIST, tag::LIST, length as usize);
+            wire_format::put_count(self.out, tag::SHORT_LIST, tag::LIST, length as usize);
             for at in 0..length {
                 // It was changed meanwhile, or is still being made.
                 if at >= ffi::PyList_GET_SIZE(list) || ffi::PyList_GET_ITEM(list, at).is_null() {
@@ -258,12 +261,10 @@ impl Encoder<'_> {
         // SAFETY: as for `put_list`; each step begins with what the dict is then. Only a tuple or frozenset as key runs any
         // code (see `put_set`), for which the value is kept.
         unsafe {
-            #[cfg(Py_GIL_DISABLED)]
-            let copy = super::checked(unwinding::PyDict_Copy(dict))?;
-            #[cfg(Py_GIL_DISABLED)]
-            let dict = copy.as_ptr();
+            let copy = if FREE_THREADED { Some(super::checked(unwinding::PyDict_Copy(dict))?) } else { None };
+            let dict = copy.as_ref().map_or(dict, Owned::as_ptr);
             let length = ffi::PyDict_Size(dict);
-            serde::put_count(self.out, tag::SHORT_DICT, tag::DICT, length as usize);
+            wire_format::put_count(self.out, tag::SHORT_DICT, tag::DICT, length as usize);
             let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
             let mut count = 0;
             while ffi::PyDict_Next(dict, &mut at, &mut key, &mut value) != 0 {
@@ -288,12 +289,10 @@ impl Encoder<'_> {
         // SAFETY: the iterator gives strong references, and raises where the set was changed meanwhile: making it may run the
         // garbage collector.
         unsafe {
-            #[cfg(Py_GIL_DISABLED)]
-            let copy = super::checked(unwinding::PySet_New(set))?;
-            #[cfg(Py_GIL_DISABLED)]
-            let set = copy.as_ptr();
+            let copy = if FREE_THREADED { Some(super::checked(unwinding::PySet_New(set))?) } else { None };
+            let set = copy.as_ref().map_or(set, Owned::as_ptr);
             let length = ffi::PySet_Size(set) as usize;
-            serde::put_sized(self.out, tag, length);
+            wire_format::put_sized(self.out, tag, length);
             let iterator = super::checked(unwinding::PyObject_GetIter(set))?;
             let mut count = 0;
             loop {

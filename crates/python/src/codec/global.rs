@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use pyo3::ffi;
 
 use super::{checked, Stop};
-use crate::python::object::{unwinding, Owned};
+use crate::capi::reference::{unwinding, Owned};
 
 /// A name as a `str`, made when it is needed first and kept for ever.
 pub struct Name(&'static CStr, AtomicPtr<ffi::PyObject>);

@@ -21,9 +21,9 @@ use pyo3::ffi;
 use super::load::Named;
 use super::named::Role;
 use super::{atoms, checked, global, named, number, reduce, refusal, stop, Encoded, Stop};
+use crate::capi::reference::{tuple_items, unwinding, Owned};
 use crate::key::View;
-use crate::python::object::{tuple_items, unwinding, Owned};
-use crate::serde::{self, key, tag};
+use engine::wire_format::{self, key, tag};
 
 /// Writes a call's canonical bytes behind what is in `out`; where there are none, `out` is as it was.
 ///
@@ -75,9 +75,9 @@ pub unsafe fn explain_key(view: &View<'_>) -> Option<(usize, String)> {
 unsafe fn put_view(writer: &mut Writer, defaults: &[usize], view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
     // The shape: how many values there are, and how many of them have names.
     let named = !view.names.is_empty();
-    serde::put_varint(out, (view.values.len() as u64) << 1 | u64::from(named));
+    wire_format::put_varint(out, (view.values.len() as u64) << 1 | u64::from(named));
     if named {
-        serde::put_varint(out, view.names.len() as u64);
+        wire_format::put_varint(out, view.names.len() as u64);
     }
     // SAFETY: the caller's promise; names are `str`s, maybe of a derived type.
     unsafe {
@@ -85,13 +85,13 @@ unsafe fn put_view(writer: &mut Writer, defaults: &[usize], view: &View<'_>, out
             writer.at = at;
             if let Some(number) = defaults.iter().position(|&default| default == value as usize) {
                 out.push(key::DEFAULT);
-                serde::put_varint(out, number as u64);
+                wire_format::put_varint(out, number as u64);
                 continue;
             }
             if view.typed {
                 put_type(writer, ffi::Py_TYPE(value), out)?;
             }
-            writer.put(value, out, serde::MAX_DEPTH)?;
+            writer.put(value, out, wire_format::MAX_DEPTH)?;
         }
         for &name in view.names {
             atoms::put_str(name, out)?;
@@ -302,7 +302,7 @@ impl Writer {
             if kind == &raw mut ffi::PyList_Type {
                 let copy = checked(unwinding::PyList_GetSlice(object, 0, ffi::PY_SSIZE_T_MAX))?;
                 let length = ffi::PyList_GET_SIZE(copy.as_ptr());
-                serde::put_count(out, tag::SHORT_LIST, tag::LIST, length as usize);
+                wire_format::put_count(out, tag::SHORT_LIST, tag::LIST, length as usize);
                 for at in 0..length {
                     self.put(ffi::PyList_GET_ITEM(copy.as_ptr(), at), out, depth - 1)?;
                 }
@@ -324,7 +324,7 @@ impl Writer {
                 let bytes = checked(ffi::PyBytes_FromObject(object))?;
                 if self.exact {
                     let bytes = atoms::bytes_of(bytes.as_ptr());
-                    serde::put_sized(out, key::BYTEARRAY, bytes.len());
+                    wire_format::put_sized(out, key::BYTEARRAY, bytes.len());
                     atoms::append(bytes, out)?;
                 } else {
                     // Equal to bytes of the same content.
@@ -388,7 +388,7 @@ impl Writer {
         // SAFETY: a tuple keeps its items.
         unsafe {
             let items = tuple_items(tuple);
-            serde::put_count(out, tag::SHORT_TUPLE, tag::TUPLE, items.len());
+            wire_format::put_count(out, tag::SHORT_TUPLE, tag::TUPLE, items.len());
             for &item in items {
                 self.put(item, out, depth - 1)?;
             }
@@ -419,7 +419,7 @@ impl Writer {
             }
         }
         members.sort_unstable();
-        serde::put_sized(out, tag, members.len());
+        wire_format::put_sized(out, tag, members.len());
         members.iter().for_each(|bytes| out.extend_from_slice(bytes));
         Ok(())
     }
@@ -463,7 +463,7 @@ impl Writer {
             let first = checked(unwinding::PyObject_GetItem(range, checked(ffi::PyLong_FromLong(0))?.as_ptr()))?;
             self.put(first.as_ptr(), out, depth)?;
             self.put(last.as_ptr(), out, depth)?;
-            if !crate::python::layout::ints_equal(first.as_ptr(), last.as_ptr()) {
+            if !crate::capi::layout::ints_equal(first.as_ptr(), last.as_ptr()) {
                 static STEP: global::Name = global::Name::new(c"step");
                 self.put(global::attribute(range, &STEP)?.as_ptr(), out, depth)?;
             }
@@ -495,7 +495,7 @@ impl Writer {
 
 /// The number of entries, then entries.
 pub fn put_entries(entries: &[Vec<u8>], out: &mut Vec<u8>) {
-    serde::put_count(out, tag::SHORT_DICT, tag::DICT, entries.len());
+    wire_format::put_count(out, tag::SHORT_DICT, tag::DICT, entries.len());
     entries.iter().for_each(|bytes| out.extend_from_slice(bytes));
 }
 

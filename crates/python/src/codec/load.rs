@@ -13,8 +13,8 @@ use super::decode::{made, or_damaged, Bad, Decoder};
 use super::global::Function;
 use super::named::HASH;
 use super::{stop, Stop};
-use crate::python::object::{new_tuple, unwinding, Owned};
-use crate::serde::{key, tag};
+use crate::capi::reference::{new_tuple, unwinding, Owned};
+use engine::wire_format::{key, tag};
 
 /// What was spelled by a hash.
 pub type Named = HashMap<[u8; HASH], Owned>;
@@ -175,7 +175,7 @@ impl Loader<'_> {
                 self.decoder.reader.byte();
             } else {
                 let (first, last) = (self.read()?, self.read()?);
-                let one = crate::python::layout::ints_equal(first.as_ptr(), last.as_ptr());
+                let one = crate::capi::layout::ints_equal(first.as_ptr(), last.as_ptr());
                 parts.extend([first, last]);
                 if !one {
                     parts.push(self.read()?);

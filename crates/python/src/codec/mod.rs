@@ -1,6 +1,6 @@
 //! Python objects as bytes, for the shared tier.
 //!
-//! Ring 3; the format itself is ring 1's, [`crate::serde`]. [`encode`] and [`decode`] carry values: what comes back has the
+//! Ring 3; the format itself is ring 1's, [`engine::wire_format`]. [`encode`] and [`decode`] carry values: what comes back has the
 //! type and the value that went in. Exact built-in types have a spelling of their own; a value with anything else in it, one
 //! whose lists or dicts are reachable twice, or one nested too deeply, is pickled as a whole ([`pickle`]). [`key`] spells
 //! the arguments of a call so that equal ones give equal bytes in every process and unequal ones never do. [`copy`] gives
@@ -23,19 +23,17 @@ mod number;
 mod pickle;
 mod reduce;
 mod refusal;
-pub mod testing;
 
 pub use self::copy::copy;
 pub use self::decode::decode_value;
 pub use self::encode::encode_value;
 pub use self::key::{encode_key, encode_key_with, explain_key};
-pub use self::pickle::is_pickled;
 pub use self::refusal::{noting, Refusal};
 
 use pyo3::ffi;
 
-use crate::python::exception;
-use crate::python::object::Owned;
+use crate::capi::exceptions;
+use crate::capi::reference::Owned;
 
 /// How an attempt to encode ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +97,7 @@ unsafe fn stop() -> Stop {
         {
             return Stop::Failed;
         }
-        if let Some(raised) = exception::take() {
+        if let Some(raised) = exceptions::take() {
             refusal::raised(&raised);
         }
         Stop::Unstorable

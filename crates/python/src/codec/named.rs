@@ -9,8 +9,8 @@ use super::atoms::bytes_of;
 use super::global::Function;
 use super::key::Writer;
 use super::{checked, Stop};
-use crate::python::object::Owned;
-use crate::serde::key;
+use crate::capi::reference::Owned;
+use engine::wire_format::key;
 
 /// The length of a hash in bytes.
 pub const HASH: usize = 16;

@@ -3,9 +3,12 @@
 //! Ring 3. Each short name has one place in a table, where the last one made lies. Found there, it need not be made, nor
 //! hashed once more, as a `str` keeps its hash. The GIL guards the table; without one there is none.
 
+use std::cell::Cell;
+
 use pyo3::ffi;
 
-use crate::python::object::Owned;
+use crate::capi::reference::Owned;
+use crate::capi::sharing::FREE_THREADED;
 
 /// The longest name that is kept, in characters.
 const LONGEST: usize = 32;
@@ -16,70 +19,50 @@ const LONGEST: usize = 32;
 /// The thread is attached. `make` gives an exact, compact `str` of these characters, all ASCII, and runs no Python code.
 #[inline]
 pub unsafe fn name<E>(characters: &[u8], make: impl FnOnce() -> Result<Owned, E>) -> Result<Owned, E> {
-    if !(2..=LONGEST).contains(&characters.len()) {
+    if FREE_THREADED || !(2..=LONGEST).contains(&characters.len()) {
         return make();
     }
-    // SAFETY: the caller's promise.
-    unsafe { table::name(characters, make) }
-}
-
-#[cfg(Py_GIL_DISABLED)]
-mod table {
-    use super::*;
-
-    pub unsafe fn name<E>(_: &[u8], make: impl FnOnce() -> Result<Owned, E>) -> Result<Owned, E> {
-        make()
-    }
-}
-
-#[cfg(not(Py_GIL_DISABLED))]
-mod table {
-    use super::*;
-    use std::cell::Cell;
-
-    const PLACES: usize = 512;
-
-    struct Table([Cell<*mut ffi::PyObject>; PLACES]);
-
-    // SAFETY: reached by threads that hold the GIL, one at a time, and none gives it up in between.
-    unsafe impl Sync for Table {}
-
-    /// Null, or a strong reference, for as long as the process lives.
-    static TABLE: Table = Table([const { Cell::new(std::ptr::null_mut()) }; PLACES]);
-
-    #[inline]
-    pub unsafe fn name<E>(characters: &[u8], make: impl FnOnce() -> Result<Owned, E>) -> Result<Owned, E> {
-        let place = &TABLE.0[place_of(characters)];
-        let kept = place.get();
-        // SAFETY: what lies there is a compact `str` of ASCII characters, which follow its head.
-        unsafe {
-            if !kept.is_null() {
-                let head = kept.cast::<ffi::PyASCIIObject>();
-                let data = head.add(1).cast::<u8>();
-                if (*head).length as usize == characters.len()
-                    && std::slice::from_raw_parts(data, characters.len()) == characters
-                {
-                    return Ok(Owned::borrow(kept));
-                }
+    let place = &TABLE.0[place_of(characters)];
+    let kept = place.get();
+    // SAFETY: what lies there is a compact `str` of ASCII characters, which follow its head.
+    unsafe {
+        if !kept.is_null() {
+            let head = kept.cast::<ffi::PyASCIIObject>();
+            let data = head.add(1).cast::<u8>();
+            if (*head).length as usize == characters.len()
+                && std::slice::from_raw_parts(data, characters.len()) == characters
+            {
+                return Ok(Owned::borrow(kept));
             }
-            let made = make()?;
-            place.set(made.another().into_ptr());
-            if !kept.is_null() {
-                drop(Owned::steal(kept));
-            }
-            Ok(made)
         }
+        let made = make()?;
+        place.set(made.another().into_ptr());
+        if !kept.is_null() {
+            drop(Owned::steal(kept));
+        }
+        Ok(made)
     }
+}
 
-    /// From the first and the last eight characters, or all if there are less.
-    #[inline]
-    fn place_of(characters: &[u8]) -> usize {
-        let word = |part: &[u8]| part.iter().fold(0u64, |word, &byte| word << 8 | u64::from(byte));
-        let (first, last) = match (characters.first_chunk::<8>(), characters.last_chunk::<8>()) {
-            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-            _ => (word(characters), 0),
-        };
-        let mixed = (first ^ last.rotate_left(29) ^ characters.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        (mixed >> 55) as usize % PLACES
-    }
+const PLACES: usize = 512;
+
+struct Table([Cell<*mut ffi::PyObject>; PLACES]);
+
+// SAFETY: reached by `name` alone, and there only with a GIL: by threads that hold it, one at a time, and none gives it up in
+// between.
+unsafe impl Sync for Table {}
+
+/// Null, or a strong reference, for as long as the process lives.
+static TABLE: Table = Table([const { Cell::new(std::ptr::null_mut()) }; PLACES]);
+
+/// From the first and the last eight characters, or all if there are less.
+#[inline]
+fn place_of(characters: &[u8]) -> usize {
+    let word = |part: &[u8]| part.iter().fold(0u64, |word, &byte| word << 8 | u64::from(byte));
+    let (first, last) = match (characters.first_chunk::<8>(), characters.last_chunk::<8>()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => (word(characters), 0),
+    };
+    let mixed = (first ^ last.rotate_left(29) ^ characters.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> 55) as usize % PLACES
 }

@@ -7,8 +7,8 @@ use pyo3::ffi;
 
 use super::global::{self, attribute, call_method, Name};
 use super::{atoms, checked, Stop};
-use crate::python::object::{tuple_items, unwinding, Owned};
-use crate::serde::{self, key};
+use crate::capi::reference::{tuple_items, unwinding, Owned};
+use engine::wire_format::{self, key};
 
 /// A float; a NaN equals nothing.
 ///
@@ -23,7 +23,7 @@ pub unsafe fn put_float(value: f64, out: &mut Vec<u8>) -> Result<(), Stop> {
     if value.is_infinite() || value.fract() != 0.0 {
         atoms::put_float(value, out);
     } else if value.abs() < BEYOND {
-        serde::put_int(out, value as i64);
+        wire_format::put_int(out, value as i64);
     } else {
         // SAFETY: the caller's promise; the result is an `int`.
         unsafe { atoms::put_int(checked(ffi::PyLong_FromDouble(value))?.as_ptr(), out) }
@@ -138,7 +138,7 @@ unsafe fn put_ratio(numerator: &Owned, denominator: &Owned, out: &mut Vec<u8>) -
             return Err(Stop::Unstorable);
         }
         let one = checked(ffi::PyLong_FromLong(1))?;
-        if crate::python::layout::ints_equal(denominator, one.as_ptr()) {
+        if crate::capi::layout::ints_equal(denominator, one.as_ptr()) {
             atoms::put_int(numerator, out);
             return Ok(());
         }

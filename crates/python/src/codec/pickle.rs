@@ -7,19 +7,14 @@ use pyo3::ffi;
 use super::atoms::{append, bytes_of};
 use super::global::{self, Function, Name};
 use super::{checked, Decoded, Sharing, Stop};
-use crate::python::object::{unwinding, Owned};
-use crate::serde::header;
+use crate::capi::reference::{unwinding, Owned};
+use engine::wire_format::header;
 
 /// The highest that every supported Python reads.
 const PROTOCOL: std::ffi::c_long = 5;
 
 static DUMPS: Function = Function::new(c"pickle", c"dumps");
 static LOADS: Function = Function::new(c"pickle", c"loads");
-
-/// Whether a value's bytes hold a pickle that must be read afresh for each caller.
-pub fn is_pickled(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&header::PICKLED)
-}
 
 /// A whole value with its header.
 ///

@@ -10,8 +10,8 @@ use super::global::{self, call_method, Function, Name};
 use super::key::{next, put_entries, Writer};
 use super::named::Role;
 use super::{checked, load, named, Stop};
-use crate::python::object::{tuple_items, unwinding, Owned};
-use crate::serde::{self, key, tag};
+use crate::capi::reference::{tuple_items, unwinding, Owned};
+use engine::wire_format::{self, key, tag};
 
 /// Spells an object by what it is reduced to: callable, arguments, state, items. Whether these bytes are good enough is seen
 /// at the outermost such object, which compares what is in it: they must make an equal one.
@@ -74,7 +74,7 @@ unsafe fn put_parts(
                 0 => put_maker(writer, part, out, depth)?,
                 1 => {
                     let arguments = tuple_items(part);
-                    serde::put_count(out, tag::SHORT_TUPLE, tag::TUPLE, arguments.len());
+                    wire_format::put_count(out, tag::SHORT_TUPLE, tag::TUPLE, arguments.len());
                     for &argument in arguments {
                         if is_list_of_set(object, argument) {
                             // The order of a set's members depends on the hash seed.

@@ -7,8 +7,8 @@ use std::cell::RefCell;
 
 use pyo3::ffi;
 
-use crate::python::exception;
-use crate::python::object::{unwinding, Owned};
+use crate::capi::exceptions;
+use crate::capi::reference::{unwinding, Owned};
 
 /// See the module's documentation.
 #[derive(Clone, Debug, Default)]
@@ -68,14 +68,14 @@ pub(super) unsafe fn raised(raised: &Owned) {
         let kind = std::ffi::CStr::from_ptr((*ffi::Py_TYPE(raised.as_ptr())).tp_name).to_string_lossy();
         let shown = unwinding::PyObject_Str(raised.as_ptr());
         if shown.is_null() {
-            drop(exception::take());
+            drop(exceptions::take());
             kind.into_owned()
         } else {
             let shown = Owned::steal(shown);
             let mut length = 0;
             let text = ffi::PyUnicode_AsUTF8AndSize(shown.as_ptr(), &mut length);
             if text.is_null() {
-                drop(exception::take());
+                drop(exceptions::take());
                 kind.into_owned()
             } else {
                 let text = std::slice::from_raw_parts(text.cast::<u8>(), length as usize);

@@ -14,15 +14,15 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::call::instance;
 use super::lookup::{Count, Found, Hot};
-use super::tier::asynchronous::{SharedLease, SharedTurn};
-use super::tier::{template, Raised, Tier};
-use super::value::Value;
 use super::{AsyncCachedFunction, CachedFunction, Put};
+use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
+use crate::backend::shared::{template, Raised, Tier};
+use crate::capi::coroutine;
+use crate::capi::panics::{as_error, caught, point};
+use crate::capi::reference::{unwinding, Arguments, Owned};
+use crate::function::slot_value::Value;
 use crate::key::{Equal, Shape, View};
-use crate::python::coroutine;
-use crate::python::object::{unwinding, Arguments, Owned};
-use crate::python::panics::{as_error, caught, point};
-use crate::shm::Skip;
+use shared::Skip;
 
 /// The computations under way, by event loop and ticket; `warp_cache._async` keeps them.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ pub struct Ticket {
 const QUESTIONS: u32 = 4096;
 
 impl Ticket {
-    pub(super) fn with_view<R>(&self, f: impl FnOnce(&View<'_>) -> R) -> R {
+    pub(crate) fn with_view<R>(&self, f: impl FnOnce(&View<'_>) -> R) -> R {
         let pointer = self.key.as_ptr();
         // SAFETY: the key was made from a view with this shape and hash.
         f(&unsafe { View::of_key(&self.key, &pointer, self.shape, self.hash, self.typed) })
@@ -139,7 +139,7 @@ impl CachedFunction {
     /// `object` is this instance; the call and the view last; the thread is attached and holds no lock.
     #[cold]
     #[inline(never)]
-    pub(super) unsafe fn miss_async(
+    pub(crate) unsafe fn miss_async(
         &self,
         object: *mut ffi::PyObject,
         arguments: &Arguments,
@@ -164,7 +164,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for [`miss_async`](Self::miss_async).
-    pub(super) unsafe fn start(
+    pub(crate) unsafe fn start(
         &self,
         object: *mut ffi::PyObject,
         arguments: &Arguments,
@@ -195,7 +195,7 @@ impl CachedFunction {
     /// As for [`miss_async`](Self::miss_async).
     #[cold]
     #[inline(never)]
-    pub(super) unsafe fn pass_on_async(&self, object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn pass_on_async(&self, object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
         unsafe {
             caught(|| {
@@ -254,7 +254,7 @@ impl AsyncCachedFunction {
         let py = function.py();
         let base = CachedFunction::build(function, options, Some(Flights::new(py)?), tier)?;
         let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(AsyncCachedFunction))?.into_any();
-        crate::python::immortal::spare_counts(&made, function);
+        crate::capi::refcount::spare_counts(&made, function);
         Ok(made)
     }
 }

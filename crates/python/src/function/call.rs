@@ -7,19 +7,19 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::course::{Course, Level};
-use super::glance::{self, Seen, Sought};
 use super::lookup::{Changed, Count, Entries, Found, Hot};
-use super::value::Value;
 use super::CachedFunction;
-use crate::cache::Garbage;
-use crate::entry::{Entry, Token};
+use crate::capi::panics::{caught, caught_in_debug, point};
+use crate::capi::reference::{release, unwinding, Arguments, Owned};
+use crate::capi::sharing::Reader;
+use crate::function::fast_path::{self, Seen, Sought};
+use crate::function::reply::{Course, Level};
+use crate::function::slot_value::Value;
+use crate::key::signature::{Scratch, FEW};
 use crate::key::{self, View, ONE, TOO_MANY};
-use crate::python::object::{release, unwinding, Arguments, Owned};
-use crate::python::panics::{caught, caught_in_debug, point};
-use crate::python::signature::{Scratch, FEW};
-use crate::shm::Event;
-use crate::sync::Reader;
+use engine::cache::Garbage;
+use engine::slab::{Entry, Token};
+use shared::Event;
 
 /// What the interpreter calls. `C-unwind`: see `python::object`.
 pub type Vectorcall = unsafe extern "C-unwind" fn(
@@ -30,7 +30,7 @@ pub type Vectorcall = unsafe extern "C-unwind" fn(
 ) -> *mut ffi::PyObject;
 
 /// A call's key, or why it has none.
-pub(super) enum Keyed<'a> {
+pub(crate) enum Keyed<'a> {
     View(View<'a>),
     /// The function itself is to complain.
     NotACall,
@@ -43,7 +43,7 @@ pub(super) enum Keyed<'a> {
 /// # Safety
 /// `object` is an instance of `CachedFunction` or of a type derived from it, and outlives the result.
 #[inline(always)]
-pub(super) unsafe fn instance<'a>(object: *mut ffi::PyObject) -> &'a CachedFunction {
+pub(crate) unsafe fn instance<'a>(object: *mut ffi::PyObject) -> &'a CachedFunction {
     // SAFETY: the caller's promise, and vectorcall's that the thread is attached; the class is frozen, so `get` is a cast.
     unsafe {
         let py = Python::assume_attached();
@@ -77,7 +77,7 @@ impl Level for InProcess {
         sought: impl Sought,
     ) -> Option<Seen> {
         // SAFETY: the caller's promise.
-        unsafe { glance::glance::<EXPIRES>(reader, token, entry, sought) }
+        unsafe { fast_path::glance::<EXPIRES>(reader, token, entry, sought) }
     }
 
     #[inline(always)]
@@ -109,7 +109,7 @@ impl Level for InProcess {
 /// # Safety
 /// To be called as PEP 590 says, with an instance whose cache stores something.
 #[inline(never)]
-pub(super) unsafe extern "C-unwind" fn any<C: Course>(
+pub(crate) unsafe extern "C-unwind" fn any<C: Course>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -133,7 +133,7 @@ pub(super) unsafe extern "C-unwind" fn any<C: Course>(
 /// # Safety
 /// As for [`any`]; `hash` is the untyped hash of the values, and `found` what a lookup brought.
 #[inline(never)]
-pub(super) unsafe extern "C-unwind" fn missed<C: Course>(
+pub(crate) unsafe extern "C-unwind" fn missed<C: Course>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -215,7 +215,7 @@ unsafe extern "C-unwind" fn call_reordered<C: Course>(
 /// # Safety
 /// As for [`any`]; values and names are those of the call.
 #[inline(always)]
-pub(super) unsafe fn finish_parts<C: Course>(
+pub(crate) unsafe fn finish_parts<C: Course>(
     object: *mut ffi::PyObject,
     arguments: &Arguments,
     values: &[*mut ffi::PyObject],
@@ -236,7 +236,7 @@ pub(super) unsafe fn finish_parts<C: Course>(
 /// # Safety
 /// As for [`any`]; the view is that of the call.
 #[inline(always)]
-pub(super) unsafe fn finish<C: Course>(
+pub(crate) unsafe fn finish<C: Course>(
     object: *mut ffi::PyObject,
     arguments: &Arguments,
     view: &View<'_>,
@@ -335,7 +335,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// The call lasts as long as the result; the thread is attached and holds no lock.
-    pub(super) unsafe fn view<'a>(&self, arguments: &'a Arguments, scratch: &'a mut Scratch) -> Keyed<'a> {
+    pub(crate) unsafe fn view<'a>(&self, arguments: &'a Arguments, scratch: &'a mut Scratch) -> Keyed<'a> {
         // SAFETY: the caller's promise.
         unsafe {
             match self.parts(arguments, scratch) {
@@ -350,7 +350,7 @@ impl CachedFunction {
     /// # Safety
     /// As for [`miss`](Self::miss).
     #[inline(always)]
-    pub(super) unsafe fn after(&self, view: &View<'_>, found: Hot) -> Found {
+    pub(crate) unsafe fn after(&self, view: &View<'_>, found: Hot) -> Found {
         if found.is_absent() {
             Found::Absent
         } else {
@@ -393,7 +393,7 @@ impl CachedFunction {
     /// As for [`miss`](Self::miss).
     #[cold]
     #[inline(never)]
-    pub(super) unsafe fn pass_on(&self, arguments: &Arguments) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn pass_on(&self, arguments: &Arguments) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
         unsafe {
             caught(|| {
@@ -405,7 +405,7 @@ impl CachedFunction {
     }
 
     /// Counts a call that no lookup counts.
-    pub(super) fn count_miss(&self) {
+    pub(crate) fn count_miss(&self) {
         match &self.tier {
             Some(tier) => tier.count(Event::Miss),
             None => self.shared.read(|reader| reader.miss()),
@@ -417,7 +417,7 @@ impl CachedFunction {
     /// # Safety
     /// As for [`miss`](Self::miss).
     #[inline(always)]
-    pub(super) unsafe fn compute(&self, arguments: &Arguments) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn compute(&self, arguments: &Arguments) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise. The recursion is counted because this frame lies on the C stack, which Python would
         // otherwise not know of.
         unsafe {

@@ -7,24 +7,24 @@
 use pyo3::ffi;
 
 use super::call::{any, finish, finish_parts, instance, missed, Vectorcall};
-use super::course::{Course, Level};
 use super::lookup::{Entries, Hot};
-use super::value::Value;
 use super::CachedFunction;
-use crate::clock;
-use crate::entry::{Entry, Token};
+use crate::capi::panics::{caught_in_debug, point};
+use crate::capi::reference::{tuple_items, Arguments, Owned};
+use crate::capi::sharing::{Reader, READERS_MAY_PAUSE};
+use crate::function::reply::{Course, Level};
+use crate::function::slot_value::Value;
 use crate::key::{self, Equal, ONE};
-use crate::python::object::{tuple_items, Arguments, Owned};
-use crate::python::panics::{caught_in_debug, point};
-use crate::sync::{Reader, READERS_MAY_PAUSE};
-use crate::table::First;
+use concurrency::clock;
+use engine::index::First;
+use engine::slab::{Entry, Token};
 
 /// The shape of a call with two positional arguments.
 const TWO: key::Shape = 2;
 
 /// The entry point of a function's calls. `direct`: the numbers of positional arguments from which on a call is its own
 /// canonical form, and for how many more.
-pub(super) fn entry<C: Course>(typed: bool, expires: bool, direct: (usize, usize)) -> Vectorcall {
+pub(crate) fn entry<C: Course>(typed: bool, expires: bool, direct: (usize, usize)) -> Vectorcall {
     let is_direct = |n: usize| n.wrapping_sub(direct.0) <= direct.1;
     match (typed, is_direct(1), is_direct(2), expires) {
         (true, ..) | (_, false, false, _) => any::<C>,
@@ -38,7 +38,7 @@ pub(super) fn entry<C: Course>(typed: bool, expires: bool, direct: (usize, usize
 }
 
 /// What the first candidate is.
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// The value, a new strong reference; the hit was counted.
     Hit(*mut ffi::PyObject),
     /// No entry; the miss was counted.
@@ -72,7 +72,7 @@ unsafe extern "C-unwind" fn one<C: Course, const EXPIRES: bool, const TWO_TOO: b
         caught_in_debug!({
             if is_plain(1, nargsf, names) {
                 let value = *values;
-                if let Some(hash) = key::glance::hash_one(value) {
+                if let Some(hash) = key::inline::hash_one(value) {
                     let seen = instance(object).look::<C, EXPIRES>(hash, One(value));
                     return act::<C>(seen, object, values, nargsf, hash);
                 }
@@ -102,7 +102,7 @@ unsafe extern "C-unwind" fn two<C: Course, const EXPIRES: bool>(
         caught_in_debug!({
             if is_plain(2, nargsf, names) {
                 let (first, second) = (*values, *values.add(1));
-                if let Some(hash) = key::glance::hash_two(first, second) {
+                if let Some(hash) = key::inline::hash_two(first, second) {
                     let seen = instance(object).look::<C, EXPIRES>(hash, Two(first, second));
                     return act::<C>(seen, object, values, nargsf, hash);
                 }
@@ -266,9 +266,9 @@ impl CachedFunction {
 /// A glance at an entry with a value of this process.
 ///
 /// # Safety
-/// As for [`Level::glance`](super::course::Level::glance).
+/// As for [`Level::glance`](crate::function::reply::Level::glance).
 #[inline(always)]
-pub(super) unsafe fn glance<const EXPIRES: bool>(
+pub(crate) unsafe fn glance<const EXPIRES: bool>(
     reader: &Reader<'_, Entries>,
     token: Token,
     entry: &Entry<Owned, Value>,
@@ -289,7 +289,7 @@ pub(super) unsafe fn glance<const EXPIRES: bool>(
 }
 
 /// The arguments of a call, to be found among the stored keys. (No closure: the compiler would call it.)
-pub(super) trait Sought: Copy {
+pub(crate) trait Sought: Copy {
     fn shape(self) -> key::Shape;
 
     /// Whether a stored key is surely this one.
@@ -343,7 +343,7 @@ impl Sought for Two {
 #[inline(always)]
 unsafe fn is_same(stored: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
     // SAFETY: the caller's promise.
-    unsafe { key::glance::same(stored, value) || !READERS_MAY_PAUSE && key::same(stored, value) }
+    unsafe { key::inline::same(stored, value) || !READERS_MAY_PAUSE && key::same(stored, value) }
 }
 
 /// Whether the entry has surely not expired.

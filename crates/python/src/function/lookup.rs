@@ -14,17 +14,17 @@ use std::cell::Cell;
 
 use pyo3::ffi;
 
-use super::course::{Course, Level};
-use super::tier::{Decoded, Kept};
-use super::value::Value;
 use super::CachedFunction;
-use crate::cache::Cache;
-use crate::clock;
-use crate::entry::Token;
+use crate::backend::shared::{Decoded, Kept};
+use crate::capi::panics::point;
+use crate::capi::reference::Owned;
+use crate::capi::sharing::Reader;
+use crate::function::reply::{Course, Level};
+use crate::function::slot_value::Value;
 use crate::key::{Equal, View};
-use crate::python::object::Owned;
-use crate::python::panics::point;
-use crate::sync::Reader;
+use concurrency::clock;
+use engine::cache::Cache;
+use engine::slab::Token;
 
 /// The cache of a decorated function.
 pub type Entries = Cache<Owned, Value>;
@@ -232,7 +232,7 @@ impl Hot {
 
     /// Nothing; a miss was counted. `inserts` is [`Cache::inserts`] at that moment.
     #[inline(always)]
-    pub(super) fn absent(inserts: u64) -> Self {
+    pub(crate) fn absent(inserts: u64) -> Self {
         Hot::number((inserts as usize) << 2 | 3)
     }
 
@@ -261,7 +261,7 @@ impl CachedFunction {
     /// # Safety
     /// The view's objects are alive; the thread is attached.
     #[inline(always)]
-    pub(super) unsafe fn hot<C: Course, const ONE_VALUE: bool>(&self, view: &View<'_>) -> Hot {
+    pub(crate) unsafe fn hot<C: Course, const ONE_VALUE: bool>(&self, view: &View<'_>) -> Hot {
         let reader = self.shared.reader();
         point("first pass");
         for (token, slot, entry) in reader.candidates(view.hash) {
@@ -291,7 +291,7 @@ impl CachedFunction {
     /// # Safety
     /// `token` names an entry of the reader's, whose value is `value`; the thread is attached.
     #[inline(always)]
-    pub(super) unsafe fn take(
+    pub(crate) unsafe fn take(
         &self,
         reader: &Reader<'_, Entries>,
         token: Token,
@@ -314,7 +314,7 @@ impl CachedFunction {
     /// # Safety
     /// `insert` must not call into Python, nor drop an object.
     #[inline(always)]
-    pub(super) fn if_still_absent<F: FnOnce(&mut Entries) -> R, R>(&self, hot: Hot, insert: F) -> Result<R, F> {
+    pub(crate) fn if_still_absent<F: FnOnce(&mut Entries) -> R, R>(&self, hot: Hot, insert: F) -> Result<R, F> {
         self.shared.write(
             |writer| {
                 if hot.is_still_absent(writer.value) {
@@ -328,7 +328,7 @@ impl CachedFunction {
 
     /// The present time if entries expire.
     #[inline(always)]
-    pub(super) fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         if self.ttl != 0 {
             clock::now()
         } else {
@@ -338,7 +338,7 @@ impl CachedFunction {
 
     /// The deadline of an entry made now.
     #[inline(always)]
-    pub(super) fn deadline(&self) -> u64 {
+    pub(crate) fn deadline(&self) -> u64 {
         if self.ttl != 0 {
             clock::deadline(self.ttl)
         } else {
@@ -351,7 +351,7 @@ impl CachedFunction {
     /// # Safety
     /// The view's objects are alive; the thread is attached.
     #[inline(always)]
-    pub(super) unsafe fn step(&self, view: &View<'_>, known: &Known, count: Count) -> Step {
+    pub(crate) unsafe fn step(&self, view: &View<'_>, known: &Known, count: Count) -> Step {
         let now = self.now();
         point("lookup");
         self.shared.read(|reader| {
@@ -394,7 +394,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for [`step`](Self::step), with no lock held.
-    pub(super) unsafe fn decide(&self, view: &View<'_>, first: Step, count: Count) -> Found {
+    pub(crate) unsafe fn decide(&self, view: &View<'_>, first: Step, count: Count) -> Found {
         let mut step = first;
         let mut known = Known::NOTHING;
         loop {
@@ -432,7 +432,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for [`decide`](Self::decide).
-    pub(super) unsafe fn find(&self, view: &View<'_>, count: Count) -> Found {
+    pub(crate) unsafe fn find(&self, view: &View<'_>, count: Count) -> Found {
         // SAFETY: the caller's promise.
         unsafe {
             let first = self.step(view, &Known::NOTHING, count);
@@ -445,7 +445,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for [`decide`](Self::decide).
-    pub(super) unsafe fn with_entry<R>(
+    pub(crate) unsafe fn with_entry<R>(
         &self,
         view: &View<'_>,
         change: impl FnOnce(&mut Entries, Option<(Token, bool)>) -> R,

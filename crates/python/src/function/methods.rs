@@ -10,15 +10,15 @@ use pyo3::types::PyType;
 
 use super::call::{instance, Keyed};
 use super::lookup::{Count, Found};
-use super::tier::{Counters, Raised};
-use super::value::Value;
 use super::{CachedFunction, Put};
-use crate::cache::Garbage;
-use crate::python::object::{new_tuple, Arguments, Owned};
-use crate::python::panics::{caught, point};
-use crate::python::signature::Scratch;
-use crate::python::slots::{add_methods, Method};
-use crate::shm::Skip;
+use crate::backend::shared::{Counters, Raised};
+use crate::capi::panics::{caught, point};
+use crate::capi::reference::{new_tuple, Arguments, Owned};
+use crate::capi::type_slots::{add_methods, Method};
+use crate::function::slot_value::Value;
+use crate::key::signature::Scratch;
+use engine::cache::Garbage;
+use shared::Skip;
 
 /// `warp_cache._info.CacheInfo`.
 static CACHE_INFO: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -310,7 +310,7 @@ unsafe extern "C-unwind" fn cache_clear(object: *mut ffi::PyObject, _: *mut ffi:
 
 impl CachedFunction {
     /// Drops all entries of this process and zeroes their counters.
-    pub(super) fn clear(&self, py: Python<'_>) {
+    pub(crate) fn clear(&self, py: Python<'_>) {
         let mut garbage = Garbage::default();
         self.shared.write(|writer| {
             writer.value.clear(&mut garbage);

@@ -7,16 +7,14 @@
 
 pub mod asynchronous;
 pub mod call;
-mod course;
-mod flight;
-mod glance;
-mod lookup;
-mod methods;
+pub mod fast_path;
+pub mod lookup;
+pub mod methods;
 pub mod options;
 pub mod recording;
-mod sleep;
-pub mod tier;
-mod value;
+pub mod reply;
+pub mod single_flight;
+pub mod slot_value;
 
 use std::ffi::c_void;
 use std::sync::atomic::AtomicPtr;
@@ -35,16 +33,16 @@ use self::call::Vectorcall;
 use self::lookup::{Changed, Entries};
 use self::options::Options;
 use self::recording::Registration;
-use self::tier::{SharedCachedFunction, Tier};
-use self::value::Value;
-use crate::cache::{Cache, Garbage};
+use self::slot_value::Value;
+use crate::backend::shared::{SharedCachedFunction, Tier};
+use crate::capi::panics::as_error;
+use crate::capi::reference::Owned;
+use crate::capi::sharing::{share, Shared};
+use crate::capi::type_slots::{Originals, Patched};
+use crate::key::signature::Signature;
 use crate::key::View;
-use crate::python::object::Owned;
-use crate::python::panics::as_error;
-use crate::python::signature::Signature;
-use crate::python::slots::{Originals, Patched};
-use crate::strategies::Kind;
-use crate::sync::Shared;
+use engine::cache::{Cache, Garbage};
+use engine::policy::Kind;
 
 /// A function with a cache in front of it.
 ///
@@ -60,31 +58,31 @@ use crate::sync::Shared;
 #[pyclass(frozen, dict, weakref, subclass, module = "warp_cache._warp_cache_rs")]
 pub struct CachedFunction {
     /// Python calls this, a [`Vectorcall`]; see `python::slots`. `recording` alone changes it.
-    vectorcall: AtomicPtr<c_void>,
-    registration: Registration,
+    pub(crate) vectorcall: AtomicPtr<c_void>,
+    pub(crate) registration: Registration,
     /// The number of positional arguments from which on a call is its own canonical form, and for how many more.
-    direct: (usize, usize),
-    typed: bool,
+    pub(crate) direct: (usize, usize),
+    pub(crate) typed: bool,
     /// Whether a lone argument that is an exact int or str is another key than an equal one of another type, as in functools.
-    lone_apart: bool,
-    single_flight: bool,
+    pub(crate) lone_apart: bool,
+    pub(crate) single_flight: bool,
     /// What the user chose; the order of `shared` may be another.
-    strategy: Kind,
+    pub(crate) strategy: Kind,
     /// Nanoseconds; 0 if entries live until they are evicted.
-    ttl: u64,
-    shared: Shared<Entries>,
+    pub(crate) ttl: u64,
+    pub(crate) shared: Shared<Entries>,
     /// Never changes and is not cleared by the collector: a cycle through it has another, mutable, member, as this object
     /// was made after the function.
-    function: Owned,
+    pub(crate) function: Owned,
     /// `None`: a key is the pattern of the call.
-    signature: Option<Signature>,
-    max_size: Option<usize>,
-    wait_timeout: Option<Duration>,
-    flights: Option<Flights>,
+    pub(crate) signature: Option<Signature>,
+    pub(crate) max_size: Option<usize>,
+    pub(crate) wait_timeout: Option<Duration>,
+    pub(crate) flights: Option<Flights>,
     /// What it was made with.
-    options: Box<Options>,
+    pub(crate) options: Box<Options>,
     /// What all processes share; then `shared` is the decoded level in front of it.
-    tier: Option<Box<Tier>>,
+    pub(crate) tier: Option<Box<Tier>>,
 }
 
 /// A coroutine function with a cache in front of it: calling it gives a coroutine, which on a hit never suspends.
@@ -123,16 +121,16 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     // SAFETY: the offset was measured on an instance, and a derived class has its base's fields where the base has them.
     // The base is patched before the derived type is made.
     unsafe {
-        crate::python::slots::patch::<CachedFunction>(&py.get_type::<CachedFunction>(), offset);
-        crate::python::slots::patch::<AsyncCachedFunction>(&py.get_type::<AsyncCachedFunction>(), offset);
-        crate::python::slots::patch::<SharedCachedFunction>(&py.get_type::<SharedCachedFunction>(), offset);
+        crate::capi::type_slots::patch::<CachedFunction>(&py.get_type::<CachedFunction>(), offset);
+        crate::capi::type_slots::patch::<AsyncCachedFunction>(&py.get_type::<AsyncCachedFunction>(), offset);
+        crate::capi::type_slots::patch::<SharedCachedFunction>(&py.get_type::<SharedCachedFunction>(), offset);
     }
     Ok(())
 }
 
 /// Under what condition a value is stored.
 #[derive(Clone, Copy, Debug)]
-enum Put {
+pub(crate) enum Put {
     Always,
     /// If the key is absent and the cache was cleared this often.
     IfAbsentSince(u64),
@@ -142,7 +140,7 @@ enum Put {
 
 impl CachedFunction {
     /// An instance, not yet visible to Python.
-    fn build(
+    pub(crate) fn build(
         function: &Bound<'_, PyAny>,
         options: &Options,
         flights: Option<Flights>,
@@ -176,8 +174,7 @@ impl CachedFunction {
             ttl,
             // SAFETY: the only users of `shared` are this module's files. All are entered attached; none calls into Python, or
             // drops an object, while it reads or writes.
-            #[cfg_attr(Py_GIL_DISABLED, allow(unused_unsafe))]
-            shared: unsafe { Shared::new(Cache::new(strategy, capacity, ttl != 0)) },
+            shared: unsafe { share(Cache::new(strategy, capacity, ttl != 0)) },
             function: function.clone().unbind().into(),
             signature,
             max_size: options.max_size,
@@ -193,7 +190,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// The view's objects are alive; the thread is attached and holds no lock.
-    unsafe fn put(&self, view: &View<'_>, value: Value, mode: Put) -> bool {
+    pub(crate) unsafe fn put(&self, view: &View<'_>, value: Value, mode: Put) -> bool {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let Some(key) = view.to_key() else {
@@ -247,7 +244,7 @@ impl CachedFunction {
 }
 
 /// What `CachedFunction` and `AsyncCachedFunction` take: one place for names and defaults.
-fn options(
+pub(crate) fn options(
     py: Python<'_>,
     strategy: &Bound<'_, PyAny>,
     max_size: &Bound<'_, PyAny>,
@@ -276,7 +273,7 @@ fn options(
 /// What is to be cached must be callable. Loads what its failures will need.
 pub fn admit(function: &Bound<'_, PyAny>) -> PyResult<()> {
     if function.is_callable() {
-        return crate::python::exception::install(function.py());
+        return crate::capi::exceptions::install(function.py());
     }
     Err(PyTypeError::new_err(format!("fn must be a callable, got {}", options::shown(function))))
 }
@@ -308,7 +305,7 @@ impl CachedFunction {
         admit(function)?;
         as_error(|| {
             let made = Bound::new(function.py(), Self::build(function, options.get(), None, None)?)?.into_any();
-            crate::python::immortal::spare_counts(&made, function);
+            crate::capi::refcount::spare_counts(&made, function);
             Ok(made)
         })
     }

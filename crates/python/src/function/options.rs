@@ -8,8 +8,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt};
 
-use super::tier::options::Limits;
-use crate::strategies::Kind;
+use crate::backend::shared::options::Limits;
+use engine::policy::Kind;
 
 /// The checked options of a cache.
 #[pyclass(frozen, skip_from_py_object, module = "warp_cache._warp_cache_rs")]

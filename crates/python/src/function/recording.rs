@@ -21,13 +21,14 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::call::{self, finish, instance, InProcess, Keyed, Vectorcall};
-use super::course::{Coroutine, Course, Plain};
-use super::tier::call::Tiered;
-use super::{asynchronous, glance, CachedFunction};
-use crate::python::object::Arguments;
-use crate::python::panics::{caught, point};
-use crate::python::signature::Scratch;
-use crate::record::{Noted, Place, Session};
+use super::{asynchronous, CachedFunction};
+use crate::backend::shared::call::Tiered;
+use crate::capi::panics::{caught, point};
+use crate::capi::reference::Arguments;
+use crate::function::fast_path;
+use crate::function::reply::{Coroutine, Course, Plain};
+use crate::key::signature::Scratch;
+use recording::{Noted, Place, Session};
 
 /// All functions that were called, and whether they are recorded.
 struct Registry {
@@ -60,7 +61,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A function's part in this: the first of its fields that is dropped, so that it leaves the registry whole.
 #[derive(Debug, Default)]
-pub(super) struct Registration {
+pub(crate) struct Registration {
     /// Its place in the registry plus one, or 0. Changed and read under `REGISTRY`.
     at: AtomicUsize,
     place: Place,
@@ -93,11 +94,11 @@ impl CachedFunction {
     fn usual_entry(&self) -> Vectorcall {
         let (typed, expires, direct) = (self.typed, self.ttl != 0, self.direct);
         match (self.flights.is_some(), self.max_size != Some(0), self.tier.is_some()) {
-            (false, true, false) => glance::entry::<Plain<InProcess>>(typed, expires, direct),
-            (false, true, true) => glance::entry::<Plain<Tiered>>(typed, expires, direct),
+            (false, true, false) => fast_path::entry::<Plain<InProcess>>(typed, expires, direct),
+            (false, true, true) => fast_path::entry::<Plain<Tiered>>(typed, expires, direct),
             (false, false, _) => call::call_uncached,
-            (true, true, false) => glance::entry::<Coroutine<InProcess>>(typed, expires, direct),
-            (true, true, true) => glance::entry::<Coroutine<Tiered>>(typed, expires, direct),
+            (true, true, false) => fast_path::entry::<Coroutine<InProcess>>(typed, expires, direct),
+            (true, true, true) => fast_path::entry::<Coroutine<Tiered>>(typed, expires, direct),
             (true, false, _) => asynchronous::call_uncached,
         }
     }
@@ -125,7 +126,7 @@ impl CachedFunction {
 ///
 /// # Safety
 /// To be called as PEP 590 says, with an instance.
-pub(super) unsafe extern "C-unwind" fn enter(
+pub(crate) unsafe extern "C-unwind" fn enter(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,

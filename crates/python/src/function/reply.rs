@@ -9,18 +9,18 @@ use std::marker::PhantomData;
 use pyo3::ffi;
 
 use super::call::instance;
-use super::glance::{Seen, Sought};
 use super::lookup::{Entries, Hot};
-use super::value::Value;
 use super::CachedFunction;
-use crate::entry::{Entry, Token};
+use crate::capi::coroutine;
+use crate::capi::reference::{Arguments, Owned};
+use crate::capi::sharing::Reader;
+use crate::function::fast_path::{Seen, Sought};
+use crate::function::slot_value::Value;
 use crate::key::View;
-use crate::python::coroutine;
-use crate::python::object::{Arguments, Owned};
-use crate::sync::Reader;
+use engine::slab::{Entry, Token};
 
 /// The entries that a lookup finds.
-pub(super) trait Level {
+pub(crate) trait Level {
     /// What `hand_out` is given for an entry with the call's key, the hit counted; `None` where more than a look is needed.
     ///
     /// # Safety
@@ -70,7 +70,7 @@ pub(super) trait Level {
 }
 
 /// What the caller is given.
-pub(super) trait Course {
+pub(crate) trait Course {
     type Level: Level;
 
     /// What the call returns on a hit, for what `take` gave: a new reference, or null with an exception set.
@@ -98,7 +98,7 @@ pub(super) trait Course {
 }
 
 /// The course of a plain function.
-pub(super) struct Plain<L>(PhantomData<L>);
+pub(crate) struct Plain<L>(PhantomData<L>);
 
 impl<L: Level> Course for Plain<L> {
     type Level = L;
@@ -127,7 +127,7 @@ impl<L: Level> Course for Plain<L> {
 }
 
 /// The course of a coroutine function.
-pub(super) struct Coroutine<L>(PhantomData<L>);
+pub(crate) struct Coroutine<L>(PhantomData<L>);
 
 impl<L: Level> Course for Coroutine<L> {
     type Level = L;
@@ -160,7 +160,7 @@ impl<L: Level> Course for Coroutine<L> {
 /// # Safety
 /// `value` is a strong reference, which is given up; the thread is attached.
 #[inline(always)]
-pub(super) unsafe fn ready(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub(crate) unsafe fn ready(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
     if value.is_null() {
         return value;
     }

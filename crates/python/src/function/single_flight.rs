@@ -1,6 +1,6 @@
 //! A miss under single-flight: lead the computation, wait for its leader, or compute beside it.
 //!
-//! Ring 3. The protocol of waits and its proof against deadlock are in [`crate::inflight`]; here are its meeting points with
+//! Ring 3. The protocol of waits and its proof against deadlock are in [`concurrency::inflight`]; here are its meeting points with
 //! the cache and with Python. A leader owns the slot it reserved until it settles it, whatever happens to the entry
 //! meanwhile: `cache_clear`, `set` and a take-over only take it out of the table.
 
@@ -10,21 +10,21 @@ use std::time::Duration;
 use pyo3::ffi;
 
 use super::lookup::{Changed, Count, Entries, Found, Hot};
-use super::sleep::Sleeper;
-use super::tier::{template, Raised};
-use super::value::{Pending, SharedFlight, SharedObject, Value};
 use super::{CachedFunction, Put};
-use crate::cache::Garbage;
-use crate::entry::{Entry, Token};
-use crate::inflight::{Flight, Outcome, Waited, Waiting};
+use crate::backend::shared::{template, Raised};
+use crate::capi::detach::Sleeper;
+use crate::capi::exceptions;
+use crate::capi::panics::point;
+use crate::capi::reference::{release, Arguments, Owned};
+use crate::function::slot_value::{Pending, SharedFlight, SharedObject, Value};
 use crate::key::View;
-use crate::python::exception;
-use crate::python::object::{release, Arguments, Owned};
-use crate::python::panics::point;
-use crate::thread_id::{self, ThreadId};
+use concurrency::inflight::{Flight, Outcome, Waited, Waiting};
+use concurrency::thread_id::{self, ThreadId};
+use engine::cache::Garbage;
+use engine::slab::{Entry, Token};
 
 /// A reserved slot, and how often the cache had been cleared when it was.
-pub(super) type Reserved = (Token, u64);
+pub(crate) type Reserved = (Token, u64);
 
 /// What came of an attempt to wait for a computation.
 enum Joined {
@@ -77,7 +77,7 @@ impl Drop for Leading<'_> {
 }
 
 /// What a flight is about: how its leader brings the value. All are called attached, with no lock held.
-pub(super) trait Work {
+pub(crate) trait Work {
     /// Brings the value, and settles the reserved slot and the flight with what came of it. Without a slot, nothing is
     /// stored in this cache.
     unsafe fn lead(
@@ -140,7 +140,7 @@ impl CachedFunction {
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
     #[inline]
-    pub(super) unsafe fn fly<W: Work>(&self, work: W, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn fly<W: Work>(&self, work: W, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             if hot.is_absent() {
@@ -185,7 +185,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for `fly`.
-    pub(super) unsafe fn fly_on<W: Work>(&self, mut work: W, view: &View<'_>, found: Found) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn fly_on<W: Work>(&self, mut work: W, view: &View<'_>, found: Found) -> *mut ffi::PyObject {
         let me = thread_id::current();
         let (mut found, mut free) = (found, false);
         // SAFETY: as for `fly`.
@@ -362,7 +362,7 @@ impl CachedFunction {
     /// # Safety
     /// As for `fly`.
     #[inline(always)]
-    pub(super) unsafe fn settle(
+    pub(crate) unsafe fn settle(
         &self,
         reserved: Option<Reserved>,
         flight: Option<SharedFlight>,
@@ -399,7 +399,7 @@ impl CachedFunction {
     /// # Safety
     /// As for `fly`.
     #[inline(never)]
-    pub(super) unsafe fn settle_failure(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>) {
+    pub(crate) unsafe fn settle_failure(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>) {
         // SAFETY: as for `fly`; an exception is set, which stays so.
         unsafe {
             let entry = reserved.and_then(|reserved| self.give_back(reserved));
@@ -407,17 +407,17 @@ impl CachedFunction {
             if waited_for.is_none() && entry.is_none() {
                 return;
             }
-            let mut raised = exception::take();
+            let mut raised = exceptions::take();
             if let Some(flight) = waited_for {
-                let shareable = raised.as_ref().filter(|raised| exception::is_shareable(raised));
+                let shareable = raised.as_ref().filter(|raised| exceptions::is_shareable(raised));
                 // A copy, as the original's traceback grows while it propagates here.
-                let shared = shareable.map(|raised| exception::share(raised));
+                let shared = shareable.map(|raised| exceptions::share(raised));
                 let outcome = match shared {
                     Some(Some(shared)) => Outcome::Error(Arc::new(shared)),
                     None => Outcome::Abandoned,
                     // Interrupted: that is what this caller is to have.
                     Some(None) => {
-                        raised = exception::take();
+                        raised = exceptions::take();
                         Outcome::Abandoned
                     }
                 };
@@ -425,7 +425,7 @@ impl CachedFunction {
             }
             drop(entry);
             if let Some(raised) = raised {
-                exception::set(raised);
+                exceptions::set(raised);
             }
         }
     }
@@ -522,7 +522,7 @@ impl CachedFunction {
                 }
                 Ok(Waited::Outcome(Outcome::Error(error))) => {
                     // SAFETY: attached, and no lock is held.
-                    unsafe { exception::raise_own(&error) };
+                    unsafe { exceptions::raise_own(&error) };
                     return Landed::Result(std::ptr::null_mut());
                 }
                 Ok(Waited::Outcome(Outcome::Abandoned)) => return Landed::Free,

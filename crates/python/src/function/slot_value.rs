@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use pyo3::ffi;
 
-use super::tier::Decoded;
-use crate::inflight::Flight;
-use crate::python::object::Owned;
-use crate::thread_id::{self, ThreadId};
+use crate::backend::shared::Decoded;
+use crate::capi::reference::Owned;
+use concurrency::inflight::Flight;
+use concurrency::thread_id::{self, ThreadId};
 
 /// An object that waiters of a flight share; cloning it needs no interpreter, dropping the last one does.
 pub type SharedObject = Arc<Owned>;

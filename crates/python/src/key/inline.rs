@@ -5,7 +5,7 @@
 use pyo3::ffi;
 
 use super::{mix, mix_two, start, MULTIPLIER, START};
-use crate::python::layout;
+use crate::capi::layout;
 
 /// The hash of one object where it takes no call to tell: of ints of one digit that are not negative, of strings that keep
 /// theirs, and of objects that hash by their address.

@@ -9,12 +9,13 @@
 //! then compares exact built-in types in place; any other `__eq__` is the user's and is not called here: the answer is
 //! [`Equal::Ask`], and `store::lookup` calls it outside the lock.
 
-pub mod glance;
+pub mod inline;
+pub mod signature;
 
 use pyo3::ffi;
 
-use crate::python::layout::{self, Exact};
-use crate::python::object::{new_tuple, tuple_items, unwinding, Arguments, Owned};
+use crate::capi::layout::{self, Exact};
+use crate::capi::reference::{new_tuple, tuple_items, unwinding, Arguments, Owned};
 
 /// The shape of a key: the number of values that stand for positional arguments, and the flag below.
 pub type Shape = u32;

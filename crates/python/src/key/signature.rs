@@ -14,7 +14,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyFunction, PyString, PyTuple};
 
-use super::object::{Arguments, Owned};
+use crate::capi::reference::{Arguments, Owned};
 
 /// A parameter that has a name.
 #[derive(Debug)]

@@ -4,8 +4,9 @@
 //! Everything is opened relative to a descriptor of the checked directory, without following links, and checked on the
 //! descriptor, so nothing can be exchanged between check and use. What does not pass is refused and left untouched.
 
-use crate::shm::error::{my_uid, OpenError, Refusal};
-use crate::shm::hash::siphash13;
+use crate::error::{OpenError, Refusal};
+use crate::file::system::my_uid;
+use crate::hash::siphash13;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -242,7 +243,7 @@ impl Dir {
     ) -> Result<bool, OpenError> {
         let path = self.path(name);
         self.remove_leftovers(name);
-        let temporary = format!(".{name}.{}.{:x}.tmp", std::process::id(), crate::shm::clock::boot_now());
+        let temporary = format!(".{name}.{}.{:x}.tmp", std::process::id(), crate::process::clock::boot_now());
         let fd = openat(self.fd.as_raw_fd(), &temporary, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL)
             .map_err(|e| OpenError::io(&path, "create", e))?;
         // SAFETY: plain system call on our descriptor. The umask may have taken bits away.

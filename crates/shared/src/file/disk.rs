@@ -1,69 +1,11 @@
-//! Disk: reserving it for a file, and lengthening files without being killed by a limit for their size.
+//! Disk: reserving it for a file.
 //!
 //! Memory of a file that has no disk behind it kills whoever writes there (SIGBUS), so every area is reserved before it
-//! is touched. Who goes over the limit for the size of a file (`ulimit -f`) is killed too, by SIGXFSZ, unless that
-//! signal is ignored or caught, which Python sees to and a program that embeds it need not. A check of the limit before
-//! the call would be no help: another thread may lower it in between. So whatever lengthens a file runs with the signal
-//! blocked in its own thread (`unharmed`): the kernel sends it to the very thread that went over the limit, and leaves
-//! it pending there, where it is taken back. The program's own disposition is never touched, and the call fails with
-//! EFBIG, which is as ENOSPC to all callers.
+//! is touched. Whatever lengthens a file runs within [`unharmed`]: a limit for its size is as ENOSPC to all callers.
 
+use concurrency::signals::unharmed;
 use std::io;
 use std::os::fd::RawFd;
-
-/// Runs what may lengthen a file; the signal that this may cause is taken back.
-#[cfg(unix)]
-pub(crate) fn unharmed<R>(f: impl FnOnce() -> R) -> R {
-    struct Blocked {
-        only: libc::sigset_t,
-        former: libc::sigset_t,
-        /// It was pending before, so it is not ours.
-        theirs: bool,
-    }
-
-    fn pending() -> bool {
-        // SAFETY: all-zero is a valid set, which outlives the calls.
-        unsafe {
-            let mut set: libc::sigset_t = std::mem::zeroed();
-            libc::sigpending(&mut set) == 0 && libc::sigismember(&set, libc::SIGXFSZ) == 1
-        }
-    }
-
-    // (Also where `f` unwinds.)
-    impl Drop for Blocked {
-        fn drop(&mut self) {
-            if !self.theirs && pending() {
-                // SAFETY: a valid set; it is pending and blocked in this thread, so nobody waits. A process-wide one
-                // can have come to be in between; it means the same.
-                unsafe {
-                    #[cfg(target_os = "linux")]
-                    {
-                        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-                        libc::sigtimedwait(&self.only, std::ptr::null_mut(), &now);
-                    }
-                    #[cfg(not(target_os = "linux"))]
-                    libc::sigwait(&self.only, &mut 0);
-                }
-            }
-            // SAFETY: the set is the one that the thread had.
-            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.former, std::ptr::null_mut()) };
-        }
-    }
-
-    // SAFETY: all-zero sets are valid and outlive the calls.
-    let blocked = unsafe {
-        let mut only: libc::sigset_t = std::mem::zeroed();
-        let mut former: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut only);
-        libc::sigaddset(&mut only, libc::SIGXFSZ);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &only, &mut former);
-        let theirs = libc::sigismember(&former, libc::SIGXFSZ) == 1 && pending();
-        Blocked { only, former, theirs }
-    };
-    let result = f();
-    drop(blocked);
-    result
-}
 
 /// Makes sure that bytes `at..at + len` of a file have disk behind them. Never shrinks, never zeroes.
 pub(crate) fn reserve_file(fd: RawFd, at: u64, len: u64) -> io::Result<()> {
@@ -109,7 +51,7 @@ fn write_blocks(fd: RawFd, at: u64, len: u64) -> io::Result<()> {
 /// Without fallocate: blocks are preallocated at the end of the file as it grows over them.
 #[cfg(not(target_os = "linux"))]
 fn reserve(fd: RawFd, at: u64, len: u64) -> io::Result<()> {
-    let (old, end) = (crate::shm::region::file_len(fd)?, at + len);
+    let (old, end) = (crate::file::mapping::file_len(fd)?, at + len);
     if end <= old {
         return Ok(());
     }

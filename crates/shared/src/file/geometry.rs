@@ -3,8 +3,8 @@
 //! Areas are laid out for the fullest cache there can be; what is reserved of them on disk, their users decide. The
 //! order of the areas is in `layout`.
 
-use crate::shm::core::Strategy;
-use crate::shm::layout::{
+use crate::core::Strategy;
+use crate::file::layout::{
     Cell, Link, Meta, BUCKET_LOAD, GRANULE, GRANULES_PER_WORD, INDEX_AT, LEVEL0_BUCKETS, LEVEL0_BYTES, LINE, MAX_FILE,
     PAGE,
 };
@@ -141,7 +141,7 @@ impl Geometry {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::shm::layout::BUCKET_CELLS;
+    use crate::file::layout::BUCKET_CELLS;
 
     #[test]
     fn areas_never_overlap_and_stay_within_max_bytes() {

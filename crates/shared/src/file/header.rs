@@ -12,22 +12,23 @@
 //! A process has one `Core`, thus one descriptor, per file: where its locks are the process's own, closing a second one
 //! would release them (`life`).
 
-use crate::shm::boottime;
-use crate::shm::clock;
-use crate::shm::core::{Core, Strategy};
-use crate::shm::disk::{reserve_file, unharmed};
-use crate::shm::entries::NEVER;
-use crate::shm::error::{OpenError, LOCK};
-use crate::shm::files::{check_name, Dir, FileId, Missing};
-use crate::shm::fork;
-use crate::shm::hash::{checksum, siphash13};
-use crate::shm::layout::{
+use crate::core::{Core, Strategy};
+use crate::error::{OpenError, LOCK};
+use crate::file::directory::{check_name, Dir, FileId, Missing};
+use crate::file::disk::reserve_file;
+use crate::file::layout::{
     ctl, Control, Geometry, Ident, CONTROL_AT, GRANULE, IDENT_WORDS, INDEX_AT, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE,
     PROCS_AT, VERSION,
 };
-use crate::shm::memory;
-use crate::shm::region::{Descriptor, Region};
-use crate::shm::sigbus;
+use crate::file::mapping::{Descriptor, Region};
+use crate::file::memory;
+use crate::file::sigbus;
+use crate::hash::{checksum, siphash13};
+use crate::process::clock;
+use crate::table::entries::NEVER;
+use concurrency::boottime;
+use concurrency::fork;
+use concurrency::signals::unharmed;
 use core::mem::{offset_of, size_of};
 use std::io;
 use std::mem::ManuallyDrop;
@@ -75,10 +76,30 @@ fn dispose(id: FileId, fd: OwnedFd) {
     });
 }
 
-/// Drops a handle's share of a core. Alone, so that closing the descriptor never overlaps with a new claim on the same
-/// file.
-pub(crate) fn release(core: Arc<Core>) {
-    fork::exclusive(|| drop(core));
+/// A handle's share of a core. It is dropped alone in this process, so that closing the descriptor never overlaps with a
+/// new claim on the same file.
+pub(crate) struct Share(ManuallyDrop<Arc<Core>>);
+
+impl Share {
+    pub(crate) fn new(core: Arc<Core>) -> Share {
+        Share(ManuallyDrop::new(core))
+    }
+}
+
+impl std::ops::Deref for Share {
+    type Target = Core;
+    #[inline(always)]
+    fn deref(&self) -> &Core {
+        &self.0
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        // SAFETY: dropped once, here, and never used after.
+        let core = unsafe { ManuallyDrop::take(&mut self.0) };
+        fork::exclusive(|| drop(core));
+    }
 }
 
 fn fingerprint(options: &Options) -> u64 {
@@ -139,7 +160,7 @@ fn judge(fd: RawFd, fingerprint: u64) -> Content {
     let Some(strategy) = Strategy::from_number(ident.strategy) else { return Content::Dead };
     let Some(geo) = Geometry::new(ident.max_size, ident.max_bytes, strategy) else { return Content::Dead };
     let Some(control) = read_words::<{ size_of::<Control>() / 8 }>(fd, CONTROL_AT) else { return Content::Dead };
-    let len = crate::shm::region::file_len(fd).unwrap_or(0);
+    let len = crate::file::mapping::file_len(fd).unwrap_or(0);
     let (level, slots, data) = (
         control[offset_of!(Control, index_level) / 8],
         control[offset_of!(Control, slots_ready) / 8],
@@ -197,7 +218,7 @@ fn random() -> io::Result<[u64; 2]> {
 
 fn tick_mode() -> u64 {
     #[cfg(test)]
-    if let Some(mode) = crate::shm::hooks::TICK_MODE.get() {
+    if let Some(mode) = crate::testing::TICK_MODE.get() {
         return mode;
     }
     u64::from(clock::time_stamp_is_good())
@@ -322,7 +343,7 @@ fn probe(fd: RawFd, locks: bool, room: u64) -> Result<(), (&'static str, io::Err
     reserve_file(fd, 0, PAGE).map_err(|e| ("create", e))?;
     Region::can_map(fd).map_err(|e| ("map", e))?;
     if locks {
-        crate::shm::process::can_lock(fd).map_err(|e| (LOCK, e))?;
+        crate::process::identity::can_lock(fd).map_err(|e| (LOCK, e))?;
     }
     Ok(())
 }

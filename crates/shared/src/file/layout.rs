@@ -16,9 +16,9 @@
 //! offset from the file. Areas are laid out for the fullest cache, but only what is in use is reserved on disk: an area
 //! grows from its start, and the control words say how far (`slots_ready`, `data_ready`, `index_level`, `hint_lines`).
 
-pub use crate::shm::geometry::{Geometry, MIN_MAX_BYTES};
+pub use crate::file::geometry::{Geometry, MIN_MAX_BYTES};
 
-use crate::shm::skip::Skip;
+use crate::skip::Skip;
 use core::mem::{align_of, offset_of, size_of};
 
 /// `"warpcach"`, so that a hex dump says what it is.
@@ -289,8 +289,8 @@ pub const INDEX_AT: u64 = PROCS_AT + PROCS * size_of::<Proc>() as u64;
 /// The file offset of a field of `Control`.
 macro_rules! ctl {
     ($($field:tt)+) => {
-        $crate::shm::layout::CONTROL_AT
-            + ::core::mem::offset_of!($crate::shm::layout::Control, $($field)+) as u64
+        $crate::file::layout::CONTROL_AT
+            + ::core::mem::offset_of!($crate::file::layout::Control, $($field)+) as u64
     };
 }
 pub(crate) use ctl;

@@ -19,7 +19,7 @@
 //! reading through `pread` or `process_vm_readv` costs a system call per hit, many times the hit itself. So the rare
 //! case pays: `sigbus` catches the fault.
 
-use crate::shm::atomic::{AtomicU64, Ordering};
+use crate::file::atomic::{AtomicU64, Ordering};
 
 #[cfg(not(loom))]
 pub(crate) use mapped::{file_len, Descriptor, Region};
@@ -81,8 +81,9 @@ impl Region {
 #[cfg(not(loom))]
 mod mapped {
     use super::AtomicU64;
-    use crate::shm::disk::reserve_file;
-    use crate::shm::{fork, sigbus};
+    use crate::file::disk::reserve_file;
+    use crate::file::sigbus;
+    use concurrency::fork;
     use std::io;
 
     use std::mem::ManuallyDrop;
@@ -241,7 +242,7 @@ mod mapped {
         /// Within `fork::exclusive`: maps more, and some to spare if that can be had.
         fn map_file(&self, end: u64) -> io::Result<()> {
             #[cfg(test)]
-            if crate::shm::hooks::NO_ADDRESSES.with(|none| none.get()) {
+            if crate::testing::NO_ADDRESSES.with(|none| none.get()) {
                 return Err(io::Error::from_raw_os_error(libc::ENOMEM));
             }
             let mut mappings = self.mappings.lock().unwrap_or_else(|e| e.into_inner());
@@ -464,7 +465,7 @@ mod mapped {
 
         fn try_reserve(&self, at: u64, len: u64) -> io::Result<()> {
             #[cfg(test)]
-            if crate::shm::hooks::DISK_FULL.with(|full| full.get()) {
+            if crate::testing::DISK_FULL.with(|full| full.get()) {
                 return Err(io::Error::from_raw_os_error(libc::ENOSPC));
             }
             self.before_store();

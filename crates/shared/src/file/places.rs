@@ -10,11 +10,11 @@
 //! What is wrong with this process (an argument, a limit for descriptors or addresses) is wrong everywhere: it is an
 //! error at once, and drives nobody into another place.
 
-use crate::shm::core::Core;
-use crate::shm::error::OpenError;
-use crate::shm::files::{check_name, Dir, Missing};
-use crate::shm::hash::siphash13;
-use crate::shm::opening::{open_in, Effort, Options};
+use crate::core::Core;
+use crate::error::OpenError;
+use crate::file::directory::{check_name, Dir, Missing};
+use crate::file::header::{open_in, Effort, Options};
+use crate::hash::siphash13;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -19,7 +19,7 @@ pub(crate) use handler::{install, room_below, Watch, Watched};
 
 #[cfg(not(loom))]
 mod handler {
-    use crate::shm::fork;
+    use concurrency::fork;
     use std::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicUsize, Ordering};
     use std::sync::Mutex;
 

@@ -9,11 +9,11 @@
 //! moves below it (LFU) is noted, too.
 //! **Beyond**, entries are sampled as Redis does it (its LRU pool of 3.0): the best of 64, in runs of eight neighbours.
 
-use crate::shm::core::{Core, Strategy};
-use crate::shm::hash::split_mix;
-use crate::shm::layout::{candidate_at, ctl, Candidate, CANDIDATES};
-use crate::shm::ordering::Broken;
-use crate::shm::slots::{granule_of, Slot, Word};
+use crate::core::{Core, Strategy};
+use crate::file::layout::{candidate_at, ctl, Candidate, CANDIDATES};
+use crate::hash::split_mix;
+use crate::policy::Broken;
+use crate::table::slots::{granule_of, Slot, Word};
 use core::mem::offset_of;
 
 /// Up to so many slots, the victim is exact.

@@ -6,8 +6,8 @@
 //! places as ghosts, and in small caches many times as many, so a ghost is rarely driven out before its time; and a key
 //! that never was in the cache passes for a ghost once in four billion times.
 
-use crate::shm::core::Core;
-use crate::shm::layout::{ctl, LINE};
+use crate::core::Core;
+use crate::file::layout::{ctl, LINE};
 
 const WAYS: u64 = LINE as u64 / 8;
 

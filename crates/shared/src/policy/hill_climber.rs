@@ -8,9 +8,9 @@
 //! Lookups are counted by each process in its own lines (`stats`); their sum is taken now and then, by whoever evicts.
 //! The climber's words are all zeros at the beginning; whatever they hold, the shares stay within their limits.
 
-use crate::shm::core::Core;
-use crate::shm::layout::ctl;
-use crate::shm::stats::Event;
+use crate::core::Core;
+use crate::file::layout::ctl;
+use crate::table::counters::Event;
 
 /// Lookups in a sample, for each entry.
 const SAMPLE: u64 = 10;

@@ -5,10 +5,10 @@
 //! the first entry gives way, as large as the entries that there are then call for, so a cache that is not full has
 //! none; when it grows, half of what it knew is no longer found. Without disk it stays as it is.
 
-use crate::shm::atomic::Ordering;
-use crate::shm::clock;
-use crate::shm::core::Core;
-use crate::shm::layout::{ctl, Geometry, LINE};
+use crate::core::Core;
+use crate::file::atomic::Ordering;
+use crate::file::layout::{ctl, Geometry, LINE};
+use crate::process::clock;
 
 impl Core {
     /// Lines in use, as the file claims and the kernel and the geometry confirm.

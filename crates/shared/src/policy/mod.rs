@@ -13,25 +13,25 @@
 //! that are gone (`ghosts`, `sketch`) may be lost or wrong at the cost of some hits. Whatever the words say, no walk
 //! is longer than a bound, no link is followed before it has been checked, and what does not fit ends in a repair.
 
-mod climber;
+mod eviction_pool;
 mod ghosts;
-mod hints;
-mod noted;
+mod hill_climber;
+mod history;
 mod queues;
 mod s3fifo;
 mod sieve;
 mod sketch;
 mod tinylfu;
 
-pub use self::noted::EXACT;
+pub use self::eviction_pool::EXACT;
 
 pub(crate) use self::queues::Broken;
 use self::queues::Queue;
-use crate::shm::atomic::Ordering;
-use crate::shm::clock;
-use crate::shm::core::{Core, Strategy};
-use crate::shm::layout::{ctl, GRANULE, QUEUES};
-use crate::shm::slots::{granule_of, Slot};
+use crate::core::{Core, Strategy};
+use crate::file::atomic::Ordering;
+use crate::file::layout::{ctl, GRANULE, QUEUES};
+use crate::process::clock;
+use crate::table::slots::{granule_of, Slot};
 
 /// Two uses of one entry within so many time stamps, nothing else used by this thread in between, are one (about a
 /// microsecond).

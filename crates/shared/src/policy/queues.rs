@@ -9,9 +9,9 @@
 //! is changed only if the neighbour agrees with it: damage is met as `Broken`, for which the remedy is a repair, and is
 //! not spread.
 
-use crate::shm::core::{Core, Strategy};
-use crate::shm::layout::{ctl, Link, QueueEnds, QUEUES};
-use crate::shm::slots::{granule_of, Slot};
+use crate::core::{Core, Strategy};
+use crate::file::layout::{ctl, Link, QueueEnds, QUEUES};
+use crate::table::slots::{granule_of, Slot};
 use core::mem::{offset_of, size_of};
 
 /// One of the strategy's queues.
@@ -251,7 +251,7 @@ impl Core {
 
     /// Under the lock: whether queues and slots agree in all.
     #[cfg(test)]
-    #[allow(dead_code)] // tests/rust/shm_core.rs wants it
+    #[allow(dead_code)] // crates/shared/src/tests/mod.rs wants it
     pub(crate) fn validate_order(&self) {
         if !self.strategy.has_queues() {
             return;

@@ -13,11 +13,11 @@
 //! The shares are of the entries that there are, which is the capacity when a cache is full by count, and what its bytes
 //! hold when it is full by bytes.
 
-use crate::shm::core::Core;
-use crate::shm::layout::ctl;
-use crate::shm::ordering::queues::{Broken, Queue};
-use crate::shm::ordering::PATIENCE;
-use crate::shm::slots::{granule_of, Slot};
+use crate::core::Core;
+use crate::file::layout::ctl;
+use crate::policy::queues::{Broken, Queue};
+use crate::policy::PATIENCE;
+use crate::table::slots::{granule_of, Slot};
 
 pub(super) const SMALL: Queue = Queue(0);
 pub(super) const MAIN: Queue = Queue(1);

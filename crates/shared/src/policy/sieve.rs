@@ -8,11 +8,11 @@
 //! The hand is one word, the slot at which the next search begins and the number of its entry's entrance. It is set before its victim is taken away and moves
 //! on when its entry goes. A death can set it back or leave it on a free slot; then the next search begins at the tail.
 
-use crate::shm::core::Core;
-use crate::shm::layout::ctl;
-use crate::shm::ordering::queues::{Broken, Queue};
-use crate::shm::ordering::PATIENCE;
-use crate::shm::slots::Slot;
+use crate::core::Core;
+use crate::file::layout::ctl;
+use crate::policy::queues::{Broken, Queue};
+use crate::policy::PATIENCE;
+use crate::table::slots::Slot;
 
 pub(super) const ONLY: Queue = Queue(0);
 

@@ -5,8 +5,8 @@
 //! each. Word 0 is the epoch in which the line was last written: a line is halved when it is next looked at, once for
 //! each epoch that has passed, so no moment is ever spent on the whole sketch.
 
-use crate::shm::core::Core;
-use crate::shm::layout::ctl;
+use crate::core::Core;
+use crate::file::layout::ctl;
 
 /// What a counter counts up to, here and in a slot's own.
 pub(super) const MOST: u64 = 15;

@@ -14,12 +14,12 @@
 //! hit or looked at, as their word says from when it is. What a key was asked for before it came, and after it has gone,
 //! is in the `sketch`.
 
-use crate::shm::core::Core;
-use crate::shm::hash::split_mix;
-use crate::shm::layout::ctl;
-use crate::shm::ordering::queues::{Broken, Queue};
-use crate::shm::ordering::sketch::{aged, MOST};
-use crate::shm::slots::{granule_of, Slot};
+use crate::core::Core;
+use crate::file::layout::ctl;
+use crate::hash::split_mix;
+use crate::policy::queues::{Broken, Queue};
+use crate::policy::sketch::{aged, MOST};
+use crate::table::slots::{granule_of, Slot};
 
 pub(super) const WINDOW: Queue = Queue(0);
 pub(super) const PROBATION: Queue = Queue(1);

@@ -10,78 +10,12 @@
 //! everybody follows. It may jump back over a suspend; `tick_offset` lifts it then (see `ordering::now`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::OnceLock;
 
+pub use concurrency::boottime::boot_id;
 /// Nanoseconds since boot, suspended time included: the machine's own time, in whatever namespace.
-pub use crate::shm::boottime::now as boot_now;
-
-#[cfg(target_os = "linux")]
-fn boot_text() -> Option<String> {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()
-}
-
-#[cfg(target_os = "macos")]
-fn boot_text() -> Option<String> {
-    let mut text = [0u8; 64];
-    let mut len = text.len();
-    // SAFETY: the name is NUL-terminated; the kernel writes at most `len` bytes into `text`.
-    let r = unsafe {
-        libc::sysctlbyname(
-            c"kern.bootsessionuuid".as_ptr(),
-            text.as_mut_ptr().cast(),
-            &mut len,
-            std::ptr::null_mut(),
-            0,
-        )
-    };
-    (r == 0).then(|| String::from_utf8_lossy(&text[..len]).into_owned())
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn boot_text() -> Option<String> {
-    None
-}
-
-/// This boot's identity; zeros where it cannot be read. Once read it is kept: to read it takes a descriptor, and there
-/// may be none left.
-pub fn boot_id() -> [u64; 2] {
-    static KNOWN: OnceLock<[u64; 2]> = OnceLock::new();
-    if let Some(id) = KNOWN.get() {
-        return *id;
-    }
-    let digits: String = boot_text().unwrap_or_default().chars().filter(char::is_ascii_hexdigit).take(32).collect();
-    match u128::from_str_radix(&digits, 16) {
-        Ok(id) => *KNOWN.get_or_init(|| [(id >> 64) as u64, id as u64]),
-        Err(_) => [0, 0],
-    }
-}
-
-/// The processor's time stamp counter, where there is one that all processes may order by.
-#[inline]
-pub fn time_stamp() -> u64 {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: every x86-64 processor has the instruction.
-    return unsafe { core::arch::x86_64::_rdtsc() };
-    #[cfg(not(target_arch = "x86_64"))]
-    0
-}
-
-/// Whether the time stamp counter runs evenly, never stops, agrees between processors, and is what the kernel keeps
-/// time by.
-pub fn time_stamp_is_good() -> bool {
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    {
-        use core::arch::x86_64::__cpuid;
-        // Invariant TSC: leaf 8000_0007, EDX bit 8.
-        #[allow(unused_unsafe)] // __cpuid became a safe function in a later Rust
-        // SAFETY: every x86-64 processor has cpuid; the highest extended leaf is asked first.
-        let invariant = unsafe { __cpuid(0x8000_0000).eax >= 0x8000_0007 && __cpuid(0x8000_0007).edx & 1 << 8 != 0 };
-        let source = std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource");
-        invariant && source.is_ok_and(|s| matches!(s.trim(), "tsc" | "kvm-clock"))
-    }
-    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-    false
-}
+pub use concurrency::boottime::now as boot_now;
+/// What orders uses, where all processes may order by it.
+pub use concurrency::time_stamp::{keeps_system_time as time_stamp_is_good, read as time_stamp};
 
 /// `boot_now` to about a millisecond, for the price of the time stamp counter: lags, never leads.
 #[derive(Default)]

@@ -14,12 +14,12 @@
 //! Slot 0 belongs to nobody. A process that finds no free slot, or gets no locks, reads and counts there, and never
 //! writes entries; `hindrance` says why.
 
-use crate::shm::atomic::Ordering;
-use crate::shm::core::Core;
-use crate::shm::error::Hindrance;
-use crate::shm::fork;
-use crate::shm::layout::{proc_at, Proc};
-use crate::shm::lock::Accounts;
+use crate::core::Core;
+use crate::error::Hindrance;
+use crate::file::atomic::Ordering;
+use crate::file::layout::{proc_at, Proc};
+use crate::process::lock::Accounts;
+use concurrency::fork;
 use core::mem::offset_of;
 use std::sync::atomic::AtomicU64 as PlainU64;
 
@@ -27,7 +27,7 @@ use std::sync::atomic::AtomicU64 as PlainU64;
 pub(crate) type Identity = u64;
 pub(crate) const IDENTITY_BITS: u32 = 32;
 const SLOT_BITS: u32 = 8;
-const _: () = assert!(crate::shm::layout::PROCS == 1 << SLOT_BITS);
+const _: () = assert!(crate::file::layout::PROCS == 1 << SLOT_BITS);
 
 pub(crate) const fn slot_of(identity: Identity) -> u64 {
     identity & ((1 << SLOT_BITS) - 1)
@@ -90,7 +90,7 @@ impl Core {
 
     /// `identity` for a writer, who needs one: if there was no slot, looks again, but not all the time.
     pub(crate) fn writer_identity(&self) -> Identity {
-        let now = || crate::shm::clock::boot_now();
+        let now = || crate::process::clock::boot_now();
         if self.identity() == 0 {
             let (retry_at, now) = (self.me.retry_at.load(Ordering::Relaxed), now());
             // One thread at a time: who came too late must not take away what another has claimed by now.
@@ -184,11 +184,11 @@ pub(crate) use kernel::can_lock;
 #[cfg(not(loom))]
 mod kernel {
     use super::*;
-    use crate::shm::clock;
-    use crate::shm::hash::siphash13;
-    use crate::shm::layout::{ctl, PROCS};
-    use crate::shm::life::{identity_byte, line_byte, Byte, Locks, Owner, Page};
-    use crate::shm::witness::{birth, pid_namespace, Birth};
+    use crate::file::layout::{ctl, PROCS};
+    use crate::file::life::{identity_byte, line_byte, Byte, Locks, Owner, Page};
+    use crate::hash::siphash13;
+    use crate::process::clock;
+    use crate::process::witness::{birth, pid_namespace, Birth};
     use std::os::fd::RawFd;
     use std::path::PathBuf;
     use std::sync::OnceLock;

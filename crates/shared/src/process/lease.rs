@@ -15,14 +15,16 @@
 //!
 //! Where no lease can be had (lock busy, all eight places taken) the caller computes alone: a cost, never a wait.
 
-use crate::shm::atomic::{pause, Ordering};
-use crate::shm::block::ReadBuf;
-use crate::shm::clock;
-use crate::shm::core::Core;
-use crate::shm::entries::NEVER;
-use crate::shm::layout::{lease_at, lease_state_at, Lease as Record, LEASES, LEASE_WAYS};
-use crate::shm::lock::{LockAt, STORE_PATIENCE};
-use crate::shm::process::{Identity, IDENTITY_BITS};
+use crate::core::Core;
+use crate::file::atomic::{pause, Ordering};
+use crate::file::layout::{lease_at, lease_state_at, Lease as Record, LEASES, LEASE_WAYS};
+#[cfg(all(target_os = "linux", not(loom)))]
+use crate::file::system;
+use crate::process::clock;
+use crate::process::identity::{Identity, IDENTITY_BITS};
+use crate::process::lock::{LockAt, STORE_PATIENCE};
+use crate::table::block::ReadBuf;
+use crate::table::entries::NEVER;
 use core::mem::offset_of;
 use std::time::Duration;
 
@@ -312,23 +314,13 @@ impl Core {
     }
 
     #[cfg(all(target_os = "linux", not(loom)))]
-    fn futex(&self, at: u64) -> *const u32 {
-        let word: *const u64 = self.region.word(at).as_ptr();
-        let low_half = usize::from(cfg!(target_endian = "big"));
-        word.cast::<u32>().wrapping_add(low_half)
-    }
-
-    #[cfg(all(target_os = "linux", not(loom)))]
     fn sleep_on(&self, at: u64, seen: u64, time: Duration) {
-        let time = libc::timespec { tv_sec: time.as_secs() as libc::time_t, tv_nsec: time.subsec_nanos() as _ };
-        // SAFETY: the address is a word of the mapping, `time` outlives the call. A page that is gone gives EFAULT.
-        unsafe { libc::syscall(libc::SYS_futex, self.futex(at), libc::FUTEX_WAIT, seen as u32, &time) };
+        system::futex_wait(self.region.word(at), seen, time);
     }
 
     #[cfg(all(target_os = "linux", not(loom)))]
     fn wake(&self, at: u64) {
-        // SAFETY: the address is a word of the mapping; waking reads no memory.
-        unsafe { libc::syscall(libc::SYS_futex, self.futex(at), libc::FUTEX_WAKE, i32::MAX) };
+        system::futex_wake(self.region.word(at));
     }
 
     /// Without a futex that works between processes: a short sleep, over and over.

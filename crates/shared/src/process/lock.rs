@@ -24,12 +24,12 @@
 //! **A guard that is ousted**, which only damage can bring about, writes nothing more that others rely on (`owns`), and
 //! leaves `DIRTY` in the word, whoever has it by then.
 
-use crate::shm::atomic::{pause, AtomicU64, Ordering};
-use crate::shm::core::Core;
-use crate::shm::entries::Stored;
-use crate::shm::error::Busy;
-use crate::shm::layout::{ctl, Geometry, Proc, GRANULE, LEASE_HOMES};
-use crate::shm::process::{field, slot_of, Identity, IDENTITY_BITS};
+use crate::core::Core;
+use crate::error::Busy;
+use crate::file::atomic::{pause, AtomicU64, Ordering};
+use crate::file::layout::{ctl, Geometry, Proc, GRANULE, LEASE_HOMES};
+use crate::process::identity::{field, slot_of, Identity, IDENTITY_BITS};
+use crate::table::entries::Stored;
 use core::mem::offset_of;
 use core::sync::atomic::AtomicU64 as PlainU64;
 use std::time::Duration;
@@ -211,7 +211,7 @@ impl Core {
     #[cfg(any(test, loom))]
     fn may_be_ousted(&self) -> bool {
         #[cfg(not(loom))]
-        return crate::shm::hooks::OUSTED.get();
+        return crate::testing::OUSTED.get();
         #[cfg(loom)]
         false
     }

@@ -4,6 +4,10 @@
 //! program that it runs: pids repeat, and `exec` changes neither pid nor start. What the system does not tell is 0 and
 //! compared with nothing.
 
+use crate::file::system::exists;
+#[cfg(target_os = "macos")]
+use crate::file::system::started;
+
 /// What tells one user of a pid from the next one, or 0s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Birth {
@@ -42,28 +46,15 @@ pub(crate) fn birth(pid: u64) -> Option<Birth> {
 
 #[cfg(target_os = "macos")]
 pub(crate) fn birth(pid: u64) -> Option<Birth> {
-    // SAFETY: all-zero is a valid proc_bsdinfo; the kernel writes at most `size` bytes into it.
-    let (info, n) = unsafe {
-        let mut info: libc::proc_bsdinfo = std::mem::zeroed();
-        let size = std::mem::size_of::<libc::proc_bsdinfo>() as libc::c_int;
-        let n = libc::proc_pidinfo(pid as libc::c_int, libc::PROC_PIDTBSDINFO, 0, (&raw mut info).cast(), size);
-        (info, n)
-    };
-    match n {
-        1.. => Some(Birth { started: info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec, program: 0 }),
-        _ => exists(pid).then_some(UNKNOWN),
+    match started(pid) {
+        Some(started) => Some(Birth { started, program: 0 }),
+        None => exists(pid).then_some(UNKNOWN),
     }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 pub(crate) fn birth(pid: u64) -> Option<Birth> {
     exists(pid).then_some(UNKNOWN)
-}
-
-fn exists(pid: u64) -> bool {
-    // SAFETY: signal 0 only asks. (Pid 0 would ask for our own group, and is nobody's.)
-    let r = unsafe { libc::kill(pid as libc::pid_t, 0) };
-    pid != 0 && (r == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH))
 }
 
 /// Names the set of pids that this process's pid belongs to; 0 = unknown.

@@ -13,10 +13,10 @@
 //!
 //! What does not agree is repaired (`mend`); what is one word's own matter is put right in its place: a deadline, a stamp.
 
-use crate::shm::block::ReadBuf;
-use crate::shm::core::{Core, Strategy};
-use crate::shm::layout::{ctl, GRANULES_PER_WORD};
-use crate::shm::slots::{granule_of, Slot};
+use crate::core::{Core, Strategy};
+use crate::file::layout::{ctl, GRANULES_PER_WORD};
+use crate::table::block::ReadBuf;
+use crate::table::slots::{granule_of, Slot};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Possessions of the lock from one step to the next.
@@ -87,7 +87,7 @@ impl Core {
 
     /// All of it.
     #[cfg(test)]
-    #[allow(dead_code)] // tests/rust/shm_core.rs wants it
+    #[allow(dead_code)] // crates/shared/src/tests/mod.rs wants it
     pub(crate) fn whole_audit(&self) -> Result<(), Damage> {
         self.begin_round();
         self.step(u64::MAX)

@@ -7,11 +7,11 @@
 //! (`entries::make_room`), in the end those that lie in one stretch, so fragmentation can never refuse an entry that
 //! fits into an empty cache.
 
-use crate::shm::atomic::Ordering;
-use crate::shm::clock;
-use crate::shm::core::Core;
-use crate::shm::layout::{ctl, GRANULE, GRANULES_PER_WORD};
-use crate::shm::lock::Guard;
+use crate::core::Core;
+use crate::file::atomic::Ordering;
+use crate::file::layout::{ctl, GRANULE, GRANULES_PER_WORD};
+use crate::process::clock;
+use crate::process::lock::Guard;
 
 /// Granules looked at in one search at most, beside the run's own length: 8192 words of the bitmap.
 const SEARCH: u64 = 8192 * GRANULES_PER_WORD;

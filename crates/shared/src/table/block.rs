@@ -3,14 +3,15 @@
 //! The checksum is taken over everything in the block, under a seed made of the file's seed, the cache's generation and
 //! the place of the block: bytes of before a `clear`, or of another place, never pass for current ones.
 
-use crate::shm::atomic::{fence, Ordering};
-use crate::shm::core::Core;
+use crate::core::Core;
 #[cfg(loom)]
-use crate::shm::core::Mutant;
-use crate::shm::entries::Stored;
-use crate::shm::hash::{bind, checksum};
-use crate::shm::layout::{BlockHead, BLOCK_HEAD, GRANULE};
-use crate::shm::lock::Guard;
+use crate::core::Mutant;
+use crate::file::atomic::{fence, Ordering};
+use crate::file::layout::{BlockHead, BLOCK_HEAD, GRANULE};
+use crate::file::words::{as_bytes, as_bytes_mut};
+use crate::hash::{bind, checksum};
+use crate::process::lock::Guard;
+use crate::table::entries::Stored;
 use core::mem::{offset_of, size_of};
 
 const HEAD_WORDS: usize = size_of::<BlockHead>() / 8;
@@ -25,17 +26,6 @@ pub struct ReadBuf {
     words: Vec<u64>,
     key_len: usize,
     val_len: usize,
-}
-
-/// The words as bytes, in memory order.
-fn as_bytes(words: &[u64]) -> &[u8] {
-    // SAFETY: the same memory, initialised, for the same lifetime; u8 has no alignment and no invalid values.
-    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 8) }
-}
-
-fn as_bytes_mut(words: &mut [u64]) -> &mut [u8] {
-    // SAFETY: as in `as_bytes`; any bytes make a valid u64, and the borrow is exclusive.
-    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 8) }
 }
 
 impl ReadBuf {

@@ -10,11 +10,11 @@
 //!
 //! Nothing in it is ever repaired. Damage to the ring hides changes, damage to the counter shows too many.
 
-use crate::shm::atomic::{fence, Ordering};
-use crate::shm::core::Core;
-use crate::shm::geometry::Geometry;
-use crate::shm::layout::ctl;
-use crate::shm::slots::{version_of, Slot};
+use crate::core::Core;
+use crate::file::atomic::{fence, Ordering};
+use crate::file::geometry::Geometry;
+use crate::file::layout::ctl;
+use crate::table::slots::{version_of, Slot};
 
 impl Core {
     /// Under the lock, after the slot's word was stored.

@@ -3,12 +3,12 @@
 //! A process counts in its own slot's lines and never takes anything back; the sums over all slots ever used are exact,
 //! dead processes included. `clear` notes where the sums stood.
 
-use crate::shm::atomic::Ordering;
-use crate::shm::clock::boot_now;
-use crate::shm::core::Core;
-use crate::shm::layout::{ctl, proc_at, Counters, Proc, PAGE, PROCS, STRIPES};
-use crate::shm::process::slot_of;
-use crate::shm::skip::Skip;
+use crate::core::Core;
+use crate::file::atomic::Ordering;
+use crate::file::layout::{ctl, proc_at, Counters, Proc, PAGE, PROCS, STRIPES};
+use crate::process::clock::boot_now;
+use crate::process::identity::slot_of;
+use crate::skip::Skip;
 use core::mem::{offset_of, size_of};
 
 /// What is counted.

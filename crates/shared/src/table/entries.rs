@@ -5,14 +5,14 @@
 //! replacement is published over the old word in one store, so the key is never absent in between. Eviction stores one
 //! word, too.
 
-use crate::shm::atomic::Ordering;
-use crate::shm::block::{Prepared, ReadBuf};
-use crate::shm::core::Core;
-use crate::shm::hash::siphash13;
-use crate::shm::hashtable::Unfit;
-use crate::shm::layout::ctl;
-use crate::shm::lock::Guard;
-use crate::shm::slots::{granule_of, Slot, Word};
+use crate::core::Core;
+use crate::file::atomic::Ordering;
+use crate::file::layout::ctl;
+use crate::hash::siphash13;
+use crate::process::lock::Guard;
+use crate::table::block::{Prepared, ReadBuf};
+use crate::table::index::Unfit;
+use crate::table::slots::{granule_of, Slot, Word};
 
 /// No deadline.
 pub const NEVER: u64 = u64::MAX;
@@ -35,7 +35,7 @@ pub struct Hit {
 impl Hit {
     /// A part of the word that is another one after each change of the slot.
     pub fn version(&self) -> u32 {
-        crate::shm::slots::version_of(self.word) as u32
+        crate::table::slots::version_of(self.word) as u32
     }
 }
 

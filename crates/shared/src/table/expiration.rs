@@ -8,12 +8,12 @@
 //! whoever remembers a hit remembers its generation. Freeing the memory is left to whoever has the lock next, so a
 //! clear needs nobody's consent.
 
-use crate::shm::atomic::Ordering;
-use crate::shm::core::Core;
-use crate::shm::entries::NEVER;
-use crate::shm::layout::ctl;
-use crate::shm::ordering::EXACT;
-use crate::shm::slots::granule_of;
+use crate::core::Core;
+use crate::file::atomic::Ordering;
+use crate::file::layout::ctl;
+use crate::policy::EXACT;
+use crate::table::entries::NEVER;
+use crate::table::slots::granule_of;
 
 /// Slots examined for expiry at each store into a large cache.
 const SWEEP: u64 = 128;

@@ -8,11 +8,11 @@
 //! reader that is still on the old level finds it as it was left. It can thus miss an entry, never find a wrong one:
 //! slot, key and word are checked after.
 
-use crate::shm::atomic::Ordering;
-use crate::shm::core::Core;
-use crate::shm::layout::{ctl, Geometry, BUCKET_CELLS, BUCKET_LOAD};
-use crate::shm::lock::Guard;
-use crate::shm::slots::{granule_of, Slot};
+use crate::core::Core;
+use crate::file::atomic::Ordering;
+use crate::file::layout::{ctl, Geometry, BUCKET_CELLS, BUCKET_LOAD};
+use crate::process::lock::Guard;
+use crate::table::slots::{granule_of, Slot};
 
 /// In an index that is no fuller than it is meant to be, no search passes so many buckets.
 const LONGEST: u64 = 128;

@@ -12,12 +12,12 @@
 //! Others wait for a repairer as for any writer, once (see `lock`); what they would have stored meanwhile is not stored.
 //! So it must not take long: memory is asked for slots ahead, as nearly each access is to a line that no cache has.
 
-use crate::shm::block::ReadBuf;
-use crate::shm::clock;
-use crate::shm::core::Core;
-use crate::shm::entries::NEVER;
-use crate::shm::layout::{ctl, GRANULE};
-use crate::shm::slots::{granule_of, Slot};
+use crate::core::Core;
+use crate::file::layout::{ctl, GRANULE};
+use crate::process::clock;
+use crate::table::block::ReadBuf;
+use crate::table::entries::NEVER;
+use crate::table::slots::{granule_of, Slot};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Slots that are brought near together.

@@ -15,12 +15,12 @@
 //! Boehm's seqlock reader ("Can seqlocks get along with programming language memory models?", 2012) with the word as
 //! its sequence.
 
-use crate::shm::atomic::{fence, Ordering};
-use crate::shm::core::Core;
+use crate::core::Core;
 #[cfg(loom)]
-use crate::shm::core::Mutant;
-use crate::shm::layout::{ctl, Cell, Link, Meta, GRANULE, OFFSET_BITS, PAGE};
-use crate::shm::lock::Guard;
+use crate::core::Mutant;
+use crate::file::atomic::{fence, Ordering};
+use crate::file::layout::{ctl, Cell, Link, Meta, GRANULE, OFFSET_BITS, PAGE};
+use crate::process::lock::Guard;
 use core::mem::{offset_of, size_of};
 
 pub(crate) type Slot = u64;

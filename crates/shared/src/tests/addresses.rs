@@ -2,7 +2,7 @@
 //! others have stored; a file that is cut short under several mappings and threads.
 
 use super::*;
-use crate::shm::hooks::NO_ADDRESSES;
+use crate::testing::NO_ADDRESSES;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn value(k: u64) -> Vec<u8> {

@@ -4,7 +4,7 @@
 
 use super::every_store::{content, prepared, survive, value, write_copy, Case};
 use super::*;
-use crate::shm::Strategy;
+use crate::Strategy;
 
 /// Waits for the child's next stop; false once it has ended.
 fn stopped(pid: libc::pid_t) -> bool {

@@ -4,7 +4,7 @@
 //! A process that is killed has made a prefix of its stores; so these copies are all the states that a death can leave.
 
 use super::*;
-use crate::shm::layout::{proc_at, PROCS};
+use crate::file::layout::{proc_at, PROCS};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -140,7 +140,7 @@ fn survive_the_repair(bytes: &[u8], dir: &Path, case: &Case) {
 fn hook(cache: &SharedCache, case: &Case, f: impl Fn(&[u8], &Case) + Send + Sync + 'static) -> Arc<AtomicBool> {
     let (path, case, off) = (cache.path().to_owned(), case.clone(), Arc::new(AtomicBool::new(false)));
     let seen = off.clone();
-    let hook = move |_: &crate::shm::region::Region| {
+    let hook = move |_: &crate::file::mapping::Region| {
         if !off.load(Ordering::Relaxed) {
             // By name, not by the region's descriptor; closing it drops the handle's byte-range locks, which nobody
             // asks for here.

@@ -6,7 +6,7 @@
 
 use super::hostile::Random;
 use super::*;
-use crate::shm::layout::*;
+use crate::file::layout::*;
 use std::fs::File;
 use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
@@ -256,7 +256,7 @@ fn a_clear_beside_an_audit() {
         assert!(a.core().whole_audit().is_ok());
         // What is stored before the lock is given back has the new generation already.
         let block = a.core().prepare(a.hash(b"new"), b"new", b"v", NEVER).unwrap();
-        let how = crate::shm::entries::Put { generation: None, only_if_absent: false };
+        let how = crate::table::entries::Put { generation: None, only_if_absent: false };
         assert!(matches!(a.core().put(&guard, b"new", &block, how), Stored::Done(_)));
         assert!(a.core().whole_audit().is_ok());
         drop(guard);

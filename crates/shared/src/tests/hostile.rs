@@ -4,7 +4,7 @@
 //! of rounds.
 
 use super::*;
-use crate::shm::layout::*;
+use crate::file::layout::*;
 use std::fs::File;
 use std::mem::size_of;
 use std::os::unix::fs::FileExt;

@@ -3,10 +3,10 @@
 
 use super::processes::{process, sleep_as_another_program, stay, Process};
 use super::*;
-use crate::shm::hooks::{Refused, LOCKS};
-use crate::shm::layout::*;
-use crate::shm::lock::PATIENT;
-use crate::shm::process::{slot_of, Identity};
+use crate::file::layout::*;
+use crate::process::identity::{slot_of, Identity};
+use crate::process::lock::PATIENT;
+use crate::testing::{Refused, LOCKS};
 use std::mem::offset_of;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -240,7 +240,7 @@ fn a_program_that_becomes_itself() {
     let dir = tempfile::tempdir().unwrap();
     let o = options(&dir, Strategy::Lru, 10);
     let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["living::a_program_that_becomes_itself", "--exact", "--nocapture"])
+        .args(["tests::living::a_program_that_becomes_itself", "--exact", "--nocapture"])
         .env("WARP_LIFE", format!("{} 1", o.dir.display()))
         .stdout(std::process::Stdio::null())
         .spawn()

@@ -1,45 +1,27 @@
-//! The shared tier from within; each kind of evidence has its file. The tier is compiled into this test once more, so
-//! that its hooks are there and its inner parts can be seen.
+//! The shared tier from within; each kind of evidence has its file. They are unit tests, so that they
+//! see the inner parts and the hooks of [`testing`](crate::testing).
 //!
 //! Longer: `WARP_FUZZ` (rounds of damage), `WARP_HEALING` (rounds over all kinds of words), `WARP_CASES` (runs against the model); `make torture` sets both.
-#![cfg(all(unix, not(loom)))]
 
-#[allow(dead_code, unused_imports)] // the library's interface is not all used here
-#[path = "../../src/shm/mod.rs"]
-mod shm;
-
-#[path = "shm/addresses.rs"]
 mod addresses;
-#[path = "shm/basics.rs"]
 mod basics;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[path = "shm/every_instruction.rs"]
 mod every_instruction;
-#[path = "shm/every_store.rs"]
 mod every_store;
-#[path = "shm/healing.rs"]
 mod healing;
-#[path = "shm/hostile.rs"]
 mod hostile;
 #[cfg(target_os = "linux")]
-#[path = "shm/living.rs"]
 mod living;
-#[path = "shm/model.rs"]
 mod model;
-#[path = "shm/owners.rs"]
 mod owners;
-#[path = "shm/place.rs"]
 mod place;
 #[cfg(target_os = "linux")]
-#[path = "shm/processes.rs"]
 mod processes;
-#[path = "shm/queued.rs"]
 mod queued;
-#[path = "shm/reference.rs"]
 mod reference;
 
-pub(crate) use crate::shm::hooks::{DISK_FULL, TICK_MODE};
-pub(crate) use crate::shm::*;
+pub(crate) use crate::testing::{DISK_FULL, TICK_MODE};
+pub(crate) use crate::*;
 
 pub(crate) fn options(dir: &tempfile::TempDir, strategy: Strategy, max_size: u64) -> Options {
     let dir = dir.path().join("caches");

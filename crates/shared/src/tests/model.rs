@@ -3,7 +3,7 @@
 
 use super::reference::{Reference, S3Fifo, Sieve};
 use super::*;
-use crate::shm::Strategy;
+use crate::Strategy;
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;

@@ -2,10 +2,10 @@
 
 use super::hostile::Random;
 use super::*;
-use crate::shm::hooks::OUSTED;
-use crate::shm::layout::{ctl, lease_at, lease_state_at, proc_at, Lease as Record, LEASES, LEASE_HOMES, LEASE_WAYS};
-use crate::shm::lock::{PATIENT, STORE_PATIENCE};
-use crate::shm::process::Identity;
+use crate::file::layout::{ctl, lease_at, lease_state_at, proc_at, Lease as Record, LEASES, LEASE_HOMES, LEASE_WAYS};
+use crate::process::identity::Identity;
+use crate::process::lock::{PATIENT, STORE_PATIENCE};
+use crate::testing::OUSTED;
 use std::mem::offset_of;
 use std::time::{Duration, Instant};
 
@@ -135,7 +135,7 @@ fn a_guard_that_is_ousted() {
     assert!(matches!(b.set(b"b", b"1", NEVER), Stored::Done(_)));
     let (core, hash) = (a.core(), a.hash(b"n"));
     let block = core.prepare(hash, b"n", b"v", NEVER).unwrap();
-    let how = crate::shm::entries::Put { generation: None, only_if_absent: false };
+    let how = crate::table::entries::Put { generation: None, only_if_absent: false };
     assert_eq!(core.put(&guard, b"n", &block, how), Stored::Busy);
     let _ = core.remove(&guard, a.hash(b"1"), b"1");
     core.repair();

@@ -176,8 +176,8 @@ fn a_reboot_empties_the_cache() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[24] ^= 1;
     let words: Vec<u64> = bytes[..96].chunks(8).map(|c| u64::from_ne_bytes(c.try_into().unwrap())).collect();
-    let sum = crate::shm::hash::checksum(
-        crate::shm::layout::MAGIC,
+    let sum = crate::hash::checksum(
+        crate::file::layout::MAGIC,
         &words.iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>(),
     );
     bytes[96..104].copy_from_slice(&sum.to_ne_bytes());

@@ -4,8 +4,8 @@
 use super::hostile::Random;
 use super::reference::{Reference, S3Fifo, Sieve};
 use super::*;
-use crate::shm::layout::{ctl, Geometry, QueueEnds};
-use crate::shm::Strategy;
+use crate::file::layout::{ctl, Geometry, QueueEnds};
+use crate::Strategy;
 use std::mem::size_of;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -72,7 +72,7 @@ fn a_repeated_hit_writes_nothing() {
         let Stored::Done(mortal) = cache.set(b"m", b"v", cache.now() + (1 << 50)) else { panic!() };
         let counted = Arc::new(AtomicU64::new(0));
         let counter = counted.clone();
-        let count = move |_: &crate::shm::region::Region| ignore(counter.fetch_add(1, Ordering::SeqCst));
+        let count = move |_: &crate::file::mapping::Region| ignore(counter.fetch_add(1, Ordering::SeqCst));
         assert!(cache.core().region.hook.set(Box::new(count)).is_ok());
         for (key, hit) in [(b"k", hit), (b"m", mortal)] {
             let some = |c: &SharedCache| (0..20).for_each(|_| assert!(c.hit_again(&hit, &mut 0)));

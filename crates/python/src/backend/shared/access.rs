@@ -7,25 +7,25 @@ use std::sync::Arc;
 use pyo3::ffi;
 
 use super::buffers::Lent;
-use super::file::File;
-use super::kept::Decoded;
 use super::skips::Skipped;
 use super::template;
 use super::Tier;
+use crate::backend::shared::decoded::Decoded;
+use crate::backend::shared::reopen::File;
+use crate::capi::panics::point;
+use crate::capi::reference::Owned;
 use crate::codec::{self, Encoded, Sharing};
-use crate::inflight::Outcome;
+use crate::function::slot_value::{SharedObject, Value};
+use crate::function::{CachedFunction, Put as Mode};
 use crate::key::{self, View};
-use crate::python::object::Owned;
-use crate::python::panics::point;
-use crate::shm::{Lease, SharedCache, Skip, Stored};
-use crate::store::value::{SharedObject, Value};
-use crate::store::{CachedFunction, Put as Mode};
+use concurrency::inflight::Outcome;
+use shared::{Lease, SharedCache, Skip, Stored};
 
 /// Behind the key of a lone argument that functools keeps apart from an equal int or str.
 const APART: u8 = 0xff;
 
 /// A key as bytes, and the file to use it on.
-pub(super) struct Request<'a> {
+pub(crate) struct Request<'a> {
     pub tier: &'a Tier,
     pub file: &'a File,
     buffers: Lent,
@@ -36,7 +36,7 @@ pub(super) struct Request<'a> {
 }
 
 /// What comes of making a key.
-pub(super) enum Asked<'a> {
+pub(crate) enum Asked<'a> {
     Request(Request<'a>),
     /// Nothing can be stored under it. Not counted yet.
     Unstorable(Skipped),
@@ -45,7 +45,7 @@ pub(super) enum Asked<'a> {
 }
 
 /// What a look into the file brings.
-pub(super) enum Look {
+pub(crate) enum Look {
     /// A new strong reference for the caller, and what to keep of it.
     Found(*mut ffi::PyObject, Option<Box<Decoded>>),
     Absent,
@@ -56,7 +56,7 @@ pub(super) enum Look {
 }
 
 /// What became of a result.
-pub(super) enum Put {
+pub(crate) enum Put {
     /// It is stored, and this is what to keep of it, unless memory is short.
     Stored(Option<Box<Decoded>>),
     /// Counted.
@@ -64,7 +64,7 @@ pub(super) enum Put {
 }
 
 /// On what condition a result is stored.
-pub(in crate::store) enum Hold {
+pub(crate) enum Hold {
     /// The lease is ended, whatever comes of it.
     Lease(Lease),
     /// Unless the cache was cleared since it had this generation.
@@ -89,7 +89,7 @@ impl Drop for Storing<'_> {
 
 /// An exception is set.
 #[derive(Debug)]
-pub(in crate::store) struct Raised;
+pub(crate) struct Raised;
 
 impl<'a> Request<'a> {
     /// The key of a call.
@@ -258,7 +258,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for [`put`](Self::put); no exception is set.
-    pub(super) unsafe fn keep(&self, tier: &Tier, view: &View<'_>, kept: Option<Box<Decoded>>, mode: Mode) {
+    pub(crate) unsafe fn keep(&self, tier: &Tier, view: &View<'_>, kept: Option<Box<Decoded>>, mode: Mode) {
         let note = kept.as_ref().map(|kept| kept.note(view.hash));
         // SAFETY: the caller's promise. Where that fails, the entry is in the file all the same.
         unsafe {

@@ -11,19 +11,19 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyTuple};
 
 use super::call::Through;
-use super::file::File;
-use super::kept::Decoded;
-use super::request::{Asked, Hold, Look, Raised, Request};
 use super::turn::Turn;
+use crate::backend::shared::access::{Asked, Hold, Look, Raised, Request};
+use crate::backend::shared::decoded::Decoded;
+use crate::backend::shared::reopen::File;
+use crate::capi::panics::{as_error, point};
+use crate::capi::reference::Arguments;
+use crate::function::asynchronous::Ticket;
+use crate::function::lookup::Hot;
+use crate::function::reply::ready;
+use crate::function::{CachedFunction, Put};
 use crate::key::View;
-use crate::python::object::Arguments;
-use crate::python::panics::{as_error, point};
-use crate::shm::{Acquired, Lease, SharedCache, Waited};
-use crate::store::asynchronous::Ticket;
-use crate::store::course::ready;
-use crate::store::lookup::Hot;
-use crate::store::{CachedFunction, Put};
-use crate::thread_id;
+use concurrency::thread_id;
+use shared::{Acquired, Lease, SharedCache, Waited};
 
 impl CachedFunction {
     /// The coroutine of a call that `hot` left with `found`.
@@ -31,7 +31,7 @@ impl CachedFunction {
     /// # Safety
     /// As for `miss_async`.
     #[inline(never)]
-    pub(super) unsafe fn await_through(
+    pub(crate) unsafe fn await_through(
         &self,
         object: *mut ffi::PyObject,
         arguments: &Arguments,
@@ -61,7 +61,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for `get_through`.
-    pub(in crate::store) unsafe fn ask_through<'py>(
+    pub(crate) unsafe fn ask_through<'py>(
         &self,
         py: Python<'py>,
         view: &View<'_>,
@@ -150,7 +150,7 @@ pub struct SharedTurn(Mutex<Turn>);
 
 impl SharedTurn {
     /// `free`: it has waited for a computation that ended without a value.
-    pub(in crate::store) fn new(free: bool) -> Self {
+    pub(crate) fn new(free: bool) -> Self {
         let mut turn = Turn::default();
         if free {
             turn.free();
@@ -184,7 +184,7 @@ impl SharedLease {
     }
 
     /// On what condition a result is stored that was computed under this lease.
-    pub(in crate::store) fn hold(lease: Option<&Bound<'_, SharedLease>>, generation: u64) -> Hold {
+    pub(crate) fn hold(lease: Option<&Bound<'_, SharedLease>>, generation: u64) -> Hold {
         lease.and_then(|lease| lease.get().take()).map_or(Hold::Since(generation), Hold::Lease)
     }
 
@@ -222,7 +222,7 @@ impl Drop for SharedLease {
 impl CachedFunction {
     /// Stores the ticket's value under a lease, or unless the cache was cleared since `generation`. Gives what is to be told
     /// to the user, for `_tell`, or None.
-    pub(in crate::store) fn store_through<'py>(
+    pub(crate) fn store_through<'py>(
         &self,
         tier: &super::Tier,
         ticket: &Bound<'py, Ticket>,

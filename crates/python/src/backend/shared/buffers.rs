@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
-use crate::shm::ReadBuf;
+use shared::ReadBuf;
 
 /// The buffers of one call.
 #[derive(Default)]

@@ -4,22 +4,22 @@
 
 use pyo3::ffi;
 
-use super::kept::{self, Kept};
-use super::lead::Call;
-use super::request::{Asked, Look, Request};
 use super::skips::Skipped;
 use super::Tier;
-use crate::entry::{Entry, Token};
+use crate::backend::shared::access::{Asked, Look, Request};
+use crate::backend::shared::decoded::{self, Kept};
+use crate::backend::shared::load::Call;
+use crate::capi::reference::{Arguments, Owned};
+use crate::capi::sharing::Reader;
+use crate::function::call::instance;
+use crate::function::fast_path::{Seen, Sought};
+use crate::function::lookup::{Entries, Found, Hot};
+use crate::function::reply::Level;
+use crate::function::slot_value::Value;
+use crate::function::{CachedFunction, Put};
 use crate::key::View;
-use crate::python::object::{Arguments, Owned};
-use crate::shm::Event;
-use crate::store::call::instance;
-use crate::store::course::Level;
-use crate::store::glance::{Seen, Sought};
-use crate::store::lookup::{Entries, Found, Hot};
-use crate::store::value::Value;
-use crate::store::{CachedFunction, Put};
-use crate::sync::Reader;
+use engine::slab::{Entry, Token};
+use shared::Event;
 
 /// The decoded level: an entry's value is good while the file has it, and the order hears of nothing.
 pub struct Tiered;
@@ -28,7 +28,7 @@ impl Level for Tiered {
     #[inline(always)]
     unsafe fn take(_: &CachedFunction, _: &Reader<'_, Entries>, _: Token, value: &Value) -> Option<*mut ffi::PyObject> {
         // SAFETY: the caller's promise.
-        unsafe { kept::take(value) }
+        unsafe { decoded::take(value) }
     }
 
     #[inline(always)]
@@ -43,7 +43,7 @@ impl Level for Tiered {
             if !sought.is_in(&entry.key) {
                 return None;
             }
-            kept::take(&entry.value).map(Seen::Hit)
+            decoded::take(&entry.value).map(Seen::Hit)
         }
     }
 
@@ -70,7 +70,7 @@ impl Level for Tiered {
 }
 
 /// Where a call that the decoded level does not answer stands after a look into the file.
-pub(super) enum Through<'a> {
+pub(crate) enum Through<'a> {
     /// A hit, counted: a new reference.
     Value(*mut ffi::PyObject),
     /// An exception is set.
@@ -87,7 +87,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for [`call_through`](Self::call_through).
-    pub(super) unsafe fn look_through<'a>(&self, tier: &'a Tier, view: &View<'_>, hot: Hot) -> Through<'a> {
+    pub(crate) unsafe fn look_through<'a>(&self, tier: &'a Tier, view: &View<'_>, hot: Hot) -> Through<'a> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             self.let_go_if_due(tier);

@@ -6,18 +6,18 @@
 
 use pyo3::ffi;
 
-use super::file::File;
 use super::held::Note;
+use crate::backend::shared::reopen::File;
+use crate::capi::reference::Owned;
 use crate::codec::{self, Sharing};
-use crate::entry::Token;
-use crate::python::object::Owned;
-use crate::shm::{Event, Hit};
-use crate::store::lookup::{Count, Found, Step};
-use crate::store::value::Value;
-use crate::store::CachedFunction;
+use crate::function::lookup::{Count, Found, Step};
+use crate::function::slot_value::Value;
+use crate::function::CachedFunction;
+use engine::slab::Token;
+use shared::{Event, Hit};
 
 /// See the module's documentation.
-pub(in crate::store) struct Decoded {
+pub(crate) struct Decoded {
     /// Of what is pickled, the bytes.
     pub object: Owned,
     how: usize,
@@ -30,7 +30,7 @@ pub(in crate::store) struct Decoded {
 /// lowest bit is never set. A pointer moved within them, as in [`Value`].
 #[derive(Debug)]
 #[repr(transparent)]
-pub(in crate::store) struct Kept(*mut u8);
+pub(crate) struct Kept(*mut u8);
 
 const AS_IT_IS: usize = 0;
 const COPIED: usize = 0b010;
@@ -38,7 +38,7 @@ const UNPICKLED: usize = 0b100;
 const HOW: usize = 0b110;
 
 /// What handing out came to.
-pub(super) enum Handed {
+pub(crate) enum Handed {
     /// A new strong reference.
     Value(*mut ffi::PyObject),
     /// The bytes make no object.
@@ -52,7 +52,7 @@ impl Kept {
     ///
     /// # Safety
     /// The thread is attached and holds no lock.
-    pub(super) unsafe fn hand_out(self) -> Handed {
+    pub(crate) unsafe fn hand_out(self) -> Handed {
         let how = self.0 as usize & HOW;
         let object = self.0.wrapping_sub(how).cast::<ffi::PyObject>();
         // SAFETY: the word owns a reference. Bytes are what `Decoded::new` keeps of what is pickled.
@@ -79,7 +79,7 @@ impl Kept {
     /// # Safety
     /// As for `hand_out`; `word` is from `take`, and is given up.
     #[inline(always)]
-    pub(super) unsafe fn hand_out_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn hand_out_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
         if word as usize & HOW == AS_IT_IS {
             return word;
         }
@@ -102,7 +102,7 @@ impl Kept {
 /// # Safety
 /// The thread is attached. The decoded level is in order of coming, so it need not hear of uses.
 #[inline(always)]
-pub(super) unsafe fn take(value: &Value) -> Option<*mut ffi::PyObject> {
+pub(crate) unsafe fn take(value: &Value) -> Option<*mut ffi::PyObject> {
     let decoded = value.as_decoded()?;
     // SAFETY: its file lives as long as the tier.
     unsafe {
@@ -196,7 +196,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// The thread is attached and holds no lock.
-    pub(in crate::store) unsafe fn hand_out(&self, kept: Kept, count: Count) -> Found {
+    pub(crate) unsafe fn hand_out(&self, kept: Kept, count: Count) -> Found {
         // SAFETY: the caller's promise.
         match unsafe { kept.hand_out() } {
             Handed::Value(object) => {
@@ -212,7 +212,7 @@ impl CachedFunction {
 
     /// Takes a value out of the decoded level that is no longer what is in the file.
     #[cold]
-    pub(in crate::store) fn forget_stale(&self, token: Token, decoded: *const Decoded) {
+    pub(crate) fn forget_stale(&self, token: Token, decoded: *const Decoded) {
         let mut garbage = Default::default();
         self.shared.write(|writer| {
             let entry = writer.value.get(token);

@@ -18,15 +18,15 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::{Mutex, PoisonError};
 
-use super::file::File;
 use super::Tier;
-use crate::cache::Garbage;
-use crate::shm::{Hit, NEVER};
-use crate::store::CachedFunction;
+use crate::backend::shared::reopen::File;
+use crate::function::CachedFunction;
+use engine::cache::Garbage;
+use shared::{Hit, NEVER};
 
 /// A decoded value that was put into the level.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::store) struct Note {
+pub(crate) struct Note {
     pub file: *const File,
     pub hit: Hit,
     /// Of its key; the level goes by the lower half.
@@ -45,7 +45,7 @@ const fn version_of(mark: Mark) -> u32 {
 }
 
 /// What is to be taken out of the level.
-pub(super) struct Gone {
+pub(crate) struct Gone {
     slot: u64,
     mark: Mark,
 }
@@ -55,7 +55,7 @@ const PAGE: usize = 512;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub(super) struct Held(Mutex<Notes>);
+pub(crate) struct Held(Mutex<Notes>);
 
 #[derive(Debug, Default)]
 struct Notes {
@@ -217,7 +217,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// The thread is attached and holds no lock; no exception is set. User code may run: destructors.
-    pub(in crate::store) unsafe fn let_go(&self, tier: &Tier, new: Option<&Note>) {
+    pub(crate) unsafe fn let_go(&self, tier: &Tier, new: Option<&Note>) {
         const AT_ONCE: usize = 1024;
         let gone = tier.held.follow(tier.files.current(), new, tier.ttl.is_some());
         for some in gone.chunks(AT_ONCE) {
@@ -241,7 +241,7 @@ impl CachedFunction {
     /// # Safety
     /// As for `let_go`.
     #[inline(always)]
-    pub(super) unsafe fn let_go_if_due(&self, tier: &Tier) {
+    pub(crate) unsafe fn let_go_if_due(&self, tier: &Tier) {
         if tier.files.current().shm.wakes() {
             // SAFETY: the caller's promise.
             unsafe { self.let_go(tier, None) };

@@ -12,21 +12,21 @@ use std::time::{Duration, Instant};
 use pyo3::ffi;
 
 use super::held::Note;
-use super::kept::Decoded;
-use super::request::{Hold, Look, Put, Raised, Request};
 use super::skips::Skipped;
 use super::turn::Turn;
-use crate::inflight::Outcome;
+use crate::backend::shared::access::{Hold, Look, Put, Raised, Request};
+use crate::backend::shared::decoded::Decoded;
+use crate::capi::detach::Sleeper;
+use crate::capi::reference::{release, Arguments, Owned};
+use crate::function::single_flight::{Reserved, Work};
+use crate::function::slot_value::{SharedFlight, Value};
+use crate::function::{CachedFunction, Put as Mode};
 use crate::key::View;
-use crate::python::object::{release, Arguments, Owned};
-use crate::shm::{Acquired, Lease, Skip, Ticket, Waited};
-use crate::store::flight::{Reserved, Work};
-use crate::store::sleep::Sleeper;
-use crate::store::value::{SharedFlight, Value};
-use crate::store::{CachedFunction, Put as Mode};
+use concurrency::inflight::Outcome;
+use shared::{Acquired, Lease, Skip, Ticket, Waited};
 
 /// A missed call.
-pub(super) struct Call<'a> {
+pub(crate) struct Call<'a> {
     request: Request<'a>,
     arguments: &'a Arguments,
     /// When this caller began to wait for somebody.
@@ -160,9 +160,9 @@ impl<'a> Call<'a> {
                 }
                 Err(Raised) => {
                     // What is raised takes the result's place; it must not meet the end of the result.
-                    let raised = crate::python::exception::take();
+                    let raised = crate::capi::exceptions::take();
                     release(result);
-                    raised.into_iter().for_each(|raised| crate::python::exception::set(raised));
+                    raised.into_iter().for_each(|raised| crate::capi::exceptions::set(raised));
                     Brought::Failed
                 }
             }

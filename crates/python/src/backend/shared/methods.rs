@@ -4,16 +4,16 @@
 
 use pyo3::ffi;
 
-use super::request::{Asked, Hold, Look, Put, Raised, Request};
 use super::skips::Skipped;
 use super::Tier;
+use crate::backend::shared::access::{Asked, Hold, Look, Put, Raised, Request};
+use crate::capi::detach::detached;
+use crate::function::{CachedFunction, Put as Mode};
 use crate::key::View;
-use crate::shm::Skip;
-use crate::store::sleep::detached;
-use crate::store::{CachedFunction, Put as Mode};
+use shared::Skip;
 
 /// The counters of the file.
-pub(in crate::store) struct Counters {
+pub(crate) struct Counters {
     pub hits: u64,
     pub misses: u64,
     pub skips: [u64; Skip::COUNT],
@@ -22,7 +22,7 @@ pub(in crate::store) struct Counters {
 }
 
 impl Tier {
-    pub(in crate::store) fn counters(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         let info = self.files.current().shm.info();
         Counters {
             hits: info.hits,
@@ -52,7 +52,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// The view's objects are alive; the thread is attached and holds no lock.
-    pub(in crate::store) unsafe fn get_through(&self, view: &View<'_>) -> Result<Option<*mut ffi::PyObject>, Raised> {
+    pub(crate) unsafe fn get_through(&self, view: &View<'_>) -> Result<Option<*mut ffi::PyObject>, Raised> {
         let Some(tier) = &self.tier else {
             return Ok(None);
         };
@@ -82,7 +82,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for [`get_through`](Self::get_through); `value` is alive.
-    pub(in crate::store) unsafe fn set_through(
+    pub(crate) unsafe fn set_through(
         &self,
         tier: &Tier,
         view: &View<'_>,
@@ -125,7 +125,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for [`get_through`](Self::get_through); `value` is alive.
-    pub(in crate::store) unsafe fn set_by_hand(&self, tier: &Tier, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
+    pub(crate) unsafe fn set_by_hand(&self, tier: &Tier, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
             match self.set_through(tier, view, value, Hold::Nothing) {

@@ -10,18 +10,18 @@
 //! (what is not stored), [`template`] (what those who waited make theirs from), [`asynchronous`] (coroutine functions), [`methods`] (`get`, `set` and the others), [`options`] (what
 //! concerns the file alone), and here the class, and the tier itself.
 
+pub mod access;
 pub mod asynchronous;
 mod buffers;
 pub mod call;
-mod file;
+pub mod decoded;
 mod held;
-mod kept;
-mod lead;
+mod load;
 mod methods;
 pub mod options;
-mod request;
+mod reopen;
 mod skips;
-pub(in crate::store) mod template;
+pub mod template;
 mod turn;
 
 use std::time::Duration;
@@ -29,21 +29,21 @@ use std::time::Duration;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use self::file::{Files, Place};
 use self::held::Held;
 use self::options::{Given, Limits};
+use self::reopen::{Files, Place};
 use self::skips::Skips;
-use super::options::Options;
-use super::CachedFunction;
+use crate::capi::panics::as_error;
+use crate::capi::reference::Owned;
 use crate::codec::{self, Encoded};
+use crate::function::options::Options;
+use crate::function::CachedFunction;
 use crate::key::{View, ONE};
-use crate::python::object::Owned;
-use crate::python::panics::as_error;
-use crate::shm::Event;
+use shared::Event;
 
-pub(super) use self::kept::{Decoded, Kept};
-pub(super) use self::methods::Counters;
-pub(super) use self::request::Raised;
+pub(crate) use self::access::Raised;
+pub(crate) use self::decoded::{Decoded, Kept};
+pub(crate) use self::methods::Counters;
 
 /// What stands behind a function's own cache.
 pub struct Tier {
@@ -71,7 +71,7 @@ impl Tier {
     pub fn open(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Tier>> {
         skips::install(function.py())?;
         let place = Place::find(function, name)?;
-        let files = Files::open(place, options).map_err(|error| file::raised(&error))?;
+        let files = Files::open(place, options).map_err(|error| reopen::raised(&error))?;
         let room = usize::try_from(files.current().shm.info().capacity).unwrap_or(usize::MAX);
         Ok(Box::new(Tier {
             files,
@@ -183,12 +183,12 @@ impl SharedCachedFunction {
         by_signature: Option<&Bound<'py, PyAny>>,
         max_bytes: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        super::admit(r#fn)?;
+        crate::function::admit(r#fn)?;
         let keywords = [typed, single_flight, wait_timeout, by_signature];
         let (key, value) = (max_key_size.or(py, 512), max_value_size.or(py, 4096));
         let options = Options {
             limits: Limits::new([Some(&key), Some(&value), max_bytes])?,
-            ..super::options(py, strategy, max_size, ttl, keywords)?
+            ..crate::function::options(py, strategy, max_size, ttl, keywords)?
         };
         let name = self::options::name("shm_name", shm_name)?;
         Self::build(r#fn, &options, name.as_deref())
@@ -201,10 +201,10 @@ impl SharedCachedFunction {
         options: &Bound<'py, Options>,
         name: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        super::admit(function)?;
+        crate::function::admit(function)?;
         as_error(|| {
             let made = Bound::new(function.py(), Self::build(function, options.get(), name)?)?.into_any();
-            crate::python::immortal::spare_counts(&made, function);
+            crate::capi::refcount::spare_counts(&made, function);
             Ok(made)
         })
     }

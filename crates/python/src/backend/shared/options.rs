@@ -5,7 +5,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt, PyString};
 
-use crate::store::options::{wrong_type, wrong_value};
+use crate::function::options::{wrong_type, wrong_value};
 
 /// Bytes at most; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default)]

@@ -9,15 +9,16 @@ use std::sync::{Arc, Mutex};
 use pyo3::exceptions::{PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-use super::request::Raised;
-use crate::clock;
+use crate::backend::shared::access::Raised;
+use crate::capi::reference::Owned;
+use crate::capi::sharing::FREE_THREADED;
 use crate::codec::global::{call_method, Name};
-use crate::python::object::Owned;
-use crate::serde;
-use crate::shm::hash::siphash13;
-use crate::shm::{safe_name, Event, Hit, OpenError, OpenErrorKind, SharedCache, Strategy};
-use crate::store::options::Options;
-use crate::thread_id;
+use crate::function::options::Options;
+use concurrency::clock;
+use concurrency::thread_id;
+use engine::wire_format;
+use shared::hash::siphash13;
+use shared::{safe_name, Event, Hit, OpenError, OpenErrorKind, SharedCache, Strategy};
 
 /// An open file.
 pub(crate) struct File {
@@ -36,7 +37,7 @@ struct Last(AtomicU64);
 
 impl File {
     fn new(shm: SharedCache, renamed: bool) -> Self {
-        let stripes = if cfg!(Py_GIL_DISABLED) { thread_id::stripes() } else { 0 };
+        let stripes = if FREE_THREADED { thread_id::stripes() } else { 0 };
         let nothing = || AtomicU64::new(u64::MAX);
         File { shm, last: nothing(), stripes: (0..stripes).map(|_| Last(nothing())).collect(), renamed }
     }
@@ -44,7 +45,7 @@ impl File {
     /// The calling thread's memory of the slot it used last. Threads of one stripe may take each other's for theirs.
     #[inline(always)]
     fn last(&self) -> &AtomicU64 {
-        if cfg!(Py_GIL_DISABLED) {
+        if FREE_THREADED {
             &self.stripes[thread_id::index() & (self.stripes.len() - 1)].0
         } else {
             &self.last
@@ -54,7 +55,7 @@ impl File {
     /// Counts something. The thread is attached.
     #[inline(always)]
     pub fn count(&self, event: Event) {
-        if cfg!(Py_GIL_DISABLED) {
+        if FREE_THREADED {
             self.shm.count(thread_id::index() as u64, event);
         } else {
             self.shm.count_alone(0, event);
@@ -76,7 +77,7 @@ impl File {
 
     /// Whether what was found is there still, without a use.
     pub fn is_there(&self, hit: &Hit) -> bool {
-        self.shm.still_current(hit) && (hit.deadline == crate::shm::NEVER || hit.deadline > self.shm.now())
+        self.shm.still_current(hit) && (hit.deadline == shared::NEVER || hit.deadline > self.shm.now())
     }
 }
 
@@ -113,7 +114,7 @@ pub struct Files {
     current: AtomicPtr<File>,
     /// All of them are kept: decoded values refer to them, and other threads may be at work in them.
     opened: Mutex<Vec<Arc<File>>>,
-    options: crate::shm::Options,
+    options: shared::Options,
     /// Default places; none where a directory was asked for.
     places: Vec<PathBuf>,
     private: bool,
@@ -130,7 +131,7 @@ const PAUSE: u64 = 1_000_000_000;
 
 impl Files {
     pub fn open(place: Place, options: &Options) -> Result<Files, OpenError> {
-        let options = crate::shm::Options {
+        let options = shared::Options {
             dir: place.directories.first().cloned().unwrap_or_default(),
             name: place.name,
             strategy: Strategy::from_number(options.strategy as u64).unwrap_or(Strategy::Lru),
@@ -154,7 +155,7 @@ impl Files {
     }
 
     fn add(&self) -> Result<(), OpenError> {
-        let renamed = self.renamed().map(|name| crate::shm::Options { name: name.clone(), ..self.options.clone() });
+        let renamed = self.renamed().map(|name| shared::Options { name: name.clone(), ..self.options.clone() });
         let options = renamed.as_ref().unwrap_or(&self.options);
         let private = self.private || renamed.is_some();
         let shm = match &self.places[..] {
@@ -279,7 +280,7 @@ fn fingerprint(options: &Options) -> u64 {
         u64::from(options.by_signature),
         size(options.limits.max_key_size),
         size(options.limits.max_value_size),
-        u64::from(serde::VERSION),
+        u64::from(wire_format::VERSION),
         u64::from(options.max_size == Some(0)),
     ];
     siphash13([0, 0], &parts.iter().flat_map(|part| part.to_le_bytes()).collect::<Vec<u8>>())

@@ -5,7 +5,7 @@
 //! held. So where a filter makes it an exception, that reaches the caller, and nobody else waits for anything. One who asked
 //! for an exception gets it each time; else the first one to give a warning is the only one.
 //!
-//! The words are Python's: `warp_cache/_uncacheable.py`.
+//! The words are Python's: `python/warp_cache/_uncacheable.py`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,20 +15,20 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
-use super::file::File;
 use super::Tier;
+use crate::backend::shared::reopen::File;
+use crate::capi::exceptions;
+use crate::capi::reference::{unwinding, Owned};
 use crate::codec::Refusal;
+use crate::function::CachedFunction;
 use crate::key::View;
-use crate::python::exception;
-use crate::python::object::{unwinding, Owned};
-use crate::shm::Skip;
-use crate::store::CachedFunction;
+use shared::Skip;
 
 /// `warp_cache._uncacheable.warn`.
 static WARN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// Finds what gives warnings; called when a cache is made, as there may be no importing later.
-pub(super) fn install(py: Python<'_>) -> PyResult<()> {
+pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     WARN.get_or_try_init(py, || -> PyResult<_> {
         Ok(py.import("warp_cache._uncacheable")?.getattr("warn")?.unbind())
     })?;
@@ -37,7 +37,7 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
 
 /// A store that was given up, and what there is to say of it.
 #[derive(Debug)]
-pub(in crate::store) struct Skipped {
+pub(crate) struct Skipped {
     pub skip: Skip,
     /// The number of the system's error, or 0.
     pub error: i32,
@@ -56,7 +56,7 @@ impl Skipped {
 
 /// What this process knows of skips beside the file's counters.
 #[derive(Debug, Default)]
-pub(super) struct Skips {
+pub(crate) struct Skips {
     /// The reasons that were told, a bit each.
     told: AtomicU64,
     /// Results that a file which was lost could not count.
@@ -98,7 +98,7 @@ impl Skips {
 
 impl Tier {
     /// Counts what was not stored in a file.
-    pub(super) fn count_skip(&self, file: &File, skip: Skip) {
+    pub(crate) fn count_skip(&self, file: &File, skip: Skip) {
         if file.shm.poisoned() {
             // Nobody will read its counters.
             self.skips.lost.fetch_add(1, Ordering::Relaxed);
@@ -108,7 +108,7 @@ impl Tier {
     }
 
     /// The counts by reason.
-    pub(super) fn skipped(&self, mut counts: [u64; Skip::COUNT]) -> [u64; Skip::COUNT] {
+    pub(crate) fn skipped(&self, mut counts: [u64; Skip::COUNT]) -> [u64; Skip::COUNT] {
         let lost = &mut counts[Skip::Lost as usize];
         *lost = lost.wrapping_add(self.skips.lost());
         counts
@@ -122,7 +122,7 @@ impl CachedFunction {
     /// The view's objects and the value are alive; the thread is attached and holds no lock; no exception is set.
     #[cold]
     #[inline(never)]
-    pub(super) unsafe fn tell(&self, skipped: Option<Skipped>, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
+    pub(crate) unsafe fn tell(&self, skipped: Option<Skipped>, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
         let (Some(tier), Some(skipped)) = (&self.tier, skipped) else {
             return true;
         };
@@ -146,7 +146,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for `tell`.
-    pub(in crate::store) unsafe fn words_of<'py>(
+    pub(crate) unsafe fn words_of<'py>(
         &self,
         py: Python<'py>,
         skipped: Option<Skipped>,
@@ -168,7 +168,7 @@ impl CachedFunction {
     /// # Safety
     /// The thread is attached and holds no lock; no exception is set.
     #[cold]
-    pub(in crate::store) unsafe fn give_up<'py>(
+    pub(crate) unsafe fn give_up<'py>(
         &self,
         py: Python<'py>,
         skip: Skip,
@@ -186,7 +186,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for `tell_with`.
-    pub(in crate::store) unsafe fn is_unfit(&self, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn is_unfit(&self, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
         if result.is_null() || self.tier.is_none() {
             return result;
         }
@@ -248,7 +248,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// The thread is attached and holds no lock; no exception is set.
-    pub(in crate::store) unsafe fn tell_in(&self, words: &Bound<'_, PyTuple>, skip: Skip) -> bool {
+    pub(crate) unsafe fn tell_in(&self, words: &Bound<'_, PyTuple>, skip: Skip) -> bool {
         let Some(tier) = &self.tier else {
             return true;
         };
@@ -275,7 +275,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for `tell`; `result` is a strong reference, or null with an exception set.
-    pub(super) unsafe fn tell_with(
+    pub(crate) unsafe fn tell_with(
         &self,
         skipped: Option<Skipped>,
         view: &View<'_>,
@@ -296,9 +296,9 @@ impl CachedFunction {
         // SAFETY: as for `tell_with`.
         unsafe {
             // What is raised must not meet the end of the result.
-            let raised = exception::take();
+            let raised = exceptions::take();
             drop(Owned::steal(result));
-            raised.into_iter().for_each(|raised| exception::set(raised));
+            raised.into_iter().for_each(|raised| exceptions::set(raised));
             std::ptr::null_mut()
         }
     }

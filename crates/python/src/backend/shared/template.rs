@@ -5,15 +5,15 @@
 
 use pyo3::ffi;
 
-use super::request::Raised;
+use crate::backend::shared::access::Raised;
+use crate::capi::reference::Owned;
 use crate::codec::{self, Sharing};
-use crate::python::object::Owned;
 
 /// The template of a value whose bytes these are; `None` where memory is short.
 ///
 /// # Safety
 /// The thread is attached and holds no lock; no exception is set.
-pub(super) unsafe fn of_bytes(bytes: &[u8]) -> Option<Owned> {
+pub(crate) unsafe fn of_bytes(bytes: &[u8]) -> Option<Owned> {
     // SAFETY: the caller's promise; the bytes are copied. A new reference, or null with an exception set.
     unsafe {
         let object = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t);
@@ -29,7 +29,7 @@ pub(super) unsafe fn of_bytes(bytes: &[u8]) -> Option<Owned> {
 ///
 /// # Safety
 /// As for `of_bytes`; `object` is alive. Runs user code.
-pub(in crate::store) unsafe fn of_value(object: *mut ffi::PyObject) -> Result<Option<Owned>, Raised> {
+pub(crate) unsafe fn of_value(object: *mut ffi::PyObject) -> Result<Option<Owned>, Raised> {
     let mut bytes = Vec::new();
     // SAFETY: the caller's promise.
     unsafe {
@@ -45,7 +45,7 @@ pub(in crate::store) unsafe fn of_value(object: *mut ffi::PyObject) -> Result<Op
 ///
 /// # Safety
 /// The thread is attached and holds no lock; no exception is set; `template` is a `bytes` object. Runs user code.
-pub(in crate::store) unsafe fn make(template: &Owned) -> Result<Option<Owned>, Raised> {
+pub(crate) unsafe fn make(template: &Owned) -> Result<Option<Owned>, Raised> {
     // SAFETY: the caller's promise; the object keeps its bytes, which never change.
     unsafe {
         let length = ffi::PyBytes_Size(template.as_ptr()) as usize;

@@ -5,11 +5,11 @@
 //! value, and for at most one that is lost. Then it is *free*: it asks for the lease all the same, so that later calls have
 //! somebody to wait for; where another has it, it computes beside that one.
 
-use crate::shm::{Ticket, Waited};
+use shared::{Ticket, Waited};
 
 /// See the module's documentation.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     /// Whom it waits for.
     pub ticket: Option<Ticket>,
     has_lost: bool,

@@ -26,8 +26,8 @@
 //!
 //! Where neither can be had, a process has no identity: it reads, counts, computes, and stores nothing.
 
-use crate::shm::core::Core;
-use crate::shm::process::Identity;
+use crate::core::Core;
+use crate::process::identity::Identity;
 use std::os::fd::RawFd;
 #[cfg(target_os = "linux")]
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -86,7 +86,7 @@ pub(crate) struct Locks {
 impl Locks {
     fn set(&self, kind: libc::c_int, at: u64) -> Result<bool, i32> {
         #[cfg(test)]
-        if let Some(error) = crate::shm::hooks::refused(self.owner == Owner::Process) {
+        if let Some(error) = crate::testing::refused(self.owner == Owner::Process) {
             return Err(error);
         }
         let command = match self.owner {
@@ -149,7 +149,7 @@ impl Core {
     /// Asks for the byte of an identity, through the cache's own descriptor, which holds no locks of its description.
     pub(crate) fn ask(&self, identity: Identity) -> Byte {
         #[cfg(test)]
-        if crate::shm::hooks::refused(true).is_some() {
+        if crate::testing::refused(true).is_some() {
             return Byte::Unknown;
         }
         if !self.region.has_descriptor() {
@@ -189,7 +189,7 @@ fn look(fd: RawFd, at: u64) -> Option<libc::flock> {
 #[derive(Default)]
 pub(crate) struct Page(AtomicPtr<libc::c_void>);
 
-const LEN: usize = crate::shm::layout::PAGE as usize;
+const LEN: usize = crate::file::layout::PAGE as usize;
 
 impl Page {
     /// Maps a page of the file, for nothing but to keep its description. The caller keeps forks away.

@@ -1,24 +1,18 @@
 //! Loom: all interleavings (within bounds) and all memory orders of the code that ships, over a model's memory.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --no-default-features --release --test loom_shm`. The tier is compiled into this
-//! test once more, so that its inner parts can be seen. Several `Core`s on one region are several processes; a death is
+//! `make test-loom`, or `RUSTFLAGS="--cfg loom" cargo test -p shared --release --lib`. Several `Core`s on one region are several processes; a death is
 //! a guard forgotten and another generation in the process slot.
-#![cfg(loom)]
 
-#[allow(dead_code, unused_imports)] // what a model has no use for
-#[path = "../../src/shm/mod.rs"]
-mod shm;
-
-use crate::shm::block::ReadBuf;
-use crate::shm::core::{Core, Mutant, Strategy};
-use crate::shm::entries::{Put, Stored, NEVER};
-use crate::shm::layout::{
+use crate::core::{Core, Mutant, Strategy};
+use crate::file::layout::{
     ctl, proc_at, Geometry, Ident, CANDIDATES_AT, CONTROL_AT, LEASES_AT, LEASE_STATES_AT, MIN_MAX_BYTES,
 };
-use crate::shm::lease::{Acquired, Waited};
-use crate::shm::lock::Guard;
-use crate::shm::region::Region;
-use crate::shm::slots::granule_of;
+use crate::file::mapping::Region;
+use crate::process::lease::{Acquired, Waited};
+use crate::process::lock::Guard;
+use crate::table::block::ReadBuf;
+use crate::table::entries::{Put, Stored, NEVER};
+use crate::table::slots::granule_of;
 use loom::thread;
 use std::sync::Arc;
 use std::time::Duration;

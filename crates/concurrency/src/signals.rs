@@ -1,0 +1,68 @@
+//! Lengthening files without being killed by a limit for their size.
+//!
+//! Who goes over the limit for the size of a file (`ulimit -f`) is killed by SIGXFSZ, unless that
+//! signal is ignored or caught, which Python sees to and a program that embeds it need not. A check of the limit before
+//! the call would be no help: another thread may lower it in between. So whatever lengthens a file runs with the signal
+//! blocked in its own thread ([`unharmed`]): the kernel sends it to the very thread that went over the limit, and leaves
+//! it pending there, where it is taken back. The program's own disposition is never touched, and the call fails with
+//! EFBIG.
+
+/// Runs what may lengthen a file; the signal that this may cause is taken back.
+#[cfg(unix)]
+pub fn unharmed<R>(f: impl FnOnce() -> R) -> R {
+    struct Blocked {
+        only: libc::sigset_t,
+        former: libc::sigset_t,
+        /// It was pending before, so it is not ours.
+        theirs: bool,
+    }
+
+    fn pending() -> bool {
+        // SAFETY: all-zero is a valid set, which outlives the calls.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigpending(&mut set) == 0 && libc::sigismember(&set, libc::SIGXFSZ) == 1
+        }
+    }
+
+    // (Also where `f` unwinds.)
+    impl Drop for Blocked {
+        fn drop(&mut self) {
+            if !self.theirs && pending() {
+                // SAFETY: a valid set; it is pending and blocked in this thread, so nobody waits. A process-wide one
+                // can have come to be in between; it means the same.
+                unsafe {
+                    #[cfg(target_os = "linux")]
+                    {
+                        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+                        libc::sigtimedwait(&self.only, std::ptr::null_mut(), &now);
+                    }
+                    #[cfg(not(target_os = "linux"))]
+                    libc::sigwait(&self.only, &mut 0);
+                }
+            }
+            // SAFETY: the set is the one that the thread had.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.former, std::ptr::null_mut()) };
+        }
+    }
+
+    // SAFETY: all-zero sets are valid and outlive the calls.
+    let blocked = unsafe {
+        let mut only: libc::sigset_t = std::mem::zeroed();
+        let mut former: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut only);
+        libc::sigaddset(&mut only, libc::SIGXFSZ);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &only, &mut former);
+        let theirs = libc::sigismember(&former, libc::SIGXFSZ) == 1 && pending();
+        Blocked { only, former, theirs }
+    };
+    let result = f();
+    drop(blocked);
+    result
+}
+
+/// (Only there is a limit that is enforced by a signal.)
+#[cfg(not(unix))]
+pub fn unharmed<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}

@@ -1,0 +1,3 @@
+//! What stands behind a function's own cache.
+
+pub mod shared;

@@ -1,0 +1,4 @@
+//! Functions of this package that Python calls by name.
+
+pub mod codec;
+pub mod simulate;

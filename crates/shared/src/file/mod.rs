@@ -1,0 +1,23 @@
+//! The mapped file: what is in it and where, how it comes to be, and the only way to touch it.
+//!
+//! All `unsafe` of this crate is in here.
+
+pub(crate) mod atomic;
+#[cfg(not(loom))]
+pub(crate) mod directory;
+#[cfg(not(loom))]
+pub(crate) mod disk;
+pub mod geometry;
+#[cfg(not(loom))]
+pub(crate) mod header;
+pub mod layout;
+#[cfg(not(loom))]
+pub(crate) mod life;
+pub(crate) mod mapping;
+pub(crate) mod memory;
+#[cfg(not(loom))]
+pub(crate) mod places;
+#[cfg(not(loom))]
+pub(crate) mod sigbus;
+pub(crate) mod system;
+pub(crate) mod words;

@@ -1,0 +1,56 @@
+//! System calls that are `unsafe` to the compiler, and safe as they are made here.
+
+use std::io;
+#[cfg(all(target_os = "linux", not(loom)))]
+use std::sync::atomic::AtomicU64;
+#[cfg(all(target_os = "linux", not(loom)))]
+use std::time::Duration;
+
+/// Who this process is to the file system.
+pub(crate) fn my_uid() -> u32 {
+    // SAFETY: geteuid has no preconditions.
+    unsafe { libc::geteuid() }
+}
+
+/// Whether a process of this pid can be named.
+#[cfg(not(loom))]
+pub(crate) fn exists(pid: u64) -> bool {
+    // SAFETY: signal 0 only asks. (Pid 0 would ask for our own group, and is nobody's.)
+    let r = unsafe { libc::kill(pid as libc::pid_t, 0) };
+    pid != 0 && (r == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH))
+}
+
+/// When a process started, in microseconds; `None` if the system does not say.
+#[cfg(all(target_os = "macos", not(loom)))]
+pub(crate) fn started(pid: u64) -> Option<u64> {
+    // SAFETY: all-zero is a valid proc_bsdinfo; the kernel writes at most `size` bytes into it.
+    let (info, n) = unsafe {
+        let mut info: libc::proc_bsdinfo = std::mem::zeroed();
+        let size = std::mem::size_of::<libc::proc_bsdinfo>() as libc::c_int;
+        let n = libc::proc_pidinfo(pid as libc::c_int, libc::PROC_PIDTBSDINFO, 0, (&raw mut info).cast(), size);
+        (info, n)
+    };
+    (n > 0).then(|| info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec)
+}
+
+/// The half of a word that changes with each addition: futexes are of 32 bits.
+#[cfg(all(target_os = "linux", not(loom)))]
+fn low_half(word: &AtomicU64) -> *const u32 {
+    let low_half = usize::from(cfg!(target_endian = "big"));
+    word.as_ptr().cast::<u32>().wrapping_add(low_half)
+}
+
+/// Sleeps while the word is `seen`, until it is woken, for at most `time`. Between processes, if the word is shared.
+#[cfg(all(target_os = "linux", not(loom)))]
+pub(crate) fn futex_wait(word: &AtomicU64, seen: u64, time: Duration) {
+    let time = libc::timespec { tv_sec: time.as_secs() as libc::time_t, tv_nsec: time.subsec_nanos() as _ };
+    // SAFETY: the word and `time` outlive the call. A page that is gone gives EFAULT.
+    unsafe { libc::syscall(libc::SYS_futex, low_half(word), libc::FUTEX_WAIT, seen as u32, &time) };
+}
+
+/// Wakes all who sleep on the word.
+#[cfg(all(target_os = "linux", not(loom)))]
+pub(crate) fn futex_wake(word: &AtomicU64) {
+    // SAFETY: waking reads no memory.
+    unsafe { libc::syscall(libc::SYS_futex, low_half(word), libc::FUTEX_WAKE, i32::MAX) };
+}

@@ -1,0 +1,8 @@
+//! Who may write, who lives, who computes; and what time it is for all of them.
+
+pub mod clock;
+pub(crate) mod identity;
+pub(crate) mod lease;
+pub(crate) mod lock;
+#[cfg(not(loom))]
+pub(crate) mod witness;
