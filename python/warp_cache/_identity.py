@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Identity", "describe", "directories", "identify"]
 
-# A name has at most 180 characters (crates/shared/src/file/directory.rs); the longest suffix is a private one.
+# A name has at most 180 characters (crates/shared/src/file/directory.rs); the longest suffix is
+# a private one.
 _HEAD = 120
 _HARMLESS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
@@ -40,8 +41,9 @@ def directories() -> tuple[list[str], bool]:
 
     Also whether the one there is was asked for: then it is the one to use, or there is an error.
     Else each has the user's number in its name, and the extension module takes the first that has
-    the cache's file, or the first that can be used (crates/shared/src/file/places.rs). It makes it, readable for
-    the user alone, and refuses one that is somebody else's, open to others, or a symbolic link.
+    the cache's file, or the first that can be used (crates/shared/src/file/places.rs). It makes it,
+    readable for the user alone, and refuses one that is somebody else's, open to others, or a
+    symbolic link.
     """
     given = os.environ.get("WARP_CACHE_DIR")
     if given:

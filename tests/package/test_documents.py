@@ -174,7 +174,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_files_that_are_named_exist(document: Path) -> None:
-    """`crates/engine/src/cache.rs` and the like, in code quotes: a path from the root of the checkout."""
+    """`crates/engine/src/cache.rs` and the like, in code quotes: from the checkout's root."""
     missing = []
     for name in re.findall(r"`([\w.\-/]+/[\w.\-/]*)`", prose(document)):
         if name.split("/")[0] in FOLDERS and not (ROOT / name).exists():

@@ -1,7 +1,7 @@
 """The models of the in-process tier on the shared one: in one process, and in two by turns.
 
-Uses by one thread within about a microsecond may count as one (crates/shared/src/lib.rs); between two steps
-of these tests there is more.
+Uses by one thread within about a microsecond may count as one (crates/shared/src/lib.rs); between
+two steps of these tests there is more.
 """
 
 from __future__ import annotations

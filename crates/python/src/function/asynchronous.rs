@@ -174,7 +174,7 @@ impl CachedFunction {
         unsafe {
             let py = Python::assume_attached();
             point("start");
-            let Some(key) = view.to_key() else {
+            let Some(key) = view.make_key() else {
                 return std::ptr::null_mut();
             };
             let (shape, hash, typed, lone_apart) = (view.shape, view.hash, self.typed, self.lone_apart);

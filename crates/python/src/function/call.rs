@@ -445,7 +445,7 @@ impl CachedFunction {
     unsafe fn store(&self, view: &View<'_>, result: *mut ffi::PyObject, hot: Hot) -> bool {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let Some(key) = view.to_key() else {
+            let Some(key) = view.make_key() else {
                 return false;
             };
             let value = Value::ready(Owned::borrow(result));
@@ -469,7 +469,7 @@ impl CachedFunction {
     unsafe fn store_again(&self, view: &View<'_>, result: *mut ffi::PyObject) -> bool {
         // SAFETY: as for `store`.
         unsafe {
-            let Some(key) = view.to_key() else {
+            let Some(key) = view.make_key() else {
                 return false;
             };
             let (now, deadline) = (self.now(), self.deadline());

@@ -193,7 +193,7 @@ impl CachedFunction {
     pub(crate) unsafe fn put(&self, view: &View<'_>, value: Value, mode: Put) -> bool {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let Some(key) = view.to_key() else {
+            let Some(key) = view.make_key() else {
                 return false;
             };
             let (now, deadline) = (self.now(), self.deadline());

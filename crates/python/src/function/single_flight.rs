@@ -170,7 +170,7 @@ impl CachedFunction {
     #[inline(never)]
     unsafe fn reserve_absent(&self, view: &View<'_>, hot: Hot) -> Option<Option<Reserved>> {
         // SAFETY: as for `fly`.
-        let key = unsafe { view.to_key() }?;
+        let key = unsafe { view.make_key() }?;
         let me = Value::led(thread_id::current());
         point("reserve");
         let reserve = |cache: &mut Entries| (cache.reserve(view.hash, view.shape, key, me), cache.clears());
@@ -252,7 +252,7 @@ impl CachedFunction {
     unsafe fn reserve(&self, view: &View<'_>, me: ThreadId) -> Reserving {
         // SAFETY: as for `fly`.
         unsafe {
-            let Some(key) = view.to_key() else {
+            let Some(key) = view.make_key() else {
                 return Reserving::Failed;
             };
             let mut key = Some(key);

@@ -411,7 +411,7 @@ impl View<'_> {
     /// # Safety
     /// The view's objects are alive, the thread is attached and holds no lock.
     #[inline]
-    pub unsafe fn to_key(&self) -> Option<Owned> {
+    pub unsafe fn make_key(&self) -> Option<Owned> {
         // SAFETY: the caller's promise.
         unsafe {
             if self.shape == ONE {
@@ -424,7 +424,7 @@ impl View<'_> {
 
     #[inline(never)]
     unsafe fn tuple_key(&self) -> Option<Owned> {
-        // SAFETY: as for `to_key`.
+        // SAFETY: as for `make_key`.
         unsafe {
             if self.names.is_empty() {
                 return new_tuple(self.values.iter().copied());
