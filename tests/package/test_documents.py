@@ -30,12 +30,16 @@ from warp_cache import cache, lru_cache
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")]
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
 )
 USAGE = ROOT / "docs" / "usage.md"
 
 # The folders whose files documents name by their paths.
 FOLDERS = sorted({"crates", "python", "tests", "docs", "examples", "scripts", "benchmarks", ".ci"})
+
+
+def _name(document: Path) -> str:
+    return str(document.relative_to(ROOT))
 
 
 class Example(NamedTuple):
@@ -158,7 +162,7 @@ def anchors(document: Path) -> set[str]:
     return {heading.replace(" ", "-") for heading in kept}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_links_lead_somewhere(document: Path) -> None:
     broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(document)):
@@ -172,7 +176,13 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert not broken
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+def test_pictures_that_are_shown_exist(document: Path) -> None:
+    shown = re.findall(r'(?:srcset|src)="([^"]+)"', prose(document))
+    assert not [name for name in shown if not (document.parent / name).is_file()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_files_that_are_named_exist(document: Path) -> None:
     """`crates/engine/src/cache.rs` and the like, in code quotes: from the checkout's root."""
     missing = []
@@ -182,7 +192,7 @@ def test_files_that_are_named_exist(document: Path) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_make_targets_that_are_named_exist(document: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z][\w.\-]*):", makefile, re.MULTILINE))
@@ -242,6 +252,12 @@ def test_usage_describes_every_public_name() -> None:
     assert not {name for name in warp_cache.__all__ if f"`{name}" not in text}
     for strategy in warp_cache.Strategy:
         assert f"`Strategy.{strategy.name}`" in text
+
+
+def test_a_sentence_says_what_a_picture_of_the_performance_shows() -> None:
+    text = prose(ROOT / "docs" / "performance.md")
+    sentences = re.findall(r"</picture>\n\n([A-Z][^<#|]+\.)\n", text)
+    assert len(sentences) == text.count("</picture>") > 0
 
 
 def test_readme_keeps_the_place_of_the_numbers() -> None:
