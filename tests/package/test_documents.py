@@ -260,6 +260,45 @@ def test_a_sentence_says_what_a_picture_of_the_performance_shows() -> None:
     assert len(sentences) == text.count("</picture>") > 0
 
 
+ARCHITECTURE = ROOT / "docs" / "architecture"
+LAYOUT = ROOT / "crates" / "shared" / "src" / "file" / "layout.rs"
+
+
+def test_the_architecture_has_a_row_for_every_word_of_the_file() -> None:
+    """Each field that changes while the file is in use, as `name` or by a prefix, `name_*`."""
+    text = prose(ARCHITECTURE / "shared.md")
+    table = text.partition("### The words of the file")[2].partition("\n## ")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")]
+    rows = {name for cell in cells for name in re.findall(r"`(\w+\*?)`", cell)}
+    structs = re.findall(r"^pub struct (\w+) \{\n(.*?)^\}", LAYOUT.read_text("utf-8"), re.M | re.S)
+    described = {"Control", "Cell", "Meta", "AccessMeta", "Link", "Lease", "Proc"} & dict(
+        structs
+    ).keys()
+    missing = [
+        f"{struct}.{field}"
+        for struct, body in structs
+        for field in re.findall(r"^    pub ([a-z]\w*):", body, re.MULTILINE)
+        if struct in described and field not in {*rows, "counters"}
+        if not any(row.endswith("*") and field.startswith(row[:-1]) for row in rows)
+    ]
+    assert "Control" in described and not missing
+
+
+def test_the_architecture_has_a_page_or_a_place_for_every_crate() -> None:
+    overview = prose(ARCHITECTURE.with_suffix(".md"))
+    for crate in (ROOT / "crates").iterdir():
+        if (crate / "Cargo.toml").exists():
+            assert f"| `crates/{crate.name}/` |" in overview, crate.name
+    for page in ARCHITECTURE.glob("*.md"):
+        assert f"(architecture/{page.name})" in overview, page.name
+
+
+def test_departures_and_gaps_are_found_from_the_overview() -> None:
+    overview = prose(ARCHITECTURE.with_suffix(".md")).lower()
+    for heading in ("where the design was left", "what proves what", "known gaps"):
+        assert f"[{heading}](architecture/decisions.md#" in overview, heading
+
+
 def test_readme_keeps_the_place_of_the_numbers() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.search(r"<!-- numbers:begin -->\n.*?<!-- numbers:end -->\n", text, re.DOTALL)
