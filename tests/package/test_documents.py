@@ -304,6 +304,20 @@ def test_readme_keeps_the_place_of_the_numbers() -> None:
     assert re.search(r"<!-- numbers:begin -->\n.*?<!-- numbers:end -->\n", text, re.DOTALL)
 
 
+def test_every_document_is_found_from_the_readme() -> None:
+    """By links from document to document."""
+    found, waiting = set[Path](), [ROOT / "README.md"]
+    while waiting:
+        document = waiting.pop()
+        if document in found:
+            continue
+        found.add(document)
+        for target in re.findall(r"\]\(([^)\s#]+\.md)", prose(document)):
+            if not re.match(r"[a-z]+:", target):
+                waiting.append((document.parent / target).resolve())
+    assert not set(DOCUMENTS) - found
+
+
 def test_changelog_has_the_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## \[{re.escape(warp_cache.__version__)}\]", text, re.MULTILINE)
