@@ -27,6 +27,8 @@ from benchmarks.report import (
 from benchmarks.table import Table
 
 INDEX = "README.md"
+# Typed, where it is there: how the measurements are made.
+METHOD = "method.md"
 # The first line of each generated file, by which the index finds the pages.
 GENERATED = "<!-- written by `make bench`; do not edit -->"
 
@@ -52,7 +54,11 @@ def check(folder: Path) -> None:
 
 def index(folder: Path) -> str:
     """The list of the generated pages in the folder, by interpreter and version."""
-    lines = [GENERATED, "# Measurements", "", "One page for each interpreter:", ""]
+    lines = [GENERATED, "# Measurements", ""]
+    if (folder / METHOD).is_file():
+        lines += [f"[How they are made]({METHOD}). One page for each interpreter:", ""]
+    else:
+        lines += ["One page for each interpreter:", ""]
     for path in sorted(folder.glob("*.md"), key=lambda path: _order(path.stem)):
         first, _, rest = path.read_text(encoding="utf-8").partition("\n")
         if path.name != INDEX and first == GENERATED:

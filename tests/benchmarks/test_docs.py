@@ -79,9 +79,10 @@ def test_the_index_lists_what_is_generated(folder: Path) -> None:
     docs.write(folder, OTHER)
     index = (folder / docs.INDEX).read_text(encoding="utf-8")
     linked = re.findall(r"\]\((.+?)\)", index)
-    assert sorted(linked) == sorted(
-        f"{section_key(run.machine)}.md" for run in (synthetic.usual(), OTHER)
-    )
+    pages = [f"{section_key(run.machine)}.md" for run in (synthetic.usual(), OTHER)]
+    assert sorted(linked) == sorted([*pages, "method.md"])
+    (folder / "method.md").unlink()
+    assert "method.md" not in docs.index(folder)
 
 
 def test_a_folder_that_is_not_there_is_named(
