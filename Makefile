@@ -10,6 +10,7 @@ PYTHON ?=
 VERSIONS ?= 3.13t 3.14t 3.10 3.11 3.12 3.13 3.14
 TESTS ?= tests
 ARGS ?=
+WORKERS ?= 2
 PART ?=
 OLD ?=
 NEW ?=
@@ -95,8 +96,8 @@ torture: installed ## the shared tier: thousands of kills, damaged files and run
 		tests/shared/test_shared_torture.py tests/shared/test_shared_hostile_file.py
 
 .PHONY: test-only
-test-only: installed ## Python tests as built; TESTS=tests/api ARGS="-k ttl" picks some
-	$(pytest) $(TESTS) $(ARGS)
+test-only: installed ## Python tests as built, in WORKERS processes; TESTS=tests/api ARGS="-k ttl" picks some
+	$(pytest) -n $(WORKERS) $(TESTS) $(ARGS)
 
 .PHONY: test-traces-long
 test-traces-long: build ## the long traces against the reference (minutes)

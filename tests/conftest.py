@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import support
 from hypothesis import HealthCheck, configuration, settings
 
 settings.register_profile(
     "warp_cache",
+    max_examples=support.examples(100),
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 import pytest
+import support
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,7 +86,7 @@ def call_lists(draw: st.DrawFn, signature: inspect.Signature) -> list[tuple[Any,
     return calls
 
 
-@settings(max_examples=400)
+@settings(max_examples=support.examples(400))
 @given(st.data(), st.booleans())
 def test_entries_are_shared_exactly_by_calls_that_bind_alike(data: Any, typed: bool) -> None:
     parameters = data.draw(parameter_lists())

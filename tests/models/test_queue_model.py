@@ -10,6 +10,7 @@ import random
 from typing import Any
 
 import pytest
+import support
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twins import Twins, canonical_key
@@ -43,7 +44,7 @@ def test_short_programs(strategy: Strategy, capacity: int) -> None:
     keys = st.integers(0, capacity + capacity // 2 + 1)
     operations = st.tuples(st.sampled_from(OPERATIONS), keys)
 
-    @settings(max_examples=40)
+    @settings(max_examples=support.examples(40))
     @given(st.lists(operations, max_size=12 * capacity))
     def run(program: list[tuple[str, int]]) -> None:
         twins = make_twins(strategy, capacity)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import support
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_model import NaiveCache
@@ -183,7 +184,7 @@ def check(real: Real, model: Model, program: list[Step]) -> None:
 
 @pytest.mark.parametrize(("strategy", "size"), CASES)
 def test_single_flight(strategy: Strategy, size: int | None) -> None:
-    @settings(max_examples=40)
+    @settings(max_examples=support.examples(40))
     @given(programs())
     def run(program: list[Step]) -> None:
         def decorate(**parameters: Any) -> Any:
@@ -196,7 +197,7 @@ def test_single_flight(strategy: Strategy, size: int | None) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_single_flight_of_lru_cache(size: int | None) -> None:
-    @settings(max_examples=40)
+    @settings(max_examples=support.examples(40))
     @given(programs())
     def run(program: list[Step]) -> None:
         def decorate(**parameters: Any) -> Any:
@@ -211,7 +212,7 @@ def test_single_flight_of_lru_cache(size: int | None) -> None:
 def test_without_single_flight(strategy: Strategy, size: int | None) -> None:
     """As functools: every computation stores, if bounded not over what came meanwhile."""
 
-    @settings(max_examples=40)
+    @settings(max_examples=support.examples(40))
     @given(programs(allow_set=False))
     def run(program: list[Step]) -> None:
         def decorate(**parameters: Any) -> Any:

@@ -10,6 +10,7 @@ import random
 from typing import Any
 
 import pytest
+import support
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -118,7 +119,7 @@ def walk(twins: Twins, seed: str, length: int = 1000) -> None:
 def run(decorate: Decorate, key: MakeKey, *parameters: Any) -> None:
     run_state_machine_as_test(
         lambda: CacheMachine(Twins(decorate, key, *parameters)),
-        settings=settings(max_examples=10, stateful_step_count=40),
+        settings=settings(max_examples=support.examples(10), stateful_step_count=40),
     )
     walk(Twins(decorate, key, *parameters), seed=str(parameters))
 

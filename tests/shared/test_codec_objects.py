@@ -139,7 +139,7 @@ values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=support.examples(60), deadline=None)
 @given(values, values)
 def test_bytes_are_equal_for_equal_keys_alone(a: Any, b: Any) -> None:
     of_a, of_b = _encode_key((a,)), _encode_key((b,))

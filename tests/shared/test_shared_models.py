@@ -124,9 +124,9 @@ class SharedTwins:
 def run(make: Callable[[], Any], examples: int, steps: int) -> None:
     run_state_machine_as_test(
         lambda: CacheMachine(make()),
-        settings=settings(max_examples=examples, stateful_step_count=25),
+        settings=settings(max_examples=support.examples(examples), stateful_step_count=25),
     )
-    walk(make(), "walk", steps)
+    walk(make(), "walk", support.examples(steps))
 
 
 typed_or_not = pytest.mark.parametrize("typed", [False, True], ids=["untyped", "typed"])
