@@ -8,6 +8,7 @@
 
 use super::sketch::{Sketch, MOST};
 use super::{Hit, Policy};
+use crate::hashing::XorShift;
 use crate::linked_list::List;
 use crate::policy::hill_climber::Climber;
 use crate::slab::{reserve_one, Token, NIL};
@@ -46,8 +47,7 @@ pub struct TinyLfu {
     capacity: usize,
     /// Uses counted since all counts were halved.
     counted: usize,
-    /// The state of a generator of random numbers (Marsaglia's xorshift, 2003).
-    random: u32,
+    random: XorShift,
 }
 
 impl TinyLfu {
@@ -121,10 +121,8 @@ impl TinyLfu {
         if uses > against {
             return true;
         }
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 17;
-        self.random ^= self.random << 5;
-        uses >= WARM && self.random % ONCE_IN == 0
+        let chance = self.random.number() % ONCE_IN == 0;
+        uses >= WARM && chance
     }
 }
 
@@ -148,7 +146,7 @@ impl Policy for TinyLfu {
             climber: Climber::new(capacity),
             capacity,
             counted: 0,
-            random: 0x9E37_79B9,
+            random: XorShift::default(),
         }
     }
 

@@ -16,10 +16,10 @@
 
 use crate::core::Core;
 use crate::file::layout::ctl;
-use crate::hash::split_mix;
 use crate::policy::queues::{Broken, Queue};
 use crate::policy::sketch::{aged, MOST};
 use crate::table::slots::{granule_of, Slot};
+use engine::hashing::split_mix;
 
 pub(super) const WINDOW: Queue = Queue(0);
 pub(super) const PROBATION: Queue = Queue(1);
