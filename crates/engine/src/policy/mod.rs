@@ -1,15 +1,14 @@
 //! Eviction strategies: which entry gives way when a full cache takes a new one.
 //!
-//! Ring 1. A strategy knows tokens only: no keys, no values, no time, no locks. One file each; a new one is added by
-//! writing its file with an `impl Policy` and giving it a line in [`policies!`] below.
+//! Ring 1. A strategy knows tokens only: no keys, no values, no time, no locks. A new one touches two files: its own, with
+//! an `impl Policy`, and this one, where it has its `mod` and a line in [`policies!`] at the end. The enum, its dispatch and
+//! all that a cache asks of a strategy follow from these.
 
 mod access_bits;
-mod fifo;
 mod ghosts;
 mod hill_climber;
 mod lfu;
-mod lru;
-mod mru;
+mod recency;
 mod s3fifo;
 mod sieve;
 mod sketch;
@@ -213,9 +212,9 @@ macro_rules! policies {
 }
 
 policies! {
-    Lru = 0, lru::Lru;
-    Mru = 1, mru::Mru;
-    Fifo = 2, fifo::Fifo;
+    Lru = 0, recency::Lru;
+    Mru = 1, recency::Mru;
+    Fifo = 2, recency::Fifo;
     Lfu = 3, lfu::Lfu;
     Sieve = 4, sieve::Sieve;
     S3Fifo = 5, s3fifo::S3Fifo;
