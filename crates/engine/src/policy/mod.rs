@@ -13,6 +13,7 @@ mod s3fifo;
 mod sieve;
 mod sketch;
 mod tinylfu;
+pub mod tuning;
 
 use std::cell::UnsafeCell;
 
