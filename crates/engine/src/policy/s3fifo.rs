@@ -86,11 +86,16 @@ impl Policy for S3Fifo {
         unsafe { self.uses.raise(token) }
     }
 
+    #[inline(always)]
+    fn remember(&mut self, token: Token, hash: u64) {
+        if !self.in_main[token as usize] {
+            self.ghosts.push(hash);
+        }
+    }
+
     unsafe fn renew(&mut self, token: Token, left: u64, came: u64) {
         // Before the newcomer is looked up: it may have been the oldest ghost.
-        if !self.in_main[token as usize] {
-            self.ghosts.push(left);
-        }
+        self.remember(token, left);
         let queue = self.queue_of(came);
         // SAFETY: the caller's promise.
         unsafe { self.requeue(token, queue) };

@@ -140,8 +140,13 @@ impl Policy for TinyLfu {
         self.keep_limits();
     }
 
+    #[inline(always)]
+    fn remember(&mut self, token: Token, hash: u64) {
+        self.sketch.raise(hash, self.nodes[token as usize].uses);
+    }
+
     unsafe fn renew(&mut self, token: Token, left: u64, came: u64) {
-        self.sketch.raise(left, self.nodes[token as usize].uses);
+        self.remember(token, left);
         self.nodes[token as usize].uses = self.welcome(came);
         // SAFETY: the caller's promise.
         unsafe { self.shift(token, WINDOW) };
