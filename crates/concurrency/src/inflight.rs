@@ -19,12 +19,13 @@
 //! Locks: the registry's and a flight's are never held together with each other or with a cache's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Once, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::fork;
 use crate::primitives::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, UnsafeCell};
 use crate::spin::SpinLock;
-use crate::thread_id::{self, ThreadId};
+use crate::thread_id::ThreadId;
 
 /// How a computation ended for those who waited. `T` is shared by all of them.
 #[derive(Clone, Debug)]
@@ -52,7 +53,7 @@ pub struct Flight<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
     /// See [`is_of_this_process`](Flight::is_of_this_process).
-    generation: u64,
+    epoch: u64,
 }
 
 /// What came of waiting for a while.
@@ -71,14 +72,14 @@ impl<T: Clone> Flight<T> {
             leader: Arc::new(AtomicU64::new(leader)),
             state: Mutex::new(State { outcome: None, since: Instant::now() }),
             changed: Condvar::new(),
-            generation: thread_id::generation(),
+            epoch: fork::epoch(),
         }
     }
 
     /// Whether the flight was made by this process. In one inherited through a fork, a thread that is not here may hold the
     /// mutex for ever, so the methods below do not touch it: it can only be given up.
     pub fn is_of_this_process(&self) -> bool {
-        self.generation == thread_id::generation()
+        self.epoch == fork::epoch()
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -258,34 +259,20 @@ impl Drop for RegistryLock {
     }
 }
 
-extern "C" fn before_fork() {
+/// Takes the registry's lock, for `fork`'s handlers to give back: a child must find it whole.
+pub(crate) fn lock_registry_for_fork() {
     std::mem::forget(Registry::lock());
 }
 
-extern "C" fn after_fork_in_parent() {
-    REGISTRY.lock.unlock();
+/// Gives back what `lock_registry_for_fork` has taken.
+pub(crate) fn unlock_registry_after_fork() {
+    drop(RegistryLock(()));
 }
 
-extern "C" fn after_fork_in_child() {
-    // The lock is held, by `before_fork` on this very thread. Whoever waited is not in this process.
+/// The same in the child: whoever waited is not in this process.
+pub(crate) fn empty_registry_after_fork() {
+    // The lock is held, by `lock_registry_for_fork` on this very thread.
     RegistryLock(()).waits(Waits::clear);
-    thread_id::after_fork_in_child();
-}
-
-/// Has the process forget, after a fork, the threads it does not have. Later calls do nothing: two handlers that take one
-/// lock would hang every fork.
-pub fn install_fork_handlers() {
-    static INSTALLED: Once = Once::new();
-    #[cfg(unix)]
-    INSTALLED.call_once(|| {
-        // SAFETY: the three handlers are functions of the C ABI that never unwind; in the child they only store to statics
-        // and free memory, which the C library allows after a fork.
-        unsafe {
-            libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child));
-        }
-    });
-    #[cfg(not(unix))]
-    let _ = (&INSTALLED, before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 #[cfg(all(test, not(loom)))]

@@ -31,6 +31,9 @@ const BUFFER: usize = 64;
 const BUFFER: usize = 2;
 
 /// What a stripe guards for its own threads.
+///
+/// The counters are here, under the lock, because there they cost a hit one addition to a line that it has just taken. Threads
+/// may share a stripe, so outside of the lock each count would be a second atomic read-modify-write.
 #[derive(Debug)]
 struct Local {
     hits: u64,

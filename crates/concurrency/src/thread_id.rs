@@ -17,9 +17,6 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 static FLOOR: AtomicU64 = AtomicU64::new(0);
 static SURVIVOR: AtomicU64 = AtomicU64::new(0);
 
-/// How many forks lie between this process and the one that loaded the library. Relaxed, as above.
-static GENERATION: AtomicU64 = AtomicU64::new(0);
-
 const UNKNOWN: usize = usize::MAX;
 
 thread_local! {
@@ -43,22 +40,16 @@ pub fn is_of_this_process(id: ThreadId) -> bool {
     id >= FLOOR.load(Ordering::Relaxed) || id == SURVIVOR.load(Ordering::Relaxed)
 }
 
-/// To be called in the child after a fork, by its only thread.
-pub fn after_fork_in_child() {
+/// Called in the child after a fork, by its only thread ([`fork`](crate::fork)).
+pub(crate) fn after_fork_in_child() {
     SURVIVOR.store(current(), Ordering::Relaxed);
     FLOOR.store(NEXT.load(Ordering::Relaxed), Ordering::Relaxed);
-    GENERATION.fetch_add(1, Ordering::Relaxed);
     // The others' indexes are free again.
     let own = INDEX.with(Cell::get);
     for (word, bits) in TAKEN.iter().enumerate() {
         let mine = if own / 64 == word { 1 << (own % 64) } else { 0 };
         bits.fetch_and(mine, Ordering::Relaxed);
     }
-}
-
-/// A number that differs between a process and its forks.
-pub fn generation() -> u64 {
-    GENERATION.load(Ordering::Relaxed)
 }
 
 /// Indexes in use, a bit each; an index is given back when its thread ends, so that they stay dense. Atomics and not a

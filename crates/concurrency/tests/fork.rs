@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use concurrency::inflight::{install_fork_handlers, Flight, Outcome, Waited, Waiting};
+use concurrency::fork;
+use concurrency::inflight::{Flight, Outcome, Waited, Waiting};
 use concurrency::thread_id;
 
 /// Runs `f` in a fork. A panic or a hang of it is the test's failure.
@@ -28,8 +29,9 @@ fn in_child(f: impl FnOnce() -> bool) {
 
 #[test]
 fn the_child_forgets_the_threads_it_does_not_have() {
-    install_fork_handlers();
-    install_fork_handlers();
+    fork::watch();
+    fork::watch();
+    let epoch = fork::epoch();
     let me = thread_id::current();
     let own_index = thread_id::index();
     let flight = Arc::new(Flight::new(me));
@@ -68,7 +70,8 @@ fn the_child_forgets_the_threads_it_does_not_have() {
             if round == 0 {
                 in_child(|| thread_id::is_of_this_process(me) && !thread_id::is_of_this_process(other.0));
             }
-            given_up && known && new && dense && waits
+            let counted = fork::epoch() == epoch + 1 && fork::exclusive(|| true);
+            given_up && known && new && dense && waits && counted
         });
     }
     stop.store(true, Ordering::Relaxed);

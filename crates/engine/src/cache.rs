@@ -384,6 +384,18 @@ impl<K, V> Cache<K, V> {
         }
     }
 
+    /// Evicts the strategy's victim, with nothing in its place; false where there is none. Expected O(1), at least amortized.
+    pub fn evict(&mut self, garbage: &mut Garbage<K, V>) -> bool {
+        let token = self.order.get_mut().evict(|token| {
+            let lower = self.slab.get(token).map_or(0, |(slot, _)| slot.hash);
+            self.fingerprints.as_ref().map_or(u64::from(lower), |fingerprints| fingerprints.whole(token, lower))
+        });
+        if token != NIL {
+            self.remove(token, garbage);
+        }
+        token != NIL
+    }
+
     /// Ends every entry that has expired at `now`. O(entries that leave).
     #[inline(always)]
     pub fn expire(&mut self, now: Instant, garbage: &mut Garbage<K, V>) {

@@ -3,7 +3,6 @@
 //! Ring 1. Circular, with a sentinel for each list, so that linking never branches. Eight bytes an entry, apart from the
 //! slots.
 
-use crate::policy::{Hit, Policy};
 use crate::slab::{reserve_one, Token, NIL};
 
 #[derive(Clone, Copy, Debug)]
@@ -170,56 +169,5 @@ impl<const N: usize> List<N> {
             }
             assert_eq!(self.back(list), before);
         }
-    }
-}
-
-/// A strategy whose order is one list, the latest in front. `HIT_MOVES`: a hit makes its entry the latest; else it writes
-/// nothing. `LATEST_LEAVES`: the latest entry gives way, else the earliest.
-#[derive(Clone, Debug, Default)]
-pub struct Listed<const HIT_MOVES: bool, const LATEST_LEAVES: bool>(List);
-
-impl<const HIT_MOVES: bool, const LATEST_LEAVES: bool> Policy for Listed<HIT_MOVES, LATEST_LEAVES> {
-    const HIT: Hit = if HIT_MOVES { Hit::Moves } else { Hit::Nothing };
-
-    fn new(_capacity: usize) -> Self {
-        Self::default()
-    }
-
-    fn insert(&mut self, token: Token, _hash: u64, limit: usize) {
-        self.0.push_front(0, token, limit);
-    }
-
-    #[inline(always)]
-    unsafe fn hit(&mut self, token: Token) {
-        if HIT_MOVES {
-            // SAFETY: an inserted token is in the list until it is removed.
-            unsafe { self.0.move_to_front(0, token) }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn renew(&mut self, token: Token, _left: u64, _came: u64) {
-        // A latest entry that leaves is in front already.
-        if !LATEST_LEAVES {
-            // SAFETY: an inserted token is in the list until it is removed.
-            unsafe { self.0.move_to_front(0, token) }
-        }
-    }
-
-    fn remove(&mut self, token: Token) {
-        self.0.remove(token);
-    }
-
-    #[inline(always)]
-    fn victim(&mut self) -> Token {
-        if LATEST_LEAVES {
-            self.0.front(0)
-        } else {
-            self.0.back(0)
-        }
-    }
-
-    fn validate(&self) {
-        self.0.validate();
     }
 }

@@ -34,7 +34,7 @@ mod _warp_cache_rs {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        concurrency::inflight::install_fork_handlers();
+        concurrency::fork::watch();
         crate::function::install(module.py())?;
         // Not to be in `__all__`, as it is in some builds only.
         #[cfg(debug_assertions)]

@@ -1,10 +1,11 @@
 //! The file of a recording: what a function's calls were, as numbers of keys. docs/workload.md describes it.
 //!
 //! Ring 1. Magic and version, then blocks: a kind, the length of what follows (four bytes, least first), and that. A
-//! reader takes what is there of a last block that was cut short. Numbers are varints: seven bits a byte, least first, the
-//! top bit set in all but the last.
+//! reader takes what is there of a last block that was cut short. Numbers are [`varint`]s.
 
 use std::collections::BTreeMap;
+
+use engine::varint::take;
 
 /// What a file begins with; the last byte is the version.
 pub const MAGIC: &[u8; 8] = b"\x93WARPRC\x01";
@@ -16,15 +17,6 @@ pub const CALLS: u8 = b'C';
 /// The end of a complete file: the number of all calls.
 pub const END: u8 = b'E';
 
-/// Appends a varint.
-pub fn push(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
 /// A block around its contents.
 pub fn block(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
@@ -35,19 +27,6 @@ pub fn block(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
         out.extend_from_slice(part);
     }
     out
-}
-
-/// Takes a varint off the front; `None` where it is cut short or longer than 64 bits.
-fn take(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0u64;
-    for (at, &byte) in bytes.iter().enumerate().take(10) {
-        number |= u64::from(byte & 0x7f).checked_shl(7 * at as u32)?;
-        if byte < 0x80 {
-            *bytes = &bytes[at + 1..];
-            return Some(number);
-        }
-    }
-    None
 }
 
 /// A recorded function.

@@ -3,11 +3,11 @@
 //! Ring 1. Slots of twelve bytes, linear probing, at most four fifths full; it grows by a half, so that a key costs 15 to
 //! 22.5 bytes. A slot's place is the upper part of a product, so the number of slots need not be a power of two.
 
+use engine::hashing::{scale, GOLDEN};
+
 /// Hash (two halves) and number; the number 0 is a vacant slot.
 type Slot = [u32; 3];
 
-/// An odd constant with its bits well spread (the golden ratio's): a hash's upper bits come to depend on all of them.
-const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
 const FEWEST: usize = 16;
 
 /// See the module's documentation.
@@ -24,7 +24,7 @@ impl Numbers {
         if (self.len as usize + 1) * 5 > self.slots.len() * 4 {
             self.grow()?;
         }
-        let mixed = hash.wrapping_mul(MULTIPLIER);
+        let mixed = hash.wrapping_mul(GOLDEN);
         let number = self.len.checked_add(1)?;
         let slot = Self::find(&mut self.slots, mixed);
         if slot[2] != 0 {
@@ -47,7 +47,7 @@ impl Numbers {
     /// The slot of a mixed hash, or the vacant one where it belongs. There is always a vacant one.
     fn find(slots: &mut [Slot], mixed: u64) -> &mut Slot {
         let halves = [mixed as u32, (mixed >> 32) as u32];
-        let mut at = ((u128::from(mixed) * slots.len() as u128) >> 64) as usize;
+        let mut at = scale(mixed, slots.len() as u64) as usize;
         while slots[at][2] != 0 && slots[at][..2] != halves {
             at += 1;
             if at == slots.len() {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use self::interner::Numbers;
 use concurrency::signals::unharmed;
+use engine::varint;
 
 /// Bytes of a function's calls that are kept before they are written.
 const BUFFER: usize = 32 << 10;
@@ -113,7 +114,7 @@ impl Session {
         let Some(code) = stream.numbers.code(hash) else {
             return self.fail(io::ErrorKind::OutOfMemory.into());
         };
-        format::push(&mut stream.buffer, u64::from(code));
+        varint::put(&mut stream.buffer, u64::from(code));
         self.calls += 1;
         let written = if stream.buffer.len() >= BUFFER {
             self.write(index)
@@ -138,7 +139,7 @@ impl Session {
     pub fn describe(&mut self, index: usize, name: &str, strategy: u8, max_size: Option<usize>) -> io::Result<()> {
         let mut numbers = Vec::new();
         for number in [index as u64, strategy.into(), max_size.map_or(0, |size| (size as u64).saturating_add(1))] {
-            format::push(&mut numbers, number);
+            varint::put(&mut numbers, number);
         }
         self.put(format::FUNCTION, &[&numbers, name.as_bytes()])
     }
@@ -160,7 +161,7 @@ impl Session {
         }
         self.write_all()?;
         let mut calls = Vec::new();
-        format::push(&mut calls, self.calls);
+        varint::put(&mut calls, self.calls);
         self.put(format::END, &[&calls])
     }
 
@@ -175,7 +176,7 @@ impl Session {
             return Ok(());
         }
         let mut number = Vec::new();
-        format::push(&mut number, index as u64);
+        varint::put(&mut number, index as u64);
         let done = self.put(format::CALLS, &[&number, &buffer]);
         buffer.clear();
         self.streams[index].buffer = buffer;

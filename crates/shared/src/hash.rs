@@ -5,6 +5,7 @@
 //! crate `xxhash-rust`) is no defence, it finds accidents: torn copies, flipped bits, zeroed pages, whatever the words
 //! around them are.
 
+use engine::hashing::split_mix;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 #[inline]
@@ -61,14 +62,6 @@ pub fn checksum(seed: u64, bytes: &[u8]) -> u64 {
 /// Binds a checksum to two further words, for little. For any sum, other words give another result.
 pub fn bind(sum: u64, a: u64, b: u64) -> u64 {
     sum ^ split_mix(a.rotate_left(32) ^ b)
-}
-
-/// Steele, Lea and Flood's SplitMix64: one to one.
-pub fn split_mix(state: u64) -> u64 {
-    let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(all(test, not(loom)))]

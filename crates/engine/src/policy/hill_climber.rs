@@ -1,32 +1,27 @@
 //! Hill climbing: finds how large the window of W-TinyLFU had best be, by trying.
 //!
-//! Einziger, Eytan, Friedman & Manes, "Adaptive software cache management" (Middleware '18). After each sample of accesses
-//! the window is changed by a step, at first towards a smaller one; while the hit ratio rises the steps go on in that
-//! direction, else they turn round. They become smaller as time goes by, and large again when the hit ratio shows that the
-//! workload has changed.
+//! Counts the lookups of a sample and, at its end, makes the step that [`Climb`] says. Steps become smaller as time goes by,
+//! and large again when the hit ratio shows that the workload has changed.
 
-/// A step at first, as a share of the capacity.
-const STEP: f64 = 0.0625;
-/// How much smaller the next step is.
-const DECAY: f64 = 0.98;
-/// A change of the hit ratio by so much makes the steps large again.
-const RESTART: f64 = 0.05;
-/// Accesses to a sample, for each entry that the cache has room for.
-const SAMPLE: usize = 10;
+use super::tuning::tinylfu::{Climb, SAMPLE};
 
 #[derive(Clone, Debug)]
 pub struct Climber {
-    hits: usize,
-    misses: usize,
-    ratio: f64,
-    /// The next step, in entries; it grows the window if it is positive and the hit ratio has risen.
-    step: f64,
-    capacity: usize,
+    hits: u64,
+    misses: u64,
+    climb: Climb,
+    capacity: u64,
 }
 
 impl Climber {
     pub fn new(capacity: usize) -> Self {
-        Climber { hits: 0, misses: 0, ratio: 0.0, step: -STEP * capacity as f64, capacity }
+        Climber { hits: 0, misses: 0, climb: Climb::default(), capacity: capacity as u64 }
+    }
+
+    /// Room of the window and of the protected part.
+    pub fn rooms(&self) -> (usize, usize) {
+        let (window, protected) = self.climb.rooms(self.capacity);
+        (window as usize, protected as usize)
     }
 
     #[inline(always)]
@@ -34,19 +29,15 @@ impl Climber {
         self.hits += 1;
     }
 
-    /// Counts a miss. At the end of a sample: by how many entries to change the window. O(1).
-    pub fn miss(&mut self) -> Option<isize> {
+    /// Counts a miss; true at the end of a sample, when the rooms have changed. O(1).
+    pub fn miss(&mut self) -> bool {
         self.misses += 1;
-        let accesses = self.hits + self.misses;
-        if accesses < self.capacity.saturating_mul(SAMPLE) {
-            return None;
+        let lookups = self.hits + self.misses;
+        if lookups < self.capacity.saturating_mul(SAMPLE) {
+            return false;
         }
-        let ratio = self.hits as f64 / accesses as f64;
-        let change = ratio - std::mem::replace(&mut self.ratio, ratio);
-        let step = if change >= 0.0 { self.step } else { -self.step };
-        self.step = if change.abs() >= RESTART { (STEP * self.capacity as f64).copysign(step) } else { DECAY * step };
+        self.climb = self.climb.after_sample(self.hits as f64 / lookups as f64);
         (self.hits, self.misses) = (0, 0);
-        // A small cache's step is less than an entry, and must lead somewhere.
-        Some(step.signum() as isize * step.abs().ceil() as isize)
+        true
     }
 }

@@ -173,11 +173,6 @@ impl Policy for Lfu {
         }
     }
 
-    unsafe fn renew(&mut self, token: Token, _left: u64, came: u64) {
-        self.remove(token);
-        self.insert(token, came, 0);
-    }
-
     fn remove(&mut self, token: Token) {
         if self.nodes.get(token as usize).is_some_and(|n| n.group != 0) {
             // SAFETY: the token is in a group.

@@ -1,19 +1,19 @@
 //! Eviction strategies: which entry gives way when a full cache takes a new one.
 //!
-//! Ring 1. A strategy knows tokens only: no keys, no values, no time, no locks. One file each; a new one is added by
-//! writing its file with an `impl Policy` and giving it a line in [`policies!`] below.
+//! Ring 1. A strategy knows tokens only: no keys, no values, no time, no locks. A new one touches two files: its own, with
+//! an `impl Policy`, and this one, where it has its `mod` and a line in [`policies!`] at the end. The enum, its dispatch and
+//! all that a cache asks of a strategy follow from these.
 
 mod access_bits;
-mod fifo;
 mod ghosts;
 mod hill_climber;
 mod lfu;
-mod lru;
-mod mru;
+mod recency;
 mod s3fifo;
 mod sieve;
 mod sketch;
 mod tinylfu;
+pub mod tuning;
 
 use std::cell::UnsafeCell;
 
@@ -32,7 +32,7 @@ pub enum Hit {
     Calls,
 }
 
-/// What a strategy does at the four moments of an entry's life.
+/// What a strategy does at the moments of an entry's life: it is inserted, used, and evicted or removed.
 pub trait Policy: Clone {
     const HIT: Hit;
 
@@ -60,17 +60,37 @@ pub trait Policy: Clone {
     /// `token` was inserted and not removed since.
     unsafe fn mark(&self, _token: Token) {}
 
-    /// The victim, whose hash is `left`, gave way to a new entry with the hash `came`, which took over its token.
-    ///
-    /// # Safety
-    /// `token` came from [`victim`](Self::victim), and nothing has changed since.
-    unsafe fn renew(&mut self, token: Token, left: u64, came: u64);
-
-    /// An entry left without giving way to another; nothing happens if it is not there.
+    /// An entry left; nothing happens if it is not there. Unlike an evicted one it is not remembered.
     fn remove(&mut self, token: Token);
 
     /// The entry to evict, or [`NIL`] where there is none. To look for it may change the order.
     fn victim(&mut self) -> Token;
+
+    /// Notes what is to be known of the victim `token`, whose hash is `hash`, after it has left.
+    fn remember(&mut self, _token: Token, _hash: u64) {}
+
+    /// Evicts: chooses the victim and takes it out. [`NIL`] where there is none. `hash_of` gives an entry's hash.
+    fn evict(&mut self, hash_of: impl FnOnce(Token) -> u64) -> Token {
+        let token = self.victim();
+        if token != NIL {
+            self.remember(token, hash_of(token));
+            self.remove(token);
+        }
+        token
+    }
+
+    /// Evicts the victim, whose hash is `left`, and inserts a new entry with the hash `came` that takes over its token: the fast
+    /// path where one leaves for one. A policy that has a shorter way than out and in again has it here.
+    ///
+    /// # Safety
+    /// `token` came from [`victim`](Self::victim), and nothing has changed since.
+    #[inline(always)]
+    unsafe fn renew(&mut self, token: Token, left: u64, came: u64) {
+        self.remember(token, left);
+        self.remove(token);
+        // (There is room for the token: it is in.)
+        self.insert(token, came, 0);
+    }
 
     /// All entries, the next victim first, if nothing came in and nothing was used meanwhile. For inspection and tests; it
     /// takes O(n) memory.
@@ -201,6 +221,11 @@ macro_rules! policies {
                 match self { $(Order::$name(p) => p.victim()),* }
             }
 
+            /// See [`Policy::evict`].
+            pub fn evict(&mut self, hash_of: impl FnOnce(Token) -> u64) -> Token {
+                match self { $(Order::$name(p) => p.evict(hash_of)),* }
+            }
+
             pub fn victims(&self) -> Vec<Token> {
                 match self { $(Order::$name(p) => p.victims()),* }
             }
@@ -213,9 +238,9 @@ macro_rules! policies {
 }
 
 policies! {
-    Lru = 0, lru::Lru;
-    Mru = 1, mru::Mru;
-    Fifo = 2, fifo::Fifo;
+    Lru = 0, recency::Lru;
+    Mru = 1, recency::Mru;
+    Fifo = 2, recency::Fifo;
     Lfu = 3, lfu::Lfu;
     Sieve = 4, sieve::Sieve;
     S3Fifo = 5, s3fifo::S3Fifo;

@@ -6,6 +6,7 @@
 //! uses up to three and moves nothing, so most traffic of a popular entry writes nothing.
 
 use super::ghosts::Ghosts;
+use super::tuning::s3fifo::{goes_on, rooms, takes_from_small, MAX_FREQUENCY};
 use super::{Hit, Policy};
 use crate::linked_list::List;
 use crate::policy::access_bits::Marks;
@@ -13,19 +14,17 @@ use crate::slab::{reserve_one, Token, NIL};
 
 const SMALL: usize = 0;
 const MAIN: usize = 1;
-/// So many uses take an entry from the small queue to the main one.
-const PASSES: u8 = 2;
 
 #[derive(Clone, Debug)]
 pub struct S3Fifo {
     /// The latest of each queue in front.
     queues: List<2>,
-    uses: Marks<3>,
+    uses: Marks<MAX_FREQUENCY>,
     /// Indexed by token: whether the entry is in the main queue.
     in_main: Vec<bool>,
     lens: [usize; 2],
     /// While the small queue is at least so long, its oldest entry is the next to go.
-    small: usize,
+    small: u64,
     ghosts: Ghosts,
 }
 
@@ -58,14 +57,14 @@ impl Policy for S3Fifo {
     const REMEMBERS: bool = true;
 
     fn new(capacity: usize) -> Self {
-        let small = (capacity / 10).max(1);
+        let (small, main) = rooms(capacity as u64);
         S3Fifo {
             queues: List::default(),
             uses: Marks::default(),
             in_main: Vec::new(),
             lens: [0; 2],
             small,
-            ghosts: Ghosts::new(capacity - small),
+            ghosts: Ghosts::new(main as usize),
         }
     }
 
@@ -87,11 +86,16 @@ impl Policy for S3Fifo {
         unsafe { self.uses.raise(token) }
     }
 
+    #[inline(always)]
+    fn remember(&mut self, token: Token, hash: u64) {
+        if !self.in_main[token as usize] {
+            self.ghosts.push(hash);
+        }
+    }
+
     unsafe fn renew(&mut self, token: Token, left: u64, came: u64) {
         // Before the newcomer is looked up: it may have been the oldest ghost.
-        if !self.in_main[token as usize] {
-            self.ghosts.push(left);
-        }
+        self.remember(token, left);
         let queue = self.queue_of(came);
         // SAFETY: the caller's promise.
         unsafe { self.requeue(token, queue) };
@@ -107,17 +111,14 @@ impl Policy for S3Fifo {
     /// O(1) amortized: every step undoes a use that a hit has counted.
     fn victim(&mut self) -> Token {
         loop {
-            let queue = if self.lens[SMALL] >= self.small || self.lens[MAIN] == 0 { SMALL } else { MAIN };
+            let [small_len, main_len] = self.lens.map(|len| len as u64);
+            let is_small = takes_from_small(small_len, main_len, self.small);
+            let queue = if is_small { SMALL } else { MAIN };
             let oldest = self.queues.back(queue);
             if oldest == NIL {
                 return NIL;
             }
-            let uses = self.uses.get(oldest);
-            let left = match queue {
-                SMALL if uses >= PASSES => 0,
-                MAIN if uses > 0 => uses - 1,
-                _ => return oldest,
-            };
+            let Some(left) = goes_on(is_small, self.uses.get(oldest)) else { return oldest };
             // SAFETY: what is at the back of a queue was inserted and not removed since.
             unsafe { self.requeue(oldest, MAIN) };
             self.uses.set(oldest, left);

@@ -4,8 +4,7 @@
 //! conservatively (Estan & Varghese, 2002): a counter is lifted to a key's count, never above it. A key's four counters lie
 //! in one cache line.
 
-/// The most a counter can say.
-pub const MOST: u8 = 15;
+use super::tuning::tinylfu::MAX_COUNT;
 
 /// A line: four rows of two words, sixteen counters to a word.
 type Line = [u64; 8];
@@ -45,12 +44,12 @@ impl Sketch {
         let (line, bits) = self.place(hash);
         let counts = (0..ROWS).map(|row| {
             let (word, shift) = Self::counter(row, bits);
-            (self.lines[line][word] >> shift) as u8 & MOST
+            (self.lines[line][word] >> shift) as u8 & MAX_COUNT
         });
         counts.min().unwrap_or(0)
     }
 
-    /// A key was used `count` times (at most [`MOST`]). O(1).
+    /// A key was used `count` times (at most [`MAX_COUNT`]). O(1).
     pub fn raise(&mut self, hash: u64, count: u8) {
         if self.lines.is_empty() {
             self.lines = vec![[0; 8]; self.entries.div_ceil(8).next_power_of_two()];
@@ -59,7 +58,7 @@ impl Sketch {
         for row in 0..ROWS {
             let (word, shift) = Self::counter(row, bits);
             let old = self.lines[line][word];
-            let count = u64::from(count.min(MOST)).max(old >> shift & 15);
+            let count = u64::from(count.min(MAX_COUNT)).max(old >> shift & 15);
             self.lines[line][word] = old & !(15 << shift) | count << shift;
         }
     }
@@ -80,7 +79,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_estimate_is_never_too_low(counts in prop::collection::vec((any::<u64>(), 0..=MOST), 1..200)) {
+        fn an_estimate_is_never_too_low(counts in prop::collection::vec((any::<u64>(), 0..=MAX_COUNT), 1..200)) {
             let mut sketch = Sketch::new(64);
             let mut most: HashMap<u64, u8> = HashMap::new();
             for (hash, count) in counts {

@@ -4,10 +4,12 @@
 //! adapts itself (see [`climber`](crate::policy::hill_climber)). An entry begins in the window, an LRU list. Whoever falls out of it
 //! competes with the earliest entry on probation for its place; an entry used on probation is protected. The uses of an
 //! entry are counted with it, up to 15; a [`Sketch`] keeps the counts of those that have left, so that a key that comes
-//! back goes on where it was. All counts are halved from time to time.
+//! back goes on where it was. After each sample of lookups all counts are halved.
 
-use super::sketch::{Sketch, MOST};
+use super::sketch::Sketch;
+use super::tuning::tinylfu::{admits, initial_count, MAX_COUNT};
 use super::{Hit, Policy};
+use crate::hashing::XorShift;
 use crate::linked_list::List;
 use crate::policy::hill_climber::Climber;
 use crate::slab::{reserve_one, Token, NIL};
@@ -16,12 +18,6 @@ const WINDOW: usize = 0;
 const PROBATION: usize = 1;
 const PROTECTED: usize = 2;
 
-/// Counted uses after which all counts are halved, for each entry that the cache has room for.
-const AGE: usize = 10;
-/// A candidate used so often that loses against an entry used as often or more is let in once in a while all the same:
-/// nobody can keep everybody out by entries whose counts he has driven up.
-const WARM: u8 = 6;
-const ONCE_IN: u32 = 128;
 /// Entries moved at most from list to list in one go after the limits have changed.
 const MOVED: usize = 8;
 
@@ -44,10 +40,7 @@ pub struct TinyLfu {
     sketch: Sketch,
     climber: Climber,
     capacity: usize,
-    /// Uses counted since all counts were halved.
-    counted: usize,
-    /// The state of a generator of random numbers (Marsaglia's xorshift, 2003).
-    random: u32,
+    random: XorShift,
 }
 
 impl TinyLfu {
@@ -83,48 +76,20 @@ impl TinyLfu {
         }
     }
 
-    /// Notes a counted use; all counts are halved if it is time.
-    fn count(&mut self) {
-        self.counted += 1;
-        if self.counted >= self.capacity.saturating_mul(AGE) {
-            self.counted /= 2;
+    /// Counts a miss and what may come with it. Returns how often the entry that comes in was used, this use included.
+    fn welcome(&mut self, hash: u64) -> u8 {
+        if self.climber.miss() {
+            (self.window, self.protected) = self.climber.rooms();
             self.nodes.iter_mut().for_each(|node| node.uses /= 2);
             self.sketch.halve();
         }
-    }
-
-    /// What becomes of an entry that comes in: how often it was used, this use included.
-    fn welcome(&mut self, hash: u64) -> u8 {
-        if let Some(step) = self.climber.miss() {
-            self.climb(step);
-        }
-        self.count();
-        (self.sketch.estimate(hash) + 1).min(MOST)
-    }
-
-    /// Gives the window so many entries of the protected list's room, or takes them back.
-    fn climb(&mut self, step: isize) {
-        let room = if step > 0 { self.protected } else { self.window.saturating_sub(1) };
-        let moved = step.unsigned_abs().min(room);
-        if step > 0 {
-            self.window += moved;
-            self.protected -= moved;
-        } else {
-            self.window -= moved;
-            self.protected += moved;
-        }
+        initial_count(self.sketch.estimate(hash))
     }
 
     /// Whether the candidate may stay in the place of the victim.
     fn admits(&mut self, candidate: Token, victim: Token) -> bool {
         let (uses, against) = (self.nodes[candidate as usize].uses, self.nodes[victim as usize].uses);
-        if uses > against {
-            return true;
-        }
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 17;
-        self.random ^= self.random << 5;
-        uses >= WARM && self.random % ONCE_IN == 0
+        admits(uses, against, || self.random.number().into())
     }
 }
 
@@ -134,21 +99,18 @@ impl Policy for TinyLfu {
     const REMEMBERS: bool = true;
 
     fn new(capacity: usize) -> Self {
-        // The paper's window of one per cent takes a large cache long to climb away from, where that is not the best one. On
-        // recorded traffic most of the best are nearer to this.
-        let window = (capacity / 5).max(1);
+        let climber = Climber::new(capacity);
+        let (window, protected) = climber.rooms();
         TinyLfu {
             lists: List::default(),
             nodes: Vec::new(),
             lens: [0; 3],
             window,
-            // Four fifths of the others, as in the paper.
-            protected: (capacity - window) / 5 * 4 + (capacity - window) % 5 * 4 / 5,
+            protected,
             sketch: Sketch::new(capacity),
-            climber: Climber::new(capacity),
+            climber,
             capacity,
-            counted: 0,
-            random: 0x9E37_79B9,
+            random: XorShift::default(),
         }
     }
 
@@ -169,9 +131,8 @@ impl Policy for TinyLfu {
     unsafe fn hit(&mut self, token: Token) {
         self.climber.hit();
         let Node { list, uses } = self.nodes[token as usize];
-        if uses < MOST {
+        if uses < MAX_COUNT {
             self.nodes[token as usize].uses += 1;
-            self.count();
         }
         let list = if list as usize == WINDOW { WINDOW } else { PROTECTED };
         // SAFETY: the caller's promise.
@@ -179,8 +140,13 @@ impl Policy for TinyLfu {
         self.keep_limits();
     }
 
+    #[inline(always)]
+    fn remember(&mut self, token: Token, hash: u64) {
+        self.sketch.raise(hash, self.nodes[token as usize].uses);
+    }
+
     unsafe fn renew(&mut self, token: Token, left: u64, came: u64) {
-        self.sketch.raise(left, self.nodes[token as usize].uses);
+        self.remember(token, left);
         self.nodes[token as usize].uses = self.welcome(came);
         // SAFETY: the caller's promise.
         unsafe { self.shift(token, WINDOW) };
@@ -217,6 +183,6 @@ impl Policy for TinyLfu {
             assert!(self.lists.iter(list).all(|token| self.nodes[token as usize].list as usize == list));
         }
         assert!(self.window >= 1 && self.window + self.protected <= self.capacity);
-        assert!(self.lists.iter(WINDOW).all(|token| self.nodes[token as usize].uses <= MOST));
+        assert!(self.lists.iter(WINDOW).all(|token| self.nodes[token as usize].uses <= MAX_COUNT));
     }
 }

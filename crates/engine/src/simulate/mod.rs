@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Mutex;
 
 use crate::cache::{Cache, Garbage};
+use crate::hashing::murmur_mix;
 use crate::policy::Kind;
 
 /// How many requests pass between two looks at whether to stop.
@@ -36,7 +37,7 @@ impl Replay {
     #[inline(always)]
     fn request(&mut self, key: u32) -> bool {
         // Both halves are asked: one by the table, both by strategies that remember keys.
-        let hash = u64::from(hash(!key)) << 32 | u64::from(hash(key));
+        let hash = u64::from(murmur_mix(!key)) << 32 | u64::from(murmur_mix(key));
         let found = self.0.candidates(hash).find(|(_, _, entry)| entry.key == key).map(|(token, ..)| token);
         match found {
             // SAFETY: the token was found just now, and all entries are published.
@@ -48,16 +49,6 @@ impl Replay {
         }
         found.is_some()
     }
-}
-
-/// Numbers that follow one another get hashes that do not. (The finalizer of MurmurHash3, A. Appleby.)
-#[inline(always)]
-fn hash(key: u32) -> u32 {
-    let mut hash = key ^ key >> 16;
-    hash = hash.wrapping_mul(0x85EB_CA6B);
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(0xC2B2_AE35);
-    hash ^ hash >> 16
 }
 
 /// The misses of a strategy, or `None` if it was stopped. O(n).
@@ -112,7 +103,9 @@ pub fn sample(keys: &[u32], rate: f64) -> Vec<u32> {
     let mut numbers: Vec<u32> = Vec::new();
     let (mut sampled, mut count) = (Vec::new(), 0);
     // Another hash than the one that a replay has, which would fill a part of its table only.
-    for &key in keys.iter().filter(|&&key| f64::from(hash(hash(key) ^ u32::MAX)) < rate * f64::from(u32::MAX)) {
+    for &key in
+        keys.iter().filter(|&&key| f64::from(murmur_mix(murmur_mix(key) ^ u32::MAX)) < rate * f64::from(u32::MAX))
+    {
         if numbers.len() <= key as usize {
             numbers.resize(key as usize + 1, u32::MAX);
         }

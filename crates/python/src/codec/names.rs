@@ -9,6 +9,7 @@ use pyo3::ffi;
 
 use crate::capi::reference::Owned;
 use crate::capi::sharing::FREE_THREADED;
+use engine::hashing::GOLDEN;
 
 /// The longest name that is kept, in characters.
 const LONGEST: usize = 32;
@@ -63,6 +64,6 @@ fn place_of(characters: &[u8]) -> usize {
         (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
         _ => (word(characters), 0),
     };
-    let mixed = (first ^ last.rotate_left(29) ^ characters.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mixed = (first ^ last.rotate_left(29) ^ characters.len() as u64).wrapping_mul(GOLDEN);
     (mixed >> 55) as usize % PLACES
 }

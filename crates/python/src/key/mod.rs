@@ -16,6 +16,7 @@ use pyo3::ffi;
 
 use crate::capi::layout::{self, Exact};
 use crate::capi::reference::{new_tuple, tuple_items, unwinding, Arguments, Owned};
+use engine::hashing::{fold_multiply as mix, GOLDEN as MULTIPLIER};
 
 /// The shape of a key: the number of values that stand for positional arguments, and the flag below.
 pub type Shape = u32;
@@ -63,17 +64,7 @@ impl From<bool> for Equal {
 
 // ---- hashing ----
 
-/// An odd constant with its bits well spread (the golden ratio's).
-const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
 const START: u64 = 0x243F_6A88_85A3_08D3;
-
-/// Multiplies to 128 bits and folds the halves: every bit of the result depends on every bit of both factors. `hash(int)`
-/// is the int itself, so this is what spreads it. (The step of Wang Yi's wyhash, 2019.)
-#[inline(always)]
-fn mix(x: u64, y: u64) -> u64 {
-    let product = u128::from(x) * u128::from(y);
-    (product as u64) ^ ((product >> 64) as u64)
-}
 
 /// Mixes what two objects hash to into a state: one multiplication.
 #[inline(always)]

@@ -11,10 +11,10 @@
 
 use crate::core::{Core, Strategy};
 use crate::file::layout::{candidate_at, ctl, Candidate, CANDIDATES};
-use crate::hash::split_mix;
 use crate::policy::Broken;
 use crate::table::slots::{granule_of, Slot, Word};
 use core::mem::offset_of;
+use engine::hashing::{scale, split_mix};
 
 /// Up to so many slots, the victim is exact.
 pub const EXACT: u64 = 1024;
@@ -195,7 +195,7 @@ impl Core {
             let sample: Vec<Noted> = (0..SAMPLE_RUNS)
                 .flat_map(|_| {
                     random = split_mix(random);
-                    let start = ((u128::from(random) * u128::from(high - RUN)) >> 64) as u64;
+                    let start = scale(random, high - RUN);
                     start..start + RUN
                 })
                 .filter_map(|slot| self.live(slot))

@@ -5,10 +5,8 @@
 //! the main queue at once. In the main queue, who was used goes round once more for each use, up to three. A hit raises
 //! the entry's frequency, unless it is three already: then it writes nothing.
 //!
-//! Algorithm 1 of the paper, with what it leaves open settled so: "more than once" is a frequency above 1, cleared by
-//! the move to the main queue (its text); the main queue is full when it holds more than what the small one leaves; and
-//! where the search through the small queue has filled the main one, whose victim then goes, the search ends: one entry
-//! gives way for one. A search that has passed `PATIENCE` entries takes the next one as it is.
+//! Algorithm 1 of the paper; the decisions are those of the policy in memory (`engine::policy::tuning`). A search that has
+//! passed `PATIENCE` entries takes the next one as it is.
 //!
 //! The shares are of the entries that there are, which is the capacity when a cache is full by count, and what its bytes
 //! hold when it is full by bytes.
@@ -18,12 +16,11 @@ use crate::file::layout::ctl;
 use crate::policy::queues::{Broken, Queue};
 use crate::policy::PATIENCE;
 use crate::table::slots::{granule_of, Slot};
+use engine::policy::tuning::s3fifo::{goes_on, rooms, takes_from_small, MAX_FREQUENCY};
 
 pub(super) const SMALL: Queue = Queue(0);
 pub(super) const MAIN: Queue = Queue(1);
-const MOST: u64 = 3;
-/// The small queue's share of the cache.
-const TENTH: u64 = 10;
+const MOST: u64 = MAX_FREQUENCY as u64;
 
 impl Core {
     #[inline(always)]
@@ -37,8 +34,7 @@ impl Core {
     /// Room of the small queue and of the main one.
     fn rooms(&self) -> (u64, u64) {
         let all = self.region.get(ctl!(count)).min(self.max_entries());
-        let small = (all / TENTH).max(1);
-        (small, all.saturating_sub(small))
+        rooms(all)
     }
 
     /// Asked after who gives way has gone.
@@ -53,31 +49,23 @@ impl Core {
     pub(super) fn s3fifo_victim(&self) -> Result<Slot, Broken> {
         let (small, main) = self.rooms();
         let mut patience = PATIENCE.min(8 * (small + main));
-        if self.queue_len(SMALL) >= small || self.queue_len(MAIN) == 0 {
-            while let Some(slot) = self.tail(SMALL)? {
-                if patience == 0 || self.region.get(self.count_at(slot)) <= 1 {
-                    if let Some(head) = self.head(granule_of(self.word(slot))) {
+        loop {
+            let is_small = takes_from_small(self.queue_len(SMALL), self.queue_len(MAIN), small);
+            let slot = self.tail(if is_small { SMALL } else { MAIN })?.ok_or(Broken)?;
+            let frequency = self.region.get(self.count_at(slot)).min(MOST);
+            match goes_on(is_small, frequency as u8) {
+                Some(left) if patience > 0 => {
+                    patience -= 1;
+                    self.region.set(self.count_at(slot), left.into());
+                    self.move_to_head(slot, MAIN)?;
+                }
+                _ => {
+                    if let Some(head) = self.head(granule_of(self.word(slot))).filter(|_| is_small) {
                         self.note_ghost(head.hash, main);
                     }
                     return Ok(slot);
                 }
-                patience -= 1;
-                self.region.set(self.count_at(slot), 0);
-                self.move_to_head(slot, MAIN)?;
-                if self.queue_len(MAIN) > main {
-                    break;
-                }
             }
-        }
-        loop {
-            let slot = self.tail(MAIN)?.ok_or(Broken)?;
-            let frequency = self.region.get(self.count_at(slot)).min(MOST);
-            if frequency == 0 || patience == 0 {
-                return Ok(slot);
-            }
-            patience -= 1;
-            self.region.set(self.count_at(slot), frequency - 1);
-            self.move_to_head(slot, MAIN)?;
         }
     }
 }

@@ -7,9 +7,10 @@
 
 use crate::core::Core;
 use crate::file::layout::ctl;
+use engine::policy::tuning::tinylfu::MAX_COUNT;
 
 /// What a counter counts up to, here and in a slot's own.
-pub(super) const MOST: u64 = 15;
+pub(super) const MOST: u64 = MAX_COUNT as u64;
 const WORDS: u64 = 7;
 /// After so many halvings nothing is left.
 const OBLIVION: u64 = 4;

@@ -16,10 +16,11 @@
 
 use crate::core::Core;
 use crate::file::layout::ctl;
-use crate::hash::split_mix;
 use crate::policy::queues::{Broken, Queue};
 use crate::policy::sketch::{aged, MOST};
 use crate::table::slots::{granule_of, Slot};
+use engine::hashing::split_mix;
+use engine::policy::tuning::tinylfu::{admits, initial_count};
 
 pub(super) const WINDOW: Queue = Queue(0);
 pub(super) const PROBATION: Queue = Queue(1);
@@ -29,10 +30,6 @@ const USED: u64 = 1 << 7;
 const EPOCH_SHIFT: u32 = 8;
 /// Entries moved for one eviction, in each of its parts.
 const STEPS: u32 = 64;
-/// A candidate this frequent that loses is admitted all the same once in 128 times, so that nobody who knows how keys
-/// collide in the sketch can keep the cache as it is.
-const WARM: u64 = 6;
-const RARELY: u64 = 127;
 
 impl Core {
     /// The count and its mark, as of this epoch, without the epoch.
@@ -60,7 +57,7 @@ impl Core {
 
     /// What a new entry begins with: this is one more time that its key is asked for.
     pub(super) fn count_of_new(&self, hash: u64) -> u64 {
-        self.epoch() << EPOCH_SHIFT | (self.estimate(hash) + 1).min(MOST)
+        self.epoch() << EPOCH_SHIFT | u64::from(initial_count(self.estimate(hash) as u8))
     }
 
     /// Whether an entry was used since it was last asked this.
@@ -147,8 +144,7 @@ impl Core {
         if candidate == victim {
             return false;
         }
-        let (new, old) = (self.frequency(candidate), self.frequency(victim));
-        let random = || split_mix(self.region.get(ctl!(publish_seq)) ^ self.ident.seed[1]);
-        new > old || (new >= WARM && random() & RARELY == 0)
+        let [new, old] = [candidate, victim].map(|slot| self.frequency(slot) as u8);
+        admits(new, old, || split_mix(self.region.get(ctl!(publish_seq)) ^ self.ident.seed[1]))
     }
 }

@@ -26,6 +26,7 @@ use crate::process::lock::{LockAt, STORE_PATIENCE};
 use crate::table::block::ReadBuf;
 use crate::table::entries::NEVER;
 use core::mem::offset_of;
+use engine::hashing::GOLDEN;
 use std::time::Duration;
 
 /// The right, and the duty, to compute a key.
@@ -122,7 +123,7 @@ fn places(hash: u64) -> std::ops::Range<u64> {
 
 /// Spreads a sum's bits, so that no two changes of what is added make up for each other by chance.
 fn checked(sum: u64) -> u64 {
-    (sum ^ sum >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31)
+    (sum ^ sum >> 29).wrapping_mul(GOLDEN).rotate_left(31)
 }
 
 impl Core {

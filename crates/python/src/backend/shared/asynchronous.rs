@@ -22,7 +22,7 @@ use crate::function::lookup::Hot;
 use crate::function::reply::ready;
 use crate::function::{CachedFunction, Put};
 use crate::key::View;
-use concurrency::thread_id;
+use concurrency::fork;
 use shared::{Acquired, Lease, SharedCache, Waited};
 
 impl CachedFunction {
@@ -101,7 +101,7 @@ impl CachedFunction {
                     let lease = SharedLease {
                         file: tier.files.of(request.file),
                         lease: Mutex::new(Some(lease)),
-                        generation: thread_id::generation(),
+                        generation: fork::epoch(),
                     };
                     Ok(Bound::new(py, lease)?.into_any())
                 }
@@ -173,14 +173,14 @@ impl SharedTurn {
 pub struct SharedLease {
     file: Arc<File>,
     lease: Mutex<Option<Lease>>,
-    /// Of which process (`thread_id::generation`): a fork's child has a copy of this, but not the duty.
+    /// Of which process (`fork::epoch`): a fork's child has a copy of this, but not the duty.
     generation: u64,
 }
 
 impl SharedLease {
     fn take(&self) -> Option<Lease> {
         let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
-        lease.filter(|_| self.generation == thread_id::generation())
+        lease.filter(|_| self.generation == fork::epoch())
     }
 
     /// On what condition a result is stored that was computed under this lease.
