@@ -1,18 +1,20 @@
 //! Loom: all interleavings (within bounds) and all memory orders of the code that ships, over a model's memory.
 //!
-//! `make test-loom`, or `RUSTFLAGS="--cfg loom" cargo test -p shared --release --lib`. Several `Core`s on one region are several processes; a death is
+//! `make test-loom`, or `RUSTFLAGS="--cfg loom" cargo test -p shared --release --lib`. Several `Table`s on one region are several processes; a death is
 //! a guard forgotten and another generation in the process slot.
 
-use crate::core::{Core, Mutant, Strategy};
 use crate::file::layout::{
     ctl, proc_at, Geometry, Ident, CANDIDATES_AT, CONTROL_AT, LEASES_AT, LEASE_STATES_AT, MIN_MAX_BYTES,
 };
 use crate::file::mapping::Region;
+use crate::policy::Strategy;
 use crate::process::lease::{Acquired, Waited};
 use crate::process::lock::Guard;
 use crate::table::block::ReadBuf;
-use crate::table::entries::{Put, Stored, NEVER};
+use crate::table::reading::NEVER;
 use crate::table::slots::granule_of;
+use crate::table::storing::{Put, Stored};
+use crate::table::{Mutant, Table};
 use loom::thread;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +23,11 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_nanos(40);
 const WHENEVER: Put = Put { generation: None, only_if_absent: false };
 
-fn world() -> impl Fn(u64) -> Arc<Core> {
+fn world() -> impl Fn(u64) -> Arc<Table> {
     world_of(Strategy::Lru)
 }
 
-fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Core> {
+fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Table> {
     let region = Arc::new(Region::new());
     let geo = Geometry::new(2, MIN_MAX_BYTES, strategy).unwrap();
     let zero = [0; 2];
@@ -66,9 +68,9 @@ fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Core> {
     region.set(ctl!(min_deadline), NEVER);
     region.set(ctl!(procs_high), 8);
     move |slot| {
-        let core = Core::new(region.clone(), geo, ident, strategy);
-        core.assign(slot, 1);
-        Arc::new(core)
+        let table = Table::new(region.clone(), geo, ident, strategy);
+        table.assign(slot, 1);
+        Arc::new(table)
     }
 }
 
@@ -85,20 +87,20 @@ fn model(what: &str, preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
     println!("{what}: {} executions", runs.load(std::sync::atomic::Ordering::Relaxed));
 }
 
-fn put(core: &Core, guard: &Guard<'_>, key: &[u8], value: &[u8]) -> Stored {
-    let hash = core.hash(key);
-    core.put(guard, key, &core.prepare(hash, key, value, NEVER).unwrap(), WHENEVER)
+fn put(table: &Table, guard: &Guard<'_>, key: &[u8], value: &[u8]) -> Stored {
+    let hash = table.hash(key);
+    table.put(guard, key, &table.prepare(hash, key, value, NEVER).unwrap(), WHENEVER)
 }
 
 fn done(stored: Stored) {
     assert!(matches!(stored, Stored::Done(_)));
 }
 
-/// `core`, with a fault.
-fn faulty(core: Arc<Core>, mutant: Mutant) -> Arc<Core> {
-    let mut core = Arc::into_inner(core).unwrap();
-    core.mutant = mutant;
-    Arc::new(core)
+/// `table`, with a fault.
+fn faulty(table: Arc<Table>, mutant: Mutant) -> Arc<Table> {
+    let mut table = Arc::into_inner(table).unwrap();
+    table.mutant = mutant;
+    Arc::new(table)
 }
 
 /// A model of this fault must not hold.
@@ -267,13 +269,13 @@ fn a_dead_owners_lock_is_taken_over_once() {
             std::mem::forget(guard);
         }
         dying.die();
-        let spawn = |core: Arc<Core>, key: &'static [u8]| {
+        let spawn = |table: Arc<Table>, key: &'static [u8]| {
             thread::spawn(move || {
-                if let Ok(guard) = core.lock(PATIENCE) {
+                if let Ok(guard) = table.lock(PATIENCE) {
                     // A counter that only mutual exclusion keeps right.
-                    let n = core.region.get(ctl!(expirations));
-                    done(put(&core, &guard, key, b"x"));
-                    core.region.set(ctl!(expirations), n + 1);
+                    let n = table.region.get(ctl!(expirations));
+                    done(put(&table, &guard, key, b"x"));
+                    table.region.set(ctl!(expirations), n + 1);
                     return 1;
                 }
                 0
@@ -301,11 +303,11 @@ fn a_word_that_names_the_living_robs_nobody() {
             let region = &all[0].region;
             region.set(ctl!(lock), 1 << 32 | all[0].identity());
             let spawn = |number: usize| {
-                let core = all[number - 1].clone();
+                let table = all[number - 1].clone();
                 thread::spawn(move || {
-                    let Ok(_guard) = core.lock(Duration::ZERO) else { return 0 };
-                    let n = core.region.get(ctl!(expirations));
-                    core.region.set(ctl!(expirations), n + 1);
+                    let Ok(_guard) = table.lock(Duration::ZERO) else { return 0 };
+                    let n = table.region.get(ctl!(expirations));
+                    table.region.set(ctl!(expirations), n + 1);
                     1
                 })
             };
@@ -325,7 +327,7 @@ fn a_dead_leaders_lease_is_taken_over_once() {
         let long = Duration::from_secs(100);
         let Acquired::Leader(lost) = dying.acquire(b"k", long, false) else { panic!() };
         dying.die();
-        let ask = |core: Arc<Core>| thread::spawn(move || core.acquire(b"k", long, false));
+        let ask = |table: Arc<Table>| thread::spawn(move || table.acquire(b"k", long, false));
         let (ta, tb) = (ask(a.clone()), ask(b.clone()));
         let (lease, leader, follower) = match (ta.join().unwrap(), tb.join().unwrap()) {
             (Acquired::Leader(lease), Acquired::Follower(_)) => (lease, a, b),

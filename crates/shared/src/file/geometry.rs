@@ -3,11 +3,11 @@
 //! Areas are laid out for the fullest cache there can be; what is reserved of them on disk, their users decide. The
 //! order of the areas is in `layout`.
 
-use crate::core::Strategy;
 use crate::file::layout::{
     Cell, Link, Meta, BUCKET_LOAD, GRANULE, GRANULES_PER_WORD, INDEX_AT, LEVEL0_BUCKETS, LEVEL0_BYTES, LINE, MAX_FILE,
     PAGE,
 };
+use crate::policy::Strategy;
 use core::mem::size_of;
 
 /// Where the areas of one file lie.

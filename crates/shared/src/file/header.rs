@@ -9,10 +9,9 @@
 //! - *nothing*: created under a temporary name and renamed, complete: no half-made file is ever seen under a cache's
 //!   name.
 //!
-//! A process has one `Core`, thus one descriptor, per file: where its locks are the process's own, closing a second one
+//! A process has one `Table`, thus one descriptor, per file: where its locks are the process's own, closing a second one
 //! would release them (`life`).
 
-use crate::core::{Core, Strategy};
 use crate::error::{OpenError, LOCK};
 use crate::file::directory::{check_name, Dir, FileId, Missing};
 use crate::file::disk::reserve_file;
@@ -24,8 +23,10 @@ use crate::file::mapping::{Descriptor, Region};
 use crate::file::memory;
 use crate::file::sigbus;
 use crate::hash::{checksum, siphash13};
+use crate::policy::Strategy;
 use crate::process::clock;
-use crate::table::entries::NEVER;
+use crate::table::reading::NEVER;
+use crate::table::Table;
 use concurrency::boottime;
 use concurrency::fork;
 use concurrency::signals::unharmed;
@@ -57,39 +58,39 @@ const DEFAULT_MOST: u64 = 1 << 30;
 /// Rounds of "somebody was faster" before giving up.
 const TRIES: u32 = 50;
 
-static REGISTRY: Mutex<Vec<(FileId, Weak<Core>)>> = Mutex::new(Vec::new());
+static REGISTRY: Mutex<Vec<(FileId, Weak<Table>)>> = Mutex::new(Vec::new());
 
-/// The process's cores. Only within `fork::exclusive`, so no child finds it locked.
-fn registry<R>(f: impl FnOnce(&mut Vec<(FileId, Weak<Core>)>) -> R) -> R {
+/// The process's tables. Only within `fork::exclusive`, so no child finds it locked.
+fn registry<R>(f: impl FnOnce(&mut Vec<(FileId, Weak<Table>)>) -> R) -> R {
     f(&mut REGISTRY.lock().unwrap_or_else(|e| e.into_inner()))
 }
 
-fn registered(id: FileId) -> Option<Arc<Core>> {
-    registry(|cores| cores.iter().find(|c| c.0 == id).and_then(|c| c.1.upgrade()))
+fn registered(id: FileId) -> Option<Arc<Table>> {
+    registry(|tables| tables.iter().find(|c| c.0 == id).and_then(|c| c.1.upgrade()))
 }
 
-/// The file may be one that a core of ours has locks on: then the descriptor must stay open with it.
+/// The file may be one that a table of ours has locks on: then the descriptor must stay open with it.
 fn dispose(id: FileId, fd: OwnedFd) {
     fork::exclusive(|| match registered(id) {
-        Some(core) => core.region.keep(Descriptor::new(fd)),
+        Some(table) => table.region.keep(Descriptor::new(fd)),
         None => drop(fd),
     });
 }
 
-/// A handle's share of a core. It is dropped alone in this process, so that closing the descriptor never overlaps with a
+/// A handle's share of a table. It is dropped alone in this process, so that closing the descriptor never overlaps with a
 /// new claim on the same file.
-pub(crate) struct Share(ManuallyDrop<Arc<Core>>);
+pub(crate) struct Share(ManuallyDrop<Arc<Table>>);
 
 impl Share {
-    pub(crate) fn new(core: Arc<Core>) -> Share {
-        Share(ManuallyDrop::new(core))
+    pub(crate) fn new(table: Arc<Table>) -> Share {
+        Share(ManuallyDrop::new(table))
     }
 }
 
 impl std::ops::Deref for Share {
-    type Target = Core;
+    type Target = Table;
     #[inline(always)]
-    fn deref(&self) -> &Core {
+    fn deref(&self) -> &Table {
         &self.0
     }
 }
@@ -97,8 +98,8 @@ impl std::ops::Deref for Share {
 impl Drop for Share {
     fn drop(&mut self) {
         // SAFETY: dropped once, here, and never used after.
-        let core = unsafe { ManuallyDrop::take(&mut self.0) };
-        fork::exclusive(|| drop(core));
+        let table = unsafe { ManuallyDrop::take(&mut self.0) };
+        fork::exclusive(|| drop(table));
     }
 }
 
@@ -264,9 +265,9 @@ pub(crate) enum Effort {
     Existing,
 }
 
-/// `shared`: use the core that this process already has of the file. (Tests also open several, as several processes
+/// `shared`: use the table that this process already has of the file. (Tests also open several, as several processes
 /// would.)
-pub(crate) fn open(options: &Options, shared: bool) -> Result<(Arc<Core>, PathBuf), OpenError> {
+pub(crate) fn open(options: &Options, shared: bool) -> Result<(Arc<Table>, PathBuf), OpenError> {
     open_in(&options.dir, options, shared, Effort::Given)?.ok_or_else(|| crowded(&options.dir))
 }
 
@@ -280,7 +281,7 @@ pub(crate) fn open_in(
     options: &Options,
     shared: bool,
     effort: Effort,
-) -> Result<Option<(Arc<Core>, PathBuf)>, OpenError> {
+) -> Result<Option<(Arc<Table>, PathBuf)>, OpenError> {
     check_name(&options.name)?;
     sigbus::install();
     let missing = match effort {
@@ -294,10 +295,10 @@ pub(crate) fn open_in(
     'again: for _ in 0..TRIES {
         for name in &names {
             let path = dir.path(name);
-            if let Some(core) = dir.identify(name).filter(|_| shared).and_then(|id| fork::exclusive(|| registered(id)))
+            if let Some(table) = dir.identify(name).filter(|_| shared).and_then(|id| fork::exclusive(|| registered(id)))
             {
-                if core.ident.fingerprint == fingerprint && !core.region.poisoned() {
-                    return Ok(Some((core, path)));
+                if table.ident.fingerprint == fingerprint && !table.region.poisoned() {
+                    return Ok(Some((table, path)));
                 }
             }
             let old = match dir.open_file(name, dispose)? {
@@ -355,31 +356,31 @@ fn enter(
     geo: Geometry,
     shared: bool,
     path: PathBuf,
-) -> Result<(Arc<Core>, PathBuf), OpenError> {
+) -> Result<(Arc<Table>, PathBuf), OpenError> {
     let strategy = Strategy::from_number(ident.strategy)
         .ok_or_else(|| OpenError::io(&path, "understand", io::Error::other("unknown strategy")))?;
     let region = Region::map(fd, geo.data, geo.end).map_err(|e| OpenError::io(&path, "map", e))?;
-    let core = Core::new(region, geo, ident, strategy);
-    core.me.opened_at(path.clone());
+    let table = Table::new(region, geo, ident, strategy);
+    table.me.opened_at(path.clone());
     if !shared {
-        return Ok((Arc::new(core), path));
+        return Ok((Arc::new(table), path));
     }
     fork::exclusive(|| {
         if let Some(other) = registered(id).filter(|c| !c.region.poisoned()) {
             // Another thread was faster. Our descriptor must not be closed before theirs.
-            other.region.keep(core);
+            other.region.keep(table);
             return Ok((other, path));
         }
-        let core = Arc::new(core);
-        registry(|cores| {
-            cores.retain(|c| c.1.strong_count() > 0);
-            cores.push((id, Arc::downgrade(&core)));
+        let table = Arc::new(table);
+        registry(|tables| {
+            tables.retain(|c| c.1.strong_count() > 0);
+            tables.push((id, Arc::downgrade(&table)));
         });
-        Ok((core, path))
+        Ok((table, path))
     })
 }
 
-impl Drop for Core {
+impl Drop for Table {
     fn drop(&mut self) {
         self.resign();
     }

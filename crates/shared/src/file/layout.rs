@@ -6,10 +6,10 @@
 //! ```
 //!
 //! Links are there only where the strategy keeps its entries in queues, hints only where it remembers keys that are gone
-//! (see `ordering`).
+//! (see `policy`).
 //!
 //! The structs describe; they are never laid over the mapping. Code takes a field's offset from them (`offset_of!`) and
-//! goes through `region`, word by word, since every word may change under a reader's hands. All fields are therefore
+//! goes through `file::mapping`, word by word, since every word may change under a reader's hands. All fields are therefore
 //! `u64`.
 //!
 //! Offsets depend on `(capacity, max_bytes, strategy)` alone, so each process computes them for itself and trusts no
@@ -124,7 +124,7 @@ pub struct Control {
     // Every use in tick mode 0 writes this line.
     pub tick: u64,
     pub _pad3: [u64; 7],
-    // Under the lock: the queues (see `ordering::queues`), and what goes with them.
+    // Under the lock: the queues (see `policy::queues`), and what goes with them.
     pub queues: [QueueEnds; QUEUES as usize],
     /// Grows with each entrance into a queue.
     pub queue_seq: u64,
@@ -137,7 +137,7 @@ pub struct Control {
     /// S3-FIFO: so many of them are known.
     pub ghost_room: u64,
     pub _pad4: [u64; 2],
-    // Under the lock: TinyLFU's window and the sample that it is adapted by (see `ordering::climber`).
+    // Under the lock: TinyLFU's window and the sample that it is adapted by (see `policy::hill_climber`).
     pub sample_hits: u64,
     pub sample_accesses: u64,
     pub sample_look: u64,

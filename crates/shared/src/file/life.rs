@@ -26,8 +26,8 @@
 //!
 //! Where neither can be had, a process has no identity: it reads, counts, computes, and stores nothing.
 
-use crate::core::Core;
 use crate::process::identity::Identity;
+use crate::table::Table;
 use std::os::fd::RawFd;
 #[cfg(target_os = "linux")]
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -127,7 +127,7 @@ pub(crate) enum Byte {
     Unknown,
 }
 
-impl Core {
+impl Table {
     /// A descriptor of a description of its own, for the same file, whatever it is called by now.
     #[cfg(target_os = "linux")]
     pub(crate) fn open_anew(&self, path: Option<&PathBuf>) -> std::io::Result<OwnedFd> {

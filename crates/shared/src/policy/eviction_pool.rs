@@ -9,11 +9,12 @@
 //! moves below it (LFU) is noted, too.
 //! **Beyond**, entries are sampled as Redis does it (its LRU pool of 3.0): the best of 64, in runs of eight neighbours.
 
-use crate::core::{Core, Strategy};
 use crate::file::layout::{candidate_at, ctl, Candidate, CANDIDATES};
 use crate::hash::split_mix;
 use crate::policy::Broken;
+use crate::policy::Strategy;
 use crate::table::slots::{granule_of, Slot, Word};
+use crate::table::Table;
 use core::mem::offset_of;
 
 /// Up to so many slots, the victim is exact.
@@ -32,7 +33,7 @@ struct Noted {
     word: Word,
 }
 
-impl Core {
+impl Table {
     /// After publication: the entry joins the noted ones if it comes before the least that is not. (Only in LFU can
     /// it.)
     pub(super) fn note_new(&self, slot: Slot) {

@@ -6,8 +6,8 @@
 //! places as ghosts, and in small caches many times as many, so a ghost is rarely driven out before its time; and a key
 //! that never was in the cache passes for a ghost once in four billion times.
 
-use crate::core::Core;
 use crate::file::layout::{ctl, LINE};
+use crate::table::Table;
 
 const WAYS: u64 = LINE as u64 / 8;
 
@@ -17,7 +17,7 @@ fn fingerprint(hash: u64) -> u64 {
     hash >> 32
 }
 
-impl Core {
+impl Table {
     fn now_in_evictions(&self) -> u32 {
         self.region.get(ctl!(ghost_seq)) as u32
     }

@@ -5,12 +5,12 @@
 //! become shorter by 2 % each time; a change of the ratio by a twentieth or more begins anew. What the window gains, the
 //! protected part loses.
 //!
-//! Lookups are counted by each process in its own lines (`stats`); their sum is taken now and then, by whoever evicts.
+//! Lookups are counted by each process in its own lines (`table::counters`); their sum is taken now and then, by whoever evicts.
 //! The climber's words are all zeros at the beginning; whatever they hold, the shares stay within their limits.
 
-use crate::core::Core;
 use crate::file::layout::ctl;
 use crate::table::counters::Event;
+use crate::table::Table;
 
 /// Lookups in a sample, for each entry.
 const SAMPLE: u64 = 10;
@@ -23,7 +23,7 @@ const STEP: f64 = 0.0625;
 const DECAY: f64 = 0.98;
 const RESTART: f64 = 0.05;
 
-impl Core {
+impl Table {
     fn number(&self, at: u64) -> f64 {
         let number = f64::from_bits(self.region.get(at));
         if number.is_finite() {

@@ -5,12 +5,12 @@
 //! the first entry gives way, as large as the entries that there are then call for, so a cache that is not full has
 //! none; when it grows, half of what it knew is no longer found. Without disk it stays as it is.
 
-use crate::core::Core;
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, Geometry, LINE};
 use crate::process::clock;
+use crate::table::Table;
 
-impl Core {
+impl Table {
     /// Lines in use, as the file claims and the kernel and the geometry confirm.
     fn hint_lines(&self) -> u64 {
         let claimed = self.region.get(ctl!(hint_lines));

@@ -21,17 +21,19 @@ mod queues;
 mod s3fifo;
 mod sieve;
 mod sketch;
+mod strategy;
 mod tinylfu;
 
 pub use self::eviction_pool::EXACT;
+pub use self::strategy::Strategy;
 
 pub(crate) use self::queues::Broken;
 use self::queues::Queue;
-use crate::core::{Core, Strategy};
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, GRANULE, QUEUES};
 use crate::process::clock;
 use crate::table::slots::{granule_of, Slot};
+use crate::table::Table;
 
 /// Two uses of one entry within so many time stamps, nothing else used by this thread in between, are one (about a
 /// microsecond).
@@ -45,7 +47,7 @@ const SKEW: u64 = 1 << 20;
 /// Entries that one search for a victim passes at most: some milliseconds under the lock.
 const PATIENCE: u64 = 1 << 18;
 
-impl Core {
+impl Table {
     /// A point in the order of uses, later than all that happened before.
     #[inline(always)]
     fn tick(&self) -> u64 {

@@ -9,9 +9,10 @@
 //! is changed only if the neighbour agrees with it: damage is met as `Broken`, for which the remedy is a repair, and is
 //! not spread.
 
-use crate::core::{Core, Strategy};
 use crate::file::layout::{ctl, Link, QueueEnds, QUEUES};
+use crate::policy::Strategy;
 use crate::table::slots::{granule_of, Slot};
+use crate::table::Table;
 use core::mem::{offset_of, size_of};
 
 /// One of the strategy's queues.
@@ -41,7 +42,7 @@ const HEAD: usize = offset_of!(QueueEnds, head);
 const TAIL: usize = offset_of!(QueueEnds, tail);
 const LEN: usize = offset_of!(QueueEnds, len);
 
-impl Core {
+impl Table {
     pub(super) fn link_at(&self, slot: Slot) -> u64 {
         self.geo.link(slot) + offset_of!(Link, neighbours) as u64
     }

@@ -13,11 +13,11 @@
 //! The shares are of the entries that there are, which is the capacity when a cache is full by count, and what its bytes
 //! hold when it is full by bytes.
 
-use crate::core::Core;
 use crate::file::layout::ctl;
 use crate::policy::queues::{Broken, Queue};
 use crate::policy::PATIENCE;
 use crate::table::slots::{granule_of, Slot};
+use crate::table::Table;
 
 pub(super) const SMALL: Queue = Queue(0);
 pub(super) const MAIN: Queue = Queue(1);
@@ -25,7 +25,7 @@ const MOST: u64 = 3;
 /// The small queue's share of the cache.
 const TENTH: u64 = 10;
 
-impl Core {
+impl Table {
     #[inline(always)]
     pub(super) fn raise_frequency(&self, slot: Slot) {
         let frequency = self.region.get_known(self.count_at(slot));

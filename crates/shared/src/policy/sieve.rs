@@ -8,15 +8,15 @@
 //! The hand is one word, the slot at which the next search begins and the number of its entry's entrance. It is set before its victim is taken away and moves
 //! on when its entry goes. A death can set it back or leave it on a free slot; then the next search begins at the tail.
 
-use crate::core::Core;
 use crate::file::layout::ctl;
 use crate::policy::queues::{Broken, Queue};
 use crate::policy::PATIENCE;
 use crate::table::slots::Slot;
+use crate::table::Table;
 
 pub(super) const ONLY: Queue = Queue(0);
 
-impl Core {
+impl Table {
     #[inline(always)]
     pub(super) fn mark_visited(&self, slot: Slot) {
         // Whoever finds the mark writes nothing: the line stays with all processes that hit the entry.

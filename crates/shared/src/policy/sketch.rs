@@ -5,8 +5,8 @@
 //! each. Word 0 is the epoch in which the line was last written: a line is halved when it is next looked at, once for
 //! each epoch that has passed, so no moment is ever spent on the whole sketch.
 
-use crate::core::Core;
 use crate::file::layout::ctl;
+use crate::table::Table;
 
 /// What a counter counts up to, here and in a slot's own.
 pub(super) const MOST: u64 = 15;
@@ -32,7 +32,7 @@ fn counters(hash: u64) -> [(u64, u64); 4] {
     })
 }
 
-impl Core {
+impl Table {
     /// How often all counts have been halved.
     #[inline(always)]
     pub(super) fn epoch(&self) -> u64 {

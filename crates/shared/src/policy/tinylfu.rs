@@ -14,12 +14,12 @@
 //! hit or looked at, as their word says from when it is. What a key was asked for before it came, and after it has gone,
 //! is in the `sketch`.
 
-use crate::core::Core;
 use crate::file::layout::ctl;
 use crate::hash::split_mix;
 use crate::policy::queues::{Broken, Queue};
 use crate::policy::sketch::{aged, MOST};
 use crate::table::slots::{granule_of, Slot};
+use crate::table::Table;
 
 pub(super) const WINDOW: Queue = Queue(0);
 pub(super) const PROBATION: Queue = Queue(1);
@@ -34,7 +34,7 @@ const STEPS: u32 = 64;
 const WARM: u64 = 6;
 const RARELY: u64 = 127;
 
-impl Core {
+impl Table {
     /// The count and its mark, as of this epoch, without the epoch.
     #[inline(always)]
     fn own_count(&self, slot: Slot, epoch: u64) -> u64 {

@@ -14,11 +14,11 @@
 //! Slot 0 belongs to nobody. A process that finds no free slot, or gets no locks, reads and counts there, and never
 //! writes entries; `hindrance` says why.
 
-use crate::core::Core;
 use crate::error::Hindrance;
 use crate::file::atomic::Ordering;
 use crate::file::layout::{proc_at, Proc};
 use crate::process::lock::Accounts;
+use crate::table::Table;
 use concurrency::fork;
 use core::mem::offset_of;
 use std::sync::atomic::AtomicU64 as PlainU64;
@@ -77,7 +77,7 @@ pub(crate) fn field(slot: u64, offset: usize) -> u64 {
 }
 const IDENT: usize = offset_of!(Proc, ident);
 
-impl Core {
+impl Table {
     /// Who this process is, claiming a slot at the first call and after a fork. 0 if there is none to be had.
     #[inline(always)]
     pub(crate) fn identity(&self) -> Identity {
@@ -227,7 +227,7 @@ mod kernel {
         }
     }
 
-    impl Core {
+    impl Table {
         /// Claims a line. Forks wait meanwhile: see `life`.
         pub(super) fn claim_slot(&self) -> Result<Identity, Hindrance> {
             fork::exclusive(|| {

@@ -15,7 +15,6 @@
 //!
 //! Where no lease can be had (lock busy, all eight places taken) the caller computes alone: a cost, never a wait.
 
-use crate::core::Core;
 use crate::file::atomic::{pause, Ordering};
 use crate::file::layout::{lease_at, lease_state_at, Lease as Record, LEASES, LEASE_WAYS};
 #[cfg(all(target_os = "linux", not(loom)))]
@@ -24,7 +23,8 @@ use crate::process::clock;
 use crate::process::identity::{Identity, IDENTITY_BITS};
 use crate::process::lock::{LockAt, STORE_PATIENCE};
 use crate::table::block::ReadBuf;
-use crate::table::entries::NEVER;
+use crate::table::reading::NEVER;
+use crate::table::Table;
 use core::mem::offset_of;
 use std::time::Duration;
 
@@ -125,7 +125,7 @@ fn checked(sum: u64) -> u64 {
     (sum ^ sum >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31)
 }
 
-impl Core {
+impl Table {
     /// Asks for the lease of a key. `bound`: after so long, others may take it over. `insist`: take it even from a
     /// living owner whose deadline has not come (the caller has waited enough).
     pub(crate) fn acquire(&self, key: &[u8], bound: Duration, insist: bool) -> Acquired {

@@ -24,12 +24,12 @@
 //! **A guard that is ousted**, which only damage can bring about, writes nothing more that others rely on (`owns`), and
 //! leaves `DIRTY` in the word, whoever has it by then.
 
-use crate::core::Core;
 use crate::error::Busy;
 use crate::file::atomic::{pause, AtomicU64, Ordering};
 use crate::file::layout::{ctl, Geometry, Proc, GRANULE, LEASE_HOMES};
 use crate::process::identity::{field, slot_of, Identity, IDENTITY_BITS};
-use crate::table::entries::Stored;
+use crate::table::storing::Stored;
+use crate::table::Table;
 use core::mem::offset_of;
 use core::sync::atomic::AtomicU64 as PlainU64;
 use std::time::Duration;
@@ -131,7 +131,7 @@ pub(crate) struct Held<'a> {
 
 /// This thread is the one of its process that may take the lock.
 struct Door<'a> {
-    core: &'a Core,
+    table: &'a Table,
     at: LockAt,
     word: u64,
 }
@@ -177,7 +177,7 @@ impl Waited {
     }
 }
 
-impl Core {
+impl Table {
     /// Takes the writers' lock, and does first what a death or a clear has left to do.
     pub(crate) fn lock(&self, patience: Duration) -> Result<Guard<'_>, Busy> {
         let (mut held, after_death) = self.hold(WRITERS, patience)?;
@@ -243,7 +243,7 @@ impl Core {
                 return Err(Busy);
             }
         }
-        let door = Door { core: self, at, word };
+        let door = Door { table: self, at, word };
         door.say(true);
         Ok(door)
     }
@@ -332,7 +332,7 @@ fn said(owner: Identity, at: LockAt) -> u64 {
 impl Door<'_> {
     /// Says in this process's line that it is in the lock or at its door, or that it is not.
     fn say(&self, inside: bool) {
-        let (region, said) = (&self.core.region, said(owner_of(self.word), self.at));
+        let (region, said) = (&self.table.region, said(owner_of(self.word), self.at));
         // Release: pairs with the acquire in `is_inside`.
         match self.at.home {
             None => region.store(said, if inside { self.word } else { 0 }, Ordering::Release),
@@ -346,7 +346,7 @@ impl Drop for Door<'_> {
     fn drop(&mut self) {
         self.say(false);
         // Release: pairs with the acquire in `stand_at`.
-        self.core.me.accounts.of(self.at).taken.store(0, Ordering::Release);
+        self.table.me.accounts.of(self.at).taken.store(0, Ordering::Release);
     }
 }
 
@@ -359,7 +359,7 @@ impl Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let Door { core, at, word } = self.door;
+        let Door { table, at, word } = self.door;
         let after = if self.leaves_work || std::thread::panicking() { DIRTY } else { 0 };
         let mut seen = word;
         loop {
@@ -371,14 +371,14 @@ impl Drop for Held<'_> {
                 _ => seen | DIRTY,
             };
             // Release: pairs with the acquire in `contend`.
-            match core.region.cas(at.word, seen, next, Ordering::Release) {
+            match table.region.cas(at.word, seen, next, Ordering::Release) {
                 Ok(_) => break,
                 Err(now) => seen = now,
             }
         }
         #[cfg(any(test, loom))]
         assert!(
-            seen & !DIRTY == word || core.region.poisoned() || core.may_be_ousted() || std::thread::panicking(),
+            seen & !DIRTY == word || table.region.poisoned() || table.may_be_ousted() || std::thread::panicking(),
             "the lock was taken from a guard that lives"
         );
         // The door is left after the word is given back: the field is dropped after this.

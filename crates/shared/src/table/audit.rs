@@ -13,10 +13,11 @@
 //!
 //! What does not agree is repaired (`mend`); what is one word's own matter is put right in its place: a deadline, a stamp.
 
-use crate::core::{Core, Strategy};
 use crate::file::layout::{ctl, GRANULES_PER_WORD};
+use crate::policy::Strategy;
 use crate::table::block::ReadBuf;
 use crate::table::slots::{granule_of, Slot};
+use crate::table::Table;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Possessions of the lock from one step to the next.
@@ -60,7 +61,7 @@ type Sums = [u64; 3];
 /// Something is not as it must be.
 pub(crate) struct Damage;
 
-impl Core {
+impl Table {
     /// Under the lock, each time that it was taken.
     #[inline]
     pub(crate) fn audit_if_due(&self) {

@@ -4,14 +4,14 @@
 //! A bit per granule of 32 bytes: no headers, no links, no size classes that could starve each other, and free
 //! neighbours are one run without being merged. At most 31 bytes of an entry are lost to rounding. When no run is long
 //! enough the data grows by a reserved segment; at `max_bytes`, or when the disk is full, entries give way
-//! (`entries::make_room`), in the end those that lie in one stretch, so fragmentation can never refuse an entry that
+//! (`room::make_room`), in the end those that lie in one stretch, so fragmentation can never refuse an entry that
 //! fits into an empty cache.
 
-use crate::core::Core;
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, GRANULE, GRANULES_PER_WORD};
 use crate::process::clock;
 use crate::process::lock::Guard;
+use crate::table::Table;
 
 /// Granules looked at in one search at most, beside the run's own length: 8192 words of the bitmap.
 const SEARCH: u64 = 8192 * GRANULES_PER_WORD;
@@ -32,7 +32,7 @@ fn masks(first: u64, end: u64) -> impl Iterator<Item = (u64, u64)> {
     })
 }
 
-impl Core {
+impl Table {
     /// Granules in use in one word of the bitmap.
     pub(crate) fn ones(&self, word: u64) -> u64 {
         u64::from(self.region.get(self.bits_at(word * GRANULES_PER_WORD)).count_ones())

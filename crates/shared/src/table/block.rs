@@ -3,15 +3,15 @@
 //! The checksum is taken over everything in the block, under a seed made of the file's seed, the cache's generation and
 //! the place of the block: bytes of before a `clear`, or of another place, never pass for current ones.
 
-use crate::core::Core;
-#[cfg(loom)]
-use crate::core::Mutant;
 use crate::file::atomic::{fence, Ordering};
 use crate::file::layout::{BlockHead, BLOCK_HEAD, GRANULE};
 use crate::file::words::{as_bytes, as_bytes_mut};
 use crate::hash::{bind, checksum};
 use crate::process::lock::Guard;
-use crate::table::entries::Stored;
+use crate::table::storing::Stored;
+#[cfg(loom)]
+use crate::table::Mutant;
+use crate::table::Table;
 use core::mem::{offset_of, size_of};
 
 const HEAD_WORDS: usize = size_of::<BlockHead>() / 8;
@@ -61,7 +61,7 @@ pub(crate) struct Head {
     words: u64,
 }
 
-impl Core {
+impl Table {
     /// The head of the block at `granule`, if the block lies where one can.
     pub(crate) fn head(&self, granule: u64) -> Option<Head> {
         let mut words = [0; HEAD_WORDS];

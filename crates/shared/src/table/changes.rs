@@ -10,13 +10,13 @@
 //!
 //! Nothing in it is ever repaired. Damage to the ring hides changes, damage to the counter shows too many.
 
-use crate::core::Core;
 use crate::file::atomic::{fence, Ordering};
 use crate::file::geometry::Geometry;
 use crate::file::layout::ctl;
 use crate::table::slots::{version_of, Slot};
+use crate::table::Table;
 
-impl Core {
+impl Table {
     /// Under the lock, after the slot's word was stored.
     pub(crate) fn note_change(&self, slot: Slot) {
         let seq = self.region.get(ctl!(change_seq));

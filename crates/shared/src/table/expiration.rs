@@ -8,17 +8,17 @@
 //! whoever remembers a hit remembers its generation. Freeing the memory is left to whoever has the lock next, so a
 //! clear needs nobody's consent.
 
-use crate::core::Core;
 use crate::file::atomic::Ordering;
 use crate::file::layout::ctl;
 use crate::policy::EXACT;
-use crate::table::entries::NEVER;
+use crate::table::reading::NEVER;
 use crate::table::slots::granule_of;
+use crate::table::Table;
 
 /// Slots examined for expiry at each store into a large cache.
 const SWEEP: u64 = 128;
 
-impl Core {
+impl Table {
     pub(crate) fn note_deadline(&self, deadline: u64) {
         for at in [ctl!(min_deadline), ctl!(sweep_min)] {
             if deadline < self.region.get(at) {

@@ -8,11 +8,11 @@
 //! reader that is still on the old level finds it as it was left. It can thus miss an entry, never find a wrong one:
 //! slot, key and word are checked after.
 
-use crate::core::Core;
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, Geometry, BUCKET_CELLS, BUCKET_LOAD};
 use crate::process::lock::Guard;
 use crate::table::slots::{granule_of, Slot};
+use crate::table::Table;
 
 /// In an index that is no fuller than it is meant to be, no search passes so many buckets.
 const LONGEST: u64 = 128;
@@ -53,7 +53,7 @@ fn cell(hash: u64, slot: Slot) -> u64 {
     hash & !0xffff_ffff | (slot + 1)
 }
 
-impl Core {
+impl Table {
     /// The level in use; level 0, always there, where the file claims an impossible one.
     #[inline]
     pub(crate) fn level(&self) -> Level {
@@ -196,10 +196,10 @@ impl Core {
         if self.region.reserve(at, Geometry::level_at(n + 2) - at).is_ok()
             && self.region.covers(Geometry::level_at(n + 2))
         {
-            self.index_build(n + 1, |core, level| {
-                for slot in 0..core.slot_high() {
-                    if let Some(head) = core.head(granule_of(core.word(slot))) {
-                        core.insert_at(level, head.hash, slot);
+            self.index_build(n + 1, |table, level| {
+                for slot in 0..table.slot_high() {
+                    if let Some(head) = table.head(granule_of(table.word(slot))) {
+                        table.insert_at(level, head.hash, slot);
                     }
                 }
             });
@@ -207,7 +207,7 @@ impl Core {
     }
 
     /// Empties a level, fills it, and makes it the one in use. A death in between leaves the former one in use.
-    fn index_build(&self, n: u64, fill: impl FnOnce(&Core, Level)) {
+    fn index_build(&self, n: u64, fill: impl FnOnce(&Table, Level)) {
         self.begin_round();
         self.region.set(ctl!(passed), 0);
         for at in (Geometry::level_at(n)..Geometry::level_at(n + 1)).step_by(8) {

@@ -12,12 +12,12 @@
 //! Others wait for a repairer as for any writer, once (see `lock`); what they would have stored meanwhile is not stored.
 //! So it must not take long: memory is asked for slots ahead, as nearly each access is to a line that no cache has.
 
-use crate::core::Core;
 use crate::file::layout::{ctl, GRANULE};
 use crate::process::clock;
 use crate::table::block::ReadBuf;
-use crate::table::entries::NEVER;
+use crate::table::reading::NEVER;
 use crate::table::slots::{granule_of, Slot};
+use crate::table::Table;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Slots that are brought near together.
@@ -45,7 +45,7 @@ pub(crate) struct Mends {
     streak: AtomicU64,
 }
 
-impl Core {
+impl Table {
     /// Damage shows: a repair, if that can help. False if it was put off.
     #[cold]
     #[inline(never)]

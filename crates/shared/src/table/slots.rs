@@ -9,18 +9,18 @@
 //! release order. That store is the only moment at which an entry appears, changes or goes. A death before it leaks
 //! granules that repair frees.
 //!
-//! **Reading** (`entries::get`). Load the word (acquire), copy the bytes, fence (acquire), load the word again. An
+//! **Reading** (`reading`). Load the word (acquire), copy the bytes, fence (acquire), load the word again. An
 //! unchanged word proves the copy whole: who reuses the granules first stores another word, then fences (release, at the
 //! top of `write_block`), then writes; a reader that has seen one of those writes sees the other word after its fence. This is
 //! Boehm's seqlock reader ("Can seqlocks get along with programming language memory models?", 2012) with the word as
 //! its sequence.
 
-use crate::core::Core;
-#[cfg(loom)]
-use crate::core::Mutant;
 use crate::file::atomic::{fence, Ordering};
 use crate::file::layout::{ctl, Cell, Link, Meta, GRANULE, OFFSET_BITS, PAGE};
 use crate::process::lock::Guard;
+#[cfg(loom)]
+use crate::table::Mutant;
+use crate::table::Table;
 use core::mem::{offset_of, size_of};
 
 pub(crate) type Slot = u64;
@@ -39,7 +39,7 @@ pub(crate) const fn version_of(word: Word) -> u64 {
     word >> OFFSET_BITS
 }
 
-impl Core {
+impl Table {
     #[inline(always)]
     pub(crate) fn word_at(&self, slot: Slot) -> u64 {
         self.geo.cell(slot) + offset_of!(Cell, word) as u64
