@@ -6,7 +6,7 @@ use crate::file::header::{self, Options, Share};
 use crate::file::layout::ctl;
 use crate::policy::Strategy;
 use crate::process::lease::{Acquired, Lease, Ticket, Waited};
-use crate::process::lock::{PATIENT, STORE_PATIENCE};
+use crate::process::lock::{CLEAR_TIMEOUT, STORE_TIMEOUT};
 use crate::skip::Skip;
 use crate::table::block::ReadBuf;
 use crate::table::counters::Event;
@@ -73,7 +73,7 @@ impl SharedCache {
     }
     /// The file was cut short by somebody while we had it mapped: everything misses from now on. Open it again.
     pub fn poisoned(&self) -> bool {
-        self.table.region.poisoned()
+        self.table.region.truncated()
     }
     /// Why this process stores nothing at all: `Stored::Busy` and `Acquired::Alone` come of it each time. `None` if it can
     /// store; then they come of somebody else who keeps a lock.
@@ -225,14 +225,14 @@ impl SharedCache {
     fn store_as(&self, hash: u64, key: &[u8], value: &[u8], deadline: u64, how: Put) -> Result<Stored, Stored> {
         let block = self.table.prepare(hash, key, value, deadline)?;
         self.table.prefetch(hash);
-        let guard = self.table.lock(STORE_PATIENCE).map_err(|Busy| self.table.why_busy())?;
+        let guard = self.table.lock(STORE_TIMEOUT).map_err(|Busy| self.table.why_busy())?;
         Ok(self.table.put(&guard, key, &block, how))
     }
 
-    /// Asks to be the one who computes `key`. `bound`: after so long, others may take the computation over; `insist`:
+    /// Asks to be the one who computes `key`. `bound`: after so long, others may take the computation over; `force`:
     /// take it from its owner at once (the caller has waited its own time).
-    pub fn acquire(&self, key: &[u8], bound: Duration, insist: bool) -> Acquired {
-        self.table.acquire(key, bound, insist)
+    pub fn acquire(&self, key: &[u8], bound: Duration, force: bool) -> Acquired {
+        self.table.acquire(key, bound, force)
     }
 
     /// Waits for somebody else's computation, at most `slice`, so that the caller can look after signals. Sleeps; with no
@@ -265,7 +265,7 @@ impl SharedCache {
 
     pub fn remove(&self, key: &[u8]) -> Result<bool, Busy> {
         let hash = self.table.hash(key);
-        let guard = self.table.lock(PATIENT)?;
+        let guard = self.table.lock(CLEAR_TIMEOUT)?;
         self.table.remove(&guard, hash, key).map_err(|_| Busy)
     }
 
@@ -274,7 +274,7 @@ impl SharedCache {
     /// counters).
     pub fn clear(&self) {
         self.table.begin_clear();
-        if self.table.lock(PATIENT).is_err() {
+        if self.table.lock(CLEAR_TIMEOUT).is_err() {
             // There may never be a next writer. Whoever does the same meanwhile writes the same, but for a moment.
             self.table.zero_counters_of_clear();
         }
@@ -295,9 +295,9 @@ impl SharedCache {
             misses: self.table.counted(Event::Miss),
             skips: Skip::ALL.map(|skip| self.table.skipped(skip)),
             len: self.len(),
-            max_size: self.table.ident.max_size,
+            max_size: self.table.header.max_size,
             capacity: self.table.max_entries(),
-            max_bytes: self.table.ident.max_bytes,
+            max_bytes: self.table.header.max_bytes,
             evictions: at(ctl!(evictions)),
             expirations: at(ctl!(expirations)),
             repairs: at(ctl!(repairs)),

@@ -4,12 +4,12 @@
 //! a guard forgotten and another generation in the process slot.
 
 use crate::file::layout::{
-    ctl, proc_at, Geometry, Ident, CANDIDATES_AT, CONTROL_AT, LEASES_AT, LEASE_STATES_AT, MIN_MAX_BYTES,
+    ctl, proc_at, Geometry, Header, CANDIDATES_AT, CONTROL_AT, LEASES_AT, LEASE_STATES_AT, MIN_MAX_BYTES,
 };
 use crate::file::mapping::Region;
 use crate::policy::Strategy;
 use crate::process::lease::{Acquired, Waited};
-use crate::process::lock::Guard;
+use crate::process::lock::WriteGuard;
 use crate::table::block::ReadBuf;
 use crate::table::reading::NEVER;
 use crate::table::slots::granule_of;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Steps, in a model.
-const PATIENCE: Duration = Duration::from_nanos(40);
+const TIMEOUT: Duration = Duration::from_nanos(40);
 const WHENEVER: Put = Put { generation: None, only_if_absent: false };
 
 fn world() -> impl Fn(u64) -> Arc<Table> {
@@ -31,7 +31,7 @@ fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Table> {
     let region = Arc::new(Region::new());
     let geo = Geometry::new(2, MIN_MAX_BYTES, strategy).unwrap();
     let zero = [0; 2];
-    let ident = Ident {
+    let header = Header {
         magic: 0,
         version: 0,
         fingerprint: 0,
@@ -68,7 +68,7 @@ fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Table> {
     region.set(ctl!(min_deadline), NEVER);
     region.set(ctl!(procs_high), 8);
     move |slot| {
-        let table = Table::new(region.clone(), geo, ident, strategy);
+        let table = Table::new(region.clone(), geo, header, strategy);
         table.assign(slot, 1);
         Arc::new(table)
     }
@@ -87,7 +87,7 @@ fn model(what: &str, preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
     println!("{what}: {} executions", runs.load(std::sync::atomic::Ordering::Relaxed));
 }
 
-fn put(table: &Table, guard: &Guard<'_>, key: &[u8], value: &[u8]) -> Stored {
+fn put(table: &Table, guard: &WriteGuard<'_>, key: &[u8], value: &[u8]) -> Stored {
     let hash = table.hash(key);
     table.put(guard, key, &table.prepare(hash, key, value, NEVER).unwrap(), WHENEVER)
 }
@@ -117,13 +117,13 @@ fn unchanged_word(mutant: Mutant) {
         let (granule, other) = (writer.geo.granule(4), writer.geo.granule(8));
         let blocks: Vec<_> = [b"a", b"b", b"c"].iter().map(|v| writer.prepare(7, b"k", *v, NEVER).unwrap()).collect();
         {
-            let guard = writer.lock(PATIENCE).unwrap();
+            let guard = writer.lock(TIMEOUT).unwrap();
             writer.write_block(&guard, granule, 0, &blocks[0]);
             writer.write_block(&guard, other, 0, &blocks[1]);
             writer.publish(&guard, 0, granule);
         }
         let t = thread::spawn(move || {
-            let guard = writer.lock(PATIENCE).unwrap();
+            let guard = writer.lock(TIMEOUT).unwrap();
             writer.publish(&guard, 0, other);
             writer.write_block(&guard, granule, 0, &blocks[2]);
         });
@@ -158,24 +158,24 @@ fn late_hit(strategy: Strategy, mutant: Mutant) {
         let process = world_of(strategy);
         let (writer, reader) = (faulty(process(1), mutant), process(2));
         for key in [b"k", b"l"] {
-            done(put(&writer, &writer.lock(PATIENCE).unwrap(), key, b"1"));
+            done(put(&writer, &writer.lock(TIMEOUT).unwrap(), key, b"1"));
         }
         let other = writer.clone();
         let t = thread::spawn(move || {
             // Both slots are freed, so one names the other; then both are taken again.
             for key in [b"k", b"l"] {
-                let guard = other.lock(PATIENCE).unwrap();
+                let guard = other.lock(TIMEOUT).unwrap();
                 assert!(other.remove(&guard, other.hash(key), key).is_ok_and(|found| found));
             }
             for key in [b"m", b"n"] {
-                done(put(&other, &other.lock(PATIENCE).unwrap(), key, b"2"));
+                done(put(&other, &other.lock(TIMEOUT).unwrap(), key, b"2"));
             }
         });
         if let Some(hit) = reader.find(reader.hash(b"l"), b"l", &mut ReadBuf::new()) {
             reader.touch(hit.slot, 7, false);
         }
         t.join().unwrap();
-        let _guard = writer.lock(PATIENCE).unwrap();
+        let _guard = writer.lock(TIMEOUT).unwrap();
         writer.validate_order();
         assert_eq!((writer.len(), writer.region.get(ctl!(repairs))), (2, 0));
         for key in [b"m", b"n"] {
@@ -203,11 +203,11 @@ fn a_reader_finds_only_right_values() {
         let process = world();
         let (writer, reader) = (process(1), process(2));
         {
-            let guard = writer.lock(PATIENCE).unwrap();
+            let guard = writer.lock(TIMEOUT).unwrap();
             done(put(&writer, &guard, b"k", b"1"));
         }
         let t = thread::spawn(move || {
-            let guard = writer.lock(PATIENCE).unwrap();
+            let guard = writer.lock(TIMEOUT).unwrap();
             done(put(&writer, &guard, b"k", b"2"));
             // Into the granules that the first value had.
             done(put(&writer, &guard, b"l", b"3"));
@@ -237,16 +237,16 @@ fn hits_during_an_eviction_leave_the_queues_whole() {
             let process = world_of(strategy);
             let (writer, reader) = (process(1), process(2));
             for key in [b"k", b"l"] {
-                done(put(&writer, &writer.lock(PATIENCE).unwrap(), key, b"1"));
+                done(put(&writer, &writer.lock(TIMEOUT).unwrap(), key, b"1"));
             }
-            let t = thread::spawn(move || done(put(&writer, &writer.lock(PATIENCE).unwrap(), b"m", b"2")));
+            let t = thread::spawn(move || done(put(&writer, &writer.lock(TIMEOUT).unwrap(), b"m", b"2")));
             for key in [b"k", b"l"] {
                 if let Some(hit) = reader.find(reader.hash(key), key, &mut ReadBuf::new()) {
                     reader.touch(hit.slot, 0, false);
                 }
             }
             t.join().unwrap();
-            let _guard = reader.lock(PATIENCE).unwrap();
+            let _guard = reader.lock(TIMEOUT).unwrap();
             reader.validate_order();
             assert_eq!((reader.len(), reader.region.get(ctl!(repairs))), (2, 0));
             assert!(reader.find(reader.hash(b"m"), b"m", &mut ReadBuf::new()).is_some());
@@ -262,7 +262,7 @@ fn a_dead_owners_lock_is_taken_over_once() {
         let process = world();
         let (dying, a, b) = (process(1), process(2), process(3));
         {
-            let guard = dying.lock(PATIENCE).unwrap();
+            let guard = dying.lock(TIMEOUT).unwrap();
             done(put(&dying, &guard, b"k", b"1"));
             // Half an insertion: granules taken, no slot published.
             assert!(dying.mark(10, 3, true));
@@ -271,7 +271,7 @@ fn a_dead_owners_lock_is_taken_over_once() {
         dying.die();
         let spawn = |table: Arc<Table>, key: &'static [u8]| {
             thread::spawn(move || {
-                if let Ok(guard) = table.lock(PATIENCE) {
+                if let Ok(guard) = table.lock(TIMEOUT) {
                     // A counter that only mutual exclusion keeps right.
                     let n = table.region.get(ctl!(expirations));
                     done(put(&table, &guard, key, b"x"));
@@ -293,7 +293,7 @@ fn a_dead_owners_lock_is_taken_over_once() {
 
 /// A word that damage has put there: it names a process that lives and is not in the lock. Threads of this one and of
 /// others come to the lock, and their waits end at the bound: each who gets in is alone there, and nobody is robbed
-/// (`Held` asserts it).
+/// (`LockGuard` asserts it).
 #[test]
 fn a_word_that_names_the_living_robs_nobody() {
     for (what, first, second) in [("two threads of one", 1, 1), ("two processes", 1, 2), ("two others", 2, 3)] {
@@ -354,7 +354,7 @@ fn the_end_of_a_lease_shows_the_value() {
         let Acquired::Follower(ticket) = follower.acquire(b"k", Duration::from_secs(100), false) else { panic!() };
         let t = thread::spawn(move || {
             {
-                let guard = leader.lock(PATIENCE).unwrap();
+                let guard = leader.lock(TIMEOUT).unwrap();
                 done(put(&leader, &guard, b"k", b"v"));
             }
             leader.end(&lease);

@@ -219,7 +219,7 @@ impl Dir {
 
     /// Runs `f` while no other process creates or replaces files in here. If somebody is stopped in there, we go ahead:
     /// the renames in `f` are atomic by themselves, and at worst two processes begin with a cache of their own.
-    pub(crate) fn alone<R>(&self, f: impl FnOnce() -> R) -> R {
+    pub(crate) fn with_dir_lock<R>(&self, f: impl FnOnce() -> R) -> R {
         let since = Instant::now();
         // SAFETY: plain system calls on our descriptor; the lock falls with the unlock, or with the process.
         while unsafe { libc::flock(self.fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0
@@ -286,7 +286,7 @@ impl Dir {
             let error = io::Error::last_os_error();
             match error.raw_os_error() {
                 Some(libc::EEXIST) => return Ok(false),
-                // A file system without it: `alone` and the check just before must do.
+                // A file system without it: `with_dir_lock` and the check just before must do.
                 Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP) => {}
                 _ => return Err(error),
             }

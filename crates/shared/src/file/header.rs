@@ -16,7 +16,7 @@ use crate::error::{OpenError, LOCK};
 use crate::file::directory::{check_name, Dir, FileId, Missing};
 use crate::file::disk::reserve_file;
 use crate::file::layout::{
-    ctl, Control, Geometry, Ident, CONTROL_AT, GRANULE, IDENT_WORDS, INDEX_AT, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE,
+    ctl, Control, Geometry, Header, CONTROL_AT, GRANULE, HEADER_WORDS, INDEX_AT, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE,
     PROCS_AT, VERSION,
 };
 use crate::file::mapping::{Descriptor, Region};
@@ -70,7 +70,7 @@ fn registered(id: FileId) -> Option<Arc<Table>> {
 }
 
 /// The file may be one that a table of ours has locks on: then the descriptor must stay open with it.
-fn dispose(id: FileId, fd: OwnedFd) {
+fn close_or_keep(id: FileId, fd: OwnedFd) {
     fork::exclusive(|| match registered(id) {
         Some(table) => table.region.keep(Descriptor::new(fd)),
         None => drop(fd),
@@ -113,18 +113,18 @@ fn fingerprint(options: &Options) -> u64 {
 
 #[allow(clippy::large_enum_variant)] // one is made for each file that is opened
 enum Content {
-    Ours(Ident, Geometry),
+    Ours(Header, Geometry),
     Foreign,
     Dead,
 }
 
-fn words_of(ident: &Ident) -> [u64; IDENT_WORDS] {
-    // SAFETY: `Ident` is repr(C), consists of u64s only and has this size: see `layout`'s assertions.
-    unsafe { std::mem::transmute(*ident) }
+fn words_of(header: &Header) -> [u64; HEADER_WORDS] {
+    // SAFETY: `Header` is repr(C), consists of u64s only and has this size: see `layout`'s assertions.
+    unsafe { std::mem::transmute(*header) }
 }
 
-fn ident_sum(ident: &Ident) -> u64 {
-    let words = &words_of(ident)[..IDENT_WORDS - 1];
+fn header_sum(header: &Header) -> u64 {
+    let words = &words_of(header)[..HEADER_WORDS - 1];
     checksum(MAGIC, &words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>())
 }
 
@@ -137,29 +137,29 @@ fn read_words<const N: usize>(fd: RawFd, at: u64) -> Option<[u64; N]> {
     Some(std::array::from_fn(word))
 }
 
-/// Judges a file by what `pread` says: a file that is cut short while we look cannot hurt.
-fn judge(fd: RawFd, fingerprint: u64) -> Content {
-    let Some(words) = read_words::<IDENT_WORDS>(fd, 0) else { return Content::Dead };
-    // SAFETY: as in `words_of`; any words make an `Ident`.
-    let ident: Ident = unsafe { std::mem::transmute(words) };
-    if ident.magic != MAGIC {
+/// Validates a file by what `pread` says: a file that is cut short while we look cannot hurt.
+fn validate(fd: RawFd, fingerprint: u64) -> Content {
+    let Some(words) = read_words::<HEADER_WORDS>(fd, 0) else { return Content::Dead };
+    // SAFETY: as in `words_of`; any words make a `Header`.
+    let header: Header = unsafe { std::mem::transmute(words) };
+    if header.magic != MAGIC {
         return Content::Dead;
     }
-    if ident.version != VERSION {
+    if header.version != VERSION {
         return Content::Foreign;
     }
     // A file that says it is from the future is one of an earlier boot whose id could not be read. Who cannot read it
     // now must not take the file away from those who can.
     let boot = clock::boot_id();
-    let earlier = boot != [0, 0] && ident.boot != [0, 0] && ident.boot != boot;
-    if ident.checksum != ident_sum(&ident) || earlier || ident.created > clock::boot_now() {
+    let earlier = boot != [0, 0] && header.boot != [0, 0] && header.boot != boot;
+    if header.checksum != header_sum(&header) || earlier || header.created > clock::boot_now() {
         return Content::Dead;
     }
-    if ident.fingerprint != fingerprint {
+    if header.fingerprint != fingerprint {
         return Content::Foreign;
     }
-    let Some(strategy) = Strategy::from_number(ident.strategy) else { return Content::Dead };
-    let Some(geo) = Geometry::new(ident.max_size, ident.max_bytes, strategy) else { return Content::Dead };
+    let Some(strategy) = Strategy::from_number(header.strategy) else { return Content::Dead };
+    let Some(geo) = Geometry::new(header.max_size, header.max_bytes, strategy) else { return Content::Dead };
     let Some(control) = read_words::<{ size_of::<Control>() / 8 }>(fd, CONTROL_AT) else { return Content::Dead };
     let len = crate::file::mapping::file_len(fd).unwrap_or(0);
     let (level, slots, data) = (
@@ -173,18 +173,18 @@ fn judge(fd: RawFd, fingerprint: u64) -> Content {
         && len >= geo.slots_end(slots)
         && (data == 0 || len >= geo.data + data * GRANULE)
     {
-        Content::Ours(ident, geo)
+        Content::Ours(header, geo)
     } else {
         Content::Dead
     }
 }
 
 /// What a new file looks like: reserved, initialised, empty.
-fn fill(fd: RawFd, ident: &Ident, geo: &Geometry) -> io::Result<()> {
-    unharmed(|| fill_unguarded(fd, ident, geo))
+fn fill(fd: RawFd, header: &Header, geo: &Geometry) -> io::Result<()> {
+    unharmed(|| fill_unguarded(fd, header, geo))
 }
 
-fn fill_unguarded(fd: RawFd, ident: &Ident, geo: &Geometry) -> io::Result<()> {
+fn fill_unguarded(fd: RawFd, header: &Header, geo: &Geometry) -> io::Result<()> {
     // SAFETY: the descriptor is open; ManuallyDrop keeps it so.
     let file = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd) });
     let slots = geo.capacity.min(PAGE / 16);
@@ -207,7 +207,7 @@ fn fill_unguarded(fd: RawFd, ident: &Ident, geo: &Geometry) -> io::Result<()> {
     word(changes, ctl!(change_len))?;
     word(NEVER, ctl!(min_deadline))?;
     word(NEVER, ctl!(sweep_min))?;
-    words_of(ident).iter().enumerate().try_for_each(|(i, w)| word(*w, 8 * i as u64))
+    words_of(header).iter().enumerate().try_for_each(|(i, w)| word(*w, 8 * i as u64))
 }
 
 fn random() -> io::Result<[u64; 2]> {
@@ -231,12 +231,12 @@ fn usual_size(free: u64, memory: Option<u64>) -> u64 {
     (free.min(memory.unwrap_or(u64::MAX)) / 4).clamp(MIN_MAX_BYTES, DEFAULT_MOST)
 }
 
-fn new_ident(options: &Options, dir: &Dir) -> Result<(Ident, Geometry), OpenError> {
+fn new_header(options: &Options, dir: &Dir) -> Result<(Header, Geometry), OpenError> {
     let max_bytes = options.max_bytes.unwrap_or_else(|| usual_size(dir.free_bytes(), memory::limit()));
     let geo = Geometry::new(options.max_size, max_bytes, options.strategy).ok_or_else(|| {
         OpenError::InvalidSize(format!("max_bytes must be from {MIN_MAX_BYTES} to {MAX_FILE} bytes, got {max_bytes}"))
     })?;
-    let mut ident = Ident {
+    let mut header = Header {
         magic: MAGIC,
         version: VERSION,
         fingerprint: fingerprint(options),
@@ -249,8 +249,8 @@ fn new_ident(options: &Options, dir: &Dir) -> Result<(Ident, Geometry), OpenErro
         tick_mode: tick_mode(),
         checksum: 0,
     };
-    ident.checksum = ident_sum(&ident);
-    Ok((ident, geo))
+    header.checksum = header_sum(&header);
+    Ok((header, geo))
 }
 
 /// How far to go for a file in a directory.
@@ -297,16 +297,16 @@ pub(crate) fn open_in(
             let path = dir.path(name);
             if let Some(table) = dir.identify(name).filter(|_| shared).and_then(|id| fork::exclusive(|| registered(id)))
             {
-                if table.ident.fingerprint == fingerprint && !table.region.poisoned() {
+                if table.header.fingerprint == fingerprint && !table.region.truncated() {
                     return Ok(Some((table, path)));
                 }
             }
-            let old = match dir.open_file(name, dispose)? {
+            let old = match dir.open_file(name, close_or_keep)? {
                 None => None,
-                Some((fd, id)) => match judge(fd.as_raw_fd(), fingerprint) {
-                    Content::Ours(ident, geo) => return enter(fd, id, ident, geo, shared, path).map(Some),
+                Some((fd, id)) => match validate(fd.as_raw_fd(), fingerprint) {
+                    Content::Ours(header, geo) => return map_table(fd, id, header, geo, shared, path).map(Some),
                     content => {
-                        dispose(id, fd);
+                        close_or_keep(id, fd);
                         if matches!(content, Content::Foreign) {
                             continue;
                         }
@@ -317,15 +317,15 @@ pub(crate) fn open_in(
             if effort == Effort::Existing {
                 return Ok(None);
             }
-            let (ident, geo) = new_ident(options, &dir)?;
+            let (header, geo) = new_header(options, &dir)?;
             let fill = |fd| {
                 if let Effort::Default { choosy } = effort {
                     let room = if choosy { dir.free_bytes() } else { u64::MAX };
                     probe(fd, choosy, room).map_err(|(what, e)| OpenError::io(&path, what, e))?;
                 }
-                fill(fd, &ident, &geo).map_err(|e| OpenError::io(&path, "create", e))
+                fill(fd, &header, &geo).map_err(|e| OpenError::io(&path, "create", e))
             };
-            dir.alone(|| dir.create(name, old, fill))?;
+            dir.with_dir_lock(|| dir.create(name, old, fill))?;
             continue 'again;
         }
         break;
@@ -349,24 +349,24 @@ fn probe(fd: RawFd, locks: bool, room: u64) -> Result<(), (&'static str, io::Err
     Ok(())
 }
 
-fn enter(
+fn map_table(
     fd: OwnedFd,
     id: FileId,
-    ident: Ident,
+    header: Header,
     geo: Geometry,
     shared: bool,
     path: PathBuf,
 ) -> Result<(Arc<Table>, PathBuf), OpenError> {
-    let strategy = Strategy::from_number(ident.strategy)
+    let strategy = Strategy::from_number(header.strategy)
         .ok_or_else(|| OpenError::io(&path, "understand", io::Error::other("unknown strategy")))?;
     let region = Region::map(fd, geo.data, geo.end).map_err(|e| OpenError::io(&path, "map", e))?;
-    let table = Table::new(region, geo, ident, strategy);
+    let table = Table::new(region, geo, header, strategy);
     table.me.opened_at(path.clone());
     if !shared {
         return Ok((Arc::new(table), path));
     }
     fork::exclusive(|| {
-        if let Some(other) = registered(id).filter(|c| !c.region.poisoned()) {
+        if let Some(other) = registered(id).filter(|c| !c.region.truncated()) {
             // Another thread was faster. Our descriptor must not be closed before theirs.
             other.region.keep(table);
             return Ok((other, path));
@@ -382,6 +382,6 @@ fn enter(
 
 impl Drop for Table {
     fn drop(&mut self) {
-        self.resign();
+        self.release_identity();
     }
 }

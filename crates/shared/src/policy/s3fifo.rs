@@ -8,14 +8,14 @@
 //! Algorithm 1 of the paper, with what it leaves open settled so: "more than once" is a frequency above 1, cleared by
 //! the move to the main queue (its text); the main queue is full when it holds more than what the small one leaves; and
 //! where the search through the small queue has filled the main one, whose victim then goes, the search ends: one entry
-//! gives way for one. A search that has passed `PATIENCE` entries takes the next one as it is.
+//! gives way for one. A search that has passed `MAX_SCAN` entries takes the next one as it is.
 //!
 //! The shares are of the entries that there are, which is the capacity when a cache is full by count, and what its bytes
 //! hold when it is full by bytes.
 
 use crate::file::layout::ctl;
 use crate::policy::queues::{Broken, Queue};
-use crate::policy::PATIENCE;
+use crate::policy::MAX_SCAN;
 use crate::table::slots::{granule_of, Slot};
 use crate::table::Table;
 
@@ -43,7 +43,7 @@ impl Table {
 
     /// Asked after who gives way has gone.
     pub(super) fn s3fifo_queue_of_new(&self, hash: u64) -> Queue {
-        if self.take_ghost(hash) {
+        if self.remove_ghost(hash) {
             MAIN
         } else {
             SMALL
@@ -52,16 +52,16 @@ impl Table {
 
     pub(super) fn s3fifo_victim(&self) -> Result<Slot, Broken> {
         let (small, main) = self.rooms();
-        let mut patience = PATIENCE.min(8 * (small + main));
+        let mut scans_left = MAX_SCAN.min(8 * (small + main));
         if self.queue_len(SMALL) >= small || self.queue_len(MAIN) == 0 {
             while let Some(slot) = self.tail(SMALL)? {
-                if patience == 0 || self.region.get(self.count_at(slot)) <= 1 {
+                if scans_left == 0 || self.region.get(self.count_at(slot)) <= 1 {
                     if let Some(head) = self.head(granule_of(self.word(slot))) {
                         self.note_ghost(head.hash, main);
                     }
                     return Ok(slot);
                 }
-                patience -= 1;
+                scans_left -= 1;
                 self.region.set(self.count_at(slot), 0);
                 self.move_to_head(slot, MAIN)?;
                 if self.queue_len(MAIN) > main {
@@ -72,10 +72,10 @@ impl Table {
         loop {
             let slot = self.tail(MAIN)?.ok_or(Broken)?;
             let frequency = self.region.get(self.count_at(slot)).min(MOST);
-            if frequency == 0 || patience == 0 {
+            if frequency == 0 || scans_left == 0 {
                 return Ok(slot);
             }
-            patience -= 1;
+            scans_left -= 1;
             self.region.set(self.count_at(slot), frequency - 1);
             self.move_to_head(slot, MAIN)?;
         }

@@ -3,14 +3,14 @@
 //! One queue in the order of insertion, a mark in each entry that a hit sets, and a hand that goes from the tail to the
 //! head: where the mark is set it clears it and goes on, where it is not, that entry is evicted. Nothing is ever moved,
 //! so a hit is one load, and one store if the mark was not there. Exactly the paper's Algorithm 1, at any size; but a
-//! hand that has passed `PATIENCE` marked entries takes the next one as it is, so as not to keep the lock for long.
+//! hand that has passed `MAX_SCAN` marked entries takes the next one as it is, so as not to keep the lock for long.
 //!
 //! The hand is one word, the slot at which the next search begins and the number of its entry's entrance. It is set before its victim is taken away and moves
 //! on when its entry goes. A death can set it back or leave it on a free slot; then the next search begins at the tail.
 
 use crate::file::layout::ctl;
 use crate::policy::queues::{Broken, Queue};
-use crate::policy::PATIENCE;
+use crate::policy::MAX_SCAN;
 use crate::table::slots::Slot;
 use crate::table::Table;
 
@@ -43,7 +43,7 @@ impl Table {
     pub(super) fn sieve_victim(&self) -> Result<Slot, Broken> {
         let mut at = self.hand();
         // Twice round clears every mark; a mark that is set behind the hand meanwhile counts in the next search.
-        for _ in 0..self.queue_len(ONLY).saturating_mul(2).min(PATIENCE) {
+        for _ in 0..self.queue_len(ONLY).saturating_mul(2).min(MAX_SCAN) {
             let Some(slot) = at else {
                 at = Some(self.tail(ONLY)?.ok_or(Broken)?);
                 continue;

@@ -34,8 +34,8 @@ impl Strategy {
         self as u64 >= Strategy::Sieve as u64
     }
 
-    /// How many entries share a line of hints about keys that are gone; `None` = none are kept.
-    pub(crate) const fn entries_per_hint_line(self) -> Option<u64> {
+    /// How many entries share a line of history about keys that are gone; `None` = none are kept.
+    pub(crate) const fn entries_per_history_line(self) -> Option<u64> {
         match self {
             // Eight ghosts in a line, and twice as many places as entries.
             Strategy::S3Fifo => Some(4),

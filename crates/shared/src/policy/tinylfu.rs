@@ -17,7 +17,7 @@
 use crate::file::layout::ctl;
 use crate::hash::split_mix;
 use crate::policy::queues::{Broken, Queue};
-use crate::policy::sketch::{aged, MOST};
+use crate::policy::sketch::{decay, MOST};
 use crate::table::slots::{granule_of, Slot};
 use crate::table::Table;
 
@@ -44,7 +44,7 @@ impl Table {
         if passed == 0 {
             word & 0xff
         } else {
-            word & USED | aged(word & MOST, passed)
+            word & USED | decay(word & MOST, passed)
         }
     }
 
@@ -148,7 +148,7 @@ impl Table {
             return false;
         }
         let (new, old) = (self.frequency(candidate), self.frequency(victim));
-        let random = || split_mix(self.region.get(ctl!(publish_seq)) ^ self.ident.seed[1]);
+        let random = || split_mix(self.region.get(ctl!(publish_seq)) ^ self.header.seed[1]);
         new > old || (new >= WARM && random() & RARELY == 0)
     }
 }

@@ -40,7 +40,7 @@ const fn identity_of(generation: u64, slot: u64) -> Identity {
 }
 
 /// This process's own identity, kept outside the mapping.
-pub(crate) struct Me {
+pub(crate) struct ProcessIdentity {
     identity: PlainU64,
     /// The `fork::epoch` under which `identity` was claimed; 0 = never. Release-stored after it, pairs with
     /// `identity()`.
@@ -56,10 +56,10 @@ pub(crate) struct Me {
     kernel: kernel::Known,
 }
 
-impl Me {
-    pub(crate) fn new() -> Me {
+impl ProcessIdentity {
+    pub(crate) fn new() -> ProcessIdentity {
         let zero = || PlainU64::new(0);
-        Me {
+        ProcessIdentity {
             identity: zero(),
             epoch: zero(),
             claiming: zero(),
@@ -203,7 +203,7 @@ mod kernel {
         path: OnceLock<PathBuf>,
     }
 
-    impl Me {
+    impl ProcessIdentity {
         /// Notes where the file lies, for a system that cannot open a descriptor's file anew.
         pub(crate) fn opened_at(&self, path: PathBuf) {
             let _ = self.kernel.path.set(path);
@@ -359,7 +359,7 @@ mod kernel {
         }
 
         /// The last handle goes: the slot's pid with it, and the locks.
-        pub(crate) fn resign(&self) {
+        pub(crate) fn release_identity(&self) {
             let pid = u64::from(std::process::id());
             if self.me.epoch.load(Ordering::Acquire) != fork::epoch()
                 || self.me.kernel.pid.load(Ordering::Relaxed) != pid

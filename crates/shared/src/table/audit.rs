@@ -115,7 +115,7 @@ impl Table {
     pub(crate) fn note_slot(&self, slot: Slot, by: Sums) {
         let (phase, at) = self.under_way();
         if phase == SLOTS && slot < at {
-            (0..3).for_each(|i| self.tally(Self::sum_at(i), by[i]));
+            (0..3).for_each(|i| self.add(Self::sum_at(i), by[i]));
         }
     }
 
@@ -124,7 +124,7 @@ impl Table {
     pub(crate) fn note_bits(&self, word: u64, by: u64) {
         let (phase, at) = self.under_way();
         if phase == BITS && word < at {
-            self.tally(Self::sum_at(0), by);
+            self.add(Self::sum_at(0), by);
         }
     }
 
@@ -133,8 +133,8 @@ impl Table {
     pub(crate) fn note_bucket(&self, bucket: u64, cells: u64, overflow: u64) {
         let (phase, at) = self.under_way();
         if phase == INDEX && bucket < at {
-            self.tally(Self::sum_at(0), cells);
-            self.tally(Self::sum_at(1), overflow);
+            self.add(Self::sum_at(0), cells);
+            self.add(Self::sum_at(1), overflow);
         }
     }
 
@@ -229,9 +229,9 @@ impl Table {
     }
 
     fn end_round(&self) -> Result<(), Damage> {
-        // Of what scans have noted for LFU, new entries alone would never show that something is amiss.
+        // Of what is in LFU's eviction pool, new entries alone would never show that something is amiss.
         if self.strategy == Strategy::Lfu {
-            self.forget_noted();
+            self.clear_pool();
         }
         let rounds = self.audits.rounds.fetch_add(1, Ordering::Relaxed);
         if rounds % SELDOM == 0 {

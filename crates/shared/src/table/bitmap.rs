@@ -10,7 +10,7 @@
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, GRANULE, GRANULES_PER_WORD};
 use crate::process::clock;
-use crate::process::lock::Guard;
+use crate::process::lock::WriteGuard;
 use crate::table::Table;
 
 /// Granules looked at in one search at most, beside the run's own length: 8192 words of the bitmap.
@@ -141,7 +141,7 @@ impl Table {
     }
 
     /// Reserves a further segment with room for `n` granules. False at `max_bytes` or without disk.
-    pub(crate) fn grow_data(&self, _: &Guard<'_>, n: u64) -> bool {
+    pub(crate) fn grow_data(&self, _: &WriteGuard<'_>, n: u64) -> bool {
         let ready = self.data_ready();
         let most = self.geo.granules - ready;
         let mut least = n.div_ceil(GRANULES_PER_WORD) * GRANULES_PER_WORD;

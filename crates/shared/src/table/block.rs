@@ -7,7 +7,7 @@ use crate::file::atomic::{fence, Ordering};
 use crate::file::layout::{BlockHead, BLOCK_HEAD, GRANULE};
 use crate::file::words::{as_bytes, as_bytes_mut};
 use crate::hash::{bind, checksum};
-use crate::process::lock::Guard;
+use crate::process::lock::WriteGuard;
 use crate::table::storing::Stored;
 #[cfg(loom)]
 use crate::table::Mutant;
@@ -93,7 +93,7 @@ impl Table {
     /// Whether the copy in `buf` is what a writer of this generation put there.
     pub(crate) fn is_whole(&self, generation: u64, granule: u64, buf: &ReadBuf) -> bool {
         buf.words[CHECKSUM]
-            == bind(checksum(self.ident.seed[0], as_bytes(&buf.words[CHECKSUM + 1..])), generation, granule)
+            == bind(checksum(self.header.seed[0], as_bytes(&buf.words[CHECKSUM + 1..])), generation, granule)
     }
 
     /// Makes the bytes of an entry: all of the work that needs no lock.
@@ -115,12 +115,12 @@ impl Table {
         let body = &mut as_bytes_mut(&mut words)[BLOCK_HEAD as usize..];
         body[..key.len()].copy_from_slice(key);
         body[key.len()..][..value.len()].copy_from_slice(value);
-        words[CHECKSUM] = checksum(self.ident.seed[0], as_bytes(&words[CHECKSUM + 1..]));
+        words[CHECKSUM] = checksum(self.header.seed[0], as_bytes(&words[CHECKSUM + 1..]));
         Ok(Prepared { words, granules, hash, deadline })
     }
 
     /// Writes a block to granules that no word points to (any more).
-    pub(crate) fn write_block(&self, _: &Guard<'_>, granule: u64, generation: u64, block: &Prepared) {
+    pub(crate) fn write_block(&self, _: &WriteGuard<'_>, granule: u64, generation: u64, block: &Prepared) {
         // Between the store of whichever word has ceased to point here and the first write. Pairs with `unchanged`.
         #[cfg(loom)]
         if self.mutant != Mutant::NoFence {

@@ -132,7 +132,7 @@ impl Table {
 
     /// Nothing can have happened more often than once in a nanosecond since the file was made.
     pub(crate) fn most_counted(&self) -> u64 {
-        boot_now().saturating_sub(self.ident.created).saturating_add(1 << 20)
+        boot_now().saturating_sub(self.header.created).saturating_add(1 << 20)
     }
 
     /// Numbers that cannot be right begin anew. (What they stood at is gone; `cache_info` alone reads most of them.)

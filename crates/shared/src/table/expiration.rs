@@ -45,7 +45,7 @@ impl Table {
                 continue;
             }
             if deadline <= now {
-                self.tally(ctl!(expirations), 1);
+                self.add(ctl!(expirations), 1);
                 self.discard(slot);
             } else if deadline < self.region.get(ctl!(sweep_min)) {
                 self.region.set(ctl!(sweep_min), deadline);
@@ -87,7 +87,7 @@ impl Table {
         if self.region.get(ctl!(swept_generation)) != generation {
             // Whatever was damaged: nothing is kept of it.
             self.rebuild(false);
-            self.forget_the_gone();
+            self.clear_history();
             // Last: a death before it makes the next writer do it again.
             self.region.store(ctl!(swept_generation), generation, Ordering::Release);
         }

@@ -10,7 +10,7 @@
 
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, Geometry, BUCKET_CELLS, BUCKET_LOAD};
-use crate::process::lock::Guard;
+use crate::process::lock::WriteGuard;
 use crate::table::slots::{granule_of, Slot};
 use crate::table::Table;
 
@@ -98,7 +98,7 @@ impl Table {
     }
 
     /// Enters a slot. `Full` only where the disk kept the index from growing.
-    pub(crate) fn index_insert(&self, _: &Guard<'_>, hash: u64, slot: Slot) -> Result<(), Unfit> {
+    pub(crate) fn index_insert(&self, _: &WriteGuard<'_>, hash: u64, slot: Slot) -> Result<(), Unfit> {
         let level = self.level();
         let crowded = self.may_be_crowded(level);
         let choked = || (0..LONGEST).all(|probe| self.region.get(level.bucket(hash, probe)) != 0);
@@ -137,7 +137,7 @@ impl Table {
     /// An entry has had to pass so many buckets more (or fewer: wrapping).
     fn note_passed(&self, slot: Slot, by: u64) {
         if by != 0 {
-            self.tally(ctl!(passed), by);
+            self.add(ctl!(passed), by);
             self.note_slot(slot, [0, 0, by]);
         }
     }
@@ -187,7 +187,7 @@ impl Table {
     }
 
     /// Builds the next level when this one is loaded. Where there is no disk for it, this one just gets fuller.
-    pub(crate) fn index_grow(&self, _: &Guard<'_>) {
+    pub(crate) fn index_grow(&self, _: &WriteGuard<'_>) {
         let n = self.level().number;
         if self.region.get(ctl!(count)) < Geometry::buckets(n) * BUCKET_LOAD || n >= self.geo.max_level {
             return;

@@ -4,7 +4,7 @@
 //! The other modules are `impl Table` blocks, one concern each, in the order of a reading: `process::identity`,
 //! `process::lock`, `slots`, `block`, `index`, `bitmap`, `policy`, `reading`, `storing`, `room`, `repair`, `process::lease`,
 //! `counters`. Nothing a process decides by is
-//! taken from the mapping a second time: `ident` and `geo` are copies made and verified at opening.
+//! taken from the mapping a second time: `header` and `geo` are copies made and verified at opening.
 
 pub(crate) mod audit;
 pub(crate) mod bitmap;
@@ -19,11 +19,11 @@ pub(crate) mod room;
 pub(crate) mod slots;
 pub(crate) mod storing;
 
-use crate::file::layout::{Geometry, Ident};
+use crate::file::layout::{Geometry, Header};
 use crate::file::mapping::Region;
 use crate::policy::Strategy;
 use crate::process::clock::{self, CoarseClock};
-use crate::process::identity::Me;
+use crate::process::identity::ProcessIdentity;
 use crate::table::audit::Audits;
 use crate::table::repair::Mends;
 use concurrency::boottime;
@@ -49,9 +49,9 @@ pub(crate) enum Mutant {
 pub(crate) struct Table {
     pub(crate) region: RegionRef,
     pub(crate) geo: Geometry,
-    pub(crate) ident: Ident,
+    pub(crate) header: Header,
     pub(crate) strategy: Strategy,
-    pub(crate) me: Me,
+    pub(crate) me: ProcessIdentity,
     pub(crate) coarse: CoarseClock,
     pub(crate) audits: Audits,
     pub(crate) mends: Mends,
@@ -70,13 +70,13 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(region: RegionRef, geo: Geometry, ident: Ident, strategy: Strategy) -> Table {
+    pub(crate) fn new(region: RegionRef, geo: Geometry, header: Header, strategy: Strategy) -> Table {
         Table {
             region,
             geo,
-            ident,
+            header,
             strategy,
-            me: Me::new(),
+            me: ProcessIdentity::new(),
             coarse: CoarseClock::default(),
             audits: Audits::default(),
             mends: Mends::default(),
@@ -111,7 +111,7 @@ impl Table {
         if self.test_now.load(std::sync::atomic::Ordering::SeqCst) != 0 {
             return self.now();
         }
-        if self.ident.tick_mode == 1 {
+        if self.header.tick_mode == 1 {
             self.coarse.read(stamp)
         } else {
             self.coarse.note(self.now())

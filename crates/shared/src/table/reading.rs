@@ -32,7 +32,7 @@ impl Hit {
 
 impl Table {
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
-        siphash13(self.ident.seed, key)
+        siphash13(self.header.seed, key)
     }
 
     /// Acquire: pairs with the release in `begin_clear`. Entries of another generation do not exist.

@@ -138,7 +138,7 @@ impl Table {
                 }
             }
             for slot in some {
-                match self.adopt(slot, count, generation, &mut buf) {
+                match self.reindex(slot, count, generation, &mut buf) {
                     Some(deadline) => {
                         count += 1;
                         earliest = earliest.min(deadline);
@@ -155,7 +155,7 @@ impl Table {
     }
 
     /// Enters a slot's entry into bitmap and index, if it is one that a writer may have published. Its deadline.
-    fn adopt(&self, slot: Slot, count: u64, generation: u64, buf: &mut ReadBuf) -> Option<u64> {
+    fn reindex(&self, slot: Slot, count: u64, generation: u64, buf: &mut ReadBuf) -> Option<u64> {
         let granule = granule_of(self.word(slot));
         let head = self.head(granule)?;
         let index = granule - self.geo.granule(0);

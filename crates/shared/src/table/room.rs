@@ -1,7 +1,7 @@
 //! Making room: free granules by growth, else at the expense of others; and taking entries away, whatever the reason.
 
 use crate::file::layout::ctl;
-use crate::process::lock::Guard;
+use crate::process::lock::WriteGuard;
 use crate::table::slots::{granule_of, Slot, Word};
 use crate::table::Table;
 
@@ -22,7 +22,7 @@ impl Table {
     }
 
     /// Finds `n` free granules, by growth, else at the expense of others, and marks them as used.
-    pub(super) fn make_room(&self, guard: &Guard<'_>, n: u64) -> Option<u64> {
+    pub(super) fn make_room(&self, guard: &WriteGuard<'_>, n: u64) -> Option<u64> {
         let found = self.find_free(n).or_else(|| if self.grow_data(guard, n) { self.find_free(n) } else { None });
         let found = found.or_else(|| if self.room_was_hidden() { self.find_free(n) } else { None });
         let found = found.or_else(|| self.room_in_order(n)).or_else(|| self.room_in_one_place(guard, n))?;
@@ -49,7 +49,7 @@ impl Table {
     }
 
     /// Takes away all entries of one stretch of `n` granules: so any entry that fits into the data gets in.
-    fn room_in_one_place(&self, guard: &Guard<'_>, n: u64) -> Option<u64> {
+    fn room_in_one_place(&self, guard: &WriteGuard<'_>, n: u64) -> Option<u64> {
         let short = n.saturating_sub(self.data_ready());
         if short > 0 {
             self.grow_data(guard, short);
@@ -76,7 +76,7 @@ impl Table {
         }
         let slot = self.victim()?;
         let word = self.word(slot);
-        self.tally(ctl!(evictions), 1);
+        self.add(ctl!(evictions), 1);
         self.discard(slot);
         Some(word)
     }

@@ -16,8 +16,8 @@
 //! its sequence.
 
 use crate::file::atomic::{fence, Ordering};
-use crate::file::layout::{ctl, Cell, Link, Meta, GRANULE, OFFSET_BITS, PAGE};
-use crate::process::lock::Guard;
+use crate::file::layout::{ctl, AccessMeta, Cell, Link, GRANULE, OFFSET_BITS, PAGE};
+use crate::process::lock::WriteGuard;
 #[cfg(loom)]
 use crate::table::Mutant;
 use crate::table::Table;
@@ -28,7 +28,7 @@ pub(crate) type Word = u64;
 
 /// Slots per page of cells, metas or links.
 const PER_PAGE: u64 = PAGE / size_of::<Cell>() as u64;
-const _: () = assert!(size_of::<Cell>() == size_of::<Meta>() && size_of::<Cell>() == size_of::<Link>());
+const _: () = assert!(size_of::<Cell>() == size_of::<AccessMeta>() && size_of::<Cell>() == size_of::<Link>());
 
 const VERSION_MASK: u64 = u64::MAX >> OFFSET_BITS;
 
@@ -46,11 +46,11 @@ impl Table {
     }
     #[inline(always)]
     pub(crate) fn used_at(&self, slot: Slot) -> u64 {
-        self.geo.meta(slot) + offset_of!(Meta, used) as u64
+        self.geo.meta(slot) + offset_of!(AccessMeta, used) as u64
     }
     #[inline]
     pub(crate) fn count_at(&self, slot: Slot) -> u64 {
-        self.geo.meta(slot) + offset_of!(Meta, count) as u64
+        self.geo.meta(slot) + offset_of!(AccessMeta, count) as u64
     }
     pub(crate) fn deadline_at(&self, slot: Slot) -> u64 {
         self.geo.cell(slot) + offset_of!(Cell, deadline) as u64
@@ -104,7 +104,7 @@ impl Table {
     }
 
     /// Makes the bytes at `granule` the slot's entry, in one store.
-    pub(crate) fn publish(&self, _: &Guard<'_>, slot: Slot, granule: u64) -> Word {
+    pub(crate) fn publish(&self, _: &WriteGuard<'_>, slot: Slot, granule: u64) -> Word {
         self.must_own();
         let word = self.next_version(slot) | granule;
         // Release: pairs with the acquire in `word`; the bytes are written before.
@@ -139,7 +139,7 @@ impl Table {
 
     /// A free slot, or `None` if there is none or no disk for more. Whoever takes one fills it before the lock is
     /// released.
-    pub(crate) fn take_free(&self, _: &Guard<'_>) -> Option<Slot> {
+    pub(crate) fn take_free(&self, _: &WriteGuard<'_>) -> Option<Slot> {
         let (high, head) = (self.slot_high(), self.region.get(ctl!(free_head)));
         if head != 0 {
             let slot = head - 1;

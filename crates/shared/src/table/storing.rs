@@ -6,7 +6,7 @@
 //! word, too.
 
 use crate::file::layout::ctl;
-use crate::process::lock::Guard;
+use crate::process::lock::WriteGuard;
 use crate::table::block::{Prepared, ReadBuf};
 use crate::table::index::Unfit;
 use crate::table::reading::{Hit, NoMemory, NEVER};
@@ -47,7 +47,7 @@ impl Table {
         }
     }
 
-    pub(crate) fn put(&self, guard: &Guard<'_>, key: &[u8], block: &Prepared, how: Put) -> Stored {
+    pub(crate) fn put(&self, guard: &WriteGuard<'_>, key: &[u8], block: &Prepared, how: Put) -> Stored {
         let repairs = self.region.get(ctl!(repairs));
         match self.put_once(guard, key, block, how) {
             // What was out of order is repaired by now.
@@ -58,7 +58,7 @@ impl Table {
         }
     }
 
-    fn put_once(&self, guard: &Guard<'_>, key: &[u8], block: &Prepared, how: Put) -> Stored {
+    fn put_once(&self, guard: &WriteGuard<'_>, key: &[u8], block: &Prepared, how: Put) -> Stored {
         let generation = self.generation();
         if how.generation.is_some_and(|g| g != generation) {
             return Stored::Outdated;
@@ -80,9 +80,9 @@ impl Table {
             Some(old) => self
                 .make_room(guard, block.granules)
                 .and_then(|index| self.replace(guard, old.slot, index, generation, block)),
-            None => {
-                self.place_new(guard, block).and_then(|(slot, index)| self.enter(guard, slot, index, generation, block))
-            }
+            None => self
+                .place_new(guard, block)
+                .and_then(|(slot, index)| self.insert(guard, slot, index, generation, block)),
         };
         match placed {
             Some((slot, word)) => Stored::Done(Hit { slot, word, generation, deadline: block.deadline }),
@@ -93,7 +93,7 @@ impl Table {
     }
 
     /// A free slot and granules (marked as used) for a new entry, at the expense of others if need be.
-    fn place_new(&self, guard: &Guard<'_>, block: &Prepared) -> Option<(Slot, u64)> {
+    fn place_new(&self, guard: &WriteGuard<'_>, block: &Prepared) -> Option<(Slot, u64)> {
         if self.region.get(ctl!(count)) >= self.max_entries() && !self.is_full() {
             // Damage: by the count there is no room, by the slots there is.
             self.mend();
@@ -104,8 +104,8 @@ impl Table {
                 self.mend();
                 return None;
             };
-            self.tally(ctl!(evictions), 1);
-            if let Some(index) = self.inherit(victim, block.granules) {
+            self.add(ctl!(evictions), 1);
+            if let Some(index) = self.reuse_victim(victim, block.granules) {
                 return Some((victim, index));
             }
             self.discard(victim);
@@ -130,22 +130,22 @@ impl Table {
     }
 
     /// The usual eviction: the newcomer is as large as the victim and takes over slot and granules as they are.
-    fn inherit(&self, victim: Slot, granules: u64) -> Option<u64> {
+    fn reuse_victim(&self, victim: Slot, granules: u64) -> Option<u64> {
         let granule = granule_of(self.word(victim));
         let head = self.head(granule).filter(|head| head.granules == granules)?;
         if !self.owns() || !self.leave_order(victim) || !self.index_remove(head.hash, victim) {
             return None;
         }
         self.unpublish(victim);
-        self.tally(ctl!(count), u64::MAX);
+        self.add(ctl!(count), u64::MAX);
         self.note_slot(victim, [u64::MAX, granules.wrapping_neg(), 0]);
         Some(granule - self.geo.granule(0))
     }
 
     /// Fills and publishes a free slot.
-    fn enter(
+    fn insert(
         &self,
-        guard: &Guard<'_>,
+        guard: &WriteGuard<'_>,
         slot: Slot,
         index: u64,
         generation: u64,
@@ -170,7 +170,7 @@ impl Table {
             return None;
         }
         let word = self.publish(guard, slot, granule);
-        self.tally(ctl!(count), 1);
+        self.add(ctl!(count), 1);
         self.note_slot(slot, [1, block.granules, 0]);
         self.join_order(slot);
         self.index_grow(guard);
@@ -181,7 +181,7 @@ impl Table {
     /// entry.)
     fn replace(
         &self,
-        guard: &Guard<'_>,
+        guard: &WriteGuard<'_>,
         slot: Slot,
         index: u64,
         generation: u64,
@@ -193,7 +193,7 @@ impl Table {
         let before = granule_of(self.word(slot));
         if before == 0 {
             return match self.take_free(guard) {
-                Some(slot) => self.enter(guard, slot, index, generation, block),
+                Some(slot) => self.insert(guard, slot, index, generation, block),
                 None => {
                     self.mark(index, block.granules, false);
                     None
@@ -213,7 +213,8 @@ impl Table {
         Some((slot, word))
     }
 
-    pub(crate) fn tally(&self, at: u64, n: u64) {
+    /// Adds to a word that the writers' lock guards (wrapping).
+    pub(crate) fn add(&self, at: u64, n: u64) {
         self.region.set(at, self.region.get(at).wrapping_add(n));
     }
 
@@ -222,7 +223,7 @@ impl Table {
         self.note_deadline(deadline);
     }
 
-    pub(crate) fn remove(&self, _: &Guard<'_>, hash: u64, key: &[u8]) -> Result<bool, NoMemory> {
+    pub(crate) fn remove(&self, _: &WriteGuard<'_>, hash: u64, key: &[u8]) -> Result<bool, NoMemory> {
         let hit = self.find_or(hash, key, &mut ReadBuf::new(), |_| {})?;
         hit.into_iter().for_each(|hit| self.discard(hit.slot));
         Ok(hit.is_some())

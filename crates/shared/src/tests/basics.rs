@@ -148,7 +148,7 @@ fn a_waiter_knows_how_the_computation_ended() {
     let o = options(&dir, Strategy::Lru, 10);
     let (a, b, c) = (open_isolated(&o), open_isolated(&o), open_isolated(&o));
     let (ten, none) = (Duration::from_secs(10), Duration::ZERO);
-    let lead = |of: &SharedCache, bound, insist| match of.acquire(b"k", bound, insist) {
+    let lead = |of: &SharedCache, bound, force| match of.acquire(b"k", bound, force) {
         Acquired::Leader(lease) => lease,
         other => panic!("{other:?}"),
     };

@@ -38,7 +38,7 @@ fn kinds(geo: &Geometry) -> Vec<Kind> {
     control!(generation index_level slots_ready data_ready tick_offset procs_high epoch);
     control!(count publish_seq cand_head cand_len last_tick evictions free_head slot_high alloc_cursor used_granules);
     control!(swept_generation min_deadline sweep_min sweep_cursor expirations repairs audit passed);
-    control!(base_generation tick queue_seq hand hint_lines ghost_seq ghost_room sample_hits sample_accesses sample_look);
+    control!(base_generation tick queue_seq hand history_lines ghost_seq ghost_room sample_hits sample_accesses sample_look);
     control!(hit_ratio climb window_moved);
     let mut several = |name, at: u64, n: u64| kinds.push(Kind { name, words: (0..n).map(|i| at + 8 * i).collect() });
     several("cand_bound", ctl!(cand_bound), 2);
@@ -53,7 +53,7 @@ fn kinds(geo: &Geometry) -> Vec<Kind> {
     several("overflow", INDEX_AT, 1);
     several("metas", geo.metas, 2 * SIZE);
     several("links", geo.links, 2 * SIZE);
-    several("hints", geo.hints, 512);
+    several("history", geo.history, 512);
     several("bitmap", geo.bitmap, geo.granules / 64);
     several("data", geo.data, SIZE * 3 * 4);
     several("cells", geo.cells, 2 * SIZE);

@@ -81,7 +81,7 @@ fn damage(file: &File, geo: &Geometry, random: &mut Random, may_cut: bool) {
         (geo.cells, 512),
         (geo.metas, 512),
         (geo.links, 512),
-        (geo.hints, 4096),
+        (geo.history, 4096),
         (geo.bitmap, 512),
         (geo.data, 8192),
     ];

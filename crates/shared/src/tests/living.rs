@@ -5,7 +5,7 @@ use super::processes::{process, sleep_as_another_program, stay, Process};
 use super::*;
 use crate::file::layout::*;
 use crate::process::identity::{slot_of, Identity};
-use crate::process::lock::PATIENT;
+use crate::process::lock::CLEAR_TIMEOUT;
 use crate::testing::{Refused, LOCKS};
 use std::mem::offset_of;
 use std::os::fd::AsRawFd;
@@ -16,7 +16,7 @@ const LONG: Duration = Duration::from_secs(100);
 /// Takes the lease of `k` and the writers' lock, for good, and says by whom.
 fn hold(cache: &SharedCache, say: &dyn Fn(u64)) {
     let Acquired::Leader(_) = cache.acquire(b"k", LONG, false) else { panic!("no lease to be had") };
-    std::mem::forget(cache.table().lock(PATIENT).unwrap());
+    std::mem::forget(cache.table().lock(CLEAR_TIMEOUT).unwrap());
     say(cache.table().identity());
 }
 

@@ -4,7 +4,7 @@ use super::hostile::Random;
 use super::*;
 use crate::file::layout::{ctl, lease_at, lease_state_at, proc_at, Lease as Record, LEASES, LEASE_HOMES, LEASE_WAYS};
 use crate::process::identity::Identity;
-use crate::process::lock::{PATIENT, STORE_PATIENCE};
+use crate::process::lock::{CLEAR_TIMEOUT, STORE_TIMEOUT};
 use crate::testing::OUSTED;
 use std::mem::offset_of;
 use std::time::{Duration, Instant};
@@ -129,7 +129,7 @@ fn a_guard_that_is_ousted() {
     }
     OUSTED.set(true);
     let before = a.info().repairs;
-    let guard = a.table().lock(PATIENT).unwrap();
+    let guard = a.table().lock(CLEAR_TIMEOUT).unwrap();
     write(&a, ctl!(lock), 0);
     // The other takes the lock that looks free, and works, while this one still believes to have it.
     assert!(matches!(b.set(b"b", b"1", NEVER), Stored::Done(_)));
@@ -164,7 +164,7 @@ fn waiters_at_their_bound_rob_nobody() {
             s.spawn(move || {
                 let mut random = Random(thread + 1);
                 for round in 0..300 {
-                    let patience = [Duration::ZERO, Duration::from_micros(100), STORE_PATIENCE][round % 3];
+                    let patience = [Duration::ZERO, Duration::from_micros(100), STORE_TIMEOUT][round % 3];
                     let Ok(_guard) = cache.table().lock(patience) else {
                         turned_away.fetch_add(1, Ordering::Relaxed);
                         continue;

@@ -105,8 +105,8 @@ fn an_empty_cache_of_a_million_costs_little_and_hints_come_with_use() {
         validate(&few);
         assert!(few.info().evictions > 1000 && few.info().repairs == 0);
         assert!(disk(&few) < before + (8 << 20));
-        let hints = few.table().region.get(ctl!(hint_lines));
-        assert_eq!(hints, Geometry::hint_lines_for(few.len(), strategy));
+        let hints = few.table().region.get(ctl!(history_lines));
+        assert_eq!(hints, Geometry::history_lines_for(few.len(), strategy));
     }
 }
 

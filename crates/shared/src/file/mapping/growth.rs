@@ -15,7 +15,7 @@ impl Region {
     /// Makes sure that the first `end` bytes of the file are mapped, whether it has them or not.
     #[cold]
     pub(crate) fn extend(&self, end: u64) -> io::Result<()> {
-        if end > self.most || self.poisoned() || !self.has_descriptor() {
+        if end > self.most || self.truncated() || !self.has_descriptor() {
             return Err(io::Error::from_raw_os_error(libc::ENOMEM));
         }
         fork::exclusive(|| if end <= self.mapped() { Ok(()) } else { self.map_file(end) })

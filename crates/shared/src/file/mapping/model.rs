@@ -38,7 +38,7 @@ impl Region {
     pub(crate) fn reaches(&self, _end: u64) -> bool {
         true
     }
-    pub(crate) fn poisoned(&self) -> bool {
+    pub(crate) fn truncated(&self) -> bool {
         false
     }
     pub(crate) fn give_up(&self) {}

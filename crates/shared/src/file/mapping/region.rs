@@ -99,7 +99,7 @@ impl Region {
         self.fd.fd.as_raw_fd()
     }
 
-    /// Whether the descriptor is still the file's. If not, the region counts as poisoned from now on.
+    /// Whether the descriptor is still the file's. If not, the region counts as truncated from now on.
     pub(crate) fn has_descriptor(&self) -> bool {
         let ours = self.fd.is_ours();
         if !ours {
@@ -108,7 +108,7 @@ impl Region {
         ours
     }
 
-    /// The file is of no use to this process any more: from now on the region counts as poisoned.
+    /// The file is of no use to this process any more: from now on the region counts as truncated.
     pub(crate) fn give_up(&self) {
         self.lost.store(true, Ordering::Relaxed);
     }
@@ -124,9 +124,9 @@ impl Region {
         self.spare.lock().unwrap_or_else(|e| e.into_inner()).push(Box::new(owner));
     }
 
-    /// Somebody truncated the file under us, and part of the mapping is now zeros of our own; or closed our
-    /// descriptor, so that nothing can be reserved and nobody sees that we live.
-    pub(crate) fn poisoned(&self) -> bool {
+    /// Whether the file is of no more use: somebody truncated it under us, and part of the mapping is now zeros of our
+    /// own; or closed our descriptor, so that nothing can be reserved and nobody sees that we live.
+    pub(crate) fn truncated(&self) -> bool {
         self.lost.load(Ordering::Relaxed) || self.watched.fired()
     }
 
