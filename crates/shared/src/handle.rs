@@ -4,6 +4,7 @@ use crate::error::{Busy, Hindrance, OpenError};
 use crate::file::atomic::Ordering;
 use crate::file::header::{self, Options, Share};
 use crate::file::layout::ctl;
+use crate::file::units::Slot;
 use crate::policy::Strategy;
 use crate::process::lease::{Acquired, Lease, Ticket, Waited};
 use crate::process::lock::{CLEAR_TIMEOUT, STORE_TIMEOUT};
@@ -11,7 +12,6 @@ use crate::skip::Skip;
 use crate::table::block::ReadBuf;
 use crate::table::counters::Event;
 use crate::table::reading::Hit;
-use crate::table::slots::granule_of;
 use crate::table::storing::{Put, Stored};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -99,7 +99,7 @@ impl SharedCache {
     /// Copies the value of `key` into `buf`, as a use. Takes no lock and never waits. Nothing is counted: see `count`.
     pub fn get(&self, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
         let hit = self.peek(key, buf)?;
-        self.table.touch_now(hit.slot);
+        self.table.touch_now(Slot::new(hit.slot));
         Some(hit)
     }
 
@@ -112,7 +112,7 @@ impl SharedCache {
     /// Whether what was found as `hit` is still what a lookup would find (its deadline aside). Two loads.
     #[inline(always)]
     pub fn still_current(&self, hit: &Hit) -> bool {
-        self.table.word_again(hit.slot) == hit.word && self.table.generation() == hit.generation
+        self.table.word_again(Slot::new(hit.slot)).bits() == hit.word && self.table.generation() == hit.generation
     }
 
     /// A hit of the decoded level in front of this one: checks that it is current and not expired, and stamps its use.
@@ -123,11 +123,11 @@ impl SharedCache {
             return false;
         }
         if hit.deadline == u64::MAX {
-            if self.table.touch_at_once(hit.slot, *last == hit.slot) {
+            if self.table.touch_at_once(Slot::new(hit.slot), *last == hit.slot) {
                 *last = hit.slot;
                 return true;
             }
-            if self.table.mark_use(hit.slot) {
+            if self.table.mark_use(Slot::new(hit.slot)) {
                 return true;
             }
         }
@@ -140,7 +140,7 @@ impl SharedCache {
         if hit.deadline != u64::MAX && self.table.now_coarse(tick) >= hit.deadline {
             return false;
         }
-        self.table.touch(hit.slot, tick, *last == hit.slot);
+        self.table.touch(Slot::new(hit.slot), tick, *last == hit.slot);
         *last = hit.slot;
         true
     }
@@ -187,13 +187,13 @@ impl SharedCache {
     }
 
     /// Calls `changed` with the slots that have changed between these two numbers of changes; false if these are not all.
-    pub fn changes_since(&self, seen: u64, now: u64, changed: impl FnMut(u64)) -> bool {
-        self.table.changes_since(seen, now, changed)
+    pub fn changes_since(&self, seen: u64, now: u64, mut changed: impl FnMut(u64)) -> bool {
+        self.table.changes_since(seen, now, |slot| changed(slot.number()))
     }
 
     /// What [`Hit::version`] is of what the slot has now.
     pub fn version(&self, slot: u64) -> u32 {
-        self.table.version(slot)
+        self.table.version(Slot::new(slot))
     }
 
     /// A hit of the decoded level is none once it finds that this time has passed (0: never), until another is set: so
@@ -309,8 +309,8 @@ impl SharedCache {
     /// Calls `f` with key, value and deadline of each entry: a look, no snapshot.
     pub fn for_each(&self, mut f: impl FnMut(&[u8], &[u8], u64)) {
         let (mut buf, now) = (ReadBuf::new(), self.table.now());
-        for slot in 0..self.table.slot_high() {
-            let live = granule_of(self.table.word(slot)) != 0 && self.table.entry(slot, &mut buf).is_some();
+        for slot in self.table.slots() {
+            let live = !self.table.word(slot).is_free() && self.table.entry(slot, &mut buf).is_some();
             if live && buf.deadline() > now {
                 f(buf.key(), buf.value(), buf.deadline());
             }

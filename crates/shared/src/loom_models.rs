@@ -1,24 +1,26 @@
 //! Loom: all interleavings (within bounds) and all memory orders of the code that ships, over a model's memory.
 //!
-//! `make test-loom`, or `RUSTFLAGS="--cfg loom" cargo test -p shared --release --lib`. Several `Table`s on one region are several processes; a death is
-//! a guard forgotten and another generation in the process slot.
+//! `make test-loom`, or `RUSTFLAGS="--cfg loom" cargo test -p shared --release --lib`. Several `Table`s on one region are
+//! several processes; a death is a guard forgotten and another generation in the process slot.
 
 use crate::file::layout::{
     ctl, proc_at, Geometry, Header, CANDIDATES_AT, CONTROL_AT, LEASES_AT, LEASE_STATES_AT, MIN_MAX_BYTES,
 };
 use crate::file::mapping::Region;
+use crate::file::units::{GranuleIndex, Slot};
 use crate::policy::Strategy;
 use crate::process::lease::{Acquired, Waited};
 use crate::process::lock::WriteGuard;
 use crate::table::block::ReadBuf;
 use crate::table::reading::NEVER;
-use crate::table::slots::granule_of;
 use crate::table::storing::{Put, Stored};
 use crate::table::{Mutant, Table};
 use loom::thread;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The only slot of the models of publication.
+const SLOT: Slot = Slot::new(0);
 /// Steps, in a model.
 const TIMEOUT: Duration = Duration::from_nanos(40);
 const WHENEVER: Put = Put { generation: None, only_if_absent: false };
@@ -114,26 +116,26 @@ fn unchanged_word(mutant: Mutant) {
     model("an unchanged word proves the copy", 3, move || {
         let process = world();
         let (writer, reader) = (faulty(process(1), mutant), process(2));
-        let (granule, other) = (writer.geo.granule(4), writer.geo.granule(8));
+        let (granule, other) = (writer.geo.granule(GranuleIndex::new(4)), writer.geo.granule(GranuleIndex::new(8)));
         let blocks: Vec<_> = [b"a", b"b", b"c"].iter().map(|v| writer.prepare(7, b"k", *v, NEVER).unwrap()).collect();
         {
             let guard = writer.lock(TIMEOUT).unwrap();
             writer.write_block(&guard, granule, 0, &blocks[0]);
             writer.write_block(&guard, other, 0, &blocks[1]);
-            writer.publish(&guard, 0, granule);
+            writer.publish(&guard, SLOT, granule);
         }
         let t = thread::spawn(move || {
             let guard = writer.lock(TIMEOUT).unwrap();
-            writer.publish(&guard, 0, other);
+            writer.publish(&guard, SLOT, other);
             writer.write_block(&guard, granule, 0, &blocks[2]);
         });
-        let word = reader.word(0);
-        if granule_of(word) != 0 {
-            if let Some(head) = reader.head(granule_of(word)) {
+        let word = reader.word(SLOT);
+        if !word.is_free() {
+            if let Some(head) = reader.head(word.granule()) {
                 let mut buf = ReadBuf::new();
-                reader.copy_block(granule_of(word), &head, &mut buf);
-                if reader.unchanged(0, word) {
-                    assert!(reader.is_whole(0, granule_of(word), &buf), "a torn copy passed for whole");
+                reader.copy_block(word.granule(), &head, &mut buf);
+                if reader.unchanged(SLOT, word) {
+                    assert!(reader.is_whole(0, word.granule(), &buf), "a torn copy passed for whole");
                     assert!(buf.value() == b"a" || buf.value() == b"b", "bytes that no word pointed to");
                 }
             }
@@ -172,7 +174,7 @@ fn late_hit(strategy: Strategy, mutant: Mutant) {
             }
         });
         if let Some(hit) = reader.find(reader.hash(b"l"), b"l", &mut ReadBuf::new()) {
-            reader.touch(hit.slot, 7, false);
+            reader.touch(Slot::new(hit.slot), 7, false);
         }
         t.join().unwrap();
         let _guard = writer.lock(TIMEOUT).unwrap();
@@ -242,7 +244,7 @@ fn hits_during_an_eviction_leave_the_queues_whole() {
             let t = thread::spawn(move || done(put(&writer, &writer.lock(TIMEOUT).unwrap(), b"m", b"2")));
             for key in [b"k", b"l"] {
                 if let Some(hit) = reader.find(reader.hash(key), key, &mut ReadBuf::new()) {
-                    reader.touch(hit.slot, 0, false);
+                    reader.touch(Slot::new(hit.slot), 0, false);
                 }
             }
             t.join().unwrap();
@@ -265,7 +267,7 @@ fn a_dead_owners_lock_is_taken_over_once() {
             let guard = dying.lock(TIMEOUT).unwrap();
             done(put(&dying, &guard, b"k", b"1"));
             // Half an insertion: granules taken, no slot published.
-            assert!(dying.mark(10, 3, true));
+            assert!(dying.mark(GranuleIndex::new(10), 3, true));
             std::mem::forget(guard);
         }
         dying.die();

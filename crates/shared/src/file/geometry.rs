@@ -7,6 +7,7 @@ use crate::file::layout::{
     AccessMeta, Cell, Link, BUCKET_LOAD, GRANULE, GRANULES_PER_WORD, INDEX_AT, LEVEL0_BUCKETS, LEVEL0_BYTES, LINE,
     MAX_FILE, PAGE,
 };
+use crate::file::units::{Granule, GranuleIndex, Slot};
 use crate::policy::Strategy;
 use core::mem::size_of;
 
@@ -112,14 +113,14 @@ impl Geometry {
     pub const fn buckets(level: u64) -> u64 {
         LEVEL0_BUCKETS << level
     }
-    pub const fn cell(&self, slot: u64) -> u64 {
-        self.cells + slot * size_of::<Cell>() as u64
+    pub const fn cell(&self, slot: Slot) -> u64 {
+        self.cells + slot.number() * size_of::<Cell>() as u64
     }
-    pub const fn meta(&self, slot: u64) -> u64 {
-        self.metas + slot * size_of::<AccessMeta>() as u64
+    pub const fn meta(&self, slot: Slot) -> u64 {
+        self.metas + slot.number() * size_of::<AccessMeta>() as u64
     }
-    pub const fn link(&self, slot: u64) -> u64 {
-        self.links + slot * size_of::<Link>() as u64
+    pub const fn link(&self, slot: Slot) -> u64 {
+        self.links + slot.number() * size_of::<Link>() as u64
     }
     pub const fn history_line(&self, i: u64) -> u64 {
         self.history + i * LINE as u64
@@ -127,14 +128,18 @@ impl Geometry {
     /// The end of what `slots` slots need.
     pub const fn slots_end(&self, slots: u64) -> u64 {
         if self.history > self.links {
-            self.link(slots)
+            self.link(Slot::new(slots))
         } else {
-            self.meta(slots)
+            self.meta(Slot::new(slots))
         }
     }
-    /// The granule number that slot words use for the `i`th granule of data.
-    pub const fn granule(&self, i: u64) -> u64 {
-        self.data / GRANULE + i
+    /// The granule of the file that is this one of the data.
+    pub const fn granule(&self, index: GranuleIndex) -> Granule {
+        Granule::new(self.data / GRANULE + index.number())
+    }
+    /// The granule of the data that is this one of the file; `None` if it lies before the data.
+    pub fn index_of(&self, granule: Granule) -> Option<GranuleIndex> {
+        granule.number().checked_sub(self.data / GRANULE).map(GranuleIndex::new)
     }
 }
 
@@ -150,11 +155,12 @@ mod tests {
         let all = sizes.into_iter().flat_map(|size| bytes.map(|bytes| (size, bytes)));
         for ((max_size, max_bytes), strategy) in all.flat_map(|of| Strategy::ALL.map(|strategy| (of, strategy))) {
             let g = Geometry::new(max_size, max_bytes, strategy).unwrap();
+            let end = Slot::new(g.capacity);
             assert!(Geometry::level_at(g.max_level) + Geometry::buckets(g.max_level) * 64 <= g.cells);
-            assert!(g.cell(g.capacity) <= g.metas && g.meta(g.capacity) <= g.links);
+            assert!(g.cell(end) <= g.metas && g.meta(end) <= g.links);
             assert!(g.slots_end(g.capacity) <= g.history && g.history_line(g.history_lines) <= g.changes);
             assert!(g.changes + 8 * g.change_words <= g.bitmap && g.bitmap % PAGE == 0);
-            assert!(!strategy.has_queues() || g.link(g.capacity) == g.slots_end(g.capacity));
+            assert!(!strategy.has_queues() || g.link(end) == g.slots_end(g.capacity));
             assert!(g.bitmap + g.granules / 8 <= g.data && g.data % GRANULE == 0);
             assert!(g.end <= max_bytes && g.granules >= 64, "{max_size} {max_bytes} {g:?}");
             assert!(Geometry::buckets(g.max_level) * BUCKET_CELLS > g.capacity);

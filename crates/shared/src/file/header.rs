@@ -22,6 +22,7 @@ use crate::file::layout::{
 use crate::file::mapping::{Descriptor, Region};
 use crate::file::memory;
 use crate::file::sigbus;
+use crate::file::units::Slot;
 use crate::hash::{checksum, siphash13};
 use crate::policy::Strategy;
 use crate::process::clock;
@@ -187,15 +188,16 @@ fn fill(fd: RawFd, header: &Header, geo: &Geometry) -> io::Result<()> {
 fn fill_unguarded(fd: RawFd, header: &Header, geo: &Geometry) -> io::Result<()> {
     // SAFETY: the descriptor is open; ManuallyDrop keeps it so.
     let file = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd) });
+    const FIRST: Slot = Slot::new(0);
     let slots = geo.capacity.min(PAGE / 16);
     let changes = Geometry::changes_for(slots);
     // One page of process slots; the others when somebody claims one there.
     for (at, end) in [
         (0, PROCS_AT + PAGE),
         (INDEX_AT, Geometry::level_at(1)),
-        (geo.cell(0), geo.cell(slots)),
-        (geo.meta(0), geo.meta(slots)),
-        (geo.link(0), geo.slots_end(slots).max(geo.link(0))),
+        (geo.cell(FIRST), geo.cell(Slot::new(slots))),
+        (geo.meta(FIRST), geo.meta(Slot::new(slots))),
+        (geo.link(FIRST), geo.slots_end(slots).max(geo.link(FIRST))),
         (geo.changes, geo.changes + changes * 8),
     ] {
         if end > at {

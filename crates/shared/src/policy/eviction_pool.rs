@@ -10,10 +10,10 @@
 //! **Beyond**, entries are sampled as Redis does it (its LRU pool of 3.0): the best of 64, in runs of eight neighbours.
 
 use crate::file::layout::{candidate_at, ctl, Candidate, CANDIDATES};
+use crate::file::units::{Slot, Word};
 use crate::hash::split_mix;
 use crate::policy::Broken;
 use crate::policy::Strategy;
-use crate::table::slots::{granule_of, Slot, Word};
 use crate::table::Table;
 use core::mem::offset_of;
 
@@ -79,7 +79,7 @@ impl Table {
     }
 
     fn write_pooled(&self, i: u64, n: Pooled) {
-        self.region.copy_in(candidate_at(i), &[n.slot, n.word, n.key[0], n.key[1]]);
+        self.region.copy_in(candidate_at(i), &[n.slot.number(), n.word.bits(), n.key[0], n.key[1]]);
     }
 
     fn set_bound(&self, bound: Key) {
@@ -91,7 +91,7 @@ impl Table {
     pub(super) fn next_of_pool(&self) -> Option<(Slot, Word)> {
         let (head, len) = self.pool_range();
         let next = (head < len && self.strategy != Strategy::Mru).then(|| self.pooled(head))?;
-        (next.slot < self.geo.capacity).then_some((next.slot, next.word))
+        (next.slot.number() < self.geo.capacity).then_some((next.slot, next.word))
     }
 
     fn order_key(&self, slot: Slot) -> Key {
@@ -113,8 +113,8 @@ impl Table {
         let key = offset_of!(Candidate, key);
         Pooled {
             key: [field(key), field(key + 8)],
-            slot: field(offset_of!(Candidate, slot)),
-            word: field(offset_of!(Candidate, word)),
+            slot: Slot::new(field(offset_of!(Candidate, slot))),
+            word: Word::from_bits(field(offset_of!(Candidate, word))),
         }
     }
 
@@ -135,7 +135,7 @@ impl Table {
 
     fn live(&self, slot: Slot) -> Option<Pooled> {
         let word = self.word(slot);
-        (granule_of(word) != 0).then(|| Pooled { key: self.order_key(slot), slot, word })
+        (!word.is_free()).then(|| Pooled { key: self.order_key(slot), slot, word })
     }
 
     /// The entry to give way. `None` if the cache is empty.
@@ -176,7 +176,7 @@ impl Table {
             }
             let pooled = self.pooled(head);
             self.region.set(ctl!(cand_head), head + 1);
-            let now = if pooled.slot < high { self.live(pooled.slot) } else { None };
+            let now = if pooled.slot.number() < high { self.live(pooled.slot) } else { None };
             match now {
                 Some(now) if now.word == pooled.word && now.key == pooled.key => return Some(now.slot),
                 // Used since, but still before all that is not in the pool (LFU): it has another place there.
@@ -197,7 +197,7 @@ impl Table {
                 .flat_map(|_| {
                     random = split_mix(random);
                     let start = ((u128::from(random) * u128::from(high - RUN)) >> 64) as u64;
-                    start..start + RUN
+                    Slot::range(start, start + RUN)
                 })
                 .filter_map(|slot| self.live(slot))
                 .collect();
@@ -208,7 +208,7 @@ impl Table {
                 return Ok(sample);
             }
         }
-        let all: Vec<Pooled> = (0..high).filter_map(|slot| self.live(slot)).collect();
+        let all: Vec<Pooled> = Slot::first(high).filter_map(|slot| self.live(slot)).collect();
         if all.len() as u64 == count {
             Ok(all)
         } else {

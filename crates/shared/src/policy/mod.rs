@@ -30,9 +30,9 @@ pub use self::strategy::Strategy;
 pub(crate) use self::queues::Broken;
 use self::queues::Queue;
 use crate::file::atomic::Ordering;
-use crate::file::layout::{ctl, GRANULE, QUEUES};
+use crate::file::layout::{ctl, QUEUES};
+use crate::file::units::Slot;
 use crate::process::clock;
-use crate::table::slots::{granule_of, Slot};
 use crate::table::Table;
 
 /// Two uses of one entry within so many time stamps, nothing else used by this thread in between, are one (about a
@@ -195,14 +195,14 @@ impl Table {
                 _ => self.victim_by_stamps(),
             };
             match victim {
-                Ok(Some(slot)) if granule_of(self.word(slot)) == 0 => {}
+                Ok(Some(slot)) if self.word(slot).is_free() => {}
                 Ok(victim) => return victim,
                 Err(Broken) => {}
             }
             self.mend();
         }
         // Somebody damages the file faster than it is repaired.
-        (0..self.slot_high()).find(|slot| granule_of(self.word(*slot)) != 0)
+        self.slots().find(|slot| !self.word(*slot).is_free())
     }
 
     /// Whether the queues hold as many entries as are counted.
@@ -274,8 +274,8 @@ impl Table {
         self.region.prefetch(self.word_at(slot));
         self.region.prefetch(self.used_at(slot));
         // Its line comes with the head, which says in what bucket the victim is.
-        self.region.prefetch(granule_of(word).wrapping_mul(GRANULE));
-        if let Some(head) = self.head(granule_of(word)) {
+        self.region.prefetch(word.granule().offset());
+        if let Some(head) = self.head(word.granule()) {
             self.prefetch_bucket(head.hash);
         }
     }

@@ -14,9 +14,9 @@
 //! hold when it is full by bytes.
 
 use crate::file::layout::ctl;
+use crate::file::units::Slot;
 use crate::policy::queues::{Broken, Queue};
 use crate::policy::MAX_SCAN;
-use crate::table::slots::{granule_of, Slot};
 use crate::table::Table;
 
 pub(super) const SMALL: Queue = Queue(0);
@@ -56,7 +56,7 @@ impl Table {
         if self.queue_len(SMALL) >= small || self.queue_len(MAIN) == 0 {
             while let Some(slot) = self.tail(SMALL)? {
                 if scans_left == 0 || self.region.get(self.count_at(slot)) <= 1 {
-                    if let Some(head) = self.head(granule_of(self.word(slot))) {
+                    if let Some(head) = self.head(self.word(slot).granule()) {
                         self.note_ghost(head.hash, main);
                     }
                     return Ok(slot);

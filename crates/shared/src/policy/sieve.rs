@@ -9,9 +9,9 @@
 //! on when its entry goes. A death can set it back or leave it on a free slot; then the next search begins at the tail.
 
 use crate::file::layout::ctl;
+use crate::file::units::Slot;
 use crate::policy::queues::{Broken, Queue};
 use crate::policy::MAX_SCAN;
-use crate::table::slots::Slot;
 use crate::table::Table;
 
 pub(super) const ONLY: Queue = Queue(0);
@@ -28,13 +28,13 @@ impl Table {
     /// Where the next search begins; `None` = at the tail.
     pub(super) fn hand(&self) -> Option<Slot> {
         let word = self.region.get(ctl!(hand));
-        let slot = (word & 0xffff_ffff).checked_sub(1).filter(|slot| *slot < self.slot_high())?;
+        let slot = Slot::from_link(word & 0xffff_ffff).filter(|slot| slot.number() < self.slot_high())?;
         // A hand that damage has set somewhere could follow the newcomers for ever.
         (word >> 32 == self.entrance(slot)).then_some(slot)
     }
 
     fn set_hand(&self, to: Option<Slot>) {
-        let to = to.map_or(0, |slot| self.entrance(slot) << 32 | (slot + 1));
+        let to = to.map_or(0, |slot| self.entrance(slot) << 32 | slot.to_link());
         if to != self.region.get(ctl!(hand)) {
             self.region.set(ctl!(hand), to);
         }

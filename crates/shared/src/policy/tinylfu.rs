@@ -15,10 +15,10 @@
 //! is in the `sketch`.
 
 use crate::file::layout::ctl;
+use crate::file::units::Slot;
 use crate::hash::split_mix;
 use crate::policy::queues::{Broken, Queue};
 use crate::policy::sketch::{decay, MOST};
-use crate::table::slots::{granule_of, Slot};
 use crate::table::Table;
 
 pub(super) const WINDOW: Queue = Queue(0);
@@ -89,7 +89,7 @@ impl Table {
             (None, Some(victim)) => victim,
             (None, None) => self.tail(WINDOW)?.ok_or(Broken)?,
         };
-        if let Some(head) = self.head(granule_of(self.word(goes))) {
+        if let Some(head) = self.head(self.word(goes).granule()) {
             self.remember(head.hash, self.frequency(goes));
         }
         Ok(goes)

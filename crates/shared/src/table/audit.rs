@@ -14,9 +14,9 @@
 //! What does not agree is repaired (`mend`); what is one word's own matter is put right in its place: a deadline, a stamp.
 
 use crate::file::layout::{ctl, GRANULES_PER_WORD};
+use crate::file::units::Slot;
 use crate::policy::Strategy;
 use crate::table::block::ReadBuf;
-use crate::table::slots::{granule_of, Slot};
 use crate::table::Table;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -114,7 +114,7 @@ impl Table {
     #[inline]
     pub(crate) fn note_slot(&self, slot: Slot, by: Sums) {
         let (phase, at) = self.under_way();
-        if phase == SLOTS && slot < at {
+        if phase == SLOTS && slot.number() < at {
             (0..3).for_each(|i| self.add(Self::sum_at(i), by[i]));
         }
     }
@@ -158,7 +158,7 @@ impl Table {
             budget -= stop.saturating_sub(at) / unit;
             for i in at..stop {
                 match phase {
-                    SLOTS => self.audit_slot(i, generation, &mut buf, &mut sums)?,
+                    SLOTS => self.audit_slot(Slot::new(i), generation, &mut buf, &mut sums)?,
                     BITS => sums[0] += self.ones(i),
                     _ => self.audit_bucket(i, &mut sums),
                 }
@@ -202,10 +202,11 @@ impl Table {
 
     /// One slot: its entry is in the index, its granules are marked, its place in the order is one.
     fn audit_slot(&self, slot: Slot, generation: u64, buf: &mut ReadBuf, sums: &mut Sums) -> Result<(), Damage> {
-        let granule = granule_of(self.word(slot));
-        if granule == 0 {
+        let word = self.word(slot);
+        if word.is_free() {
             return Ok(());
         }
+        let granule = word.granule();
         let head = self.head(granule).ok_or(Damage)?;
         let passed = self.index_place(head.hash, slot).ok_or(Damage)?;
         // In larger ones damage to the content waits for whoever asks for the key.
@@ -216,7 +217,7 @@ impl Table {
                 return Err(Damage);
             }
         }
-        if !self.is_marked(granule - self.geo.granule(0), head.granules) || !self.stands_right(slot) {
+        if !self.is_marked(head.index, head.granules) || !self.stands_right(slot) {
             return Err(Damage);
         }
         if self.region.get(self.deadline_at(slot)) != head.deadline {

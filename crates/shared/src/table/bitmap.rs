@@ -9,6 +9,7 @@
 
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, GRANULE, GRANULES_PER_WORD};
+use crate::file::units::GranuleIndex;
 use crate::process::clock;
 use crate::process::lock::WriteGuard;
 use crate::table::Table;
@@ -38,8 +39,8 @@ impl Table {
         u64::from(self.region.get(self.bits_at(word * GRANULES_PER_WORD)).count_ones())
     }
 
-    pub(crate) fn prefetch_bits(&self, index: u64) {
-        self.region.prefetch(self.bits_at(index));
+    pub(crate) fn prefetch_bits(&self, index: GranuleIndex) {
+        self.region.prefetch(self.bits_at(index.number()));
     }
 
     fn bits_at(&self, index: u64) -> u64 {
@@ -58,11 +59,11 @@ impl Table {
 
     /// Sets or clears the bits of `n` granules from `first` on. False (and nothing done) unless all of them were the
     /// opposite.
-    pub(crate) fn mark(&self, first: u64, n: u64, used: bool) -> bool {
+    pub(crate) fn mark(&self, first: GranuleIndex, n: u64, used: bool) -> bool {
         if !self.are(first, n, !used) {
             return false;
         }
-        for (index, mask) in masks(first, first + n) {
+        for (index, mask) in masks(first.number(), first.number() + n) {
             let at = self.bits_at(index);
             self.region.set(at, self.region.get(at) ^ mask);
             let ones = u64::from(mask.count_ones());
@@ -74,13 +75,13 @@ impl Table {
     }
 
     /// Whether all of `n` granules from `first` on are in use.
-    pub(crate) fn is_marked(&self, first: u64, n: u64) -> bool {
+    pub(crate) fn is_marked(&self, first: GranuleIndex, n: u64) -> bool {
         self.are(first, n, true)
     }
 
-    fn are(&self, first: u64, n: u64, used: bool) -> bool {
-        let Some(end) = first.checked_add(n).filter(|end| *end <= self.data_ready()) else { return false };
-        masks(first, end)
+    fn are(&self, first: GranuleIndex, n: u64, used: bool) -> bool {
+        let Some(end) = first.number().checked_add(n).filter(|end| *end <= self.data_ready()) else { return false };
+        masks(first.number(), end)
             .all(|(index, mask)| self.region.get(self.bits_at(index)) & mask == if used { mask } else { 0 })
     }
 
@@ -97,14 +98,14 @@ impl Table {
     }
 
     /// The first run of `n` free granules in `from..to`.
-    fn find_run(&self, from: u64, to: u64, n: u64) -> Option<u64> {
+    fn find_run(&self, from: u64, to: u64, n: u64) -> Option<GranuleIndex> {
         let (mut start, mut at) = (from, from);
         while at < to {
             let bits = self.region.get(self.bits_at(at)) >> (at % GRANULES_PER_WORD);
             let left = GRANULES_PER_WORD - at % GRANULES_PER_WORD;
             at += if bits == 0 { left } else { u64::from(bits.trailing_zeros()) };
             if at.min(to) - start >= n {
-                return Some(start);
+                return Some(GranuleIndex::new(start));
             }
             if bits != 0 {
                 at += u64::from((bits >> bits.trailing_zeros()).trailing_ones());
@@ -116,14 +117,14 @@ impl Table {
 
     /// A free run of `n` granules that holds `index` or begins shortly before it: where an entry has just been taken
     /// away.
-    pub(crate) fn find_around(&self, index: u64, n: u64) -> Option<u64> {
-        let ready = self.data_ready();
+    pub(crate) fn find_around(&self, index: GranuleIndex, n: u64) -> Option<GranuleIndex> {
+        let (ready, index) = (self.data_ready(), index.number());
         let from = index.saturating_sub(n) / GRANULES_PER_WORD * GRANULES_PER_WORD;
         self.find_run(from, ready.min(index.saturating_add(2 * n)), n)
     }
 
     /// A free run of `n` granules, from where the last search ended. Takes nothing away from anybody.
-    pub(crate) fn find_free(&self, n: u64) -> Option<u64> {
+    pub(crate) fn find_free(&self, n: u64) -> Option<GranuleIndex> {
         let ready = self.data_ready();
         if self.region.get(ctl!(used_granules)) > ready {
             // Damage: more is used than there is.
@@ -136,7 +137,7 @@ impl Table {
         let cursor = if cursor < ready { cursor } else { 0 };
         let first = self.find_run(cursor, ready.min(cursor + SEARCH + n), n);
         let found = first.or_else(|| self.find_run(0, ready.min(cursor.min(SEARCH) + n), n))?;
-        self.region.set(ctl!(alloc_cursor), found + n);
+        self.region.set(ctl!(alloc_cursor), found.number() + n);
         Some(found)
     }
 

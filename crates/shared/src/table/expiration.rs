@@ -10,9 +10,9 @@
 
 use crate::file::atomic::Ordering;
 use crate::file::layout::ctl;
+use crate::file::units::Slot;
 use crate::policy::EXACT;
 use crate::table::reading::NEVER;
-use crate::table::slots::granule_of;
 use crate::table::Table;
 
 /// Slots examined for expiry at each store into a large cache.
@@ -39,9 +39,9 @@ impl Table {
         if from == 0 {
             self.region.set(ctl!(sweep_min), NEVER);
         }
-        for slot in from..to {
+        for slot in Slot::range(from, to) {
             let deadline = self.region.get(self.deadline_at(slot));
-            if granule_of(self.word(slot)) == 0 {
+            if self.word(slot).is_free() {
                 continue;
             }
             if deadline <= now {
@@ -102,7 +102,7 @@ impl Table {
         if now < self.region.get(ctl!(min_deadline)) {
             return count;
         }
-        let live = |slot: &u64| granule_of(self.word(*slot)) != 0 && self.region.get(self.deadline_at(*slot)) > now;
-        (0..self.slot_high()).filter(live).count() as u64
+        let live = |slot: &Slot| !self.word(*slot).is_free() && self.region.get(self.deadline_at(*slot)) > now;
+        self.slots().filter(live).count() as u64
     }
 }

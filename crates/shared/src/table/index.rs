@@ -10,8 +10,8 @@
 
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, Geometry, BUCKET_CELLS, BUCKET_LOAD};
+use crate::file::units::Slot;
 use crate::process::lock::WriteGuard;
-use crate::table::slots::{granule_of, Slot};
 use crate::table::Table;
 
 /// In an index that is no fuller than it is meant to be, no search passes so many buckets.
@@ -50,7 +50,7 @@ const fn cell_at(bucket: u64, i: u64) -> u64 {
 }
 
 fn cell(hash: u64, slot: Slot) -> u64 {
-    hash & !0xffff_ffff | (slot + 1)
+    hash & !0xffff_ffff | slot.to_link()
 }
 
 impl Table {
@@ -75,7 +75,7 @@ impl Table {
                 let seen = self.region.load(cell_at(bucket, i), Ordering::Acquire);
                 let slot = (seen & 0xffff_ffff).wrapping_sub(1);
                 if (seen ^ hash) >> 32 == 0 && slot < ready {
-                    if let Some(result) = found(slot) {
+                    if let Some(result) = found(Slot::new(slot)) {
                         return Some(result);
                     }
                 }
@@ -197,8 +197,8 @@ impl Table {
             && self.region.covers(Geometry::level_at(n + 2))
         {
             self.index_build(n + 1, |table, level| {
-                for slot in 0..table.slot_high() {
-                    if let Some(head) = table.head(granule_of(table.word(slot))) {
+                for slot in table.slots() {
+                    if let Some(head) = table.head(table.word(slot).granule()) {
                         table.insert_at(level, head.hash, slot);
                     }
                 }

@@ -2,9 +2,9 @@
 
 use crate::file::atomic::Ordering;
 use crate::file::layout::ctl;
+use crate::file::units::{Slot, Word};
 use crate::hash::siphash13;
 use crate::table::block::ReadBuf;
-use crate::table::slots::{granule_of, Slot, Word};
 use crate::table::Table;
 
 /// No deadline.
@@ -26,7 +26,7 @@ pub struct Hit {
 impl Hit {
     /// A part of the word that is another one after each change of the slot.
     pub fn version(&self) -> u32 {
-        crate::table::slots::version_of(self.word) as u32
+        Word::from_bits(self.word).version() as u32
     }
 }
 
@@ -86,7 +86,7 @@ impl Table {
 
     fn read_slot(&self, slot: Slot, hash: u64, key: &[u8], generation: u64, buf: &mut ReadBuf) -> Read {
         let word = self.word(slot);
-        let granule = granule_of(word);
+        let granule = word.granule();
         let Some(head) = self.head(granule) else {
             return if self.unchanged(slot, word) { Read::Other } else { Read::Disturbed };
         };
@@ -106,13 +106,13 @@ impl Table {
         if !self.is_whole(generation, granule, buf) || buf.hash() != hash || buf.key() != key {
             return Read::Broken;
         }
-        Read::Entry(Hit { slot, word, generation, deadline: buf.deadline() })
+        Read::Entry(Hit { slot: slot.number(), word: word.bits(), generation, deadline: buf.deadline() })
     }
 
     /// Copies the entry of a slot, if there is a whole one.
     pub(crate) fn entry(&self, slot: Slot, buf: &mut ReadBuf) -> Option<Word> {
         let (generation, word) = (self.generation(), self.word(slot));
-        let granule = granule_of(word);
+        let granule = word.granule();
         let head = self.head(granule)?;
         (self.copy_block(granule, &head, buf) && self.unchanged(slot, word) && self.is_whole(generation, granule, buf))
             .then_some(word)

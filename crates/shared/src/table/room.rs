@@ -1,8 +1,9 @@
 //! Making room: free granules by growth, else at the expense of others; and taking entries away, whatever the reason.
 
 use crate::file::layout::ctl;
+use crate::file::units::{Granule, GranuleIndex, Slot, Word};
 use crate::process::lock::WriteGuard;
-use crate::table::slots::{granule_of, Slot, Word};
+use crate::table::block::Head;
 use crate::table::Table;
 
 /// Entries evicted in order for the sake of bytes before those of one stretch are.
@@ -22,7 +23,7 @@ impl Table {
     }
 
     /// Finds `n` free granules, by growth, else at the expense of others, and marks them as used.
-    pub(super) fn make_room(&self, guard: &WriteGuard<'_>, n: u64) -> Option<u64> {
+    pub(super) fn make_room(&self, guard: &WriteGuard<'_>, n: u64) -> Option<GranuleIndex> {
         let found = self.find_free(n).or_else(|| if self.grow_data(guard, n) { self.find_free(n) } else { None });
         let found = found.or_else(|| if self.room_was_hidden() { self.find_free(n) } else { None });
         let found = found.or_else(|| self.room_in_order(n)).or_else(|| self.room_in_one_place(guard, n))?;
@@ -34,13 +35,12 @@ impl Table {
         None
     }
 
-    fn room_in_order(&self, n: u64) -> Option<u64> {
+    fn room_in_order(&self, n: u64) -> Option<GranuleIndex> {
         for _ in 0..IN_ORDER {
             if n > self.data_ready() {
                 break;
             }
-            let freed = granule_of(self.evict()?);
-            let index = freed.checked_sub(self.geo.granule(0))?;
+            let index = self.geo.index_of(self.evict()?.granule())?;
             if let Some(found) = self.find_around(index, n) {
                 return Some(found);
             }
@@ -49,7 +49,7 @@ impl Table {
     }
 
     /// Takes away all entries of one stretch of `n` granules: so any entry that fits into the data gets in.
-    fn room_in_one_place(&self, guard: &WriteGuard<'_>, n: u64) -> Option<u64> {
+    fn room_in_one_place(&self, guard: &WriteGuard<'_>, n: u64) -> Option<GranuleIndex> {
         let short = n.saturating_sub(self.data_ready());
         if short > 0 {
             self.grow_data(guard, short);
@@ -57,16 +57,15 @@ impl Table {
         let ready = self.data_ready();
         let last = ready.checked_sub(n)?;
         let start = self.region.get(ctl!(alloc_cursor)).min(last);
-        let (from, to) = (self.geo.granule(start), self.geo.granule(start + n));
-        for slot in 0..self.slot_high() {
-            let granule = granule_of(self.word(slot));
-            let overlaps =
-                granule != 0 && granule < to && self.head(granule).is_none_or(|h| granule + h.granules > from);
-            if overlaps {
+        let end = self.geo.granule(GranuleIndex::new(start + n));
+        for slot in self.slots() {
+            let word = self.word(slot);
+            let reaches = |head: Head| head.index.number() + head.granules > start;
+            if !word.is_free() && word.granule() < end && self.head(word.granule()).is_none_or(reaches) {
                 self.discard(slot);
             }
         }
-        Some(start)
+        Some(GranuleIndex::new(start))
     }
 
     /// Takes the least valuable entry away; returns its former word. `None` if there is none.
@@ -86,15 +85,13 @@ impl Table {
         if !self.owns() {
             return;
         }
-        let granule = granule_of(self.word(slot));
-        let head = self.head(granule);
+        let head = self.head(self.word(slot).granule());
         let in_order = self.leave_order(slot);
         self.unpublish(slot);
         let known = in_order
             && head.is_some_and(|head| {
-                let index = granule - self.geo.granule(0);
                 self.note_slot(slot, [u64::MAX, head.granules.wrapping_neg(), 0]);
-                self.index_remove(head.hash, slot) && self.mark(index, head.granules, false)
+                self.index_remove(head.hash, slot) && self.mark(head.index, head.granules, false)
             });
         if known {
             self.push_free(slot);
@@ -106,10 +103,10 @@ impl Table {
     }
 
     /// Frees what a slot's former word pointed to.
-    pub(super) fn free_block(&self, slot: Slot, granule: u64) {
+    pub(super) fn free_block(&self, slot: Slot, granule: Granule) {
         let freed = self.head(granule).is_some_and(|head| {
             self.note_slot(slot, [0, head.granules.wrapping_neg(), 0]);
-            self.mark(granule - self.geo.granule(0), head.granules, false)
+            self.mark(head.index, head.granules, false)
         });
         if !freed {
             self.mend();

@@ -6,11 +6,11 @@
 //! word, too.
 
 use crate::file::layout::ctl;
+use crate::file::units::{GranuleIndex, Slot, Word};
 use crate::process::lock::WriteGuard;
 use crate::table::block::{Prepared, ReadBuf};
 use crate::table::index::Unfit;
 use crate::table::reading::{Hit, NoMemory, NEVER};
-use crate::table::slots::{granule_of, Slot, Word};
 use crate::table::Table;
 
 /// What became of a store.
@@ -79,13 +79,16 @@ impl Table {
         let placed = match old {
             Some(old) => self
                 .make_room(guard, block.granules)
-                .and_then(|index| self.replace(guard, old.slot, index, generation, block)),
+                .and_then(|index| self.replace(guard, Slot::new(old.slot), index, generation, block)),
             None => self
                 .place_new(guard, block)
                 .and_then(|(slot, index)| self.insert(guard, slot, index, generation, block)),
         };
         match placed {
-            Some((slot, word)) => Stored::Done(Hit { slot, word, generation, deadline: block.deadline }),
+            Some((slot, word)) => {
+                let (slot, word) = (slot.number(), word.bits());
+                Stored::Done(Hit { slot, word, generation, deadline: block.deadline })
+            }
             None if !self.owns() => Stored::Busy,
             None if self.region.refused() != 0 => Stored::NoSpace,
             None => Stored::Damaged,
@@ -93,7 +96,7 @@ impl Table {
     }
 
     /// A free slot and granules (marked as used) for a new entry, at the expense of others if need be.
-    fn place_new(&self, guard: &WriteGuard<'_>, block: &Prepared) -> Option<(Slot, u64)> {
+    fn place_new(&self, guard: &WriteGuard<'_>, block: &Prepared) -> Option<(Slot, GranuleIndex)> {
         if self.region.get(ctl!(count)) >= self.max_entries() && !self.is_full() {
             // Damage: by the count there is no room, by the slots there is.
             self.mend();
@@ -130,8 +133,8 @@ impl Table {
     }
 
     /// The usual eviction: the newcomer is as large as the victim and takes over slot and granules as they are.
-    fn reuse_victim(&self, victim: Slot, granules: u64) -> Option<u64> {
-        let granule = granule_of(self.word(victim));
+    fn reuse_victim(&self, victim: Slot, granules: u64) -> Option<GranuleIndex> {
+        let granule = self.word(victim).granule();
         let head = self.head(granule).filter(|head| head.granules == granules)?;
         if !self.owns() || !self.leave_order(victim) || !self.index_remove(head.hash, victim) {
             return None;
@@ -139,7 +142,7 @@ impl Table {
         self.unpublish(victim);
         self.add(ctl!(count), u64::MAX);
         self.note_slot(victim, [u64::MAX, granules.wrapping_neg(), 0]);
-        Some(granule - self.geo.granule(0))
+        Some(head.index)
     }
 
     /// Fills and publishes a free slot.
@@ -147,7 +150,7 @@ impl Table {
         &self,
         guard: &WriteGuard<'_>,
         slot: Slot,
-        index: u64,
+        index: GranuleIndex,
         generation: u64,
         block: &Prepared,
     ) -> Option<(Slot, Word)> {
@@ -183,15 +186,15 @@ impl Table {
         &self,
         guard: &WriteGuard<'_>,
         slot: Slot,
-        index: u64,
+        index: GranuleIndex,
         generation: u64,
         block: &Prepared,
     ) -> Option<(Slot, Word)> {
         if !self.owns() {
             return None;
         }
-        let before = granule_of(self.word(slot));
-        if before == 0 {
+        let before = self.word(slot);
+        if before.is_free() {
             return match self.take_free(guard) {
                 Some(slot) => self.insert(guard, slot, index, generation, block),
                 None => {
@@ -209,7 +212,7 @@ impl Table {
         }
         let word = self.publish(guard, slot, granule);
         self.note_slot(slot, [0, block.granules, 0]);
-        self.free_block(slot, before);
+        self.free_block(slot, before.granule());
         Some((slot, word))
     }
 
@@ -225,7 +228,7 @@ impl Table {
 
     pub(crate) fn remove(&self, _: &WriteGuard<'_>, hash: u64, key: &[u8]) -> Result<bool, NoMemory> {
         let hit = self.find_or(hash, key, &mut ReadBuf::new(), |_| {})?;
-        hit.into_iter().for_each(|hit| self.discard(hit.slot));
+        hit.into_iter().for_each(|hit| self.discard(Slot::new(hit.slot)));
         Ok(hit.is_some())
     }
 }

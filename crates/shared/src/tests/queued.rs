@@ -137,7 +137,7 @@ fn damage_to_every_word_of_the_queues() {
         let control = size_of::<[QueueEnds; 3]>() as u64 / 8 + 8;
         let words = (0..control).map(|i| ctl!(queues) + 8 * i);
         let words = words.chain((0..24).map(|i| ctl!(sample_hits) + 8 * i).take(6)).chain([ctl!(epoch)]);
-        let links = (0..2 * n).map(|i| table.geo.link(0) + 8 * i).chain((0..2 * n).map(|i| table.geo.meta(0) + 8 * i));
+        let links = (0..2 * n).map(|i| table.geo.links + 8 * i).chain((0..2 * n).map(|i| table.geo.metas + 8 * i));
         for at in words.chain(links).collect::<Vec<_>>() {
             let own = table.region.get(at);
             let values =
