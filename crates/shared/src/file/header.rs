@@ -22,6 +22,7 @@ use crate::file::layout::{
 use crate::file::mapping::{Descriptor, Region};
 use crate::file::memory;
 use crate::file::sigbus;
+use crate::file::system::{read_exact_at, write_all_at};
 use crate::file::units::Slot;
 use crate::hash::{checksum, siphash13};
 use crate::policy::Strategy;
@@ -34,8 +35,7 @@ use concurrency::signals::unharmed;
 use core::mem::{offset_of, size_of};
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -129,17 +129,15 @@ fn header_sum(header: &Header) -> u64 {
     checksum(MAGIC, &words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>())
 }
 
-fn read_words<const N: usize>(fd: RawFd, at: u64) -> Option<[u64; N]> {
-    // SAFETY: the descriptor is open; ManuallyDrop keeps it so.
-    let file = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd) });
+fn read_words<const N: usize>(fd: BorrowedFd<'_>, at: u64) -> Option<[u64; N]> {
     let mut bytes = vec![0; N * 8];
-    file.read_exact_at(&mut bytes, at).ok()?;
+    read_exact_at(fd, &mut bytes, at).ok()?;
     let word = |i: usize| u64::from_ne_bytes(bytes[i * 8..][..8].try_into().expect("eight bytes"));
     Some(std::array::from_fn(word))
 }
 
 /// Validates a file by what `pread` says: a file that is cut short while we look cannot hurt.
-fn validate(fd: RawFd, fingerprint: u64) -> Content {
+fn validate(fd: BorrowedFd<'_>, fingerprint: u64) -> Content {
     let Some(words) = read_words::<HEADER_WORDS>(fd, 0) else { return Content::Dead };
     // SAFETY: as in `words_of`; any words make a `Header`.
     let header: Header = unsafe { std::mem::transmute(words) };
@@ -181,13 +179,11 @@ fn validate(fd: RawFd, fingerprint: u64) -> Content {
 }
 
 /// What a new file looks like: reserved, initialised, empty.
-fn fill(fd: RawFd, header: &Header, geo: &Geometry) -> io::Result<()> {
+fn fill(fd: BorrowedFd<'_>, header: &Header, geo: &Geometry) -> io::Result<()> {
     unharmed(|| fill_unguarded(fd, header, geo))
 }
 
-fn fill_unguarded(fd: RawFd, header: &Header, geo: &Geometry) -> io::Result<()> {
-    // SAFETY: the descriptor is open; ManuallyDrop keeps it so.
-    let file = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd) });
+fn fill_unguarded(fd: BorrowedFd<'_>, header: &Header, geo: &Geometry) -> io::Result<()> {
     const FIRST: Slot = Slot::new(0);
     let slots = geo.capacity.min(PAGE / 16);
     let changes = Geometry::changes_for(slots);
@@ -204,7 +200,7 @@ fn fill_unguarded(fd: RawFd, header: &Header, geo: &Geometry) -> io::Result<()> 
             reserve_file(fd, at, end - at)?;
         }
     }
-    let word = |value: u64, at: u64| file.write_all_at(&value.to_ne_bytes(), at);
+    let word = |value: u64, at: u64| write_all_at(fd, &value.to_ne_bytes(), at);
     word(slots, ctl!(slots_ready))?;
     word(changes, ctl!(change_len))?;
     word(NEVER, ctl!(min_deadline))?;
@@ -305,7 +301,7 @@ pub(crate) fn open_in(
             }
             let old = match dir.open_file(name, close_or_keep)? {
                 None => None,
-                Some((fd, id)) => match validate(fd.as_raw_fd(), fingerprint) {
+                Some((fd, id)) => match validate(fd.as_fd(), fingerprint) {
                     Content::Ours(header, geo) => return map_table(fd, id, header, geo, shared, path).map(Some),
                     content => {
                         close_or_keep(id, fd);
@@ -320,7 +316,7 @@ pub(crate) fn open_in(
                 return Ok(None);
             }
             let (header, geo) = new_header(options, &dir)?;
-            let fill = |fd| {
+            let fill = |fd: BorrowedFd<'_>| {
                 if let Effort::Default { choosy } = effort {
                     let room = if choosy { dir.free_bytes() } else { u64::MAX };
                     probe(fd, choosy, room).map_err(|(what, e)| OpenError::io(&path, what, e))?;
@@ -339,7 +335,7 @@ pub(crate) fn open_in(
 const WORTHWHILE: u64 = 4 * MIN_MAX_BYTES;
 
 /// Whether a file that nobody else has yet can be mapped, filled and locked.
-fn probe(fd: RawFd, locks: bool, room: u64) -> Result<(), (&'static str, io::Error)> {
+fn probe(fd: BorrowedFd<'_>, locks: bool, room: u64) -> Result<(), (&'static str, io::Error)> {
     if room < WORTHWHILE {
         return Err(("create", io::Error::from_raw_os_error(libc::ENOSPC)));
     }

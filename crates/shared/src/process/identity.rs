@@ -189,7 +189,7 @@ mod kernel {
     use crate::hash::siphash13;
     use crate::process::clock;
     use crate::process::witness::{birth, pid_namespace, Birth};
-    use std::os::fd::RawFd;
+    use std::os::fd::BorrowedFd;
     use std::path::PathBuf;
     use std::sync::OnceLock;
 
@@ -214,7 +214,7 @@ mod kernel {
     const PID_COUNTS: u64 = 1;
 
     /// Whether the file system has such locks, of either kind. The file must be one that nobody else has opened.
-    pub(crate) fn can_lock(fd: RawFd) -> std::io::Result<()> {
+    pub(crate) fn can_lock(fd: BorrowedFd<'_>) -> std::io::Result<()> {
         let owners = [
             #[cfg(target_os = "linux")]
             Owner::Description,
@@ -249,9 +249,9 @@ mod kernel {
 
         #[cfg(target_os = "linux")]
         fn claim_by_description(&self) -> Result<Identity, Hindrance> {
-            use std::os::fd::AsRawFd;
+            use std::os::fd::AsFd;
             let file = self.open_anew(self.me.kernel.path.get()).map_err(Hindrance::locks)?;
-            let locks = Locks { fd: file.as_raw_fd(), owner: Owner::Description };
+            let locks = Locks { fd: file.as_fd(), owner: Owner::Description };
             let identity = self.lock_line(&locks)?;
             self.me.kernel.page.hold(locks.fd).map_err(Hindrance::Locks)?;
             drop(file);
@@ -263,7 +263,7 @@ mod kernel {
         }
 
         /// Locks the bytes of a line that nobody has, and of a new identity there.
-        fn lock_line(&self, locks: &Locks) -> Result<Identity, Hindrance> {
+        fn lock_line(&self, locks: &Locks<'_>) -> Result<Identity, Hindrance> {
             for slot in 1..PROCS {
                 if !locks.take(line_byte(slot)).map_err(Hindrance::Locks)? {
                     continue;

@@ -2,7 +2,7 @@
 
 use crate::file::sigbus;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Mappings are multiples of this.
 pub(super) const STEP: u64 = 1 << 16;
@@ -43,7 +43,12 @@ pub(super) fn leaves_room(bytes: u64) -> bool {
 
 impl Mapping {
     /// Maps so many bytes, where they can grow to `most` if there is such a place.
-    pub(super) fn new(fd: RawFd, bytes: u64, most: u64, watched: Option<&sigbus::Watched>) -> io::Result<Mapping> {
+    pub(super) fn new(
+        fd: BorrowedFd<'_>,
+        bytes: u64,
+        most: u64,
+        watched: Option<&sigbus::Watched>,
+    ) -> io::Result<Mapping> {
         let bytes = usize::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
         let map = |hint: usize, bytes: usize, protection, flags, fd| {
             // SAFETY: a fresh mapping, where nothing is: the hint is no more than one.
@@ -63,7 +68,7 @@ impl Mapping {
         let hint = sigbus::room_below(small as usize, room) & !(STEP as usize - 1);
         let hint = if hint > LOWEST as usize { hint } else { 0 };
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
-        let base = map(hint, bytes, protection, flags, fd)?;
+        let base = map(hint, bytes, protection, flags, fd.as_raw_fd())?;
         Ok(Mapping { base, bytes, watch: watched.map(|watched| watched.watch(base as usize, bytes)) })
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A descriptor, and the file that it was opened for. Somebody may close it under us (who becomes a daemon closes all
 /// descriptors), and its number may then be that of a file of theirs, which we must neither lengthen nor close.
@@ -13,12 +13,12 @@ pub(crate) struct Descriptor {
 
 impl Descriptor {
     pub(crate) fn new(fd: OwnedFd) -> Descriptor {
-        let file = file_id(fd.as_raw_fd());
+        let file = file_id(fd.as_fd());
         Descriptor { fd: ManuallyDrop::new(fd), file }
     }
 
     pub(crate) fn is_ours(&self) -> bool {
-        self.file.is_some() && file_id(self.fd.as_raw_fd()) == self.file
+        self.file.is_some() && file_id(self.fd.as_fd()) == self.file
     }
 }
 
@@ -31,22 +31,12 @@ impl Drop for Descriptor {
     }
 }
 
-fn status(fd: RawFd) -> io::Result<libc::stat> {
-    // SAFETY: all-zero bytes are a valid `stat`, which fstat only writes to.
-    let mut st: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: `st` outlives the call.
-    match unsafe { libc::fstat(fd, &mut st) } {
-        0 => Ok(st),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
 /// Length of the file behind a descriptor.
-pub(crate) fn file_len(fd: RawFd) -> io::Result<u64> {
-    status(fd).map(|st| st.st_size as u64)
+pub(crate) fn file_len(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(rustix::fs::fstat(fd)?.st_size as u64)
 }
 
 #[allow(clippy::unnecessary_cast)] // types differ between systems
-pub(super) fn file_id(fd: RawFd) -> Option<(u64, u64)> {
-    status(fd).ok().map(|st| (st.st_dev as u64, st.st_ino as u64))
+pub(super) fn file_id(fd: BorrowedFd<'_>) -> Option<(u64, u64)> {
+    rustix::fs::fstat(fd).ok().map(|st| (st.st_dev as u64, st.st_ino as u64))
 }

@@ -6,7 +6,7 @@ use crate::file::atomic::AtomicU64;
 use crate::file::sigbus;
 use concurrency::fork;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64 as PlainU64, AtomicUsize, Ordering};
 use std::sync::Mutex;
@@ -86,7 +86,7 @@ impl Region {
     }
 
     /// Whether files like this one can be mapped.
-    pub(crate) fn can_map(fd: RawFd) -> io::Result<()> {
+    pub(crate) fn can_map(fd: BorrowedFd<'_>) -> io::Result<()> {
         Mapping::new(fd, STEP, 0, None).map(drop)
     }
 
@@ -95,8 +95,8 @@ impl Region {
         self.words.load(Ordering::Relaxed) as u64 * 8
     }
 
-    pub(crate) fn fd(&self) -> RawFd {
-        self.fd.fd.as_raw_fd()
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.fd.as_fd()
     }
 
     /// Whether the descriptor is still the file's. If not, the region counts as truncated from now on.
@@ -115,7 +115,7 @@ impl Region {
 
     /// Whether a descriptor is one of the same file.
     #[cfg(target_os = "linux")]
-    pub(crate) fn is_file_of(&self, fd: RawFd) -> bool {
+    pub(crate) fn is_file_of(&self, fd: BorrowedFd<'_>) -> bool {
         self.fd.file.is_some() && file_id(fd) == self.fd.file
     }
 
