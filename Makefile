@@ -138,9 +138,9 @@ demo: build ## the main job on real input: the standard library analysed, with a
 	@$(python) examples/demo.py $(ARGS)
 
 .PHONY: bench
-bench: bench-peers ## all contenders in one run, into docs/performance.md; PART=name,… measures some parts
+bench: bench-peers ## all contenders in one run, into docs/measurements; PART=name,… measures some parts
 	@$(python) -m benchmarks $(if $(PART),--part "$(PART)" --update) \
-		--json benchmarks/results --docs docs/performance.md $(ARGS)
+		--json benchmarks/results --docs docs/measurements $(ARGS)
 
 .PHONY: bench-quick
 bench-quick: bench-peers ## the same in under three minutes, for a look: the documents stay as they are

@@ -99,9 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--docs",
-        metavar="FILE",
+        metavar="FOLDER",
         type=Path,
-        help="write this interpreter's section of this file, and its pictures beside it",
+        help="write this interpreter's page in this folder, its pictures, and the list of pages",
     )
     parser.add_argument(
         "--readme",

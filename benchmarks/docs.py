@@ -1,7 +1,8 @@
-"""Writes a run into a Markdown file, into the section of its interpreter and nowhere else.
+"""Writes a run into a folder of measurements: a page for its interpreter, and the page's pictures.
 
-The pictures of the section lie beside the file, in `pictures/` and a folder of the section's name.
-The same run written twice gives the same bytes.
+`<key>.md` is the page, the folder `<key>` beside it has the pictures, and `README.md` lists all
+pages. The three are generated as a whole; every other file in the folder is left alone. The same
+run written twice gives the same bytes.
 """
 
 from __future__ import annotations
@@ -25,76 +26,66 @@ from benchmarks.report import (
 )
 from benchmarks.table import Table
 
-BEGIN = "<!-- bench: generated sections begin -->"
-END = "<!-- bench: generated sections end -->"
-PICTURES = "pictures"
-_SECTION = re.compile(
-    r"<!-- bench: section (?P<key>\S+) -->\n(?P<text>.*?)<!-- bench: section end -->\n", re.DOTALL
-)
+INDEX = "README.md"
+# Typed, where it is there: how the measurements are made.
+METHOD = "method.md"
+# The first line of each generated file, by which the index finds the pages.
+GENERATED = "<!-- written by `make bench`; do not edit -->"
 
 
 class BadDocument(ValueError):
-    """The document cannot take a section; the message says why."""
+    """The document or folder cannot take a run; the message says why."""
 
 
-def write(path: Path, run: Run) -> None:
-    """Replace or add this interpreter's section and pictures; all else is left alone."""
-    text = _with_section(path, section_key(run.machine), section(run))
-    pictures.write(run.results, path.parent / PICTURES / section_key(run.machine))
-    path.write_text(text, encoding="utf-8")
+def write(folder: Path, run: Run) -> None:
+    """Replace or add this interpreter's page and pictures, and the index."""
+    check(folder)
+    key = section_key(run.machine)
+    pictures.write(run.results, folder / key)
+    (folder / f"{key}.md").write_text(page(run), encoding="utf-8")
+    (folder / INDEX).write_text(index(folder), encoding="utf-8")
 
 
-def check(path: Path) -> None:
+def check(folder: Path) -> None:
     """Raise BadDocument if a run could not be written: to be known before hours of measuring."""
-    _with_section(path, "none", "")
+    if not folder.is_dir():
+        raise BadDocument(f"{folder}: there is no such folder")
 
 
-def _with_section(path: Path, key: str, text: str) -> str:
-    try:
-        return with_section(path.read_text(encoding="utf-8"), key, text)
-    except BadDocument as error:
-        raise BadDocument(f"{path}: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadDocument(f"{path} cannot be read: {error}") from error
+def index(folder: Path) -> str:
+    """The list of the generated pages in the folder, by interpreter and version."""
+    lines = [GENERATED, "# Measurements", ""]
+    if (folder / METHOD).is_file():
+        lines += [f"[How they are made]({METHOD}). One page for each interpreter:", ""]
+    else:
+        lines += ["One page for each interpreter:", ""]
+    for path in sorted(folder.glob("*.md"), key=lambda path: _order(path.stem)):
+        first, _, rest = path.read_text(encoding="utf-8").partition("\n")
+        if path.name != INDEX and first == GENERATED:
+            title = rest.partition("\n")[0].removeprefix("# ")
+            lines.append(f"- [{title}]({path.name})")
+    return "\n".join(lines) + "\n"
 
 
-def with_section(document: str, key: str, text: str) -> str:
-    """The document with this text as the section of that name."""
-    if document.count(BEGIN) != 1 or document.count(END) != 1:
-        raise BadDocument(f"each of these lines must be there once: {BEGIN!r}, {END!r}")
-    head, rest = document.split(BEGIN)
-    if END not in rest:
-        raise BadDocument(f"{END!r} must come after {BEGIN!r}")
-    generated, tail = rest.split(END)
-    sections = {found["key"]: found["text"] for found in _SECTION.finditer(generated)}
-    if _SECTION.sub("", generated).strip():
-        raise BadDocument("between the markers is text that belongs to no section")
-    sections[key] = text
-    body = "".join(
-        f"<!-- bench: section {key} -->\n{sections[key]}<!-- bench: section end -->\n"
-        for key in sorted(sections, key=_order)
-    )
-    return f"{head}{BEGIN}\n{body}{END}{tail}"
-
-
-def section(run: Run) -> str:
-    """The Markdown of one interpreter: goals, then pictures, then each part in full, folded."""
+def page(run: Run) -> str:
+    """The page of one interpreter: goals, then pictures, then each part in full, folded."""
     interpreter = Interpreter.of(run.machine)
     python = run.machine["python"]
     threaded = ", free-threaded" if python["free_threaded"] else ""
     pgo = "PGO" if python["pgo"] else "no PGO"
     blocks = [
-        f"## {python['implementation']} {python['version']}, {pgo}{threaded}",
+        f"# {python['implementation']} {python['version']}, {pgo}{threaded}",
         "\n".join(f"- {name}: {text}" for name, text in heading(run)),
         *_goals(goals(run.results, interpreter)),
     ]
-    folder = f"{PICTURES}/{section_key(run.machine)}"
+    folder = section_key(run.machine)
     for result in run.results:
         shown = pictures.of_part(result)
         if shown:
-            blocks.append(f"### {result.heading}")
-            blocks.extend(picture.markdown(folder) for picture in shown)
-    blocks.append("### All numbers")
+            blocks.append(f"## {result.heading}")
+            for picture in shown:
+                blocks.extend([picture.markdown(folder), picture.caption])
+    blocks.append("## All numbers")
     for result in run.results:
         inside = [f"{conditions_text(result)}."]
         if result.rows:
@@ -106,7 +97,7 @@ def section(run: Run) -> str:
         if told:
             inside.append("\n".join(f"- {remark}" for remark in told))
         blocks.append(_folded(result.heading, inside))
-    return "\n" + "\n\n".join(blocks) + "\n\n"
+    return f"{GENERATED}\n" + "\n\n".join(blocks) + "\n"
 
 
 def _goals(table: Table) -> list[str]:
@@ -116,7 +107,7 @@ def _goals(table: Table) -> list[str]:
     met = VERDICTS["met"]
     others = Table(table.header, table.numeric, [line for line in table.lines if line[-1] != met])
     reached = len(table.lines) - len(others.lines)
-    blocks = ["### Goals", f"{reached} of {len(table.lines)} goals are met."]
+    blocks = ["## Goals", f"{reached} of {len(table.lines)} goals are met."]
     if others.lines:
         blocks[-1] = blocks[-1][:-1] + "; these are not, or not clearly:"
         blocks.append(others.markdown())

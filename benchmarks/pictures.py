@@ -14,6 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Literal
 
+from benchmarks.captions import CAPTIONS
 from benchmarks.model import Figure, PartResult, Row
 from benchmarks.numbers import number
 from warp_cache import _charts
@@ -31,6 +32,11 @@ class Picture:
     name: str
     title: str
     svg: Mapping[Theme, str]
+
+    @property
+    def caption(self) -> str:
+        """The sentence below the picture: what it shows."""
+        return CAPTIONS.get(self.name, f"{self.title}.")
 
     def file(self, theme: Theme) -> str:
         return f"{self.name}-{theme}.svg"

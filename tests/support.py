@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,6 +47,11 @@ def small_heap() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+def name_of(value: object) -> str:
+    """Its repr without addresses, which differ between processes: names a case of a test."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 # A test of what cannot be stored; what is said of it then, tests/shared/test_shared_skips.py tells.

@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+import support
 
 from warp_cache import cache, lru_cache
 
@@ -328,7 +329,7 @@ UNHASHABLE = [[], {}, set(), bytearray(), ([],), ((1, []),), (1, ({},)), Decimal
 
 
 @both
-@pytest.mark.parametrize("unhashable", [*UNHASHABLE, memoryview(bytearray())], ids=repr)
+@pytest.mark.parametrize("unhashable", [*UNHASHABLE, memoryview(bytearray())], ids=support.name_of)
 def test_unhashable_arguments(decorate: Decorate, unhashable: Any) -> None:
     """The error of hash() itself, nothing counted, and nothing that was there is lost."""
     cached = decorate(max_size=2)(positions)

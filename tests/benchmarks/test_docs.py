@@ -1,8 +1,9 @@
-"""What is written into documents: between the marks and nowhere else, and the same each time."""
+"""What is written into documents: pages of measurements, the README's table, and nothing else."""
 
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,20 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import __main__ as command
-from benchmarks import docs, summary
+from benchmarks import docs, pictures, summary
 from benchmarks import run as runs
+from benchmarks.captions import CAPTIONS
 from benchmarks.files import Run
 from benchmarks.machine import section_key
 
-EMPTY = f"# Title\n\nTyped.\n\n{docs.BEGIN}\n{docs.END}\n\nTyped too.\n"
+ROOT = Path(__file__).resolve().parents[2]
 OTHER = synthetic.usual(version="3.9.1")
 
 
 @pytest.fixture
-def document(tmp_path: Path) -> Path:
-    path = tmp_path / "docs" / "performance.md"
-    path.parent.mkdir()
-    path.write_text(EMPTY, encoding="utf-8")
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "measurements"
+    path.mkdir()
+    (path / "method.md").write_text("Typed.\n", encoding="utf-8")
     return path
 
 
@@ -34,73 +36,65 @@ def everything(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def test_the_same_run_twice_is_the_same_bytes(document: Path) -> None:
-    docs.write(document, synthetic.usual())
-    once = everything(document.parent)
-    docs.write(document, synthetic.usual())
-    assert everything(document.parent) == once
+def test_the_same_run_twice_is_the_same_bytes(folder: Path) -> None:
+    docs.write(folder, synthetic.usual())
+    once = everything(folder)
+    docs.write(folder, synthetic.usual())
+    assert everything(folder) == once
 
 
-def test_from_a_kept_file_all_is_made_again(document: Path, tmp_path: Path) -> None:
-    docs.write(document, synthetic.usual())
-    once = everything(document.parent)
+def test_from_a_kept_file_all_is_made_again(folder: Path, tmp_path: Path) -> None:
+    docs.write(folder, synthetic.usual())
+    once = everything(folder)
     kept = tmp_path / "run.json"
     synthetic.usual().write(kept)
-    document.write_text(EMPTY, encoding="utf-8")
-    for path in (document.parent / "pictures").rglob("*.svg"):
-        path.unlink()
-    assert command.main(["--from", str(kept), "--docs", str(document)]) == 0
-    assert everything(document.parent) == once
+    for name in once:
+        if name != "method.md":
+            (folder / name).unlink()
+    assert command.main(["--from", str(kept), "--docs", str(folder)]) == 0
+    assert everything(folder) == once
 
 
-def test_what_is_typed_stays(document: Path) -> None:
-    docs.write(document, synthetic.usual())
-    text = document.read_text(encoding="utf-8")
-    assert text.startswith(EMPTY[: EMPTY.index(docs.BEGIN)])
-    assert text.endswith(EMPTY[EMPTY.index(docs.END) :])
+def test_what_is_typed_stays(folder: Path) -> None:
+    docs.write(folder, synthetic.usual())
+    assert (folder / "method.md").read_text(encoding="utf-8") == "Typed.\n"
 
 
 @given(st.permutations([0, 1, 2, 0, 1]))
 def test_the_order_of_writing_does_not_matter(order: list[int]) -> None:
     runs = [synthetic.usual(), OTHER, synthetic.usual(version="3.13.1", free_threaded=True)]
-    text = EMPTY
-    for number in order:
-        run = runs[number]
-        text = docs.with_section(text, section_key(run.machine), f"of {number}\n")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number in order:
+            (folder / f"{section_key(runs[number].machine)}.md").write_text(
+                docs.page(runs[number]), encoding="utf-8"
+            )
+        listed = re.findall(r"^- \[CPython ([\d.]+),", docs.index(folder), re.MULTILINE)
     # 3.9 comes before 3.11, and each is there once.
-    assert re.findall(r"of \d", text) == ["of 1", "of 0", "of 2"]
+    assert listed == ["3.9.1", "3.11.2", "3.13.1"]
 
 
-@pytest.mark.parametrize(
-    ("document", "said"),
-    [
-        ("nothing", "must be there once"),
-        (f"{docs.BEGIN}\n", "must be there once"),
-        (f"{docs.BEGIN}\n{docs.END}\n{docs.END}\n", "must be there once"),
-        (f"{docs.END}\n{docs.BEGIN}\n", "must come after"),
-        (f"{docs.BEGIN}\ntyped here\n{docs.END}\n", "belongs to no section"),
-    ],
-)
-def test_a_document_with_damaged_marks_is_left_alone(
-    document: str, said: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "performance.md"
-    path.write_text(document, encoding="utf-8")
-    with pytest.raises(docs.BadDocument, match=said) as caught:
-        docs.write(path, synthetic.usual())
-    assert str(path) in str(caught.value)
-    assert everything(tmp_path) == {"performance.md": document.encode()}
+def test_the_index_lists_what_is_generated(folder: Path) -> None:
+    docs.write(folder, synthetic.usual())
+    docs.write(folder, OTHER)
+    index = (folder / docs.INDEX).read_text(encoding="utf-8")
+    linked = re.findall(r"\]\((.+?)\)", index)
+    pages = [f"{section_key(run.machine)}.md" for run in (synthetic.usual(), OTHER)]
+    assert sorted(linked) == sorted([*pages, "method.md"])
+    (folder / "method.md").unlink()
+    assert "method.md" not in docs.index(folder)
 
 
-def test_a_document_that_is_not_there_is_named(
+def test_a_folder_that_is_not_there_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = tmp_path / "run.json"
     synthetic.usual().write(kept)
     with pytest.raises(SystemExit) as ended:
-        command.main(["--from", str(kept), "--docs", str(tmp_path / "none.md")])
+        command.main(["--from", str(kept), "--docs", str(tmp_path / "none")])
     assert ended.value.code == 2
-    assert "none.md cannot be read" in capsys.readouterr().err
+    assert "none: there is no such folder" in capsys.readouterr().err
+    assert everything(tmp_path).keys() == {"run.json"}
 
 
 def test_what_cannot_be_written_is_known_before_measuring(
@@ -112,7 +106,7 @@ def test_what_cannot_be_written_is_known_before_measuring(
     monkeypatch.setattr(runs, "measure", measure)
     (tmp_path / "no-marks.md").write_text("", encoding="utf-8")
     for option, path in (
-        ("--docs", "no-marks.md"),
+        ("--docs", "no-folder"),
         ("--readme", "no-marks.md"),
         ("--json", "nowhere/run.json"),
     ):
@@ -120,43 +114,55 @@ def test_what_cannot_be_written_is_known_before_measuring(
             command.main([option, str(tmp_path / path)])
         assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert said.count("must be there once") == 2
-    assert "there is no folder" in said
+    assert said.count("must be there once") == 1
+    assert "there is no such folder" in said and "there is no folder" in said
 
 
 def shown(run: Run) -> list[str]:
-    return re.findall(r'(?:srcset|src)="([^"]+)"', docs.section(run))
+    return re.findall(r'(?:srcset|src)="([^"]+)"', docs.page(run))
 
 
-def test_every_picture_is_there_in_light_and_dark(document: Path) -> None:
+def test_every_picture_is_there_in_light_and_dark(folder: Path) -> None:
     run = synthetic.usual()
-    docs.write(document, run)
-    files = sorted(name for name in everything(document.parent) if name.endswith(".svg"))
+    docs.write(folder, run)
+    files = sorted(name for name in everything(folder) if name.endswith(".svg"))
     assert sorted(shown(run)) == files
     assert len(files) == 4  # hits by kind of key, and threads; misses have one row alone
     for name in files:
-        ElementTree.fromstring((document.parent / name).read_text(encoding="utf-8"))
-    assert len({(document.parent / name).read_bytes() for name in files}) == 4
+        ElementTree.fromstring((folder / name).read_text(encoding="utf-8"))
+    assert len({(folder / name).read_bytes() for name in files}) == 4
 
 
-def test_pictures_of_what_is_measured_no_more_are_removed(document: Path) -> None:
-    docs.write(document, synthetic.usual())
-    docs.write(document, OTHER)
-    typed = document.parent / "pictures" / section_key(OTHER.machine) / "drawn-by-hand.svg"
+def test_every_picture_has_a_sentence() -> None:
+    after = re.findall(r"</picture>\n\n(.*)", docs.page(synthetic.usual()))
+    assert after == ["Hits.", "Hits of several threads."]  # no caption is known: the title
+    assert pictures.Picture("hits", "Hits", {}).caption == CAPTIONS["hits"]
+
+
+def test_every_picture_of_the_project_has_a_caption_of_its_own() -> None:
+    files = (ROOT / "docs" / "measurements").rglob("*-light.svg")
+    names = {path.name.removesuffix("-light.svg") for path in files}
+    assert names and names <= CAPTIONS.keys()
+
+
+def test_pictures_of_what_is_measured_no_more_are_removed(folder: Path) -> None:
+    docs.write(folder, synthetic.usual())
+    docs.write(folder, OTHER)
+    typed = folder / section_key(OTHER.machine) / "drawn-by-hand.svg"
     typed.write_text("<svg/>", encoding="utf-8")
-    docs.write(document, synthetic.run(synthetic.threads(), version="3.9.1"))
+    docs.write(folder, synthetic.run(synthetic.threads(), version="3.9.1"))
     left = {path.name for path in typed.parent.iterdir()}
     assert left == {
         "drawn-by-hand.svg",
         "threads-throughput-light.svg",
         "threads-throughput-dark.svg",
     }
-    assert len(list((document.parent / "pictures").rglob("hits-*"))) == 2  # the other section's
+    assert len(list(folder.rglob("hits-*"))) == 2  # the other page's
 
 
 def test_goals_and_pictures_come_before_the_tables_which_are_folded() -> None:
-    text = docs.section(synthetic.usual())
-    assert text.index("### Goals") < text.index("<picture>") < text.index("### All numbers")
+    text = docs.page(synthetic.usual())
+    assert text.index("## Goals") < text.index("<picture>") < text.index("## All numbers")
     outside = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
     assert "| work | contender | unit |" in text
     assert "| work | contender | unit |" not in outside
@@ -164,7 +170,7 @@ def test_goals_and_pictures_come_before_the_tables_which_are_folded() -> None:
 
 
 def test_a_bar_in_a_name_does_not_end_a_cell() -> None:
-    assert r"1 str \| escaped" in docs.section(synthetic.usual())
+    assert r"1 str \| escaped" in docs.page(synthetic.usual())
 
 
 def test_the_readme(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_what_is_read_can_be_reported_and_compared(data: st.DataObject) -> None:
     except BadRun:
         return
     report.terminal(run)
-    docs.section(run)
+    docs.page(run)
     summary.text(run)
     changes.changes(USUAL, run)
     changes.changes(run, USUAL)

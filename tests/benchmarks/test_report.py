@@ -15,7 +15,7 @@ from benchmarks.model import FUNCTOOLS, WARP_CACHE, WARP_LRU, Series
 from benchmarks.numbers import NO_DIFFERENCE
 
 # Where a run's ratios are printed.
-PRINTED = [report.terminal, docs.section, summary.text]
+PRINTED = [report.terminal, docs.page, summary.text]
 
 
 def noisy() -> Run:
@@ -76,7 +76,7 @@ def test_notes_and_missing_contenders_are_told() -> None:
     run = synthetic.run(
         synthetic.part([row], missing=["moka-py: not installed"], notes=["redis is version 7.0"])
     )
-    for text in (report.terminal(run), docs.section(run)):
+    for text in (report.terminal(run), docs.page(run)):
         assert "not thread-safe: does less" in text
         assert "missing: moka-py: not installed" in text
         assert "redis is version 7.0" in text
@@ -85,7 +85,7 @@ def test_notes_and_missing_contenders_are_told() -> None:
 
 def test_the_head_tells_on_what_it_was_made() -> None:
     run = synthetic.usual()
-    for text in (report.terminal(run), docs.section(run)):
+    for text in (report.terminal(run), docs.page(run)):
         for told in (
             "CPython 3.11.2 (PGO: --enable-optimizations)",
             "warp_cache 0.1.0, cachebox 6.2.10",

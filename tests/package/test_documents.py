@@ -30,12 +30,16 @@ from warp_cache import cache, lru_cache
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")]
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
 )
 USAGE = ROOT / "docs" / "usage.md"
 
 # The folders whose files documents name by their paths.
 FOLDERS = sorted({"crates", "python", "tests", "docs", "examples", "scripts", "benchmarks", ".ci"})
+
+
+def _name(document: Path) -> str:
+    return str(document.relative_to(ROOT))
 
 
 class Example(NamedTuple):
@@ -158,7 +162,7 @@ def anchors(document: Path) -> set[str]:
     return {heading.replace(" ", "-") for heading in kept}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_links_lead_somewhere(document: Path) -> None:
     broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(document)):
@@ -172,7 +176,13 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert not broken
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+def test_pictures_that_are_shown_exist(document: Path) -> None:
+    shown = re.findall(r'(?:srcset|src)="([^"]+)"', prose(document))
+    assert not [name for name in shown if not (document.parent / name).is_file()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_files_that_are_named_exist(document: Path) -> None:
     """`crates/engine/src/cache.rs` and the like, in code quotes: from the checkout's root."""
     missing = []
@@ -182,7 +192,7 @@ def test_files_that_are_named_exist(document: Path) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_make_targets_that_are_named_exist(document: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z][\w.\-]*):", makefile, re.MULTILINE))
@@ -244,9 +254,68 @@ def test_usage_describes_every_public_name() -> None:
         assert f"`Strategy.{strategy.name}`" in text
 
 
+def test_a_sentence_says_what_a_picture_of_the_performance_shows() -> None:
+    text = prose(ROOT / "docs" / "performance.md")
+    sentences = re.findall(r"</picture>\n\n([A-Z][^<#|]+\.)\n", text)
+    assert len(sentences) == text.count("</picture>") > 0
+
+
+ARCHITECTURE = ROOT / "docs" / "architecture"
+LAYOUT = ROOT / "crates" / "shared" / "src" / "file" / "layout.rs"
+
+
+def test_the_architecture_has_a_row_for_every_word_of_the_file() -> None:
+    """Each field that changes while the file is in use, as `name` or by a prefix, `name_*`."""
+    text = prose(ARCHITECTURE / "shared.md")
+    table = text.partition("### The words of the file")[2].partition("\n## ")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")]
+    rows = {name for cell in cells for name in re.findall(r"`(\w+\*?)`", cell)}
+    structs = re.findall(r"^pub struct (\w+) \{\n(.*?)^\}", LAYOUT.read_text("utf-8"), re.M | re.S)
+    described = {"Control", "Cell", "Meta", "AccessMeta", "Link", "Lease", "Proc"} & dict(
+        structs
+    ).keys()
+    missing = [
+        f"{struct}.{field}"
+        for struct, body in structs
+        for field in re.findall(r"^    pub ([a-z]\w*):", body, re.MULTILINE)
+        if struct in described and field not in {*rows, "counters"}
+        if not any(row.endswith("*") and field.startswith(row[:-1]) for row in rows)
+    ]
+    assert "Control" in described and not missing
+
+
+def test_the_architecture_has_a_page_or_a_place_for_every_crate() -> None:
+    overview = prose(ARCHITECTURE.with_suffix(".md"))
+    for crate in (ROOT / "crates").iterdir():
+        if (crate / "Cargo.toml").exists():
+            assert f"| `crates/{crate.name}/` |" in overview, crate.name
+    for page in ARCHITECTURE.glob("*.md"):
+        assert f"(architecture/{page.name})" in overview, page.name
+
+
+def test_departures_and_gaps_are_found_from_the_overview() -> None:
+    overview = prose(ARCHITECTURE.with_suffix(".md")).lower()
+    for heading in ("where the design was left", "what proves what", "known gaps"):
+        assert f"[{heading}](architecture/decisions.md#" in overview, heading
+
+
 def test_readme_keeps_the_place_of_the_numbers() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.search(r"<!-- numbers:begin -->\n.*?<!-- numbers:end -->\n", text, re.DOTALL)
+
+
+def test_every_document_is_found_from_the_readme() -> None:
+    """By links from document to document."""
+    found, waiting = set[Path](), [ROOT / "README.md"]
+    while waiting:
+        document = waiting.pop()
+        if document in found:
+            continue
+        found.add(document)
+        for target in re.findall(r"\]\(([^)\s#]+\.md)", prose(document)):
+            if not re.match(r"[a-z]+:", target):
+                waiting.append((document.parent / target).resolve())
+    assert not set(DOCUMENTS) - found
 
 
 def test_changelog_has_the_version() -> None:

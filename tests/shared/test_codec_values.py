@@ -16,6 +16,7 @@ import uuid
 from typing import Any
 
 import pytest
+import support
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -216,7 +217,7 @@ def test_anything_else_is_pickled(value: Any) -> None:
         len,
         math.sin,
     ],
-    ids=repr,
+    ids=support.name_of,
 )
 def test_what_can_not_be_changed_is_shared_though_pickled(value: Any) -> None:
     check(value, IMMUTABLE)
