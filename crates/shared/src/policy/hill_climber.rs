@@ -5,7 +5,8 @@
 //! become shorter by 2 % each time; a change of the ratio by a twentieth or more begins anew. What the window gains, the
 //! protected part loses.
 //!
-//! Lookups are counted by each process in its own lines (`table::counters`); their sum is taken now and then, by whoever evicts.
+//! Lookups are counted by each process in its own lines (`table::counters`); their sum is taken now and
+//! then, by whoever evicts.
 //! The climber's words are all zeros at the beginning; whatever they hold, the shares stay within their limits.
 
 use crate::file::layout::ctl;

@@ -8,11 +8,12 @@
 //! of such a trade would need its own repair. What a lock guards here takes well under a microsecond, readers never
 //! take it, and a miss has computed something before. With one lock, capacity, order, `clear`, allocation and repair
 //! are each one plain paragraph. What shards would have bought, that a stopped owner blocks only some of the keys, is
-//! bought otherwise: who has waited in vain for an owner does not wait for that same acquisition again (`Account::last_timeout`).
+//! bought otherwise: who has waited in vain for an owner does not wait for that same acquisition again
+//! (`Account::last_timeout`).
 //!
 //! **A word** is 0 (free), or `nonce << 32 | identity`: who has the lock, and which of its acquisitions it is. So whoever
-//! exchanges a word that it has validated exchanges that very acquisition and no later one. `POISONED` says that what the lock
-//! guards must be repaired before anything else.
+//! exchanges a word that it has validated exchanges that very acquisition and no later one. `POISONED` says that what
+//! the lock guards must be repaired before anything else.
 //!
 //! **One thread of a process at a time** stands at the door of a lock: it has the process's own account of it. So a word
 //! that names this process, found by the thread at the door, is no sibling's; and others see from the process's line (in

@@ -11,7 +11,8 @@
 //! old mapping, so each stays until the region goes; as each is twice as long as the one before as a rule, all of them
 //! together take twice the last at most.
 //! A place that is not mapped yet is mapped by whoever touches it; where the system allows no more (`ulimit -v`), or would
-//! have nothing left for the program itself, it reads as zero, which means "no entry", and nothing is stored (`Table::lock` sees to it).
+//! have nothing left for the program itself, it reads as zero, which means "no entry", and nothing is stored
+//! (`Table::lock` sees to it).
 //!
 //! Any word may be changed by any process at any time, so each access is an atomic one; there are no references to
 //! plain data in the mapping, hence no data race in Rust's sense whatever others do. Bytes are moved as relaxed words;
