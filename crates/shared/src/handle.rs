@@ -1,23 +1,24 @@
 //! The handle: what the rest of the program sees of a shared cache. Byte strings in, byte strings out.
 
-use crate::core::Strategy;
 use crate::error::{Busy, Hindrance, OpenError};
 use crate::file::atomic::Ordering;
 use crate::file::header::{self, Options, Share};
 use crate::file::layout::ctl;
+use crate::file::units::Slot;
+use crate::policy::Strategy;
 use crate::process::lease::{Acquired, Lease, Ticket, Waited};
-use crate::process::lock::{PATIENT, STORE_PATIENCE};
+use crate::process::lock::{CLEAR_TIMEOUT, STORE_TIMEOUT};
 use crate::skip::Skip;
 use crate::table::block::ReadBuf;
 use crate::table::counters::Event;
-use crate::table::entries::{Hit, Put, Stored};
-use crate::table::slots::granule_of;
+use crate::table::reading::Hit;
+use crate::table::storing::{Put, Stored};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One cache file, open in this process. Cheap to open again, safe to use from all threads, and after a fork.
 pub struct SharedCache {
-    core: Share,
+    table: Share,
     path: PathBuf,
 }
 
@@ -49,46 +50,46 @@ impl SharedCache {
     /// Opens the cache in the first of these places that has its file, else in the first that can be used. Their parents
     /// are not made, and `Options::dir` does not count. `alone`: no other process will look for it.
     pub fn open_in_first(options: &Options, places: &[PathBuf], alone: bool) -> Result<SharedCache, OpenError> {
-        let (core, path) = crate::file::places::open_in_first(options, places, alone)?;
-        Ok(SharedCache { core: Share::new(core), path })
+        let (table, path) = crate::file::places::open_in_first(options, places, alone)?;
+        Ok(SharedCache { table: Share::new(table), path })
     }
 
     pub(crate) fn open_as(options: &Options, shared: bool) -> Result<SharedCache, OpenError> {
-        let (core, path) = header::open(options, shared)?;
-        Ok(SharedCache { core: Share::new(core), path })
+        let (table, path) = header::open(options, shared)?;
+        Ok(SharedCache { table: Share::new(table), path })
     }
 
     #[cfg(test)]
     #[allow(dead_code)] // crates/shared/src/tests/mod.rs wants it
-    pub(crate) fn core(&self) -> &crate::core::Core {
-        &self.core
+    pub(crate) fn table(&self) -> &crate::table::Table {
+        &self.table
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
     pub fn strategy(&self) -> Strategy {
-        self.core.strategy
+        self.table.strategy
     }
     /// The file was cut short by somebody while we had it mapped: everything misses from now on. Open it again.
     pub fn poisoned(&self) -> bool {
-        self.core.region.poisoned()
+        self.table.region.truncated()
     }
     /// Why this process stores nothing at all: `Stored::Busy` and `Acquired::Alone` come of it each time. `None` if it can
     /// store; then they come of somebody else who keeps a lock.
     pub fn hindrance(&self) -> Option<Hindrance> {
-        self.core.hindrance()
+        self.table.hindrance()
     }
     /// What to remember beside the start of a computation: see `Put::generation`.
     pub fn generation(&self) -> u64 {
-        self.core.generation()
+        self.table.generation()
     }
     pub fn hash(&self, key: &[u8]) -> u64 {
-        self.core.hash(key)
+        self.table.hash(key)
     }
     /// The clock of deadlines: nanoseconds.
     pub fn now(&self) -> u64 {
-        self.core.now()
+        self.table.now()
     }
     /// The deadline of something stored now that lives so long.
     pub fn deadline(&self, ttl: Option<Duration>) -> u64 {
@@ -98,20 +99,20 @@ impl SharedCache {
     /// Copies the value of `key` into `buf`, as a use. Takes no lock and never waits. Nothing is counted: see `count`.
     pub fn get(&self, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
         let hit = self.peek(key, buf)?;
-        self.core.touch_now(hit.slot);
+        self.table.touch_now(Slot::new(hit.slot));
         Some(hit)
     }
 
     /// `get` that is no use.
     pub fn peek(&self, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
-        let hit = self.core.find(self.core.hash(key), key, buf)?;
-        (hit.deadline == u64::MAX || self.core.now() < hit.deadline).then_some(hit)
+        let hit = self.table.find(self.table.hash(key), key, buf)?;
+        (hit.deadline == u64::MAX || self.table.now() < hit.deadline).then_some(hit)
     }
 
     /// Whether what was found as `hit` is still what a lookup would find (its deadline aside). Two loads.
     #[inline(always)]
     pub fn still_current(&self, hit: &Hit) -> bool {
-        self.core.word_again(hit.slot) == hit.word && self.core.generation() == hit.generation
+        self.table.word_again(Slot::new(hit.slot)).bits() == hit.word && self.table.generation() == hit.generation
     }
 
     /// A hit of the decoded level in front of this one: checks that it is current and not expired, and stamps its use.
@@ -122,11 +123,11 @@ impl SharedCache {
             return false;
         }
         if hit.deadline == u64::MAX {
-            if self.core.touch_at_once(hit.slot, *last == hit.slot) {
+            if self.table.touch_at_once(Slot::new(hit.slot), *last == hit.slot) {
                 *last = hit.slot;
                 return true;
             }
-            if self.core.mark_use(hit.slot) {
+            if self.table.mark_use(Slot::new(hit.slot)) {
                 return true;
             }
         }
@@ -135,11 +136,11 @@ impl SharedCache {
 
     #[inline(never)]
     fn hit_again_slowly(&self, hit: &Hit, last: &mut u64) -> bool {
-        let tick = self.core.use_tick();
-        if hit.deadline != u64::MAX && self.core.now_coarse(tick) >= hit.deadline {
+        let tick = self.table.use_tick();
+        if hit.deadline != u64::MAX && self.table.now_coarse(tick) >= hit.deadline {
             return false;
         }
-        self.core.touch(hit.slot, tick, *last == hit.slot);
+        self.table.touch(Slot::new(hit.slot), tick, *last == hit.slot);
         *last = hit.slot;
         true
     }
@@ -147,17 +148,17 @@ impl SharedCache {
     /// Counts. `stripe`: any number; threads that run at the same time had better use different ones.
     #[inline(always)]
     pub fn count(&self, stripe: u64, event: Event) {
-        self.core.count(stripe, event);
+        self.table.count(stripe, event);
     }
     /// `count` by a caller who holds something (the GIL) that keeps this process's other threads from counting.
     #[inline(always)]
     pub fn count_alone(&self, stripe: u64, event: Event) {
-        self.core.count_alone(stripe, event);
+        self.table.count_alone(stripe, event);
     }
 
     /// Counts a result that was not stored.
     pub fn count_skip(&self, skip: Skip) {
-        self.core.count_skip(skip);
+        self.table.count_skip(skip);
     }
 
     /// Why something was not stored, and the number of the system's error behind it, or 0. To be asked by who has just
@@ -166,11 +167,11 @@ impl SharedCache {
         match stored {
             Stored::Done(_) => None,
             Stored::TooLarge => Some((Skip::FileSize, 0)),
-            Stored::NoSpace => Some((Skip::Space, self.core.region.last_refusal())),
+            Stored::NoSpace => Some((Skip::Space, self.table.region.last_refusal())),
             Stored::Damaged => Some((Skip::Damaged, 0)),
             Stored::Outdated => Some((Skip::Superseded, 0)),
             Stored::Busy if self.poisoned() => Some((Skip::Lost, 0)),
-            Stored::Busy => Some(match self.core.hindrance() {
+            Stored::Busy => Some(match self.table.hindrance() {
                 None => (Skip::Busy, 0),
                 Some(Hindrance::Lines) => (Skip::Processes, 0),
                 Some(Hindrance::Descriptor) => (Skip::Lost, 0),
@@ -182,28 +183,28 @@ impl SharedCache {
 
     /// How many changes there have been to what is in the file: see `changes`.
     pub fn changes(&self) -> u64 {
-        self.core.changes()
+        self.table.changes()
     }
 
     /// Calls `changed` with the slots that have changed between these two numbers of changes; false if these are not all.
-    pub fn changes_since(&self, seen: u64, now: u64, changed: impl FnMut(u64)) -> bool {
-        self.core.changes_since(seen, now, changed)
+    pub fn changes_since(&self, seen: u64, now: u64, mut changed: impl FnMut(u64)) -> bool {
+        self.table.changes_since(seen, now, |slot| changed(slot.number()))
     }
 
     /// What [`Hit::version`] is of what the slot has now.
     pub fn version(&self, slot: u64) -> u32 {
-        self.core.version(slot)
+        self.table.version(Slot::new(slot))
     }
 
     /// A hit of the decoded level is none once it finds that this time has passed (0: never), until another is set: so
     /// somebody who is called soon can do what is due.
     pub fn wake_at(&self, time: u64) {
-        self.core.coarse.wake_at(time);
+        self.table.coarse.wake_at(time);
     }
 
     /// Whether hits are none for that reason.
     pub fn wakes(&self) -> bool {
-        self.core.coarse.wakes()
+        self.table.coarse.wakes()
     }
 
     /// Stores by hand: a computation in flight for the key goes on, and is not stored over it.
@@ -217,33 +218,33 @@ impl SharedCache {
     }
 
     fn store(&self, key: &[u8], value: &[u8], deadline: u64, how: Put) -> Stored {
-        let hash = self.core.hash(key);
+        let hash = self.table.hash(key);
         self.store_as(hash, key, value, deadline, how).unwrap_or_else(|why| why)
     }
 
     fn store_as(&self, hash: u64, key: &[u8], value: &[u8], deadline: u64, how: Put) -> Result<Stored, Stored> {
-        let block = self.core.prepare(hash, key, value, deadline)?;
-        self.core.prefetch(hash);
-        let guard = self.core.lock(STORE_PATIENCE).map_err(|Busy| self.core.why_busy())?;
-        Ok(self.core.put(&guard, key, &block, how))
+        let block = self.table.prepare(hash, key, value, deadline)?;
+        self.table.prefetch(hash);
+        let guard = self.table.lock(STORE_TIMEOUT).map_err(|Busy| self.table.why_busy())?;
+        Ok(self.table.put(&guard, key, &block, how))
     }
 
-    /// Asks to be the one who computes `key`. `bound`: after so long, others may take the computation over; `insist`:
+    /// Asks to be the one who computes `key`. `bound`: after so long, others may take the computation over; `force`:
     /// take it from its owner at once (the caller has waited its own time).
-    pub fn acquire(&self, key: &[u8], bound: Duration, insist: bool) -> Acquired {
-        self.core.acquire(key, bound, insist)
+    pub fn acquire(&self, key: &[u8], bound: Duration, force: bool) -> Acquired {
+        self.table.acquire(key, bound, force)
     }
 
     /// Waits for somebody else's computation, at most `slice`, so that the caller can look after signals. Sleeps; with no
     /// slice at all it looks.
     pub fn wait(&self, ticket: &Ticket, slice: Duration) -> Waited {
-        self.core.wait(ticket, slice)
+        self.table.wait(ticket, slice)
     }
 
     /// Stores what the lease's holder has computed, and ends the lease, which also happens where nothing is stored.
     pub fn complete(&self, lease: Lease, key: &[u8], value: &[u8], deadline: u64) -> Stored {
         let stored = self.store_held(&lease, key, value, deadline);
-        self.core.end(&lease);
+        self.table.end(&lease);
         stored
     }
 
@@ -254,62 +255,62 @@ impl SharedCache {
 
     /// Ends a lease without a result: whoever waits is free.
     pub fn abandon(&self, lease: Lease) {
-        self.core.end(&lease);
+        self.table.end(&lease);
     }
 
     /// The same for a caller who was cancelled: one of those who wait computes in his place.
     pub fn leave(&self, lease: Lease) {
-        self.core.leave(&lease);
+        self.table.leave(&lease);
     }
 
     pub fn remove(&self, key: &[u8]) -> Result<bool, Busy> {
-        let hash = self.core.hash(key);
-        let guard = self.core.lock(PATIENT)?;
-        self.core.remove(&guard, hash, key).map_err(|_| Busy)
+        let hash = self.table.hash(key);
+        let guard = self.table.lock(CLEAR_TIMEOUT)?;
+        self.table.remove(&guard, hash, key).map_err(|_| Busy)
     }
 
     /// Empties the cache and zeroes its counters, for all processes, at once and whoever holds the lock. What is being
     /// computed is not stored any more. If the lock cannot be had, the next writer frees the memory (and zeroes the
     /// counters).
     pub fn clear(&self) {
-        self.core.begin_clear();
-        if self.core.lock(PATIENT).is_err() {
+        self.table.begin_clear();
+        if self.table.lock(CLEAR_TIMEOUT).is_err() {
             // There may never be a next writer. Whoever does the same meanwhile writes the same, but for a moment.
-            self.core.zero_counters_of_clear();
+            self.table.zero_counters_of_clear();
         }
     }
 
     /// Entries that have not expired.
     pub fn len(&self) -> u64 {
-        self.core.len()
+        self.table.len()
     }
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     pub fn info(&self) -> Info {
-        let at = |at: u64| self.core.region.load(at, Ordering::Relaxed);
+        let at = |at: u64| self.table.region.load(at, Ordering::Relaxed);
         Info {
-            hits: self.core.counted(Event::Hit),
-            misses: self.core.counted(Event::Miss),
-            skips: Skip::ALL.map(|skip| self.core.skipped(skip)),
+            hits: self.table.counted(Event::Hit),
+            misses: self.table.counted(Event::Miss),
+            skips: Skip::ALL.map(|skip| self.table.skipped(skip)),
             len: self.len(),
-            max_size: self.core.ident.max_size,
-            capacity: self.core.max_entries(),
-            max_bytes: self.core.ident.max_bytes,
+            max_size: self.table.header.max_size,
+            capacity: self.table.max_entries(),
+            max_bytes: self.table.header.max_bytes,
             evictions: at(ctl!(evictions)),
             expirations: at(ctl!(expirations)),
             repairs: at(ctl!(repairs)),
-            data_bytes_used: at(ctl!(used_granules)).min(self.core.geo.granules) * crate::file::layout::GRANULE,
-            data_bytes_reserved: self.core.data_ready() * crate::file::layout::GRANULE,
+            data_bytes_used: at(ctl!(used_granules)).min(self.table.geo.granules) * crate::file::layout::GRANULE,
+            data_bytes_reserved: self.table.data_ready() * crate::file::layout::GRANULE,
         }
     }
 
     /// Calls `f` with key, value and deadline of each entry: a look, no snapshot.
     pub fn for_each(&self, mut f: impl FnMut(&[u8], &[u8], u64)) {
-        let (mut buf, now) = (ReadBuf::new(), self.core.now());
-        for slot in 0..self.core.slot_high() {
-            let live = granule_of(self.core.word(slot)) != 0 && self.core.entry(slot, &mut buf).is_some();
+        let (mut buf, now) = (ReadBuf::new(), self.table.now());
+        for slot in self.table.slots() {
+            let live = !self.table.word(slot).is_free() && self.table.entry(slot, &mut buf).is_some();
             if live && buf.deadline() > now {
                 f(buf.key(), buf.value(), buf.deadline());
             }
@@ -318,6 +319,6 @@ impl SharedCache {
 
     /// Makes a fork's child claim its identity now. Never needed: the first operation does it.
     pub fn after_fork_child(&self) {
-        self.core.identity();
+        self.table.identity();
     }
 }

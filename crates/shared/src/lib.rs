@@ -1,13 +1,14 @@
 //! The shared tier: a cache in one memory-mapped file that all processes of a host use, and that no death of any can
 //! break.
 //!
-//! Reading order: `layout` and `geometry` (what is in the file, and where), `region` (the only way to touch it), `slots` (the truth and how it is
-//! published), `entries` and `sweep` (reading, storing, and what goes by itself), `lock` and `process` (who may write,
-//! and who is who), `life` and `witness` (who lives), `repair` and `audit`, then what is derived or beside it: `hashtable`, `alloc`,
-//! `ordering`, `lease`, `stats`; `changes` (what those in front of the file must let go); `files` and `opening` (how a
-//! file comes to be), `cache` (the handle). Nothing in here knows Python. `unsafe` is
-//! found in `region` (the mapping), `sigbus`, `block` and `opening` (words as bytes), and around system calls;
-//! everything between is checked code over atomic words.
+//! Reading order: `file::layout` and `file::geometry` (what is in the file, and where), `file::mapping` (the only way to
+//! touch it), `table::slots` (the truth and how it is published), `table::reading`, `storing`, `room` and `expiration`
+//! (reading, storing, and what goes by itself), `process::lock` and `process::identity` (who may write, and who is who),
+//! `file::life` and `process::witness` (who lives), `table::repair` and `audit`, then what is derived or beside it:
+//! `table::index`, `table::bitmap`, `policy`, `process::lease`, `table::counters`; `table::changes` (what those in front of
+//! the file must let go); `file::directory` and `file::header` (how a file comes to be), `handle` (what others see of it).
+//! Nothing in here knows Python. `unsafe` is found below `file/` alone: the mapping, `sigbus`, words as bytes, and system
+//! calls; everything between is checked code over atomic words.
 //!
 //! **Why a death is harmless.** The slots' words are the truth, each changes by one store, and it points only to bytes
 //! that were written before. All else is derived from them, by whoever finds the lock's owner dead. A computation's
@@ -32,8 +33,6 @@
 // A model has no use for much of it.
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 
-#[cfg(unix)]
-pub(crate) mod core;
 #[cfg(unix)]
 pub(crate) mod error;
 #[cfg(unix)]
@@ -70,7 +69,6 @@ pub use self::exports::*;
 
 #[cfg(unix)]
 mod exports {
-    pub use crate::core::Strategy;
     pub use crate::error::{Busy, Hindrance, OpenError, OpenErrorKind, Refusal};
     #[cfg(not(loom))]
     pub use crate::file::directory::{safe_name, MAX_NAME};
@@ -78,10 +76,12 @@ mod exports {
     pub use crate::file::header::Options;
     #[cfg(not(loom))]
     pub use crate::handle::{Info, SharedCache};
+    pub use crate::policy::Strategy;
     pub use crate::policy::EXACT;
     pub use crate::process::lease::{Acquired, Lease, Ticket, Waited};
     pub use crate::skip::Skip;
     pub use crate::table::block::ReadBuf;
     pub use crate::table::counters::Event;
-    pub use crate::table::entries::{Hit, Stored, NEVER};
+    pub use crate::table::reading::{Hit, NEVER};
+    pub use crate::table::storing::Stored;
 }

@@ -1,35 +1,39 @@
 //! Loom: all interleavings (within bounds) and all memory orders of the code that ships, over a model's memory.
 //!
-//! `make test-loom`, or `RUSTFLAGS="--cfg loom" cargo test -p shared --release --lib`. Several `Core`s on one region are several processes; a death is
-//! a guard forgotten and another generation in the process slot.
+//! `make test-loom`, or `RUSTFLAGS="--cfg loom" cargo test -p shared --release --lib`. Several `Table`s on one region are
+//! several processes; a death is a guard forgotten and another generation in the process slot.
 
-use crate::core::{Core, Mutant, Strategy};
 use crate::file::layout::{
-    ctl, proc_at, Geometry, Ident, CANDIDATES_AT, CONTROL_AT, LEASES_AT, LEASE_STATES_AT, MIN_MAX_BYTES,
+    ctl, proc_at, Geometry, Header, CANDIDATES_AT, CONTROL_AT, LEASES_AT, LEASE_STATES_AT, MIN_MAX_BYTES,
 };
 use crate::file::mapping::Region;
+use crate::file::units::{GranuleIndex, Slot};
+use crate::policy::Strategy;
 use crate::process::lease::{Acquired, Waited};
-use crate::process::lock::Guard;
+use crate::process::lock::WriteGuard;
 use crate::table::block::ReadBuf;
-use crate::table::entries::{Put, Stored, NEVER};
-use crate::table::slots::granule_of;
+use crate::table::reading::NEVER;
+use crate::table::storing::{Put, Stored};
+use crate::table::{Mutant, Table};
 use loom::thread;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The only slot of the models of publication.
+const SLOT: Slot = Slot::new(0);
 /// Steps, in a model.
-const PATIENCE: Duration = Duration::from_nanos(40);
+const TIMEOUT: Duration = Duration::from_nanos(40);
 const WHENEVER: Put = Put { generation: None, only_if_absent: false };
 
-fn world() -> impl Fn(u64) -> Arc<Core> {
+fn world() -> impl Fn(u64) -> Arc<Table> {
     world_of(Strategy::Lru)
 }
 
-fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Core> {
+fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Table> {
     let region = Arc::new(Region::new());
     let geo = Geometry::new(2, MIN_MAX_BYTES, strategy).unwrap();
     let zero = [0; 2];
-    let ident = Ident {
+    let header = Header {
         magic: 0,
         version: 0,
         fingerprint: 0,
@@ -66,9 +70,9 @@ fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Core> {
     region.set(ctl!(min_deadline), NEVER);
     region.set(ctl!(procs_high), 8);
     move |slot| {
-        let core = Core::new(region.clone(), geo, ident, strategy);
-        core.assign(slot, 1);
-        Arc::new(core)
+        let table = Table::new(region.clone(), geo, header, strategy);
+        table.assign(slot, 1);
+        Arc::new(table)
     }
 }
 
@@ -85,20 +89,20 @@ fn model(what: &str, preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
     println!("{what}: {} executions", runs.load(std::sync::atomic::Ordering::Relaxed));
 }
 
-fn put(core: &Core, guard: &Guard<'_>, key: &[u8], value: &[u8]) -> Stored {
-    let hash = core.hash(key);
-    core.put(guard, key, &core.prepare(hash, key, value, NEVER).unwrap(), WHENEVER)
+fn put(table: &Table, guard: &WriteGuard<'_>, key: &[u8], value: &[u8]) -> Stored {
+    let hash = table.hash(key);
+    table.put(guard, key, &table.prepare(hash, key, value, NEVER).unwrap(), WHENEVER)
 }
 
 fn done(stored: Stored) {
     assert!(matches!(stored, Stored::Done(_)));
 }
 
-/// `core`, with a fault.
-fn faulty(core: Arc<Core>, mutant: Mutant) -> Arc<Core> {
-    let mut core = Arc::into_inner(core).unwrap();
-    core.mutant = mutant;
-    Arc::new(core)
+/// `table`, with a fault.
+fn faulty(table: Arc<Table>, mutant: Mutant) -> Arc<Table> {
+    let mut table = Arc::into_inner(table).unwrap();
+    table.mutant = mutant;
+    Arc::new(table)
 }
 
 /// A model of this fault must not hold.
@@ -112,26 +116,26 @@ fn unchanged_word(mutant: Mutant) {
     model("an unchanged word proves the copy", 3, move || {
         let process = world();
         let (writer, reader) = (faulty(process(1), mutant), process(2));
-        let (granule, other) = (writer.geo.granule(4), writer.geo.granule(8));
+        let (granule, other) = (writer.geo.granule(GranuleIndex::new(4)), writer.geo.granule(GranuleIndex::new(8)));
         let blocks: Vec<_> = [b"a", b"b", b"c"].iter().map(|v| writer.prepare(7, b"k", *v, NEVER).unwrap()).collect();
         {
-            let guard = writer.lock(PATIENCE).unwrap();
+            let guard = writer.lock(TIMEOUT).unwrap();
             writer.write_block(&guard, granule, 0, &blocks[0]);
             writer.write_block(&guard, other, 0, &blocks[1]);
-            writer.publish(&guard, 0, granule);
+            writer.publish(&guard, SLOT, granule);
         }
         let t = thread::spawn(move || {
-            let guard = writer.lock(PATIENCE).unwrap();
-            writer.publish(&guard, 0, other);
+            let guard = writer.lock(TIMEOUT).unwrap();
+            writer.publish(&guard, SLOT, other);
             writer.write_block(&guard, granule, 0, &blocks[2]);
         });
-        let word = reader.word(0);
-        if granule_of(word) != 0 {
-            if let Some(head) = reader.head(granule_of(word)) {
+        let word = reader.word(SLOT);
+        if !word.is_free() {
+            if let Some(head) = reader.head(word.granule()) {
                 let mut buf = ReadBuf::new();
-                reader.copy_block(granule_of(word), &head, &mut buf);
-                if reader.unchanged(0, word) {
-                    assert!(reader.is_whole(0, granule_of(word), &buf), "a torn copy passed for whole");
+                reader.copy_block(word.granule(), &head, &mut buf);
+                if reader.unchanged(SLOT, word) {
+                    assert!(reader.is_whole(0, word.granule(), &buf), "a torn copy passed for whole");
                     assert!(buf.value() == b"a" || buf.value() == b"b", "bytes that no word pointed to");
                 }
             }
@@ -156,24 +160,24 @@ fn late_hit(strategy: Strategy, mutant: Mutant) {
         let process = world_of(strategy);
         let (writer, reader) = (faulty(process(1), mutant), process(2));
         for key in [b"k", b"l"] {
-            done(put(&writer, &writer.lock(PATIENCE).unwrap(), key, b"1"));
+            done(put(&writer, &writer.lock(TIMEOUT).unwrap(), key, b"1"));
         }
         let other = writer.clone();
         let t = thread::spawn(move || {
             // Both slots are freed, so one names the other; then both are taken again.
             for key in [b"k", b"l"] {
-                let guard = other.lock(PATIENCE).unwrap();
+                let guard = other.lock(TIMEOUT).unwrap();
                 assert!(other.remove(&guard, other.hash(key), key).is_ok_and(|found| found));
             }
             for key in [b"m", b"n"] {
-                done(put(&other, &other.lock(PATIENCE).unwrap(), key, b"2"));
+                done(put(&other, &other.lock(TIMEOUT).unwrap(), key, b"2"));
             }
         });
         if let Some(hit) = reader.find(reader.hash(b"l"), b"l", &mut ReadBuf::new()) {
-            reader.touch(hit.slot, 7, false);
+            reader.touch(Slot::new(hit.slot), 7, false);
         }
         t.join().unwrap();
-        let _guard = writer.lock(PATIENCE).unwrap();
+        let _guard = writer.lock(TIMEOUT).unwrap();
         writer.validate_order();
         assert_eq!((writer.len(), writer.region.get(ctl!(repairs))), (2, 0));
         for key in [b"m", b"n"] {
@@ -201,11 +205,11 @@ fn a_reader_finds_only_right_values() {
         let process = world();
         let (writer, reader) = (process(1), process(2));
         {
-            let guard = writer.lock(PATIENCE).unwrap();
+            let guard = writer.lock(TIMEOUT).unwrap();
             done(put(&writer, &guard, b"k", b"1"));
         }
         let t = thread::spawn(move || {
-            let guard = writer.lock(PATIENCE).unwrap();
+            let guard = writer.lock(TIMEOUT).unwrap();
             done(put(&writer, &guard, b"k", b"2"));
             // Into the granules that the first value had.
             done(put(&writer, &guard, b"l", b"3"));
@@ -235,16 +239,16 @@ fn hits_during_an_eviction_leave_the_queues_whole() {
             let process = world_of(strategy);
             let (writer, reader) = (process(1), process(2));
             for key in [b"k", b"l"] {
-                done(put(&writer, &writer.lock(PATIENCE).unwrap(), key, b"1"));
+                done(put(&writer, &writer.lock(TIMEOUT).unwrap(), key, b"1"));
             }
-            let t = thread::spawn(move || done(put(&writer, &writer.lock(PATIENCE).unwrap(), b"m", b"2")));
+            let t = thread::spawn(move || done(put(&writer, &writer.lock(TIMEOUT).unwrap(), b"m", b"2")));
             for key in [b"k", b"l"] {
                 if let Some(hit) = reader.find(reader.hash(key), key, &mut ReadBuf::new()) {
-                    reader.touch(hit.slot, 0, false);
+                    reader.touch(Slot::new(hit.slot), 0, false);
                 }
             }
             t.join().unwrap();
-            let _guard = reader.lock(PATIENCE).unwrap();
+            let _guard = reader.lock(TIMEOUT).unwrap();
             reader.validate_order();
             assert_eq!((reader.len(), reader.region.get(ctl!(repairs))), (2, 0));
             assert!(reader.find(reader.hash(b"m"), b"m", &mut ReadBuf::new()).is_some());
@@ -260,20 +264,20 @@ fn a_dead_owners_lock_is_taken_over_once() {
         let process = world();
         let (dying, a, b) = (process(1), process(2), process(3));
         {
-            let guard = dying.lock(PATIENCE).unwrap();
+            let guard = dying.lock(TIMEOUT).unwrap();
             done(put(&dying, &guard, b"k", b"1"));
             // Half an insertion: granules taken, no slot published.
-            assert!(dying.mark(10, 3, true));
+            assert!(dying.mark(GranuleIndex::new(10), 3, true));
             std::mem::forget(guard);
         }
         dying.die();
-        let spawn = |core: Arc<Core>, key: &'static [u8]| {
+        let spawn = |table: Arc<Table>, key: &'static [u8]| {
             thread::spawn(move || {
-                if let Ok(guard) = core.lock(PATIENCE) {
+                if let Ok(guard) = table.lock(TIMEOUT) {
                     // A counter that only mutual exclusion keeps right.
-                    let n = core.region.get(ctl!(expirations));
-                    done(put(&core, &guard, key, b"x"));
-                    core.region.set(ctl!(expirations), n + 1);
+                    let n = table.region.get(ctl!(expirations));
+                    done(put(&table, &guard, key, b"x"));
+                    table.region.set(ctl!(expirations), n + 1);
                     return 1;
                 }
                 0
@@ -291,7 +295,7 @@ fn a_dead_owners_lock_is_taken_over_once() {
 
 /// A word that damage has put there: it names a process that lives and is not in the lock. Threads of this one and of
 /// others come to the lock, and their waits end at the bound: each who gets in is alone there, and nobody is robbed
-/// (`Held` asserts it).
+/// (`LockGuard` asserts it).
 #[test]
 fn a_word_that_names_the_living_robs_nobody() {
     for (what, first, second) in [("two threads of one", 1, 1), ("two processes", 1, 2), ("two others", 2, 3)] {
@@ -301,11 +305,11 @@ fn a_word_that_names_the_living_robs_nobody() {
             let region = &all[0].region;
             region.set(ctl!(lock), 1 << 32 | all[0].identity());
             let spawn = |number: usize| {
-                let core = all[number - 1].clone();
+                let table = all[number - 1].clone();
                 thread::spawn(move || {
-                    let Ok(_guard) = core.lock(Duration::ZERO) else { return 0 };
-                    let n = core.region.get(ctl!(expirations));
-                    core.region.set(ctl!(expirations), n + 1);
+                    let Ok(_guard) = table.lock(Duration::ZERO) else { return 0 };
+                    let n = table.region.get(ctl!(expirations));
+                    table.region.set(ctl!(expirations), n + 1);
                     1
                 })
             };
@@ -325,7 +329,7 @@ fn a_dead_leaders_lease_is_taken_over_once() {
         let long = Duration::from_secs(100);
         let Acquired::Leader(lost) = dying.acquire(b"k", long, false) else { panic!() };
         dying.die();
-        let ask = |core: Arc<Core>| thread::spawn(move || core.acquire(b"k", long, false));
+        let ask = |table: Arc<Table>| thread::spawn(move || table.acquire(b"k", long, false));
         let (ta, tb) = (ask(a.clone()), ask(b.clone()));
         let (lease, leader, follower) = match (ta.join().unwrap(), tb.join().unwrap()) {
             (Acquired::Leader(lease), Acquired::Follower(_)) => (lease, a, b),
@@ -352,7 +356,7 @@ fn the_end_of_a_lease_shows_the_value() {
         let Acquired::Follower(ticket) = follower.acquire(b"k", Duration::from_secs(100), false) else { panic!() };
         let t = thread::spawn(move || {
             {
-                let guard = leader.lock(PATIENCE).unwrap();
+                let guard = leader.lock(TIMEOUT).unwrap();
                 done(put(&leader, &guard, b"k", b"v"));
             }
             leader.end(&lease);

@@ -1,5 +1,5 @@
 //! What `crates/shared/src/tests/mod.rs`, into which this module is compiled, can make go wrong. (Its other handles are
-//! `Region::hook`, called before each store, and `Core::test_now`.)
+//! `Region::hook`, called before each store, and `Table::test_now`.)
 
 use std::cell::Cell;
 

@@ -1,6 +1,6 @@
 //! The one place where the shared tier chooses its atomics: the standard library's, or loom's under `cfg(loom)`.
 //!
-//! Every word of the file is reached as one of these `AtomicU64`s, through `region`. So a loom model runs the very code
+//! Every word of the file is reached as one of these `AtomicU64`s, through `file::mapping`. So a loom model runs the very code
 //! that ships: only the memory below it (a mapping, or a table of loom words) differs.
 
 #[cfg(not(loom))]

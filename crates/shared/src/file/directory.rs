@@ -7,11 +7,14 @@
 use crate::error::{OpenError, Refusal};
 use crate::file::system::my_uid;
 use crate::hash::siphash13;
-use std::ffi::CString;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+use rustix::fs::RenameFlags;
+use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -44,31 +47,32 @@ pub(crate) fn check_name(name: &str) -> Result<(), OpenError> {
     })
 }
 
-fn last<T>() -> io::Result<T> {
-    Err(io::Error::last_os_error())
+/// What is made in a directory is its owner's alone.
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+fn openat(dir: &OwnedFd, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    fs::openat(dir, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, PRIVATE)
 }
 
-fn c_name(name: &str) -> CString {
-    CString::new(name).expect("checked names hold no NUL")
+/// What is checked of a file or directory.
+struct Status {
+    id: FileId,
+    is_file: bool,
+    mode: u32,
+    owner: u32,
+    links: u64,
 }
 
-fn openat(dir: RawFd, name: &str, flags: libc::c_int) -> io::Result<OwnedFd> {
-    let name = c_name(name);
-    let flags = flags | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    // SAFETY: `name` is NUL-terminated and outlives the call.
-    let fd = unsafe { libc::openat(dir, name.as_ptr(), flags, 0o600 as libc::c_uint) };
-    if fd < 0 {
-        last()
-    } else {
-        // SAFETY: a fresh descriptor that nobody else owns.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-    }
-}
-
-/// Without a second descriptor: closing one would release the locks that this process has on the file.
-fn metadata(fd: &OwnedFd) -> io::Result<std::fs::Metadata> {
-    // SAFETY: the descriptor is open; ManuallyDrop leaves it so.
-    std::mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd.as_raw_fd()) }).metadata()
+#[allow(clippy::unnecessary_cast)] // types differ between systems
+fn status(fd: &OwnedFd) -> io::Result<Status> {
+    let found = fs::fstat(fd)?;
+    Ok(Status {
+        id: (found.st_dev as u64, found.st_ino as u64),
+        is_file: FileType::from_raw_mode(found.st_mode).is_file(),
+        mode: found.st_mode as u32 & 0o7777,
+        owner: found.st_uid,
+        links: found.st_nlink as u64,
+    })
 }
 
 /// The directory of a cache file, checked.
@@ -108,34 +112,28 @@ impl Dir {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
                 Err(e) => return Err(OpenError::io(path, "create the directory", e)),
             };
-        let name = CString::new(path.as_os_str().as_bytes())
-            .map_err(|_| OpenError::InvalidName(format!("the directory's name holds a NUL byte: {path:?}")))?;
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-        // SAFETY: `name` is NUL-terminated and outlives the call.
-        let fd = unsafe { libc::open(name.as_ptr(), flags) };
-        if fd < 0 {
-            let error = io::Error::last_os_error();
+        if path.as_os_str().as_bytes().contains(&0) {
+            return Err(OpenError::InvalidName(format!("the directory's name holds a NUL byte: {path:?}")));
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = fs::open(path, flags, Mode::empty()).map_err(|error| {
             let is_link = path.symlink_metadata().is_ok_and(|m| m.is_symlink());
-            return Err(match error.raw_os_error() {
-                Some(libc::ELOOP | libc::ENOTDIR | libc::EMLINK) if is_link => {
-                    OpenError::refused(path, Refusal::Symlink)
-                }
-                Some(libc::ENOTDIR) => OpenError::refused(path, Refusal::NotADirectory),
-                _ => OpenError::io(path, "open the directory", error),
-            });
-        }
-        // SAFETY: a fresh descriptor that nobody else owns.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+            match error {
+                Errno::LOOP | Errno::NOTDIR | Errno::MLINK if is_link => OpenError::refused(path, Refusal::Symlink),
+                Errno::NOTDIR => OpenError::refused(path, Refusal::NotADirectory),
+                _ => OpenError::io(path, "open the directory", error.into()),
+            }
+        })?;
         if made {
-            // SAFETY: plain system call on our descriptor. The umask may have taken bits away.
-            unsafe { libc::fchmod(fd.as_raw_fd(), 0o700) };
+            // (The umask may have taken bits away.)
+            let _ = fs::fchmod(&fd, Mode::RWXU);
         }
-        let m = metadata(&fd).map_err(fail("examine"))?;
-        if m.uid() != my_uid() {
-            return Err(OpenError::refused(path, Refusal::Owner(m.uid())));
+        let Status { mode, owner, .. } = status(&fd).map_err(fail("examine"))?;
+        if owner != my_uid() {
+            return Err(OpenError::refused(path, Refusal::Owner(owner)));
         }
-        if m.permissions().mode() & 0o077 != 0 {
-            return Err(OpenError::refused(path, Refusal::Mode(m.permissions().mode() & 0o7777)));
+        if mode & 0o077 != 0 {
+            return Err(OpenError::refused(path, Refusal::Mode(mode)));
         }
         Ok(Dir { fd, path: path.into() })
     }
@@ -146,18 +144,14 @@ impl Dir {
 
     /// Which file has this name, without opening it.
     pub(crate) fn identify(&self, name: &str) -> Option<FileId> {
-        let name = c_name(name);
-        // SAFETY: all-zero is a valid `stat`.
-        let mut st: libc::stat = unsafe { std::mem::zeroed() };
-        // SAFETY: `name` is NUL-terminated; both outlive the call.
-        let r = unsafe { libc::fstatat(self.fd.as_raw_fd(), name.as_ptr(), &mut st, libc::AT_SYMLINK_NOFOLLOW) };
+        let status = fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok();
         #[allow(clippy::unnecessary_cast)] // types differ between systems
-        (r == 0).then_some((st.st_dev as u64, st.st_ino as u64))
+        status.map(|status| (status.st_dev as u64, status.st_ino as u64))
     }
 
     /// Makes an empty file, if it can be made. (It is told by its name alone.)
     pub(crate) fn touch(&self, name: &str) {
-        drop(openat(self.fd.as_raw_fd(), name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL));
+        drop(openat(&self.fd, name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL));
     }
 
     /// Opens an existing file and checks it; `None` if there is none. `rejected` gets the descriptor of a file that is
@@ -169,30 +163,29 @@ impl Dir {
     ) -> Result<Option<(OwnedFd, FileId)>, OpenError> {
         let path = self.path(name);
         // NONBLOCK: a FIFO or device must not make us wait.
-        let fd = match openat(self.fd.as_raw_fd(), name, libc::O_RDWR | libc::O_NONBLOCK) {
+        let fd = match openat(&self.fd, name, OFlags::RDWR | OFlags::NONBLOCK) {
             Ok(fd) => fd,
             Err(e) => {
-                return match e.raw_os_error() {
-                    Some(libc::ENOENT) => Ok(None),
-                    Some(libc::ELOOP | libc::EMLINK) => Err(OpenError::refused(&path, Refusal::Symlink)),
-                    Some(libc::EISDIR | libc::ENXIO | libc::ENODEV | libc::EOPNOTSUPP) => {
+                return match e {
+                    Errno::NOENT => Ok(None),
+                    Errno::LOOP | Errno::MLINK => Err(OpenError::refused(&path, Refusal::Symlink)),
+                    Errno::ISDIR | Errno::NXIO | Errno::NODEV | Errno::OPNOTSUPP => {
                         Err(OpenError::refused(&path, Refusal::NotAFile))
                     }
-                    Some(libc::EACCES | libc::EPERM) => Err(self.why_denied(&path, e)),
-                    _ => Err(OpenError::io(&path, "open", e)),
+                    Errno::ACCESS | Errno::PERM => Err(self.why_denied(&path, e.into())),
+                    _ => Err(OpenError::io(&path, "open", e.into())),
                 }
             }
         };
-        let m = metadata(&fd).map_err(|e| OpenError::io(&path, "examine", e))?;
-        let (mode, id) = (m.permissions().mode() & 0o7777, (m.dev(), m.ino()));
-        let why = if !m.is_file() {
+        let Status { id, is_file, mode, owner, links } = status(&fd).map_err(|e| OpenError::io(&path, "examine", e))?;
+        let why = if !is_file {
             Some(Refusal::NotAFile)
-        } else if m.uid() != my_uid() {
-            Some(Refusal::Owner(m.uid()))
+        } else if owner != my_uid() {
+            Some(Refusal::Owner(owner))
         } else if mode & 0o7177 != 0 {
             Some(Refusal::Mode(mode))
-        } else if m.nlink() > 1 {
-            Some(Refusal::HardLinks(m.nlink()))
+        } else if links > 1 {
+            Some(Refusal::HardLinks(links))
         } else {
             None
         };
@@ -201,7 +194,7 @@ impl Dir {
                 rejected(id, fd);
                 Err(OpenError::refused(&path, why))
             }
-            None if m.nlink() == 0 => {
+            None if links == 0 => {
                 // Replaced or deleted between opening and looking.
                 rejected(id, fd);
                 Ok(None)
@@ -219,17 +212,16 @@ impl Dir {
 
     /// Runs `f` while no other process creates or replaces files in here. If somebody is stopped in there, we go ahead:
     /// the renames in `f` are atomic by themselves, and at worst two processes begin with a cache of their own.
-    pub(crate) fn alone<R>(&self, f: impl FnOnce() -> R) -> R {
+    pub(crate) fn with_dir_lock<R>(&self, f: impl FnOnce() -> R) -> R {
         let since = Instant::now();
-        // SAFETY: plain system calls on our descriptor; the lock falls with the unlock, or with the process.
-        while unsafe { libc::flock(self.fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0
+        // The lock falls with the unlock, or with the process.
+        while fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive).is_err()
             && since.elapsed() < Duration::from_secs(2)
         {
             std::thread::sleep(Duration::from_millis(1));
         }
         let result = f();
-        // SAFETY: as above.
-        unsafe { libc::flock(self.fd.as_raw_fd(), libc::LOCK_UN) };
+        let _ = fs::flock(&self.fd, FlockOperation::Unlock);
         result
     }
 
@@ -239,16 +231,16 @@ impl Dir {
         &self,
         name: &str,
         old: Option<FileId>,
-        fill: impl FnOnce(RawFd) -> Result<(), OpenError>,
+        fill: impl FnOnce(BorrowedFd<'_>) -> Result<(), OpenError>,
     ) -> Result<bool, OpenError> {
         let path = self.path(name);
         self.remove_leftovers(name);
         let temporary = format!(".{name}.{}.{:x}.tmp", std::process::id(), crate::process::clock::boot_now());
-        let fd = openat(self.fd.as_raw_fd(), &temporary, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL)
-            .map_err(|e| OpenError::io(&path, "create", e))?;
-        // SAFETY: plain system call on our descriptor. The umask may have taken bits away.
-        unsafe { libc::fchmod(fd.as_raw_fd(), 0o600) };
-        let filled = fill(fd.as_raw_fd());
+        let fd = openat(&self.fd, &temporary, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
+            .map_err(|e| OpenError::io(&path, "create", e.into()))?;
+        // (The umask may have taken bits away.)
+        let _ = fs::fchmod(&fd, PRIVATE);
+        let filled = fill(fd.as_fd());
         let named = filled.and_then(|()| {
             if self.identify(name) != old {
                 return Ok(false);
@@ -256,46 +248,28 @@ impl Dir {
             self.rename(&temporary, name, old.is_some()).map_err(|e| OpenError::io(&path, "create", e))
         });
         if !matches!(named, Ok(true)) {
-            let temporary = c_name(&temporary);
-            // SAFETY: NUL-terminated, outlives the call.
-            unsafe { libc::unlinkat(self.fd.as_raw_fd(), temporary.as_ptr(), 0) };
+            let _ = fs::unlinkat(&self.fd, &temporary, AtFlags::empty());
         }
         named
     }
 
     /// False if the name is taken (`replace` not given).
     fn rename(&self, from: &str, to: &str, replace: bool) -> io::Result<bool> {
-        let (from, to, dir) = (c_name(from), c_name(to), self.fd.as_raw_fd());
         if !replace {
-            // SAFETY: both names are NUL-terminated and outlive the call.
-            #[cfg(target_os = "linux")]
-            let r = unsafe {
-                libc::syscall(libc::SYS_renameat2, dir, from.as_ptr(), dir, to.as_ptr(), libc::RENAME_NOREPLACE)
-            };
-            // SAFETY: as above.
-            #[cfg(target_os = "macos")]
-            let r = unsafe { libc::renameatx_np(dir, from.as_ptr(), dir, to.as_ptr(), libc::RENAME_EXCL) };
+            #[cfg(any(target_os = "linux", target_os = "macos"))]
+            let renamed = fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE);
             #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-            let r = {
-                // SAFETY: as above.
-                unsafe { libc::renameat(dir, from.as_ptr(), dir, to.as_ptr()) }
-            };
-            if r == 0 {
-                return Ok(true);
-            }
-            let error = io::Error::last_os_error();
-            match error.raw_os_error() {
-                Some(libc::EEXIST) => return Ok(false),
-                // A file system without it: `alone` and the check just before must do.
-                Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP) => {}
-                _ => return Err(error),
+            let renamed = fs::renameat(&self.fd, from, &self.fd, to);
+            match renamed {
+                Ok(()) => return Ok(true),
+                Err(Errno::EXIST) => return Ok(false),
+                // A file system without it: `with_dir_lock` and the check just before must do.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+                Err(error) => return Err(error.into()),
             }
         }
-        // SAFETY: both names are NUL-terminated and outlive the call.
-        match unsafe { libc::renameat(dir, from.as_ptr(), dir, to.as_ptr()) } {
-            0 => Ok(true),
-            _ => last(),
-        }
+        fs::renameat(&self.fd, from, &self.fd, to)?;
+        Ok(true)
     }
 
     /// Temporary files of creators that were killed a minute ago or more.
@@ -319,15 +293,6 @@ impl Dir {
 
     /// Bytes free for this user where the directory lies.
     pub(crate) fn free_bytes(&self) -> u64 {
-        // SAFETY: all-zero is a valid statvfs.
-        let mut st: libc::statvfs = unsafe { std::mem::zeroed() };
-        // SAFETY: `st` outlives the call.
-        let r = unsafe { libc::fstatvfs(self.fd.as_raw_fd(), &mut st) };
-        #[allow(clippy::unnecessary_cast)] // types differ between systems
-        if r == 0 {
-            (st.f_bavail as u64).saturating_mul(st.f_frsize as u64)
-        } else {
-            0
-        }
+        fs::fstatvfs(&self.fd).map_or(0, |status| status.f_bavail.saturating_mul(status.f_frsize))
     }
 }

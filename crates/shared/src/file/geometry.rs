@@ -3,11 +3,12 @@
 //! Areas are laid out for the fullest cache there can be; what is reserved of them on disk, their users decide. The
 //! order of the areas is in `layout`.
 
-use crate::core::Strategy;
 use crate::file::layout::{
-    Cell, Link, Meta, BUCKET_LOAD, GRANULE, GRANULES_PER_WORD, INDEX_AT, LEVEL0_BUCKETS, LEVEL0_BYTES, LINE, MAX_FILE,
-    PAGE,
+    AccessMeta, Cell, Link, BUCKET_LOAD, GRANULE, GRANULES_PER_WORD, INDEX_AT, LEVEL0_BUCKETS, LEVEL0_BYTES, LINE,
+    MAX_FILE, PAGE,
 };
+use crate::file::units::{Granule, GranuleIndex, Slot};
+use crate::policy::Strategy;
 use core::mem::size_of;
 
 /// Where the areas of one file lie.
@@ -19,9 +20,9 @@ pub struct Geometry {
     pub cells: u64,
     pub metas: u64,
     pub links: u64,
-    /// Cache lines of hints, and how many there are at most (a power of two); 0 for a strategy that needs none.
-    pub hints: u64,
-    pub hint_lines: u64,
+    /// Cache lines of history, and how many there are at most (a power of two); 0 for a strategy that needs none.
+    pub history: u64,
+    pub history_lines: u64,
     /// The last changes of slots' words, and how many of them at most (a power of two).
     pub changes: u64,
     pub change_words: u64,
@@ -34,11 +35,11 @@ pub struct Geometry {
     pub end: u64,
 }
 
-/// Disk that an entry needs at least: tables and the smallest block, without links and hints. Bounds the tables of a
+/// Disk that an entry needs at least: tables and the smallest block, without links and history. Bounds the tables of a
 /// cache without `max_size`.
 const LEAST_PER_ENTRY: u64 = 164;
-/// Lines of hints at least: a page.
-const LEAST_HINTS: u64 = PAGE / LINE as u64;
+/// Lines of history at least: a page.
+const LEAST_HISTORY: u64 = PAGE / LINE as u64;
 /// Changes that are told at least (a page of them), and at most.
 const CHANGES: (u64, u64) = (PAGE / 8, 1 << 16);
 /// Below this no cache is worth having.
@@ -56,17 +57,17 @@ impl Geometry {
         }
         let link = if strategy.has_queues() { size_of::<Link>() as u64 } else { 0 };
         // (The number of lines is rounded up to a power of two.)
-        let hint = strategy.entries_per_hint_line().map_or(0, |entries| 2 * LINE as u64 / entries);
-        let most = (max_bytes - INDEX_AT - 9 * PAGE) / (LEAST_PER_ENTRY + link + hint);
+        let history = strategy.entries_per_history_line().map_or(0, |entries| 2 * LINE as u64 / entries);
+        let most = (max_bytes - INDEX_AT - 9 * PAGE) / (LEAST_PER_ENTRY + link + history);
         let capacity = if max_size == 0 { most } else { max_size.min(most) }.max(1);
         let buckets = capacity.div_ceil(BUCKET_LOAD).next_power_of_two().max(LEVEL0_BUCKETS);
         let max_level = u64::from((buckets / LEVEL0_BUCKETS).trailing_zeros());
         let cells = round_up(Self::level_at(max_level + 1), PAGE);
         let metas = cells + round_up(capacity * size_of::<Cell>() as u64, PAGE);
-        let links = metas + round_up(capacity * size_of::<Meta>() as u64, PAGE);
-        let hints = links + round_up(capacity * link, PAGE);
-        let hint_lines = Self::hint_lines_for(capacity, strategy);
-        let changes = hints + hint_lines * LINE as u64;
+        let links = metas + round_up(capacity * size_of::<AccessMeta>() as u64, PAGE);
+        let history = links + round_up(capacity * link, PAGE);
+        let history_lines = Self::history_lines_for(capacity, strategy);
+        let changes = history + history_lines * LINE as u64;
         let change_words = Self::changes_for(capacity);
         let bitmap = changes + change_words * 8;
         let room = max_bytes.checked_sub(bitmap + PAGE)?;
@@ -81,8 +82,8 @@ impl Geometry {
             cells,
             metas,
             links,
-            hints,
-            hint_lines,
+            history,
+            history_lines,
             changes,
             change_words,
             bitmap,
@@ -92,10 +93,10 @@ impl Geometry {
         })
     }
 
-    /// Lines of hints for so many entries.
-    pub fn hint_lines_for(entries: u64, strategy: Strategy) -> u64 {
-        let lines = |per_line| entries.div_ceil(per_line).next_power_of_two().max(LEAST_HINTS);
-        strategy.entries_per_hint_line().map_or(0, lines)
+    /// Lines of history for so many entries.
+    pub fn history_lines_for(entries: u64, strategy: Strategy) -> u64 {
+        let lines = |per_line| entries.div_ceil(per_line).next_power_of_two().max(LEAST_HISTORY);
+        strategy.entries_per_history_line().map_or(0, lines)
     }
 
     /// Changes that are told where there are so many slots: who looks at each of these after so many changes has done a few
@@ -112,29 +113,33 @@ impl Geometry {
     pub const fn buckets(level: u64) -> u64 {
         LEVEL0_BUCKETS << level
     }
-    pub const fn cell(&self, slot: u64) -> u64 {
-        self.cells + slot * size_of::<Cell>() as u64
+    pub const fn cell(&self, slot: Slot) -> u64 {
+        self.cells + slot.number() * size_of::<Cell>() as u64
     }
-    pub const fn meta(&self, slot: u64) -> u64 {
-        self.metas + slot * size_of::<Meta>() as u64
+    pub const fn meta(&self, slot: Slot) -> u64 {
+        self.metas + slot.number() * size_of::<AccessMeta>() as u64
     }
-    pub const fn link(&self, slot: u64) -> u64 {
-        self.links + slot * size_of::<Link>() as u64
+    pub const fn link(&self, slot: Slot) -> u64 {
+        self.links + slot.number() * size_of::<Link>() as u64
     }
-    pub const fn hint_line(&self, i: u64) -> u64 {
-        self.hints + i * LINE as u64
+    pub const fn history_line(&self, i: u64) -> u64 {
+        self.history + i * LINE as u64
     }
     /// The end of what `slots` slots need.
     pub const fn slots_end(&self, slots: u64) -> u64 {
-        if self.hints > self.links {
-            self.link(slots)
+        if self.history > self.links {
+            self.link(Slot::new(slots))
         } else {
-            self.meta(slots)
+            self.meta(Slot::new(slots))
         }
     }
-    /// The granule number that slot words use for the `i`th granule of data.
-    pub const fn granule(&self, i: u64) -> u64 {
-        self.data / GRANULE + i
+    /// The granule of the file that is this one of the data.
+    pub const fn granule(&self, index: GranuleIndex) -> Granule {
+        Granule::new(self.data / GRANULE + index.number())
+    }
+    /// The granule of the data that is this one of the file; `None` if it lies before the data.
+    pub fn index_of(&self, granule: Granule) -> Option<GranuleIndex> {
+        granule.number().checked_sub(self.data / GRANULE).map(GranuleIndex::new)
     }
 }
 
@@ -150,11 +155,12 @@ mod tests {
         let all = sizes.into_iter().flat_map(|size| bytes.map(|bytes| (size, bytes)));
         for ((max_size, max_bytes), strategy) in all.flat_map(|of| Strategy::ALL.map(|strategy| (of, strategy))) {
             let g = Geometry::new(max_size, max_bytes, strategy).unwrap();
+            let end = Slot::new(g.capacity);
             assert!(Geometry::level_at(g.max_level) + Geometry::buckets(g.max_level) * 64 <= g.cells);
-            assert!(g.cell(g.capacity) <= g.metas && g.meta(g.capacity) <= g.links);
-            assert!(g.slots_end(g.capacity) <= g.hints && g.hint_line(g.hint_lines) <= g.changes);
+            assert!(g.cell(end) <= g.metas && g.meta(end) <= g.links);
+            assert!(g.slots_end(g.capacity) <= g.history && g.history_line(g.history_lines) <= g.changes);
             assert!(g.changes + 8 * g.change_words <= g.bitmap && g.bitmap % PAGE == 0);
-            assert!(!strategy.has_queues() || g.link(g.capacity) == g.slots_end(g.capacity));
+            assert!(!strategy.has_queues() || g.link(end) == g.slots_end(g.capacity));
             assert!(g.bitmap + g.granules / 8 <= g.data && g.data % GRANULE == 0);
             assert!(g.end <= max_bytes && g.granules >= 64, "{max_size} {max_bytes} {g:?}");
             assert!(Geometry::buckets(g.max_level) * BUCKET_CELLS > g.capacity);

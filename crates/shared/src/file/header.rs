@@ -9,31 +9,33 @@
 //! - *nothing*: created under a temporary name and renamed, complete: no half-made file is ever seen under a cache's
 //!   name.
 //!
-//! A process has one `Core`, thus one descriptor, per file: where its locks are the process's own, closing a second one
+//! A process has one `Table`, thus one descriptor, per file: where its locks are the process's own, closing a second one
 //! would release them (`life`).
 
-use crate::core::{Core, Strategy};
 use crate::error::{OpenError, LOCK};
 use crate::file::directory::{check_name, Dir, FileId, Missing};
 use crate::file::disk::reserve_file;
 use crate::file::layout::{
-    ctl, Control, Geometry, Ident, CONTROL_AT, GRANULE, IDENT_WORDS, INDEX_AT, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE,
+    ctl, Control, Geometry, Header, CONTROL_AT, GRANULE, HEADER_WORDS, INDEX_AT, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE,
     PROCS_AT, VERSION,
 };
 use crate::file::mapping::{Descriptor, Region};
 use crate::file::memory;
 use crate::file::sigbus;
+use crate::file::system::{read_exact_at, write_all_at};
+use crate::file::units::Slot;
 use crate::hash::{checksum, siphash13};
+use crate::policy::Strategy;
 use crate::process::clock;
-use crate::table::entries::NEVER;
+use crate::table::reading::NEVER;
+use crate::table::Table;
 use concurrency::boottime;
 use concurrency::fork;
 use concurrency::signals::unharmed;
 use core::mem::{offset_of, size_of};
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -57,39 +59,39 @@ const DEFAULT_MOST: u64 = 1 << 30;
 /// Rounds of "somebody was faster" before giving up.
 const TRIES: u32 = 50;
 
-static REGISTRY: Mutex<Vec<(FileId, Weak<Core>)>> = Mutex::new(Vec::new());
+static REGISTRY: Mutex<Vec<(FileId, Weak<Table>)>> = Mutex::new(Vec::new());
 
-/// The process's cores. Only within `fork::exclusive`, so no child finds it locked.
-fn registry<R>(f: impl FnOnce(&mut Vec<(FileId, Weak<Core>)>) -> R) -> R {
+/// The process's tables. Only within `fork::exclusive`, so no child finds it locked.
+fn registry<R>(f: impl FnOnce(&mut Vec<(FileId, Weak<Table>)>) -> R) -> R {
     f(&mut REGISTRY.lock().unwrap_or_else(|e| e.into_inner()))
 }
 
-fn registered(id: FileId) -> Option<Arc<Core>> {
-    registry(|cores| cores.iter().find(|c| c.0 == id).and_then(|c| c.1.upgrade()))
+fn registered(id: FileId) -> Option<Arc<Table>> {
+    registry(|tables| tables.iter().find(|c| c.0 == id).and_then(|c| c.1.upgrade()))
 }
 
-/// The file may be one that a core of ours has locks on: then the descriptor must stay open with it.
-fn dispose(id: FileId, fd: OwnedFd) {
+/// The file may be one that a table of ours has locks on: then the descriptor must stay open with it.
+fn close_or_keep(id: FileId, fd: OwnedFd) {
     fork::exclusive(|| match registered(id) {
-        Some(core) => core.region.keep(Descriptor::new(fd)),
+        Some(table) => table.region.keep(Descriptor::new(fd)),
         None => drop(fd),
     });
 }
 
-/// A handle's share of a core. It is dropped alone in this process, so that closing the descriptor never overlaps with a
+/// A handle's share of a table. It is dropped alone in this process, so that closing the descriptor never overlaps with a
 /// new claim on the same file.
-pub(crate) struct Share(ManuallyDrop<Arc<Core>>);
+pub(crate) struct Share(ManuallyDrop<Arc<Table>>);
 
 impl Share {
-    pub(crate) fn new(core: Arc<Core>) -> Share {
-        Share(ManuallyDrop::new(core))
+    pub(crate) fn new(table: Arc<Table>) -> Share {
+        Share(ManuallyDrop::new(table))
     }
 }
 
 impl std::ops::Deref for Share {
-    type Target = Core;
+    type Target = Table;
     #[inline(always)]
-    fn deref(&self) -> &Core {
+    fn deref(&self) -> &Table {
         &self.0
     }
 }
@@ -97,8 +99,8 @@ impl std::ops::Deref for Share {
 impl Drop for Share {
     fn drop(&mut self) {
         // SAFETY: dropped once, here, and never used after.
-        let core = unsafe { ManuallyDrop::take(&mut self.0) };
-        fork::exclusive(|| drop(core));
+        let table = unsafe { ManuallyDrop::take(&mut self.0) };
+        fork::exclusive(|| drop(table));
     }
 }
 
@@ -112,53 +114,51 @@ fn fingerprint(options: &Options) -> u64 {
 
 #[allow(clippy::large_enum_variant)] // one is made for each file that is opened
 enum Content {
-    Ours(Ident, Geometry),
+    Ours(Header, Geometry),
     Foreign,
     Dead,
 }
 
-fn words_of(ident: &Ident) -> [u64; IDENT_WORDS] {
-    // SAFETY: `Ident` is repr(C), consists of u64s only and has this size: see `layout`'s assertions.
-    unsafe { std::mem::transmute(*ident) }
+fn words_of(header: &Header) -> [u64; HEADER_WORDS] {
+    // SAFETY: `Header` is repr(C), consists of u64s only and has this size: see `layout`'s assertions.
+    unsafe { std::mem::transmute(*header) }
 }
 
-fn ident_sum(ident: &Ident) -> u64 {
-    let words = &words_of(ident)[..IDENT_WORDS - 1];
+fn header_sum(header: &Header) -> u64 {
+    let words = &words_of(header)[..HEADER_WORDS - 1];
     checksum(MAGIC, &words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>())
 }
 
-fn read_words<const N: usize>(fd: RawFd, at: u64) -> Option<[u64; N]> {
-    // SAFETY: the descriptor is open; ManuallyDrop keeps it so.
-    let file = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd) });
+fn read_words<const N: usize>(fd: BorrowedFd<'_>, at: u64) -> Option<[u64; N]> {
     let mut bytes = vec![0; N * 8];
-    file.read_exact_at(&mut bytes, at).ok()?;
+    read_exact_at(fd, &mut bytes, at).ok()?;
     let word = |i: usize| u64::from_ne_bytes(bytes[i * 8..][..8].try_into().expect("eight bytes"));
     Some(std::array::from_fn(word))
 }
 
-/// Judges a file by what `pread` says: a file that is cut short while we look cannot hurt.
-fn judge(fd: RawFd, fingerprint: u64) -> Content {
-    let Some(words) = read_words::<IDENT_WORDS>(fd, 0) else { return Content::Dead };
-    // SAFETY: as in `words_of`; any words make an `Ident`.
-    let ident: Ident = unsafe { std::mem::transmute(words) };
-    if ident.magic != MAGIC {
+/// Validates a file by what `pread` says: a file that is cut short while we look cannot hurt.
+fn validate(fd: BorrowedFd<'_>, fingerprint: u64) -> Content {
+    let Some(words) = read_words::<HEADER_WORDS>(fd, 0) else { return Content::Dead };
+    // SAFETY: as in `words_of`; any words make a `Header`.
+    let header: Header = unsafe { std::mem::transmute(words) };
+    if header.magic != MAGIC {
         return Content::Dead;
     }
-    if ident.version != VERSION {
+    if header.version != VERSION {
         return Content::Foreign;
     }
     // A file that says it is from the future is one of an earlier boot whose id could not be read. Who cannot read it
     // now must not take the file away from those who can.
     let boot = clock::boot_id();
-    let earlier = boot != [0, 0] && ident.boot != [0, 0] && ident.boot != boot;
-    if ident.checksum != ident_sum(&ident) || earlier || ident.created > clock::boot_now() {
+    let earlier = boot != [0, 0] && header.boot != [0, 0] && header.boot != boot;
+    if header.checksum != header_sum(&header) || earlier || header.created > clock::boot_now() {
         return Content::Dead;
     }
-    if ident.fingerprint != fingerprint {
+    if header.fingerprint != fingerprint {
         return Content::Foreign;
     }
-    let Some(strategy) = Strategy::from_number(ident.strategy) else { return Content::Dead };
-    let Some(geo) = Geometry::new(ident.max_size, ident.max_bytes, strategy) else { return Content::Dead };
+    let Some(strategy) = Strategy::from_number(header.strategy) else { return Content::Dead };
+    let Some(geo) = Geometry::new(header.max_size, header.max_bytes, strategy) else { return Content::Dead };
     let Some(control) = read_words::<{ size_of::<Control>() / 8 }>(fd, CONTROL_AT) else { return Content::Dead };
     let len = crate::file::mapping::file_len(fd).unwrap_or(0);
     let (level, slots, data) = (
@@ -172,41 +172,40 @@ fn judge(fd: RawFd, fingerprint: u64) -> Content {
         && len >= geo.slots_end(slots)
         && (data == 0 || len >= geo.data + data * GRANULE)
     {
-        Content::Ours(ident, geo)
+        Content::Ours(header, geo)
     } else {
         Content::Dead
     }
 }
 
 /// What a new file looks like: reserved, initialised, empty.
-fn fill(fd: RawFd, ident: &Ident, geo: &Geometry) -> io::Result<()> {
-    unharmed(|| fill_unguarded(fd, ident, geo))
+fn fill(fd: BorrowedFd<'_>, header: &Header, geo: &Geometry) -> io::Result<()> {
+    unharmed(|| fill_unguarded(fd, header, geo))
 }
 
-fn fill_unguarded(fd: RawFd, ident: &Ident, geo: &Geometry) -> io::Result<()> {
-    // SAFETY: the descriptor is open; ManuallyDrop keeps it so.
-    let file = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(fd) });
+fn fill_unguarded(fd: BorrowedFd<'_>, header: &Header, geo: &Geometry) -> io::Result<()> {
+    const FIRST: Slot = Slot::new(0);
     let slots = geo.capacity.min(PAGE / 16);
     let changes = Geometry::changes_for(slots);
     // One page of process slots; the others when somebody claims one there.
     for (at, end) in [
         (0, PROCS_AT + PAGE),
         (INDEX_AT, Geometry::level_at(1)),
-        (geo.cell(0), geo.cell(slots)),
-        (geo.meta(0), geo.meta(slots)),
-        (geo.link(0), geo.slots_end(slots).max(geo.link(0))),
+        (geo.cell(FIRST), geo.cell(Slot::new(slots))),
+        (geo.meta(FIRST), geo.meta(Slot::new(slots))),
+        (geo.link(FIRST), geo.slots_end(slots).max(geo.link(FIRST))),
         (geo.changes, geo.changes + changes * 8),
     ] {
         if end > at {
             reserve_file(fd, at, end - at)?;
         }
     }
-    let word = |value: u64, at: u64| file.write_all_at(&value.to_ne_bytes(), at);
+    let word = |value: u64, at: u64| write_all_at(fd, &value.to_ne_bytes(), at);
     word(slots, ctl!(slots_ready))?;
     word(changes, ctl!(change_len))?;
     word(NEVER, ctl!(min_deadline))?;
     word(NEVER, ctl!(sweep_min))?;
-    words_of(ident).iter().enumerate().try_for_each(|(i, w)| word(*w, 8 * i as u64))
+    words_of(header).iter().enumerate().try_for_each(|(i, w)| word(*w, 8 * i as u64))
 }
 
 fn random() -> io::Result<[u64; 2]> {
@@ -230,12 +229,12 @@ fn usual_size(free: u64, memory: Option<u64>) -> u64 {
     (free.min(memory.unwrap_or(u64::MAX)) / 4).clamp(MIN_MAX_BYTES, DEFAULT_MOST)
 }
 
-fn new_ident(options: &Options, dir: &Dir) -> Result<(Ident, Geometry), OpenError> {
+fn new_header(options: &Options, dir: &Dir) -> Result<(Header, Geometry), OpenError> {
     let max_bytes = options.max_bytes.unwrap_or_else(|| usual_size(dir.free_bytes(), memory::limit()));
     let geo = Geometry::new(options.max_size, max_bytes, options.strategy).ok_or_else(|| {
         OpenError::InvalidSize(format!("max_bytes must be from {MIN_MAX_BYTES} to {MAX_FILE} bytes, got {max_bytes}"))
     })?;
-    let mut ident = Ident {
+    let mut header = Header {
         magic: MAGIC,
         version: VERSION,
         fingerprint: fingerprint(options),
@@ -248,8 +247,8 @@ fn new_ident(options: &Options, dir: &Dir) -> Result<(Ident, Geometry), OpenErro
         tick_mode: tick_mode(),
         checksum: 0,
     };
-    ident.checksum = ident_sum(&ident);
-    Ok((ident, geo))
+    header.checksum = header_sum(&header);
+    Ok((header, geo))
 }
 
 /// How far to go for a file in a directory.
@@ -264,9 +263,9 @@ pub(crate) enum Effort {
     Existing,
 }
 
-/// `shared`: use the core that this process already has of the file. (Tests also open several, as several processes
+/// `shared`: use the table that this process already has of the file. (Tests also open several, as several processes
 /// would.)
-pub(crate) fn open(options: &Options, shared: bool) -> Result<(Arc<Core>, PathBuf), OpenError> {
+pub(crate) fn open(options: &Options, shared: bool) -> Result<(Arc<Table>, PathBuf), OpenError> {
     open_in(&options.dir, options, shared, Effort::Given)?.ok_or_else(|| crowded(&options.dir))
 }
 
@@ -280,7 +279,7 @@ pub(crate) fn open_in(
     options: &Options,
     shared: bool,
     effort: Effort,
-) -> Result<Option<(Arc<Core>, PathBuf)>, OpenError> {
+) -> Result<Option<(Arc<Table>, PathBuf)>, OpenError> {
     check_name(&options.name)?;
     sigbus::install();
     let missing = match effort {
@@ -294,18 +293,18 @@ pub(crate) fn open_in(
     'again: for _ in 0..TRIES {
         for name in &names {
             let path = dir.path(name);
-            if let Some(core) = dir.identify(name).filter(|_| shared).and_then(|id| fork::exclusive(|| registered(id)))
+            if let Some(table) = dir.identify(name).filter(|_| shared).and_then(|id| fork::exclusive(|| registered(id)))
             {
-                if core.ident.fingerprint == fingerprint && !core.region.poisoned() {
-                    return Ok(Some((core, path)));
+                if table.header.fingerprint == fingerprint && !table.region.truncated() {
+                    return Ok(Some((table, path)));
                 }
             }
-            let old = match dir.open_file(name, dispose)? {
+            let old = match dir.open_file(name, close_or_keep)? {
                 None => None,
-                Some((fd, id)) => match judge(fd.as_raw_fd(), fingerprint) {
-                    Content::Ours(ident, geo) => return enter(fd, id, ident, geo, shared, path).map(Some),
+                Some((fd, id)) => match validate(fd.as_fd(), fingerprint) {
+                    Content::Ours(header, geo) => return map_table(fd, id, header, geo, shared, path).map(Some),
                     content => {
-                        dispose(id, fd);
+                        close_or_keep(id, fd);
                         if matches!(content, Content::Foreign) {
                             continue;
                         }
@@ -316,15 +315,15 @@ pub(crate) fn open_in(
             if effort == Effort::Existing {
                 return Ok(None);
             }
-            let (ident, geo) = new_ident(options, &dir)?;
-            let fill = |fd| {
+            let (header, geo) = new_header(options, &dir)?;
+            let fill = |fd: BorrowedFd<'_>| {
                 if let Effort::Default { choosy } = effort {
                     let room = if choosy { dir.free_bytes() } else { u64::MAX };
                     probe(fd, choosy, room).map_err(|(what, e)| OpenError::io(&path, what, e))?;
                 }
-                fill(fd, &ident, &geo).map_err(|e| OpenError::io(&path, "create", e))
+                fill(fd, &header, &geo).map_err(|e| OpenError::io(&path, "create", e))
             };
-            dir.alone(|| dir.create(name, old, fill))?;
+            dir.with_dir_lock(|| dir.create(name, old, fill))?;
             continue 'again;
         }
         break;
@@ -336,7 +335,7 @@ pub(crate) fn open_in(
 const WORTHWHILE: u64 = 4 * MIN_MAX_BYTES;
 
 /// Whether a file that nobody else has yet can be mapped, filled and locked.
-fn probe(fd: RawFd, locks: bool, room: u64) -> Result<(), (&'static str, io::Error)> {
+fn probe(fd: BorrowedFd<'_>, locks: bool, room: u64) -> Result<(), (&'static str, io::Error)> {
     if room < WORTHWHILE {
         return Err(("create", io::Error::from_raw_os_error(libc::ENOSPC)));
     }
@@ -348,39 +347,39 @@ fn probe(fd: RawFd, locks: bool, room: u64) -> Result<(), (&'static str, io::Err
     Ok(())
 }
 
-fn enter(
+fn map_table(
     fd: OwnedFd,
     id: FileId,
-    ident: Ident,
+    header: Header,
     geo: Geometry,
     shared: bool,
     path: PathBuf,
-) -> Result<(Arc<Core>, PathBuf), OpenError> {
-    let strategy = Strategy::from_number(ident.strategy)
+) -> Result<(Arc<Table>, PathBuf), OpenError> {
+    let strategy = Strategy::from_number(header.strategy)
         .ok_or_else(|| OpenError::io(&path, "understand", io::Error::other("unknown strategy")))?;
     let region = Region::map(fd, geo.data, geo.end).map_err(|e| OpenError::io(&path, "map", e))?;
-    let core = Core::new(region, geo, ident, strategy);
-    core.me.opened_at(path.clone());
+    let table = Table::new(region, geo, header, strategy);
+    table.me.opened_at(path.clone());
     if !shared {
-        return Ok((Arc::new(core), path));
+        return Ok((Arc::new(table), path));
     }
     fork::exclusive(|| {
-        if let Some(other) = registered(id).filter(|c| !c.region.poisoned()) {
+        if let Some(other) = registered(id).filter(|c| !c.region.truncated()) {
             // Another thread was faster. Our descriptor must not be closed before theirs.
-            other.region.keep(core);
+            other.region.keep(table);
             return Ok((other, path));
         }
-        let core = Arc::new(core);
-        registry(|cores| {
-            cores.retain(|c| c.1.strong_count() > 0);
-            cores.push((id, Arc::downgrade(&core)));
+        let table = Arc::new(table);
+        registry(|tables| {
+            tables.retain(|c| c.1.strong_count() > 0);
+            tables.push((id, Arc::downgrade(&table)));
         });
-        Ok((core, path))
+        Ok((table, path))
     })
 }
 
-impl Drop for Core {
+impl Drop for Table {
     fn drop(&mut self) {
-        self.resign();
+        self.release_identity();
     }
 }

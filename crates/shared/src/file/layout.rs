@@ -1,20 +1,20 @@
 //! What lies where in a cache file: the areas, the structs in them, and their sizes proved at compile time.
 //!
 //! ```text
-//! header page | candidates | lease states | leases | process slots | index levels | cells | metas | links | hints
+//! header page | candidates | lease states | leases | process slots | index levels | cells | metas | links | history
 //!   | changes | bitmap | data
 //! ```
 //!
-//! Links are there only where the strategy keeps its entries in queues, hints only where it remembers keys that are gone
-//! (see `ordering`).
+//! Links are there only where the strategy keeps its entries in queues, history only where it remembers keys that are gone
+//! (see `policy`).
 //!
 //! The structs describe; they are never laid over the mapping. Code takes a field's offset from them (`offset_of!`) and
-//! goes through `region`, word by word, since every word may change under a reader's hands. All fields are therefore
+//! goes through `file::mapping`, word by word, since every word may change under a reader's hands. All fields are therefore
 //! `u64`.
 //!
 //! Offsets depend on `(capacity, max_bytes, strategy)` alone, so each process computes them for itself and trusts no
 //! offset from the file. Areas are laid out for the fullest cache, but only what is in use is reserved on disk: an area
-//! grows from its start, and the control words say how far (`slots_ready`, `data_ready`, `index_level`, `hint_lines`).
+//! grows from its start, and the control words say how far (`slots_ready`, `data_ready`, `index_level`, `history_lines`).
 
 pub use crate::file::geometry::{Geometry, MIN_MAX_BYTES};
 
@@ -57,7 +57,7 @@ pub const BUCKET_LOAD: u64 = 5;
 /// Written once, before the file gets its name; never changed afterwards. `checksum` covers all the words before it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ident {
+pub struct Header {
     pub magic: u64,
     pub version: u64,
     /// All parameters of the cache, ours and the caller's, in one hash.
@@ -74,7 +74,7 @@ pub struct Ident {
     pub tick_mode: u64,
     pub checksum: u64,
 }
-pub const IDENT_WORDS: usize = size_of::<Ident>() / 8;
+pub const HEADER_WORDS: usize = size_of::<Header>() / 8;
 
 /// The mutable words of the header, one cache line per kind of traffic.
 #[repr(C)]
@@ -124,20 +124,20 @@ pub struct Control {
     // Every use in tick mode 0 writes this line.
     pub tick: u64,
     pub _pad3: [u64; 7],
-    // Under the lock: the queues (see `ordering::queues`), and what goes with them.
+    // Under the lock: the queues (see `policy::queues`), and what goes with them.
     pub queues: [QueueEnds; QUEUES as usize],
     /// Grows with each entrance into a queue.
     pub queue_seq: u64,
     /// SIEVE's hand: `number of the entry's entrance << 32 | slot that it points to, plus 1`; 0 = the tail.
     pub hand: u64,
-    /// Lines of hints that are reserved and in use: a power of two, or 0.
-    pub hint_lines: u64,
+    /// Lines of history that are reserved and in use: a power of two, or 0.
+    pub history_lines: u64,
     /// S3-FIFO: how many keys became ghosts.
     pub ghost_seq: u64,
     /// S3-FIFO: so many of them are known.
     pub ghost_room: u64,
     pub _pad4: [u64; 2],
-    // Under the lock: TinyLFU's window and the sample that it is adapted by (see `ordering::climber`).
+    // Under the lock: TinyLFU's window and the sample that it is adapted by (see `policy::hill_climber`).
     pub sample_hits: u64,
     pub sample_accesses: u64,
     pub sample_look: u64,
@@ -229,7 +229,7 @@ pub struct Cell {
 /// What each hit writes, without a lock, and perhaps late: when the slot has been given to another entry, or to none. So
 /// nothing may depend on it. It lies apart from `Cell`, whose lines thus stay in every reader's cache.
 #[repr(C)]
-pub struct Meta {
+pub struct AccessMeta {
     /// The tick of the last use (FIFO: of the insertion).
     pub used: u64,
     /// Uses, as the strategy counts them: LFU all of them, SIEVE whether there were any, S3-FIFO up to three, TinyLFU up
@@ -259,7 +259,7 @@ pub const BLOCK_HEAD: u64 = size_of::<BlockHead>() as u64;
 
 pub const LINE: usize = 64;
 const _: () = {
-    assert!(size_of::<Ident>() == 13 * 8 && align_of::<Ident>() == 8);
+    assert!(size_of::<Header>() == 13 * 8 && align_of::<Header>() == 8);
     assert!(size_of::<Control>() == 12 * LINE && align_of::<Control>() == 8);
     assert!(offset_of!(Control, lock) == LINE && offset_of!(Control, free_head) == 2 * LINE);
     assert!(offset_of!(Control, cand_bound) == 3 * LINE && offset_of!(Control, base) == 4 * LINE);
@@ -269,12 +269,12 @@ const _: () = {
     assert!(Skip::COUNT <= 16 && Skip::COUNT <= STRIPES as usize * 6);
     assert!(size_of::<Candidate>() == 32 && size_of::<Lease>() == LINE && size_of::<Counters>() == LINE);
     assert!(size_of::<Proc>() == 4 * LINE && offset_of!(Proc, counters) == LINE);
-    assert!(size_of::<Cell>() == 16 && size_of::<Meta>() == 16 && size_of::<Link>() == 16);
+    assert!(size_of::<Cell>() == 16 && size_of::<AccessMeta>() == 16 && size_of::<Link>() == 16);
     assert!(size_of::<BlockHead>() == GRANULE as usize);
     assert!(CONTROL_AT as usize + size_of::<Control>() <= CANDIDATES_AT as usize);
     assert!(CANDIDATES_AT + CANDIDATES * size_of::<Candidate>() as u64 == LEASE_STATES_AT);
     assert!(LEASE_STATES_AT + LEASES * 8 <= LEASES_AT);
-    assert!(size_of::<Ident>() <= CONTROL_AT as usize);
+    assert!(size_of::<Header>() <= CONTROL_AT as usize);
     assert!(PROCS.is_power_of_two() && LEASES.is_power_of_two() && LEVEL0_BUCKETS.is_power_of_two());
     assert!(cfg!(loom) || LEVEL0_BYTES == PAGE);
 };

@@ -26,11 +26,11 @@
 //!
 //! Where neither can be had, a process has no identity: it reads, counts, computes, and stores nothing.
 
-use crate::core::Core;
 use crate::process::identity::Identity;
-use std::os::fd::RawFd;
+use crate::table::Table;
 #[cfg(target_os = "linux")]
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 #[cfg(target_os = "linux")]
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -78,12 +78,12 @@ pub(crate) enum Owner {
 }
 
 /// Locks on a descriptor of the file, while they are being taken.
-pub(crate) struct Locks {
-    pub(crate) fd: RawFd,
+pub(crate) struct Locks<'a> {
+    pub(crate) fd: BorrowedFd<'a>,
     pub(crate) owner: Owner,
 }
 
-impl Locks {
+impl Locks<'_> {
     fn set(&self, kind: libc::c_int, at: u64) -> Result<bool, i32> {
         #[cfg(test)]
         if let Some(error) = crate::testing::refused(self.owner == Owner::Process) {
@@ -97,7 +97,7 @@ impl Locks {
         let lock = byte(kind, at);
         loop {
             // SAFETY: the command reads a valid `flock` that outlives the call.
-            if unsafe { libc::fcntl(self.fd, command, &lock) } == 0 {
+            if unsafe { libc::fcntl(self.fd.as_raw_fd(), command, &lock) } == 0 {
                 return Ok(true);
             }
             match errno() {
@@ -127,7 +127,7 @@ pub(crate) enum Byte {
     Unknown,
 }
 
-impl Core {
+impl Table {
     /// A descriptor of a description of its own, for the same file, whatever it is called by now.
     #[cfg(target_os = "linux")]
     pub(crate) fn open_anew(&self, path: Option<&PathBuf>) -> std::io::Result<OwnedFd> {
@@ -136,13 +136,13 @@ impl Core {
             // NONBLOCK: what has the name by now must not make us wait.
             let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
             let file = std::fs::File::options().read(true).write(true).custom_flags(flags).open(path)?;
-            match self.region.is_file_of(file.as_raw_fd()) {
+            match self.region.is_file_of(file.as_fd()) {
                 true => Ok(OwnedFd::from(file)),
                 false => Err(std::io::Error::from_raw_os_error(libc::ESTALE)),
             }
         };
         // The first way needs /proc, the second the file's name.
-        let anew = open(format!("/proc/thread-self/fd/{}", self.region.fd()).as_ref());
+        let anew = open(format!("/proc/thread-self/fd/{}", self.region.fd().as_raw_fd()).as_ref());
         anew.or_else(|error| path.map_or(Err(error), |path| open(path)))
     }
 
@@ -171,18 +171,18 @@ impl Core {
 }
 
 /// The lock that is in the way of one at this byte, if the system says.
-fn look(fd: RawFd, at: u64) -> Option<libc::flock> {
+fn look(fd: BorrowedFd<'_>, at: u64) -> Option<libc::flock> {
     #[cfg(target_os = "linux")]
     {
         let mut lock = byte(WRITE, at);
         // SAFETY: the command reads and writes a valid `flock` that outlives the call.
-        if unsafe { libc::fcntl(fd, libc::F_OFD_GETLK, &mut lock) } == 0 {
+        if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &mut lock) } == 0 {
             return Some(lock);
         }
     }
     let mut lock = byte(WRITE, at);
     // SAFETY: as above.
-    (unsafe { libc::fcntl(fd, libc::F_GETLK, &mut lock) } == 0).then_some(lock)
+    (unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETLK, &mut lock) } == 0).then_some(lock)
 }
 
 /// The page that keeps a description.
@@ -194,9 +194,10 @@ const LEN: usize = crate::file::layout::PAGE as usize;
 impl Page {
     /// Maps a page of the file, for nothing but to keep its description. The caller keeps forks away.
     #[cfg(target_os = "linux")]
-    pub(crate) fn hold(&self, fd: RawFd) -> Result<(), i32> {
+    pub(crate) fn hold(&self, fd: BorrowedFd<'_>) -> Result<(), i32> {
         // SAFETY: a fresh mapping at an address of the kernel's choice touches no memory of ours.
-        let page = unsafe { libc::mmap(std::ptr::null_mut(), LEN, libc::PROT_NONE, libc::MAP_SHARED, fd, 0) };
+        let page =
+            unsafe { libc::mmap(std::ptr::null_mut(), LEN, libc::PROT_NONE, libc::MAP_SHARED, fd.as_raw_fd(), 0) };
         if page == libc::MAP_FAILED {
             return Err(errno());
         }

@@ -20,4 +20,5 @@ pub(crate) mod places;
 #[cfg(not(loom))]
 pub(crate) mod sigbus;
 pub(crate) mod system;
+pub mod units;
 pub(crate) mod words;

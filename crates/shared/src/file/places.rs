@@ -10,16 +10,16 @@
 //! What is wrong with this process (an argument, a limit for descriptors or addresses) is wrong everywhere: it is an
 //! error at once, and drives nobody into another place.
 
-use crate::core::Core;
 use crate::error::OpenError;
 use crate::file::directory::{check_name, Dir, Missing};
 use crate::file::header::{open_in, Effort, Options};
 use crate::hash::siphash13;
+use crate::table::Table;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-type Opened = (Arc<Core>, PathBuf);
+type Opened = (Arc<Table>, PathBuf);
 
 /// Opens a cache in one of the default places. (`Options::dir` does not count.) `alone`: nobody else will look for it.
 pub(crate) fn open_in_first(options: &Options, places: &[PathBuf], alone: bool) -> Result<Opened, OpenError> {

@@ -1,6 +1,11 @@
-//! System calls that are `unsafe` to the compiler, and safe as they are made here.
+//! System calls that others than the file make, and what the standard library does with files alone, for descriptors.
 
+#[cfg(not(loom))]
+use rustix::io::Errno;
+#[cfg(not(loom))]
 use std::io;
+#[cfg(not(loom))]
+use std::os::fd::BorrowedFd;
 #[cfg(all(target_os = "linux", not(loom)))]
 use std::sync::atomic::AtomicU64;
 #[cfg(all(target_os = "linux", not(loom)))]
@@ -8,16 +13,50 @@ use std::time::Duration;
 
 /// Who this process is to the file system.
 pub(crate) fn my_uid() -> u32 {
-    // SAFETY: geteuid has no preconditions.
-    unsafe { libc::geteuid() }
+    rustix::process::geteuid().as_raw()
 }
 
 /// Whether a process of this pid can be named.
 #[cfg(not(loom))]
 pub(crate) fn exists(pid: u64) -> bool {
-    // SAFETY: signal 0 only asks. (Pid 0 would ask for our own group, and is nobody's.)
-    let r = unsafe { libc::kill(pid as libc::pid_t, 0) };
-    pid != 0 && (r == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH))
+    // (Pid 0 would ask for our own group, and is nobody's; so are numbers that no pid can have.)
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(Errno::SRCH))
+}
+
+/// Reads all of `buf` at this place of a file, without a second descriptor: closing one would release the locks that this
+/// process has on the file.
+#[cfg(not(loom))]
+pub(crate) fn read_exact_at(fd: BorrowedFd<'_>, mut buf: &mut [u8], mut at: u64) -> io::Result<()> {
+    while !buf.is_empty() {
+        match rustix::io::pread(fd, &mut *buf, at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                buf = &mut buf[n..];
+                at += n as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Writes all of `buf` to this place of a file, likewise.
+#[cfg(not(loom))]
+pub(crate) fn write_all_at(fd: BorrowedFd<'_>, mut buf: &[u8], mut at: u64) -> io::Result<()> {
+    while !buf.is_empty() {
+        match rustix::io::pwrite(fd, buf, at) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                buf = &buf[n..];
+                at += n as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// When a process started, in microseconds; `None` if the system does not say.

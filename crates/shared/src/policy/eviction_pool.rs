@@ -4,15 +4,16 @@
 //! that insertion stamped. The victim has the least key; MRU's has the greatest. A hit stamps without a lock.
 //!
 //! **Exact up to `EXACT` slots**: the victim is the one of a scan of all of them. Since keys only grow (uses are later,
-//! counts higher), one scan serves many evictions: the 256 least are noted with their words and keys, and the first
-//! noted entry that has not changed is still the least of all. `bound` is the least key not noted; what is inserted or
-//! moves below it (LFU) is noted, too.
+//! counts higher), one scan serves many evictions: the 256 least are put into a pool with their words and keys, and
+//! the first of these that has not changed is still the least of all. `bound` is the least key not in the pool; what is
+//! inserted or moves below it (LFU) joins the pool.
 //! **Beyond**, entries are sampled as Redis does it (its LRU pool of 3.0): the best of 64, in runs of eight neighbours.
 
-use crate::core::{Core, Strategy};
 use crate::file::layout::{candidate_at, ctl, Candidate, CANDIDATES};
+use crate::file::units::{Slot, Word};
 use crate::policy::Broken;
-use crate::table::slots::{granule_of, Slot, Word};
+use crate::policy::Strategy;
+use crate::table::Table;
 use core::mem::offset_of;
 use engine::hashing::{scale, split_mix};
 
@@ -20,40 +21,40 @@ use engine::hashing::{scale, split_mix};
 pub const EXACT: u64 = 1024;
 const SAMPLE_RUNS: u64 = 8;
 const RUN: u64 = 8;
-/// Noted from a sample.
+/// Kept of a sample.
 const SAMPLE_KEEPS: usize = 16;
 
 type Key = [u64; 2];
 
 #[derive(Clone, Copy)]
-struct Noted {
+struct Pooled {
     key: Key,
     slot: Slot,
     word: Word,
 }
 
-impl Core {
-    /// After publication: the entry joins the noted ones if it comes before the least that is not. (Only in LFU can
+impl Table {
+    /// After publication: the entry joins the pool if it comes before the least that is not in it. (Only in LFU can
     /// it.)
-    pub(super) fn note_new(&self, slot: Slot) {
+    pub(super) fn offer_to_pool(&self, slot: Slot) {
         if self.strategy == Strategy::Lfu {
-            let new = Noted { key: self.order_key(slot), slot, word: self.word(slot) };
+            let new = Pooled { key: self.order_key(slot), slot, word: self.word(slot) };
             if new.key < self.bound() {
-                self.note_also(new);
+                self.insert_into_pool(new);
             }
         }
     }
 
-    /// Puts `new` among the noted ones that are left, if any are.
-    fn note_also(&self, new: Noted) {
-        let (head, len) = self.noted_range();
+    /// Puts `new` into what is left of the pool, if anything is.
+    fn insert_into_pool(&self, new: Pooled) {
+        let (head, len) = self.pool_range();
         if head == len {
             return;
         }
         let (mut from, mut to) = (head, len);
         while from < to {
             let middle = (from + to) / 2;
-            if self.noted(middle).key <= new.key {
+            if self.pooled(middle).key <= new.key {
                 from = middle + 1;
             } else {
                 to = middle;
@@ -61,24 +62,24 @@ impl Core {
         }
         // `from` is the place; make room on the cheaper side that has some.
         if head > 0 && (from - head <= len - from || len == CANDIDATES) {
-            (head..from).for_each(|i| self.write_noted(i - 1, self.noted(i)));
-            self.write_noted(from - 1, new);
+            (head..from).for_each(|i| self.write_pooled(i - 1, self.pooled(i)));
+            self.write_pooled(from - 1, new);
             self.region.set(ctl!(cand_head), head - 1);
         } else {
             let end = if len < CANDIDATES { len } else { len - 1 };
             if end < len {
-                self.set_bound(self.noted(end).key);
+                self.set_bound(self.pooled(end).key);
             }
-            (from..end).rev().for_each(|i| self.write_noted(i + 1, self.noted(i)));
+            (from..end).rev().for_each(|i| self.write_pooled(i + 1, self.pooled(i)));
             if from <= end {
-                self.write_noted(from, new);
+                self.write_pooled(from, new);
             }
             self.region.set(ctl!(cand_len), end + 1);
         }
     }
 
-    fn write_noted(&self, i: u64, n: Noted) {
-        self.region.copy_in(candidate_at(i), &[n.slot, n.word, n.key[0], n.key[1]]);
+    fn write_pooled(&self, i: u64, n: Pooled) {
+        self.region.copy_in(candidate_at(i), &[n.slot.number(), n.word.bits(), n.key[0], n.key[1]]);
     }
 
     fn set_bound(&self, bound: Key) {
@@ -86,11 +87,11 @@ impl Core {
         self.region.set(ctl!(cand_bound) + 8, bound[1]);
     }
 
-    /// What a scan has noted as the next victim.
-    pub(super) fn noted_next(&self) -> Option<(Slot, Word)> {
-        let (head, len) = self.noted_range();
-        let next = (head < len && self.strategy != Strategy::Mru).then(|| self.noted(head))?;
-        (next.slot < self.geo.capacity).then_some((next.slot, next.word))
+    /// The next victim by the pool, as it was at the scan.
+    pub(super) fn next_of_pool(&self) -> Option<(Slot, Word)> {
+        let (head, len) = self.pool_range();
+        let next = (head < len && self.strategy != Strategy::Mru).then(|| self.pooled(head))?;
+        (next.slot.number() < self.geo.capacity).then_some((next.slot, next.word))
     }
 
     fn order_key(&self, slot: Slot) -> Key {
@@ -102,39 +103,39 @@ impl Core {
         [self.region.get(ctl!(cand_bound)), self.region.get(ctl!(cand_bound) + 8)]
     }
 
-    fn noted_range(&self) -> (u64, u64) {
+    fn pool_range(&self) -> (u64, u64) {
         let len = self.region.get(ctl!(cand_len)).min(CANDIDATES);
         (self.region.get(ctl!(cand_head)).min(len), len)
     }
 
-    fn noted(&self, i: u64) -> Noted {
+    fn pooled(&self, i: u64) -> Pooled {
         let field = |offset: usize| self.region.get(candidate_at(i) + offset as u64);
         let key = offset_of!(Candidate, key);
-        Noted {
+        Pooled {
             key: [field(key), field(key + 8)],
-            slot: field(offset_of!(Candidate, slot)),
-            word: field(offset_of!(Candidate, word)),
+            slot: Slot::new(field(offset_of!(Candidate, slot))),
+            word: Word::from_bits(field(offset_of!(Candidate, word))),
         }
     }
 
-    fn note(&self, noted: &[Noted], bound: Key) {
-        // Length first to 0: a death in the middle leaves nothing noted (and a repair, anyway).
+    fn set_pool(&self, pool: &[Pooled], bound: Key) {
+        // Length first to 0: a death in the middle leaves the pool empty (and a repair, anyway).
         self.region.set(ctl!(cand_len), 0);
-        for (i, n) in noted.iter().enumerate() {
-            self.write_noted(i as u64, *n);
+        for (i, n) in pool.iter().enumerate() {
+            self.write_pooled(i as u64, *n);
         }
         self.set_bound(bound);
         self.region.set(ctl!(cand_head), 0);
-        self.region.set(ctl!(cand_len), noted.len() as u64);
+        self.region.set(ctl!(cand_len), pool.len() as u64);
     }
 
-    pub(crate) fn forget_noted(&self) {
-        self.note(&[], [0, 0]);
+    pub(crate) fn clear_pool(&self) {
+        self.set_pool(&[], [0, 0]);
     }
 
-    fn live(&self, slot: Slot) -> Option<Noted> {
+    fn live(&self, slot: Slot) -> Option<Pooled> {
         let word = self.word(slot);
-        (granule_of(word) != 0).then(|| Noted { key: self.order_key(slot), slot, word })
+        (!word.is_free()).then(|| Pooled { key: self.order_key(slot), slot, word })
     }
 
     /// The entry to give way. `None` if the cache is empty.
@@ -142,7 +143,7 @@ impl Core {
         if self.strategy == Strategy::Mru {
             return Ok(self.scan()?.into_iter().max_by_key(|n| n.key).map(|n| n.slot));
         }
-        if let Some(slot) = self.noted_victim() {
+        if let Some(slot) = self.victim_of_pool() {
             return Ok(Some(slot));
         }
         let exact = self.slot_high() <= EXACT;
@@ -157,29 +158,29 @@ impl Core {
         let (Some(first), Some(last)) = (all.first().map(|n| n.slot), all.last().map(|n| n.key)) else {
             return Ok(None);
         };
-        // Where everything is noted, what comes after the last needs no noting. In a sample, "below the bound" means
+        // Where everything is in the pool, what comes after the last needs no place in it. In a sample, "below the bound" means
         // nothing.
-        self.note(&all, if exact { bound.unwrap_or(last) } else { [0, 0] });
+        self.set_pool(&all, if exact { bound.unwrap_or(last) } else { [0, 0] });
         self.region.set(ctl!(cand_head), 1);
         Ok(Some(first))
     }
 
-    /// The first of the noted entries that is still as it was noted.
-    fn noted_victim(&self) -> Option<Slot> {
+    /// The first entry of the pool that is still as it was put in.
+    fn victim_of_pool(&self) -> Option<Slot> {
         let (high, bound) = (self.slot_high(), self.bound());
         // Others may hit what we look at again and again; at some point a new scan is cheaper.
         for _ in 0..4 * CANDIDATES {
-            let (head, len) = self.noted_range();
+            let (head, len) = self.pool_range();
             if head == len {
                 break;
             }
-            let noted = self.noted(head);
+            let pooled = self.pooled(head);
             self.region.set(ctl!(cand_head), head + 1);
-            let now = if noted.slot < high { self.live(noted.slot) } else { None };
+            let now = if pooled.slot.number() < high { self.live(pooled.slot) } else { None };
             match now {
-                Some(now) if now.word == noted.word && now.key == noted.key => return Some(now.slot),
-                // Used since, but still before all that is not noted (LFU): it has another place among the noted.
-                Some(now) if now.key < bound => self.note_also(now),
+                Some(now) if now.word == pooled.word && now.key == pooled.key => return Some(now.slot),
+                // Used since, but still before all that is not in the pool (LFU): it has another place there.
+                Some(now) if now.key < bound => self.insert_into_pool(now),
                 _ => {}
             }
         }
@@ -188,15 +189,15 @@ impl Core {
 
     /// All live slots, or a sample of them (and if that is empty, all of them after all). `Broken` if they are fewer or
     /// more than are counted.
-    fn scan(&self) -> Result<Vec<Noted>, Broken> {
+    fn scan(&self) -> Result<Vec<Pooled>, Broken> {
         let (high, count) = (self.slot_high(), self.region.get(ctl!(count)));
         if high > EXACT {
-            let mut random = self.region.get(ctl!(publish_seq)) ^ self.ident.seed[1];
-            let sample: Vec<Noted> = (0..SAMPLE_RUNS)
+            let mut random = self.region.get(ctl!(publish_seq)) ^ self.header.seed[1];
+            let sample: Vec<Pooled> = (0..SAMPLE_RUNS)
                 .flat_map(|_| {
                     random = split_mix(random);
                     let start = scale(random, high - RUN);
-                    start..start + RUN
+                    Slot::range(start, start + RUN)
                 })
                 .filter_map(|slot| self.live(slot))
                 .collect();
@@ -207,7 +208,7 @@ impl Core {
                 return Ok(sample);
             }
         }
-        let all: Vec<Noted> = (0..high).filter_map(|slot| self.live(slot)).collect();
+        let all: Vec<Pooled> = Slot::first(high).filter_map(|slot| self.live(slot)).collect();
         if all.len() as u64 == count {
             Ok(all)
         } else {

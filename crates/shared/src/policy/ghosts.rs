@@ -2,12 +2,12 @@
 //!
 //! As in section 4.2 of the paper, there is no queue of them: a ghost is a fingerprint of the key's hash with the number
 //! of its eviction, and it has fallen out of the "queue" when as many others have become ghosts since as the main queue
-//! has room for. A line of `hints` holds the eight latest of the keys that share it. There are at least twice as many
+//! has room for. A line of `history` holds the eight latest of the keys that share it. There are at least twice as many
 //! places as ghosts, and in small caches many times as many, so a ghost is rarely driven out before its time; and a key
 //! that never was in the cache passes for a ghost once in four billion times.
 
-use crate::core::Core;
 use crate::file::layout::{ctl, LINE};
+use crate::table::Table;
 
 const WAYS: u64 = LINE as u64 / 8;
 
@@ -17,7 +17,7 @@ fn fingerprint(hash: u64) -> u64 {
     hash >> 32
 }
 
-impl Core {
+impl Table {
     fn now_in_evictions(&self) -> u32 {
         self.region.get(ctl!(ghost_seq)) as u32
     }
@@ -27,7 +27,7 @@ impl Core {
         let number = self.now_in_evictions().wrapping_add(1);
         self.region.set(ctl!(ghost_seq), u64::from(number));
         self.region.set(ctl!(ghost_room), room);
-        if let Some(line) = self.hint_line_to_write(hash) {
+        if let Some(line) = self.history_line_to_write(hash) {
             let places = (0..WAYS).map(|way| line + 8 * way);
             let age = |at: &u64| match self.region.get(*at) {
                 0 => u32::MAX,
@@ -40,9 +40,9 @@ impl Core {
     }
 
     /// Whether a key is a ghost; from now on it is none.
-    pub(super) fn take_ghost(&self, hash: u64) -> bool {
+    pub(super) fn remove_ghost(&self, hash: u64) -> bool {
         let (now, room) = (self.now_in_evictions(), self.region.get(ctl!(ghost_room)));
-        let Some(line) = self.hint_line(hash) else { return false };
+        let Some(line) = self.history_line(hash) else { return false };
         let mut found = false;
         for at in (0..WAYS).map(|way| line + 8 * way) {
             let ghost = self.region.get(at);

@@ -3,17 +3,18 @@
 //! As Caffeine's, and as in memory (`engine::policy::tuning`): after samples of ten times as many lookups as entries the
 //! counts are halved, and the window grows or shrinks by a step. What it gains, the protected part loses.
 //!
-//! Lookups are counted by each process in its own lines (`stats`); their sum is taken now and then, by whoever evicts.
+//! Lookups are counted by each process in its own lines (`table::counters`); their sum is taken now and
+//! then, by whoever evicts.
 //! The climber's words are all zeros at the beginning; whatever they hold, the shares stay within their limits.
 
-use crate::core::Core;
 use crate::file::layout::ctl;
 use crate::table::counters::Event;
+use crate::table::Table;
 use engine::policy::tuning::tinylfu::{Climb, SAMPLE};
 
 /// Evictions between two looks at the counters, as a part of the entries; and at least.
 const LOOKS: (u64, u64) = (64, 16);
-impl Core {
+impl Table {
     fn number(&self, at: u64) -> f64 {
         let number = f64::from_bits(self.region.get(at));
         if number.is_finite() {

@@ -1,6 +1,6 @@
 //! Who gives way: what a use leaves in a slot's meta words, and the choice of a victim.
 //!
-//! There are two families. *By stamps* (`noted`: LRU, MRU, FIFO, LFU): nothing is kept but each slot's own stamp and
+//! There are two families. *By stamps* (`eviction_pool`: LRU, MRU, FIFO, LFU): nothing is kept but each slot's own stamp and
 //! count, and a victim is looked for among them. *By queues* (`sieve`, `s3fifo`, `tinylfu`): entries stand in linked
 //! queues in the file (`queues`) in the order in which they came, and a victim is found at an end of one.
 //!
@@ -21,17 +21,19 @@ mod queues;
 mod s3fifo;
 mod sieve;
 mod sketch;
+mod strategy;
 mod tinylfu;
 
 pub use self::eviction_pool::EXACT;
+pub use self::strategy::Strategy;
 
 pub(crate) use self::queues::Broken;
 use self::queues::Queue;
-use crate::core::{Core, Strategy};
 use crate::file::atomic::Ordering;
-use crate::file::layout::{ctl, GRANULE, QUEUES};
+use crate::file::layout::{ctl, QUEUES};
+use crate::file::units::Slot;
 use crate::process::clock;
-use crate::table::slots::{granule_of, Slot};
+use crate::table::Table;
 
 /// Two uses of one entry within so many time stamps, nothing else used by this thread in between, are one (about a
 /// microsecond).
@@ -43,13 +45,13 @@ const UNHEARD_OF: u64 = 1 << 62;
 /// Time stamps of two processors may differ by so much.
 const SKEW: u64 = 1 << 20;
 /// Entries that one search for a victim passes at most: some milliseconds under the lock.
-const PATIENCE: u64 = 1 << 18;
+const MAX_SCAN: u64 = 1 << 18;
 
-impl Core {
+impl Table {
     /// A point in the order of uses, later than all that happened before.
     #[inline(always)]
     fn tick(&self) -> u64 {
-        if self.ident.tick_mode == 1 {
+        if self.header.tick_mode == 1 {
             clock::time_stamp().wrapping_add(self.region.get_known(ctl!(tick_offset)))
         } else {
             self.region.add(ctl!(tick), 1, Ordering::Relaxed).wrapping_add(1)
@@ -59,7 +61,7 @@ impl Core {
     /// `tick` for a writer, who notices if the counter has been set back and lifts everybody over it.
     pub(crate) fn writer_tick(&self) -> u64 {
         let (now, last) = (self.tick(), self.region.get(ctl!(last_tick)));
-        if self.ident.tick_mode == 1 && last > now.saturating_add(JUMP) && last < UNHEARD_OF && now < UNHEARD_OF {
+        if self.header.tick_mode == 1 && last > now.saturating_add(JUMP) && last < UNHEARD_OF && now < UNHEARD_OF {
             self.region.add(ctl!(tick_offset), last - now, Ordering::Relaxed);
             return last;
         }
@@ -85,7 +87,7 @@ impl Core {
     /// `touch` at the present tick in the usual case; false (and nothing done) in another.
     #[inline(always)]
     pub(crate) fn touch_at_once(&self, slot: Slot, last_touched: bool) -> bool {
-        if self.ident.tick_mode != 1 || !matches!(self.strategy, Strategy::Lru | Strategy::Mru) {
+        if self.header.tick_mode != 1 || !matches!(self.strategy, Strategy::Lru | Strategy::Mru) {
             return false;
         }
         self.stamp(slot, self.tick(), last_touched);
@@ -96,7 +98,7 @@ impl Core {
     fn stamp(&self, slot: Slot, tick: u64, last_touched: bool) {
         // A hot entry's line stays shared among the processes that hit it.
         let again = last_touched
-            && self.ident.tick_mode == 1
+            && self.header.tick_mode == 1
             && tick.wrapping_sub(self.region.get_known(self.used_at(slot))) < SAME_USE;
         if !again {
             self.region.set_known(self.used_at(slot), tick);
@@ -166,7 +168,7 @@ impl Core {
     /// After publication: whatever others need to find the entry in its place.
     pub(crate) fn join_order(&self, slot: Slot) {
         if !self.strategy.has_queues() {
-            self.note_new(slot);
+            self.offer_to_pool(slot);
         } else if self.link_noted(slot).is_err() {
             self.mend();
         }
@@ -193,14 +195,14 @@ impl Core {
                 _ => self.victim_by_stamps(),
             };
             match victim {
-                Ok(Some(slot)) if granule_of(self.word(slot)) == 0 => {}
+                Ok(Some(slot)) if self.word(slot).is_free() => {}
                 Ok(victim) => return victim,
                 Err(Broken) => {}
             }
             self.mend();
         }
         // Somebody damages the file faster than it is repaired.
-        (0..self.slot_high()).find(|slot| granule_of(self.word(*slot)) != 0)
+        self.slots().find(|slot| !self.word(*slot).is_free())
     }
 
     /// Whether the queues hold as many entries as are counted.
@@ -222,7 +224,7 @@ impl Core {
         let used = self.region.get(self.used_at(slot));
         if used > self.region.get(ctl!(last_tick)) {
             // (Read after the stamp: a use that was stamped meanwhile is not later.)
-            let (now, skew) = match self.ident.tick_mode {
+            let (now, skew) = match self.header.tick_mode {
                 1 => (clock::time_stamp().wrapping_add(self.region.get(ctl!(tick_offset))), SKEW),
                 _ => (self.region.get(ctl!(tick)), 0),
             };
@@ -238,14 +240,14 @@ impl Core {
 
     /// For repair: after the slots have been judged, everything that is derived from them.
     pub(crate) fn rebuild_order(&self) {
-        self.forget_noted();
+        self.clear_pool();
         if self.strategy.has_queues() {
             self.rebuild_queues();
         }
     }
 
     /// After a clear: what is known of keys that were in the cache says nothing any more.
-    pub(crate) fn forget_the_gone(&self) {
+    pub(crate) fn clear_history(&self) {
         match self.strategy {
             Strategy::S3Fifo => self.forget_ghosts(),
             Strategy::TinyLfu => self.forget_counts(),
@@ -266,14 +268,14 @@ impl Core {
                 self.region.prefetch(self.link_at(slot));
                 Some((slot, self.word(slot)))
             }
-            None => self.noted_next(),
+            None => self.next_of_pool(),
         };
         let Some((slot, word)) = next else { return };
         self.region.prefetch(self.word_at(slot));
         self.region.prefetch(self.used_at(slot));
         // Its line comes with the head, which says in what bucket the victim is.
-        self.region.prefetch(granule_of(word).wrapping_mul(GRANULE));
-        if let Some(head) = self.head(granule_of(word)) {
+        self.region.prefetch(word.granule().offset());
+        if let Some(head) = self.head(word.granule()) {
             self.prefetch_bucket(head.hash);
         }
     }

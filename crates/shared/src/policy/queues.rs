@@ -9,9 +9,10 @@
 //! is changed only if the neighbour agrees with it: damage is met as `Broken`, for which the remedy is a repair, and is
 //! not spread.
 
-use crate::core::{Core, Strategy};
 use crate::file::layout::{ctl, Link, QueueEnds, QUEUES};
-use crate::table::slots::{granule_of, Slot};
+use crate::file::units::Slot;
+use crate::policy::Strategy;
+use crate::table::Table;
 use core::mem::{offset_of, size_of};
 
 /// One of the strategy's queues.
@@ -31,7 +32,7 @@ const UNHEARD_OF: u64 = 1 << 56;
 type Named = Option<Slot>;
 
 fn number(named: Named) -> u64 {
-    named.map_or(0, |slot| slot + 1)
+    named.map_or(0, Slot::to_link)
 }
 
 fn end_at(queue: Queue, offset: usize) -> u64 {
@@ -41,7 +42,7 @@ const HEAD: usize = offset_of!(QueueEnds, head);
 const TAIL: usize = offset_of!(QueueEnds, tail);
 const LEN: usize = offset_of!(QueueEnds, len);
 
-impl Core {
+impl Table {
     pub(super) fn link_at(&self, slot: Slot) -> u64 {
         self.geo.link(slot) + offset_of!(Link, neighbours) as u64
     }
@@ -60,8 +61,8 @@ impl Core {
 
     /// What a slot's number plus 1 names.
     fn named(&self, n: u64) -> Result<Named, Broken> {
-        match n.checked_sub(1) {
-            Some(slot) if slot >= self.slot_high() => Err(Broken),
+        match Slot::from_link(n) {
+            Some(slot) if slot.number() >= self.slot_high() => Err(Broken),
             slot => Ok(slot),
         }
     }
@@ -212,7 +213,7 @@ impl Core {
 
     /// For repair: all queues anew, from what the live slots say of their entrances.
     pub(super) fn rebuild_queues(&self) {
-        let live = (0..self.slot_high()).filter(|slot| granule_of(self.word(*slot)) != 0);
+        let live = self.slots().filter(|slot| !self.word(*slot).is_free());
         let mut all: Vec<(u64, Slot)> = Vec::new();
         // Without memory, whoever repairs must not die of it: then the order is that of the slots, which is one as well.
         let sorted = all.try_reserve_exact(self.slot_high() as usize).is_ok();
@@ -246,7 +247,7 @@ impl Core {
 
     /// Whether a live slot stands in this queue, as far as its own word tells.
     pub(super) fn stands_in(&self, slot: Slot, queue: Queue) -> bool {
-        slot < self.slot_high() && granule_of(self.word(slot)) != 0 && self.queue_of(slot) == queue
+        slot.number() < self.slot_high() && !self.word(slot).is_free() && self.queue_of(slot) == queue
     }
 
     /// Under the lock: whether queues and slots agree in all.
@@ -274,6 +275,6 @@ impl Core {
         }
         assert!(self.hand().is_none_or(|hand| seen.contains(&hand)));
         assert_eq!(seen.len() as u64, self.region.get(ctl!(count)));
-        assert_eq!(seen.len(), (0..self.slot_high()).filter(|slot| granule_of(self.word(*slot)) != 0).count());
+        assert_eq!(seen.len(), self.slots().filter(|slot| !self.word(*slot).is_free()).count());
     }
 }

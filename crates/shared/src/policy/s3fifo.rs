@@ -6,23 +6,23 @@
 //! the entry's frequency, unless it is three already: then it writes nothing.
 //!
 //! Algorithm 1 of the paper; the decisions are those of the policy in memory (`engine::policy::tuning`). A search that has
-//! passed `PATIENCE` entries takes the next one as it is.
+//! passed `MAX_SCAN` entries takes the next one as it is.
 //!
 //! The shares are of the entries that there are, which is the capacity when a cache is full by count, and what its bytes
 //! hold when it is full by bytes.
 
-use crate::core::Core;
 use crate::file::layout::ctl;
+use crate::file::units::Slot;
 use crate::policy::queues::{Broken, Queue};
-use crate::policy::PATIENCE;
-use crate::table::slots::{granule_of, Slot};
+use crate::policy::MAX_SCAN;
+use crate::table::Table;
 use engine::policy::tuning::s3fifo::{goes_on, rooms, takes_from_small, MAX_FREQUENCY};
 
 pub(super) const SMALL: Queue = Queue(0);
 pub(super) const MAIN: Queue = Queue(1);
 const MOST: u64 = MAX_FREQUENCY as u64;
 
-impl Core {
+impl Table {
     #[inline(always)]
     pub(super) fn raise_frequency(&self, slot: Slot) {
         let frequency = self.region.get_known(self.count_at(slot));
@@ -39,7 +39,7 @@ impl Core {
 
     /// Asked after who gives way has gone.
     pub(super) fn s3fifo_queue_of_new(&self, hash: u64) -> Queue {
-        if self.take_ghost(hash) {
+        if self.remove_ghost(hash) {
             MAIN
         } else {
             SMALL
@@ -48,19 +48,19 @@ impl Core {
 
     pub(super) fn s3fifo_victim(&self) -> Result<Slot, Broken> {
         let (small, main) = self.rooms();
-        let mut patience = PATIENCE.min(8 * (small + main));
+        let mut scans_left = MAX_SCAN.min(8 * (small + main));
         loop {
             let is_small = takes_from_small(self.queue_len(SMALL), self.queue_len(MAIN), small);
             let slot = self.tail(if is_small { SMALL } else { MAIN })?.ok_or(Broken)?;
             let frequency = self.region.get(self.count_at(slot)).min(MOST);
             match goes_on(is_small, frequency as u8) {
-                Some(left) if patience > 0 => {
-                    patience -= 1;
+                Some(left) if scans_left > 0 => {
+                    scans_left -= 1;
                     self.region.set(self.count_at(slot), left.into());
                     self.move_to_head(slot, MAIN)?;
                 }
                 _ => {
-                    if let Some(head) = self.head(granule_of(self.word(slot))).filter(|_| is_small) {
+                    if let Some(head) = self.head(self.word(slot).granule()).filter(|_| is_small) {
                         self.note_ghost(head.hash, main);
                     }
                     return Ok(slot);

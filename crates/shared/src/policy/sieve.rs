@@ -3,20 +3,20 @@
 //! One queue in the order of insertion, a mark in each entry that a hit sets, and a hand that goes from the tail to the
 //! head: where the mark is set it clears it and goes on, where it is not, that entry is evicted. Nothing is ever moved,
 //! so a hit is one load, and one store if the mark was not there. Exactly the paper's Algorithm 1, at any size; but a
-//! hand that has passed `PATIENCE` marked entries takes the next one as it is, so as not to keep the lock for long.
+//! hand that has passed `MAX_SCAN` marked entries takes the next one as it is, so as not to keep the lock for long.
 //!
 //! The hand is one word, the slot at which the next search begins and the number of its entry's entrance. It is set before its victim is taken away and moves
 //! on when its entry goes. A death can set it back or leave it on a free slot; then the next search begins at the tail.
 
-use crate::core::Core;
 use crate::file::layout::ctl;
+use crate::file::units::Slot;
 use crate::policy::queues::{Broken, Queue};
-use crate::policy::PATIENCE;
-use crate::table::slots::Slot;
+use crate::policy::MAX_SCAN;
+use crate::table::Table;
 
 pub(super) const ONLY: Queue = Queue(0);
 
-impl Core {
+impl Table {
     #[inline(always)]
     pub(super) fn mark_visited(&self, slot: Slot) {
         // Whoever finds the mark writes nothing: the line stays with all processes that hit the entry.
@@ -28,13 +28,13 @@ impl Core {
     /// Where the next search begins; `None` = at the tail.
     pub(super) fn hand(&self) -> Option<Slot> {
         let word = self.region.get(ctl!(hand));
-        let slot = (word & 0xffff_ffff).checked_sub(1).filter(|slot| *slot < self.slot_high())?;
+        let slot = Slot::from_link(word & 0xffff_ffff).filter(|slot| slot.number() < self.slot_high())?;
         // A hand that damage has set somewhere could follow the newcomers for ever.
         (word >> 32 == self.entrance(slot)).then_some(slot)
     }
 
     fn set_hand(&self, to: Option<Slot>) {
-        let to = to.map_or(0, |slot| self.entrance(slot) << 32 | (slot + 1));
+        let to = to.map_or(0, |slot| self.entrance(slot) << 32 | slot.to_link());
         if to != self.region.get(ctl!(hand)) {
             self.region.set(ctl!(hand), to);
         }
@@ -43,7 +43,7 @@ impl Core {
     pub(super) fn sieve_victim(&self) -> Result<Slot, Broken> {
         let mut at = self.hand();
         // Twice round clears every mark; a mark that is set behind the hand meanwhile counts in the next search.
-        for _ in 0..self.queue_len(ONLY).saturating_mul(2).min(PATIENCE) {
+        for _ in 0..self.queue_len(ONLY).saturating_mul(2).min(MAX_SCAN) {
             let Some(slot) = at else {
                 at = Some(self.tail(ONLY)?.ok_or(Broken)?);
                 continue;

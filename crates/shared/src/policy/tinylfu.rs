@@ -14,11 +14,11 @@
 //! hit or looked at, as their word says from when it is. What a key was asked for before it came, and after it has gone,
 //! is in the `sketch`.
 
-use crate::core::Core;
 use crate::file::layout::ctl;
+use crate::file::units::Slot;
 use crate::policy::queues::{Broken, Queue};
-use crate::policy::sketch::{aged, MOST};
-use crate::table::slots::{granule_of, Slot};
+use crate::policy::sketch::{decay, MOST};
+use crate::table::Table;
 use engine::hashing::split_mix;
 use engine::policy::tuning::tinylfu::{admits, initial_count};
 
@@ -31,7 +31,7 @@ const EPOCH_SHIFT: u32 = 8;
 /// Entries moved for one eviction, in each of its parts.
 const STEPS: u32 = 64;
 
-impl Core {
+impl Table {
     /// The count and its mark, as of this epoch, without the epoch.
     #[inline(always)]
     fn own_count(&self, slot: Slot, epoch: u64) -> u64 {
@@ -41,7 +41,7 @@ impl Core {
         if passed == 0 {
             word & 0xff
         } else {
-            word & USED | aged(word & MOST, passed)
+            word & USED | decay(word & MOST, passed)
         }
     }
 
@@ -86,7 +86,7 @@ impl Core {
             (None, Some(victim)) => victim,
             (None, None) => self.tail(WINDOW)?.ok_or(Broken)?,
         };
-        if let Some(head) = self.head(granule_of(self.word(goes))) {
+        if let Some(head) = self.head(self.word(goes).granule()) {
             self.remember(head.hash, self.frequency(goes));
         }
         Ok(goes)
@@ -145,6 +145,6 @@ impl Core {
             return false;
         }
         let [new, old] = [candidate, victim].map(|slot| self.frequency(slot) as u8);
-        admits(new, old, || split_mix(self.region.get(ctl!(publish_seq)) ^ self.ident.seed[1]))
+        admits(new, old, || split_mix(self.region.get(ctl!(publish_seq)) ^ self.header.seed[1]))
     }
 }

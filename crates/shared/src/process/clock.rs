@@ -6,8 +6,8 @@
 //!
 //! *Ticks* order uses for eviction. A counter in shared memory would be exact, but its line would travel at each hit.
 //! Where the processor's time stamp counter is invariant and the kernel itself trusts it, that one orders just as well:
-//! two uses of which one caused the other are further apart than its skew. The creator decides (`Ident::tick_mode`),
-//! everybody follows. It may jump back over a suspend; `tick_offset` lifts it then (see `ordering::now`).
+//! two uses of which one caused the other are further apart than its skew. The creator decides (`Header::tick_mode`),
+//! everybody follows. It may jump back over a suspend; `tick_offset` lifts it then (see `policy::writer_tick`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

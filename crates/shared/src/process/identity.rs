@@ -14,11 +14,11 @@
 //! Slot 0 belongs to nobody. A process that finds no free slot, or gets no locks, reads and counts there, and never
 //! writes entries; `hindrance` says why.
 
-use crate::core::Core;
 use crate::error::Hindrance;
 use crate::file::atomic::Ordering;
 use crate::file::layout::{proc_at, Proc};
 use crate::process::lock::Accounts;
+use crate::table::Table;
 use concurrency::fork;
 use core::mem::offset_of;
 use std::sync::atomic::AtomicU64 as PlainU64;
@@ -40,7 +40,7 @@ const fn identity_of(generation: u64, slot: u64) -> Identity {
 }
 
 /// This process's own identity, kept outside the mapping.
-pub(crate) struct Me {
+pub(crate) struct ProcessIdentity {
     identity: PlainU64,
     /// The `fork::epoch` under which `identity` was claimed; 0 = never. Release-stored after it, pairs with
     /// `identity()`.
@@ -56,10 +56,10 @@ pub(crate) struct Me {
     kernel: kernel::Known,
 }
 
-impl Me {
-    pub(crate) fn new() -> Me {
+impl ProcessIdentity {
+    pub(crate) fn new() -> ProcessIdentity {
         let zero = || PlainU64::new(0);
-        Me {
+        ProcessIdentity {
             identity: zero(),
             epoch: zero(),
             claiming: zero(),
@@ -77,7 +77,7 @@ pub(crate) fn field(slot: u64, offset: usize) -> u64 {
 }
 const IDENT: usize = offset_of!(Proc, ident);
 
-impl Core {
+impl Table {
     /// Who this process is, claiming a slot at the first call and after a fork. 0 if there is none to be had.
     #[inline(always)]
     pub(crate) fn identity(&self) -> Identity {
@@ -189,7 +189,7 @@ mod kernel {
     use crate::hash::siphash13;
     use crate::process::clock;
     use crate::process::witness::{birth, pid_namespace, Birth};
-    use std::os::fd::RawFd;
+    use std::os::fd::BorrowedFd;
     use std::path::PathBuf;
     use std::sync::OnceLock;
 
@@ -203,7 +203,7 @@ mod kernel {
         path: OnceLock<PathBuf>,
     }
 
-    impl Me {
+    impl ProcessIdentity {
         /// Notes where the file lies, for a system that cannot open a descriptor's file anew.
         pub(crate) fn opened_at(&self, path: PathBuf) {
             let _ = self.kernel.path.set(path);
@@ -214,7 +214,7 @@ mod kernel {
     const PID_COUNTS: u64 = 1;
 
     /// Whether the file system has such locks, of either kind. The file must be one that nobody else has opened.
-    pub(crate) fn can_lock(fd: RawFd) -> std::io::Result<()> {
+    pub(crate) fn can_lock(fd: BorrowedFd<'_>) -> std::io::Result<()> {
         let owners = [
             #[cfg(target_os = "linux")]
             Owner::Description,
@@ -227,7 +227,7 @@ mod kernel {
         }
     }
 
-    impl Core {
+    impl Table {
         /// Claims a line. Forks wait meanwhile: see `life`.
         pub(super) fn claim_slot(&self) -> Result<Identity, Hindrance> {
             fork::exclusive(|| {
@@ -249,9 +249,9 @@ mod kernel {
 
         #[cfg(target_os = "linux")]
         fn claim_by_description(&self) -> Result<Identity, Hindrance> {
-            use std::os::fd::AsRawFd;
+            use std::os::fd::AsFd;
             let file = self.open_anew(self.me.kernel.path.get()).map_err(Hindrance::locks)?;
-            let locks = Locks { fd: file.as_raw_fd(), owner: Owner::Description };
+            let locks = Locks { fd: file.as_fd(), owner: Owner::Description };
             let identity = self.lock_line(&locks)?;
             self.me.kernel.page.hold(locks.fd).map_err(Hindrance::Locks)?;
             drop(file);
@@ -263,7 +263,7 @@ mod kernel {
         }
 
         /// Locks the bytes of a line that nobody has, and of a new identity there.
-        fn lock_line(&self, locks: &Locks) -> Result<Identity, Hindrance> {
+        fn lock_line(&self, locks: &Locks<'_>) -> Result<Identity, Hindrance> {
             for slot in 1..PROCS {
                 if !locks.take(line_byte(slot)).map_err(Hindrance::Locks)? {
                     continue;
@@ -359,7 +359,7 @@ mod kernel {
         }
 
         /// The last handle goes: the slot's pid with it, and the locks.
-        pub(crate) fn resign(&self) {
+        pub(crate) fn release_identity(&self) {
             let pid = u64::from(std::process::id());
             if self.me.epoch.load(Ordering::Acquire) != fork::epoch()
                 || self.me.kernel.pid.load(Ordering::Relaxed) != pid

@@ -15,16 +15,16 @@
 //!
 //! Where no lease can be had (lock busy, all eight places taken) the caller computes alone: a cost, never a wait.
 
-use crate::core::Core;
 use crate::file::atomic::{pause, Ordering};
 use crate::file::layout::{lease_at, lease_state_at, Lease as Record, LEASES, LEASE_WAYS};
 #[cfg(all(target_os = "linux", not(loom)))]
 use crate::file::system;
 use crate::process::clock;
 use crate::process::identity::{Identity, IDENTITY_BITS};
-use crate::process::lock::{LockAt, STORE_PATIENCE};
+use crate::process::lock::{LockAt, STORE_TIMEOUT};
 use crate::table::block::ReadBuf;
-use crate::table::entries::NEVER;
+use crate::table::reading::NEVER;
+use crate::table::Table;
 use core::mem::offset_of;
 use engine::hashing::GOLDEN;
 use std::time::Duration;
@@ -126,17 +126,17 @@ fn checked(sum: u64) -> u64 {
     (sum ^ sum >> 29).wrapping_mul(GOLDEN).rotate_left(31)
 }
 
-impl Core {
-    /// Asks for the lease of a key. `bound`: after so long, others may take it over. `insist`: take it even from a
+impl Table {
+    /// Asks for the lease of a key. `bound`: after so long, others may take it over. `force`: take it even from a
     /// living owner whose deadline has not come (the caller has waited enough).
-    pub(crate) fn acquire(&self, key: &[u8], bound: Duration, insist: bool) -> Acquired {
+    pub(crate) fn acquire(&self, key: &[u8], bound: Duration, force: bool) -> Acquired {
         let hash = self.hash(key);
         let home = home_lock(&places(hash));
         self.region.prefetch(home.word());
         self.region.prefetch(lease_state_at(places(hash).start));
         // Before the lock, which is no place to ask the time in.
         let now = clock::boot_now();
-        let Ok((held, _)) = self.hold(home, STORE_PATIENCE) else { return Acquired::Alone };
+        let Ok((held, _)) = self.hold(home, STORE_TIMEOUT) else { return Acquired::Alone };
         let me = held.owner();
         let generation = self.generation();
         let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
@@ -155,7 +155,7 @@ impl Core {
             let deadline = self.region.get(field(index, DEADLINE));
             let outdated = self.region.get(field(index, GENERATION)) != generation;
             let lost = outdated || self.is_void(index, state);
-            if insist || lost || now >= deadline {
+            if force || lost || now >= deadline {
                 free = Some((index, state));
                 succession = if lost { SUCCESSION | LOSS } else { SUCCESSION };
                 break;
@@ -209,7 +209,7 @@ impl Core {
             taken = self.region.cas(lease_state_at(index), 0, lease.state, Ordering::AcqRel).is_ok();
         }
         if old != 0 {
-            self.announce(index);
+            self.notify(index);
         }
         if taken {
             Acquired::Leader(lease)
@@ -235,11 +235,11 @@ impl Core {
         }
         // Release: the stored entry is seen before the end of the lease is.
         if self.region.cas(lease_state_at(lease.index), lease.state, state, Ordering::Release).is_ok() {
-            self.announce(lease.index);
+            self.notify(lease.index);
         }
     }
 
-    fn announce(&self, index: u64) {
+    fn notify(&self, index: u64) {
         // Release, then look for waiters: pairs with `wait`, which counts itself before it reads `changes`. SeqCst on
         // both sides: either the waiter sees the new number, or we see the waiter.
         self.region.add(field(index, CHANGES), 1, Ordering::SeqCst);
@@ -287,7 +287,7 @@ impl Core {
         let state = self.region.load(lease_state_at(ticket.index), Ordering::Acquire);
         let is_left = state != 0 && state == left(ticket.state);
         let is_succeeded = succeeds(state, ticket.state);
-        if self.region.poisoned() || !(state == ticket.state || is_left || is_succeeded) {
+        if self.region.truncated() || !(state == ticket.state || is_left || is_succeeded) {
             return Waited::Ended;
         }
         let is_lost = is_left || (is_succeeded && state & LOSS != 0) || self.generation() != ticket.generation;
@@ -309,7 +309,7 @@ impl Core {
             // takes a free one as well.)
             if state != 0 && self.is_void(index, state) {
                 let freed = self.region.cas(lease_state_at(index), state, 0, Ordering::AcqRel);
-                freed.into_iter().for_each(|_| self.announce(index));
+                freed.into_iter().for_each(|_| self.notify(index));
             }
         }
     }

@@ -13,10 +13,11 @@
 //!
 //! What does not agree is repaired (`mend`); what is one word's own matter is put right in its place: a deadline, a stamp.
 
-use crate::core::{Core, Strategy};
 use crate::file::layout::{ctl, GRANULES_PER_WORD};
+use crate::file::units::Slot;
+use crate::policy::Strategy;
 use crate::table::block::ReadBuf;
-use crate::table::slots::{granule_of, Slot};
+use crate::table::Table;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Possessions of the lock from one step to the next.
@@ -60,7 +61,7 @@ type Sums = [u64; 3];
 /// Something is not as it must be.
 pub(crate) struct Damage;
 
-impl Core {
+impl Table {
     /// Under the lock, each time that it was taken.
     #[inline]
     pub(crate) fn audit_if_due(&self) {
@@ -113,8 +114,8 @@ impl Core {
     #[inline]
     pub(crate) fn note_slot(&self, slot: Slot, by: Sums) {
         let (phase, at) = self.under_way();
-        if phase == SLOTS && slot < at {
-            (0..3).for_each(|i| self.tally(Self::sum_at(i), by[i]));
+        if phase == SLOTS && slot.number() < at {
+            (0..3).for_each(|i| self.add(Self::sum_at(i), by[i]));
         }
     }
 
@@ -123,7 +124,7 @@ impl Core {
     pub(crate) fn note_bits(&self, word: u64, by: u64) {
         let (phase, at) = self.under_way();
         if phase == BITS && word < at {
-            self.tally(Self::sum_at(0), by);
+            self.add(Self::sum_at(0), by);
         }
     }
 
@@ -132,8 +133,8 @@ impl Core {
     pub(crate) fn note_bucket(&self, bucket: u64, cells: u64, overflow: u64) {
         let (phase, at) = self.under_way();
         if phase == INDEX && bucket < at {
-            self.tally(Self::sum_at(0), cells);
-            self.tally(Self::sum_at(1), overflow);
+            self.add(Self::sum_at(0), cells);
+            self.add(Self::sum_at(1), overflow);
         }
     }
 
@@ -157,7 +158,7 @@ impl Core {
             budget -= stop.saturating_sub(at) / unit;
             for i in at..stop {
                 match phase {
-                    SLOTS => self.audit_slot(i, generation, &mut buf, &mut sums)?,
+                    SLOTS => self.audit_slot(Slot::new(i), generation, &mut buf, &mut sums)?,
                     BITS => sums[0] += self.ones(i),
                     _ => self.audit_bucket(i, &mut sums),
                 }
@@ -201,10 +202,11 @@ impl Core {
 
     /// One slot: its entry is in the index, its granules are marked, its place in the order is one.
     fn audit_slot(&self, slot: Slot, generation: u64, buf: &mut ReadBuf, sums: &mut Sums) -> Result<(), Damage> {
-        let granule = granule_of(self.word(slot));
-        if granule == 0 {
+        let word = self.word(slot);
+        if word.is_free() {
             return Ok(());
         }
+        let granule = word.granule();
         let head = self.head(granule).ok_or(Damage)?;
         let passed = self.index_place(head.hash, slot).ok_or(Damage)?;
         // In larger ones damage to the content waits for whoever asks for the key.
@@ -215,7 +217,7 @@ impl Core {
                 return Err(Damage);
             }
         }
-        if !self.is_marked(granule - self.geo.granule(0), head.granules) || !self.stands_right(slot) {
+        if !self.is_marked(head.index, head.granules) || !self.stands_right(slot) {
             return Err(Damage);
         }
         if self.region.get(self.deadline_at(slot)) != head.deadline {
@@ -228,9 +230,9 @@ impl Core {
     }
 
     fn end_round(&self) -> Result<(), Damage> {
-        // Of what scans have noted for LFU, new entries alone would never show that something is amiss.
+        // Of what is in LFU's eviction pool, new entries alone would never show that something is amiss.
         if self.strategy == Strategy::Lfu {
-            self.forget_noted();
+            self.clear_pool();
         }
         let rounds = self.audits.rounds.fetch_add(1, Ordering::Relaxed);
         if rounds % SELDOM == 0 {

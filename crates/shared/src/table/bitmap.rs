@@ -4,14 +4,15 @@
 //! A bit per granule of 32 bytes: no headers, no links, no size classes that could starve each other, and free
 //! neighbours are one run without being merged. At most 31 bytes of an entry are lost to rounding. When no run is long
 //! enough the data grows by a reserved segment; at `max_bytes`, or when the disk is full, entries give way
-//! (`entries::make_room`), in the end those that lie in one stretch, so fragmentation can never refuse an entry that
+//! (`room::make_room`), in the end those that lie in one stretch, so fragmentation can never refuse an entry that
 //! fits into an empty cache.
 
-use crate::core::Core;
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, GRANULE, GRANULES_PER_WORD};
+use crate::file::units::GranuleIndex;
 use crate::process::clock;
-use crate::process::lock::Guard;
+use crate::process::lock::WriteGuard;
+use crate::table::Table;
 
 /// Granules looked at in one search at most, beside the run's own length: 8192 words of the bitmap.
 const SEARCH: u64 = 8192 * GRANULES_PER_WORD;
@@ -32,14 +33,14 @@ fn masks(first: u64, end: u64) -> impl Iterator<Item = (u64, u64)> {
     })
 }
 
-impl Core {
+impl Table {
     /// Granules in use in one word of the bitmap.
     pub(crate) fn ones(&self, word: u64) -> u64 {
         u64::from(self.region.get(self.bits_at(word * GRANULES_PER_WORD)).count_ones())
     }
 
-    pub(crate) fn prefetch_bits(&self, index: u64) {
-        self.region.prefetch(self.bits_at(index));
+    pub(crate) fn prefetch_bits(&self, index: GranuleIndex) {
+        self.region.prefetch(self.bits_at(index.number()));
     }
 
     fn bits_at(&self, index: u64) -> u64 {
@@ -58,11 +59,11 @@ impl Core {
 
     /// Sets or clears the bits of `n` granules from `first` on. False (and nothing done) unless all of them were the
     /// opposite.
-    pub(crate) fn mark(&self, first: u64, n: u64, used: bool) -> bool {
+    pub(crate) fn mark(&self, first: GranuleIndex, n: u64, used: bool) -> bool {
         if !self.are(first, n, !used) {
             return false;
         }
-        for (index, mask) in masks(first, first + n) {
+        for (index, mask) in masks(first.number(), first.number() + n) {
             let at = self.bits_at(index);
             self.region.set(at, self.region.get(at) ^ mask);
             let ones = u64::from(mask.count_ones());
@@ -74,13 +75,13 @@ impl Core {
     }
 
     /// Whether all of `n` granules from `first` on are in use.
-    pub(crate) fn is_marked(&self, first: u64, n: u64) -> bool {
+    pub(crate) fn is_marked(&self, first: GranuleIndex, n: u64) -> bool {
         self.are(first, n, true)
     }
 
-    fn are(&self, first: u64, n: u64, used: bool) -> bool {
-        let Some(end) = first.checked_add(n).filter(|end| *end <= self.data_ready()) else { return false };
-        masks(first, end)
+    fn are(&self, first: GranuleIndex, n: u64, used: bool) -> bool {
+        let Some(end) = first.number().checked_add(n).filter(|end| *end <= self.data_ready()) else { return false };
+        masks(first.number(), end)
             .all(|(index, mask)| self.region.get(self.bits_at(index)) & mask == if used { mask } else { 0 })
     }
 
@@ -97,14 +98,14 @@ impl Core {
     }
 
     /// The first run of `n` free granules in `from..to`.
-    fn find_run(&self, from: u64, to: u64, n: u64) -> Option<u64> {
+    fn find_run(&self, from: u64, to: u64, n: u64) -> Option<GranuleIndex> {
         let (mut start, mut at) = (from, from);
         while at < to {
             let bits = self.region.get(self.bits_at(at)) >> (at % GRANULES_PER_WORD);
             let left = GRANULES_PER_WORD - at % GRANULES_PER_WORD;
             at += if bits == 0 { left } else { u64::from(bits.trailing_zeros()) };
             if at.min(to) - start >= n {
-                return Some(start);
+                return Some(GranuleIndex::new(start));
             }
             if bits != 0 {
                 at += u64::from((bits >> bits.trailing_zeros()).trailing_ones());
@@ -116,14 +117,14 @@ impl Core {
 
     /// A free run of `n` granules that holds `index` or begins shortly before it: where an entry has just been taken
     /// away.
-    pub(crate) fn find_around(&self, index: u64, n: u64) -> Option<u64> {
-        let ready = self.data_ready();
+    pub(crate) fn find_around(&self, index: GranuleIndex, n: u64) -> Option<GranuleIndex> {
+        let (ready, index) = (self.data_ready(), index.number());
         let from = index.saturating_sub(n) / GRANULES_PER_WORD * GRANULES_PER_WORD;
         self.find_run(from, ready.min(index.saturating_add(2 * n)), n)
     }
 
     /// A free run of `n` granules, from where the last search ended. Takes nothing away from anybody.
-    pub(crate) fn find_free(&self, n: u64) -> Option<u64> {
+    pub(crate) fn find_free(&self, n: u64) -> Option<GranuleIndex> {
         let ready = self.data_ready();
         if self.region.get(ctl!(used_granules)) > ready {
             // Damage: more is used than there is.
@@ -136,12 +137,12 @@ impl Core {
         let cursor = if cursor < ready { cursor } else { 0 };
         let first = self.find_run(cursor, ready.min(cursor + SEARCH + n), n);
         let found = first.or_else(|| self.find_run(0, ready.min(cursor.min(SEARCH) + n), n))?;
-        self.region.set(ctl!(alloc_cursor), found + n);
+        self.region.set(ctl!(alloc_cursor), found.number() + n);
         Some(found)
     }
 
     /// Reserves a further segment with room for `n` granules. False at `max_bytes` or without disk.
-    pub(crate) fn grow_data(&self, _: &Guard<'_>, n: u64) -> bool {
+    pub(crate) fn grow_data(&self, _: &WriteGuard<'_>, n: u64) -> bool {
         let ready = self.data_ready();
         let most = self.geo.granules - ready;
         let mut least = n.div_ceil(GRANULES_PER_WORD) * GRANULES_PER_WORD;

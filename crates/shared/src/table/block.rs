@@ -3,15 +3,16 @@
 //! The checksum is taken over everything in the block, under a seed made of the file's seed, the cache's generation and
 //! the place of the block: bytes of before a `clear`, or of another place, never pass for current ones.
 
-use crate::core::Core;
-#[cfg(loom)]
-use crate::core::Mutant;
 use crate::file::atomic::{fence, Ordering};
 use crate::file::layout::{BlockHead, BLOCK_HEAD, GRANULE};
+use crate::file::units::{Granule, GranuleIndex};
 use crate::file::words::{as_bytes, as_bytes_mut};
 use crate::hash::{bind, checksum};
-use crate::process::lock::Guard;
-use crate::table::entries::Stored;
+use crate::process::lock::WriteGuard;
+use crate::table::storing::Stored;
+#[cfg(loom)]
+use crate::table::Mutant;
+use crate::table::Table;
 use core::mem::{offset_of, size_of};
 
 const HEAD_WORDS: usize = size_of::<BlockHead>() / 8;
@@ -57,31 +58,35 @@ pub(crate) struct Head {
     pub(crate) hash: u64,
     pub(crate) deadline: u64,
     pub(crate) key_len: u64,
+    /// Where the block begins in the data, and how long it is.
+    pub(crate) index: GranuleIndex,
     pub(crate) granules: u64,
     words: u64,
 }
 
-impl Core {
+impl Table {
     /// The head of the block at `granule`, if the block lies where one can.
-    pub(crate) fn head(&self, granule: u64) -> Option<Head> {
+    pub(crate) fn head(&self, granule: Granule) -> Option<Head> {
         let mut words = [0; HEAD_WORDS];
-        self.region.copy_out(self.place(granule, 1)?, &mut words);
+        self.place(granule, 1)?;
+        self.region.copy_out(granule.offset(), &mut words);
         let (key_len, val_len) = (words[LENGTHS] & 0xffff_ffff, words[LENGTHS] >> 32);
         let bytes = BLOCK_HEAD + key_len + val_len;
         let granules = bytes.div_ceil(GRANULE);
-        self.place(granule, granules)?;
-        Some(Head { hash: words[HASH], deadline: words[DEADLINE], key_len, granules, words: bytes.div_ceil(8) })
+        let index = self.place(granule, granules)?;
+        let (hash, deadline, words) = (words[HASH], words[DEADLINE], bytes.div_ceil(8));
+        Some(Head { hash, deadline, key_len, index, granules, words })
     }
 
     /// Copies a whole block, as long as `head` says; false if there is no memory for that. What the copy is worth,
     /// `is_whole` tells.
-    pub(crate) fn copy_block(&self, granule: u64, head: &Head, buf: &mut ReadBuf) -> bool {
+    pub(crate) fn copy_block(&self, granule: Granule, head: &Head, buf: &mut ReadBuf) -> bool {
         let more = (head.words as usize).saturating_sub(buf.words.len());
         if buf.words.try_reserve(more).is_err() {
             return false;
         }
         buf.words.resize(head.words as usize, 0);
-        self.region.copy_out(granule * GRANULE, &mut buf.words);
+        self.region.copy_out(granule.offset(), &mut buf.words);
         let lengths = buf.words[LENGTHS];
         // The lengths may have changed since: never reach beyond what was copied.
         let body = (head.words * 8 - BLOCK_HEAD) as usize;
@@ -91,9 +96,9 @@ impl Core {
     }
 
     /// Whether the copy in `buf` is what a writer of this generation put there.
-    pub(crate) fn is_whole(&self, generation: u64, granule: u64, buf: &ReadBuf) -> bool {
+    pub(crate) fn is_whole(&self, generation: u64, granule: Granule, buf: &ReadBuf) -> bool {
         buf.words[CHECKSUM]
-            == bind(checksum(self.ident.seed[0], as_bytes(&buf.words[CHECKSUM + 1..])), generation, granule)
+            == bind(checksum(self.header.seed[0], as_bytes(&buf.words[CHECKSUM + 1..])), generation, granule.number())
     }
 
     /// Makes the bytes of an entry: all of the work that needs no lock.
@@ -115,12 +120,12 @@ impl Core {
         let body = &mut as_bytes_mut(&mut words)[BLOCK_HEAD as usize..];
         body[..key.len()].copy_from_slice(key);
         body[key.len()..][..value.len()].copy_from_slice(value);
-        words[CHECKSUM] = checksum(self.ident.seed[0], as_bytes(&words[CHECKSUM + 1..]));
+        words[CHECKSUM] = checksum(self.header.seed[0], as_bytes(&words[CHECKSUM + 1..]));
         Ok(Prepared { words, granules, hash, deadline })
     }
 
     /// Writes a block to granules that no word points to (any more).
-    pub(crate) fn write_block(&self, _: &Guard<'_>, granule: u64, generation: u64, block: &Prepared) {
+    pub(crate) fn write_block(&self, _: &WriteGuard<'_>, granule: Granule, generation: u64, block: &Prepared) {
         // Between the store of whichever word has ceased to point here and the first write. Pairs with `unchanged`.
         #[cfg(loom)]
         if self.mutant != Mutant::NoFence {
@@ -128,8 +133,8 @@ impl Core {
         }
         #[cfg(not(loom))]
         fence(Ordering::Release);
-        self.region.set(granule * GRANULE, bind(block.words[CHECKSUM], generation, granule));
-        self.region.copy_in(granule * GRANULE + 8, &block.words[CHECKSUM + 1..]);
+        self.region.set(granule.offset(), bind(block.words[CHECKSUM], generation, granule.number()));
+        self.region.copy_in(granule.offset() + 8, &block.words[CHECKSUM + 1..]);
     }
 }
 

@@ -10,18 +10,18 @@
 //!
 //! Nothing in it is ever repaired. Damage to the ring hides changes, damage to the counter shows too many.
 
-use crate::core::Core;
 use crate::file::atomic::{fence, Ordering};
 use crate::file::geometry::Geometry;
 use crate::file::layout::ctl;
-use crate::table::slots::{version_of, Slot};
+use crate::file::units::Slot;
+use crate::table::Table;
 
-impl Core {
+impl Table {
     /// Under the lock, after the slot's word was stored.
     pub(crate) fn note_change(&self, slot: Slot) {
         let seq = self.region.get(ctl!(change_seq));
         // Release, both: see the module; they pair with the acquires in `changes_since`.
-        self.region.store(self.change_at(seq, self.change_len()), slot, Ordering::Release);
+        self.region.store(self.change_at(seq, self.change_len()), slot.number(), Ordering::Release);
         self.region.store(ctl!(change_seq), seq.wrapping_add(1), Ordering::Release);
     }
 
@@ -75,7 +75,7 @@ impl Core {
             return false;
         }
         for i in 0..count {
-            changed(self.region.get(self.change_at(seen.wrapping_add(i), len)));
+            changed(Slot::new(self.region.get(self.change_at(seen.wrapping_add(i), len))));
         }
         // Pairs with the release of the number that was read, if it is a later one.
         fence(Ordering::Acquire);
@@ -84,8 +84,8 @@ impl Core {
 
     /// A part of the slot's word that differs after each change.
     pub(crate) fn version(&self, slot: Slot) -> u32 {
-        if slot < self.slots_ready() {
-            version_of(self.word(slot)) as u32
+        if slot.number() < self.slots_ready() {
+            self.word(slot).version() as u32
         } else {
             0
         }

@@ -3,12 +3,12 @@
 //! A process counts in its own slot's lines and never takes anything back; the sums over all slots ever used are exact,
 //! dead processes included. `clear` notes where the sums stood.
 
-use crate::core::Core;
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, proc_at, Counters, Proc, PAGE, PROCS, STRIPES};
 use crate::process::clock::boot_now;
 use crate::process::identity::slot_of;
 use crate::skip::Skip;
+use crate::table::Table;
 use core::mem::{offset_of, size_of};
 
 /// What is counted.
@@ -42,7 +42,7 @@ fn counter_at(slot: u64, stripe: u64, event: u64) -> u64 {
     proc_at(slot) + offset_of!(Proc, counters) as u64 + line + 8 * event
 }
 
-impl Core {
+impl Table {
     /// Counts one event. Relaxed: nothing hangs on a counter but its sum.
     #[inline]
     pub(crate) fn count(&self, stripe: u64, event: Event) {
@@ -132,7 +132,7 @@ impl Core {
 
     /// Nothing can have happened more often than once in a nanosecond since the file was made.
     pub(crate) fn most_counted(&self) -> u64 {
-        boot_now().saturating_sub(self.ident.created).saturating_add(1 << 20)
+        boot_now().saturating_sub(self.header.created).saturating_add(1 << 20)
     }
 
     /// Numbers that cannot be right begin anew. (What they stood at is gone; `cache_info` alone reads most of them.)

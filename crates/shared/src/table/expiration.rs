@@ -8,17 +8,17 @@
 //! whoever remembers a hit remembers its generation. Freeing the memory is left to whoever has the lock next, so a
 //! clear needs nobody's consent.
 
-use crate::core::Core;
 use crate::file::atomic::Ordering;
 use crate::file::layout::ctl;
+use crate::file::units::Slot;
 use crate::policy::EXACT;
-use crate::table::entries::NEVER;
-use crate::table::slots::granule_of;
+use crate::table::reading::NEVER;
+use crate::table::Table;
 
 /// Slots examined for expiry at each store into a large cache.
 const SWEEP: u64 = 128;
 
-impl Core {
+impl Table {
     pub(crate) fn note_deadline(&self, deadline: u64) {
         for at in [ctl!(min_deadline), ctl!(sweep_min)] {
             if deadline < self.region.get(at) {
@@ -39,13 +39,13 @@ impl Core {
         if from == 0 {
             self.region.set(ctl!(sweep_min), NEVER);
         }
-        for slot in from..to {
+        for slot in Slot::range(from, to) {
             let deadline = self.region.get(self.deadline_at(slot));
-            if granule_of(self.word(slot)) == 0 {
+            if self.word(slot).is_free() {
                 continue;
             }
             if deadline <= now {
-                self.tally(ctl!(expirations), 1);
+                self.add(ctl!(expirations), 1);
                 self.discard(slot);
             } else if deadline < self.region.get(ctl!(sweep_min)) {
                 self.region.set(ctl!(sweep_min), deadline);
@@ -87,7 +87,7 @@ impl Core {
         if self.region.get(ctl!(swept_generation)) != generation {
             // Whatever was damaged: nothing is kept of it.
             self.rebuild(false);
-            self.forget_the_gone();
+            self.clear_history();
             // Last: a death before it makes the next writer do it again.
             self.region.store(ctl!(swept_generation), generation, Ordering::Release);
         }
@@ -102,7 +102,7 @@ impl Core {
         if now < self.region.get(ctl!(min_deadline)) {
             return count;
         }
-        let live = |slot: &u64| granule_of(self.word(*slot)) != 0 && self.region.get(self.deadline_at(*slot)) > now;
-        (0..self.slot_high()).filter(live).count() as u64
+        let live = |slot: &Slot| !self.word(*slot).is_free() && self.region.get(self.deadline_at(*slot)) > now;
+        self.slots().filter(live).count() as u64
     }
 }

@@ -8,11 +8,11 @@
 //! reader that is still on the old level finds it as it was left. It can thus miss an entry, never find a wrong one:
 //! slot, key and word are checked after.
 
-use crate::core::Core;
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, Geometry, BUCKET_CELLS, BUCKET_LOAD};
-use crate::process::lock::Guard;
-use crate::table::slots::{granule_of, Slot};
+use crate::file::units::Slot;
+use crate::process::lock::WriteGuard;
+use crate::table::Table;
 
 /// In an index that is no fuller than it is meant to be, no search passes so many buckets.
 const LONGEST: u64 = 128;
@@ -50,10 +50,10 @@ const fn cell_at(bucket: u64, i: u64) -> u64 {
 }
 
 fn cell(hash: u64, slot: Slot) -> u64 {
-    hash & !0xffff_ffff | (slot + 1)
+    hash & !0xffff_ffff | slot.to_link()
 }
 
-impl Core {
+impl Table {
     /// The level in use; level 0, always there, where the file claims an impossible one.
     #[inline]
     pub(crate) fn level(&self) -> Level {
@@ -75,7 +75,7 @@ impl Core {
                 let seen = self.region.load(cell_at(bucket, i), Ordering::Acquire);
                 let slot = (seen & 0xffff_ffff).wrapping_sub(1);
                 if (seen ^ hash) >> 32 == 0 && slot < ready {
-                    if let Some(result) = found(slot) {
+                    if let Some(result) = found(Slot::new(slot)) {
                         return Some(result);
                     }
                 }
@@ -98,7 +98,7 @@ impl Core {
     }
 
     /// Enters a slot. `Full` only where the disk kept the index from growing.
-    pub(crate) fn index_insert(&self, _: &Guard<'_>, hash: u64, slot: Slot) -> Result<(), Unfit> {
+    pub(crate) fn index_insert(&self, _: &WriteGuard<'_>, hash: u64, slot: Slot) -> Result<(), Unfit> {
         let level = self.level();
         let crowded = self.may_be_crowded(level);
         let choked = || (0..LONGEST).all(|probe| self.region.get(level.bucket(hash, probe)) != 0);
@@ -137,7 +137,7 @@ impl Core {
     /// An entry has had to pass so many buckets more (or fewer: wrapping).
     fn note_passed(&self, slot: Slot, by: u64) {
         if by != 0 {
-            self.tally(ctl!(passed), by);
+            self.add(ctl!(passed), by);
             self.note_slot(slot, [0, 0, by]);
         }
     }
@@ -187,7 +187,7 @@ impl Core {
     }
 
     /// Builds the next level when this one is loaded. Where there is no disk for it, this one just gets fuller.
-    pub(crate) fn index_grow(&self, _: &Guard<'_>) {
+    pub(crate) fn index_grow(&self, _: &WriteGuard<'_>) {
         let n = self.level().number;
         if self.region.get(ctl!(count)) < Geometry::buckets(n) * BUCKET_LOAD || n >= self.geo.max_level {
             return;
@@ -196,10 +196,10 @@ impl Core {
         if self.region.reserve(at, Geometry::level_at(n + 2) - at).is_ok()
             && self.region.covers(Geometry::level_at(n + 2))
         {
-            self.index_build(n + 1, |core, level| {
-                for slot in 0..core.slot_high() {
-                    if let Some(head) = core.head(granule_of(core.word(slot))) {
-                        core.insert_at(level, head.hash, slot);
+            self.index_build(n + 1, |table, level| {
+                for slot in table.slots() {
+                    if let Some(head) = table.head(table.word(slot).granule()) {
+                        table.insert_at(level, head.hash, slot);
                     }
                 }
             });
@@ -207,7 +207,7 @@ impl Core {
     }
 
     /// Empties a level, fills it, and makes it the one in use. A death in between leaves the former one in use.
-    fn index_build(&self, n: u64, fill: impl FnOnce(&Core, Level)) {
+    fn index_build(&self, n: u64, fill: impl FnOnce(&Table, Level)) {
         self.begin_round();
         self.region.set(ctl!(passed), 0);
         for at in (Geometry::level_at(n)..Geometry::level_at(n + 1)).step_by(8) {

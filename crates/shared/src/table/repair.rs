@@ -12,12 +12,12 @@
 //! Others wait for a repairer as for any writer, once (see `lock`); what they would have stored meanwhile is not stored.
 //! So it must not take long: memory is asked for slots ahead, as nearly each access is to a line that no cache has.
 
-use crate::core::Core;
-use crate::file::layout::{ctl, GRANULE};
+use crate::file::layout::ctl;
+use crate::file::units::Slot;
 use crate::process::clock;
 use crate::table::block::ReadBuf;
-use crate::table::entries::NEVER;
-use crate::table::slots::{granule_of, Slot};
+use crate::table::reading::NEVER;
+use crate::table::Table;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Slots that are brought near together.
@@ -45,7 +45,7 @@ pub(crate) struct Mends {
     streak: AtomicU64,
 }
 
-impl Core {
+impl Table {
     /// Damage shows: a repair, if that can help. False if it was put off.
     #[cold]
     #[inline(never)]
@@ -95,26 +95,26 @@ impl Core {
         self.begin_round();
         self.free_all();
         let (mut live, mut high) = (0, 0);
-        for slot in 0..ready {
+        for slot in Slot::first(ready) {
             let word = self.word(slot);
-            if granule_of(word) != 0 {
+            if !word.is_free() {
                 if keep {
                     live += 1;
                 } else {
                     self.unpublish(slot);
                 }
             }
-            if word != 0 {
-                high = slot + 1;
+            if !word.is_unused() {
+                high = slot.number() + 1;
             }
         }
         self.index_clear(live);
         for at in [ctl!(free_head), ctl!(count), ctl!(sweep_cursor)] {
             self.region.set(at, 0);
         }
-        let (count, earliest) = self.adopt_all(if keep { high } else { 0 });
+        let (count, earliest) = self.reindex_all(if keep { high } else { 0 });
         // From the last to the first, so that the first is taken first.
-        for slot in (0..high).rev().filter(|slot| granule_of(self.word(*slot)) == 0) {
+        for slot in Slot::first(high).rev().filter(|slot| self.word(*slot).is_free()) {
             self.push_free(slot);
         }
         self.region.set(ctl!(slot_high), high);
@@ -125,26 +125,26 @@ impl Core {
     }
 
     /// Enters all entries that can be right, and voids the others: how many there are, and the earliest deadline.
-    fn adopt_all(&self, high: u64) -> (u64, u64) {
+    fn reindex_all(&self, high: u64) -> (u64, u64) {
         let (generation, mut buf) = (self.generation(), ReadBuf::new());
         let (mut count, mut earliest) = (0, NEVER);
         for first in (0..high).step_by(TOGETHER as usize) {
-            let some = first..high.min(first + TOGETHER);
-            some.clone().for_each(|slot| self.region.prefetch(granule_of(self.word(slot)).wrapping_mul(GRANULE)));
+            let some = Slot::range(first, high.min(first + TOGETHER));
+            some.clone().for_each(|slot| self.region.prefetch(self.word(slot).granule().offset()));
             for slot in some.clone() {
-                if let Some(head) = self.head(granule_of(self.word(slot))) {
+                if let Some(head) = self.head(self.word(slot).granule()) {
                     self.prefetch_bucket(head.hash);
-                    self.prefetch_bits(granule_of(self.word(slot)) - self.geo.granule(0));
+                    self.prefetch_bits(head.index);
                 }
             }
             for slot in some {
-                match self.adopt(slot, count, generation, &mut buf) {
+                match self.reindex(slot, count, generation, &mut buf) {
                     Some(deadline) => {
                         count += 1;
                         earliest = earliest.min(deadline);
                     }
                     None => {
-                        if granule_of(self.word(slot)) != 0 {
+                        if !self.word(slot).is_free() {
                             self.unpublish(slot);
                         }
                     }
@@ -155,10 +155,9 @@ impl Core {
     }
 
     /// Enters a slot's entry into bitmap and index, if it is one that a writer may have published. Its deadline.
-    fn adopt(&self, slot: Slot, count: u64, generation: u64, buf: &mut ReadBuf) -> Option<u64> {
-        let granule = granule_of(self.word(slot));
+    fn reindex(&self, slot: Slot, count: u64, generation: u64, buf: &mut ReadBuf) -> Option<u64> {
+        let granule = self.word(slot).granule();
         let head = self.head(granule)?;
-        let index = granule - self.geo.granule(0);
         if head.granules <= CHECKED {
             self.copy_block(granule, &head, buf);
             if !self.is_whole(generation, granule, buf) {
@@ -166,18 +165,17 @@ impl Core {
             }
         }
         let twin = self.search(head.hash, |other| {
-            let same = other != slot && self.head(granule_of(self.word(other))).is_some_and(|h| h.hash == head.hash);
+            let same = other != slot && self.head(self.word(other).granule()).is_some_and(|h| h.hash == head.hash);
             same.then_some(())
         });
         // A 64-bit keyed hash that occurs twice is damage, not chance.
-        if twin.is_some() || count >= self.max_entries() || !self.mark(index, head.granules, true) {
+        if twin.is_some() || count >= self.max_entries() || !self.mark(head.index, head.granules, true) {
             return None;
         }
         if !self.insert_at(self.level(), head.hash, slot) {
-            self.mark(index, head.granules, false);
+            self.mark(head.index, head.granules, false);
             return None;
         }
-        debug_assert!(granule * GRANULE >= self.geo.data);
         self.region.set(self.deadline_at(slot), head.deadline);
         Some(head.deadline)
     }

@@ -1,6 +1,6 @@
 //! The table of slots: the truth about what is in the cache. Everything else can be rebuilt from it.
 //!
-//! A slot's word is `version << 31 | granule`: the entry's bytes start at that granule of the file; granule 0 (the
+//! A slot's `Word` is `version << 31 | granule`: the entry's bytes start at that granule of the file; granule 0 (the
 //! header) means that the slot is free. Versions come from one counter under the lock, so no two publications have the
 //! same word until 2^33 others have passed: a process that remembers (slot, word) knows by one load that what it
 //! decoded is still current.
@@ -9,48 +9,37 @@
 //! release order. That store is the only moment at which an entry appears, changes or goes. A death before it leaks
 //! granules that repair frees.
 //!
-//! **Reading** (`entries::get`). Load the word (acquire), copy the bytes, fence (acquire), load the word again. An
+//! **Reading** (`reading`). Load the word (acquire), copy the bytes, fence (acquire), load the word again. An
 //! unchanged word proves the copy whole: who reuses the granules first stores another word, then fences (release, at the
 //! top of `write_block`), then writes; a reader that has seen one of those writes sees the other word after its fence. This is
 //! Boehm's seqlock reader ("Can seqlocks get along with programming language memory models?", 2012) with the word as
 //! its sequence.
 
-use crate::core::Core;
-#[cfg(loom)]
-use crate::core::Mutant;
 use crate::file::atomic::{fence, Ordering};
-use crate::file::layout::{ctl, Cell, Link, Meta, GRANULE, OFFSET_BITS, PAGE};
-use crate::process::lock::Guard;
+use crate::file::layout::{ctl, AccessMeta, Cell, Link, GRANULE, PAGE};
+use crate::file::units::{Granule, GranuleIndex, Slot, Word};
+use crate::process::lock::WriteGuard;
+#[cfg(loom)]
+use crate::table::Mutant;
+use crate::table::Table;
 use core::mem::{offset_of, size_of};
-
-pub(crate) type Slot = u64;
-pub(crate) type Word = u64;
 
 /// Slots per page of cells, metas or links.
 const PER_PAGE: u64 = PAGE / size_of::<Cell>() as u64;
-const _: () = assert!(size_of::<Cell>() == size_of::<Meta>() && size_of::<Cell>() == size_of::<Link>());
+const _: () = assert!(size_of::<Cell>() == size_of::<AccessMeta>() && size_of::<Cell>() == size_of::<Link>());
 
-const VERSION_MASK: u64 = u64::MAX >> OFFSET_BITS;
-
-pub(crate) const fn granule_of(word: Word) -> u64 {
-    word & ((1 << OFFSET_BITS) - 1)
-}
-pub(crate) const fn version_of(word: Word) -> u64 {
-    word >> OFFSET_BITS
-}
-
-impl Core {
+impl Table {
     #[inline(always)]
     pub(crate) fn word_at(&self, slot: Slot) -> u64 {
         self.geo.cell(slot) + offset_of!(Cell, word) as u64
     }
     #[inline(always)]
     pub(crate) fn used_at(&self, slot: Slot) -> u64 {
-        self.geo.meta(slot) + offset_of!(Meta, used) as u64
+        self.geo.meta(slot) + offset_of!(AccessMeta, used) as u64
     }
     #[inline]
     pub(crate) fn count_at(&self, slot: Slot) -> u64 {
-        self.geo.meta(slot) + offset_of!(Meta, count) as u64
+        self.geo.meta(slot) + offset_of!(AccessMeta, count) as u64
     }
     pub(crate) fn deadline_at(&self, slot: Slot) -> u64 {
         self.geo.cell(slot) + offset_of!(Cell, deadline) as u64
@@ -59,13 +48,13 @@ impl Core {
     /// The word of a slot, for a reader. Acquire: pairs with the release in `publish`.
     #[inline(always)]
     pub(crate) fn word(&self, slot: Slot) -> Word {
-        self.region.load(self.word_at(slot), Ordering::Acquire)
+        Word::from_bits(self.region.load(self.word_at(slot), Ordering::Acquire))
     }
 
     /// `word` of a slot that was found in use before.
     #[inline(always)]
     pub(crate) fn word_again(&self, slot: Slot) -> Word {
-        self.region.known(self.word_at(slot)).load(Ordering::Acquire)
+        Word::from_bits(self.region.known(self.word_at(slot)).load(Ordering::Acquire))
     }
 
     /// After copying what `word` points to: whether the copy is whole.
@@ -73,7 +62,7 @@ impl Core {
     pub(crate) fn unchanged(&self, slot: Slot, word: Word) -> bool {
         // Pairs with the release fence in `write_block`: see the module.
         fence(Ordering::Acquire);
-        self.region.load(self.word_at(slot), Ordering::Relaxed) == word
+        self.region.load(self.word_at(slot), Ordering::Relaxed) == word.bits()
     }
 
     /// Slots that are reserved, as the file claims and the kernel and the geometry confirm.
@@ -93,22 +82,27 @@ impl Core {
         self.region.get(ctl!(slot_high)).min(self.slots_ready())
     }
 
-    /// The version of the slot's next word. It comes after that of its last one, whatever damage says of the counter.
-    fn next_version(&self, slot: Slot) -> u64 {
-        let (next, last) =
-            (self.region.get(ctl!(publish_seq)).wrapping_add(1), version_of(self.region.get(self.word_at(slot))));
-        let ahead = next.wrapping_sub(last) & VERSION_MASK;
-        let next = if ahead == 0 || ahead > VERSION_MASK / 2 { last + 1 } else { next };
+    /// Slots that were ever in use, one after the other.
+    pub(crate) fn slots(&self) -> impl DoubleEndedIterator<Item = Slot> + Clone {
+        Slot::first(self.slot_high())
+    }
+
+    /// The slot's next word. Its version comes after that of its last one, whatever damage says of the counter.
+    fn next_word(&self, slot: Slot, granule: Granule) -> Word {
+        let next = self.region.get(ctl!(publish_seq)).wrapping_add(1);
+        let last = Word::from_bits(self.region.get(self.word_at(slot))).version();
+        let ahead = next.wrapping_sub(last) & Word::VERSION_MASK;
+        let next = if ahead == 0 || ahead > Word::VERSION_MASK / 2 { last + 1 } else { next };
         self.region.set(ctl!(publish_seq), next);
-        next << OFFSET_BITS
+        Word::new(next, granule)
     }
 
     /// Makes the bytes at `granule` the slot's entry, in one store.
-    pub(crate) fn publish(&self, _: &Guard<'_>, slot: Slot, granule: u64) -> Word {
+    pub(crate) fn publish(&self, _: &WriteGuard<'_>, slot: Slot, granule: Granule) -> Word {
         self.must_own();
-        let word = self.next_version(slot) | granule;
+        let word = self.next_word(slot, granule);
         // Release: pairs with the acquire in `word`; the bytes are written before.
-        self.region.store(self.word_at(slot), word, Ordering::Release);
+        self.region.store(self.word_at(slot), word.bits(), Ordering::Release);
         self.note_change(slot);
         word
     }
@@ -116,8 +110,8 @@ impl Core {
     /// Takes the slot's entry away.
     pub(crate) fn unpublish(&self, slot: Slot) {
         self.must_own();
-        let word = self.next_version(slot);
-        self.region.store(self.word_at(slot), word, Ordering::Release);
+        let word = self.next_word(slot, Granule::NONE);
+        self.region.store(self.word_at(slot), word.bits(), Ordering::Release);
         self.note_change(slot);
     }
 
@@ -134,16 +128,15 @@ impl Core {
     /// Puts a free slot on the chain of free ones, a convenience that repair rebuilds.
     pub(crate) fn push_free(&self, slot: Slot) {
         self.region.set(self.next_free_at(slot), self.region.get(ctl!(free_head)));
-        self.region.set(ctl!(free_head), slot + 1);
+        self.region.set(ctl!(free_head), slot.to_link());
     }
 
     /// A free slot, or `None` if there is none or no disk for more. Whoever takes one fills it before the lock is
     /// released.
-    pub(crate) fn take_free(&self, _: &Guard<'_>) -> Option<Slot> {
-        let (high, head) = (self.slot_high(), self.region.get(ctl!(free_head)));
-        if head != 0 {
-            let slot = head - 1;
-            if slot < high && granule_of(self.word(slot)) == 0 {
+    pub(crate) fn take_free(&self, _: &WriteGuard<'_>) -> Option<Slot> {
+        let (high, head) = (self.slot_high(), Slot::from_link(self.region.get(ctl!(free_head))));
+        if let Some(slot) = head {
+            if slot.number() < high && self.word(slot).is_free() {
                 self.region.set(ctl!(free_head), self.region.get(self.next_free_at(slot)));
                 return Some(slot);
             }
@@ -152,9 +145,10 @@ impl Core {
             return None;
         }
         if high < self.slots_ready() || self.more_slots(high) {
-            if granule_of(self.word(high)) == 0 {
+            let slot = Slot::new(high);
+            if self.word(slot).is_free() {
                 self.region.set(ctl!(slot_high), high + 1);
-                return Some(high);
+                return Some(slot);
             }
             // Damage: there are more slots in use than are known of.
             self.mend();
@@ -173,8 +167,9 @@ impl Core {
             self.disk_is_full();
         }
         let in_use = |from: u64| {
-            let page = from..self.geo.capacity.min(from + PER_PAGE);
-            self.region.covers(self.geo.slots_end(page.end)) && page.into_iter().any(|slot| self.word(slot) != 0)
+            let end = self.geo.capacity.min(from + PER_PAGE);
+            self.region.covers(self.geo.slots_end(end))
+                && Slot::range(from, end).any(|slot| !self.word(slot).is_unused())
         };
         while ready < self.geo.capacity && in_use(ready) && self.more_slots(ready) {
             ready = self.slots_ready();
@@ -183,7 +178,7 @@ impl Core {
     }
 
     fn reserve_slots(&self, from: u64, end: u64) -> bool {
-        let bytes = (end - from) * size_of::<Cell>() as u64;
+        let (bytes, from) = ((end - from) * size_of::<Cell>() as u64, Slot::new(from));
         self.region.reserve(self.geo.cell(from), bytes).is_ok()
             && self.region.reserve(self.geo.meta(from), bytes).is_ok()
             && (!self.strategy.has_queues() || self.region.reserve(self.geo.link(from), bytes).is_ok())
@@ -209,11 +204,11 @@ impl Core {
         false
     }
 
-    /// The byte offset of a granule, if `granules` from there on lie within the data that is in use.
-    pub(crate) fn place(&self, granule: u64, granules: u64) -> Option<u64> {
-        let first = granule.checked_sub(self.geo.granule(0))?;
-        let end = first.checked_add(granules)?;
-        (granules > 0 && end <= self.geo.granules && self.region.covers((granule + granules) * GRANULE))
-            .then_some(granule * GRANULE)
+    /// Where a granule is in the data, if `granules` from there on lie within what is in use of it.
+    pub(crate) fn place(&self, granule: Granule, granules: u64) -> Option<GranuleIndex> {
+        let index = self.geo.index_of(granule)?;
+        let end = index.number().checked_add(granules)?;
+        (granules > 0 && end <= self.geo.granules && self.region.covers(granule.offset() + granules * GRANULE))
+            .then_some(index)
     }
 }

@@ -148,7 +148,7 @@ fn a_waiter_knows_how_the_computation_ended() {
     let o = options(&dir, Strategy::Lru, 10);
     let (a, b, c) = (open_isolated(&o), open_isolated(&o), open_isolated(&o));
     let (ten, none) = (Duration::from_secs(10), Duration::ZERO);
-    let lead = |of: &SharedCache, bound, insist| match of.acquire(b"k", bound, insist) {
+    let lead = |of: &SharedCache, bound, force| match of.acquire(b"k", bound, force) {
         Acquired::Leader(lease) => lease,
         other => panic!("{other:?}"),
     };
@@ -274,7 +274,7 @@ fn each_store_that_fails_says_why() {
     assert_eq!(a.why(large), Some((Skip::FileSize, 0)));
     let late = a.insert(b"k", b"v", NEVER, a.generation() + 1);
     assert_eq!(a.why(late), Some((Skip::Superseded, 0)));
-    let guard = b.core().lock(std::time::Duration::from_secs(9)).unwrap();
+    let guard = b.table().lock(std::time::Duration::from_secs(9)).unwrap();
     let busy = a.set(b"k", b"v", NEVER);
     assert_eq!(a.why(busy), Some((Skip::Busy, 0)));
     drop(guard);
@@ -301,7 +301,7 @@ fn an_entry_larger_than_what_is_left_to_grow_makes_others_give_way() {
     for i in 0..600u32 {
         assert!(matches!(cache.set(&i.to_ne_bytes(), &[7; 700], NEVER), Stored::Done(_)));
     }
-    let most = cache.core().geo.granules * 32;
+    let most = cache.table().geo.granules * 32;
     assert!(matches!(cache.set(b"large", &vec![1; most as usize - 100], NEVER), Stored::Done(_)));
     assert_eq!((cache.len(), cache.info().repairs), (1, 0));
 }
@@ -318,8 +318,8 @@ fn changes_are_told_or_said_to_be_too_many() {
         match random >> 60 {
             0 => ignore(cache.remove(&key.to_ne_bytes())),
             1 if step % 50 == 0 => {
-                let guard = cache.core().lock(std::time::Duration::from_secs(9)).unwrap();
-                cache.core().repair();
+                let guard = cache.table().lock(std::time::Duration::from_secs(9)).unwrap();
+                cache.table().repair();
                 drop(guard);
             }
             _ => ignore(cache.set(&key.to_ne_bytes(), &vec![1; (random >> 50) as usize % 200], NEVER)),

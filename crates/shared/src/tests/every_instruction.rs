@@ -121,7 +121,7 @@ fn operations_stepped_through() {
             states += m;
         }
         // The repairer: the file is left locked by a dead process.
-        open_isolated(&o).core().lock(std::time::Duration::from_secs(1)).map(std::mem::forget).unwrap();
+        open_isolated(&o).table().lock(std::time::Duration::from_secs(1)).map(std::mem::forget).unwrap();
         if let Some((n, m)) = step_through(&o, &keys, |c| ignore(c.remove(b"no such key"))) {
             steps += n;
             states += m;

@@ -118,14 +118,14 @@ pub(crate) fn survive(bytes: &[u8], dir: &Path, case: &Case) {
     assert_eq!(cache.info().repairs, repairs);
     validate(&cache);
     let used = cache.info().data_bytes_used;
-    cache.core().lock(Duration::from_secs(1)).map(|_guard| cache.core().repair()).unwrap();
+    cache.table().lock(Duration::from_secs(1)).map(|_guard| cache.table().repair()).unwrap();
     assert_eq!(cache.info().data_bytes_used, used, "a repair finds what the counts said");
 }
 
 /// The repairer dies, too: at each of its stores.
 fn survive_the_repair(bytes: &[u8], dir: &Path, case: &Case) {
     let cache = open_copy(bytes, dir, case);
-    cache.core().identity();
+    cache.table().identity();
     let inner = dir.join("inner");
     std::fs::create_dir_all(&inner).unwrap();
     let off = hook(&cache, case, move |bytes, case| {
@@ -147,7 +147,7 @@ fn hook(cache: &SharedCache, case: &Case, f: impl Fn(&[u8], &Case) + Send + Sync
             f(&std::fs::read(&path).unwrap(), &case);
         }
     };
-    assert!(cache.core().region.hook.set(Box::new(hook)).is_ok());
+    assert!(cache.table().region.hook.set(Box::new(hook)).is_ok());
     seen
 }
 
@@ -170,7 +170,7 @@ fn die_everywhere(options: &Options, keys: &[Vec<u8>], nested_every: usize, oper
     drop(rehearsal);
     // ...and once more, stopping at each store.
     let cache = open_copy(&start, &dir.path().join("stage"), &case);
-    cache.core().identity();
+    cache.table().identity();
     let copies = Arc::new(Mutex::new(0usize));
     let copy_dir = dir.path().to_owned();
     let count = copies.clone();

@@ -38,7 +38,7 @@ fn kinds(geo: &Geometry) -> Vec<Kind> {
     control!(generation index_level slots_ready data_ready tick_offset procs_high epoch);
     control!(count publish_seq cand_head cand_len last_tick evictions free_head slot_high alloc_cursor used_granules);
     control!(swept_generation min_deadline sweep_min sweep_cursor expirations repairs audit passed);
-    control!(base_generation tick queue_seq hand hint_lines ghost_seq ghost_room sample_hits sample_accesses sample_look);
+    control!(base_generation tick queue_seq hand history_lines ghost_seq ghost_room sample_hits sample_accesses sample_look);
     control!(hit_ratio climb window_moved);
     let mut several = |name, at: u64, n: u64| kinds.push(Kind { name, words: (0..n).map(|i| at + 8 * i).collect() });
     several("cand_bound", ctl!(cand_bound), 2);
@@ -53,7 +53,7 @@ fn kinds(geo: &Geometry) -> Vec<Kind> {
     several("overflow", INDEX_AT, 1);
     several("metas", geo.metas, 2 * SIZE);
     several("links", geo.links, 2 * SIZE);
-    several("hints", geo.hints, 512);
+    several("history", geo.history, 512);
     several("bitmap", geo.bitmap, geo.granules / 64);
     several("data", geo.data, SIZE * 3 * 4);
     several("cells", geo.cells, 2 * SIZE);
@@ -155,7 +155,7 @@ fn call(cache: &SharedCache, keys: impl Iterator<Item = u64>) -> u64 {
 fn is_whole(cache: &SharedCache, new: u64, what: &str) {
     let info = cache.info();
     assert!(info.len <= SIZE, "{what}: {info:?}");
-    assert_eq!(cache.core().region.get(ctl!(count)), info.len, "{what}");
+    assert_eq!(cache.table().region.get(ctl!(count)), info.len, "{what}");
     // What is asked for again is found. (The clever ones may not let newcomers in at once; in MRU they leave first, in
     // SIEVE where the hand is near.)
     let keys = |round: u64| (0..10).map(move |key| (round, new + key));
@@ -171,9 +171,9 @@ fn is_whole(cache: &SharedCache, new: u64, what: &str) {
     cache.for_each(|_, _, _| there += 1);
     assert_eq!((cache.len(), there), (SIZE, SIZE), "{what}");
     validate(cache);
-    let core = cache.core();
-    assert!(core.lock(std::time::Duration::from_secs(1)).is_ok_and(|_g| core.whole_audit().is_ok()), "{what}");
-    let room = (core.geo.granules * GRANULE) as usize - 64;
+    let table = cache.table();
+    assert!(table.lock(std::time::Duration::from_secs(1)).is_ok_and(|_g| table.whole_audit().is_ok()), "{what}");
+    let room = (table.geo.granules * GRANULE) as usize - 64;
     let stored = cache.set(b"large", &vec![7; room], NEVER);
     assert!(matches!(stored, Stored::Done(_)), "{what}: {stored:?}, all the room for one");
     assert_eq!(cache.len(), 1, "{what}");
@@ -209,9 +209,9 @@ fn heals(strategy: Strategy, kind: &Kind, how: How, random: &mut Random, turn: u
         assert_eq!((info.hits, info.misses, info.data_bytes_used), (0, 0, 0), "{what}, cleared");
         return is_whole(&cache, 1_000_000, &what);
     }
-    let began = cache.core().region.get(ctl!(repairs));
+    let began = cache.table().region.get(ctl!(repairs));
     call(&cache, (0..CALLS).map(|i| 1000 + i));
-    let repairs = cache.core().region.get(ctl!(repairs)).wrapping_sub(began);
+    let repairs = cache.table().region.get(ctl!(repairs)).wrapping_sub(began);
     assert!(kind.name == "repairs" || repairs <= 6, "{what}: {repairs} repairs");
     is_whole(&cache, 1_000_000, &what);
 }
@@ -251,14 +251,14 @@ fn a_clear_beside_an_audit() {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (open_isolated(&options_of(&dir, strategy)), open_isolated(&options_of(&dir, strategy)));
         (0..SIZE).for_each(|k| assert!(matches!(a.set(&k.to_le_bytes(), &value_of(k), NEVER), Stored::Done(_))));
-        let guard = a.core().lock(std::time::Duration::from_secs(1)).unwrap();
-        b.core().begin_clear();
-        assert!(a.core().whole_audit().is_ok());
+        let guard = a.table().lock(std::time::Duration::from_secs(1)).unwrap();
+        b.table().begin_clear();
+        assert!(a.table().whole_audit().is_ok());
         // What is stored before the lock is given back has the new generation already.
-        let block = a.core().prepare(a.hash(b"new"), b"new", b"v", NEVER).unwrap();
-        let how = crate::table::entries::Put { generation: None, only_if_absent: false };
-        assert!(matches!(a.core().put(&guard, b"new", &block, how), Stored::Done(_)));
-        assert!(a.core().whole_audit().is_ok());
+        let block = a.table().prepare(a.hash(b"new"), b"new", b"v", NEVER).unwrap();
+        let how = crate::table::storing::Put { generation: None, only_if_absent: false };
+        assert!(matches!(a.table().put(&guard, b"new", &block, how), Stored::Done(_)));
+        assert!(a.table().whole_audit().is_ok());
         drop(guard);
         assert_eq!((a.len(), a.info().repairs), (0, 0));
     }

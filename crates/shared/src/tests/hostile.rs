@@ -81,7 +81,7 @@ fn damage(file: &File, geo: &Geometry, random: &mut Random, may_cut: bool) {
         (geo.cells, 512),
         (geo.metas, 512),
         (geo.links, 512),
-        (geo.hints, 4096),
+        (geo.history, 4096),
         (geo.bitmap, 512),
         (geo.data, 8192),
     ];
@@ -134,7 +134,7 @@ fn fuzz(seed: u64, mapped: bool, n: u32) {
         o.name = format!("fuzz{round}");
         let cache = open_isolated(&o);
         fill(&cache);
-        let (path, geo) = (cache.path().to_owned(), cache.core().geo);
+        let (path, geo) = (cache.path().to_owned(), cache.table().geo);
         let file = File::options().read(true).write(true).open(&path).unwrap();
         if mapped {
             for _ in 0..3 {

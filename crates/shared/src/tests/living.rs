@@ -5,7 +5,7 @@ use super::processes::{process, sleep_as_another_program, stay, Process};
 use super::*;
 use crate::file::layout::*;
 use crate::process::identity::{slot_of, Identity};
-use crate::process::lock::PATIENT;
+use crate::process::lock::CLEAR_TIMEOUT;
 use crate::testing::{Refused, LOCKS};
 use std::mem::offset_of;
 use std::os::fd::AsRawFd;
@@ -16,18 +16,18 @@ const LONG: Duration = Duration::from_secs(100);
 /// Takes the lease of `k` and the writers' lock, for good, and says by whom.
 fn hold(cache: &SharedCache, say: &dyn Fn(u64)) {
     let Acquired::Leader(_) = cache.acquire(b"k", LONG, false) else { panic!("no lease to be had") };
-    std::mem::forget(cache.core().lock(PATIENT).unwrap());
-    say(cache.core().identity());
+    std::mem::forget(cache.table().lock(CLEAR_TIMEOUT).unwrap());
+    say(cache.table().identity());
 }
 
 /// Whether an owner counts as dead, at once or, if it is to, in a moment: a program that is replaced closes its pipe some
 /// steps before it lets go of its memory.
 fn is_dead(cache: &SharedCache, identity: Identity, lives: bool) -> bool {
     let since = Instant::now();
-    while !lives && since.elapsed() < Duration::from_secs(5) && !cache.core().is_dead(identity) {
+    while !lives && since.elapsed() < Duration::from_secs(5) && !cache.table().is_dead(identity) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    cache.core().is_dead(identity)
+    cache.table().is_dead(identity)
 }
 
 /// Whether others find the lease of `k` and the writers' lock free.
@@ -203,7 +203,7 @@ fn forks_while_identities_are_claimed() {
             }
             for _ in 0..CLAIMS {
                 let cache = open_isolated(&o);
-                say(cache.core().identity());
+                say(cache.table().identity());
                 std::mem::forget(cache);
             }
             done.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -213,9 +213,9 @@ fn forks_while_identities_are_claimed() {
     let identities: Vec<Identity> = (0..CLAIMS).map(|_| child.word()).collect();
     assert_eq!(child.word(), 0);
     let other = open_isolated(&o);
-    assert!(identities.iter().all(|identity| *identity != 0 && !other.core().is_dead(*identity)));
+    assert!(identities.iter().all(|identity| *identity != 0 && !other.table().is_dead(*identity)));
     child.kill();
-    let held = identities.iter().filter(|identity| !other.core().is_dead(**identity)).count();
+    let held = identities.iter().filter(|identity| !other.table().is_dead(**identity)).count();
     assert_eq!(held, 0, "children hold what their parent had");
 }
 
@@ -250,7 +250,7 @@ fn a_program_that_becomes_itself() {
     let mut buf = ReadBuf::new();
     cache.get(b"k", &mut buf).unwrap();
     assert_eq!((buf.value(), cache.info().hits), (&LIVES.to_le_bytes()[..], LIVES), "and their counts are kept");
-    assert!(cache.core().region.get(ctl!(procs_high)) <= 3);
+    assert!(cache.table().region.get(ctl!(procs_high)) <= 3);
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn no_descriptor_is_free_when_a_child_claims() {
     });
     let other = open_isolated(&o);
     let identity = child.word();
-    assert!(!other.core().is_dead(identity) && !is_free(&other));
+    assert!(!other.table().is_dead(identity) && !is_free(&other));
     child.kill();
     assert!(is_free(&other));
 }
@@ -295,7 +295,7 @@ fn a_child_that_gives_up_its_rights() {
         hold(cache, say);
     });
     let other = open_isolated(&o);
-    assert!(!other.core().is_dead(child.word()) && !is_free(&other));
+    assert!(!other.table().is_dead(child.word()) && !is_free(&other));
     child.kill();
     assert!(is_free(&other));
 }
@@ -358,7 +358,7 @@ fn a_file_system_that_maps_another_file() {
         let o = Options { dir: dir.path().join("merged/caches"), ..options(&elsewhere, Strategy::Lru, 10) };
         let child = process(&o, hold);
         let other = open_isolated(&o);
-        assert!(!other.core().is_dead(child.word()) && !is_free(&other));
+        assert!(!other.table().is_dead(child.word()) && !is_free(&other));
         child.kill();
         assert!(is_free(&other));
         let child = process(&o, |cache, say| {
@@ -389,8 +389,8 @@ fn without_proc_and_without_a_name() {
                 std::fs::rename(cache.path(), cache.path().with_extension("old")).unwrap();
             }
             assert!(matches!(cache.set(b"s", b"1", NEVER), Stored::Done(_)));
-            let line = proc_at(slot_of(cache.core().identity()));
-            assert_eq!(cache.core().region.get(line + offset_of!(Proc, witness) as u64), witness);
+            let line = proc_at(slot_of(cache.table().identity()));
+            assert_eq!(cache.table().region.get(line + offset_of!(Proc, witness) as u64), witness);
         }
     });
 }
@@ -427,16 +427,16 @@ fn handles_of_one_file_in_one_process() {
         let dir = tempfile::tempdir().unwrap();
         let o = options(&dir, Strategy::Lru, 10);
         let (a, b, c) = (open_isolated(&o), open_isolated(&o), open_isolated(&o));
-        let all = [&a, &b, &c].map(|handle| handle.core().identity());
+        let all = [&a, &b, &c].map(|handle| handle.table().identity());
         assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
-        assert!(all.iter().all(|identity| !c.core().is_dead(*identity) && !a.core().is_dead(*identity)));
+        assert!(all.iter().all(|identity| !c.table().is_dead(*identity) && !a.table().is_dead(*identity)));
         drop(a);
-        assert_eq!(all.map(|identity| b.core().is_dead(identity)), [true, false, false]);
-        assert_eq!(all.map(|identity| c.core().is_dead(identity)), [true, false, false]);
+        assert_eq!(all.map(|identity| b.table().is_dead(identity)), [true, false, false]);
+        assert_eq!(all.map(|identity| c.table().is_dead(identity)), [true, false, false]);
         let (one, two) = (open(&o), open(&o));
-        assert_eq!(one.core().identity(), two.core().identity());
+        assert_eq!(one.table().identity(), two.table().identity());
         drop(one);
-        assert!(!c.core().is_dead(two.core().identity()));
+        assert!(!c.table().is_dead(two.table().identity()));
         LOCKS.set(None);
     }
 }
@@ -449,7 +449,7 @@ fn somebody_locks_the_whole_file() {
     let child = process(&o, hold);
     let other = open_isolated(&o);
     let identity = child.word();
-    other.core().identity();
+    other.table().identity();
     // (No other lock of the first bytes.)
     let locker = process(&options(&tempfile::tempdir().unwrap(), Strategy::Lru, 10), |_, say| {
         let file = std::fs::File::options().write(true).open(other.path()).unwrap();
@@ -461,7 +461,7 @@ fn somebody_locks_the_whole_file() {
         stay();
     });
     locker.word();
-    assert!(!other.core().is_dead(identity) && !is_free(&other));
+    assert!(!other.table().is_dead(identity) && !is_free(&other));
     child.kill();
     assert!(is_free(&other));
 }

@@ -47,8 +47,8 @@ pub(crate) fn descriptors_in(dir: &tempfile::TempDir) -> usize {
 
 /// Whether the strategy's own words agree with the slots.
 pub(crate) fn validate(cache: &SharedCache) {
-    let core = cache.core();
-    core.lock(std::time::Duration::from_secs(1)).map(|_guard| core.validate_order()).unwrap();
+    let table = cache.table();
+    table.lock(std::time::Duration::from_secs(1)).map(|_guard| table.validate_order()).unwrap();
 }
 
 /// A result that nobody wants.

@@ -145,7 +145,7 @@ fn run(strategy: Strategy, max: usize, ticks: u64, ops: Vec<(usize, Op)>) {
     let mut known: Vec<HashMap<u8, (Hit, Vec<u8>)>> = vec![HashMap::new(); 3];
     let (mut last, mut repairs) = ([u64::MAX; 3], 0);
     let mut buf = ReadBuf::new();
-    let set_clock = |now: u64| handles.iter().for_each(|h| h.core().test_now.store(now, Ordering::SeqCst));
+    let set_clock = |now: u64| handles.iter().for_each(|h| h.table().test_now.store(now, Ordering::SeqCst));
     set_clock(model.now);
     for (n, (who, op)) in ops.into_iter().enumerate() {
         let cache = &handles[who];
@@ -219,7 +219,7 @@ fn run(strategy: Strategy, max: usize, ticks: u64, ops: Vec<(usize, Op)>) {
             }
             Op::Repair => {
                 repairs += 1;
-                cache.core().lock(std::time::Duration::from_secs(1)).map(|_guard| cache.core().repair()).unwrap()
+                cache.table().lock(std::time::Duration::from_secs(1)).map(|_guard| cache.table().repair()).unwrap()
             }
         }
         assert_eq!(cache.len() as usize, model.live().len(), "step {n}");
@@ -237,8 +237,8 @@ fn run(strategy: Strategy, max: usize, ticks: u64, ops: Vec<(usize, Op)>) {
         );
     }
     let used = handles[0].info().data_bytes_used;
-    let core = handles[0].core();
-    core.lock(std::time::Duration::from_secs(1)).map(|_guard| core.repair()).unwrap();
+    let table = handles[0].table();
+    table.lock(std::time::Duration::from_secs(1)).map(|_guard| table.repair()).unwrap();
     assert_eq!(used, handles[0].info().data_bytes_used, "nothing leaks");
     if model.entries.is_empty() {
         assert_eq!(used, 0);

@@ -4,7 +4,7 @@ use super::hostile::Random;
 use super::*;
 use crate::file::layout::{ctl, lease_at, lease_state_at, proc_at, Lease as Record, LEASES, LEASE_HOMES, LEASE_WAYS};
 use crate::process::identity::Identity;
-use crate::process::lock::{PATIENT, STORE_PATIENCE};
+use crate::process::lock::{CLEAR_TIMEOUT, STORE_TIMEOUT};
 use crate::testing::OUSTED;
 use std::mem::offset_of;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const LONG: Duration = Duration::from_secs(100);
 
 fn write(cache: &SharedCache, at: u64, word: u64) {
-    cache.core().region.set(at, word);
+    cache.table().region.set(at, word);
 }
 
 /// Words that nobody wrote: numbers, and every way of naming those who are or were there.
@@ -20,7 +20,7 @@ fn words(living: &[&SharedCache], gone: Identity) -> Vec<u64> {
     let mut words = vec![0, 1, 2, 255, 256, 1 << 8 | 1, 1 << 16 | 1, 1 << 31, 1 << 32, 1 << 47, 1 << 63, u64::MAX];
     let mut random = Random(0x51ed_270b_27e4_f1a5);
     words.extend((0..20).map(|_| random.next()));
-    for identity in living.iter().map(|cache| cache.core().identity()).chain([gone]) {
+    for identity in living.iter().map(|cache| cache.table().identity()).chain([gone]) {
         for nonce in [0, 1, 7, 0x7fff_ffff, 0xffff_ffff] {
             words.extend(
                 [identity, identity ^ 1 << 8, identity ^ 1, identity & 0xff, identity & 0xffff]
@@ -39,7 +39,7 @@ fn whatever_a_lock_or_a_lease_names() {
     let gone = {
         let c = open_isolated(&o);
         c.set(b"k", b"1", NEVER);
-        c.core().identity()
+        c.table().identity()
     };
     let homes = || (0..LEASE_HOMES).map(|home| lease_at(home * LEASE_WAYS) + offset_of!(Record, lock) as u64);
     let (mut n, since) = (0u64, Instant::now());
@@ -99,7 +99,7 @@ fn damaged_lines() {
     let dir = tempfile::tempdir().unwrap();
     let o = options(&dir, Strategy::Lru, 10);
     let (a, b) = (open_isolated(&o), open_isolated(&o));
-    let (mine, yours) = (a.core().identity(), b.core().identity());
+    let (mine, yours) = (a.table().identity(), b.table().identity());
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     for round in 0..200 {
         for line in 0..4 {
@@ -107,14 +107,14 @@ fn damaged_lines() {
                 write(&a, proc_at(line) + 8 * word, [0, u64::MAX, random.next()][round % 3]);
             }
         }
-        assert!(!a.core().is_dead(yours) && !b.core().is_dead(mine));
-        assert!(a.core().is_dead(mine ^ 1 << 8) && a.core().is_dead(3) && a.core().is_dead(1 << 8 | 3));
+        assert!(!a.table().is_dead(yours) && !b.table().is_dead(mine));
+        assert!(a.table().is_dead(mine ^ 1 << 8) && a.table().is_dead(3) && a.table().is_dead(1 << 8 | 3));
         assert!(
             matches!(a.set(b"a", b"1", NEVER), Stored::Done(_)) && matches!(b.set(b"b", b"1", NEVER), Stored::Done(_))
         );
         let c = open_isolated(&o);
         assert!(matches!(c.set(b"c", b"1", NEVER), Stored::Done(_)));
-        assert!(c.core().identity() != mine && c.core().identity() != yours);
+        assert!(c.table().identity() != mine && c.table().identity() != yours);
     }
 }
 
@@ -129,16 +129,16 @@ fn a_guard_that_is_ousted() {
     }
     OUSTED.set(true);
     let before = a.info().repairs;
-    let guard = a.core().lock(PATIENT).unwrap();
+    let guard = a.table().lock(CLEAR_TIMEOUT).unwrap();
     write(&a, ctl!(lock), 0);
     // The other takes the lock that looks free, and works, while this one still believes to have it.
     assert!(matches!(b.set(b"b", b"1", NEVER), Stored::Done(_)));
-    let (core, hash) = (a.core(), a.hash(b"n"));
-    let block = core.prepare(hash, b"n", b"v", NEVER).unwrap();
-    let how = crate::table::entries::Put { generation: None, only_if_absent: false };
-    assert_eq!(core.put(&guard, b"n", &block, how), Stored::Busy);
-    let _ = core.remove(&guard, a.hash(b"1"), b"1");
-    core.repair();
+    let (table, hash) = (a.table(), a.hash(b"n"));
+    let block = table.prepare(hash, b"n", b"v", NEVER).unwrap();
+    let how = crate::table::storing::Put { generation: None, only_if_absent: false };
+    assert_eq!(table.put(&guard, b"n", &block, how), Stored::Busy);
+    let _ = table.remove(&guard, a.hash(b"1"), b"1");
+    table.repair();
     drop(guard);
     OUSTED.set(false);
     let mut buf = ReadBuf::new();
@@ -164,8 +164,8 @@ fn waiters_at_their_bound_rob_nobody() {
             s.spawn(move || {
                 let mut random = Random(thread + 1);
                 for round in 0..300 {
-                    let patience = [Duration::ZERO, Duration::from_micros(100), STORE_PATIENCE][round % 3];
-                    let Ok(_guard) = cache.core().lock(patience) else {
+                    let patience = [Duration::ZERO, Duration::from_micros(100), STORE_TIMEOUT][round % 3];
+                    let Ok(_guard) = cache.table().lock(patience) else {
                         turned_away.fetch_add(1, Ordering::Relaxed);
                         continue;
                     };

@@ -73,7 +73,7 @@ fn a_repeated_hit_writes_nothing() {
         let counted = Arc::new(AtomicU64::new(0));
         let counter = counted.clone();
         let count = move |_: &crate::file::mapping::Region| ignore(counter.fetch_add(1, Ordering::SeqCst));
-        assert!(cache.core().region.hook.set(Box::new(count)).is_ok());
+        assert!(cache.table().region.hook.set(Box::new(count)).is_ok());
         for (key, hit) in [(b"k", hit), (b"m", mortal)] {
             let some = |c: &SharedCache| (0..20).for_each(|_| assert!(c.hit_again(&hit, &mut 0)));
             assert_eq!(stores(&cache, &counted, some), first, "{strategy:?}");
@@ -105,8 +105,8 @@ fn an_empty_cache_of_a_million_costs_little_and_hints_come_with_use() {
         validate(&few);
         assert!(few.info().evictions > 1000 && few.info().repairs == 0);
         assert!(disk(&few) < before + (8 << 20));
-        let hints = few.core().region.get(ctl!(hint_lines));
-        assert_eq!(hints, Geometry::hint_lines_for(few.len(), strategy));
+        let hints = few.table().region.get(ctl!(history_lines));
+        assert_eq!(hints, Geometry::history_lines_for(few.len(), strategy));
     }
 }
 
@@ -118,7 +118,7 @@ fn damage_to_every_word_of_the_queues() {
     for strategy in [Strategy::Sieve, Strategy::S3Fifo, Strategy::TinyLfu] {
         let dir = tempfile::tempdir().unwrap();
         let cache = open(&options(&dir, strategy, n));
-        let (core, mut buf, mut k) = (cache.core(), ReadBuf::new(), 0u64);
+        let (table, mut buf, mut k) = (cache.table(), ReadBuf::new(), 0u64);
         let mut exercise = |stores: u64| {
             for i in 0..stores {
                 k += 1;
@@ -137,15 +137,15 @@ fn damage_to_every_word_of_the_queues() {
         let control = size_of::<[QueueEnds; 3]>() as u64 / 8 + 8;
         let words = (0..control).map(|i| ctl!(queues) + 8 * i);
         let words = words.chain((0..24).map(|i| ctl!(sample_hits) + 8 * i).take(6)).chain([ctl!(epoch)]);
-        let links = (0..2 * n).map(|i| core.geo.link(0) + 8 * i).chain((0..2 * n).map(|i| core.geo.meta(0) + 8 * i));
+        let links = (0..2 * n).map(|i| table.geo.links + 8 * i).chain((0..2 * n).map(|i| table.geo.metas + 8 * i));
         for at in words.chain(links).collect::<Vec<_>>() {
-            let own = core.region.get(at);
+            let own = table.region.get(at);
             let values =
                 [0, 1, 2, 3, 5, n, n + 1, n << 2, u64::MAX, 1 << 63, (1 << 32) + 1, 3 << 32 | 3, own ^ 1, own << 1];
             for value in values {
-                core.region.set(at, value);
+                table.region.set(at, value);
                 exercise(n + 3);
-                core.lock(std::time::Duration::from_secs(1)).map(|_guard| core.repair()).unwrap();
+                table.lock(std::time::Duration::from_secs(1)).map(|_guard| table.repair()).unwrap();
                 validate(&cache);
                 exercise(3);
                 validate(&cache);
@@ -162,7 +162,7 @@ fn stores_recover_from_damage_to_what_they_go_by() {
     for strategy in Strategy::ALL {
         let dir = tempfile::tempdir().unwrap();
         let cache = open(&options(&dir, strategy, n));
-        let (core, mut buf, mut k) = (cache.core(), ReadBuf::new(), 0u64);
+        let (table, mut buf, mut k) = (cache.table(), ReadBuf::new(), 0u64);
         for at in [ctl!(count), ctl!(free_head), ctl!(slot_high), ctl!(used_granules), ctl!(alloc_cursor)] {
             for value in [0, 1, n / 2, n - 1, n + 1, 1 << 40, u64::MAX] {
                 let mut store = || {
@@ -171,7 +171,7 @@ fn stores_recover_from_damage_to_what_they_go_by() {
                     matches!(stored, Stored::Done(_)) && cache.get(&k.to_le_bytes(), &mut buf).is_some()
                 };
                 let _ = (0..2 * n).filter(|_| store()).count();
-                core.region.set(at, value);
+                table.region.set(at, value);
                 let _ = (0..2 * n).filter(|_| store()).count();
                 assert!((0..n).all(|_| store()), "{strategy:?}: {at} at {value}");
                 assert!(cache.len() <= n);

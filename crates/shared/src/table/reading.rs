@@ -1,0 +1,132 @@
+//! Reading entries without a lock: a copy of one is made, and believed once it has been found whole.
+
+use crate::file::atomic::Ordering;
+use crate::file::layout::ctl;
+use crate::file::units::{Slot, Word};
+use crate::hash::siphash13;
+use crate::table::block::ReadBuf;
+use crate::table::Table;
+
+/// No deadline.
+pub const NEVER: u64 = u64::MAX;
+/// A reader tries so often before it calls it a miss.
+const READ_TRIES: u32 = 4;
+
+/// Where a value was found. Remember `slot` and `word`: while `SharedCache::still_current(slot, word)`, it is the
+/// value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    pub slot: u64,
+    pub word: u64,
+    pub generation: u64,
+    /// Nanoseconds of `clock::boot_now`; `NEVER` = does not expire.
+    pub deadline: u64,
+}
+
+impl Hit {
+    /// A part of the word that is another one after each change of the slot.
+    pub fn version(&self) -> u32 {
+        Word::from_bits(self.word).version() as u32
+    }
+}
+
+impl Table {
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        siphash13(self.header.seed, key)
+    }
+
+    /// Acquire: pairs with the release in `begin_clear`. Entries of another generation do not exist.
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.region.known(ctl!(generation)).load(Ordering::Acquire)
+    }
+
+    /// Copies the entry of `key` into `buf`. Takes no lock, never waits. (Without memory for it: a miss.)
+    pub(crate) fn find(&self, hash: u64, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
+        self.find_or(hash, key, buf, |_| {}).unwrap_or(None)
+    }
+
+    /// `find`; says as well which slots have the hash and yet another content. A writer must not take an entry that there
+    /// is no memory to look at for an absent one.
+    pub(super) fn find_or(
+        &self,
+        hash: u64,
+        key: &[u8],
+        buf: &mut ReadBuf,
+        mut broken: impl FnMut(Slot),
+    ) -> Result<Option<Hit>, NoMemory> {
+        for _ in 0..READ_TRIES {
+            let (mut disturbed, mut no_memory) = (false, false);
+            let generation = self.generation();
+            let hit = self.search(hash, |slot| match self.read_slot(slot, hash, key, generation, buf) {
+                Read::Entry(hit) => Some(hit),
+                Read::Other => None,
+                Read::Broken => {
+                    broken(slot);
+                    None
+                }
+                Read::Disturbed => {
+                    disturbed = true;
+                    None
+                }
+                Read::NoMemory => {
+                    no_memory = true;
+                    None
+                }
+            });
+            if hit.is_none() && no_memory {
+                return Err(NoMemory);
+            }
+            if hit.is_some() || !disturbed {
+                return Ok(hit);
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_slot(&self, slot: Slot, hash: u64, key: &[u8], generation: u64, buf: &mut ReadBuf) -> Read {
+        let word = self.word(slot);
+        let granule = word.granule();
+        let Some(head) = self.head(granule) else {
+            return if self.unchanged(slot, word) { Read::Other } else { Read::Disturbed };
+        };
+        if head.hash != hash || head.key_len != key.len() as u64 {
+            let other = if head.hash == hash { Read::Broken } else { Read::Other };
+            return if self.unchanged(slot, word) { other } else { Read::Disturbed };
+        }
+        let copied = self.copy_block(granule, &head, buf);
+        if !self.unchanged(slot, word) {
+            return Read::Disturbed;
+        }
+        if !copied {
+            return Read::NoMemory;
+        }
+        // From here on `buf` is one consistent state of the block. The sum finds damage, and what a clear has made
+        // void.
+        if !self.is_whole(generation, granule, buf) || buf.hash() != hash || buf.key() != key {
+            return Read::Broken;
+        }
+        Read::Entry(Hit { slot: slot.number(), word: word.bits(), generation, deadline: buf.deadline() })
+    }
+
+    /// Copies the entry of a slot, if there is a whole one.
+    pub(crate) fn entry(&self, slot: Slot, buf: &mut ReadBuf) -> Option<Word> {
+        let (generation, word) = (self.generation(), self.word(slot));
+        let granule = word.granule();
+        let head = self.head(granule)?;
+        (self.copy_block(granule, &head, buf) && self.unchanged(slot, word) && self.is_whole(generation, granule, buf))
+            .then_some(word)
+    }
+}
+
+enum Read {
+    Entry(Hit),
+    Other,
+    /// The hash is right, the rest is not: damage (or of before a clear). Two keys do not share a keyed hash of 64 bits.
+    Broken,
+    Disturbed,
+    NoMemory,
+}
+
+/// An entry is larger than the memory that there is.
+pub(crate) struct NoMemory;

@@ -1,0 +1,234 @@
+//! Storing and removing entries, under the lock.
+//!
+//! What a death leaves at each point of a store, and why it is harmless: before `publish` the slot's word says what it
+//! said before (granules, an index cell, a count may be wrong: derived, rebuilt); after it the entry is there. A
+//! replacement is published over the old word in one store, so the key is never absent in between. Eviction stores one
+//! word, too.
+
+use crate::file::layout::ctl;
+use crate::file::units::{GranuleIndex, Slot, Word};
+use crate::process::lock::WriteGuard;
+use crate::table::block::{Prepared, ReadBuf};
+use crate::table::index::Unfit;
+use crate::table::reading::{Hit, NoMemory, NEVER};
+use crate::table::Table;
+
+/// What became of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is in, as this.
+    Done(Hit),
+    /// Larger than the whole cache.
+    TooLarge,
+    /// No disk for even one entry.
+    NoSpace,
+    /// Damage was met, and repaired.
+    Damaged,
+    /// Between the computation's start and its end the cache was cleared, or the key was stored by somebody else.
+    Outdated,
+    /// Another process kept the lock for too long.
+    Busy,
+}
+
+/// How to store.
+#[derive(Clone, Copy, Debug)]
+pub struct Put {
+    /// Store only if the cache has not been cleared since it had this generation.
+    pub generation: Option<u64>,
+    pub only_if_absent: bool,
+}
+
+impl Table {
+    /// Before the lock is taken: brings near what `put` will touch.
+    pub(crate) fn prefetch(&self, hash: u64) {
+        self.prefetch_bucket(hash);
+        if self.region.get(ctl!(count)) >= self.max_entries() {
+            self.prefetch_victim();
+        }
+    }
+
+    pub(crate) fn put(&self, guard: &WriteGuard<'_>, key: &[u8], block: &Prepared, how: Put) -> Stored {
+        let repairs = self.region.get(ctl!(repairs));
+        match self.put_once(guard, key, block, how) {
+            // What was out of order is repaired by now.
+            Stored::NoSpace | Stored::Damaged if self.region.get(ctl!(repairs)) != repairs => {
+                self.put_once(guard, key, block, how)
+            }
+            stored => stored,
+        }
+    }
+
+    fn put_once(&self, guard: &WriteGuard<'_>, key: &[u8], block: &Prepared, how: Put) -> Stored {
+        let generation = self.generation();
+        if how.generation.is_some_and(|g| g != generation) {
+            return Stored::Outdated;
+        }
+        if self.region.get(ctl!(min_deadline)) != NEVER {
+            self.expire(self.now());
+        }
+        self.region.forget_refusal();
+        let mut broken = None;
+        let found = self.find_or(block.hash, key, &mut ReadBuf::new(), |slot| broken = Some(slot));
+        let Ok(old) = found else { return self.no_memory() };
+        if let Some(slot) = broken.filter(|_| old.is_none()) {
+            self.discard(slot);
+        }
+        if how.only_if_absent && old.is_some_and(|old| old.deadline == NEVER || old.deadline > self.now()) {
+            return Stored::Outdated;
+        }
+        let placed = match old {
+            Some(old) => self
+                .make_room(guard, block.granules)
+                .and_then(|index| self.replace(guard, Slot::new(old.slot), index, generation, block)),
+            None => self
+                .place_new(guard, block)
+                .and_then(|(slot, index)| self.insert(guard, slot, index, generation, block)),
+        };
+        match placed {
+            Some((slot, word)) => {
+                let (slot, word) = (slot.number(), word.bits());
+                Stored::Done(Hit { slot, word, generation, deadline: block.deadline })
+            }
+            None if !self.owns() => Stored::Busy,
+            None if self.region.refused() != 0 => Stored::NoSpace,
+            None => Stored::Damaged,
+        }
+    }
+
+    /// A free slot and granules (marked as used) for a new entry, at the expense of others if need be.
+    fn place_new(&self, guard: &WriteGuard<'_>, block: &Prepared) -> Option<(Slot, GranuleIndex)> {
+        if self.region.get(ctl!(count)) >= self.max_entries() && !self.is_full() {
+            // Damage: by the count there is no room, by the slots there is.
+            self.mend();
+        }
+        if self.region.get(ctl!(count)) == self.max_entries() {
+            let Some(victim) = self.victim() else {
+                // Damage: by the count the cache is full, by the slots it is empty.
+                self.mend();
+                return None;
+            };
+            self.add(ctl!(evictions), 1);
+            if let Some(index) = self.reuse_victim(victim, block.granules) {
+                return Some((victim, index));
+            }
+            self.discard(victim);
+        }
+        if !self.make_count() {
+            return None;
+        }
+        let index = self.make_room(guard, block.granules)?;
+        let slot = self.take_free(guard);
+        if slot.is_none() {
+            // (After a repair they are free already.)
+            self.mark(index, block.granules, false);
+        }
+        slot.map(|slot| (slot, index))
+    }
+
+    /// Whether a cache that has as many entries as there may be looks like one: no slot is free.
+    fn is_full(&self) -> bool {
+        self.region.get(ctl!(count)) == self.max_entries()
+            && self.region.get(ctl!(free_head)) == 0
+            && self.slot_high() == self.geo.capacity
+    }
+
+    /// The usual eviction: the newcomer is as large as the victim and takes over slot and granules as they are.
+    fn reuse_victim(&self, victim: Slot, granules: u64) -> Option<GranuleIndex> {
+        let granule = self.word(victim).granule();
+        let head = self.head(granule).filter(|head| head.granules == granules)?;
+        if !self.owns() || !self.leave_order(victim) || !self.index_remove(head.hash, victim) {
+            return None;
+        }
+        self.unpublish(victim);
+        self.add(ctl!(count), u64::MAX);
+        self.note_slot(victim, [u64::MAX, granules.wrapping_neg(), 0]);
+        Some(head.index)
+    }
+
+    /// Fills and publishes a free slot.
+    fn insert(
+        &self,
+        guard: &WriteGuard<'_>,
+        slot: Slot,
+        index: GranuleIndex,
+        generation: u64,
+        block: &Prepared,
+    ) -> Option<(Slot, Word)> {
+        if !self.owns() {
+            return None;
+        }
+        if let Err(unfit) = self.index_insert(guard, block.hash, slot) {
+            // (By a repair, slot and granules are free.)
+            if matches!(unfit, Unfit::Full) || !self.mend() {
+                self.push_free(slot);
+                self.mark(index, block.granules, false);
+            }
+            return None;
+        }
+        let granule = self.geo.granule(index);
+        self.write_block(guard, granule, generation, block);
+        self.set_deadline(slot, block.deadline);
+        self.enter_order(slot, block.hash);
+        if !self.owns() {
+            return None;
+        }
+        let word = self.publish(guard, slot, granule);
+        self.add(ctl!(count), 1);
+        self.note_slot(slot, [1, block.granules, 0]);
+        self.join_order(slot);
+        self.index_grow(guard);
+        Some((slot, word))
+    }
+
+    /// Publishes other bytes over those of a slot. (Making room for them may have cost the old ones: then as a new
+    /// entry.)
+    fn replace(
+        &self,
+        guard: &WriteGuard<'_>,
+        slot: Slot,
+        index: GranuleIndex,
+        generation: u64,
+        block: &Prepared,
+    ) -> Option<(Slot, Word)> {
+        if !self.owns() {
+            return None;
+        }
+        let before = self.word(slot);
+        if before.is_free() {
+            return match self.take_free(guard) {
+                Some(slot) => self.insert(guard, slot, index, generation, block),
+                None => {
+                    self.mark(index, block.granules, false);
+                    None
+                }
+            };
+        }
+        let granule = self.geo.granule(index);
+        self.write_block(guard, granule, generation, block);
+        self.set_deadline(slot, block.deadline);
+        self.touch_as_writer(slot);
+        if !self.owns() {
+            return None;
+        }
+        let word = self.publish(guard, slot, granule);
+        self.note_slot(slot, [0, block.granules, 0]);
+        self.free_block(slot, before.granule());
+        Some((slot, word))
+    }
+
+    /// Adds to a word that the writers' lock guards (wrapping).
+    pub(crate) fn add(&self, at: u64, n: u64) {
+        self.region.set(at, self.region.get(at).wrapping_add(n));
+    }
+
+    fn set_deadline(&self, slot: Slot, deadline: u64) {
+        self.region.set(self.deadline_at(slot), deadline);
+        self.note_deadline(deadline);
+    }
+
+    pub(crate) fn remove(&self, _: &WriteGuard<'_>, hash: u64, key: &[u8]) -> Result<bool, NoMemory> {
+        let hit = self.find_or(hash, key, &mut ReadBuf::new(), |_| {})?;
+        hit.into_iter().for_each(|hit| self.discard(Slot::new(hit.slot)));
+        Ok(hit.is_some())
+    }
+}
