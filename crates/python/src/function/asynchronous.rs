@@ -267,7 +267,7 @@ impl AsyncCachedFunction {
         function: &Bound<'py, PyAny>,
         options: &Bound<'py, super::options::Options>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        super::admit(function)?;
+        super::admit("fn", function)?;
         as_error(|| Self::make(function, options.get(), None))
     }
 
@@ -278,7 +278,7 @@ impl AsyncCachedFunction {
         options: &Bound<'py, super::options::Options>,
         name: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        super::admit(function)?;
+        super::admit("fn", function)?;
         as_error(|| Self::make(function, options.get(), Some(Tier::open(function, options.get(), name)?)))
     }
 

@@ -1,16 +1,22 @@
 //! `CachedFunction`: the object that a decorated function becomes.
 //!
-//! Ring 3. Its parts: [`options`] checks what the user asked for, [`call`] is the way from vectorcall to a result,
+//! Ring 3. Its parts: [`options`] is the table of what the user may ask for ([`option_kinds`] checks it, [`parameters`]
+//! binds a constructor's arguments), [`call`] is the way from vectorcall to a result,
 //! [`lookup`] finds entries, [`flight`] computes each missing key once, [`value`] is what a slot holds, [`asynchronous`]
 //! serves coroutine functions, [`methods`] has the methods that may run user code, [`recording`] notes calls where it is
 //! asked to, [`tier`] puts a cache file that all processes share behind it. This file has the class itself and its methods.
+
+// Its macros are for the classes below, and for that of the shared backend.
+#[macro_use]
+pub mod options;
 
 pub mod asynchronous;
 pub mod call;
 pub mod fast_path;
 pub mod lookup;
 pub mod methods;
-pub mod options;
+pub mod option_kinds;
+pub mod parameters;
 pub mod recording;
 pub mod reply;
 pub mod single_flight;
@@ -44,15 +50,13 @@ use crate::key::View;
 use engine::cache::{Cache, Garbage};
 use engine::policy::Kind;
 
+#[doc = memory_signature!()]
 /// A function with a cache in front of it.
 ///
-/// CachedFunction(fn, strategy, max_size, ttl=None, *, typed=False, single_flight=True, wait_timeout=10.0,
-/// by_signature=True)
-///
 /// fn: the callable. strategy: a Strategy. max_size: entries at most, None for no bound, 0 to store nothing. ttl: seconds
-/// that an entry lives, or None. typed: whether arguments of different types are different keys. single_flight: whether
-/// concurrent callers of a missing key share one computation. wait_timeout: seconds that a caller waits for another's
-/// computation before it takes over, or None for ever. by_signature: whether all spellings of a call are one key.
+/// that an entry lives, or None. typed (False): whether arguments of different types are different keys. single_flight
+/// (True): whether concurrent callers of a missing key share one computation. wait_timeout (10.0): seconds that a caller
+/// waits for another's computation before it takes over. by_signature (True): whether all spellings of a call are one key.
 ///
 /// Raises TypeError or ValueError for a wrong argument. A call costs O(1) expected.
 #[pyclass(frozen, dict, weakref, subclass, module = "warp_cache._warp_cache_rs")]
@@ -243,66 +247,28 @@ impl CachedFunction {
     }
 }
 
-/// What `CachedFunction` and `AsyncCachedFunction` take: one place for names and defaults.
-pub(crate) fn options(
-    py: Python<'_>,
-    strategy: &Bound<'_, PyAny>,
-    max_size: &Bound<'_, PyAny>,
-    ttl: Option<&Bound<'_, PyAny>>,
-    keywords: [Option<&Bound<'_, PyAny>>; 4],
-) -> PyResult<Options> {
-    let none = py.None().into_bound(py);
-    let yes = pyo3::types::PyBool::new(py, true).to_owned().into_any();
-    let no = pyo3::types::PyBool::new(py, false).to_owned().into_any();
-    let ten = pyo3::types::PyFloat::new(py, 10.0).into_any();
-    let [typed, single_flight, wait_timeout, by_signature] = keywords;
-    Options::new(
-        strategy,
-        max_size,
-        ttl.unwrap_or(&none),
-        typed.unwrap_or(&no),
-        single_flight.unwrap_or(&yes),
-        wait_timeout.unwrap_or(&ten),
-        by_signature.unwrap_or(&yes),
-        None,
-        None,
-        None,
-    )
-}
-
 /// What is to be cached must be callable. Loads what its failures will need.
-pub fn admit(function: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn admit<'py>(argument: &str, function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if function.is_callable() {
-        return crate::capi::exceptions::install(function.py());
+        crate::capi::exceptions::install(function.py())?;
+        return Ok(function.clone());
     }
-    Err(PyTypeError::new_err(format!("fn must be a callable, got {}", options::shown(function))))
+    Err(PyTypeError::new_err(format!("{argument} must be a callable, got {}", option_kinds::shown(function))))
 }
 
 #[pymethods]
 impl CachedFunction {
     #[new]
-    #[pyo3(signature = (r#fn, strategy, max_size, ttl=None, *, typed=None, single_flight=None, wait_timeout=None, by_signature=None))]
-    #[allow(clippy::too_many_arguments)]
-    fn new(
-        py: Python<'_>,
-        r#fn: &Bound<'_, PyAny>,
-        strategy: &Bound<'_, PyAny>,
-        max_size: &Bound<'_, PyAny>,
-        ttl: Option<&Bound<'_, PyAny>>,
-        typed: Option<&Bound<'_, PyAny>>,
-        single_flight: Option<&Bound<'_, PyAny>>,
-        wait_timeout: Option<&Bound<'_, PyAny>>,
-        by_signature: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
-        admit(r#fn)?;
-        let keywords = [typed, single_flight, wait_timeout, by_signature];
-        as_error(|| Self::build(r#fn, &options(py, strategy, max_size, ttl, keywords)?, None, None))
+    #[pyo3(signature = (*arguments, **keywords), text_signature = None)]
+    fn new(arguments: &Bound<'_, PyTuple>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let (function, options) = Options::of_call(arguments, keywords)?;
+        as_error(|| Self::build(&function, &options, None, None))
     }
 
     /// A cached function made from checked options.
     #[staticmethod]
     fn _of<'py>(function: &Bound<'py, PyAny>, options: &Bound<'py, Options>) -> PyResult<Bound<'py, PyAny>> {
-        admit(function)?;
+        admit("fn", function)?;
         as_error(|| {
             let made = Bound::new(function.py(), Self::build(function, options.get(), None, None)?)?.into_any();
             crate::capi::refcount::spare_counts(&made, function);

@@ -7,8 +7,7 @@
 //! Its parts: [`file`] (an open file, and opening it once more), [`kept`] (a decoded value, and how it is handed out),
 //! [`request`] (one key: looking, encoding, storing), [`call`] (hits and misses of functions), [`lead`] (one computation
 //! for all processes), [`turn`] (whom a caller waits for), [`held`] (letting go what the file no longer has), [`skips`]
-//! (what is not stored), [`template`] (what those who waited make theirs from), [`asynchronous`] (coroutine functions), [`methods`] (`get`, `set` and the others), [`options`] (what
-//! concerns the file alone), and here the class, and the tier itself.
+//! (what is not stored), [`template`] (what those who waited make theirs from), [`asynchronous`] (coroutine functions), [`methods`] (`get`, `set` and the others), and here the class, and the tier itself.
 
 pub mod access;
 pub mod asynchronous;
@@ -18,7 +17,6 @@ pub mod decoded;
 mod held;
 mod load;
 mod methods;
-pub mod options;
 mod reopen;
 mod skips;
 pub mod template;
@@ -28,9 +26,9 @@ use std::time::Duration;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 
 use self::held::Held;
-use self::options::{Given, Limits};
 use self::reopen::{Files, Place};
 use self::skips::Skips;
 use crate::capi::panics::as_error;
@@ -76,8 +74,8 @@ impl Tier {
         Ok(Box::new(Tier {
             files,
             ttl: (options.ttl != 0).then(|| Duration::from_nanos(options.ttl)),
-            max_key_size: options.limits.max_key_size.unwrap_or(usize::MAX),
-            max_value_size: options.limits.max_value_size.unwrap_or(usize::MAX),
+            max_key_size: options.max_key_size.unwrap_or(usize::MAX),
+            max_value_size: options.max_value_size.unwrap_or(usize::MAX),
             capacity: options.max_size.map_or(room, |size| size.min(room)).max(1),
             stores: options.max_size != Some(0),
             lone_apart: options.keeps_lone_apart(),
@@ -134,10 +132,8 @@ impl Tier {
     }
 }
 
+#[doc = shared_signature!()]
 /// A function with a cache that all processes of the host share.
-///
-/// SharedCachedFunction(fn, strategy, max_size, ttl=None, max_key_size=512, max_value_size=4096, shm_name=None, *,
-/// typed=False, single_flight=True, wait_timeout=10.0, by_signature=True, max_bytes=None)
 ///
 /// max_key_size, max_value_size: bytes at most of a key and a value as they are stored, None for no limit; what is larger is
 /// computed and not stored. shm_name: the name of the cache, None to derive one from the function. max_bytes: bytes at most
@@ -163,35 +159,10 @@ impl SharedCachedFunction {
 #[pymethods]
 impl SharedCachedFunction {
     #[new]
-    #[pyo3(signature = (r#fn, strategy, max_size, ttl=None, max_key_size=Given::NOT, max_value_size=Given::NOT,
-        shm_name=None, *, typed=None, single_flight=None, wait_timeout=None, by_signature=None, max_bytes=None),
-        text_signature = "(fn, strategy, max_size, ttl=None, max_key_size=512, max_value_size=4096, shm_name=None, *, \
-        typed=None, single_flight=None, wait_timeout=None, by_signature=None, max_bytes=None)")]
-    #[allow(clippy::too_many_arguments)]
-    fn new<'py>(
-        py: Python<'py>,
-        r#fn: &Bound<'py, PyAny>,
-        strategy: &Bound<'py, PyAny>,
-        max_size: &Bound<'py, PyAny>,
-        ttl: Option<&Bound<'py, PyAny>>,
-        max_key_size: Given<'py>,
-        max_value_size: Given<'py>,
-        shm_name: Option<&Bound<'py, PyAny>>,
-        typed: Option<&Bound<'py, PyAny>>,
-        single_flight: Option<&Bound<'py, PyAny>>,
-        wait_timeout: Option<&Bound<'py, PyAny>>,
-        by_signature: Option<&Bound<'py, PyAny>>,
-        max_bytes: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<PyClassInitializer<Self>> {
-        crate::function::admit(r#fn)?;
-        let keywords = [typed, single_flight, wait_timeout, by_signature];
-        let (key, value) = (max_key_size.or(py, 512), max_value_size.or(py, 4096));
-        let options = Options {
-            limits: Limits::new([Some(&key), Some(&value), max_bytes])?,
-            ..crate::function::options(py, strategy, max_size, ttl, keywords)?
-        };
-        let name = self::options::name("shm_name", shm_name)?;
-        Self::build(r#fn, &options, name.as_deref())
+    #[pyo3(signature = (*arguments, **keywords), text_signature = None)]
+    fn new(arguments: &Bound<'_, PyTuple>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<PyClassInitializer<Self>> {
+        let (function, options, name) = Options::of_shared_call(arguments, keywords)?;
+        Self::build(&function, &options, name.as_deref())
     }
 
     /// A cached function made from checked options. `name`: what the user calls the cache.
@@ -201,7 +172,7 @@ impl SharedCachedFunction {
         options: &Bound<'py, Options>,
         name: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        crate::function::admit(function)?;
+        crate::function::admit("fn", function)?;
         as_error(|| {
             let made = Bound::new(function.py(), Self::build(function, options.get(), name)?)?.into_any();
             crate::capi::refcount::spare_counts(&made, function);
