@@ -16,10 +16,10 @@ use pyo3::ffi;
 
 use super::CachedFunction;
 use crate::backend::shared::{Decoded, Kept};
+use crate::backend::Backend;
 use crate::capi::panics::point;
 use crate::capi::reference::Owned;
 use crate::capi::sharing::Reader;
-use crate::function::reply::{Course, Level};
 use crate::function::slot_value::Value;
 use crate::key::{Equal, View};
 use concurrency::clock;
@@ -261,7 +261,7 @@ impl CachedFunction {
     /// # Safety
     /// The view's objects are alive; the thread is attached.
     #[inline(always)]
-    pub(crate) unsafe fn hot<C: Course, const ONE_VALUE: bool>(&self, view: &View<'_>) -> Hot {
+    pub(crate) unsafe fn hot<B: Backend, const ONE_VALUE: bool>(&self, view: &View<'_>) -> Hot {
         let reader = self.shared.reader();
         point("first pass");
         for (token, slot, entry) in reader.candidates(view.hash) {
@@ -275,9 +275,7 @@ impl CachedFunction {
                 let equal = if ONE_VALUE { view.equals_one(key) } else { view.equals_many(key) };
                 return match equal {
                     Equal::No => continue,
-                    Equal::Yes => {
-                        C::Level::take(self, &reader, token, &entry.value).map_or(Hot::UNDECIDED, |v| Hot(v.cast()))
-                    }
+                    Equal::Yes => B::take(self, &reader, token, &entry.value).map_or(Hot::UNDECIDED, |v| Hot(v.cast())),
                     Equal::Ask => Hot::UNDECIDED,
                 };
             }

@@ -1,10 +1,11 @@
 //! `CachedFunction`: the object that a decorated function becomes.
 //!
 //! Ring 3. Its parts: [`options`] is the table of what the user may ask for ([`option_kinds`] checks it, [`parameters`]
-//! binds a constructor's arguments), [`call`] is the way from vectorcall to a result,
-//! [`lookup`] finds entries, [`flight`] computes each missing key once, [`value`] is what a slot holds, [`asynchronous`]
-//! serves coroutine functions, [`methods`] has the methods that may run user code, [`recording`] notes calls where it is
-//! asked to, [`tier`] puts a cache file that all processes share behind it. This file has the class itself and its methods.
+//! binds a constructor's arguments), [`entry_points`] chooses what vectorcall enters, [`call`] is the way from there to a
+//! result, [`fast_path`] the shortest one, [`reply`] what the caller is given, [`lookup`] finds entries, [`single_flight`]
+//! computes each missing key once, [`slot_value`] is what a slot holds, [`asynchronous`] serves coroutine functions,
+//! [`methods`] has the methods that may run user code, [`recording`] notes calls where it is asked to. Where the values live
+//! is the [`backend`](crate::backend)'s. This file has the class itself and its methods.
 
 // Its macros are for the classes below, and for that of the shared backend.
 #[macro_use]
@@ -12,6 +13,7 @@ pub mod options;
 
 pub mod asynchronous;
 pub mod call;
+pub mod entry_points;
 pub mod fast_path;
 pub mod lookup;
 pub mod methods;

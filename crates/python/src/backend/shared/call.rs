@@ -9,12 +9,12 @@ use super::Tier;
 use crate::backend::shared::access::{Asked, Look, Request};
 use crate::backend::shared::decoded::{self, Kept};
 use crate::backend::shared::load::Call;
+use crate::backend::Backend;
 use crate::capi::reference::{Arguments, Owned};
 use crate::capi::sharing::Reader;
 use crate::function::call::instance;
 use crate::function::fast_path::{Seen, Sought};
 use crate::function::lookup::{Entries, Found, Hot};
-use crate::function::reply::Level;
 use crate::function::slot_value::Value;
 use crate::function::{CachedFunction, Put};
 use crate::key::View;
@@ -22,9 +22,9 @@ use engine::slab::{Entry, Token};
 use shared::Event;
 
 /// The decoded level: an entry's value is good while the file has it, and the order hears of nothing.
-pub struct Tiered;
+pub(crate) struct Shared;
 
-impl Level for Tiered {
+impl Backend for Shared {
     #[inline(always)]
     unsafe fn take(_: &CachedFunction, _: &Reader<'_, Entries>, _: Token, value: &Value) -> Option<*mut ffi::PyObject> {
         // SAFETY: the caller's promise.
@@ -48,7 +48,7 @@ impl Level for Tiered {
     }
 
     #[inline(always)]
-    unsafe fn hand_out(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
         unsafe { Kept::hand_out_taken(taken) }
     }

@@ -97,7 +97,7 @@ impl Kept {
     }
 }
 
-/// `Course::take` of functions with a tier.
+/// `Backend::take` of functions with a tier.
 ///
 /// # Safety
 /// The thread is attached. The decoded level is in order of coming, so it need not hear of uses.
