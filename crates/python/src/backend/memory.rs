@@ -11,6 +11,7 @@ use crate::function::call::instance;
 use crate::function::fast_path::{self, Seen, Sought};
 use crate::function::lookup::{Entries, Hot};
 use crate::function::slot_value::Value;
+use crate::function::state::CacheState;
 use crate::function::CachedFunction;
 use crate::key::View;
 use engine::slab::{Entry, Token};
@@ -21,13 +22,13 @@ pub(crate) struct Memory;
 impl Backend for Memory {
     #[inline(always)]
     unsafe fn take(
-        cached: &CachedFunction,
+        state: &CacheState,
         reader: &Reader<'_, Entries>,
         token: Token,
         value: &Value,
     ) -> Option<*mut ffi::PyObject> {
         // SAFETY: the caller's promise.
-        unsafe { cached.take(reader, token, value) }
+        unsafe { state.take(reader, token, value) }
     }
 
     #[inline(always)]

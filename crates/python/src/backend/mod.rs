@@ -13,6 +13,7 @@ use crate::capi::sharing::Reader;
 use crate::function::fast_path::{Seen, Sought};
 use crate::function::lookup::{Entries, Hot};
 use crate::function::slot_value::Value;
+use crate::function::state::CacheState;
 use crate::function::CachedFunction;
 use crate::key::View;
 use engine::slab::{Entry, Token};
@@ -28,7 +29,7 @@ pub(crate) trait Backend {
     /// `token` names an entry of the reader's, whose value is `value`; the thread is attached. It runs under the reader, so
     /// it must not call into Python.
     unsafe fn take(
-        cached: &CachedFunction,
+        state: &CacheState,
         reader: &Reader<'_, Entries>,
         token: Token,
         value: &Value,

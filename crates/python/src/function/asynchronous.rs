@@ -14,7 +14,8 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::call::instance;
 use super::lookup::{Count, Found, Hot};
-use super::{AsyncCachedFunction, CachedFunction, Put};
+use super::state::Put;
+use super::{AsyncCachedFunction, CachedFunction};
 use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
 use crate::backend::shared::{template, Raised, Tier};
 use crate::capi::coroutine;
@@ -148,7 +149,7 @@ impl CachedFunction {
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            match self.after(view, found) {
+            match self.state.after(view, found) {
                 Found::Value(value) => return coroutine::ready(value),
                 Found::Failed => return std::ptr::null_mut(),
                 // No slot is ever reserved in the cache of an async function.
@@ -177,7 +178,7 @@ impl CachedFunction {
             let Some(key) = view.make_key() else {
                 return std::ptr::null_mut();
             };
-            let (shape, hash, typed, lone_apart) = (view.shape, view.hash, self.typed, self.lone_apart);
+            let (shape, hash, typed, lone_apart) = (view.shape, view.hash, self.typed, self.state.lone_apart);
             let ticket = Bound::new(py, Ticket { key, shape, hash, typed, lone_apart, asked: AtomicU32::new(0) });
             match ticket.and_then(|ticket| Ok((ticket, drivers(py)?))) {
                 Ok((ticket, drivers)) => self.drive(&drivers.compute, object, Some(ticket.as_any()), arguments),
@@ -199,7 +200,7 @@ impl CachedFunction {
         // SAFETY: the caller's promise.
         unsafe {
             caught(|| {
-                self.count_miss();
+                self.state.count_miss();
                 self.go_past(object, arguments)
             })
         }
@@ -293,7 +294,7 @@ impl AsyncCachedFunction {
     /// The computations under way.
     #[getter]
     fn _flights(slf: &Bound<'_, Self>) -> Py<PyDict> {
-        match &slf.as_super().get().flights {
+        match &slf.as_super().get().state.flights {
             Some(flights) => flights.0.clone_ref(slf.py()),
             None => PyDict::new(slf.py()).unbind(),
         }
@@ -301,13 +302,13 @@ impl AsyncCachedFunction {
 
     #[getter]
     fn _single_flight(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().get().single_flight
+        slf.as_super().get().state.single_flight
     }
 
     /// Seconds, or None.
     #[getter]
     fn _wait_timeout(slf: &Bound<'_, Self>) -> Option<f64> {
-        slf.as_super().get().wait_timeout.map(|bound| bound.as_secs_f64())
+        slf.as_super().get().state.wait_timeout.map(|bound| bound.as_secs_f64())
     }
 
     /// A tuple with the ticket's value if it is cached by now, else an empty one; counts nothing.
@@ -316,10 +317,10 @@ impl AsyncCachedFunction {
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
         let look = |view: &View<'_>| unsafe {
             point("_peek");
-            match this.find(view, Count::Nothing) {
+            match this.state.find(view, Count::Nothing) {
                 Found::Value(object) => Ok(Some(object)),
                 Found::Failed => Err(Raised),
-                Found::Absent | Found::Pending(..) | Found::Restless => this.get_through(view),
+                Found::Absent | Found::Pending(..) | Found::Restless => this.state.get_through(view),
             }
         };
         as_error(|| match ticket.get().with_view(look) {
@@ -354,7 +355,7 @@ impl AsyncCachedFunction {
     /// Whether all processes share the cache.
     #[getter]
     fn _shared(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().get().tier.is_some()
+        slf.as_super().get().state.tier.is_some()
     }
 
     /// Asks to compute the ticket's value for all processes: a `SharedLease` (compute it), a tuple with the value (it is
@@ -368,7 +369,9 @@ impl AsyncCachedFunction {
     ) -> PyResult<Bound<'py, PyAny>> {
         let this = slf.as_super().get();
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        as_error(|| ticket.get().with_view(|view| unsafe { this.ask_through(slf.py(), view, insist, turn.get()) }))
+        as_error(|| {
+            ticket.get().with_view(|view| unsafe { this.state.ask_through(slf.py(), view, insist, turn.get()) })
+        })
     }
 
     /// For `_lead`. `free`: this caller has waited for a computation that ended without a value, and waits for no other.
@@ -380,7 +383,10 @@ impl AsyncCachedFunction {
     /// A number that `cache_clear` changes.
     fn _epoch(slf: &Bound<'_, Self>) -> u64 {
         let this = slf.as_super().get();
-        this.tier.as_ref().map_or_else(|| this.shared.read(|reader| reader.clears()), |tier| tier.generation())
+        this.state
+            .tier
+            .as_ref()
+            .map_or_else(|| this.state.entries.read(|reader| reader.clears()), |tier| tier.generation())
     }
 
     /// Stores the ticket's value, unless there is one meanwhile or the cache was cleared since `epoch`; ends the lease. What
@@ -396,10 +402,10 @@ impl AsyncCachedFunction {
         let this = slf.as_super().get();
         let mode = Put::IfAbsentSince(epoch);
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        let put = |view: &View<'_>| unsafe { this.put(view, Value::ready(Owned::borrow(value.as_ptr())), mode) };
+        let put = |view: &View<'_>| unsafe { this.state.put(view, Value::ready(Owned::borrow(value.as_ptr())), mode) };
         as_error(|| {
             point("_store");
-            if let Some(tier) = &this.tier {
+            if let Some(tier) = &this.state.tier {
                 return this.store_through(tier, ticket, value, SharedLease::hold(lease, epoch));
             }
             if ticket.get().with_view(put) {

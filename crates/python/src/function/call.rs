@@ -7,17 +7,17 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::lookup::{Changed, Count, Entries, Found, Hot};
+use super::lookup::{Found, Hot};
+use super::single_flight::{Reserved, Work};
+use super::slot_value::{SharedFlight, Value};
+use super::state::Put;
 use super::CachedFunction;
 use crate::backend::Backend;
 use crate::capi::panics::{caught, caught_in_debug, point};
 use crate::capi::reference::{release, unwinding, Arguments, Owned};
 use crate::function::reply::Reply;
-use crate::function::slot_value::Value;
 use crate::key::signature::{Scratch, FEW};
 use crate::key::{self, View, ONE, TOO_MANY};
-use engine::cache::Garbage;
-use shared::Event;
 
 /// What the interpreter calls. `C-unwind`: see `python::object`.
 pub type Vectorcall = unsafe extern "C-unwind" fn(
@@ -194,7 +194,7 @@ pub(crate) unsafe fn finish<B: Backend, R: Reply>(
     // SAFETY: as in `any`.
     unsafe {
         let this = instance(object);
-        let found = if view.shape == ONE { this.hot::<B, true>(view) } else { this.hot::<B, false>(view) };
+        let found = if view.shape == ONE { this.state.hot::<B, true>(view) } else { this.state.hot::<B, false>(view) };
         match found.value() {
             Some(value) => R::hit::<B>(value),
             None => go_on::<B, R>(object, *arguments, *view, found),
@@ -295,20 +295,6 @@ impl CachedFunction {
         }
     }
 
-    /// What a lookup that `hot` began comes to, counted as a call.
-    ///
-    /// # Safety
-    /// As for [`miss`](Self::miss).
-    #[inline(always)]
-    pub(crate) unsafe fn after(&self, view: &View<'_>, found: Hot) -> Found {
-        if found.is_absent() {
-            Found::Absent
-        } else {
-            // SAFETY: the caller's promise.
-            unsafe { self.find(view, Count::Call) }
-        }
-    }
-
     /// Everything after a pass that brought no value.
     ///
     /// # Safety
@@ -317,10 +303,10 @@ impl CachedFunction {
     pub(crate) unsafe fn miss(&self, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            if self.single_flight {
-                return self.fly(arguments, view, found);
+            if self.state.single_flight {
+                return self.state.fly(Calling { cached: self, arguments }, view, found);
             }
-            match self.after(view, found) {
+            match self.state.after(view, found) {
                 Found::Value(object) => return object,
                 Found::Failed => return std::ptr::null_mut(),
                 Found::Absent => (),
@@ -329,7 +315,7 @@ impl CachedFunction {
                 Found::Pending(_, key) => drop(key),
             }
             let result = self.compute(arguments);
-            if result.is_null() || self.store(view, result, found) {
+            if result.is_null() || self.state.store(view, result, found) {
                 return result;
             }
             release(result);
@@ -348,17 +334,9 @@ impl CachedFunction {
         unsafe {
             caught(|| {
                 point("pass on");
-                self.count_miss();
+                self.state.count_miss();
                 self.is_unfit(self.compute(arguments))
             })
-        }
-    }
-
-    /// Counts a call that no lookup counts.
-    pub(crate) fn count_miss(&self) {
-        match &self.tier {
-            Some(tier) => tier.count(Event::Miss),
-            None => self.shared.read(|reader| reader.miss()),
         }
     }
 
@@ -384,62 +362,47 @@ impl CachedFunction {
             result
         }
     }
+}
 
-    /// Stores a result as functools does: where the key is there meanwhile, a bounded cache keeps what it has and an
-    /// unbounded one takes the new value. False with an exception set.
-    ///
-    /// # Safety
-    /// As for [`miss`](Self::miss); `result` is a live object.
-    // Not inlined, as nothing may swell the frame that stands on the stack while the function computes.
-    #[inline(never)]
-    unsafe fn store(&self, view: &View<'_>, result: *mut ffi::PyObject, hot: Hot) -> bool {
-        // SAFETY: the caller's promise, throughout.
+/// A miss of a function whose values live in this process: the wrapped function is called, and that is all.
+struct Calling<'a> {
+    cached: &'a CachedFunction,
+    arguments: &'a Arguments,
+}
+
+impl Work for Calling<'_> {
+    #[inline(always)]
+    unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
+        // SAFETY: as for `fly`.
         unsafe {
-            let Some(key) = view.make_key() else {
-                return false;
-            };
-            let value = Value::ready(Owned::borrow(result));
-            let (now, deadline) = (self.now(), self.deadline());
-            let mut garbage = Garbage::default();
-            let insert = |cache: &mut Entries| {
-                point("insert");
-                cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
-            };
-            let Err(insert) = self.if_still_absent(hot, insert) else {
-                return true;
-            };
-            drop(insert);
-            self.store_again(view, result)
+            let result = self.cached.compute(self.arguments);
+            point("settle");
+            if result.is_null() {
+                self.cached.state.settle_failure(reserved, flight);
+            } else {
+                self.cached.state.settle_success(reserved, flight, result);
+            }
+            result
         }
     }
 
-    /// As [`store`](Self::store), where something came in meanwhile.
-    #[cold]
-    #[inline(never)]
-    unsafe fn store_again(&self, view: &View<'_>, result: *mut ffi::PyObject) -> bool {
-        // SAFETY: as for `store`.
+    #[inline(always)]
+    unsafe fn compute(&mut self) -> *mut ffi::PyObject {
+        // SAFETY: as for `fly`.
+        unsafe { self.cached.compute(self.arguments) }
+    }
+
+    unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
+        let state = &self.cached.state;
+        let clears = state.entries.read(|reader| reader.clears());
+        // SAFETY: as for `fly`; the result is a live object.
         unsafe {
-            let Some(key) = view.make_key() else {
-                return false;
-            };
-            let (now, deadline) = (self.now(), self.deadline());
-            let mut garbage = Garbage::default();
-            let mut new = Some((key, Value::ready(Owned::borrow(result))));
-            let stored = self.with_entry(view, |cache, at| match at {
-                None => {
-                    if let Some((key, value)) = new.take() {
-                        cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
-                    }
-                }
-                Some((token, true)) if self.max_size.is_none() => {
-                    if let Some((key, value)) = new.take() {
-                        new = cache.replace(token, value, deadline).map(|old| (key, old));
-                    }
-                }
-                Some(_) => (),
-            });
-            drop((garbage, new));
-            !matches!(stored, Changed::Failed)
+            let result = self.cached.compute(self.arguments);
+            if !result.is_null() && !state.put(view, Value::ready(Owned::borrow(result)), Put::IfAbsentSince(clears)) {
+                release(result);
+                return std::ptr::null_mut();
+            }
+            result
         }
     }
 }

@@ -24,7 +24,7 @@ struct Usual;
 
 impl EntryPoints for Usual {
     fn storing<B: Backend, R: Reply>(cached: &CachedFunction) -> Vectorcall {
-        let expires = cached.ttl != 0;
+        let expires = cached.state.ttl != 0;
         match (cached.typed, cached.is_direct(1), cached.is_direct(2), expires) {
             (true, ..) | (_, false, false, _) => any::<B, R>,
             (_, true, true, false) => one::<B, R, false, true>,
@@ -55,7 +55,7 @@ impl EntryPoints for Recorded {
 }
 
 fn choose<E: EntryPoints>(cached: &CachedFunction) -> Vectorcall {
-    if cached.flights.is_some() {
+    if cached.state.flights.is_some() {
         choose_backend::<E, Async>(cached)
     } else {
         choose_backend::<E, Sync>(cached)
@@ -63,9 +63,9 @@ fn choose<E: EntryPoints>(cached: &CachedFunction) -> Vectorcall {
 }
 
 fn choose_backend<E: EntryPoints, R: Reply>(cached: &CachedFunction) -> Vectorcall {
-    if cached.max_size == Some(0) {
+    if cached.state.max_size == Some(0) {
         E::uncached::<R>()
-    } else if cached.tier.is_some() {
+    } else if cached.state.tier.is_some() {
         E::storing::<Shared, R>(cached)
     } else {
         E::storing::<Memory, R>(cached)

@@ -8,7 +8,7 @@ use pyo3::ffi;
 
 use super::call::{any, finish, finish_parts, instance, missed};
 use super::lookup::{Entries, Hot};
-use super::CachedFunction;
+use super::state::CacheState;
 use crate::backend::Backend;
 use crate::capi::panics::{caught_in_debug, point};
 use crate::capi::reference::{tuple_items, Arguments, Owned};
@@ -59,7 +59,7 @@ pub(super) unsafe extern "C-unwind" fn one<B: Backend, R: Reply, const EXPIRES: 
             if is_plain(1, nargsf, names) {
                 let value = *values;
                 if let Some(hash) = key::inline::hash_one(value) {
-                    let seen = instance(object).look::<B, EXPIRES>(hash, One(value));
+                    let seen = instance(object).state.look::<B, EXPIRES>(hash, One(value));
                     return act::<B, R>(seen, object, values, nargsf, hash);
                 }
                 return hash_and_look::<B, R>(object, values, nargsf);
@@ -89,7 +89,7 @@ pub(super) unsafe extern "C-unwind" fn two<B: Backend, R: Reply, const EXPIRES: 
             if is_plain(2, nargsf, names) {
                 let (first, second) = (*values, *values.add(1));
                 if let Some(hash) = key::inline::hash_two(first, second) {
-                    let seen = instance(object).look::<B, EXPIRES>(hash, Two(first, second));
+                    let seen = instance(object).state.look::<B, EXPIRES>(hash, Two(first, second));
                     return act::<B, R>(seen, object, values, nargsf, hash);
                 }
                 return hash_and_look::<B, R>(object, values, nargsf);
@@ -174,7 +174,7 @@ unsafe extern "C-unwind" fn found<B: Backend, R: Reply>(
     // SAFETY: the entry has a finished value; otherwise as in `one`.
     unsafe {
         caught_in_debug!({
-            let reader = instance(object).shared.reader();
+            let reader = instance(object).state.entries.reader();
             let value = reader.slot(token).1.value.object().unwrap_unchecked();
             ffi::Py_INCREF(value);
             reader.hit(token);
@@ -200,13 +200,13 @@ unsafe extern "C-unwind" fn candidate<B: Backend, R: Reply>(
     // SAFETY: as in `one`.
     unsafe {
         caught_in_debug!({
-            let this = instance(object);
-            let reader = this.shared.reader();
+            let state = &instance(object).state;
+            let reader = state.entries.reader();
             let (_, entry) = reader.slot(token);
             let arguments = Arguments::plain(values, nargsf);
             let view = arguments.plain_view(hash);
             if view.equals(entry.key.as_ptr()) == Equal::Yes {
-                if let Some(value) = B::take(this, &reader, token, &entry.value) {
+                if let Some(value) = B::take(state, &reader, token, &entry.value) {
                     drop(reader);
                     return R::hit::<B>(value);
                 }
@@ -217,14 +217,14 @@ unsafe extern "C-unwind" fn candidate<B: Backend, R: Reply>(
     }
 }
 
-impl CachedFunction {
+impl CacheState {
     /// Looks at the first candidate of a hash.
     ///
     /// # Safety
     /// The thread is attached; what is sought is alive and has this hash, at a glance.
     #[inline(always)]
     unsafe fn look<B: Backend, const EXPIRES: bool>(&self, hash: u64, sought: impl Sought) -> Seen {
-        let reader = self.shared.reader();
+        let reader = self.entries.reader();
         point("glance");
         let token = match reader.first(hash) {
             First::Token(token) => token,

@@ -14,7 +14,7 @@ use std::cell::Cell;
 
 use pyo3::ffi;
 
-use super::CachedFunction;
+use super::state::CacheState;
 use crate::backend::shared::{Decoded, Kept};
 use crate::backend::Backend;
 use crate::capi::panics::point;
@@ -178,7 +178,7 @@ impl Known {
     }
 }
 
-/// The entry of a key in one pass: its token, or the stored key to ask about. `apart`: see [`CachedFunction::lone_apart`].
+/// The entry of a key in one pass: its token, or the stored key to ask about. `apart`: see [`CacheState::lone_apart`].
 #[inline(always)]
 unsafe fn pass<'a>(
     cache: &'a Entries,
@@ -221,7 +221,7 @@ unsafe fn pass<'a>(
 pub struct Hot(*mut u8);
 
 impl Hot {
-    /// Something that is left to [`CachedFunction::step`]; nothing was counted.
+    /// Something that is left to [`CacheState::step`]; nothing was counted.
     const UNDECIDED: Hot = Hot::number(1);
 
     /// An odd number in a pointer's place, which is not looked at.
@@ -254,7 +254,7 @@ impl Hot {
     }
 }
 
-impl CachedFunction {
+impl CacheState {
     /// The pass of a call, for the usual case alone: a live value whose key compares in place; no more code than a hit needs.
     /// `ONE_VALUE`: the view's shape is `key::ONE`.
     ///
@@ -262,7 +262,7 @@ impl CachedFunction {
     /// The view's objects are alive; the thread is attached.
     #[inline(always)]
     pub(crate) unsafe fn hot<B: Backend, const ONE_VALUE: bool>(&self, view: &View<'_>) -> Hot {
-        let reader = self.shared.reader();
+        let reader = self.entries.reader();
         point("first pass");
         for (token, slot, entry) in reader.candidates(view.hash) {
             if slot.meta != view.shape {
@@ -313,7 +313,7 @@ impl CachedFunction {
     /// `insert` must not call into Python, nor drop an object.
     #[inline(always)]
     pub(crate) fn if_still_absent<F: FnOnce(&mut Entries) -> R, R>(&self, hot: Hot, insert: F) -> Result<R, F> {
-        self.shared.write(
+        self.entries.write(
             |writer| {
                 if hot.is_still_absent(writer.value) {
                     Ok(insert(writer.value))
@@ -324,26 +324,6 @@ impl CachedFunction {
         )
     }
 
-    /// The present time if entries expire.
-    #[inline(always)]
-    pub(crate) fn now(&self) -> u64 {
-        if self.ttl != 0 {
-            clock::now()
-        } else {
-            0
-        }
-    }
-
-    /// The deadline of an entry made now.
-    #[inline(always)]
-    pub(crate) fn deadline(&self) -> u64 {
-        if self.ttl != 0 {
-            clock::deadline(self.ttl)
-        } else {
-            0
-        }
-    }
-
     /// One pass; counts as `count` says, but for a pass that ends with a question.
     ///
     /// # Safety
@@ -352,7 +332,7 @@ impl CachedFunction {
     pub(crate) unsafe fn step(&self, view: &View<'_>, known: &Known, count: Count) -> Step {
         let now = self.now();
         point("lookup");
-        self.shared.read(|reader| {
+        self.entries.read(|reader| {
             // SAFETY: the caller's promise; a count changes under the lock, which runs nothing.
             unsafe {
                 match pass(&reader, view, known, now, self.ttl != 0, self.lone_apart) {
@@ -407,7 +387,7 @@ impl CachedFunction {
                         Answer::Failed => break Found::Failed,
                         Answer::Restless => {
                             if count == Count::Call {
-                                self.shared.read(|reader| reader.miss());
+                                self.entries.read(|reader| reader.miss());
                             }
                             break Found::Restless;
                         }
@@ -452,7 +432,7 @@ impl CachedFunction {
         let mut known = Known::NOTHING;
         loop {
             let now = self.now();
-            let outcome = self.shared.write(|writer| {
+            let outcome = self.entries.write(|writer| {
                 point("change");
                 // SAFETY: the caller's promise.
                 let at = match unsafe { pass(writer.value, view, &known, now, self.ttl != 0, self.lone_apart) } {

@@ -10,7 +10,7 @@ use pyo3::types::PyType;
 
 use super::call::{instance, Keyed};
 use super::lookup::{Count, Found};
-use super::{CachedFunction, Put};
+use super::state::Put;
 use crate::backend::shared::{Counters, Raised};
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::{new_tuple, Arguments, Owned};
@@ -97,18 +97,18 @@ unsafe extern "C-unwind" fn get(
             let this = instance(object);
             let arguments = Arguments { values, nargsf: nargs as usize, names };
             let mut scratch = Scratch::new();
-            if this.max_size == Some(0) {
+            if this.state.max_size == Some(0) {
                 return none();
             }
             match this.view(&arguments, &mut scratch) {
                 Keyed::Failed => std::ptr::null_mut(),
                 Keyed::NotACall => none(),
-                Keyed::View(view) => match this.find(&view, Count::Use) {
+                Keyed::View(view) => match this.state.find(&view, Count::Use) {
                     Found::Value(value) => value,
                     Found::Failed => std::ptr::null_mut(),
                     found => {
                         drop(found);
-                        match this.get_through(&view) {
+                        match this.state.get_through(&view) {
                             Ok(value) => value.unwrap_or_else(none),
                             Err(Raised) => std::ptr::null_mut(),
                         }
@@ -134,7 +134,7 @@ unsafe extern "C-unwind" fn set(
             }
             let this = instance(object);
             let arguments = Arguments { values: values.add(1), nargsf: nargs as usize - 1, names };
-            if this.max_size == Some(0) {
+            if this.state.max_size == Some(0) {
                 return none();
             }
             let mut scratch = Scratch::new();
@@ -142,9 +142,9 @@ unsafe extern "C-unwind" fn set(
                 Keyed::Failed => std::ptr::null_mut(),
                 Keyed::NotACall => fail(c"set(): the arguments after value do not fit the cached function"),
                 Keyed::View(view) => {
-                    let done = match &this.tier {
+                    let done = match &this.state.tier {
                         Some(tier) => this.set_by_hand(tier, &view, *values),
-                        None => this.put(&view, Value::ready(Owned::borrow(*values)), Put::Always),
+                        None => this.state.put(&view, Value::ready(Owned::borrow(*values)), Put::Always),
                     };
                     if done {
                         none()
@@ -163,19 +163,20 @@ unsafe extern "C-unwind" fn cache_info(object: *mut ffi::PyObject, _: *mut ffi::
         caught(|| {
             point("cache_info");
             let this = instance(object);
-            if let Some(tier) = &this.tier {
-                this.let_go(tier, None);
-                return shared_info(&tier.counters(), this.max_size).map_or(std::ptr::null_mut(), Owned::into_ptr);
+            if let Some(tier) = &this.state.tier {
+                this.state.let_go(tier, None);
+                return shared_info(&tier.counters(), this.state.max_size)
+                    .map_or(std::ptr::null_mut(), Owned::into_ptr);
             }
-            let now = this.now();
+            let now = this.state.now();
             let mut garbage = Garbage::default();
-            let (hits, misses, size) = this.shared.write(|writer| {
+            let (hits, misses, size) = this.state.entries.write(|writer| {
                 let (hits, misses) = writer.counters();
                 writer.value.expire(now, &mut garbage);
                 (hits, misses, writer.value.len())
             });
             drop(garbage);
-            info(&CACHE_INFO, hits, misses, this.max_size, size).map_or(std::ptr::null_mut(), Owned::into_ptr)
+            info(&CACHE_INFO, hits, misses, this.state.max_size, size).map_or(std::ptr::null_mut(), Owned::into_ptr)
         })
     }
 }
@@ -279,7 +280,7 @@ unsafe extern "C-unwind" fn cache_parameters(object: *mut ffi::PyObject, _: *mut
                 return parameters;
             }
             let parameters = Owned::steal(parameters);
-            let Some(size) = size_object(this.max_size) else {
+            let Some(size) = size_object(this.state.max_size) else {
                 return std::ptr::null_mut();
             };
             let typed = if this.typed { ffi::Py_True() } else { ffi::Py_False() };
@@ -299,26 +300,11 @@ unsafe extern "C-unwind" fn cache_clear(object: *mut ffi::PyObject, _: *mut ffi:
         caught(|| {
             point("cache_clear");
             let this = instance(object);
-            if let Some(tier) = &this.tier {
+            if let Some(tier) = &this.state.tier {
                 tier.clear();
             }
-            this.clear(Python::assume_attached());
+            this.state.clear(Python::assume_attached());
             none()
         })
-    }
-}
-
-impl CachedFunction {
-    /// Drops all entries of this process and zeroes their counters.
-    pub(crate) fn clear(&self, py: Python<'_>) {
-        let mut garbage = Garbage::default();
-        self.shared.write(|writer| {
-            writer.value.clear(&mut garbage);
-            writer.reset_counters();
-        });
-        if let Some(flights) = &self.flights {
-            flights.forget(py);
-        }
-        drop(garbage);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Ring 3. Its parts: [`options`] is the table of what the user may ask for ([`option_kinds`] checks it, [`parameters`]
 //! binds a constructor's arguments), [`entry_points`] chooses what vectorcall enters, [`call`] is the way from there to a
-//! result, [`fast_path`] the shortest one, [`reply`] what the caller is given, [`lookup`] finds entries, [`single_flight`]
+//! result, [`fast_path`] the shortest one, [`reply`] what the caller is given, [`state`] is the cache, [`lookup`] finds its
+//! entries, [`single_flight`]
 //! computes each missing key once, [`slot_value`] is what a slot holds, [`asynchronous`] serves coroutine functions,
 //! [`methods`] has the methods that may run user code, [`recording`] notes calls where it is asked to. Where the values live
 //! is the [`backend`](crate::backend)'s. This file has the class itself and its methods.
@@ -23,11 +24,11 @@ pub mod recording;
 pub mod reply;
 pub mod single_flight;
 pub mod slot_value;
+pub mod state;
 
 use std::ffi::c_void;
 use std::sync::atomic::AtomicPtr;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
@@ -38,18 +39,14 @@ use pyo3::types::{PyDict, PyTuple};
 
 use self::asynchronous::Flights;
 use self::call::Vectorcall;
-use self::lookup::{Changed, Entries};
 use self::options::Options;
 use self::recording::Registration;
-use self::slot_value::Value;
+use self::state::CacheState;
 use crate::backend::shared::{SharedCachedFunction, Tier};
 use crate::capi::panics::as_error;
 use crate::capi::reference::Owned;
-use crate::capi::sharing::{share, Shared};
 use crate::capi::type_slots::{Originals, Patched};
 use crate::key::signature::Signature;
-use crate::key::View;
-use engine::cache::{Cache, Garbage};
 use engine::policy::Kind;
 
 #[doc = memory_signature!()]
@@ -69,26 +66,17 @@ pub struct CachedFunction {
     /// The number of positional arguments from which on a call is its own canonical form, and for how many more.
     pub(crate) direct: (usize, usize),
     pub(crate) typed: bool,
-    /// Whether a lone argument that is an exact int or str is another key than an equal one of another type, as in functools.
-    pub(crate) lone_apart: bool,
-    pub(crate) single_flight: bool,
-    /// What the user chose; the order of `shared` may be another.
+    /// What the user chose; the order of the entries may be another.
     pub(crate) strategy: Kind,
-    /// Nanoseconds; 0 if entries live until they are evicted.
-    pub(crate) ttl: u64,
-    pub(crate) shared: Shared<Entries>,
+    /// The cache. It is dropped before the function.
+    pub(crate) state: CacheState,
     /// Never changes and is not cleared by the collector: a cycle through it has another, mutable, member, as this object
     /// was made after the function.
     pub(crate) function: Owned,
     /// `None`: a key is the pattern of the call.
     pub(crate) signature: Option<Signature>,
-    pub(crate) max_size: Option<usize>,
-    pub(crate) wait_timeout: Option<Duration>,
-    pub(crate) flights: Option<Flights>,
     /// What it was made with.
     pub(crate) options: Box<Options>,
-    /// What all processes share; then `shared` is the decoded level in front of it.
-    pub(crate) tier: Option<Box<Tier>>,
 }
 
 /// A coroutine function with a cache in front of it: calling it gives a coroutine, which on a hit never suspends.
@@ -134,16 +122,6 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Under what condition a value is stored.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Put {
-    Always,
-    /// If the key is absent and the cache was cleared this often.
-    IfAbsentSince(u64),
-    /// Unless the key is being computed.
-    UnlessPending,
-}
-
 impl CachedFunction {
     /// An instance, not yet visible to Python.
     pub(crate) fn build(
@@ -160,92 +138,19 @@ impl CachedFunction {
             }
         }
         let (from, to) = signature.as_ref().map_or((0, usize::MAX), Signature::direct);
-        let stores = options.max_size != Some(0);
         // An empty range (`from > to`) must let no number through: no call has that many arguments.
         let direct = if from <= to { (from, to - from) } else { (usize::MAX, 0) };
-        let (strategy, capacity, ttl) = match &tier {
-            None => (options.strategy, options.max_size.map(|n| n.max(1)), options.ttl),
-            // Whose turn it is to go, and when, is said by the tier. Here goes what came first: to decode an entry again
-            // for each round of newcomers costs less than to note every use.
-            Some(tier) => (Kind::Fifo, Some(tier.capacity()), 0),
-        };
         Ok(CachedFunction {
             vectorcall: AtomicPtr::new(recording::enter as Vectorcall as *mut c_void),
             registration: Registration::default(),
             direct,
             typed: options.typed,
-            lone_apart: options.keeps_lone_apart(),
-            single_flight: options.single_flight && stores,
             strategy: options.strategy,
-            ttl,
-            // SAFETY: the only users of `shared` are this module's files. All are entered attached; none calls into Python, or
-            // drops an object, while it reads or writes.
-            shared: unsafe { share(Cache::new(strategy, capacity, ttl != 0)) },
             function: function.clone().unbind().into(),
             signature,
-            max_size: options.max_size,
-            wait_timeout: options.wait_timeout,
-            flights,
             options: Box::new(options.clone()),
-            tier,
+            state: CacheState::new(options, flights, tier),
         })
-    }
-
-    /// Stores a value as if it had been computed now; false with an exception set. Where the cache changes at each
-    /// comparison, that is one of what must be stored; whatever else need not be.
-    ///
-    /// # Safety
-    /// The view's objects are alive; the thread is attached and holds no lock.
-    pub(crate) unsafe fn put(&self, view: &View<'_>, value: Value, mode: Put) -> bool {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let Some(key) = view.make_key() else {
-                return false;
-            };
-            let (now, deadline) = (self.now(), self.deadline());
-            let mut garbage = Garbage::default();
-            let mut new = Some((key, value));
-            let done = self.with_entry(view, |cache, at| {
-                let welcome = match mode {
-                    Put::Always => true,
-                    Put::IfAbsentSince(clears) => at.is_none() && cache.clears() == clears,
-                    Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
-                };
-                if !welcome {
-                    return;
-                }
-                let Some((key, value)) = new.take() else {
-                    return;
-                };
-                match at {
-                    Some((token, true)) => {
-                        new = cache.replace(token, value, deadline).map(|old| (key, old));
-                    }
-                    at => {
-                        if let Some((token, _)) = at {
-                            // A computation that began before goes on, and is not stored over this value.
-                            if cache.detach(token) {
-                                if let Some(record) = cache.value_mut(token) {
-                                    record.set_detached();
-                                }
-                            }
-                        }
-                        cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
-                    }
-                }
-            });
-            drop((garbage, new));
-            match (done, mode) {
-                (Changed::Done(()), _) => true,
-                (Changed::Restless, Put::IfAbsentSince(_) | Put::UnlessPending) => true,
-                (Changed::Restless, Put::Always) => {
-                    let message = c"the value cannot be stored: the cache changes each time its keys are compared";
-                    ffi::PyErr_SetString(ffi::PyExc_RuntimeError, message.as_ptr());
-                    false
-                }
-                (Changed::Failed, _) => false,
-            }
-        }
     }
 }
 
@@ -325,8 +230,8 @@ impl CachedFunction {
     #[allow(clippy::type_complexity)]
     fn _recipe<'py>(slf: &Bound<'py, Self>) -> PyResult<(Py<PyAny>, Bound<'py, PyDict>, bool, Option<String>)> {
         let (this, py) = (slf.get(), slf.py());
-        let name = this.tier.as_ref().and_then(|tier| tier.given_name().map(str::to_owned));
-        Ok((this.function.as_py().clone_ref(py), this.options.arguments(py)?, this.tier.is_some(), name))
+        let name = this.state.tier.as_ref().and_then(|tier| tier.given_name().map(str::to_owned));
+        Ok((this.function.as_py().clone_ref(py), this.options.arguments(py)?, this.state.tier.is_some(), name))
     }
 
     /// functools' own class, though not by type: class factories that tell methods from fields, as pydantic's models, know
@@ -377,31 +282,14 @@ impl CachedFunction {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(self.function.as_py())?;
-        if let Some(flights) = &self.flights {
-            flights.traverse(&visit)?;
-        }
         for default in self.signature.iter().flat_map(Signature::references) {
             visit.call(default.as_py())?;
         }
-        for reference in self.tier.iter().flat_map(|tier| tier.references()) {
-            visit.call(reference.as_py())?;
-        }
-        // Where the lock is not free the entries are not shown, and so taken for reachable: nothing is freed too early.
-        self.shared
-            .try_read(|cache| {
-                for entry in cache.entries() {
-                    visit.call(entry.key.as_py())?;
-                    if let Some(value) = entry.value.as_owned() {
-                        visit.call(value.as_py())?;
-                    }
-                }
-                Ok(())
-            })
-            .unwrap_or(Ok(()))
+        self.state.traverse(&visit)
     }
 
     fn __clear__(&self) {
         // SAFETY: the collector runs attached.
-        self.clear(unsafe { Python::assume_attached() });
+        self.state.clear(unsafe { Python::assume_attached() });
     }
 }

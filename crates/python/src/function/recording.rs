@@ -219,7 +219,7 @@ fn describe(this: &CachedFunction, number: u32, index: usize) {
     };
     let described = match &mut *lock(&SESSION) {
         Some(current) if current.session.number() == number => {
-            current.session.describe(index, &name, this.strategy as u8, this.max_size)
+            current.session.describe(index, &name, this.strategy as u8, this.state.max_size)
         }
         _ => Ok(()),
     };

@@ -10,12 +10,12 @@ use std::time::Duration;
 use pyo3::ffi;
 
 use super::lookup::{Changed, Count, Entries, Found, Hot};
-use super::{CachedFunction, Put};
+use super::state::CacheState;
 use crate::backend::shared::{template, Raised};
 use crate::capi::detach::Sleeper;
 use crate::capi::exceptions;
 use crate::capi::panics::point;
-use crate::capi::reference::{release, Arguments, Owned};
+use crate::capi::reference::Owned;
 use crate::function::slot_value::{Pending, SharedFlight, SharedObject, Value};
 use crate::key::View;
 use concurrency::inflight::{Flight, Outcome, Waited, Waiting};
@@ -62,7 +62,7 @@ enum Landed {
 
 /// A computation that this thread leads; dropped by unwinding only.
 struct Leading<'a> {
-    cached: &'a CachedFunction,
+    state: &'a CacheState,
     reserved: Option<Reserved>,
     flight: Option<SharedFlight>,
 }
@@ -71,7 +71,7 @@ impl Drop for Leading<'_> {
     #[cold]
     fn drop(&mut self) {
         // A second panic here would end the process.
-        let settle = || self.cached.settle_panic(self.reserved.take(), self.flight.take());
+        let settle = || self.state.settle_panic(self.reserved.take(), self.flight.take());
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(settle));
     }
 }
@@ -80,61 +80,23 @@ impl Drop for Leading<'_> {
 pub(crate) trait Work {
     /// Brings the value, and settles the reserved slot and the flight with what came of it. Without a slot, nothing is
     /// stored in this cache.
-    unsafe fn lead(
-        &mut self,
-        cached: &CachedFunction,
-        reserved: Option<Reserved>,
-        flight: Option<SharedFlight>,
-    ) -> *mut ffi::PyObject;
+    unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject;
     /// Computes for this caller alone, and keeps nothing.
-    unsafe fn compute(&mut self, cached: &CachedFunction) -> *mut ffi::PyObject;
+    unsafe fn compute(&mut self) -> *mut ffi::PyObject;
     /// The same where another green thread of this thread leads, which may be waiting itself.
-    unsafe fn compute_beside_green(&mut self, cached: &CachedFunction, _view: &View<'_>) -> *mut ffi::PyObject {
+    unsafe fn compute_beside_green(&mut self, _view: &View<'_>) -> *mut ffi::PyObject {
         // SAFETY: as for `compute`.
-        unsafe { self.compute(cached) }
+        unsafe { self.compute() }
     }
     /// Brings the value for this caller, while somebody else leads; it is kept if nothing else is by then.
-    unsafe fn bring_beside(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject;
+    unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject;
     /// The caller is about to wait.
     fn waits(&mut self) {}
     /// A computation that the caller waited for has ended without a value: it waits for no other.
     fn is_free(&mut self) {}
 }
 
-/// The wrapped function is called, and that is all.
-impl Work for &Arguments {
-    #[inline(always)]
-    unsafe fn lead(
-        &mut self,
-        cached: &CachedFunction,
-        reserved: Option<Reserved>,
-        flight: Option<SharedFlight>,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: as for `fly`.
-        unsafe { cached.lead(self, reserved, flight) }
-    }
-
-    #[inline(always)]
-    unsafe fn compute(&mut self, cached: &CachedFunction) -> *mut ffi::PyObject {
-        // SAFETY: as for `fly`.
-        unsafe { cached.compute(self) }
-    }
-
-    unsafe fn bring_beside(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject {
-        let clears = cached.shared.read(|reader| reader.clears());
-        // SAFETY: as for `fly`; the result is a live object.
-        unsafe {
-            let result = cached.compute(self);
-            if !result.is_null() && !cached.put(view, Value::ready(Owned::borrow(result)), Put::IfAbsentSince(clears)) {
-                release(result);
-                return std::ptr::null_mut();
-            }
-            result
-        }
-    }
-}
-
-impl CachedFunction {
+impl CacheState {
     /// Brings a miss to its end.
     ///
     /// # Safety
@@ -194,16 +156,16 @@ impl CachedFunction {
                 match found {
                     Found::Value(object) => return object,
                     Found::Failed => return std::ptr::null_mut(),
-                    Found::Restless => return work.compute(self),
+                    Found::Restless => return work.compute(),
                     Found::Absent => match self.reserve(view, me) {
                         Reserving::Done(reserved) => return self.lead_to_the_end(work, Some(reserved), None),
                         Reserving::Taken => (),
-                        Reserving::Restless => return work.compute(self),
+                        Reserving::Restless => return work.compute(),
                         Reserving::Failed => return std::ptr::null_mut(),
                     },
                     Found::Pending(_, key) if free => {
                         drop(key);
-                        return work.bring_beside(self, view);
+                        return work.bring_beside(view);
                     }
                     Found::Pending(token, key) => {
                         work.waits();
@@ -214,9 +176,9 @@ impl CachedFunction {
                         let landed = match joined {
                             Joined::Gone => None,
                             Joined::Refused { here: true } if sleeper.is_green() => {
-                                Some(Landed::Result(work.compute_beside_green(self, view)))
+                                Some(Landed::Result(work.compute_beside_green(view)))
                             }
-                            Joined::Refused { .. } => Some(Landed::Result(work.compute(self))),
+                            Joined::Refused { .. } => Some(Landed::Result(work.compute())),
                             Joined::Flight(flight, waiting) => match self.wait(me, &flight, &mut sleeper) {
                                 Landed::Lead => {
                                     drop(waiting);
@@ -244,7 +206,7 @@ impl CachedFunction {
                 found = self.find(view, Count::Nothing);
             }
             drop(found);
-            work.compute(self)
+            work.compute()
         }
     }
 
@@ -287,36 +249,16 @@ impl CachedFunction {
         reserved: Option<Reserved>,
         flight: Option<SharedFlight>,
     ) -> *mut ffi::PyObject {
-        let mut leading = Leading { cached: self, reserved, flight: flight.clone() };
+        let mut leading = Leading { state: self, reserved, flight: flight.clone() };
         // SAFETY: the caller's promise.
-        let result = unsafe { work.lead(self, reserved, flight) };
+        let result = unsafe { work.lead(reserved, flight) };
         drop(leading.flight.take());
         std::mem::forget(leading);
         result
     }
 
-    /// Computes, and settles the reserved slot and the flight with what came of it. Without a slot, nothing is stored.
-    unsafe fn lead(
-        &self,
-        arguments: &Arguments,
-        reserved: Option<Reserved>,
-        flight: Option<SharedFlight>,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: as for `fly`.
-        unsafe {
-            let result = self.compute(arguments);
-            point("settle");
-            if result.is_null() {
-                self.settle_failure(reserved, flight);
-            } else {
-                self.settle_success(reserved, flight, result);
-            }
-            result
-        }
-    }
-
     #[inline(never)]
-    unsafe fn settle_success(
+    pub(crate) unsafe fn settle_success(
         &self,
         reserved: Option<Reserved>,
         flight: Option<SharedFlight>,
@@ -341,7 +283,7 @@ impl CachedFunction {
     unsafe fn publish_unwatched(&self, (token, clears): Reserved, result: *mut ffi::PyObject) -> bool {
         let (now, deadline) = (self.now(), self.deadline());
         let mut garbage = Garbage::default();
-        self.shared.write(|writer| {
+        self.entries.write(|writer| {
             let cache = writer.value;
             point("publish");
             if cache.clears() != clears || !cache.get(token).is_some_and(|entry| entry.value.is_unwatched()) {
@@ -373,7 +315,7 @@ impl CachedFunction {
         let mut garbage = Garbage::default();
         let mut key = None;
         let record = reserved.and_then(|reserved| {
-            self.shared.write(|writer| {
+            self.entries.write(|writer| {
                 let cache = writer.value;
                 if !cache.is_of_this_life(reserved.1) {
                     return None;
@@ -432,7 +374,7 @@ impl CachedFunction {
 
     /// Gives a reserved slot back, and what it held: the key and the record of the computation.
     fn give_back(&self, (token, clears): Reserved) -> Option<Entry<Owned, Value>> {
-        self.shared.write(|writer| {
+        self.entries.write(|writer| {
             let cache = writer.value;
             cache.is_of_this_life(clears).then(|| cache.free(token)).flatten()
         })
@@ -444,7 +386,7 @@ impl CachedFunction {
         let me = thread_id::current();
         let reserved = reserved.filter(|&(token, clears)| {
             // It may have been settled before the panic, and be somebody else's now.
-            self.shared.write(|writer| {
+            self.entries.write(|writer| {
                 let cache = writer.value;
                 let record = cache.get(token).filter(|_| cache.is_of_this_life(clears)).map(|entry| &entry.value);
                 match record.and_then(Value::pending) {
@@ -465,7 +407,7 @@ impl CachedFunction {
     unsafe fn join(&self, me: ThreadId, token: Token, key: &Owned, green: bool) -> Joined {
         point("join");
         let mut orphan = None;
-        let flight = self.shared.write(|writer| {
+        let flight = self.entries.write(|writer| {
             let cache = writer.value;
             let entry = cache.get(token)?;
             if entry.key.as_ptr() != key.as_ptr() || entry.value.is_detached() {
@@ -538,7 +480,7 @@ impl CachedFunction {
 
     /// Takes the table's place of the flight's former leader, who keeps its slot; `None` if that was gone already.
     unsafe fn succeed(&self, view: &View<'_>, token: Token, key: &Owned, flight: &SharedFlight) -> Option<Reserved> {
-        self.shared.write(|writer| {
+        self.entries.write(|writer| {
             let cache = writer.value;
             let entry = cache.get(token)?;
             let same = match entry.value.pending()? {

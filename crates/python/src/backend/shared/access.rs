@@ -16,7 +16,7 @@ use crate::capi::panics::point;
 use crate::capi::reference::Owned;
 use crate::codec::{self, Encoded, Sharing};
 use crate::function::slot_value::{SharedObject, Value};
-use crate::function::{CachedFunction, Put as Mode};
+use crate::function::state::{CacheState, Put as Mode};
 use crate::key::{self, View};
 use concurrency::inflight::Outcome;
 use shared::{Lease, SharedCache, Skip, Stored};
@@ -253,7 +253,7 @@ impl<'a> Request<'a> {
     }
 }
 
-impl CachedFunction {
+impl CacheState {
     /// Puts into the decoded level what was found in the file or stored there, and takes out what is not there any more.
     ///
     /// # Safety

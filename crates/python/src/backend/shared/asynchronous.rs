@@ -20,7 +20,8 @@ use crate::capi::reference::Arguments;
 use crate::function::asynchronous::Ticket;
 use crate::function::lookup::Hot;
 use crate::function::reply::ready;
-use crate::function::{CachedFunction, Put};
+use crate::function::state::{CacheState, Put};
+use crate::function::CachedFunction;
 use crate::key::View;
 use concurrency::thread_id;
 use shared::{Acquired, Lease, SharedCache, Waited};
@@ -40,10 +41,10 @@ impl CachedFunction {
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let Some(tier) = &self.tier else {
+            let Some(tier) = &self.state.tier else {
                 return self.pass_on_async(object, arguments);
             };
-            match self.look_through(tier, view, hot) {
+            match self.state.look_through(tier, view, hot) {
                 Through::Value(value) => ready(value),
                 Through::Failed => std::ptr::null_mut(),
                 Through::Missed(request, found, unreadable) => {
@@ -56,7 +57,9 @@ impl CachedFunction {
             }
         }
     }
+}
 
+impl CacheState {
     /// Asks for the lease of a key; see `AsyncCachedFunction._lead`.
     ///
     /// # Safety
@@ -231,7 +234,7 @@ impl CachedFunction {
     ) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
         ticket.get().with_view(|view| unsafe {
-            match self.set_through(tier, view, value.as_ptr(), hold) {
+            match self.state.set_through(tier, view, value.as_ptr(), hold) {
                 Ok(skipped) => self.words_of(ticket.py(), skipped.or_else(|| tier.skips.left()), view, value.as_ptr()),
                 Err(Raised) => Err(PyErr::fetch(ticket.py())),
             }

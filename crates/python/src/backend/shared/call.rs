@@ -16,7 +16,8 @@ use crate::function::call::instance;
 use crate::function::fast_path::{Seen, Sought};
 use crate::function::lookup::{Entries, Found, Hot};
 use crate::function::slot_value::Value;
-use crate::function::{CachedFunction, Put};
+use crate::function::state::{CacheState, Put};
+use crate::function::CachedFunction;
 use crate::key::View;
 use engine::slab::{Entry, Token};
 use shared::Event;
@@ -26,7 +27,7 @@ pub(crate) struct Shared;
 
 impl Backend for Shared {
     #[inline(always)]
-    unsafe fn take(_: &CachedFunction, _: &Reader<'_, Entries>, _: Token, value: &Value) -> Option<*mut ffi::PyObject> {
+    unsafe fn take(_: &CacheState, _: &Reader<'_, Entries>, _: Token, value: &Value) -> Option<*mut ffi::PyObject> {
         // SAFETY: the caller's promise.
         unsafe { decoded::take(value) }
     }
@@ -82,7 +83,7 @@ pub(crate) enum Through<'a> {
     Unstorable(Skipped),
 }
 
-impl CachedFunction {
+impl CacheState {
     /// Looks for a call's value in both levels, counted as a call, from where `hot` left it.
     ///
     /// # Safety
@@ -123,7 +124,9 @@ impl CachedFunction {
             Through::Missed(request, found, unreadable)
         }
     }
+}
 
+impl CachedFunction {
     /// A call that `hot` left with `found`.
     ///
     /// # Safety
@@ -132,24 +135,24 @@ impl CachedFunction {
     unsafe fn call_through(&self, arguments: &Arguments, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let Some(tier) = &self.tier else {
+            let Some(tier) = &self.state.tier else {
                 return self.pass_on(arguments);
             };
-            match self.look_through(tier, view, hot) {
+            match self.state.look_through(tier, view, hot) {
                 Through::Value(value) => value,
                 Through::Failed => std::ptr::null_mut(),
                 Through::Unstorable(skipped) => self.tell_with(Some(skipped), view, self.compute(arguments)),
                 Through::Missed(request, found, unreadable) => {
-                    let mut call = Call::new(request, arguments, view.hash, unreadable);
-                    let result = if !self.single_flight {
+                    let mut call = Call::new(self, request, arguments, view.hash, unreadable);
+                    let result = if !self.state.single_flight {
                         drop(found);
-                        call.compute_and_keep(self, view)
+                        call.compute_and_keep(view)
                     } else if hot.is_absent() {
-                        self.fly(&mut call, view, hot)
+                        self.state.fly(&mut call, view, hot)
                     } else {
-                        self.fly_on(&mut call, view, found)
+                        self.state.fly_on(&mut call, view, found)
                     };
-                    call.finish(self, view, result)
+                    call.finish(view, result)
                 }
             }
         }

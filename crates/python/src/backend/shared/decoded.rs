@@ -12,7 +12,7 @@ use crate::capi::reference::Owned;
 use crate::codec::{self, Sharing};
 use crate::function::lookup::{Count, Found, Step};
 use crate::function::slot_value::Value;
-use crate::function::CachedFunction;
+use crate::function::state::CacheState;
 use engine::slab::Token;
 use shared::{Event, Hit};
 
@@ -176,7 +176,7 @@ impl Decoded {
     /// A lookup that comes to this value, in the slot `token`.
     ///
     /// # Safety
-    /// As for `CachedFunction::step`.
+    /// As for `CacheState::step`.
     pub unsafe fn step(&self, token: Token, count: Count) -> Step {
         // SAFETY: its file lives as long as the tier.
         unsafe {
@@ -191,7 +191,7 @@ impl Decoded {
     }
 }
 
-impl CachedFunction {
+impl CacheState {
     /// Hands a kept value out, and counts it as `count` says; `Absent` where that is not possible.
     ///
     /// # Safety
@@ -214,7 +214,7 @@ impl CachedFunction {
     #[cold]
     pub(crate) fn forget_stale(&self, token: Token, decoded: *const Decoded) {
         let mut garbage = Default::default();
-        self.shared.write(|writer| {
+        self.entries.write(|writer| {
             let entry = writer.value.get(token);
             // Another one that has come to lie at the same address is decoded again, no more.
             if entry.and_then(|entry| entry.value.as_decoded()).is_some_and(|other| std::ptr::eq(other, decoded)) {

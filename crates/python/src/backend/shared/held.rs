@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Tier;
 use crate::backend::shared::reopen::File;
-use crate::function::CachedFunction;
+use crate::function::state::CacheState;
 use engine::cache::Garbage;
 use shared::{Hit, NEVER};
 
@@ -212,7 +212,7 @@ impl Held {
     }
 }
 
-impl CachedFunction {
+impl CacheState {
     /// Takes out of the decoded level what the file no longer has. `new`: what was put into it.
     ///
     /// # Safety
@@ -222,7 +222,7 @@ impl CachedFunction {
         let gone = tier.held.follow(tier.files.current(), new, tier.ttl.is_some());
         for some in gone.chunks(AT_ONCE) {
             let mut garbage = Garbage::default();
-            self.shared.write(|writer| {
+            self.entries.write(|writer| {
                 for Gone { slot, mark } in some {
                     // More than one only where keys that are not equal have the same bytes.
                     while let Some((token, ..)) = writer.value.candidates(mark >> 32).find(|(_, _, entry)| {

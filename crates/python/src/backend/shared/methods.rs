@@ -8,7 +8,8 @@ use super::skips::Skipped;
 use super::Tier;
 use crate::backend::shared::access::{Asked, Hold, Look, Put, Raised, Request};
 use crate::capi::detach::detached;
-use crate::function::{CachedFunction, Put as Mode};
+use crate::function::state::{CacheState, Put as Mode};
+use crate::function::CachedFunction;
 use crate::key::View;
 use shared::Skip;
 
@@ -46,7 +47,7 @@ impl Tier {
     }
 }
 
-impl CachedFunction {
+impl CacheState {
     /// The value that the tier has for a key, as a use that is not counted: a new reference. `Ok(None)` if there is none,
     /// `Err` with an exception set.
     ///
@@ -120,15 +121,17 @@ impl CachedFunction {
             }
         }
     }
+}
 
+impl CachedFunction {
     /// `set` of a function with a tier: false with an exception set.
     ///
     /// # Safety
-    /// As for [`get_through`](Self::get_through); `value` is alive.
+    /// As for [`CacheState::get_through`]; `value` is alive.
     pub(crate) unsafe fn set_by_hand(&self, tier: &Tier, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            match self.set_through(tier, view, value, Hold::Nothing) {
+            match self.state.set_through(tier, view, value, Hold::Nothing) {
                 Ok(skipped) => self.tell(skipped, view, value),
                 Err(Raised) => false,
             }

@@ -123,7 +123,7 @@ impl CachedFunction {
     #[cold]
     #[inline(never)]
     pub(crate) unsafe fn tell(&self, skipped: Option<Skipped>, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
-        let (Some(tier), Some(skipped)) = (&self.tier, skipped) else {
+        let (Some(tier), Some(skipped)) = (&self.state.tier, skipped) else {
             return true;
         };
         if skipped.transient || !tier.skips.wanted(skipped.skip) {
@@ -153,7 +153,7 @@ impl CachedFunction {
         view: &View<'_>,
         value: *mut ffi::PyObject,
     ) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
-        match (&self.tier, skipped) {
+        match (&self.state.tier, skipped) {
             (Some(tier), Some(skipped)) if !skipped.transient && tier.skips.wanted(skipped.skip) => {
                 // SAFETY: the caller's promise.
                 let words = unsafe { self.words(py, tier, &skipped, view, value) }?;
@@ -173,7 +173,7 @@ impl CachedFunction {
         py: Python<'py>,
         skip: Skip,
     ) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
-        let Some(tier) = self.tier.as_ref().filter(|tier| tier.stores) else {
+        let Some(tier) = self.state.tier.as_ref().filter(|tier| tier.stores) else {
             return Ok(None);
         };
         tier.count_skip(tier.files.working(), skip);
@@ -187,7 +187,7 @@ impl CachedFunction {
     /// # Safety
     /// As for `tell_with`.
     pub(crate) unsafe fn is_unfit(&self, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        if result.is_null() || self.tier.is_none() {
+        if result.is_null() || self.state.tier.is_none() {
             return result;
         }
         // SAFETY: the caller's promise.
@@ -249,7 +249,7 @@ impl CachedFunction {
     /// # Safety
     /// The thread is attached and holds no lock; no exception is set.
     pub(crate) unsafe fn tell_in(&self, words: &Bound<'_, PyTuple>, skip: Skip) -> bool {
-        let Some(tier) = &self.tier else {
+        let Some(tier) = &self.state.tier else {
             return true;
         };
         if tier.skips.told.fetch_or(bit(skip), Ordering::Relaxed) & bit(skip) != 0 {
