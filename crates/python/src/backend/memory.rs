@@ -3,17 +3,22 @@
 //! Ring 3.
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
-use super::Backend;
+use super::{Backend, Counters, SharedLease, Told};
 use crate::capi::reference::{Arguments, Owned};
 use crate::capi::sharing::Reader;
+use crate::function::asynchronous::Ticket;
 use crate::function::call::instance;
 use crate::function::fast_path::{self, Seen, Sought};
 use crate::function::lookup::{Entries, Hot};
+use crate::function::options::Options;
 use crate::function::slot_value::Value;
-use crate::function::state::CacheState;
+use crate::function::state::{CacheState, Put};
 use crate::function::CachedFunction;
 use crate::key::View;
+use engine::cache::Garbage;
+use engine::policy::Kind;
 use engine::slab::{Entry, Token};
 
 /// What this process has: an entry's value is in its slot, and the order hears of each use.
@@ -63,5 +68,53 @@ impl Backend for Memory {
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
         unsafe { instance(object).miss_async(object, arguments, view, found) }
+    }
+
+    fn bounds(&self, options: &Options) -> (Kind, Option<usize>, u64) {
+        (options.strategy, options.max_size.map(|n| n.max(1)), options.ttl)
+    }
+
+    fn count_miss(&self, state: &CacheState) {
+        state.entries.read(|reader| reader.miss());
+    }
+
+    unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { cached.state.put(view, Value::ready(Owned::borrow(value)), Put::Always) }
+    }
+
+    fn store<'py>(
+        &self,
+        cached: &CachedFunction,
+        ticket: &Bound<'py, Ticket>,
+        value: &Bound<'py, PyAny>,
+        epoch: u64,
+        _lease: Option<&Bound<'py, SharedLease>>,
+    ) -> PyResult<Option<Told<'py>>> {
+        let mode = Put::IfAbsentSince(epoch);
+        // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
+        let put =
+            |view: &View<'_>| unsafe { cached.state.put(view, Value::ready(Owned::borrow(value.as_ptr())), mode) };
+        if ticket.get().with_view(put) {
+            Ok(None)
+        } else {
+            Err(PyErr::fetch(ticket.py()))
+        }
+    }
+
+    fn epoch(&self, state: &CacheState) -> u64 {
+        state.entries.read(|reader| reader.clears())
+    }
+
+    unsafe fn counters(&self, state: &CacheState) -> Counters {
+        let now = state.now();
+        let mut garbage = Garbage::default();
+        let (hits, misses, size) = state.entries.write(|writer| {
+            let (hits, misses) = writer.counters();
+            writer.value.expire(now, &mut garbage);
+            (hits, misses, writer.value.len())
+        });
+        drop(garbage);
+        Counters { hits, misses, size, of_file: None }
     }
 }

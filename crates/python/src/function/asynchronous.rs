@@ -14,14 +14,11 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::call::instance;
 use super::lookup::{Count, Found, Hot};
-use super::state::Put;
 use super::{AsyncCachedFunction, CachedFunction};
-use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
-use crate::backend::shared::{template, Raised, Tier};
+use crate::backend::{template, AnyBackend, Memory, Raised, Shared, SharedLease, SharedTurn, Told};
 use crate::capi::coroutine;
 use crate::capi::panics::{as_error, caught, point};
 use crate::capi::reference::{unwinding, Arguments, Owned};
-use crate::function::slot_value::Value;
 use crate::key::{Equal, Shape, View};
 use shared::Skip;
 
@@ -200,7 +197,7 @@ impl CachedFunction {
         // SAFETY: the caller's promise.
         unsafe {
             caught(|| {
-                self.state.count_miss();
+                self.state.backend.count_miss(&self.state);
                 self.go_past(object, arguments)
             })
         }
@@ -250,10 +247,10 @@ impl AsyncCachedFunction {
     fn make<'py>(
         function: &Bound<'py, PyAny>,
         options: &super::options::Options,
-        tier: Option<Box<Tier>>,
+        backend: AnyBackend,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = function.py();
-        let base = CachedFunction::build(function, options, Some(Flights::new(py)?), tier)?;
+        let base = CachedFunction::build(function, options, Some(Flights::new(py)?), backend)?;
         let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(AsyncCachedFunction))?.into_any();
         crate::capi::refcount::spare_counts(&made, function);
         Ok(made)
@@ -269,7 +266,7 @@ impl AsyncCachedFunction {
         options: &Bound<'py, super::options::Options>,
     ) -> PyResult<Bound<'py, PyAny>> {
         super::admit("fn", function)?;
-        as_error(|| Self::make(function, options.get(), None))
+        as_error(|| Self::make(function, options.get(), AnyBackend::Memory(Memory)))
     }
 
     /// The same with a cache that all processes share. `name`: what the user calls it.
@@ -280,7 +277,10 @@ impl AsyncCachedFunction {
         name: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
         super::admit("fn", function)?;
-        as_error(|| Self::make(function, options.get(), Some(Tier::open(function, options.get(), name)?)))
+        as_error(|| {
+            let backend = AnyBackend::Shared(Shared::open(function, options.get(), name)?);
+            Self::make(function, options.get(), backend)
+        })
     }
 
     // What follows is what `warp_cache._async` needs of a cached function.
@@ -320,7 +320,7 @@ impl AsyncCachedFunction {
             match this.state.find(view, Count::Nothing) {
                 Found::Value(object) => Ok(Some(object)),
                 Found::Failed => Err(Raised),
-                Found::Absent | Found::Pending(..) | Found::Restless => this.state.get_through(view),
+                Found::Absent | Found::Pending(..) | Found::Restless => this.state.backend.load(&this.state, view),
             }
         };
         as_error(|| match ticket.get().with_view(look) {
@@ -355,7 +355,7 @@ impl AsyncCachedFunction {
     /// Whether all processes share the cache.
     #[getter]
     fn _shared(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().get().state.tier.is_some()
+        slf.as_super().get().state.backend.shared().is_some()
     }
 
     /// Asks to compute the ticket's value for all processes: a `SharedLease` (compute it), a tuple with the value (it is
@@ -370,7 +370,9 @@ impl AsyncCachedFunction {
         let this = slf.as_super().get();
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
         as_error(|| {
-            ticket.get().with_view(|view| unsafe { this.state.ask_through(slf.py(), view, insist, turn.get()) })
+            ticket.get().with_view(|view| unsafe {
+                this.state.backend.acquire(slf.py(), &this.state, view, insist, turn.get())
+            })
         })
     }
 
@@ -382,11 +384,8 @@ impl AsyncCachedFunction {
 
     /// A number that `cache_clear` changes.
     fn _epoch(slf: &Bound<'_, Self>) -> u64 {
-        let this = slf.as_super().get();
-        this.state
-            .tier
-            .as_ref()
-            .map_or_else(|| this.state.entries.read(|reader| reader.clears()), |tier| tier.generation())
+        let state = &slf.as_super().get().state;
+        state.backend.epoch(state)
     }
 
     /// Stores the ticket's value, unless there is one meanwhile or the cache was cleared since `epoch`; ends the lease. What
@@ -397,27 +396,17 @@ impl AsyncCachedFunction {
         ticket: &Bound<'py, Ticket>,
         value: &Bound<'py, PyAny>,
         epoch: u64,
-        lease: Option<&Bound<'_, SharedLease>>,
-    ) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
+        lease: Option<&Bound<'py, SharedLease>>,
+    ) -> PyResult<Option<Told<'py>>> {
         let this = slf.as_super().get();
-        let mode = Put::IfAbsentSince(epoch);
-        // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        let put = |view: &View<'_>| unsafe { this.state.put(view, Value::ready(Owned::borrow(value.as_ptr())), mode) };
         as_error(|| {
             point("_store");
-            if let Some(tier) = &this.state.tier {
-                return this.store_through(tier, ticket, value, SharedLease::hold(lease, epoch));
-            }
-            if ticket.get().with_view(put) {
-                Ok(None)
-            } else {
-                Err(PyErr::fetch(slf.py()))
-            }
+            this.state.backend.store(this, ticket, value, epoch, lease)
         })
     }
 
     /// Tells the user what `_store` or `_skip` gave, if nobody has by now.
-    fn _tell(slf: &Bound<'_, Self>, told: (u64, Bound<'_, PyTuple>)) -> PyResult<()> {
+    fn _tell(slf: &Bound<'_, Self>, told: Told<'_>) -> PyResult<()> {
         let skip = usize::try_from(told.0).ok().and_then(|number| Skip::ALL.get(number));
         // SAFETY: attached, no lock held; no exception is set.
         if skip.is_none_or(|skip| unsafe { slf.as_super().get().tell_in(&told.1, *skip) }) {
@@ -429,7 +418,7 @@ impl AsyncCachedFunction {
 
     /// Counts a result that is not to be stored: of a call that does not fit the signature, or else one that another
     /// computation stores. What is to be told of it.
-    fn _skip<'py>(slf: &Bound<'py, Self>, unfit: bool) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
+    fn _skip<'py>(slf: &Bound<'py, Self>, unfit: bool) -> PyResult<Option<Told<'py>>> {
         let skip = if unfit { Skip::Argument } else { Skip::Superseded };
         // SAFETY: attached, no lock held; no exception is set.
         unsafe { slf.as_super().get().give_up(slf.py(), skip) }

@@ -334,7 +334,7 @@ impl CachedFunction {
         unsafe {
             caught(|| {
                 point("pass on");
-                self.state.count_miss();
+                self.state.backend.count_miss(&self.state);
                 self.is_unfit(self.compute(arguments))
             })
         }

@@ -65,7 +65,7 @@ fn choose<E: EntryPoints>(cached: &CachedFunction) -> Vectorcall {
 fn choose_backend<E: EntryPoints, R: Reply>(cached: &CachedFunction) -> Vectorcall {
     if cached.state.max_size == Some(0) {
         E::uncached::<R>()
-    } else if cached.state.tier.is_some() {
+    } else if cached.state.backend.shared().is_some() {
         E::storing::<Shared, R>(cached)
     } else {
         E::storing::<Memory, R>(cached)

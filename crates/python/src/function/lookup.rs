@@ -15,8 +15,7 @@ use std::cell::Cell;
 use pyo3::ffi;
 
 use super::state::CacheState;
-use crate::backend::shared::{Decoded, Kept};
-use crate::backend::Backend;
+use crate::backend::{Backend, Decoded, Kept};
 use crate::capi::panics::point;
 use crate::capi::reference::Owned;
 use crate::capi::sharing::Reader;

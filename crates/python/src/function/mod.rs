@@ -42,7 +42,7 @@ use self::call::Vectorcall;
 use self::options::Options;
 use self::recording::Registration;
 use self::state::CacheState;
-use crate::backend::shared::{SharedCachedFunction, Tier};
+use crate::backend::{AnyBackend, Memory, SharedCachedFunction};
 use crate::capi::panics::as_error;
 use crate::capi::reference::Owned;
 use crate::capi::type_slots::{Originals, Patched};
@@ -107,7 +107,7 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
         return Ok(());
     }
     let probe = py.eval(c"len", None, None)?;
-    let blank = Bound::new(py, CachedFunction::build(&probe, &Options::plain(), None, None)?)?;
+    let blank = Bound::new(py, CachedFunction::build(&probe, &Options::plain(), None, AnyBackend::Memory(Memory))?)?;
     let field = std::ptr::from_ref(&blank.get().vectorcall) as isize;
     let offset = field - blank.as_ptr() as isize;
     drop(blank);
@@ -128,14 +128,12 @@ impl CachedFunction {
         function: &Bound<'_, PyAny>,
         options: &Options,
         flights: Option<Flights>,
-        mut tier: Option<Box<Tier>>,
+        mut backend: AnyBackend,
     ) -> PyResult<Self> {
         let signature = if options.by_signature { Signature::read(function)? } else { None };
-        if let (Some(tier), Some(signature)) = (&mut tier, &signature) {
-            for default in signature.references() {
-                // SAFETY: attached, no lock held; signature and tier live and die together, here.
-                unsafe { tier.know_default(default.as_ptr()) }?;
-            }
+        for default in signature.iter().flat_map(Signature::references) {
+            // SAFETY: attached, no lock held; signature and backend live and die together, here.
+            unsafe { backend.get_mut().know_default(default.as_ptr()) }?;
         }
         let (from, to) = signature.as_ref().map_or((0, usize::MAX), Signature::direct);
         // An empty range (`from > to`) must let no number through: no call has that many arguments.
@@ -149,7 +147,7 @@ impl CachedFunction {
             function: function.clone().unbind().into(),
             signature,
             options: Box::new(options.clone()),
-            state: CacheState::new(options, flights, tier),
+            state: CacheState::new(options, flights, backend),
         })
     }
 }
@@ -169,7 +167,7 @@ impl CachedFunction {
     #[pyo3(signature = (*arguments, **keywords), text_signature = None)]
     fn new(arguments: &Bound<'_, PyTuple>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let (function, options) = Options::of_call(arguments, keywords)?;
-        as_error(|| Self::build(&function, &options, None, None))
+        as_error(|| Self::build(&function, &options, None, AnyBackend::Memory(Memory)))
     }
 
     /// A cached function made from checked options.
@@ -177,7 +175,9 @@ impl CachedFunction {
     fn _of<'py>(function: &Bound<'py, PyAny>, options: &Bound<'py, Options>) -> PyResult<Bound<'py, PyAny>> {
         admit("fn", function)?;
         as_error(|| {
-            let made = Bound::new(function.py(), Self::build(function, options.get(), None, None)?)?.into_any();
+            let made =
+                Bound::new(function.py(), Self::build(function, options.get(), None, AnyBackend::Memory(Memory))?)?
+                    .into_any();
             crate::capi::refcount::spare_counts(&made, function);
             Ok(made)
         })
@@ -230,8 +230,13 @@ impl CachedFunction {
     #[allow(clippy::type_complexity)]
     fn _recipe<'py>(slf: &Bound<'py, Self>) -> PyResult<(Py<PyAny>, Bound<'py, PyDict>, bool, Option<String>)> {
         let (this, py) = (slf.get(), slf.py());
-        let name = this.state.tier.as_ref().and_then(|tier| tier.given_name().map(str::to_owned));
-        Ok((this.function.as_py().clone_ref(py), this.options.arguments(py)?, this.state.tier.is_some(), name))
+        let name = this.state.backend.given_name().map(str::to_owned);
+        Ok((
+            this.function.as_py().clone_ref(py),
+            this.options.arguments(py)?,
+            this.state.backend.shared().is_some(),
+            name,
+        ))
     }
 
     /// functools' own class, though not by type: class factories that tell methods from fields, as pydantic's models, know

@@ -11,7 +11,7 @@ use pyo3::ffi;
 
 use super::lookup::{Changed, Count, Entries, Found, Hot};
 use super::state::CacheState;
-use crate::backend::shared::{template, Raised};
+use crate::backend::{template, Raised};
 use crate::capi::detach::Sleeper;
 use crate::capi::exceptions;
 use crate::capi::panics::point;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use pyo3::ffi;
 
-use crate::backend::shared::Decoded;
+use crate::backend::Decoded;
 use crate::capi::reference::Owned;
 use concurrency::inflight::Flight;
 use concurrency::thread_id::{self, ThreadId};

@@ -14,15 +14,13 @@ use super::asynchronous::Flights;
 use super::lookup::{Changed, Count, Entries, Found, Hot};
 use super::options::Options;
 use super::slot_value::Value;
-use crate::backend::shared::Tier;
+use crate::backend::AnyBackend;
 use crate::capi::panics::point;
 use crate::capi::reference::Owned;
 use crate::capi::sharing::{share, Shared};
 use crate::key::View;
 use concurrency::clock;
 use engine::cache::{Cache, Garbage};
-use engine::policy::Kind;
-use shared::Event;
 
 /// See the module's documentation.
 pub(crate) struct CacheState {
@@ -36,8 +34,8 @@ pub(crate) struct CacheState {
     pub(crate) wait_timeout: Option<Duration>,
     /// Of a coroutine function.
     pub(crate) flights: Option<Flights>,
-    /// What all processes share; then `entries` is the decoded level in front of it.
-    pub(crate) tier: Option<Box<Tier>>,
+    /// Where values live beside the entries: where that is a shared file, the entries are the decoded level in front of it.
+    pub(crate) backend: AnyBackend,
 }
 
 /// Under what condition a value is stored.
@@ -52,13 +50,8 @@ pub(crate) enum Put {
 
 impl CacheState {
     /// An empty cache.
-    pub(crate) fn new(options: &Options, flights: Option<Flights>, tier: Option<Box<Tier>>) -> Self {
-        let (strategy, capacity, ttl) = match &tier {
-            None => (options.strategy, options.max_size.map(|n| n.max(1)), options.ttl),
-            // Whose turn it is to go, and when, is said by the tier. Here goes what came first: to decode an entry again
-            // for each round of newcomers costs less than to note every use.
-            Some(tier) => (Kind::Fifo, Some(tier.capacity()), 0),
-        };
+    pub(crate) fn new(options: &Options, flights: Option<Flights>, backend: AnyBackend) -> Self {
+        let (strategy, capacity, ttl) = backend.bounds(options);
         CacheState {
             // SAFETY: the only users of `entries` are the files of `function` and `backend`. All are entered attached; none
             // calls into Python, or drops an object, while it reads or writes.
@@ -69,7 +62,7 @@ impl CacheState {
             max_size: options.max_size,
             wait_timeout: options.wait_timeout,
             flights,
-            tier,
+            backend,
         }
     }
 
@@ -90,14 +83,6 @@ impl CacheState {
             clock::deadline(self.ttl)
         } else {
             0
-        }
-    }
-
-    /// Counts a call that no lookup counts.
-    pub(crate) fn count_miss(&self) {
-        match &self.tier {
-            Some(tier) => tier.count(Event::Miss),
-            None => self.entries.read(|reader| reader.miss()),
         }
     }
 
@@ -247,9 +232,7 @@ impl CacheState {
         if let Some(flights) = &self.flights {
             flights.traverse(visit)?;
         }
-        for reference in self.tier.iter().flat_map(|tier| tier.references()) {
-            visit.call(reference.as_py())?;
-        }
+        self.backend.traverse(visit)?;
         // Where the lock is not free the entries are not shown, and so taken for reachable: nothing is freed too early.
         self.entries
             .try_read(|cache| {

@@ -9,7 +9,7 @@ use pyo3::ffi;
 use super::buffers::Lent;
 use super::skips::Skipped;
 use super::template;
-use super::Tier;
+use super::Shared;
 use crate::backend::shared::decoded::Decoded;
 use crate::backend::shared::reopen::File;
 use crate::capi::panics::point;
@@ -26,7 +26,7 @@ const APART: u8 = 0xff;
 
 /// A key as bytes, and the file to use it on.
 pub(crate) struct Request<'a> {
-    pub tier: &'a Tier,
+    pub tier: &'a Shared,
     pub file: &'a File,
     buffers: Lent,
     /// How the result that `store` was given may be shared, if it got as far as that.
@@ -97,7 +97,7 @@ impl<'a> Request<'a> {
     /// # Safety
     /// The view's objects are alive; the thread is attached and holds no lock. User code may run, as in all methods but
     /// `key`.
-    pub unsafe fn ask(tier: &'a Tier, view: &View<'_>) -> Asked<'a> {
+    pub unsafe fn ask(tier: &'a Shared, view: &View<'_>) -> Asked<'a> {
         let mut buffers = Lent::new();
         let encode = || {
             // SAFETY: the caller's promise; the defaults are those of the function behind the tier.
@@ -247,7 +247,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn skip(tier: &Tier, file: &File, skipped: Skipped) -> Put {
+    fn skip(tier: &Shared, file: &File, skipped: Skipped) -> Put {
         tier.count_skip(file, skipped.skip);
         Put::Skipped(skipped)
     }
@@ -258,7 +258,7 @@ impl CacheState {
     ///
     /// # Safety
     /// As for [`put`](Self::put); no exception is set.
-    pub(crate) unsafe fn keep(&self, tier: &Tier, view: &View<'_>, kept: Option<Box<Decoded>>, mode: Mode) {
+    pub(crate) unsafe fn keep(&self, tier: &Shared, view: &View<'_>, kept: Option<Box<Decoded>>, mode: Mode) {
         let note = kept.as_ref().map(|kept| kept.note(view.hash));
         // SAFETY: the caller's promise. Where that fails, the entry is in the file all the same.
         unsafe {

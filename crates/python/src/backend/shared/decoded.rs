@@ -200,7 +200,7 @@ impl CacheState {
         // SAFETY: the caller's promise.
         match unsafe { kept.hand_out() } {
             Handed::Value(object) => {
-                if let (Some(tier), Count::Call) = (&self.tier, count) {
+                if let (Some(tier), Count::Call) = (self.backend.shared(), count) {
                     tier.count(Event::Hit);
                 }
                 Found::Value(object)

@@ -18,7 +18,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::{Mutex, PoisonError};
 
-use super::Tier;
+use super::Shared;
 use crate::backend::shared::reopen::File;
 use crate::function::state::CacheState;
 use engine::cache::Garbage;
@@ -217,7 +217,7 @@ impl CacheState {
     ///
     /// # Safety
     /// The thread is attached and holds no lock; no exception is set. User code may run: destructors.
-    pub(crate) unsafe fn let_go(&self, tier: &Tier, new: Option<&Note>) {
+    pub(crate) unsafe fn let_go(&self, tier: &Shared, new: Option<&Note>) {
         const AT_ONCE: usize = 1024;
         let gone = tier.held.follow(tier.files.current(), new, tier.ttl.is_some());
         for some in gone.chunks(AT_ONCE) {
@@ -241,7 +241,7 @@ impl CacheState {
     /// # Safety
     /// As for `let_go`.
     #[inline(always)]
-    pub(crate) unsafe fn let_go_if_due(&self, tier: &Tier) {
+    pub(crate) unsafe fn let_go_if_due(&self, tier: &Shared) {
         if tier.files.current().shm.wakes() {
             // SAFETY: the caller's promise.
             unsafe { self.let_go(tier, None) };

@@ -1,13 +1,15 @@
-//! The tier behind a decorated function: a cache file that all processes of the host share.
+//! The shared backend: a cache file that all processes of the host share.
 //!
-//! Ring 3. A function with a tier uses its own cache as the *decoded level* in front of the file: what this process has
-//! decoded, each with the place in the file where it was found. A hit there costs a look at that place (two loads) and the
-//! stamp of the use. Whatever else a call comes to goes through the file, which alone counts, evicts and expires.
+//! Ring 3. The entries of this process are the *decoded level* in front of the file: what this process has decoded, each with
+//! the place in the file where it was found. A hit there costs a look at that place (two loads) and the stamp of the use.
+//! Whatever else a call comes to goes through the file, which alone counts, evicts and expires.
 //!
-//! Its parts: [`file`] (an open file, and opening it once more), [`kept`] (a decoded value, and how it is handed out),
-//! [`request`] (one key: looking, encoding, storing), [`call`] (hits and misses of functions), [`lead`] (one computation
-//! for all processes), [`turn`] (whom a caller waits for), [`held`] (letting go what the file no longer has), [`skips`]
-//! (what is not stored), [`template`] (what those who waited make theirs from), [`asynchronous`] (coroutine functions), [`methods`] (`get`, `set` and the others), and here the class, and the tier itself.
+//! Its parts: [`reopen`] (an open file, and opening it once more), [`decoded`] (a decoded value, and how it is handed out),
+//! [`access`] (one key: looking, encoding, storing), [`call`] (what it is as a [`Backend`](super::Backend)), [`load`] (one
+//! computation for all processes), [`turn`] (whom a caller waits for), [`held`] (letting go what the file no longer has),
+//! [`skips`] (what is not stored), [`template`] (what those who waited make theirs from), [`asynchronous`] (leases of
+//! coroutine functions), [`methods`] (`get` and `set`), [`buffers`] (bytes that calls use again), and here the class,
+//! and the file with what belongs to it.
 
 pub mod access;
 pub mod asynchronous;
@@ -24,27 +26,23 @@ mod turn;
 
 use std::time::Duration;
 
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use self::held::Held;
 use self::reopen::{Files, Place};
 use self::skips::Skips;
+use crate::backend::AnyBackend;
 use crate::capi::panics::as_error;
-use crate::capi::reference::Owned;
-use crate::codec::{self, Encoded};
 use crate::function::options::Options;
 use crate::function::CachedFunction;
-use crate::key::{View, ONE};
 use shared::Event;
 
 pub(crate) use self::access::Raised;
 pub(crate) use self::decoded::{Decoded, Kept};
-pub(crate) use self::methods::Counters;
 
-/// What stands behind a function's own cache.
-pub struct Tier {
+/// A cache file that all processes of the host share; the entries of this process are the decoded level in front of it.
+pub struct Shared {
     files: Files,
     /// How long an entry lives.
     ttl: Option<Duration>,
@@ -64,14 +62,14 @@ pub struct Tier {
     held: Held,
 }
 
-impl Tier {
+impl Shared {
     /// Opens the file of a function's cache. `name`: what the user calls it, or `None` for the function's own.
-    pub fn open(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Tier>> {
+    pub fn open(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Shared>> {
         skips::install(function.py())?;
         let place = Place::find(function, name)?;
         let files = Files::open(place, options).map_err(|error| reopen::raised(&error))?;
         let room = usize::try_from(files.current().shm.info().capacity).unwrap_or(usize::MAX);
-        Ok(Box::new(Tier {
+        Ok(Box::new(Shared {
             files,
             ttl: (options.ttl != 0).then(|| Duration::from_nanos(options.ttl)),
             max_key_size: options.max_key_size.unwrap_or(usize::MAX),
@@ -86,48 +84,12 @@ impl Tier {
         }))
     }
 
-    pub fn given_name(&self) -> Option<&str> {
-        self.given_name.as_deref()
-    }
-
-    /// What the garbage collector is to see.
-    pub fn references(&self) -> impl Iterator<Item = &Owned> {
-        self.files.identity.iter()
-    }
-
-    /// Takes note of a default that has no bytes. Left out, it is told by its number.
-    ///
-    /// # Safety
-    /// It outlives this; the thread is attached and holds no lock. Runs user code.
-    pub unsafe fn know_default(&mut self, default: *mut ffi::PyObject) -> PyResult<()> {
-        let view = View { values: &[default], names: &[], shape: ONE, hash: 0, typed: false };
-        // SAFETY: the caller's promise.
-        match unsafe { codec::encode_key(&view, &mut Vec::new()) } {
-            Encoded::Done => (),
-            Encoded::Unstorable if self.defaults.contains(&(default as usize)) => (),
-            Encoded::Unstorable => self.defaults.push(default as usize),
-            // SAFETY: attached.
-            Encoded::Failed => return Err(PyErr::fetch(unsafe { Python::assume_attached() })),
-        }
-        Ok(())
-    }
-
     fn defaults(&self) -> &[usize] {
         &self.defaults
     }
 
-    /// Entries that the decoded level holds at most.
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-
-    /// A number that a clear of the file changes, in whatever process.
-    pub fn generation(&self) -> u64 {
-        self.files.working().shm.generation()
-    }
-
     /// Counts something in the file.
-    pub fn count(&self, event: Event) {
+    fn count(&self, event: Event) {
         self.files.current().count(event);
     }
 }
@@ -150,8 +112,8 @@ impl SharedCachedFunction {
         options: &Options,
         name: Option<&str>,
     ) -> PyResult<PyClassInitializer<SharedCachedFunction>> {
-        let tier = Tier::open(function, options, name)?;
-        let base = CachedFunction::build(function, options, None, Some(tier))?;
+        let backend = Shared::open(function, options, name)?;
+        let base = CachedFunction::build(function, options, None, AnyBackend::Shared(backend))?;
         Ok(PyClassInitializer::from(base).add_subclass(SharedCachedFunction))
     }
 }

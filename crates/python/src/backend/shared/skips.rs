@@ -15,8 +15,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
-use super::Tier;
+use super::Shared;
 use crate::backend::shared::reopen::File;
+use crate::backend::Told;
 use crate::capi::exceptions;
 use crate::capi::reference::{unwinding, Owned};
 use crate::codec::Refusal;
@@ -96,7 +97,7 @@ impl Skips {
     }
 }
 
-impl Tier {
+impl Shared {
     /// Counts what was not stored in a file.
     pub(crate) fn count_skip(&self, file: &File, skip: Skip) {
         if file.shm.poisoned() {
@@ -123,7 +124,7 @@ impl CachedFunction {
     #[cold]
     #[inline(never)]
     pub(crate) unsafe fn tell(&self, skipped: Option<Skipped>, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
-        let (Some(tier), Some(skipped)) = (&self.state.tier, skipped) else {
+        let (Some(tier), Some(skipped)) = (self.state.backend.shared(), skipped) else {
             return true;
         };
         if skipped.transient || !tier.skips.wanted(skipped.skip) {
@@ -152,8 +153,8 @@ impl CachedFunction {
         skipped: Option<Skipped>,
         view: &View<'_>,
         value: *mut ffi::PyObject,
-    ) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
-        match (&self.state.tier, skipped) {
+    ) -> PyResult<Option<Told<'py>>> {
+        match (self.state.backend.shared(), skipped) {
             (Some(tier), Some(skipped)) if !skipped.transient && tier.skips.wanted(skipped.skip) => {
                 // SAFETY: the caller's promise.
                 let words = unsafe { self.words(py, tier, &skipped, view, value) }?;
@@ -168,12 +169,8 @@ impl CachedFunction {
     /// # Safety
     /// The thread is attached and holds no lock; no exception is set.
     #[cold]
-    pub(crate) unsafe fn give_up<'py>(
-        &self,
-        py: Python<'py>,
-        skip: Skip,
-    ) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
-        let Some(tier) = self.state.tier.as_ref().filter(|tier| tier.stores) else {
+    pub(crate) unsafe fn give_up<'py>(&self, py: Python<'py>, skip: Skip) -> PyResult<Option<Told<'py>>> {
+        let Some(tier) = self.state.backend.shared().filter(|tier| tier.stores) else {
             return Ok(None);
         };
         tier.count_skip(tier.files.working(), skip);
@@ -187,7 +184,7 @@ impl CachedFunction {
     /// # Safety
     /// As for `tell_with`.
     pub(crate) unsafe fn is_unfit(&self, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        if result.is_null() || self.state.tier.is_none() {
+        if result.is_null() || self.state.backend.shared().is_none() {
             return result;
         }
         // SAFETY: the caller's promise.
@@ -207,7 +204,7 @@ impl CachedFunction {
     unsafe fn words<'py>(
         &self,
         py: Python<'py>,
-        tier: &Tier,
+        tier: &Shared,
         skipped: &Skipped,
         view: &View<'_>,
         value: *mut ffi::PyObject,
@@ -249,7 +246,7 @@ impl CachedFunction {
     /// # Safety
     /// The thread is attached and holds no lock; no exception is set.
     pub(crate) unsafe fn tell_in(&self, words: &Bound<'_, PyTuple>, skip: Skip) -> bool {
-        let Some(tier) = &self.state.tier else {
+        let Some(tier) = self.state.backend.shared() else {
             return true;
         };
         if tier.skips.told.fetch_or(bit(skip), Ordering::Relaxed) & bit(skip) != 0 {
