@@ -367,13 +367,10 @@ impl AsyncCachedFunction {
         insist: bool,
         turn: &Bound<'py, SharedTurn>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let this = slf.as_super().get();
+        let (state, py) = (&slf.as_super().get().state, slf.py());
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        as_error(|| {
-            ticket.get().with_view(|view| unsafe {
-                this.state.backend.acquire(slf.py(), &this.state, view, insist, turn.get())
-            })
-        })
+        let acquire = |view: &View<'_>| unsafe { state.backend.acquire(py, state, view, insist, turn.get()) };
+        as_error(|| ticket.get().with_view(acquire))
     }
 
     /// For `_lead`. `free`: this caller has waited for a computation that ended without a value, and waits for no other.
