@@ -5,15 +5,16 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{Backend, Counters, SharedLease, Told};
-use crate::capi::reference::{Arguments, Owned};
+use super::{Backend, Begun, Counters, SharedLease, Told};
+use crate::capi::panics::point;
+use crate::capi::reference::{release, Arguments, Owned};
 use crate::capi::sharing::Reader;
 use crate::function::asynchronous::Ticket;
-use crate::function::call::instance;
 use crate::function::fast_path::{self, Seen, Sought};
-use crate::function::lookup::{Entries, Hot};
+use crate::function::lookup::{Entries, Found, Hot};
 use crate::function::options::Options;
-use crate::function::slot_value::Value;
+use crate::function::single_flight::{Miss, Reserved};
+use crate::function::slot_value::{SharedFlight, Value};
 use crate::function::state::{CacheState, Put};
 use crate::function::CachedFunction;
 use crate::key::View;
@@ -25,6 +26,8 @@ use engine::slab::{Entry, Token};
 pub(crate) struct Memory;
 
 impl Backend for Memory {
+    type Miss<'a> = Calling<'a>;
+
     #[inline(always)]
     unsafe fn take(
         state: &CacheState,
@@ -55,19 +58,35 @@ impl Backend for Memory {
     }
 
     #[inline(always)]
-    unsafe fn miss(cached: &CachedFunction, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
+    unsafe fn begin<'a>(
+        cached: &'a CachedFunction,
+        arguments: &'a Arguments,
+        view: &View<'_>,
+        hot: Hot,
+    ) -> Begun<Calling<'a>> {
+        let calling = Calling { cached, arguments };
+        if cached.state.single_flight {
+            // What reserves the slot looks as well.
+            return Begun::Miss(calling, None);
+        }
         // SAFETY: the caller's promise.
-        unsafe { cached.miss(arguments, view, found) }
+        match unsafe { cached.state.after(view, hot) } {
+            Found::Value(object) => Begun::Done(object),
+            Found::Failed => Begun::Done(std::ptr::null_mut()),
+            // SAFETY: the caller's promise.
+            Found::Restless => Begun::Done(unsafe { cached.compute(arguments) }),
+            // Without single-flight there are no computations on record.
+            found @ (Found::Absent | Found::Pending(..)) => {
+                drop(found);
+                Begun::Miss(calling, None)
+            }
+        }
     }
 
-    unsafe fn miss_async(
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
-        view: &View<'_>,
-        found: Hot,
-    ) -> *mut ffi::PyObject {
+    #[inline(always)]
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: Hot) -> Found {
         // SAFETY: the caller's promise.
-        unsafe { instance(object).miss_async(object, arguments, view, found) }
+        unsafe { state.after(view, hot) }
     }
 
     fn bounds(&self, options: &Options) -> (Kind, Option<usize>, u64) {
@@ -116,5 +135,61 @@ impl Backend for Memory {
         });
         drop(garbage);
         Counters { hits, misses, size, of_file: None }
+    }
+}
+
+/// A miss of a function whose values live in this process: the wrapped function is called, and that is all.
+pub(crate) struct Calling<'a> {
+    cached: &'a CachedFunction,
+    arguments: &'a Arguments,
+}
+
+impl Miss for Calling<'_> {
+    #[inline(always)]
+    unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
+        unsafe {
+            let result = self.cached.compute(self.arguments);
+            point("settle");
+            if result.is_null() {
+                self.cached.state.settle_failure(reserved, flight);
+            } else {
+                self.cached.state.settle_success(reserved, flight, result);
+            }
+            result
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn bring_alone(&mut self, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
+        unsafe {
+            let result = self.cached.compute(self.arguments);
+            if result.is_null() || self.cached.state.store(view, result, hot) {
+                return result;
+            }
+            release(result);
+            std::ptr::null_mut()
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn compute(&mut self) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
+        unsafe { self.cached.compute(self.arguments) }
+    }
+
+    unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
+        let state = &self.cached.state;
+        let clears = state.entries.read(|reader| reader.clears());
+        // SAFETY: the promise of `Miss`; the result is a live object.
+        unsafe {
+            let result = self.cached.compute(self.arguments);
+            if !result.is_null() && !state.put(view, Value::ready(Owned::borrow(result)), Put::IfAbsentSince(clears)) {
+                release(result);
+                return std::ptr::null_mut();
+            }
+            result
+        }
     }
 }

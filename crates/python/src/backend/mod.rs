@@ -17,8 +17,9 @@ use crate::capi::reference::{Arguments, Owned};
 use crate::capi::sharing::Reader;
 use crate::function::asynchronous::Ticket;
 use crate::function::fast_path::{Seen, Sought};
-use crate::function::lookup::{Entries, Hot};
+use crate::function::lookup::{Entries, Found, Hot};
 use crate::function::options::Options;
+use crate::function::single_flight::Miss;
 use crate::function::slot_value::Value;
 use crate::function::state::CacheState;
 use crate::function::CachedFunction;
@@ -48,8 +49,21 @@ pub(crate) struct FileCounters {
     pub repairs: u64,
 }
 
+/// How a call that brought no value at the first pass begins.
+pub(crate) enum Begun<M> {
+    /// It ends here: a new reference, or null with an exception set.
+    Done(*mut ffi::PyObject),
+    /// A value is to be brought. With what a lookup among the entries found, if there was one after the first pass.
+    Miss(M, Option<Found>),
+}
+
 /// Where a function's values live: what a stored value takes to be a hit, and what follows on a miss.
 pub(crate) trait Backend: Send + Sync {
+    /// A missed call.
+    type Miss<'a>: Miss
+    where
+        Self: Sized;
+
     /// What `deliver` is given for an entry with the call's key, the hit counted; `None` where more than a look is needed.
     ///
     /// # Safety
@@ -86,24 +100,24 @@ pub(crate) trait Backend: Send + Sync {
     where
         Self: Sized;
 
-    /// A call that `hot` left with `found`.
+    /// Begins a call that `hot` left without a value: what is behind the entries is looked at, and the miss is counted.
     ///
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
-    unsafe fn miss(cached: &CachedFunction, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject
+    unsafe fn begin<'a>(
+        cached: &'a CachedFunction,
+        arguments: &'a Arguments,
+        view: &View<'_>,
+        hot: Hot,
+    ) -> Begun<Self::Miss<'a>>
     where
         Self: Sized;
 
-    /// The coroutine of a call that `hot` left with `found`.
+    /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call.
     ///
     /// # Safety
-    /// As for `miss`; `object` is the instance.
-    unsafe fn miss_async(
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
-        view: &View<'_>,
-        found: Hot,
-    ) -> *mut ffi::PyObject
+    /// As for `begin`.
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: Hot) -> Found
     where
         Self: Sized;
 

@@ -15,7 +15,7 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 use super::call::instance;
 use super::lookup::{Count, Found, Hot};
 use super::{AsyncCachedFunction, CachedFunction};
-use crate::backend::{template, AnyBackend, Memory, Raised, Shared, SharedLease, SharedTurn, Told};
+use crate::backend::{template, AnyBackend, Backend, Memory, Raised, Shared, SharedLease, SharedTurn, Told};
 use crate::capi::coroutine;
 use crate::capi::panics::{as_error, caught, point};
 use crate::capi::reference::{unwinding, Arguments, Owned};
@@ -137,7 +137,7 @@ impl CachedFunction {
     /// `object` is this instance; the call and the view last; the thread is attached and holds no lock.
     #[cold]
     #[inline(never)]
-    pub(crate) unsafe fn miss_async(
+    pub(crate) unsafe fn miss_async<B: Backend>(
         &self,
         object: *mut ffi::PyObject,
         arguments: &Arguments,
@@ -146,7 +146,7 @@ impl CachedFunction {
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            match self.state.after(view, found) {
+            match B::begin_async(&self.state, view, found) {
                 Found::Value(value) => return coroutine::ready(value),
                 Found::Failed => return std::ptr::null_mut(),
                 // No slot is ever reserved in the cache of an async function.

@@ -7,14 +7,12 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::lookup::{Found, Hot};
-use super::single_flight::{Reserved, Work};
-use super::slot_value::{SharedFlight, Value};
-use super::state::Put;
+use super::lookup::Hot;
+use super::single_flight::Miss;
 use super::CachedFunction;
-use crate::backend::Backend;
+use crate::backend::{Backend, Begun};
 use crate::capi::panics::{caught, caught_in_debug, point};
-use crate::capi::reference::{release, unwinding, Arguments, Owned};
+use crate::capi::reference::{unwinding, Arguments};
 use crate::function::reply::Reply;
 use crate::key::signature::{Scratch, FEW};
 use crate::key::{self, View, ONE, TOO_MANY};
@@ -295,31 +293,32 @@ impl CachedFunction {
         }
     }
 
-    /// Everything after a pass that brought no value.
+    /// The one way of a miss: everything after a pass that brought no value.
     ///
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
     #[inline(always)]
-    pub(crate) unsafe fn miss(&self, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn miss<B: Backend>(
+        &self,
+        arguments: &Arguments,
+        view: &View<'_>,
+        hot: Hot,
+    ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            if self.state.single_flight {
-                return self.state.fly(Calling { cached: self, arguments }, view, found);
-            }
-            match self.state.after(view, found) {
-                Found::Value(object) => return object,
-                Found::Failed => return std::ptr::null_mut(),
-                Found::Absent => (),
-                Found::Restless => return self.compute(arguments),
-                // Without single-flight there are no computations on record.
-                Found::Pending(_, key) => drop(key),
-            }
-            let result = self.compute(arguments);
-            if result.is_null() || self.state.store(view, result, found) {
-                return result;
-            }
-            release(result);
-            std::ptr::null_mut()
+            let (mut miss, found) = match B::begin(self, arguments, view, hot) {
+                Begun::Done(result) => return result,
+                Begun::Miss(miss, found) => (miss, found),
+            };
+            let result = match found {
+                found if !self.state.single_flight => {
+                    drop(found);
+                    miss.bring_alone(view, hot)
+                }
+                Some(found) if !hot.is_absent() => self.state.fly_on(&mut miss, view, found),
+                _ => self.state.fly(&mut miss, view, hot),
+            };
+            miss.finish(view, result)
         }
     }
 
@@ -359,49 +358,6 @@ impl CachedFunction {
                 arguments.names,
             );
             unwinding::Py_LeaveRecursiveCall();
-            result
-        }
-    }
-}
-
-/// A miss of a function whose values live in this process: the wrapped function is called, and that is all.
-struct Calling<'a> {
-    cached: &'a CachedFunction,
-    arguments: &'a Arguments,
-}
-
-impl Work for Calling<'_> {
-    #[inline(always)]
-    unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
-        // SAFETY: as for `fly`.
-        unsafe {
-            let result = self.cached.compute(self.arguments);
-            point("settle");
-            if result.is_null() {
-                self.cached.state.settle_failure(reserved, flight);
-            } else {
-                self.cached.state.settle_success(reserved, flight, result);
-            }
-            result
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn compute(&mut self) -> *mut ffi::PyObject {
-        // SAFETY: as for `fly`.
-        unsafe { self.cached.compute(self.arguments) }
-    }
-
-    unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
-        let state = &self.cached.state;
-        let clears = state.entries.read(|reader| reader.clears());
-        // SAFETY: as for `fly`; the result is a live object.
-        unsafe {
-            let result = self.cached.compute(self.arguments);
-            if !result.is_null() && !state.put(view, Value::ready(Owned::borrow(result)), Put::IfAbsentSince(clears)) {
-                release(result);
-                return std::ptr::null_mut();
-            }
             result
         }
     }

@@ -26,7 +26,7 @@ pub(crate) trait Reply {
     /// A call that `hot` left with `found`.
     ///
     /// # Safety
-    /// As for [`Backend::miss_async`].
+    /// As for [`Backend::begin`]; `object` is the instance.
     unsafe fn miss<B: Backend>(
         object: *mut ffi::PyObject,
         arguments: &Arguments,
@@ -61,7 +61,7 @@ impl Reply for Sync {
         found: Hot,
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
-        unsafe { B::miss(instance(object), arguments, view, found) }
+        unsafe { instance(object).miss::<B>(arguments, view, found) }
     }
 
     unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
@@ -90,7 +90,7 @@ impl Reply for Async {
         found: Hot,
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
-        unsafe { B::miss_async(object, arguments, view, found) }
+        unsafe { instance(object).miss_async::<B>(object, arguments, view, found) }
     }
 
     unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {

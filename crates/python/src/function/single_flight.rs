@@ -76,11 +76,13 @@ impl Drop for Leading<'_> {
     }
 }
 
-/// What a flight is about: how its leader brings the value. All are called attached, with no lock held.
-pub(crate) trait Work {
+/// A missed call: how its value is brought. All are called attached, with no lock held, and with the view of the call.
+pub(crate) trait Miss {
     /// Brings the value, and settles the reserved slot and the flight with what came of it. Without a slot, nothing is
     /// stored in this cache.
     unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject;
+    /// Brings the value where callers do not wait for each other, and stores it.
+    unsafe fn bring_alone(&mut self, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject;
     /// Computes for this caller alone, and keeps nothing.
     unsafe fn compute(&mut self) -> *mut ffi::PyObject;
     /// The same where another green thread of this thread leads, which may be waiting itself.
@@ -94,6 +96,13 @@ pub(crate) trait Work {
     fn waits(&mut self) {}
     /// A computation that the caller waited for has ended without a value: it waits for no other.
     fn is_free(&mut self) {}
+    /// What is left to do when all is settled. `result`: the call's, a strong reference or null with an exception set.
+    unsafe fn finish(self, _view: &View<'_>, result: *mut ffi::PyObject) -> *mut ffi::PyObject
+    where
+        Self: Sized,
+    {
+        result
+    }
 }
 
 impl CacheState {
@@ -102,28 +111,28 @@ impl CacheState {
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
     #[inline]
-    pub(crate) unsafe fn fly<W: Work>(&self, work: W, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn fly<M: Miss>(&self, miss: &mut M, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             if hot.is_absent() {
                 match self.reserve_absent(view, hot) {
                     None => return std::ptr::null_mut(),
-                    Some(Some(reserved)) => return self.lead_to_the_end(work, Some(reserved), None),
+                    Some(Some(reserved)) => return self.lead_to_the_end(miss, Some(reserved), None),
                     Some(None) => (),
                 }
             }
-            self.fly_late(work, view, hot)
+            self.fly_late(miss, view, hot)
         }
     }
 
     /// The rest of [`fly`](Self::fly) where the first pass did not settle it.
     #[cold]
     #[inline(never)]
-    unsafe fn fly_late<W: Work>(&self, work: W, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+    unsafe fn fly_late<M: Miss>(&self, miss: &mut M, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
         // SAFETY: as for `fly`.
         unsafe {
             let found = self.after(view, hot);
-            self.fly_on(work, view, found)
+            self.fly_on(miss, view, found)
         }
     }
 
@@ -147,7 +156,7 @@ impl CacheState {
     ///
     /// # Safety
     /// As for `fly`.
-    pub(crate) unsafe fn fly_on<W: Work>(&self, mut work: W, view: &View<'_>, found: Found) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn fly_on<M: Miss>(&self, miss: &mut M, view: &View<'_>, found: Found) -> *mut ffi::PyObject {
         let me = thread_id::current();
         let (mut found, mut free) = (found, false);
         // SAFETY: as for `fly`.
@@ -156,19 +165,19 @@ impl CacheState {
                 match found {
                     Found::Value(object) => return object,
                     Found::Failed => return std::ptr::null_mut(),
-                    Found::Restless => return work.compute(),
+                    Found::Restless => return miss.compute(),
                     Found::Absent => match self.reserve(view, me) {
-                        Reserving::Done(reserved) => return self.lead_to_the_end(work, Some(reserved), None),
+                        Reserving::Done(reserved) => return self.lead_to_the_end(miss, Some(reserved), None),
                         Reserving::Taken => (),
-                        Reserving::Restless => return work.compute(),
+                        Reserving::Restless => return miss.compute(),
                         Reserving::Failed => return std::ptr::null_mut(),
                     },
                     Found::Pending(_, key) if free => {
                         drop(key);
-                        return work.bring_beside(view);
+                        return miss.bring_beside(view);
                     }
                     Found::Pending(token, key) => {
-                        work.waits();
+                        miss.waits();
                         let Ok(mut sleeper) = Sleeper::new() else {
                             return std::ptr::null_mut();
                         };
@@ -176,15 +185,15 @@ impl CacheState {
                         let landed = match joined {
                             Joined::Gone => None,
                             Joined::Refused { here: true } if sleeper.is_green() => {
-                                Some(Landed::Result(work.compute_beside_green(view)))
+                                Some(Landed::Result(miss.compute_beside_green(view)))
                             }
-                            Joined::Refused { .. } => Some(Landed::Result(work.compute())),
+                            Joined::Refused { .. } => Some(Landed::Result(miss.compute())),
                             Joined::Flight(flight, waiting) => match self.wait(me, &flight, &mut sleeper) {
                                 Landed::Lead => {
                                     drop(waiting);
                                     let reserved = self.succeed(view, token, &key, &flight);
                                     let flight = Some(Arc::clone(&flight));
-                                    return self.lead_to_the_end(work, reserved, flight);
+                                    return self.lead_to_the_end(miss, reserved, flight);
                                 }
                                 landed => {
                                     drop(waiting);
@@ -196,7 +205,7 @@ impl CacheState {
                         match landed {
                             Some(Landed::Result(result)) => return result,
                             Some(Landed::Free) => {
-                                work.is_free();
+                                miss.is_free();
                                 free = true;
                             }
                             Some(Landed::Lead) | None => (),
@@ -206,7 +215,7 @@ impl CacheState {
                 found = self.find(view, Count::Nothing);
             }
             drop(found);
-            work.compute()
+            miss.compute()
         }
     }
 
@@ -243,15 +252,15 @@ impl CacheState {
     /// # Safety
     /// As for `fly`; the caller leads, and has reserved the slot, if there is one.
     #[inline]
-    unsafe fn lead_to_the_end<W: Work>(
+    unsafe fn lead_to_the_end<M: Miss>(
         &self,
-        mut work: W,
+        miss: &mut M,
         reserved: Option<Reserved>,
         flight: Option<SharedFlight>,
     ) -> *mut ffi::PyObject {
         let mut leading = Leading { state: self, reserved, flight: flight.clone() };
         // SAFETY: the caller's promise.
-        let result = unsafe { work.lead(reserved, flight) };
+        let result = unsafe { miss.lead(reserved, flight) };
         drop(leading.flight.take());
         std::mem::forget(leading);
         result

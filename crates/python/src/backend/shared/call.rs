@@ -12,17 +12,15 @@ use crate::backend::shared::access::{Asked, Hold, Look, Raised, Request};
 use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
 use crate::backend::shared::decoded::{self, Kept};
 use crate::backend::shared::load::Call;
-use crate::backend::{Backend, Counters, FileCounters, Told};
+use crate::backend::{Backend, Begun, Counters, FileCounters, Told};
 use crate::capi::detach::detached;
 use crate::capi::reference::{Arguments, Owned};
 use crate::capi::sharing::Reader;
 use crate::codec::{self, Encoded};
 use crate::function::asynchronous::Ticket;
-use crate::function::call::instance;
 use crate::function::fast_path::{Seen, Sought};
 use crate::function::lookup::{Entries, Found, Hot};
 use crate::function::options::Options;
-use crate::function::reply::ready;
 use crate::function::slot_value::Value;
 use crate::function::state::{CacheState, Put};
 use crate::function::CachedFunction;
@@ -33,6 +31,8 @@ use shared::Event;
 
 /// The decoded level: an entry's value is good while the file has it, and the order hears of nothing.
 impl Backend for Shared {
+    type Miss<'a> = Call<'a>;
+
     #[inline(always)]
     unsafe fn take(_: &CacheState, _: &Reader<'_, Entries>, _: Token, value: &Value) -> Option<*mut ffi::PyObject> {
         // SAFETY: the caller's promise.
@@ -62,56 +62,46 @@ impl Backend for Shared {
     }
 
     #[inline(never)]
-    unsafe fn miss(cached: &CachedFunction, arguments: &Arguments, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+    unsafe fn begin<'a>(
+        cached: &'a CachedFunction,
+        arguments: &'a Arguments,
+        view: &View<'_>,
+        hot: Hot,
+    ) -> Begun<Call<'a>> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let Some(shared) = cached.state.backend.shared() else {
-                return cached.pass_on(arguments);
+                return Begun::Done(cached.pass_on(arguments));
             };
             match shared.look(&cached.state, view, hot) {
-                Through::Value(value) => value,
-                Through::Failed => std::ptr::null_mut(),
-                Through::Unstorable(skipped) => cached.tell_with(Some(skipped), view, cached.compute(arguments)),
+                Through::Value(value) => Begun::Done(value),
+                Through::Failed => Begun::Done(std::ptr::null_mut()),
+                Through::Unstorable(skipped) => {
+                    Begun::Done(cached.tell_with(Some(skipped), view, cached.compute(arguments)))
+                }
                 Through::Missed(request, found, unreadable) => {
-                    let mut call = Call::new(cached, request, arguments, view.hash, unreadable);
-                    let result = if !cached.state.single_flight {
-                        drop(found);
-                        call.compute_and_keep(view)
-                    } else if hot.is_absent() {
-                        cached.state.fly(&mut call, view, hot)
-                    } else {
-                        cached.state.fly_on(&mut call, view, found)
-                    };
-                    call.finish(view, result)
+                    Begun::Miss(Call::new(cached, request, arguments, view.hash, unreadable), Some(found))
                 }
             }
         }
     }
 
     #[inline(never)]
-    unsafe fn miss_async(
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
-        view: &View<'_>,
-        hot: Hot,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let cached = instance(object);
-            let Some(shared) = cached.state.backend.shared() else {
-                return cached.pass_on_async(object, arguments);
-            };
-            match shared.look(&cached.state, view, hot) {
-                Through::Value(value) => ready(value),
-                Through::Failed => std::ptr::null_mut(),
-                Through::Missed(request, found, unreadable) => {
-                    drop((request, found));
-                    shared.skips.leave(unreadable);
-                    cached.start(object, arguments, view)
-                }
-                // What there is to say is said when the value is there.
-                Through::Unstorable(_) => cached.start(object, arguments, view),
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: Hot) -> Found {
+        let Some(shared) = state.backend.shared() else {
+            return Found::Absent;
+        };
+        // SAFETY: the caller's promise.
+        match unsafe { shared.look(state, view, hot) } {
+            Through::Value(value) => Found::Value(value),
+            Through::Failed => Found::Failed,
+            Through::Missed(request, found, unreadable) => {
+                drop((request, found));
+                shared.skips.leave(unreadable);
+                Found::Absent
             }
+            // What there is to say is said when the value is there.
+            Through::Unstorable(_) => Found::Absent,
         }
     }
 
@@ -235,7 +225,7 @@ impl Shared {
     /// Looks for a call's value in both levels, counted as a call, from where `hot` left it.
     ///
     /// # Safety
-    /// As for [`Backend::miss`].
+    /// As for [`Backend::begin`].
     pub(crate) unsafe fn look<'a>(&'a self, state: &CacheState, view: &View<'_>, hot: Hot) -> Through<'a> {
         // SAFETY: the caller's promise, throughout.
         unsafe {

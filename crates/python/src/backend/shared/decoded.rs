@@ -200,8 +200,8 @@ impl CacheState {
         // SAFETY: the caller's promise.
         match unsafe { kept.hand_out() } {
             Handed::Value(object) => {
-                if let (Some(tier), Count::Call) = (self.backend.shared(), count) {
-                    tier.count(Event::Hit);
+                if let (Some(shared), Count::Call) = (self.backend.shared(), count) {
+                    shared.count(Event::Hit);
                 }
                 Found::Value(object)
             }

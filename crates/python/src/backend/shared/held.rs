@@ -217,9 +217,9 @@ impl CacheState {
     ///
     /// # Safety
     /// The thread is attached and holds no lock; no exception is set. User code may run: destructors.
-    pub(crate) unsafe fn let_go(&self, tier: &Shared, new: Option<&Note>) {
+    pub(crate) unsafe fn let_go(&self, shared: &Shared, new: Option<&Note>) {
         const AT_ONCE: usize = 1024;
-        let gone = tier.held.follow(tier.files.current(), new, tier.ttl.is_some());
+        let gone = shared.held.follow(shared.files.current(), new, shared.ttl.is_some());
         for some in gone.chunks(AT_ONCE) {
             let mut garbage = Garbage::default();
             self.entries.write(|writer| {
@@ -241,10 +241,10 @@ impl CacheState {
     /// # Safety
     /// As for `let_go`.
     #[inline(always)]
-    pub(crate) unsafe fn let_go_if_due(&self, tier: &Shared) {
-        if tier.files.current().shm.wakes() {
+    pub(crate) unsafe fn let_go_if_due(&self, shared: &Shared) {
+        if shared.files.current().shm.wakes() {
             // SAFETY: the caller's promise.
-            unsafe { self.let_go(tier, None) };
+            unsafe { self.let_go(shared, None) };
         }
     }
 }

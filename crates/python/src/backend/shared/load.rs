@@ -18,7 +18,8 @@ use crate::backend::shared::access::{Hold, Look, Put, Raised, Request};
 use crate::backend::shared::decoded::Decoded;
 use crate::capi::detach::Sleeper;
 use crate::capi::reference::{release, Arguments, Owned};
-use crate::function::single_flight::{Reserved, Work};
+use crate::function::lookup::Hot;
+use crate::function::single_flight::{Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
 use crate::function::state::Put as Mode;
 use crate::function::CachedFunction;
@@ -102,38 +103,15 @@ impl<'a> Call<'a> {
         Call { cached, request, arguments, began: None, turn: Turn::default(), hash, skipped, note: None }
     }
 
-    /// What is left to do when all is settled: what the file no longer has goes, and the user is told what was not stored.
-    ///
-    /// # Safety
-    /// As for the others; `result` is the call's, a strong reference or null with an exception set.
-    pub unsafe fn finish(self, view: &View<'_>, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        if result.is_null() {
-            return result;
-        }
-        // SAFETY: the caller's promise; no exception is set.
-        unsafe {
-            self.cached.state.let_go(self.request.tier, self.note.as_ref());
-            self.cached.tell_with(self.skipped, view, result)
-        }
-    }
-
-    /// Computes without single-flight.
+    /// Keeps in the decoded level what was brought, and gives the value.
     ///
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock. So for all methods.
-    pub unsafe fn compute_and_keep(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let brought = self.compute_and_store(None);
-            self.keep(view, brought)
-        }
-    }
-
     unsafe fn keep(&self, view: &View<'_>, brought: Brought) -> *mut ffi::PyObject {
         match brought {
             Brought::Value(value, kept) => {
-                // SAFETY: as for `compute_and_keep`.
-                unsafe { self.cached.state.keep(self.request.tier, view, kept, Mode::UnlessPending) };
+                // SAFETY: the caller's promise.
+                unsafe { self.cached.state.keep(self.request.shared, view, kept, Mode::UnlessPending) };
                 value
             }
             Brought::Failed => std::ptr::null_mut(),
@@ -177,7 +155,7 @@ impl<'a> Call<'a> {
         // SAFETY: the caller's promise.
         let result = unsafe { self.cached.compute(self.arguments) };
         if !result.is_null() {
-            self.request.tier.count_skip(self.request.file, Skip::Superseded);
+            self.request.shared.count_skip(self.request.file, Skip::Superseded);
         }
         result
     }
@@ -237,9 +215,9 @@ impl<'a> Call<'a> {
     }
 }
 
-impl Work for &mut Call<'_> {
+impl Miss for Call<'_> {
     unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Work`, throughout.
+        // SAFETY: the promise of `Miss`, throughout.
         unsafe {
             match self.bring() {
                 Brought::Value(value, kept) => {
@@ -261,19 +239,27 @@ impl Work for &mut Call<'_> {
         }
     }
 
+    unsafe fn bring_alone(&mut self, view: &View<'_>, _: Hot) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
+        unsafe {
+            let brought = self.compute_and_store(None);
+            self.keep(view, brought)
+        }
+    }
+
     unsafe fn compute(&mut self) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Work`.
+        // SAFETY: the promise of `Miss`.
         unsafe { self.compute_beside() }
     }
 
     unsafe fn compute_beside_green(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
         // If it computes, so do we; if it waits for another process, so do we.
-        // SAFETY: the promise of `Work`.
+        // SAFETY: the promise of `Miss`.
         unsafe { self.bring_beside(view) }
     }
 
     unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Work`.
+        // SAFETY: the promise of `Miss`.
         unsafe {
             let brought = self.bring();
             self.keep(view, brought)
@@ -286,5 +272,17 @@ impl Work for &mut Call<'_> {
 
     fn is_free(&mut self) {
         self.turn.free();
+    }
+
+    /// What the file no longer has goes, and the user is told what was not stored.
+    unsafe fn finish(self, view: &View<'_>, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        if result.is_null() {
+            return result;
+        }
+        // SAFETY: the promise of `Miss`; no exception is set.
+        unsafe {
+            self.cached.state.let_go(self.request.shared, self.note.as_ref());
+            self.cached.tell_with(self.skipped, view, result)
+        }
     }
 }
