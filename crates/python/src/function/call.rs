@@ -1,6 +1,6 @@
 //! A call of a decorated function, from vectorcall to the result.
 //!
-//! Ring 3. The usual hit does not come here: see [`glance`]. Here is every other one: hash the arguments, one pass over
+//! Ring 3. The usual hit does not come here: see [`fast_path`](super::fast_path). Here is every other one: hash the arguments, one pass over
 //! the table, count, note the use, return a new reference. It cannot panic, allocates nothing and goes through no trampoline.
 //! A miss passes the very same argument vector on to the wrapped function.
 
@@ -306,17 +306,19 @@ impl CachedFunction {
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let (mut miss, found) = match B::begin(self, arguments, view, hot) {
-                Begun::Done(result) => return result,
-                Begun::Miss(miss, found) => (miss, found),
+            // It stays where it was made: a miss of the shared backend is large.
+            let mut begun = B::begin(self, arguments, view, hot);
+            let (miss, found) = match &mut begun {
+                Begun::Done(result) => return *result,
+                Begun::Miss(miss, found) => (miss, found.take()),
             };
             let result = match found {
                 found if !self.state.single_flight => {
                     drop(found);
                     miss.bring_alone(view, hot)
                 }
-                Some(found) if !hot.is_absent() => self.state.fly_on(&mut miss, view, found),
-                _ => self.state.fly(&mut miss, view, hot),
+                Some(found) if !hot.is_absent() => self.state.fly_on(miss, view, found),
+                _ => self.state.fly(miss, view, hot),
             };
             miss.finish(view, result)
         }

@@ -49,9 +49,9 @@ pub enum Step {
     Absent,
     /// Whether this stored key is the call's, only Python can tell; with [`Cache::inserts`].
     Ask(Owned, u64),
-    /// A live value of the tier behind, not yet counted.
+    /// A live value of the decoded level, not yet counted.
     Kept(Token, *const Decoded, Kept),
-    /// What the tier behind no longer has.
+    /// What the file no longer has.
     Stale(Token, *const Decoded),
 }
 

@@ -1,4 +1,4 @@
-//! One key of a tier: looking it up in the file, and storing a value for it.
+//! One key of a shared cache: looking it up in the file, and storing a value for it.
 //!
 //! Ring 3.
 
@@ -100,7 +100,7 @@ impl<'a> Request<'a> {
     pub unsafe fn ask(shared: &'a Shared, view: &View<'_>) -> Asked<'a> {
         let mut buffers = Lent::new();
         let encode = || {
-            // SAFETY: the caller's promise; the defaults are those of the function behind the tier.
+            // SAFETY: the caller's promise; the defaults are those of the function.
             unsafe { codec::encode_key_with(view, shared.defaults(), &mut buffers.key) }
         };
         let (encoded, refusal) = codec::noting(shared.skips.wanted(Skip::Argument), encode);

@@ -1,7 +1,7 @@
-//! Coroutine functions with a tier: the hit is served here, the miss is driven by `warp_cache._async`.
+//! Leases of coroutine functions with a shared cache, whose miss is driven by `warp_cache._async`.
 //!
-//! Ring 3. Among the tasks of a loop a miss has a flight, as without a tier; its work asks for the key's lease before it
-//! computes, and asks again after a while where another process has it.
+//! Ring 3. Among the tasks of a loop a miss has a flight, as in memory; its work asks for the key's lease before it computes,
+//! and asks again after a while where another process has it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

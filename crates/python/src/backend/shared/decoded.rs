@@ -22,7 +22,7 @@ pub(crate) struct Decoded {
     pub object: Owned,
     how: usize,
     hit: Hit,
-    /// One of the files of the tier behind the cache that this is kept in.
+    /// One of the files of the backend of the cache that this is kept in.
     file: *const File,
 }
 
@@ -97,14 +97,14 @@ impl Kept {
     }
 }
 
-/// `Backend::take` of functions with a tier.
+/// `Backend::take` of the shared backend.
 ///
 /// # Safety
 /// The thread is attached. The decoded level is in order of coming, so it need not hear of uses.
 #[inline(always)]
 pub(crate) unsafe fn take(value: &Value) -> Option<*mut ffi::PyObject> {
     let decoded = value.as_decoded()?;
-    // SAFETY: its file lives as long as the tier.
+    // SAFETY: its file lives as long as the backend.
     unsafe {
         // Unpickling may fail, and then this is no hit.
         if decoded.how == UNPICKLED || !(*decoded.file).hit_again(&decoded.hit) {
@@ -145,7 +145,7 @@ impl Decoded {
         Some(Box::new(Decoded { object: object?, how, hit, file }))
     }
 
-    /// What the tier is to know of it, once it is in the decoded level. `hash`: of its key.
+    /// What the backend is to know of it, once it is in the decoded level. `hash`: of its key.
     pub fn note(&self, hash: u64) -> Note {
         Note { file: self.file, hit: self.hit, hash }
     }
@@ -178,7 +178,7 @@ impl Decoded {
     /// # Safety
     /// As for `CacheState::step`.
     pub unsafe fn step(&self, token: Token, count: Count) -> Step {
-        // SAFETY: its file lives as long as the tier.
+        // SAFETY: its file lives as long as the backend.
         unsafe {
             let file = &*self.file;
             let current = if count == Count::Nothing { file.is_there(&self.hit) } else { file.hit_again(&self.hit) };

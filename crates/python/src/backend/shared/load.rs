@@ -1,6 +1,6 @@
-//! A miss of a function with a tier: one computation for all processes.
+//! A miss of a function with a shared cache: one computation for all processes.
 //!
-//! Ring 3. Among the threads of a process a miss has a flight, as without a tier. Its leader asks for the key's lease in the
+//! Ring 3. Among the threads of a process a miss has a flight, as in memory. Its leader asks for the key's lease in the
 //! file; whoever has it computes. A leader who does not get it waits for the other process, which may store the value, end
 //! without one, or die; then it looks into the file and asks again, and whether it waits once more is up to its [`Turn`].
 //! At the bound, counted from when this caller began to wait for anybody, it takes the lease away.
@@ -275,14 +275,14 @@ impl Miss for Call<'_> {
     }
 
     /// What the file no longer has goes, and the user is told what was not stored.
-    unsafe fn finish(self, view: &View<'_>, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    unsafe fn finish(&mut self, view: &View<'_>, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
         if result.is_null() {
             return result;
         }
         // SAFETY: the promise of `Miss`; no exception is set.
         unsafe {
             self.cached.state.let_go(self.request.shared, self.note.as_ref());
-            self.cached.tell_with(self.skipped, view, result)
+            self.cached.tell_with(self.skipped.take(), view, result)
         }
     }
 }

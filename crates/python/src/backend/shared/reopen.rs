@@ -1,4 +1,4 @@
-//! The files of a tier: the one in use, and how another one takes its place after somebody has cut it short.
+//! The files of a shared cache: the one in use, and how another one takes its place after somebody has cut it short.
 //!
 //! Ring 3.
 
