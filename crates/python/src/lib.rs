@@ -4,11 +4,13 @@
 //! becomes, [`backend`] what stands behind its own cache, [`capi`] knows the inner workings of CPython, [`bindings`] are
 //! functions that Python calls by name.
 
+#[macro_use]
+mod function;
+
 mod backend;
 mod bindings;
 mod capi;
 mod codec;
-mod function;
 mod key;
 
 #[pyo3::pymodule(gil_used = false)]

@@ -1,3 +1,236 @@
-//! What stands behind a function's own cache.
+//! Where a function's values live: [`Memory`], the cache of this process alone, or [`Shared`], a file behind it.
+//!
+//! Ring 3. Which one it is is compiled into the entry points, not branched on: a hit in this process has no code in it for
+//! files.
 
+mod memory;
 pub mod shared;
+
+use std::ops::Deref;
+
+use pyo3::ffi;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::capi::reference::{Arguments, Owned};
+use crate::capi::sharing::Reader;
+use crate::function::asynchronous::Ticket;
+use crate::function::fast_path::{Seen, Sought};
+use crate::function::lookup::{Entries, Found, Hot};
+use crate::function::options::Options;
+use crate::function::single_flight::Miss;
+use crate::function::slot_value::Value;
+use crate::function::state::CacheState;
+use crate::function::CachedFunction;
+use crate::key::View;
+use ::shared::Skip;
+use engine::policy::Kind;
+use engine::slab::{Entry, Token};
+
+pub(crate) use self::memory::Memory;
+pub(crate) use self::shared::asynchronous::{SharedLease, SharedTurn};
+pub(crate) use self::shared::{template, Decoded, Kept, Raised, Shared, SharedCachedFunction};
+
+/// What is to be told to the user: a number of [`Skip`], and the arguments of `_uncacheable.warn`.
+pub(crate) type Told<'py> = (u64, Bound<'py, PyTuple>);
+
+/// The counters of a cache.
+pub(crate) struct Counters {
+    pub hits: u64,
+    pub misses: u64,
+    pub size: usize,
+    pub of_file: Option<FileCounters>,
+}
+
+/// What a shared file counts beside.
+pub(crate) struct FileCounters {
+    pub skips: [u64; Skip::COUNT],
+    pub repairs: u64,
+}
+
+/// How a call that brought no value at the first pass begins.
+pub(crate) enum Begun<M> {
+    /// It ends here: a new reference, or null with an exception set.
+    Done(*mut ffi::PyObject),
+    /// A value is to be brought. With what a lookup among the entries found, if there was one after the first pass.
+    Miss(M, Option<Found>),
+}
+
+/// Where a function's values live: what a stored value takes to be a hit, and what follows on a miss.
+pub(crate) trait Backend: Send + Sync {
+    /// A missed call.
+    type Miss<'a>: Miss
+    where
+        Self: Sized;
+
+    /// What `deliver` is given for an entry with the call's key, the hit counted; `None` where more than a look is needed.
+    ///
+    /// # Safety
+    /// `token` names an entry of the reader's, whose value is `value`; the thread is attached. It runs under the reader, so
+    /// it must not call into Python.
+    unsafe fn take(
+        state: &CacheState,
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        value: &Value,
+    ) -> Option<*mut ffi::PyObject>
+    where
+        Self: Sized;
+
+    /// `take` at a glance: without a call, and only if the key is surely the one that is sought. `None` where more is
+    /// needed, with nothing counted.
+    ///
+    /// # Safety
+    /// As for `take`; the entry's shape is that of `sought`, which is alive.
+    unsafe fn glance<const EXPIRES: bool>(
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        entry: &Entry<Owned, Value>,
+        sought: impl Sought,
+    ) -> Option<Seen>
+    where
+        Self: Sized;
+
+    /// A new reference to the value, or null with an exception set, for what `take` gave, which is given up.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock.
+    unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject
+    where
+        Self: Sized;
+
+    /// Begins a call that `hot` left without a value: what is behind the entries is looked at, and the miss is counted.
+    ///
+    /// # Safety
+    /// The call and the view last; the thread is attached and holds no lock.
+    unsafe fn begin<'a>(
+        cached: &'a CachedFunction,
+        arguments: &'a Arguments,
+        view: &View<'_>,
+        hot: Hot,
+    ) -> Begun<Self::Miss<'a>>
+    where
+        Self: Sized;
+
+    /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call.
+    ///
+    /// # Safety
+    /// As for `begin`.
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: Hot) -> Found
+    where
+        Self: Sized;
+
+    /// The order and the bound of the entries in this process, and the nanoseconds that they live (0: no limit).
+    fn bounds(&self, options: &Options) -> (Kind, Option<usize>, u64);
+
+    /// Takes note of a parameter's default.
+    ///
+    /// # Safety
+    /// It outlives this; the thread is attached and holds no lock. Runs user code.
+    unsafe fn know_default(&mut self, _default: *mut ffi::PyObject) -> PyResult<()> {
+        Ok(())
+    }
+
+    /// What the user calls the cache.
+    fn given_name(&self) -> Option<&str> {
+        None
+    }
+
+    /// Counts a call that no lookup counts.
+    fn count_miss(&self, state: &CacheState);
+
+    /// The value behind the entries, as a use that is not counted: a new reference. `Ok(None)` if there is none, `Err` with
+    /// an exception set.
+    ///
+    /// # Safety
+    /// The view's objects are alive; the thread is attached and holds no lock.
+    unsafe fn load(&self, _state: &CacheState, _view: &View<'_>) -> Result<Option<*mut ffi::PyObject>, Raised> {
+        Ok(None)
+    }
+
+    /// Stores a value as if it had been computed now, over whatever is there; false with an exception set.
+    ///
+    /// # Safety
+    /// As for `load`; `value` is alive.
+    unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool;
+
+    /// Stores what a coroutine function's ticket has come to, unless there is a value meanwhile or the cache was cleared since
+    /// `epoch`; ends the lease.
+    fn store<'py>(
+        &self,
+        cached: &CachedFunction,
+        ticket: &Bound<'py, Ticket>,
+        value: &Bound<'py, PyAny>,
+        epoch: u64,
+        lease: Option<&Bound<'py, SharedLease>>,
+    ) -> PyResult<Option<Told<'py>>>;
+
+    /// Asks for the right to compute a key for all who share it; see `AsyncCachedFunction._lead`.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn acquire<'py>(
+        &self,
+        py: Python<'py>,
+        _state: &CacheState,
+        _view: &View<'_>,
+        _insist: bool,
+        _turn: &SharedTurn,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Ok(py.None().into_bound(py))
+    }
+
+    /// A number that a clear changes, in whatever process.
+    fn epoch(&self, state: &CacheState) -> u64;
+
+    /// The counters; what is over is dropped first and not counted.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock; no exception is set. User code may run: destructors.
+    unsafe fn counters(&self, state: &CacheState) -> Counters;
+
+    /// Empties what is behind the entries.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock.
+    unsafe fn clear(&self) {}
+
+    /// Shows the garbage collector what it refers to.
+    fn traverse(&self, _visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        Ok(())
+    }
+}
+
+/// The backend of a cache, for all that is not the way of a call.
+pub(crate) enum AnyBackend {
+    Memory(Memory),
+    Shared(Box<Shared>),
+}
+
+impl AnyBackend {
+    pub(crate) fn shared(&self) -> Option<&Shared> {
+        match self {
+            AnyBackend::Memory(_) => None,
+            AnyBackend::Shared(shared) => Some(shared),
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut dyn Backend {
+        match self {
+            AnyBackend::Memory(memory) => memory,
+            AnyBackend::Shared(shared) => &mut **shared,
+        }
+    }
+}
+
+impl Deref for AnyBackend {
+    type Target = dyn Backend;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            AnyBackend::Memory(memory) => memory,
+            AnyBackend::Shared(shared) => &**shared,
+        }
+    }
+}

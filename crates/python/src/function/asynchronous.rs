@@ -14,13 +14,11 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::call::instance;
 use super::lookup::{Count, Found, Hot};
-use super::{AsyncCachedFunction, CachedFunction, Put};
-use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
-use crate::backend::shared::{template, Raised, Tier};
+use super::{AsyncCachedFunction, CachedFunction};
+use crate::backend::{template, AnyBackend, Backend, Memory, Raised, Shared, SharedLease, SharedTurn, Told};
 use crate::capi::coroutine;
 use crate::capi::panics::{as_error, caught, point};
 use crate::capi::reference::{unwinding, Arguments, Owned};
-use crate::function::slot_value::Value;
 use crate::key::{Equal, Shape, View};
 use shared::Skip;
 
@@ -139,7 +137,7 @@ impl CachedFunction {
     /// `object` is this instance; the call and the view last; the thread is attached and holds no lock.
     #[cold]
     #[inline(never)]
-    pub(crate) unsafe fn miss_async(
+    pub(crate) unsafe fn miss_async<B: Backend>(
         &self,
         object: *mut ffi::PyObject,
         arguments: &Arguments,
@@ -148,7 +146,7 @@ impl CachedFunction {
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            match self.after(view, found) {
+            match B::begin_async(&self.state, view, found) {
                 Found::Value(value) => return coroutine::ready(value),
                 Found::Failed => return std::ptr::null_mut(),
                 // No slot is ever reserved in the cache of an async function.
@@ -177,7 +175,7 @@ impl CachedFunction {
             let Some(key) = view.make_key() else {
                 return std::ptr::null_mut();
             };
-            let (shape, hash, typed, lone_apart) = (view.shape, view.hash, self.typed, self.lone_apart);
+            let (shape, hash, typed, lone_apart) = (view.shape, view.hash, self.typed, self.state.lone_apart);
             let ticket = Bound::new(py, Ticket { key, shape, hash, typed, lone_apart, asked: AtomicU32::new(0) });
             match ticket.and_then(|ticket| Ok((ticket, drivers(py)?))) {
                 Ok((ticket, drivers)) => self.drive(&drivers.compute, object, Some(ticket.as_any()), arguments),
@@ -199,7 +197,7 @@ impl CachedFunction {
         // SAFETY: the caller's promise.
         unsafe {
             caught(|| {
-                self.count_miss();
+                self.state.backend.count_miss(&self.state);
                 self.go_past(object, arguments)
             })
         }
@@ -249,10 +247,10 @@ impl AsyncCachedFunction {
     fn make<'py>(
         function: &Bound<'py, PyAny>,
         options: &super::options::Options,
-        tier: Option<Box<Tier>>,
+        backend: AnyBackend,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = function.py();
-        let base = CachedFunction::build(function, options, Some(Flights::new(py)?), tier)?;
+        let base = CachedFunction::build(function, options, Some(Flights::new(py)?), backend)?;
         let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(AsyncCachedFunction))?.into_any();
         crate::capi::refcount::spare_counts(&made, function);
         Ok(made)
@@ -267,8 +265,8 @@ impl AsyncCachedFunction {
         function: &Bound<'py, PyAny>,
         options: &Bound<'py, super::options::Options>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        super::admit(function)?;
-        as_error(|| Self::make(function, options.get(), None))
+        super::admit("fn", function)?;
+        as_error(|| Self::make(function, options.get(), AnyBackend::Memory(Memory)))
     }
 
     /// The same with a cache that all processes share. `name`: what the user calls it.
@@ -278,8 +276,11 @@ impl AsyncCachedFunction {
         options: &Bound<'py, super::options::Options>,
         name: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        super::admit(function)?;
-        as_error(|| Self::make(function, options.get(), Some(Tier::open(function, options.get(), name)?)))
+        super::admit("fn", function)?;
+        as_error(|| {
+            let backend = AnyBackend::Shared(Shared::open(function, options.get(), name)?);
+            Self::make(function, options.get(), backend)
+        })
     }
 
     // What follows is what `warp_cache._async` needs of a cached function.
@@ -293,7 +294,7 @@ impl AsyncCachedFunction {
     /// The computations under way.
     #[getter]
     fn _flights(slf: &Bound<'_, Self>) -> Py<PyDict> {
-        match &slf.as_super().get().flights {
+        match &slf.as_super().get().state.flights {
             Some(flights) => flights.0.clone_ref(slf.py()),
             None => PyDict::new(slf.py()).unbind(),
         }
@@ -301,13 +302,13 @@ impl AsyncCachedFunction {
 
     #[getter]
     fn _single_flight(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().get().single_flight
+        slf.as_super().get().state.single_flight
     }
 
     /// Seconds, or None.
     #[getter]
     fn _wait_timeout(slf: &Bound<'_, Self>) -> Option<f64> {
-        slf.as_super().get().wait_timeout.map(|bound| bound.as_secs_f64())
+        slf.as_super().get().state.wait_timeout.map(|bound| bound.as_secs_f64())
     }
 
     /// A tuple with the ticket's value if it is cached by now, else an empty one; counts nothing.
@@ -316,10 +317,10 @@ impl AsyncCachedFunction {
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
         let look = |view: &View<'_>| unsafe {
             point("_peek");
-            match this.find(view, Count::Nothing) {
+            match this.state.find(view, Count::Nothing) {
                 Found::Value(object) => Ok(Some(object)),
                 Found::Failed => Err(Raised),
-                Found::Absent | Found::Pending(..) | Found::Restless => this.get_through(view),
+                Found::Absent | Found::Pending(..) | Found::Restless => this.state.backend.load(&this.state, view),
             }
         };
         as_error(|| match ticket.get().with_view(look) {
@@ -354,7 +355,7 @@ impl AsyncCachedFunction {
     /// Whether all processes share the cache.
     #[getter]
     fn _shared(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().get().tier.is_some()
+        slf.as_super().get().state.backend.shared().is_some()
     }
 
     /// Asks to compute the ticket's value for all processes: a `SharedLease` (compute it), a tuple with the value (it is
@@ -366,9 +367,10 @@ impl AsyncCachedFunction {
         insist: bool,
         turn: &Bound<'py, SharedTurn>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let this = slf.as_super().get();
+        let (state, py) = (&slf.as_super().get().state, slf.py());
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        as_error(|| ticket.get().with_view(|view| unsafe { this.ask_through(slf.py(), view, insist, turn.get()) }))
+        let acquire = |view: &View<'_>| unsafe { state.backend.acquire(py, state, view, insist, turn.get()) };
+        as_error(|| ticket.get().with_view(acquire))
     }
 
     /// For `_lead`. `free`: this caller has waited for a computation that ended without a value, and waits for no other.
@@ -379,8 +381,8 @@ impl AsyncCachedFunction {
 
     /// A number that `cache_clear` changes.
     fn _epoch(slf: &Bound<'_, Self>) -> u64 {
-        let this = slf.as_super().get();
-        this.tier.as_ref().map_or_else(|| this.shared.read(|reader| reader.clears()), |tier| tier.generation())
+        let state = &slf.as_super().get().state;
+        state.backend.epoch(state)
     }
 
     /// Stores the ticket's value, unless there is one meanwhile or the cache was cleared since `epoch`; ends the lease. What
@@ -391,27 +393,17 @@ impl AsyncCachedFunction {
         ticket: &Bound<'py, Ticket>,
         value: &Bound<'py, PyAny>,
         epoch: u64,
-        lease: Option<&Bound<'_, SharedLease>>,
-    ) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
+        lease: Option<&Bound<'py, SharedLease>>,
+    ) -> PyResult<Option<Told<'py>>> {
         let this = slf.as_super().get();
-        let mode = Put::IfAbsentSince(epoch);
-        // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        let put = |view: &View<'_>| unsafe { this.put(view, Value::ready(Owned::borrow(value.as_ptr())), mode) };
         as_error(|| {
             point("_store");
-            if let Some(tier) = &this.tier {
-                return this.store_through(tier, ticket, value, SharedLease::hold(lease, epoch));
-            }
-            if ticket.get().with_view(put) {
-                Ok(None)
-            } else {
-                Err(PyErr::fetch(slf.py()))
-            }
+            this.state.backend.store(this, ticket, value, epoch, lease)
         })
     }
 
     /// Tells the user what `_store` or `_skip` gave, if nobody has by now.
-    fn _tell(slf: &Bound<'_, Self>, told: (u64, Bound<'_, PyTuple>)) -> PyResult<()> {
+    fn _tell(slf: &Bound<'_, Self>, told: Told<'_>) -> PyResult<()> {
         let skip = usize::try_from(told.0).ok().and_then(|number| Skip::ALL.get(number));
         // SAFETY: attached, no lock held; no exception is set.
         if skip.is_none_or(|skip| unsafe { slf.as_super().get().tell_in(&told.1, *skip) }) {
@@ -423,7 +415,7 @@ impl AsyncCachedFunction {
 
     /// Counts a result that is not to be stored: of a call that does not fit the signature, or else one that another
     /// computation stores. What is to be told of it.
-    fn _skip<'py>(slf: &Bound<'py, Self>, unfit: bool) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
+    fn _skip<'py>(slf: &Bound<'py, Self>, unfit: bool) -> PyResult<Option<Told<'py>>> {
         let skip = if unfit { Skip::Argument } else { Skip::Superseded };
         // SAFETY: attached, no lock held; no exception is set.
         unsafe { slf.as_super().get().give_up(slf.py(), skip) }

@@ -1,25 +1,21 @@
 //! A call of a decorated function, from vectorcall to the result.
 //!
-//! Ring 3. The usual hit does not come here: see [`glance`]. Here is every other one: hash the arguments, one pass over
+//! Ring 3. The usual hit does not come here: see [`fast_path`](super::fast_path). Here is every other one: hash the arguments, one pass over
 //! the table, count, note the use, return a new reference. It cannot panic, allocates nothing and goes through no trampoline.
 //! A miss passes the very same argument vector on to the wrapped function.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::lookup::{Changed, Count, Entries, Found, Hot};
+use super::lookup::Hot;
+use super::single_flight::Miss;
 use super::CachedFunction;
+use crate::backend::{Backend, Begun};
 use crate::capi::panics::{caught, caught_in_debug, point};
-use crate::capi::reference::{release, unwinding, Arguments, Owned};
-use crate::capi::sharing::Reader;
-use crate::function::fast_path::{self, Seen, Sought};
-use crate::function::reply::{Course, Level};
-use crate::function::slot_value::Value;
+use crate::capi::reference::{unwinding, Arguments};
+use crate::function::reply::Reply;
 use crate::key::signature::{Scratch, FEW};
 use crate::key::{self, View, ONE, TOO_MANY};
-use engine::cache::Garbage;
-use engine::slab::{Entry, Token};
-use shared::Event;
 
 /// What the interpreter calls. `C-unwind`: see `python::object`.
 pub type Vectorcall = unsafe extern "C-unwind" fn(
@@ -54,62 +50,12 @@ pub(crate) unsafe fn instance<'a>(object: *mut ffi::PyObject) -> &'a CachedFunct
     }
 }
 
-/// What this process has: an entry's value is in its slot, and the order hears of each use.
-pub struct InProcess;
-
-impl Level for InProcess {
-    #[inline(always)]
-    unsafe fn take(
-        cached: &CachedFunction,
-        reader: &Reader<'_, Entries>,
-        token: Token,
-        value: &Value,
-    ) -> Option<*mut ffi::PyObject> {
-        // SAFETY: the caller's promise.
-        unsafe { cached.take(reader, token, value) }
-    }
-
-    #[inline(always)]
-    unsafe fn glance<const EXPIRES: bool>(
-        reader: &Reader<'_, Entries>,
-        token: Token,
-        entry: &Entry<Owned, Value>,
-        sought: impl Sought,
-    ) -> Option<Seen> {
-        // SAFETY: the caller's promise.
-        unsafe { fast_path::glance::<EXPIRES>(reader, token, entry, sought) }
-    }
-
-    #[inline(always)]
-    unsafe fn hand_out(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        // SAFETY: `take` gives no null.
-        unsafe { std::hint::assert_unchecked(!taken.is_null()) };
-        taken
-    }
-
-    #[inline(always)]
-    unsafe fn miss(cached: &CachedFunction, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe { cached.miss(arguments, view, found) }
-    }
-
-    unsafe fn miss_async(
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
-        view: &View<'_>,
-        found: Hot,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe { instance(object).miss_async(object, arguments, view, found) }
-    }
-}
-
 /// A call of any kind.
 ///
 /// # Safety
 /// To be called as PEP 590 says, with an instance whose cache stores something.
 #[inline(never)]
-pub(crate) unsafe extern "C-unwind" fn any<C: Course>(
+pub(crate) unsafe extern "C-unwind" fn any<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -120,20 +66,22 @@ pub(crate) unsafe extern "C-unwind" fn any<C: Course>(
         let this = instance(object);
         let positional = nargsf & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
         match &this.signature {
-            Some(_) if names.is_null() && this.is_direct(positional) => call_many::<C>(object, values, nargsf, names),
-            Some(signature) if signature.has_few() => call_few::<C>(object, values, nargsf, names),
-            Some(_) => call_reordered::<C>(object, values, nargsf, names),
-            None => call_many::<C>(object, values, nargsf, names),
+            Some(_) if names.is_null() && this.is_direct(positional) => {
+                call_many::<B, R>(object, values, nargsf, names)
+            }
+            Some(signature) if signature.has_few() => call_few::<B, R>(object, values, nargsf, names),
+            Some(_) => call_reordered::<B, R>(object, values, nargsf, names),
+            None => call_many::<B, R>(object, values, nargsf, names),
         }
     }
 }
 
-/// Puts a call without keywords together again for [`Course::miss`]: at a glance, it is in registers only.
+/// Puts a call without keywords together again for [`Reply::miss`]: at a glance, it is in registers only.
 ///
 /// # Safety
 /// As for [`any`]; `hash` is the untyped hash of the values, and `found` what a lookup brought.
 #[inline(never)]
-pub(crate) unsafe extern "C-unwind" fn missed<C: Course>(
+pub(crate) unsafe extern "C-unwind" fn missed<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -144,14 +92,14 @@ pub(crate) unsafe extern "C-unwind" fn missed<C: Course>(
     unsafe {
         caught(|| {
             let arguments = Arguments::plain(values, nargsf);
-            C::miss(object, &arguments, &arguments.plain_view(hash), found)
+            R::miss::<B>(object, &arguments, &arguments.plain_view(hash), found)
         })
     }
 }
 
 /// A call whose key is what it passes, in that order.
 #[inline(never)]
-unsafe extern "C-unwind" fn call_many<C: Course>(
+unsafe extern "C-unwind" fn call_many<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -162,14 +110,14 @@ unsafe extern "C-unwind" fn call_many<C: Course>(
         caught_in_debug!({
             let arguments = Arguments { values, nargsf, names };
             let (values, names) = arguments.parts();
-            finish_parts::<C>(object, &arguments, values, names)
+            finish_parts::<B, R>(object, &arguments, values, names)
         })
     }
 }
 
 /// A call whose keywords and left-out defaults are put in order first, of a function with few parameters.
 #[inline(never)]
-unsafe extern "C-unwind" fn call_few<C: Course>(
+unsafe extern "C-unwind" fn call_few<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -182,8 +130,8 @@ unsafe extern "C-unwind" fn call_few<C: Course>(
             let signature = instance(object).signature.as_ref().unwrap_unchecked();
             let mut row = FEW;
             match signature.canonical_few(&arguments, &mut row) {
-                Some(values) => finish_parts::<C>(object, &arguments, values, &[]),
-                None => C::pass_on(object, &arguments),
+                Some(values) => finish_parts::<B, R>(object, &arguments, values, &[]),
+                None => R::pass_on(object, &arguments),
             }
         })
     }
@@ -191,7 +139,7 @@ unsafe extern "C-unwind" fn call_few<C: Course>(
 
 /// A call whose keywords and left-out defaults are put in order first.
 #[inline(never)]
-unsafe extern "C-unwind" fn call_reordered<C: Course>(
+unsafe extern "C-unwind" fn call_reordered<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -203,8 +151,8 @@ unsafe extern "C-unwind" fn call_reordered<C: Course>(
             let arguments = Arguments { values, nargsf, names };
             let mut scratch = Scratch::new();
             match instance(object).parts(&arguments, &mut scratch) {
-                Some((values, names)) => finish_parts::<C>(object, &arguments, values, names),
-                None => C::pass_on(object, &arguments),
+                Some((values, names)) => finish_parts::<B, R>(object, &arguments, values, names),
+                None => R::pass_on(object, &arguments),
             }
         })
     }
@@ -215,7 +163,7 @@ unsafe extern "C-unwind" fn call_reordered<C: Course>(
 /// # Safety
 /// As for [`any`]; values and names are those of the call.
 #[inline(always)]
-pub(crate) unsafe fn finish_parts<C: Course>(
+pub(crate) unsafe fn finish_parts<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     arguments: &Arguments,
     values: &[*mut ffi::PyObject],
@@ -224,8 +172,8 @@ pub(crate) unsafe fn finish_parts<C: Course>(
     // SAFETY: as in `any`.
     unsafe {
         match instance(object).keyed(values, names) {
-            Keyed::View(view) => finish::<C>(object, arguments, &view),
-            Keyed::NotACall => C::pass_on(object, arguments),
+            Keyed::View(view) => finish::<B, R>(object, arguments, &view),
+            Keyed::NotACall => R::pass_on(object, arguments),
             Keyed::Failed => std::ptr::null_mut(),
         }
     }
@@ -236,7 +184,7 @@ pub(crate) unsafe fn finish_parts<C: Course>(
 /// # Safety
 /// As for [`any`]; the view is that of the call.
 #[inline(always)]
-pub(crate) unsafe fn finish<C: Course>(
+pub(crate) unsafe fn finish<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     arguments: &Arguments,
     view: &View<'_>,
@@ -244,10 +192,10 @@ pub(crate) unsafe fn finish<C: Course>(
     // SAFETY: as in `any`.
     unsafe {
         let this = instance(object);
-        let found = if view.shape == ONE { this.hot::<C, true>(view) } else { this.hot::<C, false>(view) };
+        let found = if view.shape == ONE { this.state.hot::<B, true>(view) } else { this.state.hot::<B, false>(view) };
         match found.value() {
-            Some(value) => C::hit(value),
-            None => go_on::<C>(object, *arguments, *view, found),
+            Some(value) => R::hit::<B>(value),
+            None => go_on::<B, R>(object, *arguments, *view, found),
         }
     }
 }
@@ -259,14 +207,14 @@ pub(crate) unsafe fn finish<C: Course>(
 /// As for [`finish`]; `found` is what the pass brought.
 #[cold]
 #[inline(never)]
-unsafe fn go_on<C: Course>(
+unsafe fn go_on<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     arguments: Arguments,
     view: View<'_>,
     found: Hot,
 ) -> *mut ffi::PyObject {
     // SAFETY: the caller's promise.
-    unsafe { caught(|| C::miss(object, &arguments, &view, found)) }
+    unsafe { caught(|| R::miss::<B>(object, &arguments, &view, found)) }
 }
 
 /// The vectorcall of a cache of size 0: every call is a miss, and arguments need not be hashable.
@@ -286,7 +234,7 @@ pub unsafe extern "C-unwind" fn call_uncached(
 impl CachedFunction {
     /// Whether a call with that many positional arguments and no keywords is its own canonical form.
     #[inline(always)]
-    fn is_direct(&self, positional: usize) -> bool {
+    pub(crate) fn is_direct(&self, positional: usize) -> bool {
         positional.wrapping_sub(self.direct.0) <= self.direct.1
     }
 
@@ -345,45 +293,34 @@ impl CachedFunction {
         }
     }
 
-    /// What a lookup that `hot` began comes to, counted as a call.
-    ///
-    /// # Safety
-    /// As for [`miss`](Self::miss).
-    #[inline(always)]
-    pub(crate) unsafe fn after(&self, view: &View<'_>, found: Hot) -> Found {
-        if found.is_absent() {
-            Found::Absent
-        } else {
-            // SAFETY: the caller's promise.
-            unsafe { self.find(view, Count::Call) }
-        }
-    }
-
-    /// Everything after a pass that brought no value.
+    /// The one way of a miss: everything after a pass that brought no value.
     ///
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
     #[inline(always)]
-    unsafe fn miss(&self, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn miss<B: Backend>(
+        &self,
+        arguments: &Arguments,
+        view: &View<'_>,
+        hot: Hot,
+    ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            if self.single_flight {
-                return self.fly(arguments, view, found);
-            }
-            match self.after(view, found) {
-                Found::Value(object) => return object,
-                Found::Failed => return std::ptr::null_mut(),
-                Found::Absent => (),
-                Found::Restless => return self.compute(arguments),
-                // Without single-flight there are no computations on record.
-                Found::Pending(_, key) => drop(key),
-            }
-            let result = self.compute(arguments);
-            if result.is_null() || self.store(view, result, found) {
-                return result;
-            }
-            release(result);
-            std::ptr::null_mut()
+            // It stays where it was made: a miss of the shared backend is large.
+            let mut begun = B::begin(self, arguments, view, hot);
+            let (miss, found) = match &mut begun {
+                Begun::Done(result) => return *result,
+                Begun::Miss(miss, found) => (miss, found.take()),
+            };
+            let result = match found {
+                found if !self.state.single_flight => {
+                    drop(found);
+                    miss.bring_alone(view, hot)
+                }
+                Some(found) if !hot.is_absent() => self.state.fly_on(miss, view, found),
+                _ => self.state.fly(miss, view, hot),
+            };
+            miss.finish(view, result)
         }
     }
 
@@ -398,17 +335,9 @@ impl CachedFunction {
         unsafe {
             caught(|| {
                 point("pass on");
-                self.count_miss();
+                self.state.backend.count_miss(&self.state);
                 self.is_unfit(self.compute(arguments))
             })
-        }
-    }
-
-    /// Counts a call that no lookup counts.
-    pub(crate) fn count_miss(&self) {
-        match &self.tier {
-            Some(tier) => tier.count(Event::Miss),
-            None => self.shared.read(|reader| reader.miss()),
         }
     }
 
@@ -432,64 +361,6 @@ impl CachedFunction {
             );
             unwinding::Py_LeaveRecursiveCall();
             result
-        }
-    }
-
-    /// Stores a result as functools does: where the key is there meanwhile, a bounded cache keeps what it has and an
-    /// unbounded one takes the new value. False with an exception set.
-    ///
-    /// # Safety
-    /// As for [`miss`](Self::miss); `result` is a live object.
-    // Not inlined, as nothing may swell the frame that stands on the stack while the function computes.
-    #[inline(never)]
-    unsafe fn store(&self, view: &View<'_>, result: *mut ffi::PyObject, hot: Hot) -> bool {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let Some(key) = view.make_key() else {
-                return false;
-            };
-            let value = Value::ready(Owned::borrow(result));
-            let (now, deadline) = (self.now(), self.deadline());
-            let mut garbage = Garbage::default();
-            let insert = |cache: &mut Entries| {
-                point("insert");
-                cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
-            };
-            let Err(insert) = self.if_still_absent(hot, insert) else {
-                return true;
-            };
-            drop(insert);
-            self.store_again(view, result)
-        }
-    }
-
-    /// As [`store`](Self::store), where something came in meanwhile.
-    #[cold]
-    #[inline(never)]
-    unsafe fn store_again(&self, view: &View<'_>, result: *mut ffi::PyObject) -> bool {
-        // SAFETY: as for `store`.
-        unsafe {
-            let Some(key) = view.make_key() else {
-                return false;
-            };
-            let (now, deadline) = (self.now(), self.deadline());
-            let mut garbage = Garbage::default();
-            let mut new = Some((key, Value::ready(Owned::borrow(result))));
-            let stored = self.with_entry(view, |cache, at| match at {
-                None => {
-                    if let Some((key, value)) = new.take() {
-                        cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
-                    }
-                }
-                Some((token, true)) if self.max_size.is_none() => {
-                    if let Some((key, value)) = new.take() {
-                        new = cache.replace(token, value, deadline).map(|old| (key, old));
-                    }
-                }
-                Some(_) => (),
-            });
-            drop((garbage, new));
-            !matches!(stored, Changed::Failed)
         }
     }
 }

@@ -6,13 +6,14 @@
 
 use pyo3::ffi;
 
-use super::call::{any, finish, finish_parts, instance, missed, Vectorcall};
+use super::call::{any, finish, finish_parts, instance, missed};
 use super::lookup::{Entries, Hot};
-use super::CachedFunction;
+use super::state::CacheState;
+use crate::backend::Backend;
 use crate::capi::panics::{caught_in_debug, point};
 use crate::capi::reference::{tuple_items, Arguments, Owned};
 use crate::capi::sharing::{Reader, READERS_MAY_PAUSE};
-use crate::function::reply::{Course, Level};
+use crate::function::reply::Reply;
 use crate::function::slot_value::Value;
 use crate::key::{self, Equal, ONE};
 use concurrency::clock;
@@ -21,21 +22,6 @@ use engine::slab::{Entry, Token};
 
 /// The shape of a call with two positional arguments.
 const TWO: key::Shape = 2;
-
-/// The entry point of a function's calls. `direct`: the numbers of positional arguments from which on a call is its own
-/// canonical form, and for how many more.
-pub(crate) fn entry<C: Course>(typed: bool, expires: bool, direct: (usize, usize)) -> Vectorcall {
-    let is_direct = |n: usize| n.wrapping_sub(direct.0) <= direct.1;
-    match (typed, is_direct(1), is_direct(2), expires) {
-        (true, ..) | (_, false, false, _) => any::<C>,
-        (_, true, true, false) => one::<C, false, true>,
-        (_, true, true, true) => one::<C, true, true>,
-        (_, true, false, false) => one::<C, false, false>,
-        (_, true, false, true) => one::<C, true, false>,
-        (_, false, true, false) => two::<C, false>,
-        (_, false, true, true) => two::<C, true>,
-    }
-}
 
 /// What the first candidate is.
 pub(crate) enum Seen {
@@ -61,7 +47,7 @@ fn is_plain(count: usize, nargsf: usize, names: *mut ffi::PyObject) -> bool {
 ///
 /// # Safety
 /// To be called as PEP 590 says, with an untyped instance that takes one argument as it comes (and two).
-unsafe extern "C-unwind" fn one<C: Course, const EXPIRES: bool, const TWO_TOO: bool>(
+pub(super) unsafe extern "C-unwind" fn one<B: Backend, R: Reply, const EXPIRES: bool, const TWO_TOO: bool>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -73,15 +59,15 @@ unsafe extern "C-unwind" fn one<C: Course, const EXPIRES: bool, const TWO_TOO: b
             if is_plain(1, nargsf, names) {
                 let value = *values;
                 if let Some(hash) = key::inline::hash_one(value) {
-                    let seen = instance(object).look::<C, EXPIRES>(hash, One(value));
-                    return act::<C>(seen, object, values, nargsf, hash);
+                    let seen = instance(object).state.look::<B, EXPIRES>(hash, One(value));
+                    return act::<B, R>(seen, object, values, nargsf, hash);
                 }
-                return hash_and_look::<C>(object, values, nargsf);
+                return hash_and_look::<B, R>(object, values, nargsf);
             }
             if TWO_TOO {
-                two::<C, EXPIRES>(object, values, nargsf, names)
+                two::<B, R, EXPIRES>(object, values, nargsf, names)
             } else {
-                any::<C>(object, values, nargsf, names)
+                any::<B, R>(object, values, nargsf, names)
             }
         })
     }
@@ -91,7 +77,7 @@ unsafe extern "C-unwind" fn one<C: Course, const EXPIRES: bool, const TWO_TOO: b
 ///
 /// # Safety
 /// To be called as PEP 590 says, with an untyped instance that takes two arguments as they come.
-unsafe extern "C-unwind" fn two<C: Course, const EXPIRES: bool>(
+pub(super) unsafe extern "C-unwind" fn two<B: Backend, R: Reply, const EXPIRES: bool>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -103,12 +89,12 @@ unsafe extern "C-unwind" fn two<C: Course, const EXPIRES: bool>(
             if is_plain(2, nargsf, names) {
                 let (first, second) = (*values, *values.add(1));
                 if let Some(hash) = key::inline::hash_two(first, second) {
-                    let seen = instance(object).look::<C, EXPIRES>(hash, Two(first, second));
-                    return act::<C>(seen, object, values, nargsf, hash);
+                    let seen = instance(object).state.look::<B, EXPIRES>(hash, Two(first, second));
+                    return act::<B, R>(seen, object, values, nargsf, hash);
                 }
-                return hash_and_look::<C>(object, values, nargsf);
+                return hash_and_look::<B, R>(object, values, nargsf);
             }
-            any::<C>(object, values, nargsf, names)
+            any::<B, R>(object, values, nargsf, names)
         })
     }
 }
@@ -118,7 +104,7 @@ unsafe extern "C-unwind" fn two<C: Course, const EXPIRES: bool>(
 /// # Safety
 /// As for [`one`]; `hash` is the untyped hash of the call's values, and `seen` what the glance showed.
 #[inline(always)]
-unsafe fn act<C: Course>(
+unsafe fn act<B: Backend, R: Reply>(
     seen: Seen,
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
@@ -128,11 +114,11 @@ unsafe fn act<C: Course>(
     // SAFETY: as in `one`.
     unsafe {
         match seen {
-            Seen::Hit(value) => C::hit(value),
-            Seen::Absent(absent) => missed::<C>(object, values, nargsf, hash, absent),
-            Seen::Candidate(token) => candidate::<C>(object, values, nargsf, hash, token),
-            Seen::Found(token) => found::<C>(object, token),
-            Seen::Unsure => look_on::<C>(object, values, nargsf, hash),
+            Seen::Hit(value) => R::hit::<B>(value),
+            Seen::Absent(absent) => missed::<B, R>(object, values, nargsf, hash, absent),
+            Seen::Candidate(token) => candidate::<B, R>(object, values, nargsf, hash, token),
+            Seen::Found(token) => found::<B, R>(object, token),
+            Seen::Unsure => look_on::<B, R>(object, values, nargsf, hash),
         }
     }
 }
@@ -142,7 +128,7 @@ unsafe fn act<C: Course>(
 /// # Safety
 /// As for [`one`].
 #[inline(never)]
-unsafe extern "C-unwind" fn hash_and_look<C: Course>(
+unsafe extern "C-unwind" fn hash_and_look<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -151,7 +137,7 @@ unsafe extern "C-unwind" fn hash_and_look<C: Course>(
     unsafe {
         caught_in_debug!({
             let arguments = Arguments::plain(values, nargsf);
-            finish_parts::<C>(object, &arguments, arguments.parts().0, &[])
+            finish_parts::<B, R>(object, &arguments, arguments.parts().0, &[])
         })
     }
 }
@@ -161,7 +147,7 @@ unsafe extern "C-unwind" fn hash_and_look<C: Course>(
 /// # Safety
 /// As for [`one`]; `hash` is the untyped hash of the call's values.
 #[inline(never)]
-unsafe extern "C-unwind" fn look_on<C: Course>(
+unsafe extern "C-unwind" fn look_on<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -171,7 +157,7 @@ unsafe extern "C-unwind" fn look_on<C: Course>(
     unsafe {
         caught_in_debug!({
             let arguments = Arguments::plain(values, nargsf);
-            finish::<C>(object, &arguments, &arguments.plain_view(hash))
+            finish::<B, R>(object, &arguments, &arguments.plain_view(hash))
         })
     }
 }
@@ -181,16 +167,19 @@ unsafe extern "C-unwind" fn look_on<C: Course>(
 /// # Safety
 /// As for [`one`]; `token` names the call's entry, and nothing has changed since it was found.
 #[inline(never)]
-unsafe extern "C-unwind" fn found<C: Course>(object: *mut ffi::PyObject, token: Token) -> *mut ffi::PyObject {
+unsafe extern "C-unwind" fn found<B: Backend, R: Reply>(
+    object: *mut ffi::PyObject,
+    token: Token,
+) -> *mut ffi::PyObject {
     // SAFETY: the entry has a finished value; otherwise as in `one`.
     unsafe {
         caught_in_debug!({
-            let reader = instance(object).shared.reader();
+            let reader = instance(object).state.entries.reader();
             let value = reader.slot(token).1.value.object().unwrap_unchecked();
             ffi::Py_INCREF(value);
             reader.hit(token);
             drop(reader);
-            C::hit(value)
+            R::hit::<B>(value)
         })
     }
 }
@@ -201,7 +190,7 @@ unsafe extern "C-unwind" fn found<C: Course>(object: *mut ffi::PyObject, token: 
 /// As for [`one`]; `hash` is the untyped hash of the call's values, `token` names its first candidate, whose shape is the call's,
 /// and nothing has changed since.
 #[inline(never)]
-unsafe extern "C-unwind" fn candidate<C: Course>(
+unsafe extern "C-unwind" fn candidate<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -211,31 +200,31 @@ unsafe extern "C-unwind" fn candidate<C: Course>(
     // SAFETY: as in `one`.
     unsafe {
         caught_in_debug!({
-            let this = instance(object);
-            let reader = this.shared.reader();
+            let state = &instance(object).state;
+            let reader = state.entries.reader();
             let (_, entry) = reader.slot(token);
             let arguments = Arguments::plain(values, nargsf);
             let view = arguments.plain_view(hash);
             if view.equals(entry.key.as_ptr()) == Equal::Yes {
-                if let Some(value) = C::Level::take(this, &reader, token, &entry.value) {
+                if let Some(value) = B::take(state, &reader, token, &entry.value) {
                     drop(reader);
-                    return C::hit(value);
+                    return R::hit::<B>(value);
                 }
             }
             drop(reader);
-            look_on::<C>(object, values, nargsf, hash)
+            look_on::<B, R>(object, values, nargsf, hash)
         })
     }
 }
 
-impl CachedFunction {
+impl CacheState {
     /// Looks at the first candidate of a hash.
     ///
     /// # Safety
     /// The thread is attached; what is sought is alive and has this hash, at a glance.
     #[inline(always)]
-    unsafe fn look<C: Course, const EXPIRES: bool>(&self, hash: u64, sought: impl Sought) -> Seen {
-        let reader = self.shared.reader();
+    unsafe fn look<B: Backend, const EXPIRES: bool>(&self, hash: u64, sought: impl Sought) -> Seen {
+        let reader = self.entries.reader();
         point("glance");
         let token = match reader.first(hash) {
             First::Token(token) => token,
@@ -251,7 +240,7 @@ impl CachedFunction {
             return Seen::Unsure;
         }
         // SAFETY: the token names the entry, whose shape is right; the caller's promise.
-        let seen = unsafe { C::Level::glance::<EXPIRES>(&reader, token, entry, sought) };
+        let seen = unsafe { B::glance::<EXPIRES>(&reader, token, entry, sought) };
         if let Some(seen) = seen {
             return seen;
         }
@@ -266,7 +255,7 @@ impl CachedFunction {
 /// A glance at an entry with a value of this process.
 ///
 /// # Safety
-/// As for [`Level::glance`](crate::function::reply::Level::glance).
+/// As for [`Backend::glance`].
 #[inline(always)]
 pub(crate) unsafe fn glance<const EXPIRES: bool>(
     reader: &Reader<'_, Entries>,

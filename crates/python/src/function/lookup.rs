@@ -14,12 +14,11 @@ use std::cell::Cell;
 
 use pyo3::ffi;
 
-use super::CachedFunction;
-use crate::backend::shared::{Decoded, Kept};
+use super::state::CacheState;
+use crate::backend::{Backend, Decoded, Kept};
 use crate::capi::panics::point;
 use crate::capi::reference::Owned;
 use crate::capi::sharing::Reader;
-use crate::function::reply::{Course, Level};
 use crate::function::slot_value::Value;
 use crate::key::{Equal, View};
 use concurrency::clock;
@@ -50,9 +49,9 @@ pub enum Step {
     Absent,
     /// Whether this stored key is the call's, only Python can tell; with [`Cache::inserts`].
     Ask(Owned, u64),
-    /// A live value of the tier behind, not yet counted.
+    /// A live value of the decoded level, not yet counted.
     Kept(Token, *const Decoded, Kept),
-    /// What the tier behind no longer has.
+    /// What the file no longer has.
     Stale(Token, *const Decoded),
 }
 
@@ -178,7 +177,7 @@ impl Known {
     }
 }
 
-/// The entry of a key in one pass: its token, or the stored key to ask about. `apart`: see [`CachedFunction::lone_apart`].
+/// The entry of a key in one pass: its token, or the stored key to ask about. `apart`: see [`CacheState::lone_apart`].
 #[inline(always)]
 unsafe fn pass<'a>(
     cache: &'a Entries,
@@ -221,7 +220,7 @@ unsafe fn pass<'a>(
 pub struct Hot(*mut u8);
 
 impl Hot {
-    /// Something that is left to [`CachedFunction::step`]; nothing was counted.
+    /// Something that is left to [`CacheState::step`]; nothing was counted.
     const UNDECIDED: Hot = Hot::number(1);
 
     /// An odd number in a pointer's place, which is not looked at.
@@ -254,15 +253,15 @@ impl Hot {
     }
 }
 
-impl CachedFunction {
+impl CacheState {
     /// The pass of a call, for the usual case alone: a live value whose key compares in place; no more code than a hit needs.
     /// `ONE_VALUE`: the view's shape is `key::ONE`.
     ///
     /// # Safety
     /// The view's objects are alive; the thread is attached.
     #[inline(always)]
-    pub(crate) unsafe fn hot<C: Course, const ONE_VALUE: bool>(&self, view: &View<'_>) -> Hot {
-        let reader = self.shared.reader();
+    pub(crate) unsafe fn hot<B: Backend, const ONE_VALUE: bool>(&self, view: &View<'_>) -> Hot {
+        let reader = self.entries.reader();
         point("first pass");
         for (token, slot, entry) in reader.candidates(view.hash) {
             if slot.meta != view.shape {
@@ -275,9 +274,7 @@ impl CachedFunction {
                 let equal = if ONE_VALUE { view.equals_one(key) } else { view.equals_many(key) };
                 return match equal {
                     Equal::No => continue,
-                    Equal::Yes => {
-                        C::Level::take(self, &reader, token, &entry.value).map_or(Hot::UNDECIDED, |v| Hot(v.cast()))
-                    }
+                    Equal::Yes => B::take(self, &reader, token, &entry.value).map_or(Hot::UNDECIDED, |v| Hot(v.cast())),
                     Equal::Ask => Hot::UNDECIDED,
                 };
             }
@@ -315,7 +312,7 @@ impl CachedFunction {
     /// `insert` must not call into Python, nor drop an object.
     #[inline(always)]
     pub(crate) fn if_still_absent<F: FnOnce(&mut Entries) -> R, R>(&self, hot: Hot, insert: F) -> Result<R, F> {
-        self.shared.write(
+        self.entries.write(
             |writer| {
                 if hot.is_still_absent(writer.value) {
                     Ok(insert(writer.value))
@@ -326,26 +323,6 @@ impl CachedFunction {
         )
     }
 
-    /// The present time if entries expire.
-    #[inline(always)]
-    pub(crate) fn now(&self) -> u64 {
-        if self.ttl != 0 {
-            clock::now()
-        } else {
-            0
-        }
-    }
-
-    /// The deadline of an entry made now.
-    #[inline(always)]
-    pub(crate) fn deadline(&self) -> u64 {
-        if self.ttl != 0 {
-            clock::deadline(self.ttl)
-        } else {
-            0
-        }
-    }
-
     /// One pass; counts as `count` says, but for a pass that ends with a question.
     ///
     /// # Safety
@@ -354,7 +331,7 @@ impl CachedFunction {
     pub(crate) unsafe fn step(&self, view: &View<'_>, known: &Known, count: Count) -> Step {
         let now = self.now();
         point("lookup");
-        self.shared.read(|reader| {
+        self.entries.read(|reader| {
             // SAFETY: the caller's promise; a count changes under the lock, which runs nothing.
             unsafe {
                 match pass(&reader, view, known, now, self.ttl != 0, self.lone_apart) {
@@ -409,7 +386,7 @@ impl CachedFunction {
                         Answer::Failed => break Found::Failed,
                         Answer::Restless => {
                             if count == Count::Call {
-                                self.shared.read(|reader| reader.miss());
+                                self.entries.read(|reader| reader.miss());
                             }
                             break Found::Restless;
                         }
@@ -454,7 +431,7 @@ impl CachedFunction {
         let mut known = Known::NOTHING;
         loop {
             let now = self.now();
-            let outcome = self.shared.write(|writer| {
+            let outcome = self.entries.write(|writer| {
                 point("change");
                 // SAFETY: the caller's promise.
                 let at = match unsafe { pass(writer.value, view, &known, now, self.ttl != 0, self.lone_apart) } {

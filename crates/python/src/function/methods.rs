@@ -10,14 +10,11 @@ use pyo3::types::PyType;
 
 use super::call::{instance, Keyed};
 use super::lookup::{Count, Found};
-use super::{CachedFunction, Put};
-use crate::backend::shared::{Counters, Raised};
+use crate::backend::{Counters, FileCounters, Raised};
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::{new_tuple, Arguments, Owned};
 use crate::capi::type_slots::{add_methods, Method};
-use crate::function::slot_value::Value;
 use crate::key::signature::Scratch;
-use engine::cache::Garbage;
 use shared::Skip;
 
 /// `warp_cache._info.CacheInfo`.
@@ -97,18 +94,18 @@ unsafe extern "C-unwind" fn get(
             let this = instance(object);
             let arguments = Arguments { values, nargsf: nargs as usize, names };
             let mut scratch = Scratch::new();
-            if this.max_size == Some(0) {
+            if this.state.max_size == Some(0) {
                 return none();
             }
             match this.view(&arguments, &mut scratch) {
                 Keyed::Failed => std::ptr::null_mut(),
                 Keyed::NotACall => none(),
-                Keyed::View(view) => match this.find(&view, Count::Use) {
+                Keyed::View(view) => match this.state.find(&view, Count::Use) {
                     Found::Value(value) => value,
                     Found::Failed => std::ptr::null_mut(),
                     found => {
                         drop(found);
-                        match this.get_through(&view) {
+                        match this.state.backend.load(&this.state, &view) {
                             Ok(value) => value.unwrap_or_else(none),
                             Err(Raised) => std::ptr::null_mut(),
                         }
@@ -134,7 +131,7 @@ unsafe extern "C-unwind" fn set(
             }
             let this = instance(object);
             let arguments = Arguments { values: values.add(1), nargsf: nargs as usize - 1, names };
-            if this.max_size == Some(0) {
+            if this.state.max_size == Some(0) {
                 return none();
             }
             let mut scratch = Scratch::new();
@@ -142,11 +139,7 @@ unsafe extern "C-unwind" fn set(
                 Keyed::Failed => std::ptr::null_mut(),
                 Keyed::NotACall => fail(c"set(): the arguments after value do not fit the cached function"),
                 Keyed::View(view) => {
-                    let done = match &this.tier {
-                        Some(tier) => this.set_by_hand(tier, &view, *values),
-                        None => this.put(&view, Value::ready(Owned::borrow(*values)), Put::Always),
-                    };
-                    if done {
+                    if this.state.backend.set(this, &view, *values) {
                         none()
                     } else {
                         std::ptr::null_mut()
@@ -163,30 +156,23 @@ unsafe extern "C-unwind" fn cache_info(object: *mut ffi::PyObject, _: *mut ffi::
         caught(|| {
             point("cache_info");
             let this = instance(object);
-            if let Some(tier) = &this.tier {
-                this.let_go(tier, None);
-                return shared_info(&tier.counters(), this.max_size).map_or(std::ptr::null_mut(), Owned::into_ptr);
-            }
-            let now = this.now();
-            let mut garbage = Garbage::default();
-            let (hits, misses, size) = this.shared.write(|writer| {
-                let (hits, misses) = writer.counters();
-                writer.value.expire(now, &mut garbage);
-                (hits, misses, writer.value.len())
-            });
-            drop(garbage);
-            info(&CACHE_INFO, hits, misses, this.max_size, size).map_or(std::ptr::null_mut(), Owned::into_ptr)
+            let counters = this.state.backend.counters(&this.state);
+            let info = match &counters.of_file {
+                Some(of_file) => shared_info(&counters, of_file, this.state.max_size),
+                None => info(&CACHE_INFO, &counters, this.state.max_size),
+            };
+            info.map_or(std::ptr::null_mut(), Owned::into_ptr)
         })
     }
 }
 
 /// A `SharedCacheInfo`.
-unsafe fn shared_info(counters: &Counters, max_size: Option<usize>) -> Option<Owned> {
+unsafe fn shared_info(counters: &Counters, of_file: &FileCounters, max_size: Option<usize>) -> Option<Owned> {
     // SAFETY: as in `info`; the instance has a `__dict__`.
     unsafe {
-        let made = info(&SHARED_CACHE_INFO, counters.hits, counters.misses, max_size, counters.size)?;
+        let made = info(&SHARED_CACHE_INFO, counters, max_size)?;
         let (mut oversize, mut skips) = (0, None);
-        for (skip, count) in Skip::ALL.into_iter().zip(counters.skips).filter(|(_, count)| *count != 0) {
+        for (skip, count) in Skip::ALL.into_iter().zip(of_file.skips).filter(|(_, count)| *count != 0) {
             if skips.is_none() {
                 skips = Some(empty_skips()?);
             }
@@ -208,7 +194,7 @@ unsafe fn shared_info(counters: &Counters, max_size: Option<usize>) -> Option<Ow
                 }
             }
         }
-        let repairs = number(counters.repairs)?;
+        let repairs = number(of_file.repairs)?;
         (ffi::PyObject_SetAttrString(made.as_ptr(), c"repairs".as_ptr(), repairs.as_ptr()) == 0).then_some(made)
     }
 }
@@ -234,17 +220,12 @@ unsafe fn number(n: u64) -> Option<Owned> {
 }
 
 /// A `CacheInfo` or one of its kind, made without its `__new__`, which is Python code.
-unsafe fn info(
-    kind: &PyOnceLock<Py<PyType>>,
-    hits: u64,
-    misses: u64,
-    max_size: Option<usize>,
-    size: usize,
-) -> Option<Owned> {
+unsafe fn info(kind: &PyOnceLock<Py<PyType>>, counters: &Counters, max_size: Option<usize>) -> Option<Owned> {
     // SAFETY: attached; each number is a new reference or null with an exception set; `tuple.__new__` makes an instance of
     // any type derived from it.
     unsafe {
         let py = Python::assume_attached();
+        let Counters { hits, misses, size, .. } = *counters;
         let fields = [number(hits)?, number(misses)?, size_object(max_size)?, number(size as u64)?];
         let fields = new_tuple(fields.iter().map(Owned::as_ptr))?;
         let arguments = new_tuple([fields.as_ptr()].into_iter())?;
@@ -279,7 +260,7 @@ unsafe extern "C-unwind" fn cache_parameters(object: *mut ffi::PyObject, _: *mut
                 return parameters;
             }
             let parameters = Owned::steal(parameters);
-            let Some(size) = size_object(this.max_size) else {
+            let Some(size) = size_object(this.state.max_size) else {
                 return std::ptr::null_mut();
             };
             let typed = if this.typed { ffi::Py_True() } else { ffi::Py_False() };
@@ -299,26 +280,9 @@ unsafe extern "C-unwind" fn cache_clear(object: *mut ffi::PyObject, _: *mut ffi:
         caught(|| {
             point("cache_clear");
             let this = instance(object);
-            if let Some(tier) = &this.tier {
-                tier.clear();
-            }
-            this.clear(Python::assume_attached());
+            this.state.backend.clear();
+            this.state.clear(Python::assume_attached());
             none()
         })
-    }
-}
-
-impl CachedFunction {
-    /// Drops all entries of this process and zeroes their counters.
-    pub(crate) fn clear(&self, py: Python<'_>) {
-        let mut garbage = Garbage::default();
-        self.shared.write(|writer| {
-            writer.value.clear(&mut garbage);
-            writer.reset_counters();
-        });
-        if let Some(flights) = &self.flights {
-            flights.forget(py);
-        }
-        drop(garbage);
     }
 }

@@ -1,25 +1,35 @@
 //! `CachedFunction`: the object that a decorated function becomes.
 //!
-//! Ring 3. Its parts: [`options`] checks what the user asked for, [`call`] is the way from vectorcall to a result,
-//! [`lookup`] finds entries, [`flight`] computes each missing key once, [`value`] is what a slot holds, [`asynchronous`]
-//! serves coroutine functions, [`methods`] has the methods that may run user code, [`recording`] notes calls where it is
-//! asked to, [`tier`] puts a cache file that all processes share behind it. This file has the class itself and its methods.
+//! Ring 3. Its parts: [`options`] is the table of what the user may ask for ([`option_kinds`] checks it, [`parameters`]
+//! binds a constructor's arguments), [`entry_points`] chooses what vectorcall enters, [`call`] is the way from there to a
+//! result, [`fast_path`] the shortest one, [`reply`] what the caller is given. [`state`] is the cache: [`lookup`] finds its
+//! entries, [`single_flight`] computes each missing key once, [`settle`] ends such a computation, [`slot_value`] is what a
+//! slot holds. [`asynchronous`] serves coroutine functions, [`methods`] has the methods that may run user code, [`recording`]
+//! notes calls where it is asked to. Where the values live is the [`backend`](crate::backend)'s. This file has the class
+//! itself and its methods.
+
+// Its macros are for the classes below, and for that of the shared backend.
+#[macro_use]
+pub mod options;
 
 pub mod asynchronous;
 pub mod call;
+pub mod entry_points;
 pub mod fast_path;
 pub mod lookup;
 pub mod methods;
-pub mod options;
+pub mod option_kinds;
+pub mod parameters;
 pub mod recording;
 pub mod reply;
+mod settle;
 pub mod single_flight;
 pub mod slot_value;
+pub mod state;
 
 use std::ffi::c_void;
 use std::sync::atomic::AtomicPtr;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
@@ -30,29 +40,23 @@ use pyo3::types::{PyDict, PyTuple};
 
 use self::asynchronous::Flights;
 use self::call::Vectorcall;
-use self::lookup::{Changed, Entries};
 use self::options::Options;
 use self::recording::Registration;
-use self::slot_value::Value;
-use crate::backend::shared::{SharedCachedFunction, Tier};
+use self::state::CacheState;
+use crate::backend::{AnyBackend, Memory, SharedCachedFunction};
 use crate::capi::panics::as_error;
 use crate::capi::reference::Owned;
-use crate::capi::sharing::{share, Shared};
 use crate::capi::type_slots::{Originals, Patched};
 use crate::key::signature::Signature;
-use crate::key::View;
-use engine::cache::{Cache, Garbage};
 use engine::policy::Kind;
 
+#[doc = memory_signature!()]
 /// A function with a cache in front of it.
 ///
-/// CachedFunction(fn, strategy, max_size, ttl=None, *, typed=False, single_flight=True, wait_timeout=10.0,
-/// by_signature=True)
-///
 /// fn: the callable. strategy: a Strategy. max_size: entries at most, None for no bound, 0 to store nothing. ttl: seconds
-/// that an entry lives, or None. typed: whether arguments of different types are different keys. single_flight: whether
-/// concurrent callers of a missing key share one computation. wait_timeout: seconds that a caller waits for another's
-/// computation before it takes over, or None for ever. by_signature: whether all spellings of a call are one key.
+/// that an entry lives, or None. typed (False): whether arguments of different types are different keys. single_flight
+/// (True): whether concurrent callers of a missing key share one computation. wait_timeout (10.0): seconds that a caller
+/// waits for another's computation before it takes over. by_signature (True): whether all spellings of a call are one key.
 ///
 /// Raises TypeError or ValueError for a wrong argument. A call costs O(1) expected.
 #[pyclass(frozen, dict, weakref, subclass, module = "warp_cache._warp_cache_rs")]
@@ -63,26 +67,17 @@ pub struct CachedFunction {
     /// The number of positional arguments from which on a call is its own canonical form, and for how many more.
     pub(crate) direct: (usize, usize),
     pub(crate) typed: bool,
-    /// Whether a lone argument that is an exact int or str is another key than an equal one of another type, as in functools.
-    pub(crate) lone_apart: bool,
-    pub(crate) single_flight: bool,
-    /// What the user chose; the order of `shared` may be another.
+    /// What the user chose; the order of the entries may be another.
     pub(crate) strategy: Kind,
-    /// Nanoseconds; 0 if entries live until they are evicted.
-    pub(crate) ttl: u64,
-    pub(crate) shared: Shared<Entries>,
+    /// The cache. It is dropped before the function.
+    pub(crate) state: CacheState,
     /// Never changes and is not cleared by the collector: a cycle through it has another, mutable, member, as this object
     /// was made after the function.
     pub(crate) function: Owned,
     /// `None`: a key is the pattern of the call.
     pub(crate) signature: Option<Signature>,
-    pub(crate) max_size: Option<usize>,
-    pub(crate) wait_timeout: Option<Duration>,
-    pub(crate) flights: Option<Flights>,
     /// What it was made with.
     pub(crate) options: Box<Options>,
-    /// What all processes share; then `shared` is the decoded level in front of it.
-    pub(crate) tier: Option<Box<Tier>>,
 }
 
 /// A coroutine function with a cache in front of it: calling it gives a coroutine, which on a hit never suspends.
@@ -113,7 +108,7 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
         return Ok(());
     }
     let probe = py.eval(c"len", None, None)?;
-    let blank = Bound::new(py, CachedFunction::build(&probe, &Options::plain(), None, None)?)?;
+    let blank = Bound::new(py, CachedFunction::build(&probe, &Options::plain(), None, AnyBackend::Memory(Memory))?)?;
     let field = std::ptr::from_ref(&blank.get().vectorcall) as isize;
     let offset = field - blank.as_ptr() as isize;
     drop(blank);
@@ -128,183 +123,62 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Under what condition a value is stored.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Put {
-    Always,
-    /// If the key is absent and the cache was cleared this often.
-    IfAbsentSince(u64),
-    /// Unless the key is being computed.
-    UnlessPending,
-}
-
 impl CachedFunction {
     /// An instance, not yet visible to Python.
     pub(crate) fn build(
         function: &Bound<'_, PyAny>,
         options: &Options,
         flights: Option<Flights>,
-        mut tier: Option<Box<Tier>>,
+        mut backend: AnyBackend,
     ) -> PyResult<Self> {
         let signature = if options.by_signature { Signature::read(function)? } else { None };
-        if let (Some(tier), Some(signature)) = (&mut tier, &signature) {
-            for default in signature.references() {
-                // SAFETY: attached, no lock held; signature and tier live and die together, here.
-                unsafe { tier.know_default(default.as_ptr()) }?;
-            }
+        for default in signature.iter().flat_map(Signature::references) {
+            // SAFETY: attached, no lock held; signature and backend live and die together, here.
+            unsafe { backend.get_mut().know_default(default.as_ptr()) }?;
         }
         let (from, to) = signature.as_ref().map_or((0, usize::MAX), Signature::direct);
-        let stores = options.max_size != Some(0);
         // An empty range (`from > to`) must let no number through: no call has that many arguments.
         let direct = if from <= to { (from, to - from) } else { (usize::MAX, 0) };
-        let (strategy, capacity, ttl) = match &tier {
-            None => (options.strategy, options.max_size.map(|n| n.max(1)), options.ttl),
-            // Whose turn it is to go, and when, is said by the tier. Here goes what came first: to decode an entry again
-            // for each round of newcomers costs less than to note every use.
-            Some(tier) => (Kind::Fifo, Some(tier.capacity()), 0),
-        };
         Ok(CachedFunction {
             vectorcall: AtomicPtr::new(recording::enter as Vectorcall as *mut c_void),
             registration: Registration::default(),
             direct,
             typed: options.typed,
-            lone_apart: options.keeps_lone_apart(),
-            single_flight: options.single_flight && stores,
             strategy: options.strategy,
-            ttl,
-            // SAFETY: the only users of `shared` are this module's files. All are entered attached; none calls into Python, or
-            // drops an object, while it reads or writes.
-            shared: unsafe { share(Cache::new(strategy, capacity, ttl != 0)) },
             function: function.clone().unbind().into(),
             signature,
-            max_size: options.max_size,
-            wait_timeout: options.wait_timeout,
-            flights,
             options: Box::new(options.clone()),
-            tier,
+            state: CacheState::new(options, flights, backend),
         })
     }
-
-    /// Stores a value as if it had been computed now; false with an exception set. Where the cache changes at each
-    /// comparison, that is one of what must be stored; whatever else need not be.
-    ///
-    /// # Safety
-    /// The view's objects are alive; the thread is attached and holds no lock.
-    pub(crate) unsafe fn put(&self, view: &View<'_>, value: Value, mode: Put) -> bool {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let Some(key) = view.make_key() else {
-                return false;
-            };
-            let (now, deadline) = (self.now(), self.deadline());
-            let mut garbage = Garbage::default();
-            let mut new = Some((key, value));
-            let done = self.with_entry(view, |cache, at| {
-                let welcome = match mode {
-                    Put::Always => true,
-                    Put::IfAbsentSince(clears) => at.is_none() && cache.clears() == clears,
-                    Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
-                };
-                if !welcome {
-                    return;
-                }
-                let Some((key, value)) = new.take() else {
-                    return;
-                };
-                match at {
-                    Some((token, true)) => {
-                        new = cache.replace(token, value, deadline).map(|old| (key, old));
-                    }
-                    at => {
-                        if let Some((token, _)) = at {
-                            // A computation that began before goes on, and is not stored over this value.
-                            if cache.detach(token) {
-                                if let Some(record) = cache.value_mut(token) {
-                                    record.set_detached();
-                                }
-                            }
-                        }
-                        cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
-                    }
-                }
-            });
-            drop((garbage, new));
-            match (done, mode) {
-                (Changed::Done(()), _) => true,
-                (Changed::Restless, Put::IfAbsentSince(_) | Put::UnlessPending) => true,
-                (Changed::Restless, Put::Always) => {
-                    let message = c"the value cannot be stored: the cache changes each time its keys are compared";
-                    ffi::PyErr_SetString(ffi::PyExc_RuntimeError, message.as_ptr());
-                    false
-                }
-                (Changed::Failed, _) => false,
-            }
-        }
-    }
-}
-
-/// What `CachedFunction` and `AsyncCachedFunction` take: one place for names and defaults.
-pub(crate) fn options(
-    py: Python<'_>,
-    strategy: &Bound<'_, PyAny>,
-    max_size: &Bound<'_, PyAny>,
-    ttl: Option<&Bound<'_, PyAny>>,
-    keywords: [Option<&Bound<'_, PyAny>>; 4],
-) -> PyResult<Options> {
-    let none = py.None().into_bound(py);
-    let yes = pyo3::types::PyBool::new(py, true).to_owned().into_any();
-    let no = pyo3::types::PyBool::new(py, false).to_owned().into_any();
-    let ten = pyo3::types::PyFloat::new(py, 10.0).into_any();
-    let [typed, single_flight, wait_timeout, by_signature] = keywords;
-    Options::new(
-        strategy,
-        max_size,
-        ttl.unwrap_or(&none),
-        typed.unwrap_or(&no),
-        single_flight.unwrap_or(&yes),
-        wait_timeout.unwrap_or(&ten),
-        by_signature.unwrap_or(&yes),
-        None,
-        None,
-        None,
-    )
 }
 
 /// What is to be cached must be callable. Loads what its failures will need.
-pub fn admit(function: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn admit<'py>(argument: &str, function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if function.is_callable() {
-        return crate::capi::exceptions::install(function.py());
+        crate::capi::exceptions::install(function.py())?;
+        return Ok(function.clone());
     }
-    Err(PyTypeError::new_err(format!("fn must be a callable, got {}", options::shown(function))))
+    Err(PyTypeError::new_err(format!("{argument} must be a callable, got {}", option_kinds::shown(function))))
 }
 
 #[pymethods]
 impl CachedFunction {
     #[new]
-    #[pyo3(signature = (r#fn, strategy, max_size, ttl=None, *, typed=None, single_flight=None, wait_timeout=None, by_signature=None))]
-    #[allow(clippy::too_many_arguments)]
-    fn new(
-        py: Python<'_>,
-        r#fn: &Bound<'_, PyAny>,
-        strategy: &Bound<'_, PyAny>,
-        max_size: &Bound<'_, PyAny>,
-        ttl: Option<&Bound<'_, PyAny>>,
-        typed: Option<&Bound<'_, PyAny>>,
-        single_flight: Option<&Bound<'_, PyAny>>,
-        wait_timeout: Option<&Bound<'_, PyAny>>,
-        by_signature: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
-        admit(r#fn)?;
-        let keywords = [typed, single_flight, wait_timeout, by_signature];
-        as_error(|| Self::build(r#fn, &options(py, strategy, max_size, ttl, keywords)?, None, None))
+    #[pyo3(signature = (*arguments, **keywords), text_signature = None)]
+    fn new(arguments: &Bound<'_, PyTuple>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let (function, options) = Options::of_call(arguments, keywords)?;
+        as_error(|| Self::build(&function, &options, None, AnyBackend::Memory(Memory)))
     }
 
     /// A cached function made from checked options.
     #[staticmethod]
     fn _of<'py>(function: &Bound<'py, PyAny>, options: &Bound<'py, Options>) -> PyResult<Bound<'py, PyAny>> {
-        admit(function)?;
+        admit("fn", function)?;
         as_error(|| {
-            let made = Bound::new(function.py(), Self::build(function, options.get(), None, None)?)?.into_any();
+            let made =
+                Bound::new(function.py(), Self::build(function, options.get(), None, AnyBackend::Memory(Memory))?)?
+                    .into_any();
             crate::capi::refcount::spare_counts(&made, function);
             Ok(made)
         })
@@ -357,8 +231,13 @@ impl CachedFunction {
     #[allow(clippy::type_complexity)]
     fn _recipe<'py>(slf: &Bound<'py, Self>) -> PyResult<(Py<PyAny>, Bound<'py, PyDict>, bool, Option<String>)> {
         let (this, py) = (slf.get(), slf.py());
-        let name = this.tier.as_ref().and_then(|tier| tier.given_name().map(str::to_owned));
-        Ok((this.function.as_py().clone_ref(py), this.options.arguments(py)?, this.tier.is_some(), name))
+        let name = this.state.backend.given_name().map(str::to_owned);
+        Ok((
+            this.function.as_py().clone_ref(py),
+            this.options.arguments(py)?,
+            this.state.backend.shared().is_some(),
+            name,
+        ))
     }
 
     /// functools' own class, though not by type: class factories that tell methods from fields, as pydantic's models, know
@@ -409,31 +288,14 @@ impl CachedFunction {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(self.function.as_py())?;
-        if let Some(flights) = &self.flights {
-            flights.traverse(&visit)?;
-        }
         for default in self.signature.iter().flat_map(Signature::references) {
             visit.call(default.as_py())?;
         }
-        for reference in self.tier.iter().flat_map(|tier| tier.references()) {
-            visit.call(reference.as_py())?;
-        }
-        // Where the lock is not free the entries are not shown, and so taken for reachable: nothing is freed too early.
-        self.shared
-            .try_read(|cache| {
-                for entry in cache.entries() {
-                    visit.call(entry.key.as_py())?;
-                    if let Some(value) = entry.value.as_owned() {
-                        visit.call(value.as_py())?;
-                    }
-                }
-                Ok(())
-            })
-            .unwrap_or(Ok(()))
+        self.state.traverse(&visit)
     }
 
     fn __clear__(&self) {
         // SAFETY: the collector runs attached.
-        self.clear(unsafe { Python::assume_attached() });
+        self.state.clear(unsafe { Python::assume_attached() });
     }
 }

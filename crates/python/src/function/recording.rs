@@ -20,13 +20,12 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyRuntimeWarning};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::call::{self, finish, instance, InProcess, Keyed, Vectorcall};
-use super::{asynchronous, CachedFunction};
-use crate::backend::shared::call::Tiered;
+use super::call::{finish, instance, Keyed};
+use super::{entry_points, CachedFunction};
+use crate::backend::Backend;
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::Arguments;
-use crate::function::fast_path;
-use crate::function::reply::{Coroutine, Course, Plain};
+use crate::function::reply::Reply;
 use crate::key::signature::Scratch;
 use recording::{Noted, Place, Session};
 
@@ -90,34 +89,10 @@ impl Drop for Registration {
 }
 
 impl CachedFunction {
-    /// What Python enters where nothing is recorded.
-    fn usual_entry(&self) -> Vectorcall {
-        let (typed, expires, direct) = (self.typed, self.ttl != 0, self.direct);
-        match (self.flights.is_some(), self.max_size != Some(0), self.tier.is_some()) {
-            (false, true, false) => fast_path::entry::<Plain<InProcess>>(typed, expires, direct),
-            (false, true, true) => fast_path::entry::<Plain<Tiered>>(typed, expires, direct),
-            (false, false, _) => call::call_uncached,
-            (true, true, false) => fast_path::entry::<Coroutine<InProcess>>(typed, expires, direct),
-            (true, true, true) => fast_path::entry::<Coroutine<Tiered>>(typed, expires, direct),
-            (true, false, _) => asynchronous::call_uncached,
-        }
-    }
-
-    /// What Python enters while calls are recorded.
-    fn recording_entry(&self) -> Vectorcall {
-        match (self.flights.is_some(), self.max_size != Some(0), self.tier.is_some()) {
-            (_, false, _) => record_uncached,
-            (false, true, false) => record::<Plain<InProcess>>,
-            (false, true, true) => record::<Plain<Tiered>>,
-            (true, true, false) => record::<Coroutine<InProcess>>,
-            (true, true, true) => record::<Coroutine<Tiered>>,
-        }
-    }
-
     /// Release, as other threads may be calling; the interpreter's read of the pointer is its partner. What an entry needs was
     /// there before the instance was visible, so it does not matter which of the two entries a call finds.
     fn set_entry(&self, recording: bool) {
-        let entry = if recording { self.recording_entry() } else { self.usual_entry() };
+        let entry = if recording { entry_points::recorded(self) } else { entry_points::usual(self) };
         self.vectorcall.store(entry as *mut c_void, Ordering::Release);
     }
 }
@@ -145,7 +120,7 @@ pub(crate) unsafe extern "C-unwind" fn enter(
                 this.set_entry(registry.recording);
                 registry.recording
             };
-            let entry = if recording { this.recording_entry() } else { this.usual_entry() };
+            let entry = if recording { entry_points::recorded(this) } else { entry_points::usual(this) };
             entry(object, values, nargsf, names)
         })
     }
@@ -155,7 +130,7 @@ pub(crate) unsafe extern "C-unwind" fn enter(
 ///
 /// # Safety
 /// To be called as PEP 590 says, with an instance whose cache stores something.
-unsafe extern "C-unwind" fn record<C: Course>(
+pub(super) unsafe extern "C-unwind" fn record<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -170,9 +145,9 @@ unsafe extern "C-unwind" fn record<C: Course>(
             match this.view(&arguments, &mut scratch) {
                 Keyed::View(view) => {
                     note(this, view.hash);
-                    finish::<C>(object, &arguments, &view)
+                    finish::<B, R>(object, &arguments, &view)
                 }
-                Keyed::NotACall => C::pass_on(object, &arguments),
+                Keyed::NotACall => R::pass_on(object, &arguments),
                 Keyed::Failed => std::ptr::null_mut(),
             }
         })
@@ -184,7 +159,7 @@ unsafe extern "C-unwind" fn record<C: Course>(
 ///
 /// # Safety
 /// To be called as PEP 590 says, with an instance whose cache stores nothing.
-unsafe extern "C-unwind" fn record_uncached(
+pub(super) unsafe extern "C-unwind" fn record_uncached(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -207,7 +182,7 @@ unsafe extern "C-unwind" fn record_uncached(
                     Keyed::Failed => ffi::PyErr_Clear(),
                 }
             }
-            this.usual_entry()(object, values, nargsf, names)
+            entry_points::usual(this)(object, values, nargsf, names)
         })
     }
 }
@@ -244,7 +219,7 @@ fn describe(this: &CachedFunction, number: u32, index: usize) {
     };
     let described = match &mut *lock(&SESSION) {
         Some(current) if current.session.number() == number => {
-            current.session.describe(index, &name, this.strategy as u8, this.max_size)
+            current.session.describe(index, &name, this.strategy as u8, this.state.max_size)
         }
         _ => Ok(()),
     };

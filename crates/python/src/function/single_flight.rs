@@ -10,18 +10,18 @@ use std::time::Duration;
 use pyo3::ffi;
 
 use super::lookup::{Changed, Count, Entries, Found, Hot};
-use super::{CachedFunction, Put};
-use crate::backend::shared::{template, Raised};
+use super::state::CacheState;
+use crate::backend::{template, Raised};
 use crate::capi::detach::Sleeper;
 use crate::capi::exceptions;
 use crate::capi::panics::point;
-use crate::capi::reference::{release, Arguments, Owned};
-use crate::function::slot_value::{Pending, SharedFlight, SharedObject, Value};
+use crate::capi::reference::Owned;
+use crate::function::slot_value::{Pending, SharedFlight, Value};
 use crate::key::View;
 use concurrency::inflight::{Flight, Outcome, Waited, Waiting};
 use concurrency::thread_id::{self, ThreadId};
 use engine::cache::Garbage;
-use engine::slab::{Entry, Token};
+use engine::slab::Token;
 
 /// A reserved slot, and how often the cache had been cleared when it was.
 pub(crate) type Reserved = (Token, u64);
@@ -62,7 +62,7 @@ enum Landed {
 
 /// A computation that this thread leads; dropped by unwinding only.
 struct Leading<'a> {
-    cached: &'a CachedFunction,
+    state: &'a CacheState,
     reserved: Option<Reserved>,
     flight: Option<SharedFlight>,
 }
@@ -71,97 +71,65 @@ impl Drop for Leading<'_> {
     #[cold]
     fn drop(&mut self) {
         // A second panic here would end the process.
-        let settle = || self.cached.settle_panic(self.reserved.take(), self.flight.take());
+        let settle = || self.state.settle_panic(self.reserved.take(), self.flight.take());
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(settle));
     }
 }
 
-/// What a flight is about: how its leader brings the value. All are called attached, with no lock held.
-pub(crate) trait Work {
+/// A missed call: how its value is brought. All are called attached, with no lock held, and with the view of the call.
+pub(crate) trait Miss {
     /// Brings the value, and settles the reserved slot and the flight with what came of it. Without a slot, nothing is
     /// stored in this cache.
-    unsafe fn lead(
-        &mut self,
-        cached: &CachedFunction,
-        reserved: Option<Reserved>,
-        flight: Option<SharedFlight>,
-    ) -> *mut ffi::PyObject;
+    unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject;
+    /// Brings the value where callers do not wait for each other, and stores it.
+    unsafe fn bring_alone(&mut self, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject;
     /// Computes for this caller alone, and keeps nothing.
-    unsafe fn compute(&mut self, cached: &CachedFunction) -> *mut ffi::PyObject;
+    unsafe fn compute(&mut self) -> *mut ffi::PyObject;
     /// The same where another green thread of this thread leads, which may be waiting itself.
-    unsafe fn compute_beside_green(&mut self, cached: &CachedFunction, _view: &View<'_>) -> *mut ffi::PyObject {
+    unsafe fn compute_beside_green(&mut self, _view: &View<'_>) -> *mut ffi::PyObject {
         // SAFETY: as for `compute`.
-        unsafe { self.compute(cached) }
+        unsafe { self.compute() }
     }
     /// Brings the value for this caller, while somebody else leads; it is kept if nothing else is by then.
-    unsafe fn bring_beside(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject;
+    unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject;
     /// The caller is about to wait.
     fn waits(&mut self) {}
     /// A computation that the caller waited for has ended without a value: it waits for no other.
     fn is_free(&mut self) {}
-}
-
-/// The wrapped function is called, and that is all.
-impl Work for &Arguments {
-    #[inline(always)]
-    unsafe fn lead(
-        &mut self,
-        cached: &CachedFunction,
-        reserved: Option<Reserved>,
-        flight: Option<SharedFlight>,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: as for `fly`.
-        unsafe { cached.lead(self, reserved, flight) }
-    }
-
-    #[inline(always)]
-    unsafe fn compute(&mut self, cached: &CachedFunction) -> *mut ffi::PyObject {
-        // SAFETY: as for `fly`.
-        unsafe { cached.compute(self) }
-    }
-
-    unsafe fn bring_beside(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject {
-        let clears = cached.shared.read(|reader| reader.clears());
-        // SAFETY: as for `fly`; the result is a live object.
-        unsafe {
-            let result = cached.compute(self);
-            if !result.is_null() && !cached.put(view, Value::ready(Owned::borrow(result)), Put::IfAbsentSince(clears)) {
-                release(result);
-                return std::ptr::null_mut();
-            }
-            result
-        }
+    /// What is left to do when all is settled. `result`: the call's, a strong reference or null with an exception set.
+    unsafe fn finish(&mut self, _view: &View<'_>, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        result
     }
 }
 
-impl CachedFunction {
+impl CacheState {
     /// Brings a miss to its end.
     ///
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
     #[inline]
-    pub(crate) unsafe fn fly<W: Work>(&self, work: W, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn fly<M: Miss>(&self, miss: &mut M, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             if hot.is_absent() {
                 match self.reserve_absent(view, hot) {
                     None => return std::ptr::null_mut(),
-                    Some(Some(reserved)) => return self.lead_to_the_end(work, Some(reserved), None),
+                    Some(Some(reserved)) => return self.lead_to_the_end(miss, Some(reserved), None),
                     Some(None) => (),
                 }
             }
-            self.fly_late(work, view, hot)
+            self.fly_late(miss, view, hot)
         }
     }
 
     /// The rest of [`fly`](Self::fly) where the first pass did not settle it.
     #[cold]
     #[inline(never)]
-    unsafe fn fly_late<W: Work>(&self, work: W, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+    unsafe fn fly_late<M: Miss>(&self, miss: &mut M, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
         // SAFETY: as for `fly`.
         unsafe {
             let found = self.after(view, hot);
-            self.fly_on(work, view, found)
+            self.fly_on(miss, view, found)
         }
     }
 
@@ -185,7 +153,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// As for `fly`.
-    pub(crate) unsafe fn fly_on<W: Work>(&self, mut work: W, view: &View<'_>, found: Found) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn fly_on<M: Miss>(&self, miss: &mut M, view: &View<'_>, found: Found) -> *mut ffi::PyObject {
         let me = thread_id::current();
         let (mut found, mut free) = (found, false);
         // SAFETY: as for `fly`.
@@ -194,19 +162,19 @@ impl CachedFunction {
                 match found {
                     Found::Value(object) => return object,
                     Found::Failed => return std::ptr::null_mut(),
-                    Found::Restless => return work.compute(self),
+                    Found::Restless => return miss.compute(),
                     Found::Absent => match self.reserve(view, me) {
-                        Reserving::Done(reserved) => return self.lead_to_the_end(work, Some(reserved), None),
+                        Reserving::Done(reserved) => return self.lead_to_the_end(miss, Some(reserved), None),
                         Reserving::Taken => (),
-                        Reserving::Restless => return work.compute(self),
+                        Reserving::Restless => return miss.compute(),
                         Reserving::Failed => return std::ptr::null_mut(),
                     },
                     Found::Pending(_, key) if free => {
                         drop(key);
-                        return work.bring_beside(self, view);
+                        return miss.bring_beside(view);
                     }
                     Found::Pending(token, key) => {
-                        work.waits();
+                        miss.waits();
                         let Ok(mut sleeper) = Sleeper::new() else {
                             return std::ptr::null_mut();
                         };
@@ -214,15 +182,15 @@ impl CachedFunction {
                         let landed = match joined {
                             Joined::Gone => None,
                             Joined::Refused { here: true } if sleeper.is_green() => {
-                                Some(Landed::Result(work.compute_beside_green(self, view)))
+                                Some(Landed::Result(miss.compute_beside_green(view)))
                             }
-                            Joined::Refused { .. } => Some(Landed::Result(work.compute(self))),
+                            Joined::Refused { .. } => Some(Landed::Result(miss.compute())),
                             Joined::Flight(flight, waiting) => match self.wait(me, &flight, &mut sleeper) {
                                 Landed::Lead => {
                                     drop(waiting);
                                     let reserved = self.succeed(view, token, &key, &flight);
                                     let flight = Some(Arc::clone(&flight));
-                                    return self.lead_to_the_end(work, reserved, flight);
+                                    return self.lead_to_the_end(miss, reserved, flight);
                                 }
                                 landed => {
                                     drop(waiting);
@@ -234,7 +202,7 @@ impl CachedFunction {
                         match landed {
                             Some(Landed::Result(result)) => return result,
                             Some(Landed::Free) => {
-                                work.is_free();
+                                miss.is_free();
                                 free = true;
                             }
                             Some(Landed::Lead) | None => (),
@@ -244,7 +212,7 @@ impl CachedFunction {
                 found = self.find(view, Count::Nothing);
             }
             drop(found);
-            work.compute(self)
+            miss.compute()
         }
     }
 
@@ -281,191 +249,25 @@ impl CachedFunction {
     /// # Safety
     /// As for `fly`; the caller leads, and has reserved the slot, if there is one.
     #[inline]
-    unsafe fn lead_to_the_end<W: Work>(
+    unsafe fn lead_to_the_end<M: Miss>(
         &self,
-        mut work: W,
+        miss: &mut M,
         reserved: Option<Reserved>,
         flight: Option<SharedFlight>,
     ) -> *mut ffi::PyObject {
-        let mut leading = Leading { cached: self, reserved, flight: flight.clone() };
+        let mut leading = Leading { state: self, reserved, flight: flight.clone() };
         // SAFETY: the caller's promise.
-        let result = unsafe { work.lead(self, reserved, flight) };
+        let result = unsafe { miss.lead(reserved, flight) };
         drop(leading.flight.take());
         std::mem::forget(leading);
         result
-    }
-
-    /// Computes, and settles the reserved slot and the flight with what came of it. Without a slot, nothing is stored.
-    unsafe fn lead(
-        &self,
-        arguments: &Arguments,
-        reserved: Option<Reserved>,
-        flight: Option<SharedFlight>,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: as for `fly`.
-        unsafe {
-            let result = self.compute(arguments);
-            point("settle");
-            if result.is_null() {
-                self.settle_failure(reserved, flight);
-            } else {
-                self.settle_success(reserved, flight, result);
-            }
-            result
-        }
-    }
-
-    #[inline(never)]
-    unsafe fn settle_success(
-        &self,
-        reserved: Option<Reserved>,
-        flight: Option<SharedFlight>,
-        result: *mut ffi::PyObject,
-    ) {
-        // SAFETY: as for `fly`; `result` is a live object.
-        unsafe {
-            if reserved.is_some_and(|reserved| flight.is_none() && self.publish_unwatched(reserved, result)) {
-                return;
-            }
-            let value = Some(Value::ready(Owned::borrow(result)));
-            self.settle(reserved, flight, value, || Outcome::Value(Arc::new(Owned::borrow(result))));
-        }
-    }
-
-    /// Publishes the result of a computation for which nobody has waited, which is the usual case; else does nothing, and is
-    /// false.
-    ///
-    /// # Safety
-    /// As for `fly`; `result` is a live object.
-    #[inline(always)]
-    unsafe fn publish_unwatched(&self, (token, clears): Reserved, result: *mut ffi::PyObject) -> bool {
-        let (now, deadline) = (self.now(), self.deadline());
-        let mut garbage = Garbage::default();
-        self.shared.write(|writer| {
-            let cache = writer.value;
-            point("publish");
-            if cache.clears() != clears || !cache.get(token).is_some_and(|entry| entry.value.is_unwatched()) {
-                return false;
-            }
-            // SAFETY: the thread is attached; counting a reference runs nothing.
-            let value = Value::ready(unsafe { Owned::borrow(result) });
-            // The record is a number, which there is nothing to drop of.
-            cache.publish(token, value, deadline, now, &mut garbage).is_some_and(|(_, record)| {
-                std::mem::forget(record);
-                true
-            })
-        })
-    }
-
-    /// Ends a computation: its slot takes `value`, or is given back where there is none; who waits is given `outcome`.
-    ///
-    /// # Safety
-    /// As for `fly`.
-    #[inline(always)]
-    pub(crate) unsafe fn settle(
-        &self,
-        reserved: Option<Reserved>,
-        flight: Option<SharedFlight>,
-        mut value: Option<Value>,
-        outcome: impl FnOnce() -> Outcome<SharedObject>,
-    ) {
-        let (now, deadline) = (self.now(), self.deadline());
-        let mut garbage = Garbage::default();
-        let mut key = None;
-        let record = reserved.and_then(|reserved| {
-            self.shared.write(|writer| {
-                let cache = writer.value;
-                if !cache.is_of_this_life(reserved.1) {
-                    return None;
-                }
-                if value.is_none() || is_detached(cache, reserved) {
-                    let entry = cache.free(reserved.0)?;
-                    key = Some(entry.key);
-                    return Some(entry.value);
-                }
-                Some(cache.publish(reserved.0, value.take()?, deadline, now, &mut garbage)?.1)
-            })
-        });
-        let waited_for = flight.or_else(|| flight_of(record.as_ref()));
-        if let Some(flight) = waited_for {
-            drop(flight.complete(outcome()));
-        }
-        drop(garbage);
-        drop((key, record, value));
-    }
-
-    /// Ends a computation that raised: the exception goes to who waits, and stays set.
-    ///
-    /// # Safety
-    /// As for `fly`.
-    #[inline(never)]
-    pub(crate) unsafe fn settle_failure(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>) {
-        // SAFETY: as for `fly`; an exception is set, which stays so.
-        unsafe {
-            let entry = reserved.and_then(|reserved| self.give_back(reserved));
-            let waited_for = flight.or_else(|| flight_of(entry.as_ref().map(|entry| &entry.value)));
-            if waited_for.is_none() && entry.is_none() {
-                return;
-            }
-            let mut raised = exceptions::take();
-            if let Some(flight) = waited_for {
-                let shareable = raised.as_ref().filter(|raised| exceptions::is_shareable(raised));
-                // A copy, as the original's traceback grows while it propagates here.
-                let shared = shareable.map(|raised| exceptions::share(raised));
-                let outcome = match shared {
-                    Some(Some(shared)) => Outcome::Error(Arc::new(shared)),
-                    None => Outcome::Abandoned,
-                    // Interrupted: that is what this caller is to have.
-                    Some(None) => {
-                        raised = exceptions::take();
-                        Outcome::Abandoned
-                    }
-                };
-                drop(flight.complete(outcome));
-            }
-            drop(entry);
-            if let Some(raised) = raised {
-                exceptions::set(raised);
-            }
-        }
-    }
-
-    /// Gives a reserved slot back, and what it held: the key and the record of the computation.
-    fn give_back(&self, (token, clears): Reserved) -> Option<Entry<Owned, Value>> {
-        self.shared.write(|writer| {
-            let cache = writer.value;
-            cache.is_of_this_life(clears).then(|| cache.free(token)).flatten()
-        })
-    }
-
-    /// Ends a computation that panicked: its slot is given back, and who waits starts over.
-    #[cold]
-    fn settle_panic(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>) {
-        let me = thread_id::current();
-        let reserved = reserved.filter(|&(token, clears)| {
-            // It may have been settled before the panic, and be somebody else's now.
-            self.shared.write(|writer| {
-                let cache = writer.value;
-                let record = cache.get(token).filter(|_| cache.is_of_this_life(clears)).map(|entry| &entry.value);
-                match record.and_then(Value::pending) {
-                    Some(Pending::Led(leader)) => leader == me,
-                    Some(Pending::Flight(flight)) => flight.leader() == me,
-                    None => false,
-                }
-            })
-        });
-        let entry = reserved.and_then(|reserved| self.give_back(reserved));
-        if let Some(flight) = flight.or_else(|| flight_of(entry.as_ref().map(|entry| &entry.value))) {
-            drop(flight.complete(Outcome::Abandoned));
-        }
-        drop(entry);
     }
 
     /// Registers as waiting for the computation in slot `token`, whose key was `key` a moment ago.
     unsafe fn join(&self, me: ThreadId, token: Token, key: &Owned, green: bool) -> Joined {
         point("join");
         let mut orphan = None;
-        let flight = self.shared.write(|writer| {
+        let flight = self.entries.write(|writer| {
             let cache = writer.value;
             let entry = cache.get(token)?;
             if entry.key.as_ptr() != key.as_ptr() || entry.value.is_detached() {
@@ -538,7 +340,7 @@ impl CachedFunction {
 
     /// Takes the table's place of the flight's former leader, who keeps its slot; `None` if that was gone already.
     unsafe fn succeed(&self, view: &View<'_>, token: Token, key: &Owned, flight: &SharedFlight) -> Option<Reserved> {
-        self.shared.write(|writer| {
+        self.entries.write(|writer| {
             let cache = writer.value;
             let entry = cache.get(token)?;
             let same = match entry.value.pending()? {
@@ -554,18 +356,5 @@ impl CachedFunction {
             let token = cache.reserve(view.hash, view.shape, key, Value::flight(Arc::clone(flight)));
             Some((token, cache.clears()))
         })
-    }
-}
-
-/// Whether the reserved entry is out of the table.
-fn is_detached(cache: &Entries, (token, clears): Reserved) -> bool {
-    cache.clears() != clears || cache.get(token).is_none_or(|entry| entry.value.is_detached())
-}
-
-/// The flight in a slot's word, if it is one that this process may touch.
-fn flight_of(record: Option<&Value>) -> Option<SharedFlight> {
-    match record?.pending()? {
-        Pending::Flight(flight) if flight.is_of_this_process() => Some(flight),
-        _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! What an entry's slot holds: a value, or the record of the computation that will bring it.
 //!
-//! Ring 3. One word, told apart by its low bits (what it points to is aligned to eight bytes). A cache with a tier behind it
+//! Ring 3. One word, told apart by its low bits (what it points to is aligned to eight bytes). The decoded level of a shared cache
 //! has values with a record of where they were found ([`Decoded`]). While nobody waits for a
 //! computation, its record is this word alone; the first to wait turns it into a [`Flight`], which all share.
 //!
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use pyo3::ffi;
 
-use crate::backend::shared::Decoded;
+use crate::backend::Decoded;
 use crate::capi::reference::Owned;
 use concurrency::inflight::Flight;
 use concurrency::thread_id::{self, ThreadId};
@@ -55,7 +55,7 @@ impl Value {
         Value::tagged(object.into_ptr(), 0)
     }
 
-    /// A finished value of the tier behind.
+    /// A finished value of the decoded level.
     pub fn decoded(value: Box<Decoded>) -> Self {
         Value::tagged(Box::into_raw(value), DECODED)
     }
@@ -96,7 +96,7 @@ impl Value {
         (self.tags() == 0).then_some(self.0.cast())
     }
 
-    /// The finished value of a cache with a tier behind it.
+    /// The finished value of the decoded level.
     #[inline(always)]
     pub fn as_decoded(&self) -> Option<&Decoded> {
         // SAFETY: a word with this tag owns the box.

@@ -1,4 +1,4 @@
-//! One key of a tier: looking it up in the file, and storing a value for it.
+//! One key of a shared cache: looking it up in the file, and storing a value for it.
 //!
 //! Ring 3.
 
@@ -9,14 +9,14 @@ use pyo3::ffi;
 use super::buffers::Lent;
 use super::skips::Skipped;
 use super::template;
-use super::Tier;
+use super::Shared;
 use crate::backend::shared::decoded::Decoded;
 use crate::backend::shared::reopen::File;
 use crate::capi::panics::point;
 use crate::capi::reference::Owned;
 use crate::codec::{self, Encoded, Sharing};
 use crate::function::slot_value::{SharedObject, Value};
-use crate::function::{CachedFunction, Put as Mode};
+use crate::function::state::{CacheState, Put as Mode};
 use crate::key::{self, View};
 use concurrency::inflight::Outcome;
 use shared::{Lease, SharedCache, Skip, Stored};
@@ -26,7 +26,7 @@ const APART: u8 = 0xff;
 
 /// A key as bytes, and the file to use it on.
 pub(crate) struct Request<'a> {
-    pub tier: &'a Tier,
+    pub shared: &'a Shared,
     pub file: &'a File,
     buffers: Lent,
     /// How the result that `store` was given may be shared, if it got as far as that.
@@ -97,15 +97,15 @@ impl<'a> Request<'a> {
     /// # Safety
     /// The view's objects are alive; the thread is attached and holds no lock. User code may run, as in all methods but
     /// `key`.
-    pub unsafe fn ask(tier: &'a Tier, view: &View<'_>) -> Asked<'a> {
+    pub unsafe fn ask(shared: &'a Shared, view: &View<'_>) -> Asked<'a> {
         let mut buffers = Lent::new();
         let encode = || {
-            // SAFETY: the caller's promise; the defaults are those of the function behind the tier.
-            unsafe { codec::encode_key_with(view, tier.defaults(), &mut buffers.key) }
+            // SAFETY: the caller's promise; the defaults are those of the function.
+            unsafe { codec::encode_key_with(view, shared.defaults(), &mut buffers.key) }
         };
-        let (encoded, refusal) = codec::noting(tier.skips.wanted(Skip::Argument), encode);
+        let (encoded, refusal) = codec::noting(shared.skips.wanted(Skip::Argument), encode);
         point("encode the key");
-        if matches!(encoded, Encoded::Done) && tier.lone_apart && view.shape == key::ONE {
+        if matches!(encoded, Encoded::Done) && shared.lone_apart && view.shape == key::ONE {
             // SAFETY: as above.
             if unsafe { !key::is_key_itself(view.values[0]) } {
                 // Keys say where they end, so this is none that another call has.
@@ -113,13 +113,13 @@ impl<'a> Request<'a> {
             }
         }
         match encoded {
-            Encoded::Done if buffers.key.len() <= tier.max_key_size => {
+            Encoded::Done if buffers.key.len() <= shared.max_key_size => {
                 // SAFETY: the caller's promise.
-                match unsafe { tier.files.follow() } {
+                match unsafe { shared.files.follow() } {
                     Ok(true) => {
-                        let file = tier.files.working();
+                        let file = shared.files.working();
                         Asked::Request(Request {
-                            tier,
+                            shared,
                             file,
                             buffers,
                             encoded: Err(Encoded::Done),
@@ -154,7 +154,7 @@ impl<'a> Request<'a> {
         let bytes = buffers.read.value();
         // SAFETY: the caller's promise; the object is held until what is to be kept of it is made.
         unsafe {
-            let wanted = self.tier.skips.wanted(Skip::Unreadable);
+            let wanted = self.shared.skips.wanted(Skip::Unreadable);
             let (decoded, refusal) = codec::noting(wanted, || codec::decode_value(bytes));
             match decoded {
                 codec::Decoded::Object(object, sharing) => {
@@ -175,41 +175,41 @@ impl<'a> Request<'a> {
         let (shm, buffers) = (&self.file.shm, &mut *self.buffers);
         let lease = if let Hold::Lease(lease) = &hold { Some(lease.clone()) } else { None };
         let storing = Storing { shm, lease };
-        let deadline = shm.deadline(self.tier.ttl);
+        let deadline = shm.deadline(self.shared.ttl);
         buffers.value.clear();
         let encode = || {
             // SAFETY: the caller's promise.
             unsafe { codec::encode_value(result, &mut buffers.value) }
         };
-        let (encoded, refusal) = codec::noting(self.tier.skips.wanted(Skip::Value), encode);
+        let (encoded, refusal) = codec::noting(self.shared.skips.wanted(Skip::Value), encode);
         self.encoded = encoded;
         if encoded.is_ok() {
             // What the function is may have changed while it ran.
             // SAFETY: as above; no exception is set.
-            let right = unsafe { self.tier.files.is_right(self.file) };
+            let right = unsafe { self.shared.files.is_right(self.file) };
             if !matches!(right, Ok(true)) {
                 if let Hold::Lease(lease) = hold {
                     shm.abandon(lease);
                 }
-                return right.map(|_| Self::skip(self.tier, self.file, Skipped::new(Skip::Superseded)));
+                return right.map(|_| Self::skip(self.shared, self.file, Skipped::new(Skip::Superseded)));
             }
         }
         let (key, value) = (&buffers.key[..], &buffers.value[..]);
         point("store in the file");
         let sharing = match encoded {
-            Ok(sharing) if value.len() <= self.tier.max_value_size => sharing,
+            Ok(sharing) if value.len() <= self.shared.max_value_size => sharing,
             skipped => {
                 if let Hold::Lease(lease) = hold {
                     shm.abandon(lease);
                 }
                 return match skipped {
                     Ok(_) => Ok(Self::skip(
-                        self.tier,
+                        self.shared,
                         self.file,
                         Skipped { size: value.len(), ..Skipped::new(Skip::ValueSize) },
                     )),
                     Err(Encoded::Failed) => Err(Raised),
-                    Err(_) => Ok(Self::skip(self.tier, self.file, Skipped { refusal, ..Skipped::new(Skip::Value) })),
+                    Err(_) => Ok(Self::skip(self.shared, self.file, Skipped { refusal, ..Skipped::new(Skip::Value) })),
                 };
             }
         };
@@ -227,7 +227,7 @@ impl<'a> Request<'a> {
         // A file that is lost is replaced at the next call; only where that fails is there something to say.
         let transient = skip.is_transient() || (skip == Skip::Lost && !self.lost);
         let size = key.len() + value.len();
-        Ok(Self::skip(self.tier, self.file, Skipped { error, size, transient, ..Skipped::new(skip) }))
+        Ok(Self::skip(self.shared, self.file, Skipped { error, size, transient, ..Skipped::new(skip) }))
     }
 
     /// What those have who waited for a value that is not kept: `result` itself where nobody can change it, or where it has no
@@ -247,18 +247,18 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn skip(tier: &Tier, file: &File, skipped: Skipped) -> Put {
-        tier.count_skip(file, skipped.skip);
+    fn skip(shared: &Shared, file: &File, skipped: Skipped) -> Put {
+        shared.count_skip(file, skipped.skip);
         Put::Skipped(skipped)
     }
 }
 
-impl CachedFunction {
+impl CacheState {
     /// Puts into the decoded level what was found in the file or stored there, and takes out what is not there any more.
     ///
     /// # Safety
     /// As for [`put`](Self::put); no exception is set.
-    pub(crate) unsafe fn keep(&self, tier: &Tier, view: &View<'_>, kept: Option<Box<Decoded>>, mode: Mode) {
+    pub(crate) unsafe fn keep(&self, shared: &Shared, view: &View<'_>, kept: Option<Box<Decoded>>, mode: Mode) {
         let note = kept.as_ref().map(|kept| kept.note(view.hash));
         // SAFETY: the caller's promise. Where that fails, the entry is in the file all the same.
         unsafe {
@@ -267,7 +267,7 @@ impl CachedFunction {
                     ffi::PyErr_Clear();
                 }
             }
-            self.let_go(tier, note.as_ref());
+            self.let_go(shared, note.as_ref());
         }
     }
 }

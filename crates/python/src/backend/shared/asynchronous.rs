@@ -1,7 +1,7 @@
-//! Coroutine functions with a tier: the hit is served here, the miss is driven by `warp_cache._async`.
+//! Leases of coroutine functions with a shared cache, whose miss is driven by `warp_cache._async`.
 //!
-//! Ring 3. Among the tasks of a loop a miss has a flight, as without a tier; its work asks for the key's lease before it
-//! computes, and asks again after a while where another process has it.
+//! Ring 3. Among the tasks of a loop a miss has a flight, as in memory; its work asks for the key's lease before it computes,
+//! and asks again after a while where another process has it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,60 +10,26 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyTuple};
 
-use super::call::Through;
 use super::turn::Turn;
-use crate::backend::shared::access::{Asked, Hold, Look, Raised, Request};
+use super::Shared;
+use crate::backend::shared::access::{Asked, Hold, Look, Request};
 use crate::backend::shared::decoded::Decoded;
 use crate::backend::shared::reopen::File;
 use crate::capi::panics::{as_error, point};
-use crate::capi::reference::Arguments;
-use crate::function::asynchronous::Ticket;
-use crate::function::lookup::Hot;
-use crate::function::reply::ready;
-use crate::function::{CachedFunction, Put};
+use crate::function::state::{CacheState, Put};
 use crate::key::View;
 use concurrency::fork;
 use shared::{Acquired, Lease, SharedCache, Waited};
 
-impl CachedFunction {
-    /// The coroutine of a call that `hot` left with `found`.
-    ///
-    /// # Safety
-    /// As for `miss_async`.
-    #[inline(never)]
-    pub(crate) unsafe fn await_through(
-        &self,
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
-        view: &View<'_>,
-        hot: Hot,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let Some(tier) = &self.tier else {
-                return self.pass_on_async(object, arguments);
-            };
-            match self.look_through(tier, view, hot) {
-                Through::Value(value) => ready(value),
-                Through::Failed => std::ptr::null_mut(),
-                Through::Missed(request, found, unreadable) => {
-                    drop((request, found));
-                    tier.skips.leave(unreadable);
-                    self.start(object, arguments, view)
-                }
-                // What there is to say is said when the value is there.
-                Through::Unstorable(_) => self.start(object, arguments, view),
-            }
-        }
-    }
-
+impl Shared {
     /// Asks for the lease of a key; see `AsyncCachedFunction._lead`.
     ///
     /// # Safety
-    /// As for `get_through`.
-    pub(crate) unsafe fn ask_through<'py>(
+    /// As for [`Backend::load`](crate::backend::Backend::load).
+    pub(super) unsafe fn ask<'py>(
         &self,
         py: Python<'py>,
+        state: &CacheState,
         view: &View<'_>,
         insist: bool,
         queue: &SharedTurn,
@@ -71,12 +37,9 @@ impl CachedFunction {
         point("_lead");
         let alone = py.None().into_bound(py);
         let not_yet = PyBool::new(py, false).to_owned().into_any();
-        let Some(tier) = &self.tier else {
-            return Ok(alone);
-        };
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let mut request = match Request::ask(tier, view) {
+            let mut request = match Request::ask(self, view) {
                 Asked::Request(request) => request,
                 Asked::Unstorable(_) => return Ok(alone),
                 Asked::Failed => return Err(PyErr::fetch(py)),
@@ -90,16 +53,16 @@ impl CachedFunction {
                 turn.note(waited);
                 queue.set(turn);
                 match request.look() {
-                    Look::Found(value, kept) => return self.found(py, view, value, kept),
+                    Look::Found(value, kept) => return self.found(py, state, view, value, kept),
                     Look::Failed => return Err(PyErr::fetch(py)),
                     Look::Absent | Look::Unreadable(_) => (),
                 }
             }
-            let bound = self.wait_timeout.unwrap_or(Duration::MAX);
+            let bound = state.wait_timeout.unwrap_or(Duration::MAX);
             match request.file.shm.acquire(request.key(), bound, insist) {
                 Acquired::Leader(lease) => {
                     let lease = SharedLease {
-                        file: tier.files.of(request.file),
+                        file: self.files.of(request.file),
                         lease: Mutex::new(Some(lease)),
                         generation: fork::epoch(),
                     };
@@ -113,7 +76,7 @@ impl CachedFunction {
                     Ok(not_yet)
                 }
                 Acquired::Present => match request.look() {
-                    Look::Found(value, kept) => self.found(py, view, value, kept),
+                    Look::Found(value, kept) => self.found(py, state, view, value, kept),
                     Look::Failed => Err(PyErr::fetch(py)),
                     // What is there cannot be decoded.
                     Look::Absent | Look::Unreadable(_) => Ok(alone),
@@ -125,10 +88,11 @@ impl CachedFunction {
     /// A tuple with a value that was found in the file, which is kept.
     ///
     /// # Safety
-    /// As for `get_through`; `value` is a strong reference, which is given up.
+    /// As for [`Backend::load`](crate::backend::Backend::load); `value` is a strong reference, which is given up.
     unsafe fn found<'py>(
         &self,
         py: Python<'py>,
+        state: &CacheState,
         view: &View<'_>,
         value: *mut ffi::PyObject,
         kept: Option<Box<Decoded>>,
@@ -136,9 +100,7 @@ impl CachedFunction {
         // SAFETY: the caller's promise.
         unsafe {
             let value = Bound::from_owned_ptr(py, value);
-            if let Some(tier) = &self.tier {
-                self.keep(tier, view, kept, Put::UnlessPending);
-            }
+            state.keep(self, view, kept, Put::UnlessPending);
             Ok(PyTuple::new(py, [value])?.into_any())
         }
     }
@@ -215,26 +177,5 @@ impl Drop for SharedLease {
     fn drop(&mut self) {
         // Who waits for a lease that could not be ended waits for its bound.
         let _ = self.leave();
-    }
-}
-
-/// What `warp_cache._async` asks of a ticket's key.
-impl CachedFunction {
-    /// Stores the ticket's value under a lease, or unless the cache was cleared since `generation`. Gives what is to be told
-    /// to the user, for `_tell`, or None.
-    pub(crate) fn store_through<'py>(
-        &self,
-        tier: &super::Tier,
-        ticket: &Bound<'py, Ticket>,
-        value: &Bound<'py, PyAny>,
-        hold: Hold,
-    ) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
-        // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        ticket.get().with_view(|view| unsafe {
-            match self.set_through(tier, view, value.as_ptr(), hold) {
-                Ok(skipped) => self.words_of(ticket.py(), skipped.or_else(|| tier.skips.left()), view, value.as_ptr()),
-                Err(Raised) => Err(PyErr::fetch(ticket.py())),
-            }
-        })
     }
 }

@@ -1,32 +1,40 @@
-//! Calls of a function with a tier: the hit in the decoded level, and the long way through the file.
+//! The shared backend: the hit in the decoded level, the long way through the file, and what the other operations do there.
 //!
 //! Ring 3.
 
 use pyo3::ffi;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
 
 use super::skips::Skipped;
-use super::Tier;
-use crate::backend::shared::access::{Asked, Look, Request};
+use super::Shared;
+use crate::backend::shared::access::{Asked, Hold, Look, Raised, Request};
+use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
 use crate::backend::shared::decoded::{self, Kept};
 use crate::backend::shared::load::Call;
+use crate::backend::{Backend, Begun, Counters, FileCounters, Told};
+use crate::capi::detach::detached;
 use crate::capi::reference::{Arguments, Owned};
 use crate::capi::sharing::Reader;
-use crate::function::call::instance;
+use crate::codec::{self, Encoded};
+use crate::function::asynchronous::Ticket;
 use crate::function::fast_path::{Seen, Sought};
 use crate::function::lookup::{Entries, Found, Hot};
-use crate::function::reply::Level;
+use crate::function::options::Options;
 use crate::function::slot_value::Value;
-use crate::function::{CachedFunction, Put};
-use crate::key::View;
+use crate::function::state::{CacheState, Put};
+use crate::function::CachedFunction;
+use crate::key::{View, ONE};
+use engine::policy::Kind;
 use engine::slab::{Entry, Token};
 use shared::Event;
 
 /// The decoded level: an entry's value is good while the file has it, and the order hears of nothing.
-pub struct Tiered;
+impl Backend for Shared {
+    type Miss<'a> = Call<'a>;
 
-impl Level for Tiered {
     #[inline(always)]
-    unsafe fn take(_: &CachedFunction, _: &Reader<'_, Entries>, _: Token, value: &Value) -> Option<*mut ffi::PyObject> {
+    unsafe fn take(_: &CacheState, _: &Reader<'_, Entries>, _: Token, value: &Value) -> Option<*mut ffi::PyObject> {
         // SAFETY: the caller's promise.
         unsafe { decoded::take(value) }
     }
@@ -48,24 +56,155 @@ impl Level for Tiered {
     }
 
     #[inline(always)]
-    unsafe fn hand_out(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
         unsafe { Kept::hand_out_taken(taken) }
     }
 
-    unsafe fn miss(cached: &CachedFunction, arguments: &Arguments, view: &View<'_>, found: Hot) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe { cached.call_through(arguments, view, found) }
+    #[inline(never)]
+    unsafe fn begin<'a>(
+        cached: &'a CachedFunction,
+        arguments: &'a Arguments,
+        view: &View<'_>,
+        hot: Hot,
+    ) -> Begun<Call<'a>> {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let Some(shared) = cached.state.backend.shared() else {
+                return Begun::Done(cached.pass_on(arguments));
+            };
+            match shared.look(&cached.state, view, hot) {
+                Through::Value(value) => Begun::Done(value),
+                Through::Failed => Begun::Done(std::ptr::null_mut()),
+                Through::Unstorable(skipped) => {
+                    Begun::Done(cached.tell_with(Some(skipped), view, cached.compute(arguments)))
+                }
+                Through::Missed(request, found, unreadable) => {
+                    Begun::Miss(Call::new(cached, request, arguments, view.hash, unreadable), Some(found))
+                }
+            }
+        }
     }
 
-    unsafe fn miss_async(
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
-        view: &View<'_>,
-        found: Hot,
-    ) -> *mut ffi::PyObject {
+    #[inline(never)]
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: Hot) -> Found {
+        let Some(shared) = state.backend.shared() else {
+            return Found::Absent;
+        };
         // SAFETY: the caller's promise.
-        unsafe { instance(object).await_through(object, arguments, view, found) }
+        match unsafe { shared.look(state, view, hot) } {
+            Through::Value(value) => Found::Value(value),
+            Through::Failed => Found::Failed,
+            Through::Missed(request, found, unreadable) => {
+                drop((request, found));
+                shared.skips.leave(unreadable);
+                Found::Absent
+            }
+            // What there is to say is said when the value is there.
+            Through::Unstorable(_) => Found::Absent,
+        }
+    }
+
+    fn bounds(&self, _: &Options) -> (Kind, Option<usize>, u64) {
+        // Whose turn it is to go, and when, is said by the file. Here goes what came first: to decode an entry again for each
+        // round of newcomers costs less than to note every use.
+        (Kind::Fifo, Some(self.capacity), 0)
+    }
+
+    unsafe fn know_default(&mut self, default: *mut ffi::PyObject) -> PyResult<()> {
+        let view = View { values: &[default], names: &[], shape: ONE, hash: 0, typed: false };
+        // SAFETY: the caller's promise.
+        match unsafe { codec::encode_key(&view, &mut Vec::new()) } {
+            Encoded::Done => (),
+            Encoded::Unstorable if self.defaults.contains(&(default as usize)) => (),
+            Encoded::Unstorable => self.defaults.push(default as usize),
+            // SAFETY: attached.
+            Encoded::Failed => return Err(PyErr::fetch(unsafe { Python::assume_attached() })),
+        }
+        Ok(())
+    }
+
+    fn given_name(&self) -> Option<&str> {
+        self.given_name.as_deref()
+    }
+
+    fn count_miss(&self, _: &CacheState) {
+        self.count(Event::Miss);
+    }
+
+    unsafe fn load(&self, state: &CacheState, view: &View<'_>) -> Result<Option<*mut ffi::PyObject>, Raised> {
+        // SAFETY: the caller's promise.
+        unsafe { self.load_value(state, view) }
+    }
+
+    unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.put(&cached.state, view, value, Hold::Nothing) {
+                Ok(skipped) => cached.tell(skipped, view, value),
+                Err(Raised) => false,
+            }
+        }
+    }
+
+    fn store<'py>(
+        &self,
+        cached: &CachedFunction,
+        ticket: &Bound<'py, Ticket>,
+        value: &Bound<'py, PyAny>,
+        epoch: u64,
+        lease: Option<&Bound<'py, SharedLease>>,
+    ) -> PyResult<Option<Told<'py>>> {
+        let hold = SharedLease::hold(lease, epoch);
+        // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
+        ticket.get().with_view(|view| unsafe {
+            match self.put(&cached.state, view, value.as_ptr(), hold) {
+                Ok(skipped) => {
+                    cached.words_of(ticket.py(), skipped.or_else(|| self.skips.left()), view, value.as_ptr())
+                }
+                Err(Raised) => Err(PyErr::fetch(ticket.py())),
+            }
+        })
+    }
+
+    unsafe fn acquire<'py>(
+        &self,
+        py: Python<'py>,
+        state: &CacheState,
+        view: &View<'_>,
+        insist: bool,
+        turn: &SharedTurn,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        // SAFETY: the caller's promise.
+        unsafe { self.ask(py, state, view, insist, turn) }
+    }
+
+    fn epoch(&self, _: &CacheState) -> u64 {
+        self.files.working().shm.generation()
+    }
+
+    unsafe fn counters(&self, state: &CacheState) -> Counters {
+        // SAFETY: the caller's promise.
+        unsafe { state.let_go(self, None) };
+        let info = self.files.current().shm.info();
+        Counters {
+            hits: info.hits,
+            misses: info.misses,
+            size: if self.stores { usize::try_from(info.len).unwrap_or(usize::MAX) } else { 0 },
+            of_file: Some(FileCounters { skips: self.skipped(info.skips), repairs: info.repairs }),
+        }
+    }
+
+    unsafe fn clear(&self) {
+        let file = self.files.working();
+        // SAFETY: the caller's promise. It may have to wait for a writer.
+        unsafe { detached(|| file.shm.clear()) };
+        self.skips.forget_lost();
+        self.held.forget();
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.files.identity.iter().try_for_each(|identity| visit.call(identity.as_py()))
     }
 }
 
@@ -82,35 +221,35 @@ pub(crate) enum Through<'a> {
     Unstorable(Skipped),
 }
 
-impl CachedFunction {
+impl Shared {
     /// Looks for a call's value in both levels, counted as a call, from where `hot` left it.
     ///
     /// # Safety
-    /// As for [`call_through`](Self::call_through).
-    pub(crate) unsafe fn look_through<'a>(&self, tier: &'a Tier, view: &View<'_>, hot: Hot) -> Through<'a> {
+    /// As for [`Backend::begin`].
+    pub(crate) unsafe fn look<'a>(&'a self, state: &CacheState, view: &View<'_>, hot: Hot) -> Through<'a> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            self.let_go_if_due(tier);
-            let found = match self.after(view, hot) {
+            state.let_go_if_due(self);
+            let found = match state.after(view, hot) {
                 Found::Value(value) => return Through::Value(value),
                 Found::Failed => return Through::Failed,
                 found => found,
             };
-            let mut request = match Request::ask(tier, view) {
+            let mut request = match Request::ask(self, view) {
                 Asked::Request(request) => request,
                 Asked::Failed => return Through::Failed,
                 Asked::Unstorable(skipped) => {
-                    let file = tier.files.working();
+                    let file = self.files.working();
                     file.count(Event::Miss);
-                    tier.count_skip(file, skipped.skip);
-                    self.let_go(tier, None);
+                    self.count_skip(file, skipped.skip);
+                    state.let_go(self, None);
                     return Through::Unstorable(skipped);
                 }
             };
             let unreadable = match request.look() {
                 Look::Found(value, kept) => {
                     request.file.count(Event::Hit);
-                    self.keep(tier, view, kept, Put::UnlessPending);
+                    state.keep(self, view, kept, Put::UnlessPending);
                     return Through::Value(value);
                 }
                 Look::Failed => return Through::Failed,
@@ -118,40 +257,9 @@ impl CachedFunction {
                 Look::Unreadable(skipped) => Some(skipped),
             };
             request.file.count(Event::Miss);
-            unreadable.iter().for_each(|skipped| tier.count_skip(request.file, skipped.skip));
-            self.let_go(tier, None);
+            unreadable.iter().for_each(|skipped| self.count_skip(request.file, skipped.skip));
+            state.let_go(self, None);
             Through::Missed(request, found, unreadable)
-        }
-    }
-
-    /// A call that `hot` left with `found`.
-    ///
-    /// # Safety
-    /// The call and the view last; the thread is attached and holds no lock.
-    #[inline(never)]
-    unsafe fn call_through(&self, arguments: &Arguments, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let Some(tier) = &self.tier else {
-                return self.pass_on(arguments);
-            };
-            match self.look_through(tier, view, hot) {
-                Through::Value(value) => value,
-                Through::Failed => std::ptr::null_mut(),
-                Through::Unstorable(skipped) => self.tell_with(Some(skipped), view, self.compute(arguments)),
-                Through::Missed(request, found, unreadable) => {
-                    let mut call = Call::new(request, arguments, view.hash, unreadable);
-                    let result = if !self.single_flight {
-                        drop(found);
-                        call.compute_and_keep(self, view)
-                    } else if hot.is_absent() {
-                        self.fly(&mut call, view, hot)
-                    } else {
-                        self.fly_on(&mut call, view, found)
-                    };
-                    call.finish(self, view, result)
-                }
-            }
         }
     }
 }

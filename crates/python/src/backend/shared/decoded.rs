@@ -12,7 +12,7 @@ use crate::capi::reference::Owned;
 use crate::codec::{self, Sharing};
 use crate::function::lookup::{Count, Found, Step};
 use crate::function::slot_value::Value;
-use crate::function::CachedFunction;
+use crate::function::state::CacheState;
 use engine::slab::Token;
 use shared::{Event, Hit};
 
@@ -22,7 +22,7 @@ pub(crate) struct Decoded {
     pub object: Owned,
     how: usize,
     hit: Hit,
-    /// One of the files of the tier behind the cache that this is kept in.
+    /// One of the files of the backend of the cache that this is kept in.
     file: *const File,
 }
 
@@ -97,14 +97,14 @@ impl Kept {
     }
 }
 
-/// `Course::take` of functions with a tier.
+/// `Backend::take` of the shared backend.
 ///
 /// # Safety
 /// The thread is attached. The decoded level is in order of coming, so it need not hear of uses.
 #[inline(always)]
 pub(crate) unsafe fn take(value: &Value) -> Option<*mut ffi::PyObject> {
     let decoded = value.as_decoded()?;
-    // SAFETY: its file lives as long as the tier.
+    // SAFETY: its file lives as long as the backend.
     unsafe {
         // Unpickling may fail, and then this is no hit.
         if decoded.how == UNPICKLED || !(*decoded.file).hit_again(&decoded.hit) {
@@ -145,7 +145,7 @@ impl Decoded {
         Some(Box::new(Decoded { object: object?, how, hit, file }))
     }
 
-    /// What the tier is to know of it, once it is in the decoded level. `hash`: of its key.
+    /// What the backend is to know of it, once it is in the decoded level. `hash`: of its key.
     pub fn note(&self, hash: u64) -> Note {
         Note { file: self.file, hit: self.hit, hash }
     }
@@ -176,9 +176,9 @@ impl Decoded {
     /// A lookup that comes to this value, in the slot `token`.
     ///
     /// # Safety
-    /// As for `CachedFunction::step`.
+    /// As for `CacheState::step`.
     pub unsafe fn step(&self, token: Token, count: Count) -> Step {
-        // SAFETY: its file lives as long as the tier.
+        // SAFETY: its file lives as long as the backend.
         unsafe {
             let file = &*self.file;
             let current = if count == Count::Nothing { file.is_there(&self.hit) } else { file.hit_again(&self.hit) };
@@ -191,7 +191,7 @@ impl Decoded {
     }
 }
 
-impl CachedFunction {
+impl CacheState {
     /// Hands a kept value out, and counts it as `count` says; `Absent` where that is not possible.
     ///
     /// # Safety
@@ -200,8 +200,8 @@ impl CachedFunction {
         // SAFETY: the caller's promise.
         match unsafe { kept.hand_out() } {
             Handed::Value(object) => {
-                if let (Some(tier), Count::Call) = (&self.tier, count) {
-                    tier.count(Event::Hit);
+                if let (Some(shared), Count::Call) = (self.backend.shared(), count) {
+                    shared.count(Event::Hit);
                 }
                 Found::Value(object)
             }
@@ -214,7 +214,7 @@ impl CachedFunction {
     #[cold]
     pub(crate) fn forget_stale(&self, token: Token, decoded: *const Decoded) {
         let mut garbage = Default::default();
-        self.shared.write(|writer| {
+        self.entries.write(|writer| {
             let entry = writer.value.get(token);
             // Another one that has come to lie at the same address is decoded again, no more.
             if entry.and_then(|entry| entry.value.as_decoded()).is_some_and(|other| std::ptr::eq(other, decoded)) {

@@ -18,9 +18,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::{Mutex, PoisonError};
 
-use super::Tier;
+use super::Shared;
 use crate::backend::shared::reopen::File;
-use crate::function::CachedFunction;
+use crate::function::state::CacheState;
 use engine::cache::Garbage;
 use shared::{Hit, NEVER};
 
@@ -212,17 +212,17 @@ impl Held {
     }
 }
 
-impl CachedFunction {
+impl CacheState {
     /// Takes out of the decoded level what the file no longer has. `new`: what was put into it.
     ///
     /// # Safety
     /// The thread is attached and holds no lock; no exception is set. User code may run: destructors.
-    pub(crate) unsafe fn let_go(&self, tier: &Tier, new: Option<&Note>) {
+    pub(crate) unsafe fn let_go(&self, shared: &Shared, new: Option<&Note>) {
         const AT_ONCE: usize = 1024;
-        let gone = tier.held.follow(tier.files.current(), new, tier.ttl.is_some());
+        let gone = shared.held.follow(shared.files.current(), new, shared.ttl.is_some());
         for some in gone.chunks(AT_ONCE) {
             let mut garbage = Garbage::default();
-            self.shared.write(|writer| {
+            self.entries.write(|writer| {
                 for Gone { slot, mark } in some {
                     // More than one only where keys that are not equal have the same bytes.
                     while let Some((token, ..)) = writer.value.candidates(mark >> 32).find(|(_, _, entry)| {
@@ -241,10 +241,10 @@ impl CachedFunction {
     /// # Safety
     /// As for `let_go`.
     #[inline(always)]
-    pub(crate) unsafe fn let_go_if_due(&self, tier: &Tier) {
-        if tier.files.current().shm.wakes() {
+    pub(crate) unsafe fn let_go_if_due(&self, shared: &Shared) {
+        if shared.files.current().shm.wakes() {
             // SAFETY: the caller's promise.
-            unsafe { self.let_go(tier, None) };
+            unsafe { self.let_go(shared, None) };
         }
     }
 }

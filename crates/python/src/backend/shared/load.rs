@@ -1,6 +1,6 @@
-//! A miss of a function with a tier: one computation for all processes.
+//! A miss of a function with a shared cache: one computation for all processes.
 //!
-//! Ring 3. Among the threads of a process a miss has a flight, as without a tier. Its leader asks for the key's lease in the
+//! Ring 3. Among the threads of a process a miss has a flight, as in memory. Its leader asks for the key's lease in the
 //! file; whoever has it computes. A leader who does not get it waits for the other process, which may store the value, end
 //! without one, or die; then it looks into the file and asks again, and whether it waits once more is up to its [`Turn`].
 //! At the bound, counted from when this caller began to wait for anybody, it takes the lease away.
@@ -18,15 +18,18 @@ use crate::backend::shared::access::{Hold, Look, Put, Raised, Request};
 use crate::backend::shared::decoded::Decoded;
 use crate::capi::detach::Sleeper;
 use crate::capi::reference::{release, Arguments, Owned};
-use crate::function::single_flight::{Reserved, Work};
+use crate::function::lookup::Hot;
+use crate::function::single_flight::{Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
-use crate::function::{CachedFunction, Put as Mode};
+use crate::function::state::Put as Mode;
+use crate::function::CachedFunction;
 use crate::key::View;
 use concurrency::inflight::Outcome;
 use shared::{Acquired, Lease, Skip, Ticket, Waited};
 
 /// A missed call.
 pub(crate) struct Call<'a> {
+    cached: &'a CachedFunction,
     request: Request<'a>,
     arguments: &'a Arguments,
     /// When this caller began to wait for somebody.
@@ -90,47 +93,25 @@ impl Drop for Computing {
 
 impl<'a> Call<'a> {
     /// `skipped`: what there is to say already.
-    pub fn new(request: Request<'a>, arguments: &'a Arguments, hash: u64, skipped: Option<Skipped>) -> Self {
-        Call { request, arguments, began: None, turn: Turn::default(), hash, skipped, note: None }
+    pub fn new(
+        cached: &'a CachedFunction,
+        request: Request<'a>,
+        arguments: &'a Arguments,
+        hash: u64,
+        skipped: Option<Skipped>,
+    ) -> Self {
+        Call { cached, request, arguments, began: None, turn: Turn::default(), hash, skipped, note: None }
     }
 
-    /// What is left to do when all is settled: what the file no longer has goes, and the user is told what was not stored.
-    ///
-    /// # Safety
-    /// As for the others; `result` is the call's, a strong reference or null with an exception set.
-    pub unsafe fn finish(
-        self,
-        cached: &CachedFunction,
-        view: &View<'_>,
-        result: *mut ffi::PyObject,
-    ) -> *mut ffi::PyObject {
-        if result.is_null() {
-            return result;
-        }
-        // SAFETY: the caller's promise; no exception is set.
-        unsafe {
-            cached.let_go(self.request.tier, self.note.as_ref());
-            cached.tell_with(self.skipped, view, result)
-        }
-    }
-
-    /// Computes without single-flight.
+    /// Keeps in the decoded level what was brought, and gives the value.
     ///
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock. So for all methods.
-    pub unsafe fn compute_and_keep(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let brought = self.compute_and_store(cached, None);
-            self.keep(cached, view, brought)
-        }
-    }
-
-    unsafe fn keep(&self, cached: &CachedFunction, view: &View<'_>, brought: Brought) -> *mut ffi::PyObject {
+    unsafe fn keep(&self, view: &View<'_>, brought: Brought) -> *mut ffi::PyObject {
         match brought {
             Brought::Value(value, kept) => {
-                // SAFETY: as for `compute_and_keep`.
-                unsafe { cached.keep(self.request.tier, view, kept, Mode::UnlessPending) };
+                // SAFETY: the caller's promise.
+                unsafe { self.cached.state.keep(self.request.shared, view, kept, Mode::UnlessPending) };
                 value
             }
             Brought::Failed => std::ptr::null_mut(),
@@ -138,14 +119,14 @@ impl<'a> Call<'a> {
     }
 
     /// Computes, and stores what came of it.
-    unsafe fn compute_and_store(&mut self, cached: &CachedFunction, lease: Option<Lease>) -> Brought {
+    unsafe fn compute_and_store(&mut self, lease: Option<Lease>) -> Brought {
         let shm = &self.request.file.shm;
         let hold = lease.map_or_else(|| Hold::Since(shm.generation()), Hold::Lease);
         // SAFETY: the caller's promise, throughout.
         unsafe {
             // Until the result is stored: pickling it may come here again.
             let _computing = matches!(hold, Hold::Lease(_)).then(|| Computing::begin(shm.hash(self.request.key())));
-            let result = cached.compute(self.arguments);
+            let result = self.cached.compute(self.arguments);
             if result.is_null() {
                 if let Hold::Lease(lease) = hold {
                     shm.abandon(lease);
@@ -170,35 +151,35 @@ impl<'a> Call<'a> {
     }
 
     /// Computes what somebody else is about to store.
-    unsafe fn compute_beside(&mut self, cached: &CachedFunction) -> *mut ffi::PyObject {
+    unsafe fn compute_beside(&mut self) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
-        let result = unsafe { cached.compute(self.arguments) };
+        let result = unsafe { self.cached.compute(self.arguments) };
         if !result.is_null() {
-            self.request.tier.count_skip(self.request.file, Skip::Superseded);
+            self.request.shared.count_skip(self.request.file, Skip::Superseded);
         }
         result
     }
 
     /// Has the value computed by one of all processes.
-    unsafe fn bring(&mut self, cached: &CachedFunction) -> Brought {
-        let bound = cached.wait_timeout.unwrap_or(Duration::MAX);
+    unsafe fn bring(&mut self) -> Brought {
+        let bound = self.cached.state.wait_timeout.unwrap_or(Duration::MAX);
         let (mut insist, mut unreadable) = (false, false);
         // SAFETY: the caller's promise, throughout.
         unsafe {
             loop {
                 let shm = &self.request.file.shm;
                 match shm.acquire(self.request.key(), bound, insist) {
-                    Acquired::Leader(lease) => return self.compute_and_store(cached, Some(lease)),
-                    Acquired::Alone => return self.compute_and_store(cached, None),
+                    Acquired::Leader(lease) => return self.compute_and_store(Some(lease)),
+                    Acquired::Alone => return self.compute_and_store(None),
                     // What is there cannot be decoded.
-                    Acquired::Present if unreadable => return self.compute_and_store(cached, None),
+                    Acquired::Present if unreadable => return self.compute_and_store(None),
                     Acquired::Present => unreadable = true,
                     Acquired::Follower(ticket) if ticket.mine && Computing::has(shm.hash(self.request.key())) => {
-                        let result = self.compute_beside(cached);
+                        let result = self.compute_beside();
                         return if result.is_null() { Brought::Failed } else { Brought::Value(result, None) };
                     }
-                    Acquired::Follower(_) if self.turn.is_free() => return self.compute_and_store(cached, None),
-                    Acquired::Follower(ticket) => match self.wait(&ticket, cached.wait_timeout) {
+                    Acquired::Follower(_) if self.turn.is_free() => return self.compute_and_store(None),
+                    Acquired::Follower(ticket) => match self.wait(&ticket, self.cached.state.wait_timeout) {
                         Awaited::Over(how) => self.turn.note(how),
                         Awaited::TimeIsUp => insist = true,
                         Awaited::Interrupted => return Brought::Failed,
@@ -234,20 +215,15 @@ impl<'a> Call<'a> {
     }
 }
 
-impl Work for &mut Call<'_> {
-    unsafe fn lead(
-        &mut self,
-        cached: &CachedFunction,
-        reserved: Option<Reserved>,
-        flight: Option<SharedFlight>,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Work`, throughout.
+impl Miss for Call<'_> {
+    unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`, throughout.
         unsafe {
-            match self.bring(cached) {
+            match self.bring() {
                 Brought::Value(value, kept) => {
                     let immutable = kept.as_ref().map(|kept| kept.is_immutable());
                     self.note = kept.as_ref().map(|kept| kept.note(self.hash));
-                    cached.settle(reserved, flight, kept.map(Value::decoded), || match immutable {
+                    self.cached.state.settle(reserved, flight, kept.map(Value::decoded), || match immutable {
                         Some(true) => Outcome::Value(Arc::new(Owned::borrow(value))),
                         // What each caller must have for its own, those who waited get from the decoded level.
                         Some(false) => Outcome::Abandoned,
@@ -256,29 +232,37 @@ impl Work for &mut Call<'_> {
                     value
                 }
                 Brought::Failed => {
-                    cached.settle_failure(reserved, flight);
+                    self.cached.state.settle_failure(reserved, flight);
                     std::ptr::null_mut()
                 }
             }
         }
     }
 
-    unsafe fn compute(&mut self, cached: &CachedFunction) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Work`.
-        unsafe { self.compute_beside(cached) }
-    }
-
-    unsafe fn compute_beside_green(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject {
-        // If it computes, so do we; if it waits for another process, so do we.
-        // SAFETY: the promise of `Work`.
-        unsafe { self.bring_beside(cached, view) }
-    }
-
-    unsafe fn bring_beside(&mut self, cached: &CachedFunction, view: &View<'_>) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Work`.
+    unsafe fn bring_alone(&mut self, view: &View<'_>, _: Hot) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
         unsafe {
-            let brought = self.bring(cached);
-            self.keep(cached, view, brought)
+            let brought = self.compute_and_store(None);
+            self.keep(view, brought)
+        }
+    }
+
+    unsafe fn compute(&mut self) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
+        unsafe { self.compute_beside() }
+    }
+
+    unsafe fn compute_beside_green(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
+        // If it computes, so do we; if it waits for another process, so do we.
+        // SAFETY: the promise of `Miss`.
+        unsafe { self.bring_beside(view) }
+    }
+
+    unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
+        unsafe {
+            let brought = self.bring();
+            self.keep(view, brought)
         }
     }
 
@@ -288,5 +272,17 @@ impl Work for &mut Call<'_> {
 
     fn is_free(&mut self) {
         self.turn.free();
+    }
+
+    /// What the file no longer has goes, and the user is told what was not stored.
+    unsafe fn finish(&mut self, view: &View<'_>, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        if result.is_null() {
+            return result;
+        }
+        // SAFETY: the promise of `Miss`; no exception is set.
+        unsafe {
+            self.cached.state.let_go(self.request.shared, self.note.as_ref());
+            self.cached.tell_with(self.skipped.take(), view, result)
+        }
     }
 }

@@ -1,75 +1,41 @@
-//! What `get`, `set`, `cache_info` and `cache_clear` do where there is a tier.
+//! What `get` and `set` do with the file.
 //!
 //! Ring 3.
 
 use pyo3::ffi;
 
 use super::skips::Skipped;
-use super::Tier;
+use super::Shared;
 use crate::backend::shared::access::{Asked, Hold, Look, Put, Raised, Request};
 use crate::capi::detach::detached;
-use crate::function::{CachedFunction, Put as Mode};
+use crate::function::state::{CacheState, Put as Mode};
 use crate::key::View;
-use shared::Skip;
 
-/// The counters of the file.
-pub(crate) struct Counters {
-    pub hits: u64,
-    pub misses: u64,
-    pub skips: [u64; Skip::COUNT],
-    pub repairs: u64,
-    pub size: usize,
-}
-
-impl Tier {
-    pub(crate) fn counters(&self) -> Counters {
-        let info = self.files.current().shm.info();
-        Counters {
-            hits: info.hits,
-            misses: info.misses,
-            skips: self.skipped(info.skips),
-            repairs: info.repairs,
-            size: if self.stores { usize::try_from(info.len).unwrap_or(usize::MAX) } else { 0 },
-        }
-    }
-
-    /// Empties the file, for all processes.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock.
-    pub unsafe fn clear(&self) {
-        let file = self.files.working();
-        // SAFETY: the caller's promise. It may have to wait for a writer.
-        unsafe { detached(|| file.shm.clear()) };
-        self.skips.forget_lost();
-        self.held.forget();
-    }
-}
-
-impl CachedFunction {
-    /// The value that the tier has for a key, as a use that is not counted: a new reference. `Ok(None)` if there is none,
+impl Shared {
+    /// The value that the file has for a key, as a use that is not counted: a new reference. `Ok(None)` if there is none,
     /// `Err` with an exception set.
     ///
     /// # Safety
     /// The view's objects are alive; the thread is attached and holds no lock.
-    pub(crate) unsafe fn get_through(&self, view: &View<'_>) -> Result<Option<*mut ffi::PyObject>, Raised> {
-        let Some(tier) = &self.tier else {
-            return Ok(None);
-        };
+    pub(super) unsafe fn load_value(
+        &self,
+        state: &CacheState,
+        view: &View<'_>,
+    ) -> Result<Option<*mut ffi::PyObject>, Raised> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let mut request = match Request::ask(tier, view) {
+            let mut request = match Request::ask(self, view) {
                 Asked::Request(request) => request,
                 Asked::Unstorable(_) => return Ok(None),
                 Asked::Failed => return Err(Raised),
             };
             match request.look() {
                 Look::Found(value, kept) => {
-                    self.keep(tier, view, kept, Mode::UnlessPending);
+                    state.keep(self, view, kept, Mode::UnlessPending);
                     Ok(Some(value))
                 }
                 Look::Absent | Look::Unreadable(_) => {
-                    self.let_go(tier, None);
+                    state.let_go(self, None);
                     Ok(None)
                 }
                 Look::Failed => Err(Raised),
@@ -77,14 +43,14 @@ impl CachedFunction {
         }
     }
 
-    /// Stores a value in the tier as if it had been computed now. What can't be stored is counted, takes what was there with
+    /// Stores a value in the file as if it had been computed now. What can't be stored is counted, takes what was there with
     /// it, and is told to the user by the caller.
     ///
     /// # Safety
-    /// As for [`get_through`](Self::get_through); `value` is alive.
-    pub(crate) unsafe fn set_through(
+    /// As for [`load_value`](Self::load_value); `value` is alive.
+    pub(super) unsafe fn put(
         &self,
-        tier: &Tier,
+        state: &CacheState,
         view: &View<'_>,
         value: *mut ffi::PyObject,
         hold: Hold,
@@ -92,12 +58,12 @@ impl CachedFunction {
         let by_hand = matches!(hold, Hold::Nothing);
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let mut request = match Request::ask(tier, view) {
+            let mut request = match Request::ask(self, view) {
                 Asked::Request(request) => request,
                 Asked::Unstorable(skipped) => {
                     // A call has counted it already.
                     if by_hand {
-                        tier.count_skip(tier.files.working(), skipped.skip);
+                        self.count_skip(self.files.working(), skipped.skip);
                     }
                     return Ok(Some(skipped));
                 }
@@ -106,7 +72,7 @@ impl CachedFunction {
             match request.store(value, hold)? {
                 Put::Stored(kept) => {
                     let mode = if by_hand { Mode::Always } else { Mode::UnlessPending };
-                    self.keep(tier, view, kept, mode);
+                    state.keep(self, view, kept, mode);
                     Ok(None)
                 }
                 Put::Skipped(skipped) => {
@@ -114,23 +80,9 @@ impl CachedFunction {
                         // An older value must not stand for this one. Where a writer keeps the lock, nothing can be done.
                         let _ = detached(|| request.file.shm.remove(request.key()));
                     }
-                    self.let_go(tier, None);
+                    state.let_go(self, None);
                     Ok(Some(skipped))
                 }
-            }
-        }
-    }
-
-    /// `set` of a function with a tier: false with an exception set.
-    ///
-    /// # Safety
-    /// As for [`get_through`](Self::get_through); `value` is alive.
-    pub(crate) unsafe fn set_by_hand(&self, tier: &Tier, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
-        // SAFETY: the caller's promise.
-        unsafe {
-            match self.set_through(tier, view, value, Hold::Nothing) {
-                Ok(skipped) => self.tell(skipped, view, value),
-                Err(Raised) => false,
             }
         }
     }

@@ -1,14 +1,15 @@
-//! The tier behind a decorated function: a cache file that all processes of the host share.
+//! The shared backend: a cache file that all processes of the host share.
 //!
-//! Ring 3. A function with a tier uses its own cache as the *decoded level* in front of the file: what this process has
-//! decoded, each with the place in the file where it was found. A hit there costs a look at that place (two loads) and the
-//! stamp of the use. Whatever else a call comes to goes through the file, which alone counts, evicts and expires.
+//! Ring 3. The entries of this process are the *decoded level* in front of the file: what this process has decoded, each with
+//! the place in the file where it was found. A hit there costs a look at that place (two loads) and the stamp of the use.
+//! Whatever else a call comes to goes through the file, which alone counts, evicts and expires.
 //!
-//! Its parts: [`file`] (an open file, and opening it once more), [`kept`] (a decoded value, and how it is handed out),
-//! [`request`] (one key: looking, encoding, storing), [`call`] (hits and misses of functions), [`lead`] (one computation
-//! for all processes), [`turn`] (whom a caller waits for), [`held`] (letting go what the file no longer has), [`skips`]
-//! (what is not stored), [`template`] (what those who waited make theirs from), [`asynchronous`] (coroutine functions), [`methods`] (`get`, `set` and the others), [`options`] (what
-//! concerns the file alone), and here the class, and the tier itself.
+//! Its parts: [`reopen`] (an open file, and opening it once more), [`decoded`] (a decoded value, and how it is handed out),
+//! [`access`] (one key: looking, encoding, storing), [`call`] (what it is as a [`Backend`](super::Backend)), [`load`] (one
+//! computation for all processes), [`turn`] (whom a caller waits for), [`held`] (letting go what the file no longer has),
+//! [`skips`] (what is not stored), [`template`] (what those who waited make theirs from), [`asynchronous`] (leases of
+//! coroutine functions), [`methods`] (`get` and `set`), [`buffers`] (bytes that calls use again), and here the class,
+//! and the file with what belongs to it.
 
 pub mod access;
 pub mod asynchronous;
@@ -18,7 +19,6 @@ pub mod decoded;
 mod held;
 mod load;
 mod methods;
-pub mod options;
 mod reopen;
 mod skips;
 pub mod template;
@@ -26,27 +26,23 @@ mod turn;
 
 use std::time::Duration;
 
-use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 
 use self::held::Held;
-use self::options::{Given, Limits};
 use self::reopen::{Files, Place};
 use self::skips::Skips;
+use crate::backend::AnyBackend;
 use crate::capi::panics::as_error;
-use crate::capi::reference::Owned;
-use crate::codec::{self, Encoded};
 use crate::function::options::Options;
 use crate::function::CachedFunction;
-use crate::key::{View, ONE};
 use shared::Event;
 
 pub(crate) use self::access::Raised;
 pub(crate) use self::decoded::{Decoded, Kept};
-pub(crate) use self::methods::Counters;
 
-/// What stands behind a function's own cache.
-pub struct Tier {
+/// A cache file that all processes of the host share; the entries of this process are the decoded level in front of it.
+pub struct Shared {
     files: Files,
     /// How long an entry lives.
     ttl: Option<Duration>,
@@ -66,18 +62,18 @@ pub struct Tier {
     held: Held,
 }
 
-impl Tier {
+impl Shared {
     /// Opens the file of a function's cache. `name`: what the user calls it, or `None` for the function's own.
-    pub fn open(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Tier>> {
+    pub fn open(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Shared>> {
         skips::install(function.py())?;
         let place = Place::find(function, name)?;
         let files = Files::open(place, options).map_err(|error| reopen::raised(&error))?;
         let room = usize::try_from(files.current().shm.info().capacity).unwrap_or(usize::MAX);
-        Ok(Box::new(Tier {
+        Ok(Box::new(Shared {
             files,
             ttl: (options.ttl != 0).then(|| Duration::from_nanos(options.ttl)),
-            max_key_size: options.limits.max_key_size.unwrap_or(usize::MAX),
-            max_value_size: options.limits.max_value_size.unwrap_or(usize::MAX),
+            max_key_size: options.max_key_size.unwrap_or(usize::MAX),
+            max_value_size: options.max_value_size.unwrap_or(usize::MAX),
             capacity: options.max_size.map_or(room, |size| size.min(room)).max(1),
             stores: options.max_size != Some(0),
             lone_apart: options.keeps_lone_apart(),
@@ -88,56 +84,18 @@ impl Tier {
         }))
     }
 
-    pub fn given_name(&self) -> Option<&str> {
-        self.given_name.as_deref()
-    }
-
-    /// What the garbage collector is to see.
-    pub fn references(&self) -> impl Iterator<Item = &Owned> {
-        self.files.identity.iter()
-    }
-
-    /// Takes note of a default that has no bytes. Left out, it is told by its number.
-    ///
-    /// # Safety
-    /// It outlives this; the thread is attached and holds no lock. Runs user code.
-    pub unsafe fn know_default(&mut self, default: *mut ffi::PyObject) -> PyResult<()> {
-        let view = View { values: &[default], names: &[], shape: ONE, hash: 0, typed: false };
-        // SAFETY: the caller's promise.
-        match unsafe { codec::encode_key(&view, &mut Vec::new()) } {
-            Encoded::Done => (),
-            Encoded::Unstorable if self.defaults.contains(&(default as usize)) => (),
-            Encoded::Unstorable => self.defaults.push(default as usize),
-            // SAFETY: attached.
-            Encoded::Failed => return Err(PyErr::fetch(unsafe { Python::assume_attached() })),
-        }
-        Ok(())
-    }
-
     fn defaults(&self) -> &[usize] {
         &self.defaults
     }
 
-    /// Entries that the decoded level holds at most.
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-
-    /// A number that a clear of the file changes, in whatever process.
-    pub fn generation(&self) -> u64 {
-        self.files.working().shm.generation()
-    }
-
     /// Counts something in the file.
-    pub fn count(&self, event: Event) {
+    fn count(&self, event: Event) {
         self.files.current().count(event);
     }
 }
 
+#[doc = shared_signature!()]
 /// A function with a cache that all processes of the host share.
-///
-/// SharedCachedFunction(fn, strategy, max_size, ttl=None, max_key_size=512, max_value_size=4096, shm_name=None, *,
-/// typed=False, single_flight=True, wait_timeout=10.0, by_signature=True, max_bytes=None)
 ///
 /// max_key_size, max_value_size: bytes at most of a key and a value as they are stored, None for no limit; what is larger is
 /// computed and not stored. shm_name: the name of the cache, None to derive one from the function. max_bytes: bytes at most
@@ -154,8 +112,8 @@ impl SharedCachedFunction {
         options: &Options,
         name: Option<&str>,
     ) -> PyResult<PyClassInitializer<SharedCachedFunction>> {
-        let tier = Tier::open(function, options, name)?;
-        let base = CachedFunction::build(function, options, None, Some(tier))?;
+        let backend = Shared::open(function, options, name)?;
+        let base = CachedFunction::build(function, options, None, AnyBackend::Shared(backend))?;
         Ok(PyClassInitializer::from(base).add_subclass(SharedCachedFunction))
     }
 }
@@ -163,35 +121,10 @@ impl SharedCachedFunction {
 #[pymethods]
 impl SharedCachedFunction {
     #[new]
-    #[pyo3(signature = (r#fn, strategy, max_size, ttl=None, max_key_size=Given::NOT, max_value_size=Given::NOT,
-        shm_name=None, *, typed=None, single_flight=None, wait_timeout=None, by_signature=None, max_bytes=None),
-        text_signature = "(fn, strategy, max_size, ttl=None, max_key_size=512, max_value_size=4096, shm_name=None, *, \
-        typed=None, single_flight=None, wait_timeout=None, by_signature=None, max_bytes=None)")]
-    #[allow(clippy::too_many_arguments)]
-    fn new<'py>(
-        py: Python<'py>,
-        r#fn: &Bound<'py, PyAny>,
-        strategy: &Bound<'py, PyAny>,
-        max_size: &Bound<'py, PyAny>,
-        ttl: Option<&Bound<'py, PyAny>>,
-        max_key_size: Given<'py>,
-        max_value_size: Given<'py>,
-        shm_name: Option<&Bound<'py, PyAny>>,
-        typed: Option<&Bound<'py, PyAny>>,
-        single_flight: Option<&Bound<'py, PyAny>>,
-        wait_timeout: Option<&Bound<'py, PyAny>>,
-        by_signature: Option<&Bound<'py, PyAny>>,
-        max_bytes: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<PyClassInitializer<Self>> {
-        crate::function::admit(r#fn)?;
-        let keywords = [typed, single_flight, wait_timeout, by_signature];
-        let (key, value) = (max_key_size.or(py, 512), max_value_size.or(py, 4096));
-        let options = Options {
-            limits: Limits::new([Some(&key), Some(&value), max_bytes])?,
-            ..crate::function::options(py, strategy, max_size, ttl, keywords)?
-        };
-        let name = self::options::name("shm_name", shm_name)?;
-        Self::build(r#fn, &options, name.as_deref())
+    #[pyo3(signature = (*arguments, **keywords), text_signature = None)]
+    fn new(arguments: &Bound<'_, PyTuple>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<PyClassInitializer<Self>> {
+        let (function, options, name) = Options::of_shared_call(arguments, keywords)?;
+        Self::build(&function, &options, name.as_deref())
     }
 
     /// A cached function made from checked options. `name`: what the user calls the cache.
@@ -201,7 +134,7 @@ impl SharedCachedFunction {
         options: &Bound<'py, Options>,
         name: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        crate::function::admit(function)?;
+        crate::function::admit("fn", function)?;
         as_error(|| {
             let made = Bound::new(function.py(), Self::build(function, options.get(), name)?)?.into_any();
             crate::capi::refcount::spare_counts(&made, function);

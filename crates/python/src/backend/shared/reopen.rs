@@ -1,4 +1,4 @@
-//! The files of a tier: the one in use, and how another one takes its place after somebody has cut it short.
+//! The files of a shared cache: the one in use, and how another one takes its place after somebody has cut it short.
 //!
 //! Ring 3.
 
@@ -137,7 +137,7 @@ impl Files {
             strategy: Strategy::from_number(options.strategy as u64).unwrap_or(Strategy::Lru),
             // Without a bound, the bytes are one; and a cache that stores nothing counts all the same.
             max_size: options.max_size.map_or(0, |size| size.max(1) as u64),
-            max_bytes: options.limits.max_bytes.map(|bytes| bytes as u64),
+            max_bytes: options.max_bytes.map(|bytes| bytes as u64),
             fingerprint: fingerprint(options),
         };
         let files = Files {
@@ -278,8 +278,8 @@ fn fingerprint(options: &Options) -> u64 {
         options.ttl,
         u64::from(options.typed),
         u64::from(options.by_signature),
-        size(options.limits.max_key_size),
-        size(options.limits.max_value_size),
+        size(options.max_key_size),
+        size(options.max_value_size),
         u64::from(wire_format::VERSION),
         u64::from(options.max_size == Some(0)),
     ];

@@ -15,8 +15,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
-use super::Tier;
+use super::Shared;
 use crate::backend::shared::reopen::File;
+use crate::backend::Told;
 use crate::capi::exceptions;
 use crate::capi::reference::{unwinding, Owned};
 use crate::codec::Refusal;
@@ -96,7 +97,7 @@ impl Skips {
     }
 }
 
-impl Tier {
+impl Shared {
     /// Counts what was not stored in a file.
     pub(crate) fn count_skip(&self, file: &File, skip: Skip) {
         if file.shm.poisoned() {
@@ -123,16 +124,16 @@ impl CachedFunction {
     #[cold]
     #[inline(never)]
     pub(crate) unsafe fn tell(&self, skipped: Option<Skipped>, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
-        let (Some(tier), Some(skipped)) = (&self.tier, skipped) else {
+        let (Some(shared), Some(skipped)) = (self.state.backend.shared(), skipped) else {
             return true;
         };
-        if skipped.transient || !tier.skips.wanted(skipped.skip) {
+        if skipped.transient || !shared.skips.wanted(skipped.skip) {
             return true;
         }
         // SAFETY: the caller's promise.
         unsafe {
             let py = Python::assume_attached();
-            match self.words(py, tier, &skipped, view, value) {
+            match self.words(py, shared, &skipped, view, value) {
                 Ok(words) => self.tell_in(&words, skipped.skip),
                 Err(error) => {
                     error.restore(py);
@@ -152,11 +153,11 @@ impl CachedFunction {
         skipped: Option<Skipped>,
         view: &View<'_>,
         value: *mut ffi::PyObject,
-    ) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
-        match (&self.tier, skipped) {
-            (Some(tier), Some(skipped)) if !skipped.transient && tier.skips.wanted(skipped.skip) => {
+    ) -> PyResult<Option<Told<'py>>> {
+        match (self.state.backend.shared(), skipped) {
+            (Some(shared), Some(skipped)) if !skipped.transient && shared.skips.wanted(skipped.skip) => {
                 // SAFETY: the caller's promise.
-                let words = unsafe { self.words(py, tier, &skipped, view, value) }?;
+                let words = unsafe { self.words(py, shared, &skipped, view, value) }?;
                 Ok(Some((skipped.skip as u64, words)))
             }
             _ => Ok(None),
@@ -168,15 +169,11 @@ impl CachedFunction {
     /// # Safety
     /// The thread is attached and holds no lock; no exception is set.
     #[cold]
-    pub(crate) unsafe fn give_up<'py>(
-        &self,
-        py: Python<'py>,
-        skip: Skip,
-    ) -> PyResult<Option<(u64, Bound<'py, PyTuple>)>> {
-        let Some(tier) = self.tier.as_ref().filter(|tier| tier.stores) else {
+    pub(crate) unsafe fn give_up<'py>(&self, py: Python<'py>, skip: Skip) -> PyResult<Option<Told<'py>>> {
+        let Some(shared) = self.state.backend.shared().filter(|shared| shared.stores) else {
             return Ok(None);
         };
-        tier.count_skip(tier.files.working(), skip);
+        shared.count_skip(shared.files.working(), skip);
         let view = View { values: &[], names: &[], shape: 0, hash: 0, typed: false };
         // SAFETY: the caller's promise.
         unsafe { self.words_of(py, Some(Skipped::new(skip)), &view, std::ptr::null_mut()) }
@@ -187,7 +184,7 @@ impl CachedFunction {
     /// # Safety
     /// As for `tell_with`.
     pub(crate) unsafe fn is_unfit(&self, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        if result.is_null() || self.tier.is_none() {
+        if result.is_null() || self.state.backend.shared().is_none() {
             return result;
         }
         // SAFETY: the caller's promise.
@@ -207,7 +204,7 @@ impl CachedFunction {
     unsafe fn words<'py>(
         &self,
         py: Python<'py>,
-        tier: &Tier,
+        shared: &Shared,
         skipped: &Skipped,
         view: &View<'_>,
         value: *mut ffi::PyObject,
@@ -224,11 +221,11 @@ impl CachedFunction {
                 _ => (!value.is_null()).then_some(value),
             };
             let limit = match skipped.skip {
-                Skip::KeySize => tier.max_key_size,
-                Skip::ValueSize => tier.max_value_size,
-                _ => usize::try_from(tier.files.current().shm.info().max_bytes).unwrap_or(usize::MAX),
+                Skip::KeySize => shared.max_key_size,
+                Skip::ValueSize => shared.max_value_size,
+                _ => usize::try_from(shared.files.current().shm.info().max_bytes).unwrap_or(usize::MAX),
             };
-            let path = tier.files.current().shm.path().to_string_lossy().into_owned();
+            let path = shared.files.current().shm.path().to_string_lossy().into_owned();
             let words = (
                 self.function.as_py().bind(py),
                 skipped.skip.name().to_string_lossy(),
@@ -249,10 +246,10 @@ impl CachedFunction {
     /// # Safety
     /// The thread is attached and holds no lock; no exception is set.
     pub(crate) unsafe fn tell_in(&self, words: &Bound<'_, PyTuple>, skip: Skip) -> bool {
-        let Some(tier) = &self.tier else {
+        let Some(shared) = self.state.backend.shared() else {
             return true;
         };
-        if tier.skips.told.fetch_or(bit(skip), Ordering::Relaxed) & bit(skip) != 0 {
+        if shared.skips.told.fetch_or(bit(skip), Ordering::Relaxed) & bit(skip) != 0 {
             return true;
         }
         let Some(warn) = WARN.get(words.py()) else {
@@ -263,7 +260,7 @@ impl CachedFunction {
             let done = unwinding::PyObject_Call(warn.as_ptr(), words.as_ptr(), std::ptr::null_mut());
             if done.is_null() {
                 // An exception is no warning: who asked for exceptions gets one each time.
-                tier.skips.told.fetch_and(!bit(skip), Ordering::Relaxed);
+                shared.skips.told.fetch_and(!bit(skip), Ordering::Relaxed);
                 return false;
             }
             drop(Owned::steal(done));

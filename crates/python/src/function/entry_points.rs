@@ -1,0 +1,83 @@
+//! What the interpreter calls: which function an instance's vectorcall is.
+//!
+//! Ring 3. It is chosen by what the cache is (whether it stores anything, its [`Backend`], the [`Reply`], whether entries
+//! expire, whether one or two arguments are a key as they come) and by whether calls are recorded.
+
+use super::call::{any, Vectorcall};
+use super::fast_path::{one, two};
+use super::recording::{record, record_uncached};
+use super::reply::{Async, Reply, Sync};
+use super::CachedFunction;
+use crate::backend::{Backend, Memory, Shared};
+
+/// The entry points of one purpose.
+trait EntryPoints {
+    /// Of a function whose cache stores something.
+    fn storing<B: Backend, R: Reply>(cached: &CachedFunction) -> Vectorcall;
+
+    /// Of a function whose cache has the size 0.
+    fn uncached<R: Reply>() -> Vectorcall;
+}
+
+/// Where nothing is recorded.
+struct Usual;
+
+impl EntryPoints for Usual {
+    fn storing<B: Backend, R: Reply>(cached: &CachedFunction) -> Vectorcall {
+        let expires = cached.state.ttl != 0;
+        match (cached.typed, cached.is_direct(1), cached.is_direct(2), expires) {
+            (true, ..) | (_, false, false, _) => any::<B, R>,
+            (_, true, true, false) => one::<B, R, false, true>,
+            (_, true, true, true) => one::<B, R, true, true>,
+            (_, true, false, false) => one::<B, R, false, false>,
+            (_, true, false, true) => one::<B, R, true, false>,
+            (_, false, true, false) => two::<B, R, false>,
+            (_, false, true, true) => two::<B, R, true>,
+        }
+    }
+
+    fn uncached<R: Reply>() -> Vectorcall {
+        R::CALL_UNCACHED
+    }
+}
+
+/// While calls are recorded.
+struct Recorded;
+
+impl EntryPoints for Recorded {
+    fn storing<B: Backend, R: Reply>(_: &CachedFunction) -> Vectorcall {
+        record::<B, R>
+    }
+
+    fn uncached<R: Reply>() -> Vectorcall {
+        record_uncached
+    }
+}
+
+fn choose<E: EntryPoints>(cached: &CachedFunction) -> Vectorcall {
+    if cached.state.flights.is_some() {
+        choose_backend::<E, Async>(cached)
+    } else {
+        choose_backend::<E, Sync>(cached)
+    }
+}
+
+fn choose_backend<E: EntryPoints, R: Reply>(cached: &CachedFunction) -> Vectorcall {
+    if cached.state.max_size == Some(0) {
+        E::uncached::<R>()
+    } else if cached.state.backend.shared().is_some() {
+        E::storing::<Shared, R>(cached)
+    } else {
+        E::storing::<Memory, R>(cached)
+    }
+}
+
+/// What Python enters where nothing is recorded.
+pub(crate) fn usual(cached: &CachedFunction) -> Vectorcall {
+    choose::<Usual>(cached)
+}
+
+/// What Python enters while calls are recorded.
+pub(crate) fn recorded(cached: &CachedFunction) -> Vectorcall {
+    choose::<Recorded>(cached)
+}

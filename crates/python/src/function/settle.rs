@@ -1,0 +1,184 @@
+//! The end of a computation under single-flight: its slot takes the value or is given back, and who waits is told.
+//!
+//! Ring 3.
+
+use std::sync::Arc;
+
+use pyo3::ffi;
+
+use super::lookup::Entries;
+use super::single_flight::Reserved;
+use super::state::CacheState;
+use crate::capi::exceptions;
+use crate::capi::panics::point;
+use crate::capi::reference::Owned;
+use crate::function::slot_value::{Pending, SharedFlight, SharedObject, Value};
+use concurrency::inflight::Outcome;
+use concurrency::thread_id;
+use engine::cache::Garbage;
+use engine::slab::Entry;
+
+impl CacheState {
+    /// Ends a computation that has brought this result.
+    ///
+    /// # Safety
+    /// As for `CacheState::fly`; `result` is a live object.
+    #[inline(never)]
+    pub(crate) unsafe fn settle_success(
+        &self,
+        reserved: Option<Reserved>,
+        flight: Option<SharedFlight>,
+        result: *mut ffi::PyObject,
+    ) {
+        // SAFETY: as for `fly`; `result` is a live object.
+        unsafe {
+            if reserved.is_some_and(|reserved| flight.is_none() && self.publish_unwatched(reserved, result)) {
+                return;
+            }
+            let value = Some(Value::ready(Owned::borrow(result)));
+            self.settle(reserved, flight, value, || Outcome::Value(Arc::new(Owned::borrow(result))));
+        }
+    }
+
+    /// Publishes the result of a computation for which nobody has waited, which is the usual case; else does nothing, and is
+    /// false.
+    ///
+    /// # Safety
+    /// As for `CacheState::fly`; `result` is a live object.
+    #[inline(always)]
+    unsafe fn publish_unwatched(&self, (token, clears): Reserved, result: *mut ffi::PyObject) -> bool {
+        let (now, deadline) = (self.now(), self.deadline());
+        let mut garbage = Garbage::default();
+        self.entries.write(|writer| {
+            let cache = writer.value;
+            point("publish");
+            if cache.clears() != clears || !cache.get(token).is_some_and(|entry| entry.value.is_unwatched()) {
+                return false;
+            }
+            // SAFETY: the thread is attached; counting a reference runs nothing.
+            let value = Value::ready(unsafe { Owned::borrow(result) });
+            // The record is a number, which there is nothing to drop of.
+            cache.publish(token, value, deadline, now, &mut garbage).is_some_and(|(_, record)| {
+                std::mem::forget(record);
+                true
+            })
+        })
+    }
+
+    /// Ends a computation: its slot takes `value`, or is given back where there is none; who waits is given `outcome`.
+    ///
+    /// # Safety
+    /// As for `CacheState::fly`.
+    #[inline(always)]
+    pub(crate) unsafe fn settle(
+        &self,
+        reserved: Option<Reserved>,
+        flight: Option<SharedFlight>,
+        mut value: Option<Value>,
+        outcome: impl FnOnce() -> Outcome<SharedObject>,
+    ) {
+        let (now, deadline) = (self.now(), self.deadline());
+        let mut garbage = Garbage::default();
+        let mut key = None;
+        let record = reserved.and_then(|reserved| {
+            self.entries.write(|writer| {
+                let cache = writer.value;
+                if !cache.is_of_this_life(reserved.1) {
+                    return None;
+                }
+                if value.is_none() || is_detached(cache, reserved) {
+                    let entry = cache.free(reserved.0)?;
+                    key = Some(entry.key);
+                    return Some(entry.value);
+                }
+                Some(cache.publish(reserved.0, value.take()?, deadline, now, &mut garbage)?.1)
+            })
+        });
+        let waited_for = flight.or_else(|| flight_of(record.as_ref()));
+        if let Some(flight) = waited_for {
+            drop(flight.complete(outcome()));
+        }
+        drop(garbage);
+        drop((key, record, value));
+    }
+
+    /// Ends a computation that raised: the exception goes to who waits, and stays set.
+    ///
+    /// # Safety
+    /// As for `CacheState::fly`.
+    #[inline(never)]
+    pub(crate) unsafe fn settle_failure(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>) {
+        // SAFETY: as for `fly`; an exception is set, which stays so.
+        unsafe {
+            let entry = reserved.and_then(|reserved| self.give_back(reserved));
+            let waited_for = flight.or_else(|| flight_of(entry.as_ref().map(|entry| &entry.value)));
+            if waited_for.is_none() && entry.is_none() {
+                return;
+            }
+            let mut raised = exceptions::take();
+            if let Some(flight) = waited_for {
+                let shareable = raised.as_ref().filter(|raised| exceptions::is_shareable(raised));
+                // A copy, as the original's traceback grows while it propagates here.
+                let shared = shareable.map(|raised| exceptions::share(raised));
+                let outcome = match shared {
+                    Some(Some(shared)) => Outcome::Error(Arc::new(shared)),
+                    None => Outcome::Abandoned,
+                    // Interrupted: that is what this caller is to have.
+                    Some(None) => {
+                        raised = exceptions::take();
+                        Outcome::Abandoned
+                    }
+                };
+                drop(flight.complete(outcome));
+            }
+            drop(entry);
+            if let Some(raised) = raised {
+                exceptions::set(raised);
+            }
+        }
+    }
+
+    /// Gives a reserved slot back, and what it held: the key and the record of the computation.
+    fn give_back(&self, (token, clears): Reserved) -> Option<Entry<Owned, Value>> {
+        self.entries.write(|writer| {
+            let cache = writer.value;
+            cache.is_of_this_life(clears).then(|| cache.free(token)).flatten()
+        })
+    }
+
+    /// Ends a computation that panicked: its slot is given back, and who waits starts over.
+    #[cold]
+    pub(super) fn settle_panic(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>) {
+        let me = thread_id::current();
+        let reserved = reserved.filter(|&(token, clears)| {
+            // It may have been settled before the panic, and be somebody else's now.
+            self.entries.write(|writer| {
+                let cache = writer.value;
+                let record = cache.get(token).filter(|_| cache.is_of_this_life(clears)).map(|entry| &entry.value);
+                match record.and_then(Value::pending) {
+                    Some(Pending::Led(leader)) => leader == me,
+                    Some(Pending::Flight(flight)) => flight.leader() == me,
+                    None => false,
+                }
+            })
+        });
+        let entry = reserved.and_then(|reserved| self.give_back(reserved));
+        if let Some(flight) = flight.or_else(|| flight_of(entry.as_ref().map(|entry| &entry.value))) {
+            drop(flight.complete(Outcome::Abandoned));
+        }
+        drop(entry);
+    }
+}
+
+/// Whether the reserved entry is out of the table.
+fn is_detached(cache: &Entries, (token, clears): Reserved) -> bool {
+    cache.clears() != clears || cache.get(token).is_none_or(|entry| entry.value.is_detached())
+}
+
+/// The flight in a slot's word, if it is one that this process may touch.
+fn flight_of(record: Option<&Value>) -> Option<SharedFlight> {
+    match record?.pending()? {
+        Pending::Flight(flight) if flight.is_of_this_process() => Some(flight),
+        _ => None,
+    }
+}

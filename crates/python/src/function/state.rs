@@ -1,0 +1,249 @@
+//! `CacheState`: the cache under a function, with its entries, their lifetimes, the computations under way and the backend.
+//!
+//! Ring 3. It knows keys and values, not functions. Finding entries is in [`lookup`](super::lookup) and
+//! [`fast_path`](super::fast_path), computing each missing key once in [`single_flight`](super::single_flight); storing and
+//! clearing are here.
+
+use std::time::Duration;
+
+use pyo3::ffi;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use super::asynchronous::Flights;
+use super::lookup::{Changed, Count, Entries, Found, Hot};
+use super::options::Options;
+use super::slot_value::Value;
+use crate::backend::AnyBackend;
+use crate::capi::panics::point;
+use crate::capi::reference::Owned;
+use crate::capi::sharing::{share, Shared};
+use crate::key::View;
+use concurrency::clock;
+use engine::cache::{Cache, Garbage};
+
+/// See the module's documentation.
+pub(crate) struct CacheState {
+    pub(crate) entries: Shared<Entries>,
+    /// Nanoseconds; 0 if entries live until they are evicted.
+    pub(crate) ttl: u64,
+    /// Whether a lone argument that is an exact int or str is another key than an equal one of another type, as in functools.
+    pub(crate) lone_apart: bool,
+    pub(crate) single_flight: bool,
+    pub(crate) max_size: Option<usize>,
+    pub(crate) wait_timeout: Option<Duration>,
+    /// Of a coroutine function.
+    pub(crate) flights: Option<Flights>,
+    /// Where values live beside the entries: where that is a shared file, the entries are the decoded level in front of it.
+    pub(crate) backend: AnyBackend,
+}
+
+/// Under what condition a value is stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Put {
+    Always,
+    /// If the key is absent and the cache was cleared this often.
+    IfAbsentSince(u64),
+    /// Unless the key is being computed.
+    UnlessPending,
+}
+
+impl CacheState {
+    /// An empty cache.
+    pub(crate) fn new(options: &Options, flights: Option<Flights>, backend: AnyBackend) -> Self {
+        let (strategy, capacity, ttl) = backend.bounds(options);
+        CacheState {
+            // SAFETY: the only users of `entries` are the files of `function` and `backend`. All are entered attached; none
+            // calls into Python, or drops an object, while it reads or writes.
+            entries: unsafe { share(Cache::new(strategy, capacity, ttl != 0)) },
+            ttl,
+            lone_apart: options.keeps_lone_apart(),
+            single_flight: options.single_flight && options.max_size != Some(0),
+            max_size: options.max_size,
+            wait_timeout: options.wait_timeout,
+            flights,
+            backend,
+        }
+    }
+
+    /// The present time if entries expire.
+    #[inline(always)]
+    pub(crate) fn now(&self) -> u64 {
+        if self.ttl != 0 {
+            clock::now()
+        } else {
+            0
+        }
+    }
+
+    /// The deadline of an entry made now.
+    #[inline(always)]
+    pub(crate) fn deadline(&self) -> u64 {
+        if self.ttl != 0 {
+            clock::deadline(self.ttl)
+        } else {
+            0
+        }
+    }
+
+    /// What a lookup that `hot` began comes to, counted as a call.
+    ///
+    /// # Safety
+    /// As for [`find`](Self::find).
+    #[inline(always)]
+    pub(crate) unsafe fn after(&self, view: &View<'_>, found: Hot) -> Found {
+        if found.is_absent() {
+            Found::Absent
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { self.find(view, Count::Call) }
+        }
+    }
+
+    /// Stores a value as if it had been computed now; false with an exception set. Where the cache changes at each
+    /// comparison, that is one of what must be stored; whatever else need not be.
+    ///
+    /// # Safety
+    /// The view's objects are alive; the thread is attached and holds no lock.
+    pub(crate) unsafe fn put(&self, view: &View<'_>, value: Value, mode: Put) -> bool {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let Some(key) = view.make_key() else {
+                return false;
+            };
+            let (now, deadline) = (self.now(), self.deadline());
+            let mut garbage = Garbage::default();
+            let mut new = Some((key, value));
+            let done = self.with_entry(view, |cache, at| {
+                let welcome = match mode {
+                    Put::Always => true,
+                    Put::IfAbsentSince(clears) => at.is_none() && cache.clears() == clears,
+                    Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
+                };
+                if !welcome {
+                    return;
+                }
+                let Some((key, value)) = new.take() else {
+                    return;
+                };
+                match at {
+                    Some((token, true)) => {
+                        new = cache.replace(token, value, deadline).map(|old| (key, old));
+                    }
+                    at => {
+                        if let Some((token, _)) = at {
+                            // A computation that began before goes on, and is not stored over this value.
+                            if cache.detach(token) {
+                                if let Some(record) = cache.value_mut(token) {
+                                    record.set_detached();
+                                }
+                            }
+                        }
+                        cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
+                    }
+                }
+            });
+            drop((garbage, new));
+            match (done, mode) {
+                (Changed::Done(()), _) => true,
+                (Changed::Restless, Put::IfAbsentSince(_) | Put::UnlessPending) => true,
+                (Changed::Restless, Put::Always) => {
+                    let message = c"the value cannot be stored: the cache changes each time its keys are compared";
+                    ffi::PyErr_SetString(ffi::PyExc_RuntimeError, message.as_ptr());
+                    false
+                }
+                (Changed::Failed, _) => false,
+            }
+        }
+    }
+
+    /// Stores a result as functools does: where the key is there meanwhile, a bounded cache keeps what it has and an
+    /// unbounded one takes the new value. False with an exception set.
+    ///
+    /// # Safety
+    /// As for [`find`](Self::find); `result` is a live object.
+    // Not inlined, as nothing may swell the frame that stands on the stack while the function computes.
+    #[inline(never)]
+    pub(crate) unsafe fn store(&self, view: &View<'_>, result: *mut ffi::PyObject, hot: Hot) -> bool {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let Some(key) = view.make_key() else {
+                return false;
+            };
+            let value = Value::ready(Owned::borrow(result));
+            let (now, deadline) = (self.now(), self.deadline());
+            let mut garbage = Garbage::default();
+            let insert = |cache: &mut Entries| {
+                point("insert");
+                cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
+            };
+            let Err(insert) = self.if_still_absent(hot, insert) else {
+                return true;
+            };
+            drop(insert);
+            self.store_again(view, result)
+        }
+    }
+
+    /// As [`store`](Self::store), where something came in meanwhile.
+    #[cold]
+    #[inline(never)]
+    unsafe fn store_again(&self, view: &View<'_>, result: *mut ffi::PyObject) -> bool {
+        // SAFETY: as for `store`.
+        unsafe {
+            let Some(key) = view.make_key() else {
+                return false;
+            };
+            let (now, deadline) = (self.now(), self.deadline());
+            let mut garbage = Garbage::default();
+            let mut new = Some((key, Value::ready(Owned::borrow(result))));
+            let stored = self.with_entry(view, |cache, at| match at {
+                None => {
+                    if let Some((key, value)) = new.take() {
+                        cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
+                    }
+                }
+                Some((token, true)) if self.max_size.is_none() => {
+                    if let Some((key, value)) = new.take() {
+                        new = cache.replace(token, value, deadline).map(|old| (key, old));
+                    }
+                }
+                Some(_) => (),
+            });
+            drop((garbage, new));
+            !matches!(stored, Changed::Failed)
+        }
+    }
+
+    /// Drops all entries of this process and zeroes their counters.
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        let mut garbage = Garbage::default();
+        self.entries.write(|writer| {
+            writer.value.clear(&mut garbage);
+            writer.reset_counters();
+        });
+        if let Some(flights) = &self.flights {
+            flights.forget(py);
+        }
+        drop(garbage);
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(flights) = &self.flights {
+            flights.traverse(visit)?;
+        }
+        self.backend.traverse(visit)?;
+        // Where the lock is not free the entries are not shown, and so taken for reachable: nothing is freed too early.
+        self.entries
+            .try_read(|cache| {
+                for entry in cache.entries() {
+                    visit.call(entry.key.as_py())?;
+                    if let Some(value) = entry.value.as_owned() {
+                        visit.call(value.as_py())?;
+                    }
+                }
+                Ok(())
+            })
+            .unwrap_or(Ok(()))
+    }
+}
