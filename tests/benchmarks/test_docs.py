@@ -23,6 +23,7 @@ OTHER = synthetic.usual(version="3.9.1")
 
 @pytest.fixture
 def document(tmp_path: Path) -> Path:
+    pytest.importorskip("matplotlib", reason="what is written has pictures")
     path = tmp_path / "docs" / "performance.md"
     path.parent.mkdir()
     path.write_text(EMPTY, encoding="utf-8")
