@@ -155,15 +155,6 @@ def test_pictures_of_what_is_measured_no_more_are_removed(document: Path) -> Non
     assert len(list((document.parent / "pictures").rglob("hits-*"))) == 2  # the other section's
 
 
-def test_goals_and_pictures_come_before_the_tables_which_are_folded() -> None:
-    text = docs.section(synthetic.usual())
-    assert text.index("### Goals") < text.index("<picture>") < text.index("### All numbers")
-    outside = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
-    assert "| work | contender | unit |" in text
-    assert "| work | contender | unit |" not in outside
-    assert text.count("<details>") == text.count("</details>") == 4
-
-
 def test_a_bar_in_a_name_does_not_end_a_cell() -> None:
     assert r"1 str \| escaped" in docs.section(synthetic.usual())
 
