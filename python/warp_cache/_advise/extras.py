@@ -18,7 +18,8 @@ class MissingExtra(Exception):
 def load(module: str, extra: str, wanted: str) -> ModuleType:
     """Import a module of this package that needs an extra.
 
-    wanted: what it is needed for. Raises MissingExtra.
+    wanted: what it is needed for. Raises MissingExtra. By name, so that whoever collects an app's
+    modules does not take the extras in.
     """
     try:
         return import_module(module)
