@@ -110,7 +110,7 @@ fmt: setup ## format Rust and Python
 	$(venv)/bin/ruff format .
 
 .PHONY: lint
-lint: setup ## rustfmt, clippy, ruff, mypy --strict, basedpyright
+lint: setup ## rustfmt, clippy, ruff, mypy --strict, basedpyright, ty
 	@scripts/lint $(venv)
 
 .PHONY: all

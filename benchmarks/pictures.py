@@ -8,30 +8,33 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Literal
 
+from benchmarks import charts
 from benchmarks.captions import CAPTIONS
+from benchmarks.charts import THEMES, Theme
 from benchmarks.model import Figure, PartResult, Row
 from benchmarks.numbers import number
-from warp_cache import _charts
 
-Theme = Literal["light", "dark"]
-THEMES: tuple[Theme, ...] = ("light", "dark")
-# A bar this many times as long as the shortest of its group would leave nothing of the others.
+# On a linear axis, a bar this many times as long as the shortest of its group would leave nothing
+# of the others.
 LONGEST = 40.0
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture in both themes; the name is that of its files, without theme and ending."""
+    """A picture, not drawn yet; the name is that of its files, without theme and ending."""
 
     name: str
     title: str
-    svg: Mapping[Theme, str]
+    draw: Callable[..., str]
+
+    def svg(self, theme: Theme) -> str:
+        return self.draw(theme=theme)
 
     @property
     def caption(self) -> str:
@@ -62,7 +65,7 @@ def of_part(result: PartResult) -> list[Picture]:
 def write(results: Sequence[PartResult], folder: Path) -> None:
     """Write all pictures of a run into its folder, and remove those of earlier runs from it."""
     files = {
-        picture.file(theme): picture.svg[theme]
+        picture.file(theme): picture.svg(theme)
         for result in results
         for picture in of_part(result)
         for theme in THEMES
@@ -96,16 +99,14 @@ def _names(row: Row) -> list[str]:
 
 def _picture(result: PartResult, figure: Figure) -> Picture | None:
     """None if nothing was measured for it."""
-    draw = _lines if figure.kind == "lines" else _bars
-    svg = {theme: draw(result, figure, theme) for theme in THEMES}
-    texts = {theme: text for theme, text in svg.items() if text is not None}
+    draw = _lines(figure) if figure.kind == "lines" else _bars(result, figure)
     # Many a key begins with the part's name; it need not stand there twice.
     part = result.part.replace("_", "-")
     name = f"{part}-{figure.key.removeprefix(part).lstrip('-')}".rstrip("-")
-    return Picture(name, figure.title, texts) if texts else None
+    return Picture(name, figure.title, draw) if draw else None
 
 
-def _lines(result: PartResult, figure: Figure, theme: Theme) -> str | None:
+def _lines(figure: Figure) -> Callable[..., str] | None:
     """Medians over x; what a logarithmic axis cannot show is left out and named."""
     series: dict[str, list[tuple[float, float]]] = {}
     left_out = []
@@ -121,7 +122,8 @@ def _lines(result: PartResult, figure: Figure, theme: Theme) -> str | None:
             series[curve.name] = points
     if not series:
         return None
-    return _charts.lines(
+    return partial(
+        charts.lines,
         figure.title,
         series,
         x_label=figure.x_label,
@@ -129,12 +131,11 @@ def _lines(result: PartResult, figure: Figure, theme: Theme) -> str | None:
         x_log=figure.x_log,
         y_log=figure.y_log,
         y_percent=figure.y_percent,
-        theme=theme,
         note=_note(figure.note, left_out),
     )
 
 
-def _bars(result: PartResult, figure: Figure, theme: Theme) -> str | None:
+def _bars(result: PartResult, figure: Figure) -> Callable[..., str] | None:
     groups, unit = _groups(result, figure)
     drawn: dict[str, dict[str, float]] = {}
     left_out = []
@@ -142,19 +143,21 @@ def _bars(result: PartResult, figure: Figure, theme: Theme) -> str | None:
         shortest = min((value for value in bars.values() if value > 0), default=math.inf)
         drawn[heading] = {}
         for name, value in bars.items():
-            if value < 0 or value > LONGEST * shortest:
+            hidden = value <= 0 if figure.y_log else value < 0 or value > LONGEST * shortest
+            if hidden:
                 left_out.append(f"{name}, {heading}: {number(value)} {unit}")
             else:
                 drawn[heading][name] = value
     if not any(drawn.values()):
         return None
-    return _charts.bars(
+    return partial(
+        charts.bars,
         figure.title,
         drawn,
         unit=unit,
         note=_note(figure.note, left_out),
-        theme=theme,
         lower_is_better=not figure.higher_is_better,
+        log=figure.y_log,
     )
 
 

@@ -13,12 +13,15 @@ from warp_cache._strategies import Backend, Strategy
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from warp_cache._info import SkipReason
+    from warp_cache._options import CacheOptions, LruCacheOptions
     from warp_cache._record import record
     from warp_cache._uncacheable import UncacheableWarning
 
 __all__ = [
     "Backend",
     "CacheInfo",
+    "CacheOptions",
+    "LruCacheOptions",
     "SharedCacheInfo",
     "SkipReason",
     "Strategy",
@@ -40,11 +43,15 @@ def __getattr__(name):
         from warp_cache._uncacheable import UncacheableWarning
 
         return UncacheableWarning
-    # A type, which importing typing makes, and nobody needs at run time.
+    # Types, which importing typing makes, and nobody needs at run time.
     if name == "SkipReason":
         from warp_cache._info import SkipReason
 
         return SkipReason
+    if name in ("CacheOptions", "LruCacheOptions"):
+        from warp_cache import _options
+
+        return getattr(_options, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,20 +1,16 @@
 """What type checkers are told about the decorators: functions keep their parameters and results."""
 
 from collections.abc import Callable
-from typing import (
-    Final,
-    Literal,
-    ParamSpec,
-    Protocol,
-    TypeAlias,
-    TypeVar,
-    overload,
-    type_check_only,
-)
+from typing import Final, ParamSpec, Protocol, TypeVar, overload, type_check_only
+
+from typing_extensions import Unpack
 
 from warp_cache._info import CacheInfo as CacheInfo
 from warp_cache._info import SharedCacheInfo as SharedCacheInfo
 from warp_cache._info import SkipReason as SkipReason
+from warp_cache._options import AnyStrategy, DecoratorOptions, Memory, Shared
+from warp_cache._options import CacheOptions as CacheOptions
+from warp_cache._options import LruCacheOptions as LruCacheOptions
 from warp_cache._record import record as record
 from warp_cache._strategies import Backend as Backend
 from warp_cache._strategies import Strategy as Strategy
@@ -24,6 +20,8 @@ from warp_cache._warp_cache_rs import CachedFunction, SharedCachedFunction
 __all__ = [
     "Backend",
     "CacheInfo",
+    "CacheOptions",
+    "LruCacheOptions",
     "SharedCacheInfo",
     "SkipReason",
     "Strategy",
@@ -36,8 +34,6 @@ __version__: Final[str]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_Memory: TypeAlias = Literal["memory", 0, Backend.MEMORY]
-_Shared: TypeAlias = Literal["shared", 1, Backend.SHARED]
 
 @type_check_only
 class _Decorator(Protocol):
@@ -51,201 +47,208 @@ class _SharedDecorator(Protocol):
 
     def __call__(self, function: Callable[_P, _R], /) -> SharedCachedFunction[_P, _R]: ...
 
+# Some options may be given by position. Those parameters have names of their own, since none of a
+# parameter may be among the keywords that follow; an option by keyword alone needs no line here.
+# The overloads tell the backends apart: memory, the shared one, one that is not known.
 @overload
 def cache(  # pyright: ignore[reportOverlappingOverload]  # apart by backend
-    function: Callable[_P, _R],
+    _function: Callable[_P, _R],
+    _max_size: int | None = 128,
+    _ttl: float | None = None,
+    _backend: Memory = "memory",
+    _max_key_size: int | None = None,
+    _max_value_size: int | None = None,
+    _typed: bool = False,
+    _single_flight: bool = True,
+    _name: str | None = None,
+    _wait_timeout: float | None = 10.0,
     /,
-    max_size: int | None = 128,
-    ttl: float | None = None,
-    backend: _Memory = "memory",
-    max_key_size: int | None = None,
-    max_value_size: int | None = None,
-    typed: bool = False,
-    single_flight: bool = True,
-    name: str | None = None,
-    wait_timeout: float | None = 10.0,
     *,
-    strategy: Strategy | Literal[0, 1, 2, 3, 4, 5, 6] = Strategy.LRU,
-    maxsize: int | None = 128,
-    max_bytes: int | None = None,
+    strategy: AnyStrategy = Strategy.LRU,
+    backend: Memory = ...,
+    single_flight: bool = True,
+    **options: Unpack[DecoratorOptions],
 ) -> CachedFunction[_P, _R]: ...
 @overload
 def cache(
-    function: Callable[_P, _R],
+    _function: Callable[_P, _R],
+    _max_size: int | None = 128,
+    _ttl: float | None = None,
+    _backend: Shared = ...,
+    _max_key_size: int | None = None,
+    _max_value_size: int | None = None,
+    _typed: bool = False,
+    _single_flight: bool = True,
+    _name: str | None = None,
+    _wait_timeout: float | None = 10.0,
     /,
-    max_size: int | None = 128,
-    ttl: float | None = None,
-    backend: _Shared = ...,
-    max_key_size: int | None = None,
-    max_value_size: int | None = None,
-    typed: bool = False,
-    single_flight: bool = True,
-    name: str | None = None,
-    wait_timeout: float | None = 10.0,
     *,
-    strategy: Strategy | Literal[0, 1, 2, 3, 4, 5, 6] = Strategy.LRU,
-    maxsize: int | None = 128,
-    max_bytes: int | None = None,
+    strategy: AnyStrategy = Strategy.LRU,
+    backend: Shared = ...,
+    single_flight: bool = True,
+    **options: Unpack[DecoratorOptions],
 ) -> SharedCachedFunction[_P, _R]: ...
 @overload
 def cache(
-    function: Callable[_P, _R],
+    _function: Callable[_P, _R],
+    _max_size: int | None = 128,
+    _ttl: float | None = None,
+    _backend: Backend = ...,
+    _max_key_size: int | None = None,
+    _max_value_size: int | None = None,
+    _typed: bool = False,
+    _single_flight: bool = True,
+    _name: str | None = None,
+    _wait_timeout: float | None = 10.0,
     /,
-    max_size: int | None = 128,
-    ttl: float | None = None,
-    backend: Backend = ...,
-    max_key_size: int | None = None,
-    max_value_size: int | None = None,
-    typed: bool = False,
-    single_flight: bool = True,
-    name: str | None = None,
-    wait_timeout: float | None = 10.0,
-    *,
-    strategy: Strategy | Literal[0, 1, 2, 3, 4, 5, 6] = Strategy.LRU,
-    maxsize: int | None = 128,
-    max_bytes: int | None = None,
+    **options: Unpack[CacheOptions],
 ) -> CachedFunction[_P, _R]: ...
 @overload
 def cache(  # pyright: ignore[reportOverlappingOverload]  # apart by backend
-    strategy: Strategy | Literal[0, 1, 2, 3, 4, 5, 6] = Strategy.LRU,
-    max_size: int | None = 128,
-    ttl: float | None = None,
-    backend: _Memory = "memory",
-    max_key_size: int | None = None,
-    max_value_size: int | None = None,
-    typed: bool = False,
-    single_flight: bool = True,
-    name: str | None = None,
-    wait_timeout: float | None = 10.0,
+    _strategy: AnyStrategy = Strategy.LRU,
+    _max_size: int | None = 128,
+    _ttl: float | None = None,
+    _backend: Memory = "memory",
+    _max_key_size: int | None = None,
+    _max_value_size: int | None = None,
+    _typed: bool = False,
+    _single_flight: bool = True,
+    _name: str | None = None,
+    _wait_timeout: float | None = 10.0,
+    /,
     *,
-    maxsize: int | None = 128,
-    max_bytes: int | None = None,
+    strategy: AnyStrategy = Strategy.LRU,
+    backend: Memory = ...,
+    single_flight: bool = True,
+    **options: Unpack[DecoratorOptions],
 ) -> _Decorator: ...
 @overload
 def cache(
-    strategy: Strategy | Literal[0, 1, 2, 3, 4, 5, 6] = Strategy.LRU,
-    max_size: int | None = 128,
-    ttl: float | None = None,
-    backend: _Shared = ...,
-    max_key_size: int | None = None,
-    max_value_size: int | None = None,
-    typed: bool = False,
-    single_flight: bool = True,
-    name: str | None = None,
-    wait_timeout: float | None = 10.0,
+    _strategy: AnyStrategy = Strategy.LRU,
+    _max_size: int | None = 128,
+    _ttl: float | None = None,
+    _backend: Shared = ...,
+    _max_key_size: int | None = None,
+    _max_value_size: int | None = None,
+    _typed: bool = False,
+    _single_flight: bool = True,
+    _name: str | None = None,
+    _wait_timeout: float | None = 10.0,
+    /,
     *,
-    maxsize: int | None = 128,
-    max_bytes: int | None = None,
+    strategy: AnyStrategy = Strategy.LRU,
+    backend: Shared = ...,
+    single_flight: bool = True,
+    **options: Unpack[DecoratorOptions],
 ) -> _SharedDecorator: ...
 @overload
 def cache(
-    strategy: Strategy | Literal[0, 1, 2, 3, 4, 5, 6] = Strategy.LRU,
-    max_size: int | None = 128,
-    ttl: float | None = None,
-    backend: Backend = ...,
-    max_key_size: int | None = None,
-    max_value_size: int | None = None,
-    typed: bool = False,
-    single_flight: bool = True,
-    name: str | None = None,
-    wait_timeout: float | None = 10.0,
-    *,
-    maxsize: int | None = 128,
-    max_bytes: int | None = None,
+    _strategy: AnyStrategy = Strategy.LRU,
+    _max_size: int | None = 128,
+    _ttl: float | None = None,
+    _backend: Backend = ...,
+    _max_key_size: int | None = None,
+    _max_value_size: int | None = None,
+    _typed: bool = False,
+    _single_flight: bool = True,
+    _name: str | None = None,
+    _wait_timeout: float | None = 10.0,
+    /,
+    **options: Unpack[CacheOptions],
 ) -> _Decorator: ...
 @overload
 def lru_cache(  # pyright: ignore[reportOverlappingOverload]  # apart by backend
-    function: Callable[_P, _R],
+    _function: Callable[_P, _R],
+    _ttl: float | bool | None = None,  # a bool is typed, second in functools
+    _backend: Memory = "memory",
+    _max_key_size: int | None = None,
+    _max_value_size: int | None = None,
+    _typed: bool = False,
+    _single_flight: bool | None = None,
+    _name: str | None = None,
+    _wait_timeout: float | None = 10.0,
     /,
-    ttl: float | bool | None = None,  # a bool is typed, second in functools
-    backend: _Memory = "memory",
-    max_key_size: int | None = None,
-    max_value_size: int | None = None,
-    typed: bool = False,
-    single_flight: bool | None = None,
-    name: str | None = None,
-    wait_timeout: float | None = 10.0,
     *,
-    max_size: int | None = 128,
-    maxsize: int | None = 128,
-    max_bytes: int | None = None,
+    backend: Memory = ...,
+    single_flight: bool | None = None,
+    **options: Unpack[DecoratorOptions],
 ) -> CachedFunction[_P, _R]: ...
 @overload
 def lru_cache(
-    function: Callable[_P, _R],
+    _function: Callable[_P, _R],
+    _ttl: float | bool | None = None,  # a bool is typed, second in functools
+    _backend: Shared = ...,
+    _max_key_size: int | None = None,
+    _max_value_size: int | None = None,
+    _typed: bool = False,
+    _single_flight: bool | None = None,
+    _name: str | None = None,
+    _wait_timeout: float | None = 10.0,
     /,
-    ttl: float | bool | None = None,  # a bool is typed, second in functools
-    backend: _Shared = ...,
-    max_key_size: int | None = None,
-    max_value_size: int | None = None,
-    typed: bool = False,
-    single_flight: bool | None = None,
-    name: str | None = None,
-    wait_timeout: float | None = 10.0,
     *,
-    max_size: int | None = 128,
-    maxsize: int | None = 128,
-    max_bytes: int | None = None,
+    backend: Shared = ...,
+    single_flight: bool | None = None,
+    **options: Unpack[DecoratorOptions],
 ) -> SharedCachedFunction[_P, _R]: ...
 @overload
 def lru_cache(
-    function: Callable[_P, _R],
+    _function: Callable[_P, _R],
+    _ttl: float | bool | None = None,  # a bool is typed, second in functools
+    _backend: Backend = ...,
+    _max_key_size: int | None = None,
+    _max_value_size: int | None = None,
+    _typed: bool = False,
+    _single_flight: bool | None = None,
+    _name: str | None = None,
+    _wait_timeout: float | None = 10.0,
     /,
-    ttl: float | bool | None = None,  # a bool is typed, second in functools
-    backend: Backend = ...,
-    max_key_size: int | None = None,
-    max_value_size: int | None = None,
-    typed: bool = False,
-    single_flight: bool | None = None,
-    name: str | None = None,
-    wait_timeout: float | None = 10.0,
-    *,
-    max_size: int | None = 128,
-    maxsize: int | None = 128,
-    max_bytes: int | None = None,
+    **options: Unpack[LruCacheOptions],
 ) -> CachedFunction[_P, _R]: ...
 @overload
 def lru_cache(  # pyright: ignore[reportOverlappingOverload]  # apart by backend
-    max_size: int | None = 128,
-    ttl: float | bool | None = None,  # a bool is typed, second in functools
-    backend: _Memory = "memory",
-    max_key_size: int | None = None,
-    max_value_size: int | None = None,
-    typed: bool = False,
-    single_flight: bool | None = None,
-    name: str | None = None,
-    wait_timeout: float | None = 10.0,
+    _max_size: int | None = 128,
+    _ttl: float | bool | None = None,  # a bool is typed, second in functools
+    _backend: Memory = "memory",
+    _max_key_size: int | None = None,
+    _max_value_size: int | None = None,
+    _typed: bool = False,
+    _single_flight: bool | None = None,
+    _name: str | None = None,
+    _wait_timeout: float | None = 10.0,
+    /,
     *,
-    maxsize: int | None = 128,
-    max_bytes: int | None = None,
+    backend: Memory = ...,
+    single_flight: bool | None = None,
+    **options: Unpack[DecoratorOptions],
 ) -> _Decorator: ...
 @overload
 def lru_cache(
-    max_size: int | None = 128,
-    ttl: float | bool | None = None,  # a bool is typed, second in functools
-    backend: _Shared = ...,
-    max_key_size: int | None = None,
-    max_value_size: int | None = None,
-    typed: bool = False,
-    single_flight: bool | None = None,
-    name: str | None = None,
-    wait_timeout: float | None = 10.0,
+    _max_size: int | None = 128,
+    _ttl: float | bool | None = None,  # a bool is typed, second in functools
+    _backend: Shared = ...,
+    _max_key_size: int | None = None,
+    _max_value_size: int | None = None,
+    _typed: bool = False,
+    _single_flight: bool | None = None,
+    _name: str | None = None,
+    _wait_timeout: float | None = 10.0,
+    /,
     *,
-    maxsize: int | None = 128,
-    max_bytes: int | None = None,
+    backend: Shared = ...,
+    single_flight: bool | None = None,
+    **options: Unpack[DecoratorOptions],
 ) -> _SharedDecorator: ...
 @overload
 def lru_cache(
-    max_size: int | None = 128,
-    ttl: float | bool | None = None,  # a bool is typed, second in functools
-    backend: Backend = ...,
-    max_key_size: int | None = None,
-    max_value_size: int | None = None,
-    typed: bool = False,
-    single_flight: bool | None = None,
-    name: str | None = None,
-    wait_timeout: float | None = 10.0,
-    *,
-    maxsize: int | None = 128,
-    max_bytes: int | None = None,
+    _max_size: int | None = 128,
+    _ttl: float | bool | None = None,  # a bool is typed, second in functools
+    _backend: Backend = ...,
+    _max_key_size: int | None = None,
+    _max_value_size: int | None = None,
+    _typed: bool = False,
+    _single_flight: bool | None = None,
+    _name: str | None = None,
+    _wait_timeout: float | None = 10.0,
+    /,
+    **options: Unpack[LruCacheOptions],
 ) -> _Decorator: ...

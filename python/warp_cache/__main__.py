@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from warp_cache import __version__, _advise
+from warp_cache import __version__, _advise, _exchange
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -13,6 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"warp_cache {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _advise.add_to(commands)
+    _exchange.add_to(commands)
     options = parser.parse_args(arguments)
     status = options.run(options)
     assert isinstance(status, int)

@@ -52,7 +52,7 @@ class Work:
             raise
         # Its callers are tasks as well, and are complained of if the loop is closed on them.
         with suppress(AttributeError):
-            self.task._log_destroy_pending = False  # type: ignore[attr-defined]
+            self.task._log_destroy_pending = False  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]
 
     def enter(self) -> AbstractContextManager[Any]:
         """The scope for the computation; called in the task."""

@@ -95,20 +95,7 @@ def _cache(
         PermissionError, OSError: the shared cache's file is not this user's alone, or cannot be
             made.
     """
-    shared = _is_shared(backend, name)
-    make = partial(
-        Options,
-        strategy=strategy,
-        max_size=_size(max_size, maxsize),
-        ttl=ttl,
-        typed=typed,
-        wait_timeout=wait_timeout,
-        by_signature=True,
-        max_key_size=max_key_size,
-        max_value_size=max_value_size,
-        max_bytes=max_bytes,
-    )
-    return decorator(make, single_flight, shared, name, single_use_too=False)
+    return _checked(locals(), by_signature=True)
 
 
 def _lru_cache(
@@ -135,20 +122,17 @@ def _lru_cache(
     Parameters, result and errors: as for ``cache``, with the strategy LRU. ``single_flight`` is off
     for functions and on for coroutine functions unless it is given.
     """
+    return _checked({"strategy": Strategy.LRU, **locals()}, by_signature=False)
+
+
+def _checked(options: dict[str, Any], *, by_signature: bool) -> _Decorator:
+    """The decorator for what was given to ``cache`` (by_signature) or ``lru_cache``."""
+    backend, name = options.pop("backend"), options.pop("name")
     shared = _is_shared(backend, name)
-    make = partial(
-        Options,
-        strategy=Strategy.LRU,
-        max_size=_size(max_size, maxsize),
-        ttl=ttl,
-        typed=typed,
-        wait_timeout=wait_timeout,
-        by_signature=False,
-        max_key_size=max_key_size,
-        max_value_size=max_value_size,
-        max_bytes=max_bytes,
-    )
-    return decorator(make, single_flight, shared, name, single_use_too=True)
+    single_flight = options.pop("single_flight")
+    options["max_size"] = _size(options["max_size"], options.pop("maxsize"))
+    make = partial(Options, by_signature=by_signature, **options)
+    return decorator(make, single_flight, shared, name, single_use_too=not by_signature)
 
 
 def _apply(

@@ -200,10 +200,11 @@ class Description:
 
     def a_float(self, value: float) -> None:
         # Exact, and -0.0 is not 0.0.
-        self.feed("float", value.hex())
+        self.feed("float", value.hex())  # ty: ignore[missing-union-attribute]
 
     def a_complex(self, value: complex) -> None:
-        self.feed("complex", value.real.hex(), value.imag.hex())
+        parts = (value.real.hex(), value.imag.hex())  # ty: ignore[missing-union-attribute]
+        self.feed("complex", *parts)
 
     def a_tuple(self, value: tuple[Any, ...]) -> None:
         self.values("tuple", value)

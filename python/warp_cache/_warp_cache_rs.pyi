@@ -21,11 +21,12 @@ from typing import (
     type_check_only,
 )
 
-from typing_extensions import Buffer, Self
+from typing_extensions import Buffer, Self, Unpack
 
 from warp_cache._async import _Flight
 from warp_cache._info import CacheInfo as CacheInfo
 from warp_cache._info import SharedCacheInfo as SharedCacheInfo
+from warp_cache._options import CommonOptions
 
 __all__ = [
     "AsyncCachedFunction",
@@ -252,7 +253,7 @@ class SharedCachedFunction(CachedFunction[_P, _R]):
         max_bytes: int | None = None,
     ) -> Self: ...
     @staticmethod
-    def _of(  # type: ignore[override]
+    def _of(  # type: ignore[override]  # ty: ignore[incompatible-method-override]
         function: Callable[_Q, _T], options: Options, name: str | None
     ) -> SharedCachedFunction[_Q, _T]:
         """A cached function made from checked options."""
@@ -277,16 +278,11 @@ class Options:
 
     def __new__(
         cls,
+        *,
         strategy: int,
-        max_size: SupportsIndex | None,
-        ttl: float | None,
-        typed: bool,
         single_flight: bool,
-        wait_timeout: float | None,
         by_signature: bool,
-        max_key_size: int | None = None,
-        max_value_size: int | None = None,
-        max_bytes: int | None = None,
+        **options: Unpack[CommonOptions],
     ) -> Self: ...
 
 @final

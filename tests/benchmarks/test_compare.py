@@ -11,6 +11,8 @@ import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytest.importorskip("scipy")
+
 from benchmarks import compare
 from benchmarks.changes import UNJUDGED, changes, only_in
 from benchmarks.files import Run

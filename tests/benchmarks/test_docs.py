@@ -25,6 +25,7 @@ OTHER = synthetic.usual(version="3.9.1")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    pytest.importorskip("matplotlib", reason="what is written has pictures")
     path = tmp_path / "measurements"
     path.mkdir()
     (path / "method.md").write_text("Typed.\n", encoding="utf-8")

@@ -11,6 +11,8 @@ import synthetic
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytest.importorskip("scipy")
+
 from benchmarks import changes, docs, report, summary
 from benchmarks.files import BadRun, parse, read
 

@@ -8,8 +8,18 @@ from xml.etree import ElementTree
 import pytest
 import synthetic
 
-from benchmarks import pictures
-from benchmarks.model import FUNCTOOLS, WARP_CACHE, WARP_LRU, Figure, PartResult
+from benchmarks import charts, pictures
+from benchmarks.model import (
+    FUNCTOOLS,
+    SHARED_CACHE,
+    SHARED_LRU,
+    WARP_CACHE,
+    WARP_LRU,
+    Figure,
+    PartResult,
+)
+
+pytest.importorskip("matplotlib")
 
 MEDIANS = {FUNCTOOLS: 30.0, WARP_LRU: 18.0}
 
@@ -17,7 +27,7 @@ MEDIANS = {FUNCTOOLS: 30.0, WARP_LRU: 18.0}
 def texts(result: PartResult) -> list[str]:
     """All text of the only picture."""
     (picture,) = pictures.of_part(result)
-    root = ElementTree.fromstring(picture.svg["light"])
+    root = ElementTree.fromstring(picture.svg("light"))
     return [element.text or "" for element in root.iter() if element.tag.endswith("}text")]
 
 
@@ -26,7 +36,7 @@ def test_rows_of_the_same_contenders_are_one_picture() -> None:
     rows.append(synthetic.row({FUNCTOOLS: 1.0}, key="hits/alone", work="alone"))
     rows.append(synthetic.row(MEDIANS, key="hits/bytes", work="bytes", unit="bytes"))
     found = texts(synthetic.part(rows))
-    assert {"int", "str", FUNCTOOLS, WARP_LRU, "ns — lower is better"} <= set(found)
+    assert {"int", "str", FUNCTOOLS, WARP_LRU, "ns, lower is better"} <= set(found)
     assert not {"alone", "bytes"} & set(found)
 
 
@@ -75,6 +85,33 @@ def test_bars_that_would_dwarf_all_others_are_named_instead() -> None:
     assert "Not drawn: redis, a hit: 45,000 ns." in found
 
 
+def test_on_a_logarithmic_axis_servers_stand_beside_the_others() -> None:
+    figure = Figure("servers", "Servers", kind="bars", y_label="ns", y_log=True)
+    for name, value in ((WARP_CACHE, 30.0), ("redis", 45_000.0), ("none", 0.0)):
+        figure.curve(name).add("a hit", [value])
+    found = texts(synthetic.part(figures=[figure]))
+    assert {"redis", "45,000", "ns, logarithmic, lower is better"} <= set(found)
+    assert "Not drawn: none, a hit: 0.00 ns." in found
+
+
+def test_a_contender_looks_the_same_everywhere_and_like_no_other() -> None:
+    looks = [(look.colour, look.marker) for look in charts.STYLES.values()]
+    assert len(set(looks)) == len(looks)
+    assert {FUNCTOOLS, WARP_CACHE, WARP_LRU, SHARED_CACHE, SHARED_LRU} <= set(charts.STYLES)
+    unknown = [f"nobody {at}" for at in range(20)]
+    for names in ([FUNCTOOLS, WARP_CACHE], ["theine", *unknown, WARP_CACHE]):
+        found = charts.styles(names)
+        assert len(set(found.values())) == len(names)
+        assert found[WARP_CACHE] == charts.STYLES[WARP_CACHE]
+
+
+def test_the_same_picture_has_the_same_bytes() -> None:
+    figure = Figure("key", "Title", x_label="x", y_label="y")
+    figure.curve(WARP_CACHE).add(1, [2.0])
+    drawn = [pictures.of_part(synthetic.part(figures=[figure]))[0].svg("dark") for _ in range(2)]
+    assert drawn[0] == drawn[1]
+
+
 def test_what_a_logarithm_cannot_show_is_named() -> None:
     figure = Figure("cost", "Cost", x_label="entries", y_label="ns", x_log=True, y_log=True)
     for x, y in ((0, 5.0), (10, 5.0), (100, 6.0), (1000, 0.0)):
@@ -103,5 +140,5 @@ def test_titles_are_escaped() -> None:
     figure = Figure("key", 'a < b & "c"', x_label="x", y_label="y")
     figure.curve("a & b").add(1, [2.0])
     (picture,) = pictures.of_part(synthetic.part(figures=[figure]))
-    ElementTree.fromstring(picture.svg["dark"])
+    ElementTree.fromstring(picture.svg("dark"))
     assert 'alt="a &lt; b &amp; &quot;c&quot;"' in picture.markdown("pictures")

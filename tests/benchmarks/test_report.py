@@ -60,14 +60,6 @@ def test_every_contender_has_minimum_median_and_quartiles() -> None:
     ]
 
 
-def test_the_points_of_a_figure_have_them_too() -> None:
-    figure = synthetic.threads().figures[0]
-    figure.curves[0].points[0].rounds = [1.0, 2.0, 3.0, 4.0, 5.0]
-    lines = report.points(figure).lines
-    assert lines[0][:5] == ("1", FUNCTOOLS, "1.00", "3.00", "2.00–4.00")
-    assert [line[0] for line in lines] == ["1", "", "2", "", "4", ""]
-
-
 def test_notes_and_missing_contenders_are_told() -> None:
     row = synthetic.row(
         {FUNCTOOLS: 30.0, "cachetools, no lock": 300.0},

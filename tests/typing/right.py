@@ -1,4 +1,4 @@
-"""What type checkers must conclude about right uses. Never run: mypy and basedpyright read it."""
+"""What type checkers must conclude about right uses. Never run: three of them read it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import warnings
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
-from typing_extensions import Self, assert_type
+from typing_extensions import Self, Unpack, assert_type
 
 from warp_cache import (
     Backend,
     CacheInfo,
+    CacheOptions,
+    LruCacheOptions,
     SharedCacheInfo,
     SkipReason,
     Strategy,
@@ -25,6 +27,9 @@ from warp_cache._decorator import AsyncCachedFunction
 from warp_cache._warp_cache_rs import CachedFunction
 
 T = TypeVar("T")
+
+# mypy takes this for true, and no other checker does.
+MYPY = False
 
 # --- functions ------------------------------------------------------------------------------
 
@@ -147,6 +152,53 @@ def check_options() -> None:
     assert_type(lru_cache(plain, True)(1, ""), list[str])
 
 
+def check_handed_on(options: CacheOptions, least: LruCacheOptions, some: dict[str, Any]) -> None:
+    assert_type(cache(**options)(plain)(1, y=""), list[str])
+    assert_type(cache(plain, **options)(1, y=""), list[str])
+    assert_type(cache(backend="shared", max_size=1)(plain).cache_info().repairs, int)
+    assert_type(lru_cache(**least)(plain)(1), list[str])
+    assert_type(lru_cache(plain, **least).get(1), list[str] | None)
+    cache(**some)(plain)(1)
+    written: CacheOptions = {"max_size": None, "backend": "memory", "strategy": Strategy.SIEVE}
+    assert_type(cache(plain, **written)(1), list[str])
+
+
+def for_a_minute(
+    function: Callable[[int], T], **options: Unpack[CacheOptions]
+) -> Callable[[int], T]:
+    """A decorator of one's own that hands its options on."""
+    options.setdefault("ttl", 60.0)
+    return cache(function, **options)
+
+
+memoize = functools.partial(cache, max_size=1000, ttl=60)
+memoize_lru = functools.partial(lru_cache, maxsize=None)
+
+
+@memoize
+def partially(x: int, y: str = "") -> list[str]:
+    return [y]
+
+
+@memoize_lru
+def lru_partially(x: int, y: str = "") -> list[str]:
+    return [y]
+
+
+def check_partial() -> None:
+    assert_type(for_a_minute(bytes, max_size=10)(1), bytes)
+    called: list[str] = partially(1, y="")
+    lru_called: list[str] = lru_partially(1, y="")
+    assert_type(partially.cache_info(), CacheInfo)
+    assert_type(functools.partial(cache, plain, ttl=1)().cache_info(), CacheInfo)
+    if not MYPY:  # of a partial of overloads it keeps the class, and not the function's parameters
+        assert_type(partially(1, y=""), list[str])
+        assert_type(lru_partially(1, y=""), list[str])
+        assert_type(memoize(ttl=5)(plain)(1), list[str])
+        assert_type(functools.partial(cache, plain, ttl=1)()(1), list[str])
+    del called, lru_called
+
+
 # --- what is not a plain function ------------------------------------------------------------
 
 
@@ -165,10 +217,10 @@ def wrapped_in_list(x: T) -> list[T]:
     return [x]
 
 
-def check_others() -> None:
+def check_others(number: int, text: str) -> None:
     assert_type(untold(1), Any)
-    assert_type(identity(1), int)
-    assert_type(identity(""), str)
+    assert_type(identity(number), int)
+    assert_type(identity(text), str)
     assert_type(wrapped_in_list(1), list[int])
     assert_type(wrapped_in_list.get(1), list[int] | None)
     assert_type(cache(lambda: 1)(), int)

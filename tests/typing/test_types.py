@@ -48,18 +48,26 @@ def test_basedpyright() -> None:
     check("basedpyright", "python/warp_cache", EXAMPLES)
 
 
+def test_ty() -> None:
+    # The wrong uses are left out in pyproject.toml.
+    check("ty", "check", "--error-on-warning", "python/warp_cache", EXAMPLES)
+
+
 def test_stubs_are_what_is_there(tmp_path: Path) -> None:
     # What namedtuples and dataclasses make differs by version from what checkers think they do.
     allowed = tmp_path / "allowed"
     # A type of literals is a union to them, and one that is only there for checkers is missing; the
-    # decorators are shown to checkers by overloads, of which the first takes a function; and all
-    # that would change a `Skips` is one function.
+    # decorators are shown to checkers by overloads, of which the first takes a function; options
+    # that come from a TypedDict are keywords (`tests/api/test_options.py` compares the names); and
+    # all that would change a `Skips` is one function.
     names = (
         "\\._.*__(replace|match_args)__",
         ".*SkipReason",
+        "\\._options\\.(Memory|Shared)",
         "\\._watch\\.Watch",
         "\\.cache",
         "\\.lru_cache",
+        "\\._warp_cache_rs\\.Options\\.__new__",
         "\\._info\\.Skips\\.(clear|popitem)",
     )
     allowed.write_text("".join(f"warp_cache{name}\n" for name in names))

@@ -5,7 +5,7 @@ To both of them a comment that has no error to ignore is an error.
 
 # pyright: reportUnnecessaryTypeIgnoreComment=error
 
-from warp_cache import SharedCacheInfo, Strategy, cache, lru_cache
+from warp_cache import CacheOptions, LruCacheOptions, SharedCacheInfo, Strategy, cache, lru_cache
 
 
 @cache
@@ -114,6 +114,15 @@ def check_options() -> None:
     lru_cache(128, typed=1)  # type: ignore[call-overload]
     lru_cache(name=1)  # type: ignore[call-overload]
     lru_cache()("function")  # type: ignore[arg-type]
+
+
+def check_handed_on(options: CacheOptions, least: LruCacheOptions) -> None:
+    options["size"] = 1  # type: ignore[typeddict-unknown-key]
+    options["ttl"] = "1"  # type: ignore[typeddict-item]
+    options["backend"] = "disk"  # type: ignore[typeddict-item]
+    cache(check_skips, **options)(1)  # type: ignore[arg-type]
+    cache(**least)  # type: ignore[arg-type]
+    CacheOptions(strategy="LRU")  # type: ignore[typeddict-item]
 
 
 def check_skips(info: SharedCacheInfo) -> None:

@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
 from array import array
 from collections import OrderedDict
 from pathlib import Path
@@ -177,7 +176,6 @@ def test_no_size_helps_where_all_keys_differ(advise: Run, tmp_path: Path) -> Non
 
 GOLDEN = """\
 keys.txt: 9 calls, 4 different keys
-===================================
 
 """
 
@@ -217,7 +215,7 @@ def test_a_recording_of_several_functions(advise: Run, tmp_path: Path) -> None:
             many(at % 30)
             if at % 3 == 0:
                 few(at % 9)
-    status, out, errors = advise("calls.rec", "--svg", "curves.svg")
+    status, out, errors = advise("calls.rec")
     assert (status, errors) == (0, "")
     headings = [line for line in out.splitlines() if "different keys" in line]
     assert headings == [
@@ -227,8 +225,6 @@ def test_a_recording_of_several_functions(advise: Run, tmp_path: Path) -> None:
     joined = " ".join(out.split())
     assert "(now LRU with max_size=None: 90 %)" in joined
     assert "(now LRU with max_size=2: 0 %)" in joined
-    for file in ("curves.svg", "curves-2.svg"):
-        ET.parse(tmp_path / file)
     status, out, errors = advise("calls.rec", "--function", "test_advise.few", "--json")
     document = json.loads(out)
     assert document["complete"] and len(document["functions"]) == 1
@@ -280,7 +276,6 @@ def test_columns(advise: Run, tmp_path: Path, text: str, arguments: list[str]) -
         (b"\x93WARPRC\x07", [], "t.csv: a recording of version 7"),
         (b"\x93WARPRC\x01?\0\0\0\0", [], "in the block at byte 8"),
         (b"1\n1\n", ["--function", "g"], "t.csv: no function 'g' in it: there is t.csv"),
-        (b"1\n1\n", ["--svg", "no/folder/x.svg"], "no/folder/x.svg: No such file or directory"),
     ],
 )
 def test_input_that_cannot_be_used(
@@ -313,14 +308,10 @@ def test_standard_input(advise: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert status == 0 and json.loads(out)["trace"] == "standard input"
 
 
-@pytest.mark.parametrize("columns", [20, 60, 80, 200])
-def test_the_terminal_is_wide_enough(
-    advise: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
-) -> None:
+def test_plain_text_fits_a_terminal(advise: Run, tmp_path: Path) -> None:
     (tmp_path / "keys.txt").write_text("\n".join(str(at % 77 * at % 91) for at in range(5000)))
-    monkeypatch.setenv("COLUMNS", str(columns))
     _, out, _ = advise("keys.txt")
-    assert max(map(len, out.splitlines())) <= max(40, min(columns, 100))
+    assert max(map(len, out.splitlines())) <= 80
     assert out.isascii()
 
 

@@ -1,7 +1,8 @@
 """``python -m warp_cache advise``: which strategy and size suit a recorded workload.
 
 Parts: ``traces`` reads what was recorded, ``curves`` replays it through every strategy and a range
-of sizes, ``advice`` says what to take, ``terminal`` shows it.
+of sizes, ``advice`` says what to take, ``terminal`` shows it as plain text, ``view`` with colours
+and ``plot`` as a picture. The last two need extras.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ import argparse
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
-from warp_cache._advise import advice, curves, terminal, traces
-from warp_cache._charts import lines
+from warp_cache._advise import advice, curves, extras, terminal, traces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
     from warp_cache._advise.advice import Advice
     from warp_cache._advise.curves import Curves
+    from warp_cache._advise.view import View
 
 __all__ = ["add_to"]
 
@@ -46,9 +47,15 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--sizes", type=_sizes, metavar="N,N,...", help="try these sizes, and advise one of them"
     )
     parser.add_argument(
-        "--svg", type=Path, metavar="FILE", help="write the curves as SVG, to FILE, FILE-2, ..."
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="draw the curves, too: to FILE (.svg, .png, .pdf), FILE-2, ...",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    shape.add_argument("--plain", action="store_true", help="plain text in a terminal, too")
+    shape.add_argument("--rich", action="store_true", help="tables with colours, not only there")
     parser.set_defaults(run=run)
 
 
@@ -66,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     """Advise; the exit status is 2 for input that cannot be used, 130 after Ctrl-C."""
     try:
         _run(options)
-    except traces.TraceError as error:
+    except (traces.TraceError, extras.MissingExtra) as error:
         print(f"warp_cache advise: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -87,14 +94,20 @@ def _run(options: argparse.Namespace) -> None:
             raise traces.TraceError(
                 f"{trace.name}: no function {options.function!r} in it: there is {names}"
             )
+    # What is missing is said before hours of replaying, not after.
+    plot = options.plot and extras.load("warp_cache._advise.plot", "plot", "a picture")
+    view = _view(options)
     found: list[dict[str, Any]] = []
     for number, workload in enumerate(workloads, 1):
-        measured = curves.measure(workload, options.sizes)
-        advised = advice.advise(measured, options.sizes is not None)
-        if options.svg is not None:
-            _write(_numbered(options.svg, number), _svg(measured, advised))
+        with view.replaying(workload) if view else nullcontext():
+            measured = curves.measure(workload, options.sizes)
+            advised = advice.advise(measured, options.sizes is not None)
+        if plot:
+            _draw(plot, measured, advised, _numbered(options.plot, number))
         if options.json:
             found.append(_described(measured, advised))
+        elif view:
+            view.show(measured, advised)
         else:
             print(terminal.report(measured, advised), flush=True)
     if options.json:
@@ -108,31 +121,26 @@ def _numbered(path: Path, number: int) -> Path:
     return path if number == 1 else path.with_stem(f"{path.stem}-{number}")
 
 
-def _write(path: Path, text: str) -> None:
+def _view(options: argparse.Namespace) -> View | None:
+    """What shows tables with colours: where that is asked for, or can be had in a terminal."""
+    if options.json or options.plain or not (options.rich or sys.stdout.isatty()):
+        return None
     try:
-        path.write_text(text, encoding="utf-8")
+        view: View = extras.load("warp_cache._advise.view", "cli", "a table with colours").View()
+        return view
+    except extras.MissingExtra:
+        if options.rich:
+            raise
+        return None
+
+
+def _draw(plot: Any, measured: Curves, advised: Advice, path: Path) -> None:
+    try:
+        plot.write(measured, advised, path)
     except OSError as error:
         raise traces.TraceError(f"{path}: {error.strerror}") from None
-
-
-def _svg(measured: Curves, advised: Advice) -> str:
-    workload = measured.workload
-    series: dict[str, Sequence[tuple[float, float]]] = {
-        strategy.name: list(zip(measured.sizes, ratios, strict=True))
-        for strategy, ratios in measured.ratios.items()
-    }
-    series["optimum"] = list(zip(measured.sizes, measured.optimum, strict=True))
-    return lines(
-        f"{workload.name}: hits by size of the cache",
-        series,
-        x_label="max_size (entries)",
-        y_label="calls that are hits",
-        x_log=measured.sizes[0] < measured.sizes[-1],
-        y_percent=True,
-        theme="auto",
-        height=420,
-        note=advised.sentence,
-    )
+    except ValueError as error:
+        raise traces.TraceError(f"{path}: {error}") from None
 
 
 def _described(measured: Curves, advised: Advice) -> dict[str, Any]:

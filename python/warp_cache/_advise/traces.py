@@ -1,9 +1,10 @@
-"""Workloads from files: recordings, text with one key a line, CSV."""
+"""Workloads from files: recordings, text with one key a line, CSV, libCacheSim's oracleGeneral."""
 
 from __future__ import annotations
 
 import csv
 import io
+import struct
 import sys
 from array import array
 from dataclasses import dataclass
@@ -15,10 +16,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Trace", "TraceError", "Workload", "load"]
+__all__ = ["ORACLE_GENERAL", "Trace", "TraceError", "Workload", "is_oracle_general", "load"]
 
 # What a recording begins with, but for its version.
 _MAGIC = b"\x93WARPRC"
+
+# A request: its time, the object, its size, and which request is the object's next one.
+ORACLE_GENERAL = "<IQIq"
 
 
 class TraceError(Exception):
@@ -48,10 +52,16 @@ class Trace:
     complete: bool
 
 
-def load(path: str, column: str | None) -> Trace:
-    """Read a recording, text or CSV from a file, or from standard input for "-".
+def is_oracle_general(path: str) -> bool:
+    """Whether the file's name says so, as libCacheSim names them; nothing in the file does."""
+    return path.lower().endswith((".oraclegeneral", ".oraclegeneral.bin"))
 
-    column: the name or number of a CSV file's column. Raises TraceError. O(n).
+
+def load(path: str, column: str | None, oracle_general: bool | None = None) -> Trace:
+    """Read a recording, text, CSV or oracleGeneral from a file, or from standard input for "-".
+
+    column: the name or number of a CSV file's column. oracle_general: whether it is that; None to
+    go by the file's name. Raises TraceError. O(n).
     """
     name = "standard input" if path == "-" else path
     try:
@@ -67,7 +77,11 @@ def load(path: str, column: str | None) -> Trace:
             raise TraceError(f"{name}: a recording has no columns; leave --column out")
         return _recording(name, data)
     is_table = column is not None or path.lower().endswith(".csv")
-    keys = _column(name, data, column or "1") if is_table else _lines(name, data)
+    keys: Iterable[object]
+    if is_oracle_general(path) if oracle_general is None else oracle_general:
+        keys = _objects(name, data)
+    else:
+        keys = _column(name, data, column or "1") if is_table else _lines(name, data)
     workload = _numbered(name.rpartition("/")[2], keys)
     if not workload.keys:
         raise TraceError(f"{name}: there are no keys in it")
@@ -100,6 +114,17 @@ def _numbered(name: str, keys: Iterable[object]) -> Workload:
     for key in keys:
         append(number(key, len(numbers)))
     return Workload(name, stream, len(numbers))
+
+
+def _objects(name: str, data: bytes) -> Iterator[int]:
+    """The objects of oracleGeneral."""
+    request = struct.Struct(ORACLE_GENERAL)
+    if len(data) % request.size:
+        raise TraceError(
+            f"{name}: not oracleGeneral (or compressed): {len(data)} bytes are no multiple of "
+            f"{request.size}"
+        )
+    return (fields[1] for fields in request.iter_unpack(data))
 
 
 def _lines(name: str, data: bytes) -> Iterator[bytes]:

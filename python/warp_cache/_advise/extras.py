@@ -1,0 +1,32 @@
+"""Packages that only some need: what to install is said where one is missing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["MissingExtra", "load"]
+
+
+class MissingExtra(Exception):
+    """An extra of warp_cache that is not installed: a message for the user."""
+
+
+def load(module: str, extra: str, wanted: str) -> ModuleType:
+    """Import a module of this package that needs an extra.
+
+    wanted: what it is needed for. Raises MissingExtra. By name, so that whoever collects an app's
+    modules does not take the extras in.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if name == "warp_cache":
+            raise
+        raise MissingExtra(
+            f'{wanted} needs {name}, which is not installed: pip install "warp_cache[{extra}]"'
+        ) from None
