@@ -40,6 +40,7 @@ impl Ghosts {
     }
 
     /// A key has left. Expected O(1) amortized.
+    #[inline]
     pub fn push(&mut self, hash: u64) {
         if self.hashes.len() < self.most {
             reserve_one(&mut self.hashes, self.most);
