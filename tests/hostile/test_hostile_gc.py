@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import support
 from fighters import VARIANTS
 from support import check_clean, run_python
 
@@ -330,14 +331,14 @@ def test_collections_at_every_allocation(variant: str) -> None:
     before = gc.get_threshold()
     gc.set_threshold(1, 1, 1)
     try:
-        for round_ in range(40):
+        for round_ in range(support.examples(40)):
             i = round_ % 7
             key = Node()
             for value in (f(i), f(i), f(i, i + 1), f(i, word=key), f(key), f((i, key))):
                 assert value.held[0] is f
             f.set(value, i)
             f.get(i)
-            if round_ % 20 == 19:
+            if round_ % 10 == 9:
                 f.cache_clear()
             assert f.cache_info().currsize <= 4
     finally:

@@ -10,7 +10,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::time_stamp;
-use engine::expiration::Instant;
+use engine::expiration::{self, Instant};
 
 /// The quantum, in counter ticks.
 const QUANTUM_TICKS: u64 = 100_000;
@@ -57,7 +57,7 @@ fn read() -> Instant {
 /// The deadline of an entry that is to live for `ttl` nanoseconds from now on.
 pub fn deadline(ttl: u64) -> Instant {
     // From a fresh reading, so that short lifetimes are not cut.
-    system().saturating_add(ttl)
+    expiration::deadline(system(), ttl)
 }
 
 /// The clock that counts suspended time too, is the machine's own in any namespace, and never goes back.

@@ -10,6 +10,18 @@ use crate::slab::{reserve_one, Token, NIL};
 /// A point in time, in nanoseconds of whatever clock the owner uses.
 pub type Instant = u64;
 
+/// The deadline of an entry that is stored now and lives for `ttl` nanoseconds. One beyond the end of time is never reached.
+#[inline(always)]
+pub fn deadline(now: Instant, ttl: u64) -> Instant {
+    now.saturating_add(ttl)
+}
+
+/// Whether an entry has expired, and so is absent: its deadline is not after `now`.
+#[inline(always)]
+pub fn is_past(deadline: Instant, now: Instant) -> bool {
+    deadline <= now
+}
+
 #[derive(Debug, Default)]
 pub struct Expiry {
     /// Indexed by token; meaningful for tokens in the list.
@@ -41,7 +53,7 @@ impl Expiry {
         self.list.remove(token);
     }
 
-    /// Whether the entry has expired: its deadline is not after `now`.
+    /// Whether the entry has expired ([`is_past`]).
     ///
     /// # Safety
     /// `token` was inserted and not removed since.
@@ -49,13 +61,13 @@ impl Expiry {
     pub unsafe fn expired(&self, token: Token, now: Instant) -> bool {
         debug_assert!(self.list.contains(token));
         // SAFETY: `insert` made room for the deadline of every token it was given.
-        unsafe { *self.deadlines.get_unchecked(token as usize) <= now }
+        unsafe { is_past(*self.deadlines.get_unchecked(token as usize), now) }
     }
 
     /// An entry that has expired at `now`, the earliest first, or `NIL`.
     pub fn next_expired(&self, now: Instant) -> Token {
         let earliest = self.list.back(0);
-        if earliest != NIL && self.deadlines[earliest as usize] <= now {
+        if earliest != NIL && is_past(self.deadlines[earliest as usize], now) {
             earliest
         } else {
             NIL

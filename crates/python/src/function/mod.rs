@@ -1,6 +1,6 @@
 //! `CachedFunction`: the object that a decorated function becomes.
 //!
-//! Ring 3. Its parts: [`options`] is the table of what the user may ask for ([`option_kinds`] checks it, [`parameters`]
+//! Ring 3. Its parts: [`options`] is the table of what the user may ask for ([`option_checks`] checks it, [`parameters`]
 //! binds a constructor's arguments), [`entry_points`] chooses what vectorcall enters, [`call`] is the way from there to a
 //! result, [`fast_path`] the shortest one, [`reply`] what the caller is given. [`state`] is the cache: [`lookup`] finds its
 //! entries, [`single_flight`] computes each missing key once, [`settle`] ends such a computation, [`slot_value`] is what a
@@ -13,12 +13,13 @@
 pub mod options;
 
 pub mod asynchronous;
+mod bound_method;
 pub mod call;
 pub mod entry_points;
 pub mod fast_path;
 pub mod lookup;
 pub mod methods;
-pub mod option_kinds;
+pub mod option_checks;
 pub mod parameters;
 pub mod recording;
 pub mod reply;
@@ -159,7 +160,7 @@ pub fn admit<'py>(argument: &str, function: &Bound<'py, PyAny>) -> PyResult<Boun
         crate::capi::exceptions::install(function.py())?;
         return Ok(function.clone());
     }
-    Err(PyTypeError::new_err(format!("{argument} must be a callable, got {}", option_kinds::shown(function))))
+    Err(PyTypeError::new_err(format!("{argument} must be a callable, got {}", option_checks::shown(function))))
 }
 
 #[pymethods]
@@ -201,16 +202,7 @@ impl CachedFunction {
         instance: Option<&Bound<'py, PyAny>>,
         _owner: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        extern "C" {
-            fn PyMethod_New(function: *mut ffi::PyObject, instance: *mut ffi::PyObject) -> *mut ffi::PyObject;
-        }
-        match instance {
-            None => Ok(slf.clone().into_any()),
-            // SAFETY: both are live objects.
-            Some(instance) => unsafe {
-                Bound::from_owned_ptr_or_err(slf.py(), PyMethod_New(slf.as_ptr(), instance.as_ptr()))
-            },
-        }
+        bound_method::bind(slf, instance)
     }
 
     /// By name; but by value for dill, which takes functions so.

@@ -2,7 +2,7 @@
 //!
 //! Ring 3. From the table below come the fields of [`Options`], its constructor, the arguments that make the same options
 //! ([`Options::arguments`]), and of the classes the parameters and the text of the signature. What an option may be is in
-//! [`option_kinds`](super::option_kinds).
+//! [`option_checks`](super::option_checks).
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use engine::policy::Kind;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::option_kinds::{Bytes, CacheName, Flag, Lifetime, OptionKind, Seconds, Size, Strategy};
+use super::option_checks::{Bytes, CacheName, Flag, Lifetime, OptionKind, Seconds, Size, Strategy};
 use super::parameters::{Given, Parameters};
 
 /// What a row of the table becomes.
