@@ -95,7 +95,7 @@ def _cache(
         PermissionError, OSError: the shared cache's file is not this user's alone, or cannot be
             made.
     """
-    return _checked(locals(), by_signature=True)
+    return _checked({**locals()}, by_signature=True)
 
 
 def _lru_cache(
@@ -126,7 +126,11 @@ def _lru_cache(
 
 
 def _checked(options: dict[str, Any], *, by_signature: bool) -> _Decorator:
-    """The decorator for what was given to ``cache`` (by_signature) or ``lru_cache``."""
+    """The decorator for what was given to ``cache`` (by_signature) or ``lru_cache``.
+
+    options: a copy of what ``locals()`` gave. Before Python 3.13 that is the frame's own, and who
+    looks at the caller's frame meanwhile (a debugger) puts back what is taken out here.
+    """
     backend, name = options.pop("backend"), options.pop("name")
     shared = _is_shared(backend, name)
     single_flight = options.pop("single_flight")

@@ -9,6 +9,7 @@ import pickle
 import sys
 from collections.abc import Callable
 from enum import Enum
+from types import FrameType
 from typing import Any, NamedTuple
 
 import pytest
@@ -51,6 +52,28 @@ def test_a_function_with_any_options_beside_it() -> None:
     for x in (1, 2, 1, 3):
         first(x)
     assert first.get(1) is None and first.get(2) == 4
+
+
+def test_who_looks_at_the_frames_while_a_function_is_decorated_changes_nothing() -> None:
+    """A debugger reads the locals of all frames, which before 3.13 writes them back to a dict."""
+
+    def look(frame: FrameType, event: str, arg: object) -> Any:
+        above: FrameType | None = frame
+        while above is not None:
+            assert above.f_locals is not None
+            above = above.f_back
+        return look
+
+    decorated = []
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        for decorate in (cache, lru_cache):
+            decorated.append(decorate(max_size=3, single_flight=True)(double))
+    finally:
+        sys.settrace(before)
+    for cached in decorated:
+        assert cached(2) == 4 and cached.cache_info().maxsize == 3
 
 
 def test_wrong_arguments_beside_a_function_are_named() -> None:

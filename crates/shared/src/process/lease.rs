@@ -199,22 +199,23 @@ impl Table {
         self.region.set(field(index, HASH), lease.hash);
         self.region.set(field(index, GENERATION), lease.generation);
         self.region.set(field(index, DEADLINE), deadline);
-        // Release: pairs with the acquire in `acquire` and `look_at`. It fails only if the owner ended meanwhile; then it
-        // is free, and this is no succession.
+        // Release: pairs with the acquire in `acquire` and `look_at`. It fails only if the owner has gone meanwhile: by an
+        // end the lease is free, and this is no succession; who has left is succeeded.
         self.region.set(field(index, SEAL), self.seal(index, lease.state));
-        let mut taken = self.region.cas(lease_state_at(index), old, lease.state, Ordering::AcqRel).is_ok();
-        if !taken {
+        let mut taken = self.region.cas(lease_state_at(index), old, lease.state, Ordering::AcqRel);
+        if let Err(now) = taken {
+            let gone = if now == left(old) { now } else { 0 };
             lease.state &= !(SUCCESSION | LOSS);
+            lease.state |= if gone != 0 { SUCCESSION | LOSS } else { 0 };
             self.region.set(field(index, SEAL), self.seal(index, lease.state));
-            taken = self.region.cas(lease_state_at(index), 0, lease.state, Ordering::AcqRel).is_ok();
+            taken = self.region.cas(lease_state_at(index), gone, lease.state, Ordering::AcqRel);
         }
         if old != 0 {
             self.notify(index);
         }
-        if taken {
-            Acquired::Leader(lease)
-        } else {
-            Acquired::Alone
+        match taken {
+            Ok(_) => Acquired::Leader(lease),
+            Err(_) => Acquired::Alone,
         }
     }
 

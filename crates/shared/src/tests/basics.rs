@@ -218,6 +218,47 @@ fn a_waiter_knows_how_the_computation_ended() {
     }
 }
 
+/// The owner goes between the look of who takes its lease over and the taking: whoever asks leads all the same, and those
+/// who wait learn of it as if the owner had gone before.
+#[test]
+fn who_takes_a_lease_over_leads_though_the_owner_goes_at_that_moment() {
+    use crate::file::layout::{lease_at, Lease as Record, LEASES};
+    use core::mem::offset_of;
+    use std::time::Duration;
+    for leaves in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let o = options(&dir, Strategy::Lru, 10);
+        let (a, b, c) = (std::sync::Arc::new(open_isolated(&o)), open_isolated(&o), open_isolated(&o));
+        let (ten, none) = (Duration::from_secs(10), Duration::ZERO);
+        let Acquired::Leader(lease) = a.acquire(b"k", ten, false) else { panic!() };
+        let Acquired::Follower(ticket) = c.acquire(b"k", ten, false) else { panic!() };
+        b.table().identity();
+        let (owner, lease) = (a.clone(), std::sync::Mutex::new(Some(lease)));
+        // Within `acquire` the deadline is written after the state was looked at, and before it is exchanged.
+        let (region, hash) = (&b.table().region, b.hash(b"k"));
+        let record = (0..LEASES).map(lease_at).find(|at| region.get(at + offset_of!(Record, hash) as u64) == hash);
+        let deadline = record.unwrap() + offset_of!(Record, deadline) as u64;
+        let before = region.get(deadline);
+        let hook = move |region: &crate::file::mapping::Region| {
+            if region.get(deadline) != before {
+                if let Some(lease) = lease.lock().unwrap().take() {
+                    if leaves {
+                        owner.leave(lease);
+                    } else {
+                        owner.abandon(lease);
+                    }
+                }
+            }
+        };
+        assert!(b.table().region.hook.set(Box::new(hook)).is_ok());
+        let Acquired::Leader(next) = b.acquire(b"k", Duration::from_secs(20), true) else { panic!("{leaves}") };
+        assert_eq!(c.wait(&ticket, none), if leaves { Waited::Lost } else { Waited::Ended });
+        let Acquired::Follower(ticket) = c.acquire(b"k", ten, false) else { panic!("{leaves}") };
+        b.abandon(next);
+        assert_eq!(c.wait(&ticket, none), Waited::Ended);
+    }
+}
+
 #[test]
 fn leases_are_given_once_taken_over_and_waited_for() {
     use std::time::{Duration, Instant};
