@@ -1,8 +1,8 @@
-//! The cache itself: slab, table, order and deadlines held together; it knows no lock, no clock and no Python.
+//! The cache itself: slab, index, policy and deadlines held together; it knows no lock, no clock and no Python.
 //!
-//! Ring 1. An entry's life: `reserve` gives it a slot and a place in the table while its value is still being computed;
+//! Ring 1. An entry's life: `reserve` gives it a slot and a place in the index while its value is still being computed;
 //! `publish` makes it count (it enters the order, gets a deadline, and whoever must give way leaves); `remove`, eviction,
-//! expiry or `clear` end it. `detach` takes a reserved entry out of the table while its computer still owns the slot.
+//! expiry or `clear` end it. `detach` takes a reserved entry out of the index while its computer still owns the slot.
 //!
 //! Keys and values that leave are handed back in a [`Garbage`], never dropped here: their destructors may run code of
 //! the user, and that must not happen while the owner holds a lock.
@@ -22,8 +22,8 @@ const LIFE: u64 = 1 << 32;
 /// An entry that has the hash looked for.
 pub type Candidate<'a, K, V> = (Token, &'a Slot<K, V>, &'a Entry<K, V>);
 
-/// The entries in the table, reserved or published, that have a certain hash; each comes in expected O(1). This borrows the
-/// cache, as a probe knows nothing of a table that has changed.
+/// The entries in the index, reserved or published, that have a certain hash; each comes in expected O(1). This borrows the
+/// cache, as a probe knows nothing of an index that has changed.
 #[derive(Debug)]
 pub struct Candidates<'a, K, V> {
     cache: &'a Cache<K, V>,
@@ -37,8 +37,8 @@ impl<'a, K, V> Iterator for Candidates<'a, K, V> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let token = self.cache.table.next(&mut self.probe)?;
-            // SAFETY: the table has not changed since the probe was started, so it names the token; and it names occupied
-            // slots only: `reserve` adds a token with its slot, and `detach`, which takes it out of the table, comes before
+            // SAFETY: the index has not changed since the probe was started, so it names the token; and it names occupied
+            // slots only: `reserve` adds a token with its slot, and `detach`, which takes it out of the index, comes before
             // every `slab.remove`.
             let (slot, entry) = unsafe { self.cache.slab.get_unchecked(token) };
             if slot.hash == self.probe.hash() {
@@ -205,7 +205,7 @@ impl<K, V> Cache<K, V> {
         self.capacity.saturating_add(1)
     }
 
-    /// Gives an entry a slot and a place in the table; it is not in the order yet and counts for nothing. O(1) amortized.
+    /// Gives an entry a slot and a place in the index; it is not in the order yet and counts for nothing. O(1) amortized.
     pub fn reserve(&mut self, hash: u64, meta: u32, key: K, value: V) -> Token {
         if self.table.is_full() {
             let slab = &self.slab;
@@ -252,7 +252,7 @@ impl<K, V> Cache<K, V> {
         self.inserts += 1;
     }
 
-    /// Makes the victim leave and another entry take its slot and a new place in the order; the table does not know it yet.
+    /// Makes the victim leave and another entry take its slot and a new place in the order; the index does not know it yet.
     #[inline(always)]
     fn usurp(
         &mut self,
@@ -349,7 +349,7 @@ impl<K, V> Cache<K, V> {
         self.slab.get(token).map(|(_, entry)| entry)
     }
 
-    /// Whether the entry is in the table: published, or reserved and not detached. Expected O(1).
+    /// Whether the entry is in the index: published, or reserved and not detached. Expected O(1).
     pub fn is_attached(&self, token: Token) -> bool {
         self.slab.get(token).is_some_and(|(slot, _)| {
             let mut probe = self.table.probe(slot.hash);
@@ -357,7 +357,7 @@ impl<K, V> Cache<K, V> {
         })
     }
 
-    /// Takes a reserved entry out of the table; it keeps its slot until [`free`](Self::free). Expected O(1).
+    /// Takes a reserved entry out of the index; it keeps its slot until [`free`](Self::free). Expected O(1).
     pub fn detach(&mut self, token: Token) -> bool {
         let Some((slot, _)) = self.slab.get(token) else {
             return false;

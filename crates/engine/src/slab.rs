@@ -5,7 +5,7 @@
 //! only for what it uses and a thread that reorders entries does not take the slots' cache lines away from readers.
 
 /// The address of a slot. Token 0 is never given to an entry: it is the sentinel of every linked list and the mark of
-/// an empty bucket in the table.
+/// an empty bucket in the index.
 pub type Token = u32;
 
 /// The token that names no entry.

@@ -25,7 +25,7 @@ impl Sketch {
 
     /// Where a hash's four counters are: the line, and the bits that choose in each row.
     fn place(&self, hash: u64) -> (usize, u64) {
-        // The table takes its bits from the lower half of a hash; here, all of them have a say.
+        // The index takes its bits from the lower half of a hash; here, all of them have a say.
         let spread = hash.wrapping_mul(0x9fb2_1c65_1e98_df25);
         ((hash >> 32) as usize & (self.lines.len() - 1), spread ^ spread >> 32)
     }

@@ -1,10 +1,10 @@
 //! W-TinyLFU: a small window takes in what is new, and a newcomer stays only if it is used more often than who would leave.
 //!
 //! Einziger, Friedman & Manes, "TinyLFU: a highly efficient cache admission policy" (ACM TOS '17), with the window that
-//! adapts itself (see [`climber`](crate::policy::hill_climber)). An entry begins in the window, an LRU list. Whoever falls out of it
-//! competes with the earliest entry on probation for its place; an entry used on probation is protected. The uses of an
-//! entry are counted with it, up to 15; a [`Sketch`] keeps the counts of those that have left, so that a key that comes
-//! back goes on where it was. After each sample of lookups all counts are halved.
+//! adapts itself (see [`hill_climber`](crate::policy::hill_climber)). An entry begins in the window, an LRU list. Whoever
+//! falls out of it competes with the earliest entry on probation for its place; an entry used on probation is protected.
+//! The uses of an entry are counted with it, up to 15; a [`Sketch`] keeps the counts of those that have left, so that a
+//! key that comes back goes on where it was. After each sample of lookups all counts are halved.
 
 use super::sketch::Sketch;
 use super::tuning::tinylfu::{admits, initial_count, MAX_COUNT};

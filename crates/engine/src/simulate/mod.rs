@@ -36,7 +36,7 @@ impl Replay {
     /// Whether the key is there; afterwards it is, if the strategy takes it.
     #[inline(always)]
     fn request(&mut self, key: u32) -> bool {
-        // Both halves are asked: one by the table, both by strategies that remember keys.
+        // Both halves are asked: one by the index, both by strategies that remember keys.
         let hash = u64::from(murmur_mix(!key)) << 32 | u64::from(murmur_mix(key));
         let found = self.0.candidates(hash).find(|(_, _, entry)| entry.key == key).map(|(token, ..)| token);
         match found {

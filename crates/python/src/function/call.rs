@@ -1,7 +1,7 @@
 //! A call of a decorated function, from vectorcall to the result.
 //!
 //! Ring 3. The usual hit does not come here: see [`fast_path`](super::fast_path). Here is every other one: hash the arguments, one pass over
-//! the table, count, note the use, return a new reference. It cannot panic, allocates nothing and goes through no trampoline.
+//! the index, count, note the use, return a new reference. It cannot panic, allocates nothing and goes through no trampoline.
 //! A miss passes the very same argument vector on to the wrapped function.
 
 use pyo3::ffi;
@@ -17,7 +17,7 @@ use crate::function::reply::Reply;
 use crate::key::signature::{Scratch, FEW};
 use crate::key::{self, View, ONE, TOO_MANY};
 
-/// What the interpreter calls. `C-unwind`: see `python::object`.
+/// What the interpreter calls. `C-unwind`: see `capi::reference`.
 pub type Vectorcall = unsafe extern "C-unwind" fn(
     *mut ffi::PyObject,
     *const *mut ffi::PyObject,

@@ -170,7 +170,7 @@ impl CacheState {
     }
 }
 
-/// Whether the reserved entry is out of the table.
+/// Whether the reserved entry is out of the index.
 fn is_detached(cache: &Entries, (token, clears): Reserved) -> bool {
     cache.clears() != clears || cache.get(token).is_none_or(|entry| entry.value.is_detached())
 }

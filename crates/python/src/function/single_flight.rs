@@ -2,7 +2,7 @@
 //!
 //! Ring 3. The protocol of waits and its proof against deadlock are in [`concurrency::inflight`]; here are its meeting points with
 //! the cache and with Python. A leader owns the slot it reserved until it settles it, whatever happens to the entry
-//! meanwhile: `cache_clear`, `set` and a take-over only take it out of the table.
+//! meanwhile: `cache_clear`, `set` and a take-over only take it out of the index.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -338,7 +338,7 @@ impl CacheState {
         }
     }
 
-    /// Takes the table's place of the flight's former leader, who keeps its slot; `None` if that was gone already.
+    /// Takes the place in the index of the flight's former leader, who keeps its slot; `None` if that was gone already.
     unsafe fn succeed(&self, view: &View<'_>, token: Token, key: &Owned, flight: &SharedFlight) -> Option<Reserved> {
         self.entries.write(|writer| {
             let cache = writer.value;

@@ -25,7 +25,7 @@ const FLIGHT: usize = 0b010;
 const DECODED: usize = 0b011;
 /// The bits that tell what a word is.
 const KIND: usize = 0b011;
-/// The entry was taken out of the table; its leader still owns the slot.
+/// The entry was taken out of the index; its leader still owns the slot.
 const DETACHED: usize = 0b100;
 const TAGS: usize = 0b111;
 
@@ -142,7 +142,7 @@ impl Value {
         }
     }
 
-    /// Whether this is a computation in the table for which nobody waits.
+    /// Whether this is a computation in the index for which nobody waits.
     #[inline(always)]
     pub fn is_unwatched(&self) -> bool {
         self.tags() == LED

@@ -57,7 +57,7 @@ impl Table {
     /// The level in use; level 0, always there, where the file claims an impossible one.
     #[inline]
     pub(crate) fn level(&self) -> Level {
-        // Acquire: pairs with the release in `build`.
+        // Acquire: pairs with the release in `index_build`.
         let claimed = self.region.load(ctl!(index_level), Ordering::Acquire);
         let possible = claimed <= self.geo.max_level && self.region.covers(Geometry::level_at(claimed + 1));
         Level::new(if possible { claimed } else { 0 })
