@@ -4,13 +4,13 @@
 //! behind the [`striped`](crate::striped) lock where there is none.
 
 use engine::cache::Cache;
-use engine::policy::Hit;
+use engine::policy::HitEffect;
 use engine::slab::Token;
 
 /// What a shared value must offer so that readers can note uses.
-pub trait Touch {
+pub trait RecordAccess {
     /// What a use does to the value; constant for it.
-    fn touch_does(&self) -> Hit;
+    fn hit_effect(&self) -> HitEffect;
 
     /// Whether a use right after one of the same entry needs to be noted; constant for a value.
     fn counts_repeats(&mut self) -> bool;
@@ -29,7 +29,7 @@ pub trait Touch {
     ///
     /// # Safety
     /// As for `touch`.
-    unsafe fn touch_at_once(&self, token: Token) -> bool {
+    unsafe fn record_inline(&self, token: Token) -> bool {
         // SAFETY: the caller's promise.
         unsafe { self.touch(token) };
         true
@@ -37,9 +37,9 @@ pub trait Touch {
 }
 
 /// A change under way; dropped by unwinding only.
-pub struct Change<T: Touch>(*mut T);
+pub struct Change<T: RecordAccess>(*mut T);
 
-impl<T: Touch> Change<T> {
+impl<T: RecordAccess> Change<T> {
     /// Runs `f` on the value, which is made whole again should `f` panic.
     #[inline]
     pub fn run<R>(value: &mut T, f: impl FnOnce(&mut T) -> R) -> R {
@@ -52,7 +52,7 @@ impl<T: Touch> Change<T> {
     }
 }
 
-impl<T: Touch> Drop for Change<T> {
+impl<T: RecordAccess> Drop for Change<T> {
     #[cold]
     fn drop(&mut self) {
         // SAFETY: see `run`.
@@ -60,8 +60,8 @@ impl<T: Touch> Drop for Change<T> {
     }
 }
 
-impl<K, V> Touch for Cache<K, V> {
-    fn touch_does(&self) -> Hit {
+impl<K, V> RecordAccess for Cache<K, V> {
+    fn hit_effect(&self) -> HitEffect {
         self.hit_does()
     }
 
@@ -80,7 +80,7 @@ impl<K, V> Touch for Cache<K, V> {
     }
 
     #[inline(always)]
-    unsafe fn touch_at_once(&self, token: Token) -> bool {
+    unsafe fn record_inline(&self, token: Token) -> bool {
         // SAFETY: as in `touch`.
         unsafe { self.hit_shared_at_once(token) }
     }

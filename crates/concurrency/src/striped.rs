@@ -18,10 +18,10 @@
 use std::ops::Deref;
 
 use super::spin::SpinLock;
-use crate::access::{Change, Touch};
+use crate::access::{Change, RecordAccess};
 use crate::primitives::UnsafeCell;
 use crate::thread_id;
-use engine::policy::Hit;
+use engine::policy::HitEffect;
 use engine::slab::{Token, NIL};
 
 /// Uses buffered in a stripe before they are applied.
@@ -76,7 +76,7 @@ pub struct Shared<T> {
     /// Shared by the holder of any stripe, exclusive to the holder of all.
     value: UnsafeCell<T>,
     /// What a use does to the value.
-    use_does: Hit,
+    use_does: HitEffect,
     /// Whether a use right after one of the same entry is.
     repeats: bool,
     order: SpinLock,
@@ -117,7 +117,7 @@ impl<T> Deref for Reader<'_, T> {
     }
 }
 
-impl<T: Touch> Reader<'_, T> {
+impl<T: RecordAccess> Reader<'_, T> {
     /// Counts a hit and notes the use.
     ///
     /// # Safety
@@ -135,7 +135,7 @@ impl<T: Touch> Reader<'_, T> {
     /// # Safety
     /// As for [`hit`](Self::hit).
     #[inline(always)]
-    pub unsafe fn hit_at_once(&self, token: Token) -> bool {
+    pub unsafe fn hit_inline(&self, token: Token) -> bool {
         // SAFETY: the caller's promise.
         unsafe { self.hit(token) };
         true
@@ -148,11 +148,11 @@ impl<T: Touch> Reader<'_, T> {
     #[inline(always)]
     pub unsafe fn used(&self, token: Token) {
         match self.shared.use_does {
-            Hit::Nothing => {}
+            HitEffect::None => {}
             // SAFETY: the caller's promise; the reader holds a stripe, so no writer exists, and marks may be set side by side.
-            Hit::Marks => unsafe { self.touch(token) },
+            HitEffect::Shared => unsafe { self.touch(token) },
             // SAFETY: the caller's promise.
-            Hit::Moves | Hit::Calls => unsafe { self.note(token) },
+            HitEffect::Exclusive | HitEffect::ExclusiveCall => unsafe { self.note(token) },
         }
     }
 
@@ -233,7 +233,7 @@ impl Drop for Locked<'_> {
     }
 }
 
-impl<T: Touch> Shared<T> {
+impl<T: RecordAccess> Shared<T> {
     pub fn new(value: T) -> Self {
         Self::with_stripes(value, thread_id::stripes())
     }
@@ -243,7 +243,7 @@ impl<T: Touch> Shared<T> {
     pub fn with_stripes(mut value: T, stripes: usize) -> Self {
         assert!(stripes.is_power_of_two());
         Shared {
-            use_does: value.touch_does(),
+            use_does: value.hit_effect(),
             repeats: value.counts_repeats(),
             value: UnsafeCell::new(value),
             order: SpinLock::new(),

@@ -8,11 +8,11 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use concurrency::access::Touch;
+use concurrency::access::RecordAccess;
 use concurrency::primitives::UnsafeCell;
 use concurrency::striped::{Shared, Writer};
 use concurrency::thread_id::MODEL_INDEX;
-use engine::policy::Hit;
+use engine::policy::HitEffect;
 use engine::slab::Token;
 use loom::sync::Arc;
 use loom::thread::{spawn, JoinHandle};
@@ -53,15 +53,15 @@ impl World {
     }
 }
 
-impl Touch for World {
+impl RecordAccess for World {
     fn broken(&mut self) {}
 
     fn counts_repeats(&mut self) -> bool {
         true
     }
 
-    fn touch_does(&self) -> Hit {
-        Hit::Moves
+    fn hit_effect(&self) -> HitEffect {
+        HitEffect::Exclusive
     }
 
     unsafe fn touch(&self, token: Token) {

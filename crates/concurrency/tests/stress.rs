@@ -13,7 +13,7 @@ use std::time::Duration;
 use concurrency::inflight::{Flight, Outcome, Waited, Waiting};
 use concurrency::striped::Shared;
 use concurrency::{clock, thread_id};
-use engine::cache::{Cache, Garbage};
+use engine::cache::{Cache, Evicted};
 use engine::policy::Kind;
 use engine::slab::Token;
 
@@ -104,14 +104,14 @@ impl Load {
             if hit {
                 continue;
             }
-            let mut garbage = Garbage::default();
+            let mut evicted = Evicted::default();
             let mut new = Some((Object::new(key, alive), Object::new(key, alive)));
             let old = shared.write(|writer| {
                 let cache = writer.value;
                 let deadline = clock::deadline(200_000);
                 match call % 512 {
-                    0 => cache.clear(&mut garbage),
-                    1 => cache.expire(now, &mut garbage),
+                    0 => cache.clear(&mut evicted),
+                    1 => cache.expire(now, &mut evicted),
                     2 => cache.validate(),
                     _ => (),
                 }
@@ -119,25 +119,25 @@ impl Load {
                 assert!(cache.len() <= self.capacity);
                 match (found, random.below(3)) {
                     (Some(token), 0) => {
-                        cache.remove(token, &mut garbage);
+                        cache.remove(token, &mut evicted);
                         None
                     }
                     // SAFETY: as above.
                     (Some(token), _) => unsafe { cache.replace(token, new.take()?.1, deadline) },
                     (None, 0) => {
                         let (key, value) = new.take()?;
-                        cache.insert(hash(*key.0), 0, key, value, deadline, now, &mut garbage);
+                        cache.insert(hash(*key.0), 0, key, value, deadline, now, &mut evicted);
                         None
                     }
                     (None, _) => {
                         let (key, value) = new.take()?;
                         let placeholder = Object::new(*key.0, alive);
                         let token = cache.reserve(hash(*key.0), 0, key, placeholder);
-                        cache.publish(token, value, deadline, now, &mut garbage).map(|(_, old)| old)
+                        cache.publish(token, value, deadline, now, &mut evicted).map(|(_, old)| old)
                     }
                 }
             });
-            drop((old, garbage, new));
+            drop((old, evicted, new));
         }
         self.calls
     }
@@ -194,9 +194,9 @@ fn the_order_of_one_thread_is_exact() {
         let mut alone = Cache::<u64, ()>::new(kind, Some(50), false);
         let mut random = Random(7);
         for key in 0..50 {
-            let mut garbage = Garbage::default();
-            shared.write(|writer| writer.value.insert(key, 0, key, (), 0, 0, &mut garbage));
-            alone.insert(key, 0, key, (), 0, 0, &mut garbage);
+            let mut evicted = Evicted::default();
+            shared.write(|writer| writer.value.insert(key, 0, key, (), 0, 0, &mut evicted));
+            alone.insert(key, 0, key, (), 0, 0, &mut evicted);
         }
         for _ in 0..1000 {
             for _ in 0..random.below(200) {
@@ -359,14 +359,14 @@ fn a_panic_in_a_change_is_the_end_of_what_was_there() {
     in_time(|| {
         for &kind in Kind::ALL {
             let shared = Arc::new(Shared::with_stripes(Cache::<u64, u64>::new(kind, Some(8), true), 4));
-            let garbage = &mut Garbage::default();
-            let fill = |writer: concurrency::striped::Writer<'_, Cache<u64, u64>>, garbage: &mut Garbage<u64, u64>| {
+            let evicted = &mut Evicted::default();
+            let fill = |writer: concurrency::striped::Writer<'_, Cache<u64, u64>>, evicted: &mut Evicted<u64, u64>| {
                 for key in 0..20 {
-                    writer.value.insert(hash(key), 1, key, key, u64::MAX, 0, garbage);
+                    writer.value.insert(hash(key), 1, key, key, u64::MAX, 0, evicted);
                 }
                 (writer.value.reserve(hash(100), 1, 100, 0), writer.value.clears())
             };
-            let (token, clears) = shared.write(|writer| fill(writer, garbage));
+            let (token, clears) = shared.write(|writer| fill(writer, evicted));
             let inserts = shared.read(|reader| reader.inserts());
             let broken = Arc::clone(&shared);
             let panicked = thread::spawn(move || {
@@ -383,10 +383,10 @@ fn a_panic_in_a_change_is_the_end_of_what_was_there() {
                 assert!(reader.is_empty() && reader.get(token).is_none());
                 assert!(!reader.is_of_this_life(clears) && reader.inserts() > inserts);
             });
-            let (_, clears) = shared.write(|writer| fill(writer, garbage));
+            let (_, clears) = shared.write(|writer| fill(writer, evicted));
             shared.write(|writer| {
                 assert_eq!(writer.value.len(), 8);
-                writer.value.clear(garbage);
+                writer.value.clear(evicted);
                 assert!(writer.value.is_of_this_life(clears));
                 writer.value.validate();
             });

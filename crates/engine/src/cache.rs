@@ -4,17 +4,17 @@
 //! `publish` makes it count (it enters the order, gets a deadline, and whoever must give way leaves); `remove`, eviction,
 //! expiry or `clear` end it. `detach` takes a reserved entry out of the index while its computer still owns the slot.
 //!
-//! Keys and values that leave are handed back in a [`Garbage`], never dropped here: their destructors may run code of
+//! Keys and values that leave are handed back in an [`Evicted`], never dropped here: their destructors may run code of
 //! the user, and that must not happen while the owner holds a lock.
 
 use std::cell::UnsafeCell;
 
-pub use crate::evicted::Garbage;
-use crate::expiration::{Expiry, Instant};
-use crate::index::{First, Probe, Table};
-use crate::policy::{Hit, Kind, Order};
+pub use crate::evicted::Evicted;
+use crate::expiration::{Expiration, Instant};
+use crate::index::{First, Index, Probe};
+use crate::policy::{HitEffect, Kind, Order};
 use crate::slab::{Entry, Slab, Slot, Token, NIL};
-use crate::upper_hash::Fingerprints;
+use crate::upper_hash::UpperHashes;
 
 /// What [`Cache::abandon`] rounds the number of clearings up by. No cache is cleared so often.
 const LIFE: u64 = 1 << 32;
@@ -51,19 +51,19 @@ impl<'a, K, V> Iterator for Candidates<'a, K, V> {
 /// See the module's documentation. `V` is whatever the owner keeps in a slot, for reserved entries too.
 #[derive(Debug)]
 pub struct Cache<K, V> {
-    table: Table,
+    table: Index,
     slab: Slab<K, V>,
     /// Interior mutability for one reason: where readers share the cache, a hit changes the order and nothing else.
     order: UnsafeCell<Order>,
-    expiry: Option<Expiry>,
+    expiration: Option<Expiration>,
     /// Where the strategy remembers keys.
-    fingerprints: Option<Fingerprints>,
+    upper_hashes: Option<UpperHashes>,
     /// Published entries.
     live: usize,
     /// Published entries at most; `usize::MAX` is unbounded.
     capacity: usize,
     /// What a hit does to the order. Apart from it, so that readers may ask while one of them changes the order.
-    hit_does: Hit,
+    hit_does: HitEffect,
     /// How often the cache was cleared.
     clears: u64,
     /// How many entries were ever reserved.
@@ -85,12 +85,12 @@ impl<K, V> Cache<K, V> {
         let capacity = capacity.unwrap_or(usize::MAX);
         let order = Order::new(kind, capacity);
         Cache {
-            table: Table::new(),
+            table: Index::new(),
             slab: Slab::new(),
             hit_does: order.hit_does(),
-            fingerprints: order.remembers().then(Fingerprints::default),
+            upper_hashes: order.has_history().then(UpperHashes::default),
             order: UnsafeCell::new(order),
-            expiry: expires.then(Expiry::default),
+            expiration: expires.then(Expiration::default),
             live: 0,
             capacity,
             clears: 0,
@@ -146,18 +146,18 @@ impl<K, V> Cache<K, V> {
     /// `token` names a published entry.
     #[inline(always)]
     pub unsafe fn expired(&self, token: Token, now: Instant) -> bool {
-        match &self.expiry {
+        match &self.expiration {
             None => false,
             // SAFETY: `publish` inserts the token, and only what ends the entry removes it.
-            Some(expiry) => unsafe { expiry.expired(token, now) },
+            Some(expiration) => unsafe { expiration.expired(token, now) },
         }
     }
 
     pub fn has_deadlines(&self) -> bool {
-        self.expiry.is_some()
+        self.expiration.is_some()
     }
 
-    pub fn hit_does(&self) -> Hit {
+    pub fn hit_does(&self) -> HitEffect {
         self.hit_does
     }
 
@@ -192,7 +192,7 @@ impl<K, V> Cache<K, V> {
     /// As for `hit_shared`.
     #[inline(always)]
     pub unsafe fn hit_shared_at_once(&self, token: Token) -> bool {
-        if self.hit_does == Hit::Calls {
+        if self.hit_does == HitEffect::ExclusiveCall {
             return false;
         }
         // SAFETY: the caller's promise.
@@ -213,15 +213,15 @@ impl<K, V> Cache<K, V> {
         }
         let slots = self.slots();
         let token = self.slab.insert(hash as u32, meta, Entry { key, value }, slots);
-        if let Some(fingerprints) = &mut self.fingerprints {
-            fingerprints.set(token, hash, slots);
+        if let Some(upper_hashes) = &mut self.upper_hashes {
+            upper_hashes.set(token, hash, slots);
         }
         self.table.insert(hash as u32, token);
         self.inserts += 1;
         token
     }
 
-    /// Adds an entry that counts at once. Whoever gives way goes to `garbage`: expired entries first, then, where the cache
+    /// Adds an entry that counts at once. Whoever gives way goes to `evicted`: expired entries first, then, where the cache
     /// is full, the strategy's victim, chosen before the new entry is in. `deadline` is ignored in a cache without
     /// deadlines. O(1) amortized.
     #[allow(clippy::too_many_arguments)]
@@ -233,11 +233,11 @@ impl<K, V> Cache<K, V> {
         value: V,
         deadline: Instant,
         now: Instant,
-        garbage: &mut Garbage<K, V>,
+        evicted: &mut Evicted<K, V>,
     ) {
-        self.expire(now, garbage);
+        self.expire(now, evicted);
         if self.live >= self.capacity {
-            self.recycle(hash, meta, Entry { key, value }, deadline, garbage);
+            self.insert_over_victim(hash, meta, Entry { key, value }, deadline, evicted);
         } else {
             let token = self.reserve(hash, meta, key, value);
             self.link(token, hash, deadline);
@@ -246,39 +246,46 @@ impl<K, V> Cache<K, V> {
 
     /// Puts a new entry in the place of the victim: the steady state of a full cache, in which no slot is freed or taken.
     #[inline(always)]
-    fn recycle(&mut self, hash: u64, meta: u32, entry: Entry<K, V>, deadline: Instant, garbage: &mut Garbage<K, V>) {
-        let token = self.usurp(hash, meta, entry, deadline, garbage);
+    fn insert_over_victim(
+        &mut self,
+        hash: u64,
+        meta: u32,
+        entry: Entry<K, V>,
+        deadline: Instant,
+        evicted: &mut Evicted<K, V>,
+    ) {
+        let token = self.replace_victim_entry(hash, meta, entry, deadline, evicted);
         self.table.insert(hash as u32, token);
         self.inserts += 1;
     }
 
     /// Makes the victim leave and another entry take its slot and a new place in the order; the index does not know it yet.
     #[inline(always)]
-    fn usurp(
+    fn replace_victim_entry(
         &mut self,
         hash: u64,
         meta: u32,
         entry: Entry<K, V>,
         deadline: Instant,
-        garbage: &mut Garbage<K, V>,
+        evicted: &mut Evicted<K, V>,
     ) -> Token {
         let order = self.order.get_mut();
         let token = order.victim();
         // SAFETY: the order names published entries, whose slots are occupied.
         let (old_hash, old) = unsafe { self.slab.swap(token, hash as u32, meta, entry) };
         let mut left = u64::from(old_hash);
-        if let Some(fingerprints) = &mut self.fingerprints {
-            left = fingerprints.whole(token, old_hash);
-            fingerprints.set(token, hash, self.capacity);
+        if let Some(upper_hashes) = &mut self.upper_hashes {
+            left = upper_hashes.whole(token, old_hash);
+            upper_hashes.set(token, hash, self.capacity);
         }
         // SAFETY: the token is the victim.
         unsafe { order.renew(token, left, hash) };
         self.table.remove(old_hash, token);
-        if let Some(expiry) = &mut self.expiry {
-            expiry.remove(token);
-            expiry.insert(token, deadline, self.capacity.saturating_add(1));
+        if let Some(expiration) = &mut self.expiration {
+            expiration.remove(token);
+            expiration.insert(token, deadline, self.capacity.saturating_add(1));
         }
-        garbage.push(old);
+        evicted.push(old);
         token
     }
 
@@ -291,10 +298,10 @@ impl<K, V> Cache<K, V> {
         value: V,
         deadline: Instant,
         now: Instant,
-        garbage: &mut Garbage<K, V>,
+        evicted: &mut Evicted<K, V>,
     ) -> Option<(Token, V)> {
         debug_assert!(self.is_attached(token));
-        self.expire(now, garbage);
+        self.expire(now, evicted);
         if self.live < self.capacity {
             let lower = self.slab.get(token)?.0.hash;
             self.link(token, self.whole(token, lower), deadline);
@@ -303,23 +310,23 @@ impl<K, V> Cache<K, V> {
         // The victim's slot is taken over, and the reserved one is free for the next computation.
         let (lower, meta, entry) = self.slab.take(token)?;
         let hash = self.whole(token, lower);
-        let heir = self.usurp(hash, meta, Entry { key: entry.key, value }, deadline, garbage);
+        let heir = self.replace_victim_entry(hash, meta, Entry { key: entry.key, value }, deadline, evicted);
         self.table.rename(lower, token, heir);
         Some((heir, entry.value))
     }
 
-    /// The hash of an entry, as far as it is known: see [`Fingerprints`].
+    /// The hash of an entry, as far as it is known: see [`UpperHashes`].
     #[inline(always)]
     fn whole(&self, token: Token, lower: u32) -> u64 {
-        self.fingerprints.as_ref().map_or(u64::from(lower), |fingerprints| fingerprints.whole(token, lower))
+        self.upper_hashes.as_ref().map_or(u64::from(lower), |upper_hashes| upper_hashes.whole(token, lower))
     }
 
     #[inline]
     fn link(&mut self, token: Token, hash: u64, deadline: Instant) {
         let slots = self.slots();
         self.order.get_mut().insert(token, hash, slots);
-        if let Some(expiry) = &mut self.expiry {
-            expiry.insert(token, deadline, slots);
+        if let Some(expiration) = &mut self.expiration {
+            expiration.insert(token, deadline, slots);
         }
         self.live += 1;
     }
@@ -331,9 +338,9 @@ impl<K, V> Cache<K, V> {
     /// `token` names a published entry.
     pub unsafe fn replace(&mut self, token: Token, value: V, deadline: Instant) -> Option<V> {
         let slots = self.slots();
-        if let Some(expiry) = &mut self.expiry {
-            expiry.remove(token);
-            expiry.insert(token, deadline, slots);
+        if let Some(expiration) = &mut self.expiration {
+            expiration.remove(token);
+            expiration.insert(token, deadline, slots);
         }
         // SAFETY: the caller's promise; `publish` inserted the token into the order.
         unsafe { self.hit(token) };
@@ -373,63 +380,63 @@ impl<K, V> Cache<K, V> {
 
     /// Ends a published entry. Expected O(1).
     #[inline]
-    pub fn remove(&mut self, token: Token, garbage: &mut Garbage<K, V>) {
+    pub fn remove(&mut self, token: Token, evicted: &mut Evicted<K, V>) {
         self.order.get_mut().remove(token);
-        if let Some(expiry) = &mut self.expiry {
-            expiry.remove(token);
+        if let Some(expiration) = &mut self.expiration {
+            expiration.remove(token);
         }
         if let Some(entry) = self.free(token) {
             self.live -= 1;
-            garbage.push(entry);
+            evicted.push(entry);
         }
     }
 
     /// Evicts the strategy's victim, with nothing in its place; false where there is none. Expected O(1), at least amortized.
-    pub fn evict(&mut self, garbage: &mut Garbage<K, V>) -> bool {
+    pub fn evict(&mut self, evicted: &mut Evicted<K, V>) -> bool {
         let token = self.order.get_mut().evict(|token| {
             let lower = self.slab.get(token).map_or(0, |(slot, _)| slot.hash);
-            self.fingerprints.as_ref().map_or(u64::from(lower), |fingerprints| fingerprints.whole(token, lower))
+            self.upper_hashes.as_ref().map_or(u64::from(lower), |upper_hashes| upper_hashes.whole(token, lower))
         });
         if token != NIL {
-            self.remove(token, garbage);
+            self.remove(token, evicted);
         }
         token != NIL
     }
 
     /// Ends every entry that has expired at `now`. O(entries that leave).
     #[inline(always)]
-    pub fn expire(&mut self, now: Instant, garbage: &mut Garbage<K, V>) {
-        if self.expiry.is_some() {
-            self.expire_some(now, garbage);
+    pub fn expire(&mut self, now: Instant, evicted: &mut Evicted<K, V>) {
+        if self.expiration.is_some() {
+            self.expire_some(now, evicted);
         }
     }
 
-    fn expire_some(&mut self, now: Instant, garbage: &mut Garbage<K, V>) {
-        while let Some(expiry) = &self.expiry {
-            match expiry.next_expired(now) {
+    fn expire_some(&mut self, now: Instant, evicted: &mut Evicted<K, V>) {
+        while let Some(expiration) = &self.expiration {
+            match expiration.next_expired(now) {
                 NIL => break,
-                token => self.remove(token, garbage),
+                token => self.remove(token, evicted),
             }
         }
     }
 
     /// Ends every published entry and detaches every reserved one. O(n).
-    pub fn clear(&mut self, garbage: &mut Garbage<K, V>) {
+    pub fn clear(&mut self, evicted: &mut Evicted<K, V>) {
         self.clears += 1;
         self.live = 0;
         self.table.clear();
         for token in self.order.get_mut().victims() {
             if let Some(entry) = self.slab.remove(token) {
-                garbage.push(entry);
+                evicted.push(entry);
             }
         }
         let order = self.order.get_mut();
         *order = Order::new(order.kind(), self.capacity);
-        if let Some(expiry) = &mut self.expiry {
-            expiry.clear();
+        if let Some(expiration) = &mut self.expiration {
+            expiration.clear();
         }
         // What is reserved is detached now, so nobody asks for its hash any more.
-        self.fingerprints = self.fingerprints.is_some().then(Fingerprints::default);
+        self.upper_hashes = self.upper_hashes.is_some().then(UpperHashes::default);
         self.slab.shrink_if_empty();
     }
 
@@ -438,7 +445,7 @@ impl<K, V> Cache<K, V> {
     pub fn abandon(&mut self) {
         let kind = self.order.get_mut().kind();
         let capacity = (self.capacity != usize::MAX).then_some(self.capacity);
-        let mut fresh = Cache::new(kind, capacity, self.expiry.is_some());
+        let mut fresh = Cache::new(kind, capacity, self.expiration.is_some());
         fresh.clears = (self.clears / LIFE + 1) * LIFE;
         fresh.inserts = self.inserts + 1;
         std::mem::forget(std::mem::replace(self, fresh));
@@ -463,8 +470,8 @@ impl<K, V> Cache<K, V> {
     pub fn validate(&mut self) {
         self.table.validate(|token| self.slab.get(token).expect("the table names an empty slot").0.hash);
         self.order.get_mut().validate();
-        if let Some(expiry) = &self.expiry {
-            expiry.validate();
+        if let Some(expiration) = &self.expiration {
+            expiration.validate();
         }
         let victims = self.victims();
         assert_eq!(victims.len(), self.live);

@@ -10,21 +10,21 @@ use crate::slab::Entry;
 /// Entries that left the cache, to be dropped by the caller when it holds no lock.
 #[must_use = "drop it after the lock is released"]
 #[derive(Debug)]
-pub struct Garbage<K, V> {
+pub struct Evicted<K, V> {
     /// The usual case, one eviction, allocates nothing.
     first: Option<Entry<K, V>>,
     /// Dropped by `drop_rest`, which is not called where there is nothing to drop.
     rest: ManuallyDrop<Vec<Entry<K, V>>>,
 }
 
-impl<K, V> Default for Garbage<K, V> {
+impl<K, V> Default for Evicted<K, V> {
     #[inline(always)]
     fn default() -> Self {
-        Garbage { first: None, rest: ManuallyDrop::new(Vec::new()) }
+        Evicted { first: None, rest: ManuallyDrop::new(Vec::new()) }
     }
 }
 
-impl<K, V> Drop for Garbage<K, V> {
+impl<K, V> Drop for Evicted<K, V> {
     #[inline(always)]
     fn drop(&mut self) {
         if self.rest.capacity() != 0 {
@@ -33,7 +33,7 @@ impl<K, V> Drop for Garbage<K, V> {
     }
 }
 
-impl<K, V> Garbage<K, V> {
+impl<K, V> Evicted<K, V> {
     #[inline(always)]
     pub(crate) fn push(&mut self, entry: Entry<K, V>) {
         if self.first.is_none() {

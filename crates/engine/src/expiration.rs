@@ -23,14 +23,14 @@ pub fn is_past(deadline: Instant, now: Instant) -> bool {
 }
 
 #[derive(Debug, Default)]
-pub struct Expiry {
+pub struct Expiration {
     /// Indexed by token; meaningful for tokens in the list.
     deadlines: Vec<Instant>,
     /// Latest deadline in front.
     list: List,
 }
 
-impl Expiry {
+impl Expiration {
     pub fn insert(&mut self, token: Token, deadline: Instant, limit: usize) {
         while self.deadlines.len() <= token as usize {
             reserve_one(&mut self.deadlines, limit.saturating_add(1));

@@ -144,7 +144,7 @@ fn tag(hash: u32) -> u8 {
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct Table {
+pub struct Index {
     /// A power of two of them.
     groups: Box<[Group]>,
     /// `groups.len() - 1`.
@@ -184,20 +184,20 @@ impl Probe {
     }
 }
 
-impl Default for Table {
+impl Default for Index {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Table {
+impl Index {
     pub fn new() -> Self {
         Self::with_groups(1)
     }
 
     fn with_groups(n: usize) -> Self {
         debug_assert!(n.is_power_of_two() && n - 1 <= u32::MAX as usize);
-        Table { groups: vec![EMPTY; n].into_boxed_slice(), mask: (n - 1) as u32, used: 0, limit: n * WIDTH * 5 / 6 }
+        Index { groups: vec![EMPTY; n].into_boxed_slice(), mask: (n - 1) as u32, used: 0, limit: n * WIDTH * 5 / 6 }
     }
 
     pub fn len(&self) -> usize {
@@ -399,12 +399,12 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
-    fn tokens(table: &Table, hash: u32) -> BTreeSet<Token> {
+    fn tokens(table: &Index, hash: u32) -> BTreeSet<Token> {
         let mut probe = table.probe(hash);
         std::iter::from_fn(|| table.next(&mut probe)).collect()
     }
 
-    fn insert(table: &mut Table, model: &mut BTreeMap<Token, u32>, hash: u32, token: Token) {
+    fn insert(table: &mut Index, model: &mut BTreeMap<Token, u32>, hash: u32, token: Token) {
         if table.is_full() {
             table.grow(|token| model[&token]);
         }
@@ -416,7 +416,7 @@ mod tests {
         /// Few distinct hashes that share their groups and wrap round the end: full groups, long ways.
         #[test]
         fn behaves_like_a_map(ops in prop::collection::vec((0u8..5, 0u32..12, 1u32..90), 1..600)) {
-            let mut table = Table::new();
+            let mut table = Index::new();
             let mut model = BTreeMap::new();
             for (op, h, token) in ops {
                 let hash = [0, 1, 7, 8, 15, 16, 31, 0x8000_0000, u32::MAX, u32::MAX - 1, 63, 62][h as usize];
@@ -449,7 +449,7 @@ mod tests {
 
     #[test]
     fn a_thousand_entries_of_one_hash_come_and_go() {
-        let (mut table, mut model) = (Table::new(), BTreeMap::new());
+        let (mut table, mut model) = (Index::new(), BTreeMap::new());
         for token in 1..=1000 {
             insert(&mut table, &mut model, 7, token);
         }
@@ -464,7 +464,7 @@ mod tests {
 
     #[test]
     fn a_probe_ends_though_many_have_passed_every_group() {
-        let (mut table, mut model) = (Table::new(), BTreeMap::new());
+        let (mut table, mut model) = (Index::new(), BTreeMap::new());
         for hash in [0, 32] {
             for token in 1..=640 {
                 insert(&mut table, &mut model, hash, token);

@@ -7,12 +7,12 @@ use crate::slab::{reserve_one, Token};
 
 /// The upper half of each entry's hash.
 #[derive(Debug, Default)]
-pub struct Fingerprints {
+pub struct UpperHashes {
     /// Indexed by token.
     upper: Vec<u32>,
 }
 
-impl Fingerprints {
+impl UpperHashes {
     /// Notes the hash of an entry. O(1) amortized.
     #[inline(always)]
     pub fn set(&mut self, token: Token, hash: u64, limit: usize) {

@@ -1,6 +1,6 @@
 //! Eviction apart from insertion: one after the other keeps the same entries as the fast path where one leaves for one.
 
-use engine::cache::{Cache, Garbage};
+use engine::cache::{Cache, Evicted};
 use engine::hashing::split_mix;
 use engine::policy::Kind;
 use proptest::prelude::*;
@@ -10,15 +10,15 @@ use proptest::sample::select;
 fn request(cache: &mut Cache<u32, ()>, capacity: usize, key: u32, is_apart: bool) -> Vec<u32> {
     let hash = split_mix(key.into());
     let found = cache.candidates(hash).find(|(_, _, entry)| entry.key == key).map(|(token, ..)| token);
-    let mut garbage = Garbage::default();
+    let mut evicted = Evicted::default();
     if let Some(token) = found {
         // SAFETY: the token was found just now, and all entries are published.
         unsafe { cache.hit(token) };
     } else {
         if is_apart && cache.len() == capacity {
-            assert!(cache.evict(&mut garbage));
+            assert!(cache.evict(&mut evicted));
         }
-        cache.insert(hash, 0, key, (), 0, 0, &mut garbage);
+        cache.insert(hash, 0, key, (), 0, 0, &mut evicted);
     }
     cache.validate();
     let mut keys: Vec<u32> = cache.entries().map(|entry| entry.key).collect();
@@ -45,17 +45,17 @@ proptest! {
 fn evict_empties_a_cache_in_the_order_of_victims() {
     for &kind in Kind::ALL {
         let mut cache: Cache<u32, ()> = Cache::new(kind, Some(50), true);
-        let mut garbage = Garbage::default();
-        (0..70).for_each(|key| cache.insert(split_mix(key), 0, key as u32, (), 100, 0, &mut garbage));
+        let mut evicted = Evicted::default();
+        (0..70).for_each(|key| cache.insert(split_mix(key), 0, key as u32, (), 100, 0, &mut evicted));
         let key = |cache: &Cache<u32, ()>, token| cache.get(token).map(|entry| entry.key);
         for left in (0..50).rev() {
             let next = cache.victims()[0];
             let victim = key(&cache, next);
-            assert!(victim.is_some() && cache.evict(&mut garbage), "{kind:?}");
+            assert!(victim.is_some() && cache.evict(&mut evicted), "{kind:?}");
             assert!(cache.entries().all(|entry| Some(entry.key) != victim), "{kind:?}");
             assert_eq!(cache.len(), left);
             cache.validate();
         }
-        assert!(!cache.evict(&mut garbage));
+        assert!(!cache.evict(&mut evicted));
     }
 }

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use engine::cache::{Cache, Garbage};
+use engine::cache::{Cache, Evicted};
 use engine::policy::Kind;
 use engine::slab::{Token, NIL};
 use proptest::prelude::*;
@@ -69,7 +69,7 @@ enum Step {
         nth: usize,
         life: u64,
     },
-    Hit {
+    HitEffect {
         nth: usize,
         shared: bool,
     },
@@ -98,7 +98,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             2 => nth.clone().prop_map(|nth| Step::Free { nth }),
             2 => nth.clone().prop_map(|nth| Step::Remove { nth }),
             2 => (nth.clone(), life()).prop_map(|(nth, life)| Step::Replace { nth, life }),
-            12 => (nth, any::<bool>()).prop_map(|(nth, shared)| Step::Hit { nth, shared }),
+            12 => (nth, any::<bool>()).prop_map(|(nth, shared)| Step::HitEffect { nth, shared }),
             1 => select(vec![NIL, 1, 2, 3, 5, 8, 40, u32::MAX]).prop_map(|token| Step::Stale { token }),
             1 => Just(Step::Expire),
             1 => Just(Step::Clear),
@@ -154,11 +154,11 @@ impl Pair {
         assert!(ended.into_iter().all(|id| self.ended.insert(id)), "dropped twice");
     }
 
-    fn garbage(&mut self, garbage: Garbage<Object, Object>, gone: &[Gone]) {
-        assert_eq!(garbage.len(), gone.len());
-        assert_eq!(garbage.is_empty(), gone.is_empty());
+    fn evicted(&mut self, evicted: Evicted<Object, Object>, gone: &[Gone]) {
+        assert_eq!(evicted.len(), gone.len());
+        assert_eq!(evicted.is_empty(), gone.is_empty());
         let ids: Vec<Id> = gone.iter().flat_map(|&(key, value)| [key, value]).collect();
-        self.ends(garbage, &ids);
+        self.ends(evicted, &ids);
     }
 
     fn published(&self, nth: usize) -> Option<Token> {
@@ -174,7 +174,7 @@ impl Pair {
     /// A step for which no entry is there does nothing.
     fn apply(&mut self, step: Step) -> Option<()> {
         let now = self.now;
-        let mut garbage = Garbage::default();
+        let mut evicted = Evicted::default();
         match step {
             Step::Insert { name, life } => {
                 if self.model.is_present(name, now) {
@@ -184,11 +184,11 @@ impl Pair {
                 let ids = (key.id, value.id);
                 let deadline = now.saturating_add(life);
                 let gone = self.model.make_room(now);
-                self.cache.insert(hash(name), u32::from(name), key, value, deadline, now, &mut garbage);
+                self.cache.insert(hash(name), u32::from(name), key, value, deadline, now, &mut evicted);
                 let token = self.new_token(name);
                 self.inserts += 1;
                 self.model.add(name, ids, token, deadline);
-                self.garbage(garbage, &gone);
+                self.evicted(evicted, &gone);
             }
             Step::Reserve { name } => {
                 if self.model.is_present(name, now) {
@@ -208,12 +208,12 @@ impl Pair {
                 let gone = self.model.make_room(now);
                 let value = self.object(entry.name);
                 let id = value.id;
-                let placeholder = self.cache.publish(token, value, deadline, now, &mut garbage);
+                let placeholder = self.cache.publish(token, value, deadline, now, &mut evicted);
                 let (token, placeholder) = placeholder.unzip();
                 assert_eq!(placeholder.as_ref().map(|v| v.id), Some(entry.ids.1));
                 self.model.add(entry.name, (entry.ids.0, id), token?, deadline);
                 self.ends(placeholder, &[entry.ids.1]);
-                self.garbage(garbage, &gone);
+                self.evicted(evicted, &gone);
             }
             Step::Detach { nth } => {
                 let token = self.reserved(nth, false)?;
@@ -231,8 +231,8 @@ impl Pair {
             Step::Remove { nth } => {
                 let token = self.published(nth)?;
                 let gone = self.model.remove(token);
-                self.cache.remove(token, &mut garbage);
-                self.garbage(garbage, &[gone]);
+                self.cache.remove(token, &mut evicted);
+                self.evicted(evicted, &[gone]);
             }
             Step::Replace { nth, life } => {
                 let token = self.published(nth)?;
@@ -243,7 +243,7 @@ impl Pair {
                 let old = unsafe { self.cache.replace(token, value, deadline) };
                 self.ends(old, &[id]);
             }
-            Step::Hit { nth, shared } => {
+            Step::HitEffect { nth, shared } => {
                 let token = self.published(nth)?;
                 self.model.hit(token);
                 // SAFETY: as above, and there is one thread.
@@ -262,19 +262,19 @@ impl Pair {
                 assert!(!self.cache.detach(token) && !self.cache.is_attached(token));
                 assert!(self.cache.free(token).is_none() && self.cache.get(token).is_none());
                 assert!(self.cache.value_mut(token).is_none());
-                self.cache.remove(token, &mut garbage);
-                self.garbage(garbage, &[]);
+                self.cache.remove(token, &mut evicted);
+                self.evicted(evicted, &[]);
             }
             Step::Expire => {
                 let gone = self.model.expire(now);
-                self.cache.expire(now, &mut garbage);
-                self.garbage(garbage, &gone);
+                self.cache.expire(now, &mut evicted);
+                self.evicted(evicted, &gone);
             }
             Step::Clear => {
                 let gone = self.model.clear();
-                self.cache.clear(&mut garbage);
+                self.cache.clear(&mut evicted);
                 self.clears += 1;
-                self.garbage(garbage, &gone);
+                self.evicted(evicted, &gone);
             }
             Step::Pass { time } => self.now += time,
         }
@@ -411,10 +411,10 @@ fn large_caches_evict_in_order() {
                 unsafe { cache.hit(entry.0) };
                 continue;
             }
-            let mut garbage = Garbage::default();
+            let mut evicted = Evicted::default();
             let token = cache.reserve(hash, 0, key, step);
-            let (token, old) = cache.publish(token, step, 0, 0, &mut garbage).unwrap();
-            assert_eq!((old, garbage.is_empty()), (step, model.len() < CAPACITY));
+            let (token, old) = cache.publish(token, step, 0, 0, &mut evicted).unwrap();
+            assert_eq!((old, evicted.is_empty()), (step, model.len() < CAPACITY));
             if model.len() == CAPACITY {
                 let (_, _, victim) = order.pop_first().unwrap();
                 let (old, ..) = model.remove(&victim).unwrap();

@@ -12,12 +12,12 @@ const FEWEST: usize = 16;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub struct Numbers {
+pub struct KeyInterner {
     slots: Vec<Slot>,
     len: u32,
 }
 
-impl Numbers {
+impl KeyInterner {
     /// 0 for a hash that was not seen before, and n for the n-th of those that were; `None` where there is no memory.
     /// Expected O(1) amortized.
     pub fn code(&mut self, hash: u64) -> Option<u32> {
@@ -79,7 +79,7 @@ mod tests {
     proptest! {
         #[test]
         fn numbers_are_those_of_the_first_appearance(hashes in prop::collection::vec(0u64..400, 0..2000), step: u64) {
-            let (mut numbers, mut model) = (Numbers::default(), HashMap::new());
+            let (mut numbers, mut model) = (KeyInterner::default(), HashMap::new());
             for hash in hashes.into_iter().map(|hash| hash.wrapping_mul(step)) {
                 let known = model.len() as u32;
                 let expected = *model.entry(hash).or_insert(known + 1);
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_key_costs_at_most_twenty_four_bytes() {
-        let mut numbers = Numbers::default();
+        let mut numbers = KeyInterner::default();
         for hash in 0..100_000u64 {
             numbers.code(hash);
             let bytes = numbers.slots.capacity() * std::mem::size_of::<Slot>();

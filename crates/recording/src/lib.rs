@@ -1,6 +1,6 @@
 //! A recording under way: the calls of each function, as numbers of their keys, on their way to a file.
 //!
-//! Ring 2. It knows neither Python nor the functions themselves: a function is a [`Place`], which remembers the number
+//! Ring 2. It knows neither Python nor the functions themselves: a function is a [`StreamId`], which remembers the number
 //! that it has in this recording. Whoever owns the [`Session`] holds it behind one lock, in which nothing calls into
 //! Python; a write to the file under it does not give the interpreter up.
 //!
@@ -16,21 +16,21 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use self::interner::Numbers;
+use self::interner::KeyInterner;
 use concurrency::signals::unharmed;
 use engine::varint;
 
 /// Bytes of a function's calls that are kept before they are written.
 const BUFFER: usize = 32 << 10;
 /// What a killed process loses of a busy program: calls of that long, looked at once in so many calls.
-const LATEST: Duration = Duration::from_secs(1);
-const LOOK: u64 = 256;
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+const CHECK_EVERY: u64 = 256;
 
 /// The number of a function in a recording: the recording's own number in the upper half, the function's plus one below.
 #[derive(Debug, Default)]
-pub struct Place(AtomicU64);
+pub struct StreamId(AtomicU64);
 
-impl Place {
+impl StreamId {
     /// Relaxed: it is written under the session's lock, and who reads it outside finds at worst that there is work to do.
     fn index(&self, recording: u32) -> Option<usize> {
         let place = self.0.load(Ordering::Relaxed);
@@ -50,7 +50,7 @@ impl Place {
 /// The calls of one function.
 #[derive(Debug, Default)]
 struct Stream {
-    numbers: Numbers,
+    numbers: KeyInterner,
     buffer: Vec<u8>,
 }
 
@@ -70,7 +70,7 @@ pub struct Session {
 
 /// What became of a call.
 #[derive(Debug)]
-pub enum Noted {
+pub enum Recorded {
     Done,
     /// The first call of this function, which is still to be described.
     First(usize),
@@ -98,9 +98,9 @@ impl Session {
     }
 
     /// Notes a call. Expected O(1) amortized.
-    pub fn note(&mut self, place: &Place, hash: u64) -> Noted {
+    pub fn note(&mut self, place: &StreamId, hash: u64) -> Recorded {
         if self.failed {
-            return Noted::Done;
+            return Recorded::Done;
         }
         let (index, first) = match place.index(self.number) {
             Some(index) => (index, false),
@@ -118,21 +118,21 @@ impl Session {
         self.calls += 1;
         let written = if stream.buffer.len() >= BUFFER {
             self.write(index)
-        } else if self.calls % LOOK == 0 && self.written.elapsed() > LATEST {
+        } else if self.calls % CHECK_EVERY == 0 && self.written.elapsed() > FLUSH_INTERVAL {
             self.write_all()
         } else {
             Ok(())
         };
         match written {
             Err(error) => self.fail(error),
-            Ok(()) if first => Noted::First(index),
-            Ok(()) => Noted::Done,
+            Ok(()) if first => Recorded::First(index),
+            Ok(()) => Recorded::Done,
         }
     }
 
-    fn fail(&mut self, error: io::Error) -> Noted {
+    fn fail(&mut self, error: io::Error) -> Recorded {
         self.failed = true;
-        Noted::Failed(error)
+        Recorded::Failed(error)
     }
 
     /// Says what a function is called and what its cache is.
@@ -145,7 +145,7 @@ impl Session {
     }
 
     /// A function is no more: what it had is written, and its memory given back.
-    pub fn end(&mut self, place: &Place) -> io::Result<()> {
+    pub fn end(&mut self, place: &StreamId) -> io::Result<()> {
         let Some(index) = place.index(self.number) else {
             return Ok(());
         };

@@ -21,13 +21,13 @@ fn numbered(hashes: &[u64]) -> Vec<u32> {
 
 fn record(calls: &[(usize, u64)]) -> Vec<u8> {
     let path = path();
-    let places: Vec<Place> = (0..4).map(|_| Place::default()).collect();
+    let places: Vec<StreamId> = (0..4).map(|_| StreamId::default()).collect();
     let mut session = Session::create(&path, 7).unwrap();
     for &(function, hash) in calls {
         match session.note(&places[function], hash) {
-            Noted::First(index) => session.describe(index, &format!("f{function}"), 2, Some(function)).unwrap(),
-            Noted::Done => (),
-            Noted::Failed(error) => panic!("{error}"),
+            Recorded::First(index) => session.describe(index, &format!("f{function}"), 2, Some(function)).unwrap(),
+            Recorded::Done => (),
+            Recorded::Failed(error) => panic!("{error}"),
         }
     }
     session.finish().unwrap();
@@ -77,7 +77,7 @@ proptest! {
 
 #[test]
 fn many_calls_are_written_before_the_end() {
-    let (path, place) = (path(), Place::default());
+    let (path, place) = (path(), StreamId::default());
     let mut session = Session::create(&path, 1).unwrap();
     for call in 0..200_000u64 {
         session.note(&place, call * call % 1000);
@@ -98,7 +98,7 @@ fn one_recording_at_a_time_writes_to_a_file() {
 
 #[test]
 fn a_function_that_ends_is_kept_in_the_file() {
-    let (path, place) = (path(), Place::default());
+    let (path, place) = (path(), StreamId::default());
     let mut session = Session::create(&path, 3).unwrap();
     for hash in [5, 6, 5] {
         session.note(&place, hash);

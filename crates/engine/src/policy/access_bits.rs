@@ -7,21 +7,21 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::slab::{reserve_one, Token};
 
-/// The uses of each entry, counted up to `MOST`.
+/// The uses of each entry, counted up to `MAX_FREQ`.
 #[derive(Debug, Default)]
-pub struct Marks<const MOST: u8> {
+pub struct AccessBits<const MAX_FREQ: u8> {
     /// Indexed by token. Relaxed and without a partner: a mark says nothing of other memory, two readers that raise it at
     /// once may count as one, and whoever has `&mut` has excluded them by a lock that orders their writes before.
     uses: Vec<AtomicU8>,
 }
 
-impl<const MOST: u8> Clone for Marks<MOST> {
+impl<const MAX_FREQ: u8> Clone for AccessBits<MAX_FREQ> {
     fn clone(&self) -> Self {
-        Marks { uses: self.uses.iter().map(|uses| AtomicU8::new(uses.load(Ordering::Relaxed))).collect() }
+        AccessBits { uses: self.uses.iter().map(|uses| AtomicU8::new(uses.load(Ordering::Relaxed))).collect() }
     }
 }
 
-impl<const MOST: u8> Marks<MOST> {
+impl<const MAX_FREQ: u8> AccessBits<MAX_FREQ> {
     /// Makes room for `token`, with no uses. O(1) amortized.
     pub fn admit(&mut self, token: Token, limit: usize) {
         while self.uses.len() <= token as usize {
@@ -36,12 +36,12 @@ impl<const MOST: u8> Marks<MOST> {
     /// # Safety
     /// There is room for `token`.
     #[inline(always)]
-    pub unsafe fn raise(&self, token: Token) {
+    pub unsafe fn increment(&self, token: Token) {
         debug_assert!((token as usize) < self.uses.len());
         // SAFETY: the caller's promise; room is never taken away.
         let uses = unsafe { self.uses.get_unchecked(token as usize) };
         let seen = uses.load(Ordering::Relaxed);
-        if seen < MOST {
+        if seen < MAX_FREQ {
             uses.store(seen + 1, Ordering::Relaxed);
         }
     }

@@ -4,14 +4,14 @@
 //! comes back is a ghost no more, but its place is taken until its turn comes: that is the queue of the S3-FIFO paper. Two
 //! keys are taken for one if all 64 bits of their hashes agree.
 
-use crate::index::Table;
+use crate::index::Index;
 use crate::slab::{reserve_one, Token};
 
 #[derive(Debug)]
 pub struct Ghosts {
     /// The hash in each place. The table knows those that are still ghosts, by their place plus 1.
     hashes: Vec<u64>,
-    table: Table,
+    table: Index,
     /// The place that is taken next, once there are `most`.
     oldest: usize,
     most: usize,
@@ -19,7 +19,7 @@ pub struct Ghosts {
 
 impl Clone for Ghosts {
     fn clone(&self) -> Self {
-        let mut clone = Ghosts { hashes: self.hashes.clone(), table: Table::new(), ..*self };
+        let mut clone = Ghosts { hashes: self.hashes.clone(), table: Index::new(), ..*self };
         self.table.tokens().for_each(|token| clone.remember(token));
         clone
     }
@@ -28,7 +28,7 @@ impl Clone for Ghosts {
 impl Ghosts {
     /// Remembers at most `most` keys. Memory is taken as they come: about 14 bytes for each.
     pub fn new(most: usize) -> Self {
-        Ghosts { hashes: Vec::new(), table: Table::new(), oldest: 0, most: most.min(Token::MAX as usize - 1) }
+        Ghosts { hashes: Vec::new(), table: Index::new(), oldest: 0, most: most.min(Token::MAX as usize - 1) }
     }
 
     fn remember(&mut self, token: Token) {

@@ -5,7 +5,7 @@
 //! insertion as its first use, and its count is forgotten when it leaves. Uses arrive in a group in the order of time,
 //! so a group's head is its least recently used entry.
 
-use super::{Hit, Policy};
+use super::{HitEffect, Policy};
 use crate::slab::{reserve_one, Token, NIL};
 
 /// The index of a group; 0 is none.
@@ -135,8 +135,8 @@ impl Lfu {
 }
 
 impl Policy for Lfu {
-    const HIT: Hit = Hit::Calls;
-    const REPEATS_COUNT: bool = true;
+    const HIT: HitEffect = HitEffect::ExclusiveCall;
+    const COUNTS_REPEATS: bool = true;
 
     fn new(_capacity: usize) -> Self {
         Self::default()

@@ -21,26 +21,26 @@ use crate::slab::{Token, NIL};
 
 /// What a hit does to a strategy's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hit {
+pub enum HitEffect {
     /// Nothing at all.
-    Nothing,
+    None,
     /// It sets a mark, which many readers may do at the same time: [`Policy::mark`].
-    Marks,
+    Shared,
     /// It changes the order, in a few instructions: [`Policy::hit`] is inlined into the hit path.
-    Moves,
+    Exclusive,
     /// It changes the order by a call.
-    Calls,
+    ExclusiveCall,
 }
 
 /// What a strategy does at the moments of an entry's life: it is inserted, used, and evicted or removed.
 pub trait Policy: Clone {
-    const HIT: Hit;
+    const HIT: HitEffect;
 
     /// Whether a hit right after a hit of the same entry changes anything.
-    const REPEATS_COUNT: bool = false;
+    const COUNTS_REPEATS: bool = false;
 
     /// Whether keys are remembered after they have left. Elsewhere, only the lower half of a hash is known.
-    const REMEMBERS: bool = false;
+    const HAS_HISTORY: bool = false;
 
     /// The order of a cache for `capacity` entries (`usize::MAX`: unbounded).
     fn new(capacity: usize) -> Self;
@@ -144,18 +144,18 @@ macro_rules! policies {
             }
 
             /// See [`Policy::HIT`].
-            pub fn hit_does(&self) -> Hit {
+            pub fn hit_does(&self) -> HitEffect {
                 match self { $(Order::$name(_) => <$policy as Policy>::HIT),* }
             }
 
-            /// See [`Policy::REMEMBERS`].
-            pub fn remembers(&self) -> bool {
-                match self { $(Order::$name(_) => <$policy as Policy>::REMEMBERS),* }
+            /// See [`Policy::HAS_HISTORY`].
+            pub fn has_history(&self) -> bool {
+                match self { $(Order::$name(_) => <$policy as Policy>::HAS_HISTORY),* }
             }
 
-            /// See [`Policy::REPEATS_COUNT`].
+            /// See [`Policy::COUNTS_REPEATS`].
             pub fn repeats_count(&self) -> bool {
-                match self { $(Order::$name(_) => <$policy as Policy>::REPEATS_COUNT),* }
+                match self { $(Order::$name(_) => <$policy as Policy>::COUNTS_REPEATS),* }
             }
 
             /// An entry was used.
@@ -164,31 +164,31 @@ macro_rules! policies {
             /// `does` is [`hit_does`](Self::hit_does), and `token` was inserted and not removed since. No other thread has a
             /// reference to the order, but for others in this method where a hit marks, and for all where it does nothing.
             #[inline(always)]
-            pub unsafe fn hit(order: &UnsafeCell<Self>, does: Hit, token: Token) {
+            pub unsafe fn hit(order: &UnsafeCell<Self>, does: HitEffect, token: Token) {
                 // SAFETY: the caller's promise.
                 unsafe {
                     // Each asks for the rest among the strategies of its kind only. The usual one comes first.
-                    if does == Hit::Moves {
-                        return Self::hit_of(order, Hit::Moves, token);
+                    if does == HitEffect::Exclusive {
+                        return Self::hit_of(order, HitEffect::Exclusive, token);
                     }
                     unusual();
-                    if does == Hit::Marks {
-                        Self::hit_of(order, Hit::Marks, token);
-                    } else if does == Hit::Calls {
-                        Self::hit_of(order, Hit::Calls, token);
+                    if does == HitEffect::Shared {
+                        Self::hit_of(order, HitEffect::Shared, token);
+                    } else if does == HitEffect::ExclusiveCall {
+                        Self::hit_of(order, HitEffect::ExclusiveCall, token);
                     }
                 }
             }
 
             /// As [`hit`](Self::hit), for a constant `does`.
             #[inline(always)]
-            unsafe fn hit_of(order: &UnsafeCell<Self>, does: Hit, token: Token) {
+            unsafe fn hit_of(order: &UnsafeCell<Self>, does: HitEffect, token: Token) {
                 // SAFETY: the caller's promise: the strategy is one whose hit does this, and where it moves anything, the
                 // order is the caller's alone; elsewhere, all have shared references.
                 unsafe {
                     match &*order.get() {
                         $(Order::$name(_) if <$policy as Policy>::HIT != does => std::hint::unreachable_unchecked(),)*
-                        $(Order::$name(policy) => if does == Hit::Marks {
+                        $(Order::$name(policy) => if does == HitEffect::Shared {
                             policy.mark(token);
                         } else if let Order::$name(policy) = &mut *order.get() {
                             policy.hit(token);

@@ -6,7 +6,7 @@
 //! new entry is in, so a new entry never evicts itself. FIFO evicts the oldest entry, however often it was used; its hit
 //! writes nothing.
 
-use super::{Hit, Policy};
+use super::{HitEffect, Policy};
 use crate::linked_list::List;
 use crate::slab::Token;
 
@@ -23,7 +23,7 @@ pub type Fifo = Recency<false, false>;
 pub struct Recency<const HIT_MOVES: bool, const LATEST_LEAVES: bool>(List);
 
 impl<const HIT_MOVES: bool, const LATEST_LEAVES: bool> Policy for Recency<HIT_MOVES, LATEST_LEAVES> {
-    const HIT: Hit = if HIT_MOVES { Hit::Moves } else { Hit::Nothing };
+    const HIT: HitEffect = if HIT_MOVES { HitEffect::Exclusive } else { HitEffect::None };
 
     fn new(_capacity: usize) -> Self {
         Self::default()

@@ -7,9 +7,9 @@
 
 use super::ghosts::Ghosts;
 use super::tuning::s3fifo::{goes_on, rooms, takes_from_small, MAX_FREQUENCY};
-use super::{Hit, Policy};
+use super::{HitEffect, Policy};
 use crate::linked_list::List;
-use crate::policy::access_bits::Marks;
+use crate::policy::access_bits::AccessBits;
 use crate::slab::{reserve_one, Token, NIL};
 
 const SMALL: usize = 0;
@@ -19,7 +19,7 @@ const MAIN: usize = 1;
 pub struct S3Fifo {
     /// The latest of each queue in front.
     queues: List<2>,
-    uses: Marks<MAX_FREQUENCY>,
+    uses: AccessBits<MAX_FREQUENCY>,
     /// Indexed by token: whether the entry is in the main queue.
     in_main: Vec<bool>,
     lens: [usize; 2],
@@ -53,14 +53,14 @@ impl S3Fifo {
 }
 
 impl Policy for S3Fifo {
-    const HIT: Hit = Hit::Marks;
-    const REMEMBERS: bool = true;
+    const HIT: HitEffect = HitEffect::Shared;
+    const HAS_HISTORY: bool = true;
 
     fn new(capacity: usize) -> Self {
         let (small, main) = rooms(capacity as u64);
         S3Fifo {
             queues: List::default(),
-            uses: Marks::default(),
+            uses: AccessBits::default(),
             in_main: Vec::new(),
             lens: [0; 2],
             small,
@@ -83,7 +83,7 @@ impl Policy for S3Fifo {
     #[inline(always)]
     unsafe fn mark(&self, token: Token) {
         // SAFETY: `insert` made room for the token.
-        unsafe { self.uses.raise(token) }
+        unsafe { self.uses.increment(token) }
     }
 
     #[inline(always)]

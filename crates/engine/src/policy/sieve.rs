@@ -5,16 +5,16 @@
 //! first one without leaves. So a new entry is judged soon after it came, while the old and popular ones are not
 //! disturbed. A hit sets the mark, which it mostly finds set.
 
-use super::{Hit, Policy};
+use super::{HitEffect, Policy};
 use crate::linked_list::List;
-use crate::policy::access_bits::Marks;
+use crate::policy::access_bits::AccessBits;
 use crate::slab::{Token, NIL};
 
 #[derive(Clone, Debug, Default)]
 pub struct Sieve {
     /// The newest in front.
     queue: List,
-    marks: Marks<1>,
+    marks: AccessBits<1>,
     /// Where the search for a victim goes on; [`NIL`]: at the oldest.
     hand: Token,
 }
@@ -29,7 +29,7 @@ impl Sieve {
 }
 
 impl Policy for Sieve {
-    const HIT: Hit = Hit::Marks;
+    const HIT: HitEffect = HitEffect::Shared;
 
     fn new(_capacity: usize) -> Self {
         Self::default()
@@ -43,7 +43,7 @@ impl Policy for Sieve {
     #[inline(always)]
     unsafe fn mark(&self, token: Token) {
         // SAFETY: `insert` made room for the token.
-        unsafe { self.marks.raise(token) }
+        unsafe { self.marks.increment(token) }
     }
 
     unsafe fn renew(&mut self, token: Token, _left: u64, _came: u64) {

@@ -50,7 +50,7 @@ impl Sketch {
     }
 
     /// A key was used `count` times (at most [`MAX_COUNT`]). O(1).
-    pub fn raise(&mut self, hash: u64, count: u8) {
+    pub fn increment(&mut self, hash: u64, count: u8) {
         if self.lines.is_empty() {
             self.lines = vec![[0; 8]; self.entries.div_ceil(8).next_power_of_two()];
         }
@@ -83,7 +83,7 @@ mod tests {
             let mut sketch = Sketch::new(64);
             let mut most: HashMap<u64, u8> = HashMap::new();
             for (hash, count) in counts {
-                sketch.raise(hash, count);
+                sketch.increment(hash, count);
                 let own = most.entry(hash).or_default();
                 *own = count.max(*own);
             }
@@ -101,7 +101,7 @@ mod tests {
     fn an_estimate_is_mostly_right() {
         let hash = |i: u64| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (i << 40);
         let mut sketch = Sketch::new(1000);
-        (0..1000).for_each(|i| sketch.raise(hash(i), (i % 15) as u8));
+        (0..1000).for_each(|i| sketch.increment(hash(i), (i % 15) as u8));
         let wrong = (0..1000).filter(|&i| sketch.estimate(hash(i)) != (i % 15) as u8).count();
         assert!(wrong < 50, "{wrong}");
         assert!((1000..2000).map(|i| u64::from(sketch.estimate(hash(i)))).sum::<u64>() < 1500);

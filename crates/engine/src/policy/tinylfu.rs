@@ -8,7 +8,7 @@
 
 use super::sketch::Sketch;
 use super::tuning::tinylfu::{admits, initial_count, MAX_COUNT};
-use super::{Hit, Policy};
+use super::{HitEffect, Policy};
 use crate::hashing::XorShift;
 use crate::linked_list::List;
 use crate::policy::hill_climber::Climber;
@@ -49,7 +49,7 @@ impl TinyLfu {
     /// # Safety
     /// `token` was inserted and not removed since.
     #[inline(always)]
-    unsafe fn shift(&mut self, token: Token, list: usize) {
+    unsafe fn move_to(&mut self, token: Token, list: usize) {
         let node = &mut self.nodes[token as usize];
         self.lens[node.list as usize] -= 1;
         self.lens[list] += 1;
@@ -60,7 +60,7 @@ impl TinyLfu {
 
     /// Brings the lists within their limits, or nearer.
     #[inline(always)]
-    fn keep_limits(&mut self) {
+    fn rebalance(&mut self) {
         for (list, limit) in [(WINDOW, self.window), (PROTECTED, self.protected)] {
             if self.lens[list] > limit {
                 self.demote_some(list, self.lens[list] - limit);
@@ -72,12 +72,12 @@ impl TinyLfu {
     fn demote_some(&mut self, list: usize, count: usize) {
         for _ in 0..count.min(MOVED) {
             // SAFETY: the list is longer than its limit by `count`, and what is in it was inserted and not removed since.
-            unsafe { self.shift(self.lists.back(list), PROBATION) };
+            unsafe { self.move_to(self.lists.back(list), PROBATION) };
         }
     }
 
     /// Counts a miss and what may come with it. Returns how often the entry that comes in was used, this use included.
-    fn welcome(&mut self, hash: u64) -> u8 {
+    fn initial_frequency(&mut self, hash: u64) -> u8 {
         if self.climber.miss() {
             (self.window, self.protected) = self.climber.rooms();
             self.nodes.iter_mut().for_each(|node| node.uses /= 2);
@@ -94,9 +94,9 @@ impl TinyLfu {
 }
 
 impl Policy for TinyLfu {
-    const HIT: Hit = Hit::Calls;
-    const REPEATS_COUNT: bool = true;
-    const REMEMBERS: bool = true;
+    const HIT: HitEffect = HitEffect::ExclusiveCall;
+    const COUNTS_REPEATS: bool = true;
+    const HAS_HISTORY: bool = true;
 
     fn new(capacity: usize) -> Self {
         let climber = Climber::new(capacity);
@@ -119,11 +119,11 @@ impl Policy for TinyLfu {
             reserve_one(&mut self.nodes, limit.saturating_add(1));
             self.nodes.push(Node { list: 0, uses: 0 });
         }
-        let uses = self.welcome(hash);
+        let uses = self.initial_frequency(hash);
         self.nodes[token as usize] = Node { list: WINDOW as u8, uses };
         self.lists.push_front(WINDOW, token, limit);
         self.lens[WINDOW] += 1;
-        self.keep_limits();
+        self.rebalance();
     }
 
     // A call of its own: inlined, its registers would be saved on every hit of every strategy.
@@ -136,21 +136,21 @@ impl Policy for TinyLfu {
         }
         let list = if list as usize == WINDOW { WINDOW } else { PROTECTED };
         // SAFETY: the caller's promise.
-        unsafe { self.shift(token, list) };
-        self.keep_limits();
+        unsafe { self.move_to(token, list) };
+        self.rebalance();
     }
 
     #[inline(always)]
     fn remember(&mut self, token: Token, hash: u64) {
-        self.sketch.raise(hash, self.nodes[token as usize].uses);
+        self.sketch.increment(hash, self.nodes[token as usize].uses);
     }
 
     unsafe fn renew(&mut self, token: Token, left: u64, came: u64) {
         self.remember(token, left);
-        self.nodes[token as usize].uses = self.welcome(came);
+        self.nodes[token as usize].uses = self.initial_frequency(came);
         // SAFETY: the caller's promise.
-        unsafe { self.shift(token, WINDOW) };
-        self.keep_limits();
+        unsafe { self.move_to(token, WINDOW) };
+        self.rebalance();
     }
 
     fn remove(&mut self, token: Token) {
@@ -172,7 +172,7 @@ impl Policy for TinyLfu {
             return candidate;
         }
         // SAFETY: what is in a list was inserted and not removed since.
-        unsafe { self.shift(candidate, PROBATION) };
+        unsafe { self.move_to(candidate, PROBATION) };
         victim
     }
 

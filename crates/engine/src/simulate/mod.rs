@@ -7,7 +7,7 @@ pub mod optimum;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Mutex;
 
-use crate::cache::{Cache, Garbage};
+use crate::cache::{Cache, Evicted};
 use crate::hashing::murmur_mix;
 use crate::policy::Kind;
 
@@ -43,8 +43,8 @@ impl Replay {
             // SAFETY: the token was found just now, and all entries are published.
             Some(token) => unsafe { self.0.hit(token) },
             None => {
-                let mut garbage = Garbage::default();
-                self.0.insert(hash, 0, key, (), 0, 0, &mut garbage);
+                let mut evicted = Evicted::default();
+                self.0.insert(hash, 0, key, (), 0, 0, &mut evicted);
             }
         }
         found.is_some()

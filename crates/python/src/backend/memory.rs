@@ -7,18 +7,18 @@ use pyo3::prelude::*;
 
 use super::{Backend, Begun, Counters, SharedLease, Told};
 use crate::capi::panics::point;
-use crate::capi::reference::{release, Arguments, Owned};
+use crate::capi::reference::{release, Arguments, PyRef};
 use crate::capi::sharing::Reader;
 use crate::function::asynchronous::Ticket;
-use crate::function::fast_path::{self, Seen, Sought};
-use crate::function::lookup::{Entries, Found, Hot};
+use crate::function::fast_path::{self, Peek, Probe};
+use crate::function::lookup::{Entries, FastLookup, Found};
 use crate::function::options::Options;
 use crate::function::single_flight::{Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
 use crate::function::state::{CacheState, Put};
 use crate::function::CachedFunction;
 use crate::key::View;
-use engine::cache::Garbage;
+use engine::cache::Evicted;
 use engine::policy::Kind;
 use engine::slab::{Entry, Token};
 
@@ -40,14 +40,14 @@ impl Backend for Memory {
     }
 
     #[inline(always)]
-    unsafe fn glance<const EXPIRES: bool>(
+    unsafe fn fast_path<const EXPIRES: bool>(
         reader: &Reader<'_, Entries>,
         token: Token,
-        entry: &Entry<Owned, Value>,
-        sought: impl Sought,
-    ) -> Option<Seen> {
+        entry: &Entry<PyRef, Value>,
+        sought: impl Probe,
+    ) -> Option<Peek> {
         // SAFETY: the caller's promise.
-        unsafe { fast_path::glance::<EXPIRES>(reader, token, entry, sought) }
+        unsafe { fast_path::fast_path::<EXPIRES>(reader, token, entry, sought) }
     }
 
     #[inline(always)]
@@ -62,7 +62,7 @@ impl Backend for Memory {
         cached: &'a CachedFunction,
         arguments: &'a Arguments,
         view: &View<'_>,
-        hot: Hot,
+        hot: FastLookup,
     ) -> Begun<Calling<'a>> {
         let calling = Calling { cached, arguments };
         if cached.state.single_flight {
@@ -84,7 +84,7 @@ impl Backend for Memory {
     }
 
     #[inline(always)]
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: Hot) -> Found {
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> Found {
         // SAFETY: the caller's promise.
         unsafe { state.after(view, hot) }
     }
@@ -99,7 +99,7 @@ impl Backend for Memory {
 
     unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise.
-        unsafe { cached.state.put(view, Value::ready(Owned::borrow(value)), Put::Always) }
+        unsafe { cached.state.put(view, Value::ready(PyRef::borrow(value)), Put::Always) }
     }
 
     fn store<'py>(
@@ -113,7 +113,7 @@ impl Backend for Memory {
         let mode = Put::IfAbsentSince(epoch);
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
         let put =
-            |view: &View<'_>| unsafe { cached.state.put(view, Value::ready(Owned::borrow(value.as_ptr())), mode) };
+            |view: &View<'_>| unsafe { cached.state.put(view, Value::ready(PyRef::borrow(value.as_ptr())), mode) };
         if ticket.get().with_view(put) {
             Ok(None)
         } else {
@@ -127,13 +127,13 @@ impl Backend for Memory {
 
     unsafe fn counters(&self, state: &CacheState) -> Counters {
         let now = state.now();
-        let mut garbage = Garbage::default();
+        let mut evicted = Evicted::default();
         let (hits, misses, size) = state.entries.write(|writer| {
             let (hits, misses) = writer.counters();
-            writer.value.expire(now, &mut garbage);
+            writer.value.expire(now, &mut evicted);
             (hits, misses, writer.value.len())
         });
-        drop(garbage);
+        drop(evicted);
         Counters { hits, misses, size, of_file: None }
     }
 }
@@ -161,7 +161,7 @@ impl Miss for Calling<'_> {
     }
 
     #[inline(always)]
-    unsafe fn bring_alone(&mut self, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+    unsafe fn bring_alone(&mut self, view: &View<'_>, hot: FastLookup) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Miss`.
         unsafe {
             let result = self.cached.compute(self.arguments);
@@ -185,7 +185,7 @@ impl Miss for Calling<'_> {
         // SAFETY: the promise of `Miss`; the result is a live object.
         unsafe {
             let result = self.cached.compute(self.arguments);
-            if !result.is_null() && !state.put(view, Value::ready(Owned::borrow(result)), Put::IfAbsentSince(clears)) {
+            if !result.is_null() && !state.put(view, Value::ready(PyRef::borrow(result)), Put::IfAbsentSince(clears)) {
                 release(result);
                 return std::ptr::null_mut();
             }

@@ -13,11 +13,11 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::capi::reference::{Arguments, Owned};
+use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::sharing::Reader;
 use crate::function::asynchronous::Ticket;
-use crate::function::fast_path::{Seen, Sought};
-use crate::function::lookup::{Entries, Found, Hot};
+use crate::function::fast_path::{Peek, Probe};
+use crate::function::lookup::{Entries, FastLookup, Found};
 use crate::function::options::Options;
 use crate::function::single_flight::Miss;
 use crate::function::slot_value::Value;
@@ -30,7 +30,7 @@ use engine::slab::{Entry, Token};
 
 pub(crate) use self::memory::Memory;
 pub(crate) use self::shared::asynchronous::{SharedLease, SharedTurn};
-pub(crate) use self::shared::{template, Decoded, Kept, Raised, Shared, SharedCachedFunction};
+pub(crate) use self::shared::{template, Decoded, DecodedRef, ErrSet, Shared, SharedCachedFunction};
 
 /// What is to be told to the user: a number of [`Skip`], and the arguments of `_uncacheable.warn`.
 pub(crate) type Told<'py> = (u64, Bound<'py, PyTuple>);
@@ -83,12 +83,12 @@ pub(crate) trait Backend: Send + Sync {
     ///
     /// # Safety
     /// As for `take`; the entry's shape is that of `sought`, which is alive.
-    unsafe fn glance<const EXPIRES: bool>(
+    unsafe fn fast_path<const EXPIRES: bool>(
         reader: &Reader<'_, Entries>,
         token: Token,
-        entry: &Entry<Owned, Value>,
-        sought: impl Sought,
-    ) -> Option<Seen>
+        entry: &Entry<PyRef, Value>,
+        sought: impl Probe,
+    ) -> Option<Peek>
     where
         Self: Sized;
 
@@ -108,7 +108,7 @@ pub(crate) trait Backend: Send + Sync {
         cached: &'a CachedFunction,
         arguments: &'a Arguments,
         view: &View<'_>,
-        hot: Hot,
+        hot: FastLookup,
     ) -> Begun<Self::Miss<'a>>
     where
         Self: Sized;
@@ -117,7 +117,7 @@ pub(crate) trait Backend: Send + Sync {
     ///
     /// # Safety
     /// As for `begin`.
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: Hot) -> Found
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> Found
     where
         Self: Sized;
 
@@ -145,7 +145,7 @@ pub(crate) trait Backend: Send + Sync {
     ///
     /// # Safety
     /// The view's objects are alive; the thread is attached and holds no lock.
-    unsafe fn load(&self, _state: &CacheState, _view: &View<'_>) -> Result<Option<*mut ffi::PyObject>, Raised> {
+    unsafe fn load(&self, _state: &CacheState, _view: &View<'_>) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
         Ok(None)
     }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use pyo3::ffi;
 
-use crate::backend::shared::Raised;
-use crate::capi::reference::{unwinding, Owned};
+use crate::backend::shared::ErrSet;
+use crate::capi::reference::{calls, PyRef};
 
 /// How long the main thread sleeps between looks for signals, and others for nothing in particular.
 const SLICE_MAIN: Duration = Duration::from_millis(20);
@@ -26,9 +26,9 @@ const GREEN_LAST: Duration = Duration::from_millis(20);
 pub(crate) unsafe fn detached<R>(wait: impl FnOnce() -> R) -> R {
     // SAFETY: the thread gets its own state back.
     unsafe {
-        let state = unwinding::PyEval_SaveThread();
+        let state = calls::PyEval_SaveThread();
         let waited = catch_unwind(AssertUnwindSafe(wait));
-        unwinding::PyEval_RestoreThread(state);
+        calls::PyEval_RestoreThread(state);
         // A panic goes on with the interpreter: what it passes drops objects.
         waited.unwrap_or_else(|panic| resume_unwind(panic))
     }
@@ -38,7 +38,7 @@ pub(crate) unsafe fn detached<R>(wait: impl FnOnce() -> R) -> R {
 pub(crate) struct Sleeper {
     main: bool,
     /// What puts a green thread to sleep, where there are any, and for how long next time.
-    green: Option<(Owned, Duration)>,
+    green: Option<(PyRef, Duration)>,
 }
 
 impl Sleeper {
@@ -46,7 +46,7 @@ impl Sleeper {
     ///
     /// # Safety
     /// The thread is attached and holds no lock. Runs Python code where a library of green threads is loaded.
-    pub unsafe fn new() -> Result<Self, Raised> {
+    pub unsafe fn new() -> Result<Self, ErrSet> {
         // SAFETY: the caller's promise.
         let green = unsafe { find_green()? };
         Ok(Sleeper { main: is_main_thread(), green: green.map(|sleep| (sleep, GREEN_FIRST)) })
@@ -62,7 +62,7 @@ impl Sleeper {
     ///
     /// # Safety
     /// As for `new`; `wait` touches nothing of Python's.
-    pub unsafe fn wait<R>(&mut self, left: Duration, wait: impl FnOnce(Duration) -> R) -> Result<R, Raised> {
+    pub unsafe fn wait<R>(&mut self, left: Duration, wait: impl FnOnce(Duration) -> R) -> Result<R, ErrSet> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             if let Some((sleep, pause)) = &mut self.green {
@@ -72,8 +72,8 @@ impl Sleeper {
             }
             let slice = if self.main { SLICE_MAIN } else { SLICE };
             let waited = detached(|| wait(slice.min(left)));
-            if self.main && unwinding::PyErr_CheckSignals() != 0 {
-                return Err(Raised);
+            if self.main && calls::PyErr_CheckSignals() != 0 {
+                return Err(ErrSet);
             }
             Ok(waited)
         }
@@ -84,7 +84,7 @@ impl Sleeper {
 ///
 /// # Safety
 /// As for [`Sleeper::new`].
-unsafe fn find_green() -> Result<Option<Owned>, Raised> {
+unsafe fn find_green() -> Result<Option<PyRef>, ErrSet> {
     // SAFETY: the caller's promise. The modules' dict is the interpreter's; what it has is borrowed, and not touched.
     unsafe {
         let modules = ffi::PyImport_GetModuleDict();
@@ -92,11 +92,11 @@ unsafe fn find_green() -> Result<Option<Owned>, Raised> {
         if !is_loaded(c"gevent") && !is_loaded(c"eventlet") {
             return Ok(None);
         }
-        let module = checked(unwinding::PyImport_ImportModule(c"warp_cache._green".as_ptr()))?;
+        let module = checked(calls::PyImport_ImportModule(c"warp_cache._green".as_ptr()))?;
         let name = checked(ffi::PyUnicode_FromString(c"find_sleep".as_ptr()))?;
-        let find = checked(unwinding::PyObject_GetAttr(module.as_ptr(), name.as_ptr()))?;
+        let find = checked(calls::PyObject_GetAttr(module.as_ptr(), name.as_ptr()))?;
         let nothing = std::ptr::null_mut();
-        let sleep = checked(unwinding::PyObject_Vectorcall(find.as_ptr(), std::ptr::null(), 0, nothing))?;
+        let sleep = checked(calls::PyObject_Vectorcall(find.as_ptr(), std::ptr::null(), 0, nothing))?;
         Ok((sleep.as_ptr() != ffi::Py_None()).then_some(sleep))
     }
 }
@@ -105,13 +105,13 @@ unsafe fn find_green() -> Result<Option<Owned>, Raised> {
 ///
 /// # Safety
 /// As for [`Sleeper::new`].
-unsafe fn sleep_green(sleep: &Owned, time: Duration) -> Result<(), Raised> {
+unsafe fn sleep_green(sleep: &PyRef, time: Duration) -> Result<(), ErrSet> {
     let began = Instant::now();
     // SAFETY: the caller's promise.
     unsafe {
         let seconds = checked(ffi::PyFloat_FromDouble(time.as_secs_f64()))?;
         let arguments = [seconds.as_ptr()];
-        checked(unwinding::PyObject_Vectorcall(sleep.as_ptr(), arguments.as_ptr(), 1, std::ptr::null_mut()))?;
+        checked(calls::PyObject_Vectorcall(sleep.as_ptr(), arguments.as_ptr(), 1, std::ptr::null_mut()))?;
         // What a test has put in the place of `time.sleep`, say, may not sleep at all.
         if began.elapsed() < time.min(GREEN_FIRST) / 10 {
             detached(|| std::thread::sleep(time.min(GREEN_FIRST)));
@@ -122,12 +122,12 @@ unsafe fn sleep_green(sleep: &Owned, time: Duration) -> Result<(), Raised> {
 
 /// # Safety
 /// `object` is a strong reference, or null with an exception set; the thread is attached.
-unsafe fn checked(object: *mut ffi::PyObject) -> Result<Owned, Raised> {
+unsafe fn checked(object: *mut ffi::PyObject) -> Result<PyRef, ErrSet> {
     if object.is_null() {
-        return Err(Raised);
+        return Err(ErrSet);
     }
     // SAFETY: the caller's promise.
-    Ok(unsafe { Owned::steal(object) })
+    Ok(unsafe { PyRef::steal(object) })
 }
 
 /// Whether this is the thread that runs signal handlers.

@@ -7,7 +7,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::capi::reference::{unwinding, Owned};
+use crate::capi::reference::{calls, PyRef};
 
 /// Functions of `warp_cache._exceptions`.
 struct Copiers {
@@ -30,7 +30,7 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
 ///
 /// # Safety
 /// The thread is attached.
-pub unsafe fn take() -> Option<Owned> {
+pub unsafe fn take() -> Option<PyRef> {
     // SAFETY: the caller's promise; what is fetched are strong references or null, which are all accounted for.
     unsafe {
         #[cfg(Py_3_12)]
@@ -50,7 +50,7 @@ pub unsafe fn take() -> Option<Owned> {
             ffi::Py_XDECREF(traceback);
             value
         };
-        (!exception.is_null()).then(|| Owned::steal(exception))
+        (!exception.is_null()).then(|| PyRef::steal(exception))
     }
 }
 
@@ -58,7 +58,7 @@ pub unsafe fn take() -> Option<Owned> {
 ///
 /// # Safety
 /// The thread is attached; `exception` is one.
-pub unsafe fn set(exception: Owned) {
+pub unsafe fn set(exception: PyRef) {
     // SAFETY: the caller's promise; each function called takes over the references it is given.
     unsafe {
         #[cfg(Py_3_12)]
@@ -78,7 +78,7 @@ pub unsafe fn set(exception: Owned) {
 ///
 /// # Safety
 /// The thread is attached.
-pub unsafe fn is_shareable(exception: &Owned) -> bool {
+pub unsafe fn is_shareable(exception: &PyRef) -> bool {
     // SAFETY: the type objects of built-in exceptions live for ever; a check of the type itself runs no code.
     unsafe {
         let kind = ffi::PyExc_Exception.cast::<ffi::PyTypeObject>();
@@ -91,7 +91,7 @@ pub unsafe fn is_shareable(exception: &Owned) -> bool {
 ///
 /// # Safety
 /// The thread is attached and holds no lock; no exception is set, and `exception` has not gone on yet.
-pub unsafe fn share(exception: &Owned) -> Option<Owned> {
+pub unsafe fn share(exception: &PyRef) -> Option<PyRef> {
     // SAFETY: the caller's promise.
     unsafe { call(|copiers| &copiers.share, exception) }
 }
@@ -100,7 +100,7 @@ pub unsafe fn share(exception: &Owned) -> Option<Owned> {
 ///
 /// # Safety
 /// The thread is attached and holds no lock; no exception is set.
-pub unsafe fn raise_own(shared: &Owned) {
+pub unsafe fn raise_own(shared: &PyRef) {
     // SAFETY: the caller's promise.
     unsafe { call(|copiers| &copiers.own, shared).into_iter().for_each(|exception| set(exception)) }
 }
@@ -109,7 +109,7 @@ pub unsafe fn raise_own(shared: &Owned) {
 ///
 /// # Safety
 /// As for [`share`].
-unsafe fn call(function: impl Fn(&Copiers) -> &Py<PyAny>, argument: &Owned) -> Option<Owned> {
+unsafe fn call(function: impl Fn(&Copiers) -> &Py<PyAny>, argument: &PyRef) -> Option<PyRef> {
     // SAFETY: the caller's promise; the call gives a new reference, or null with an exception set.
     unsafe {
         let Some(copiers) = COPIERS.get(Python::assume_attached()) else {
@@ -118,7 +118,7 @@ unsafe fn call(function: impl Fn(&Copiers) -> &Py<PyAny>, argument: &Owned) -> O
         };
         let arguments = [argument.as_ptr()];
         let function = function(copiers).as_ptr();
-        let result = unwinding::PyObject_Vectorcall(function, arguments.as_ptr(), 1, std::ptr::null_mut());
-        (!result.is_null()).then(|| Owned::steal(result))
+        let result = calls::PyObject_Vectorcall(function, arguments.as_ptr(), 1, std::ptr::null_mut());
+        (!result.is_null()).then(|| PyRef::steal(result))
     }
 }

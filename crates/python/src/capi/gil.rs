@@ -7,7 +7,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use concurrency::access::{Change, Touch};
+use concurrency::access::{Change, RecordAccess};
 use engine::slab::Token;
 
 /// A value that all threads share, and the counters of its hits and misses.
@@ -52,7 +52,7 @@ impl<T> Drop for Reader<'_, T> {
     }
 }
 
-impl<T: Touch> Reader<'_, T> {
+impl<T: RecordAccess> Reader<'_, T> {
     /// Counts a hit and notes the use.
     ///
     /// # Safety
@@ -69,9 +69,9 @@ impl<T: Touch> Reader<'_, T> {
     /// # Safety
     /// As for [`hit`](Self::hit).
     #[inline(always)]
-    pub unsafe fn hit_at_once(&self, token: Token) -> bool {
+    pub unsafe fn hit_inline(&self, token: Token) -> bool {
         // SAFETY: as in `hit`.
-        let done = unsafe { self.touch_at_once(token) };
+        let done = unsafe { self.record_inline(token) };
         if done {
             self.shared.hits.set(self.shared.hits.get() + 1);
         }
@@ -113,7 +113,7 @@ impl<T> Writer<'_, T> {
     }
 }
 
-impl<T: Touch> Shared<T> {
+impl<T: RecordAccess> Shared<T> {
     /// Shares a value.
     ///
     /// # Safety

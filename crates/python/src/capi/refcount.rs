@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 /// To be called once for a new object that wraps `function`, before any other thread knows it.
 #[allow(unused_variables)]
-pub fn spare_counts(object: &Bound<'_, PyAny>, function: &Bound<'_, PyAny>) {
+pub fn share_refcount_mode(object: &Bound<'_, PyAny>, function: &Bound<'_, PyAny>) {
     #[cfg(all(Py_GIL_DISABLED, Py_3_14))]
     {
         extern "C" {

@@ -1,7 +1,7 @@
 //! Owned Python references for the cache, and the calls into Python that may never return.
 //!
 //! Ring 3. PyO3's `Py` is not used inside the cache: it asks on every drop whether the thread is attached, and entered
-//! through vectorcall it would not know. [`Owned`] is dropped only by attached threads outside every lock; the cache
+//! through vectorcall it would not know. [`PyRef`] is dropped only by attached threads outside every lock; the cache
 //! hands what leaves it back to ring 3 for that.
 //!
 //! Up to CPython 3.13, a daemon thread that asks for the interpreter after it was finalized is ended by `pthread_exit`,
@@ -18,14 +18,14 @@ use pyo3::prelude::*;
 /// A strong reference.
 #[derive(Debug)]
 #[repr(transparent)]
-pub struct Owned(NonNull<ffi::PyObject>);
+pub struct PyRef(NonNull<ffi::PyObject>);
 
 // SAFETY: a reference may be sent and shared between threads; counts are changed by attached threads only.
-unsafe impl Send for Owned {}
+unsafe impl Send for PyRef {}
 // SAFETY: as above.
-unsafe impl Sync for Owned {}
+unsafe impl Sync for PyRef {}
 
-impl Owned {
+impl PyRef {
     /// Takes over a strong reference.
     ///
     /// # Safety
@@ -34,7 +34,7 @@ impl Owned {
     pub unsafe fn steal(object: *mut ffi::PyObject) -> Self {
         debug_assert!(!object.is_null());
         // SAFETY: not null (the caller's promise).
-        Owned(unsafe { NonNull::new_unchecked(object) })
+        PyRef(unsafe { NonNull::new_unchecked(object) })
     }
 
     /// Adds a reference to a borrowed object.
@@ -64,26 +64,26 @@ impl Owned {
     ///
     /// # Safety
     /// The thread is attached.
-    pub unsafe fn another(&self) -> Self {
+    pub unsafe fn clone_ref(&self) -> Self {
         // SAFETY: the object lives, as this reference shows.
         unsafe { Self::borrow(self.as_ptr()) }
     }
 
     /// The same reference in PyO3's terms.
     pub fn as_py(&self) -> &Py<PyAny> {
-        // SAFETY: `Py` is a transparent wrapper of a non-null pointer that stands for a strong reference, as `Owned` is.
-        unsafe { &*(self as *const Owned).cast::<Py<PyAny>>() }
+        // SAFETY: `Py` is a transparent wrapper of a non-null pointer that stands for a strong reference, as `PyRef` is.
+        unsafe { &*(self as *const PyRef).cast::<Py<PyAny>>() }
     }
 }
 
-impl From<Py<PyAny>> for Owned {
+impl From<Py<PyAny>> for PyRef {
     fn from(object: Py<PyAny>) -> Self {
         // SAFETY: `into_ptr` gives up a strong reference.
-        unsafe { Owned::steal(object.into_ptr()) }
+        unsafe { PyRef::steal(object.into_ptr()) }
     }
 }
 
-impl Drop for Owned {
+impl Drop for PyRef {
     #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: this is a strong reference, and whoever drops it is attached (promised when it was made).
@@ -104,7 +104,7 @@ pub unsafe fn release(object: *mut ffi::PyObject) {
             ffi::Py_DECREF(object);
             return;
         }
-        unwinding::Py_DecRef(object);
+        calls::Py_DecRef(object);
     }
 }
 
@@ -130,7 +130,7 @@ fn stay<R>(call: impl FnOnce() -> R) -> R {
 }
 
 /// Functions that may run arbitrary Python code, and so may end the thread: see the module's documentation.
-pub mod unwinding {
+pub mod calls {
     use super::*;
 
     macro_rules! calls {
@@ -332,10 +332,10 @@ pub unsafe fn tuple_items<'a>(tuple: *mut ffi::PyObject) -> &'a [*mut ffi::PyObj
 ///
 /// # Safety
 /// The items are live objects; the thread is attached. Python code may run (the garbage collector's).
-pub unsafe fn new_tuple(items: impl ExactSizeIterator<Item = *mut ffi::PyObject>) -> Option<Owned> {
+pub unsafe fn new_tuple(items: impl ExactSizeIterator<Item = *mut ffi::PyObject>) -> Option<PyRef> {
     // SAFETY: `PyTuple_New` gives a tuple of that length with empty items, each of which is set once, to a new reference.
     unsafe {
-        let tuple = unwinding::PyTuple_New(items.len() as ffi::Py_ssize_t);
+        let tuple = calls::PyTuple_New(items.len() as ffi::Py_ssize_t);
         if tuple.is_null() {
             return None;
         }
@@ -343,6 +343,6 @@ pub unsafe fn new_tuple(items: impl ExactSizeIterator<Item = *mut ffi::PyObject>
             ffi::Py_INCREF(item);
             ffi::PyTuple_SET_ITEM(tuple, at as ffi::Py_ssize_t, item);
         }
-        Some(Owned::steal(tuple))
+        Some(PyRef::steal(tuple))
     }
 }

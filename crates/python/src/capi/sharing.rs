@@ -18,7 +18,7 @@ pub const FREE_THREADED: bool = cfg!(Py_GIL_DISABLED);
 /// # Safety
 /// All users of what this gives are attached to the interpreter, and none calls into Python, or drops an object, while it
 /// reads or writes.
-pub unsafe fn share<T: concurrency::access::Touch>(value: T) -> Shared<T> {
+pub unsafe fn share<T: concurrency::access::RecordAccess>(value: T) -> Shared<T> {
     #[cfg(not(Py_GIL_DISABLED))]
     // SAFETY: the caller's promise.
     return unsafe { Shared::new(value) };

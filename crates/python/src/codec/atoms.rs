@@ -6,7 +6,7 @@ use std::ffi::c_int;
 
 use pyo3::ffi;
 
-use super::{stop, Stop};
+use super::{classify_exception, Stop};
 use crate::capi::layout;
 use engine::wire_format::{self, tag};
 
@@ -91,7 +91,7 @@ pub unsafe fn put_str(object: *mut ffi::PyObject, out: &mut Vec<u8>) -> Result<(
         // Does nothing where every `str` is ready; else it may lack memory.
         #[allow(deprecated)]
         if ffi::PyUnicode_READY(object) != 0 {
-            return Err(stop());
+            return Err(classify_exception());
         }
         let length = ffi::PyUnicode_GET_LENGTH(object) as usize;
         let kind = ffi::PyUnicode_KIND(object) as usize;

@@ -4,7 +4,7 @@
 
 use pyo3::ffi;
 
-use crate::capi::reference::{tuple_items, unwinding, Owned};
+use crate::capi::reference::{calls, tuple_items, PyRef};
 
 /// Deeper than anything that is encoded: only a value that its owner changes meanwhile can go beyond.
 const MAX_DEPTH: u32 = 2 * engine::wire_format::MAX_DEPTH;
@@ -13,7 +13,7 @@ const MAX_DEPTH: u32 = 2 * engine::wire_format::MAX_DEPTH;
 ///
 /// # Safety
 /// `object` is alive, and kept so by the caller; the thread is attached and holds no lock.
-pub unsafe fn copy(object: *mut ffi::PyObject) -> Option<Owned> {
+pub unsafe fn copy(object: *mut ffi::PyObject) -> Option<PyRef> {
     // SAFETY: the caller's promise.
     unsafe { copy_nested(object, MAX_DEPTH) }
 }
@@ -29,17 +29,17 @@ unsafe fn may_hold(object: *mut ffi::PyObject) -> bool {
         || kind == &raw mut ffi::PySet_Type
 }
 
-unsafe fn new(object: *mut ffi::PyObject) -> Option<Owned> {
+unsafe fn new(object: *mut ffi::PyObject) -> Option<PyRef> {
     // SAFETY: the callers pass a strong reference or null.
-    (!object.is_null()).then(|| unsafe { Owned::steal(object) })
+    (!object.is_null()).then(|| unsafe { PyRef::steal(object) })
 }
 
-unsafe fn copy_nested(object: *mut ffi::PyObject, depth: u32) -> Option<Owned> {
+unsafe fn copy_nested(object: *mut ffi::PyObject, depth: u32) -> Option<PyRef> {
     // SAFETY: the caller keeps the object; exact types are told before they are taken apart.
     unsafe {
         let kind = ffi::Py_TYPE(object);
         if kind != &raw mut ffi::PyTuple_Type && !may_hold(object) {
-            return Some(Owned::borrow(object));
+            return Some(PyRef::borrow(object));
         }
         if depth == 0 {
             ffi::PyErr_SetString(ffi::PyExc_RecursionError, c"the value is nested too deeply to be copied".as_ptr());
@@ -53,22 +53,22 @@ unsafe fn copy_nested(object: *mut ffi::PyObject, depth: u32) -> Option<Owned> {
             copy_tuple(object, depth)
         } else {
             // The members of a set can be hashed, so there is nothing in them to copy.
-            new(unwinding::PySet_New(object))
+            new(calls::PySet_New(object))
         }
     }
 }
 
 /// First all at once, then the items that need it, in the copy: no other thread knows it.
-unsafe fn copy_list(list: *mut ffi::PyObject, depth: u32) -> Option<Owned> {
+unsafe fn copy_list(list: *mut ffi::PyObject, depth: u32) -> Option<PyRef> {
     // SAFETY: the copy keeps its items, and has as many when the loop ends: whoever finds it through the collector must not
     // change it. `PyList_SetItem` checks the index and takes the new item over.
     unsafe {
-        let copy = new(unwinding::PyList_GetSlice(list, 0, ffi::PY_SSIZE_T_MAX))?;
+        let copy = new(calls::PyList_GetSlice(list, 0, ffi::PY_SSIZE_T_MAX))?;
         for at in 0..ffi::PyList_GET_SIZE(copy.as_ptr()) {
             let item = ffi::PyList_GET_ITEM(copy.as_ptr(), at);
             if may_hold(item) {
                 let item = copy_nested(item, depth - 1)?;
-                if unwinding::PyList_SetItem(copy.as_ptr(), at, item.into_ptr()) != 0 {
+                if calls::PyList_SetItem(copy.as_ptr(), at, item.into_ptr()) != 0 {
                     return None;
                 }
             }
@@ -77,17 +77,17 @@ unsafe fn copy_list(list: *mut ffi::PyObject, depth: u32) -> Option<Owned> {
     }
 }
 
-unsafe fn copy_dict(dict: *mut ffi::PyObject, depth: u32) -> Option<Owned> {
+unsafe fn copy_dict(dict: *mut ffi::PyObject, depth: u32) -> Option<PyRef> {
     // SAFETY: as for `copy_list`. A dict may be walked while values of keys that it has are replaced; the key is kept by a
     // reference, as replacing may let the collector run.
     unsafe {
-        let copy = new(unwinding::PyDict_Copy(dict))?;
+        let copy = new(calls::PyDict_Copy(dict))?;
         let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
         while ffi::PyDict_Next(copy.as_ptr(), &mut at, &mut key, &mut value) != 0 {
             if may_hold(value) {
-                let key = Owned::borrow(key);
+                let key = PyRef::borrow(key);
                 let value = copy_nested(value, depth - 1)?;
-                if unwinding::PyDict_SetItem(copy.as_ptr(), key.as_ptr(), value.as_ptr()) != 0 {
+                if calls::PyDict_SetItem(copy.as_ptr(), key.as_ptr(), value.as_ptr()) != 0 {
                     return None;
                 }
             }
@@ -97,11 +97,11 @@ unsafe fn copy_dict(dict: *mut ffi::PyObject, depth: u32) -> Option<Owned> {
 }
 
 /// The tuple itself where nothing in it is copied.
-unsafe fn copy_tuple(tuple: *mut ffi::PyObject, depth: u32) -> Option<Owned> {
+unsafe fn copy_tuple(tuple: *mut ffi::PyObject, depth: u32) -> Option<PyRef> {
     // SAFETY: a tuple keeps its items.
     unsafe {
         let items = tuple_items(tuple);
-        let mut copies: Vec<Owned> = Vec::new();
+        let mut copies: Vec<PyRef> = Vec::new();
         for (at, &item) in items.iter().enumerate() {
             if copies.is_empty() && !may_hold(item) {
                 continue;
@@ -112,13 +112,13 @@ unsafe fn copy_tuple(tuple: *mut ffi::PyObject, depth: u32) -> Option<Owned> {
                     continue;
                 }
                 copies.reserve(items.len());
-                copies.extend(items[..at].iter().map(|&item| Owned::borrow(item)));
+                copies.extend(items[..at].iter().map(|&item| PyRef::borrow(item)));
             }
             copies.push(item_copy);
         }
         if copies.is_empty() {
-            return Some(Owned::borrow(tuple));
+            return Some(PyRef::borrow(tuple));
         }
-        crate::capi::reference::new_tuple(copies.iter().map(Owned::as_ptr))
+        crate::capi::reference::new_tuple(copies.iter().map(PyRef::as_ptr))
     }
 }

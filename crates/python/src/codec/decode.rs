@@ -5,8 +5,8 @@
 
 use pyo3::ffi;
 
-use super::{names, pickle, stop, Decoded, Sharing, Stop};
-use crate::capi::reference::{unwinding, Owned};
+use super::{classify_exception, names, pickle, Decoded, Sharing, Stop};
+use crate::capi::reference::{calls, PyRef};
 use engine::wire_format::{header, tag, unzigzag, Reader, MAX_DEPTH};
 
 /// Reads a value. A pickle is trusted as far as `pickle` trusts it: whoever may write the file may run code.
@@ -29,15 +29,15 @@ pub unsafe fn decode_value(bytes: &[u8]) -> Decoded {
         let mut decoder = Decoder::new(body);
         let read = match decoder.reader.byte() {
             Some(tag) => decoder.read(tag, MAX_DEPTH),
-            None => Err(Bad::Damaged),
+            None => Err(DecodeError::Damaged),
         };
         match read {
             Ok(object) if decoder.reader.is_done() && decoder.containers == (sharing == Sharing::Containers) => {
                 Decoded::Object(object, sharing)
             }
-            Ok(_) | Err(Bad::Damaged) => Decoded::Damaged,
+            Ok(_) | Err(DecodeError::Damaged) => Decoded::Damaged,
             // TypeError for a list as the key of a dict, say; what stays set is MemoryError.
-            Err(Bad::Raised) => match stop() {
+            Err(DecodeError::ErrSet) => match classify_exception() {
                 Stop::Unstorable => Decoded::Damaged,
                 Stop::Failed => Decoded::Failed,
             },
@@ -46,24 +46,24 @@ pub unsafe fn decode_value(bytes: &[u8]) -> Decoded {
 }
 
 /// Why nothing was read.
-pub(super) enum Bad {
+pub(super) enum DecodeError {
     Damaged,
     /// An exception is set.
-    Raised,
+    ErrSet,
 }
 
 /// The bytes ended too early, or announced what can't be.
-pub(super) fn or_damaged<T>(read: Option<T>) -> Result<T, Bad> {
-    read.ok_or(Bad::Damaged)
+pub(super) fn or_damaged<T>(read: Option<T>) -> Result<T, DecodeError> {
+    read.ok_or(DecodeError::Damaged)
 }
 
 #[inline(always)]
-pub(super) unsafe fn made(object: *mut ffi::PyObject) -> Result<Owned, Bad> {
+pub(super) unsafe fn made(object: *mut ffi::PyObject) -> Result<PyRef, DecodeError> {
     if object.is_null() {
-        return Err(Bad::Raised);
+        return Err(DecodeError::ErrSet);
     }
     // SAFETY: the callers pass a strong reference or null.
-    Ok(unsafe { Owned::steal(object) })
+    Ok(unsafe { PyRef::steal(object) })
 }
 
 pub(super) struct Decoder<'a> {
@@ -79,7 +79,7 @@ impl<'a> Decoder<'a> {
 
     /// # Safety
     /// The thread is attached.
-    pub unsafe fn read(&mut self, tag: u8, depth: u32) -> Result<Owned, Bad> {
+    pub unsafe fn read(&mut self, tag: u8, depth: u32) -> Result<PyRef, DecodeError> {
         // SAFETY: the caller's promise; new references throughout, `None`, `True` and `False` are borrowed.
         unsafe {
             let reader = &mut self.reader;
@@ -89,9 +89,9 @@ impl<'a> Decoder<'a> {
                 tag::SHORT_TUPLE..tag::SHORT_LIST => self.tuple((tag - tag::SHORT_TUPLE).into(), depth),
                 tag::SHORT_LIST..tag::SHORT_DICT => self.list((tag - tag::SHORT_LIST).into(), depth),
                 tag::SHORT_DICT..tag::NONE => self.dict((tag - tag::SHORT_DICT).into(), depth),
-                tag::NONE => Ok(Owned::borrow(ffi::Py_None())),
-                tag::FALSE => Ok(Owned::borrow(ffi::Py_False())),
-                tag::TRUE => Ok(Owned::borrow(ffi::Py_True())),
+                tag::NONE => Ok(PyRef::borrow(ffi::Py_None())),
+                tag::FALSE => Ok(PyRef::borrow(ffi::Py_False())),
+                tag::TRUE => Ok(PyRef::borrow(ffi::Py_True())),
                 tag::INT => made(ffi::PyLong_FromLongLong(unzigzag(or_damaged(reader.varint())?))),
                 tag::BIG_POSITIVE => big_int(or_damaged(reader.sized(1))?),
                 tag::BIG_NEGATIVE => {
@@ -120,13 +120,13 @@ impl<'a> Decoder<'a> {
                         _ => self.set(count, tag, depth),
                     }
                 }
-                _ => Err(Bad::Damaged),
+                _ => Err(DecodeError::Damaged),
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn item(&mut self, depth: u32) -> Result<Owned, Bad> {
+    unsafe fn item(&mut self, depth: u32) -> Result<PyRef, DecodeError> {
         let tag = or_damaged(self.reader.item())?;
         // SAFETY: as for `read`.
         unsafe { self.read(tag, depth - 1) }
@@ -134,7 +134,7 @@ impl<'a> Decoder<'a> {
 
     /// [`item`](Self::item) where it is the key of a dict.
     #[inline(always)]
-    unsafe fn key(&mut self, depth: u32) -> Result<Owned, Bad> {
+    unsafe fn key(&mut self, depth: u32) -> Result<PyRef, DecodeError> {
         let tag = or_damaged(self.reader.item())?;
         // SAFETY: as for `read`; `ascii` makes what it promises to `name`.
         unsafe {
@@ -146,18 +146,18 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn announce(&mut self, count: u64, each: usize, depth: u32) -> Result<usize, Bad> {
+    fn announce(&mut self, count: u64, each: usize, depth: u32) -> Result<usize, DecodeError> {
         if depth == 0 {
-            return Err(Bad::Damaged);
+            return Err(DecodeError::Damaged);
         }
         or_damaged(self.reader.announce(count, each))
     }
 
-    unsafe fn tuple(&mut self, count: u64, depth: u32) -> Result<Owned, Bad> {
+    unsafe fn tuple(&mut self, count: u64, depth: u32) -> Result<PyRef, DecodeError> {
         let count = self.announce(count, 1, depth)?;
         // SAFETY: each place of the new tuple is filled once; one that is given up may have empty places.
         unsafe {
-            let tuple = made(unwinding::PyTuple_New(count as ffi::Py_ssize_t))?;
+            let tuple = made(calls::PyTuple_New(count as ffi::Py_ssize_t))?;
             for at in 0..count {
                 let item = self.item(depth)?;
                 ffi::PyTuple_SET_ITEM(tuple.as_ptr(), at as ffi::Py_ssize_t, item.into_ptr());
@@ -166,12 +166,12 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    unsafe fn list(&mut self, count: u64, depth: u32) -> Result<Owned, Bad> {
+    unsafe fn list(&mut self, count: u64, depth: u32) -> Result<PyRef, DecodeError> {
         let count = self.announce(count, 1, depth)?;
         self.containers = true;
         // SAFETY: as for `tuple`.
         unsafe {
-            let list = made(unwinding::PyList_New(count as ffi::Py_ssize_t))?;
+            let list = made(calls::PyList_New(count as ffi::Py_ssize_t))?;
             for at in 0..count {
                 let item = self.item(depth)?;
                 ffi::PyList_SET_ITEM(list.as_ptr(), at as ffi::Py_ssize_t, item.into_ptr());
@@ -180,17 +180,17 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    unsafe fn dict(&mut self, count: u64, depth: u32) -> Result<Owned, Bad> {
+    unsafe fn dict(&mut self, count: u64, depth: u32) -> Result<PyRef, DecodeError> {
         let count = self.announce(count, 2, depth)?;
         self.containers = true;
         // SAFETY: keys are exact built-in types, whose hashing and comparing runs no user code.
         unsafe {
-            let dict = made(unwinding::PyDict_New())?;
+            let dict = made(calls::PyDict_New())?;
             for _ in 0..count {
                 let key = self.key(depth)?;
                 let value = self.item(depth)?;
-                if unwinding::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) != 0 {
-                    return Err(Bad::Raised);
+                if calls::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) != 0 {
+                    return Err(DecodeError::ErrSet);
                 }
             }
             // Two equal keys are no dict's.
@@ -198,22 +198,22 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    unsafe fn set(&mut self, count: u64, tag: u8, depth: u32) -> Result<Owned, Bad> {
+    unsafe fn set(&mut self, count: u64, tag: u8, depth: u32) -> Result<PyRef, DecodeError> {
         let count = self.announce(count, 1, depth)?;
         // SAFETY: as for `dict`. `PySet_Add` takes a frozenset that nobody else has a reference to.
         unsafe {
             let set = if tag == tag::SET {
                 self.containers = true;
-                made(unwinding::PySet_New(std::ptr::null_mut()))?
+                made(calls::PySet_New(std::ptr::null_mut()))?
             } else if count == 0 {
-                return made(unwinding::PyFrozenSet_New(std::ptr::null_mut()));
+                return made(calls::PyFrozenSet_New(std::ptr::null_mut()));
             } else {
                 new_frozenset()?
             };
             for _ in 0..count {
                 let item = self.item(depth)?;
-                if unwinding::PySet_Add(set.as_ptr(), item.as_ptr()) != 0 {
-                    return Err(Bad::Raised);
+                if calls::PySet_Add(set.as_ptr(), item.as_ptr()) != 0 {
+                    return Err(DecodeError::ErrSet);
                 }
             }
             or_damaged((ffi::PySet_Size(set.as_ptr()) as usize == count).then_some(set))
@@ -222,18 +222,18 @@ impl<'a> Decoder<'a> {
 }
 
 /// A frozenset of its own, to be filled: `PyFrozenSet_New(NULL)` gives the same one to all on some versions.
-unsafe fn new_frozenset() -> Result<Owned, Bad> {
+unsafe fn new_frozenset() -> Result<PyRef, DecodeError> {
     // SAFETY: new references; an empty tuple is iterable.
     unsafe {
-        let empty = made(unwinding::PyTuple_New(0))?;
-        made(unwinding::PyFrozenSet_New(empty.as_ptr()))
+        let empty = made(calls::PyTuple_New(0))?;
+        made(calls::PyFrozenSet_New(empty.as_ptr()))
     }
 }
 
 #[inline]
-unsafe fn ascii(characters: &[u8]) -> Result<Owned, Bad> {
+unsafe fn ascii(characters: &[u8]) -> Result<PyRef, DecodeError> {
     if !characters.is_ascii() {
-        return Err(Bad::Damaged);
+        return Err(DecodeError::Damaged);
     }
     // SAFETY: a new `str` of that many characters of one byte, which nobody else knows yet.
     unsafe {
@@ -248,12 +248,12 @@ unsafe fn ascii(characters: &[u8]) -> Result<Owned, Bad> {
     }
 }
 
-unsafe fn latin1(characters: &[u8]) -> Result<Owned, Bad> {
+unsafe fn latin1(characters: &[u8]) -> Result<PyRef, DecodeError> {
     // SAFETY: `PyUnicode_FromKindAndData` takes any characters of one byte.
     unsafe { characters_of(1, characters.as_ptr(), characters.len()) }
 }
 
-unsafe fn characters_of(kind: std::ffi::c_int, data: *const u8, length: usize) -> Result<Owned, Bad> {
+unsafe fn characters_of(kind: std::ffi::c_int, data: *const u8, length: usize) -> Result<PyRef, DecodeError> {
     // SAFETY: the callers pass that many characters, aligned, and below 0x110000.
     unsafe { made(ffi::PyUnicode_FromKindAndData(kind, data.cast(), length as ffi::Py_ssize_t)) }
 }
@@ -275,16 +275,16 @@ impl Character for u32 {
     }
 }
 
-unsafe fn wide<C: Character>(bytes: &[u8]) -> Result<Owned, Bad> {
+unsafe fn wide<C: Character>(bytes: &[u8]) -> Result<PyRef, DecodeError> {
     let characters: Vec<C> = bytes.chunks_exact(size_of::<C>()).map(C::from_bytes).collect();
     if characters.iter().any(|&c| c.into() > 0x10_FFFF) {
-        return Err(Bad::Damaged);
+        return Err(DecodeError::Damaged);
     }
     // SAFETY: characters of this width, aligned, none out of range (lone surrogates are characters).
     unsafe { characters_of(size_of::<C>() as std::ffi::c_int, characters.as_ptr().cast(), characters.len()) }
 }
 
-unsafe fn big_int(magnitude: &[u8]) -> Result<Owned, Bad> {
+unsafe fn big_int(magnitude: &[u8]) -> Result<PyRef, DecodeError> {
     // SAFETY: little-endian, unsigned.
     unsafe { made(ffi::_PyLong_FromByteArray(magnitude.as_ptr(), magnitude.len(), 1, 0)) }
 }

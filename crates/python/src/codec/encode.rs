@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use pyo3::ffi;
 
 use super::{atoms, pickle, Encoded, Sharing, Stop};
-use crate::capi::reference::{tuple_items, unwinding, Owned};
+use crate::capi::reference::{calls, tuple_items, PyRef};
 use crate::capi::sharing::FREE_THREADED;
 use engine::wire_format::{self, header, tag};
 
@@ -92,7 +92,7 @@ struct Encoder<'a> {
     seen: Seen,
     /// Keeps what was met where other threads could free it meanwhile: were its address used again, the value would be
     /// pickled without need, and `pickle` of CPython 3.13t does not bear that others change what it walks.
-    kept: Vec<Owned>,
+    kept: Vec<PyRef>,
     repeated: usize,
     /// The lists, dicts and sets that were met.
     containers: usize,
@@ -159,7 +159,7 @@ impl Encoder<'_> {
             if depth == 0 {
                 return Err(Other::Pickle);
             }
-            let kept = Owned::borrow(object);
+            let kept = PyRef::borrow(object);
             if is_tuple {
                 self.put_tuple(object, depth)?;
             } else if kind == &raw mut ffi::PyList_Type {
@@ -190,7 +190,7 @@ impl Encoder<'_> {
         let is_new = self.seen.insert(object);
         if FREE_THREADED && is_new {
             // SAFETY: a live object (the callers').
-            self.kept.push(unsafe { Owned::borrow(object) });
+            self.kept.push(unsafe { PyRef::borrow(object) });
         }
         is_new
     }
@@ -239,11 +239,11 @@ impl Encoder<'_> {
         // kept in its turn. Where threads run side by side, a copy is walked, which no other thread knows.
         unsafe {
             let copy = if FREE_THREADED {
-                Some(super::checked(unwinding::PyList_GetSlice(list, 0, ffi::PY_SSIZE_T_MAX))?)
+                Some(super::checked(calls::PyList_GetSlice(list, 0, ffi::PY_SSIZE_T_MAX))?)
             } else {
                 None
             };
-            let list = copy.as_ref().map_or(list, Owned::as_ptr);
+            let list = copy.as_ref().map_or(list, PyRef::as_ptr);
             let length = ffi::PyList_GET_SIZE(list);
             wire_format::put_count(self.out, tag::SHORT_LIST, tag::LIST, length as usize);
             for at in 0..length {
@@ -261,8 +261,8 @@ impl Encoder<'_> {
         // SAFETY: as for `put_list`; each step begins with what the dict is then. Only a tuple or frozenset as key runs any
         // code (see `put_set`), for which the value is kept.
         unsafe {
-            let copy = if FREE_THREADED { Some(super::checked(unwinding::PyDict_Copy(dict))?) } else { None };
-            let dict = copy.as_ref().map_or(dict, Owned::as_ptr);
+            let copy = if FREE_THREADED { Some(super::checked(calls::PyDict_Copy(dict))?) } else { None };
+            let dict = copy.as_ref().map_or(dict, PyRef::as_ptr);
             let length = ffi::PyDict_Size(dict);
             wire_format::put_count(self.out, tag::SHORT_DICT, tag::DICT, length as usize);
             let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
@@ -272,7 +272,7 @@ impl Encoder<'_> {
                     self.put(key, depth - 1)?;
                     self.put(value, depth - 1)?;
                 } else {
-                    let value = Owned::borrow(value);
+                    let value = PyRef::borrow(value);
                     self.put(key, depth - 1)?;
                     self.put(value.as_ptr(), depth - 1)?;
                 }
@@ -289,22 +289,22 @@ impl Encoder<'_> {
         // SAFETY: the iterator gives strong references, and raises where the set was changed meanwhile: making it may run the
         // garbage collector.
         unsafe {
-            let copy = if FREE_THREADED { Some(super::checked(unwinding::PySet_New(set))?) } else { None };
-            let set = copy.as_ref().map_or(set, Owned::as_ptr);
+            let copy = if FREE_THREADED { Some(super::checked(calls::PySet_New(set))?) } else { None };
+            let set = copy.as_ref().map_or(set, PyRef::as_ptr);
             let length = ffi::PySet_Size(set) as usize;
             wire_format::put_sized(self.out, tag, length);
-            let iterator = super::checked(unwinding::PyObject_GetIter(set))?;
+            let iterator = super::checked(calls::PyObject_GetIter(set))?;
             let mut count = 0;
             loop {
-                let item = unwinding::PyIter_Next(iterator.as_ptr());
+                let item = calls::PyIter_Next(iterator.as_ptr());
                 if item.is_null() {
                     break;
                 }
-                self.put(Owned::steal(item).as_ptr(), depth - 1)?;
+                self.put(PyRef::steal(item).as_ptr(), depth - 1)?;
                 count += 1;
             }
             if !ffi::PyErr_Occurred().is_null() {
-                return match super::stop() {
+                return match super::classify_exception() {
                     Stop::Unstorable => Err(Other::Pickle),
                     Stop::Failed => Err(Other::Stop(Stop::Failed)),
                 };

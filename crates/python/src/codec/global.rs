@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use pyo3::ffi;
 
 use super::{checked, Stop};
-use crate::capi::reference::{unwinding, Owned};
+use crate::capi::reference::{calls, PyRef};
 
 /// A name as a `str`, made when it is needed first and kept for ever.
 pub struct Name(&'static CStr, AtomicPtr<ffi::PyObject>);
@@ -57,7 +57,7 @@ impl Function {
         }
         // SAFETY: the caller's promise.
         let found = unsafe {
-            let module = checked(unwinding::PyImport_ImportModule(self.0.as_ptr()))?;
+            let module = checked(calls::PyImport_ImportModule(self.0.as_ptr()))?;
             attribute(module.as_ptr(), &self.1)?.into_ptr()
         };
         // Release: pairs with the acquire above. Two threads find the same function; one reference more does no harm.
@@ -69,10 +69,10 @@ impl Function {
     ///
     /// # Safety
     /// The arguments are alive, and kept so by the caller; the thread is attached and holds no lock. Runs user code.
-    pub unsafe fn call(&self, arguments: &[*mut ffi::PyObject]) -> Result<Owned, Stop> {
+    pub unsafe fn call(&self, arguments: &[*mut ffi::PyObject]) -> Result<PyRef, Stop> {
         // SAFETY: the caller's promise; as many arguments as said.
         unsafe {
-            let call = unwinding::PyObject_Vectorcall;
+            let call = calls::PyObject_Vectorcall;
             checked(call(self.get()?, arguments.as_ptr(), arguments.len(), std::ptr::null_mut()))
         }
     }
@@ -82,30 +82,30 @@ impl Function {
 ///
 /// # Safety
 /// `object` is kept by the caller; the thread is attached and holds no lock. Runs user code.
-pub unsafe fn attribute(object: *mut ffi::PyObject, name: &Name) -> Result<Owned, Stop> {
+pub unsafe fn attribute(object: *mut ffi::PyObject, name: &Name) -> Result<PyRef, Stop> {
     // SAFETY: the caller's promise.
-    unsafe { checked(unwinding::PyObject_GetAttr(object, name.get()?)) }
+    unsafe { checked(calls::PyObject_GetAttr(object, name.get()?)) }
 }
 
 /// The result of a method.
 ///
 /// # Safety
 /// As for [`attribute`].
-pub unsafe fn call_method(object: *mut ffi::PyObject, name: &Name, argument: Option<&Owned>) -> Result<Owned, Stop> {
+pub unsafe fn call_method(object: *mut ffi::PyObject, name: &Name, argument: Option<&PyRef>) -> Result<PyRef, Stop> {
     // SAFETY: the caller's promise; the arguments are as many as said.
     unsafe {
         let method = attribute(object, name)?;
-        let arguments = [argument.map_or(std::ptr::null_mut(), Owned::as_ptr)];
+        let arguments = [argument.map_or(std::ptr::null_mut(), PyRef::as_ptr)];
         let count = usize::from(argument.is_some());
-        checked(unwinding::PyObject_Vectorcall(method.as_ptr(), arguments.as_ptr(), count, std::ptr::null_mut()))
+        checked(calls::PyObject_Vectorcall(method.as_ptr(), arguments.as_ptr(), count, std::ptr::null_mut()))
     }
 }
 
 /// The module of this name, where it was imported.
-unsafe fn module(name: *mut ffi::PyObject) -> Result<Option<Owned>, Stop> {
+unsafe fn module(name: *mut ffi::PyObject) -> Result<Option<PyRef>, Stop> {
     // SAFETY: attached, a `str`.
     unsafe {
-        let found = unwinding::PyImport_GetModule(name);
+        let found = calls::PyImport_GetModule(name);
         if found.is_null() && ffi::PyErr_Occurred().is_null() {
             return Ok(None);
         }
@@ -117,7 +117,7 @@ unsafe fn module(name: *mut ffi::PyObject) -> Result<Option<Owned>, Stop> {
 ///
 /// # Safety
 /// The thread is attached and holds no lock.
-pub unsafe fn imported(module_name: &Name, name: &Name) -> Result<Option<Owned>, Stop> {
+pub unsafe fn imported(module_name: &Name, name: &Name) -> Result<Option<PyRef>, Stop> {
     // SAFETY: the caller's promise.
     unsafe {
         match module(module_name.get()?)? {

@@ -20,8 +20,8 @@ use pyo3::ffi;
 
 use super::load::Named;
 use super::named::Role;
-use super::{atoms, checked, global, named, number, reduce, refusal, stop, Encoded, Stop};
-use crate::capi::reference::{tuple_items, unwinding, Owned};
+use super::{atoms, checked, classify_exception, global, named, number, reduce, refusal, Encoded, Stop};
+use crate::capi::reference::{calls, tuple_items, PyRef};
 use crate::key::View;
 use engine::wire_format::{self, key, tag};
 
@@ -147,7 +147,7 @@ pub struct Writer {
     /// What was spelled by a hash.
     pub named: Named,
     /// What was asked for its hash last, with the role and the answer.
-    pub met: Vec<(Owned, Role, [u8; named::HASH])>,
+    pub met: Vec<(PyRef, Role, [u8; named::HASH])>,
     /// The value that is being spelled, by its number.
     at: usize,
     /// Why something was refused first.
@@ -300,14 +300,14 @@ impl Writer {
         unsafe {
             let kind = ffi::Py_TYPE(object);
             if kind == &raw mut ffi::PyList_Type {
-                let copy = checked(unwinding::PyList_GetSlice(object, 0, ffi::PY_SSIZE_T_MAX))?;
+                let copy = checked(calls::PyList_GetSlice(object, 0, ffi::PY_SSIZE_T_MAX))?;
                 let length = ffi::PyList_GET_SIZE(copy.as_ptr());
                 wire_format::put_count(out, tag::SHORT_LIST, tag::LIST, length as usize);
                 for at in 0..length {
                     self.put(ffi::PyList_GET_ITEM(copy.as_ptr(), at), out, depth - 1)?;
                 }
             } else if kind == &raw mut ffi::PyDict_Type {
-                let copy = checked(unwinding::PyDict_Copy(object))?;
+                let copy = checked(calls::PyDict_Copy(object))?;
                 let mut entries = Vec::new();
                 let (mut at, mut name, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
                 while ffi::PyDict_Next(copy.as_ptr(), &mut at, &mut name, &mut value) != 0 {
@@ -361,7 +361,7 @@ impl Writer {
         depth: u32,
         put: impl FnOnce(&mut Self) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
-        self.spend(PART)?;
+        self.charge(PART)?;
         if depth == 0 || self.around.contains(&object) {
             // SAFETY: alive (the caller's promise).
             return unsafe { self.refuse(object, "it holds itself, or is nested too deeply") };
@@ -372,7 +372,7 @@ impl Writer {
         done
     }
 
-    pub fn spend(&mut self, more: usize) -> Result<(), Stop> {
+    pub fn charge(&mut self, more: usize) -> Result<(), Stop> {
         self.spent = self.spent.saturating_add(more);
         if self.spent > LIMIT {
             return Err(Stop::Unstorable);
@@ -393,7 +393,7 @@ impl Writer {
                 self.put(item, out, depth - 1)?;
             }
         }
-        self.spend(out.len() - start)
+        self.charge(out.len() - start)
     }
 
     /// The members of a set, or of what it is made from, in the order of their bytes.
@@ -410,11 +410,11 @@ impl Writer {
         let mut members = Vec::new();
         // SAFETY: as for `put`; the iterator is the base type's, gives strong references, and raises where a set was changed.
         unsafe {
-            let iterator = checked(unwinding::PyObject_GetIter(set))?;
+            let iterator = checked(calls::PyObject_GetIter(set))?;
             while let Some(member) = next(&iterator)? {
                 let mut bytes = Vec::new();
                 self.put(member.as_ptr(), &mut bytes, depth - 1)?;
-                self.spend(bytes.len())?;
+                self.charge(bytes.len())?;
                 members.push(bytes);
             }
         }
@@ -436,11 +436,11 @@ impl Writer {
     ) -> Result<Vec<u8>, Stop> {
         // SAFETY: the caller's promise; the value is kept while the key is spelled.
         unsafe {
-            let value = Owned::borrow(value);
+            let value = PyRef::borrow(value);
             let mut bytes = Vec::new();
             self.put(name, &mut bytes, depth - 1)?;
             self.put(value.as_ptr(), &mut bytes, depth - 1)?;
-            self.spend(bytes.len())?;
+            self.charge(bytes.len())?;
             Ok(bytes)
         }
     }
@@ -450,17 +450,17 @@ impl Writer {
         // SAFETY: attached; an exact range, whose items are ints.
         unsafe {
             out.push(key::RANGE);
-            match unwinding::PyObject_IsTrue(range) {
+            match calls::PyObject_IsTrue(range) {
                 0 => {
                     out.push(key::ABSENT);
                     return Ok(());
                 }
                 1 => (),
-                _ => return Err(stop()),
+                _ => return Err(classify_exception()),
             }
             let minus_one = checked(ffi::PyLong_FromLong(-1))?;
-            let last = checked(unwinding::PyObject_GetItem(range, minus_one.as_ptr()))?;
-            let first = checked(unwinding::PyObject_GetItem(range, checked(ffi::PyLong_FromLong(0))?.as_ptr()))?;
+            let last = checked(calls::PyObject_GetItem(range, minus_one.as_ptr()))?;
+            let first = checked(calls::PyObject_GetItem(range, checked(ffi::PyLong_FromLong(0))?.as_ptr()))?;
             self.put(first.as_ptr(), out, depth)?;
             self.put(last.as_ptr(), out, depth)?;
             if !crate::capi::layout::ints_equal(first.as_ptr(), last.as_ptr()) {
@@ -503,10 +503,10 @@ pub fn put_entries(entries: &[Vec<u8>], out: &mut Vec<u8>) {
 ///
 /// # Safety
 /// The thread is attached and holds no lock. Runs user code.
-pub unsafe fn next(iterator: &Owned) -> Result<Option<Owned>, Stop> {
+pub unsafe fn next(iterator: &PyRef) -> Result<Option<PyRef>, Stop> {
     // SAFETY: the caller's promise; a new reference, or null with or without an exception.
     unsafe {
-        let item = unwinding::PyIter_Next(iterator.as_ptr());
+        let item = calls::PyIter_Next(iterator.as_ptr());
         if item.is_null() && ffi::PyErr_Occurred().is_null() {
             return Ok(None);
         }

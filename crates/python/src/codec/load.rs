@@ -9,15 +9,15 @@ use std::collections::HashMap;
 
 use pyo3::ffi;
 
-use super::decode::{made, or_damaged, Bad, Decoder};
+use super::decode::{made, or_damaged, DecodeError, Decoder};
 use super::global::Function;
 use super::named::HASH;
-use super::{stop, Stop};
-use crate::capi::reference::{new_tuple, unwinding, Owned};
+use super::{classify_exception, Stop};
+use crate::capi::reference::{calls, new_tuple, PyRef};
 use engine::wire_format::{key, tag};
 
 /// What was spelled by a hash.
-pub type Named = HashMap<[u8; HASH], Owned>;
+pub type Named = HashMap<[u8; HASH], PyRef>;
 
 static REBUILT: Function = Function::new(c"warp_cache._named", c"rebuilt");
 static RATIO: Function = Function::new(c"warp_cache._named", c"ratio");
@@ -28,27 +28,29 @@ static MEMBER: Function = Function::new(c"warp_cache._named", c"member");
 ///
 /// # Safety
 /// The thread is attached and holds no lock. Runs user code.
-pub unsafe fn load(bytes: &[u8], named: &Named) -> Result<Owned, Stop> {
+pub unsafe fn load(bytes: &[u8], named: &Named) -> Result<PyRef, Stop> {
     let mut loader = Loader { decoder: Decoder::new(bytes), named };
     // SAFETY: the caller's promise.
     match unsafe { loader.read() } {
         Ok(object) if loader.decoder.reader.is_done() => Ok(object),
-        Ok(_) | Err(Wrong::Stop(Stop::Unstorable)) | Err(Wrong::Bad(Bad::Damaged)) => Err(Stop::Unstorable),
+        Ok(_) | Err(Wrong::Stop(Stop::Unstorable)) | Err(Wrong::DecodeError(DecodeError::Damaged)) => {
+            Err(Stop::Unstorable)
+        }
         Err(Wrong::Stop(Stop::Failed)) => Err(Stop::Failed),
         // SAFETY: as above; an exception is set.
-        Err(Wrong::Bad(Bad::Raised)) => Err(unsafe { stop() }),
+        Err(Wrong::DecodeError(DecodeError::ErrSet)) => Err(unsafe { classify_exception() }),
     }
 }
 
 /// Why nothing was read.
 enum Wrong {
-    Bad(Bad),
+    DecodeError(DecodeError),
     Stop(Stop),
 }
 
-impl From<Bad> for Wrong {
-    fn from(bad: Bad) -> Self {
-        Wrong::Bad(bad)
+impl From<DecodeError> for Wrong {
+    fn from(bad: DecodeError) -> Self {
+        Wrong::DecodeError(bad)
     }
 }
 
@@ -66,7 +68,7 @@ struct Loader<'a> {
 impl Loader<'_> {
     /// # Safety
     /// As for [`load`]; so for all methods.
-    unsafe fn read(&mut self) -> Result<Owned, Wrong> {
+    unsafe fn read(&mut self) -> Result<PyRef, Wrong> {
         let tag = or_damaged(self.decoder.reader.byte())?;
         // SAFETY: the caller's promise; singletons live for ever.
         unsafe {
@@ -87,8 +89,8 @@ impl Loader<'_> {
                     self.dict(count)
                 }
                 tag::SET | tag::FROZENSET => self.set(tag),
-                tag::ELLIPSIS => Ok(Owned::borrow(ffi::Py_Ellipsis())),
-                key::NOT_IMPLEMENTED => Ok(Owned::borrow(ffi::Py_NotImplemented())),
+                tag::ELLIPSIS => Ok(PyRef::borrow(ffi::Py_Ellipsis())),
+                key::NOT_IMPLEMENTED => Ok(PyRef::borrow(ffi::Py_NotImplemented())),
                 key::RATIO => {
                     let (numerator, denominator) = (self.read()?, self.read()?);
                     Ok(RATIO.call(&[numerator.as_ptr(), denominator.as_ptr()])?)
@@ -101,7 +103,7 @@ impl Loader<'_> {
                 }
                 key::ENUM_VALUE => {
                     let (class, value) = (self.read()?, self.read()?);
-                    let call = unwinding::PyObject_Vectorcall;
+                    let call = calls::PyObject_Vectorcall;
                     Ok(made(call(class.as_ptr(), [value.as_ptr()].as_ptr(), 1, std::ptr::null_mut()))?)
                 }
                 key::BYTEARRAY => {
@@ -118,24 +120,24 @@ impl Loader<'_> {
         Ok(or_damaged(self.decoder.reader.varint())?)
     }
 
-    unsafe fn many(&mut self, count: u64) -> Result<Vec<Owned>, Wrong> {
+    unsafe fn many(&mut self, count: u64) -> Result<Vec<PyRef>, Wrong> {
         // SAFETY: the caller's promise.
         (0..count).map(|_| unsafe { self.read() }).collect()
     }
 
-    unsafe fn tuple(&mut self, count: u64) -> Result<Owned, Wrong> {
+    unsafe fn tuple(&mut self, count: u64) -> Result<PyRef, Wrong> {
         // SAFETY: the items live until the tuple has them.
         unsafe {
             let items = self.many(count)?;
-            new_tuple(items.iter().map(Owned::as_ptr)).ok_or(Wrong::Bad(Bad::Raised))
+            new_tuple(items.iter().map(PyRef::as_ptr)).ok_or(Wrong::DecodeError(DecodeError::ErrSet))
         }
     }
 
-    unsafe fn list(&mut self, count: u64) -> Result<Owned, Wrong> {
+    unsafe fn list(&mut self, count: u64) -> Result<PyRef, Wrong> {
         // SAFETY: each place of the new list is filled once.
         unsafe {
             let items = self.many(count)?;
-            let list = made(unwinding::PyList_New(items.len() as ffi::Py_ssize_t))?;
+            let list = made(calls::PyList_New(items.len() as ffi::Py_ssize_t))?;
             for (at, item) in items.into_iter().enumerate() {
                 ffi::PyList_SET_ITEM(list.as_ptr(), at as ffi::Py_ssize_t, item.into_ptr());
             }
@@ -143,31 +145,31 @@ impl Loader<'_> {
         }
     }
 
-    unsafe fn dict(&mut self, count: u64) -> Result<Owned, Wrong> {
+    unsafe fn dict(&mut self, count: u64) -> Result<PyRef, Wrong> {
         // SAFETY: a new dict; the keys may run user code.
         unsafe {
-            let dict = made(unwinding::PyDict_New())?;
+            let dict = made(calls::PyDict_New())?;
             for _ in 0..count {
                 let (key, value) = (self.read()?, self.read()?);
-                if unwinding::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) != 0 {
-                    return Err(Bad::Raised.into());
+                if calls::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) != 0 {
+                    return Err(DecodeError::ErrSet.into());
                 }
             }
             Ok(dict)
         }
     }
 
-    unsafe fn set(&mut self, tag: u8) -> Result<Owned, Wrong> {
+    unsafe fn set(&mut self, tag: u8) -> Result<PyRef, Wrong> {
         // SAFETY: both are made of a tuple, whose items may run user code.
         unsafe {
             let count = self.count()?;
             let items = self.tuple(count)?;
-            let make = if tag == tag::SET { unwinding::PySet_New } else { unwinding::PyFrozenSet_New };
+            let make = if tag == tag::SET { calls::PySet_New } else { calls::PyFrozenSet_New };
             Ok(made(make(items.as_ptr()))?)
         }
     }
 
-    unsafe fn range(&mut self) -> Result<Owned, Wrong> {
+    unsafe fn range(&mut self) -> Result<PyRef, Wrong> {
         // SAFETY: as for `read`.
         unsafe {
             let mut parts = Vec::new();
@@ -181,19 +183,19 @@ impl Loader<'_> {
                     parts.push(self.read()?);
                 }
             }
-            Ok(ITEMS.call(&parts.iter().map(Owned::as_ptr).collect::<Vec<_>>())?)
+            Ok(ITEMS.call(&parts.iter().map(PyRef::as_ptr).collect::<Vec<_>>())?)
         }
     }
 
-    unsafe fn global(&mut self) -> Result<Owned, Wrong> {
+    unsafe fn global(&mut self) -> Result<PyRef, Wrong> {
         let bytes = or_damaged(self.decoder.reader.bytes(HASH))?;
-        let hash = <[u8; HASH]>::try_from(bytes).map_err(|_| Bad::Damaged)?;
+        let hash = <[u8; HASH]>::try_from(bytes).map_err(|_| DecodeError::Damaged)?;
         // SAFETY: attached.
-        Ok(unsafe { or_damaged(self.named.get(&hash))?.another() })
+        Ok(unsafe { or_damaged(self.named.get(&hash))?.clone_ref() })
     }
 
     /// The count of parts, the class, then the parts.
-    unsafe fn reduced(&mut self) -> Result<Owned, Wrong> {
+    unsafe fn reduced(&mut self) -> Result<PyRef, Wrong> {
         // SAFETY: as for `read`; the parts live until the call has ended.
         unsafe {
             let count = or_damaged(self.decoder.reader.byte())?;
@@ -206,12 +208,12 @@ impl Loader<'_> {
                     _ => self.read()?,
                 });
             }
-            Ok(REBUILT.call(&parts.iter().map(Owned::as_ptr).collect::<Vec<_>>())?)
+            Ok(REBUILT.call(&parts.iter().map(PyRef::as_ptr).collect::<Vec<_>>())?)
         }
     }
 
     /// Items up to the mark of their end.
-    unsafe fn items(&mut self) -> Result<Owned, Wrong> {
+    unsafe fn items(&mut self) -> Result<PyRef, Wrong> {
         let mut items = Vec::new();
         // SAFETY: as for `read`.
         unsafe {
@@ -219,17 +221,17 @@ impl Loader<'_> {
                 items.push(self.read()?);
             }
             self.decoder.reader.byte();
-            new_tuple(items.iter().map(Owned::as_ptr)).ok_or(Wrong::Bad(Bad::Raised))
+            new_tuple(items.iter().map(PyRef::as_ptr)).ok_or(Wrong::DecodeError(DecodeError::ErrSet))
         }
     }
 
     /// Keys and values, or the mark that there are none.
-    unsafe fn pairs(&mut self) -> Result<Owned, Wrong> {
+    unsafe fn pairs(&mut self) -> Result<PyRef, Wrong> {
         // SAFETY: as for `read`.
         unsafe {
             if self.decoder.reader.peek() == Some(key::ABSENT) {
                 self.decoder.reader.byte();
-                return Ok(Owned::borrow(ffi::Py_None()));
+                return Ok(PyRef::borrow(ffi::Py_None()));
             }
             let count = match or_damaged(self.decoder.reader.byte())? {
                 tag::DICT => self.count()?,
@@ -239,7 +241,7 @@ impl Loader<'_> {
             for _ in 0..count {
                 pairs.push(self.tuple(2)?);
             }
-            new_tuple(pairs.iter().map(Owned::as_ptr)).ok_or(Wrong::Bad(Bad::Raised))
+            new_tuple(pairs.iter().map(PyRef::as_ptr)).ok_or(Wrong::DecodeError(DecodeError::ErrSet))
         }
     }
 }

@@ -33,7 +33,7 @@ pub use self::refusal::{noting, Refusal};
 use pyo3::ffi;
 
 use crate::capi::exceptions;
-use crate::capi::reference::Owned;
+use crate::capi::reference::PyRef;
 
 /// How an attempt to encode ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub enum Sharing {
 /// How an attempt to decode ended.
 #[derive(Debug)]
 pub enum Decoded {
-    Object(Owned, Sharing),
+    Object(PyRef, Sharing),
     /// The bytes are no value's; no exception is set.
     Damaged,
     /// An exception is set: MemoryError, or one that is not an `Exception`.
@@ -89,7 +89,7 @@ impl From<Stop> for Encoded {
 /// # Safety
 /// The thread is attached, holds no lock, and an exception is set.
 #[cold]
-unsafe fn stop() -> Stop {
+unsafe fn classify_exception() -> Stop {
     // SAFETY: the caller's promise; exception types live for ever.
     unsafe {
         if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) == 0
@@ -108,13 +108,13 @@ unsafe fn stop() -> Stop {
 ///
 /// # Safety
 /// `result` is a strong reference or null with an exception set; the thread is attached and holds no lock.
-unsafe fn checked(result: *mut ffi::PyObject) -> Result<Owned, Stop> {
+unsafe fn checked(result: *mut ffi::PyObject) -> Result<PyRef, Stop> {
     // SAFETY: the caller's promise.
     unsafe {
         if result.is_null() {
-            Err(stop())
+            Err(classify_exception())
         } else {
-            Ok(Owned::steal(result))
+            Ok(PyRef::steal(result))
         }
     }
 }

@@ -9,7 +9,7 @@ use super::atoms::bytes_of;
 use super::global::Function;
 use super::key::Writer;
 use super::{checked, Stop};
-use crate::capi::reference::Owned;
+use crate::capi::reference::PyRef;
 use engine::wire_format::key;
 
 /// The length of a hash in bytes.
@@ -46,7 +46,7 @@ pub unsafe fn put(writer: &mut Writer, object: *mut ffi::PyObject, role: Role, o
         let hash = put_found(writer, object, &found, out)?;
         // A class is met twice in most objects.
         if writer.met.len() < 8 {
-            writer.met.push((Owned::borrow(object), role, hash));
+            writer.met.push((PyRef::borrow(object), role, hash));
         }
         Ok(())
     }
@@ -77,7 +77,7 @@ pub unsafe fn put_one_of_a_kind(
 unsafe fn put_found(
     writer: &mut Writer,
     object: *mut ffi::PyObject,
-    found: &Owned,
+    found: &PyRef,
     out: &mut Vec<u8>,
 ) -> Result<[u8; HASH], Stop> {
     // SAFETY: the callers' objects are alive; types are checked.
@@ -90,13 +90,13 @@ unsafe fn put_found(
         };
         out.push(key::GLOBAL);
         out.extend_from_slice(&hash);
-        writer.named.entry(hash).or_insert_with(|| Owned::borrow(object));
+        writer.named.entry(hash).or_insert_with(|| PyRef::borrow(object));
         Ok(hash)
     }
 }
 
 /// What a `str` says, as far as it can be said.
-unsafe fn text(object: &Owned) -> String {
+unsafe fn text(object: &PyRef) -> String {
     // SAFETY: attached; an exact `str` keeps its text, anything else is refused.
     unsafe {
         let mut length: ffi::Py_ssize_t = 0;

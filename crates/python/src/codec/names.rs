@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use pyo3::ffi;
 
-use crate::capi::reference::Owned;
+use crate::capi::reference::PyRef;
 use crate::capi::sharing::FREE_THREADED;
 use engine::hashing::GOLDEN;
 
@@ -19,7 +19,7 @@ const LONGEST: usize = 32;
 /// # Safety
 /// The thread is attached. `make` gives an exact, compact `str` of these characters, all ASCII, and runs no Python code.
 #[inline]
-pub unsafe fn name<E>(characters: &[u8], make: impl FnOnce() -> Result<Owned, E>) -> Result<Owned, E> {
+pub unsafe fn name<E>(characters: &[u8], make: impl FnOnce() -> Result<PyRef, E>) -> Result<PyRef, E> {
     if FREE_THREADED || !(2..=LONGEST).contains(&characters.len()) {
         return make();
     }
@@ -33,13 +33,13 @@ pub unsafe fn name<E>(characters: &[u8], make: impl FnOnce() -> Result<Owned, E>
             if (*head).length as usize == characters.len()
                 && std::slice::from_raw_parts(data, characters.len()) == characters
             {
-                return Ok(Owned::borrow(kept));
+                return Ok(PyRef::borrow(kept));
             }
         }
         let made = make()?;
-        place.set(made.another().into_ptr());
+        place.set(made.clone_ref().into_ptr());
         if !kept.is_null() {
-            drop(Owned::steal(kept));
+            drop(PyRef::steal(kept));
         }
         Ok(made)
     }

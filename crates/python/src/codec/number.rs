@@ -7,7 +7,7 @@ use pyo3::ffi;
 
 use super::global::{self, attribute, call_method, Name};
 use super::{atoms, checked, Stop};
-use crate::capi::reference::{tuple_items, unwinding, Owned};
+use crate::capi::reference::{calls, tuple_items, PyRef};
 use engine::wire_format::{self, key};
 
 /// A float; a NaN equals nothing.
@@ -115,7 +115,7 @@ unsafe fn put_decimal(object: *mut ffi::PyObject, out: &mut Vec<u8>) -> Result<(
         let adjusted = call_method(object, &ADJUSTED, None)?;
         let adjusted = ffi::PyLong_AsLong(adjusted.as_ptr());
         if !ffi::PyErr_Occurred().is_null() {
-            return Err(super::stop());
+            return Err(super::classify_exception());
         }
         if !(-DIGITS..=DIGITS).contains(&adjusted) {
             return Err(Stop::Unstorable);
@@ -125,12 +125,12 @@ unsafe fn put_decimal(object: *mut ffi::PyObject, out: &mut Vec<u8>) -> Result<(
             return Err(Stop::Unstorable);
         }
         let items = tuple_items(ratio.as_ptr());
-        put_ratio(&Owned::borrow(items[0]), &Owned::borrow(items[1]), out)
+        put_ratio(&PyRef::borrow(items[0]), &PyRef::borrow(items[1]), out)
     }
 }
 
 /// A quotient of two ints in lowest terms, the second of which is positive.
-unsafe fn put_ratio(numerator: &Owned, denominator: &Owned, out: &mut Vec<u8>) -> Result<(), Stop> {
+unsafe fn put_ratio(numerator: &PyRef, denominator: &PyRef, out: &mut Vec<u8>) -> Result<(), Stop> {
     let (numerator, denominator) = (numerator.as_ptr(), denominator.as_ptr());
     // SAFETY: attached; both are checked to be exact `int`s.
     unsafe {
@@ -160,17 +160,17 @@ unsafe fn exact_float(numerator: *mut ffi::PyObject, denominator: *mut ffi::PyOb
         let quotient = ffi::PyNumber_TrueDivide(numerator, denominator);
         if quotient.is_null() {
             // OverflowError: beyond every float.
-            return match super::stop() {
+            return match super::classify_exception() {
                 Stop::Unstorable => Ok(None),
                 Stop::Failed => Err(Stop::Failed),
             };
         }
-        let quotient = Owned::steal(quotient);
+        let quotient = PyRef::steal(quotient);
         let ratio = call_method(quotient.as_ptr(), &AS_RATIO, None)?;
         let items = tuple_items(ratio.as_ptr());
         let same = items.len() == 2
-            && unwinding::PyObject_RichCompareBool(items[0], numerator, ffi::Py_EQ) == 1
-            && unwinding::PyObject_RichCompareBool(items[1], denominator, ffi::Py_EQ) == 1;
+            && calls::PyObject_RichCompareBool(items[0], numerator, ffi::Py_EQ) == 1
+            && calls::PyObject_RichCompareBool(items[1], denominator, ffi::Py_EQ) == 1;
         Ok(same.then(|| ffi::PyFloat_AS_DOUBLE(quotient.as_ptr())))
     }
 }

@@ -7,7 +7,7 @@ use pyo3::ffi;
 use super::atoms::{append, bytes_of};
 use super::global::{self, Function, Name};
 use super::{checked, Decoded, Sharing, Stop};
-use crate::capi::reference::{unwinding, Owned};
+use crate::capi::reference::{calls, PyRef};
 use engine::wire_format::header;
 
 /// The highest that every supported Python reads.
@@ -105,7 +105,7 @@ unsafe fn has_plain_zone(object: *mut ffi::PyObject) -> Result<bool, Stop> {
     static TIMEZONE: Name = Name::new(c"timezone");
     // SAFETY: as for `is_immutable`.
     unsafe {
-        let zone: Owned = checked(unwinding::PyObject_GetAttr(object, TZINFO.get()?))?;
+        let zone: PyRef = checked(calls::PyObject_GetAttr(object, TZINFO.get()?))?;
         Ok(zone.as_ptr() == ffi::Py_None() || global::is_instance_exactly(zone.as_ptr(), &DATETIME, &TIMEZONE)?)
     }
 }

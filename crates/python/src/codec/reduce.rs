@@ -10,7 +10,7 @@ use super::global::{self, call_method, Function, Name};
 use super::key::{next, put_entries, Writer};
 use super::named::Role;
 use super::{checked, load, named, Stop};
-use crate::capi::reference::{tuple_items, unwinding, Owned};
+use crate::capi::reference::{calls, tuple_items, PyRef};
 use engine::wire_format::{self, key, tag};
 
 /// Spells an object by what it is reduced to: callable, arguments, state, items. Whether these bytes are good enough is seen
@@ -117,18 +117,18 @@ unsafe fn is_list_of_set(object: *mut ffi::PyObject, argument: *mut ffi::PyObjec
     unsafe { ffi::PyAnySet_Check(object) != 0 && ffi::PyList_CheckExact(argument) != 0 }
 }
 
-unsafe fn reduced(object: *mut ffi::PyObject) -> Result<Owned, Stop> {
+unsafe fn reduced(object: *mut ffi::PyObject) -> Result<PyRef, Stop> {
     static COPYREG: [Name; 2] = [Name::new(c"copyreg"), Name::new(c"dispatch_table")];
     static GET: Name = Name::new(c"get");
     static REDUCE_EX: Name = Name::new(c"__reduce_ex__");
     // SAFETY: as for `put`; a type's name is a C string.
     unsafe {
         if let Some(table) = global::imported(&COPYREG[0], &COPYREG[1])? {
-            let kind = Owned::borrow(ffi::Py_TYPE(object).cast());
+            let kind = PyRef::borrow(ffi::Py_TYPE(object).cast());
             let function = call_method(table.as_ptr(), &GET, Some(&kind))?;
             if function.as_ptr() != ffi::Py_None() {
                 let arguments = [object];
-                let call = unwinding::PyObject_Vectorcall;
+                let call = calls::PyObject_Vectorcall;
                 return checked(call(function.as_ptr(), arguments.as_ptr(), 1, std::ptr::null_mut()));
             }
         }
@@ -146,11 +146,11 @@ unsafe fn reduced(object: *mut ffi::PyObject) -> Result<Owned, Stop> {
 unsafe fn put_items(writer: &mut Writer, items: *mut ffi::PyObject, out: &mut Vec<u8>, depth: u32) -> Result<(), Stop> {
     // SAFETY: as for `put`.
     unsafe {
-        let iterator = checked(unwinding::PyObject_GetIter(items))?;
+        let iterator = checked(calls::PyObject_GetIter(items))?;
         while let Some(item) = next(&iterator)? {
             let start = out.len();
             writer.put(item.as_ptr(), out, depth - 1)?;
-            writer.spend(out.len() - start)?;
+            writer.charge(out.len() - start)?;
         }
     }
     out.push(key::ABSENT);
@@ -167,7 +167,7 @@ unsafe fn put_pairs(
 ) -> Result<(), Stop> {
     // SAFETY: as for `put`; a pair is kept while its parts are spelled.
     unsafe {
-        let iterator = checked(unwinding::PyObject_GetIter(pairs))?;
+        let iterator = checked(calls::PyObject_GetIter(pairs))?;
         let mut entries = Vec::new();
         while let Some(pair) = next(&iterator)? {
             if ffi::PyTuple_CheckExact(pair.as_ptr()) == 0 {

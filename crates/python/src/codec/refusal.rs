@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use pyo3::ffi;
 
 use crate::capi::exceptions;
-use crate::capi::reference::{unwinding, Owned};
+use crate::capi::reference::{calls, PyRef};
 
 /// See the module's documentation.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +58,7 @@ pub(super) fn key(at: usize, why: Option<String>) {
 /// # Safety
 /// The thread is attached and holds no lock; no exception is set. Runs user code: `__str__`.
 #[cold]
-pub(super) unsafe fn raised(raised: &Owned) {
+pub(super) unsafe fn raised(raised: &PyRef) {
     let wanted = NOTED.try_with(|noted| noted.try_borrow().is_ok_and(|noted| noted.is_some())).unwrap_or(false);
     if !wanted {
         return;
@@ -66,12 +66,12 @@ pub(super) unsafe fn raised(raised: &Owned) {
     // SAFETY: the caller's promise; an exception's type has a name; the text is copied while it is held.
     let text = unsafe {
         let kind = std::ffi::CStr::from_ptr((*ffi::Py_TYPE(raised.as_ptr())).tp_name).to_string_lossy();
-        let shown = unwinding::PyObject_Str(raised.as_ptr());
+        let shown = calls::PyObject_Str(raised.as_ptr());
         if shown.is_null() {
             drop(exceptions::take());
             kind.into_owned()
         } else {
-            let shown = Owned::steal(shown);
+            let shown = PyRef::steal(shown);
             let mut length = 0;
             let text = ffi::PyUnicode_AsUTF8AndSize(shown.as_ptr(), &mut length);
             if text.is_null() {

@@ -13,13 +13,13 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::call::instance;
-use super::lookup::{Count, Found, Hot};
+use super::lookup::{Accounting, FastLookup, Found};
 use super::{AsyncCachedFunction, CachedFunction};
-use crate::backend::{template, AnyBackend, Backend, Memory, Raised, Shared, SharedLease, SharedTurn, Told};
+use crate::backend::{template, AnyBackend, Backend, ErrSet, Memory, Shared, SharedLease, SharedTurn, Told};
 use crate::capi::coroutine;
 use crate::capi::panics::{as_error, caught, point};
-use crate::capi::reference::{unwinding, Arguments, Owned};
-use crate::key::{Equal, Shape, View};
+use crate::capi::reference::{calls, Arguments, PyRef};
+use crate::key::{Equality, Shape, View};
 use shared::Skip;
 
 /// The computations under way, by event loop and ticket; `warp_cache._async` keeps them.
@@ -61,7 +61,7 @@ fn drivers(py: Python<'_>) -> PyResult<&Drivers> {
 #[pyclass(frozen, module = "warp_cache._warp_cache_rs")]
 #[derive(Debug)]
 pub struct Ticket {
-    key: Owned,
+    key: PyRef,
     shape: Shape,
     hash: u64,
     typed: bool,
@@ -99,12 +99,12 @@ impl Ticket {
         let compare = |view: &View<'_>| unsafe {
             let key = other.key.as_ptr();
             match view.equals(key) {
-                Equal::Yes => Ok(true),
-                Equal::No => Ok(false),
-                Equal::Ask if self.lone_apart && view.is_apart(key) => Ok(false),
+                Equality::Yes => Ok(true),
+                Equality::No => Ok(false),
+                Equality::Unknown if self.lone_apart && view.is_apart(key) => Ok(false),
                 // Relaxed: a count. Who is not found in the table computes for itself.
-                Equal::Ask if self.asked.fetch_add(1, Ordering::Relaxed) >= QUESTIONS => Ok(false),
-                Equal::Ask => view.ask(key).ok_or_else(|| PyErr::fetch(py)),
+                Equality::Unknown if self.asked.fetch_add(1, Ordering::Relaxed) >= QUESTIONS => Ok(false),
+                Equality::Unknown => view.ask(key).ok_or_else(|| PyErr::fetch(py)),
             }
         };
         as_error(|| self.with_view(compare))
@@ -142,7 +142,7 @@ impl CachedFunction {
         object: *mut ffi::PyObject,
         arguments: &Arguments,
         view: &View<'_>,
-        found: Hot,
+        found: FastLookup,
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
@@ -238,7 +238,7 @@ impl CachedFunction {
             row.extend(ticket.map(|ticket| ticket.as_ptr()));
             let added = row.len();
             row.extend_from_slice(std::slice::from_raw_parts(arguments.values, count));
-            unwinding::PyObject_Vectorcall(driver.as_ptr(), row.as_ptr(), positional + added, arguments.names)
+            calls::PyObject_Vectorcall(driver.as_ptr(), row.as_ptr(), positional + added, arguments.names)
         }
     }
 }
@@ -252,7 +252,7 @@ impl AsyncCachedFunction {
         let py = function.py();
         let base = CachedFunction::build(function, options, Some(Flights::new(py)?), backend)?;
         let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(AsyncCachedFunction))?.into_any();
-        crate::capi::refcount::spare_counts(&made, function);
+        crate::capi::refcount::share_refcount_mode(&made, function);
         Ok(made)
     }
 }
@@ -317,9 +317,9 @@ impl AsyncCachedFunction {
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
         let look = |view: &View<'_>| unsafe {
             point("_peek");
-            match this.state.find(view, Count::Nothing) {
+            match this.state.find(view, Accounting::None) {
                 Found::Value(object) => Ok(Some(object)),
-                Found::Failed => Err(Raised),
+                Found::Failed => Err(ErrSet),
                 Found::Absent | Found::Pending(..) | Found::Restless => this.state.backend.load(&this.state, view),
             }
         };
@@ -327,7 +327,7 @@ impl AsyncCachedFunction {
             // SAFETY: a new strong reference.
             Ok(Some(object)) => PyTuple::new(py, [unsafe { Bound::from_owned_ptr(py, object) }]),
             Ok(None) => Ok(PyTuple::empty(py)),
-            Err(Raised) => Err(PyErr::fetch(py)),
+            Err(ErrSet) => Err(PyErr::fetch(py)),
         })
     }
 
@@ -336,7 +336,7 @@ impl AsyncCachedFunction {
         // SAFETY: the value is alive; the thread is attached and holds no lock; no exception is set.
         as_error(|| match unsafe { template::of_value(value.as_ptr()) } {
             Ok(template) => Ok(template.map(|template| template.as_py().bind(slf.py()).clone())),
-            Err(Raised) => Err(PyErr::fetch(slf.py())),
+            Err(ErrSet) => Err(PyErr::fetch(slf.py())),
         })
     }
 
@@ -345,10 +345,10 @@ impl AsyncCachedFunction {
     fn _made<'py>(template: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyTuple>> {
         let py = template.py();
         // SAFETY: a live `bytes` object; the thread is attached and holds no lock; no exception is set.
-        as_error(|| match unsafe { template::make(&Owned::borrow(template.as_ptr())) } {
+        as_error(|| match unsafe { template::make(&PyRef::borrow(template.as_ptr())) } {
             Ok(Some(object)) => PyTuple::new(py, [object.as_py().bind(py)]),
             Ok(None) => Ok(PyTuple::empty(py)),
-            Err(Raised) => Err(PyErr::fetch(py)),
+            Err(ErrSet) => Err(PyErr::fetch(py)),
         })
     }
 

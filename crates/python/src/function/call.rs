@@ -7,14 +7,14 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::lookup::Hot;
+use super::lookup::FastLookup;
 use super::single_flight::Miss;
 use super::CachedFunction;
 use crate::backend::{Backend, Begun};
 use crate::capi::panics::{caught, caught_in_debug, point};
-use crate::capi::reference::{unwinding, Arguments};
+use crate::capi::reference::{calls, Arguments};
 use crate::function::reply::Reply;
-use crate::key::signature::{Scratch, FEW};
+use crate::key::signature::{ArgBuffer, FEW};
 use crate::key::{self, View, ONE, TOO_MANY};
 
 /// What the interpreter calls. `C-unwind`: see `capi::reference`.
@@ -86,7 +86,7 @@ pub(crate) unsafe extern "C-unwind" fn missed<B: Backend, R: Reply>(
     values: *const *mut ffi::PyObject,
     nargsf: usize,
     hash: u64,
-    found: Hot,
+    found: FastLookup,
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any`.
     unsafe {
@@ -129,7 +129,7 @@ unsafe extern "C-unwind" fn call_few<B: Backend, R: Reply>(
             let arguments = Arguments { values, nargsf, names };
             let signature = instance(object).signature.as_ref().unwrap_unchecked();
             let mut row = FEW;
-            match signature.canonical_few(&arguments, &mut row) {
+            match signature.bind_inline(&arguments, &mut row) {
                 Some(values) => finish_parts::<B, R>(object, &arguments, values, &[]),
                 None => R::pass_on(object, &arguments),
             }
@@ -149,7 +149,7 @@ unsafe extern "C-unwind" fn call_reordered<B: Backend, R: Reply>(
     unsafe {
         caught_in_debug!({
             let arguments = Arguments { values, nargsf, names };
-            let mut scratch = Scratch::new();
+            let mut scratch = ArgBuffer::new();
             match instance(object).parts(&arguments, &mut scratch) {
                 Some((values, names)) => finish_parts::<B, R>(object, &arguments, values, names),
                 None => R::pass_on(object, &arguments),
@@ -192,7 +192,11 @@ pub(crate) unsafe fn finish<B: Backend, R: Reply>(
     // SAFETY: as in `any`.
     unsafe {
         let this = instance(object);
-        let found = if view.shape == ONE { this.state.hot::<B, true>(view) } else { this.state.hot::<B, false>(view) };
+        let found = if view.shape == ONE {
+            this.state.lookup_fast::<B, true>(view)
+        } else {
+            this.state.lookup_fast::<B, false>(view)
+        };
         match found.value() {
             Some(value) => R::hit::<B>(value),
             None => go_on::<B, R>(object, *arguments, *view, found),
@@ -211,7 +215,7 @@ unsafe fn go_on<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     arguments: Arguments,
     view: View<'_>,
-    found: Hot,
+    found: FastLookup,
 ) -> *mut ffi::PyObject {
     // SAFETY: the caller's promise.
     unsafe { caught(|| R::miss::<B>(object, &arguments, &view, found)) }
@@ -246,7 +250,7 @@ impl CachedFunction {
     unsafe fn parts<'a>(
         &self,
         arguments: &'a Arguments,
-        scratch: &'a mut Scratch,
+        scratch: &'a mut ArgBuffer,
     ) -> Option<(&'a [*mut ffi::PyObject], &'a [*mut ffi::PyObject])> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
@@ -283,7 +287,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// The call lasts as long as the result; the thread is attached and holds no lock.
-    pub(crate) unsafe fn view<'a>(&self, arguments: &'a Arguments, scratch: &'a mut Scratch) -> Keyed<'a> {
+    pub(crate) unsafe fn view<'a>(&self, arguments: &'a Arguments, scratch: &'a mut ArgBuffer) -> Keyed<'a> {
         // SAFETY: the caller's promise.
         unsafe {
             match self.parts(arguments, scratch) {
@@ -302,7 +306,7 @@ impl CachedFunction {
         &self,
         arguments: &Arguments,
         view: &View<'_>,
-        hot: Hot,
+        hot: FastLookup,
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
@@ -317,8 +321,8 @@ impl CachedFunction {
                     drop(found);
                     miss.bring_alone(view, hot)
                 }
-                Some(found) if !hot.is_absent() => self.state.fly_on(miss, view, found),
-                _ => self.state.fly(miss, view, hot),
+                Some(found) if !hot.is_absent() => self.state.single_flight_on(miss, view, found),
+                _ => self.state.single_flight(miss, view, hot),
             };
             miss.finish(view, result)
         }
@@ -350,16 +354,12 @@ impl CachedFunction {
         // SAFETY: the caller's promise. The recursion is counted because this frame lies on the C stack, which Python would
         // otherwise not know of.
         unsafe {
-            if unwinding::Py_EnterRecursiveCall(c" while calling a cached function".as_ptr()) != 0 {
+            if calls::Py_EnterRecursiveCall(c" while calling a cached function".as_ptr()) != 0 {
                 return std::ptr::null_mut();
             }
-            let result = unwinding::PyObject_Vectorcall(
-                self.function.as_ptr(),
-                arguments.values,
-                arguments.nargsf,
-                arguments.names,
-            );
-            unwinding::Py_LeaveRecursiveCall();
+            let result =
+                calls::PyObject_Vectorcall(self.function.as_ptr(), arguments.values, arguments.nargsf, arguments.names);
+            calls::Py_LeaveRecursiveCall();
             result
         }
     }

@@ -7,15 +7,15 @@
 use pyo3::ffi;
 
 use super::call::{any, finish, finish_parts, instance, missed};
-use super::lookup::{Entries, Hot};
+use super::lookup::{Entries, FastLookup};
 use super::state::CacheState;
 use crate::backend::Backend;
 use crate::capi::panics::{caught_in_debug, point};
-use crate::capi::reference::{tuple_items, Arguments, Owned};
+use crate::capi::reference::{tuple_items, Arguments, PyRef};
 use crate::capi::sharing::{Reader, READERS_MAY_PAUSE};
 use crate::function::reply::Reply;
 use crate::function::slot_value::Value;
-use crate::key::{self, Equal, ONE};
+use crate::key::{self, Equality, ONE};
 use concurrency::clock;
 use engine::index::First;
 use engine::slab::{Entry, Token};
@@ -24,11 +24,11 @@ use engine::slab::{Entry, Token};
 const TWO: key::Shape = 2;
 
 /// What the first candidate is.
-pub(crate) enum Seen {
+pub(crate) enum Peek {
     /// The value, a new strong reference; the hit was counted.
     Hit(*mut ffi::PyObject),
     /// No entry; the miss was counted.
-    Absent(Hot),
+    Absent(FastLookup),
     /// Of the right hash and shape, but more than a glance is needed. Only where `READERS_MAY_PAUSE`.
     Candidate(Token),
     /// The entry; only the order has not been told, as that takes a call. Only where `READERS_MAY_PAUSE`.
@@ -59,10 +59,10 @@ pub(super) unsafe extern "C-unwind" fn one<B: Backend, R: Reply, const EXPIRES: 
             if is_plain(1, nargsf, names) {
                 let value = *values;
                 if let Some(hash) = key::inline::hash_one(value) {
-                    let seen = instance(object).state.look::<B, EXPIRES>(hash, One(value));
-                    return act::<B, R>(seen, object, values, nargsf, hash);
+                    let seen = instance(object).state.peek::<B, EXPIRES>(hash, OneArg(value));
+                    return dispatch::<B, R>(seen, object, values, nargsf, hash);
                 }
-                return hash_and_look::<B, R>(object, values, nargsf);
+                return lookup::<B, R>(object, values, nargsf);
             }
             if TWO_TOO {
                 two::<B, R, EXPIRES>(object, values, nargsf, names)
@@ -89,10 +89,10 @@ pub(super) unsafe extern "C-unwind" fn two<B: Backend, R: Reply, const EXPIRES: 
             if is_plain(2, nargsf, names) {
                 let (first, second) = (*values, *values.add(1));
                 if let Some(hash) = key::inline::hash_two(first, second) {
-                    let seen = instance(object).state.look::<B, EXPIRES>(hash, Two(first, second));
-                    return act::<B, R>(seen, object, values, nargsf, hash);
+                    let seen = instance(object).state.peek::<B, EXPIRES>(hash, TwoArgs(first, second));
+                    return dispatch::<B, R>(seen, object, values, nargsf, hash);
                 }
-                return hash_and_look::<B, R>(object, values, nargsf);
+                return lookup::<B, R>(object, values, nargsf);
             }
             any::<B, R>(object, values, nargsf, names)
         })
@@ -104,8 +104,8 @@ pub(super) unsafe extern "C-unwind" fn two<B: Backend, R: Reply, const EXPIRES: 
 /// # Safety
 /// As for [`one`]; `hash` is the untyped hash of the call's values, and `seen` what the glance showed.
 #[inline(always)]
-unsafe fn act<B: Backend, R: Reply>(
-    seen: Seen,
+unsafe fn dispatch<B: Backend, R: Reply>(
+    seen: Peek,
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -114,11 +114,11 @@ unsafe fn act<B: Backend, R: Reply>(
     // SAFETY: as in `one`.
     unsafe {
         match seen {
-            Seen::Hit(value) => R::hit::<B>(value),
-            Seen::Absent(absent) => missed::<B, R>(object, values, nargsf, hash, absent),
-            Seen::Candidate(token) => candidate::<B, R>(object, values, nargsf, hash, token),
-            Seen::Found(token) => found::<B, R>(object, token),
-            Seen::Unsure => look_on::<B, R>(object, values, nargsf, hash),
+            Peek::Hit(value) => R::hit::<B>(value),
+            Peek::Absent(absent) => missed::<B, R>(object, values, nargsf, hash, absent),
+            Peek::Candidate(token) => compare_candidate::<B, R>(object, values, nargsf, hash, token),
+            Peek::Found(token) => found::<B, R>(object, token),
+            Peek::Unsure => lookup_hashed::<B, R>(object, values, nargsf, hash),
         }
     }
 }
@@ -128,7 +128,7 @@ unsafe fn act<B: Backend, R: Reply>(
 /// # Safety
 /// As for [`one`].
 #[inline(never)]
-unsafe extern "C-unwind" fn hash_and_look<B: Backend, R: Reply>(
+unsafe extern "C-unwind" fn lookup<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -147,7 +147,7 @@ unsafe extern "C-unwind" fn hash_and_look<B: Backend, R: Reply>(
 /// # Safety
 /// As for [`one`]; `hash` is the untyped hash of the call's values.
 #[inline(never)]
-unsafe extern "C-unwind" fn look_on<B: Backend, R: Reply>(
+unsafe extern "C-unwind" fn lookup_hashed<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -190,7 +190,7 @@ unsafe extern "C-unwind" fn found<B: Backend, R: Reply>(
 /// As for [`one`]; `hash` is the untyped hash of the call's values, `token` names its first candidate, whose shape is the call's,
 /// and nothing has changed since.
 #[inline(never)]
-unsafe extern "C-unwind" fn candidate<B: Backend, R: Reply>(
+unsafe extern "C-unwind" fn compare_candidate<B: Backend, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -205,14 +205,14 @@ unsafe extern "C-unwind" fn candidate<B: Backend, R: Reply>(
             let (_, entry) = reader.slot(token);
             let arguments = Arguments::plain(values, nargsf);
             let view = arguments.plain_view(hash);
-            if view.equals(entry.key.as_ptr()) == Equal::Yes {
+            if view.equals(entry.key.as_ptr()) == Equality::Yes {
                 if let Some(value) = B::take(state, &reader, token, &entry.value) {
                     drop(reader);
                     return R::hit::<B>(value);
                 }
             }
             drop(reader);
-            look_on::<B, R>(object, values, nargsf, hash)
+            lookup_hashed::<B, R>(object, values, nargsf, hash)
         })
     }
 }
@@ -223,31 +223,31 @@ impl CacheState {
     /// # Safety
     /// The thread is attached; what is sought is alive and has this hash, at a glance.
     #[inline(always)]
-    unsafe fn look<B: Backend, const EXPIRES: bool>(&self, hash: u64, sought: impl Sought) -> Seen {
+    unsafe fn peek<B: Backend, const EXPIRES: bool>(&self, hash: u64, sought: impl Probe) -> Peek {
         let reader = self.entries.reader();
         point("glance");
         let token = match reader.first(hash) {
             First::Token(token) => token,
             First::Absent => {
                 reader.miss();
-                return Seen::Absent(Hot::absent(reader.inserts()));
+                return Peek::Absent(FastLookup::absent(reader.inserts()));
             }
-            First::Unsure => return Seen::Unsure,
+            First::Unsure => return Peek::Unsure,
         };
         // SAFETY: the token was found under this reader.
         let (slot, entry) = unsafe { reader.slot(token) };
         if slot.hash != hash as u32 || slot.meta != sought.shape() {
-            return Seen::Unsure;
+            return Peek::Unsure;
         }
         // SAFETY: the token names the entry, whose shape is right; the caller's promise.
-        let seen = unsafe { B::glance::<EXPIRES>(&reader, token, entry, sought) };
+        let seen = unsafe { B::fast_path::<EXPIRES>(&reader, token, entry, sought) };
         if let Some(seen) = seen {
             return seen;
         }
         if READERS_MAY_PAUSE {
-            Seen::Candidate(token)
+            Peek::Candidate(token)
         } else {
-            Seen::Unsure
+            Peek::Unsure
         }
     }
 }
@@ -255,51 +255,51 @@ impl CacheState {
 /// A glance at an entry with a value of this process.
 ///
 /// # Safety
-/// As for [`Backend::glance`].
+/// As for [`Backend::fast_path`].
 #[inline(always)]
-pub(crate) unsafe fn glance<const EXPIRES: bool>(
+pub(crate) unsafe fn fast_path<const EXPIRES: bool>(
     reader: &Reader<'_, Entries>,
     token: Token,
-    entry: &Entry<Owned, Value>,
-    sought: impl Sought,
-) -> Option<Seen> {
+    entry: &Entry<PyRef, Value>,
+    sought: impl Probe,
+) -> Option<Peek> {
     let object = entry.value.object()?;
     // SAFETY: an entry with a finished value is published; counting a reference runs nothing. Otherwise the caller's promise.
     unsafe {
         if !sought.is_in(&entry.key) || EXPIRES && !is_fresh(reader, token) {
             return None;
         }
-        if !reader.hit_at_once(token) {
-            return Some(Seen::Found(token));
+        if !reader.hit_inline(token) {
+            return Some(Peek::Found(token));
         }
         ffi::Py_INCREF(object);
-        Some(Seen::Hit(object))
+        Some(Peek::Hit(object))
     }
 }
 
 /// The arguments of a call, to be found among the stored keys. (No closure: the compiler would call it.)
-pub(crate) trait Sought: Copy {
+pub(crate) trait Probe: Copy {
     fn shape(self) -> key::Shape;
 
     /// Whether a stored key is surely this one.
     ///
     /// # Safety
     /// The key has this shape; it and the arguments are alive, and those have a hash at a glance.
-    unsafe fn is_in(self, key: &Owned) -> bool;
+    unsafe fn is_in(self, key: &PyRef) -> bool;
 }
 
 /// One argument.
 #[derive(Clone, Copy)]
-struct One(*mut ffi::PyObject);
+struct OneArg(*mut ffi::PyObject);
 
-impl Sought for One {
+impl Probe for OneArg {
     #[inline(always)]
     fn shape(self) -> key::Shape {
         ONE
     }
 
     #[inline(always)]
-    unsafe fn is_in(self, key: &Owned) -> bool {
+    unsafe fn is_in(self, key: &PyRef) -> bool {
         // SAFETY: the caller's promise.
         unsafe { is_same(key.as_ptr(), self.0) }
     }
@@ -307,16 +307,16 @@ impl Sought for One {
 
 /// Two arguments.
 #[derive(Clone, Copy)]
-struct Two(*mut ffi::PyObject, *mut ffi::PyObject);
+struct TwoArgs(*mut ffi::PyObject, *mut ffi::PyObject);
 
-impl Sought for Two {
+impl Probe for TwoArgs {
     #[inline(always)]
     fn shape(self) -> key::Shape {
         TWO
     }
 
     #[inline(always)]
-    unsafe fn is_in(self, key: &Owned) -> bool {
+    unsafe fn is_in(self, key: &PyRef) -> bool {
         // SAFETY: a key of this shape is a tuple of two; otherwise the caller's promise.
         unsafe {
             let items = tuple_items(key.as_ptr()).as_ptr();

@@ -2,7 +2,7 @@
 //!
 //! Ring 3. A pass over the candidates of a hash runs under the lock and compares in place what it can. Where only the
 //! user's `__eq__` can tell, the pass ends with a strong reference to the stored key; the question is asked with no lock
-//! held, its answer is noted in [`Known`], and the pass starts over. So whatever `__eq__` does (raise, call in again,
+//! held, its answer is noted in [`EqAnswers`], and the pass starts over. So whatever `__eq__` does (raise, call in again,
 //! clear the cache, switch threads), the next pass sees the cache as it then is, and each stored key is asked once.
 //!
 //! Where keys that must be asked about come in as fast as they are asked (by the questions themselves, or by other threads),
@@ -15,42 +15,42 @@ use std::cell::Cell;
 use pyo3::ffi;
 
 use super::state::CacheState;
-use crate::backend::{Backend, Decoded, Kept};
+use crate::backend::{Backend, Decoded, DecodedRef};
 use crate::capi::panics::point;
-use crate::capi::reference::Owned;
+use crate::capi::reference::PyRef;
 use crate::capi::sharing::Reader;
 use crate::function::slot_value::Value;
-use crate::key::{Equal, View};
+use crate::key::{Equality, View};
 use concurrency::clock;
 use engine::cache::Cache;
 use engine::slab::Token;
 
 /// The cache of a decorated function.
-pub type Entries = Cache<Owned, Value>;
+pub type Entries = Cache<PyRef, Value>;
 
 /// What a lookup counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Count {
+pub enum Accounting {
     /// A call: a hit or a miss.
-    Call,
+    HitOrMiss,
     /// A use that is neither.
-    Use,
+    AccessOnly,
     /// Nothing.
-    Nothing,
+    None,
 }
 
 /// What one pass found.
 #[derive(Debug)]
-pub enum Step {
+pub enum ScanResult {
     /// A live value: a new strong reference.
     Value(*mut ffi::PyObject),
     /// A computation in this slot, with the stored key.
-    Pending(Token, Owned),
+    Pending(Token, PyRef),
     Absent,
     /// Whether this stored key is the call's, only Python can tell; with [`Cache::inserts`].
-    Ask(Owned, u64),
+    Ask(PyRef, u64),
     /// A live value of the decoded level, not yet counted.
-    Kept(Token, *const Decoded, Kept),
+    DecodedRef(Token, *const Decoded, DecodedRef),
     /// What the file no longer has.
     Stale(Token, *const Decoded),
 }
@@ -61,7 +61,7 @@ pub enum Found {
     /// A live value: a new strong reference.
     Value(*mut ffi::PyObject),
     /// A computation in this slot, with the stored key.
-    Pending(Token, Owned),
+    Pending(Token, PyRef),
     Absent,
     /// The cache changed at every comparison, so there is no telling.
     Restless,
@@ -117,40 +117,40 @@ enum Answer {
 
 /// The answers that Python gave during a lookup.
 #[derive(Debug)]
-pub struct Known {
-    equal: Option<Owned>,
+pub struct EqAnswers {
+    equal: Option<PyRef>,
     /// By their addresses.
-    unequal: Vec<Owned>,
+    unequal: Vec<PyRef>,
     /// [`Cache::inserts`] before the last question.
     inserts: Option<u64>,
     /// How many questions there were before which something had come in.
     restarts: u32,
 }
 
-impl Known {
-    pub const NOTHING: Known = Known { equal: None, unequal: Vec::new(), inserts: None, restarts: 0 };
+impl EqAnswers {
+    pub const NOTHING: EqAnswers = EqAnswers { equal: None, unequal: Vec::new(), inserts: None, restarts: 0 };
 
     /// What is known of a stored key that could not be compared in place.
-    fn answer(&self, key: *mut ffi::PyObject) -> Equal {
+    fn answer(&self, key: *mut ffi::PyObject) -> Equality {
         if self.equal.as_ref().is_some_and(|k| k.as_ptr() == key) {
-            Equal::Yes
+            Equality::Yes
         } else if self.place(key).is_ok() {
-            Equal::No
+            Equality::No
         } else {
-            Equal::Ask
+            Equality::Unknown
         }
     }
 
     /// Where a key is among those that are not equal, or would be.
     fn place(&self, key: *mut ffi::PyObject) -> Result<usize, usize> {
-        self.unequal.binary_search_by_key(&key, Owned::as_ptr)
+        self.unequal.binary_search_by_key(&key, PyRef::as_ptr)
     }
 
     /// Asks Python and notes the answer.
     ///
     /// # Safety
     /// As for [`View::ask`]; `key` is the key that a pass of the same lookup gave, with `inserts`.
-    unsafe fn ask(&mut self, view: &View<'_>, key: Owned, inserts: u64) -> Answer {
+    unsafe fn ask(&mut self, view: &View<'_>, key: PyRef, inserts: u64) -> Answer {
         let (_question, around) = Question::begin();
         if self.inserts.replace(inserts).is_some_and(|before| before != inserts) {
             self.restarts += 1;
@@ -179,14 +179,14 @@ impl Known {
 
 /// The entry of a key in one pass: its token, or the stored key to ask about. `apart`: see [`CacheState::lone_apart`].
 #[inline(always)]
-unsafe fn pass<'a>(
+unsafe fn scan<'a>(
     cache: &'a Entries,
     view: &View<'_>,
-    known: &Known,
+    known: &EqAnswers,
     now: u64,
     expires: bool,
     apart: bool,
-) -> Result<Option<(Token, &'a Owned, &'a Value)>, &'a Owned> {
+) -> Result<Option<(Token, &'a PyRef, &'a Value)>, &'a PyRef> {
     for (token, slot, entry) in cache.candidates(view.hash) {
         if slot.meta != view.shape {
             continue;
@@ -194,15 +194,15 @@ unsafe fn pass<'a>(
         // SAFETY: the entry's shape is the view's; the thread is attached (the caller's promise).
         let equal = unsafe {
             match view.equals(entry.key.as_ptr()) {
-                Equal::Ask if apart && view.is_apart(entry.key.as_ptr()) => Equal::No,
-                Equal::Ask => known.answer(entry.key.as_ptr()),
+                Equality::Unknown if apart && view.is_apart(entry.key.as_ptr()) => Equality::No,
+                Equality::Unknown => known.answer(entry.key.as_ptr()),
                 answer => answer,
             }
         };
         match equal {
-            Equal::No => continue,
-            Equal::Ask => return Err(&entry.key),
-            Equal::Yes => {
+            Equality::No => continue,
+            Equality::Unknown => return Err(&entry.key),
+            Equality::Yes => {
                 // SAFETY: an entry with a finished value is published.
                 if expires && entry.value.object().is_some() && unsafe { cache.expired(token, now) } {
                     continue;
@@ -217,22 +217,22 @@ unsafe fn pass<'a>(
 /// What the hot pass found, in one register. A value's address is even and not 0.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-pub struct Hot(*mut u8);
+pub struct FastLookup(*mut u8);
 
-impl Hot {
+impl FastLookup {
     /// Something that is left to [`CacheState::step`]; nothing was counted.
-    const UNDECIDED: Hot = Hot::number(1);
+    const UNDECIDED: FastLookup = FastLookup::number(1);
 
     /// An odd number in a pointer's place, which is not looked at.
     #[inline(always)]
     const fn number(n: usize) -> Self {
-        Hot(std::ptr::null_mut::<u8>().wrapping_add(n))
+        FastLookup(std::ptr::null_mut::<u8>().wrapping_add(n))
     }
 
     /// Nothing; a miss was counted. `inserts` is [`Cache::inserts`] at that moment.
     #[inline(always)]
     pub(crate) fn absent(inserts: u64) -> Self {
-        Hot::number((inserts as usize) << 2 | 3)
+        FastLookup::number((inserts as usize) << 2 | 3)
     }
 
     /// The value found, a new strong reference.
@@ -248,7 +248,7 @@ impl Hot {
 
     /// Whether nothing was found, and nothing can have come in since. A number that wraps after 2⁶² insertions.
     #[inline(always)]
-    fn is_still_absent(self, cache: &Entries) -> bool {
+    fn unchanged_since(self, cache: &Entries) -> bool {
         self.0 == Self::absent(cache.inserts()).0
     }
 }
@@ -260,7 +260,7 @@ impl CacheState {
     /// # Safety
     /// The view's objects are alive; the thread is attached.
     #[inline(always)]
-    pub(crate) unsafe fn hot<B: Backend, const ONE_VALUE: bool>(&self, view: &View<'_>) -> Hot {
+    pub(crate) unsafe fn lookup_fast<B: Backend, const ONE_VALUE: bool>(&self, view: &View<'_>) -> FastLookup {
         let reader = self.entries.reader();
         point("first pass");
         for (token, slot, entry) in reader.candidates(view.hash) {
@@ -273,14 +273,15 @@ impl CacheState {
                 let key = entry.key.as_ptr();
                 let equal = if ONE_VALUE { view.equals_one(key) } else { view.equals_many(key) };
                 return match equal {
-                    Equal::No => continue,
-                    Equal::Yes => B::take(self, &reader, token, &entry.value).map_or(Hot::UNDECIDED, |v| Hot(v.cast())),
-                    Equal::Ask => Hot::UNDECIDED,
+                    Equality::No => continue,
+                    Equality::Yes => B::take(self, &reader, token, &entry.value)
+                        .map_or(FastLookup::UNDECIDED, |v| FastLookup(v.cast())),
+                    Equality::Unknown => FastLookup::UNDECIDED,
                 };
             }
         }
         reader.miss();
-        Hot::absent(reader.inserts())
+        FastLookup::absent(reader.inserts())
     }
 
     /// A live value, counted as a hit: a new strong reference. `None` if there is none, or it has expired.
@@ -311,10 +312,10 @@ impl CacheState {
     /// # Safety
     /// `insert` must not call into Python, nor drop an object.
     #[inline(always)]
-    pub(crate) fn if_still_absent<F: FnOnce(&mut Entries) -> R, R>(&self, hot: Hot, insert: F) -> Result<R, F> {
+    pub(crate) fn if_still_absent<F: FnOnce(&mut Entries) -> R, R>(&self, hot: FastLookup, insert: F) -> Result<R, F> {
         self.entries.write(
             |writer| {
-                if hot.is_still_absent(writer.value) {
+                if hot.unchanged_since(writer.value) {
                     Ok(insert(writer.value))
                 } else {
                     Err(insert)
@@ -328,40 +329,40 @@ impl CacheState {
     /// # Safety
     /// The view's objects are alive; the thread is attached.
     #[inline(always)]
-    pub(crate) unsafe fn step(&self, view: &View<'_>, known: &Known, count: Count) -> Step {
+    pub(crate) unsafe fn step(&self, view: &View<'_>, known: &EqAnswers, count: Accounting) -> ScanResult {
         let now = self.now();
         point("lookup");
         self.entries.read(|reader| {
             // SAFETY: the caller's promise; a count changes under the lock, which runs nothing.
             unsafe {
-                match pass(&reader, view, known, now, self.ttl != 0, self.lone_apart) {
+                match scan(&reader, view, known, now, self.ttl != 0, self.lone_apart) {
                     Ok(Some((token, key, value))) => match value.object() {
                         Some(object) => {
                             ffi::Py_INCREF(object);
                             match count {
-                                Count::Call => reader.hit(token),
-                                Count::Use => reader.used(token),
-                                Count::Nothing => (),
+                                Accounting::HitOrMiss => reader.hit(token),
+                                Accounting::AccessOnly => reader.used(token),
+                                Accounting::None => (),
                             }
-                            Step::Value(object)
+                            ScanResult::Value(object)
                         }
                         None => match value.as_decoded() {
                             Some(decoded) => decoded.step(token, count),
                             None => {
-                                if count == Count::Call {
+                                if count == Accounting::HitOrMiss {
                                     reader.miss();
                                 }
-                                Step::Pending(token, key.another())
+                                ScanResult::Pending(token, key.clone_ref())
                             }
                         },
                     },
                     Ok(None) => {
-                        if count == Count::Call {
+                        if count == Accounting::HitOrMiss {
                             reader.miss();
                         }
-                        Step::Absent
+                        ScanResult::Absent
                     }
-                    Err(key) => Step::Ask(key.another(), reader.inserts()),
+                    Err(key) => ScanResult::Ask(key.clone_ref(), reader.inserts()),
                 }
             }
         })
@@ -371,21 +372,21 @@ impl CacheState {
     ///
     /// # Safety
     /// As for [`step`](Self::step), with no lock held.
-    pub(crate) unsafe fn decide(&self, view: &View<'_>, first: Step, count: Count) -> Found {
+    pub(crate) unsafe fn resolve(&self, view: &View<'_>, first: ScanResult, count: Accounting) -> Found {
         let mut step = first;
-        let mut known = Known::NOTHING;
+        let mut known = EqAnswers::NOTHING;
         loop {
             step = match step {
-                Step::Value(object) => break Found::Value(object),
-                Step::Pending(token, key) => break Found::Pending(token, key),
-                Step::Absent => break Found::Absent,
+                ScanResult::Value(object) => break Found::Value(object),
+                ScanResult::Pending(token, key) => break Found::Pending(token, key),
+                ScanResult::Absent => break Found::Absent,
                 // SAFETY: the caller's promise.
-                Step::Ask(key, inserts) => unsafe {
+                ScanResult::Ask(key, inserts) => unsafe {
                     match known.ask(view, key, inserts) {
                         Answer::Noted => self.step(view, &known, count),
                         Answer::Failed => break Found::Failed,
                         Answer::Restless => {
-                            if count == Count::Call {
+                            if count == Accounting::HitOrMiss {
                                 self.entries.read(|reader| reader.miss());
                             }
                             break Found::Restless;
@@ -393,11 +394,11 @@ impl CacheState {
                     }
                 },
                 // SAFETY: the caller's promise.
-                Step::Kept(token, decoded, kept) => match unsafe { self.hand_out(kept, count) } {
-                    Found::Absent => Step::Stale(token, decoded),
+                ScanResult::DecodedRef(token, decoded, kept) => match unsafe { self.deliver(kept, count) } {
+                    Found::Absent => ScanResult::Stale(token, decoded),
                     found => break found,
                 },
-                Step::Stale(token, decoded) => {
+                ScanResult::Stale(token, decoded) => {
                     self.forget_stale(token, decoded);
                     break Found::Absent;
                 }
@@ -409,11 +410,11 @@ impl CacheState {
     ///
     /// # Safety
     /// As for [`decide`](Self::decide).
-    pub(crate) unsafe fn find(&self, view: &View<'_>, count: Count) -> Found {
+    pub(crate) unsafe fn find(&self, view: &View<'_>, count: Accounting) -> Found {
         // SAFETY: the caller's promise.
         unsafe {
-            let first = self.step(view, &Known::NOTHING, count);
-            self.decide(view, first, count)
+            let first = self.step(view, &EqAnswers::NOTHING, count);
+            self.resolve(view, first, count)
         }
     }
 
@@ -428,16 +429,16 @@ impl CacheState {
         change: impl FnOnce(&mut Entries, Option<(Token, bool)>) -> R,
     ) -> Changed<R> {
         let mut change = Some(change);
-        let mut known = Known::NOTHING;
+        let mut known = EqAnswers::NOTHING;
         loop {
             let now = self.now();
             let outcome = self.entries.write(|writer| {
                 point("change");
                 // SAFETY: the caller's promise.
-                let at = match unsafe { pass(writer.value, view, &known, now, self.ttl != 0, self.lone_apart) } {
+                let at = match unsafe { scan(writer.value, view, &known, now, self.ttl != 0, self.lone_apart) } {
                     Ok(found) => found.map(|(token, _, value)| (token, value.is_finished())),
                     // SAFETY: the thread is attached.
-                    Err(key) => return Err((unsafe { key.another() }, writer.value.inserts())),
+                    Err(key) => return Err((unsafe { key.clone_ref() }, writer.value.inserts())),
                 };
                 Ok(change.take().map(|change| change(writer.value, at)))
             });

@@ -9,12 +9,12 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::call::{instance, Keyed};
-use super::lookup::{Count, Found};
-use crate::backend::{Counters, FileCounters, Raised};
+use super::lookup::{Accounting, Found};
+use crate::backend::{Counters, ErrSet, FileCounters};
 use crate::capi::panics::{caught, point};
-use crate::capi::reference::{new_tuple, Arguments, Owned};
+use crate::capi::reference::{new_tuple, Arguments, PyRef};
 use crate::capi::type_slots::{add_methods, Method};
-use crate::key::signature::Scratch;
+use crate::key::signature::ArgBuffer;
 use shared::Skip;
 
 /// `warp_cache._info.CacheInfo`.
@@ -93,21 +93,21 @@ unsafe extern "C-unwind" fn get(
             point("get");
             let this = instance(object);
             let arguments = Arguments { values, nargsf: nargs as usize, names };
-            let mut scratch = Scratch::new();
+            let mut scratch = ArgBuffer::new();
             if this.state.max_size == Some(0) {
                 return none();
             }
             match this.view(&arguments, &mut scratch) {
                 Keyed::Failed => std::ptr::null_mut(),
                 Keyed::NotACall => none(),
-                Keyed::View(view) => match this.state.find(&view, Count::Use) {
+                Keyed::View(view) => match this.state.find(&view, Accounting::AccessOnly) {
                     Found::Value(value) => value,
                     Found::Failed => std::ptr::null_mut(),
                     found => {
                         drop(found);
                         match this.state.backend.load(&this.state, &view) {
                             Ok(value) => value.unwrap_or_else(none),
-                            Err(Raised) => std::ptr::null_mut(),
+                            Err(ErrSet) => std::ptr::null_mut(),
                         }
                     }
                 },
@@ -134,7 +134,7 @@ unsafe extern "C-unwind" fn set(
             if this.state.max_size == Some(0) {
                 return none();
             }
-            let mut scratch = Scratch::new();
+            let mut scratch = ArgBuffer::new();
             match this.view(&arguments, &mut scratch) {
                 Keyed::Failed => std::ptr::null_mut(),
                 Keyed::NotACall => fail(c"set(): the arguments after value do not fit the cached function"),
@@ -161,13 +161,13 @@ unsafe extern "C-unwind" fn cache_info(object: *mut ffi::PyObject, _: *mut ffi::
                 Some(of_file) => shared_info(&counters, of_file, this.state.max_size),
                 None => info(&CACHE_INFO, &counters, this.state.max_size),
             };
-            info.map_or(std::ptr::null_mut(), Owned::into_ptr)
+            info.map_or(std::ptr::null_mut(), PyRef::into_ptr)
         })
     }
 }
 
 /// A `SharedCacheInfo`.
-unsafe fn shared_info(counters: &Counters, of_file: &FileCounters, max_size: Option<usize>) -> Option<Owned> {
+unsafe fn shared_info(counters: &Counters, of_file: &FileCounters, max_size: Option<usize>) -> Option<PyRef> {
     // SAFETY: as in `info`; the instance has a `__dict__`.
     unsafe {
         let made = info(&SHARED_CACHE_INFO, counters, max_size)?;
@@ -200,51 +200,51 @@ unsafe fn shared_info(counters: &Counters, of_file: &FileCounters, max_size: Opt
 }
 
 /// An empty `Skips`: a dict of a class of its own, made without running code.
-unsafe fn empty_skips() -> Option<Owned> {
+unsafe fn empty_skips() -> Option<PyRef> {
     // SAFETY: attached; `dict.__new__` makes an instance of any type derived from it.
     unsafe {
         let py = Python::assume_attached();
         let none = new_tuple([].into_iter())?;
         let made = (ffi::PyDict_Type.tp_new?)(SKIPS.get(py)?.as_ptr().cast(), none.as_ptr(), std::ptr::null_mut());
-        (!made.is_null()).then(|| Owned::steal(made))
+        (!made.is_null()).then(|| PyRef::steal(made))
     }
 }
 
 /// An int.
-unsafe fn number(n: u64) -> Option<Owned> {
+unsafe fn number(n: u64) -> Option<PyRef> {
     // SAFETY: attached; a new reference, or null with an exception set.
     unsafe {
         let object = ffi::PyLong_FromUnsignedLongLong(n);
-        (!object.is_null()).then(|| Owned::steal(object))
+        (!object.is_null()).then(|| PyRef::steal(object))
     }
 }
 
 /// A `CacheInfo` or one of its kind, made without its `__new__`, which is Python code.
-unsafe fn info(kind: &PyOnceLock<Py<PyType>>, counters: &Counters, max_size: Option<usize>) -> Option<Owned> {
+unsafe fn info(kind: &PyOnceLock<Py<PyType>>, counters: &Counters, max_size: Option<usize>) -> Option<PyRef> {
     // SAFETY: attached; each number is a new reference or null with an exception set; `tuple.__new__` makes an instance of
     // any type derived from it.
     unsafe {
         let py = Python::assume_attached();
         let Counters { hits, misses, size, .. } = *counters;
         let fields = [number(hits)?, number(misses)?, size_object(max_size)?, number(size as u64)?];
-        let fields = new_tuple(fields.iter().map(Owned::as_ptr))?;
+        let fields = new_tuple(fields.iter().map(PyRef::as_ptr))?;
         let arguments = new_tuple([fields.as_ptr()].into_iter())?;
         let kind = kind.get(py)?.as_ptr().cast::<ffi::PyTypeObject>();
         let new = ffi::PyTuple_Type.tp_new?;
         let made = new(kind, arguments.as_ptr(), std::ptr::null_mut());
-        (!made.is_null()).then(|| Owned::steal(made))
+        (!made.is_null()).then(|| PyRef::steal(made))
     }
 }
 
 /// An int, or None.
-unsafe fn size_object(size: Option<usize>) -> Option<Owned> {
+unsafe fn size_object(size: Option<usize>) -> Option<PyRef> {
     // SAFETY: attached; a new reference, or null with an exception set.
     unsafe {
         match size {
-            None => Some(Owned::borrow(ffi::Py_None())),
+            None => Some(PyRef::borrow(ffi::Py_None())),
             Some(size) => {
                 let object = ffi::PyLong_FromSize_t(size);
-                (!object.is_null()).then(|| Owned::steal(object))
+                (!object.is_null()).then(|| PyRef::steal(object))
             }
         }
     }
@@ -259,7 +259,7 @@ unsafe extern "C-unwind" fn cache_parameters(object: *mut ffi::PyObject, _: *mut
             if parameters.is_null() {
                 return parameters;
             }
-            let parameters = Owned::steal(parameters);
+            let parameters = PyRef::steal(parameters);
             let Some(size) = size_object(this.state.max_size) else {
                 return std::ptr::null_mut();
             };

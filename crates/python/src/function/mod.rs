@@ -46,7 +46,7 @@ use self::recording::Registration;
 use self::state::CacheState;
 use crate::backend::{AnyBackend, Memory, SharedCachedFunction};
 use crate::capi::panics::as_error;
-use crate::capi::reference::Owned;
+use crate::capi::reference::PyRef;
 use crate::capi::type_slots::{Originals, Patched};
 use crate::key::signature::Signature;
 use engine::policy::Kind;
@@ -74,7 +74,7 @@ pub struct CachedFunction {
     pub(crate) state: CacheState,
     /// Never changes and is not cleared by the collector: a cycle through it has another, mutable, member, as this object
     /// was made after the function.
-    pub(crate) function: Owned,
+    pub(crate) function: PyRef,
     /// `None`: a key is the pattern of the call.
     pub(crate) signature: Option<Signature>,
     /// What it was made with.
@@ -180,7 +180,7 @@ impl CachedFunction {
             let made =
                 Bound::new(function.py(), Self::build(function, options.get(), None, AnyBackend::Memory(Memory))?)?
                     .into_any();
-            crate::capi::refcount::spare_counts(&made, function);
+            crate::capi::refcount::share_refcount_mode(&made, function);
             Ok(made)
         })
     }

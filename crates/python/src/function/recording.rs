@@ -26,8 +26,8 @@ use crate::backend::Backend;
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::Arguments;
 use crate::function::reply::Reply;
-use crate::key::signature::Scratch;
-use recording::{Noted, Place, Session};
+use crate::key::signature::ArgBuffer;
+use recording::{Recorded, Session, StreamId};
 
 /// All functions that were called, and whether they are recorded.
 struct Registry {
@@ -63,7 +63,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Registration {
     /// Its place in the registry plus one, or 0. Changed and read under `REGISTRY`.
     at: AtomicUsize,
-    place: Place,
+    place: StreamId,
 }
 
 impl Drop for Registration {
@@ -141,7 +141,7 @@ pub(super) unsafe extern "C-unwind" fn record<B: Backend, R: Reply>(
         caught(|| {
             let this = instance(object);
             let arguments = Arguments { values, nargsf, names };
-            let mut scratch = Scratch::new();
+            let mut scratch = ArgBuffer::new();
             match this.view(&arguments, &mut scratch) {
                 Keyed::View(view) => {
                     note(this, view.hash);
@@ -171,7 +171,7 @@ pub(super) unsafe extern "C-unwind" fn record_uncached(
             let this = instance(object);
             let arguments = Arguments { values, nargsf, names };
             {
-                let mut scratch = Scratch::new();
+                let mut scratch = ArgBuffer::new();
                 match this.view(&arguments, &mut scratch) {
                     Keyed::View(view) => note(this, view.hash),
                     Keyed::NotACall => (),
@@ -198,9 +198,9 @@ unsafe fn note(this: &CachedFunction, hash: u64) {
         None => return,
     };
     match noted {
-        Noted::Done => (),
-        Noted::First(index) => describe(this, number, index),
-        Noted::Failed(error) => fail(number, &error),
+        Recorded::Done => (),
+        Recorded::First(index) => describe(this, number, index),
+        Recorded::Failed(error) => fail(number, &error),
     }
 }
 

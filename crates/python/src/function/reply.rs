@@ -5,7 +5,7 @@
 use pyo3::ffi;
 
 use super::call::{self, instance, Vectorcall};
-use super::lookup::Hot;
+use super::lookup::FastLookup;
 use crate::backend::Backend;
 use crate::capi::coroutine;
 use crate::capi::reference::Arguments;
@@ -31,7 +31,7 @@ pub(crate) trait Reply {
         object: *mut ffi::PyObject,
         arguments: &Arguments,
         view: &View<'_>,
-        found: Hot,
+        found: FastLookup,
     ) -> *mut ffi::PyObject;
 
     /// A call without a key, left to the wrapped function.
@@ -58,7 +58,7 @@ impl Reply for Sync {
         object: *mut ffi::PyObject,
         arguments: &Arguments,
         view: &View<'_>,
-        found: Hot,
+        found: FastLookup,
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
         unsafe { instance(object).miss::<B>(arguments, view, found) }
@@ -87,7 +87,7 @@ impl Reply for Async {
         object: *mut ffi::PyObject,
         arguments: &Arguments,
         view: &View<'_>,
-        found: Hot,
+        found: FastLookup,
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
         unsafe { instance(object).miss_async::<B>(object, arguments, view, found) }

@@ -11,11 +11,11 @@ use super::single_flight::Reserved;
 use super::state::CacheState;
 use crate::capi::exceptions;
 use crate::capi::panics::point;
-use crate::capi::reference::Owned;
+use crate::capi::reference::PyRef;
 use crate::function::slot_value::{Pending, SharedFlight, SharedObject, Value};
 use concurrency::inflight::Outcome;
 use concurrency::thread_id;
-use engine::cache::Garbage;
+use engine::cache::Evicted;
 use engine::slab::Entry;
 
 impl CacheState {
@@ -35,8 +35,8 @@ impl CacheState {
             if reserved.is_some_and(|reserved| flight.is_none() && self.publish_unwatched(reserved, result)) {
                 return;
             }
-            let value = Some(Value::ready(Owned::borrow(result)));
-            self.settle(reserved, flight, value, || Outcome::Value(Arc::new(Owned::borrow(result))));
+            let value = Some(Value::ready(PyRef::borrow(result)));
+            self.settle(reserved, flight, value, || Outcome::Value(Arc::new(PyRef::borrow(result))));
         }
     }
 
@@ -48,7 +48,7 @@ impl CacheState {
     #[inline(always)]
     unsafe fn publish_unwatched(&self, (token, clears): Reserved, result: *mut ffi::PyObject) -> bool {
         let (now, deadline) = (self.now(), self.deadline());
-        let mut garbage = Garbage::default();
+        let mut evicted = Evicted::default();
         self.entries.write(|writer| {
             let cache = writer.value;
             point("publish");
@@ -56,9 +56,9 @@ impl CacheState {
                 return false;
             }
             // SAFETY: the thread is attached; counting a reference runs nothing.
-            let value = Value::ready(unsafe { Owned::borrow(result) });
+            let value = Value::ready(unsafe { PyRef::borrow(result) });
             // The record is a number, which there is nothing to drop of.
-            cache.publish(token, value, deadline, now, &mut garbage).is_some_and(|(_, record)| {
+            cache.publish(token, value, deadline, now, &mut evicted).is_some_and(|(_, record)| {
                 std::mem::forget(record);
                 true
             })
@@ -78,7 +78,7 @@ impl CacheState {
         outcome: impl FnOnce() -> Outcome<SharedObject>,
     ) {
         let (now, deadline) = (self.now(), self.deadline());
-        let mut garbage = Garbage::default();
+        let mut evicted = Evicted::default();
         let mut key = None;
         let record = reserved.and_then(|reserved| {
             self.entries.write(|writer| {
@@ -91,14 +91,14 @@ impl CacheState {
                     key = Some(entry.key);
                     return Some(entry.value);
                 }
-                Some(cache.publish(reserved.0, value.take()?, deadline, now, &mut garbage)?.1)
+                Some(cache.publish(reserved.0, value.take()?, deadline, now, &mut evicted)?.1)
             })
         });
         let waited_for = flight.or_else(|| flight_of(record.as_ref()));
         if let Some(flight) = waited_for {
             drop(flight.complete(outcome()));
         }
-        drop(garbage);
+        drop(evicted);
         drop((key, record, value));
     }
 
@@ -139,7 +139,7 @@ impl CacheState {
     }
 
     /// Gives a reserved slot back, and what it held: the key and the record of the computation.
-    fn give_back(&self, (token, clears): Reserved) -> Option<Entry<Owned, Value>> {
+    fn give_back(&self, (token, clears): Reserved) -> Option<Entry<PyRef, Value>> {
         self.entries.write(|writer| {
             let cache = writer.value;
             cache.is_of_this_life(clears).then(|| cache.free(token)).flatten()

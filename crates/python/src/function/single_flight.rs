@@ -9,25 +9,25 @@ use std::time::Duration;
 
 use pyo3::ffi;
 
-use super::lookup::{Changed, Count, Entries, Found, Hot};
+use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
 use super::state::CacheState;
-use crate::backend::{template, Raised};
+use crate::backend::{template, ErrSet};
 use crate::capi::detach::Sleeper;
 use crate::capi::exceptions;
 use crate::capi::panics::point;
-use crate::capi::reference::Owned;
+use crate::capi::reference::PyRef;
 use crate::function::slot_value::{Pending, SharedFlight, Value};
 use crate::key::View;
 use concurrency::inflight::{Flight, Outcome, Waited, Waiting};
 use concurrency::thread_id::{self, ThreadId};
-use engine::cache::Garbage;
+use engine::cache::Evicted;
 use engine::slab::Token;
 
 /// A reserved slot, and how often the cache had been cleared when it was.
 pub(crate) type Reserved = (Token, u64);
 
 /// What came of an attempt to wait for a computation.
-enum Joined {
+enum Join {
     /// There is nothing to wait for any more.
     Gone,
     /// Waiting could never end. `here`: the leader is this very thread.
@@ -52,7 +52,7 @@ enum Reserving {
 }
 
 /// How a wait ended.
-enum Landed {
+enum WaitEnd {
     /// A new reference, or null with an exception set.
     Result(*mut ffi::PyObject),
     /// The computation is over, and there is nothing to have of it but what the cache may have.
@@ -82,7 +82,7 @@ pub(crate) trait Miss {
     /// stored in this cache.
     unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject;
     /// Brings the value where callers do not wait for each other, and stores it.
-    unsafe fn bring_alone(&mut self, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject;
+    unsafe fn bring_alone(&mut self, view: &View<'_>, hot: FastLookup) -> *mut ffi::PyObject;
     /// Computes for this caller alone, and keeps nothing.
     unsafe fn compute(&mut self) -> *mut ffi::PyObject;
     /// The same where another green thread of this thread leads, which may be waiting itself.
@@ -108,7 +108,12 @@ impl CacheState {
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
     #[inline]
-    pub(crate) unsafe fn fly<M: Miss>(&self, miss: &mut M, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn single_flight<M: Miss>(
+        &self,
+        miss: &mut M,
+        view: &View<'_>,
+        hot: FastLookup,
+    ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             if hot.is_absent() {
@@ -118,25 +123,25 @@ impl CacheState {
                     Some(None) => (),
                 }
             }
-            self.fly_late(miss, view, hot)
+            self.single_flight_late(miss, view, hot)
         }
     }
 
     /// The rest of [`fly`](Self::fly) where the first pass did not settle it.
     #[cold]
     #[inline(never)]
-    unsafe fn fly_late<M: Miss>(&self, miss: &mut M, view: &View<'_>, hot: Hot) -> *mut ffi::PyObject {
+    unsafe fn single_flight_late<M: Miss>(&self, miss: &mut M, view: &View<'_>, hot: FastLookup) -> *mut ffi::PyObject {
         // SAFETY: as for `fly`.
         unsafe {
             let found = self.after(view, hot);
-            self.fly_on(miss, view, found)
+            self.single_flight_on(miss, view, found)
         }
     }
 
     /// Reserves the key's slot if nothing has come in since the hot pass: as [`reserve`](Self::reserve).
     // Not inlined, nor what is below: nothing may swell the frame that stands on the stack while the function computes.
     #[inline(never)]
-    unsafe fn reserve_absent(&self, view: &View<'_>, hot: Hot) -> Option<Option<Reserved>> {
+    unsafe fn reserve_absent(&self, view: &View<'_>, hot: FastLookup) -> Option<Option<Reserved>> {
         // SAFETY: as for `fly`.
         let key = unsafe { view.make_key() }?;
         let me = Value::led(thread_id::current());
@@ -153,7 +158,12 @@ impl CacheState {
     ///
     /// # Safety
     /// As for `fly`.
-    pub(crate) unsafe fn fly_on<M: Miss>(&self, miss: &mut M, view: &View<'_>, found: Found) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn single_flight_on<M: Miss>(
+        &self,
+        miss: &mut M,
+        view: &View<'_>,
+        found: Found,
+    ) -> *mut ffi::PyObject {
         let me = thread_id::current();
         let (mut found, mut free) = (found, false);
         // SAFETY: as for `fly`.
@@ -180,15 +190,15 @@ impl CacheState {
                         };
                         let joined = self.join(me, token, &key, sleeper.is_green());
                         let landed = match joined {
-                            Joined::Gone => None,
-                            Joined::Refused { here: true } if sleeper.is_green() => {
-                                Some(Landed::Result(miss.compute_beside_green(view)))
+                            Join::Gone => None,
+                            Join::Refused { here: true } if sleeper.is_green() => {
+                                Some(WaitEnd::Result(miss.compute_beside_green(view)))
                             }
-                            Joined::Refused { .. } => Some(Landed::Result(miss.compute())),
-                            Joined::Flight(flight, waiting) => match self.wait(me, &flight, &mut sleeper) {
-                                Landed::Lead => {
+                            Join::Refused { .. } => Some(WaitEnd::Result(miss.compute())),
+                            Join::Flight(flight, waiting) => match self.wait(me, &flight, &mut sleeper) {
+                                WaitEnd::Lead => {
                                     drop(waiting);
-                                    let reserved = self.succeed(view, token, &key, &flight);
+                                    let reserved = self.replace_leader(view, token, &key, &flight);
                                     let flight = Some(Arc::clone(&flight));
                                     return self.lead_to_the_end(miss, reserved, flight);
                                 }
@@ -200,16 +210,16 @@ impl CacheState {
                         };
                         drop(key);
                         match landed {
-                            Some(Landed::Result(result)) => return result,
-                            Some(Landed::Free) => {
+                            Some(WaitEnd::Result(result)) => return result,
+                            Some(WaitEnd::Free) => {
                                 miss.is_free();
                                 free = true;
                             }
-                            Some(Landed::Lead) | None => (),
+                            Some(WaitEnd::Lead) | None => (),
                         }
                     }
                 }
-                found = self.find(view, Count::Nothing);
+                found = self.find(view, Accounting::None);
             }
             drop(found);
             miss.compute()
@@ -225,16 +235,16 @@ impl CacheState {
             };
             let mut key = Some(key);
             let now = self.now();
-            let mut garbage = Garbage::default();
+            let mut evicted = Evicted::default();
             let reserved = self.with_entry(view, |cache, at| {
                 if at.is_some() {
                     return None;
                 }
-                cache.expire(now, &mut garbage);
+                cache.expire(now, &mut evicted);
                 let token = cache.reserve(view.hash, view.shape, key.take()?, Value::led(me));
                 Some((token, cache.clears()))
             });
-            drop((garbage, key));
+            drop((evicted, key));
             match reserved {
                 Changed::Done(Some(reserved)) => Reserving::Done(reserved),
                 Changed::Done(None) => Reserving::Taken,
@@ -264,7 +274,7 @@ impl CacheState {
     }
 
     /// Registers as waiting for the computation in slot `token`, whose key was `key` a moment ago.
-    unsafe fn join(&self, me: ThreadId, token: Token, key: &Owned, green: bool) -> Joined {
+    unsafe fn join(&self, me: ThreadId, token: Token, key: &PyRef, green: bool) -> Join {
         point("join");
         let mut orphan = None;
         let flight = self.entries.write(|writer| {
@@ -291,46 +301,46 @@ impl CacheState {
         });
         drop(orphan);
         match flight {
-            None => Joined::Gone,
+            None => Join::Gone,
             Some(flight) => {
                 let waiting = if green { Waiting::begin_green(me, &flight) } else { Waiting::begin(me, &flight) };
                 match waiting {
-                    Some(waiting) => Joined::Flight(flight, waiting),
-                    None => Joined::Refused { here: flight.leader() == me },
+                    Some(waiting) => Join::Flight(flight, waiting),
+                    None => Join::Refused { here: flight.leader() == me },
                 }
             }
         }
     }
 
     /// Waits until something comes of it.
-    unsafe fn wait(&self, me: ThreadId, flight: &SharedFlight, sleeper: &mut Sleeper) -> Landed {
+    unsafe fn wait(&self, me: ThreadId, flight: &SharedFlight, sleeper: &mut Sleeper) -> WaitEnd {
         loop {
             point("wait");
             // SAFETY: the thread is attached and holds no lock; a flight knows nothing of Python.
             let waited = unsafe { sleeper.wait(Duration::MAX, |slice| flight.wait(slice, self.wait_timeout)) };
             match waited {
-                Err(Raised) => return Landed::Result(std::ptr::null_mut()),
+                Err(ErrSet) => return WaitEnd::Result(std::ptr::null_mut()),
                 Ok(Waited::Outcome(Outcome::Value(object))) => {
                     // SAFETY: attached.
-                    return Landed::Result(unsafe { object.another() }.into_ptr());
+                    return WaitEnd::Result(unsafe { object.clone_ref() }.into_ptr());
                 }
                 Ok(Waited::Outcome(Outcome::Template(bytes))) => {
                     // SAFETY: as above; it is a template that the leader has made.
                     return match unsafe { template::make(&bytes) } {
-                        Ok(Some(object)) => Landed::Result(object.into_ptr()),
-                        Ok(None) => Landed::Free,
-                        Err(Raised) => Landed::Result(std::ptr::null_mut()),
+                        Ok(Some(object)) => WaitEnd::Result(object.into_ptr()),
+                        Ok(None) => WaitEnd::Free,
+                        Err(ErrSet) => WaitEnd::Result(std::ptr::null_mut()),
                     };
                 }
                 Ok(Waited::Outcome(Outcome::Error(error))) => {
                     // SAFETY: attached, and no lock is held.
                     unsafe { exceptions::raise_own(&error) };
-                    return Landed::Result(std::ptr::null_mut());
+                    return WaitEnd::Result(std::ptr::null_mut());
                 }
-                Ok(Waited::Outcome(Outcome::Abandoned)) => return Landed::Free,
+                Ok(Waited::Outcome(Outcome::Abandoned)) => return WaitEnd::Free,
                 Ok(Waited::TimeIsUp) => {
                     if self.wait_timeout.is_some_and(|bound| flight.take_over(me, bound)) {
-                        return Landed::Lead;
+                        return WaitEnd::Lead;
                     }
                 }
                 Ok(Waited::NotYet) => (),
@@ -339,7 +349,13 @@ impl CacheState {
     }
 
     /// Takes the place in the index of the flight's former leader, who keeps its slot; `None` if that was gone already.
-    unsafe fn succeed(&self, view: &View<'_>, token: Token, key: &Owned, flight: &SharedFlight) -> Option<Reserved> {
+    unsafe fn replace_leader(
+        &self,
+        view: &View<'_>,
+        token: Token,
+        key: &PyRef,
+        flight: &SharedFlight,
+    ) -> Option<Reserved> {
         self.entries.write(|writer| {
             let cache = writer.value;
             let entry = cache.get(token)?;
@@ -352,7 +368,7 @@ impl CacheState {
             }
             cache.value_mut(token)?.set_detached();
             // SAFETY: the thread is attached; a new reference runs nothing.
-            let key = unsafe { key.another() };
+            let key = unsafe { key.clone_ref() };
             let token = cache.reserve(view.hash, view.shape, key, Value::flight(Arc::clone(flight)));
             Some((token, cache.clears()))
         })

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use pyo3::ffi;
 
 use crate::backend::Decoded;
-use crate::capi::reference::Owned;
+use crate::capi::reference::PyRef;
 use concurrency::inflight::Flight;
 use concurrency::thread_id::{self, ThreadId};
 
 /// An object that waiters of a flight share; cloning it needs no interpreter, dropping the last one does.
-pub type SharedObject = Arc<Owned>;
+pub type SharedObject = Arc<PyRef>;
 pub type SharedFlight = Arc<Flight<SharedObject>>;
 
 const LED: usize = 0b001;
@@ -51,7 +51,7 @@ pub enum Pending {
 impl Value {
     /// A finished value.
     #[inline(always)]
-    pub fn ready(object: Owned) -> Self {
+    pub fn ready(object: PyRef) -> Self {
         Value::tagged(object.into_ptr(), 0)
     }
 
@@ -109,12 +109,12 @@ impl Value {
     }
 
     /// A finished value as an owned reference, to be looked at in place.
-    pub fn as_owned(&self) -> Option<&Owned> {
+    pub fn as_owned(&self) -> Option<&PyRef> {
         if let Some(decoded) = self.as_decoded() {
             return Some(&decoded.object);
         }
-        // SAFETY: a word without tags is a strong reference, never null, and `Owned` is one transparently.
-        (self.tags() == 0).then(|| unsafe { &*(self as *const Value).cast::<Owned>() })
+        // SAFETY: a word without tags is a strong reference, never null, and `PyRef` is one transparently.
+        (self.tags() == 0).then(|| unsafe { &*(self as *const Value).cast::<PyRef>() })
     }
 
     /// The computation, or `None` for a finished value.
@@ -165,7 +165,7 @@ impl Drop for Value {
     fn drop(&mut self) {
         if self.tags() == 0 {
             // SAFETY: the word is a strong reference; values are dropped by attached threads outside every lock.
-            drop(unsafe { Owned::steal(self.0.cast()) });
+            drop(unsafe { PyRef::steal(self.0.cast()) });
         } else if self.tags() & KIND == FLIGHT {
             // SAFETY: the word owns one count of this `Arc`.
             drop(unsafe { Arc::<Flight<SharedObject>>::from_raw(self.pointer()) });

@@ -11,16 +11,16 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::asynchronous::Flights;
-use super::lookup::{Changed, Count, Entries, Found, Hot};
+use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
 use super::options::Options;
 use super::slot_value::Value;
 use crate::backend::AnyBackend;
 use crate::capi::panics::point;
-use crate::capi::reference::Owned;
+use crate::capi::reference::PyRef;
 use crate::capi::sharing::{share, Shared};
 use crate::key::View;
 use concurrency::clock;
-use engine::cache::{Cache, Garbage};
+use engine::cache::{Cache, Evicted};
 
 /// See the module's documentation.
 pub(crate) struct CacheState {
@@ -91,12 +91,12 @@ impl CacheState {
     /// # Safety
     /// As for [`find`](Self::find).
     #[inline(always)]
-    pub(crate) unsafe fn after(&self, view: &View<'_>, found: Hot) -> Found {
+    pub(crate) unsafe fn after(&self, view: &View<'_>, found: FastLookup) -> Found {
         if found.is_absent() {
             Found::Absent
         } else {
             // SAFETY: the caller's promise.
-            unsafe { self.find(view, Count::Call) }
+            unsafe { self.find(view, Accounting::HitOrMiss) }
         }
     }
 
@@ -112,7 +112,7 @@ impl CacheState {
                 return false;
             };
             let (now, deadline) = (self.now(), self.deadline());
-            let mut garbage = Garbage::default();
+            let mut evicted = Evicted::default();
             let mut new = Some((key, value));
             let done = self.with_entry(view, |cache, at| {
                 let welcome = match mode {
@@ -139,11 +139,11 @@ impl CacheState {
                                 }
                             }
                         }
-                        cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
+                        cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);
                     }
                 }
             });
-            drop((garbage, new));
+            drop((evicted, new));
             match (done, mode) {
                 (Changed::Done(()), _) => true,
                 (Changed::Restless, Put::IfAbsentSince(_) | Put::UnlessPending) => true,
@@ -164,18 +164,18 @@ impl CacheState {
     /// As for [`find`](Self::find); `result` is a live object.
     // Not inlined, as nothing may swell the frame that stands on the stack while the function computes.
     #[inline(never)]
-    pub(crate) unsafe fn store(&self, view: &View<'_>, result: *mut ffi::PyObject, hot: Hot) -> bool {
+    pub(crate) unsafe fn store(&self, view: &View<'_>, result: *mut ffi::PyObject, hot: FastLookup) -> bool {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let Some(key) = view.make_key() else {
                 return false;
             };
-            let value = Value::ready(Owned::borrow(result));
+            let value = Value::ready(PyRef::borrow(result));
             let (now, deadline) = (self.now(), self.deadline());
-            let mut garbage = Garbage::default();
+            let mut evicted = Evicted::default();
             let insert = |cache: &mut Entries| {
                 point("insert");
-                cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
+                cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);
             };
             let Err(insert) = self.if_still_absent(hot, insert) else {
                 return true;
@@ -195,12 +195,12 @@ impl CacheState {
                 return false;
             };
             let (now, deadline) = (self.now(), self.deadline());
-            let mut garbage = Garbage::default();
-            let mut new = Some((key, Value::ready(Owned::borrow(result))));
+            let mut evicted = Evicted::default();
+            let mut new = Some((key, Value::ready(PyRef::borrow(result))));
             let stored = self.with_entry(view, |cache, at| match at {
                 None => {
                     if let Some((key, value)) = new.take() {
-                        cache.insert(view.hash, view.shape, key, value, deadline, now, &mut garbage);
+                        cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);
                     }
                 }
                 Some((token, true)) if self.max_size.is_none() => {
@@ -210,22 +210,22 @@ impl CacheState {
                 }
                 Some(_) => (),
             });
-            drop((garbage, new));
+            drop((evicted, new));
             !matches!(stored, Changed::Failed)
         }
     }
 
     /// Drops all entries of this process and zeroes their counters.
     pub(crate) fn clear(&self, py: Python<'_>) {
-        let mut garbage = Garbage::default();
+        let mut evicted = Evicted::default();
         self.entries.write(|writer| {
-            writer.value.clear(&mut garbage);
+            writer.value.clear(&mut evicted);
             writer.reset_counters();
         });
         if let Some(flights) = &self.flights {
             flights.forget(py);
         }
-        drop(garbage);
+        drop(evicted);
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -7,7 +7,7 @@
 //!
 //! Hashing calls each argument's `__hash__` at most once a call, before any lock is taken. Comparing takes identity first,
 //! then compares exact built-in types in place; any other `__eq__` is the user's and is not called here: the answer is
-//! [`Equal::Ask`], and `function::lookup` calls it outside the lock.
+//! [`Equality::Unknown`], and `function::lookup` calls it outside the lock.
 
 pub mod inline;
 pub mod signature;
@@ -15,7 +15,7 @@ pub mod signature;
 use pyo3::ffi;
 
 use crate::capi::layout::{self, Exact};
-use crate::capi::reference::{new_tuple, tuple_items, unwinding, Arguments, Owned};
+use crate::capi::reference::{calls, new_tuple, tuple_items, Arguments, PyRef};
 use engine::hashing::{fold_multiply as mix, GOLDEN as MULTIPLIER};
 
 /// The shape of a key: the number of values that stand for positional arguments, and the flag below.
@@ -44,20 +44,20 @@ pub struct View<'a> {
 
 /// The answer to "are these equal?".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Equal {
+pub enum Equality {
     Yes,
     No,
     /// Only a call into Python can tell.
-    Ask,
+    Unknown,
 }
 
-impl From<bool> for Equal {
+impl From<bool> for Equality {
     #[inline(always)]
     fn from(equal: bool) -> Self {
         if equal {
-            Equal::Yes
+            Equality::Yes
         } else {
-            Equal::No
+            Equality::No
         }
     }
 }
@@ -107,12 +107,12 @@ unsafe fn hash_slowly(object: *mut ffi::PyObject) -> Option<isize> {
         // A class may have a cached function as its `__hash__`, which asks for the hash of its argument, and so on: where no
         // frame of Python's is on the way, nobody else counts the depth.
         let is_of_class = ffi::PyType_HasFeature(layout::type_of(object), ffi::Py_TPFLAGS_HEAPTYPE) != 0;
-        if is_of_class && unwinding::Py_EnterRecursiveCall(c" while hashing an argument".as_ptr()) != 0 {
+        if is_of_class && calls::Py_EnterRecursiveCall(c" while hashing an argument".as_ptr()) != 0 {
             return None;
         }
-        let hash = unwinding::PyObject_Hash(object);
+        let hash = calls::PyObject_Hash(object);
         if is_of_class {
-            unwinding::Py_LeaveRecursiveCall();
+            calls::Py_LeaveRecursiveCall();
         }
         (hash != -1).then_some(hash)
     }
@@ -181,9 +181,9 @@ pub fn shape(values: usize, names: usize) -> Shape {
 
 /// Whether two objects are equal, as far as can be said without running user code.
 #[inline(always)]
-fn objects_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, typed: bool) -> Equal {
+fn objects_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, typed: bool) -> Equality {
     if a == b {
-        return Equal::Yes;
+        return Equality::Yes;
     }
     // SAFETY: live objects; the layouts are read for exact types only.
     unsafe {
@@ -200,17 +200,17 @@ fn objects_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, typed: bool) -> E
 /// # Safety
 /// Both are exact `str`s.
 #[inline(never)]
-unsafe fn strs_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> Equal {
+unsafe fn strs_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> Equality {
     // SAFETY: the caller's promise.
-    unsafe { layout::strs_equal(a, b) }.map_or(Equal::Ask, Equal::from)
+    unsafe { layout::strs_equal(a, b) }.map_or(Equality::Unknown, Equality::from)
 }
 
 #[inline(never)]
-fn others_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, typed: bool, depth: u32) -> Equal {
+fn others_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, typed: bool, depth: u32) -> Equality {
     // SAFETY: live objects; the layouts are read for exact types only.
     unsafe {
         if typed && layout::type_of(a) != layout::type_of(b) {
-            return Equal::No;
+            return Equality::No;
         }
         match (layout::exact(a), layout::exact(b)) {
             (Exact::Str, Exact::Str) => strs_equal(a, b),
@@ -218,36 +218,36 @@ fn others_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, typed: bool, depth
             (Exact::Bytes, Exact::Bytes) => layout::bytes_equal(a, b).into(),
             (Exact::Float, Exact::Float) => layout::floats_equal(a, b).into(),
             // Both are singletons, and identity was looked at before.
-            (Exact::Bool, Exact::Bool) | (Exact::None, Exact::None) => Equal::No,
+            (Exact::Bool, Exact::Bool) | (Exact::None, Exact::None) => Equality::No,
             (Exact::Tuple, Exact::Tuple) => tuples_equal(a, b, depth),
-            (Exact::Other, _) | (_, Exact::Other) => Equal::Ask,
-            (Exact::Int | Exact::Float | Exact::Bool, Exact::Int | Exact::Float | Exact::Bool) => Equal::Ask,
+            (Exact::Other, _) | (_, Exact::Other) => Equality::Unknown,
+            (Exact::Int | Exact::Float | Exact::Bool, Exact::Int | Exact::Float | Exact::Bool) => Equality::Unknown,
             // Exact types that never equal one another.
-            _ => Equal::No,
+            _ => Equality::No,
         }
     }
 }
 
 /// As Python compares tuples: `typed` does not reach into them, as in functools.
-unsafe fn tuples_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, depth: u32) -> Equal {
+unsafe fn tuples_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, depth: u32) -> Equality {
     // SAFETY: the caller passes exact tuples.
     let (a, b) = unsafe { (tuple_items(a), tuple_items(b)) };
     if a.len() != b.len() {
-        return Equal::No;
+        return Equality::No;
     }
     if depth == 0 {
-        return Equal::Ask;
+        return Equality::Unknown;
     }
     for (&x, &y) in a.iter().zip(b) {
         if x != y {
             match others_equal(x, y, false, depth - 1) {
-                Equal::Yes => (),
+                Equality::Yes => (),
                 // In the order of the items: what comes after an unequal item is not looked at, nor asked.
                 answer => return answer,
             }
         }
     }
-    Equal::Yes
+    Equality::Yes
 }
 
 /// Whether functools takes a lone argument itself for a key: an exact `int` or `str`. Of any other it makes a tuple.
@@ -266,7 +266,7 @@ pub unsafe fn is_key_itself(object: *mut ffi::PyObject) -> bool {
 /// # Safety
 /// Both are alive; the thread is attached.
 pub unsafe fn same(stored: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
-    objects_equal(stored, value, false) == Equal::Yes
+    objects_equal(stored, value, false) == Equality::Yes
 }
 
 impl Arguments {
@@ -289,7 +289,7 @@ impl View<'_> {
     /// # Safety
     /// `key` is the live key of an entry whose stored shape is `self.shape`; the thread is attached.
     #[inline]
-    pub unsafe fn equals(&self, key: *mut ffi::PyObject) -> Equal {
+    pub unsafe fn equals(&self, key: *mut ffi::PyObject) -> Equality {
         // SAFETY: the caller's promise.
         unsafe {
             if self.shape == ONE {
@@ -305,7 +305,7 @@ impl View<'_> {
     /// # Safety
     /// As for `equals`.
     #[inline(always)]
-    pub unsafe fn equals_one(&self, key: *mut ffi::PyObject) -> Equal {
+    pub unsafe fn equals_one(&self, key: *mut ffi::PyObject) -> Equality {
         // SAFETY: a shape of one positional argument has one value.
         objects_equal(key, unsafe { *self.values.get_unchecked(0) }, self.typed)
     }
@@ -315,38 +315,38 @@ impl View<'_> {
     /// # Safety
     /// As for `equals`.
     #[inline(always)]
-    pub unsafe fn equals_many(&self, key: *mut ffi::PyObject) -> Equal {
+    pub unsafe fn equals_many(&self, key: *mut ffi::PyObject) -> Equality {
         // SAFETY: the key of any shape but `ONE` is a tuple.
         unsafe { self.equals_tuple(tuple_items(key)) }
     }
 
     #[inline(always)]
-    unsafe fn equals_tuple(&self, items: &[*mut ffi::PyObject]) -> Equal {
+    unsafe fn equals_tuple(&self, items: &[*mut ffi::PyObject]) -> Equality {
         let count = self.values.len();
         if items.len() != count + usize::from(!self.names.is_empty()) {
-            return Equal::No;
+            return Equality::No;
         }
         for (&stored, &value) in items.iter().zip(self.values) {
             match objects_equal(stored, value, self.typed) {
-                Equal::Yes => (),
+                Equality::Yes => (),
                 answer => return answer,
             }
         }
         if self.names.is_empty() {
-            return Equal::Yes;
+            return Equality::Yes;
         }
         // SAFETY: where names follow, the last item is a tuple of them.
         let names = unsafe { tuple_items(items[count]) };
         if names.len() != self.names.len() {
-            return Equal::No;
+            return Equality::No;
         }
         for (&stored, &name) in names.iter().zip(self.names) {
             match objects_equal(stored, name, false) {
-                Equal::Yes => (),
+                Equality::Yes => (),
                 answer => return answer,
             }
         }
-        Equal::Yes
+        Equality::Yes
     }
 
     /// Whether this call has a lone argument that functools keeps apart from the one in `key`, though they may be equal.
@@ -387,10 +387,10 @@ impl View<'_> {
 
     unsafe fn ask_one(&self, stored: *mut ffi::PyObject, value: *mut ffi::PyObject, typed: bool) -> Option<bool> {
         match objects_equal(stored, value, typed) {
-            Equal::Yes => Some(true),
-            Equal::No => Some(false),
+            Equality::Yes => Some(true),
+            Equality::No => Some(false),
             // SAFETY: live objects, no lock held.
-            Equal::Ask => match unsafe { unwinding::PyObject_RichCompareBool(stored, value, ffi::Py_EQ) } {
+            Equality::Unknown => match unsafe { calls::PyObject_RichCompareBool(stored, value, ffi::Py_EQ) } {
                 -1 => None,
                 answer => Some(answer != 0),
             },
@@ -402,11 +402,11 @@ impl View<'_> {
     /// # Safety
     /// The view's objects are alive, the thread is attached and holds no lock.
     #[inline]
-    pub unsafe fn make_key(&self) -> Option<Owned> {
+    pub unsafe fn make_key(&self) -> Option<PyRef> {
         // SAFETY: the caller's promise.
         unsafe {
             if self.shape == ONE {
-                Some(Owned::borrow(*self.values.get_unchecked(0)))
+                Some(PyRef::borrow(*self.values.get_unchecked(0)))
             } else {
                 self.tuple_key()
             }
@@ -414,7 +414,7 @@ impl View<'_> {
     }
 
     #[inline(never)]
-    unsafe fn tuple_key(&self) -> Option<Owned> {
+    unsafe fn tuple_key(&self) -> Option<PyRef> {
         // SAFETY: as for `make_key`.
         unsafe {
             if self.names.is_empty() {
@@ -431,7 +431,7 @@ impl View<'_> {
     /// # Safety
     /// `key` is the key of an entry with this shape and hash, and outlives the view.
     pub unsafe fn of_key<'a>(
-        key: &'a Owned,
+        key: &'a PyRef,
         pointer: &'a *mut ffi::PyObject,
         shape: Shape,
         hash: u64,

@@ -14,14 +14,14 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyFunction, PyString, PyTuple};
 
-use crate::capi::reference::{Arguments, Owned};
+use crate::capi::reference::{Arguments, PyRef};
 
 /// A parameter that has a name.
 #[derive(Debug)]
 struct Parameter {
-    name: Owned,
+    name: PyRef,
     /// What stands in the canonical form where the argument is left out; `None` if it must be given.
-    default: Option<Owned>,
+    default: Option<PyRef>,
 }
 
 /// The parameters of a callable.
@@ -39,30 +39,30 @@ pub struct Signature {
 }
 
 /// Room for the canonical form of a call with few parameters.
-pub type Few = [MaybeUninit<*mut ffi::PyObject>; INLINE];
-pub const FEW: Few = [const { MaybeUninit::uninit() }; INLINE];
+pub type InlineArgs = [MaybeUninit<*mut ffi::PyObject>; INLINE];
+pub const FEW: InlineArgs = [const { MaybeUninit::uninit() }; INLINE];
 
 /// Room for a canonical form; small ones need no allocation.
 #[derive(Debug)]
-pub struct Scratch {
-    values: Row,
-    names: Row,
+pub struct ArgBuffer {
+    values: ArgVec,
+    names: ArgVec,
 }
 
 const INLINE: usize = 12;
 
 #[derive(Debug)]
-struct Row {
+struct ArgVec {
     /// The first `length` are set, where `length` is not larger than the array.
-    inline: Few,
+    inline: InlineArgs,
     length: usize,
     /// Used instead of `inline` by rows that are longer.
     heap: Vec<*mut ffi::PyObject>,
 }
 
-impl Row {
+impl ArgVec {
     const fn new() -> Self {
-        Row { inline: FEW, length: 0, heap: Vec::new() }
+        ArgVec { inline: FEW, length: 0, heap: Vec::new() }
     }
 
     #[inline]
@@ -95,15 +95,15 @@ impl Row {
     }
 }
 
-impl Default for Scratch {
+impl Default for ArgBuffer {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Scratch {
+impl ArgBuffer {
     pub const fn new() -> Self {
-        Scratch { values: Row::new(), names: Row::new() }
+        ArgBuffer { values: ArgVec::new(), names: ArgVec::new() }
     }
 
     /// The values of the canonical form and the names of the last of them.
@@ -122,7 +122,7 @@ impl Signature {
         }
     }
 
-    /// Whether [`canonical_few`](Self::canonical_few) serves: few parameters, no `*args`, no `**kwargs`.
+    /// Whether [`bind_inline`](Self::bind_inline) serves: few parameters, no `*args`, no `**kwargs`.
     #[inline(always)]
     pub fn has_few(&self) -> bool {
         self.has_few
@@ -134,7 +134,11 @@ impl Signature {
     /// # Safety
     /// The call still lasts; the thread is attached.
     #[inline]
-    pub unsafe fn canonical_few<'a>(&self, call: &'a Arguments, row: &'a mut Few) -> Option<&'a [*mut ffi::PyObject]> {
+    pub unsafe fn bind_inline<'a>(
+        &self,
+        call: &'a Arguments,
+        row: &'a mut InlineArgs,
+    ) -> Option<&'a [*mut ffi::PyObject]> {
         debug_assert!(self.has_few);
         let (given, count) = (call.positional(), self.parameters.len());
         if given > self.positional {
@@ -178,7 +182,7 @@ impl Signature {
     /// # Safety
     /// The call still lasts; the thread is attached.
     #[inline(never)]
-    pub unsafe fn canonical(&self, call: &Arguments, scratch: &mut Scratch) -> bool {
+    pub unsafe fn canonical(&self, call: &Arguments, scratch: &mut ArgBuffer) -> bool {
         let given = call.positional();
         if given > self.positional && !self.var_positional {
             return false;
@@ -244,7 +248,7 @@ impl Signature {
     }
 
     /// Everything that it refers to, for the garbage collector.
-    pub fn references(&self) -> impl Iterator<Item = &Owned> {
+    pub fn references(&self) -> impl Iterator<Item = &PyRef> {
         self.parameters.iter().filter_map(|p| p.default.as_ref())
     }
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use pyo3::ffi;
 
-use super::buffers::Lent;
+use super::buffers::PooledBuffers;
 use super::skips::Skipped;
 use super::template;
 use super::Shared;
 use crate::backend::shared::decoded::Decoded;
 use crate::backend::shared::reopen::File;
 use crate::capi::panics::point;
-use crate::capi::reference::Owned;
+use crate::capi::reference::PyRef;
 use crate::codec::{self, Encoded, Sharing};
 use crate::function::slot_value::{SharedObject, Value};
 use crate::function::state::{CacheState, Put as Mode};
@@ -25,10 +25,10 @@ use shared::{Lease, SharedCache, Skip, Stored};
 const APART: u8 = 0xff;
 
 /// A key as bytes, and the file to use it on.
-pub(crate) struct Request<'a> {
+pub(crate) struct KeyAccess<'a> {
     pub shared: &'a Shared,
     pub file: &'a File,
-    buffers: Lent,
+    buffers: PooledBuffers,
     /// How the result that `store` was given may be shared, if it got as far as that.
     encoded: Result<Sharing, Encoded>,
     /// The file was lost when this began, and there was no other.
@@ -36,8 +36,8 @@ pub(crate) struct Request<'a> {
 }
 
 /// What comes of making a key.
-pub(crate) enum Asked<'a> {
-    Request(Request<'a>),
+pub(crate) enum KeyBytes<'a> {
+    KeyAccess(KeyAccess<'a>),
     /// Nothing can be stored under it. Not counted yet.
     Unstorable(Skipped),
     /// An exception is set.
@@ -45,7 +45,7 @@ pub(crate) enum Asked<'a> {
 }
 
 /// What a look into the file brings.
-pub(crate) enum Look {
+pub(crate) enum Lookup {
     /// A new strong reference for the caller, and what to keep of it.
     Found(*mut ffi::PyObject, Option<Box<Decoded>>),
     Absent,
@@ -64,7 +64,7 @@ pub(crate) enum Put {
 }
 
 /// On what condition a result is stored.
-pub(crate) enum Hold {
+pub(crate) enum StoreCondition {
     /// The lease is ended, whatever comes of it.
     Lease(Lease),
     /// Unless the cache was cleared since it had this generation.
@@ -89,16 +89,16 @@ impl Drop for Storing<'_> {
 
 /// An exception is set.
 #[derive(Debug)]
-pub(crate) struct Raised;
+pub(crate) struct ErrSet;
 
-impl<'a> Request<'a> {
+impl<'a> KeyAccess<'a> {
     /// The key of a call.
     ///
     /// # Safety
     /// The view's objects are alive; the thread is attached and holds no lock. User code may run, as in all methods but
     /// `key`.
-    pub unsafe fn ask(shared: &'a Shared, view: &View<'_>) -> Asked<'a> {
-        let mut buffers = Lent::new();
+    pub unsafe fn ask(shared: &'a Shared, view: &View<'_>) -> KeyBytes<'a> {
+        let mut buffers = PooledBuffers::new();
         let encode = || {
             // SAFETY: the caller's promise; the defaults are those of the function.
             unsafe { codec::encode_key_with(view, shared.defaults(), &mut buffers.key) }
@@ -117,8 +117,8 @@ impl<'a> Request<'a> {
                 // SAFETY: the caller's promise.
                 match unsafe { shared.files.follow() } {
                     Ok(true) => {
-                        let file = shared.files.working();
-                        Asked::Request(Request {
+                        let file = shared.files.current_or_reopened();
+                        KeyBytes::KeyAccess(KeyAccess {
                             shared,
                             file,
                             buffers,
@@ -127,13 +127,13 @@ impl<'a> Request<'a> {
                         })
                     }
                     // Another file could not be made.
-                    Ok(false) => Asked::Unstorable(Skipped::new(Skip::Lost)),
-                    Err(Raised) => Asked::Failed,
+                    Ok(false) => KeyBytes::Unstorable(Skipped::new(Skip::Lost)),
+                    Err(ErrSet) => KeyBytes::Failed,
                 }
             }
-            Encoded::Done => Asked::Unstorable(Skipped { size: buffers.key.len(), ..Skipped::new(Skip::KeySize) }),
-            Encoded::Unstorable => Asked::Unstorable(Skipped { refusal, ..Skipped::new(Skip::Argument) }),
-            Encoded::Failed => Asked::Failed,
+            Encoded::Done => KeyBytes::Unstorable(Skipped { size: buffers.key.len(), ..Skipped::new(Skip::KeySize) }),
+            Encoded::Unstorable => KeyBytes::Unstorable(Skipped { refusal, ..Skipped::new(Skip::Argument) }),
+            Encoded::Failed => KeyBytes::Failed,
         }
     }
 
@@ -145,11 +145,11 @@ impl<'a> Request<'a> {
     ///
     /// # Safety
     /// As for `ask`.
-    pub unsafe fn look(&mut self) -> Look {
+    pub unsafe fn look(&mut self) -> Lookup {
         point("look into the file");
         let buffers = &mut *self.buffers;
         let Some(hit) = self.file.shm.get(&buffers.key, &mut buffers.read) else {
-            return Look::Absent;
+            return Lookup::Absent;
         };
         let bytes = buffers.read.value();
         // SAFETY: the caller's promise; the object is held until what is to be kept of it is made.
@@ -159,10 +159,10 @@ impl<'a> Request<'a> {
             match decoded {
                 codec::Decoded::Object(object, sharing) => {
                     let kept = Decoded::new(self.file, hit, object.as_ptr(), sharing, bytes);
-                    Look::Found(object.into_ptr(), kept)
+                    Lookup::Found(object.into_ptr(), kept)
                 }
-                codec::Decoded::Damaged => Look::Unreadable(Skipped { refusal, ..Skipped::new(Skip::Unreadable) }),
-                codec::Decoded::Failed => Look::Failed,
+                codec::Decoded::Damaged => Lookup::Unreadable(Skipped { refusal, ..Skipped::new(Skip::Unreadable) }),
+                codec::Decoded::Failed => Lookup::Failed,
             }
         }
     }
@@ -171,9 +171,9 @@ impl<'a> Request<'a> {
     ///
     /// # Safety
     /// As for `ask`; `result` is alive.
-    pub unsafe fn store(&mut self, result: *mut ffi::PyObject, hold: Hold) -> Result<Put, Raised> {
+    pub unsafe fn store(&mut self, result: *mut ffi::PyObject, hold: StoreCondition) -> Result<Put, ErrSet> {
         let (shm, buffers) = (&self.file.shm, &mut *self.buffers);
-        let lease = if let Hold::Lease(lease) = &hold { Some(lease.clone()) } else { None };
+        let lease = if let StoreCondition::Lease(lease) = &hold { Some(lease.clone()) } else { None };
         let storing = Storing { shm, lease };
         let deadline = shm.deadline(self.shared.ttl);
         buffers.value.clear();
@@ -188,7 +188,7 @@ impl<'a> Request<'a> {
             // SAFETY: as above; no exception is set.
             let right = unsafe { self.shared.files.is_right(self.file) };
             if !matches!(right, Ok(true)) {
-                if let Hold::Lease(lease) = hold {
+                if let StoreCondition::Lease(lease) = hold {
                     shm.abandon(lease);
                 }
                 return right.map(|_| Self::skip(self.shared, self.file, Skipped::new(Skip::Superseded)));
@@ -199,7 +199,7 @@ impl<'a> Request<'a> {
         let sharing = match encoded {
             Ok(sharing) if value.len() <= self.shared.max_value_size => sharing,
             skipped => {
-                if let Hold::Lease(lease) = hold {
+                if let StoreCondition::Lease(lease) = hold {
                     shm.abandon(lease);
                 }
                 return match skipped {
@@ -208,15 +208,15 @@ impl<'a> Request<'a> {
                         self.file,
                         Skipped { size: value.len(), ..Skipped::new(Skip::ValueSize) },
                     )),
-                    Err(Encoded::Failed) => Err(Raised),
+                    Err(Encoded::Failed) => Err(ErrSet),
                     Err(_) => Ok(Self::skip(self.shared, self.file, Skipped { refusal, ..Skipped::new(Skip::Value) })),
                 };
             }
         };
         let stored = match hold {
-            Hold::Lease(lease) => shm.complete(lease, key, value, deadline),
-            Hold::Since(generation) => shm.insert(key, value, deadline, generation),
-            Hold::Nothing => shm.set(key, value, deadline),
+            StoreCondition::Lease(lease) => shm.complete(lease, key, value, deadline),
+            StoreCondition::Since(generation) => shm.insert(key, value, deadline, generation),
+            StoreCondition::Nothing => shm.set(key, value, deadline),
         };
         drop(storing);
         if let Stored::Done(hit) = stored {
@@ -239,7 +239,7 @@ impl<'a> Request<'a> {
         // SAFETY: the caller's promise; the buffer is what `store` has encoded.
         unsafe {
             match self.encoded {
-                Ok(Sharing::Immutable) | Err(Encoded::Unstorable) => Outcome::Value(Arc::new(Owned::borrow(result))),
+                Ok(Sharing::Immutable) | Err(Encoded::Unstorable) => Outcome::Value(Arc::new(PyRef::borrow(result))),
                 Ok(Sharing::Containers | Sharing::Pickled) => template::of_bytes(&self.buffers.value)
                     .map_or(Outcome::Abandoned, |template| Outcome::Template(Arc::new(template))),
                 Err(Encoded::Done | Encoded::Failed) => Outcome::Abandoned,

@@ -12,7 +12,7 @@ use pyo3::types::{PyBool, PyTuple};
 
 use super::turn::Turn;
 use super::Shared;
-use crate::backend::shared::access::{Asked, Hold, Look, Request};
+use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, StoreCondition};
 use crate::backend::shared::decoded::Decoded;
 use crate::backend::shared::reopen::File;
 use crate::capi::panics::{as_error, point};
@@ -39,10 +39,10 @@ impl Shared {
         let not_yet = PyBool::new(py, false).to_owned().into_any();
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let mut request = match Request::ask(self, view) {
-                Asked::Request(request) => request,
-                Asked::Unstorable(_) => return Ok(alone),
-                Asked::Failed => return Err(PyErr::fetch(py)),
+            let mut request = match KeyAccess::ask(self, view) {
+                KeyBytes::KeyAccess(request) => request,
+                KeyBytes::Unstorable(_) => return Ok(alone),
+                KeyBytes::Failed => return Err(PyErr::fetch(py)),
             };
             let mut turn = queue.get();
             if let Some(ticket) = turn.ticket.filter(|_| !insist) {
@@ -53,9 +53,9 @@ impl Shared {
                 turn.note(waited);
                 queue.set(turn);
                 match request.look() {
-                    Look::Found(value, kept) => return self.found(py, state, view, value, kept),
-                    Look::Failed => return Err(PyErr::fetch(py)),
-                    Look::Absent | Look::Unreadable(_) => (),
+                    Lookup::Found(value, kept) => return self.found(py, state, view, value, kept),
+                    Lookup::Failed => return Err(PyErr::fetch(py)),
+                    Lookup::Absent | Lookup::Unreadable(_) => (),
                 }
             }
             let bound = state.wait_timeout.unwrap_or(Duration::MAX);
@@ -76,10 +76,10 @@ impl Shared {
                     Ok(not_yet)
                 }
                 Acquired::Present => match request.look() {
-                    Look::Found(value, kept) => self.found(py, state, view, value, kept),
-                    Look::Failed => Err(PyErr::fetch(py)),
+                    Lookup::Found(value, kept) => self.found(py, state, view, value, kept),
+                    Lookup::Failed => Err(PyErr::fetch(py)),
                     // What is there cannot be decoded.
-                    Look::Absent | Look::Unreadable(_) => Ok(alone),
+                    Lookup::Absent | Lookup::Unreadable(_) => Ok(alone),
                 },
             }
         }
@@ -146,8 +146,8 @@ impl SharedLease {
     }
 
     /// On what condition a result is stored that was computed under this lease.
-    pub(crate) fn hold(lease: Option<&Bound<'_, SharedLease>>, generation: u64) -> Hold {
-        lease.and_then(|lease| lease.get().take()).map_or(Hold::Since(generation), Hold::Lease)
+    pub(crate) fn hold(lease: Option<&Bound<'_, SharedLease>>, generation: u64) -> StoreCondition {
+        lease.and_then(|lease| lease.get().take()).map_or(StoreCondition::Since(generation), StoreCondition::Lease)
     }
 
     fn give_up(&self, how: fn(&SharedCache, Lease)) -> PyResult<()> {

@@ -24,16 +24,16 @@ thread_local! {
 }
 
 /// Buffers lent to a call, empty at first (but for what `read` last read).
-pub struct Lent(Buffers);
+pub struct PooledBuffers(Buffers);
 
-impl Lent {
+impl PooledBuffers {
     pub fn new() -> Self {
         let kept = FREE.try_with(|free| free.try_borrow_mut().ok()?.pop()).ok().flatten();
-        Lent(kept.unwrap_or_default())
+        PooledBuffers(kept.unwrap_or_default())
     }
 }
 
-impl Deref for Lent {
+impl Deref for PooledBuffers {
     type Target = Buffers;
 
     fn deref(&self) -> &Buffers {
@@ -41,13 +41,13 @@ impl Deref for Lent {
     }
 }
 
-impl DerefMut for Lent {
+impl DerefMut for PooledBuffers {
     fn deref_mut(&mut self) -> &mut Buffers {
         &mut self.0
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledBuffers {
     fn drop(&mut self) {
         let mut buffers = std::mem::take(&mut self.0);
         if buffers.key.capacity() + buffers.value.capacity() + buffers.read.capacity() > KEPT_BYTES {

@@ -8,18 +8,18 @@ use pyo3::prelude::*;
 
 use super::skips::Skipped;
 use super::Shared;
-use crate::backend::shared::access::{Asked, Hold, Look, Raised, Request};
+use crate::backend::shared::access::{ErrSet, KeyAccess, KeyBytes, Lookup, StoreCondition};
 use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
-use crate::backend::shared::decoded::{self, Kept};
+use crate::backend::shared::decoded::{self, DecodedRef};
 use crate::backend::shared::load::Call;
 use crate::backend::{Backend, Begun, Counters, FileCounters, Told};
 use crate::capi::detach::detached;
-use crate::capi::reference::{Arguments, Owned};
+use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::sharing::Reader;
 use crate::codec::{self, Encoded};
 use crate::function::asynchronous::Ticket;
-use crate::function::fast_path::{Seen, Sought};
-use crate::function::lookup::{Entries, Found, Hot};
+use crate::function::fast_path::{Peek, Probe};
+use crate::function::lookup::{Entries, FastLookup, Found};
 use crate::function::options::Options;
 use crate::function::slot_value::Value;
 use crate::function::state::{CacheState, Put};
@@ -40,25 +40,25 @@ impl Backend for Shared {
     }
 
     #[inline(always)]
-    unsafe fn glance<const EXPIRES: bool>(
+    unsafe fn fast_path<const EXPIRES: bool>(
         _: &Reader<'_, Entries>,
         _: Token,
-        entry: &Entry<Owned, Value>,
-        sought: impl Sought,
-    ) -> Option<Seen> {
+        entry: &Entry<PyRef, Value>,
+        sought: impl Probe,
+    ) -> Option<Peek> {
         // SAFETY: the caller's promise.
         unsafe {
             if !sought.is_in(&entry.key) {
                 return None;
             }
-            decoded::take(&entry.value).map(Seen::Hit)
+            decoded::take(&entry.value).map(Peek::Hit)
         }
     }
 
     #[inline(always)]
     unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
-        unsafe { Kept::hand_out_taken(taken) }
+        unsafe { DecodedRef::hand_out_taken(taken) }
     }
 
     #[inline(never)]
@@ -66,7 +66,7 @@ impl Backend for Shared {
         cached: &'a CachedFunction,
         arguments: &'a Arguments,
         view: &View<'_>,
-        hot: Hot,
+        hot: FastLookup,
     ) -> Begun<Call<'a>> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
@@ -87,7 +87,7 @@ impl Backend for Shared {
     }
 
     #[inline(never)]
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: Hot) -> Found {
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> Found {
         let Some(shared) = state.backend.shared() else {
             return Found::Absent;
         };
@@ -132,7 +132,7 @@ impl Backend for Shared {
         self.count(Event::Miss);
     }
 
-    unsafe fn load(&self, state: &CacheState, view: &View<'_>) -> Result<Option<*mut ffi::PyObject>, Raised> {
+    unsafe fn load(&self, state: &CacheState, view: &View<'_>) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
         // SAFETY: the caller's promise.
         unsafe { self.load_value(state, view) }
     }
@@ -140,9 +140,9 @@ impl Backend for Shared {
     unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            match self.put(&cached.state, view, value, Hold::Nothing) {
+            match self.put(&cached.state, view, value, StoreCondition::Nothing) {
                 Ok(skipped) => cached.tell(skipped, view, value),
-                Err(Raised) => false,
+                Err(ErrSet) => false,
             }
         }
     }
@@ -162,7 +162,7 @@ impl Backend for Shared {
                 Ok(skipped) => {
                     cached.words_of(ticket.py(), skipped.or_else(|| self.skips.left()), view, value.as_ptr())
                 }
-                Err(Raised) => Err(PyErr::fetch(ticket.py())),
+                Err(ErrSet) => Err(PyErr::fetch(ticket.py())),
             }
         })
     }
@@ -180,7 +180,7 @@ impl Backend for Shared {
     }
 
     fn epoch(&self, _: &CacheState) -> u64 {
-        self.files.working().shm.generation()
+        self.files.current_or_reopened().shm.generation()
     }
 
     unsafe fn counters(&self, state: &CacheState) -> Counters {
@@ -196,7 +196,7 @@ impl Backend for Shared {
     }
 
     unsafe fn clear(&self) {
-        let file = self.files.working();
+        let file = self.files.current_or_reopened();
         // SAFETY: the caller's promise. It may have to wait for a writer.
         unsafe { detached(|| file.shm.clear()) };
         self.skips.forget_lost();
@@ -216,7 +216,7 @@ pub(crate) enum Through<'a> {
     Failed,
     /// A miss, counted, whose result can be stored; with what the decoded level has, and what there is to say of what was
     /// found.
-    Missed(Request<'a>, Found, Option<Skipped>),
+    Missed(KeyAccess<'a>, Found, Option<Skipped>),
     /// A miss, counted, whose result cannot be stored.
     Unstorable(Skipped),
 }
@@ -226,7 +226,7 @@ impl Shared {
     ///
     /// # Safety
     /// As for [`Backend::begin`].
-    pub(crate) unsafe fn look<'a>(&'a self, state: &CacheState, view: &View<'_>, hot: Hot) -> Through<'a> {
+    pub(crate) unsafe fn look<'a>(&'a self, state: &CacheState, view: &View<'_>, hot: FastLookup) -> Through<'a> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             state.let_go_if_due(self);
@@ -235,11 +235,11 @@ impl Shared {
                 Found::Failed => return Through::Failed,
                 found => found,
             };
-            let mut request = match Request::ask(self, view) {
-                Asked::Request(request) => request,
-                Asked::Failed => return Through::Failed,
-                Asked::Unstorable(skipped) => {
-                    let file = self.files.working();
+            let mut request = match KeyAccess::ask(self, view) {
+                KeyBytes::KeyAccess(request) => request,
+                KeyBytes::Failed => return Through::Failed,
+                KeyBytes::Unstorable(skipped) => {
+                    let file = self.files.current_or_reopened();
                     file.count(Event::Miss);
                     self.count_skip(file, skipped.skip);
                     state.let_go(self, None);
@@ -247,14 +247,14 @@ impl Shared {
                 }
             };
             let unreadable = match request.look() {
-                Look::Found(value, kept) => {
+                Lookup::Found(value, kept) => {
                     request.file.count(Event::Hit);
                     state.keep(self, view, kept, Put::UnlessPending);
                     return Through::Value(value);
                 }
-                Look::Failed => return Through::Failed,
-                Look::Absent => None,
-                Look::Unreadable(skipped) => Some(skipped),
+                Lookup::Failed => return Through::Failed,
+                Lookup::Absent => None,
+                Lookup::Unreadable(skipped) => Some(skipped),
             };
             request.file.count(Event::Miss);
             unreadable.iter().for_each(|skipped| self.count_skip(request.file, skipped.skip));

@@ -8,9 +8,9 @@ use pyo3::ffi;
 
 use super::held::Note;
 use crate::backend::shared::reopen::File;
-use crate::capi::reference::Owned;
+use crate::capi::reference::PyRef;
 use crate::codec::{self, Sharing};
-use crate::function::lookup::{Count, Found, Step};
+use crate::function::lookup::{Accounting, Found, ScanResult};
 use crate::function::slot_value::Value;
 use crate::function::state::CacheState;
 use engine::slab::Token;
@@ -19,7 +19,7 @@ use shared::{Event, Hit};
 /// See the module's documentation.
 pub(crate) struct Decoded {
     /// Of what is pickled, the bytes.
-    pub object: Owned,
+    pub object: PyRef,
     how: usize,
     hit: Hit,
     /// One of the files of the backend of the cache that this is kept in.
@@ -30,7 +30,7 @@ pub(crate) struct Decoded {
 /// lowest bit is never set. A pointer moved within them, as in [`Value`].
 #[derive(Debug)]
 #[repr(transparent)]
-pub(crate) struct Kept(*mut u8);
+pub(crate) struct DecodedRef(*mut u8);
 
 const AS_IT_IS: usize = 0;
 const COPIED: usize = 0b010;
@@ -38,7 +38,7 @@ const UNPICKLED: usize = 0b100;
 const HOW: usize = 0b110;
 
 /// What handing out came to.
-pub(crate) enum Handed {
+pub(crate) enum Delivered {
     /// A new strong reference.
     Value(*mut ffi::PyObject),
     /// The bytes make no object.
@@ -47,37 +47,38 @@ pub(crate) enum Handed {
     Failed,
 }
 
-impl Kept {
+impl DecodedRef {
     /// What the caller gets for it.
     ///
     /// # Safety
     /// The thread is attached and holds no lock.
-    pub(crate) unsafe fn hand_out(self) -> Handed {
+    pub(crate) unsafe fn deliver(self) -> Delivered {
         let how = self.0 as usize & HOW;
         let object = self.0.wrapping_sub(how).cast::<ffi::PyObject>();
         // SAFETY: the word owns a reference. Bytes are what `Decoded::new` keeps of what is pickled.
         unsafe {
             if how == AS_IT_IS {
-                return Handed::Value(object);
+                return Delivered::Value(object);
             }
-            let object = Owned::steal(object);
+            let object = PyRef::steal(object);
             if how == COPIED {
-                return codec::copy(object.as_ptr()).map_or(Handed::Failed, |copy| Handed::Value(copy.into_ptr()));
+                return codec::copy(object.as_ptr())
+                    .map_or(Delivered::Failed, |copy| Delivered::Value(copy.into_ptr()));
             }
             let length = ffi::PyBytes_Size(object.as_ptr()) as usize;
             let bytes = std::slice::from_raw_parts(ffi::PyBytes_AsString(object.as_ptr()).cast(), length);
             match codec::decode_value(bytes) {
-                codec::Decoded::Object(object, _) => Handed::Value(object.into_ptr()),
-                codec::Decoded::Damaged => Handed::Damaged,
-                codec::Decoded::Failed => Handed::Failed,
+                codec::Decoded::Object(object, _) => Delivered::Value(object.into_ptr()),
+                codec::Decoded::Damaged => Delivered::Damaged,
+                codec::Decoded::Failed => Delivered::Failed,
             }
         }
     }
 
-    /// `hand_out` of what [`take`] has let through: null with an exception set.
+    /// `deliver` of what [`take`] has let through: null with an exception set.
     ///
     /// # Safety
-    /// As for `hand_out`; `word` is from `take`, and is given up.
+    /// As for `deliver`; `word` is from `take`, and is given up.
     #[inline(always)]
     pub(crate) unsafe fn hand_out_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
         if word as usize & HOW == AS_IT_IS {
@@ -90,9 +91,9 @@ impl Kept {
     #[inline(never)]
     unsafe fn copy_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: as for `hand_out_taken`.
-        match unsafe { Kept(word.cast()).hand_out() } {
-            Handed::Value(object) => object,
-            Handed::Damaged | Handed::Failed => std::ptr::null_mut(),
+        match unsafe { DecodedRef(word.cast()).deliver() } {
+            Delivered::Value(object) => object,
+            Delivered::Damaged | Delivered::Failed => std::ptr::null_mut(),
         }
     }
 }
@@ -130,11 +131,11 @@ impl Decoded {
         // SAFETY: the caller's promise; the bytes are copied.
         let (object, how) = unsafe {
             match sharing {
-                Sharing::Immutable => (Some(Owned::borrow(object)), AS_IT_IS),
+                Sharing::Immutable => (Some(PyRef::borrow(object)), AS_IT_IS),
                 Sharing::Containers => (codec::copy(object), COPIED),
                 Sharing::Pickled => {
                     let bytes = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t);
-                    ((!bytes.is_null()).then(|| Owned::steal(bytes)), UNPICKLED)
+                    ((!bytes.is_null()).then(|| PyRef::steal(bytes)), UNPICKLED)
                 }
             }
         };
@@ -165,27 +166,27 @@ impl Decoded {
     /// # Safety
     /// The thread is attached.
     #[inline(always)]
-    unsafe fn kept(&self) -> Kept {
+    unsafe fn kept(&self) -> DecodedRef {
         let object = self.object.as_ptr();
         debug_assert_eq!(object as usize & (HOW | 1), 0);
         // SAFETY: a live object.
         unsafe { ffi::Py_INCREF(object) };
-        Kept(object.cast::<u8>().wrapping_add(self.how))
+        DecodedRef(object.cast::<u8>().wrapping_add(self.how))
     }
 
     /// A lookup that comes to this value, in the slot `token`.
     ///
     /// # Safety
     /// As for `CacheState::step`.
-    pub unsafe fn step(&self, token: Token, count: Count) -> Step {
+    pub unsafe fn step(&self, token: Token, count: Accounting) -> ScanResult {
         // SAFETY: its file lives as long as the backend.
         unsafe {
             let file = &*self.file;
-            let current = if count == Count::Nothing { file.is_there(&self.hit) } else { file.hit_again(&self.hit) };
+            let current = if count == Accounting::None { file.is_there(&self.hit) } else { file.hit_again(&self.hit) };
             if current {
-                Step::Kept(token, self, self.kept())
+                ScanResult::DecodedRef(token, self, self.kept())
             } else {
-                Step::Stale(token, self)
+                ScanResult::Stale(token, self)
             }
         }
     }
@@ -196,31 +197,31 @@ impl CacheState {
     ///
     /// # Safety
     /// The thread is attached and holds no lock.
-    pub(crate) unsafe fn hand_out(&self, kept: Kept, count: Count) -> Found {
+    pub(crate) unsafe fn deliver(&self, kept: DecodedRef, count: Accounting) -> Found {
         // SAFETY: the caller's promise.
-        match unsafe { kept.hand_out() } {
-            Handed::Value(object) => {
-                if let (Some(shared), Count::Call) = (self.backend.shared(), count) {
+        match unsafe { kept.deliver() } {
+            Delivered::Value(object) => {
+                if let (Some(shared), Accounting::HitOrMiss) = (self.backend.shared(), count) {
                     shared.count(Event::Hit);
                 }
                 Found::Value(object)
             }
-            Handed::Damaged => Found::Absent,
-            Handed::Failed => Found::Failed,
+            Delivered::Damaged => Found::Absent,
+            Delivered::Failed => Found::Failed,
         }
     }
 
     /// Takes a value out of the decoded level that is no longer what is in the file.
     #[cold]
     pub(crate) fn forget_stale(&self, token: Token, decoded: *const Decoded) {
-        let mut garbage = Default::default();
+        let mut evicted = Default::default();
         self.entries.write(|writer| {
             let entry = writer.value.get(token);
             // Another one that has come to lie at the same address is decoded again, no more.
             if entry.and_then(|entry| entry.value.as_decoded()).is_some_and(|other| std::ptr::eq(other, decoded)) {
-                writer.value.remove(token, &mut garbage);
+                writer.value.remove(token, &mut evicted);
             }
         });
-        drop(garbage);
+        drop(evicted);
     }
 }

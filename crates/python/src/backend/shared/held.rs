@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use super::Shared;
 use crate::backend::shared::reopen::File;
 use crate::function::state::CacheState;
-use engine::cache::Garbage;
+use engine::cache::Evicted;
 use shared::{Hit, NEVER};
 
 /// A decoded value that was put into the level.
@@ -221,18 +221,18 @@ impl CacheState {
         const AT_ONCE: usize = 1024;
         let gone = shared.held.follow(shared.files.current(), new, shared.ttl.is_some());
         for some in gone.chunks(AT_ONCE) {
-            let mut garbage = Garbage::default();
+            let mut evicted = Evicted::default();
             self.entries.write(|writer| {
                 for Gone { slot, mark } in some {
                     // More than one only where keys that are not equal have the same bytes.
                     while let Some((token, ..)) = writer.value.candidates(mark >> 32).find(|(_, _, entry)| {
                         entry.value.as_decoded().is_some_and(|decoded| decoded.is_from(*slot, version_of(*mark)))
                     }) {
-                        writer.value.remove(token, &mut garbage);
+                        writer.value.remove(token, &mut evicted);
                     }
                 }
             });
-            drop(garbage);
+            drop(evicted);
         }
     }
 

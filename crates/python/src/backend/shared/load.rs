@@ -14,11 +14,11 @@ use pyo3::ffi;
 use super::held::Note;
 use super::skips::Skipped;
 use super::turn::Turn;
-use crate::backend::shared::access::{Hold, Look, Put, Raised, Request};
+use crate::backend::shared::access::{ErrSet, KeyAccess, Lookup, Put, StoreCondition};
 use crate::backend::shared::decoded::Decoded;
 use crate::capi::detach::Sleeper;
-use crate::capi::reference::{release, Arguments, Owned};
-use crate::function::lookup::Hot;
+use crate::capi::reference::{release, Arguments, PyRef};
+use crate::function::lookup::FastLookup;
 use crate::function::single_flight::{Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
 use crate::function::state::Put as Mode;
@@ -30,10 +30,10 @@ use shared::{Acquired, Lease, Skip, Ticket, Waited};
 /// A missed call.
 pub(crate) struct Call<'a> {
     cached: &'a CachedFunction,
-    request: Request<'a>,
+    request: KeyAccess<'a>,
     arguments: &'a Arguments,
     /// When this caller began to wait for somebody.
-    began: Option<Instant>,
+    waiting_since: Option<Instant>,
     turn: Turn,
     /// Of the key.
     hash: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Call<'a> {
 }
 
 /// What bringing the value came to.
-enum Brought {
+enum Loaded {
     /// A new strong reference, and what to keep of it if it is in the file.
     Value(*mut ffi::PyObject, Option<Box<Decoded>>),
     /// An exception is set.
@@ -95,56 +95,57 @@ impl<'a> Call<'a> {
     /// `skipped`: what there is to say already.
     pub fn new(
         cached: &'a CachedFunction,
-        request: Request<'a>,
+        request: KeyAccess<'a>,
         arguments: &'a Arguments,
         hash: u64,
         skipped: Option<Skipped>,
     ) -> Self {
-        Call { cached, request, arguments, began: None, turn: Turn::default(), hash, skipped, note: None }
+        Call { cached, request, arguments, waiting_since: None, turn: Turn::default(), hash, skipped, note: None }
     }
 
     /// Keeps in the decoded level what was brought, and gives the value.
     ///
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock. So for all methods.
-    unsafe fn keep(&self, view: &View<'_>, brought: Brought) -> *mut ffi::PyObject {
+    unsafe fn keep(&self, view: &View<'_>, brought: Loaded) -> *mut ffi::PyObject {
         match brought {
-            Brought::Value(value, kept) => {
+            Loaded::Value(value, kept) => {
                 // SAFETY: the caller's promise.
                 unsafe { self.cached.state.keep(self.request.shared, view, kept, Mode::UnlessPending) };
                 value
             }
-            Brought::Failed => std::ptr::null_mut(),
+            Loaded::Failed => std::ptr::null_mut(),
         }
     }
 
     /// Computes, and stores what came of it.
-    unsafe fn compute_and_store(&mut self, lease: Option<Lease>) -> Brought {
+    unsafe fn compute_and_store(&mut self, lease: Option<Lease>) -> Loaded {
         let shm = &self.request.file.shm;
-        let hold = lease.map_or_else(|| Hold::Since(shm.generation()), Hold::Lease);
+        let hold = lease.map_or_else(|| StoreCondition::Since(shm.generation()), StoreCondition::Lease);
         // SAFETY: the caller's promise, throughout.
         unsafe {
             // Until the result is stored: pickling it may come here again.
-            let _computing = matches!(hold, Hold::Lease(_)).then(|| Computing::begin(shm.hash(self.request.key())));
+            let _computing =
+                matches!(hold, StoreCondition::Lease(_)).then(|| Computing::begin(shm.hash(self.request.key())));
             let result = self.cached.compute(self.arguments);
             if result.is_null() {
-                if let Hold::Lease(lease) = hold {
+                if let StoreCondition::Lease(lease) = hold {
                     shm.abandon(lease);
                 }
-                return Brought::Failed;
+                return Loaded::Failed;
             }
             match self.request.store(result, hold) {
-                Ok(Put::Stored(kept)) => Brought::Value(result, kept),
+                Ok(Put::Stored(kept)) => Loaded::Value(result, kept),
                 Ok(Put::Skipped(skipped)) => {
                     self.skipped = Some(skipped);
-                    Brought::Value(result, None)
+                    Loaded::Value(result, None)
                 }
-                Err(Raised) => {
+                Err(ErrSet) => {
                     // What is raised takes the result's place; it must not meet the end of the result.
                     let raised = crate::capi::exceptions::take();
                     release(result);
                     raised.into_iter().for_each(|raised| crate::capi::exceptions::set(raised));
-                    Brought::Failed
+                    Loaded::Failed
                 }
             }
         }
@@ -161,7 +162,7 @@ impl<'a> Call<'a> {
     }
 
     /// Has the value computed by one of all processes.
-    unsafe fn bring(&mut self) -> Brought {
+    unsafe fn load_or_compute(&mut self) -> Loaded {
         let bound = self.cached.state.wait_timeout.unwrap_or(Duration::MAX);
         let (mut insist, mut unreadable) = (false, false);
         // SAFETY: the caller's promise, throughout.
@@ -176,19 +177,19 @@ impl<'a> Call<'a> {
                     Acquired::Present => unreadable = true,
                     Acquired::Follower(ticket) if ticket.mine && Computing::has(shm.hash(self.request.key())) => {
                         let result = self.compute_beside();
-                        return if result.is_null() { Brought::Failed } else { Brought::Value(result, None) };
+                        return if result.is_null() { Loaded::Failed } else { Loaded::Value(result, None) };
                     }
                     Acquired::Follower(_) if self.turn.is_free() => return self.compute_and_store(None),
                     Acquired::Follower(ticket) => match self.wait(&ticket, self.cached.state.wait_timeout) {
                         Awaited::Over(how) => self.turn.note(how),
                         Awaited::TimeIsUp => insist = true,
-                        Awaited::Interrupted => return Brought::Failed,
+                        Awaited::Interrupted => return Loaded::Failed,
                     },
                 }
                 match self.request.look() {
-                    Look::Found(value, kept) => return Brought::Value(value, kept),
-                    Look::Failed => return Brought::Failed,
-                    Look::Absent | Look::Unreadable(_) => (),
+                    Lookup::Found(value, kept) => return Loaded::Value(value, kept),
+                    Lookup::Failed => return Loaded::Failed,
+                    Lookup::Absent | Lookup::Unreadable(_) => (),
                 }
             }
         }
@@ -196,12 +197,12 @@ impl<'a> Call<'a> {
 
     /// Waits for another's computation.
     unsafe fn wait(&mut self, ticket: &Ticket, bound: Option<Duration>) -> Awaited {
-        let began = *self.began.get_or_insert_with(Instant::now);
+        let waiting_since = *self.waiting_since.get_or_insert_with(Instant::now);
         let shm = &self.request.file.shm;
         // SAFETY: the thread is attached and holds no lock; the file knows nothing of Python.
         let Ok(mut sleeper) = (unsafe { Sleeper::new() }) else { return Awaited::Interrupted };
         loop {
-            let left = bound.map_or(Duration::MAX, |bound| bound.saturating_sub(began.elapsed()));
+            let left = bound.map_or(Duration::MAX, |bound| bound.saturating_sub(waiting_since.elapsed()));
             if left.is_zero() {
                 return Awaited::TimeIsUp;
             }
@@ -209,7 +210,7 @@ impl<'a> Call<'a> {
             match unsafe { sleeper.wait(left, |slice| shm.wait(ticket, slice)) } {
                 Ok(Waited::NotYet) => (),
                 Ok(how) => return Awaited::Over(how),
-                Err(Raised) => return Awaited::Interrupted,
+                Err(ErrSet) => return Awaited::Interrupted,
             }
         }
     }
@@ -219,19 +220,19 @@ impl Miss for Call<'_> {
     unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Miss`, throughout.
         unsafe {
-            match self.bring() {
-                Brought::Value(value, kept) => {
+            match self.load_or_compute() {
+                Loaded::Value(value, kept) => {
                     let immutable = kept.as_ref().map(|kept| kept.is_immutable());
                     self.note = kept.as_ref().map(|kept| kept.note(self.hash));
                     self.cached.state.settle(reserved, flight, kept.map(Value::decoded), || match immutable {
-                        Some(true) => Outcome::Value(Arc::new(Owned::borrow(value))),
+                        Some(true) => Outcome::Value(Arc::new(PyRef::borrow(value))),
                         // What each caller must have for its own, those who waited get from the decoded level.
                         Some(false) => Outcome::Abandoned,
                         None => self.request.outcome(value),
                     });
                     value
                 }
-                Brought::Failed => {
+                Loaded::Failed => {
                     self.cached.state.settle_failure(reserved, flight);
                     std::ptr::null_mut()
                 }
@@ -239,7 +240,7 @@ impl Miss for Call<'_> {
         }
     }
 
-    unsafe fn bring_alone(&mut self, view: &View<'_>, _: Hot) -> *mut ffi::PyObject {
+    unsafe fn bring_alone(&mut self, view: &View<'_>, _: FastLookup) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Miss`.
         unsafe {
             let brought = self.compute_and_store(None);
@@ -261,13 +262,13 @@ impl Miss for Call<'_> {
     unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Miss`.
         unsafe {
-            let brought = self.bring();
+            let brought = self.load_or_compute();
             self.keep(view, brought)
         }
     }
 
     fn waits(&mut self) {
-        self.began.get_or_insert_with(Instant::now);
+        self.waiting_since.get_or_insert_with(Instant::now);
     }
 
     fn is_free(&mut self) {

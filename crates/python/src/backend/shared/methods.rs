@@ -6,7 +6,7 @@ use pyo3::ffi;
 
 use super::skips::Skipped;
 use super::Shared;
-use crate::backend::shared::access::{Asked, Hold, Look, Put, Raised, Request};
+use crate::backend::shared::access::{ErrSet, KeyAccess, KeyBytes, Lookup, Put, StoreCondition};
 use crate::capi::detach::detached;
 use crate::function::state::{CacheState, Put as Mode};
 use crate::key::View;
@@ -21,24 +21,24 @@ impl Shared {
         &self,
         state: &CacheState,
         view: &View<'_>,
-    ) -> Result<Option<*mut ffi::PyObject>, Raised> {
+    ) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let mut request = match Request::ask(self, view) {
-                Asked::Request(request) => request,
-                Asked::Unstorable(_) => return Ok(None),
-                Asked::Failed => return Err(Raised),
+            let mut request = match KeyAccess::ask(self, view) {
+                KeyBytes::KeyAccess(request) => request,
+                KeyBytes::Unstorable(_) => return Ok(None),
+                KeyBytes::Failed => return Err(ErrSet),
             };
             match request.look() {
-                Look::Found(value, kept) => {
+                Lookup::Found(value, kept) => {
                     state.keep(self, view, kept, Mode::UnlessPending);
                     Ok(Some(value))
                 }
-                Look::Absent | Look::Unreadable(_) => {
+                Lookup::Absent | Lookup::Unreadable(_) => {
                     state.let_go(self, None);
                     Ok(None)
                 }
-                Look::Failed => Err(Raised),
+                Lookup::Failed => Err(ErrSet),
             }
         }
     }
@@ -53,21 +53,21 @@ impl Shared {
         state: &CacheState,
         view: &View<'_>,
         value: *mut ffi::PyObject,
-        hold: Hold,
-    ) -> Result<Option<Skipped>, Raised> {
-        let by_hand = matches!(hold, Hold::Nothing);
+        hold: StoreCondition,
+    ) -> Result<Option<Skipped>, ErrSet> {
+        let by_hand = matches!(hold, StoreCondition::Nothing);
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let mut request = match Request::ask(self, view) {
-                Asked::Request(request) => request,
-                Asked::Unstorable(skipped) => {
+            let mut request = match KeyAccess::ask(self, view) {
+                KeyBytes::KeyAccess(request) => request,
+                KeyBytes::Unstorable(skipped) => {
                     // A call has counted it already.
                     if by_hand {
-                        self.count_skip(self.files.working(), skipped.skip);
+                        self.count_skip(self.files.current_or_reopened(), skipped.skip);
                     }
                     return Ok(Some(skipped));
                 }
-                Asked::Failed => return Err(Raised),
+                KeyBytes::Failed => return Err(ErrSet),
             };
             match request.store(value, hold)? {
                 Put::Stored(kept) => {

@@ -30,7 +30,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use self::held::Held;
-use self::reopen::{Files, Place};
+use self::reopen::{CacheLocation, Reopener};
 use self::skips::Skips;
 use crate::backend::AnyBackend;
 use crate::capi::panics::as_error;
@@ -38,12 +38,12 @@ use crate::function::options::Options;
 use crate::function::CachedFunction;
 use shared::Event;
 
-pub(crate) use self::access::Raised;
-pub(crate) use self::decoded::{Decoded, Kept};
+pub(crate) use self::access::ErrSet;
+pub(crate) use self::decoded::{Decoded, DecodedRef};
 
 /// A cache file that all processes of the host share; the entries of this process are the decoded level in front of it.
 pub struct Shared {
-    files: Files,
+    files: Reopener,
     /// How long an entry lives.
     ttl: Option<Duration>,
     max_key_size: usize,
@@ -66,8 +66,8 @@ impl Shared {
     /// Opens the file of a function's cache. `name`: what the user calls it, or `None` for the function's own.
     pub fn open(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Shared>> {
         skips::install(function.py())?;
-        let place = Place::find(function, name)?;
-        let files = Files::open(place, options).map_err(|error| reopen::raised(&error))?;
+        let place = CacheLocation::find(function, name)?;
+        let files = Reopener::open(place, options).map_err(|error| reopen::raised(&error))?;
         let room = usize::try_from(files.current().shm.info().capacity).unwrap_or(usize::MAX);
         Ok(Box::new(Shared {
             files,
@@ -137,7 +137,7 @@ impl SharedCachedFunction {
         crate::function::admit("fn", function)?;
         as_error(|| {
             let made = Bound::new(function.py(), Self::build(function, options.get(), name)?)?.into_any();
-            crate::capi::refcount::spare_counts(&made, function);
+            crate::capi::refcount::share_refcount_mode(&made, function);
             Ok(made)
         })
     }

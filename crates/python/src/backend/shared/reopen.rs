@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use pyo3::exceptions::{PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::backend::shared::access::Raised;
-use crate::capi::reference::Owned;
+use crate::backend::shared::access::ErrSet;
+use crate::capi::reference::PyRef;
 use crate::capi::sharing::FREE_THREADED;
 use crate::codec::global::{call_method, Name};
 use crate::function::options::Options;
@@ -82,34 +82,34 @@ impl File {
 }
 
 /// Where a function's cache lies.
-pub struct Place {
+pub struct CacheLocation {
     /// The directory that was asked for, or those that may do.
     directories: Vec<PathBuf>,
     asked_for: bool,
     name: String,
     /// Of a function's own cache, what tells whether it still is what the name says. Without it and without a name from the
     /// user no other process can name the file: it loses its name at once, and is shared with forks alone.
-    identity: Option<Owned>,
+    identity: Option<PyRef>,
     private: bool,
 }
 
-impl Place {
+impl CacheLocation {
     /// The place of the cache that the user named, or of the function's own.
-    pub fn find(function: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<Place> {
+    pub fn find(function: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<CacheLocation> {
         let identity = function.py().import("warp_cache._identity")?;
         let (directories, asked_for) = identity.call_method0("directories")?.extract()?;
         if let Some(name) = name {
-            return Ok(Place { directories, asked_for, name: safe_name(name), identity: None, private: false });
+            return Ok(CacheLocation { directories, asked_for, name: safe_name(name), identity: None, private: false });
         }
         let (name, identity): (String, Option<Py<PyAny>>) =
             identity.call_method1("identify", (function,))?.extract()?;
         let private = identity.is_none();
-        Ok(Place { directories, asked_for, name, private, identity: identity.map(Owned::from) })
+        Ok(CacheLocation { directories, asked_for, name, private, identity: identity.map(PyRef::from) })
     }
 }
 
 /// The file in use, those before it, and what is needed to open another.
-pub struct Files {
+pub struct Reopener {
     /// The last of `opened`. Release-stored after the file is made; pairs with the acquire loads.
     current: AtomicPtr<File>,
     /// All of them are kept: decoded values refer to them, and other threads may be at work in them.
@@ -118,7 +118,7 @@ pub struct Files {
     /// Default places; none where a directory was asked for.
     places: Vec<PathBuf>,
     private: bool,
-    pub identity: Option<Owned>,
+    pub identity: Option<PyRef>,
     /// The name of a private file, since the function is no longer what the name in the options says: null, or a `String` of
     /// ours. Release-stored once; pairs with the acquire loads.
     renamed: AtomicPtr<String>,
@@ -129,8 +129,8 @@ pub struct Files {
 /// Time between two attempts to open another file.
 const PAUSE: u64 = 1_000_000_000;
 
-impl Files {
-    pub fn open(place: Place, options: &Options) -> Result<Files, OpenError> {
+impl Reopener {
+    pub fn open(place: CacheLocation, options: &Options) -> Result<Reopener, OpenError> {
         let options = shared::Options {
             dir: place.directories.first().cloned().unwrap_or_default(),
             name: place.name,
@@ -140,7 +140,7 @@ impl Files {
             max_bytes: options.max_bytes.map(|bytes| bytes as u64),
             fingerprint: fingerprint(options),
         };
-        let files = Files {
+        let files = Reopener {
             current: AtomicPtr::default(),
             opened: Mutex::default(),
             options,
@@ -185,7 +185,7 @@ impl Files {
     ///
     /// # Safety
     /// The thread is attached and holds no lock. Runs user code.
-    pub unsafe fn follow(&self) -> Result<bool, Raised> {
+    pub unsafe fn follow(&self) -> Result<bool, ErrSet> {
         static RENAMED: Name = Name::new(c"renamed");
         let Some(identity) = &self.identity else {
             return Ok(true);
@@ -193,7 +193,7 @@ impl Files {
         if self.renamed().is_none() {
             // SAFETY: the caller's promise; a `str` or None.
             let name = unsafe {
-                let name = call_method(identity.as_ptr(), &RENAMED, None).map_err(|_| Raised)?;
+                let name = call_method(identity.as_ptr(), &RENAMED, None).map_err(|_| ErrSet)?;
                 if name.as_ptr() == pyo3::ffi::Py_None() {
                     return Ok(true);
                 }
@@ -217,7 +217,7 @@ impl Files {
     ///
     /// # Safety
     /// As for [`follow`](Self::follow).
-    pub unsafe fn is_right(&self, file: &File) -> Result<bool, Raised> {
+    pub unsafe fn is_right(&self, file: &File) -> Result<bool, ErrSet> {
         // SAFETY: the caller's promise.
         Ok(file.renamed || self.identity.is_none() || unsafe { self.follow() }? && self.renamed().is_none())
     }
@@ -243,7 +243,7 @@ impl Files {
 
     /// The file to work with: another one, if somebody has cut short the one in use.
     #[inline]
-    pub fn working(&self) -> &File {
+    pub fn current_or_reopened(&self) -> &File {
         if self.current().shm.poisoned() {
             self.replace();
         }
@@ -261,7 +261,7 @@ impl Files {
     }
 }
 
-impl Drop for Files {
+impl Drop for Reopener {
     fn drop(&mut self) {
         let renamed = *self.renamed.get_mut();
         if !renamed.is_null() {

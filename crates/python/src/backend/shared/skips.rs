@@ -19,7 +19,7 @@ use super::Shared;
 use crate::backend::shared::reopen::File;
 use crate::backend::Told;
 use crate::capi::exceptions;
-use crate::capi::reference::{unwinding, Owned};
+use crate::capi::reference::{calls, PyRef};
 use crate::codec::Refusal;
 use crate::function::CachedFunction;
 use crate::key::View;
@@ -173,7 +173,7 @@ impl CachedFunction {
         let Some(shared) = self.state.backend.shared().filter(|shared| shared.stores) else {
             return Ok(None);
         };
-        shared.count_skip(shared.files.working(), skip);
+        shared.count_skip(shared.files.current_or_reopened(), skip);
         let view = View { values: &[], names: &[], shape: 0, hash: 0, typed: false };
         // SAFETY: the caller's promise.
         unsafe { self.words_of(py, Some(Skipped::new(skip)), &view, std::ptr::null_mut()) }
@@ -257,13 +257,13 @@ impl CachedFunction {
         };
         // SAFETY: the caller's promise; a new reference or null with an exception set.
         unsafe {
-            let done = unwinding::PyObject_Call(warn.as_ptr(), words.as_ptr(), std::ptr::null_mut());
+            let done = calls::PyObject_Call(warn.as_ptr(), words.as_ptr(), std::ptr::null_mut());
             if done.is_null() {
                 // An exception is no warning: who asked for exceptions gets one each time.
                 shared.skips.told.fetch_and(!bit(skip), Ordering::Relaxed);
                 return false;
             }
-            drop(Owned::steal(done));
+            drop(PyRef::steal(done));
         }
         true
     }
@@ -294,7 +294,7 @@ impl CachedFunction {
         unsafe {
             // What is raised must not meet the end of the result.
             let raised = exceptions::take();
-            drop(Owned::steal(result));
+            drop(PyRef::steal(result));
             raised.into_iter().for_each(|raised| exceptions::set(raised));
             std::ptr::null_mut()
         }

@@ -5,15 +5,15 @@
 
 use pyo3::ffi;
 
-use crate::backend::shared::access::Raised;
-use crate::capi::reference::Owned;
+use crate::backend::shared::access::ErrSet;
+use crate::capi::reference::PyRef;
 use crate::codec::{self, Sharing};
 
 /// The template of a value whose bytes these are; `None` where memory is short.
 ///
 /// # Safety
 /// The thread is attached and holds no lock; no exception is set.
-pub(crate) unsafe fn of_bytes(bytes: &[u8]) -> Option<Owned> {
+pub(crate) unsafe fn of_bytes(bytes: &[u8]) -> Option<PyRef> {
     // SAFETY: the caller's promise; the bytes are copied. A new reference, or null with an exception set.
     unsafe {
         let object = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t);
@@ -21,7 +21,7 @@ pub(crate) unsafe fn of_bytes(bytes: &[u8]) -> Option<Owned> {
             ffi::PyErr_Clear();
             return None;
         }
-        Some(Owned::steal(object))
+        Some(PyRef::steal(object))
     }
 }
 
@@ -29,14 +29,14 @@ pub(crate) unsafe fn of_bytes(bytes: &[u8]) -> Option<Owned> {
 ///
 /// # Safety
 /// As for `of_bytes`; `object` is alive. Runs user code.
-pub(crate) unsafe fn of_value(object: *mut ffi::PyObject) -> Result<Option<Owned>, Raised> {
+pub(crate) unsafe fn of_value(object: *mut ffi::PyObject) -> Result<Option<PyRef>, ErrSet> {
     let mut bytes = Vec::new();
     // SAFETY: the caller's promise.
     unsafe {
         match codec::encode_value(object, &mut bytes) {
             Ok(Sharing::Immutable) | Err(codec::Encoded::Unstorable) => Ok(None),
             Ok(Sharing::Containers | Sharing::Pickled) => Ok(of_bytes(&bytes)),
-            Err(_) => Err(Raised),
+            Err(_) => Err(ErrSet),
         }
     }
 }
@@ -45,7 +45,7 @@ pub(crate) unsafe fn of_value(object: *mut ffi::PyObject) -> Result<Option<Owned
 ///
 /// # Safety
 /// The thread is attached and holds no lock; no exception is set; `template` is a `bytes` object. Runs user code.
-pub(crate) unsafe fn make(template: &Owned) -> Result<Option<Owned>, Raised> {
+pub(crate) unsafe fn make(template: &PyRef) -> Result<Option<PyRef>, ErrSet> {
     // SAFETY: the caller's promise; the object keeps its bytes, which never change.
     unsafe {
         let length = ffi::PyBytes_Size(template.as_ptr()) as usize;
@@ -53,7 +53,7 @@ pub(crate) unsafe fn make(template: &Owned) -> Result<Option<Owned>, Raised> {
         match codec::decode_value(bytes) {
             codec::Decoded::Object(object, _) => Ok(Some(object)),
             codec::Decoded::Damaged => Ok(None),
-            codec::Decoded::Failed => Err(Raised),
+            codec::Decoded::Failed => Err(ErrSet),
         }
     }
 }
