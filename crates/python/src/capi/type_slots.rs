@@ -44,7 +44,7 @@ unsafe fn take_dict(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     unsafe { dict_place(object).replace(std::ptr::null_mut()) }
 }
 
-/// Drops what `take_dict` gave, which may run any code, and end the thread: see `python::object`.
+/// Drops what `take_dict` gave, which may run any code, and end the thread: see `capi::reference`.
 unsafe fn release_dict(dict: *mut ffi::PyObject) {
     if !dict.is_null() {
         // SAFETY: a strong reference; slots are called by attached threads.

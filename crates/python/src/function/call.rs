@@ -17,7 +17,7 @@ use crate::function::reply::Reply;
 use crate::key::signature::{Scratch, FEW};
 use crate::key::{self, View, ONE, TOO_MANY};
 
-/// What the interpreter calls. `C-unwind`: see `python::object`.
+/// What the interpreter calls. `C-unwind`: see `capi::reference`.
 pub type Vectorcall = unsafe extern "C-unwind" fn(
     *mut ffi::PyObject,
     *const *mut ffi::PyObject,

@@ -61,7 +61,7 @@ use engine::policy::Kind;
 /// Raises TypeError or ValueError for a wrong argument. A call costs O(1) expected.
 #[pyclass(frozen, dict, weakref, subclass, module = "warp_cache._warp_cache_rs")]
 pub struct CachedFunction {
-    /// Python calls this, a [`Vectorcall`]; see `python::slots`. `recording` alone changes it.
+    /// Python calls this, a [`Vectorcall`]; see `capi::type_slots`. `recording` alone changes it.
     pub(crate) vectorcall: AtomicPtr<c_void>,
     pub(crate) registration: Registration,
     /// The number of positional arguments from which on a call is its own canonical form, and for how many more.

@@ -7,7 +7,7 @@
 //!
 //! Hashing calls each argument's `__hash__` at most once a call, before any lock is taken. Comparing takes identity first,
 //! then compares exact built-in types in place; any other `__eq__` is the user's and is not called here: the answer is
-//! [`Equal::Ask`], and `store::lookup` calls it outside the lock.
+//! [`Equal::Ask`], and `function::lookup` calls it outside the lock.
 
 pub mod inline;
 pub mod signature;

@@ -3,7 +3,7 @@
 //!
 //! Newcomers enter a small *window*. Who leaves it at its tail is a candidate for the main part and stands against the
 //! main part's own next victim: the one asked for more often stays. The main part is a segmented queue: *probation*,
-//! and who is used there is *protected*. How large the window is follows the hit ratio (`climber`).
+//! and who is used there is *protected*. How large the window is follows the hit ratio (`hill_climber`).
 //!
 //! **A hit moves nothing.** It raises the count in the entry's own meta word, `epoch << 8 | used << 7 | count`, up to 15,
 //! and marks it as used; a hit that finds the count at its top and the mark set writes nothing. (A stamp of the last use,

@@ -2,7 +2,7 @@
 //!
 //! Ring 3. Whoever puts a decoded value into the level notes it here: its slot, a part of the slot's word, the hash of its
 //! key. At each look into the file and at each store the file is asked which slots have changed since the last time
-//! (`shm::changes`), and those that are noted and no longer what they were are handed out, to be taken out of the level and
+//! (`SharedCache::changes`), and those that are noted and no longer what they were are handed out, to be taken out of the level and
 //! dropped with no lock held. So it costs a few instructions for each change in the file, whoever made it; only after more
 //! changes than the file tells, all that is held is compared, one after the other. A clear, and another file in the place of
 //! one that was cut short, end all that is held at once. What has a deadline stands in a heap.
