@@ -242,9 +242,10 @@ class _Flight:
             if cached._shared:
                 self.note(value)
             return value
-        except (asyncio.CancelledError, GeneratorExit):
-            # Its callers have left: that says nothing of the computation, which somebody may do.
-            if lease is not None and self.is_left():
+        except (asyncio.CancelledError, GeneratorExit) as error:
+            # Its callers have left, or its loop: that says nothing of the computation, which
+            # somebody may do.
+            if lease is not None and (self.is_left() or isinstance(error, GeneratorExit)):
                 lease.leave()
             raise
         finally:

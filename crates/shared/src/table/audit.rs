@@ -115,7 +115,7 @@ impl Table {
     pub(crate) fn note_slot(&self, slot: Slot, by: Sums) {
         let (phase, at) = self.under_way();
         if phase == SLOTS && slot.number() < at {
-            (0..3).for_each(|i| self.add(Self::sum_at(i), by[i]));
+            (0..3).for_each(|i| self.add_guarded(Self::sum_at(i), by[i]));
         }
     }
 
@@ -124,7 +124,7 @@ impl Table {
     pub(crate) fn note_bits(&self, word: u64, by: u64) {
         let (phase, at) = self.under_way();
         if phase == BITS && word < at {
-            self.add(Self::sum_at(0), by);
+            self.add_guarded(Self::sum_at(0), by);
         }
     }
 
@@ -133,8 +133,8 @@ impl Table {
     pub(crate) fn note_bucket(&self, bucket: u64, cells: u64, overflow: u64) {
         let (phase, at) = self.under_way();
         if phase == INDEX && bucket < at {
-            self.add(Self::sum_at(0), cells);
-            self.add(Self::sum_at(1), overflow);
+            self.add_guarded(Self::sum_at(0), cells);
+            self.add_guarded(Self::sum_at(1), overflow);
         }
     }
 

@@ -45,7 +45,7 @@ impl Table {
                 continue;
             }
             if deadline <= now {
-                self.add(ctl!(expirations), 1);
+                self.add_guarded(ctl!(expirations), 1);
                 self.discard(slot);
             } else if deadline < self.region.get(ctl!(sweep_min)) {
                 self.region.set(ctl!(sweep_min), deadline);

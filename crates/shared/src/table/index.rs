@@ -137,7 +137,7 @@ impl Table {
     /// An entry has had to pass so many buckets more (or fewer: wrapping).
     fn note_passed(&self, slot: Slot, by: u64) {
         if by != 0 {
-            self.add(ctl!(passed), by);
+            self.add_guarded(ctl!(passed), by);
             self.note_slot(slot, [0, 0, by]);
         }
     }

@@ -75,7 +75,7 @@ impl Table {
         }
         let slot = self.victim()?;
         let word = self.word(slot);
-        self.add(ctl!(evictions), 1);
+        self.add_guarded(ctl!(evictions), 1);
         self.discard(slot);
         Some(word)
     }

@@ -107,7 +107,7 @@ impl Table {
                 self.mend();
                 return None;
             };
-            self.add(ctl!(evictions), 1);
+            self.add_guarded(ctl!(evictions), 1);
             if let Some(index) = self.reuse_victim(victim, block.granules) {
                 return Some((victim, index));
             }
@@ -140,7 +140,7 @@ impl Table {
             return None;
         }
         self.unpublish(victim);
-        self.add(ctl!(count), u64::MAX);
+        self.add_guarded(ctl!(count), u64::MAX);
         self.note_slot(victim, [u64::MAX, granules.wrapping_neg(), 0]);
         Some(head.index)
     }
@@ -173,7 +173,7 @@ impl Table {
             return None;
         }
         let word = self.publish(guard, slot, granule);
-        self.add(ctl!(count), 1);
+        self.add_guarded(ctl!(count), 1);
         self.note_slot(slot, [1, block.granules, 0]);
         self.join_order(slot);
         self.index_grow(guard);
@@ -217,7 +217,7 @@ impl Table {
     }
 
     /// Adds to a word that the writers' lock guards (wrapping).
-    pub(crate) fn add(&self, at: u64, n: u64) {
+    pub(crate) fn add_guarded(&self, at: u64, n: u64) {
         self.region.set(at, self.region.get(at).wrapping_add(n));
     }
 
