@@ -11,9 +11,9 @@ use pyo3::ffi;
 
 use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
 use super::state::CacheState;
-use crate::backend::{template, ErrSet};
+use crate::backend::template;
 use crate::capi::detach::Sleeper;
-use crate::capi::exceptions;
+use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
 use crate::function::slot_value::{Pending, SharedFlight, Value};

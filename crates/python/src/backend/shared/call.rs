@@ -8,12 +8,13 @@ use pyo3::prelude::*;
 
 use super::skips::Skipped;
 use super::Shared;
-use crate::backend::shared::access::{ErrSet, KeyAccess, KeyBytes, Lookup, StoreCondition};
+use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, StoreCondition};
 use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
 use crate::backend::shared::decoded::{self, DecodedRef};
 use crate::backend::shared::load::Call;
 use crate::backend::{Backend, Begun, Counters, FileCounters, Told};
 use crate::capi::detach::detached;
+use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::sharing::Reader;
 use crate::codec::{self, Encoded};
