@@ -4,9 +4,9 @@
 //! binds a constructor's arguments), [`entry_points`] chooses what vectorcall enters, [`call`] is the way from there to a
 //! result, [`fast_path`] the shortest one, [`reply`] what the caller is given. [`state`] is the cache: [`lookup`] finds its
 //! entries, [`eq_answers`] keeps what Python answers meanwhile, [`single_flight`] computes each missing key once, [`settle`]
-//! ends such a computation, [`slot_value`] is what a slot holds. [`asynchronous`] serves coroutine functions, [`methods`] has the methods that may run user code, [`recording`]
-//! notes calls where it is asked to. Where the values live is the [`backend`](crate::backend)'s. This file has the class
-//! itself and its methods.
+//! ends such a computation, [`slot_value`] is what a slot holds. [`asynchronous`] serves coroutine functions, whose missed
+//! calls have a [`ticket`]; [`methods`] has the methods that may run user code, [`recording`] notes calls where it is asked
+//! to. Where the values live is the [`backend`](crate::backend)'s. This file has the class itself and its methods.
 
 // Its macros are for the classes below, and for that of the shared backend.
 #[macro_use]
@@ -28,6 +28,7 @@ mod settle;
 pub mod single_flight;
 pub mod slot_value;
 pub mod state;
+pub mod ticket;
 
 use std::ffi::c_void;
 use std::sync::atomic::AtomicPtr;
