@@ -1,6 +1,6 @@
 //! How entries come into a cache: reserved and published, or inserted at once, in the place of a victim where it is full.
 //!
-//! Ring 1.
+//! Ring 1. Where the cache is full, the new entry takes over the slot of the victim.
 
 use super::{Cache, Evicted};
 use crate::expiration::Instant;

@@ -1,7 +1,7 @@
 //! Exceptions: that one is set ([`ErrSet`]), and those that one thread raised and others are to raise as their own.
 //!
-//! Ring 3. Of those each waiter raises a copy: see `python/warp_cache/_exceptions.py`, which makes it. What is here works on plain
-//! references: PyO3 does not know, in a call that came through vectorcall, that the thread is attached.
+//! Ring 3. Of those each waiter raises a copy: see `python/warp_cache/_exceptions.py`, which makes it. What is here works on
+//! plain references: PyO3 does not know, in a call that came through vectorcall, that the thread is attached.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
