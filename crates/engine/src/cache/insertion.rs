@@ -117,7 +117,7 @@ impl<K, V> Cache<K, V> {
         Some((heir, entry.value))
     }
 
-    /// The hash of an entry, as far as it is known: see [`UpperHashes`].
+    /// The hash of an entry, as far as it is known: see [`UpperHashes`](crate::upper_hash::UpperHashes).
     #[inline(always)]
     fn whole(&self, token: Token, lower: u32) -> u64 {
         self.upper_hashes.as_ref().map_or(u64::from(lower), |upper_hashes| upper_hashes.whole(token, lower))

@@ -3,7 +3,7 @@
 //! Ring 1. An entry's life: `reserve` gives it a slot and a place in the index while its value is still being computed;
 //! `publish` makes it count (it enters the order, gets a deadline, and whoever must give way leaves); `remove`, eviction,
 //! expiry or `clear` end it. `detach` takes a reserved entry out of the index while its computer still owns the slot.
-//! [`insertion`] has the ways in, [`removal`] the ways out.
+//! `insertion` has the ways in, `removal` the ways out.
 //!
 //! Keys and values that leave are handed back in an [`Evicted`], never dropped here: their destructors may run code of
 //! the user, and that must not happen while the owner holds a lock.

@@ -306,7 +306,7 @@ impl CacheState {
     /// A whole lookup.
     ///
     /// # Safety
-    /// As for [`decide`](Self::decide).
+    /// As for [`resolve`](Self::resolve).
     pub(crate) unsafe fn find(&self, view: &View<'_>, count: Accounting) -> Found {
         // SAFETY: the caller's promise.
         unsafe {
@@ -319,7 +319,7 @@ impl CacheState {
     /// critical section. `change` must not call into Python, nor drop an object.
     ///
     /// # Safety
-    /// As for [`decide`](Self::decide).
+    /// As for [`resolve`](Self::resolve).
     pub(crate) unsafe fn with_entry<R>(
         &self,
         view: &View<'_>,
