@@ -70,18 +70,16 @@ def _imported_from_rust():
     from warp_cache import (
         _async,
         _by_value,
-        _canonical,
         _exceptions,
         _green,
-        _identity,
         _info,
-        _named,
         _uncacheable,
     )
+    from warp_cache._naming import canonical, identity, named
 
     stdlib = (builtins, functools, inspect, pickle, sys, types)
-    ours = (_async, _by_value, _canonical, _exceptions, _green, _identity, _info, _named)
-    return stdlib, ours, _uncacheable
+    ours = (_async, _by_value, _exceptions, _green, _info, _uncacheable)
+    return stdlib, ours, (canonical, identity, named)
 
 
 if "WARP_CACHE_RECORD" in _os.environ:

@@ -10,15 +10,15 @@ import functools
 import sys
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, SimpleNamespace
 
-from warp_cache import _watch
-from warp_cache._places import NoName, is_at, is_of_python, module_name, place, version
+from warp_cache._naming import watch
+from warp_cache._naming.places import NoName, is_at, is_of_python, module_name, place, version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from warp_cache._description import Description
+    from warp_cache._naming.description import Description
 
 __all__ = [
     "BARE",
@@ -141,7 +141,7 @@ def _one_of_the_bases(to: Description, base: Any, lenient: bool) -> None:
 
 
 def _body(to: Description, value: Any, lenient: bool) -> None:
-    to.watch(_watch.of_class, value)
+    to.watch(watch.of_class, value)
     to.feed("body", value.__qualname__)
     parts: list[tuple[str, Callable[[Any], None], Any]] = []
     if type(value) is not type:
@@ -227,7 +227,7 @@ def _is_of_no_account(kind: type) -> bool:
 def items(to: Description, value: Any) -> None:
     """A list, dict or set, or what is like one, as it is now."""
     to.steps += 1
-    to.watch(_watch.of_items, value)
+    to.watch(watch.of_items, value)
     kind: Any = type(value)
     items = list(value.items()) if hasattr(kind, "items") else list(value)
     # Lists may hold each other many times over, and themselves.
@@ -262,13 +262,13 @@ def _an_instance(to: Description, value: Any) -> None:
         raise NoName("it is within an instance that can change")
     to.within_instance = True
     try:
-        to.watch(_watch.of_attributes, value)
+        to.watch(watch.of_attributes, value)
         to.feed("instance")
         to.value(type(value))
         attributes: dict[str, Any] = getattr(value, "__dict__", {})
-        for name, part in (*_watch.slots(value).items(), *sorted(attributes.items())):
+        for name, part in (*watch.slots(value).items(), *sorted(attributes.items())):
             to.feed("attribute", name)
-            if part is not _watch.EMPTY:
+            if part is not watch.EMPTY:
                 attribute(to, part)
     finally:
         to.within_instance = False
@@ -332,7 +332,7 @@ def a_member(to: Description, value: Any) -> None:
 
 
 def _content_of_member(to: Description, member: Any) -> None:
-    to.watch(_watch.of_attributes, member)
+    to.watch(watch.of_attributes, member)
     if not has_only_attributes(type(member)):
         base = next((base for base in type(member).__mro__ if base in BARE), None)
         if base is not None:
@@ -381,11 +381,11 @@ def is_frozen(kind: Any) -> bool:
 def a_frozen(to: Description, value: Any) -> None:
     """An instance of a frozen dataclass: all its fields, and nothing else."""
     kind: Any = type(value)
-    to.watch(_watch.of_attributes, value)
+    to.watch(watch.of_attributes, value)
     to.feed("frozen")
     to.value(kind)
     names = [name for name, field in kind.__dataclass_fields__.items() if _is_kept(field)]
-    has = {name.rpartition(".")[2]: part for name, part in _watch.slots(value).items()}
+    has = {name.rpartition(".")[2]: part for name, part in watch.slots(value).items()}
     has.update(getattr(value, "__dict__", {}))
     if sorted(has) != sorted(names):
         raise NoName(f"a {kind.__qualname__} has other attributes than its fields")

@@ -6,7 +6,7 @@ finds in its module counts only as far as the module's file does, unless there i
 
 Only what is known to stay as it is has a hash: types that are listed here, exactly, with parts that
 are. What can change all the same, though nobody expects it (the code of a function, a variable that
-it closes over, an attribute of a class), is *watched*: see ``_watch``.
+it closes over, an attribute of a class), is *watched*: see ``watch``.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from types import (
     WrapperDescriptorType,
 )
 
-from warp_cache import _classes, _warp_cache_rs, _watch
-from warp_cache._bytecode import global_names, has_docstring
-from warp_cache._places import (
+from warp_cache import _warp_cache_rs
+from warp_cache._naming import classes, watch
+from warp_cache._naming.bytecode import global_names, has_docstring
+from warp_cache._naming.places import (
     NoName,
     is_at,
     is_of_python,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from warp_cache._watch import Watch
+    from warp_cache._naming.watch import _Watch
 
 __all__ = ["CACHED", "Description", "unwrapped"]
 
@@ -119,7 +120,7 @@ class Description:
         # circles.
         self.seen: dict[int, tuple[int, object]] = {}
         self.steps = 0
-        self.watches: list[Watch] = []
+        self.watches: list[_Watch] = []
         # Results need not be alike in two versions, nor pickles readable.
         self.feed("python", str(sys.implementation.cache_tag))
 
@@ -153,21 +154,21 @@ class Description:
         elif any(value is singleton for singleton in _SINGLETONS):
             self.feed("singleton", repr(value))
         elif issubclass(kind, type):
-            _classes.a_class(self, value)
+            classes.a_class(self, value)
         elif kind in CACHED:
             self.feed("cached")
             self.value(unwrapped(value))
             self.attributes(value)
         elif "enum" in sys.modules and issubclass(kind, sys.modules["enum"].Enum):
-            _classes.a_member(self, value)
+            classes.a_member(self, value)
         elif self.with_items and kind in (list, dict, set):
-            _classes.items(self, value)
+            classes.items(self, value)
         else:
             self.anything_else(value)
 
     def attributes(self, value: Any) -> None:
         """What was set on an object around a function; it is there for everybody to read."""
-        self.watch(_watch.of_dict, value)
+        self.watch(watch.of_dict, value)
         set_on_it = {n: part for n, part in value.__dict__.items() if n not in _COPIED}
         if set_on_it and self.is_new(value):
             for name, part in sorted(set_on_it.items()):
@@ -249,7 +250,7 @@ class Description:
         if is_of_python(module) and is_at(function, module, qualname):
             self.feed("function of Python", module, qualname)
             return
-        self.watch(_watch.of_function, function)
+        self.watch(watch.of_function, function)
         code = function.__code__
         file = code.co_filename
         self.feed(
@@ -266,13 +267,13 @@ class Description:
             self.value(default)
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             self.feed("cell", name)
-            self.a_cell(function, name, _watch.content(cell))
+            self.a_cell(function, name, watch.content(cell))
         for name, value in sorted(function.__dict__.items()):
             self.feed("attribute", name)
             self.value(value)
         if self.as_argument:
             self.feed("documented", repr(function.__doc__))
-            _classes.said_of_types(self, function)
+            classes.said_of_types(self, function)
         if not is_placed(function):
             self.scope(function)
 
@@ -287,11 +288,11 @@ class Description:
             owner = function.__qualname__.rpartition(".")[0]
             if "<locals>" in owner:
                 raise NoName("its class is made in a function")
-            if content is _watch.EMPTY or _has_name(content, function.__module__, owner):
+            if content is watch.EMPTY or _has_name(content, function.__module__, owner):
                 self.feed("itself")
             else:
                 self.value(content)
-        elif content is _watch.EMPTY:
+        elif content is watch.EMPTY:
             raise NoName(f"the variable {name!r} that it closes over has no value yet")
         elif name == "repr_running" and type(content) is set and _is_repr(function):
             self.feed("itself")
@@ -302,7 +303,7 @@ class Description:
         """Whether a variable holds the function, or will, once it is bound."""
         while type(content) in CACHED:
             content = unwrapped(content)
-        return content is function or content is _watch.EMPTY
+        return content is function or content is watch.EMPTY
 
     def itself(self, content: Any) -> None:
         self.feed("itself")
@@ -317,13 +318,13 @@ class Description:
         """
         own, scope = function.__code__.co_name, function.__globals__
         names = tuple(sorted(set(global_names(function.__code__))))
-        self.watch(_watch.of_scope, (scope, names))
+        self.watch(watch.of_scope, (scope, names))
         for name in names:
             self.feed("global", name)
-            value = scope.get(name, _watch.EMPTY)
+            value = scope.get(name, watch.EMPTY)
             if name == own and self.is_itself(function, value):
                 self.itself(value)
-            elif value is not _watch.EMPTY:
+            elif value is not watch.EMPTY:
                 self.value(value)
             elif hasattr(builtins, name):
                 self.feed("itself")
@@ -363,7 +364,7 @@ class Description:
         self.attributes(value)
 
     def a_partial(self, value: functools.partial[Any]) -> None:
-        self.watch(_watch.of_partial, value)
+        self.watch(watch.of_partial, value)
         self.feed("partial")
         self.value(value.func)
         self.values("args", value.args)
@@ -415,20 +416,20 @@ class Description:
         if _is_reduced(kind):
             self.a_reduced(value)
         elif is_of_python(kind.__module__) and kind.__module__ == "typing":
-            _classes.of_typing(self, value)
+            classes.of_typing(self, value)
         elif _is_zone(kind):
             # By its key, if everybody gets this very object for it.
             if value.key is None or kind(value.key) is not value:
                 raise NoName("the time zone was not made by its key")
             self.feed("zone", str(value.key))
-        elif _classes.is_bare(kind):
+        elif classes.is_bare(kind):
             self.feed("derived")
             self.value(kind)
-            base = next(base for base in kind.__mro__ if base in _classes.BARE)
+            base = next(base for base in kind.__mro__ if base in classes.BARE)
             # Its own items, whatever the class makes of iteration.
-            self.value(_classes.BARE[base](value))
-        elif _classes.is_frozen(kind):
-            _classes.a_frozen(self, value)
+            self.value(classes.BARE[base](value))
+        elif classes.is_frozen(kind):
+            classes.a_frozen(self, value)
         else:
             raise NoName(f"{_name_of(kind)} can change")
 
