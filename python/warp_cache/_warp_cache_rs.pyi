@@ -331,7 +331,7 @@ def _decode_value(bytes: bytes) -> tuple[Any, int] | None:
 def _copy(value: _T) -> _T:
     """A copy of a value's containers, its leaves shared."""
 
-# For warp_cache._record and warp_cache._cli.
+# For warp_cache._recording and warp_cache._cli.
 def _record_start(path: str) -> int:
     """Record the calls of all cached functions to a file; returns the recording's number.
 
