@@ -19,8 +19,8 @@ from types import (
     WrapperDescriptorType,
 )
 
-from warp_cache._naming import classes, watch
-from warp_cache._naming.description import CACHED, Description
+from warp_cache._naming import classes, functions, instances, watch
+from warp_cache._naming.description import Description
 from warp_cache._naming.places import NoName, is_at, is_of_python, module_name, place, version
 
 TYPE_CHECKING = False
@@ -126,8 +126,8 @@ def _one_of_a_kind(to: Description, value: Any) -> bool:
         if vars(value.__objclass__).get(value.__name__) is not value:
             raise NoName(f"{value.__name__} is not found under its name")
         to.feed("descriptor")
-        to.a_descriptor(value)
-    elif kind in CACHED:
+        functions.a_descriptor(to, value)
+    elif kind in functions.CACHED:
         if not is_at(value, value.__module__, value.__qualname__):
             raise NoName(f"the function {value.__qualname__} is not found under its name")
         to.value(value)
@@ -185,7 +185,7 @@ def _global(to: Description, value: Any) -> None:
         module = _home(value, name)
     to.feed("global", *place(module), name, *version(module))
     if kind.__module__ == "typing" and is_of_python("typing"):
-        classes.of_typing(to, value)
+        instances.of_typing(to, value)
         return
     classes.class_of(to, kind)
     attributes = getattr(value, "__dict__", {})
@@ -272,7 +272,7 @@ def is_same(one: Any, two: Any) -> bool:
 
 def _is_told_by_its_arguments(value: Any) -> bool:
     kind = type(value)
-    if is_of_python(kind.__module__) or not classes.has_only_attributes(kind):
+    if is_of_python(kind.__module__) or not instances.has_only_attributes(kind):
         # Types as typing spells them, and other constants.
         return True
     held = (*watch.slots(value).values(), *getattr(value, "__dict__", {}).values())
