@@ -23,7 +23,7 @@ from typing import (
 
 from typing_extensions import Buffer, Self, Unpack
 
-from warp_cache._async import _Flight
+from warp_cache._flight import Flight
 from warp_cache._info import CacheInfo as CacheInfo
 from warp_cache._info import SharedCacheInfo as SharedCacheInfo
 from warp_cache._options import CommonOptions
@@ -210,7 +210,7 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
     @property
     def _function(self) -> Callable[_P, Coroutine[Any, Any, _T]]: ...
     @property
-    def _flights(self) -> dict[AbstractEventLoop, dict[Ticket, _Flight]]: ...
+    def _flights(self) -> dict[AbstractEventLoop, dict[Ticket, Flight]]: ...
     @property
     def _single_flight(self) -> bool: ...
     @property
