@@ -184,7 +184,7 @@ def test_pictures_that_are_shown_exist(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_files_that_are_named_exist(document: Path) -> None:
-    """`crates/engine/src/cache.rs` and the like, in code quotes: from the checkout's root."""
+    """`crates/engine/src/slab.rs` and the like, in code quotes: from the checkout's root."""
     missing = []
     for name in re.findall(r"`([\w.\-/]+/[\w.\-/]*)`", prose(document)):
         if name.split("/")[0] in FOLDERS and not (ROOT / name).exists():

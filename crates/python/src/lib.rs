@@ -26,11 +26,11 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::bindings::simulate::{_record_read, _replay, _sample};
     #[pymodule_export]
-    use crate::function::asynchronous::Ticket;
-    #[pymodule_export]
     use crate::function::options::Options;
     #[pymodule_export]
     use crate::function::recording::{_record_start, _record_stop};
+    #[pymodule_export]
+    use crate::function::ticket::Ticket;
     #[pymodule_export]
     use crate::function::{AsyncCachedFunction, CachedFunction};
 

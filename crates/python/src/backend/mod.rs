@@ -13,15 +13,16 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::sharing::Reader;
-use crate::function::asynchronous::Ticket;
 use crate::function::fast_path::{Peek, Probe};
 use crate::function::lookup::{Entries, FastLookup, Found};
 use crate::function::options::Options;
 use crate::function::single_flight::Miss;
 use crate::function::slot_value::Value;
 use crate::function::state::CacheState;
+use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
 use crate::key::View;
 use ::shared::Skip;
@@ -30,7 +31,7 @@ use engine::slab::{Entry, Token};
 
 pub(crate) use self::memory::Memory;
 pub(crate) use self::shared::asynchronous::{SharedLease, SharedTurn};
-pub(crate) use self::shared::{template, Decoded, DecodedRef, ErrSet, Shared, SharedCachedFunction};
+pub(crate) use self::shared::{template, Decoded, DecodedRef, Shared, SharedCachedFunction};
 
 /// What is to be told to the user: a number of [`Skip`], and the arguments of `_uncacheable.warn`.
 pub(crate) type Told<'py> = (u64, Bound<'py, PyTuple>);

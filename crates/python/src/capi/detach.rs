@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::ffi;
 
-use crate::backend::shared::ErrSet;
+use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{calls, PyRef};
 
 /// How long the main thread sleeps between looks for signals, and others for nothing in particular.

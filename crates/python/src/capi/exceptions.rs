@@ -1,13 +1,17 @@
-//! Exceptions that one thread raised and others are to raise as their own.
+//! Exceptions: that one is set ([`ErrSet`]), and those that one thread raised and others are to raise as their own.
 //!
-//! Ring 3. Each waiter raises a copy: see `python/warp_cache/_exceptions.py`, which makes it. What is here works on plain
-//! references: PyO3 does not know, in a call that came through vectorcall, that the thread is attached.
+//! Ring 3. Of those each waiter raises a copy: see `python/warp_cache/_exceptions.py`, which makes it. What is here works on
+//! plain references: PyO3 does not know, in a call that came through vectorcall, that the thread is attached.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::capi::reference::{calls, PyRef};
+
+/// An exception is set in this thread.
+#[derive(Debug)]
+pub(crate) struct ErrSet;
 
 /// Functions of `warp_cache._exceptions`.
 struct Copiers {

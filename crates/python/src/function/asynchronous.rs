@@ -4,8 +4,6 @@
 //! coroutine `warp_cache._async.compute(cached, ticket, *args, **kwargs)`; the [`Ticket`] carries the key, hashed once,
 //! through whatever awaits lie between the call and the result.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -14,12 +12,14 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::call::instance;
 use super::lookup::{Accounting, FastLookup, Found};
+use super::ticket::Ticket;
 use super::{AsyncCachedFunction, CachedFunction};
-use crate::backend::{template, AnyBackend, Backend, ErrSet, Memory, Shared, SharedLease, SharedTurn, Told};
+use crate::backend::{template, AnyBackend, Backend, Memory, Shared, SharedLease, SharedTurn, Told};
 use crate::capi::coroutine;
+use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{as_error, caught, point};
 use crate::capi::reference::{calls, Arguments, PyRef};
-use crate::key::{Equality, Shape, View};
+use crate::key::View;
 use shared::Skip;
 
 /// The computations under way, by event loop and ticket; `warp_cache._async` keeps them.
@@ -55,64 +55,6 @@ fn drivers(py: Python<'_>) -> PyResult<&Drivers> {
         let module = py.import("warp_cache._async")?;
         Ok(Drivers { compute: module.getattr("compute")?.unbind(), pass_on: module.getattr("pass_on")?.unbind() })
     })
-}
-
-/// The key of a missed call, hashed once: a key of the table of computations.
-#[pyclass(frozen, module = "warp_cache._warp_cache_rs")]
-#[derive(Debug)]
-pub struct Ticket {
-    key: PyRef,
-    shape: Shape,
-    hash: u64,
-    typed: bool,
-    lone_apart: bool,
-    /// How often it was compared by asking Python.
-    asked: AtomicU32,
-}
-
-/// How often at most. The table of computations would compare for ever where each comparison changes it.
-const QUESTIONS: u32 = 4096;
-
-impl Ticket {
-    pub(crate) fn with_view<R>(&self, f: impl FnOnce(&View<'_>) -> R) -> R {
-        let pointer = self.key.as_ptr();
-        // SAFETY: the key was made from a view with this shape and hash.
-        f(&unsafe { View::of_key(&self.key, &pointer, self.shape, self.hash, self.typed) })
-    }
-}
-
-#[pymethods]
-impl Ticket {
-    fn __hash__(&self) -> isize {
-        self.hash as isize
-    }
-
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let Ok(other) = other.cast::<Ticket>() else {
-            return Ok(false);
-        };
-        let (py, other) = (other.py(), other.get());
-        if self.hash != other.hash || self.shape != other.shape {
-            return Ok(false);
-        }
-        // SAFETY: the other's key has the view's shape, and is held by its ticket.
-        let compare = |view: &View<'_>| unsafe {
-            let key = other.key.as_ptr();
-            match view.equals(key) {
-                Equality::Yes => Ok(true),
-                Equality::No => Ok(false),
-                Equality::Unknown if self.lone_apart && view.is_apart(key) => Ok(false),
-                // Relaxed: a count. Who is not found in the table computes for itself.
-                Equality::Unknown if self.asked.fetch_add(1, Ordering::Relaxed) >= QUESTIONS => Ok(false),
-                Equality::Unknown => view.ask(key).ok_or_else(|| PyErr::fetch(py)),
-            }
-        };
-        as_error(|| self.with_view(compare))
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(self.key.as_py())
-    }
 }
 
 /// The vectorcall of an async function with a cache of size 0.
@@ -175,8 +117,7 @@ impl CachedFunction {
             let Some(key) = view.make_key() else {
                 return std::ptr::null_mut();
             };
-            let (shape, hash, typed, lone_apart) = (view.shape, view.hash, self.typed, self.state.lone_apart);
-            let ticket = Bound::new(py, Ticket { key, shape, hash, typed, lone_apart, asked: AtomicU32::new(0) });
+            let ticket = Bound::new(py, Ticket::new(key, view, self.typed, self.state.lone_apart));
             match ticket.and_then(|ticket| Ok((ticket, drivers(py)?))) {
                 Ok((ticket, drivers)) => self.drive(&drivers.compute, object, Some(ticket.as_any()), arguments),
                 Err(error) => {

@@ -3,17 +3,12 @@
 //! Ring 3. A pass over the candidates of a hash runs under the lock and compares in place what it can. Where only the
 //! user's `__eq__` can tell, the pass ends with a strong reference to the stored key; the question is asked with no lock
 //! held, its answer is noted in [`EqAnswers`], and the pass starts over. So whatever `__eq__` does (raise, call in again,
-//! clear the cache, switch threads), the next pass sees the cache as it then is, and each stored key is asked once.
-//!
-//! Where keys that must be asked about come in as fast as they are asked (by the questions themselves, or by other threads),
-//! that would not end. So a lookup counts the questions before which something had come in, and gives up after some hundreds
-//! of them: then the key counts as neither there nor absent, and whoever wanted it computes and stores nothing. Comparisons
-//! that look keys up have less patience, the deeper they are nested, or it would multiply.
-
-use std::cell::Cell;
+//! clear the cache, switch threads), the next pass sees the cache as it then is, and each stored key is asked once. When a
+//! lookup gives up asking, [`eq_answers`](super::eq_answers) says.
 
 use pyo3::ffi;
 
+use super::eq_answers::{Answer, EqAnswers};
 use super::state::CacheState;
 use crate::backend::{Backend, Decoded, DecodedRef};
 use crate::capi::panics::point;
@@ -77,104 +72,6 @@ pub enum Changed<R> {
     Restless,
     /// An exception is set.
     Failed,
-}
-
-/// How often a lookup begins anew because keys have come in.
-const PATIENCE: u32 = 256;
-
-/// How many lookups may stand around a lookup that begins anew.
-const NESTING: u32 = 3;
-
-thread_local! {
-    /// How many questions of this thread are not answered yet: a comparison looked a key up that had to be compared.
-    static ASKED: Cell<u32> = const { Cell::new(0) };
-}
-
-/// A question under way.
-struct Question;
-
-impl Question {
-    /// Begins one; with how many stand around it.
-    fn begin() -> (Question, u32) {
-        (Question, ASKED.try_with(|asked| asked.replace(asked.get() + 1)).unwrap_or(0))
-    }
-}
-
-impl Drop for Question {
-    fn drop(&mut self) {
-        let _ = ASKED.try_with(|asked| asked.set(asked.get().saturating_sub(1)));
-    }
-}
-
-/// What came of a question.
-enum Answer {
-    Noted,
-    /// Too much has come in meanwhile, too often.
-    Restless,
-    /// An exception is set.
-    Failed,
-}
-
-/// The answers that Python gave during a lookup.
-#[derive(Debug)]
-pub struct EqAnswers {
-    equal: Option<PyRef>,
-    /// By their addresses.
-    unequal: Vec<PyRef>,
-    /// [`Cache::inserts`] before the last question.
-    inserts: Option<u64>,
-    /// How many questions there were before which something had come in.
-    restarts: u32,
-}
-
-impl EqAnswers {
-    pub const NOTHING: EqAnswers = EqAnswers { equal: None, unequal: Vec::new(), inserts: None, restarts: 0 };
-
-    /// What is known of a stored key that could not be compared in place.
-    fn answer(&self, key: *mut ffi::PyObject) -> Equality {
-        if self.equal.as_ref().is_some_and(|k| k.as_ptr() == key) {
-            Equality::Yes
-        } else if self.place(key).is_ok() {
-            Equality::No
-        } else {
-            Equality::Unknown
-        }
-    }
-
-    /// Where a key is among those that are not equal, or would be.
-    fn place(&self, key: *mut ffi::PyObject) -> Result<usize, usize> {
-        self.unequal.binary_search_by_key(&key, PyRef::as_ptr)
-    }
-
-    /// Asks Python and notes the answer.
-    ///
-    /// # Safety
-    /// As for [`View::ask`]; `key` is the key that a pass of the same lookup gave, with `inserts`.
-    unsafe fn ask(&mut self, view: &View<'_>, key: PyRef, inserts: u64) -> Answer {
-        let (_question, around) = Question::begin();
-        if self.inserts.replace(inserts).is_some_and(|before| before != inserts) {
-            self.restarts += 1;
-            let patience = if around < NESTING { PATIENCE >> (4 * around) } else { 0 };
-            if self.restarts > patience {
-                return Answer::Restless;
-            }
-        }
-        // SAFETY: the caller's promise; `key` is a strong reference.
-        match unsafe { view.ask(key.as_ptr()) } {
-            Some(true) => {
-                // A former equal key has left the cache, or the pass would have ended with it.
-                self.equal = Some(key);
-                Answer::Noted
-            }
-            Some(false) => {
-                if let Err(at) = self.place(key.as_ptr()) {
-                    self.unequal.insert(at, key);
-                }
-                Answer::Noted
-            }
-            None => Answer::Failed,
-        }
-    }
 }
 
 /// The entry of a key in one pass: its token, or the stored key to ask about. `apart`: see [`CacheState::lone_apart`].
@@ -409,7 +306,7 @@ impl CacheState {
     /// A whole lookup.
     ///
     /// # Safety
-    /// As for [`decide`](Self::decide).
+    /// As for [`resolve`](Self::resolve).
     pub(crate) unsafe fn find(&self, view: &View<'_>, count: Accounting) -> Found {
         // SAFETY: the caller's promise.
         unsafe {
@@ -422,7 +319,7 @@ impl CacheState {
     /// critical section. `change` must not call into Python, nor drop an object.
     ///
     /// # Safety
-    /// As for [`decide`](Self::decide).
+    /// As for [`resolve`](Self::resolve).
     pub(crate) unsafe fn with_entry<R>(
         &self,
         view: &View<'_>,

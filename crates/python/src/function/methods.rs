@@ -10,7 +10,8 @@ use pyo3::types::PyType;
 
 use super::call::{instance, Keyed};
 use super::lookup::{Accounting, Found};
-use crate::backend::{Counters, ErrSet, FileCounters};
+use crate::backend::{Counters, FileCounters};
+use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::{new_tuple, Arguments, PyRef};
 use crate::capi::type_slots::{add_methods, Method};

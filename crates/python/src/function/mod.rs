@@ -3,10 +3,10 @@
 //! Ring 3. Its parts: [`options`] is the table of what the user may ask for ([`option_checks`] checks it, [`parameters`]
 //! binds a constructor's arguments), [`entry_points`] chooses what vectorcall enters, [`call`] is the way from there to a
 //! result, [`fast_path`] the shortest one, [`reply`] what the caller is given. [`state`] is the cache: [`lookup`] finds its
-//! entries, [`single_flight`] computes each missing key once, [`settle`] ends such a computation, [`slot_value`] is what a
-//! slot holds. [`asynchronous`] serves coroutine functions, [`methods`] has the methods that may run user code, [`recording`]
-//! notes calls where it is asked to. Where the values live is the [`backend`](crate::backend)'s. This file has the class
-//! itself and its methods.
+//! entries, [`eq_answers`] keeps what Python answers meanwhile, [`single_flight`] computes each missing key once, [`settle`]
+//! ends such a computation, [`slot_value`] is what a slot holds. [`asynchronous`] serves coroutine functions, whose missed
+//! calls have a [`ticket`]; [`methods`] has the methods that may run user code, [`recording`] notes calls where it is asked
+//! to. Where the values live is the [`backend`](crate::backend)'s. This file has the class itself and its methods.
 
 // Its macros are for the classes below, and for that of the shared backend.
 #[macro_use]
@@ -16,6 +16,7 @@ pub mod asynchronous;
 mod bound_method;
 pub mod call;
 pub mod entry_points;
+mod eq_answers;
 pub mod fast_path;
 pub mod lookup;
 pub mod methods;
@@ -27,6 +28,7 @@ mod settle;
 pub mod single_flight;
 pub mod slot_value;
 pub mod state;
+pub mod ticket;
 
 use std::ffi::c_void;
 use std::sync::atomic::AtomicPtr;

@@ -11,9 +11,9 @@ use pyo3::ffi;
 
 use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
 use super::state::CacheState;
-use crate::backend::{template, ErrSet};
+use crate::backend::template;
 use crate::capi::detach::Sleeper;
-use crate::capi::exceptions;
+use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
 use crate::function::slot_value::{Pending, SharedFlight, Value};
@@ -127,7 +127,7 @@ impl CacheState {
         }
     }
 
-    /// The rest of [`fly`](Self::fly) where the first pass did not settle it.
+    /// The rest of [`single_flight`](Self::single_flight) where the first pass did not settle it.
     #[cold]
     #[inline(never)]
     unsafe fn single_flight_late<M: Miss>(&self, miss: &mut M, view: &View<'_>, hot: FastLookup) -> *mut ffi::PyObject {
@@ -150,7 +150,7 @@ impl CacheState {
         Some(self.if_still_absent(hot, reserve).ok())
     }
 
-    /// [`fly`](Self::fly) from what a lookup found: somebody else computes the key, or did meanwhile, or its lookup needed
+    /// [`single_flight`](Self::single_flight) from what a lookup found: somebody else computes the key, or did meanwhile, or its lookup needed
     /// Python.
     ///
     /// A call waits for at most one computation that ends without a value. After it, the call computes at once: as a leader,

@@ -4,8 +4,9 @@
 
 use pyo3::ffi;
 
-use super::{mix, mix_two, start, MULTIPLIER, START};
+use super::hash::{mix_two, start, START};
 use crate::capi::layout;
+use engine::hashing::{fold_multiply as mix, GOLDEN as MULTIPLIER};
 
 /// The hash of one object where it takes no call to tell: of ints of one digit that are not negative, of strings that keep
 /// theirs, and of objects that hash by their address.

@@ -12,6 +12,7 @@ use super::template;
 use super::Shared;
 use crate::backend::shared::decoded::Decoded;
 use crate::backend::shared::reopen::File;
+use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
 use crate::codec::{self, Encoded, Sharing};
@@ -86,10 +87,6 @@ impl Drop for Storing<'_> {
         }
     }
 }
-
-/// An exception is set.
-#[derive(Debug)]
-pub(crate) struct ErrSet;
 
 impl<'a> KeyAccess<'a> {
     /// The key of a call.

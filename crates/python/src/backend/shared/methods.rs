@@ -6,8 +6,9 @@ use pyo3::ffi;
 
 use super::skips::Skipped;
 use super::Shared;
-use crate::backend::shared::access::{ErrSet, KeyAccess, KeyBytes, Lookup, Put, StoreCondition};
+use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, Put, StoreCondition};
 use crate::capi::detach::detached;
+use crate::capi::exceptions::ErrSet;
 use crate::function::state::{CacheState, Put as Mode};
 use crate::key::View;
 

@@ -38,7 +38,6 @@ use crate::function::options::Options;
 use crate::function::CachedFunction;
 use shared::Event;
 
-pub(crate) use self::access::ErrSet;
 pub(crate) use self::decoded::{Decoded, DecodedRef};
 
 /// A cache file that all processes of the host share; the entries of this process are the decoded level in front of it.

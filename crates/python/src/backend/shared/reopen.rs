@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use pyo3::exceptions::{PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::backend::shared::access::ErrSet;
+use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::PyRef;
 use crate::capi::sharing::FREE_THREADED;
 use crate::codec::global::{call_method, Name};

@@ -5,7 +5,7 @@
 
 use pyo3::ffi;
 
-use crate::backend::shared::access::ErrSet;
+use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::PyRef;
 use crate::codec::{self, Sharing};
 

@@ -3,9 +3,13 @@
 //! Ring 1. An entry's life: `reserve` gives it a slot and a place in the index while its value is still being computed;
 //! `publish` makes it count (it enters the order, gets a deadline, and whoever must give way leaves); `remove`, eviction,
 //! expiry or `clear` end it. `detach` takes a reserved entry out of the index while its computer still owns the slot.
+//! `insertion` has the ways in, `removal` the ways out.
 //!
 //! Keys and values that leave are handed back in an [`Evicted`], never dropped here: their destructors may run code of
 //! the user, and that must not happen while the owner holds a lock.
+
+mod insertion;
+mod removal;
 
 use std::cell::UnsafeCell;
 
@@ -13,7 +17,7 @@ pub use crate::evicted::Evicted;
 use crate::expiration::{Expiration, Instant};
 use crate::index::{First, Index, Probe};
 use crate::policy::{HitEffect, Kind, Order};
-use crate::slab::{Entry, Slab, Slot, Token, NIL};
+use crate::slab::{Entry, Slab, Slot, Token};
 use crate::upper_hash::UpperHashes;
 
 /// What [`Cache::abandon`] rounds the number of clearings up by. No cache is cleared so often.
@@ -205,148 +209,6 @@ impl<K, V> Cache<K, V> {
         self.capacity.saturating_add(1)
     }
 
-    /// Gives an entry a slot and a place in the index; it is not in the order yet and counts for nothing. O(1) amortized.
-    pub fn reserve(&mut self, hash: u64, meta: u32, key: K, value: V) -> Token {
-        if self.table.is_full() {
-            let slab = &self.slab;
-            self.table.grow(|token| slab.get(token).map_or(0, |(slot, _)| slot.hash));
-        }
-        let slots = self.slots();
-        let token = self.slab.insert(hash as u32, meta, Entry { key, value }, slots);
-        if let Some(upper_hashes) = &mut self.upper_hashes {
-            upper_hashes.set(token, hash, slots);
-        }
-        self.table.insert(hash as u32, token);
-        self.inserts += 1;
-        token
-    }
-
-    /// Adds an entry that counts at once. Whoever gives way goes to `evicted`: expired entries first, then, where the cache
-    /// is full, the strategy's victim, chosen before the new entry is in. `deadline` is ignored in a cache without
-    /// deadlines. O(1) amortized.
-    #[allow(clippy::too_many_arguments)]
-    pub fn insert(
-        &mut self,
-        hash: u64,
-        meta: u32,
-        key: K,
-        value: V,
-        deadline: Instant,
-        now: Instant,
-        evicted: &mut Evicted<K, V>,
-    ) {
-        self.expire(now, evicted);
-        if self.live >= self.capacity {
-            self.insert_over_victim(hash, meta, Entry { key, value }, deadline, evicted);
-        } else {
-            let token = self.reserve(hash, meta, key, value);
-            self.link(token, hash, deadline);
-        }
-    }
-
-    /// Puts a new entry in the place of the victim: the steady state of a full cache, in which no slot is freed or taken.
-    #[inline(always)]
-    fn insert_over_victim(
-        &mut self,
-        hash: u64,
-        meta: u32,
-        entry: Entry<K, V>,
-        deadline: Instant,
-        evicted: &mut Evicted<K, V>,
-    ) {
-        let token = self.replace_victim_entry(hash, meta, entry, deadline, evicted);
-        self.table.insert(hash as u32, token);
-        self.inserts += 1;
-    }
-
-    /// Makes the victim leave and another entry take its slot and a new place in the order; the index does not know it yet.
-    #[inline(always)]
-    fn replace_victim_entry(
-        &mut self,
-        hash: u64,
-        meta: u32,
-        entry: Entry<K, V>,
-        deadline: Instant,
-        evicted: &mut Evicted<K, V>,
-    ) -> Token {
-        let order = self.order.get_mut();
-        let token = order.victim();
-        // SAFETY: the order names published entries, whose slots are occupied.
-        let (old_hash, old) = unsafe { self.slab.swap(token, hash as u32, meta, entry) };
-        let mut left = u64::from(old_hash);
-        if let Some(upper_hashes) = &mut self.upper_hashes {
-            left = upper_hashes.whole(token, old_hash);
-            upper_hashes.set(token, hash, self.capacity);
-        }
-        // SAFETY: the token is the victim.
-        unsafe { order.renew(token, left, hash) };
-        self.table.remove(old_hash, token);
-        if let Some(expiration) = &mut self.expiration {
-            expiration.remove(token);
-            expiration.insert(token, deadline, self.capacity.saturating_add(1));
-        }
-        evicted.push(old);
-        token
-    }
-
-    /// Makes a reserved entry, which was not detached, count, with `value`; returns its token from now on, and what stood in
-    /// the place of the value. Otherwise as [`insert`](Self::insert).
-    #[inline(always)]
-    pub fn publish(
-        &mut self,
-        token: Token,
-        value: V,
-        deadline: Instant,
-        now: Instant,
-        evicted: &mut Evicted<K, V>,
-    ) -> Option<(Token, V)> {
-        debug_assert!(self.is_attached(token));
-        self.expire(now, evicted);
-        if self.live < self.capacity {
-            let lower = self.slab.get(token)?.0.hash;
-            self.link(token, self.whole(token, lower), deadline);
-            return Some((token, std::mem::replace(self.value_mut(token)?, value)));
-        }
-        // The victim's slot is taken over, and the reserved one is free for the next computation.
-        let (lower, meta, entry) = self.slab.take(token)?;
-        let hash = self.whole(token, lower);
-        let heir = self.replace_victim_entry(hash, meta, Entry { key: entry.key, value }, deadline, evicted);
-        self.table.rename(lower, token, heir);
-        Some((heir, entry.value))
-    }
-
-    /// The hash of an entry, as far as it is known: see [`UpperHashes`].
-    #[inline(always)]
-    fn whole(&self, token: Token, lower: u32) -> u64 {
-        self.upper_hashes.as_ref().map_or(u64::from(lower), |upper_hashes| upper_hashes.whole(token, lower))
-    }
-
-    #[inline]
-    fn link(&mut self, token: Token, hash: u64, deadline: Instant) {
-        let slots = self.slots();
-        self.order.get_mut().insert(token, hash, slots);
-        if let Some(expiration) = &mut self.expiration {
-            expiration.insert(token, deadline, slots);
-        }
-        self.live += 1;
-    }
-
-    /// Replaces the value of a published entry and gives it a new deadline; returns the old value. It keeps its place in
-    /// an order that uses do not change, and counts as a use in the others. O(1).
-    ///
-    /// # Safety
-    /// `token` names a published entry.
-    pub unsafe fn replace(&mut self, token: Token, value: V, deadline: Instant) -> Option<V> {
-        let slots = self.slots();
-        if let Some(expiration) = &mut self.expiration {
-            expiration.remove(token);
-            expiration.insert(token, deadline, slots);
-        }
-        // SAFETY: the caller's promise; `publish` inserted the token into the order.
-        unsafe { self.hit(token) };
-        Some(std::mem::replace(self.value_mut(token)?, value))
-    }
-
     /// The value in the slot `token`, to change; `None` if the slot is vacant.
     pub fn value_mut(&mut self, token: Token) -> Option<&mut V> {
         self.slab.get_mut(token).map(|entry| &mut entry.value)
@@ -362,93 +224,6 @@ impl<K, V> Cache<K, V> {
             let mut probe = self.table.probe(slot.hash);
             std::iter::from_fn(|| self.table.next(&mut probe)).any(|t| t == token)
         })
-    }
-
-    /// Takes a reserved entry out of the index; it keeps its slot until [`free`](Self::free). Expected O(1).
-    pub fn detach(&mut self, token: Token) -> bool {
-        let Some((slot, _)) = self.slab.get(token) else {
-            return false;
-        };
-        self.table.remove(slot.hash, token)
-    }
-
-    /// Gives the slot of a reserved entry back, whether it was detached or not. Expected O(1).
-    pub fn free(&mut self, token: Token) -> Option<Entry<K, V>> {
-        self.detach(token);
-        self.slab.remove(token)
-    }
-
-    /// Ends a published entry. Expected O(1).
-    #[inline]
-    pub fn remove(&mut self, token: Token, evicted: &mut Evicted<K, V>) {
-        self.order.get_mut().remove(token);
-        if let Some(expiration) = &mut self.expiration {
-            expiration.remove(token);
-        }
-        if let Some(entry) = self.free(token) {
-            self.live -= 1;
-            evicted.push(entry);
-        }
-    }
-
-    /// Evicts the strategy's victim, with nothing in its place; false where there is none. Expected O(1), at least amortized.
-    pub fn evict(&mut self, evicted: &mut Evicted<K, V>) -> bool {
-        let token = self.order.get_mut().evict(|token| {
-            let lower = self.slab.get(token).map_or(0, |(slot, _)| slot.hash);
-            self.upper_hashes.as_ref().map_or(u64::from(lower), |upper_hashes| upper_hashes.whole(token, lower))
-        });
-        if token != NIL {
-            self.remove(token, evicted);
-        }
-        token != NIL
-    }
-
-    /// Ends every entry that has expired at `now`. O(entries that leave).
-    #[inline(always)]
-    pub fn expire(&mut self, now: Instant, evicted: &mut Evicted<K, V>) {
-        if self.expiration.is_some() {
-            self.expire_some(now, evicted);
-        }
-    }
-
-    fn expire_some(&mut self, now: Instant, evicted: &mut Evicted<K, V>) {
-        while let Some(expiration) = &self.expiration {
-            match expiration.next_expired(now) {
-                NIL => break,
-                token => self.remove(token, evicted),
-            }
-        }
-    }
-
-    /// Ends every published entry and detaches every reserved one. O(n).
-    pub fn clear(&mut self, evicted: &mut Evicted<K, V>) {
-        self.clears += 1;
-        self.live = 0;
-        self.table.clear();
-        for token in self.order.get_mut().victims() {
-            if let Some(entry) = self.slab.remove(token) {
-                evicted.push(entry);
-            }
-        }
-        let order = self.order.get_mut();
-        *order = Order::new(order.kind(), self.capacity);
-        if let Some(expiration) = &mut self.expiration {
-            expiration.clear();
-        }
-        // What is reserved is detached now, so nobody asks for its hash any more.
-        self.upper_hashes = self.upper_hashes.is_some().then(UpperHashes::default);
-        self.slab.shrink_if_empty();
-    }
-
-    /// Starts over as an empty cache, whatever state this one is in; what it held is never dropped. Slots reserved before are
-    /// nobody's: [`is_of_this_life`](Self::is_of_this_life) tells.
-    pub fn abandon(&mut self) {
-        let kind = self.order.get_mut().kind();
-        let capacity = (self.capacity != usize::MAX).then_some(self.capacity);
-        let mut fresh = Cache::new(kind, capacity, self.expiration.is_some());
-        fresh.clears = (self.clears / LIFE + 1) * LIFE;
-        fresh.inserts = self.inserts + 1;
-        std::mem::forget(std::mem::replace(self, fresh));
     }
 
     /// Whether a slot that was reserved when [`clears`](Self::clears) was this is still owned by whoever reserved it.

@@ -1,0 +1,136 @@
+//! Keys: the arguments of a call as canonical bytes.
+//!
+//! Ring 3. Keys that the in-process cache takes for equal (by identity or `==`) give equal bytes in every process, whatever
+//! the seed of `hash`; keys that are not equal never give the same. What cannot keep that is unstorable:
+//!
+//! * what is compared by identity (a bare `object()`, a NaN), unless it is found in every process under a name: classes,
+//!   functions, enum members. What these are counts beside the name, see [`super::named`]. Bound methods compare their
+//!   instances so, and are keys where that is a class;
+//! * what can't be reduced as `copyreg` and pickle do it, holds itself, or is nested too deeply;
+//! * what does not equal the object that its bytes would make, see [`super::load`].
+//!
+//! Classes derived from int, float, complex, str, bytes, tuple or frozenset that compare as their base does are spelled as the base
+//! (IntEnum, NamedTuple). Other objects are spelled by what `__reduce_ex__` says of them, see [`super::reduce`], as their
+//! `__eq__` can't be asked without a second object. Where that method is coarser than the state, equal keys have different
+//! bytes, which costs a miss.
+
+mod compared;
+mod objects;
+mod writer;
+
+pub use self::compared::compares_as;
+pub use self::objects::{next, put_entries};
+pub use self::writer::Writer;
+
+use pyo3::ffi;
+
+use self::compared::PyMethod_Type;
+use crate::codec::named::Role;
+use crate::codec::{atoms, named, refusal, Encoded, Stop};
+use crate::key::View;
+use engine::wire_format::{self, key};
+
+/// Writes a call's canonical bytes behind what is in `out`; where there are none, `out` is as it was.
+///
+/// # Safety
+/// The view's objects are alive, and kept so by the caller; the thread is attached and holds no lock. Runs user code.
+pub unsafe fn encode_key(view: &View<'_>, out: &mut Vec<u8>) -> Encoded {
+    // SAFETY: the caller's promise.
+    unsafe { encode_key_with(view, &[], out) }
+}
+
+/// [`encode_key`] where some objects, given by their addresses, are defaults that have no bytes: each is spelled by its
+/// number in the list, by which all processes know it.
+///
+/// # Safety
+/// As for [`encode_key`].
+pub unsafe fn encode_key_with(view: &View<'_>, defaults: &[usize], out: &mut Vec<u8>) -> Encoded {
+    let start = out.len();
+    let mut writer = Writer::new();
+    // SAFETY: the caller's promise.
+    match unsafe { put_view(&mut writer, defaults, view, out) } {
+        Ok(()) => Encoded::Done,
+        Err(stop) => {
+            out.truncate(start);
+            refusal::key(writer.at, writer.why);
+            stop.into()
+        }
+    }
+}
+
+/// Why a call has no canonical bytes, found by trying once more: which of the view's values it is about, by number, and the
+/// reason, after the name of a type ("Connection: it is compared by identity"). `None` where it has some now, or an exception is
+/// set.
+///
+/// # Safety
+/// As for [`encode_key`].
+#[cold]
+pub unsafe fn explain_key(view: &View<'_>) -> Option<(usize, String)> {
+    let mut writer = Writer::new();
+    // SAFETY: the caller's promise.
+    match unsafe { put_view(&mut writer, &[], view, &mut Vec::new()) } {
+        Err(Stop::Unstorable) => {
+            let reason = writer.why.unwrap_or_else(|| String::from("there are no bytes that stand for it"));
+            Some((writer.at, reason))
+        }
+        Ok(()) | Err(Stop::Failed) => None,
+    }
+}
+
+unsafe fn put_view(writer: &mut Writer, defaults: &[usize], view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
+    // The shape: how many values there are, and how many of them have names.
+    let named = !view.names.is_empty();
+    wire_format::put_varint(out, (view.values.len() as u64) << 1 | u64::from(named));
+    if named {
+        wire_format::put_varint(out, view.names.len() as u64);
+    }
+    // SAFETY: the caller's promise; names are `str`s, maybe of a derived type.
+    unsafe {
+        for (at, &value) in view.values.iter().enumerate() {
+            writer.at = at;
+            if let Some(number) = defaults.iter().position(|&default| default == value as usize) {
+                out.push(key::DEFAULT);
+                wire_format::put_varint(out, number as u64);
+                continue;
+            }
+            if view.typed {
+                put_type(writer, ffi::Py_TYPE(value), out)?;
+            }
+            writer.put(value, out, wire_format::MAX_DEPTH)?;
+        }
+        for &name in view.names {
+            atoms::put_str(name, out)?;
+        }
+    }
+    Ok(())
+}
+
+/// The type of an argument, where it counts.
+unsafe fn put_type(writer: &mut Writer, kind: *mut ffi::PyTypeObject, out: &mut Vec<u8>) -> Result<(), Stop> {
+    // SAFETY: attached; addresses of static types.
+    unsafe {
+        let known = [
+            &raw mut ffi::PyLong_Type,
+            &raw mut ffi::PyUnicode_Type,
+            &raw mut ffi::PyFloat_Type,
+            &raw mut ffi::PyBool_Type,
+            &raw mut ffi::PyTuple_Type,
+            &raw mut ffi::PyBytes_Type,
+            ffi::Py_TYPE(ffi::Py_None()),
+            // These are not found under the names that they say to have.
+            &raw mut ffi::PyFunction_Type,
+            &raw mut ffi::PyCFunction_Type,
+            &raw mut PyMethod_Type,
+            &raw mut ffi::PyModule_Type,
+            ffi::Py_TYPE(ffi::Py_Ellipsis()),
+            ffi::Py_TYPE(ffi::Py_NotImplemented()),
+        ];
+        match known.iter().position(|&type_| type_ == kind) {
+            Some(at) => {
+                out.extend_from_slice(&[key::BUILTIN_TYPE, at as u8]);
+                Ok(())
+            }
+            None => named::put(writer, kind.cast(), Role::Maker, out),
+        }
+    }
+}
