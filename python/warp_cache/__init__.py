@@ -6,7 +6,7 @@
 
 import os as _os
 
-from warp_cache._decorator import cache, lru_cache
+from warp_cache._decorators import cache, lru_cache
 from warp_cache._info import CacheInfo, SharedCacheInfo
 from warp_cache._strategies import Backend, Strategy
 
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from warp_cache._info import SkipReason
     from warp_cache._options import CacheOptions, LruCacheOptions
-    from warp_cache._record import record
+    from warp_cache._recording import record
     from warp_cache._uncacheable import UncacheableWarning
 
 __all__ = [
@@ -36,7 +36,7 @@ __version__ = "0.1.0"
 def __getattr__(name):
     # Recording and warnings are rare, and importing them is left to those who want them.
     if name == "record":
-        from warp_cache._record import record
+        from warp_cache._recording import record
 
         return record
     if name == "UncacheableWarning":
@@ -70,21 +70,19 @@ def _imported_from_rust():
     from warp_cache import (
         _async,
         _by_value,
-        _canonical,
         _exceptions,
         _green,
-        _identity,
         _info,
-        _named,
         _uncacheable,
     )
+    from warp_cache._naming import canonical, identity, named
 
     stdlib = (builtins, functools, inspect, pickle, sys, types)
-    ours = (_async, _by_value, _canonical, _exceptions, _green, _identity, _info, _named)
-    return stdlib, ours, _uncacheable
+    ours = (_async, _by_value, _exceptions, _green, _info, _uncacheable)
+    return stdlib, ours, (canonical, identity, named)
 
 
 if "WARP_CACHE_RECORD" in _os.environ:
-    from warp_cache._record import from_environment as _from_environment
+    from warp_cache._recording import from_environment as _from_environment
 
     _from_environment()

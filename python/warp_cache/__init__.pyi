@@ -11,7 +11,7 @@ from warp_cache._info import SkipReason as SkipReason
 from warp_cache._options import AnyStrategy, DecoratorOptions, Memory, Shared
 from warp_cache._options import CacheOptions as CacheOptions
 from warp_cache._options import LruCacheOptions as LruCacheOptions
-from warp_cache._record import record as record
+from warp_cache._recording import record as record
 from warp_cache._strategies import Backend as Backend
 from warp_cache._strategies import Strategy as Strategy
 from warp_cache._uncacheable import UncacheableWarning as UncacheableWarning

@@ -1,6 +1,6 @@
 """Decorated functions as dill takes them: by value, as it takes functools' and plain ones.
 
-Imported where dill is, and by nothing else.
+Imported where dill is, and by nothing else. Its pickles name ``restore``, and this module with it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from warp_cache._decorator import decorator
+from warp_cache._decorators import decorator
 from warp_cache._warp_cache_rs import CachedFunction, Options
 
 TYPE_CHECKING = False

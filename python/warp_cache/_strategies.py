@@ -1,4 +1,8 @@
-"""The names of eviction strategies and backends."""
+"""The names of eviction strategies and backends.
+
+Pickles and shared files say where these classes are, so this module keeps its name, and
+``_by_value`` its own.
+"""
 
 from __future__ import annotations
 

@@ -45,8 +45,8 @@ def warn(
     try:
         import warnings
     except Exception:
-        # It is loaded with the first shared cache (`_identity`). Else, without a descriptor or the
-        # right to read the library, nobody can be told; the call has its value all the same.
+        # It is loaded with the first shared cache (`_naming.identity`). Else, without a descriptor
+        # or the right to read the library, nobody can be told; the call has its value all the same.
         return
     try:
         text = _text(function, reason, argument, refused, because, raised, size, error, path)

@@ -23,7 +23,7 @@ from typing import (
 
 from typing_extensions import Buffer, Self, Unpack
 
-from warp_cache._async import _Flight
+from warp_cache._flight import Flight
 from warp_cache._info import CacheInfo as CacheInfo
 from warp_cache._info import SharedCacheInfo as SharedCacheInfo
 from warp_cache._options import CommonOptions
@@ -210,7 +210,7 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
     @property
     def _function(self) -> Callable[_P, Coroutine[Any, Any, _T]]: ...
     @property
-    def _flights(self) -> dict[AbstractEventLoop, dict[Ticket, _Flight]]: ...
+    def _flights(self) -> dict[AbstractEventLoop, dict[Ticket, Flight]]: ...
     @property
     def _single_flight(self) -> bool: ...
     @property
@@ -312,7 +312,7 @@ class ReadyCoroutine(Coroutine[Any, Any, _T]):
     def close(self) -> None: ...
     def __await__(self) -> Generator[Any, Any, _T]: ...
 
-# For tests; the first one for warp_cache._description, too.
+# For tests.
 def _explain_key(args: tuple[Any, ...]) -> tuple[int, str] | None: ...
 def _encode_key(
     args: tuple[object, ...], names: tuple[str, ...] | None = None, typed: bool = False
@@ -331,7 +331,7 @@ def _decode_value(bytes: bytes) -> tuple[Any, int] | None:
 def _copy(value: _T) -> _T:
     """A copy of a value's containers, its leaves shared."""
 
-# For warp_cache._record and warp_cache._advise.
+# For warp_cache._recording and warp_cache._cli.
 def _record_start(path: str) -> int:
     """Record the calls of all cached functions to a file; returns the recording's number.
 

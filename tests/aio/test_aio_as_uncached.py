@@ -416,7 +416,7 @@ async def all_tasks_are_cancelled(seen: Seen) -> None:
     """As `asyncio.run` does when it ends."""
     task = await seen.task(sleeper(seen, seen.cleanup)(1))
     for other in asyncio.all_tasks() - {asyncio.current_task()}:
-        if other is task or "_Flight" in repr(other):
+        if other is task or "Flight.work" in repr(other):
             other.cancel()
     await asyncio.wait([task])
     seen.append(task.cancelled())
@@ -426,7 +426,7 @@ async def all_tasks_are_cancelled(seen: Seen) -> None:
 async def all_tasks_are_cancelled_in_the_other_order(seen: Seen) -> None:
     task = await seen.task(sleeper(seen, seen.cleanup)(1))
     tasks = asyncio.all_tasks() - {asyncio.current_task(), task}
-    for other in (*(other for other in tasks if "_Flight" in repr(other)), task):
+    for other in (*(other for other in tasks if "Flight.work" in repr(other)), task):
         other.cancel()
     await asyncio.wait([task])
     seen.append(task.cancelled())

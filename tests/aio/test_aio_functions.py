@@ -17,7 +17,7 @@ import pytest
 from loops import Slow, run, turns
 
 from warp_cache import CacheInfo, Strategy, cache, lru_cache
-from warp_cache._decorator import AsyncCachedFunction
+from warp_cache._decorators import AsyncCachedFunction
 
 
 @cache

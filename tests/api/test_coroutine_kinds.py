@@ -15,7 +15,7 @@ from unittest import mock
 import pytest
 
 from warp_cache import cache, lru_cache
-from warp_cache._decorator import AsyncCachedFunction
+from warp_cache._decorators import AsyncCachedFunction
 
 Decorate = Callable[..., Any]
 both = pytest.mark.parametrize("decorate", [cache, lru_cache])

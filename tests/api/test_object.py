@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from warp_cache import Strategy, cache, lru_cache
-from warp_cache._decorator import AsyncCachedFunction
+from warp_cache._decorators import AsyncCachedFunction
 from warp_cache._warp_cache_rs import CachedFunction
 
 Decorate = Callable[..., Any]

@@ -125,14 +125,14 @@ def test_modules_that_native_code_names_are_imported_by_a_python_file(tmp_path: 
     if not SOURCES.is_dir():
         pytest.skip("the sources are not here")
     imported = re.compile(
-        r"""(?:\bimport\(|Module\(|Function::new\()[^"]{0,40}"([\w.]+)"|"(warp_cache\.\w+)\""""
+        r"""(?:\bimport\(|Module\(|Function::new\()[^"]{0,40}"([\w.]+)"|"(warp_cache\.[a-z_.]+)\""""
     )
     named = {
         first or second
         for file in SOURCES.rglob("*.rs")
         for first, second in imported.findall(file.read_text(encoding="utf-8"))
     }
-    assert {"inspect", "pickle", "warp_cache._async", "warp_cache._identity"} <= named
+    assert {"inspect", "pickle", "warp_cache._async", "warp_cache._naming.identity"} <= named
     app = tmp_path / "app.py"
     app.write_text("import warp_cache\n")
     finder = find(app)

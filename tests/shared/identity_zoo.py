@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from warp_cache import cache, lru_cache
-from warp_cache._identity import describe
+from warp_cache._naming.identity import describe
 
 Function = Callable[..., Any]
 DIFFERENT: dict[str, Function] = {}

@@ -33,7 +33,7 @@ def mount(at, options="", flags=0, kind=b"tmpfs"):
 
 check(libc.unshare(0x00020000))
 check(libc.mount(b"none", b"/", None, REC | PRIVATE, None))
-import warp_cache._identity, warp_cache._description, pickle, copyreg
+import warp_cache._naming.identity, warp_cache._naming.description, pickle, copyreg
 from warp_cache import cache
 COMMON = ["/dev/shm", "/run", "/tmp", "/var/tmp"]
 for at in COMMON:

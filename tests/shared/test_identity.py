@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import warp_cache
 from warp_cache import cache
-from warp_cache._identity import describe, directories
+from warp_cache._naming.identity import describe, directories
 
 
 def public(function: Callable[..., Any]) -> str:
@@ -53,7 +53,7 @@ def run(*arguments: str, seed: int = 0, **options: Any) -> str:
 
 NAMES = """
 import json, identity_zoo as zoo
-from warp_cache._identity import describe
+from warp_cache._naming.identity import describe
 print(json.dumps({kind: describe(f) for kind, f in zoo.DIFFERENT.items()}))
 """
 
@@ -121,7 +121,7 @@ def test_a_class_made_anew_under_its_name() -> None:
 
 
 def test_a_class_typed_in(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text("from warp_cache._identity import describe\n")
+    (tmp_path / "script.py").write_text("from warp_cache._naming.identity import describe\n")
     typed = "class A: pass\n\nprint(describe(A)[1])\n"
     assert (
         run("-i", str(tmp_path / "script.py"), input=typed, stderr=subprocess.DEVNULL) == "True\n"
@@ -134,7 +134,7 @@ def test_a_class_typed_in(tmp_path: Path) -> None:
 def test_values_of_other_types() -> None:
     here = [public(zoo.over(value)) for value in zoo.VALUES_FOR_THE_CODEC]
     look = (
-        "import identity_zoo as z; from warp_cache._identity import describe\n"
+        "import identity_zoo as z; from warp_cache._naming.identity import describe\n"
         "print([describe(z.over(value))[0] for value in z.VALUES_FOR_THE_CODEC])"
     )
     assert run("-c", look, seed=1) == run("-c", look, seed=2) == f"{here}\n"
@@ -167,7 +167,7 @@ def canonical(value: Any) -> Any:
 SPAWNED = """
 import multiprocessing
 from typing import NamedTuple
-from warp_cache._identity import describe
+from warp_cache._naming.identity import describe
 
 class Point(NamedTuple):
     x: int
@@ -212,7 +212,7 @@ def test_main_module_of_spawned_children(tmp_path: Path) -> None:
 
 
 TYPED_IN = """
-from warp_cache._identity import describe
+from warp_cache._naming.identity import describe
 def square(x): return x * x
 
 def helped(x): return help_me(x)
@@ -305,7 +305,8 @@ def test_an_edited_function_is_another(tmp_path: Path, edit: tuple[str, str]) ->
     file = tmp_path / "edited_module.py"
     source = "def f(x, y=1):\n    'Text.'\n    return x + 1\n"
     look = (
-        "import edited_module as m; from warp_cache._identity import describe as d; print(d(m.f))"
+        "import edited_module as m; from warp_cache._naming.identity import describe as d\n"
+        "print(d(m.f))"
     )
 
     def name(text: str) -> str:
@@ -325,7 +326,7 @@ def test_compiled_code_from_a_file_is_the_same_code(tmp_path: Path) -> None:
     )
     look = (
         "import sys, compiled_module as m\n"
-        "from warp_cache._identity import describe as d\n"
+        "from warp_cache._naming.identity import describe as d\n"
         "print(d(m.f), m.__cached__)"
     )
     first = run("-c", look, cwd=tmp_path)
@@ -339,7 +340,8 @@ def test_one_module_name_in_two_folders(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "app.py").write_text("class A: pass\ndef f(x=A): return x\n")
         look = (
-            "import app; from warp_cache._identity import describe as d; print(d(app.f), d(app.A))"
+            "import app; from warp_cache._naming.identity import describe as d\n"
+            "print(d(app.f), d(app.A))"
         )
         names.update(run("-c", look, cwd=tmp_path / folder).split())
     assert len(names - {"False)"}) == 4
@@ -362,7 +364,8 @@ def test_naming_a_directory_makes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_not_imported_with_the_package() -> None:
     look = (
         "import sys, warp_cache\n"
-        "print(sorted({'hashlib', 'opcode', 'tempfile', 'warp_cache._identity'} & {*sys.modules}))"
+        "slow = {'hashlib', 'opcode', 'tempfile', 'warp_cache._naming'}\n"
+        "print(sorted(slow & {*sys.modules}))"
     )
     assert run("-S", "-c", look) == "[]\n"
 

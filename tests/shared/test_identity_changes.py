@@ -11,7 +11,7 @@ import identity_zoo
 import pytest
 
 from warp_cache import cache
-from warp_cache._identity import describe, identify
+from warp_cache._naming.identity import describe, identify
 
 
 @pytest.mark.parametrize("kind", zoo.CHANGING)

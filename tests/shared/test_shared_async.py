@@ -17,7 +17,7 @@ import support
 from children import Child, Children
 
 from warp_cache import SharedCacheInfo, cache, lru_cache
-from warp_cache._decorator import AsyncCachedFunction
+from warp_cache._decorators import AsyncCachedFunction
 
 SOURCE = """
 import asyncio, os, sys, time

@@ -293,7 +293,7 @@ def test_who_has_no_descriptors_takes_nobodys_file_away(cache_dir: Path) -> None
     source = """
 import os, resource
 from warp_cache import cache
-import warp_cache._identity
+import warp_cache._naming.identity
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
 held = []
 try:

@@ -36,7 +36,9 @@ def where(source: str, environment: dict[str, str], remove: tuple[str, ...] = ()
     ).stdout.strip()
 
 
-DIRECTORIES = "import warp_cache._identity as i; print(*i.directories()[0], i.directories()[1])"
+DIRECTORIES = (
+    "import warp_cache._naming.identity as i; print(*i.directories()[0], i.directories()[1])"
+)
 
 
 def test_the_rules_of_the_directories(tmp_path: Path) -> None:

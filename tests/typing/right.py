@@ -23,7 +23,7 @@ from warp_cache import (
     lru_cache,
     record,
 )
-from warp_cache._decorator import AsyncCachedFunction
+from warp_cache._decorators import AsyncCachedFunction
 from warp_cache._warp_cache_rs import CachedFunction
 
 T = TypeVar("T")

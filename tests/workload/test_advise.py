@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 import warp_cache
 from warp_cache import Strategy, cache
 from warp_cache.__main__ import main
-from warp_cache._advise import advice, curves, terminal, traces
-from warp_cache._advise.traces import Workload
+from warp_cache._cli import advice, curves, terminal, traces
+from warp_cache._cli.traces import Workload
 from warp_cache._warp_cache_rs import _replay
 
 Run = Any

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import warp_cache
 from warp_cache import cache
 from warp_cache.__main__ import main
-from warp_cache._advise import traces
+from warp_cache._cli import traces
 
 REQUEST = struct.Struct("<IQIq")
 

@@ -28,7 +28,7 @@ def without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     for name in [n for n in sys.modules if n.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     for ours in ("plot", "view"):
-        monkeypatch.delitem(sys.modules, f"warp_cache._advise.{ours}", raising=False)
+        monkeypatch.delitem(sys.modules, f"warp_cache._cli.{ours}", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Absent(package), *sys.meta_path])
 
 

@@ -1,4 +1,4 @@
-//! The codec as Python functions, for tests and for `warp_cache._description`, which asks whether a value has a key.
+//! The codec as Python functions, for tests.
 //!
 //! Ring 3.
 

@@ -1,4 +1,4 @@
-//! Recordings and replays as Python functions, for `warp_cache._advise`.
+//! Recordings and replays as Python functions, for `warp_cache._cli`.
 //!
 //! Ring 3.
 

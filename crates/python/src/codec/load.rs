@@ -19,10 +19,10 @@ use engine::wire_format::{key, tag};
 /// What was spelled by a hash.
 pub type Named = HashMap<[u8; HASH], PyRef>;
 
-static REBUILT: Function = Function::new(c"warp_cache._named", c"rebuilt");
-static RATIO: Function = Function::new(c"warp_cache._named", c"ratio");
-static ITEMS: Function = Function::new(c"warp_cache._named", c"items");
-static MEMBER: Function = Function::new(c"warp_cache._named", c"member");
+static REBUILT: Function = Function::new(c"warp_cache._naming.named", c"rebuilt");
+static RATIO: Function = Function::new(c"warp_cache._naming.named", c"ratio");
+static ITEMS: Function = Function::new(c"warp_cache._naming.named", c"items");
+static MEMBER: Function = Function::new(c"warp_cache._naming.named", c"member");
 
 /// The object of these bytes. An `Exception` that user code raises on the way is dropped, and there is none.
 ///
@@ -251,7 +251,7 @@ impl Loader<'_> {
 /// # Safety
 /// As for [`load`]; `object` is alive, and kept so by the caller.
 pub unsafe fn says_enough(object: *mut ffi::PyObject, bytes: &[u8], named: &Named) -> Result<bool, Stop> {
-    static IS_SAME: Function = Function::new(c"warp_cache._named", c"is_same");
+    static IS_SAME: Function = Function::new(c"warp_cache._naming.named", c"is_same");
     // SAFETY: the caller's promise.
     unsafe {
         let same = load(bytes, named).and_then(|loaded| IS_SAME.call(&[object, loaded.as_ptr()]));

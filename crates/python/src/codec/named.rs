@@ -1,5 +1,5 @@
 //! Functions, classes and others that are known by a name, as parts of keys: by a hash of where they are found and of what
-//! they are, which `warp_cache._named` makes.
+//! they are, which `warp_cache._naming.named` makes.
 //!
 //! Ring 3. Runs user code.
 
@@ -15,8 +15,8 @@ use engine::wire_format::key;
 /// The length of a hash in bytes.
 pub const HASH: usize = 16;
 
-static NAMED: Function = Function::new(c"warp_cache._named", c"named");
-static ONE_OF_A_KIND: Function = Function::new(c"warp_cache._named", c"one_of_a_kind");
+static NAMED: Function = Function::new(c"warp_cache._naming.named", c"named");
+static ONE_OF_A_KIND: Function = Function::new(c"warp_cache._naming.named", c"one_of_a_kind");
 
 /// For what a function, class or module is spelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -133,7 +133,7 @@ unsafe fn reduced(object: *mut ffi::PyObject) -> Result<PyRef, Stop> {
             }
         }
         if CStr::from_ptr((*ffi::Py_TYPE(object)).tp_name) == c"ForwardRef" {
-            static REFERENCE: Function = Function::new(c"warp_cache._named", c"parts_of_reference");
+            static REFERENCE: Function = Function::new(c"warp_cache._naming.named", c"parts_of_reference");
             return REFERENCE.call(&[object]);
         }
         // The lowest protocol that knows `__newobj_ex__`: what is reduced does not depend on the version of Python.

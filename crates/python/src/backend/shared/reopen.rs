@@ -96,7 +96,7 @@ pub struct CacheLocation {
 impl CacheLocation {
     /// The place of the cache that the user named, or of the function's own.
     pub fn find(function: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<CacheLocation> {
-        let identity = function.py().import("warp_cache._identity")?;
+        let identity = function.py().import("warp_cache._naming.identity")?;
         let (directories, asked_for) = identity.call_method0("directories")?.extract()?;
         if let Some(name) = name {
             return Ok(CacheLocation { directories, asked_for, name: safe_name(name), identity: None, private: false });

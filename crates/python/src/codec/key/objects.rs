@@ -83,14 +83,14 @@ impl Writer {
         }
     }
 
-    /// Spells what equals objects of other types, as `warp_cache._canonical` has it. False: it does not say.
+    /// Spells what equals objects of other types, as `warp_cache._naming.canonical` has it. False: it does not say.
     unsafe fn put_canonical(
         &mut self,
         object: *mut ffi::PyObject,
         out: &mut Vec<u8>,
         depth: u32,
     ) -> Result<bool, Stop> {
-        static CANONICAL: global::Function = global::Function::new(c"warp_cache._canonical", c"canonical");
+        static CANONICAL: global::Function = global::Function::new(c"warp_cache._naming.canonical", c"canonical");
         // SAFETY: as for `put`; a type's name is a C string.
         unsafe {
             let name = CStr::from_ptr((*ffi::Py_TYPE(object)).tp_name).to_bytes();

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from warp_cache._advise.curves import Curves
+    from warp_cache._cli.curves import Curves
 
 __all__ = ["Advice", "advise", "percent"]
 

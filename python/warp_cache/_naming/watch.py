@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     # A function that looks, where it looks, and what it saw.
-    Watch: TypeAlias = tuple[Callable[[Any], tuple[Any, ...]], Any, tuple[Any, ...]]
+    _Watch: TypeAlias = tuple[Callable[[Any], tuple[Any, ...]], Any, tuple[Any, ...]]
 
 __all__ = ["EMPTY", "content", "is_unchanged"]
 
@@ -40,7 +40,7 @@ def content(cell: CellType) -> Any:
         return EMPTY
 
 
-def is_unchanged(watches: Iterable[Watch]) -> bool:
+def is_unchanged(watches: Iterable[_Watch]) -> bool:
     for look, holder, seen in watches:
         now = look(holder)
         if len(now) != len(seen) or not all(map(operator.is_, now, seen)):

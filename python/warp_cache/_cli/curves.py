@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Sequence
 
-    from warp_cache._advise.traces import Workload
+    from warp_cache._cli.traces import Workload
 
 __all__ = ["Curves", "measure"]
 

@@ -1,4 +1,4 @@
-"""Classes, their members and their instances, as parts of a description.
+"""Classes, their members and attributes, as parts of a description.
 
 A class counts by its name and by what its body says: methods, constants, annotations, and those of
 its bases; a class of Python itself, or one that was made in C, by its name and version.
@@ -10,41 +10,20 @@ import functools
 import sys
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, SimpleNamespace
 
-from warp_cache import _watch
-from warp_cache._places import NoName, is_at, is_of_python, module_name, place, version
+from warp_cache._naming import watch
+from warp_cache._naming.instances import BARE, has_only_attributes, is_frozen
+from warp_cache._naming.places import NoName, is_at, is_of_python, module_name, place, version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from warp_cache._description import Description
+    from warp_cache._naming.description import Description
 
-__all__ = [
-    "BARE",
-    "a_class",
-    "attribute",
-    "a_frozen",
-    "a_member",
-    "said_of_types",
-    "class_of",
-    "has_only_attributes",
-    "is_bare",
-    "is_frozen",
-    "items",
-    "of_typing",
-]
+__all__ = ["a_class", "attribute", "class_of", "items", "said_of_types"]
 
 _IMMUTABLE_TYPE, _HEAP_TYPE = 1 << 8, 1 << 9
-# What derives from these without attributes stays as it is: the base's own items.
-BARE: dict[type, Callable[[Any], Any]] = {
-    str: str.__str__,
-    int: int.__int__,
-    float: float.__float__,
-    bytes: lambda value: bytes.__getitem__(value, slice(None)),
-    tuple: lambda value: tuple(tuple.__iter__(value)),
-    frozenset: lambda value: frozenset(frozenset.__iter__(value)),
-}
 # What the interpreter and the standard library make of a class's body, or note about it.
 _DERIVED = frozenset(
     [
@@ -141,7 +120,7 @@ def _one_of_the_bases(to: Description, base: Any, lenient: bool) -> None:
 
 
 def _body(to: Description, value: Any, lenient: bool) -> None:
-    to.watch(_watch.of_class, value)
+    to.watch(watch.of_class, value)
     to.feed("body", value.__qualname__)
     parts: list[tuple[str, Callable[[Any], None], Any]] = []
     if type(value) is not type:
@@ -227,7 +206,7 @@ def _is_of_no_account(kind: type) -> bool:
 def items(to: Description, value: Any) -> None:
     """A list, dict or set, or what is like one, as it is now."""
     to.steps += 1
-    to.watch(_watch.of_items, value)
+    to.watch(watch.of_items, value)
     kind: Any = type(value)
     items = list(value.items()) if hasattr(kind, "items") else list(value)
     # Lists may hold each other many times over, and themselves.
@@ -262,13 +241,13 @@ def _an_instance(to: Description, value: Any) -> None:
         raise NoName("it is within an instance that can change")
     to.within_instance = True
     try:
-        to.watch(_watch.of_attributes, value)
+        to.watch(watch.of_attributes, value)
         to.feed("instance")
         to.value(type(value))
         attributes: dict[str, Any] = getattr(value, "__dict__", {})
-        for name, part in (*_watch.slots(value).items(), *sorted(attributes.items())):
+        for name, part in (*watch.slots(value).items(), *sorted(attributes.items())):
             to.feed("attribute", name)
-            if part is not _watch.EMPTY:
+            if part is not watch.EMPTY:
                 attribute(to, part)
     finally:
         to.within_instance = False
@@ -319,20 +298,8 @@ def _by_repr(to: Description, value: Any) -> None:
     to.feed("shown", shown)
 
 
-# --- members and instances
-
-
-def a_member(to: Description, value: Any) -> None:
-    """A member of an Enum, or several of a Flag in one."""
-    to.feed("member")
-    to.value(type(value))
-    to.value(value._name_)
-    if value._name_ is None:
-        to.value(value._value_)
-
-
 def _content_of_member(to: Description, member: Any) -> None:
-    to.watch(_watch.of_attributes, member)
+    to.watch(watch.of_attributes, member)
     if not has_only_attributes(type(member)):
         base = next((base for base in type(member).__mro__ if base in BARE), None)
         if base is not None:
@@ -343,81 +310,3 @@ def _content_of_member(to: Description, member: Any) -> None:
         if name not in _MEMBERS_OWN:
             to.feed("attribute", name)
             attribute(to, value)
-
-
-def is_bare(kind: Any) -> bool:
-    """Whether it derives from an immutable type and gives its instances no attributes."""
-    for base in BARE:
-        if issubclass(kind, base):
-            sizes = (kind.__basicsize__, kind.__itemsize__, kind.__dictoffset__)
-            return sizes == (base.__basicsize__, base.__itemsize__, 0)
-    return False
-
-
-def has_only_attributes(kind: Any) -> bool:
-    """Whether its instances hold nothing but what is in their dict and slots."""
-    slots = sum(
-        type(part) is MemberDescriptorType for base in kind.__mro__ for part in vars(base).values()
-    )
-    # A dict or weak references may lie before the object, at no cost.
-    pointers = slots + (kind.__dictoffset__ > 0) + (kind.__weakrefoffset__ > 0)
-    size = object.__basicsize__ + pointers * tuple.__itemsize__
-    return bool((kind.__basicsize__, kind.__itemsize__) == (size, 0))
-
-
-def is_frozen(kind: Any) -> bool:
-    """Whether it is a frozen dataclass, as are its bases (or of Python itself, with no state)."""
-    if "__dataclass_params__" not in vars(kind) or not has_only_attributes(kind):
-        return False
-    for base in kind.__mro__:
-        if base is object or is_of_python(base.__module__):
-            continue
-        parameters = vars(base).get("__dataclass_params__")
-        if parameters is None or not parameters.frozen:
-            return False
-    return True
-
-
-def a_frozen(to: Description, value: Any) -> None:
-    """An instance of a frozen dataclass: all its fields, and nothing else."""
-    kind: Any = type(value)
-    to.watch(_watch.of_attributes, value)
-    to.feed("frozen")
-    to.value(kind)
-    names = [name for name, field in kind.__dataclass_fields__.items() if _is_kept(field)]
-    has = {name.rpartition(".")[2]: part for name, part in _watch.slots(value).items()}
-    has.update(getattr(value, "__dict__", {}))
-    if sorted(has) != sorted(names):
-        raise NoName(f"a {kind.__qualname__} has other attributes than its fields")
-    for name in names:
-        to.feed("field", name)
-        to.value(has[name])
-
-
-def _is_kept(field: Any) -> bool:
-    return field._field_type is sys.modules["dataclasses"]._FIELD
-
-
-def of_typing(to: Description, value: Any) -> None:
-    """A type as ``typing`` spells it."""
-    name = type(value).__name__
-    if name in ("TypeVar", "ParamSpec", "TypeVarTuple"):
-        to.a_reduced(value)
-        for part in ("__bound__", "__constraints__", "__default__"):
-            found = getattr(value, part, None)
-            # NoDefault is one of a kind.
-            to.feed(part)
-            to.feed(repr(found)) if type(found).__name__ == "NoDefaultType" else to.value(found)
-        flags = [getattr(value, f"__{flag}__", None) for flag in ("covariant", "contravariant")]
-        to.feed(*map(repr, flags))
-    elif name == "NewType":
-        to.a_reduced(value)
-        to.value(value.__supertype__)
-    elif name == "TypeAliasType":
-        to.a_reduced(value)
-        to.value(value.__value__)
-        to.value(value.__type_params__)
-    elif name == "ForwardRef":
-        to.feed("forward", repr(value.__forward_arg__), repr(value.__forward_is_class__))
-    else:
-        to.a_reduced(value)

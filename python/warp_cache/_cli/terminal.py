@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import textwrap
 
-from warp_cache._advise.advice import percent
+from warp_cache._cli.advice import percent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from warp_cache._advise.advice import Advice
-    from warp_cache._advise.curves import Curves
+    from warp_cache._cli.advice import Advice
+    from warp_cache._cli.curves import Curves
 
 __all__ = ["heading", "replayed", "report", "rows"]
 

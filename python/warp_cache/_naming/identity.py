@@ -13,18 +13,18 @@ from itertools import count
 from types import MethodType
 
 # These two are the extension module's: named here, where tools that freeze programs see them.
-from warp_cache import _canonical, _named  # noqa: F401
-from warp_cache._description import Description
-from warp_cache._places import module_name
+from warp_cache._naming import canonical, named  # noqa: F401
+from warp_cache._naming.description import Description
+from warp_cache._naming.places import module_name
+from warp_cache._naming.watch import is_unchanged
 from warp_cache._warp_cache_rs import CachedFunction
-from warp_cache._watch import is_unchanged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from warp_cache._watch import Watch
+    from warp_cache._naming.watch import _Watch
 
 __all__ = ["Identity", "describe", "directories", "identify"]
 
@@ -113,7 +113,7 @@ class Identity:
         What it closes over, its defaults or its code may have been exchanged.
         """
         digest: bytes = b""
-        watches: list[Watch] = []
+        watches: list[_Watch] = []
         try:
             if is_unchanged(self.watches):
                 return None
@@ -127,7 +127,7 @@ class Identity:
         return None
 
 
-def _description(function: Callable[..., Any]) -> tuple[bytes, list[Watch]]:
+def _description(function: Callable[..., Any]) -> tuple[bytes, list[_Watch]]:
     description = Description()
     description.value(function)
     return description.digest(), description.watches

@@ -1,9 +1,4 @@
-"""``python -m warp_cache advise``: which strategy and size suit a recorded workload.
-
-Parts: ``traces`` reads what was recorded, ``curves`` replays it through every strategy and a range
-of sizes, ``advice`` says what to take, ``terminal`` shows it as plain text, ``view`` with colours
-and ``plot`` as a picture. The last two need extras.
-"""
+"""``python -m warp_cache advise``: which strategy and size suit a recorded workload."""
 
 from __future__ import annotations
 
@@ -14,15 +9,15 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from warp_cache._advise import advice, curves, extras, terminal, traces
+from warp_cache._cli import advice, curves, extras, terminal, traces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from warp_cache._advise.advice import Advice
-    from warp_cache._advise.curves import Curves
-    from warp_cache._advise.view import View
+    from warp_cache._cli.advice import Advice
+    from warp_cache._cli.curves import Curves
+    from warp_cache._cli.view import View
 
 __all__ = ["add_to"]
 
@@ -95,7 +90,7 @@ def _run(options: argparse.Namespace) -> None:
                 f"{trace.name}: no function {options.function!r} in it: there is {names}"
             )
     # What is missing is said before hours of replaying, not after.
-    plot = options.plot and extras.load("warp_cache._advise.plot", "plot", "a picture")
+    plot = options.plot and extras.load("warp_cache._cli.plot", "plot", "a picture")
     view = _view(options)
     found: list[dict[str, Any]] = []
     for number, workload in enumerate(workloads, 1):
@@ -126,7 +121,7 @@ def _view(options: argparse.Namespace) -> View | None:
     if options.json or options.plain or not (options.rich or sys.stdout.isatty()):
         return None
     try:
-        view: View = extras.load("warp_cache._advise.view", "cli", "a table with colours").View()
+        view: View = extras.load("warp_cache._cli.view", "cli", "a table with colours").View()
         return view
     except extras.MissingExtra:
         if options.rich:

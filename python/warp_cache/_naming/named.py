@@ -19,15 +19,15 @@ from types import (
     WrapperDescriptorType,
 )
 
-from warp_cache import _classes, _watch
-from warp_cache._description import CACHED, Description
-from warp_cache._places import NoName, is_at, is_of_python, module_name, place, version
+from warp_cache._naming import classes, functions, instances, watch
+from warp_cache._naming.description import Description
+from warp_cache._naming.places import NoName, is_at, is_of_python, module_name, place, version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from warp_cache._watch import Watch
+    from warp_cache._naming.watch import _Watch
 
 __all__ = [
     "is_same",
@@ -51,7 +51,7 @@ _HEAP_TYPE = 1 << 9
 
 # By address and role: what the hash is of, the hash, and on what it depends. Few programs
 # have as many classes in their keys; a class that was loaded anew is kept until others have come.
-_known: dict[tuple[int, int], tuple[Any, bytes, list[Watch]]] = {}
+_known: dict[tuple[int, int], tuple[Any, bytes, list[_Watch]]] = {}
 _MOST = 512
 
 
@@ -64,7 +64,7 @@ def named(value: Any, role: int) -> bytes | str:
     """
     try:
         known = _known.get((id(value), role))
-        if known is not None and known[0] is value and _watch.is_unchanged(known[2]):
+        if known is not None and known[0] is value and watch.is_unchanged(known[2]):
             return known[1]
         description = _described(value, role)
     except MemoryError:
@@ -83,9 +83,9 @@ def _described(value: Any, role: int) -> Description:
     description = Description(as_argument=True, with_items=role != 2)
     if isinstance(value, type):
         if role == 0:
-            _classes.class_of(description, value)
+            classes.class_of(description, value)
         else:
-            _classes.a_class(description, value, lenient=role == 1)
+            classes.a_class(description, value, lenient=role == 1)
         return description
     if type(value) is FunctionType:
         if not is_at(value, value.__module__, value.__qualname__):
@@ -126,8 +126,8 @@ def _one_of_a_kind(to: Description, value: Any) -> bool:
         if vars(value.__objclass__).get(value.__name__) is not value:
             raise NoName(f"{value.__name__} is not found under its name")
         to.feed("descriptor")
-        to.a_descriptor(value)
-    elif kind in CACHED:
+        functions.a_descriptor(to, value)
+    elif kind in functions.CACHED:
         if not is_at(value, value.__module__, value.__qualname__):
             raise NoName(f"the function {value.__qualname__} is not found under its name")
         to.value(value)
@@ -171,7 +171,7 @@ def _zone(to: Description, value: Any) -> None:
         raise NoName(made_by)
     to.feed("made by", made_by)
     to.value(parts[1])
-    _classes.class_of(to, kind)
+    classes.class_of(to, kind)
 
 
 def _global(to: Description, value: Any) -> None:
@@ -185,14 +185,14 @@ def _global(to: Description, value: Any) -> None:
         module = _home(value, name)
     to.feed("global", *place(module), name, *version(module))
     if kind.__module__ == "typing" and is_of_python("typing"):
-        _classes.of_typing(to, value)
+        instances.of_typing(to, value)
         return
-    _classes.class_of(to, kind)
+    classes.class_of(to, kind)
     attributes = getattr(value, "__dict__", {})
-    for where, part in (*_watch.slots(value).items(), *sorted(attributes.items())):
+    for where, part in (*watch.slots(value).items(), *sorted(attributes.items())):
         to.feed("attribute", where)
-        if part is not _watch.EMPTY:
-            _classes.attribute(to, part)
+        if part is not watch.EMPTY:
+            classes.attribute(to, part)
 
 
 def _home(value: Any, name: str) -> str:
@@ -272,10 +272,10 @@ def is_same(one: Any, two: Any) -> bool:
 
 def _is_told_by_its_arguments(value: Any) -> bool:
     kind = type(value)
-    if is_of_python(kind.__module__) or not _classes.has_only_attributes(kind):
+    if is_of_python(kind.__module__) or not instances.has_only_attributes(kind):
         # Types as typing spells them, and other constants.
         return True
-    held = (*_watch.slots(value).values(), *getattr(value, "__dict__", {}).values())
+    held = (*watch.slots(value).values(), *getattr(value, "__dict__", {}).values())
     if not held:
         return True
     make, arguments, *_ = _reduction(value)

@@ -13,8 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from warp_cache._advise.advice import Advice
-    from warp_cache._advise.curves import Curves
+    from warp_cache._cli.advice import Advice
+    from warp_cache._cli.curves import Curves
 
 __all__ = ["write"]
 

@@ -9,14 +9,14 @@ import argparse
 import struct
 import sys
 
-from warp_cache._advise.traces import ORACLE_GENERAL, TraceError, is_oracle_general, load
+from warp_cache._cli.traces import ORACLE_GENERAL, TraceError, is_oracle_general, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Iterable
 
-    from warp_cache._advise.traces import Workload
+    from warp_cache._cli.traces import Workload
 
 __all__ = ["add_to"]
 

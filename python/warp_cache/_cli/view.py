@@ -6,15 +6,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from warp_cache._advise import terminal
+from warp_cache._cli import terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from warp_cache._advise.advice import Advice
-    from warp_cache._advise.curves import Curves
-    from warp_cache._advise.traces import Workload
+    from warp_cache._cli.advice import Advice
+    from warp_cache._cli.curves import Curves
+    from warp_cache._cli.traces import Workload
 
 __all__ = ["View"]
 

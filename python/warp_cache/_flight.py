@@ -1,0 +1,359 @@
+"""One computation of a coroutine function, in a task of its own, and all who wait for it.
+
+It runs in a task of its own, so that cancelling the caller who happened to start it leaves the
+others alone. Waiting is refused where it could never end: each computation knows (by a context
+variable, which the tasks that it starts inherit) what it waits for, and who would close a cycle
+computes for itself.
+
+The task never fails: what the computation raises is handed to the callers, of whom the one who
+started it raises the very object. So KeyboardInterrupt ends the loop from the caller's task, as
+without a cache, and asyncio finds no exception that nobody has retrieved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+
+from warp_cache._cancellation import Work, cancellations, end, is_in_cancelled_scope
+from warp_cache._exceptions import Shared, own, share, within
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    from warp_cache._warp_cache_rs import AsyncCachedFunction, SharedLease, Ticket
+
+    _Cached: TypeAlias = AsyncCachedFunction[..., Any]
+
+__all__ = ["NOTHING", "Flight", "current"]
+
+# No value, no exception.
+NOTHING: Any = object()
+
+# What ends the loop.
+_FATAL = (KeyboardInterrupt, SystemExit)
+
+# Seconds between two questions whether another process is done.
+_FIRST_PAUSE = 0.001
+_LAST_PAUSE = 0.02
+
+
+class Flight:
+    """A computation under way, and who waits for it."""
+
+    __slots__ = (
+        "began",
+        "call",
+        "error",
+        "free",
+        "future",
+        "heir",
+        "left",
+        "loop",
+        "shared",
+        "since",
+        "table",
+        "template",
+        "ticket",
+        "told",
+        "value",
+        "waiters",
+        "waits",
+        "works",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        table: dict[Ticket, Flight],
+        cached: _Cached,
+        ticket: Ticket,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        free: bool,
+    ) -> None:
+        self.loop = loop
+        self.table = table
+        self.ticket = ticket
+        self.call = (cached, args, kwargs)
+        # Whether whoever began this waits for no other process.
+        self.free = free
+        # Done when there is an outcome; the first task that ends brings it.
+        self.future: asyncio.Future[None] = loop.create_future()
+        # The value, or the exception as its `heir` is to raise it, and as others are.
+        self.value: Any = NOTHING
+        # From which those who did not lead make the value, if they can't have the same one.
+        self.template: bytes | None = None
+        # What there is to say of a value that could not be stored.
+        self.told: tuple[int, tuple[Any, ...]] | None = None
+        self.error: BaseException | None = None
+        self.heir: object = None
+        self.shared: Shared | None = None
+        self.works: list[Work] = []
+        # Whether the last caller was cancelled, or closed.
+        self.left = False
+        self.began = self.since = loop.time()
+        # One object for each.
+        self.waiters: list[object] = []
+        # The computations that this one waits for; one may stand here several times.
+        self.waits: list[Flight] = []
+
+    def lead(self, me: object) -> None:
+        """Start the work, or start it once more beside what does not end."""
+        self.since = self.loop.time()
+        work = Work()
+        try:
+            work.start(self.loop, self.work(work, me))
+        except BaseException:
+            self.land(me, NOTHING)
+            raise
+        self.works.append(work)
+        work.task.add_done_callback(lambda task: self.ended(task, me))
+
+    async def work(self, work: Work, leader: object) -> None:
+        """The task's body: compute, and hand over what comes of it."""
+        current.set(self)
+        value, error = NOTHING, None
+        try:
+            with work.enter():
+                handled = work.handled
+                value = await (self.bring() if handled is None else within(handled, self.bring()))
+        except BaseException as raised:
+            error = raised
+        # No exception is being handled any more: what is raised from here on has no such context.
+        handled, work.handled = work.handled, None
+        try:
+            if not self.land(leader, value, error, handled) and error is not None:
+                if isinstance(error, _FATAL) or not _runs(self.loop):
+                    raise error
+                if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+                    self.complain(error)
+        finally:
+            # The exception's traceback refers to this frame.
+            del error, handled
+
+    async def bring(self) -> Any:
+        """The value: computed, and stored."""
+        cached, args, kwargs = self.call
+        lease: SharedLease | None = None
+        try:
+            if cached._shared:
+                answer = await self.ask()
+                if isinstance(answer, tuple):
+                    self.note(answer[0])
+                    return answer[0]
+                lease = answer
+            epoch = cached._epoch()
+            value = await cached._function(*args, **kwargs)
+            self.told = cached._store(self.ticket, value, epoch, lease)
+            if cached._shared:
+                self.note(value)
+            return value
+        except (asyncio.CancelledError, GeneratorExit) as error:
+            # Its callers have left, or its loop: that says nothing of the computation, which
+            # somebody may do.
+            if lease is not None and (self.is_left() or isinstance(error, GeneratorExit)):
+                lease.leave()
+            raise
+        finally:
+            if lease is not None:
+                lease.end()
+
+    def is_left(self) -> bool:
+        """Whether the computation was cancelled for its callers, or with the loop."""
+        return self.left or any(work.cancelling() for work in self.works)
+
+    def note(self, value: Any) -> None:
+        """Make the template, before anybody has the value and may change it."""
+        if len(self.waiters) > 1 and not self.future.done():
+            self.template = self.call[0]._template(value)
+
+    async def ask(self) -> SharedLease | tuple[Any] | None:
+        """Wait while another process computes: the value, or the right to compute it."""
+        cached = self.call[0]
+        bound = cached._wait_timeout
+        pause = _FIRST_PAUSE
+        turn = cached._turn(self.free)
+        while True:
+            waited = self.loop.time() - self.began
+            answer = cached._lead(self.ticket, bound is not None and waited >= bound, turn)
+            if answer is not False:
+                # Who waits here has given the other process its time; now it is ours.
+                self.since = self.loop.time()
+                return answer
+            if bound is not None:
+                pause = min(pause, bound - waited)
+            self.since = self.loop.time()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LAST_PAUSE)
+            found = cached._peek(self.ticket)
+            if found:
+                return found
+
+    def land(
+        self,
+        leader: object,
+        value: Any,
+        error: BaseException | None = None,
+        handled: BaseException | None = None,
+    ) -> bool:
+        """Hand the outcome to those who wait, and let the next caller start anew.
+
+        False if nobody takes it. `handled` is what the leader was handling when he called.
+        """
+        self.leave()
+        if self.future.done() or not _runs(self.loop):
+            return False
+        try:
+            if not self.waiters:
+                return False
+            self.value, self.error = value, error
+            if error is not None:
+                self.heir = self.heir_of(leader, error)
+                others = len(self.waiters) - (self.heir is not None)
+                if others and isinstance(error, Exception):
+                    self.shared = share(error, handled)
+        finally:
+            self.future.set_result(None)
+        return True
+
+    def heir_of(self, leader: object, error: BaseException) -> object:
+        """Who raises the exception itself: the leader; another one only where it would get lost."""
+        if leader in self.waiters:
+            return leader
+        if isinstance(error, (Exception, asyncio.CancelledError, GeneratorExit)):
+            return None
+        return self.waiters[0]
+
+    def ended(self, task: asyncio.Task[None], leader: object) -> None:
+        """The task is done; cancelled before its first step, it has handed nothing over."""
+        if not self.future.done():
+            self.land(leader, NOTHING, asyncio.CancelledError())
+        if not task.cancelled():
+            # Seen: whatever ended the loop has been raised there.
+            task.exception()
+
+    def complain(self, error: BaseException) -> None:
+        """Report an exception that nobody is there to take."""
+        message = "exception in a cached computation whose callers have left"
+        self.loop.call_exception_handler({"message": message, "exception": error})
+
+    def leave(self) -> None:
+        if self.table.get(self.ticket) is self:
+            del self.table[self.ticket]
+            # An empty table would keep its loop alive.
+            flights = self.call[0]._flights
+            if not self.table and flights.get(self.loop) is self.table:
+                del flights[self.loop]
+
+    def leads_to(self, target: Flight | None) -> bool:
+        """Whether this computation is ``target``, or waits (for one that waits …) for it."""
+        if target is None:
+            return False
+        seen: set[int] = set()
+        stack: list[Flight] = [self]
+        while stack:
+            flight = stack.pop()
+            if flight is target:
+                return True
+            if id(flight) not in seen:
+                seen.add(id(flight))
+                stack.extend(flight.waits)
+        return False
+
+    async def wait(self, bound: float | None, leads: bool) -> tuple[Any, BaseException | None]:
+        """The value (`NOTHING`: start over), or the exception to raise.
+
+        The last waiter to be cancelled takes the work with it, and gets what comes of that.
+        """
+        me = object()
+        waiting = current.get()
+        if waiting is not None:
+            waiting.waits.append(self)
+        self.waiters.append(me)
+        cancelled, before = None, cancellations()
+        try:
+            if leads:
+                self.lead(me)
+            try:
+                await self.landing(bound, me)
+            except asyncio.CancelledError as error:
+                cancelled = error
+            except GeneratorExit:
+                self.let_go()
+                raise
+            if cancelled is not None:
+                if not self.future.done() and len(self.waiters) == 1:
+                    self.leave()
+                    self.left = True
+                    await end(self.works, cancelled, before)
+                    # What came of it is his, whoever led; if he is all that was cancelled, that is.
+                    if self.error is not None and self.shared is None:
+                        self.heir = me
+                    elif self.value is NOTHING:
+                        raise cancelled
+                elif not self.overtakes(me):
+                    raise cancelled
+            return self.take(me)
+        finally:
+            del cancelled
+            self.waiters.remove(me)
+            if not self.waiters:
+                self.value = self.error = self.shared = None
+            if waiting is not None:
+                waiting.waits.remove(self)
+
+    def overtakes(self, me: object) -> bool:
+        """Whether `me` gets the outcome, although he was cancelled before he woke up to take it.
+
+        Without a cache, what does not suspend can't be cancelled. An exception must not get lost,
+        and a scope of anyio cancels nobody whom something has woken, only later, where he waits.
+        """
+        if self.error is None:
+            return self.value is not NOTHING and is_in_cancelled_scope()
+        if isinstance(self.error, asyncio.CancelledError):
+            return False
+        return self.heir is me or (len(self.waiters) == 1 and self.shared is not None)
+
+    async def landing(self, bound: float | None, me: object) -> None:
+        """Wait for an outcome; who has waited for too long computes as well."""
+        while not self.future.done():
+            left = None
+            if bound is not None:
+                left = max(0.0, self.since + bound - self.loop.time())
+            await asyncio.wait((self.future,), timeout=left)
+            if (
+                bound is not None
+                and self.loop.time() >= self.since + bound
+                and not self.future.done()
+            ):
+                self.lead(me)
+
+    def take(self, me: object) -> tuple[Any, BaseException | None]:
+        """What `me` gets of the outcome."""
+        if self.error is None:
+            return self.value, None
+        if self.heir is me:
+            return None, self.error
+        if self.shared is not None:
+            return None, own(self.shared)
+        return NOTHING, None
+
+    def let_go(self) -> None:
+        """A waiter was closed, which can't wait: cancel the work if it was the last one."""
+        if len(self.waiters) == 1 and not self.future.done():
+            self.leave()
+            self.left = True
+            if _runs(self.loop):
+                for work in self.works:
+                    work.task.cancel()
+
+
+def _runs(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether this is called from `loop`, and not by whatever closes a forgotten coroutine."""
+    return asyncio._get_running_loop() is loop
+
+
+# The computation that this task is a part of.
+current: ContextVar[Flight | None] = ContextVar("warp_cache_flight", default=None)
