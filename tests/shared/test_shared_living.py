@@ -58,7 +58,9 @@ def begin(children: Children, folder: Path) -> Child:
     """A process that computes."""
     first = children.start(SOURCE)[0]
     first.start("gated(1)")
-    support.eventually((folder / "calls").exists)
+    calls = folder / "calls"
+    # The whole line: it may be stopped next.
+    support.eventually(lambda: calls.exists() and calls.read_text().endswith("\n"))
     return first
 
 
