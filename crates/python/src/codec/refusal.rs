@@ -21,28 +21,36 @@ pub struct Refusal {
     pub raised: Option<String>,
 }
 
-thread_local! {
-    /// `None`: nobody wants to know.
-    static NOTED: RefCell<Option<Refusal>> = const { RefCell::new(None) };
+/// What the code around wants to know, and what it has learnt. Small, since it is exchanged at each miss.
+#[derive(Default)]
+struct Notes {
+    wanted: bool,
+    refusal: Option<Box<Refusal>>,
 }
 
-fn exchange(with: Option<Refusal>) -> Option<Refusal> {
-    // Where the thread's memory is gone already, nobody learns anything.
-    let exchanged = NOTED.try_with(|noted| Some(std::mem::replace(&mut *noted.try_borrow_mut().ok()?, with)));
-    exchanged.ok().flatten().flatten()
+thread_local! {
+    static NOTES: RefCell<Notes> = const { RefCell::new(Notes { wanted: false, refusal: None }) };
+}
+
+/// Where the thread's memory is gone already, nobody learns anything.
+fn with_notes<R: Default>(work: impl FnOnce(&mut Notes) -> R) -> R {
+    NOTES
+        .try_with(|notes| notes.try_borrow_mut().map(|mut notes| work(&mut notes)).unwrap_or_default())
+        .unwrap_or_default()
 }
 
 /// Runs `work`, and gives what was noted in it if that is `wanted`. What user code within it encodes is its own affair.
 pub fn noting<R>(wanted: bool, work: impl FnOnce() -> R) -> (R, Option<Refusal>) {
-    let outer = exchange(wanted.then(Refusal::default));
+    let outer = with_notes(|notes| std::mem::replace(notes, Notes { wanted, refusal: None }));
     let result = work();
-    (result, exchange(outer))
+    let inner = with_notes(|notes| std::mem::replace(notes, outer));
+    (result, inner.wanted.then(|| inner.refusal.map(|refusal| *refusal).unwrap_or_default()))
 }
 
 fn note(change: impl FnOnce(&mut Refusal)) {
-    let _ = NOTED.try_with(|noted| {
-        if let Ok(mut noted) = noted.try_borrow_mut() {
-            noted.as_mut().map(change);
+    with_notes(|notes| {
+        if notes.wanted {
+            change(notes.refusal.get_or_insert_default());
         }
     });
 }
@@ -59,8 +67,7 @@ pub(super) fn key(at: usize, why: Option<String>) {
 /// The thread is attached and holds no lock; no exception is set. Runs user code: `__str__`.
 #[cold]
 pub(super) unsafe fn raised(raised: &PyRef) {
-    let wanted = NOTED.try_with(|noted| noted.try_borrow().is_ok_and(|noted| noted.is_some())).unwrap_or(false);
-    if !wanted {
+    if !with_notes(|notes| notes.wanted) {
         return;
     }
     // SAFETY: the caller's promise; an exception's type has a name; the text is copied while it is held.
