@@ -112,6 +112,8 @@ def test_a_leader_that_lives_on_is_waited_for(
     assert asked.answer() == "1"
 
 
+# Each replacement may end a thread in the lock.
+@pytest.mark.deaths(2 * 6)
 def test_programs_that_are_replaced_while_they_store(children: Children, tmp_path: Path) -> None:
     source = """
 import os, sys, threading, time
