@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from warp_cache._exceptions import put_back, taken_off
-from warp_cache._flight import NOTHING, Flight, current
+from warp_cache._flight import NOTHING, Flight, current, drop_closed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,8 +103,6 @@ def _table(
     """The computations of one event loop."""
     table = flights.get(loop)
     if table is None:
-        for other in list(flights):
-            if other.is_closed():
-                flights.pop(other, None)
+        drop_closed(flights)
         table = flights.setdefault(loop, {})
     return table

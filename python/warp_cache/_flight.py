@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     _Cached: TypeAlias = AsyncCachedFunction[..., Any]
 
-__all__ = ["NOTHING", "Flight", "current"]
+__all__ = ["NOTHING", "Flight", "current", "drop_closed"]
 
 # No value, no exception.
 NOTHING: Any = object()
@@ -49,6 +49,7 @@ class Flight:
         "free",
         "future",
         "heir",
+        "lease",
         "left",
         "loop",
         "shared",
@@ -93,6 +94,8 @@ class Flight:
         self.works: list[Work] = []
         # Whether the last caller was cancelled, or closed.
         self.left = False
+        # The right to compute for all processes, where there are others.
+        self.lease: SharedLease | None = None
         self.began = self.since = loop.time()
         # One object for each.
         self.waiters: list[object] = []
@@ -143,7 +146,7 @@ class Flight:
                 if isinstance(answer, tuple):
                     self.note(answer[0])
                     return answer[0]
-                lease = answer
+                self.lease = lease = answer
             epoch = cached._epoch()
             value = await cached._function(*args, **kwargs)
             self.told = cached._store(self.ticket, value, epoch, lease)
@@ -159,6 +162,11 @@ class Flight:
         finally:
             if lease is not None:
                 lease.end()
+
+    def forsake(self) -> None:
+        """Its loop was closed: it will never end, so others may compute."""
+        if self.lease is not None:
+            self.lease.leave()
 
     def is_left(self) -> bool:
         """Whether the computation was cancelled for its callers, or with the loop."""
@@ -185,6 +193,8 @@ class Flight:
             if bound is not None:
                 pause = min(pause, bound - waited)
             self.since = self.loop.time()
+            # It may be one of this process that we wait for.
+            drop_closed(cached._flights)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LAST_PAUSE)
             found = cached._peek(self.ticket)
@@ -348,6 +358,14 @@ class Flight:
             if _runs(self.loop):
                 for work in self.works:
                     work.task.cancel()
+
+
+def drop_closed(flights: dict[asyncio.AbstractEventLoop, dict[Ticket, Flight]]) -> None:
+    """Forget the computations of loops that were closed on them."""
+    for loop in list(flights):
+        if loop.is_closed():
+            for flight in flights.pop(loop, {}).values():
+                flight.forsake()
 
 
 def _runs(loop: asyncio.AbstractEventLoop) -> bool:

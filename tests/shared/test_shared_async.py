@@ -381,3 +381,35 @@ def test_a_leader_that_is_cancelled(children: Children, tmp_path: Path) -> None:
     assert leader_of([one, two], tmp_path, 2) is two
     (tmp_path / "open").touch()
     assert waiting.answer() == repr([{"x": [1]}] * 3)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["a new loop", "a loop that was there"])
+def test_a_closed_loop_leaves_no_lease_behind(known: bool) -> None:
+    """Whoever comes later in this process does not wait for what will never end."""
+    slow = [30.0]
+
+    @cache(backend="shared", wait_timeout=None)
+    async def function(x: int) -> int:
+        await asyncio.sleep(slow[0])
+        return x
+
+    async def begin() -> asyncio.Task[int]:
+        task = asyncio.ensure_future(function(1))
+        await asyncio.sleep(0.05)
+        return task
+
+    async def bounded(x: int) -> int:
+        return await asyncio.wait_for(function(x), 10)
+
+    closed, other = asyncio.new_event_loop(), asyncio.new_event_loop()
+    if known:
+        slow[0] = 0
+        assert other.run_until_complete(bounded(2)) == 2
+        slow[0] = 30
+    task = closed.run_until_complete(begin())
+    closed.close()
+    slow[0] = 0
+    assert other.run_until_complete(bounded(1)) == 1
+    other.close()
+    assert not task.done()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]

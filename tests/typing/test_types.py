@@ -45,12 +45,14 @@ def test_mypy(cache: Path) -> None:
 
 
 def test_basedpyright() -> None:
-    check("basedpyright", "python/warp_cache", EXAMPLES)
+    check("basedpyright", "--pythonpath", sys.executable, "python/warp_cache", EXAMPLES)
 
 
 def test_ty() -> None:
     # The wrong uses are left out in pyproject.toml.
-    check("ty", "check", "--error-on-warning", "python/warp_cache", EXAMPLES)
+    check(
+        "ty", "check", "--error-on-warning", "--python", sys.prefix, "python/warp_cache", EXAMPLES
+    )
 
 
 def test_stubs_are_what_is_there(tmp_path: Path) -> None:
