@@ -119,7 +119,7 @@ enum Content {
     Dead,
 }
 
-fn words_of(header: &Header) -> [u64; HEADER_WORDS] {
+pub(crate) fn words_of(header: &Header) -> [u64; HEADER_WORDS] {
     // SAFETY: `Header` is repr(C), consists of u64s only and has this size: see `layout`'s assertions.
     unsafe { std::mem::transmute(*header) }
 }

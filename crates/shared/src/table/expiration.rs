@@ -86,6 +86,7 @@ impl Table {
         let generation = self.generation();
         if self.region.get(ctl!(swept_generation)) != generation {
             // Whatever was damaged: nothing is kept of it.
+            self.mend_header();
             self.rebuild(false);
             self.clear_history();
             // Last: a death before it makes the next writer do it again.

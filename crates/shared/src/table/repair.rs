@@ -74,6 +74,19 @@ impl Table {
         true
     }
 
+    /// Under the lock: the header is what it was when this process opened the file. Else whoever comes would take the file for
+    /// a damaged one, and make another.
+    #[cold]
+    pub(crate) fn mend_header(&self) {
+        #[cfg(not(loom))]
+        for (i, word) in crate::file::header::words_of(&self.header).into_iter().enumerate() {
+            let at = 8 * i as u64;
+            if self.region.get(at) != word {
+                self.region.set(at, word);
+            }
+        }
+    }
+
     /// Under the lock.
     #[cold]
     pub(crate) fn repair(&self) {

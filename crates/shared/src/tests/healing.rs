@@ -263,3 +263,29 @@ fn a_clear_beside_an_audit() {
         assert_eq!((a.len(), a.info().repairs), (0, 0));
     }
 }
+
+/// A damaged header is put right by those who have the file open, by an audit or a clear: else whoever comes next would make
+/// another file, and they would never meet again.
+#[test]
+fn a_header_is_put_right_before_others_come() {
+    for word in 0..HEADER_WORDS as u64 {
+        for clear in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let o = options_of(&dir, Strategy::Lru);
+            let a = open_isolated(&o);
+            call(&a, 0..SIZE);
+            a.table().region.set(8 * word, a.table().region.get(8 * word) ^ 0x5555_0000_5555);
+            if clear {
+                a.clear();
+            } else {
+                call(&a, SIZE..SIZE + CALLS);
+            }
+            assert!(matches!(a.set(b"after", b"v", NEVER), Stored::Done(_)));
+            let b = open_isolated(&o);
+            let mut buf = ReadBuf::new();
+            assert!(b.get(b"after", &mut buf).is_some() && buf.value() == b"v", "word {word}, clear {clear}");
+            b.clear();
+            assert!(a.get(b"after", &mut buf).is_none());
+        }
+    }
+}
