@@ -449,7 +449,7 @@ def _add(kind: str, way: Callable[[Any, Any], Function], new: Any, read: Any, wr
 
 for number, (kind, new, read, write) in enumerate(READ_AT):
     # Each kind in two ways, all ways for some kind.
-    for way in {WAYS[0], WAYS[number % len(WAYS)]}:
+    for way in dict.fromkeys([WAYS[0], WAYS[number % len(WAYS)]]):
         _add(kind, way, new, read, write)
 
 
