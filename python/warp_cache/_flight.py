@@ -47,6 +47,7 @@ class Flight:
         "call",
         "error",
         "free",
+        "freed",
         "future",
         "heir",
         "lease",
@@ -82,6 +83,8 @@ class Flight:
         self.free = free
         # Done when there is an outcome; the first task that ends brings it.
         self.future: asyncio.Future[None] = loop.create_future()
+        # Done when those who wait are freed before that.
+        self.freed: asyncio.Future[None] = loop.create_future()
         # The value, or the exception as its `heir` is to raise it, and as others are.
         self.value: Any = NOTHING
         # From which those who did not lead make the value, if they can't have the same one.
@@ -97,7 +100,7 @@ class Flight:
         # The right to compute for all processes, where there are others.
         self.lease: SharedLease | None = None
         self.began = self.since = loop.time()
-        # One object for each.
+        # One object for each who is to have the outcome.
         self.waiters: list[object] = []
         # The computations that this one waits for; one may stand here several times.
         self.waits: list[Flight] = []
@@ -121,7 +124,9 @@ class Flight:
         try:
             with work.enter():
                 handled = work.handled
-                value = await (self.bring() if handled is None else within(handled, self.bring()))
+                value = await (
+                    self.bring(leader) if handled is None else within(handled, self.bring(leader))
+                )
         except BaseException as raised:
             error = raised
         # No exception is being handled any more: what is raised from here on has no such context.
@@ -136,13 +141,13 @@ class Flight:
             # The exception's traceback refers to this frame.
             del error, handled
 
-    async def bring(self) -> Any:
+    async def bring(self, leader: object) -> Any:
         """The value: computed, and stored."""
         cached, args, kwargs = self.call
         lease: SharedLease | None = None
         try:
             if cached._shared:
-                answer = await self.ask()
+                answer = await self.ask(leader)
                 if isinstance(answer, tuple):
                     self.note(answer[0])
                     return answer[0]
@@ -153,11 +158,13 @@ class Flight:
             if cached._shared:
                 self.note(value)
             return value
-        except (asyncio.CancelledError, GeneratorExit) as error:
-            # Its callers have left, or its loop: that says nothing of the computation, which
-            # somebody may do.
-            if lease is not None and (self.is_left() or isinstance(error, GeneratorExit)):
-                lease.leave()
+        except BaseException as error:
+            if lease is not None and not isinstance(error, Exception):
+                if self.is_left(error):
+                    # That says nothing of the computation, which somebody may do.
+                    lease.leave()
+                else:
+                    lease.end_privately()
             raise
         finally:
             if lease is not None:
@@ -168,16 +175,18 @@ class Flight:
         if self.lease is not None:
             self.lease.leave()
 
-    def is_left(self) -> bool:
-        """Whether the computation was cancelled for its callers, or with the loop."""
-        return self.left or any(work.cancelling() for work in self.works)
+    def is_left(self, error: BaseException) -> bool:
+        """Whether the computation ends because its callers have left, or its loop."""
+        if isinstance(error, asyncio.CancelledError):
+            return self.left or any(work.cancelling() for work in self.works)
+        return isinstance(error, GeneratorExit) and (self.left or not _runs(self.loop))
 
     def note(self, value: Any) -> None:
         """Make the template, before anybody has the value and may change it."""
         if len(self.waiters) > 1 and not self.future.done():
             self.template = self.call[0]._template(value)
 
-    async def ask(self) -> SharedLease | tuple[Any] | None:
+    async def ask(self, leader: object) -> SharedLease | tuple[Any] | None:
         """Wait while another process computes: the value, or the right to compute it."""
         cached = self.call[0]
         bound = cached._wait_timeout
@@ -189,6 +198,8 @@ class Flight:
             if answer is not False:
                 # Who waits here has given the other process its time; now it is ours.
                 self.since = self.loop.time()
+                if turn.frees_others() and not isinstance(answer, tuple):
+                    self.free_others(leader)
                 return answer
             if bound is not None:
                 pause = min(pause, bound - waited)
@@ -200,6 +211,14 @@ class Flight:
             found = cached._peek(self.ticket)
             if found:
                 return found
+
+    def free_others(self, leader: object) -> None:
+        """Free all who wait but one, whose the computation is: they compute as well, at once."""
+        if not self.waiters:
+            return
+        self.waiters = [leader if leader in self.waiters else self.waiters[0]]
+        freed, self.freed = self.freed, self.loop.create_future()
+        freed.set_result(None)
 
     def land(
         self,
@@ -287,13 +306,15 @@ class Flight:
             if leads:
                 self.lead(me)
             try:
-                await self.landing(bound, me)
+                await self.landing(bound, me, leads)
             except asyncio.CancelledError as error:
                 cancelled = error
             except GeneratorExit:
-                self.let_go()
+                self.let_go(me)
                 raise
             if cancelled is not None:
+                if me not in self.waiters:
+                    raise cancelled
                 if not self.future.done() and len(self.waiters) == 1:
                     self.leave()
                     self.left = True
@@ -308,7 +329,8 @@ class Flight:
             return self.take(me)
         finally:
             del cancelled
-            self.waiters.remove(me)
+            if me in self.waiters:
+                self.waiters.remove(me)
             if not self.waiters:
                 self.value = self.error = self.shared = None
             if waiting is not None:
@@ -326,22 +348,26 @@ class Flight:
             return False
         return self.heir is me or (len(self.waiters) == 1 and self.shared is not None)
 
-    async def landing(self, bound: float | None, me: object) -> None:
-        """Wait for an outcome; who has waited for too long computes as well."""
-        while not self.future.done():
+    async def landing(self, bound: float | None, me: object, leads: bool) -> None:
+        """Wait for an outcome, or to be freed; who has waited for too long computes as well."""
+        while not self.future.done() and me in self.waiters:
             left = None
             if bound is not None:
                 left = max(0.0, self.since + bound - self.loop.time())
-            await asyncio.wait((self.future,), timeout=left)
+            ends = (self.future,) if leads else (self.future, self.freed)
+            await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if (
                 bound is not None
                 and self.loop.time() >= self.since + bound
                 and not self.future.done()
+                and me in self.waiters
             ):
                 self.lead(me)
 
     def take(self, me: object) -> tuple[Any, BaseException | None]:
         """What `me` gets of the outcome."""
+        if me not in self.waiters:
+            return NOTHING, None
         if self.error is None:
             return self.value, None
         if self.heir is me:
@@ -350,9 +376,9 @@ class Flight:
             return None, own(self.shared)
         return NOTHING, None
 
-    def let_go(self) -> None:
+    def let_go(self, me: object) -> None:
         """A waiter was closed, which can't wait: cancel the work if it was the last one."""
-        if len(self.waiters) == 1 and not self.future.done():
+        if self.waiters == [me] and not self.future.done():
             self.leave()
             self.left = True
             if _runs(self.loop):
