@@ -39,6 +39,20 @@ _FIRST_PAUSE = 0.001
 _LAST_PAUSE = 0.02
 
 
+class Waiter:
+    """A caller who waits."""
+
+    __slots__ = ("task",)
+
+    def __init__(self) -> None:
+        self.task = asyncio.current_task()
+
+    def stays(self) -> bool:
+        """Whether the caller is known not to be cancelled himself."""
+        cancelling = getattr(self.task, "cancelling", None)
+        return cancelling is not None and not cancelling()
+
+
 class Flight:
     """A computation under way, and who waits for it."""
 
@@ -92,7 +106,7 @@ class Flight:
         # What there is to say of a value that could not be stored.
         self.told: tuple[int, tuple[Any, ...]] | None = None
         self.error: BaseException | None = None
-        self.heir: object = None
+        self.heir: Waiter | None = None
         self.shared: Shared | None = None
         self.works: list[Work] = []
         # Whether the last caller was cancelled, or closed.
@@ -100,12 +114,12 @@ class Flight:
         # The right to compute for all processes, where there are others.
         self.lease: SharedLease | None = None
         self.began = self.since = loop.time()
-        # One object for each who is to have the outcome.
-        self.waiters: list[object] = []
+        # Those who are to have the outcome.
+        self.waiters: list[Waiter] = []
         # The computations that this one waits for; one may stand here several times.
         self.waits: list[Flight] = []
 
-    def lead(self, me: object) -> None:
+    def lead(self, me: Waiter) -> None:
         """Start the work, or start it once more beside what does not end."""
         self.since = self.loop.time()
         work = Work()
@@ -117,7 +131,7 @@ class Flight:
         self.works.append(work)
         work.task.add_done_callback(lambda task: self.ended(task, me))
 
-    async def work(self, work: Work, leader: object) -> None:
+    async def work(self, work: Work, leader: Waiter) -> None:
         """The task's body: compute, and hand over what comes of it."""
         current.set(self)
         value, error = NOTHING, None
@@ -141,7 +155,7 @@ class Flight:
             # The exception's traceback refers to this frame.
             del error, handled
 
-    async def bring(self, leader: object) -> Any:
+    async def bring(self, leader: Waiter) -> Any:
         """The value: computed, and stored."""
         cached, args, kwargs = self.call
         lease: SharedLease | None = None
@@ -178,7 +192,8 @@ class Flight:
     def is_left(self, error: BaseException) -> bool:
         """Whether the computation ends because its callers have left, or its loop."""
         if isinstance(error, asyncio.CancelledError):
-            return self.left or any(work.cancelling() for work in self.works)
+            is_cancelled = any(work.cancelling() for work in self.works)
+            return self.left or (is_cancelled and not any(map(Waiter.stays, self.waiters)))
         return isinstance(error, GeneratorExit) and (self.left or not _runs(self.loop))
 
     def note(self, value: Any) -> None:
@@ -186,7 +201,7 @@ class Flight:
         if len(self.waiters) > 1 and not self.future.done():
             self.template = self.call[0]._template(value)
 
-    async def ask(self, leader: object) -> SharedLease | tuple[Any] | None:
+    async def ask(self, leader: Waiter) -> SharedLease | tuple[Any] | None:
         """Wait while another process computes: the value, or the right to compute it."""
         cached = self.call[0]
         bound = cached._wait_timeout
@@ -212,7 +227,7 @@ class Flight:
             if found:
                 return found
 
-    def free_others(self, leader: object) -> None:
+    def free_others(self, leader: Waiter) -> None:
         """Free all who wait but one, whose the computation is: they compute as well, at once."""
         if not self.waiters:
             return
@@ -222,7 +237,7 @@ class Flight:
 
     def land(
         self,
-        leader: object,
+        leader: Waiter,
         value: Any,
         error: BaseException | None = None,
         handled: BaseException | None = None,
@@ -247,7 +262,7 @@ class Flight:
             self.future.set_result(None)
         return True
 
-    def heir_of(self, leader: object, error: BaseException) -> object:
+    def heir_of(self, leader: Waiter, error: BaseException) -> Waiter | None:
         """Who raises the exception itself: the leader; another one only where it would get lost."""
         if leader in self.waiters:
             return leader
@@ -255,7 +270,7 @@ class Flight:
             return None
         return self.waiters[0]
 
-    def ended(self, task: asyncio.Task[None], leader: object) -> None:
+    def ended(self, task: asyncio.Task[None], leader: Waiter) -> None:
         """The task is done; cancelled before its first step, it has handed nothing over."""
         if not self.future.done():
             self.land(leader, NOTHING, asyncio.CancelledError())
@@ -296,7 +311,7 @@ class Flight:
 
         The last waiter to be cancelled takes the work with it, and gets what comes of that.
         """
-        me = object()
+        me = Waiter()
         waiting = current.get()
         if waiting is not None:
             waiting.waits.append(self)
@@ -336,7 +351,7 @@ class Flight:
             if waiting is not None:
                 waiting.waits.remove(self)
 
-    def overtakes(self, me: object) -> bool:
+    def overtakes(self, me: Waiter) -> bool:
         """Whether `me` gets the outcome, although he was cancelled before he woke up to take it.
 
         Without a cache, what does not suspend can't be cancelled. An exception must not get lost,
@@ -348,7 +363,7 @@ class Flight:
             return False
         return self.heir is me or (len(self.waiters) == 1 and self.shared is not None)
 
-    async def landing(self, bound: float | None, me: object, leads: bool) -> None:
+    async def landing(self, bound: float | None, me: Waiter, leads: bool) -> None:
         """Wait for an outcome, or to be freed; who has waited for too long computes as well."""
         while not self.future.done() and me in self.waiters:
             left = None
@@ -364,7 +379,7 @@ class Flight:
             ):
                 self.lead(me)
 
-    def take(self, me: object) -> tuple[Any, BaseException | None]:
+    def take(self, me: Waiter) -> tuple[Any, BaseException | None]:
         """What `me` gets of the outcome."""
         if me not in self.waiters:
             return NOTHING, None
@@ -376,7 +391,7 @@ class Flight:
             return None, own(self.shared)
         return NOTHING, None
 
-    def let_go(self, me: object) -> None:
+    def let_go(self, me: Waiter) -> None:
         """A waiter was closed, which can't wait: cancel the work if it was the last one."""
         if self.waiters == [me] and not self.future.done():
             self.leave()

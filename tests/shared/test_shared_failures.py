@@ -299,6 +299,7 @@ def halt() -> None:
     raise SystemExit("no")
 
 
+@support.uncacheable
 @pytest.mark.parametrize("end", [Unloadable, halt])
 def test_threads_do_not_queue_in_the_shared_backend(end: Callable[[], Any]) -> None:
     meeting = Meeting(4, end)

@@ -1,4 +1,4 @@
-"""Several callers in each of several processes: a computation without a value frees them all at once.
+"""Several callers in each of several processes: what ends without a value frees them all at once.
 
 Within a process, callers wait for one who waits for the other process. What that one learns, they
 all learn: nobody waits for a second computation. Where what the next one brings is shared by the
@@ -9,6 +9,8 @@ many are inside as there have to be, so who waited for one of them would be miss
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,7 @@ ENDS = {
     "halt": Halt("no"),
     "generator_exit": GeneratorExit("no"),
     "cancelled": asyncio.CancelledError("no"),
+    "cancels_itself": None,
     "too_large": lambda: bytes(5000),
     "unpicklable": lambda: lambda: None,
     "unloadable": Unloadable,
@@ -95,6 +98,9 @@ def make(kind):
         return end(kind)
     async def function_async(key):
         await meet_async(kind)
+        if kind == "cancels_itself_async":
+            asyncio.current_task().cancel("no")
+            await asyncio.sleep(10)
         return end(kind)
     decorate = cache(backend="shared", name=kind, wait_timeout=60, max_value_size=1000)
     return decorate(function_async if kind.endswith("_async") else function)
@@ -140,6 +146,7 @@ ENDS = {
     "halt": ("Halt: no", ALONE),
     "generator_exit": ("GeneratorExit: no", ALONE),
     "cancelled": ("CancelledError: no", ALONE),
+    "cancels_itself": ("CancelledError: no", ALONE),
     "too_large": ("bytes", ONE_EACH),
     "unpicklable": ("function", ONE_EACH),
     "unloadable": ("Unloadable", ALONE),
@@ -148,6 +155,9 @@ ENDS = {
 }
 # These end the loop from the caller's task, and the other tasks with it.
 FATAL = {"exit", "interrupt"}
+# A task's cancellations are counted since then.
+FOR_TASKS = {"cancels_itself"} if sys.version_info >= (3, 11) else set()
+FOR_THREADS = set(ENDS) - {"cancels_itself"}
 
 
 def count(folder: Path, kind: str) -> int:
@@ -163,12 +173,17 @@ def check(group: list[Child], folder: Path, kind: str, answer: str, others: int)
     misses = f"functions[{kind!r}].cache_info().misses"
     support.eventually(lambda: group[0].ask(misses) == str(PROCESSES * CALLERS))
     # They have looked, and are about to wait.
-    support.time.sleep(3 * support.PAUSE)
+    time.sleep(3 * support.PAUSE)
     assert count(folder, kind) == 1, f"{kind}: computed beside the leader"
     (folder / f"{kind}.go").touch()
     for question in asked:
         assert question.answer() == repr(([answer], CALLERS)), kind
-    assert count(folder, kind) == 1 + others, kind
+    computed = count(folder, kind)
+    if kind.startswith("homely"):
+        # Who is late finds another's value in the file, and computes as well.
+        assert 1 + others <= computed <= PROCESSES * CALLERS
+    else:
+        assert computed == 1 + others, kind
 
 
 @support.uncacheable
@@ -176,7 +191,7 @@ def check(group: list[Child], folder: Path, kind: str, answer: str, others: int)
 def test_all_who_wait_are_free_at_once(suffix: str, children: Children, tmp_path: Path) -> None:
     group = children.start(SOURCE, PROCESSES)
     for kind, (answer, others) in ENDS.items():
-        if not (suffix and kind in FATAL):
+        if kind in ((FOR_THREADS - FATAL) | FOR_TASKS if suffix else FOR_THREADS):
             check(group, tmp_path, kind + suffix, answer, others)
 
 
@@ -190,4 +205,4 @@ def test_what_does_not_load_is_counted_for_each_caller(
     group = children.start(SOURCE, PROCESSES)
     check(group, tmp_path, kind + suffix, answer, others)
     skips = group[0].ask(f"functions[{kind + suffix!r}].cache_info().skips['unreadable']")
-    assert skips == str(others)
+    assert int(skips) == count(tmp_path, kind + suffix) - 1
