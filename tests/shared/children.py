@@ -31,6 +31,28 @@ for _line in sys.stdin:
 """
 
 
+# For the end of a source: `_waits` grows with each call that begins to wait for another's
+# computation, and knows by then whose. Every wait asks first whether there are green threads, where
+# their library seems to be loaded; a coroutine makes its shortest pause once it was told to wait.
+WAITS = """
+import asyncio as _asyncio, sys as _sys, types as _types
+from warp_cache import _flight, _green
+_waits = []
+def _find_sleep():
+    _waits.append(None)
+_green.find_sleep = _find_sleep
+_sys.modules["gevent"] = _types.ModuleType("gevent")
+class _Asyncio(_types.ModuleType):
+    def __getattr__(self, name):
+        return getattr(_asyncio, name)
+    def sleep(self, pause):
+        if pause <= _flight._FIRST_PAUSE:
+            _waits.append(None)
+        return _asyncio.sleep(pause)
+_flight.asyncio = _Asyncio("asyncio")
+"""
+
+
 class Asked:
     """A question that a child is working on."""
 
@@ -56,6 +78,7 @@ class Child:
     def __init__(self, script: Path, arguments: tuple[str, ...]) -> None:
         self.answers: dict[int, str] = {}
         self.asked = 0
+        self.waited = 0
         self.text = ""
         self.process = subprocess.Popen(
             [sys.executable, str(script), *arguments],
@@ -75,6 +98,11 @@ class Child:
     def ask(self, expression: str) -> Any:
         """The repr of an expression's value."""
         return self.start(expression).answer()
+
+    def await_waits(self, count: int) -> None:
+        """Wait until so many more calls wait for others; its source ends with WAITS."""
+        self.waited += count
+        support.eventually(lambda: int(self.ask("len(_waits)")) >= self.waited)
 
     def read(self, timeout: float) -> None:
         assert self.process.stdout is not None
