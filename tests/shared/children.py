@@ -32,25 +32,14 @@ for _line in sys.stdin:
 
 
 # For the end of a source: `_waits` grows with each call that begins to wait for another's
-# computation, and knows by then whose. Every wait asks first whether there are green threads, where
-# their library seems to be loaded; a coroutine makes its shortest pause once it was told to wait.
-WAITS = """
-import asyncio as _asyncio, sys as _sys, types as _types
-from warp_cache import _flight, _green
+# computation.
+WAITS = (
+    Path(__file__).parents[1].joinpath("waits.py").read_text(encoding="utf-8")
+    + """
 _waits = []
-def _find_sleep():
-    _waits.append(None)
-_green.find_sleep = _find_sleep
-_sys.modules["gevent"] = _types.ModuleType("gevent")
-class _Asyncio(_types.ModuleType):
-    def __getattr__(self, name):
-        return getattr(_asyncio, name)
-    def sleep(self, pause):
-        if pause <= _flight._FIRST_PAUSE:
-            _waits.append(None)
-        return _asyncio.sleep(pause)
-_flight.asyncio = _Asyncio("asyncio")
+tell_waits(_waits.append)
 """
+)
 
 
 class Asked:

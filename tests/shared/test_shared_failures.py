@@ -311,13 +311,15 @@ def halt() -> None:
 
 
 @pytest.mark.parametrize("end", [Unloadable, halt])
-def test_threads_do_not_queue_in_the_shared_backend(end: Callable[[], Any]) -> None:
+def test_threads_do_not_queue_in_the_shared_backend(
+    end: Callable[[], Any], waits: support.Waits
+) -> None:
     meeting = Meeting(4, end)
     function = cache(backend="shared", name="meeting", wait_timeout=None)(lambda x: meeting(x))
     threads = [support.start(function, 1)]
     assert meeting.started.wait(support.LIMIT)
     threads += [support.start(function, 1) for _ in range(4)]
-    time.sleep(support.PAUSE)
+    waits.await_calls(4)
     meeting.release.set()
     for error in support.errors(threads):
         assert type(error) is (SystemExit if end is halt else type(None)), error
@@ -325,7 +327,7 @@ def test_threads_do_not_queue_in_the_shared_backend(end: Callable[[], Any]) -> N
 
 
 @support.uncacheable
-def test_loops_do_not_queue(cache_dir: Path) -> None:
+def test_loops_do_not_queue(cache_dir: Path, waits: support.Waits) -> None:
     """Coroutine functions, in several loops of one process, and several tasks in each."""
     meeting = Meeting(3, halt)
     meeting.end = lambda: bytes(5000)
@@ -343,7 +345,7 @@ def test_loops_do_not_queue(cache_dir: Path) -> None:
     threads = [support.start(loop)]
     assert meeting.started.wait(support.LIMIT)
     threads += [support.start(loop) for _ in range(3)]
-    time.sleep(support.PAUSE)
+    waits.await_calls(3)
     meeting.release.set()
     assert support.results(threads) == [[bytes(5000)] * 3] * 4
     assert meeting.calls == 4, "one in each loop"
