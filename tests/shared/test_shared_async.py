@@ -353,14 +353,14 @@ def test_a_leader_that_is_stopped(
 ) -> None:
     monkeypatch.setenv("BOUND", "0.5")
     group = children.start(SOURCE, 2)
+    began = time.monotonic()
     asked = {child: child.start("run(several(1))") for child in group}
     first = leader_of(group, tmp_path)
     first.signal(signal.SIGSTOP)
-    began = time.monotonic()
     other = next(child for child in group if child is not first)
     (tmp_path / "open").touch()
     assert asked[other].answer() == repr([{"x": [1]}] * 3)
-    assert 0.2 < time.monotonic() - began < 5
+    assert time.monotonic() - began > 0.5
     assert len(calls_in(tmp_path)) == 2
     first.signal(signal.SIGCONT)
     assert asked[first].answer() == repr([{"x": [1]}] * 3)

@@ -161,14 +161,14 @@ def test_a_leader_that_is_stopped(
 ) -> None:
     monkeypatch.setenv("BOUND", "0.5")
     group = children.start(SOURCE, 3)
+    began = time.monotonic()
     asked = {child: child.start("gated(1)") for child in group}
     first = leader_of(group, calls)
     first.signal(signal.SIGSTOP)
-    began = time.monotonic()
     (tmp_path / "open").touch()
     others = [child for child in group if child is not first]
     assert {asked[child].answer() for child in others} == {"{'x': [1]}"}
-    assert 0.2 < time.monotonic() - began < 5
+    assert time.monotonic() - began > 0.5
     first.signal(signal.SIGCONT)
     assert asked[first].answer() == "{'x': [1]}"
     assert others[0].ask("gated.cache_info().currsize") == "1"
