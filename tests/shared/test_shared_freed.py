@@ -108,8 +108,9 @@ def make(kind):
 functions = {kind + suffix: make(kind + suffix) for kind in ENDS for suffix in ("", "_async")}
 
 def name_of(answer):
-    is_raised = isinstance(answer, BaseException)
-    return f"{type(answer).__name__}: {answer}" if is_raised else type(answer).__name__
+    # A task's cancellation has no message before 3.11.
+    is_said = isinstance(answer, BaseException) and not isinstance(answer, asyncio.CancelledError)
+    return f"{type(answer).__name__}: {answer}" if is_said else type(answer).__name__
 
 def call(kind, callers):
     function, answers = functions[kind], []
@@ -145,8 +146,8 @@ ENDS = {
     "interrupt": ("Interrupt: no", ALONE),
     "halt": ("Halt: no", ALONE),
     "generator_exit": ("GeneratorExit: no", ALONE),
-    "cancelled": ("CancelledError: no", ALONE),
-    "cancels_itself": ("CancelledError: no", ALONE),
+    "cancelled": ("CancelledError", ALONE),
+    "cancels_itself": ("CancelledError", ALONE),
     "too_large": ("bytes", ONE_EACH),
     "unpicklable": ("function", ONE_EACH),
     "unloadable": ("Unloadable", ALONE),
