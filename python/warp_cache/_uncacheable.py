@@ -162,9 +162,9 @@ def _text(
         )
     if reason == "lost":
         return (
-            f"results of {name} are not stored, as {path} was cut short, its descriptor closed, or"
-            " the function changed, and no other file can be opened in its place; see that the"
-            " directory is there and nothing else writes in it"
+            f"results of {name} are not stored, as {path} was cut short, removed or replaced, its"
+            " descriptor closed, or the function changed, and no other file can be opened in its"
+            " place; see that the directory is there and nothing else writes in it"
         )
     return f"results of {name} are not stored: {reason}"
 

@@ -75,6 +75,20 @@ impl SharedCache {
     pub fn poisoned(&self) -> bool {
         self.table.region.truncated()
     }
+    /// Whether the file's path names another file by now, or none: somebody has removed, renamed or replaced it. A system
+    /// call.
+    pub fn is_astray(&self) -> bool {
+        self.table.is_astray(&self.path)
+    }
+    /// Whether another process says that it may be so.
+    pub fn may_be_astray(&self) -> bool {
+        self.table.region.get(ctl!(moved)) != 0
+    }
+    /// Leaves a file that is astray: everything misses from now on, as in one that was cut short, and others who have it
+    /// open are told. Open it again.
+    pub fn forsake(&self) {
+        self.table.forsake();
+    }
     /// Why this process stores nothing at all: `Stored::Busy` and `Acquired::Alone` come of it each time. `None` if it can
     /// store; then they come of somebody else who keeps a lock.
     pub fn hindrance(&self) -> Option<Hindrance> {

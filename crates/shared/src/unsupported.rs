@@ -162,6 +162,9 @@ macro_rules! never {
 never! {
     path() -> &Path;
     poisoned() -> bool;
+    is_astray() -> bool;
+    may_be_astray() -> bool;
+    forsake();
     hindrance() -> Option<Hindrance>;
     generation() -> u64;
     hash(&[u8]) -> u64;

@@ -194,8 +194,7 @@ impl Table {
         let right = at(ctl!(count)) <= self.max_entries()
             && at(ctl!(used_granules)) <= self.data_ready()
             && at(ctl!(slot_high)) <= self.slots_ready()
-            && at(ctl!(slots_ready)) <= self.geo.capacity
-            && at(ctl!(data_ready)) == self.data_ready()
+            && self.claims_are_right()
             && self.order_adds_up()
             && self.ends_agree();
         right.then_some(()).ok_or(Damage)
