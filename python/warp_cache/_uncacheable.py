@@ -146,7 +146,8 @@ def _text(
         )
     if reason == "space":
         return (
-            f"results of {name} are not stored, as there is no room for {path}{why}; free some,"
+            f"results of {name} are not stored, or only in the place of others, as there is no room"
+            f" for {path}{why}; free some,"
             " raise the limit (ulimit -f, ulimit -v, a quota), or set WARP_CACHE_DIR to a directory"
             " on another file system"
         )

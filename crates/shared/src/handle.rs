@@ -195,6 +195,15 @@ impl SharedCache {
         }
     }
 
+    /// The number of the system's error for which what was just stored cost others their place: the file could not grow,
+    /// though it may. Once for each such store; 0 if it was not so.
+    pub fn take_cramped(&self) -> i32 {
+        match self.table.cramped.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.table.cramped.swap(0, Ordering::Relaxed),
+        }
+    }
+
     /// How many changes there have been to what is in the file: see `changes`.
     pub fn changes(&self) -> u64 {
         self.table.changes()
@@ -302,7 +311,10 @@ impl SharedCache {
         self.len() == 0
     }
 
+    /// What cannot be right among the counters is put right first.
     pub fn info(&self) -> Info {
+        self.table.mend_counters();
+        let [evictions, expirations, repairs] = self.table.happened();
         let at = |at: u64| self.table.region.load(at, Ordering::Relaxed);
         Info {
             hits: self.table.counted(Event::Hit),
@@ -312,9 +324,9 @@ impl SharedCache {
             max_size: self.table.header.max_size,
             capacity: self.table.max_entries(),
             max_bytes: self.table.header.max_bytes,
-            evictions: at(ctl!(evictions)),
-            expirations: at(ctl!(expirations)),
-            repairs: at(ctl!(repairs)),
+            evictions,
+            expirations,
+            repairs,
             data_bytes_used: at(ctl!(used_granules)).min(self.table.geo.granules) * crate::file::layout::GRANULE,
             data_bytes_reserved: self.table.data_ready() * crate::file::layout::GRANULE,
         }

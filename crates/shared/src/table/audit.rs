@@ -189,6 +189,7 @@ impl Table {
     /// The numbers that can be judged by themselves.
     fn audit_control(&self) -> Result<(), Damage> {
         self.mend_header();
+        self.mend_own_counters();
         self.writer_tick();
         let at = |at: u64| self.region.get(at);
         let right = at(ctl!(count)) <= self.max_entries()

@@ -137,15 +137,44 @@ fn other_parameters_another_file() {
     // Another version's file is left alone; garbage is replaced, and whoever maps it keeps what it has.
     let first = caches[0].path().to_owned();
     let mut bytes = std::fs::read(&first).unwrap();
-    bytes[8] ^= 0x40;
+    for header in [0, crate::file::layout::HEADER_COPY_AT as usize] {
+        bytes[header + 8] ^= 0x40;
+    }
     drop(caches);
     std::fs::write(&first, &bytes).unwrap();
-    assert_ne!(open(&o).path(), first);
+    let second = open(&o).path().to_owned();
+    assert_ne!(second, first);
     assert_eq!(std::fs::read(&first).unwrap(), bytes);
+    // (A file that is ours is used, whatever stands under the earlier name.)
     std::fs::write(&first, "garbage").unwrap();
+    assert_eq!(open(&o).path(), second);
+    std::fs::remove_file(&second).unwrap();
     let cache = open(&o);
     assert_eq!(cache.path(), first);
     assert!(cache.is_empty());
+}
+
+/// A word of one copy of the header says nothing against the other.
+#[test]
+fn one_copy_of_the_header_is_enough() {
+    for (header, word) in (0..26).map(|i| (i / 13, i % 13)) {
+        let dir = tempfile::tempdir().unwrap();
+        let o = options(&dir, Strategy::Lru, 3);
+        let cache = open(&o);
+        cache.set(b"k", b"v", NEVER);
+        let path = cache.path().to_owned();
+        drop(cache);
+        let before = std::fs::read(&path).unwrap();
+        let mut bytes = before.clone();
+        bytes[header * crate::file::layout::HEADER_COPY_AT as usize + 8 * word + 3] ^= 0x40;
+        std::fs::write(&path, &bytes).unwrap();
+        let cache = open(&o);
+        assert!(cache.path() == path && cache.get(b"k", &mut ReadBuf::new()).is_some(), "{header} {word}");
+        cache.clear();
+        cache.set(b"k", b"v", NEVER);
+        let after = std::fs::read(&path).unwrap();
+        assert_eq!(before[..512], after[..512]);
+    }
 }
 
 #[test]

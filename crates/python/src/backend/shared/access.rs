@@ -58,8 +58,9 @@ pub(crate) enum Lookup {
 
 /// What became of a result.
 pub(crate) enum Put {
-    /// It is stored, and this is what to keep of it, unless memory is short.
-    Stored(Option<Box<Decoded>>),
+    /// It is stored, and this is what to keep of it, unless memory is short; and what there is to say, counted: it may have
+    /// cost others their place though there are fewer than there may be.
+    Stored(Option<Box<Decoded>>, Option<Skipped>),
     /// Counted.
     Skipped(Skipped),
 }
@@ -217,8 +218,15 @@ impl<'a> KeyAccess<'a> {
         };
         drop(storing);
         if let Stored::Done(hit) = stored {
+            let skipped = match shm.take_cramped() {
+                0 => None,
+                error => {
+                    self.shared.count_skip(self.file, Skip::Space);
+                    Some(Skipped { error, ..Skipped::new(Skip::Space) })
+                }
+            };
             // SAFETY: the caller's promise; no exception is set.
-            return Ok(Put::Stored(unsafe { Decoded::new(self.file, hit, result, sharing, value) }));
+            return Ok(Put::Stored(unsafe { Decoded::new(self.file, hit, result, sharing, value) }, skipped));
         }
         let (skip, error) = shm.why(stored).unwrap_or((Skip::Damaged, 0));
         // A file that is lost is replaced at the next call; only where that fails is there something to say.

@@ -261,10 +261,12 @@ impl Reopener {
     #[inline]
     pub fn current_or_reopened(&self) -> &File {
         let file = self.current();
-        if file.shm.poisoned() {
-            self.replace();
-        } else if self.is_named(file) && (file.shm.may_be_astray() || is_due(&self.looked)) {
+        if self.is_named(file) && (file.shm.may_be_astray() || is_due(&self.looked)) {
             self.look(file);
+        }
+        // (That it is cut short shows at the first touch, which may have been the one above.)
+        if self.current().shm.poisoned() {
+            self.replace();
         }
         self.current()
     }
@@ -293,7 +295,7 @@ impl Reopener {
 
     #[cold]
     fn look(&self, file: &File) {
-        if file.shm.is_astray() {
+        if !file.shm.poisoned() && file.shm.is_astray() {
             let _ = self.add();
             // Whether or not there is another one: nobody must go on with what no clear reaches.
             file.shm.forsake();
