@@ -195,13 +195,12 @@ impl SharedCache {
         }
     }
 
-    /// The number of the system's error for which what was just stored cost others their place: the file could not grow,
-    /// though it may. Once for each such store; 0 if it was not so.
-    pub fn take_cramped(&self) -> i32 {
-        match self.table.cramped.load(Ordering::Relaxed) {
-            0 => 0,
-            _ => self.table.cramped.swap(0, Ordering::Relaxed),
-        }
+    /// Whether what was just stored cost others their place, as the file could not grow though it may: the number of the
+    /// system's error, and whether it concerns this process alone, which lacks addresses. Once for each such store.
+    pub fn take_cramped(&self) -> Option<(i32, bool)> {
+        let cramped = &self.table.cramped;
+        let error = if cramped.load(Ordering::Relaxed) == 0 { 0 } else { cramped.swap(0, Ordering::Relaxed) };
+        (error != 0).then_some((error, error == libc::ENOMEM))
     }
 
     /// How many changes there have been to what is in the file: see `changes`.

@@ -187,7 +187,7 @@ never! {
     info() -> Info;
     count_skip(Skip);
     why(Stored) -> Option<(Skip, i32)>;
-    take_cramped() -> i32;
+    take_cramped() -> Option<(i32, bool)>;
     changes() -> u64;
     version(u64) -> u32;
     wake_at(u64);

@@ -297,7 +297,7 @@ fn counters_say_nothing_absurd() {
     let own = |line: u64| (0..STRIPES * 8).map(move |i| proc_at(line) + offset_of!(Proc, counters) as u64 + 8 * i);
     let control = [ctl!(evictions), ctl!(expirations), ctl!(repairs)];
     for at in own(0).chain(own(1)).chain(own(2)).chain(control).chain([ctl!(procs_high)]) {
-        for bit in [30, 36, 50, 63] {
+        for bit in [34, 40, 50, 63] {
             let dir = tempfile::tempdir().unwrap();
             let o = options_of(&dir, Strategy::Lru);
             // Another process has line 1, so this one has line 2.
@@ -312,10 +312,9 @@ fn counters_say_nothing_absurd() {
             let after = cache.info();
             if proc_at(2) <= at && at < proc_at(3) {
                 assert_eq!(after, before, "offset {at}, bit {bit}");
-                assert_eq!(cache.table().region.get(at), word);
             }
-            // (The file is some milliseconds old.)
-            let most = 1 << 30;
+            // (The file is not a minute old.)
+            let most = 1 << 34;
             let events = [after.hits, after.misses, after.evictions, after.expirations, after.repairs];
             assert!(events.iter().chain(&after.skips).all(|count| *count < most), "{at} {bit}: {after:?}");
             // A process that has only hits and asks now and then is as well off as one that stores.

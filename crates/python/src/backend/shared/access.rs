@@ -218,13 +218,12 @@ impl<'a> KeyAccess<'a> {
         };
         drop(storing);
         if let Stored::Done(hit) = stored {
-            let skipped = match shm.take_cramped() {
-                0 => None,
-                error => {
-                    self.shared.count_skip(self.file, Skip::Space);
-                    Some(Skipped { error, ..Skipped::new(Skip::Space) })
-                }
-            };
+            let skipped = shm.take_cramped().map(|(error, here)| {
+                // A full disk makes the cache smaller, as all are told who look at it; that addresses are wanting shows
+                // nowhere else.
+                self.shared.count_skip(self.file, Skip::Space);
+                Skipped { error, transient: !here, ..Skipped::new(Skip::Space) }
+            });
             // SAFETY: the caller's promise; no exception is set.
             return Ok(Put::Stored(unsafe { Decoded::new(self.file, hit, result, sharing, value) }, skipped));
         }
