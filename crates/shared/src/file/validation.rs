@@ -63,14 +63,14 @@ pub(super) fn write_header(fd: BorrowedFd<'_>, header: &Header, at: u64) -> std:
     words.iter().enumerate().try_for_each(|(i, word)| write_all_at(fd, &word.to_ne_bytes(), at + 8 * i as u64))
 }
 
-/// The header of a file of our version; else what stands in its place.
+/// The header of a file of our version; else what stands in its place. The copy counts where others have the file open.
 fn sound_header(fd: BorrowedFd<'_>) -> Option<Result<Header, Header>> {
     let [first, copy] = [0, HEADER_COPY_AT].map(|at| read_words::<HEADER_WORDS>(fd, at).map(header_of));
     let first = first?;
     if is_sound(&first) {
         return Some(Ok(first));
     }
-    let Some(copy) = copy.filter(is_sound) else { return Some(Err(first)) };
+    let Some(copy) = copy.filter(|copy| is_sound(copy) && life::somebody_lives(fd)) else { return Some(Err(first)) };
     // Whoever looks at the same time writes the same words.
     let _ = write_header(fd, &copy, 0);
     Some(Ok(copy))

@@ -162,7 +162,7 @@ impl Reopener {
             identity: place.identity,
             renamed: AtomicPtr::default(),
             tried: AtomicU64::new(0),
-            looked: AtomicU64::new(0),
+            looked: AtomicU64::new(clock::now()),
         };
         files.add()?;
         Ok(files)
