@@ -1,4 +1,4 @@
-"""Processes that use one cache stay together, whatever becomes of its file and of the words in it."""
+"""Processes that use one cache stay together, whatever becomes of its file and its words."""
 
 from __future__ import annotations
 
