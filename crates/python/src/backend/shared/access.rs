@@ -58,8 +58,9 @@ pub(crate) enum Lookup {
 
 /// What became of a result.
 pub(crate) enum Put {
-    /// It is stored, and this is what to keep of it, unless memory is short.
-    Stored(Option<Box<Decoded>>),
+    /// It is stored, and this is what to keep of it, unless memory is short; and what there is to say, counted: it may have
+    /// cost others their place though there are fewer than there may be.
+    Stored(Option<Box<Decoded>>, Option<Skipped>),
     /// Counted.
     Skipped(Skipped),
 }
@@ -231,8 +232,14 @@ impl<'a> KeyAccess<'a> {
         };
         drop(storing);
         if let Stored::Done(hit) = stored {
+            let skipped = shm.take_cramped().map(|(error, here)| {
+                // A full disk makes the cache smaller, as all are told who look at it; that addresses are wanting shows
+                // nowhere else.
+                self.shared.count_skip(self.file, Skip::Space);
+                Skipped { error, transient: !here, ..Skipped::new(Skip::Space) }
+            });
             // SAFETY: the caller's promise; no exception is set.
-            return Ok(Put::Stored(unsafe { Decoded::new(self.file, hit, result, sharing, value) }));
+            return Ok(Put::Stored(unsafe { Decoded::new(self.file, hit, result, sharing, value) }, skipped));
         }
         let (skip, error) = shm.why(stored).unwrap_or((Skip::Damaged, 0));
         // A file that is lost is replaced at the next call; only where that fails is there something to say.

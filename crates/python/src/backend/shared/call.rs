@@ -195,9 +195,10 @@ impl Backend for Shared {
     }
 
     unsafe fn counters(&self, state: &CacheState) -> Counters {
+        let file = self.files.current_or_reopened();
         // SAFETY: the caller's promise.
         unsafe { state.let_go(self, None) };
-        let info = self.files.current().shm.info();
+        let info = file.shm.info();
         Counters {
             hits: info.hits,
             misses: info.misses,
@@ -207,9 +208,8 @@ impl Backend for Shared {
     }
 
     unsafe fn clear(&self) {
-        let file = self.files.current_or_reopened();
         // SAFETY: the caller's promise. It may have to wait for a writer.
-        unsafe { detached(|| file.shm.clear()) };
+        self.files.clear(|shm| unsafe { detached(|| shm.clear()) });
         self.skips.forget_lost();
         self.held.forget();
     }

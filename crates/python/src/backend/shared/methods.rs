@@ -76,10 +76,10 @@ impl Shared {
                 KeyBytes::Failed => return Err(ErrSet),
             };
             match request.store(value, hold)? {
-                Put::Stored(kept) => {
+                Put::Stored(kept, skipped) => {
                     let mode = if by_hand { Mode::Always } else { Mode::UnlessPending };
                     state.keep(self, view, kept, mode);
-                    Ok(None)
+                    Ok(skipped)
                 }
                 Put::Skipped(skipped) => {
                     if by_hand {
