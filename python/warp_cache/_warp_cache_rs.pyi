@@ -44,6 +44,7 @@ __all__ = [
     "_encode_key",
     "_encode_value",
     "_explain_key",
+    "_is_plain_key",
     "_record_read",
     "_record_start",
     "_record_stop",
@@ -314,6 +315,7 @@ class ReadyCoroutine(Coroutine[Any, Any, _T]):
 
 # For tests.
 def _explain_key(args: tuple[Any, ...]) -> tuple[int, str] | None: ...
+def _is_plain_key(args: tuple[Any, ...]) -> bool: ...
 def _encode_key(
     args: tuple[object, ...], names: tuple[str, ...] | None = None, typed: bool = False
 ) -> bytes | None:

@@ -54,7 +54,14 @@ def _flat(table: Any) -> tuple[Any, ...]:
 
 
 def of_function(function: FunctionType) -> tuple[Any, ...]:
-    seen: tuple[Any, ...] = (function.__code__, function.__defaults__)
+    seen: tuple[Any, ...] = (
+        function.__code__,
+        function.__defaults__,
+        function.__name__,
+        function.__qualname__,
+        function.__module__,
+        function.__doc__,
+    )
     if function.__closure__:
         seen += tuple(map(content, function.__closure__))
     # None and an empty dict are the same here.
@@ -76,13 +83,25 @@ def of_dict(value: Any) -> tuple[Any, ...]:
 
 
 def of_class(value: type) -> tuple[Any, ...]:
-    return (value.__mro__, *_flat(vars(value)))
+    names = (type(value), value.__name__, value.__qualname__)
+    # The order of bases may have a new tuple that says the same.
+    return (*names, *value.__mro__, *_flat(vars(value)))
+
+
+def of_annotations(function: FunctionType) -> tuple[Any, ...]:
+    # Since 3.14 it is made when somebody asks, by this.
+    annotate = getattr(function, "__annotate__", None)
+    return (annotate,) if annotate is not None else _flat(function.__annotations__)
+
+
+def of_property(value: property) -> tuple[Any, ...]:
+    return (value.fget, value.fset, value.fdel, value.__doc__)
 
 
 def of_attributes(value: Any) -> tuple[Any, ...]:
     """An instance's own attributes, in slots and in a dict."""
     attributes = getattr(value, "__dict__", None)
-    return (*slots(value).values(), *(_flat(attributes) if type(attributes) is dict else ()))
+    return (type(value), *slots(value).values(), *(_flat(attributes) if type(attributes) is dict else ()))
 
 
 def slots(value: Any) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 //! Ring 3. As a key of the table of computations it compares as the cache would.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use crate::backend::{BytesKey, Editable};
 use crate::capi::panics::as_error;
 use crate::capi::reference::PyRef;
+use crate::codec::Hash;
 use crate::key::{Equality, Shape, View};
 
 /// The key of a missed call, hashed once: a key of the table of computations.
@@ -20,23 +23,67 @@ pub struct Ticket {
     hash: u64,
     typed: bool,
     lone_apart: bool,
+    /// Of a key that is the bytes of a call: what these were made from.
+    made_from: Option<MadeFrom>,
     /// How often it was compared by asking Python.
     asked: AtomicU32,
+}
+
+/// The arguments of a call, and what has a name in them.
+#[derive(Debug)]
+struct MadeFrom {
+    key: PyRef,
+    shape: Shape,
+    typed: bool,
+    named: Arc<[Hash]>,
 }
 
 /// How often at most. The table of computations would compare for ever where each comparison changes it.
 const QUESTIONS: u32 = 4096;
 
 impl Ticket {
-    /// `key` is the view's, as [`View::make_key`] gives it.
-    pub(super) fn new(key: PyRef, view: &View<'_>, typed: bool, lone_apart: bool) -> Self {
-        Ticket { key, shape: view.shape, hash: view.hash, typed, lone_apart, asked: AtomicU32::new(0) }
+    /// The ticket of a call; `by_bytes`: the key in the place of the call's. `None` with an exception set.
+    ///
+    /// # Safety
+    /// The views' objects are alive; the thread is attached and holds no lock.
+    pub(super) unsafe fn new(
+        view: &View<'_>,
+        by_bytes: Option<(BytesKey, Editable<'_>)>,
+        lone_apart: bool,
+    ) -> Option<Self> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let ticket = |view: &View<'_>, made_from| {
+                let (shape, hash, typed, asked) = (view.shape, view.hash, view.typed, AtomicU32::new(0));
+                Some(Ticket { key: view.make_key()?, shape, hash, typed, lone_apart, made_from, asked })
+            };
+            let Some((bytes, editable)) = by_bytes else {
+                return ticket(view, None);
+            };
+            let View { shape, typed, .. } = *view;
+            let made_from = MadeFrom { key: view.make_key()?, shape, typed, named: editable.named };
+            ticket(&bytes.view(), Some(made_from))
+        }
     }
 
     pub(crate) fn with_view<R>(&self, f: impl FnOnce(&View<'_>) -> R) -> R {
         let pointer = self.key.as_ptr();
         // SAFETY: the key was made from a view with this shape and hash.
         f(&unsafe { View::of_key(&self.key, &pointer, self.shape, self.hash, self.typed) })
+    }
+}
+
+impl Ticket {
+    /// [`with_view`](Self::with_view), with what the bytes in the view were made from, if it has such.
+    pub(crate) fn with_views<R>(&self, f: impl FnOnce(&View<'_>, Option<Editable<'_>>) -> R) -> R {
+        let Some(MadeFrom { key, shape, typed, named }) = &self.made_from else {
+            return self.with_view(|view| f(view, None));
+        };
+        let pointer = key.as_ptr();
+        // SAFETY: the key was made from a view with this shape. What is done with it does not go by its hash.
+        let view = unsafe { View::of_key(key, &pointer, *shape, 0, *typed) };
+        let editable = Editable { view, named: Arc::clone(named) };
+        self.with_view(|view| f(view, Some(editable)))
     }
 }
 
@@ -70,6 +117,9 @@ impl Ticket {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(made_from) = &self.made_from {
+            visit.call(made_from.key.as_py())?;
+        }
         visit.call(self.key.as_py())
     }
 }

@@ -9,6 +9,8 @@ use super::Shared;
 use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, Put, StoreCondition};
 use crate::capi::detach::detached;
 use crate::capi::exceptions::ErrSet;
+use crate::backend::shared::by_bytes::{BytesKey, Editable};
+use crate::function::lookup::{Accounting, Found};
 use crate::function::state::{CacheState, Put as Mode};
 use crate::key::View;
 
@@ -30,9 +32,19 @@ impl Shared {
                 KeyBytes::Unstorable(_) => return Ok(None),
                 KeyBytes::Failed => return Err(ErrSet),
             };
+            let key = request.by_bytes()?;
+            let key_view = key.as_ref().map_or(*view, BytesKey::view);
+            if key.is_some() {
+                state.let_go(self, None);
+                match state.find(&key_view, Accounting::AccessOnly) {
+                    Found::Value(value) => return Ok(Some(value)),
+                    Found::Failed => return Err(ErrSet),
+                    found => drop(found),
+                }
+            }
             match request.look() {
                 Lookup::Found(value, kept) => {
-                    state.keep(self, view, kept, Mode::UnlessPending);
+                    state.keep(self, &key_view, kept, Mode::UnlessPending);
                     Ok(Some(value))
                 }
                 Lookup::Absent | Lookup::Unreadable(_) => {
@@ -45,7 +57,7 @@ impl Shared {
     }
 
     /// Stores a value in the file as if it had been computed now. What can't be stored is counted, takes what was there with
-    /// it, and is told to the user by the caller.
+    /// it, and is told to the user by the caller. `editable`: what the bytes in the view were made from, if it has such.
     ///
     /// # Safety
     /// As for [`load_value`](Self::load_value); `value` is alive.
@@ -53,6 +65,7 @@ impl Shared {
         &self,
         state: &CacheState,
         view: &View<'_>,
+        editable: Option<Editable<'_>>,
         value: *mut ffi::PyObject,
         hold: StoreCondition,
     ) -> Result<Option<Skipped>, ErrSet> {
@@ -70,10 +83,13 @@ impl Shared {
                 }
                 KeyBytes::Failed => return Err(ErrSet),
             };
+            let key = request.by_bytes()?;
+            let key_view = key.as_ref().map_or(*view, BytesKey::view);
+            request.editable = editable;
             match request.store(value, hold)? {
                 Put::Stored(kept) => {
                     let mode = if by_hand { Mode::Always } else { Mode::UnlessPending };
-                    state.keep(self, view, kept, mode);
+                    state.keep(self, &key_view, kept, mode);
                     Ok(None)
                 }
                 Put::Skipped(skipped) => {
