@@ -177,11 +177,11 @@ def attribute(to: Description, value: Any) -> None:
         if to.as_argument and type(value.__doc__) is str:
             to.feed("documented", value.__doc__)
     elif kind is functools.cached_property:
-        to.watch(watch.of_dict, value)
+        to.watch(watch.of_dict, value.__dict__)
         to.feed("cached property", str(value.attrname))
         to.value(value.func)
     elif kind is functools.partialmethod:
-        to.watch(watch.of_dict, value)
+        to.watch(watch.of_dict, value.__dict__)
         to.watch(watch.of_items, value.keywords)
         to.values("partial method", (value.func, value.args, *value.keywords.values()))
         to.feed(*value.keywords)
@@ -289,8 +289,6 @@ def said_of_types(to: Description, value: Any) -> None:
     annotate = vars(value).get("__annotate_func__") if isinstance(value, type) else None
     if annotate is None and not isinstance(value, type):
         annotate = getattr(value, "__annotate__", None)
-    if not isinstance(value, type):
-        to.watch(watch.of_annotations, value)
     if isinstance(annotate, FunctionType):
         to.code(annotate.__code__)
         return

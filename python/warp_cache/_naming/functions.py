@@ -67,7 +67,7 @@ def unwrapped(value: Any) -> Any:
 
 def attributes(to: Description, value: Any) -> None:
     """What was set on an object around a function; it is there for everybody to read."""
-    to.watch(watch.of_dict, value)
+    to.watch(watch.of_dict, value.__dict__)
     set_on_it = {n: part for n, part in value.__dict__.items() if n not in _COPIED}
     if to.as_argument:
         said = [(n, part) for n, part in value.__dict__.items() if n in _SAID and type(part) is str]

@@ -32,6 +32,9 @@ pub enum Role {
     Argument,
 }
 
+/// Added to a role where the object was asked for in another one, for the same key.
+const AGAIN: std::ffi::c_long = 4;
+
 /// Spells a function, class or module.
 ///
 /// # Safety
@@ -45,7 +48,9 @@ pub unsafe fn put(writer: &mut Writer, object: *mut ffi::PyObject, role: Role, o
             out.extend_from_slice(hash);
             return Ok(());
         }
-        let number = checked(ffi::PyLong_FromLong(role as std::ffi::c_long))?;
+        let again = writer.met.iter().any(|met| met.0.as_ptr() == object);
+        let number = role as std::ffi::c_long + if again { AGAIN } else { 0 };
+        let number = checked(ffi::PyLong_FromLong(number))?;
         let found = NAMED.call(&[object, number.as_ptr()])?;
         let hash = put_found(writer, object, &found, out)?;
         // A class is met twice in most objects.
