@@ -161,7 +161,9 @@ def a_class(*bases: type, **attributes: Any) -> Any:
         return 0
 
     body = {"price": price, "factor": 0, "table": {"a": [0]}, "__module__": __name__}
-    return place(type(bases[0] if bases else object)("Model", bases, {**body, **attributes}), "Model")
+    return place(
+        type(bases[0] if bases else object)("Model", bases, {**body, **attributes}), "Model"
+    )
 
 
 def by_value(**attributes: Any) -> Any:
@@ -236,7 +238,9 @@ def attribute_of_a_base() -> Made:
 
 @edit
 def bases_of_a_class() -> Made:
-    bases = [place(type(f"B{n}", (), {"factor": n, "__module__": __name__}), f"B{n}") for n in range(3)]
+    bases = [
+        place(type(f"B{n}", (), {"factor": n, "__module__": __name__}), f"B{n}") for n in range(3)
+    ]
     made = place(type("Derived", (bases[0],), {"__module__": __name__}), "Derived")
     return made, lambda c: c.factor, lambda value: setattr(made, "__bases__", (bases[value],))
 
@@ -276,7 +280,9 @@ def attribute_of_the_class_of_an_instance() -> Made:
 
 @edit
 def class_of_an_instance() -> Made:
-    kinds = [place(type(f"K{n}", (Same,), {"n": n, "__module__": __name__}), f"K{n}") for n in range(3)]
+    kinds = [
+        place(type(f"K{n}", (Same,), {"n": n, "__module__": __name__}), f"K{n}") for n in range(3)
+    ]
     made = kinds[0]()
     return made, lambda o: o.n, lambda value: setattr(made, "__class__", kinds[value])
 
@@ -419,7 +425,10 @@ SHAPES: dict[str, tuple[Callable[[Any], tuple[Any, ...]], Callable[..., Any]]] =
     "in a tuple": (lambda h: ((1, h),), lambda t: t[1]),
     "in nested tuples": (lambda h: ((1, ((h,), 2)),), lambda t: t[1][0][0]),
     "in a frozenset": (lambda h: (frozenset((h,)),), lambda s: next(iter(s))),
-    "in a frozenset in a tuple": (lambda h: ((frozenset((h,)), 1), 1), lambda t, _: next(iter(t[0]))),
+    "in a frozenset in a tuple": (
+        lambda h: ((frozenset((h,)), 1), 1),
+        lambda t, _: next(iter(t[0])),
+    ),
     "in a named tuple": (lambda h: (Named(h),), lambda t: t.function),
     "in a frozen dataclass": (lambda h: (Holding(h),), lambda o: o.function),
     "in a dataclass in a tuple": (lambda h: ((Holding((h, h)),),), lambda t: t[0].function[0]),

@@ -11,7 +11,7 @@ from warp_cache import cache
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-# Of a type in C: it is known by itself, and kept, where an instance of a class is known by its bytes.
+# Of a type in C: it is known by itself, and kept. An instance of a class is known by its bytes.
 Key: TypeAlias = "frozenset[object]"
 
 _alive: dict[int, weakref.ref[Key]] = {}

@@ -26,9 +26,7 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::bindings::simulate::{_record_read, _replay, _sample};
     #[pymodule_export]
-    use crate::bindings::watch::{
-        _is_unchanged, _seen_in_class, _seen_in_dict, _seen_in_function, _seen_in_instance,
-    };
+    use crate::bindings::watch::{_is_unchanged, _seen_in_class, _seen_in_dict, _seen_in_function, _seen_in_instance};
     #[pymodule_export]
     use crate::function::options::Options;
     #[pymodule_export]

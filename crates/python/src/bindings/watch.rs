@@ -3,17 +3,12 @@
 //!
 //! Ring 3. In Rust, as each call with a function, a class or an instance among its arguments looks at all of it again.
 
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFunction, PyList, PyTuple, PyType};
 
+use crate::capi::inspect;
 use crate::capi::panics::as_error;
-
-extern "C" {
-    /// A new reference to what is in a cell, or null where that is nothing.
-    fn PyCell_Get(cell: *mut ffi::PyObject) -> *mut ffi::PyObject;
-}
 
 /// What was found, one after the other.
 struct Seen<'py>(Vec<Bound<'py, PyAny>>);
@@ -39,89 +34,23 @@ impl<'py> Seen<'py> {
     }
 }
 
-/// A class's own dict, which no metaclass hides.
-fn body<'py>(of: &Bound<'py, PyType>) -> Bound<'py, PyAny> {
-    let (py, kind) = (of.py(), of.as_type_ptr());
-    // SAFETY: attached; a ready type has one.
-    unsafe {
-        #[cfg(Py_3_12)]
-        return Bound::from_owned_ptr(py, ffi::PyType_GetDict(kind));
-        #[cfg(not(Py_3_12))]
-        return Bound::from_borrowed_ptr(py, (*kind).tp_dict);
-    }
-}
-
-/// What a function consists of, but for its annotations; `None` for what it does not have.
-#[cfg(not(Py_GIL_DISABLED))]
-fn parts<'py>(function: &Bound<'py, PyAny>) -> PyResult<[Bound<'py, PyAny>; 9]> {
-    let py = function.py();
-    let of = function.as_ptr().cast::<ffi::PyFunctionObject>();
-    // SAFETY: attached, and the caller has an exact function, whose fields change under the GIL only: a borrowed object or
-    // null in each.
-    unsafe {
-        let of = &*of;
-        let names = (of.func_name, of.func_qualname, of.func_module, of.func_doc);
-        let (name, qualname, module, doc) = names;
-        let rest = (of.func_closure, of.func_kwdefaults, of.func_dict);
-        let parts = [of.func_code, of.func_defaults, name, qualname, module, doc, rest.0, rest.1, rest.2];
-        Ok(parts.map(|part| Bound::from_borrowed_ptr_or_opt(py, part).unwrap_or_else(|| py.None().into_bound(py))))
-    }
-}
-
-/// The same where other threads may set a field meanwhile.
-#[cfg(Py_GIL_DISABLED)]
-fn parts<'py>(function: &Bound<'py, PyAny>) -> PyResult<[Bound<'py, PyAny>; 9]> {
-    let py = function.py();
-    Ok([
-        function.getattr(intern!(py, "__code__"))?,
-        function.getattr(intern!(py, "__defaults__"))?,
-        function.getattr(intern!(py, "__name__"))?,
-        function.getattr(intern!(py, "__qualname__"))?,
-        function.getattr(intern!(py, "__module__"))?,
-        function.getattr(intern!(py, "__doc__"))?,
-        function.getattr(intern!(py, "__closure__"))?,
-        function.getattr(intern!(py, "__kwdefaults__"))?,
-        function.getattr(intern!(py, "__dict__"))?,
-    ])
-}
-
-/// What a function's annotations are made by, or they themselves; `None` where it has none.
-fn annotations<'py>(function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let py = function.py();
-    #[cfg(Py_3_14)]
-    {
-        let annotate = function.getattr(intern!(py, "__annotate__"))?;
-        if !annotate.is_none() {
-            return Ok(annotate);
-        }
-    }
-    #[cfg(not(Py_GIL_DISABLED))]
-    // SAFETY: as in `parts`. It spares a dict for each function that has none.
-    if unsafe { (*function.as_ptr().cast::<ffi::PyFunctionObject>()).func_annotations.is_null() } {
-        return Ok(py.None().into_bound(py));
-    }
-    function.getattr(intern!(py, "__annotations__"))
-}
-
 /// A function's code, defaults, names and attributes, and what it closes over.
 #[pyfunction]
 pub fn _seen_in_function<'py>(function: &Bound<'py, PyFunction>) -> PyResult<Bound<'py, PyTuple>> {
-    let (py, function) = (function.py(), function.as_any());
+    let py = function.py();
     as_error(|| {
         let mut seen = Seen::new();
-        let [code, defaults, name, qualname, module, doc, closure, keywords, attributes] = parts(function)?;
+        let [code, defaults, name, qualname, module, doc, closure, keywords, attributes] = inspect::parts(function)?;
         seen.0.extend([code, defaults, name, qualname, module, doc]);
         if let Ok(cells) = closure.cast::<PyTuple>() {
             for cell in cells.iter() {
-                // SAFETY: attached; a closure has cells, whose content is a new reference, or null without an exception.
-                let content = unsafe { Bound::from_owned_ptr_or_opt(py, PyCell_Get(cell.as_ptr())) };
                 // Nothing is in an empty one, so not the cell itself.
-                seen.0.push(content.unwrap_or(cell));
+                seen.0.push(inspect::content(&cell).unwrap_or(cell));
             }
         }
         seen.entries(&keywords)?;
         seen.entries(&attributes)?;
-        let annotations = annotations(function)?;
+        let annotations = inspect::annotations(function)?;
         seen.entries(&annotations)?;
         if !annotations.is_instance_of::<PyDict>() {
             seen.0.push(annotations);
@@ -137,7 +66,7 @@ pub fn _seen_in_class<'py>(kind: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyT
         let mut seen = Seen::new();
         seen.0.extend([kind.get_type().into_any(), kind.name()?.into_any(), kind.qualname()?.into_any()]);
         seen.0.extend(kind.mro().iter());
-        seen.entries(&body(kind))?;
+        seen.entries(&inspect::body(kind))?;
         seen.done(kind.py())
     })
 }
@@ -154,11 +83,9 @@ pub fn _seen_in_instance<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, 
         seen.0.push(kind.clone().into_any());
         for base in kind.mro().iter() {
             let Ok(base) = base.cast_into::<PyType>() else { continue };
-            let Ok(body) = body(&base).cast_into::<PyDict>() else { continue };
+            let Ok(body) = inspect::body(&base).cast_into::<PyDict>() else { continue };
             for (name, slot) in body.copy()?.iter() {
-                // SAFETY: attached; the address of a static type.
-                let is_slot = unsafe { ffi::Py_TYPE(slot.as_ptr()) == &raw mut ffi::PyMemberDescr_Type };
-                if !is_slot || OFFSETS.iter().any(|offset| name.eq(offset).unwrap_or(false)) {
+                if !inspect::is_member(&slot) || OFFSETS.iter().any(|offset| name.eq(offset).unwrap_or(false)) {
                     continue;
                 }
                 match slot.call_method1(intern!(py, "__get__"), (value,)) {

@@ -14,7 +14,9 @@ use super::call::instance;
 use super::lookup::{Accounting, FastLookup, Found};
 use super::ticket::Ticket;
 use super::{AsyncCachedFunction, CachedFunction};
-use crate::backend::{template, AnyBackend, Backend, BytesKey, Editable, Memory, Shared, SharedLease, SharedTurn, Told};
+use crate::backend::{
+    template, AnyBackend, Backend, BytesKey, Editable, Memory, Shared, SharedLease, SharedTurn, Told,
+};
 use crate::capi::coroutine;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{as_error, caught, point};

@@ -32,7 +32,7 @@ pub(crate) struct KeyAccess<'a> {
     pub file: &'a File,
     buffers: PooledBuffers,
     /// Of a call that is known by these bytes: what they must still say when its result is stored.
-    pub editable: Option<Editable<'a>>,
+    pub editable: Option<Box<Editable<'a>>>,
     /// How the result that `store` was given may be shared, if it got as far as that.
     encoded: Result<Sharing, Encoded>,
     /// The file was lost when this began, and there was no other.
@@ -126,7 +126,7 @@ impl<'a> KeyAccess<'a> {
                         let file = shared.files.current_or_reopened();
                         let editable = match spelled {
                             Spelled::Plain => None,
-                            Spelled::Editable(named) => Some(Editable { view: *view, named }),
+                            Spelled::Editable(named) => Some(Box::new(Editable { view: *view, named })),
                         };
                         KeyBytes::KeyAccess(KeyAccess {
                             shared,

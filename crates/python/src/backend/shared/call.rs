@@ -105,7 +105,7 @@ impl Backend for Shared {
             Through::Missed(request, found, key, unreadable) => {
                 drop(found);
                 shared.skips.leave(unreadable);
-                (Found::Absent, key.zip(request.editable))
+                (Found::Absent, key.zip(request.editable.map(|editable| *editable)))
             }
             // What there is to say is said when the value is there.
             Through::Unstorable(_) => (Found::Absent, None),

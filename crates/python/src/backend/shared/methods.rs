@@ -7,9 +7,9 @@ use pyo3::ffi;
 use super::skips::Skipped;
 use super::Shared;
 use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, Put, StoreCondition};
+use crate::backend::shared::by_bytes::{BytesKey, Editable};
 use crate::capi::detach::detached;
 use crate::capi::exceptions::ErrSet;
-use crate::backend::shared::by_bytes::{BytesKey, Editable};
 use crate::function::lookup::{Accounting, Found};
 use crate::function::state::{CacheState, Put as Mode};
 use crate::key::View;
@@ -85,7 +85,7 @@ impl Shared {
             };
             let key = request.by_bytes()?;
             let key_view = key.as_ref().map_or(*view, BytesKey::view);
-            request.editable = editable;
+            request.editable = editable.map(Box::new);
             match request.store(value, hold)? {
                 Put::Stored(kept) => {
                     let mode = if by_hand { Mode::Always } else { Mode::UnlessPending };

@@ -55,11 +55,7 @@ pub enum Spelled {
 ///
 /// # Safety
 /// As for [`encode_key`].
-pub unsafe fn encode_key_with(
-    view: &View<'_>,
-    defaults: &[usize],
-    out: &mut Vec<u8>,
-) -> Result<Spelled, Encoded> {
+pub unsafe fn encode_key_with(view: &View<'_>, defaults: &[usize], out: &mut Vec<u8>) -> Result<Spelled, Encoded> {
     let start = out.len();
     let mut writer = Writer::new();
     // SAFETY: the caller's promise.
