@@ -185,6 +185,32 @@ def test_coroutine_functions() -> None:
     asyncio.run(main())
 
 
+@support.uncacheable
+def test_a_coroutine_function_waits_for_nobody_where_there_is_no_key() -> None:
+    function = lambda value: (value, 0)  # noqa: E731
+    gate: asyncio.Event
+
+    @cache(backend="shared", name="awaited")
+    async def awaited(function: Any) -> Any:
+        result = function(1)
+        if result == (1, 0):
+            await gate.wait()
+        return result
+
+    async def main() -> None:
+        nonlocal gate
+        gate = asyncio.Event()
+        first = asyncio.create_task(awaited(function))
+        await asyncio.sleep(0.01)
+        function.__code__ = (lambda value: (value, 1)).__code__
+        assert await asyncio.wait_for(awaited(function), support.LIMIT) == (1, 1)
+        gate.set()
+        assert await first == (1, 0)
+        assert awaited.cache_info().skips == {"argument": 2}
+
+    asyncio.run(main())
+
+
 def test_instances_that_say_that_they_equal_what_is_plain() -> None:
     """They are another key in the file, and so they are in front of it."""
 

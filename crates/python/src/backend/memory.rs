@@ -5,7 +5,7 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{Backend, Begun, BytesKey, Counters, Editable, SharedLease, Told};
+use super::{Backend, Begun, Counters, Known, SharedLease, Told};
 use crate::capi::panics::point;
 use crate::capi::reference::{release, Arguments, PyRef};
 use crate::capi::sharing::Reader;
@@ -84,13 +84,9 @@ impl Backend for Memory {
     }
 
     #[inline(always)]
-    unsafe fn begin_async<'a>(
-        state: &'a CacheState,
-        view: &View<'a>,
-        hot: FastLookup,
-    ) -> (Found, Option<(BytesKey, Editable<'a>)>) {
+    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>) {
         // SAFETY: the caller's promise.
-        (unsafe { state.after(view, hot) }, None)
+        (unsafe { state.after(view, hot) }, Known::Arguments)
     }
 
     fn bounds(&self, options: &Options) -> (Kind, Option<usize>, u64) {

@@ -59,6 +59,16 @@ pub(crate) enum Begun<M> {
     Miss(M, Option<Found>, Option<BytesKey>),
 }
 
+/// By what a missed call is known among those under way.
+pub(crate) enum Known<'a> {
+    /// Its arguments.
+    Arguments,
+    /// Its bytes, which were made from this.
+    Bytes(BytesKey, Editable<'a>),
+    /// Nothing: it is computed for its caller alone.
+    Nothing,
+}
+
 /// Where a function's values live: what a stored value takes to be a hit, and what follows on a miss.
 pub(crate) trait Backend: Send + Sync {
     /// A missed call.
@@ -115,16 +125,12 @@ pub(crate) trait Backend: Send + Sync {
     where
         Self: Sized;
 
-    /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call. On a miss
-    /// also the key of its ticket, where that is not the call's, and what it was made from.
+    /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call, and by what
+    /// the call is known on a miss.
     ///
     /// # Safety
     /// As for `begin`.
-    unsafe fn begin_async<'a>(
-        state: &'a CacheState,
-        view: &View<'a>,
-        hot: FastLookup,
-    ) -> (Found, Option<(BytesKey, Editable<'a>)>)
+    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>)
     where
         Self: Sized;
 

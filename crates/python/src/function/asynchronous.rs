@@ -14,9 +14,7 @@ use super::call::instance;
 use super::lookup::{Accounting, FastLookup, Found};
 use super::ticket::Ticket;
 use super::{AsyncCachedFunction, CachedFunction};
-use crate::backend::{
-    template, AnyBackend, Backend, BytesKey, Editable, Memory, Shared, SharedLease, SharedTurn, Told,
-};
+use crate::backend::{template, AnyBackend, Backend, Known, Memory, Shared, SharedLease, SharedTurn, Told};
 use crate::capi::coroutine;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{as_error, caught, point};
@@ -90,7 +88,7 @@ impl CachedFunction {
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let (found, key) = B::begin_async(&self.state, view, found);
+            let (found, known) = B::begin_async(&self.state, view, found);
             match found {
                 Found::Value(value) => return coroutine::ready(value),
                 Found::Failed => return std::ptr::null_mut(),
@@ -99,26 +97,26 @@ impl CachedFunction {
                 Found::Absent => (),
                 Found::Restless => return self.go_past(object, arguments),
             }
-            self.start(object, arguments, view, key)
+            self.start(object, arguments, view, known)
         }
     }
 
     /// The coroutine that brings a miss to its end.
     ///
     /// # Safety
-    /// As for [`miss_async`](Self::miss_async); `by_bytes` is what `begin_async` gave.
+    /// As for [`miss_async`](Self::miss_async); `known` is what `begin_async` gave.
     unsafe fn start(
         &self,
         object: *mut ffi::PyObject,
         arguments: &Arguments,
         view: &View<'_>,
-        by_bytes: Option<(BytesKey, Editable<'_>)>,
+        known: Known<'_>,
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let py = Python::assume_attached();
             point("start");
-            let Some(ticket) = Ticket::new(view, by_bytes, self.state.lone_apart) else {
+            let Some(ticket) = Ticket::new(view, known, self.state.lone_apart) else {
                 return std::ptr::null_mut();
             };
             let ticket = Bound::new(py, ticket);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use crate::backend::{BytesKey, Editable};
+use crate::backend::{Editable, Known};
 use crate::capi::panics::as_error;
 use crate::capi::reference::PyRef;
 use crate::codec::Hash;
@@ -25,6 +25,8 @@ pub struct Ticket {
     lone_apart: bool,
     /// Of a key that is the bytes of a call: what these were made from.
     made_from: Option<MadeFrom>,
+    /// Whether nobody else may have the result.
+    alone: bool,
     /// How often it was compared by asking Python.
     asked: AtomicU32,
 }
@@ -42,23 +44,22 @@ struct MadeFrom {
 const QUESTIONS: u32 = 4096;
 
 impl Ticket {
-    /// The ticket of a call; `by_bytes`: the key in the place of the call's. `None` with an exception set.
+    /// The ticket of a call. `None` with an exception set.
     ///
     /// # Safety
     /// The views' objects are alive; the thread is attached and holds no lock.
-    pub(super) unsafe fn new(
-        view: &View<'_>,
-        by_bytes: Option<(BytesKey, Editable<'_>)>,
-        lone_apart: bool,
-    ) -> Option<Self> {
+    pub(super) unsafe fn new(view: &View<'_>, known: Known<'_>, lone_apart: bool) -> Option<Self> {
         // SAFETY: the caller's promise.
         unsafe {
             let ticket = |view: &View<'_>, made_from| {
                 let (shape, hash, typed, asked) = (view.shape, view.hash, view.typed, AtomicU32::new(0));
-                Some(Ticket { key: view.make_key()?, shape, hash, typed, lone_apart, made_from, asked })
+                let key = view.make_key()?;
+                Some(Ticket { key, shape, hash, typed, lone_apart, made_from, alone: false, asked })
             };
-            let Some((bytes, editable)) = by_bytes else {
-                return ticket(view, None);
+            let (bytes, editable) = match known {
+                Known::Bytes(bytes, editable) => (bytes, editable),
+                Known::Arguments => return ticket(view, None),
+                Known::Nothing => return ticket(view, None).map(|ticket| Ticket { alone: true, ..ticket }),
             };
             let View { shape, typed, .. } = *view;
             let made_from = MadeFrom { key: view.make_key()?, shape, typed, named: editable.named };
@@ -89,6 +90,12 @@ impl Ticket {
 
 #[pymethods]
 impl Ticket {
+    /// Whether the call has no key, so that nobody may wait for its result.
+    #[getter]
+    fn _alone(&self) -> bool {
+        self.alone
+    }
+
     fn __hash__(&self) -> isize {
         self.hash as isize
     }

@@ -10,10 +10,10 @@ use super::skips::Skipped;
 use super::Shared;
 use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, StoreCondition};
 use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
-use crate::backend::shared::by_bytes::{has_instances, BytesKey, Editable};
+use crate::backend::shared::by_bytes::{has_instances, BytesKey};
 use crate::backend::shared::decoded::{self, DecodedRef};
 use crate::backend::shared::load::Call;
-use crate::backend::{Backend, Begun, Counters, FileCounters, Told};
+use crate::backend::{Backend, Begun, Counters, FileCounters, Known, Told};
 use crate::capi::detach::detached;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{Arguments, PyRef};
@@ -29,7 +29,7 @@ use crate::function::CachedFunction;
 use crate::key::{View, ONE};
 use engine::policy::Kind;
 use engine::slab::{Entry, Token};
-use shared::Event;
+use shared::{Event, Skip};
 
 /// The decoded level: an entry's value is good while the file has it, and the order hears of nothing.
 impl Backend for Shared {
@@ -90,25 +90,26 @@ impl Backend for Shared {
     }
 
     #[inline(never)]
-    unsafe fn begin_async<'a>(
-        state: &'a CacheState,
-        view: &View<'a>,
-        hot: FastLookup,
-    ) -> (Found, Option<(BytesKey, Editable<'a>)>) {
+    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>) {
         let Some(shared) = state.backend.shared() else {
-            return (Found::Absent, None);
+            return (Found::Absent, Known::Arguments);
         };
         // SAFETY: the caller's promise.
         match unsafe { shared.look(state, view, hot) } {
-            Through::Value(value) => (Found::Value(value), None),
-            Through::Failed => (Found::Failed, None),
+            Through::Value(value) => (Found::Value(value), Known::Nothing),
+            Through::Failed => (Found::Failed, Known::Nothing),
             Through::Missed(request, found, key, unreadable) => {
                 drop(found);
                 shared.skips.leave(unreadable);
-                (Found::Absent, key.zip(request.editable.map(|editable| *editable)))
+                let known = match (key, request.editable) {
+                    (Some(key), Some(editable)) => Known::Bytes(key, *editable),
+                    _ => Known::Arguments,
+                };
+                (Found::Absent, known)
             }
             // What there is to say is said when the value is there.
-            Through::Unstorable(_) => (Found::Absent, None),
+            Through::Unstorable(Skipped { skip: Skip::Argument, .. }) => (Found::Absent, Known::Nothing),
+            Through::Unstorable(_) => (Found::Absent, Known::Arguments),
         }
     }
 
