@@ -23,7 +23,7 @@ use std::time::Duration;
 const SLOT: Slot = Slot::new(0);
 /// Steps, in a model.
 const TIMEOUT: Duration = Duration::from_nanos(40);
-const WHENEVER: Put = Put { generation: None, only_if_absent: false };
+const WHENEVER: Put = Put::WHATEVER;
 
 fn world() -> impl Fn(u64) -> Arc<Table> {
     world_of(Strategy::Lru)
@@ -91,7 +91,7 @@ fn model(what: &str, preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
 
 fn put(table: &Table, guard: &WriteGuard<'_>, key: &[u8], value: &[u8]) -> Stored {
     let hash = table.hash(key);
-    table.put(guard, key, &table.prepare(hash, key, value, NEVER).unwrap(), WHENEVER)
+    table.put(guard, key, &table.prepare(hash, key, value, &NEVER.into()).unwrap(), WHENEVER)
 }
 
 fn done(stored: Stored) {
@@ -117,7 +117,7 @@ fn unchanged_word(mutant: Mutant) {
         let process = world();
         let (writer, reader) = (faulty(process(1), mutant), process(2));
         let (granule, other) = (writer.geo.granule(GranuleIndex::new(4)), writer.geo.granule(GranuleIndex::new(8)));
-        let blocks: Vec<_> = [b"a", b"b", b"c"].iter().map(|v| writer.prepare(7, b"k", *v, NEVER).unwrap()).collect();
+        let blocks: Vec<_> = [b"a", b"b", b"c"].iter().map(|v| writer.prepare(7, b"k", *v, &NEVER.into()).unwrap()).collect();
         {
             let guard = writer.lock(TIMEOUT).unwrap();
             writer.write_block(&guard, granule, 0, &blocks[0]);

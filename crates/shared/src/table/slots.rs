@@ -182,6 +182,7 @@ impl Table {
         self.region.reserve(self.geo.cell(from), bytes).is_ok()
             && self.region.reserve(self.geo.meta(from), bytes).is_ok()
             && (!self.strategy.has_queues() || self.region.reserve(self.geo.link(from), bytes).is_ok())
+            && (!self.idles() || self.region.reserve(self.geo.idle_word(from), bytes / 2).is_ok())
     }
 
     /// Reserves further slots: as many again, within limits.

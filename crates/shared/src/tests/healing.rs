@@ -255,8 +255,8 @@ fn a_clear_beside_an_audit() {
         b.table().begin_clear();
         assert!(a.table().whole_audit().is_ok());
         // What is stored before the lock is given back has the new generation already.
-        let block = a.table().prepare(a.hash(b"new"), b"new", b"v", NEVER).unwrap();
-        let how = crate::table::storing::Put { generation: None, only_if_absent: false };
+        let block = a.table().prepare(a.hash(b"new"), b"new", b"v", &NEVER.into()).unwrap();
+        let how = crate::table::storing::Put::WHATEVER;
         assert!(matches!(a.table().put(&guard, b"new", &block, how), Stored::Done(_)));
         assert!(a.table().whole_audit().is_ok());
         drop(guard);

@@ -25,7 +25,7 @@ pub(crate) use crate::*;
 
 pub(crate) fn options(dir: &tempfile::TempDir, strategy: Strategy, max_size: u64) -> Options {
     let dir = dir.path().join("caches");
-    Options { dir, name: "test".into(), strategy, max_size, max_bytes: Some(4 << 20), fingerprint: 0 }
+    Options { dir, name: "test".into(), strategy, max_size, max_bytes: Some(4 << 20), idle: None, fingerprint: 0 }
 }
 
 pub(crate) fn open(options: &Options) -> SharedCache {
@@ -49,6 +49,11 @@ pub(crate) fn descriptors_in(dir: &tempfile::TempDir) -> usize {
 pub(crate) fn validate(cache: &SharedCache) {
     let table = cache.table();
     table.lock(std::time::Duration::from_secs(1)).map(|_guard| table.validate_order()).unwrap();
+}
+
+/// Stores what was computed without a lease a moment ago.
+pub(crate) fn computed(cache: &SharedCache, key: &[u8], value: &[u8]) -> Stored {
+    cache.insert(key, value, NEVER, cache.begin(cache.hash(key)))
 }
 
 /// A result that nobody wants.
