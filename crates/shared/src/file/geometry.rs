@@ -48,7 +48,7 @@ const LEAST_HISTORY: u64 = PAGE / LINE as u64;
 /// Changes that are told at least (a page of them), and at most.
 const CHANGES: (u64, u64) = (PAGE / 8, 1 << 16);
 /// Stamps of tags: one for so many bytes of the file, at least, and at most.
-const TAGS: (u64, u64, u64) = if cfg!(loom) { (1 << 40, 2, 2) } else { (1 << 13, 1 << 12, 1 << 16) };
+const TAGS: (u64, u64, u64) = if cfg!(loom) { (1 << 40, 2, 2) } else { (1 << 13, 1 << 12, 1 << 15) };
 /// Below this no cache is worth having.
 pub const MIN_MAX_BYTES: u64 = INDEX_AT + 24 * PAGE;
 

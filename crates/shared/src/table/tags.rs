@@ -6,7 +6,7 @@
 //! the entry is void, from the moment of the addition on, also where that was while it was computed.
 //!
 //! **Why a sum is enough.** Each invalidation adds the same odd number, so the sum of some stamps has the value of before
-//! only after 2^60 invalidations of them. (A number may be in there up to four times.) Two tags with one stamp make
+//! only after 2^60 invalidations of them. Two tags with one stamp make
 //! entries void too early, never too late.
 //!
 //! **Damage.** A stamp that is 0 has never been used, or is lost; who reads one before a computation puts something random
@@ -27,12 +27,14 @@ use engine::hashing::{split_mix, GOLDEN};
 /// Tags that an entry may have.
 pub const MAX_TAGS: usize = 16;
 const PER_WORD: usize = 4;
+/// In the place of a number: none.
+const NOTHING: u64 = 1 << 15;
 
 /// The tags of a computation, and how they stood before it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tags {
     sum: u64,
-    /// Numbers of stamps, four in a word; what is left of a word repeats the last one.
+    /// Numbers of stamps, four in a word; what is left of a word is `NOTHING`.
     numbers: [u64; MAX_TAGS / PER_WORD],
     words: u8,
     /// There was no room for stamps.
@@ -74,7 +76,7 @@ impl Table {
     }
 
     /// Which stamp a tag has.
-    fn number_of(&self, tag: u64) -> u64 {
+    pub(crate) fn number_of(&self, tag: u64) -> u64 {
         split_mix(tag ^ self.header.seed[1]) & (self.geo.tag_words - 1)
     }
 
@@ -123,16 +125,20 @@ impl Table {
 
     /// The tags of a computation that is about to begin; no more than `MAX_TAGS`.
     pub(crate) fn tags(&self, tags: &[u64]) -> Tags {
-        let Some(last) = tags.get(..MAX_TAGS).unwrap_or(tags).last() else { return Tags::NONE };
-        let count = tags.len().min(MAX_TAGS);
-        let words = count.div_ceil(PER_WORD);
+        let tags = tags.get(..MAX_TAGS).unwrap_or(tags);
+        let words = tags.len().div_ceil(PER_WORD);
+        if words == 0 {
+            return Tags::NONE;
+        }
         if !self.has_stamps() && !self.make_stamps() {
             return Tags { words: words as u8, unstorable: true, ..Tags::NONE };
         }
         let (mut sum, mut numbers) = (0u64, [0; MAX_TAGS / PER_WORD]);
         for i in 0..words * PER_WORD {
-            let number = self.number_of(*tags[..count].get(i).unwrap_or(last));
-            sum = sum.wrapping_add(self.stamp_of(number));
+            let number = tags.get(i).map_or(NOTHING, |tag| self.number_of(*tag));
+            if number != NOTHING {
+                sum = sum.wrapping_add(self.stamp_of(number));
+            }
             numbers[i / PER_WORD] |= number << (16 * (i % PER_WORD));
         }
         Tags { sum, numbers, words: words as u8, unstorable: false }
@@ -140,7 +146,10 @@ impl Table {
 
     #[inline]
     fn sum_of(&self, numbers: &[u64]) -> u64 {
-        let stamp = |number: u64| self.region.known(self.tag_at(number & 0xffff)).load(Ordering::Acquire);
+        let stamp = |number: u64| {
+            let counts = (number / NOTHING & 1).wrapping_sub(1);
+            self.region.known(self.tag_at(number & (NOTHING - 1))).load(Ordering::Acquire) & counts
+        };
         let of_word = |word: &u64| (0..PER_WORD).fold(0, |sum: u64, i| sum.wrapping_add(stamp(word >> (16 * i))));
         numbers.iter().fold(0, |sum, word| sum.wrapping_add(of_word(word)))
     }

@@ -8,6 +8,8 @@ mod basics;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod every_instruction;
 mod every_store;
+mod fenced;
+mod headed;
 mod healing;
 mod hostile;
 #[cfg(target_os = "linux")]
@@ -19,6 +21,7 @@ mod place;
 mod processes;
 mod queued;
 mod reference;
+mod tagged;
 
 pub(crate) use crate::testing::{DISK_FULL, TICK_MODE};
 pub(crate) use crate::*;
