@@ -325,12 +325,12 @@ impl SharedCache {
     /// Asks to be the one who computes `key`, of which there is no fresh entry. `bound`: after so long, others may take the
     /// computation over; `force`: take it from its owner at once (the caller has waited its own time).
     pub fn acquire(&self, key: &[u8], bound: Duration, force: bool) -> Acquired {
-        self.acquire_to(Purpose::Miss, key, bound, force)
+        self.table.acquire(key, bound, force)
     }
 
     /// `acquire` for whatever purpose.
     pub fn acquire_to(&self, purpose: Purpose, key: &[u8], bound: Duration, force: bool) -> Acquired {
-        self.table.acquire(key, bound, force, purpose)
+        self.table.acquire_to(purpose, key, bound, force)
     }
 
     /// Whether a stale entry is to be refreshed now: nobody seems to do it, and it has not failed a moment ago. No lock.

@@ -57,6 +57,8 @@ pub(crate) mod testing;
 mod tests;
 
 #[cfg(all(test, loom))]
+mod loom_fences;
+#[cfg(all(test, loom))]
 mod loom_models;
 
 #[cfg(not(unix))]

@@ -284,7 +284,7 @@ const _: () = {
     assert!(size_of::<Header>() <= CONTROL_AT as usize);
     assert!(PROCS.is_power_of_two() && LEASES.is_power_of_two() && LEVEL0_BUCKETS.is_power_of_two());
     assert!(cfg!(loom) || LEVEL0_BYTES == PAGE);
-    assert!(FENCES.is_power_of_two() && FENCES_AT % PAGE == 0 && (cfg!(loom) || INDEX_AT % PAGE == 0));
+    assert!(FENCES.is_power_of_two() && (cfg!(loom) || (FENCES_AT % PAGE == 0 && INDEX_AT % PAGE == 0)));
 };
 
 pub const CONTROL_AT: u64 = 512;

@@ -145,9 +145,14 @@ fn checked(sum: u64) -> u64 {
 }
 
 impl Table {
+    /// `acquire_to` for a miss.
+    pub(crate) fn acquire(&self, key: &[u8], bound: Duration, force: bool) -> Acquired {
+        self.acquire_to(Purpose::Miss, key, bound, force)
+    }
+
     /// Asks for the lease of a key. `bound`: after so long, others may take it over. `force`: take it even from a
     /// living owner whose deadline has not come (the caller has waited enough).
-    pub(crate) fn acquire(&self, key: &[u8], bound: Duration, force: bool, purpose: Purpose) -> Acquired {
+    pub(crate) fn acquire_to(&self, purpose: Purpose, key: &[u8], bound: Duration, force: bool) -> Acquired {
         let hash = self.hash(key);
         let home = home_lock(&places(hash));
         self.region.prefetch(home.word());

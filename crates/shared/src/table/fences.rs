@@ -42,7 +42,7 @@ impl Began {
     }
 }
 
-fn fence_at(hash: u64) -> u64 {
+pub(crate) fn fence_at(hash: u64) -> u64 {
     FENCES_AT + 8 * (hash >> 20 & (FENCES - 1))
 }
 

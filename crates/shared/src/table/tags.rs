@@ -106,7 +106,11 @@ impl Table {
         match self.region.load(at, Ordering::Acquire) {
             0 => {
                 let new = self.random_stamp(number);
-                self.region.cas(at, 0, new, Ordering::AcqRel).map_or_else(|now| now, |_| new)
+                match self.region.cas(at, 0, new, Ordering::AcqRel) {
+                    Ok(_) => new,
+                    // (An exchange that fails is relaxed.)
+                    Err(_) => self.region.load(at, Ordering::Acquire),
+                }
             }
             stamp => stamp,
         }

@@ -235,6 +235,55 @@ fn each_operation_of_a_small_cache() {
     println!("{} states, {} of them of a repairer", STATES.load(Ordering::Relaxed), NESTED.load(Ordering::Relaxed));
 }
 
+/// What a tag takes away, it takes at one store; a refresh changes an entry, or one word of it, or nothing.
+#[test]
+fn operations_on_heads_and_fences() {
+    const TAG: u64 = 7;
+    for (strategy, idle) in [(Strategy::Lru, false), (Strategy::Lru, true), (Strategy::S3Fifo, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut o, keys) = prepared(&dir, strategy, 4, 3);
+        if idle {
+            std::fs::remove_file(o.dir.join("test.cache")).unwrap();
+            o.idle = Some(Duration::from_secs(1000));
+            let cache = open_isolated(&o);
+            keys[..3].iter().for_each(|k| ignore(cache.set(k, &value(k, 1), NEVER)));
+        }
+        let ttl = Duration::from_secs(10);
+        let terms = |c: &SharedCache| Terms { fresh: 1, tags: c.tags(&[TAG, 8, 9, 10, 11]), ..NEVER.into() };
+        let put = |c: &SharedCache, k: usize| ignore(c.set(&keys[k], &value(&keys[k], 3), terms(c)));
+        // The first tag: the area of the stamps is made.
+        die_everywhere(&o, &keys, 10, |c| put(c, 3));
+        die_everywhere(&o, &keys, 10, |c| put(c, 1));
+        die_everywhere(&o, &keys, 10, |c| c.invalidate_tags(&[TAG]).unwrap());
+        let cache = open_isolated(&o);
+        put(&cache, 1);
+        put(&cache, 2);
+        die_everywhere(&o, &keys, 10, |c| c.invalidate_tags(&[TAG, 100]).unwrap());
+        die_everywhere(&o, &keys, 10, |c| ignore(c.invalidate(&keys[1])));
+        die_everywhere(&o, &keys, 10, |c| ignore(c.set(&keys[1], &vec![1; 5 << 20], NEVER)));
+        die_everywhere(&o, &keys, 10, |c| {
+            ignore(c.insert(&keys[1], &value(&keys[1], 5), terms(c), c.begin(c.hash(&keys[1]))))
+        });
+        let refresh = |c: &SharedCache| match c.acquire_to(Purpose::Refresh, &keys[2], ttl, false) {
+            Acquired::Leader(lease) => lease,
+            other => panic!("{other:?}"),
+        };
+        die_everywhere(&o, &keys, 10, |c| ignore(c.complete(refresh(c), &keys[2], &value(&keys[2], 6), terms(c))));
+        die_everywhere(&o, &keys, 10, |c| c.complete_without(refresh(c)));
+        die_everywhere(&o, &keys, 10, |c| c.refresh_failed(refresh(c)));
+        die_everywhere(&o, &keys, 10, |c| ignore(c.get(&keys[2], &mut ReadBuf::new())));
+        // Void, then displaced.
+        cache.invalidate_tags(&[TAG]).unwrap();
+        die_everywhere(&o, &keys, 10, |c| put(c, 2));
+        die_everywhere(&o, &keys, 10, |c| {
+            put(c, 3);
+            put(c, 4);
+            put(c, 5);
+        });
+    }
+    println!("{} states, {} of them of a repairer", STATES.load(Ordering::Relaxed), NESTED.load(Ordering::Relaxed));
+}
+
 /// Entries that were used move between queues, hands and hints move on: every state in between.
 #[test]
 fn evictions_that_move_what_was_used() {

@@ -35,7 +35,7 @@ fn kinds(geo: &Geometry) -> Vec<Kind> {
     macro_rules! control {
         ($($field:ident)+) => { $(kinds.push(Kind { name: stringify!($field), words: vec![ctl!($field)] });)+ };
     }
-    control!(generation index_level slots_ready data_ready tick_offset procs_high epoch);
+    control!(generation index_level slots_ready data_ready tick_offset procs_high epoch tags_ready);
     control!(count publish_seq cand_head cand_len last_tick evictions free_head slot_high alloc_cursor used_granules);
     control!(swept_generation min_deadline sweep_min sweep_cursor expirations repairs audit passed);
     control!(base_generation tick queue_seq hand history_lines ghost_seq ghost_room sample_hits sample_accesses sample_look);
@@ -49,6 +49,11 @@ fn kinds(geo: &Geometry) -> Vec<Kind> {
     several("leases", LEASES_AT, 64);
     several("counters", PROCS_AT + offset_of!(Proc, counters) as u64, 3 * 8);
     several("others' counters", proc_at(1) + offset_of!(Proc, counters) as u64, 3 * 8);
+    several("fences", FENCES_AT, FENCES);
+    several("tags", geo.tags, geo.tag_words);
+    if geo.has_idle() {
+        several("idle", geo.idle, SIZE);
+    }
     several("index", INDEX_AT, 64 * 8);
     several("overflow", INDEX_AT, 1);
     several("metas", geo.metas, 2 * SIZE);
