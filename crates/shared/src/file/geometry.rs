@@ -38,6 +38,9 @@ pub struct Geometry {
     pub granules: u64,
     /// Bytes of the whole file at most.
     pub end: u64,
+    /// The last of the areas that have something for each slot, and how many bytes.
+    last_area: u64,
+    last_size: u64,
 }
 
 /// Disk that an entry needs at least: tables and the smallest block, without links and history. Bounds the tables of a
@@ -82,6 +85,11 @@ impl Geometry {
         let links = metas + round_up(capacity * size_of::<AccessMeta>() as u64, PAGE);
         let idle = links + round_up(capacity * link, PAGE);
         let history = idle + round_up(capacity * idle_word, PAGE);
+        let (last_area, last_size) = match (idle_word, link) {
+            (0, 0) => (metas, size_of::<AccessMeta>() as u64),
+            (0, _) => (links, link),
+            _ => (idle, idle_word),
+        };
         let history_lines = Self::history_lines_for(capacity, strategy);
         let changes = history + history_lines * LINE as u64;
         let change_words = Self::changes_for(capacity);
@@ -110,6 +118,8 @@ impl Geometry {
             data,
             granules,
             end,
+            last_area,
+            last_size,
         })
     }
 
@@ -160,13 +170,7 @@ impl Geometry {
     }
     /// The end of what `slots` slots need.
     pub const fn slots_end(&self, slots: u64) -> u64 {
-        if self.has_idle() {
-            self.idle_word(Slot::new(slots))
-        } else if self.has_links() {
-            self.link(Slot::new(slots))
-        } else {
-            self.meta(Slot::new(slots))
-        }
+        self.last_area + slots * self.last_size
     }
     /// The granule of the file that is this one of the data.
     pub const fn granule(&self, index: GranuleIndex) -> Granule {

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Possessions of the lock from one step to the next.
 const EVERY: u64 = 128;
 /// Slots in a step. (Buckets and words of the bitmap take less time.)
-const STEP: u64 = 256;
+const STEP: u64 = 128;
 /// A process that has just come goes over this much at once.
 const AT_ONCE: u64 = 16 * 1024;
 /// Rounds from one look at what nobody but `cache_info` reads to the next.

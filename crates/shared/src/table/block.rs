@@ -15,6 +15,7 @@ use crate::table::storing::Stored;
 use crate::table::Mutant;
 use crate::table::Table;
 use core::mem::{offset_of, size_of};
+use std::cell::Cell;
 
 const HEAD_WORDS: usize = size_of::<BlockHead>() / 8;
 const CHECKSUM: usize = offset_of!(BlockHead, checksum) / 8;
@@ -140,7 +141,7 @@ impl Table {
         if granules > self.geo.granules {
             return Err(Stored::TooLarge);
         }
-        let mut words = Vec::new();
+        let mut words = SPARE.try_with(Cell::take).unwrap_or_default();
         words.try_reserve_exact(bytes.div_ceil(8)).map_err(|_| self.no_memory())?;
         words.resize(bytes.div_ceil(8), 0);
         words[HASH] = hash;
@@ -176,6 +177,24 @@ pub(crate) struct Prepared {
     pub(crate) granules: u64,
     pub(crate) hash: u64,
     pub(crate) terms: Terms,
+}
+
+thread_local! {
+    /// The memory of this thread's last `Prepared`, empty, unless that was much.
+    static SPARE: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
+}
+/// Words that are kept.
+const SPARED: usize = 512;
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if self.words.capacity() <= SPARED {
+            let mut words = std::mem::take(&mut self.words);
+            words.clear();
+            // (In a thread that ends it is dropped.)
+            let _ = SPARE.try_with(|spare| spare.set(words));
+        }
+    }
 }
 
 impl Prepared {

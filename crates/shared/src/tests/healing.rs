@@ -19,8 +19,15 @@ fn value_of(key: u64) -> Vec<u8> {
     (0..24 + key % 40).map(|i| (key * 31 + i) as u8).collect()
 }
 
+/// Some of the caches have a time to idle.
+fn geometry_of(strategy: Strategy, max_bytes: u64) -> Geometry {
+    Geometry::with(SIZE, max_bytes, strategy, matches!(strategy, Strategy::Fifo | Strategy::TinyLfu)).unwrap()
+}
+
 fn options_of(dir: &tempfile::TempDir, strategy: Strategy) -> Options {
-    Options { max_bytes: Some(Geometry::new(SIZE, 1 << 19, strategy).unwrap().end), ..options(dir, strategy, SIZE) }
+    let geo = geometry_of(strategy, 1 << 19);
+    let idle = geo.has_idle().then(|| std::time::Duration::from_secs(3600));
+    Options { max_bytes: Some(geo.end), idle, ..options(dir, strategy, SIZE) }
 }
 
 /// One kind of word: what it is called, and where such words lie.
@@ -223,13 +230,13 @@ fn heals(strategy: Strategy, kind: &Kind, how: How, random: &mut Random, turn: u
 
 #[test]
 fn every_kind_of_word() {
-    let geo = Geometry::new(SIZE, 1 << 19, Strategy::Lru).unwrap();
+    let max_bytes = geometry_of(Strategy::Lru, 1 << 19).end;
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     let (mut turn, mut failed) = (0u64, Vec::new());
     let rounds = times("WARP_HEALING", 1);
     for round in 0..rounds {
         for strategy in Strategy::ALL {
-            let geo = Geometry::new(SIZE, geo.end, strategy).unwrap();
+            let geo = geometry_of(strategy, max_bytes);
             for (i, kind) in kinds(&geo).iter().enumerate() {
                 let how = if rounds > 1 { HOW.to_vec() } else { vec![HOW[(turn as usize + i) % HOW.len()]] };
                 for how in how {
