@@ -50,10 +50,10 @@ const LEAST_PER_ENTRY: u64 = 164;
 const LEAST_HISTORY: u64 = PAGE / LINE as u64;
 /// Changes that are told at least (a page of them), and at most.
 const CHANGES: (u64, u64) = (PAGE / 8, 1 << 16);
-/// Stamps of tags: one for so many bytes of the file, at least, and at most.
-const TAGS: (u64, u64, u64) = if cfg!(loom) { (1 << 40, 2, 2) } else { (1 << 13, 1 << 12, 1 << 15) };
+/// Stamps of tags: one for so many bytes of the file, or less; at least, and at most.
+const TAGS: (u64, u64, u64) = if cfg!(loom) { (1 << 40, 2, 2) } else { (1 << 9, PAGE / 8, 1 << 15) };
 /// Below this no cache is worth having.
-pub const MIN_MAX_BYTES: u64 = INDEX_AT + 24 * PAGE;
+pub const MIN_MAX_BYTES: u64 = INDEX_AT + 12 * PAGE;
 
 const fn round_up(n: u64, unit: u64) -> u64 {
     n.div_ceil(unit) * unit
@@ -74,7 +74,7 @@ impl Geometry {
         // (The number of lines is rounded up to a power of two.)
         let history = strategy.entries_per_history_line().map_or(0, |entries| 2 * LINE as u64 / entries);
         let idle_word = if idles { 8 } else { 0 };
-        let tag_words = (max_bytes / TAGS.0).next_power_of_two().clamp(TAGS.1, TAGS.2);
+        let tag_words = (max_bytes / TAGS.0 / 2 + 1).next_power_of_two().clamp(TAGS.1, TAGS.2);
         let least = LEAST_PER_ENTRY + link + history + idle_word;
         let most = (max_bytes - INDEX_AT - round_up(tag_words * 8, PAGE) - 9 * PAGE) / least;
         let capacity = if max_size == 0 { most } else { max_size.min(most) }.max(1);
@@ -91,10 +91,10 @@ impl Geometry {
             _ => (idle, idle_word),
         };
         let history_lines = Self::history_lines_for(capacity, strategy);
-        let changes = history + history_lines * LINE as u64;
+        let tags = history + history_lines * LINE as u64;
+        let changes = tags + round_up(tag_words * 8, PAGE);
         let change_words = Self::changes_for(capacity);
-        let tags = changes + change_words * 8;
-        let bitmap = tags + round_up(tag_words * 8, PAGE);
+        let bitmap = changes + change_words * 8;
         let room = max_bytes.checked_sub(bitmap + PAGE)?;
         // Data and its share of the bitmap: 64 granules and one word; the bitmap is then rounded up to pages.
         let words = room / (GRANULES_PER_WORD * GRANULE + 8);
@@ -199,8 +199,9 @@ mod tests {
             assert!(Geometry::level_at(g.max_level) + Geometry::buckets(g.max_level) * 64 <= g.cells);
             assert!(g.cell(end) <= g.metas && g.meta(end) <= g.links && g.has_idle() == idles);
             assert!(!strategy.has_queues() || g.link(end) <= g.idle);
-            assert!(g.slots_end(g.capacity) <= g.history && g.history_line(g.history_lines) <= g.changes);
-            assert!(g.changes + 8 * g.change_words <= g.tags && g.tag(g.tag_words) <= g.bitmap && g.bitmap % PAGE == 0);
+            assert!(g.slots_end(g.capacity) <= g.history && g.history_line(g.history_lines) <= g.tags);
+            assert!(g.tag(g.tag_words) <= g.changes && g.changes + 8 * g.change_words <= g.bitmap);
+            assert!(g.bitmap % PAGE == 0 && g.changes % PAGE == 0 && g.tags % PAGE == 0);
             assert!(!strategy.has_queues() || idles || g.link(end) == g.slots_end(g.capacity));
             assert!(g.bitmap + g.granules / 8 <= g.data && g.data % GRANULE == 0);
             assert!(g.end <= max_bytes && g.granules >= 64, "{max_size} {max_bytes} {g:?}");

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header page | candidates | lease states | leases | process slots | fences | index levels | cells | metas | links
-//!   | idle | history | changes | tags | bitmap | data
+//!   | idle | history | tags | changes | bitmap | data
 //! ```
 //!
 //! Links are there only where the strategy keeps its entries in queues, history only where it remembers keys that are gone

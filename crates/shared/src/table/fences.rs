@@ -79,12 +79,25 @@ impl Table {
         Ok(())
     }
 
+    /// Fences without the lock: everything, but for a process that cannot map what is in the file (and takes no lock to store)
+    /// where the index has nothing of the key.
+    #[cold]
+    fn fence_otherwise(&self, hash: u64) -> Result<(), Busy> {
+        if let Some(guard) = self.lock_out_of_reach() {
+            if self.search(hash, Some).is_none() {
+                self.raise_fence(&guard, hash);
+                return Ok(());
+            }
+        }
+        self.void_all()
+    }
+
     /// Takes the key's entry away, and fences: whether there was one.
     pub(crate) fn invalidate(&self, key: &[u8]) -> Result<bool, Busy> {
         let hash = self.hash(key);
         let Ok(guard) = self.lock(CLEAR_TIMEOUT) else {
             let found = self.find(hash, key, &mut ReadBuf::new());
-            self.void_all()?;
+            self.fence_otherwise(hash)?;
             return Ok(found.is_some_and(|hit| self.freshness(&hit) != Freshness::Gone));
         };
         self.raise_fence(&guard, hash);
@@ -110,7 +123,7 @@ impl Table {
         self.prefetch(hash);
         let Ok(guard) = self.lock(STORE_TIMEOUT) else {
             let why = self.why_busy();
-            self.void_all()?;
+            self.fence_otherwise(hash)?;
             return Ok(why);
         };
         let stored = block.map_or_else(|why| why, |block| self.put(&guard, key, &block, Put::WHATEVER));
