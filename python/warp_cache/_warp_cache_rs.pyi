@@ -150,10 +150,10 @@ class CachedFunction(_Operations[_P, _R]):
         max_size: SupportsIndex | None,
         ttl: float | None = None,
         *,
-        typed: bool | None = None,
-        single_flight: bool | None = None,
-        wait_timeout: float | None = None,
-        by_signature: bool | None = None,
+        typed: bool | None = False,
+        single_flight: bool | None = True,
+        wait_timeout: float | None = 10.0,
+        by_signature: bool | None = True,
     ) -> Self: ...
     def _recipe(self) -> tuple[Callable[_P, _R], dict[str, Any], bool, str | None]: ...
     @staticmethod
@@ -228,8 +228,7 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
         self, ticket: Ticket, value: _T, epoch: int, lease: SharedLease | None = None
     ) -> tuple[int, tuple[Any, ...]] | None: ...
     def _template(self, value: _T) -> bytes | None: ...
-    @staticmethod
-    def _made(template: bytes) -> tuple[()] | tuple[Any]: ...
+    def _made(self, ticket: Ticket, template: bytes) -> tuple[()] | tuple[Any]: ...
     def _tell(self, told: tuple[int, tuple[Any, ...]]) -> None: ...
     def _skip(self, unfit: bool) -> tuple[int, tuple[Any, ...]] | None: ...
 
@@ -246,10 +245,10 @@ class SharedCachedFunction(CachedFunction[_P, _R]):
         max_value_size: int | None = 4096,
         shm_name: str | None = None,
         *,
-        typed: bool | None = None,
-        single_flight: bool | None = None,
-        wait_timeout: float | None = None,
-        by_signature: bool | None = None,
+        typed: bool | None = False,
+        single_flight: bool | None = True,
+        wait_timeout: float | None = 10.0,
+        by_signature: bool | None = True,
         max_bytes: int | None = None,
     ) -> Self: ...
     @staticmethod
@@ -266,11 +265,14 @@ class SharedLease:
     """The right, and the duty, to compute a key for all processes."""
 
     def end(self) -> None: ...
+    def end_privately(self) -> None: ...
     def leave(self) -> None: ...
 
 @final
 class SharedTurn:
     """Where a computation stands in the queue for its key's lease."""
+
+    def frees_others(self) -> bool: ...
 
 @final
 class Options:

@@ -249,6 +249,7 @@ never! {
     wait(&Ticket, Duration) -> Waited;
     complete(Lease, &[u8], &[u8], impl Into<Terms>) -> Stored;
     abandon(Lease);
+    abandon_privately(Lease);
     leave(Lease);
     remove(&[u8]) -> Result<bool, ()>;
     clear();
