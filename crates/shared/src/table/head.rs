@@ -198,7 +198,7 @@ impl Table {
     }
 
     /// Of an entry that is not plain: no tag has made it void, and it has not been idle for too long.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn holds(&self, hit: &Hit, now: u64) -> bool {
         self.tags_hold(hit) && !self.is_idle(Slot::new(hit.slot), now)
     }

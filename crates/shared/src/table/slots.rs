@@ -65,6 +65,13 @@ impl Table {
         self.region.load(self.word_at(slot), Ordering::Relaxed) == word.bits()
     }
 
+    /// `unchanged` of a slot that was found in use before.
+    #[inline(always)]
+    pub(crate) fn unchanged_again(&self, slot: Slot, word: Word) -> bool {
+        fence(Ordering::Acquire);
+        self.region.known(self.word_at(slot)).load(Ordering::Relaxed) == word.bits()
+    }
+
     /// Slots that are reserved, as the file claims and the kernel and the geometry confirm.
     pub(crate) fn slots_ready(&self) -> u64 {
         // Acquire: pairs with the release in `more_slots`.

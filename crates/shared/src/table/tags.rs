@@ -148,14 +148,23 @@ impl Table {
         Tags { sum, numbers, words: words as u8, unstorable: false }
     }
 
-    #[inline]
+    /// (The area is before the data, so the first mapping has it.)
+    #[inline(always)]
     fn sum_of(&self, numbers: &[u64]) -> u64 {
-        let stamp = |number: u64| {
-            let counts = (number / NOTHING & 1).wrapping_sub(1);
-            self.region.known(self.tag_at(number & (NOTHING - 1))).load(Ordering::Acquire) & counts
-        };
-        let of_word = |word: &u64| (0..PER_WORD).fold(0, |sum: u64, i| sum.wrapping_add(stamp(word >> (16 * i))));
-        numbers.iter().fold(0, |sum, word| sum.wrapping_add(of_word(word)))
+        let mut sum = 0u64;
+        for word in numbers {
+            let mut word = *word;
+            // What is not a number comes last.
+            for _ in 0..PER_WORD {
+                if word & NOTHING != 0 {
+                    break;
+                }
+                // Acquire: pairs with the release in `invalidate_tags`.
+                sum = sum.wrapping_add(self.region.known(self.tag_at(word)).load(Ordering::Acquire));
+                word >>= 16;
+            }
+        }
+        sum
     }
 
     /// Whether none of these has been invalidated since they were read.
@@ -164,21 +173,19 @@ impl Table {
     }
 
     /// Whether no tag has made an entry void that was found in this slot. No lock: the block's words, and the slot's word again.
-    #[inline]
+    /// (The word is one under which a whole block was found; whoever stored that had the stamps' area reserved.)
+    #[inline(always)]
     pub(crate) fn tags_hold(&self, hit: &Hit) -> bool {
         let n = hit.tag_words();
         if n == 0 {
             return true;
         }
         let (slot, word) = (Slot::new(hit.slot), Word::from_bits(hit.word));
-        if self.place(word.granule(), 1).is_none() || !self.has_stamps() {
-            return false;
-        }
         let mut words = [0; 1 + MAX_TAGS / PER_WORD];
-        let words = &mut words[..1 + n];
+        let words = &mut words[..(1 + n).min(1 + MAX_TAGS / PER_WORD)];
         let soft = if hit.is_soft() { 16 } else { 0 };
         self.region.copy_out(word.granule().offset() + BLOCK_HEAD + soft, words);
-        self.sum_of(&words[1..]) == words[0] && self.unchanged(slot, word)
+        self.sum_of(&words[1..]) == words[0] && self.unchanged_again(slot, word)
     }
 
     /// Makes all entries void that have one of these tags, and those that are being computed with one.

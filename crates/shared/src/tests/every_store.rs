@@ -94,7 +94,9 @@ pub(crate) fn survive(bytes: &[u8], dir: &Path, case: &Case) {
     }
     let mut all = 0;
     cache.for_each(|_, _, _| all += 1);
-    assert!(cache.len() == all && all as usize >= found.len());
+    // (What a tag has made void is counted until it is displaced.)
+    let has_tags = cache.table().region.get(crate::file::layout::ctl!(tags_ready)) != 0;
+    assert!((cache.len() == all || has_tags && cache.len() > all) && all as usize >= found.len());
     validate(&cache);
     let repairs = cache.info().repairs;
     // Everything works: exact capacity, no double use of memory, nothing more to repair.
