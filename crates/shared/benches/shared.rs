@@ -13,8 +13,15 @@ fn open(dir: &std::path::Path, name: &str, max_size: u64) -> SharedCache {
 }
 
 fn open_as(dir: &std::path::Path, name: &str, max_size: u64, strategy: Strategy) -> SharedCache {
-    let options =
-        Options { dir: dir.join("c"), name: name.into(), strategy, max_size, max_bytes: Some(1 << 28), idle: None, fingerprint: 0 };
+    let options = Options {
+        dir: dir.join("c"),
+        name: name.into(),
+        strategy,
+        max_size,
+        max_bytes: Some(1 << 28),
+        idle: None,
+        fingerprint: 0,
+    };
     SharedCache::open(&options).unwrap()
 }
 

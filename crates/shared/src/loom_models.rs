@@ -121,7 +121,8 @@ fn unchanged_word(mutant: Mutant) {
         let process = world();
         let (writer, reader) = (faulty(process(1), mutant), process(2));
         let (granule, other) = (writer.geo.granule(GranuleIndex::new(4)), writer.geo.granule(GranuleIndex::new(8)));
-        let blocks: Vec<_> = [b"a", b"b", b"c"].iter().map(|v| writer.prepare(7, b"k", *v, &NEVER.into()).unwrap()).collect();
+        let blocks: Vec<_> =
+            [b"a", b"b", b"c"].iter().map(|v| writer.prepare(7, b"k", *v, &NEVER.into()).unwrap()).collect();
         {
             let guard = writer.lock(TIMEOUT).unwrap();
             writer.write_block(&guard, granule, 0, &blocks[0]);

@@ -16,8 +16,8 @@ use crate::error::{OpenError, LOCK};
 use crate::file::directory::{check_name, Dir, FileId, Missing};
 use crate::file::disk::reserve_file;
 use crate::file::layout::{
-    ctl, Control, Geometry, Header, CONTROL_AT, GRANULE, FENCES, FENCES_AT, HEADER_WORDS, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE,
-    PROCS_AT, VERSION,
+    ctl, Control, Geometry, Header, CONTROL_AT, FENCES, FENCES_AT, GRANULE, HEADER_WORDS, MAGIC, MAX_FILE,
+    MIN_MAX_BYTES, PAGE, PROCS_AT, VERSION,
 };
 use crate::file::mapping::{Descriptor, Region};
 use crate::file::memory;
@@ -32,8 +32,8 @@ use crate::table::Table;
 use concurrency::boottime;
 use concurrency::fork;
 use concurrency::signals::unharmed;
-use engine::hashing::split_mix;
 use core::mem::{offset_of, size_of};
+use engine::hashing::split_mix;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

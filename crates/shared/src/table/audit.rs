@@ -225,7 +225,11 @@ impl Table {
             self.region.set(self.deadline_at(slot), head.deadline);
         }
         self.mend_use(slot);
-        self.note_deadline(if self.idles() { head.deadline.min(self.idle_end(slot, self.now())) } else { head.deadline });
+        self.note_deadline(if self.idles() {
+            head.deadline.min(self.idle_end(slot, self.now()))
+        } else {
+            head.deadline
+        });
         self.mend_stamps(slot);
         *sums = [sums[0] + 1, sums[1].wrapping_add(head.granules), sums[2].wrapping_add(passed)];
         Ok(())

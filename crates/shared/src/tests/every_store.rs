@@ -62,7 +62,8 @@ pub(crate) fn write_copy(bytes: &[u8], dir: &Path) -> Options {
         strategy: Strategy::Lru,
         max_size: 0,
         max_bytes: None,
-        idle: None, fingerprint: 0,
+        idle: None,
+        fingerprint: 0,
     }
 }
 

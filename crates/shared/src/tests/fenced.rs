@@ -17,8 +17,10 @@ fn is_there(cache: &SharedCache, key: &[u8]) -> bool {
     cache.peek(key, &mut ReadBuf::new()).is_some()
 }
 
+type Fencing = fn(&SharedCache, &[u8]);
+
 /// Everything that fences a key.
-fn fencing() -> Vec<(&'static str, fn(&SharedCache, &[u8]))> {
+fn fencing() -> Vec<(&'static str, Fencing)> {
     vec![
         ("invalidate", |cache, key| assert_eq!(cache.invalidate(key), Ok(false))),
         ("set, then invalidate", |cache, key| {
@@ -148,7 +150,9 @@ fn one_key_fences_hardly_any_other() {
     for other in 0..rounds {
         let before: Vec<bool> = (0..4000).map(|n| began[n as usize] == cache.begin(cache.hash(&key(n)))).collect();
         cache.invalidate(&key(1_000_000 + other)).unwrap();
-        fenced += (0..4000).filter(|n| before[*n as usize] && began[*n as usize] != cache.begin(cache.hash(&key(*n)))).count();
+        fenced += (0..4000)
+            .filter(|n| before[*n as usize] && began[*n as usize] != cache.begin(cache.hash(&key(*n))))
+            .count();
     }
     assert!(fenced as u64 <= 4000 * rounds / 1000, "{fenced}");
 }

@@ -137,7 +137,7 @@ fn idle_entries_end() {
         both(24 * SECOND + idle - 1);
         assert!(b.freshness(&again) == Freshness::Fresh && b.contains(b"got"));
         both(24 * SECOND + idle);
-        assert!(!b.hit_again(&again, &mut 0) && b.get(b"got", &mut buf).is_none() && b.len() == 0);
+        assert!(!b.hit_again(&again, &mut 0) && b.get(b"got", &mut buf).is_none() && b.is_empty());
         // A moment in the future is damage, and lengthens no life.
         a.set(b"k", b"v", NEVER);
         (0..400).for_each(|slot| {

@@ -76,12 +76,9 @@ fn damaged_words_of_a_lease() {
     let dir = tempfile::tempdir().unwrap();
     let o = options(&dir, Strategy::Lru, 10);
     let (a, b) = (open_isolated(&o), open_isolated(&o));
-    for offset in [
-        offset_of!(Record, hash),
-        offset_of!(Record, deadline),
-        offset_of!(Record, began),
-        offset_of!(Record, seal),
-    ] {
+    for offset in
+        [offset_of!(Record, hash), offset_of!(Record, deadline), offset_of!(Record, began), offset_of!(Record, seal)]
+    {
         for word in [0, 1, u64::MAX, 1 << 63] {
             let Acquired::Leader(lost) = a.acquire(b"x", LONG, false) else { panic!() };
             // (Some words are 0 as they are.)
