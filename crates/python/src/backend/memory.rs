@@ -5,7 +5,7 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{Backend, Begun, Counters, SharedLease, Told};
+use super::{Backend, Begun, Counters, Known, SharedLease, Told};
 use crate::capi::panics::point;
 use crate::capi::reference::{release, Arguments, PyRef};
 use crate::capi::sharing::Reader;
@@ -61,13 +61,13 @@ impl Backend for Memory {
     unsafe fn begin<'a>(
         cached: &'a CachedFunction,
         arguments: &'a Arguments,
-        view: &View<'_>,
+        view: &View<'a>,
         hot: FastLookup,
     ) -> Begun<Calling<'a>> {
         let calling = Calling { cached, arguments };
         if cached.state.single_flight {
             // What reserves the slot looks as well.
-            return Begun::Miss(calling, None);
+            return Begun::Miss(calling, None, None);
         }
         // SAFETY: the caller's promise.
         match unsafe { cached.state.after(view, hot) } {
@@ -78,15 +78,15 @@ impl Backend for Memory {
             // Without single-flight there are no computations on record.
             found @ (Found::Absent | Found::Pending(..)) => {
                 drop(found);
-                Begun::Miss(calling, None)
+                Begun::Miss(calling, None, None)
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> (Found, bool) {
+    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
         // SAFETY: the caller's promise.
-        (unsafe { state.after(view, hot) }, false)
+        (unsafe { state.after(view, hot) }, Known::Arguments, false)
     }
 
     fn bounds(&self, options: &Options) -> (Kind, Option<usize>, u64) {

@@ -32,7 +32,7 @@ use engine::slab::{Entry, Token};
 
 pub(crate) use self::memory::Memory;
 pub(crate) use self::shared::asynchronous::{SharedLease, SharedTurn};
-pub(crate) use self::shared::{template, Decoded, DecodedRef, Shared, SharedCachedFunction};
+pub(crate) use self::shared::{template, BytesKey, Decoded, DecodedRef, Editable, Shared, SharedCachedFunction};
 
 /// What is to be told to the user: a number of [`Skip`], and the arguments of `_uncacheable.warn`.
 pub(crate) type Told<'py> = (u64, Bound<'py, PyTuple>);
@@ -55,8 +55,19 @@ pub(crate) struct FileCounters {
 pub(crate) enum Begun<M> {
     /// It ends here: a new reference, or null with an exception set.
     Done(*mut ffi::PyObject),
-    /// A value is to be brought. With what a lookup among the entries found, if there was one after the first pass.
-    Miss(M, Option<Found>),
+    /// A value is to be brought. With what a lookup among the entries found, if there was one after the first pass, and the
+    /// key by which it was made, where that is not the call's.
+    Miss(M, Option<Found>, Option<BytesKey>),
+}
+
+/// By what a missed call is known among those under way.
+pub(crate) enum Known<'a> {
+    /// Its arguments.
+    Arguments,
+    /// Its bytes, which were made from this.
+    Bytes(BytesKey, Editable<'a>),
+    /// Nothing: it is computed for its caller alone.
+    Nothing,
 }
 
 /// Where a function's values live: what a stored value takes to be a hit, and what follows on a miss.
@@ -109,20 +120,28 @@ pub(crate) trait Backend: Send + Sync {
     unsafe fn begin<'a>(
         cached: &'a CachedFunction,
         arguments: &'a Arguments,
-        view: &View<'_>,
+        view: &View<'a>,
         hot: FastLookup,
     ) -> Begun<Self::Miss<'a>>
     where
         Self: Sized;
 
-    /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call, and whether
-    /// it was counted, too, that it could not be read.
+    /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call, by what
+    /// the call is known on a miss, and whether it was counted, too, that what there is could not be read.
     ///
     /// # Safety
     /// As for `begin`.
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> (Found, bool)
+    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool)
     where
         Self: Sized;
+
+    /// Whether the `__eq__` of these arguments may tell that they are the key of an entry.
+    ///
+    /// # Safety
+    /// The view's objects are alive; the thread is attached and holds no lock; no exception is set.
+    unsafe fn asks_to_compare(&self, _view: &View<'_>) -> bool {
+        true
+    }
 
     /// The order and the bound of the entries in this process, and the nanoseconds that they live (0: no limit).
     fn bounds(&self, options: &Options) -> (Kind, Option<usize>, u64);

@@ -36,7 +36,7 @@ pub struct Began {
 }
 
 impl Began {
-    /// Both in one word. Generations and stamps only grow, so this is the same only if both are.
+    /// Both in one word. Both only grow (but for a generation that is drawn at random), so this is the same only if both are.
     pub(crate) fn word(self) -> u64 {
         self.generation.wrapping_mul(GOLDEN.rotate_left(32) | 1).wrapping_add(self.stamp)
     }

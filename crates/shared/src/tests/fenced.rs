@@ -164,7 +164,8 @@ fn a_history_of_invalidations() {
     let o = options(&dir, Strategy::Lru, 20);
     let handles: Vec<SharedCache> = (0..3).map(|_| open_isolated(&o)).collect();
     let source: Vec<AtomicU64> = (0..4).map(|_| AtomicU64::new(0)).collect();
-    let (until, checked) = (Instant::now() + Duration::from_millis(times("WARP_HISTORY", 700).into()), AtomicU64::new(0));
+    let (until, checked) =
+        (Instant::now() + Duration::from_millis(times("WARP_HISTORY", 700).into()), AtomicU64::new(0));
     let tag_of = |key: usize| 1000 + key as u64 % 2;
     std::thread::scope(|scope| {
         for (n, cache) in handles.iter().enumerate() {
