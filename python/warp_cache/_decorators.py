@@ -18,7 +18,8 @@ from warp_cache._warp_cache_rs import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from datetime import timedelta
     from typing import Any, TypeAlias
 
     from typing_extensions import TypeIs
@@ -42,14 +43,34 @@ class _Default(int):
 
 _ABSENT: Any = _Default(128)
 
+# The options of ``cache`` alone, and what they are where they are left out.
+_CONTROL: dict[str, Any] = {
+    "key": None,
+    "ignore": (),
+    "tti": None,
+    "jitter": 0.0,
+    "stale_while_revalidate": 0,
+    "stale_if_error": 0,
+    "cache_if": None,
+    "cache_exceptions": None,
+    "tags": (),
+    "per_instance": False,
+    "max_weight": None,
+    "weigher": None,
+    "on_removal": None,
+    "copy": None,
+    "version": None,
+    "namespace": None,
+}
+
 # What stands above a function in a class, and is to stand above its cache.
 _DESCRIPTORS = (classmethod, staticmethod, property, partialmethod)
 
 
 def _cache(
-    strategy: Strategy | int = Strategy.LRU,
+    strategy: Strategy | str | int = Strategy.LRU,
     max_size: int | None = _ABSENT,
-    ttl: float | None = None,
+    ttl: float | timedelta | Callable[[Any], float | timedelta | None] | None = None,
     backend: Backend | str | int = "memory",
     max_key_size: int | None = None,
     max_value_size: int | None = None,
@@ -60,6 +81,22 @@ def _cache(
     *,
     maxsize: int | None = _ABSENT,
     max_bytes: int | None = None,
+    key: Callable[..., Any] | None = None,
+    ignore: Iterable[str] = (),
+    tti: float | timedelta | None = None,
+    jitter: float = 0.0,
+    stale_while_revalidate: float | timedelta = 0,
+    stale_if_error: float | timedelta = 0,
+    cache_if: Callable[[Any], Any] | None = None,
+    cache_exceptions: Any = None,
+    tags: Iterable[str] | Callable[..., Iterable[str]] = (),
+    per_instance: bool = False,
+    max_weight: int | None = None,
+    weigher: Callable[[Any], int] | None = None,
+    on_removal: Callable[..., Any] | None = None,
+    copy: Any = None,
+    version: str | None = None,
+    namespace: str | None = None,
 ) -> _Decorator:
     """Cache the results of a function.
 
@@ -68,10 +105,12 @@ def _cache(
     functions, methods and coroutine functions.
 
     Parameters:
-        strategy: which entry gives way in a full cache, a ``Strategy``.
+        strategy: which entry gives way in a full cache, a ``Strategy`` or its name.
         max_size: entries at most; None for no bound, 0 (or less) to store nothing. ``maxsize``
             means the same.
-        ttl: seconds that an entry lives, from the moment the result is there; None for no limit.
+        ttl: seconds that an entry is fresh, from the moment the result is there, or a timedelta, or
+            a callable that is given the result and returns one of these (None for no limit, 0 or
+            less: not stored); None for no limit.
         backend: "memory" (this process) or "shared" (all processes of the host), or a ``Backend``.
         max_key_size, max_value_size: bytes at most of a key and a value in the shared backend; None
             for no limit. What is larger is computed, returned and not stored. Without effect in
@@ -85,6 +124,28 @@ def _cache(
             (one at a time), so that no deadlock can come of waiting; None for no limit.
         max_bytes: bytes at most of the shared cache's whole file; None for a quarter of what is
             free where it lives, or of the memory limit, at most 1 GiB. Without effect in memory.
+        key: a callable that is given the arguments and returns the hashable key of the call.
+        ignore: names of parameters that are no part of the key. Not together with ``key``.
+        tti: seconds without a use after which an entry is gone (time to idle), or a timedelta.
+        jitter: a fraction in [0, 1): each entry's ``ttl`` is shortened by a random part of it, at
+            most this fraction, so that entries do not end together.
+        stale_while_revalidate: seconds after ``ttl`` in which the old value is returned at once
+            while one refresh runs in the background (RFC 5861).
+        stale_if_error: seconds after ``ttl`` in which the old value is returned where computing a
+            new one raises an Exception (RFC 5861).
+        cache_if: a callable that is given the result and says whether it is to be stored.
+        cache_exceptions: an Exception type, a tuple of them, or a mapping from such types to
+            seconds: such an exception is stored like a result and raised anew at each hit.
+        tags: up to 16 names for groups of entries, formatted with the arguments where they have
+            braces (``"user:{user_id}"``), or a callable that is given the arguments.
+        per_instance: whether each instance of a method's class has a cache of its own.
+        max_weight, weigher: the sum of ``weigher(result)`` over all entries at most. Memory only.
+            With them ``max_size`` defaults to None.
+        on_removal: a callable ``on_removal(call, value, cause)`` for each value that leaves. Memory
+            only.
+        copy: None (memory hands out the stored object, a shared cache copies), True (exact
+            containers are copied), "pickle" (stored as bytes), False (never), or a callable.
+        version, namespace: strings that are part of the identity of a shared cache.
 
     Returns a decorator, or the decorated function where one is given. It has ``cache_info()``,
     ``cache_clear()``, ``cache_parameters()``, ``get(*args, **kwargs)``,
@@ -100,7 +161,7 @@ def _cache(
 
 def _lru_cache(
     max_size: int | None = _ABSENT,
-    ttl: float | None = None,
+    ttl: float | timedelta | None = None,
     backend: Backend | str | int = "memory",
     max_key_size: int | None = None,
     max_value_size: int | None = None,
@@ -122,6 +183,11 @@ def _lru_cache(
     Parameters, result and errors: as for ``cache``, with the strategy LRU. ``single_flight`` is off
     for functions and on for coroutine functions unless it is given.
     """
+    if callable(ttl):
+        raise TypeError(
+            f"ttl must be seconds, a timedelta or None, got {_shown(ttl)}: lru_cache keeps to "
+            "functools' contract; use cache for lifetimes that depend on the result"
+        )
     return _checked({"strategy": Strategy.LRU, **locals()}, by_signature=False)
 
 
@@ -133,6 +199,14 @@ def _checked(options: dict[str, Any], *, by_signature: bool) -> _Decorator:
     """
     backend, name = options.pop("backend"), options.pop("name")
     shared = _is_shared(backend, name)
+    for option, default in _CONTROL.items():
+        if option in options and options[option] is default:
+            del options[option]
+    if not _CONTROL.keys().isdisjoint(options):
+        # Checks that few need are not loaded by importing the package.
+        from warp_cache._control import check
+
+        check(options, shared, size_is_given=not _is_default_size(options))
     single_flight = options.pop("single_flight")
     options["max_size"] = _size(options["max_size"], options.pop("maxsize"))
     make = partial(Options, by_signature=by_signature, **options)
@@ -256,6 +330,11 @@ def _shown(function: Any) -> str:
         return repr(function)
     except Exception:
         return "an object whose repr raises"
+
+
+def _is_default_size(options: dict[str, Any]) -> bool:
+    """Whether a size was given under neither name."""
+    return options["max_size"] is _ABSENT and options["maxsize"] is _ABSENT
 
 
 def _size(max_size: int | None, maxsize: int | None) -> int | None:

@@ -26,7 +26,7 @@ from typing_extensions import Buffer, Self, Unpack
 from warp_cache._flight import Flight
 from warp_cache._info import CacheInfo as CacheInfo
 from warp_cache._info import SharedCacheInfo as SharedCacheInfo
-from warp_cache._options import CommonOptions
+from warp_cache._options import CommonOptions, ControlOptions
 
 __all__ = [
     "AsyncCachedFunction",
@@ -272,6 +272,9 @@ class SharedLease:
 class SharedTurn:
     """Where a computation stands in the queue for its key's lease."""
 
+@type_check_only
+class _AllOptions(CommonOptions, ControlOptions, total=False): ...
+
 @final
 class Options:
     """The checked options of a cache."""
@@ -282,7 +285,7 @@ class Options:
         strategy: int,
         single_flight: bool,
         by_signature: bool,
-        **options: Unpack[CommonOptions],
+        **options: Unpack[_AllOptions],
     ) -> Self: ...
 
 @final

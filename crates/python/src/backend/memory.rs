@@ -90,7 +90,7 @@ impl Backend for Memory {
     }
 
     fn bounds(&self, options: &Options) -> (Kind, Option<usize>, u64) {
-        (options.strategy, options.max_size.map(|n| n.max(1)), options.ttl)
+        (options.strategy, options.max_size.map(|n| n.max(1)), options.ttl.nanos)
     }
 
     fn count_miss(&self, state: &CacheState) {

@@ -1,6 +1,6 @@
 //! `CachedFunction`: the object that a decorated function becomes.
 //!
-//! Ring 3. Its parts: [`options`] is the table of what the user may ask for ([`option_checks`] checks it, [`parameters`]
+//! Ring 3. Its parts: [`options`] is the table of what the user may ask for ([`option_checks`] and [`control_checks`] check it, [`parameters`]
 //! binds a constructor's arguments), [`entry_points`] chooses what vectorcall enters, [`call`] is the way from there to a
 //! result, [`fast_path`] the shortest one, [`reply`] what the caller is given. [`state`] is the cache: [`lookup`] finds its
 //! entries, [`eq_answers`] keeps what Python answers meanwhile, [`single_flight`] computes each missing key once, [`settle`]
@@ -15,6 +15,7 @@ pub mod options;
 pub mod asynchronous;
 mod bound_method;
 pub mod call;
+pub mod control_checks;
 pub mod entry_points;
 mod eq_answers;
 pub mod fast_path;
@@ -285,6 +286,7 @@ impl CachedFunction {
         for default in self.signature.iter().flat_map(Signature::references) {
             visit.call(default.as_py())?;
         }
+        self.options.traverse(&visit)?;
         self.state.traverse(&visit)
     }
 

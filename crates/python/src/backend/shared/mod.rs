@@ -70,7 +70,7 @@ impl Shared {
         let room = usize::try_from(files.current().shm.info().capacity).unwrap_or(usize::MAX);
         Ok(Box::new(Shared {
             files,
-            ttl: (options.ttl != 0).then(|| Duration::from_nanos(options.ttl)),
+            ttl: (options.ttl.nanos != 0).then(|| Duration::from_nanos(options.ttl.nanos)),
             max_key_size: options.max_key_size.unwrap_or(usize::MAX),
             max_value_size: options.max_value_size.unwrap_or(usize::MAX),
             capacity: options.max_size.map_or(room, |size| size.min(room)).max(1),

@@ -275,7 +275,7 @@ impl Drop for Reopener {
 fn fingerprint(options: &Options) -> u64 {
     let size = |limit: Option<usize>| limit.map_or(u64::MAX, |limit| limit as u64);
     let parts = [
-        options.ttl,
+        options.ttl.nanos,
         u64::from(options.typed),
         u64::from(options.by_signature),
         size(options.max_key_size),
