@@ -207,6 +207,8 @@ def _checked(options: dict[str, Any], *, by_signature: bool) -> _Decorator:
         from warp_cache._control import check
 
         check(options, shared, size_is_given=not _is_default_size(options))
+    if isinstance(options["strategy"], str):
+        options["strategy"] = _named_strategy(options["strategy"])
     single_flight = options.pop("single_flight")
     options["max_size"] = _size(options["max_size"], options.pop("maxsize"))
     make = partial(Options, by_signature=by_signature, **options)
@@ -330,6 +332,16 @@ def _shown(function: Any) -> str:
         return repr(function)
     except Exception:
         return "an object whose repr raises"
+
+
+def _named_strategy(name: str) -> Strategy:
+    """The strategy of this name, in any case."""
+    try:
+        return Strategy[name.upper()]
+    except KeyError:
+        names = ", ".join(repr(strategy.name.lower()) for strategy in Strategy)
+        right = f"strategy must be a Strategy or its name ({names}), got {name!r}"
+        raise ValueError(right) from None
 
 
 def _is_default_size(options: dict[str, Any]) -> bool:

@@ -20,7 +20,12 @@ __all__ = [
     "LruCacheOptions",
 ]
 
-AnyStrategy: TypeAlias = Strategy | Literal[0, 1, 2, 3, 4, 5, 6] | str
+# The names in any case; these two are what people write.
+_StrategyName: TypeAlias = Literal[
+    "lru", "mru", "fifo", "lfu", "sieve", "s3fifo", "tinylfu",
+    "LRU", "MRU", "FIFO", "LFU", "SIEVE", "S3FIFO", "TINYLFU",
+]  # fmt: skip
+AnyStrategy: TypeAlias = Strategy | Literal[0, 1, 2, 3, 4, 5, 6] | _StrategyName
 Seconds: TypeAlias = float | timedelta
 # What tells a result's lifetime.
 Lifetime: TypeAlias = Seconds | Callable[[Any], Seconds | None]

@@ -94,7 +94,7 @@ def check_methods(thing: Thing) -> None:
 
 def check_options() -> None:
     cache(128)  # type: ignore[call-overload]
-    cache("LRU")  # type: ignore[call-overload]
+    cache("LRUX")  # type: ignore[call-overload]
     cache(max_size="ten")  # type: ignore[call-overload]
     cache(ttl="1")  # type: ignore[call-overload]
     cache(backend="disk")  # type: ignore[call-overload]
@@ -103,7 +103,7 @@ def check_options() -> None:
     cache(wait_timeout="1")  # type: ignore[call-overload]
     cache(size=1)  # type: ignore[call-overload]
     cache()(1)  # type: ignore[arg-type]
-    cache(check_options, strategy="LRU")  # type: ignore[call-overload]
+    cache(check_options, strategy="LRUX")  # type: ignore[call-overload]
     cache(function=check_options)  # type: ignore[call-overload]
     cache(check_options)(1)  # type: ignore[call-arg]
     lru_cache(check_options, strategy=1)  # type: ignore[call-overload]
@@ -122,7 +122,7 @@ def check_handed_on(options: CacheOptions, least: LruCacheOptions) -> None:
     options["backend"] = "disk"  # type: ignore[typeddict-item]
     cache(check_skips, **options)(1)  # type: ignore[arg-type]
     cache(**least)  # type: ignore[arg-type]
-    CacheOptions(strategy="LRU")  # type: ignore[typeddict-item]
+    CacheOptions(strategy="LRUX")  # type: ignore[typeddict-item]
 
 
 def check_skips(info: SharedCacheInfo) -> None:

@@ -51,19 +51,14 @@ pub(super) fn is_int(value: &Bound<'_, PyAny>) -> bool {
     value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>()
 }
 
-/// A `Strategy`, its number, or its name in any case.
+/// A `Strategy`, or its number.
 pub struct Strategy;
 
 impl OptionKind for Strategy {
     type Value = Kind;
 
     fn check(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Kind> {
-        const RIGHT: &str = "a Strategy (LRU=0, MRU=1, FIFO=2, LFU=3, SIEVE=4, S3FIFO=5, TINYLFU=6) or its name";
-        if let Ok(name) = value.cast::<PyString>() {
-            let name = name.to_string_lossy();
-            let named = |kind: &&Kind| name.eq_ignore_ascii_case(&format!("{kind:?}"));
-            return Kind::ALL.iter().find(named).copied().ok_or_else(|| wrong_value(argument, RIGHT, value));
-        }
+        const RIGHT: &str = "a Strategy (LRU=0, MRU=1, FIFO=2, LFU=3, SIEVE=4, S3FIFO=5, TINYLFU=6)";
         if !is_int(value) {
             return Err(wrong_type(argument, RIGHT, value));
         }
@@ -139,7 +134,7 @@ impl OptionKind for Seconds {
     type Value = Option<Duration>;
 
     fn check(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
-        const RIGHT: &str = "a positive, finite number of seconds, a timedelta or None";
+        const RIGHT: &str = "a positive, finite number of seconds or None";
         if value.is_none() {
             return Ok(None);
         }
