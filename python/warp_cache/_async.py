@@ -34,9 +34,9 @@ async def _alone(
     cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """A call that nobody waits for."""
-    epoch = cached._epoch()
+    began = cached._began(ticket)
     value = await cached._function(*args, **kwargs)
-    if told := cached._store(ticket, value, epoch):
+    if told := cached._store(ticket, value, began):
         cached._tell(told)
     return value
 

@@ -147,9 +147,9 @@ class Flight:
                     self.note(answer[0])
                     return answer[0]
                 self.lease = lease = answer
-            epoch = cached._epoch()
+            began = cached._began(self.ticket)
             value = await cached._function(*args, **kwargs)
-            self.told = cached._store(self.ticket, value, epoch, lease)
+            self.told = cached._store(self.ticket, value, began, lease)
             if cached._shared:
                 self.note(value)
             return value

@@ -108,6 +108,28 @@ class _Operations(Generic[_P, _R]):
     def set(self, value: _R, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
         """Store value for these arguments as if it had been computed now."""
 
+    def cache_invalidate(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
+        """Drop the entry of these arguments; whether there was one."""
+
+    def cache_contains(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
+        """Whether a call would be answered without computing. No use, and not counted."""
+
+    # Of coroutine functions alone.
+    async def aget(self, /, *args: _P.args, **kwargs: _P.kwargs) -> Any:
+        """``get``, to be awaited."""
+
+    async def aset(self, value: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        """``set``, to be awaited."""
+
+    async def acache_contains(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
+        """``cache_contains``, to be awaited."""
+
+    async def acache_invalidate(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
+        """``cache_invalidate``, to be awaited."""
+
+    async def acache_clear(self) -> None:
+        """``cache_clear``, to be awaited."""
+
     def cache_info(self) -> CacheInfo:
         """Hits, misses, the maximum and the present number of entries."""
 
@@ -223,9 +245,9 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
     ) -> SharedLease | tuple[_T] | Literal[False] | None: ...
     @staticmethod
     def _turn(free: bool) -> SharedTurn: ...
-    def _epoch(self) -> int: ...
+    def _began(self, ticket: Ticket) -> tuple[int, int]: ...
     def _store(
-        self, ticket: Ticket, value: _T, epoch: int, lease: SharedLease | None = None
+        self, ticket: Ticket, value: _T, began: tuple[int, int], lease: SharedLease | None = None
     ) -> tuple[int, tuple[Any, ...]] | None: ...
     def _template(self, value: _T) -> bytes | None: ...
     @staticmethod

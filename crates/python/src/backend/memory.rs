@@ -10,6 +10,7 @@ use crate::capi::panics::point;
 use crate::capi::reference::{release, Arguments, PyRef};
 use crate::capi::sharing::Reader;
 use crate::function::fast_path::{self, Peek, Probe};
+use crate::function::fence::Began;
 use crate::function::lookup::{Entries, FastLookup, Found};
 use crate::function::options::Options;
 use crate::function::single_flight::{Miss, Reserved};
@@ -107,10 +108,10 @@ impl Backend for Memory {
         cached: &CachedFunction,
         ticket: &Bound<'py, Ticket>,
         value: &Bound<'py, PyAny>,
-        epoch: u64,
+        began: Began,
         _lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Told<'py>>> {
-        let mode = Put::IfAbsentSince(epoch);
+        let mode = Put::IfAbsentSince(began);
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
         let put =
             |view: &View<'_>| unsafe { cached.state.put(view, Value::ready(PyRef::borrow(value.as_ptr())), mode) };
@@ -121,8 +122,8 @@ impl Backend for Memory {
         }
     }
 
-    fn epoch(&self, state: &CacheState) -> u64 {
-        state.entries.read(|reader| reader.clears())
+    fn began(&self, state: &CacheState, view: &View<'_>) -> Began {
+        state.began(view.hash)
     }
 
     unsafe fn counters(&self, state: &CacheState) -> Counters {
@@ -164,8 +165,9 @@ impl Miss for Calling<'_> {
     unsafe fn bring_alone(&mut self, view: &View<'_>, hot: FastLookup) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Miss`.
         unsafe {
+            let began = self.cached.state.began(view.hash);
             let result = self.cached.compute(self.arguments);
-            if result.is_null() || self.cached.state.store(view, result, hot) {
+            if result.is_null() || self.cached.state.store(view, result, hot, began) {
                 return result;
             }
             release(result);
@@ -181,11 +183,11 @@ impl Miss for Calling<'_> {
 
     unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
         let state = &self.cached.state;
-        let clears = state.entries.read(|reader| reader.clears());
+        let began = state.began(view.hash);
         // SAFETY: the promise of `Miss`; the result is a live object.
         unsafe {
             let result = self.cached.compute(self.arguments);
-            if !result.is_null() && !state.put(view, Value::ready(PyRef::borrow(result)), Put::IfAbsentSince(clears)) {
+            if !result.is_null() && !state.put(view, Value::ready(PyRef::borrow(result)), Put::IfAbsentSince(began)) {
                 release(result);
                 return std::ptr::null_mut();
             }

@@ -17,7 +17,8 @@ use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::sharing::Reader;
 use crate::function::fast_path::{Peek, Probe};
-use crate::function::lookup::{Entries, FastLookup, Found};
+use crate::function::fence::Began;
+use crate::function::lookup::{Accounting, Entries, FastLookup, Found};
 use crate::function::options::Options;
 use crate::function::single_flight::Miss;
 use crate::function::slot_value::Value;
@@ -156,14 +157,40 @@ pub(crate) trait Backend: Send + Sync {
     /// As for `load`; `value` is alive.
     unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool;
 
-    /// Stores what a coroutine function's ticket has come to, unless there is a value meanwhile or the cache was cleared since
-    /// `epoch`; ends the lease.
+    /// Whether a call would be answered without computing; no use, not counted. `Err` with an exception set.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn contains(&self, state: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
+        // SAFETY: the caller's promise.
+        match unsafe { state.find(view, Accounting::None) } {
+            Found::Value(value) => {
+                // SAFETY: a strong reference, given up by an attached thread that holds no lock.
+                drop(unsafe { PyRef::steal(value) });
+                Ok(true)
+            }
+            Found::Failed => Err(ErrSet),
+            Found::Absent | Found::Pending(..) | Found::Restless => Ok(false),
+        }
+    }
+
+    /// Ends a key's entry behind the entries and fences the computations of it; whether there was one. `Err` with an exception
+    /// set.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn invalidate(&self, _state: &CacheState, _view: &View<'_>) -> Result<bool, ErrSet> {
+        Ok(false)
+    }
+
+    /// Stores what a coroutine function's ticket has come to, unless there is a value meanwhile or it was fenced since it
+    /// `began`; ends the lease.
     fn store<'py>(
         &self,
         cached: &CachedFunction,
         ticket: &Bound<'py, Ticket>,
         value: &Bound<'py, PyAny>,
-        epoch: u64,
+        began: Began,
         lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Told<'py>>>;
 
@@ -182,8 +209,8 @@ pub(crate) trait Backend: Send + Sync {
         Ok(py.None().into_bound(py))
     }
 
-    /// A number that a clear changes, in whatever process.
-    fn epoch(&self, state: &CacheState) -> u64;
+    /// What a computation that begins now is compared with when it is stored.
+    fn began(&self, state: &CacheState, view: &View<'_>) -> Began;
 
     /// The counters; what is over is dropped first and not counted.
     ///

@@ -11,6 +11,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::call::instance;
+use super::fence::Began;
 use super::lookup::{Accounting, FastLookup, Found};
 use super::ticket::Ticket;
 use super::{AsyncCachedFunction, CachedFunction};
@@ -35,6 +36,19 @@ impl Flights {
     /// Those under way go on, and reach who waits for them; who comes now starts anew.
     pub fn forget(&self, py: Python<'_>) {
         self.0.bind(py).clear();
+    }
+
+    pub fn is_empty(&self, py: Python<'_>) -> bool {
+        self.0.bind(py).is_empty()
+    }
+
+    /// [`forget`](Self::forget) for one key.
+    pub fn forget_key(&self, ticket: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = ticket.py();
+        for table in self.0.bind(py).values() {
+            table.call_method1("pop", (ticket, py.None()))?;
+        }
+        Ok(())
     }
 
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -198,6 +212,21 @@ impl AsyncCachedFunction {
     }
 }
 
+type Args<'a, 'py> = &'a Bound<'py, PyTuple>;
+type Keywords<'a, 'py> = &'a Bound<'py, PyDict>;
+
+/// The coroutine of what a method gives.
+fn twin<'py>(
+    function: &Bound<'py, AsyncCachedFunction>,
+    method: &str,
+    args: Args<'_, 'py>,
+    kwargs: Option<Keywords<'_, 'py>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let result = function.call_method(method, args, kwargs)?;
+    // SAFETY: a strong reference, which is given up; the coroutine is a new one, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(function.py(), coroutine::ready(result.into_ptr())) }
+}
+
 #[pymethods]
 impl AsyncCachedFunction {
     /// A cached coroutine function made from checked options.
@@ -222,6 +251,45 @@ impl AsyncCachedFunction {
             let backend = AnyBackend::Shared(Shared::open(function, options.get(), name)?);
             Self::make(function, options.get(), backend)
         })
+    }
+
+    // The methods that may wait for a file or a server, to be awaited. Here they do not wait: what they do is done.
+
+    /// `get`, to be awaited.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn aget<'py>(slf: &Bound<'py, Self>, args: Args<'_, 'py>, kwargs: Option<Keywords<'_, 'py>>) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "get", args, kwargs)
+    }
+
+    /// `set`, to be awaited.
+    #[pyo3(signature = (*args, **kwargs), text_signature = "($self, value, /, *args, **kwargs)")]
+    fn aset<'py>(slf: &Bound<'py, Self>, args: Args<'_, 'py>, kwargs: Option<Keywords<'_, 'py>>) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "set", args, kwargs)
+    }
+
+    /// `cache_contains`, to be awaited.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn acache_contains<'py>(
+        slf: &Bound<'py, Self>,
+        args: Args<'_, 'py>,
+        kwargs: Option<Keywords<'_, 'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "cache_contains", args, kwargs)
+    }
+
+    /// `cache_invalidate`, to be awaited.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn acache_invalidate<'py>(
+        slf: &Bound<'py, Self>,
+        args: Args<'_, 'py>,
+        kwargs: Option<Keywords<'_, 'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "cache_invalidate", args, kwargs)
+    }
+
+    /// `cache_clear`, to be awaited.
+    fn acache_clear<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "cache_clear", &PyTuple::empty(slf.py()), None)
     }
 
     // What follows is what `warp_cache._async` needs of a cached function.
@@ -320,26 +388,28 @@ impl AsyncCachedFunction {
         SharedTurn::new(free)
     }
 
-    /// A number that `cache_clear` changes.
-    fn _epoch(slf: &Bound<'_, Self>) -> u64 {
+    /// What an invalidation of the ticket's key changes, and `cache_clear`.
+    fn _began(slf: &Bound<'_, Self>, ticket: &Bound<'_, Ticket>) -> (u64, u64) {
         let state = &slf.as_super().get().state;
-        state.backend.epoch(state)
+        let Began { clears, stamp } = ticket.get().with_view(|view| state.backend.began(state, view));
+        (clears, stamp)
     }
 
-    /// Stores the ticket's value, unless there is one meanwhile or the cache was cleared since `epoch`; ends the lease. What
-    /// is to be told to the user, for `_tell`, or None.
-    #[pyo3(signature = (ticket, value, epoch, lease=None))]
+    /// Stores the ticket's value, unless there is one meanwhile or it was fenced since it `began`; ends the lease. What is to
+    /// be told to the user, for `_tell`, or None.
+    #[pyo3(signature = (ticket, value, began, lease=None))]
     fn _store<'py>(
         slf: &Bound<'py, Self>,
         ticket: &Bound<'py, Ticket>,
         value: &Bound<'py, PyAny>,
-        epoch: u64,
+        began: (u64, u64),
         lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Told<'py>>> {
         let this = slf.as_super().get();
         as_error(|| {
             point("_store");
-            this.state.backend.store(this, ticket, value, epoch, lease)
+            let began = Began { clears: began.0, stamp: began.1 };
+            this.state.backend.store(this, ticket, value, began, lease)
         })
     }
 

@@ -65,10 +65,10 @@ pub fn install(kind: &Bound<'_, PyType>) -> PyResult<()> {
     }
 }
 
-type Objects = *const *mut ffi::PyObject;
+pub(super) type Objects = *const *mut ffi::PyObject;
 
 /// Sets an exception and gives the null that reports it.
-fn fail(message: &'static std::ffi::CStr) -> *mut ffi::PyObject {
+pub(super) fn fail(message: &'static std::ffi::CStr) -> *mut ffi::PyObject {
     // SAFETY: attached, as every caller here is.
     unsafe { ffi::PyErr_SetString(ffi::PyExc_TypeError, message.as_ptr()) };
     std::ptr::null_mut()
@@ -140,7 +140,7 @@ unsafe extern "C-unwind" fn set(
                 Keyed::Failed => std::ptr::null_mut(),
                 Keyed::NotACall => fail(c"set(): the arguments after value do not fit the cached function"),
                 Keyed::View(view) => {
-                    if this.state.backend.set(this, &view, *values) {
+                    if this.state.backend.set(this, &view, *values) && this.forget_flights(&view).is_ok() {
                         none()
                     } else {
                         std::ptr::null_mut()

@@ -5,7 +5,8 @@
 //! result, [`fast_path`] the shortest one, [`reply`] what the caller is given. [`state`] is the cache: [`lookup`] finds its
 //! entries, [`eq_answers`] keeps what Python answers meanwhile, [`single_flight`] computes each missing key once, [`settle`]
 //! ends such a computation, [`slot_value`] is what a slot holds. [`asynchronous`] serves coroutine functions, whose missed
-//! calls have a [`ticket`]; [`methods`] has the methods that may run user code, [`recording`] notes calls where it is asked
+//! calls have a [`ticket`]; [`methods`] has the methods that may run user code, [`entry_methods`] those for single
+//! entries, [`fence`] what keeps old results out, [`recording`] notes calls where it is asked
 //! to. Where the values live is the [`backend`](crate::backend)'s. This file has the class itself and its methods.
 
 // Its macros are for the classes below, and for that of the shared backend.
@@ -16,9 +17,11 @@ pub mod asynchronous;
 mod bound_method;
 pub mod call;
 pub mod control_checks;
+mod entry_methods;
 pub mod entry_points;
 mod eq_answers;
 pub mod fast_path;
+pub mod fence;
 pub mod lookup;
 pub mod methods;
 pub mod option_checks;
@@ -117,6 +120,7 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     let offset = field - blank.as_ptr() as isize;
     drop(blank);
     methods::install(&py.get_type::<CachedFunction>())?;
+    entry_methods::install(&py.get_type::<CachedFunction>())?;
     // SAFETY: the offset was measured on an instance, and a derived class has its base's fields where the base has them.
     // The base is patched before the derived type is made.
     unsafe {

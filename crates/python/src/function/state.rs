@@ -11,6 +11,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::asynchronous::Flights;
+use super::fence::{Began, Fences};
 use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
 use super::options::Options;
 use super::slot_value::Value;
@@ -20,7 +21,8 @@ use crate::capi::reference::PyRef;
 use crate::capi::sharing::{share, Shared};
 use crate::key::View;
 use concurrency::clock;
-use engine::cache::{Cache, Evicted};
+use engine::cache::{Cache, Candidate, Evicted};
+use engine::slab::Token;
 
 /// See the module's documentation.
 pub(crate) struct CacheState {
@@ -30,6 +32,10 @@ pub(crate) struct CacheState {
     /// Whether a lone argument that is an exact int or str is another key than an equal one of another type, as in functools.
     pub(crate) lone_apart: bool,
     pub(crate) single_flight: bool,
+    /// Whether a result is stored that was being computed while the cache was cleared, as functools does where callers do not
+    /// wait for each other.
+    pub(crate) stores_over_clears: bool,
+    pub(crate) fences: Fences,
     pub(crate) max_size: Option<usize>,
     pub(crate) wait_timeout: Option<Duration>,
     /// Of a coroutine function.
@@ -42,8 +48,8 @@ pub(crate) struct CacheState {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Put {
     Always,
-    /// If the key is absent and the cache was cleared this often.
-    IfAbsentSince(u64),
+    /// If the key is absent and was not invalidated since a computation began, nor the cache cleared.
+    IfAbsentSince(Began),
     /// Unless the key is being computed.
     UnlessPending,
 }
@@ -59,6 +65,8 @@ impl CacheState {
             ttl,
             lone_apart: options.keeps_lone_apart(),
             single_flight: options.single_flight && options.max_size != Some(0),
+            stores_over_clears: !options.by_signature,
+            fences: Fences::default(),
             max_size: options.max_size,
             wait_timeout: options.wait_timeout,
             flights,
@@ -84,6 +92,18 @@ impl CacheState {
         } else {
             0
         }
+    }
+
+    /// What a computation that begins now is compared with when it is stored.
+    #[inline(always)]
+    pub(crate) fn began(&self, hash: u64) -> Began {
+        Began { clears: self.entries.read(|reader| reader.clears()), stamp: self.fences.stamp(hash) }
+    }
+
+    /// Whether the key was not invalidated, nor the cache cleared, since a computation began. To be called under the lock.
+    #[inline(always)]
+    fn is_current(&self, cache: &Entries, hash: u64, began: Began) -> bool {
+        self.fences.stamp(hash) == began.stamp && cache.clears() == began.clears
     }
 
     /// What a lookup that `hot` began comes to, counted as a call.
@@ -117,7 +137,7 @@ impl CacheState {
             let done = self.with_entry(view, |cache, at| {
                 let welcome = match mode {
                     Put::Always => true,
-                    Put::IfAbsentSince(clears) => at.is_none() && cache.clears() == clears,
+                    Put::IfAbsentSince(began) => at.is_none() && self.is_current(cache, view.hash, began),
                     Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
                 };
                 if !welcome {
@@ -126,6 +146,9 @@ impl CacheState {
                 let Some((key, value)) = new.take() else {
                     return;
                 };
+                if matches!(mode, Put::Always) {
+                    self.fences.raise(view.hash);
+                }
                 match at {
                     Some((token, true)) => {
                         new = cache.replace(token, value, deadline).map(|old| (key, old));
@@ -133,11 +156,7 @@ impl CacheState {
                     at => {
                         if let Some((token, _)) = at {
                             // A computation that began before goes on, and is not stored over this value.
-                            if cache.detach(token) {
-                                if let Some(record) = cache.value_mut(token) {
-                                    record.set_detached();
-                                }
-                            }
+                            self.end_entry(cache, token, false, &mut evicted);
                         }
                         cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);
                     }
@@ -164,7 +183,13 @@ impl CacheState {
     /// As for [`find`](Self::find); `result` is a live object.
     // Not inlined, as nothing may swell the frame that stands on the stack while the function computes.
     #[inline(never)]
-    pub(crate) unsafe fn store(&self, view: &View<'_>, result: *mut ffi::PyObject, hot: FastLookup) -> bool {
+    pub(crate) unsafe fn store(
+        &self,
+        view: &View<'_>,
+        result: *mut ffi::PyObject,
+        hot: FastLookup,
+        began: Began,
+    ) -> bool {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let Some(key) = view.make_key() else {
@@ -175,20 +200,78 @@ impl CacheState {
             let mut evicted = Evicted::default();
             let insert = |cache: &mut Entries| {
                 point("insert");
+                if !self.is_welcome(cache, view.hash, began) {
+                    return;
+                }
                 cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);
             };
             let Err(insert) = self.if_still_absent(hot, insert) else {
                 return true;
             };
             drop(insert);
-            self.store_again(view, result)
+            self.store_again(view, result, began)
         }
+    }
+
+    /// Whether the result of a computation that nobody waited for is to be stored. To be called under the lock.
+    #[inline(always)]
+    fn is_welcome(&self, cache: &Entries, hash: u64, began: Began) -> bool {
+        self.fences.stamp(hash) == began.stamp && (self.stores_over_clears || cache.clears() == began.clears)
+    }
+
+    /// Ends a key's entry, and fences the computations of it that are under way: they go on for those who wait for them.
+    /// Whether there was an entry; `None` with an exception set.
+    ///
+    /// # Safety
+    /// As for [`find`](Self::find).
+    pub(crate) unsafe fn invalidate(&self, view: &View<'_>) -> Option<bool> {
+        let mut evicted = Evicted::default();
+        // SAFETY: the caller's promise.
+        let done = unsafe {
+            self.with_entry(view, |cache, at| {
+                self.fences.raise(view.hash);
+                at.is_some_and(|(token, finished)| self.end_entry(cache, token, finished, &mut evicted))
+            })
+        };
+        let was_there = match done {
+            Changed::Done(was_there) => Some(was_there),
+            Changed::Failed => None,
+            // There is no telling which of them is the key's: all of its hash go.
+            Changed::Restless => Some(self.entries.write(|writer| {
+                let cache = writer.value;
+                self.fences.raise(view.hash);
+                let of_hash = |(token, _, entry): Candidate<'_, PyRef, Value>| (token, entry.value.is_finished());
+                let all: Vec<_> = cache.candidates(view.hash).map(of_hash).collect();
+                let mut end = |&(token, finished): &(Token, bool)| self.end_entry(cache, token, finished, &mut evicted);
+                all.iter().filter(|entry| end(entry)).count() != 0
+            })),
+        };
+        drop(evicted);
+        was_there
+    }
+
+    /// Ends an entry; whether it had a value. To be called under the lock.
+    fn end_entry(
+        &self,
+        cache: &mut Entries,
+        token: Token,
+        finished: bool,
+        evicted: &mut Evicted<PyRef, Value>,
+    ) -> bool {
+        if finished {
+            cache.remove(token, evicted);
+        } else if cache.detach(token) {
+            if let Some(record) = cache.value_mut(token) {
+                record.set_detached();
+            }
+        }
+        finished
     }
 
     /// As [`store`](Self::store), where something came in meanwhile.
     #[cold]
     #[inline(never)]
-    unsafe fn store_again(&self, view: &View<'_>, result: *mut ffi::PyObject) -> bool {
+    unsafe fn store_again(&self, view: &View<'_>, result: *mut ffi::PyObject, began: Began) -> bool {
         // SAFETY: as for `store`.
         unsafe {
             let Some(key) = view.make_key() else {
@@ -198,6 +281,7 @@ impl CacheState {
             let mut evicted = Evicted::default();
             let mut new = Some((key, Value::ready(PyRef::borrow(result))));
             let stored = self.with_entry(view, |cache, at| match at {
+                _ if !self.is_welcome(cache, view.hash, began) => (),
                 None => {
                     if let Some((key, value)) = new.take() {
                         cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);

@@ -138,6 +138,12 @@ impl<'a> KeyAccess<'a> {
         &self.buffers.key
     }
 
+    /// Whether the file has a value; no use. Counts nothing.
+    pub fn is_there(&mut self) -> bool {
+        let buffers = &mut *self.buffers;
+        self.file.shm.peek(&buffers.key, &mut buffers.read).is_some()
+    }
+
     /// Looks into the file, as a use. Counts nothing.
     ///
     /// # Safety

@@ -19,6 +19,7 @@ use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::sharing::Reader;
 use crate::codec::{self, Encoded};
 use crate::function::fast_path::{Peek, Probe};
+use crate::function::fence::Began;
 use crate::function::lookup::{Entries, FastLookup, Found};
 use crate::function::options::Options;
 use crate::function::slot_value::Value;
@@ -153,10 +154,10 @@ impl Backend for Shared {
         cached: &CachedFunction,
         ticket: &Bound<'py, Ticket>,
         value: &Bound<'py, PyAny>,
-        epoch: u64,
+        began: Began,
         lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Told<'py>>> {
-        let hold = SharedLease::hold(lease, epoch);
+        let hold = SharedLease::hold(lease, began.clears);
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
         ticket.get().with_view(|view| unsafe {
             match self.put(&cached.state, view, value.as_ptr(), hold) {
@@ -180,8 +181,18 @@ impl Backend for Shared {
         unsafe { self.ask(py, state, view, insist, turn) }
     }
 
-    fn epoch(&self, _: &CacheState) -> u64 {
-        self.files.current_or_reopened().shm.generation()
+    fn began(&self, _: &CacheState, _: &View<'_>) -> Began {
+        Began { clears: self.files.current_or_reopened().shm.generation(), stamp: 0 }
+    }
+
+    unsafe fn contains(&self, _: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe { self.has(view) }
+    }
+
+    unsafe fn invalidate(&self, state: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe { self.end(state, view) }
     }
 
     unsafe fn counters(&self, state: &CacheState) -> Counters {

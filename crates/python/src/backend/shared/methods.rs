@@ -44,6 +44,42 @@ impl Shared {
         }
     }
 
+    /// Whether the file has a value for a key; no use.
+    ///
+    /// # Safety
+    /// As for [`load_value`](Self::load_value).
+    pub(super) unsafe fn has(&self, view: &View<'_>) -> Result<bool, ErrSet> {
+        // SAFETY: the caller's promise.
+        match unsafe { KeyAccess::ask(self, view) } {
+            KeyBytes::KeyAccess(mut request) => Ok(request.is_there()),
+            KeyBytes::Unstorable(_) => Ok(false),
+            KeyBytes::Failed => Err(ErrSet),
+        }
+    }
+
+    /// Ends a key's entry in the file; whether there was one. Where a writer keeps the lock, the whole cache is voided.
+    ///
+    /// # Safety
+    /// As for [`load_value`](Self::load_value).
+    pub(super) unsafe fn end(&self, state: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let request = match KeyAccess::ask(self, view) {
+                KeyBytes::KeyAccess(request) => request,
+                KeyBytes::Unstorable(_) => return Ok(false),
+                KeyBytes::Failed => return Err(ErrSet),
+            };
+            let ended = detached(|| {
+                request.file.shm.remove(request.key()).unwrap_or_else(|_| {
+                    request.file.shm.clear();
+                    true
+                })
+            });
+            state.let_go(self, None);
+            Ok(ended)
+        }
+    }
+
     /// Stores a value in the file as if it had been computed now. What can't be stored is counted, takes what was there with
     /// it, and is told to the user by the caller.
     ///
