@@ -39,6 +39,8 @@ pub mod linked_list;
 pub mod policy;
 pub mod simulate;
 pub mod slab;
+pub mod tags;
 pub mod upper_hash;
 pub mod varint;
+pub mod weights;
 pub mod wire_format;

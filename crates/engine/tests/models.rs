@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use engine::cache::{Cache, Evicted};
+use engine::cache::{Cache, Cause, Evicted};
 use engine::policy::Kind;
 use engine::slab::{Token, NIL};
 use proptest::prelude::*;
@@ -231,7 +231,7 @@ impl Pair {
             Step::Remove { nth } => {
                 let token = self.published(nth)?;
                 let gone = self.model.remove(token);
-                self.cache.remove(token, &mut evicted);
+                self.cache.remove(token, Cause::Explicit, &mut evicted);
                 self.evicted(evicted, &[gone]);
             }
             Step::Replace { nth, life } => {
@@ -262,7 +262,7 @@ impl Pair {
                 assert!(!self.cache.detach(token) && !self.cache.is_attached(token));
                 assert!(self.cache.free(token).is_none() && self.cache.get(token).is_none());
                 assert!(self.cache.value_mut(token).is_none());
-                self.cache.remove(token, &mut evicted);
+                self.cache.remove(token, Cause::Explicit, &mut evicted);
                 self.evicted(evicted, &[]);
             }
             Step::Expire => {

@@ -31,6 +31,22 @@ impl Ghosts {
         Ghosts { hashes: Vec::new(), table: Index::new(), oldest: 0, most: most.min(Token::MAX as usize - 1) }
     }
 
+    /// Remembers at most `most` keys from now on, and of those known the ones that left last. O(n).
+    pub fn resize(&mut self, most: usize) {
+        let mut resized = Ghosts::new(most);
+        let places = (self.oldest..self.hashes.len()).chain(0..self.oldest);
+        let is_ghost = self.places_of_ghosts();
+        places.filter(|&place| is_ghost[place]).for_each(|place| resized.push(self.hashes[place]));
+        *self = resized;
+    }
+
+    /// Which places hold a key that is still a ghost.
+    fn places_of_ghosts(&self) -> Vec<bool> {
+        let mut is_ghost = vec![false; self.hashes.len()];
+        self.table.tokens().for_each(|token| is_ghost[token as usize - 1] = true);
+        is_ghost
+    }
+
     fn remember(&mut self, token: Token) {
         if self.table.is_full() {
             let hashes = &self.hashes;

@@ -13,6 +13,7 @@ use crate::codec::{self, Sharing};
 use crate::function::lookup::{Accounting, Found, ScanResult};
 use crate::function::slot_value::Value;
 use crate::function::state::CacheState;
+use engine::cache::Cause;
 use engine::slab::Token;
 use shared::{Event, Hit};
 
@@ -219,7 +220,7 @@ impl CacheState {
             let entry = writer.value.get(token);
             // Another one that has come to lie at the same address is decoded again, no more.
             if entry.and_then(|entry| entry.value.as_decoded()).is_some_and(|other| std::ptr::eq(other, decoded)) {
-                writer.value.remove(token, &mut evicted);
+                writer.value.remove(token, Cause::Explicit, &mut evicted);
             }
         });
         drop(evicted);

@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use super::Shared;
 use crate::backend::shared::reopen::File;
 use crate::function::state::CacheState;
-use engine::cache::Evicted;
+use engine::cache::{Cause, Evicted};
 use shared::{Hit, NEVER};
 
 /// A decoded value that was put into the level.
@@ -228,7 +228,7 @@ impl CacheState {
                     while let Some((token, ..)) = writer.value.candidates(mark >> 32).find(|(_, _, entry)| {
                         entry.value.as_decoded().is_some_and(|decoded| decoded.is_from(*slot, version_of(*mark)))
                     }) {
-                        writer.value.remove(token, &mut evicted);
+                        writer.value.remove(token, Cause::Explicit, &mut evicted);
                     }
                 }
             });
