@@ -257,13 +257,21 @@ impl AsyncCachedFunction {
 
     /// `get`, to be awaited.
     #[pyo3(signature = (*args, **kwargs))]
-    fn aget<'py>(slf: &Bound<'py, Self>, args: Args<'_, 'py>, kwargs: Option<Keywords<'_, 'py>>) -> PyResult<Bound<'py, PyAny>> {
+    fn aget<'py>(
+        slf: &Bound<'py, Self>,
+        args: Args<'_, 'py>,
+        kwargs: Option<Keywords<'_, 'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         twin(slf, "get", args, kwargs)
     }
 
     /// `set`, to be awaited.
     #[pyo3(signature = (*args, **kwargs), text_signature = "($self, value, /, *args, **kwargs)")]
-    fn aset<'py>(slf: &Bound<'py, Self>, args: Args<'_, 'py>, kwargs: Option<Keywords<'_, 'py>>) -> PyResult<Bound<'py, PyAny>> {
+    fn aset<'py>(
+        slf: &Bound<'py, Self>,
+        args: Args<'_, 'py>,
+        kwargs: Option<Keywords<'_, 'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         twin(slf, "set", args, kwargs)
     }
 
