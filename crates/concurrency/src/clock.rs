@@ -42,8 +42,9 @@ pub fn recent() -> Option<Instant> {
 #[cold]
 fn read() -> Instant {
     // The counter first: the reading then belongs to a later moment than its ticks, never to an earlier one.
-    let ticks = time_stamp::is_invariant().then(time_stamp::read);
-    let reading = system();
+    let stands = STANDS_AT.load(Ordering::Relaxed) != 0;
+    let ticks = (!stands && time_stamp::is_invariant()).then(time_stamp::read);
+    let reading = exact();
     // Two threads may store at once. The reading only grows, and each stores its ticks after it, so whichever ticks
     // remain, the reading kept is not earlier than theirs.
     let kept = READING.fetch_max(reading, Ordering::Relaxed).max(reading);
@@ -56,8 +57,47 @@ fn read() -> Instant {
 
 /// The deadline of an entry that is to live for `ttl` nanoseconds from now on.
 pub fn deadline(ttl: u64) -> Instant {
-    // From a fresh reading, so that short lifetimes are not cut.
-    expiration::deadline(system(), ttl)
+    expiration::deadline(exact(), ttl)
+}
+
+/// The present moment, not a quantum past: short lifetimes are not cut.
+pub fn exact() -> Instant {
+    match STANDS_AT.load(Ordering::Relaxed) {
+        0 => system().wrapping_add(SHIFT.load(Ordering::Relaxed)),
+        moment => moment,
+    }
+}
+
+/// What is added to the system clock, modulo 2⁶⁴: a clock that tests moved goes on from where they left it.
+static SHIFT: AtomicU64 = AtomicU64::new(0);
+/// The moment at which the clock stands still, or 0 while it goes. Relaxed, as it is moved by tests alone, which order what
+/// they do by other means.
+static STANDS_AT: AtomicU64 = AtomicU64::new(0);
+
+/// Stops the clock, for tests: from now on [`advance`] moves it.
+pub fn stop() {
+    STANDS_AT.store(exact(), Ordering::Relaxed);
+    forget_reading();
+}
+
+/// Moves a clock that stands still.
+pub fn advance(nanos: u64) {
+    STANDS_AT.fetch_add(nanos, Ordering::Relaxed);
+    forget_reading();
+}
+
+/// Lets the clock go on from where it stands.
+pub fn go_on() {
+    let moment = STANDS_AT.swap(0, Ordering::Relaxed);
+    if moment != 0 {
+        SHIFT.store(moment.wrapping_sub(system()), Ordering::Relaxed);
+    }
+    forget_reading();
+}
+
+/// Has the next question read the clock.
+fn forget_reading() {
+    TICKS.store(0, Ordering::Release);
 }
 
 /// The clock that counts suspended time too, is the machine's own in any namespace, and never goes back.

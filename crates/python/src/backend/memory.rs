@@ -5,28 +5,35 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{Backend, Begun, Counters, SharedLease, Told};
+use super::{Backend, HitPath, Begun, Counters, SharedLease, Told};
+use crate::capi::exceptions;
 use crate::capi::panics::point;
 use crate::capi::reference::{release, Arguments, PyRef};
 use crate::capi::sharing::Reader;
+use crate::function::control_checks::TagSource;
 use crate::function::fast_path::{self, Peek, Probe};
+use crate::function::control::Wish;
+use crate::function::computation::Computation;
 use crate::function::fence::Began;
+use crate::function::spare::Spare;
+use crate::function::handout;
 use crate::function::lookup::{Entries, FastLookup, Found};
 use crate::function::options::Options;
-use crate::function::single_flight::{Miss, Reserved};
+use crate::function::single_flight::{revalidated, Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
 use crate::function::state::{CacheState, Put};
 use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
 use crate::key::View;
-use engine::cache::Evicted;
+use concurrency::clock;
+use engine::cache::{Evicted, Expires, Features};
 use engine::policy::Kind;
 use engine::slab::{Entry, Token};
 
 /// What this process has: an entry's value is in its slot, and the order hears of each use.
 pub(crate) struct Memory;
 
-impl Backend for Memory {
+impl HitPath for Memory {
     type Miss<'a> = Calling<'a>;
 
     #[inline(always)]
@@ -65,7 +72,7 @@ impl Backend for Memory {
         view: &View<'_>,
         hot: FastLookup,
     ) -> Begun<Calling<'a>> {
-        let calling = Calling { cached, arguments };
+        let mut calling = Calling { cached, arguments, spare: None };
         if cached.state.single_flight {
             // What reserves the slot looks as well.
             return Begun::Miss(calling, None);
@@ -76,8 +83,15 @@ impl Backend for Memory {
             Found::Failed => Begun::Done(std::ptr::null_mut()),
             // SAFETY: the caller's promise.
             Found::Restless => Begun::Done(unsafe { cached.compute(arguments) }),
+            Found::Raise(shared) => {
+                // SAFETY: as above.
+                unsafe { exceptions::raise_own(&shared) };
+                Begun::Done(std::ptr::null_mut())
+            }
+            // SAFETY: as above.
+            Found::Revalidate(object) => Begun::Done(unsafe { revalidated(&mut calling, view, object) }),
             // Without single-flight there are no computations on record.
-            found @ (Found::Absent | Found::Pending(..)) => {
+            found @ (Found::Absent | Found::Spare | Found::Pending(..)) => {
                 drop(found);
                 Begun::Miss(calling, None)
             }
@@ -89,9 +103,109 @@ impl Backend for Memory {
         // SAFETY: the caller's promise.
         unsafe { state.after(view, hot) }
     }
+}
 
-    fn bounds(&self, options: &Options) -> (Kind, Option<usize>, u64) {
-        (options.strategy, options.max_size.map(|n| n.max(1)), options.ttl.nanos)
+/// The same where a hit does more: `IDLE` notes the moment of a use, `COPY` hands out what is made of the stored object.
+pub(crate) struct ControlledMemory<const IDLE: bool, const COPY: bool>;
+
+impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY> {
+    type Miss<'a> = Calling<'a>;
+
+    #[inline(always)]
+    unsafe fn take(
+        state: &CacheState,
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        value: &Value,
+    ) -> Option<*mut ffi::PyObject> {
+        let object = value.object()?;
+        // SAFETY: an entry with a finished value is published; counting a reference runs nothing.
+        unsafe {
+            if state.expires() {
+                let now = clock::now();
+                if if IDLE { reader.expired_or_idle(token, now) } else { reader.expired(token, now) } {
+                    return None;
+                }
+                if IDLE {
+                    reader.used_at(token, now);
+                }
+            }
+            ffi::Py_INCREF(object);
+            reader.hit(token);
+        }
+        Some(object)
+    }
+
+    #[inline(always)]
+    unsafe fn fast_path<const EXPIRES: bool>(
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        entry: &Entry<PyRef, Value>,
+        sought: impl Probe,
+    ) -> Option<Peek> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if !IDLE {
+                return fast_path::fast_path::<EXPIRES>(reader, token, entry, sought);
+            }
+            let object = entry.value.object()?;
+            let now = clock::recent()?;
+            if !sought.is_in(&entry.key) || reader.expired_or_idle(token, now) {
+                return None;
+            }
+            reader.used_at(token, now);
+            if !reader.hit_inline(token) {
+                return Some(Peek::Found(token));
+            }
+            ffi::Py_INCREF(object);
+            Some(Peek::Hit(object))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if COPY {
+                handout::hand_out(taken)
+            } else {
+                Memory::deliver(taken)
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn begin<'a>(
+        cached: &'a CachedFunction,
+        arguments: &'a Arguments,
+        view: &View<'_>,
+        hot: FastLookup,
+    ) -> Begun<Calling<'a>> {
+        // SAFETY: the caller's promise.
+        unsafe { Memory::begin(cached, arguments, view, hot) }
+    }
+
+    #[inline(always)]
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> Found {
+        // SAFETY: the caller's promise.
+        unsafe { Memory::begin_async(state, view, hot) }
+    }
+}
+
+impl Backend for Memory {
+    fn bounds(&self, options: &Options) -> (Kind, Option<usize>, Features) {
+        let varied = options.ttl.of.is_some() || options.jitter != 0.0 || options.cache_exceptions.is_some();
+        let features = Features {
+            expires: match options.ttl.is_given() {
+                _ if varied => Expires::Varied,
+                true => Expires::OneLifetime,
+                false => Expires::No,
+            },
+            idle: (options.tti != 0).then_some(options.tti),
+            max_weight: options.max_weight,
+            tagged: !matches!(options.tags, TagSource::None),
+        };
+        (options.strategy, options.max_size.map(|n| n.max(1)), features)
     }
 
     fn count_miss(&self, state: &CacheState) {
@@ -100,7 +214,12 @@ impl Backend for Memory {
 
     unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise.
-        unsafe { cached.state.put(view, Value::ready(PyRef::borrow(value)), Put::Always) }
+        unsafe {
+            match &cached.state.control {
+                Some(_) => cached.state.set_under_control(view, value, Wish::default()),
+                None => cached.state.put(view, Value::ready(PyRef::borrow(value)), Put::Always),
+            }
+        }
     }
 
     fn store<'py>(
@@ -108,13 +227,13 @@ impl Backend for Memory {
         cached: &CachedFunction,
         ticket: &Bound<'py, Ticket>,
         value: &Bound<'py, PyAny>,
-        began: Began,
+        computation: &Computation,
         _lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Told<'py>>> {
-        let mode = Put::IfAbsentSince(began);
+        let mode = Put::IfAbsentSince(computation.began);
+        let tags = computation.tags.clone();
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        let put =
-            |view: &View<'_>| unsafe { cached.state.put(view, Value::ready(PyRef::borrow(value.as_ptr())), mode) };
+        let put = |view: &View<'_>| unsafe { cached.state.put_result(view, value.as_ptr(), tags, mode) };
         if ticket.get().with_view(put) {
             Ok(None)
         } else {
@@ -134,7 +253,7 @@ impl Backend for Memory {
             writer.value.expire(now, &mut evicted);
             (hits, misses, writer.value.len())
         });
-        drop(evicted);
+        state.release(evicted);
         Counters { hits, misses, size, of_file: None }
     }
 }
@@ -143,6 +262,7 @@ impl Backend for Memory {
 pub(crate) struct Calling<'a> {
     cached: &'a CachedFunction,
     arguments: &'a Arguments,
+    spare: Option<Box<Spare>>,
 }
 
 impl Miss for Calling<'_> {
@@ -150,6 +270,10 @@ impl Miss for Calling<'_> {
     unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Miss`.
         unsafe {
+            if let Some(control) = &self.cached.state.control {
+                let spare = self.spare.take();
+                return self.cached.lead_under_control(control, self.arguments, spare, reserved, flight);
+            }
             let result = self.cached.compute(self.arguments);
             point("settle");
             if result.is_null() {
@@ -165,6 +289,9 @@ impl Miss for Calling<'_> {
     unsafe fn bring_alone(&mut self, view: &View<'_>, hot: FastLookup) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Miss`.
         unsafe {
+            if self.cached.state.control.is_some() {
+                return self.cached.bring_under_control(self.arguments, view);
+            }
             let began = self.cached.state.began(view.hash);
             let result = self.cached.compute(self.arguments);
             if result.is_null() || self.cached.state.store(view, result, hot, began) {
@@ -183,9 +310,12 @@ impl Miss for Calling<'_> {
 
     unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
         let state = &self.cached.state;
-        let began = state.began(view.hash);
         // SAFETY: the promise of `Miss`; the result is a live object.
         unsafe {
+            if state.control.is_some() {
+                return self.cached.bring_under_control(self.arguments, view);
+            }
+            let began = state.began(view.hash);
             let result = self.cached.compute(self.arguments);
             if !result.is_null() && !state.put(view, Value::ready(PyRef::borrow(result)), Put::IfAbsentSince(began)) {
                 release(result);
@@ -193,5 +323,14 @@ impl Miss for Calling<'_> {
             }
             result
         }
+    }
+
+    unsafe fn take_spare(&mut self, spare: Box<Spare>) {
+        self.spare = Some(spare);
+    }
+
+    unsafe fn refresh(&mut self, view: &View<'_>) -> bool {
+        // SAFETY: the promise of `Miss`.
+        unsafe { self.cached.begin_refresh(view, self.arguments) }
     }
 }

@@ -16,6 +16,7 @@ use pyo3::types::PyTuple;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::sharing::Reader;
+use crate::function::computation::Computation;
 use crate::function::fast_path::{Peek, Probe};
 use crate::function::fence::Began;
 use crate::function::lookup::{Accounting, Entries, FastLookup, Found};
@@ -27,10 +28,11 @@ use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
 use crate::key::View;
 use ::shared::Skip;
+use engine::cache::Features;
 use engine::policy::Kind;
 use engine::slab::{Entry, Token};
 
-pub(crate) use self::memory::Memory;
+pub(crate) use self::memory::{ControlledMemory, Memory};
 pub(crate) use self::shared::asynchronous::{SharedLease, SharedTurn};
 pub(crate) use self::shared::{template, Decoded, DecodedRef, Shared, SharedCachedFunction};
 
@@ -59,12 +61,10 @@ pub(crate) enum Begun<M> {
     Miss(M, Option<Found>),
 }
 
-/// Where a function's values live: what a stored value takes to be a hit, and what follows on a miss.
-pub(crate) trait Backend: Send + Sync {
+/// The way of a call: what a stored value takes to be a hit, and what follows on a miss. It is compiled into the entry points.
+pub(crate) trait HitPath {
     /// A missed call.
-    type Miss<'a>: Miss
-    where
-        Self: Sized;
+    type Miss<'a>: Miss;
 
     /// What `deliver` is given for an entry with the call's key, the hit counted; `None` where more than a look is needed.
     ///
@@ -76,9 +76,7 @@ pub(crate) trait Backend: Send + Sync {
         reader: &Reader<'_, Entries>,
         token: Token,
         value: &Value,
-    ) -> Option<*mut ffi::PyObject>
-    where
-        Self: Sized;
+    ) -> Option<*mut ffi::PyObject>;
 
     /// `take` at a glance: without a call, and only if the key is surely the one that is sought. `None` where more is
     /// needed, with nothing counted.
@@ -90,17 +88,13 @@ pub(crate) trait Backend: Send + Sync {
         token: Token,
         entry: &Entry<PyRef, Value>,
         sought: impl Probe,
-    ) -> Option<Peek>
-    where
-        Self: Sized;
+    ) -> Option<Peek>;
 
     /// A new reference to the value, or null with an exception set, for what `take` gave, which is given up.
     ///
     /// # Safety
     /// The thread is attached and holds no lock.
-    unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject
-    where
-        Self: Sized;
+    unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject;
 
     /// Begins a call that `hot` left without a value: what is behind the entries is looked at, and the miss is counted.
     ///
@@ -111,20 +105,19 @@ pub(crate) trait Backend: Send + Sync {
         arguments: &'a Arguments,
         view: &View<'_>,
         hot: FastLookup,
-    ) -> Begun<Self::Miss<'a>>
-    where
-        Self: Sized;
+    ) -> Begun<Self::Miss<'a>>;
 
     /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call.
     ///
     /// # Safety
     /// As for `begin`.
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> Found
-    where
-        Self: Sized;
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> Found;
+}
 
-    /// The order and the bound of the entries in this process, and the nanoseconds that they live (0: no limit).
-    fn bounds(&self, options: &Options) -> (Kind, Option<usize>, u64);
+/// Where a function's values live, for all that is not the way of a call.
+pub(crate) trait Backend: Send + Sync {
+    /// The order and the bound of the entries in this process, and what is to be known of them.
+    fn bounds(&self, options: &Options) -> (Kind, Option<usize>, Features);
 
     /// Takes note of a parameter's default.
     ///
@@ -170,7 +163,13 @@ pub(crate) trait Backend: Send + Sync {
                 Ok(true)
             }
             Found::Failed => Err(ErrSet),
-            Found::Absent | Found::Pending(..) | Found::Restless => Ok(false),
+            Found::Raise(_) => Ok(true),
+            Found::Revalidate(value) => {
+                // SAFETY: as above.
+                drop(unsafe { PyRef::steal(value) });
+                Ok(true)
+            }
+            Found::Absent | Found::Pending(..) | Found::Spare | Found::Restless => Ok(false),
         }
     }
 
@@ -183,14 +182,14 @@ pub(crate) trait Backend: Send + Sync {
         Ok(false)
     }
 
-    /// Stores what a coroutine function's ticket has come to, unless there is a value meanwhile or it was fenced since it
-    /// `began`; ends the lease.
+    /// Stores what a coroutine function's ticket has come to, unless there is a value meanwhile or it was fenced since the
+    /// computation began; ends the lease.
     fn store<'py>(
         &self,
         cached: &CachedFunction,
         ticket: &Bound<'py, Ticket>,
         value: &Bound<'py, PyAny>,
-        began: Began,
+        computation: &Computation,
         lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Told<'py>>>;
 

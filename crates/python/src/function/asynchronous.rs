@@ -11,15 +11,15 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::call::instance;
-use super::fence::Began;
+use super::computation::Computation;
 use super::lookup::{Accounting, FastLookup, Found};
 use super::ticket::Ticket;
 use super::{AsyncCachedFunction, CachedFunction};
-use crate::backend::{template, AnyBackend, Backend, Memory, Shared, SharedLease, SharedTurn, Told};
+use crate::backend::{template, AnyBackend, HitPath, Memory, Shared, SharedLease, SharedTurn, Told};
 use crate::capi::coroutine;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::{as_error, caught, point};
-use crate::capi::reference::{calls, Arguments, PyRef};
+use crate::capi::reference::{calls, release, Arguments, PyRef};
 use crate::key::View;
 use shared::Skip;
 
@@ -86,6 +86,23 @@ pub unsafe extern "C-unwind" fn call_uncached(
     unsafe { caught(|| instance(object).pass_on_async(object, &arguments)) }
 }
 
+/// A coroutine that raises a stored exception.
+///
+/// # Safety
+/// The thread is attached and holds no lock.
+unsafe fn raising(shared: &PyRef) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promise.
+    let py = unsafe { Python::assume_attached() };
+    let made = py.import("warp_cache._async").and_then(|module| module.call_method1("raising", (shared.as_py(),)));
+    match made {
+        Ok(coroutine) => coroutine.into_ptr(),
+        Err(error) => {
+            error.restore(py);
+            std::ptr::null_mut()
+        }
+    }
+}
+
 impl CachedFunction {
     /// The coroutine of a call that `hot` left with `found`.
     ///
@@ -93,7 +110,7 @@ impl CachedFunction {
     /// `object` is this instance; the call and the view last; the thread is attached and holds no lock.
     #[cold]
     #[inline(never)]
-    pub(crate) unsafe fn miss_async<B: Backend>(
+    pub(crate) unsafe fn miss_async<B: HitPath>(
         &self,
         object: *mut ffi::PyObject,
         arguments: &Arguments,
@@ -107,8 +124,17 @@ impl CachedFunction {
                 Found::Failed => return std::ptr::null_mut(),
                 // No slot is ever reserved in the cache of an async function.
                 Found::Pending(_, key) => drop(key),
-                Found::Absent => (),
+                Found::Absent | Found::Spare => (),
                 Found::Restless => return self.go_past(object, arguments),
+                Found::Raise(shared) => return raising(&shared),
+                Found::Revalidate(value) => {
+                    return if self.begin_refresh(view, arguments) {
+                        coroutine::ready(value)
+                    } else {
+                        release(value);
+                        std::ptr::null_mut()
+                    };
+                }
             }
             self.start(object, arguments, view)
         }
@@ -336,8 +362,15 @@ impl AsyncCachedFunction {
             point("_peek");
             match this.state.find(view, Accounting::None) {
                 Found::Value(object) => Ok(Some(object)),
+                Found::Revalidate(object) => Ok(Some(object)),
+                Found::Raise(shared) => {
+                    exceptions::raise_own(&shared);
+                    Err(ErrSet)
+                }
                 Found::Failed => Err(ErrSet),
-                Found::Absent | Found::Pending(..) | Found::Restless => this.state.backend.load(&this.state, view),
+                Found::Absent | Found::Pending(..) | Found::Spare | Found::Restless => {
+                    this.state.backend.load(&this.state, view)
+                }
             }
         };
         as_error(|| match ticket.get().with_view(look) {
@@ -396,28 +429,39 @@ impl AsyncCachedFunction {
         SharedTurn::new(free)
     }
 
-    /// What an invalidation of the ticket's key changes, and `cache_clear`.
-    fn _began(slf: &Bound<'_, Self>, ticket: &Bound<'_, Ticket>) -> (u64, u64) {
-        let state = &slf.as_super().get().state;
-        let Began { clears, stamp } = ticket.get().with_view(|view| state.backend.began(state, view));
-        (clears, stamp)
-    }
-
-    /// Stores the ticket's value, unless there is one meanwhile or it was fenced since it `began`; ends the lease. What is to
-    /// be told to the user, for `_tell`, or None.
-    #[pyo3(signature = (ticket, value, began, lease=None))]
+    /// Stores the ticket's value, unless there is one meanwhile or it was fenced since the computation began; ends the lease.
+    /// What is to be told to the user, for `_tell`, or None.
+    #[pyo3(signature = (ticket, value, computation, lease=None))]
     fn _store<'py>(
         slf: &Bound<'py, Self>,
         ticket: &Bound<'py, Ticket>,
         value: &Bound<'py, PyAny>,
-        began: (u64, u64),
+        computation: &Bound<'py, Computation>,
         lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Told<'py>>> {
         let this = slf.as_super().get();
         as_error(|| {
             point("_store");
-            let began = Began { clears: began.0, stamp: began.1 };
-            this.state.backend.store(this, ticket, value, began, lease)
+            let computation = computation.get();
+            this.state.tally.load(computation.watch, false);
+            this.state.backend.store(this, ticket, value, computation, lease)
+        })
+    }
+
+    /// Notes that the ticket's computation raised. A tuple with the value that the caller is to have all the same, or an empty
+    /// one.
+    fn _failed<'py>(
+        slf: &Bound<'py, Self>,
+        ticket: &Bound<'py, Ticket>,
+        error: &Bound<'py, PyAny>,
+        computation: &Bound<'py, Computation>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let (this, py) = (slf.as_super().get(), slf.py());
+        as_error(|| match ticket.get().with_view(|view| this.state.failed(view, error, computation.get())) {
+            // SAFETY: a new strong reference.
+            Ok(Some(object)) => PyTuple::new(py, [unsafe { Bound::from_owned_ptr(py, object) }]),
+            Ok(None) => Ok(PyTuple::empty(py)),
+            Err(ErrSet) => Err(PyErr::fetch(py)),
         })
     }
 

@@ -10,12 +10,13 @@ use pyo3::prelude::*;
 use super::lookup::FastLookup;
 use super::single_flight::Miss;
 use super::CachedFunction;
-use crate::backend::{Backend, Begun};
+use crate::backend::{HitPath, Begun};
 use crate::capi::panics::{caught, caught_in_debug, point};
 use crate::capi::reference::{calls, Arguments};
 use crate::function::reply::Reply;
 use crate::key::signature::{ArgBuffer, FEW};
 use crate::key::{self, View, ONE, TOO_MANY};
+use concurrency::elapsed::Stopwatch;
 
 /// What the interpreter calls. `C-unwind`: see `capi::reference`.
 pub type Vectorcall = unsafe extern "C-unwind" fn(
@@ -55,7 +56,7 @@ pub(crate) unsafe fn instance<'a>(object: *mut ffi::PyObject) -> &'a CachedFunct
 /// # Safety
 /// To be called as PEP 590 says, with an instance whose cache stores something.
 #[inline(never)]
-pub(crate) unsafe extern "C-unwind" fn any<B: Backend, R: Reply>(
+pub(crate) unsafe extern "C-unwind" fn any<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -81,7 +82,7 @@ pub(crate) unsafe extern "C-unwind" fn any<B: Backend, R: Reply>(
 /// # Safety
 /// As for [`any`]; `hash` is the untyped hash of the values, and `found` what a lookup brought.
 #[inline(never)]
-pub(crate) unsafe extern "C-unwind" fn missed<B: Backend, R: Reply>(
+pub(crate) unsafe extern "C-unwind" fn missed<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -99,7 +100,7 @@ pub(crate) unsafe extern "C-unwind" fn missed<B: Backend, R: Reply>(
 
 /// A call whose key is what it passes, in that order.
 #[inline(never)]
-unsafe extern "C-unwind" fn call_many<B: Backend, R: Reply>(
+unsafe extern "C-unwind" fn call_many<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -117,7 +118,7 @@ unsafe extern "C-unwind" fn call_many<B: Backend, R: Reply>(
 
 /// A call whose keywords and left-out defaults are put in order first, of a function with few parameters.
 #[inline(never)]
-unsafe extern "C-unwind" fn call_few<B: Backend, R: Reply>(
+unsafe extern "C-unwind" fn call_few<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -139,7 +140,7 @@ unsafe extern "C-unwind" fn call_few<B: Backend, R: Reply>(
 
 /// A call whose keywords and left-out defaults are put in order first.
 #[inline(never)]
-unsafe extern "C-unwind" fn call_reordered<B: Backend, R: Reply>(
+unsafe extern "C-unwind" fn call_reordered<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -163,7 +164,7 @@ unsafe extern "C-unwind" fn call_reordered<B: Backend, R: Reply>(
 /// # Safety
 /// As for [`any`]; values and names are those of the call.
 #[inline(always)]
-pub(crate) unsafe fn finish_parts<B: Backend, R: Reply>(
+pub(crate) unsafe fn finish_parts<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     arguments: &Arguments,
     values: &[*mut ffi::PyObject],
@@ -184,7 +185,7 @@ pub(crate) unsafe fn finish_parts<B: Backend, R: Reply>(
 /// # Safety
 /// As for [`any`]; the view is that of the call.
 #[inline(always)]
-pub(crate) unsafe fn finish<B: Backend, R: Reply>(
+pub(crate) unsafe fn finish<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     arguments: &Arguments,
     view: &View<'_>,
@@ -211,7 +212,7 @@ pub(crate) unsafe fn finish<B: Backend, R: Reply>(
 /// As for [`finish`]; `found` is what the pass brought.
 #[cold]
 #[inline(never)]
-unsafe fn go_on<B: Backend, R: Reply>(
+unsafe fn go_on<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     arguments: Arguments,
     view: View<'_>,
@@ -302,7 +303,7 @@ impl CachedFunction {
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
     #[inline(always)]
-    pub(crate) unsafe fn miss<B: Backend>(
+    pub(crate) unsafe fn miss<B: HitPath>(
         &self,
         arguments: &Arguments,
         view: &View<'_>,
@@ -357,9 +358,11 @@ impl CachedFunction {
             if calls::Py_EnterRecursiveCall(c" while calling a cached function".as_ptr()) != 0 {
                 return std::ptr::null_mut();
             }
+            let watch = Stopwatch::start();
             let result =
                 calls::PyObject_Vectorcall(self.function.as_ptr(), arguments.values, arguments.nargsf, arguments.names);
             calls::Py_LeaveRecursiveCall();
+            self.state.tally.load(watch, result.is_null());
             result
         }
     }

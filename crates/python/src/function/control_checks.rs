@@ -30,7 +30,7 @@ impl Object {
         self.0.as_py().bind(py)
     }
 
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(self.0.as_py())
     }
 }
@@ -249,11 +249,14 @@ impl OptionKind for Exceptions {
     }
 
     fn traverse(value: &Option<StoredExceptions>, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let Some(stored) = value else {
-            return Ok(());
-        };
-        stored.given.traverse(visit)?;
-        stored.kinds.iter().try_for_each(|(kind, _)| kind.traverse(visit))
+        value.as_ref().map_or(Ok(()), |stored| stored.traverse(visit))
+    }
+}
+
+impl StoredExceptions {
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.given.traverse(visit)?;
+        self.kinds.iter().try_for_each(|(kind, _)| kind.traverse(visit))
     }
 }
 

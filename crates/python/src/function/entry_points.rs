@@ -8,12 +8,12 @@ use super::fast_path::{one, two};
 use super::recording::{record, record_uncached};
 use super::reply::{Async, Reply, Sync};
 use super::CachedFunction;
-use crate::backend::{Backend, Memory, Shared};
+use crate::backend::{ControlledMemory, HitPath, Memory, Shared};
 
 /// The entry points of one purpose.
 trait EntryPoints {
     /// Of a function whose cache stores something.
-    fn storing<B: Backend, R: Reply>(cached: &CachedFunction) -> Vectorcall;
+    fn storing<B: HitPath, R: Reply>(cached: &CachedFunction) -> Vectorcall;
 
     /// Of a function whose cache has the size 0.
     fn uncached<R: Reply>() -> Vectorcall;
@@ -23,8 +23,8 @@ trait EntryPoints {
 struct Usual;
 
 impl EntryPoints for Usual {
-    fn storing<B: Backend, R: Reply>(cached: &CachedFunction) -> Vectorcall {
-        let expires = cached.state.ttl != 0;
+    fn storing<B: HitPath, R: Reply>(cached: &CachedFunction) -> Vectorcall {
+        let expires = cached.state.expires();
         match (cached.typed, cached.is_direct(1), cached.is_direct(2), expires) {
             (true, ..) | (_, false, false, _) => any::<B, R>,
             (_, true, true, false) => one::<B, R, false, true>,
@@ -45,7 +45,7 @@ impl EntryPoints for Usual {
 struct Recorded;
 
 impl EntryPoints for Recorded {
-    fn storing<B: Backend, R: Reply>(_: &CachedFunction) -> Vectorcall {
+    fn storing<B: HitPath, R: Reply>(_: &CachedFunction) -> Vectorcall {
         record::<B, R>
     }
 
@@ -68,7 +68,12 @@ fn choose_backend<E: EntryPoints, R: Reply>(cached: &CachedFunction) -> Vectorca
     } else if cached.state.backend.shared().is_some() {
         E::storing::<Shared, R>(cached)
     } else {
-        E::storing::<Memory, R>(cached)
+        match (cached.state.is_idle_bound, cached.state.copies) {
+            (false, false) => E::storing::<Memory, R>(cached),
+            (true, false) => E::storing::<ControlledMemory<true, false>, R>(cached),
+            (false, true) => E::storing::<ControlledMemory<false, true>, R>(cached),
+            (true, true) => E::storing::<ControlledMemory<true, true>, R>(cached),
+        }
     }
 }
 

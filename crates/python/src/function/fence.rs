@@ -8,6 +8,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
 
+use engine::hashing::fold_multiply;
+
 /// The number of stamps, a power of two.
 const STAMPS: usize = 4096;
 
@@ -32,6 +34,11 @@ impl Fences {
         self.0.get().map_or(0, |stamps| stamps[hash as usize % STAMPS].load(Ordering::Acquire))
     }
 
+    /// The stamps of an entry's tags, added up: it changes where one of them does.
+    pub fn stamps(&self, tags: &[String]) -> u64 {
+        tags.iter().fold(0, |sum, tag| sum.wrapping_add(self.stamp(hash_of(tag))))
+    }
+
     /// Fences the computations of a hash that are under way. To be called under the cache's lock.
     #[cold]
     pub fn raise(&self, hash: u64) {
@@ -39,4 +46,9 @@ impl Fences {
         // Release: pairs with the acquire in `stamp`.
         stamps[hash as usize % STAMPS].fetch_add(1, Ordering::Release);
     }
+}
+
+/// The hash of a tag.
+pub(crate) fn hash_of(tag: &str) -> u64 {
+    tag.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| fold_multiply(hash ^ u64::from(byte), 0x9E37_79B9_7F4A_7C15))
 }

@@ -16,26 +16,35 @@ pub mod options;
 pub mod asynchronous;
 mod bound_method;
 pub mod call;
+pub mod computation;
+pub mod control;
 pub mod control_checks;
+mod controlled;
 mod entry_methods;
 pub mod entry_points;
 mod eq_answers;
 pub mod fast_path;
 pub mod fence;
+pub mod handout;
 pub mod lookup;
 pub mod methods;
 pub mod option_checks;
 pub mod parameters;
 pub mod recording;
+mod removal;
 pub mod reply;
 mod settle;
 pub mod single_flight;
 pub mod slot_value;
+mod running;
+pub mod spare;
 pub mod state;
+mod storing;
+pub mod tally;
 pub mod ticket;
 
 use std::ffi::c_void;
-use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::{AtomicIsize, AtomicPtr, Ordering};
 use std::sync::OnceLock;
 
 use pyo3::exceptions::PyTypeError;
@@ -46,7 +55,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
 use self::asynchronous::Flights;
+use self::computation::Computation;
+use self::ticket::Ticket;
 use self::call::Vectorcall;
+use self::control::Control;
 use self::options::Options;
 use self::recording::Registration;
 use self::state::CacheState;
@@ -118,6 +130,8 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     let blank = Bound::new(py, CachedFunction::build(&probe, &Options::plain(), None, AnyBackend::Memory(Memory))?)?;
     let field = std::ptr::from_ref(&blank.get().vectorcall) as isize;
     let offset = field - blank.as_ptr() as isize;
+    // Relaxed: written before there is an instance.
+    OFFSET.store(offset, Ordering::Relaxed);
     drop(blank);
     methods::install(&py.get_type::<CachedFunction>())?;
     entry_methods::install(&py.get_type::<CachedFunction>())?;
@@ -131,7 +145,16 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
+/// Where in an instance the field `vectorcall` is.
+static OFFSET: AtomicIsize = AtomicIsize::new(0);
+
 impl CachedFunction {
+    /// The instance's object, borrowed.
+    pub(crate) fn as_object(&self) -> *mut ffi::PyObject {
+        let field = std::ptr::from_ref(&self.vectorcall).cast::<u8>();
+        field.wrapping_offset(-OFFSET.load(Ordering::Relaxed)).cast::<ffi::PyObject>().cast_mut()
+    }
+
     /// An instance, not yet visible to Python.
     pub(crate) fn build(
         function: &Bound<'_, PyAny>,
@@ -156,7 +179,7 @@ impl CachedFunction {
             function: function.clone().unbind().into(),
             signature,
             options: Box::new(options.clone()),
-            state: CacheState::new(options, flights, backend),
+            state: CacheState::new(options, flights, backend, Control::new(options, function)?),
         })
     }
 }
@@ -258,6 +281,45 @@ impl CachedFunction {
             Ok(cached.get_type().into_any().unbind())
         })?;
         Ok(class.bind(py).clone())
+    }
+
+    // What follows is what `warp_cache._async` and `warp_cache._refresh` need.
+
+    /// A computation of the ticket's key that begins now: its tags are worked out.
+    fn _computation(
+        slf: &Bound<'_, Self>,
+        ticket: &Bound<'_, Ticket>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: &Bound<'_, PyDict>,
+    ) -> PyResult<Computation> {
+        as_error(|| Computation::begin(slf.get(), ticket.get(), args, kwargs))
+    }
+
+    /// Stores what a refresh has brought, unless it was fenced.
+    fn _refreshed(
+        slf: &Bound<'_, Self>,
+        ticket: &Bound<'_, Ticket>,
+        value: &Bound<'_, PyAny>,
+        computation: &Bound<'_, Computation>,
+    ) -> PyResult<()> {
+        as_error(|| computation.get().end(slf.get(), ticket.get(), value))
+    }
+
+    /// Notes that a refresh has brought nothing. `computation`: that of one which has failed.
+    #[pyo3(signature = (ticket, computation=None))]
+    fn _not_refreshed(
+        slf: &Bound<'_, Self>,
+        ticket: &Bound<'_, Ticket>,
+        computation: Option<&Bound<'_, Computation>>,
+    ) -> PyResult<()> {
+        as_error(|| {
+            let state = &slf.get().state;
+            if let Some(computation) = computation {
+                state.tally.load(computation.get().watch, true);
+            }
+            ticket.get().with_view(|view| state.end_refresh(view, computation.is_some()));
+            Ok(())
+        })
     }
 
     fn __copy__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {

@@ -22,7 +22,7 @@ use pyo3::prelude::*;
 
 use super::call::{finish, instance, Keyed};
 use super::{entry_points, CachedFunction};
-use crate::backend::Backend;
+use crate::backend::HitPath;
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::Arguments;
 use crate::function::reply::Reply;
@@ -130,7 +130,7 @@ pub(crate) unsafe extern "C-unwind" fn enter(
 ///
 /// # Safety
 /// To be called as PEP 590 says, with an instance whose cache stores something.
-pub(super) unsafe extern "C-unwind" fn record<B: Backend, R: Reply>(
+pub(super) unsafe extern "C-unwind" fn record<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,

@@ -4,6 +4,7 @@
 //! [`fast_path`](super::fast_path), computing each missing key once in [`single_flight`](super::single_flight); storing and
 //! clearing are here.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pyo3::ffi;
@@ -11,17 +12,20 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::asynchronous::Flights;
+use super::control::Control;
 use super::fence::{Began, Fences};
 use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
 use super::options::Options;
+use super::running::Running;
 use super::slot_value::Value;
+use super::tally::Tally;
 use crate::backend::AnyBackend;
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
 use crate::capi::sharing::{share, Shared};
 use crate::key::View;
 use concurrency::clock;
-use engine::cache::{Cache, Candidate, Evicted};
+use engine::cache::{Cache, Candidate, Cause, Evicted, Expires};
 use engine::slab::Token;
 
 /// See the module's documentation.
@@ -29,6 +33,17 @@ pub(crate) struct CacheState {
     pub(crate) entries: Shared<Entries>,
     /// Nanoseconds; 0 if entries live until they are evicted.
     pub(crate) ttl: u64,
+    /// Whether entries may end, for whatever reason of time.
+    expires: AtomicBool,
+    /// Whether an entry ends that is not used.
+    pub(crate) is_idle_bound: bool,
+    /// What is done with entries beside keeping them.
+    pub(crate) control: Option<Box<Control>>,
+    /// Whether entries are stale for some time before they end.
+    pub(crate) has_windows: bool,
+    /// Whether what is stored is copied when it is handed out.
+    pub(crate) copies: bool,
+    pub(crate) tally: Tally,
     /// Whether a lone argument that is an exact int or str is another key than an equal one of another type, as in functools.
     pub(crate) lone_apart: bool,
     pub(crate) single_flight: bool,
@@ -36,6 +51,10 @@ pub(crate) struct CacheState {
     /// wait for each other.
     pub(crate) stores_over_clears: bool,
     pub(crate) fences: Fences,
+    /// The computations under way that have tags.
+    pub(crate) running: Running,
+    /// The same by the hashes of tags.
+    pub(crate) tag_fences: Fences,
     pub(crate) max_size: Option<usize>,
     pub(crate) wait_timeout: Option<Duration>,
     /// Of a coroutine function.
@@ -50,23 +69,39 @@ pub(crate) enum Put {
     Always,
     /// If the key is absent and was not invalidated since a computation began, nor the cache cleared.
     IfAbsentSince(Began),
+    /// If the key was not invalidated since a computation began, nor the cache cleared: over an older value.
+    IfCurrent(Began),
     /// Unless the key is being computed.
     UnlessPending,
 }
 
 impl CacheState {
     /// An empty cache.
-    pub(crate) fn new(options: &Options, flights: Option<Flights>, backend: AnyBackend) -> Self {
-        let (strategy, capacity, ttl) = backend.bounds(options);
+    pub(crate) fn new(
+        options: &Options,
+        flights: Option<Flights>,
+        backend: AnyBackend,
+        control: Option<Box<Control>>,
+    ) -> Self {
+        let (strategy, capacity, features) = backend.bounds(options);
+        let expires = features.expires != Expires::No || features.idle.is_some();
         CacheState {
             // SAFETY: the only users of `entries` are the files of `function` and `backend`. All are entered attached; none
             // calls into Python, or drops an object, while it reads or writes.
-            entries: unsafe { share(Cache::new(strategy, capacity, ttl != 0)) },
-            ttl,
+            entries: unsafe { share(Cache::with(strategy, capacity, features)) },
+            ttl: if expires { options.ttl.nanos } else { 0 },
+            expires: AtomicBool::new(expires),
+            is_idle_bound: features.idle.is_some(),
+            has_windows: control.as_ref().is_some_and(|control| control.has_windows()),
+            copies: control.as_ref().is_some_and(|control| control.copies()),
+            control,
+            tally: Tally::default(),
             lone_apart: options.keeps_lone_apart(),
             single_flight: options.single_flight && options.max_size != Some(0),
             stores_over_clears: !options.by_signature,
             fences: Fences::default(),
+            tag_fences: Fences::default(),
+            running: Running::default(),
             max_size: options.max_size,
             wait_timeout: options.wait_timeout,
             flights,
@@ -77,11 +112,18 @@ impl CacheState {
     /// The present time if entries expire.
     #[inline(always)]
     pub(crate) fn now(&self) -> u64 {
-        if self.ttl != 0 {
+        if self.expires() {
             clock::now()
         } else {
             0
         }
+    }
+
+    /// Whether entries may end, for whatever reason of time.
+    #[inline(always)]
+    pub(crate) fn expires(&self) -> bool {
+        // Relaxed: it changes under the lock, before the first entry that may end comes in.
+        self.expires.load(Ordering::Relaxed)
     }
 
     /// The deadline of an entry made now.
@@ -90,7 +132,7 @@ impl CacheState {
         if self.ttl != 0 {
             clock::deadline(self.ttl)
         } else {
-            0
+            u64::MAX
         }
     }
 
@@ -139,6 +181,9 @@ impl CacheState {
                     Put::Always => true,
                     Put::IfAbsentSince(began) => at.is_none() && self.is_current(cache, view.hash, began),
                     Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
+                    Put::IfCurrent(began) => {
+                        at.is_none_or(|(_, finished)| finished) && self.is_current(cache, view.hash, began)
+                    }
                 };
                 if !welcome {
                     return;
@@ -163,16 +208,7 @@ impl CacheState {
                 }
             });
             drop((evicted, new));
-            match (done, mode) {
-                (Changed::Done(()), _) => true,
-                (Changed::Restless, Put::IfAbsentSince(_) | Put::UnlessPending) => true,
-                (Changed::Restless, Put::Always) => {
-                    let message = c"the value cannot be stored: the cache changes each time its keys are compared";
-                    ffi::PyErr_SetString(ffi::PyExc_RuntimeError, message.as_ptr());
-                    false
-                }
-                (Changed::Failed, _) => false,
-            }
+            self.is_put(done, mode)
         }
     }
 
@@ -251,7 +287,7 @@ impl CacheState {
     }
 
     /// Ends an entry; whether it had a value. To be called under the lock.
-    fn end_entry(
+    pub(super) fn end_entry(
         &self,
         cache: &mut Entries,
         token: Token,
@@ -259,7 +295,7 @@ impl CacheState {
         evicted: &mut Evicted<PyRef, Value>,
     ) -> bool {
         if finished {
-            cache.remove(token, evicted);
+            cache.remove(token, Cause::Explicit, evicted);
         } else if cache.detach(token) {
             if let Some(record) = cache.value_mut(token) {
                 record.set_detached();
@@ -317,6 +353,9 @@ impl CacheState {
             flights.traverse(visit)?;
         }
         self.backend.traverse(visit)?;
+        if let Some(control) = &self.control {
+            control.traverse(visit)?;
+        }
         // Where the lock is not free the entries are not shown, and so taken for reachable: nothing is freed too early.
         self.entries
             .try_read(|cache| {

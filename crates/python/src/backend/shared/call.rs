@@ -12,12 +12,13 @@ use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, StoreCondition
 use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
 use crate::backend::shared::decoded::{self, DecodedRef};
 use crate::backend::shared::load::Call;
-use crate::backend::{Backend, Begun, Counters, FileCounters, Told};
+use crate::backend::{Backend, HitPath, Begun, Counters, FileCounters, Told};
 use crate::capi::detach::detached;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::sharing::Reader;
 use crate::codec::{self, Encoded};
+use crate::function::computation::Computation;
 use crate::function::fast_path::{Peek, Probe};
 use crate::function::fence::Began;
 use crate::function::lookup::{Entries, FastLookup, Found};
@@ -27,12 +28,13 @@ use crate::function::state::{CacheState, Put};
 use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
 use crate::key::{View, ONE};
+use engine::cache::Features;
 use engine::policy::Kind;
 use engine::slab::{Entry, Token};
 use shared::Event;
 
 /// The decoded level: an entry's value is good while the file has it, and the order hears of nothing.
-impl Backend for Shared {
+impl HitPath for Shared {
     type Miss<'a> = Call<'a>;
 
     #[inline(always)]
@@ -106,11 +108,13 @@ impl Backend for Shared {
             Through::Unstorable(_) => Found::Absent,
         }
     }
+}
 
-    fn bounds(&self, _: &Options) -> (Kind, Option<usize>, u64) {
+impl Backend for Shared {
+    fn bounds(&self, _: &Options) -> (Kind, Option<usize>, Features) {
         // Whose turn it is to go, and when, is said by the file. Here goes what came first: to decode an entry again for each
         // round of newcomers costs less than to note every use.
-        (Kind::Fifo, Some(self.capacity), 0)
+        (Kind::Fifo, Some(self.capacity), Features::default())
     }
 
     unsafe fn know_default(&mut self, default: *mut ffi::PyObject) -> PyResult<()> {
@@ -154,10 +158,10 @@ impl Backend for Shared {
         cached: &CachedFunction,
         ticket: &Bound<'py, Ticket>,
         value: &Bound<'py, PyAny>,
-        began: Began,
+        computation: &Computation,
         lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Told<'py>>> {
-        let hold = SharedLease::hold(lease, began.clears);
+        let hold = SharedLease::hold(lease, computation.began.clears);
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
         ticket.get().with_view(|view| unsafe {
             match self.put(&cached.state, view, value.as_ptr(), hold) {
@@ -237,7 +241,7 @@ impl Shared {
     /// Looks for a call's value in both levels, counted as a call, from where `hot` left it.
     ///
     /// # Safety
-    /// As for [`Backend::begin`].
+    /// As for [`HitPath::begin`].
     pub(crate) unsafe fn look<'a>(&'a self, state: &CacheState, view: &View<'_>, hot: FastLookup) -> Through<'a> {
         // SAFETY: the caller's promise, throughout.
         unsafe {

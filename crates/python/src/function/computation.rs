@@ -1,0 +1,58 @@
+//! A computation that Python drives: what stood when it began, for the moment when its result is stored.
+//!
+//! Ring 3. Coroutine functions' misses and all refreshes have one.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::control::Tags;
+use super::fence::Began;
+use super::state::Put;
+use super::ticket::Ticket;
+use super::CachedFunction;
+use crate::key::View;
+use concurrency::elapsed::Stopwatch;
+
+/// See the module's documentation.
+#[pyclass(frozen, module = "warp_cache._warp_cache_rs")]
+#[derive(Debug)]
+pub struct Computation {
+    pub(crate) began: Began,
+    pub(crate) tags: Tags,
+    pub(crate) watch: Stopwatch,
+}
+
+impl Computation {
+    /// Begins one. Runs the user's `tags`.
+    pub(super) fn begin(
+        cached: &CachedFunction,
+        ticket: &Ticket,
+        args: &Bound<'_, PyTuple>,
+        kwargs: &Bound<'_, PyDict>,
+    ) -> PyResult<Self> {
+        let tags = match &cached.state.control {
+            Some(control) => control.tags_of_call(args, Some(kwargs))?,
+            None => Tags::new(),
+        };
+        let mut began = ticket.with_view(|view| cached.state.backend.began(&cached.state, view));
+        began.stamp = began.stamp.wrapping_add(cached.state.tag_fences.stamps(&tags));
+        Ok(Computation { began, tags, watch: Stopwatch::start() })
+    }
+
+    /// Ends a refresh with a result, which is stored over what is there unless it was fenced.
+    pub(super) fn end(&self, cached: &CachedFunction, ticket: &Ticket, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let state = &cached.state;
+        state.tally.load(self.watch, false);
+        // SAFETY: the ticket holds its key, the caller the value; the thread is attached and holds no lock.
+        let store = |view: &View<'_>| unsafe {
+            state.put_result(view, value.as_ptr(), self.tags.clone(), Put::IfCurrent(self.began))
+        };
+        let stored = ticket.with_view(store);
+        if !stored {
+            let error = PyErr::fetch(value.py());
+            ticket.with_view(|view| state.end_refresh(view, true));
+            return Err(error);
+        }
+        Ok(())
+    }
+}
