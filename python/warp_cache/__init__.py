@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from warp_cache._info import SkipReason
     from warp_cache._options import CacheOptions, LruCacheOptions
     from warp_cache._recording import record
+    from warp_cache._removal import RemovalCause
     from warp_cache._uncacheable import UncacheableWarning
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "CacheInfo",
     "CacheOptions",
     "LruCacheOptions",
+    "RemovalCause",
     "SharedCacheInfo",
     "SkipReason",
     "Strategy",
@@ -39,6 +41,10 @@ def __getattr__(name):
         from warp_cache._recording import record
 
         return record
+    if name == "RemovalCause":
+        from warp_cache._removal import RemovalCause
+
+        return RemovalCause
     if name == "UncacheableWarning":
         from warp_cache._uncacheable import UncacheableWarning
 
@@ -73,12 +79,15 @@ def _imported_from_rust():
         _exceptions,
         _green,
         _info,
+        _refresh,
+        _removal,
+        _tags,
         _uncacheable,
     )
     from warp_cache._naming import canonical, identity, named
 
     stdlib = (builtins, functools, inspect, pickle, sys, types)
-    ours = (_async, _by_value, _exceptions, _green, _info, _uncacheable)
+    ours = (_async, _by_value, _exceptions, _green, _info, _refresh, _removal, _tags, _uncacheable)
     return stdlib, ours, (canonical, identity, named)
 
 

@@ -20,6 +20,7 @@ from warp_cache._options import (
 from warp_cache._options import CacheOptions as CacheOptions
 from warp_cache._options import LruCacheOptions as LruCacheOptions
 from warp_cache._recording import record as record
+from warp_cache._removal import RemovalCause as RemovalCause
 from warp_cache._strategies import Backend as Backend
 from warp_cache._strategies import Strategy as Strategy
 from warp_cache._uncacheable import UncacheableWarning as UncacheableWarning
@@ -30,6 +31,7 @@ __all__ = [
     "CacheInfo",
     "CacheOptions",
     "LruCacheOptions",
+    "RemovalCause",
     "SharedCacheInfo",
     "SkipReason",
     "Strategy",

@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
-    from warp_cache._warp_cache_rs import AsyncCachedFunction, SharedLease, Ticket
+    from warp_cache._warp_cache_rs import AsyncCachedFunction, Computation, SharedLease, Ticket
 
     _Cached: TypeAlias = AsyncCachedFunction[..., Any]
 
@@ -45,6 +45,7 @@ class Flight:
     __slots__ = (
         "began",
         "call",
+        "computation",
         "error",
         "free",
         "future",
@@ -78,6 +79,8 @@ class Flight:
         self.table = table
         self.ticket = ticket
         self.call = (cached, args, kwargs)
+        # What stood when it began to compute.
+        self.computation: Computation | None = None
         # Whether whoever began this waits for no other process.
         self.free = free
         # Done when there is an outcome; the first task that ends brings it.
@@ -147,9 +150,14 @@ class Flight:
                     self.note(answer[0])
                     return answer[0]
                 self.lease = lease = answer
-            began = cached._began(self.ticket)
-            value = await cached._function(*args, **kwargs)
-            self.told = cached._store(self.ticket, value, began, lease)
+            self.computation = computation = cached._computation(self.ticket, args, kwargs)
+            try:
+                value = await cached._function(*args, **kwargs)
+            except Exception as error:
+                if spare := cached._failed(self.ticket, error, computation):
+                    return spare[0]
+                raise
+            self.told = cached._store(self.ticket, value, computation, lease)
             if cached._shared:
                 self.note(value)
             return value

@@ -26,6 +26,8 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::bindings::simulate::{_record_read, _replay, _sample};
     #[pymodule_export]
+    use crate::function::computation::Computation;
+    #[pymodule_export]
     use crate::function::options::Options;
     #[pymodule_export]
     use crate::function::recording::{_record_start, _record_stop};
@@ -37,6 +39,7 @@ mod _warp_cache_rs {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         concurrency::fork::watch();
+        concurrency::elapsed::install();
         crate::function::install(module.py())?;
         // Not to be in `__all__`, as it is in some builds only.
         #[cfg(debug_assertions)]

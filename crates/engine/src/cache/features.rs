@@ -3,7 +3,8 @@
 //! Ring 1. Weights and tags are in a box of their own, so that a cache without them asks for them once where an entry leaves, and
 //! nowhere else.
 
-use crate::expiration::Expires;
+use super::Cache;
+use crate::expiration::{Expiration, Expires};
 use crate::slab::Token;
 use crate::tags::Tags;
 use crate::weights::Weights;
@@ -68,6 +69,29 @@ impl Extras {
         }
         if let Some(tags) = &self.tags {
             tags.validate(|token| published.contains(&token));
+        }
+    }
+}
+
+impl<K, V> Cache<K, V> {
+    /// Makes the cache know more of its entries from now on: `varied`, lifetimes of their own; `tagged`, tags. O(n) where it is
+    /// new to it, else O(1).
+    pub fn know_more(&mut self, varied: bool, tagged: bool) {
+        if varied && self.features.idle.is_none() && self.features.expires != Expires::Varied {
+            let slots = self.slots();
+            let mut expiration = Expiration::new(Expires::Varied, None);
+            for token in self.victims() {
+                expiration.insert(token, self.lifetime(token), 0, slots);
+            }
+            self.expiration = expiration;
+            self.features.expires = Expires::Varied;
+        }
+        if tagged && !self.features.tagged {
+            self.features.tagged = true;
+            match &mut self.extras {
+                Some(extras) => extras.tags = Some(Tags::default()),
+                extras => *extras = Extras::new(self.features, self.capacity),
+            }
         }
     }
 }

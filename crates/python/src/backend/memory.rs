@@ -194,7 +194,10 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
 
 impl Backend for Memory {
     fn bounds(&self, options: &Options) -> (Kind, Option<usize>, Features) {
-        let varied = options.ttl.of.is_some() || options.jitter != 0.0 || options.cache_exceptions.is_some();
+        let varied = options.ttl.of.is_some()
+            || options.jitter != 0.0
+            || options.cache_exceptions.is_some()
+            || options.tti != 0;
         let features = Features {
             expires: match options.ttl.is_given() {
                 _ if varied => Expires::Varied,
@@ -220,6 +223,15 @@ impl Backend for Memory {
                 None => cached.state.put(view, Value::ready(PyRef::borrow(value)), Put::Always),
             }
         }
+    }
+
+    unsafe fn put(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject, wish: Wish) -> bool {
+        let has_tags = wish.tags.as_ref().is_some_and(|tags| !tags.is_empty());
+        if cached.state.know_more(wish.ttl.is_some_and(|ttl| ttl.is_some()), has_tags) {
+            cached.enter_anew();
+        }
+        // SAFETY: the caller's promise.
+        unsafe { cached.state.set_under_control(view, value, wish) }
     }
 
     fn store<'py>(
@@ -248,13 +260,16 @@ impl Backend for Memory {
     unsafe fn counters(&self, state: &CacheState) -> Counters {
         let now = state.now();
         let mut evicted = Evicted::default();
-        let (hits, misses, size) = state.entries.write(|writer| {
+        let counters = state.entries.write(|writer| {
             let (hits, misses) = writer.counters();
-            writer.value.expire(now, &mut evicted);
-            (hits, misses, writer.value.len())
+            let cache = writer.value;
+            cache.expire(now, &mut evicted);
+            let (evictions, expirations) = (cache.evictions(), cache.expirations());
+            let (size, weight) = (cache.len(), cache.weight());
+            Counters { hits, misses, size, evictions, expirations, weight, of_file: None }
         });
         state.release(evicted);
-        Counters { hits, misses, size, of_file: None }
+        counters
     }
 }
 

@@ -17,6 +17,7 @@ use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::sharing::Reader;
 use crate::function::computation::Computation;
+use crate::function::control::{Tags, Wish};
 use crate::function::fast_path::{Peek, Probe};
 use crate::function::fence::Began;
 use crate::function::lookup::{Accounting, Entries, FastLookup, Found};
@@ -44,6 +45,9 @@ pub(crate) struct Counters {
     pub hits: u64,
     pub misses: u64,
     pub size: usize,
+    pub evictions: u64,
+    pub expirations: u64,
+    pub weight: u64,
     pub of_file: Option<FileCounters>,
 }
 
@@ -181,6 +185,29 @@ pub(crate) trait Backend: Send + Sync {
     unsafe fn invalidate(&self, _state: &CacheState, _view: &View<'_>) -> Result<bool, ErrSet> {
         Ok(false)
     }
+
+    /// The same for all entries that have one of these tags.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn invalidate_tags(&self, _tags: &Tags) -> Result<(), ErrSet> {
+        Ok(())
+    }
+
+    /// Seconds until a key's entry is no longer fresh; `Ok(None)` if there is none, `Err` with an exception set.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn remaining(&self, state: &CacheState, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe { state.remaining(view) }
+    }
+
+    /// `set`, of a value with a lifetime and tags of its own.
+    ///
+    /// # Safety
+    /// As for `set`.
+    unsafe fn put(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject, wish: Wish) -> bool;
 
     /// Stores what a coroutine function's ticket has come to, unless there is a value meanwhile or it was fenced since the
     /// computation began; ends the lease.

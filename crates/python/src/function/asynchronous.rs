@@ -12,6 +12,7 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::call::instance;
 use super::computation::Computation;
+use super::control::Tags;
 use super::lookup::{Accounting, FastLookup, Found};
 use super::ticket::Ticket;
 use super::{AsyncCachedFunction, CachedFunction};
@@ -47,6 +48,22 @@ impl Flights {
         let py = ticket.py();
         for table in self.0.bind(py).values() {
             table.call_method1("pop", (ticket, py.None()))?;
+        }
+        Ok(())
+    }
+
+    /// [`forget`](Self::forget) for the computations that have one of the tags.
+    pub fn forget_tags(&self, py: Python<'_>, tags: &Tags) -> PyResult<()> {
+        for table in self.0.bind(py).values() {
+            for flight in table.cast::<PyDict>()?.values() {
+                let computation = flight.getattr("computation")?;
+                let concerned = computation
+                    .cast::<Computation>()
+                    .is_ok_and(|computation| computation.get().tags.iter().any(|tag| tags.contains(tag)));
+                if concerned {
+                    table.call_method1("pop", (flight.getattr("ticket")?, py.None()))?;
+                }
+            }
         }
         Ok(())
     }
@@ -319,6 +336,36 @@ impl AsyncCachedFunction {
         kwargs: Option<Keywords<'_, 'py>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         twin(slf, "cache_invalidate", args, kwargs)
+    }
+
+    /// `cache_ttl`, to be awaited.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn acache_ttl<'py>(
+        slf: &Bound<'py, Self>,
+        args: Args<'_, 'py>,
+        kwargs: Option<Keywords<'_, 'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "cache_ttl", args, kwargs)
+    }
+
+    /// `cache_invalidate_tags`, to be awaited.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn acache_invalidate_tags<'py>(
+        slf: &Bound<'py, Self>,
+        args: Args<'_, 'py>,
+        kwargs: Option<Keywords<'_, 'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "cache_invalidate_tags", args, kwargs)
+    }
+
+    /// `cache_put`, to be awaited.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn acache_put<'py>(
+        slf: &Bound<'py, Self>,
+        args: Args<'_, 'py>,
+        kwargs: Option<Keywords<'_, 'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "cache_put", args, kwargs)
     }
 
     /// `cache_clear`, to be awaited.

@@ -9,6 +9,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::call::{instance, Keyed};
+use super::CachedFunction;
 use super::lookup::{Accounting, Found};
 use crate::backend::{Counters, FileCounters};
 use crate::capi::exceptions::ErrSet;
@@ -74,7 +75,7 @@ pub(super) fn fail(message: &'static std::ffi::CStr) -> *mut ffi::PyObject {
     std::ptr::null_mut()
 }
 
-fn none() -> *mut ffi::PyObject {
+pub(super) fn none() -> *mut ffi::PyObject {
     // SAFETY: attached; a new reference to an object that lives for ever.
     unsafe {
         ffi::Py_INCREF(ffi::Py_None());
@@ -162,8 +163,37 @@ unsafe extern "C-unwind" fn cache_info(object: *mut ffi::PyObject, _: *mut ffi::
                 Some(of_file) => shared_info(&counters, of_file, this.state.max_size),
                 None => info(&CACHE_INFO, &counters, this.state.max_size),
             };
+            let info = info.filter(|info| tell_totals(this, info, &counters));
             info.map_or(std::ptr::null_mut(), PyRef::into_ptr)
         })
+    }
+}
+
+/// Sets the attributes that are not 0; false with an exception set.
+unsafe fn tell_totals(this: &CachedFunction, info: &PyRef, counters: &Counters) -> bool {
+    // SAFETY: attached; the instance has a `__dict__`.
+    unsafe {
+        let totals = this.state.tally.totals();
+        let numbers = [
+            (c"evictions", counters.evictions),
+            (c"expirations", counters.expirations),
+            (c"loads", totals.loads),
+            (c"load_failures", totals.load_failures),
+            (c"stale_hits", totals.stale_hits),
+            (c"refreshes", totals.refreshes),
+            (c"weight", counters.weight),
+        ];
+        let set = |name: &std::ffi::CStr, value: *mut ffi::PyObject| {
+            if value.is_null() {
+                return false;
+            }
+            let value = PyRef::steal(value);
+            ffi::PyObject_SetAttrString(info.as_ptr(), name.as_ptr(), value.as_ptr()) == 0
+        };
+        let told = |(name, n): (&std::ffi::CStr, u64)| n == 0 || set(name, ffi::PyLong_FromUnsignedLongLong(n));
+        numbers.into_iter().all(told)
+            && (totals.loads == 0 || set(c"load_seconds", ffi::PyFloat_FromDouble(totals.load_time.as_secs_f64())))
+            && (!this.has_functools_repr() || set(c"_of_functools", PyRef::borrow(ffi::Py_True()).into_ptr()))
     }
 }
 

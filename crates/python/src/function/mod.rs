@@ -56,6 +56,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use self::asynchronous::Flights;
 use self::computation::Computation;
+use self::fence::Began;
 use self::ticket::Ticket;
 use self::call::Vectorcall;
 use self::control::Control;
@@ -153,6 +154,25 @@ impl CachedFunction {
     pub(crate) fn as_object(&self) -> *mut ffi::PyObject {
         let field = std::ptr::from_ref(&self.vectorcall).cast::<u8>();
         field.wrapping_offset(-OFFSET.load(Ordering::Relaxed)).cast::<ffi::PyObject>().cast_mut()
+    }
+
+    /// Whether `cache_info()` is shown as functools shows it.
+    pub(crate) fn has_functools_repr(&self) -> bool {
+        !self.options.by_signature && self.state.backend.shared().is_none()
+    }
+
+    /// A ticket for a call. TypeError if the arguments do not fit the function.
+    pub(crate) fn ticket<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, Ticket>> {
+        entry_methods::ticket(self, args, kwargs)
+    }
+
+    /// Chooses anew what vectorcall enters.
+    pub(crate) fn enter_anew(&self) {
+        recording::enter_anew(self);
     }
 
     /// An instance, not yet visible to Python.
@@ -283,6 +303,38 @@ impl CachedFunction {
         Ok(class.bind(py).clone())
     }
 
+    /// Store value for a call, with a lifetime and tags of its own.
+    ///
+    /// args, kwargs: the arguments of the call. ttl: seconds that the entry is fresh, a timedelta, None for no limit, 0 or less
+    /// to store nothing and drop an older entry; left out, what the function has. tags: strings in the place of the function's.
+    ///
+    /// As set(), it fences: a computation under way reaches its waiters and is not stored over the value.
+    #[pyo3(signature = (*arguments, **keywords), text_signature = "($self, value, args=(), kwargs={}, *, ttl=..., tags=...)")]
+    fn cache_put(
+        slf: &Bound<'_, Self>,
+        arguments: &Bound<'_, PyTuple>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        as_error(|| entry_methods::cache_put(slf, arguments, keywords))
+    }
+
+    /// Compute the value of a call now, store it and return it.
+    ///
+    /// Callers meanwhile get the old value; concurrent refreshes of one key are one. Neither a hit nor a miss. A coroutine of
+    /// a coroutine function. Raises what the function raises; what was there stays then.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn cache_refresh<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let kwargs = kwargs.cloned().unwrap_or_else(|| PyDict::new(py));
+        let asks = if slf.get().state.flights.is_some() { "refresh_async" } else { "refresh" };
+        let ticket = as_error(|| slf.get().ticket(args, &kwargs))?;
+        py.import("warp_cache._refresh")?.call_method1(asks, (slf, ticket, args, kwargs))
+    }
+
     // What follows is what `warp_cache._async` and `warp_cache._refresh` need.
 
     /// A computation of the ticket's key that begins now: its tags are worked out.
@@ -305,21 +357,52 @@ impl CachedFunction {
         as_error(|| computation.get().end(slf.get(), ticket.get(), value))
     }
 
-    /// Notes that a refresh has brought nothing. `computation`: that of one which has failed.
-    #[pyo3(signature = (ticket, computation=None))]
+    /// Notes that a refresh begins, explicit or not.
+    fn _begin_refresh(slf: &Bound<'_, Self>, ticket: &Bound<'_, Ticket>) -> PyResult<()> {
+        as_error(|| {
+            let state = &slf.get().state;
+            state.tally.refresh();
+            ticket.get().with_view(|view| state.mark_refresh(view));
+            Ok(())
+        })
+    }
+
+    /// Notes that a refresh has brought nothing. `computation`: that of one which has failed. `waits`: the next one in the
+    /// background waits for a while.
+    #[pyo3(signature = (ticket, computation=None, waits=false))]
     fn _not_refreshed(
         slf: &Bound<'_, Self>,
         ticket: &Bound<'_, Ticket>,
         computation: Option<&Bound<'_, Computation>>,
+        waits: bool,
     ) -> PyResult<()> {
         as_error(|| {
             let state = &slf.get().state;
             if let Some(computation) = computation {
                 state.tally.load(computation.get().watch, true);
             }
-            ticket.get().with_view(|view| state.end_refresh(view, computation.is_some()));
+            ticket.get().with_view(|view| state.end_refresh(view, waits && computation.is_some()));
             Ok(())
         })
+    }
+
+    /// What an invalidation of the ticket's key changes, and `cache_clear`.
+    fn _began(slf: &Bound<'_, Self>, ticket: &Bound<'_, Ticket>) -> (u64, u64) {
+        let state = &slf.get().state;
+        let Began { clears, stamp } = ticket.get().with_view(|view| state.backend.began(state, view));
+        (clears, stamp)
+    }
+
+    /// The refreshes under way; `warp_cache._refresh` keeps them.
+    #[getter]
+    fn _refreshes(slf: &Bound<'_, Self>) -> Py<PyDict> {
+        slf.get().state.refreshes.get_or_init(slf.py(), || PyDict::new(slf.py()).unbind()).clone_ref(slf.py())
+    }
+
+    /// Whether it is a coroutine function.
+    #[getter]
+    fn _is_async(slf: &Bound<'_, Self>) -> bool {
+        slf.get().state.flights.is_some()
     }
 
     fn __copy__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {

@@ -126,14 +126,14 @@ macro_rules! table {
         }
 
         const MEMORY: Parameters = Parameters {
-            class: "CachedFunction",
+            callee: "CachedFunction.__new__",
             required: &["fn", $(stringify!($r),)*],
             positional: &[$(stringify!($p),)*],
             named: &[$(stringify!($n),)*],
         };
 
         const SHARED: Parameters = Parameters {
-            class: "SharedCachedFunction",
+            callee: "SharedCachedFunction.__new__",
             required: MEMORY.required,
             positional: &[$(stringify!($p),)* $(stringify!($s),)* NAME],
             named: &[$(stringify!($n),)* $(stringify!($t),)*],

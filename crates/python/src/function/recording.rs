@@ -126,6 +126,14 @@ pub(crate) unsafe extern "C-unwind" fn enter(
     }
 }
 
+/// Chooses anew what vectorcall enters, where an instance was called before.
+pub(super) fn enter_anew(cached: &CachedFunction) {
+    let registry = lock(&REGISTRY);
+    if cached.registration.at.load(Ordering::Relaxed) != 0 {
+        cached.set_entry(registry.recording);
+    }
+}
+
 /// A call of a function that stores something.
 ///
 /// # Safety

@@ -10,16 +10,19 @@ use std::time::Duration;
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
 
 use super::asynchronous::Flights;
 use super::control::Control;
-use super::fence::{Began, Fences};
+use super::fence::{hash_of, Began, Fences};
 use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
 use super::options::Options;
 use super::running::Running;
 use super::slot_value::Value;
 use super::tally::Tally;
 use crate::backend::AnyBackend;
+use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
 use crate::capi::sharing::{share, Shared};
@@ -57,6 +60,8 @@ pub(crate) struct CacheState {
     pub(crate) tag_fences: Fences,
     pub(crate) max_size: Option<usize>,
     pub(crate) wait_timeout: Option<Duration>,
+    /// The refreshes under way that somebody may wait for, once there was one.
+    pub(crate) refreshes: PyOnceLock<Py<PyDict>>,
     /// Of a coroutine function.
     pub(crate) flights: Option<Flights>,
     /// Where values live beside the entries: where that is a shared file, the entries are the decoded level in front of it.
@@ -98,12 +103,13 @@ impl CacheState {
             tally: Tally::default(),
             lone_apart: options.keeps_lone_apart(),
             single_flight: options.single_flight && options.max_size != Some(0),
-            stores_over_clears: !options.by_signature,
+            stores_over_clears: !options.by_signature && !options.single_flight,
             fences: Fences::default(),
             tag_fences: Fences::default(),
             running: Running::default(),
             max_size: options.max_size,
             wait_timeout: options.wait_timeout,
+            refreshes: PyOnceLock::new(),
             flights,
             backend,
         }
@@ -282,8 +288,53 @@ impl CacheState {
                 all.iter().filter(|entry| end(entry)).count() != 0
             })),
         };
-        drop(evicted);
+        self.release(evicted);
         was_there
+    }
+
+    /// Has the cache keep lifetimes and tags of single entries from now on. Whether that is new, so that calls enter elsewhere.
+    pub(crate) fn know_more(&self, lifetimes: bool, tags: bool) -> bool {
+        self.entries.write(|writer| {
+            writer.value.know_more(lifetimes, tags);
+            lifetimes && !self.expires.swap(true, Ordering::Relaxed)
+        })
+    }
+
+    /// Ends the entries that have one of these tags, and fences the computations of such that are under way.
+    pub(crate) fn invalidate_tags(&self, tags: &[String]) {
+        let mut evicted = Evicted::default();
+        self.entries.write(|writer| {
+            let cache = writer.value;
+            for tag in tags {
+                self.tag_fences.raise(hash_of(tag));
+                cache.invalidate_tag(tag, &mut evicted);
+            }
+            for (token, clears) in self.running.with_any(tags) {
+                if cache.clears() == clears && cache.get(token).is_some_and(|entry| !entry.value.is_finished()) {
+                    self.end_entry(cache, token, false, &mut evicted);
+                }
+            }
+        });
+        self.release(evicted);
+    }
+
+    /// Seconds until a key's entry is no longer fresh; `Ok(None)` if there is none, `Err` with an exception set.
+    ///
+    /// # Safety
+    /// As for [`find`](Self::find).
+    pub(crate) unsafe fn remaining(&self, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
+        let now = clock::exact();
+        let remaining = |cache: &mut Entries, at: Option<(Token, bool)>| {
+            let (token, _) = at.filter(|(_, finished)| *finished)?;
+            let fresh = cache.lifetime(token).fresh.min(cache.end(token));
+            Some(if fresh == u64::MAX { f64::INFINITY } else { (i128::from(fresh) - i128::from(now)) as f64 / 1e9 })
+        };
+        // SAFETY: the caller's promise.
+        match unsafe { self.with_entry(view, remaining) } {
+            Changed::Done(remaining) => Ok(remaining),
+            Changed::Restless => Ok(None),
+            Changed::Failed => Err(ErrSet),
+        }
     }
 
     /// Ends an entry; whether it had a value. To be called under the lock.
@@ -340,12 +391,14 @@ impl CacheState {
         let mut evicted = Evicted::default();
         self.entries.write(|writer| {
             writer.value.clear(&mut evicted);
+            writer.value.reset_counts();
             writer.reset_counters();
         });
+        self.tally.reset();
         if let Some(flights) = &self.flights {
             flights.forget(py);
         }
-        drop(evicted);
+        self.release(evicted);
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -353,6 +406,10 @@ impl CacheState {
             flights.traverse(visit)?;
         }
         self.backend.traverse(visit)?;
+        // SAFETY: the collector runs attached.
+        if let Some(refreshes) = self.refreshes.get(unsafe { Python::assume_attached() }) {
+            visit.call(refreshes)?;
+        }
         if let Some(control) = &self.control {
             control.traverse(visit)?;
         }

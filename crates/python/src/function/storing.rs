@@ -11,7 +11,7 @@ use super::control::{pause_after, Tags, Terms, Verdict};
 use super::fence::Began;
 use super::lookup::{Changed, Entries};
 use super::removal::Departing;
-use super::slot_value::{SharedFlight, Value};
+use super::slot_value::{SharedFlight, Special, Value};
 use super::state::{CacheState, Put};
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
@@ -247,22 +247,37 @@ impl CacheState {
         drop((record, terms));
     }
 
+    /// Notes that an entry is being refreshed, so that nobody begins another refresh in the background.
+    pub(crate) fn mark_refresh(&self, view: &View<'_>) {
+        self.change_special(view, |special| special.refresh.runs = true);
+    }
+
     /// Ends a refresh that has brought nothing; `failed`: the next one waits for a while.
     pub(crate) fn end_refresh(&self, view: &View<'_>, failed: bool) {
         let now = self.now();
-        let end = |cache: &mut Entries, at: Option<(Token, bool)>| {
-            let special = at.and_then(|(token, _)| cache.value_mut(token)).filter(|value| value.as_special().is_some());
-            if let Some(special) = special.and_then(Value::make_special) {
-                special.refresh.runs = false;
-                if failed {
-                    special.refresh.failures += 1;
-                    special.refresh.not_before = now.saturating_add(pause_after(special.refresh.failures));
-                }
+        self.change_special(view, |special| {
+            special.refresh.runs = false;
+            if failed {
+                special.refresh.failures += 1;
+                special.refresh.not_before = now.saturating_add(pause_after(special.refresh.failures));
+            }
+        });
+    }
+
+    /// Changes what is known of an entry's value, if there is one in a cache whose entries go stale.
+    fn change_special(&self, view: &View<'_>, change: impl FnOnce(&mut Special)) {
+        if !self.has_windows {
+            return;
+        }
+        let change = |cache: &mut Entries, at: Option<(Token, bool)>| {
+            let value = at.filter(|(_, finished)| *finished).and_then(|(token, _)| cache.value_mut(token));
+            if let Some(special) = value.and_then(Value::make_special) {
+                change(special);
             }
         };
         // SAFETY: the callers are attached, hold no lock, and the view's objects. What a comparison raises is of no concern.
         unsafe {
-            if let Changed::Failed = self.with_entry(view, end) {
+            if let Changed::Failed = self.with_entry(view, change) {
                 ffi::PyErr_Clear();
             }
         }

@@ -19,6 +19,7 @@ use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::sharing::Reader;
 use crate::codec::{self, Encoded};
 use crate::function::computation::Computation;
+use crate::function::control::Wish;
 use crate::function::fast_path::{Peek, Probe};
 use crate::function::fence::Began;
 use crate::function::lookup::{Entries, FastLookup, Found};
@@ -153,6 +154,11 @@ impl Backend for Shared {
         }
     }
 
+    unsafe fn put(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject, _wish: Wish) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.set(cached, view, value) }
+    }
+
     fn store<'py>(
         &self,
         cached: &CachedFunction,
@@ -207,6 +213,9 @@ impl Backend for Shared {
             hits: info.hits,
             misses: info.misses,
             size: if self.stores { usize::try_from(info.len).unwrap_or(usize::MAX) } else { 0 },
+            evictions: info.evictions,
+            expirations: info.expirations,
+            weight: 0,
             of_file: Some(FileCounters { skips: self.skipped(info.skips), repairs: info.repairs }),
         }
     }
