@@ -39,6 +39,10 @@ __all__ = [
     "SharedLease",
     "SharedTurn",
     "Ticket",
+    "_clock_advance",
+    "_clock_go_on",
+    "_clock_now",
+    "_clock_stop",
     "_copy",
     "_decode_value",
     "_encode_key",
@@ -385,3 +389,8 @@ def _replay(keys: Buffer, jobs: Sequence[tuple[int | None, int]]) -> list[int]:
     keys: unsigned ints, which number the keys from 0 on. Ctrl-C ends it. O(n) for a job,
     O(n log n) for the optimum.
     """
+
+def _clock_stop() -> None: ...
+def _clock_advance(nanos: int) -> None: ...
+def _clock_go_on() -> None: ...
+def _clock_now() -> int: ...

@@ -22,6 +22,8 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::backend::shared::SharedCachedFunction;
     #[pymodule_export]
+    use crate::bindings::clock::{_clock_advance, _clock_go_on, _clock_now, _clock_stop};
+    #[pymodule_export]
     use crate::bindings::codec::{_copy, _decode_value, _encode_key, _encode_value, _explain_key};
     #[pymodule_export]
     use crate::bindings::simulate::{_record_read, _replay, _sample};

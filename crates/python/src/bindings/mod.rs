@@ -1,4 +1,5 @@
 //! Functions of this package that Python calls by name.
 
+pub mod clock;
 pub mod codec;
 pub mod simulate;
