@@ -112,9 +112,25 @@ impl Idle {
     #[inline(always)]
     pub unsafe fn used_at(&self, token: Token, now: Instant) {
         // SAFETY: the caller's promise.
-        let moments = unsafe { self.moments(token) };
-        if moments.idle_end.load(Relaxed) < now.saturating_add(self.enough) {
-            moments.idle_end.store(now.saturating_add(self.limit), Relaxed);
+        let idle_end = unsafe { &self.moments(token).idle_end };
+        if idle_end.load(Relaxed) < now.saturating_add(self.enough) {
+            idle_end.store(now.saturating_add(self.limit), Relaxed);
+        }
+    }
+
+    /// Notes a use if the entry has not [`expired`](Self::expired); whether it was so.
+    ///
+    /// # Safety
+    /// As for [`is_idle`](Self::is_idle).
+    #[inline(always)]
+    pub unsafe fn use_if_fresh(&self, token: Token, now: Instant) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let is_fresh = !self.expired(token, now);
+            if is_fresh {
+                self.used_at(token, now);
+            }
+            is_fresh
         }
     }
 
