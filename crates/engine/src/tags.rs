@@ -9,7 +9,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use crate::index::Index;
-use crate::slab::{reserve_one, Token, NIL};
+use crate::slab::{reserve_one, Token};
 
 /// The number of a tag, and what the index calls a token; 0 is none.
 type TagId = u32;
@@ -92,10 +92,13 @@ impl Tags {
         self.find(name, self.hash(name)) != 0
     }
 
-    /// The entry that was given the tag last, or [`NIL`].
-    pub fn latest(&self, name: &str) -> Token {
-        let tag = &self.tags[self.find(name, self.hash(name)) as usize];
-        self.links[tag.latest as usize].token
+    /// The entries that have the tag, the one that was given it last first.
+    pub fn entries(&self, name: &str) -> impl Iterator<Item = Token> + '_ {
+        let mut at = self.tags[self.find(name, self.hash(name)) as usize].latest;
+        std::iter::from_fn(move || {
+            let link = &self.links[at as usize];
+            (std::mem::replace(&mut at, link.earlier) != 0).then_some(link.token)
+        })
     }
 
     /// The tags of an entry, in the order in which they were given.
@@ -233,6 +236,5 @@ impl Tags {
         assert_eq!(links, of_entries);
         let free = std::iter::successors(Some(self.free_link), |&id| Some(self.links[id as usize].next));
         assert_eq!(links + free.take_while(|&id| id != 0).count() + 1, self.links.len());
-        debug_assert_eq!(self.links[0].token, NIL);
     }
 }

@@ -242,6 +242,9 @@ impl Pair {
                 // SAFETY: the model knows that the token names a published entry, and there is one thread.
                 unsafe {
                     self.cache.hit_shared(token);
+                    let is_idle = self.features.idle.is_some();
+                    let is_fresh = self.cache.freshness(token, now) == Freshness::Fresh;
+                    assert_eq!(self.cache.use_if_fresh(token, now), is_idle && is_fresh);
                     self.cache.used_at(token, now);
                 }
             }
@@ -367,7 +370,7 @@ fn features(unit: u64) -> impl Strategy<Value = Features> {
 
 fn config() -> ProptestConfig {
     ProptestConfig {
-        cases: 1500,
+        cases: 400,
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
         ..ProptestConfig::default()
     }

@@ -1,7 +1,6 @@
 //! How long an entry is worth what: expired, stale, idle; and what a use of it notes.
 //!
-//! Ring 1. On the hit path: [`Cache::expired`] in caches without an idle time, [`Cache::expired_or_idle`] and
-//! [`Cache::used_at`] in those with one.
+//! Ring 1. On the hit path: [`Cache::expired`] in caches without an idle time, [`Cache::use_if_fresh`] in those with one.
 
 use super::Cache;
 use crate::expiration::{Expiration, Expires, Freshness, Idle, Instant, Lifetime};
@@ -71,6 +70,17 @@ impl<K, V> Cache<K, V> {
             // SAFETY: as in `expired`.
             unsafe { idle.used_at(token, now) };
         }
+    }
+
+    /// The hit path of a cache with an idle time: notes a use, as [`used_at`](Self::used_at) does, unless the published entry has
+    /// [`expired`](Self::expired). Whether it has not. In a cache without an idle time false, and nothing is noted.
+    ///
+    /// # Safety
+    /// As for `expired`.
+    #[inline(always)]
+    pub unsafe fn use_if_fresh(&self, token: Token, now: Instant) -> bool {
+        // SAFETY: as in `expired`.
+        self.idle().is_some_and(|idle| unsafe { idle.use_if_fresh(token, now) })
     }
 
     /// Whether entries have lifetimes.

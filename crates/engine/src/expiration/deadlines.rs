@@ -2,9 +2,9 @@
 //!
 //! Ring 1. An entry stores its deadline, not its birth. In a cache of one lifetime the entries hang in a list sorted by their
 //! ends; a new one is placed from the latest end, which is O(1) while all lifetimes are equal. In a cache of varied
-//! lifetimes they are in a [`Heap`].
+//! lifetimes they are in a [`Calendar`].
 
-use super::heap::Heap;
+use super::calendar::Calendar;
 use super::windows::Windows;
 use super::{is_past, Instant, Lifetime};
 use crate::linked_list::List;
@@ -24,7 +24,7 @@ pub struct Deadlines {
 enum Schedule {
     /// The latest end in front.
     Line(List),
-    Heap(Heap),
+    Calendar(Calendar),
 }
 
 impl Deadlines {
@@ -33,7 +33,7 @@ impl Deadlines {
     }
 
     pub fn of_varied_lifetimes() -> Self {
-        Deadlines { fresh: Vec::new(), windows: Windows::default(), schedule: Schedule::Heap(Heap::default()) }
+        Deadlines { fresh: Vec::new(), windows: Windows::default(), schedule: Schedule::Calendar(Calendar::default()) }
     }
 
     pub fn insert(&mut self, token: Token, lifetime: Lifetime, limit: usize) {
@@ -44,7 +44,7 @@ impl Deadlines {
         self.fresh[token as usize] = lifetime.fresh;
         self.windows.set(token, lifetime.window(), limit);
         match &mut self.schedule {
-            Schedule::Heap(heap) => heap.push(token, lifetime.end, limit),
+            Schedule::Calendar(calendar) => calendar.push(token, lifetime.end, limit),
             Schedule::Line(list) => {
                 let mut before = NIL;
                 let mut at = list.front(0);
@@ -64,7 +64,7 @@ impl Deadlines {
     pub fn remove(&mut self, token: Token) {
         match &mut self.schedule {
             Schedule::Line(list) => list.remove(token),
-            Schedule::Heap(heap) => heap.remove(token),
+            Schedule::Calendar(calendar) => calendar.remove(token),
         }
     }
 
@@ -96,20 +96,20 @@ impl Deadlines {
                     NIL
                 }
             }
-            Schedule::Heap(heap) => heap.next(now).map_or(NIL, |(token, _)| token),
+            Schedule::Calendar(calendar) => calendar.next(now).map_or(NIL, |(token, _)| token),
         }
     }
 
     pub fn clear(&mut self) {
         *self = match self.schedule {
             Schedule::Line(_) => Self::of_one_lifetime(),
-            Schedule::Heap(_) => Self::of_varied_lifetimes(),
+            Schedule::Calendar(_) => Self::of_varied_lifetimes(),
         };
     }
 
     pub fn validate(&self) {
         match &self.schedule {
-            Schedule::Heap(heap) => heap.validate(|token, at| assert_eq!(self.lifetime(token).end, at)),
+            Schedule::Calendar(calendar) => calendar.validate(|token, at| assert_eq!(self.lifetime(token).end, at)),
             Schedule::Line(list) => {
                 list.validate();
                 let ends: Vec<_> = list.iter(0).map(|token| self.lifetime(token).end).collect();

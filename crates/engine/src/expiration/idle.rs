@@ -2,12 +2,12 @@
 //!
 //! Ring 1. A use writes the moment at which the entry will have been idle for too long beside its deadline, so a hit
 //! touches one line; and only if the moment noted is off by more than a thousandth of the idle time, so readers that share
-//! a popular entry seldom write. The heap is not told of uses: an entry that it meets and that was used since is scheduled
+//! a popular entry seldom write. The calendar is not told of uses: an entry that it meets and that was used since is scheduled
 //! anew.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::heap::Heap;
+use super::calendar::Calendar;
 use super::windows::Windows;
 use super::{is_past, Instant, Lifetime};
 use crate::slab::{reserve_one, Token, NIL};
@@ -37,14 +37,14 @@ pub struct Idle {
     moments: Vec<Moments>,
     windows: Windows,
     /// An entry is in it at its end as known when it was scheduled, which is not after its end.
-    heap: Heap,
+    calendar: Calendar,
 }
 
 impl Idle {
     /// `expires`: entries have lifetimes as well; else those given are ignored.
     pub fn new(limit: u64, expires: bool) -> Self {
         let enough = limit - limit / PRECISION;
-        Idle { expires, limit, enough, moments: Vec::new(), windows: Windows::default(), heap: Heap::default() }
+        Idle { expires, limit, enough, moments: Vec::new(), windows: Windows::default(), calendar: Calendar::default() }
     }
 
     pub fn insert(&mut self, token: Token, lifetime: Lifetime, now: Instant, limit: usize) {
@@ -57,12 +57,12 @@ impl Idle {
     }
 
     pub fn remove(&mut self, token: Token) {
-        self.heap.remove(token);
+        self.calendar.remove(token);
     }
 
     /// See [`Expiration::change`](super::Expiration::change).
     pub fn change(&mut self, token: Token, lifetime: Lifetime) {
-        self.heap.remove(token);
+        self.calendar.remove(token);
         let limit = self.moments.len();
         self.schedule(token, lifetime, limit);
     }
@@ -71,7 +71,7 @@ impl Idle {
         let lifetime = if self.expires { lifetime } else { Lifetime::until(Instant::MAX) };
         self.moments[token as usize].fresh = lifetime.fresh;
         self.windows.set(token, lifetime.window(), limit);
-        self.heap.push(token, self.end(token), limit);
+        self.calendar.push(token, self.end(token), limit);
     }
 
     /// The entry's moments.
@@ -112,9 +112,25 @@ impl Idle {
     #[inline(always)]
     pub unsafe fn used_at(&self, token: Token, now: Instant) {
         // SAFETY: the caller's promise.
-        let moments = unsafe { self.moments(token) };
-        if moments.idle_end.load(Relaxed) < now.saturating_add(self.enough) {
-            moments.idle_end.store(now.saturating_add(self.limit), Relaxed);
+        let idle_end = unsafe { &self.moments(token).idle_end };
+        if idle_end.load(Relaxed) < now.saturating_add(self.enough) {
+            idle_end.store(now.saturating_add(self.limit), Relaxed);
+        }
+    }
+
+    /// Notes a use if the entry has not [`expired`](Self::expired); whether it was so.
+    ///
+    /// # Safety
+    /// As for [`is_idle`](Self::is_idle).
+    #[inline(always)]
+    pub unsafe fn use_if_fresh(&self, token: Token, now: Instant) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let is_fresh = !self.expired(token, now);
+            if is_fresh {
+                self.used_at(token, now);
+            }
+            is_fresh
         }
     }
 
@@ -130,13 +146,13 @@ impl Idle {
 
     /// See [`Expiration::next_ended`](super::Expiration::next_ended).
     pub fn next_ended(&mut self, now: Instant) -> Token {
-        while let Some((token, at)) = self.heap.next(now) {
+        while let Some((token, at)) = self.calendar.next(now) {
             let end = self.end(token);
             if end <= at {
                 return token;
             }
-            self.heap.remove(token);
-            self.heap.push(token, end, self.moments.len());
+            self.calendar.remove(token);
+            self.calendar.push(token, end, self.moments.len());
         }
         NIL
     }
@@ -146,6 +162,6 @@ impl Idle {
     }
 
     pub fn validate(&self) {
-        self.heap.validate(|token, at| assert!(at <= self.end(token)));
+        self.calendar.validate(|token, at| assert!(at <= self.end(token)));
     }
 }

@@ -3,11 +3,13 @@
 //! Ring 1. An entry has two moments. Until `fresh` a hit is plain; at `end`, which is not earlier, it is gone. Between the two
 //! it is stale: there, for an owner that has a use for it. [`deadlines`] is for caches whose entries have only these, [`idle`] for
 //! caches whose entries end as well when nobody has used them for some time. Both know the entries that have ended by a line or by
-//! a [`heap`].
+//! a [`calendar`].
 
+mod calendar;
 mod deadlines;
 mod heap;
 mod idle;
+mod node;
 mod windows;
 
 pub use deadlines::Deadlines;
@@ -164,7 +166,7 @@ impl Expiration {
     }
 
     /// An entry that has ended at `now`, the earliest first, of equals the one whose lifetime was noted first; or [`NIL`]. O(1)
-    /// amortized in caches of one lifetime; else see [`heap`].
+    /// amortized in caches of one lifetime; else see [`calendar`].
     #[inline(always)]
     pub fn next_ended(&mut self, now: Instant) -> Token {
         match self {

@@ -88,3 +88,23 @@ impl Ghosts {
         assert!(self.hashes.len() <= self.most && self.table.len() <= self.hashes.len());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resized_they_are_the_last_ones_and_no_others() {
+        let mut ghosts = Ghosts::new(5);
+        (1..=7).for_each(|hash| ghosts.push(hash));
+        // 3 to 7 are known; 5 comes back, and is none any more.
+        assert!(!ghosts.take(2) && ghosts.take(5));
+        ghosts.resize(10);
+        ghosts.validate();
+        assert!(!ghosts.take(5) && ghosts.take(3));
+        (8..=9).for_each(|hash| ghosts.push(hash));
+        ghosts.resize(3);
+        ghosts.validate();
+        assert!(!ghosts.take(4) && !ghosts.take(6) && ghosts.take(7) && ghosts.take(8) && ghosts.take(9));
+    }
+}

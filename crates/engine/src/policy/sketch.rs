@@ -113,6 +113,19 @@ mod tests {
     }
 
     #[test]
+    fn estimates_stay_when_it_grows() {
+        let hash = |i: u64| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (i << 40);
+        let mut sketch = Sketch::new(16);
+        (0..20).for_each(|i| sketch.increment(hash(i), (i % 15) as u8));
+        let before: Vec<u8> = (0..40).map(|i| sketch.estimate(hash(i))).collect();
+        for entries in [1000, 10, 100_000] {
+            sketch.resize(entries);
+            assert!((0..40).map(|i| sketch.estimate(hash(i))).eq(before.iter().copied()));
+        }
+        assert_eq!(sketch.lines.len(), 16_384);
+    }
+
+    #[test]
     fn an_estimate_is_mostly_right() {
         let hash = |i: u64| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (i << 40);
         let mut sketch = Sketch::new(1000);
