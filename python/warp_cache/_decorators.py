@@ -202,6 +202,8 @@ def _checked(options: dict[str, Any], *, by_signature: bool) -> _Decorator:
     for option, default in _CONTROL.items():
         if option in options and options[option] is default:
             del options[option]
+        elif default is not None and option in options and options[option] is None:
+            raise TypeError(f"{option} must be like its default {default!r}, got None")
     if not _CONTROL.keys().isdisjoint(options):
         # Checks that few need are not loaded by importing the package.
         from warp_cache._control import check

@@ -217,12 +217,7 @@ impl Backend for Memory {
 
     unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise.
-        unsafe {
-            match &cached.state.control {
-                Some(_) => cached.state.set_under_control(view, value, Wish::default()),
-                None => cached.state.put(view, Value::ready(PyRef::borrow(value)), Put::Always),
-            }
-        }
+        unsafe { cached.state.put(view, Value::ready(PyRef::borrow(value)), Put::Always) }
     }
 
     unsafe fn put(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject, wish: Wish) -> bool {

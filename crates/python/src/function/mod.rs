@@ -441,6 +441,6 @@ impl CachedFunction {
 
     fn __clear__(&self) {
         // SAFETY: the collector runs attached.
-        self.state.clear(unsafe { Python::assume_attached() });
+        drop(self.state.clear_silently(unsafe { Python::assume_attached() }));
     }
 }

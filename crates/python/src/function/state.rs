@@ -318,6 +318,26 @@ impl CacheState {
         self.release(evicted);
     }
 
+    /// Whether a call of this key would be answered without computing. `Err` with an exception set.
+    ///
+    /// # Safety
+    /// As for [`find`](Self::find).
+    pub(crate) unsafe fn contains(&self, view: &View<'_>) -> Result<bool, ErrSet> {
+        let now = self.now();
+        let revalidate = self.control.as_ref().map_or(0, |control| control.revalidate);
+        let serves = |cache: &mut Entries, at: Option<(Token, bool)>| {
+            at.is_some_and(|(token, finished)| {
+                finished && (!self.has_windows || now < cache.lifetime(token).fresh.saturating_add(revalidate))
+            })
+        };
+        // SAFETY: the caller's promise.
+        match unsafe { self.with_entry(view, serves) } {
+            Changed::Done(serves) => Ok(serves),
+            Changed::Restless => Ok(false),
+            Changed::Failed => Err(ErrSet),
+        }
+    }
+
     /// Seconds until a key's entry is no longer fresh; `Ok(None)` if there is none, `Err` with an exception set.
     ///
     /// # Safety
@@ -388,6 +408,12 @@ impl CacheState {
 
     /// Drops all entries of this process and zeroes their counters.
     pub(crate) fn clear(&self, py: Python<'_>) {
+        let evicted = self.clear_silently(py);
+        self.release(evicted);
+    }
+
+    /// The same, of which nobody is told: what has left.
+    pub(crate) fn clear_silently(&self, py: Python<'_>) -> Evicted<PyRef, Value> {
         let mut evicted = Evicted::default();
         self.entries.write(|writer| {
             writer.value.clear(&mut evicted);
@@ -398,7 +424,7 @@ impl CacheState {
         if let Some(flights) = &self.flights {
             flights.forget(py);
         }
-        self.release(evicted);
+        evicted
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
