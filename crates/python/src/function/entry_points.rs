@@ -1,14 +1,16 @@
 //! What the interpreter calls: which function an instance's vectorcall is.
 //!
 //! Ring 3. It is chosen by what the cache is (whether it stores anything, its [`Backend`], the [`Reply`], whether entries
-//! expire, whether one or two arguments are a key as they come) and by whether calls are recorded.
+//! expire, whether one or two arguments are a key as they come, or a part of them, or what a key function gives) and by whether
+//! calls are recorded.
 
-use super::call::{any, Vectorcall};
+use super::call::{any, ignoring, keyed, Vectorcall};
 use super::fast_path::{one, two};
 use super::recording::{record, record_uncached};
 use super::reply::{Async, Reply, Sync};
 use super::CachedFunction;
 use crate::backend::{Backend, Memory, Shared};
+use crate::key::signature::Signature;
 
 /// The entry points of one purpose.
 trait EntryPoints {
@@ -24,6 +26,12 @@ struct Usual;
 
 impl EntryPoints for Usual {
     fn storing<B: Backend, R: Reply>(cached: &CachedFunction) -> Vectorcall {
+        if cached.options.key.is_some() {
+            return keyed::<B, R>;
+        }
+        if cached.signature.as_ref().is_some_and(Signature::ignores) {
+            return ignoring::<B, R>;
+        }
         let expires = cached.state.ttl != 0;
         match (cached.typed, cached.is_direct(1), cached.is_direct(2), expires) {
             (true, ..) | (_, false, false, _) => any::<B, R>,

@@ -35,7 +35,7 @@ use std::ffi::c_void;
 use std::sync::atomic::AtomicPtr;
 use std::sync::OnceLock;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -135,8 +135,8 @@ impl CachedFunction {
         flights: Option<Flights>,
         mut backend: AnyBackend,
     ) -> PyResult<Self> {
-        let signature = if options.by_signature { Signature::read(function)? } else { None };
-        for default in signature.iter().flat_map(Signature::references) {
+        let signature = Self::signature(function, options, false)?;
+        for default in signature.iter().flat_map(Signature::key_defaults) {
             // SAFETY: attached, no lock held; signature and backend live and die together, here.
             unsafe { backend.get_mut().know_default(default.as_ptr()) }?;
         }
@@ -154,6 +154,32 @@ impl CachedFunction {
             options: Box::new(options.clone()),
             state: CacheState::new(options, flights, backend),
         })
+    }
+}
+
+impl CachedFunction {
+    /// What of a call makes its key, where that is neither the pattern of the call nor what a key function gives.
+    /// `without_first`: the first positional parameter is no part of it.
+    fn signature(
+        function: &Bound<'_, PyAny>,
+        options: &Options,
+        without_first: bool,
+    ) -> PyResult<Option<Signature>> {
+        if !options.by_signature || options.key.is_some() {
+            return Ok(None);
+        }
+        let mut signature = Signature::read(function)?;
+        match &mut signature {
+            Some(signature) => signature.ignore(function.py(), &options.ignore, without_first)?,
+            None if options.ignore.is_empty() => (),
+            None => {
+                let (names, function) = (options.ignore.join("', '"), option_checks::shown(function));
+                return Err(PyValueError::new_err(format!(
+                    "ignore names '{names}', but the parameters of fn are not known, got {function}: use key instead"
+                )));
+            }
+        }
+        Ok(signature)
     }
 }
 
