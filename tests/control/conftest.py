@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import support
-from control import Kind, testing
+from control import Kind, the_testing
 
 HERE = Path(__file__).resolve().parent
 # Where `children` is, which starts the processes of the tests of the shared backend.
@@ -35,7 +35,7 @@ def clock() -> Iterator[Any]:
     Whether it stands still between two advances or goes on with the machine's is not specified:
     tests use lifetimes of hundreds of seconds, beside which the run itself takes no time.
     """
-    with testing().clock() as clock:
+    with the_testing().clock() as clock:
         yield clock
 
 

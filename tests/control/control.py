@@ -22,7 +22,7 @@ warp: Any = warp_cache
 both = pytest.mark.parametrize("decorate", [cache, lru_cache])
 
 
-def testing() -> Any:
+def the_testing() -> Any:
     """The module `warp_cache.testing`."""
     return importlib.import_module("warp_cache.testing")
 

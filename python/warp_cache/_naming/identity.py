@@ -17,7 +17,7 @@ from warp_cache._naming import canonical, named  # noqa: F401
 from warp_cache._naming.description import Description
 from warp_cache._naming.places import module_name
 from warp_cache._naming.watch import is_unchanged
-from warp_cache._warp_cache_rs import CachedFunction
+from warp_cache._warp_cache_rs import BoundMethod, CachedFunction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _head(function: Any) -> str:
     for _ in range(100):
         if type(function) is functools.partial:
             function = function.func
-        elif type(function) is MethodType:
+        elif type(function) in (MethodType, BoundMethod):
             function = function.__func__
         elif issubclass(type(function), CachedFunction):
             function = function.__wrapped__

@@ -5,12 +5,11 @@
 //! calls are recorded.
 
 use super::call::{any, ignoring, keyed, Vectorcall};
-use super::fast_path::{one, two};
+use super::fast_path::{one, second, two};
 use super::recording::{record, record_uncached};
 use super::reply::{Async, Reply, Sync};
 use super::CachedFunction;
 use crate::backend::{Backend, Memory, Shared};
-use crate::key::signature::Signature;
 
 /// The entry points of one purpose.
 trait EntryPoints {
@@ -29,10 +28,15 @@ impl EntryPoints for Usual {
         if cached.options.key.is_some() {
             return keyed::<B, R>;
         }
-        if cached.signature.as_ref().is_some_and(Signature::ignores) {
-            return ignoring::<B, R>;
-        }
         let expires = cached.state.ttl != 0;
+        if let Some(signature) = cached.signature.as_ref().filter(|signature| signature.ignores()) {
+            let takes_second = signature.lead() == Some(1) && cached.is_direct(2) && !cached.typed;
+            return match (takes_second, expires) {
+                (false, _) => ignoring::<B, R>,
+                (true, false) => second::<B, R, false>,
+                (true, true) => second::<B, R, true>,
+            };
+        }
         match (cached.typed, cached.is_direct(1), cached.is_direct(2), expires) {
             (true, ..) | (_, false, false, _) => any::<B, R>,
             (_, true, true, false) => one::<B, R, false, true>,

@@ -129,6 +129,11 @@ impl Backend for Shared {
         self.given_name.as_deref()
     }
 
+    fn place(&self) -> Option<(String, bool)> {
+        let path = self.files.current().shm.path().to_string_lossy().into_owned();
+        Some((path, self.files.is_private()))
+    }
+
     fn count_miss(&self, _: &CacheState) {
         self.count(Event::Miss);
     }

@@ -183,6 +183,11 @@ impl Reopener {
         Ok(())
     }
 
+    /// Whether the file in use is one that no other process can name.
+    pub fn is_private(&self) -> bool {
+        self.private || self.renamed().is_some()
+    }
+
     fn renamed(&self) -> Option<&String> {
         // SAFETY: null, or what `follow` has stored, which lives as long as this.
         unsafe { self.renamed.load(Ordering::Acquire).as_ref() }

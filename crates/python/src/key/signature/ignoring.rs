@@ -7,16 +7,18 @@ use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{ArgBuffer, Signature};
-use crate::capi::reference::Arguments;
+use super::{ArgBuffer, Parameter, Signature};
+use crate::capi::reference::{Arguments, PyRef};
 
 /// Which values of a canonical form are left out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ignored {
     /// For each parameter.
     parameters: Vec<bool>,
     /// What goes to `*args`.
     args: bool,
+    /// The first value that goes there.
+    first_arg: bool,
     /// What goes to `**kwargs`.
     kwargs: bool,
     /// If nothing else is left out: so many of the first values.
@@ -34,7 +36,7 @@ impl Signature {
             known.push(parameter.name.as_py().bind(py).extract::<String>()?);
         }
         let mut ignored =
-            Ignored { parameters: vec![false; known.len()], args: false, kwargs: false, lead: None };
+            Ignored { parameters: vec![false; known.len()], args: false, first_arg: false, kwargs: false, lead: None };
         for name in names {
             let [args, kwargs] = self.variadic.each_ref().map(|variadic| variadic.as_ref() == Some(name));
             match known.iter().position(|known| known == name) {
@@ -47,11 +49,66 @@ impl Signature {
         if first && self.positional > 0 {
             ignored.parameters[0] = true;
         }
-        let lead = ignored.parameters.iter().take_while(|ignored| **ignored).count().min(self.positional);
-        let others = ignored.args || ignored.kwargs || ignored.parameters[lead..].contains(&true);
+        ignored.first_arg = first && self.positional == 0;
+        let lead = match ignored.first_arg {
+            true => 1,
+            false => ignored.parameters[..self.positional].iter().take_while(|ignored| **ignored).count(),
+        };
+        let others = ignored.parameters.iter().filter(|ignored| **ignored).count() > lead;
+        let others = others || ignored.args || ignored.kwargs;
         ignored.lead = (!others).then_some(lead);
         self.ignored = Some(Box::new(ignored));
         Ok(())
+    }
+
+    /// `(*args, **kwargs)`, of which the first argument is no part of the key.
+    pub fn of_any_without_first() -> Self {
+        let ignored = Ignored { parameters: Vec::new(), args: false, first_arg: true, kwargs: false, lead: Some(1) };
+        Signature {
+            parameters: Vec::new(),
+            positional: 0,
+            positional_only: 0,
+            var_positional: true,
+            var_keyword: true,
+            has_few: false,
+            variadic: [None, None],
+            ignored: Some(Box::new(ignored)),
+        }
+    }
+
+    /// Another one of the same parameters.
+    ///
+    /// # Safety
+    /// The thread is attached.
+    pub unsafe fn duplicate(&self) -> Self {
+        // SAFETY: the caller's promise.
+        let duplicate = |object: &PyRef| unsafe { object.clone_ref() };
+        let parameter =
+            |of: &Parameter| Parameter { name: duplicate(&of.name), default: of.default.as_ref().map(duplicate) };
+        Signature {
+            parameters: self.parameters.iter().map(parameter).collect(),
+            variadic: self.variadic.clone(),
+            ignored: self.ignored.clone(),
+            ..*self
+        }
+    }
+
+    /// The value of the first parameter in a call without positional arguments.
+    ///
+    /// # Safety
+    /// The call lasts.
+    pub unsafe fn first_by_name(&self, call: &Arguments) -> Option<*mut ffi::PyObject> {
+        if self.positional == 0 || self.positional_only > 0 {
+            return None;
+        }
+        // SAFETY: the caller's promise.
+        let (values, names) = unsafe { call.parts() };
+        values.iter().zip(names).find(|(_, &name)| self.find(name) == Some(0)).map(|(&value, _)| value)
+    }
+
+    /// If nothing but the first values are no part of the key: how many.
+    pub fn lead(&self) -> Option<usize> {
+        self.ignored.as_ref().and_then(|ignored| ignored.lead)
     }
 
     /// What is said of a name that no parameter has.
@@ -114,7 +171,7 @@ impl Signature {
             let is_left_out = if at < self.positional {
                 ignored.parameters[at]
             } else if at < named {
-                ignored.args
+                ignored.args || ignored.first_arg && at == self.positional
             } else if at < named + by_name {
                 ignored.parameters[self.positional + at - named]
             } else {
