@@ -6,6 +6,7 @@ finds the cache of an instance, which lies in its ``__dict__`` under one private
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 from warp_cache._warp_cache_rs import CachedFunction
@@ -41,11 +42,9 @@ def hide(cls: type) -> None:
     setattr(__reduce_ex__, _MARK, True)
     __reduce_ex__.__qualname__ = f"{cls.__qualname__}.__reduce_ex__"
     __reduce_ex__.__module__ = cls.__module__
-    try:
-        cls.__reduce_ex__ = __reduce_ex__  # type: ignore[assignment]
-    except (TypeError, AttributeError):
-        # A class that cannot be changed: what it keeps makes itself empty when it is copied.
-        pass
+    # A class that cannot be changed is left: what an instance keeps is empty where it is copied.
+    with suppress(TypeError, AttributeError):
+        setattr(cls, "__reduce_ex__", __reduce_ex__)  # noqa: B010 - checkers know another type
 
 
 def _reduced(self: Any, protocol: Any, ours: Callable[..., Any], own: Any) -> Any:
@@ -103,11 +102,12 @@ def _replaced(of: Any, old: dict[Any, Any], new: dict[Any, Any], depth: int) -> 
 
 def operation(function: _Function, name: str) -> Callable[..., Any]:
     """The method of this name, looked up on the class."""
-    operation = _OF_ALL.get(name)
-    if operation is not None:
-        return partial(operation, function)
     # There before it is called, as for any other function.
     getattr(CachedFunction, name)
+    if name == "cache_info":
+        return partial(_info, function)
+    if name in _OF_ALL:
+        return partial(_OF_ALL[name], function, name)
     if name in ("set", "aset"):
         return partial(_after_value, function, name)
     if name in ("cache_put", "acache_put"):
@@ -123,7 +123,9 @@ def _own(function: _Function, name: str, args: tuple[Any, ...], kwargs: dict[str
         code = getattr(function.__wrapped__, "__code__", None)
         first = code.co_varnames[:1] if code is not None and code.co_argcount else ()
         if not first or first[0] not in kwargs:
-            raise TypeError(f"{name}() needs the instance: {function.__qualname__} has per_instance")
+            raise TypeError(
+                f"{name}() needs the instance: {function.__qualname__} has per_instance"
+            )
         instance = kwargs[first[0]]
     return getattr(function._of_instance(instance), name)
 
@@ -132,9 +134,7 @@ def _first(function: _Function, name: str, /, *args: Any, **kwargs: Any) -> Any:
     return _own(function, name, args, kwargs)(*args, **kwargs)
 
 
-def _after_value(
-    function: _Function, name: str, value: Any, /, *args: Any, **kwargs: Any
-) -> Any:
+def _after_value(function: _Function, name: str, value: Any, /, *args: Any, **kwargs: Any) -> Any:
     return _own(function, name, args, kwargs)(value, *args, **kwargs)
 
 
@@ -157,37 +157,32 @@ def _info(function: _Function) -> CacheInfo:
 
     size = function.cache_parameters()["maxsize"]
     infos = [own.cache_info() for own in function._living()]
-    hits, misses, current = (sum(info[at] for info in infos) for at in (0, 1, 3))
-    total = CacheInfo(hits, misses, size, current)
+    total = CacheInfo(
+        sum(info.hits for info in infos),
+        sum(info.misses for info in infos),
+        size,
+        sum(info.currsize for info in infos),
+    )
     for name in {name for info in infos for name in getattr(info, "__dict__", ())}:
         setattr(total, name, sum(getattr(info, name) for info in infos))
     return total
 
 
-def _clear(function: _Function) -> None:
+def _each(function: _Function, name: str, /, *args: Any) -> None:
+    """A method of each living instance's cache."""
     for own in function._living():
-        own.cache_clear()
+        getattr(own, name)(*args)
 
 
-async def _aclear(function: _Function) -> None:
+async def _aeach(function: _Function, name: str, /, *args: Any) -> None:
     for own in function._living():
-        await own.acache_clear()  # type: ignore[attr-defined]
+        await getattr(own, name)(*args)
 
 
-def _invalidate_tags(function: _Function, /, *tags: str) -> Any:
-    for own in function._living():
-        own.cache_invalidate_tags(*tags)  # type: ignore[attr-defined]
-
-
-async def _ainvalidate_tags(function: _Function, /, *tags: str) -> None:
-    for own in function._living():
-        await own.acache_invalidate_tags(*tags)  # type: ignore[attr-defined]
-
-
-_OF_ALL: dict[str, Callable[..., Any]] = {
-    "cache_info": _info,
-    "cache_clear": _clear,
-    "acache_clear": _aclear,
-    "cache_invalidate_tags": _invalidate_tags,
-    "acache_invalidate_tags": _ainvalidate_tags,
+# What is about the whole cache.
+_OF_ALL = {
+    "cache_clear": _each,
+    "cache_invalidate_tags": _each,
+    "acache_clear": _aeach,
+    "acache_invalidate_tags": _aeach,
 }

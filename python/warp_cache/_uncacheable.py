@@ -31,8 +31,8 @@ _OURS = {"warp_cache", "asyncio"}
 def warn(
     function: Callable[..., Any],
     reason: str,
-    # The number of the refused argument, of all, the names of the last, and what they are numbers of:
-    # the "call" as it was passed, the parameters of the "signature", or what the "key" function gave.
+    # The number of the refused argument, of all, the names of the last, and of what these are:
+    # the "call" as it was passed, the parameters of the "signature", what the "key" function gave.
     argument: tuple[int, int, tuple[str, ...], str],
     refused: type | None,
     # The reason, after the type of what was refused in it, and what was raised.
@@ -184,9 +184,7 @@ def _name(function: Callable[..., Any]) -> str:
     return f"{module}.{name}" if isinstance(module, str) else str(name)
 
 
-def _argument(
-    function: Callable[..., Any], argument: tuple[int, int, tuple[str, ...], str]
-) -> str:
+def _argument(function: Callable[..., Any], argument: tuple[int, int, tuple[str, ...], str]) -> str:
     """What the user calls the argument of this number."""
     at, count, names, form = argument
     if form == "key":
@@ -204,7 +202,8 @@ def _argument(
     by_position = [
         p.name for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
     ]
-    by_name = [p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY] if form == "signature" else []
+    in_order = form == "signature"
+    by_name = [p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY] if in_order else []
     rest = [p.name for p in parameters if p.kind is kinds.VAR_POSITIONAL]
     if at < len(by_position):
         return f"argument {by_position[at]!r}"

@@ -128,8 +128,9 @@ class _CachedMethod(_Operations[_P, _R], Generic[_P, _R]):
     """A decorated method, bound to an instance or a class (at run time a ``BoundMethod``)."""
 
     __self__: Any
-    __func__: CachedFunction[Concatenate[Any, _P], _R]
-
+    # A property, as an attribute that is a descriptor would be taken for one that binds.
+    @property
+    def __func__(self) -> CachedFunction[Concatenate[Any, _P], _R]: ...
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
 
 @type_check_only

@@ -1,4 +1,4 @@
-"""`key`, `ignore` and instances beyond the usual: long rows, recordings, deep recursion, the collector."""
+"""`key`, `ignore` and instances: long rows, recordings, recursion, the collector."""
 
 from __future__ import annotations
 

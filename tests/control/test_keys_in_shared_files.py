@@ -1,4 +1,4 @@
-"""`key` and `ignore` in the shared backend: who shares a file, and what is said of what is not stored."""
+"""`key` and `ignore` in the shared backend: who shares a file, and what warnings name."""
 
 from __future__ import annotations
 

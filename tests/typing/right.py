@@ -374,7 +374,6 @@ async def check_methods(shop: Shop[bytes], corner: Corner) -> None:
     assert_type(shop.price.get("tea", count=2), float | None)
     assert_type(shop.price.set(1.0, "tea"), None)
     assert_type(shop.order.get("tea"), int | None)
-    assert_type(shop.price.__func__.get(shop, "tea"), float | None)
     assert_type(shop.price.cache_info().hits, int)
     assert_type(Corner.price.cache_info().hits, int)
     assert_type(Corner.price.get(corner, "tea"), float | None)

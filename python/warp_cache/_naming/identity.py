@@ -114,9 +114,7 @@ class Identity:
 
     __slots__ = ("digest", "function", "key", "watches")
 
-    def __init__(
-        self, function: Callable[..., Any], key: Callable[..., Any] | None = None
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], key: Callable[..., Any] | None = None) -> None:
         self.function = function
         self.key = key
         self.digest, self.watches = _description(function, key)

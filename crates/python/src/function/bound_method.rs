@@ -44,7 +44,9 @@ impl Place {
     pub(super) fn of(name: &str) -> Option<Place> {
         let of_cache = name.strip_prefix('a').filter(|rest| rest.starts_with("cache_")).unwrap_or(name);
         match of_cache {
-            "get" | "aget" | "cache_contains" | "cache_invalidate" | "cache_refresh" | "cache_ttl" => Some(Place::First),
+            "get" | "aget" | "cache_contains" | "cache_invalidate" | "cache_refresh" | "cache_ttl" => {
+                Some(Place::First)
+            }
             "set" | "aset" => Some(Place::AfterValue),
             "cache_put" => Some(Place::Packed),
             "cache_info" | "cache_clear" | "cache_invalidate_tags" => Some(Place::Nowhere),
@@ -277,23 +279,29 @@ impl BoundMethod {
             return function.getattr(name);
         }
         // SAFETY: live objects; a new reference or null with an exception set.
-        let own = unsafe {
-            Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetAttr(slf.as_ptr(), name.as_ptr()))
-        };
+        let own =
+            unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetAttr(slf.as_ptr(), name.as_ptr())) };
         match own {
             Err(error) if error.is_instance_of::<PyAttributeError>(py) => function.getattr(name),
             own => own,
         }
     }
 
-    fn __richcmp__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>, op: CompareOp) -> PyResult<Bound<'py, PyAny>> {
+    fn __richcmp__<'py>(
+        slf: &Bound<'py, Self>,
+        other: &Bound<'py, PyAny>,
+        op: CompareOp,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let not_implemented = || Ok(py.NotImplemented().into_bound(py));
-        let (this, wanted) = (slf.get(), match op {
-            CompareOp::Eq => true,
-            CompareOp::Ne => false,
-            _ => return not_implemented(),
-        });
+        let (this, wanted) = (
+            slf.get(),
+            match op {
+                CompareOp::Eq => true,
+                CompareOp::Ne => false,
+                _ => return not_implemented(),
+            },
+        );
         let (function, instance) = match other.cast::<BoundMethod>() {
             Ok(other) => (other.get().function.bind(py).clone(), other.get().instance.bind(py).clone()),
             // One of Python's own of the same function.
@@ -323,10 +331,11 @@ impl BoundMethod {
     }
 
     /// By name, as Python's own.
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyAny>, Bound<'py, PyAny>))> {
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let (this, py) = (slf.get(), slf.py());
         let name = this.function.bind(py).getattr("__name__")?;
-        Ok((py.import("builtins")?.getattr("getattr")?, (this.instance.bind(py).clone(), name)))
+        let of = (this.instance.bind(py), name).into_pyobject(py)?;
+        (py.import("builtins")?.getattr("getattr")?, of).into_pyobject(py)
     }
 
     /// Of a copy of the instance.

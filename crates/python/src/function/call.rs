@@ -206,8 +206,7 @@ pub(super) unsafe extern "C-unwind" fn keyed<B: Backend, R: Reply>(
             let Some(hash) = key::hash_one(pointer, this.typed) else {
                 return std::ptr::null_mut();
             };
-            let view =
-                View { values: std::slice::from_ref(&pointer), names: &[], shape: ONE, hash, typed: this.typed };
+            let view = View { values: std::slice::from_ref(&pointer), names: &[], shape: ONE, hash, typed: this.typed };
             finish::<B, R>(object, &arguments, &view)
         })
     }

@@ -176,11 +176,7 @@ impl CachedFunction {
 
     /// What of a call makes its key, where that is neither the pattern of the call nor what a key function gives.
     /// `without_first`: the first positional parameter is no part of it.
-    fn signature(
-        function: &Bound<'_, PyAny>,
-        options: &Options,
-        without_first: bool,
-    ) -> PyResult<Option<Signature>> {
+    fn signature(function: &Bound<'_, PyAny>, options: &Options, without_first: bool) -> PyResult<Option<Signature>> {
         if !options.by_signature || options.key.is_some() {
             return Ok(None);
         }

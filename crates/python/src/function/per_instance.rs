@@ -255,9 +255,7 @@ unsafe extern "C-unwind" fn enter(
 unsafe fn entry(own: &PyRef) -> Vectorcall {
     // SAFETY: an instance's cache is a `CachedFunction`, whose field has a `Vectorcall`. Acquire: pairs with the release store
     // of a recording's beginning and end.
-    unsafe {
-        std::mem::transmute::<*mut c_void, Vectorcall>(instance(own.as_ptr()).vectorcall.load(Ordering::Acquire))
-    }
+    unsafe { std::mem::transmute::<*mut c_void, Vectorcall>(instance(own.as_ptr()).vectorcall.load(Ordering::Acquire)) }
 }
 
 /// The same for an instance that is not known by now.
@@ -286,7 +284,8 @@ unsafe extern "C-unwind" fn enter_new(
                 // The function is to complain.
                 return this.compute(&arguments);
             };
-            let of_instances: Bound<'_, PerInstanceFunction> = Bound::from_borrowed_ptr(py, object).cast_into_unchecked();
+            let of_instances: Bound<'_, PerInstanceFunction> =
+                Bound::from_borrowed_ptr(py, object).cast_into_unchecked();
             match PerInstanceFunction::find(&of_instances, &Bound::from_borrowed_ptr(py, first)) {
                 Ok(own) => entry(&own)(own.as_ptr(), values, nargsf, names),
                 Err(error) => {
@@ -355,8 +354,10 @@ impl PerInstanceFunction {
 
     /// What is said of an instance that nothing can be kept with.
     fn nowhere(slf: &Bound<'_, Self>, instance: &Bound<'_, PyAny>) -> PyErr {
-        let shown = |object: &Bound<'_, PyAny>, name| object.getattr(name).map_or_else(|_| "?".into(), |name| name.to_string());
-        let (function, class) = (shown(slf.as_any(), "__qualname__"), shown(instance.get_type().as_any(), "__qualname__"));
+        let shown =
+            |object: &Bound<'_, PyAny>, name| object.getattr(name).map_or_else(|_| "?".into(), |name| name.to_string());
+        let (function, class) =
+            (shown(slf.as_any(), "__qualname__"), shown(instance.get_type().as_any(), "__qualname__"));
         PyTypeError::new_err(format!(
             "per_instance needs instances with a __dict__ or weak references, and those of {class}, which {function} was called \
              with, have neither: add '__weakref__' or '__dict__' to its __slots__ (dataclass: weakref_slot=True)"
