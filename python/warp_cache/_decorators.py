@@ -13,6 +13,7 @@ from warp_cache._warp_cache_rs import (
     AsyncCachedFunction,
     CachedFunction,
     Options,
+    PerInstanceFunction,
     SharedCachedFunction,
 )
 
@@ -283,6 +284,9 @@ def decorator(
     else:
         options = async_options = make(single_flight=single_flight)
 
+    # Of what `partial` was given: it is on the way of no other function.
+    per_instance = getattr(make, "keywords", {}).get("per_instance", False)
+
     def decorate(function: _Function) -> CachedFunction[..., Any]:
         # What only decorating needs is not loaded by importing the package.
         from warp_cache._callables import (
@@ -304,7 +308,9 @@ def decorator(
             raise TypeError(f"fn must be a callable, got {_shown(function)}: {right}")
         cached: CachedFunction[..., Any]
         source = coroutine_function(function)
-        if source is not None:
+        if per_instance:
+            cached = PerInstanceFunction._of(function, async_options, source is not None)
+        elif source is not None:
             if shared:
                 cached = AsyncCachedFunction._of_shared(function, async_options, name)
             else:

@@ -136,6 +136,11 @@ pub(crate) trait Backend: Send + Sync {
         None
     }
 
+    /// The path of the file, and whether it is of this process and its forks alone.
+    fn place(&self) -> Option<(String, bool)> {
+        None
+    }
+
     /// Counts a call that no lookup counts.
     fn count_miss(&self, state: &CacheState);
 

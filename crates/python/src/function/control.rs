@@ -25,7 +25,7 @@ use engine::cache::{Description, Lifetime};
 use engine::hashing::split_mix;
 
 /// What a cache does with its entries beside keeping them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Control {
     /// Nanoseconds that an entry is fresh; 0 is no limit.
     ttl: u64,
@@ -152,12 +152,8 @@ impl Control {
         };
         // SAFETY: the caller's promise.
         unsafe {
-            let given = calls::PyObject_Vectorcall(
-                source.as_ptr(),
-                arguments.values,
-                arguments.positional(),
-                arguments.names,
-            );
+            let given =
+                calls::PyObject_Vectorcall(source.as_ptr(), arguments.values, arguments.positional(), arguments.names);
             let py = Python::assume_attached();
             let given = Bound::from_owned_ptr_or_opt(py, given).ok_or(ErrSet)?;
             tags("tags", &given).map_err(|error| set(py, error))

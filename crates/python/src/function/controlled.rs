@@ -134,9 +134,7 @@ impl CachedFunction {
                 return self.state.backend.set(self, view, value);
             };
             match control.tags_of(arguments) {
-                Ok(tags) => {
-                    self.state.backend.put(self, view, value, Wish { tags: Some(tags), ..Wish::default() })
-                }
+                Ok(tags) => self.state.backend.put(self, view, value, Wish { tags: Some(tags), ..Wish::default() }),
                 Err(ErrSet) => false,
             }
         }

@@ -9,8 +9,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::call::{instance, Keyed};
-use super::CachedFunction;
 use super::lookup::{Accounting, Found};
+use super::CachedFunction;
 use crate::backend::{Counters, FileCounters};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{caught, point};

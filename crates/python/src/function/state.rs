@@ -46,6 +46,8 @@ pub(crate) struct CacheState {
     pub(crate) has_windows: bool,
     /// Whether what is stored is copied when it is handed out.
     pub(crate) copies: bool,
+    /// Whether it is the cache of one instance of a class (`per_instance`).
+    pub(crate) is_of_instance: bool,
     pub(crate) tally: Tally,
     /// Whether a lone argument that is an exact int or str is another key than an equal one of another type, as in functools.
     pub(crate) lone_apart: bool,
@@ -100,6 +102,7 @@ impl CacheState {
             has_windows: control.as_ref().is_some_and(|control| control.has_windows()),
             copies: control.as_ref().is_some_and(|control| control.copies()),
             control,
+            is_of_instance: false,
             tally: Tally::default(),
             lone_apart: options.keeps_lone_apart(),
             single_flight: options.single_flight && options.max_size != Some(0),

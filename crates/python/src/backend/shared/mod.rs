@@ -65,7 +65,7 @@ impl Shared {
     /// Opens the file of a function's cache. `name`: what the user calls it, or `None` for the function's own.
     pub fn open(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Shared>> {
         skips::install(function.py())?;
-        let place = CacheLocation::find(function, name)?;
+        let place = CacheLocation::find(function, options, name)?;
         let files = Reopener::open(place, options).map_err(|error| reopen::raised(&error))?;
         let room = usize::try_from(files.current().shm.info().capacity).unwrap_or(usize::MAX);
         Ok(Box::new(Shared {

@@ -91,20 +91,28 @@ pub struct CacheLocation {
     /// user no other process can name the file: it loses its name at once, and is shared with forks alone.
     identity: Option<PyRef>,
     private: bool,
+    /// What tells the key function from others where the user named the cache; in all other names it is told already.
+    key: Vec<u8>,
 }
 
 impl CacheLocation {
     /// The place of the cache that the user named, or of the function's own.
-    pub fn find(function: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<CacheLocation> {
+    pub fn find(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<CacheLocation> {
+        let key = options.key.as_ref().map(|key| key.bind(function.py()));
         let identity = function.py().import("warp_cache._naming.identity")?;
         let (directories, asked_for) = identity.call_method0("directories")?.extract()?;
         if let Some(name) = name {
-            return Ok(CacheLocation { directories, asked_for, name: safe_name(name), identity: None, private: false });
+            let key = match key {
+                Some(key) => identity.call_method1("key_digest", (key,))?.extract()?,
+                None => Vec::new(),
+            };
+            let name = safe_name(name);
+            return Ok(CacheLocation { directories, asked_for, name, identity: None, private: false, key });
         }
         let (name, identity): (String, Option<Py<PyAny>>) =
-            identity.call_method1("identify", (function,))?.extract()?;
-        let private = identity.is_none();
-        Ok(CacheLocation { directories, asked_for, name, private, identity: identity.map(PyRef::from) })
+            identity.call_method1("identify", (function, key))?.extract()?;
+        let (private, key) = (identity.is_none(), Vec::new());
+        Ok(CacheLocation { directories, asked_for, name, private, identity: identity.map(PyRef::from), key })
     }
 }
 
@@ -138,7 +146,7 @@ impl Reopener {
             // Without a bound, the bytes are one; and a cache that stores nothing counts all the same.
             max_size: options.max_size.map_or(0, |size| size.max(1) as u64),
             max_bytes: options.max_bytes.map(|bytes| bytes as u64),
-            fingerprint: fingerprint(options),
+            fingerprint: fingerprint(options, &place.key),
         };
         let files = Reopener {
             current: AtomicPtr::default(),
@@ -173,6 +181,11 @@ impl Reopener {
             self.current.store(Arc::as_ptr(&file).cast_mut(), Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Whether the file in use is one that no other process can name.
+    pub fn is_private(&self) -> bool {
+        self.private || self.renamed().is_some()
     }
 
     fn renamed(&self) -> Option<&String> {
@@ -272,7 +285,7 @@ impl Drop for Reopener {
 }
 
 /// What all users of a file must agree on, beside what the file itself knows of.
-fn fingerprint(options: &Options) -> u64 {
+fn fingerprint(options: &Options, key: &[u8]) -> u64 {
     let size = |limit: Option<usize>| limit.map_or(u64::MAX, |limit| limit as u64);
     let parts = [
         options.ttl.nanos,
@@ -283,7 +296,21 @@ fn fingerprint(options: &Options) -> u64 {
         u64::from(wire_format::VERSION),
         u64::from(options.max_size == Some(0)),
     ];
-    siphash13([0, 0], &parts.iter().flat_map(|part| part.to_le_bytes()).collect::<Vec<u8>>())
+    let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.to_le_bytes()).collect();
+    // What makes the key of a call: nothing where that is all of its arguments.
+    if options.key.is_some() {
+        bytes.extend(b"key ");
+        bytes.extend(key);
+    }
+    let mut ignored: Vec<&str> = options.ignore.iter().map(String::as_str).collect();
+    ignored.sort_unstable();
+    ignored.dedup();
+    for name in ignored {
+        bytes.extend(b"ignore ");
+        bytes.extend((name.len() as u64).to_le_bytes());
+        bytes.extend(name.as_bytes());
+    }
+    siphash13([0, 0], &bytes)
 }
 
 /// The Python exception for a cache that could not be opened.
