@@ -73,6 +73,7 @@ class CacheInfo(_Fields):
     bound. currsize: entries now. ``max_size`` and ``current_size`` are other names of the last two.
     """
 
+    __module__ = "warp_cache"
     __slots__ = ()
 
     @property
@@ -118,6 +119,7 @@ class SharedCacheInfo(CacheInfo):
     or something had damaged it.
     """
 
+    __module__ = "warp_cache"
     oversize_skips: int = 0
     skips: Mapping[SkipReason, int] = Skips()
     repairs: int = 0

@@ -150,10 +150,10 @@ class CachedFunction(_Operations[_P, _R]):
         max_size: SupportsIndex | None,
         ttl: float | None = None,
         *,
-        typed: bool | None = None,
-        single_flight: bool | None = None,
-        wait_timeout: float | None = None,
-        by_signature: bool | None = None,
+        typed: bool | None = False,
+        single_flight: bool | None = True,
+        wait_timeout: float | None = 10.0,
+        by_signature: bool | None = True,
     ) -> Self: ...
     def _recipe(self) -> tuple[Callable[_P, _R], dict[str, Any], bool, str | None]: ...
     @staticmethod
@@ -246,10 +246,10 @@ class SharedCachedFunction(CachedFunction[_P, _R]):
         max_value_size: int | None = 4096,
         shm_name: str | None = None,
         *,
-        typed: bool | None = None,
-        single_flight: bool | None = None,
-        wait_timeout: float | None = None,
-        by_signature: bool | None = None,
+        typed: bool | None = False,
+        single_flight: bool | None = True,
+        wait_timeout: float | None = 10.0,
+        by_signature: bool | None = True,
         max_bytes: int | None = None,
     ) -> Self: ...
     @staticmethod
