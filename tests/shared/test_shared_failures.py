@@ -310,12 +310,18 @@ def halt() -> None:
     raise SystemExit("no")
 
 
-@pytest.mark.parametrize("end", [Unloadable, halt])
+def too_large_to_store() -> Any:
+    return [Unloadable(), bytes(5000)]
+
+
+@support.uncacheable
+@pytest.mark.parametrize("end", [Unloadable, too_large_to_store, halt])
 def test_threads_do_not_queue_in_the_shared_backend(
     end: Callable[[], Any], waits: support.Waits
 ) -> None:
     meeting = Meeting(4, end)
-    function = cache(backend="shared", name="meeting", wait_timeout=None)(lambda x: meeting(x))
+    options: dict[str, Any] = {"name": "meeting", "wait_timeout": None, "max_value_size": 1000}
+    function = cache(backend="shared", **options)(lambda x: meeting(x))
     threads = [support.start(function, 1)]
     assert meeting.started.wait(support.LIMIT)
     threads += [support.start(function, 1) for _ in range(4)]
@@ -324,6 +330,8 @@ def test_threads_do_not_queue_in_the_shared_backend(
     for error in support.errors(threads):
         assert type(error) is (SystemExit if end is halt else type(None)), error
     assert meeting.calls == 5
+    # Whether it was in the file or not: four could not read what they had waited for.
+    assert function.cache_info().skips["unreadable"] == (0 if end is halt else 4)
 
 
 @support.uncacheable

@@ -84,9 +84,9 @@ impl Backend for Memory {
     }
 
     #[inline(always)]
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> Found {
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> (Found, bool) {
         // SAFETY: the caller's promise.
-        unsafe { state.after(view, hot) }
+        (unsafe { state.after(view, hot) }, false)
     }
 
     fn bounds(&self, options: &Options) -> (Kind, Option<usize>, u64) {
