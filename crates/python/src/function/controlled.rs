@@ -30,7 +30,6 @@ impl CachedFunction {
     #[inline(never)]
     pub(crate) unsafe fn lead_under_control(
         &self,
-        control: &Control,
         arguments: &Arguments,
         spare: Option<Box<Spare>>,
         reserved: Option<Reserved>,
@@ -39,6 +38,15 @@ impl CachedFunction {
         let state = &self.state;
         // SAFETY: the caller's promise, throughout.
         unsafe {
+            let Some(control) = &state.control else {
+                let result = self.compute(arguments);
+                if result.is_null() {
+                    state.settle_failure(reserved, flight);
+                } else {
+                    state.settle_success(reserved, flight, result);
+                }
+                return result;
+            };
             let Ok(tags) = control.tags_of(arguments) else {
                 state.let_spare_go(spare);
                 state.settle_failure(reserved, flight);
@@ -87,10 +95,11 @@ impl CachedFunction {
         let state = &self.state;
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let Some(control) = &state.control else {
-                return self.compute(arguments);
+            let tags = match &state.control {
+                Some(control) => control.tags_of(arguments),
+                None => Ok(Tags::new()),
             };
-            let Ok(tags) = control.tags_of(arguments) else {
+            let Ok(tags) = tags else {
                 return std::ptr::null_mut();
             };
             let began = state.began_with(view.hash, &tags);
@@ -111,7 +120,8 @@ impl CachedFunction {
                     Ok(None) => (),
                     Err(ErrSet) => return std::ptr::null_mut(),
                 }
-                if let Some(terms) = control.store_exception(&raised, tags) {
+                let control = state.control.as_ref();
+                if let Some(terms) = control.and_then(|control| control.store_exception(&raised, tags)) {
                     let stored = terms.is_ok_and(|terms| state.put_terms(view, terms, Put::IfAbsentSince(began)));
                     if !stored {
                         return std::ptr::null_mut();
