@@ -52,11 +52,17 @@ __all__ = [
     "_encode_key",
     "_encode_value",
     "_explain_key",
+    "_is_plain_key",
+    "_is_unchanged",
     "_record_read",
     "_record_start",
     "_record_stop",
     "_replay",
     "_sample",
+    "_seen_in_class",
+    "_seen_in_dict",
+    "_seen_in_function",
+    "_seen_in_instance",
 ]
 
 # The wrapped function's parameters and result. An async function's result is a coroutine; _T is
@@ -414,6 +420,8 @@ class Computation:
 class Ticket:
     """The key of a missed call, hashed once."""
 
+    @property
+    def _alone(self) -> bool: ...
     def __hash__(self) -> int: ...
     def __eq__(self, other: object, /) -> bool: ...
 
@@ -437,8 +445,18 @@ class ReadyCoroutine(Coroutine[Any, Any, _T]):
     def close(self) -> None: ...
     def __await__(self) -> Generator[Any, Any, _T]: ...
 
+# For `_naming.watch`.
+def _is_unchanged(
+    watches: list[tuple[Callable[[Any], tuple[Any, ...]], Any, tuple[Any, ...]]],
+) -> bool: ...
+def _seen_in_class(kind: type) -> tuple[Any, ...]: ...
+def _seen_in_dict(dict: dict[Any, Any]) -> tuple[Any, ...]: ...
+def _seen_in_function(function: Any) -> tuple[Any, ...]: ...
+def _seen_in_instance(value: Any) -> tuple[Any, ...]: ...
+
 # For tests.
 def _explain_key(args: tuple[Any, ...]) -> tuple[int, str] | None: ...
+def _is_plain_key(args: tuple[Any, ...]) -> bool: ...
 def _encode_key(
     args: tuple[object, ...], names: tuple[str, ...] | None = None, typed: bool = False
 ) -> bytes | None:

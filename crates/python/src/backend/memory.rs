@@ -5,7 +5,7 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{Backend, Begun, Counters, HitPath, SharedLease, Told};
+use super::{Backend, Begun, Counters, HitPath, Known, SharedLease, Told};
 use crate::capi::exceptions;
 use crate::capi::panics::point;
 use crate::capi::reference::{release, Arguments, PyRef};
@@ -69,13 +69,13 @@ impl HitPath for Memory {
     unsafe fn begin<'a>(
         cached: &'a CachedFunction,
         arguments: &'a Arguments,
-        view: &View<'_>,
+        view: &View<'a>,
         hot: FastLookup,
     ) -> Begun<Calling<'a>> {
         let calling = Calling { cached, arguments };
         if cached.state.single_flight {
             // What reserves the slot looks as well.
-            return Begun::Miss(calling, None);
+            return Begun::Miss(calling, None, None);
         }
         // SAFETY: the caller's promise.
         match unsafe { cached.state.after(view, hot) } {
@@ -86,15 +86,15 @@ impl HitPath for Memory {
             // Without single-flight there are no computations on record, and without control nothing else.
             found => {
                 drop(found);
-                Begun::Miss(calling, None)
+                Begun::Miss(calling, None, None)
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> (Found, bool) {
+    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
         // SAFETY: the caller's promise.
-        (unsafe { state.after(view, hot) }, false)
+        (unsafe { state.after(view, hot) }, Known::Arguments, false)
     }
 }
 
@@ -176,7 +176,7 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
         let mut calling = ControlledCalling { cached, arguments, spare: None };
         if cached.state.single_flight {
             // What reserves the slot looks as well.
-            return Begun::Miss(calling, None);
+            return Begun::Miss(calling, None, None);
         }
         // SAFETY: the caller's promise, throughout.
         unsafe {
@@ -192,14 +192,14 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
                 // Without single-flight there are no computations on record.
                 found @ (Found::Absent | Found::Spare | Found::Pending(..)) => {
                     drop(found);
-                    Begun::Miss(calling, None)
+                    Begun::Miss(calling, None, None)
                 }
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> (Found, bool) {
+    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
         // SAFETY: the caller's promise.
         unsafe { Memory::begin_async(state, view, hot) }
     }

@@ -13,7 +13,6 @@ use super::single_flight::Reserved;
 use super::slot_value::SharedFlight;
 use super::spare::Spare;
 use super::state::{CacheState, Put};
-use super::ticket::Ticket;
 use super::CachedFunction;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
@@ -161,8 +160,7 @@ impl CachedFunction {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let py = Python::assume_attached();
-            let begun = view.make_key().ok_or_else(|| PyErr::fetch(py)).and_then(|key| {
-                let ticket = Bound::new(py, Ticket::new(key, view, self.typed, self.state.lone_apart, false))?;
+            let begun = self.ticket_of(py, view).and_then(|ticket| {
                 let object = Bound::from_borrowed_ptr(py, self.as_object());
                 let (args, kwargs) = arguments.as_python(py)?;
                 py.import("warp_cache._refresh")?.call_method1("begin", (object, ticket, args, kwargs))?;

@@ -1,4 +1,5 @@
-//! The files of a shared cache: the one in use, and how another one takes its place after somebody has cut it short.
+//! The files of a shared cache: the one in use, and how another one takes its place after somebody has cut it short, or has
+//! removed, renamed or replaced it.
 //!
 //! Ring 3.
 
@@ -132,10 +133,22 @@ pub struct Reopener {
     renamed: AtomicPtr<String>,
     /// When another one was last opened (nanoseconds of `clock::now`).
     tried: AtomicU64,
+    /// When it was last seen whether the path still names the one in use.
+    looked: AtomicU64,
 }
 
-/// Time between two attempts to open another file.
+/// Time between two attempts to open another file, and between two looks at the path.
 const PAUSE: u64 = 1_000_000_000;
+/// How often a clear begins anew, as the file is replaced meanwhile.
+const CLEARS: u32 = 4;
+
+/// Whether it is time for what was last done at `last`; if so, it is the caller's turn.
+fn is_due(last: &AtomicU64) -> bool {
+    // Relaxed, both: who comes too late for a turn does without.
+    let (now, seen) = (clock::now(), last.load(Ordering::Relaxed));
+    (seen == 0 || now.saturating_sub(seen) >= PAUSE)
+        && last.compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+}
 
 impl Reopener {
     pub fn open(place: CacheLocation, options: &Options) -> Result<Reopener, OpenError> {
@@ -157,6 +170,7 @@ impl Reopener {
             identity: place.identity,
             renamed: AtomicPtr::default(),
             tried: AtomicU64::new(0),
+            looked: AtomicU64::new(clock::now()),
         };
         files.add()?;
         Ok(files)
@@ -254,20 +268,56 @@ impl Reopener {
         }
     }
 
-    /// The file to work with: another one, if somebody has cut short the one in use.
+    /// The file to work with: another one, if somebody has cut short the one in use, or its path no longer names it. A hit of
+    /// the decoded level does not come here; all else does, and looks once a second at most, or where another process says
+    /// that it should.
     #[inline]
     pub fn current_or_reopened(&self) -> &File {
+        let file = self.current();
+        if self.is_named(file) && (file.shm.may_be_astray() || is_due(&self.looked)) {
+            self.look(file);
+        }
+        // (That it is cut short shows at the first touch, which may have been the one above.)
         if self.current().shm.poisoned() {
             self.replace();
         }
         self.current()
     }
 
+    /// Runs `clear` with the file that the path names, and sees that it was still that one afterwards.
+    pub fn clear(&self, mut clear: impl FnMut(&SharedCache)) {
+        for _ in 0..CLEARS {
+            let file = self.current();
+            if file.shm.poisoned() {
+                let _ = self.add();
+            } else if self.is_named(file) {
+                self.look(file);
+            }
+            let file = self.current();
+            clear(&file.shm);
+            if !self.is_named(file) || file.shm.poisoned() || !file.shm.is_astray() {
+                break;
+            }
+        }
+    }
+
+    /// Whether other processes find the file by its path.
+    fn is_named(&self, file: &File) -> bool {
+        !self.private && !file.renamed
+    }
+
+    #[cold]
+    fn look(&self, file: &File) {
+        if !file.shm.poisoned() && file.shm.is_astray() {
+            let _ = self.add();
+            // Whether or not there is another one: nobody must go on with what no clear reaches.
+            file.shm.forsake();
+        }
+    }
+
     #[cold]
     fn replace(&self) {
-        let (now, tried) = (clock::now(), self.tried.load(Ordering::Relaxed));
-        let due = tried == 0 || now.saturating_sub(tried) >= PAUSE;
-        if due && self.tried.compare_exchange(tried, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if is_due(&self.tried) {
             // Where that fails, every call is a miss, as before.
             let _ = self.add();
         }
