@@ -439,6 +439,14 @@ impl PerInstanceFunction {
         as_error(|| Ok(Self::find(slf, instance)?.as_py().bind(slf.py()).clone()))
     }
 
+    /// The type of the instances' caches.
+    #[getter]
+    fn _kind<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyType>> {
+        let is_async = Self::instances(slf)?.is_async;
+        let py = slf.py();
+        Ok(if is_async { py.get_type::<AsyncCachedFunction>() } else { py.get_type::<CachedFunction>() })
+    }
+
     /// The caches of the instances that are alive.
     fn _living<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         // SAFETY: attached.
