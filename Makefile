@@ -85,12 +85,12 @@ test-loom: ## the locks under loom's model checker, every interleaving within a 
 
 .PHONY: torture-short
 torture-short: installed ## the shared tier: two thousand kills, how many states of a death were tried (two minutes)
-	WARP_KILLS=2000 cargo test --target-dir target $(locked) -p shared -- --nocapture
+	WARP_KILLS=2000 WARP_FENCE=300 cargo test --target-dir target $(locked) -p shared -- --nocapture
 	$(pytest) -s tests/shared/test_shared_torture.py
 
 .PHONY: torture
 torture: installed ## the shared tier: thousands of kills, damaged files and runs against its model (minutes)
-	WARP_KILLS=3000 WARP_FUZZ=2000 WARP_CASES=5000 WARP_HEALING=20 \
+	WARP_KILLS=3000 WARP_FENCE=3000 WARP_FUZZ=2000 WARP_CASES=5000 WARP_HEALING=20 \
 		cargo test --target-dir target $(locked) -p shared -- --nocapture
 	WARP_KILLS=3000 WARP_MUTATIONS=10000 $(pytest) --timeout 3600 $(ARGS) \
 		tests/shared/test_shared_torture.py tests/shared/test_shared_hostile_file.py

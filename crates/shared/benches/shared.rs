@@ -13,8 +13,15 @@ fn open(dir: &std::path::Path, name: &str, max_size: u64) -> SharedCache {
 }
 
 fn open_as(dir: &std::path::Path, name: &str, max_size: u64, strategy: Strategy) -> SharedCache {
-    let options =
-        Options { dir: dir.join("c"), name: name.into(), strategy, max_size, max_bytes: Some(1 << 28), fingerprint: 0 };
+    let options = Options {
+        dir: dir.join("c"),
+        name: name.into(),
+        strategy,
+        max_size,
+        max_bytes: Some(1 << 28),
+        idle: None,
+        fingerprint: 0,
+    };
     SharedCache::open(&options).unwrap()
 }
 
@@ -157,6 +164,36 @@ fn main() {
     time("get, 1 kB", 300_000, |i| ignore(black_box(cache.get(&(i % 1000).to_le_bytes(), &mut buf).is_some())));
     time("set, 1 kB, replace", 100_000, |i| ignore(black_box(cache.set(&(i % 1000).to_le_bytes(), &[7; 1024], NEVER))));
     time("set, 1 kB, evict", 100_000, |i| ignore(black_box(cache.set(&(i + 5000).to_le_bytes(), &[7; 1024], NEVER))));
+    let cache = open(dir.path(), "heads", 1000);
+    let mut last = u64::MAX;
+    let hour = cache.now() + 3_600_000_000_000;
+    let several: Vec<u64> = (0..MAX_TAGS as u64).collect();
+    for (what, terms) in [
+        ("plain", Terms::from(NEVER)),
+        ("with an end", Terms::from(hour)),
+        ("stale", Terms { fresh: 1, ..Terms::from(hour) }),
+        ("with a tag", Terms { tags: cache.tags(&several[..1]), ..NEVER.into() }),
+        ("with sixteen tags", Terms { tags: cache.tags(&several), ..NEVER.into() }),
+    ] {
+        let hits: Vec<Hit> = (0..100u64)
+            .filter_map(|k| match cache.set(&k.to_le_bytes(), b"twelve bytes", terms) {
+                Stored::Done(hit) => Some(hit),
+                _ => None,
+            })
+            .collect();
+        time(&format!("hit_again, {what}"), 1_000_000, |i| {
+            let hit = &hits[(i % 100) as usize];
+            if !black_box(cache.hit_again(hit, &mut last)) {
+                black_box(cache.hit_while_there(hit, &mut last));
+            }
+        });
+    }
+    time("invalidate + set", 300_000, |i| {
+        let key = (i % 100).to_le_bytes();
+        let _ = black_box(cache.invalidate(&key));
+        black_box(cache.set(&key, b"twelve bytes", NEVER));
+    });
+    time("invalidate_tags, one", 300_000, |i| ignore(black_box(cache.invalidate_tags(&[i]))));
     // What a hit through a system call would cost at least (the alternative to mapping).
     let file = std::fs::File::open(cache.path()).unwrap();
     let mut block = [0; 1100];

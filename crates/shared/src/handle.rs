@@ -1,18 +1,22 @@
 //! The handle: what the rest of the program sees of a shared cache. Byte strings in, byte strings out.
 
-use crate::error::{Busy, Hindrance, OpenError};
+mod changing;
+
+use crate::error::{Hindrance, OpenError};
 use crate::file::atomic::Ordering;
 use crate::file::header::{self, Options, Share};
 use crate::file::layout::ctl;
 use crate::file::units::Slot;
 use crate::policy::Strategy;
-use crate::process::lease::{Acquired, Lease, Ticket, Waited};
-use crate::process::lock::{CLEAR_TIMEOUT, STORE_TIMEOUT};
+use crate::process::lock::CLEAR_TIMEOUT;
 use crate::skip::Skip;
 use crate::table::block::ReadBuf;
 use crate::table::counters::Event;
-use crate::table::reading::Hit;
-use crate::table::storing::{Put, Stored};
+use crate::table::fences::Began;
+use crate::table::head::Freshness;
+use crate::table::reading::{Hit, NEVER};
+use crate::table::storing::Stored;
+use crate::table::tags::Tags;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -94,9 +98,16 @@ impl SharedCache {
     pub fn hindrance(&self) -> Option<Hindrance> {
         self.table.hindrance()
     }
-    /// What to remember beside the start of a computation: see `Put::generation`.
     pub fn generation(&self) -> u64 {
         self.table.generation()
+    }
+    /// What to remember of the start of a computation without a lease: see `insert`. `hash`: of its key.
+    pub fn begin(&self, hash: u64) -> Began {
+        self.table.begin(hash)
+    }
+    /// The tags of a computation that is about to begin, each a hash; more than 16 are none.
+    pub fn tags(&self, tags: &[u64]) -> Tags {
+        self.table.tags(tags)
     }
     pub fn hash(&self, key: &[u8]) -> u64 {
         self.table.hash(key)
@@ -110,33 +121,73 @@ impl SharedCache {
         ttl.map_or(u64::MAX, |ttl| self.now().saturating_add(u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX)))
     }
 
-    /// Copies the value of `key` into `buf`, as a use. Takes no lock and never waits. Nothing is counted: see `count`.
+    /// Copies the value of `key` into `buf`, as a use, be it fresh or stale. Takes no lock and never waits. Nothing is counted:
+    /// see `count`.
     pub fn get(&self, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
         let hit = self.peek(key, buf)?;
         self.table.touch_now(Slot::new(hit.slot));
+        if self.table.idles() {
+            self.table.note_use(Slot::new(hit.slot), self.table.now());
+        }
         Some(hit)
     }
 
     /// `get` that is no use.
     pub fn peek(&self, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
         let hit = self.table.find(self.table.hash(key), key, buf)?;
-        (hit.deadline == u64::MAX || self.table.now() < hit.deadline).then_some(hit)
+        (self.table.freshness(&hit) != Freshness::Gone).then_some(hit)
     }
 
-    /// Whether what was found as `hit` is still what a lookup would find (its deadline aside). Two loads.
+    /// How the key's entry stands, and what there is to say of it. No use.
+    pub fn look(&self, key: &[u8]) -> (Freshness, Option<Hit>) {
+        let hit = self.table.find(self.table.hash(key), key, &mut ReadBuf::new());
+        match hit.as_ref().map(|hit| self.table.freshness(hit)) {
+            None | Some(Freshness::Gone) => (Freshness::Gone, None),
+            Some(freshness) => (freshness, hit),
+        }
+    }
+
+    /// Whether the key has an entry that is fresh. No use.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.look(key).0 == Freshness::Fresh
+    }
+
+    /// For how long the key's entry is fresh: nanoseconds, less than 0 if it is stale, `i64::MAX` without a limit. No use.
+    pub fn ttl(&self, key: &[u8]) -> Option<i64> {
+        let hit = self.look(key).1?;
+        let now = self.table.now();
+        let end = hit.fresh.min(self.table.idle_end(Slot::new(hit.slot), now));
+        let left = |from: u64, to: u64| i64::try_from(to - from).unwrap_or(i64::MAX);
+        Some(match end {
+            NEVER => i64::MAX,
+            end if end < now => -left(end, now),
+            end => left(now, end),
+        })
+    }
+
+    /// Whether what was found as `hit` is still what a lookup would find (deadlines, tags and idleness aside). Two loads.
     #[inline(always)]
     pub fn still_current(&self, hit: &Hit) -> bool {
         self.table.word_again(Slot::new(hit.slot)).bits() == hit.word && self.table.generation() == hit.generation
     }
 
-    /// A hit of the decoded level in front of this one: checks that it is current and not expired, and stamps its use.
+    /// How what was found as `hit` stands now. No use.
+    pub fn freshness(&self, hit: &Hit) -> Freshness {
+        if self.still_current(hit) {
+            self.table.freshness(hit)
+        } else {
+            Freshness::Gone
+        }
+    }
+
+    /// A hit of the decoded level in front of this one: checks that it is current and fresh, and stamps its use.
     /// `last` is the calling thread's own memory of the slot it used last, for this cache; start it with `u64::MAX`.
     #[inline(always)]
     pub fn hit_again(&self, hit: &Hit, last: &mut u64) -> bool {
         if !self.still_current(hit) {
             return false;
         }
-        if hit.deadline == u64::MAX {
+        if hit.until == NEVER {
             if self.table.touch_at_once(Slot::new(hit.slot), *last == hit.slot) {
                 *last = hit.slot;
                 return true;
@@ -151,10 +202,42 @@ impl SharedCache {
     #[inline(never)]
     fn hit_again_slowly(&self, hit: &Hit, last: &mut u64) -> bool {
         let tick = self.table.use_tick();
-        if hit.deadline != u64::MAX && self.table.now_coarse(tick) >= hit.deadline {
-            return false;
+        if hit.until != NEVER {
+            let now = self.table.now_coarse(tick);
+            if now >= hit.until {
+                return self.hit_again_closely(hit, hit.fresh, now, tick, last);
+            }
         }
         self.table.touch(Slot::new(hit.slot), tick, *last == hit.slot);
+        *last = hit.slot;
+        true
+    }
+
+    /// `hit_again` that finds a stale entry as well, and says which.
+    pub fn hit_while_there(&self, hit: &Hit, last: &mut u64) -> Freshness {
+        if !self.still_current(hit) {
+            return Freshness::Gone;
+        }
+        let tick = self.table.use_tick();
+        let now = self.table.now_coarse(tick);
+        if !self.hit_again_closely(hit, hit.end, now, tick, last) {
+            Freshness::Gone
+        } else if now < hit.fresh {
+            Freshness::Fresh
+        } else {
+            Freshness::Stale
+        }
+    }
+
+    /// A hit of what has more to it than a deadline, or was perhaps stale.
+    #[inline(never)]
+    fn hit_again_closely(&self, hit: &Hit, until: u64, now: u64, tick: u64, last: &mut u64) -> bool {
+        let slot = Slot::new(hit.slot);
+        if now >= until || !(hit.is_plain() || self.table.holds(hit, now)) {
+            return false;
+        }
+        self.table.note_use(slot, now);
+        self.table.touch(slot, tick, *last == hit.slot);
         *last = hit.slot;
         true
     }
@@ -229,73 +312,6 @@ impl SharedCache {
         self.table.coarse.wakes()
     }
 
-    /// Stores by hand: a computation in flight for the key goes on, and is not stored over it.
-    pub fn set(&self, key: &[u8], value: &[u8], deadline: u64) -> Stored {
-        self.store(key, value, deadline, Put { generation: None, only_if_absent: false })
-    }
-
-    /// Stores what was computed without a lease, unless the cache was cleared since `generation`.
-    pub fn insert(&self, key: &[u8], value: &[u8], deadline: u64, generation: u64) -> Stored {
-        self.store(key, value, deadline, Put { generation: Some(generation), only_if_absent: false })
-    }
-
-    fn store(&self, key: &[u8], value: &[u8], deadline: u64, how: Put) -> Stored {
-        let hash = self.table.hash(key);
-        self.store_as(hash, key, value, deadline, how).unwrap_or_else(|why| why)
-    }
-
-    fn store_as(&self, hash: u64, key: &[u8], value: &[u8], deadline: u64, how: Put) -> Result<Stored, Stored> {
-        let block = self.table.prepare(hash, key, value, deadline)?;
-        self.table.prefetch(hash);
-        let guard = self.table.lock(STORE_TIMEOUT).map_err(|Busy| self.table.why_busy())?;
-        Ok(self.table.put(&guard, key, &block, how))
-    }
-
-    /// Asks to be the one who computes `key`. `bound`: after so long, others may take the computation over; `force`:
-    /// take it from its owner at once (the caller has waited its own time).
-    pub fn acquire(&self, key: &[u8], bound: Duration, force: bool) -> Acquired {
-        self.table.acquire(key, bound, force)
-    }
-
-    /// Waits for somebody else's computation, at most `slice`, so that the caller can look after signals. Sleeps; with no
-    /// slice at all it looks.
-    pub fn wait(&self, ticket: &Ticket, slice: Duration) -> Waited {
-        self.table.wait(ticket, slice)
-    }
-
-    /// Stores what the lease's holder has computed, and ends the lease, which also happens where nothing is stored.
-    pub fn complete(&self, lease: Lease, key: &[u8], value: &[u8], deadline: u64) -> Stored {
-        let stored = self.store_held(&lease, key, value, deadline);
-        self.table.end(&lease);
-        stored
-    }
-
-    fn store_held(&self, lease: &Lease, key: &[u8], value: &[u8], deadline: u64) -> Stored {
-        let how = Put { generation: Some(lease.generation), only_if_absent: true };
-        self.store_as(lease.hash, key, value, deadline, how).unwrap_or_else(|why| why)
-    }
-
-    /// Ends a lease without a result: whoever waits is free.
-    pub fn abandon(&self, lease: Lease) {
-        self.table.end(&lease);
-    }
-
-    /// The same where the computation ended with what is its caller's alone, as an exception that is not shared.
-    pub fn abandon_privately(&self, lease: Lease) {
-        self.table.end_privately(&lease);
-    }
-
-    /// The same for a caller who was cancelled: one of those who wait computes in his place.
-    pub fn leave(&self, lease: Lease) {
-        self.table.leave(&lease);
-    }
-
-    pub fn remove(&self, key: &[u8]) -> Result<bool, Busy> {
-        let hash = self.table.hash(key);
-        let guard = self.table.lock(CLEAR_TIMEOUT)?;
-        self.table.remove(&guard, hash, key).map_err(|_| Busy)
-    }
-
     /// Empties the cache and zeroes its counters, for all processes, at once and whoever holds the lock. What is being
     /// computed is not stored any more. If the lock cannot be had, the next writer frees the memory (and zeroes the
     /// counters).
@@ -338,10 +354,11 @@ impl SharedCache {
 
     /// Calls `f` with key, value and deadline of each entry: a look, no snapshot.
     pub fn for_each(&self, mut f: impl FnMut(&[u8], &[u8], u64)) {
-        let (mut buf, now) = (ReadBuf::new(), self.table.now());
+        let mut buf = ReadBuf::new();
         for slot in self.table.slots() {
-            let live = !self.table.word(slot).is_free() && self.table.entry(slot, &mut buf).is_some();
-            if live && buf.deadline() > now {
+            let live = !self.table.word(slot).is_free();
+            let found = if live { self.table.entry(slot, &mut buf) } else { None };
+            if found.is_some_and(|hit| self.table.freshness(&hit) != Freshness::Gone) {
                 f(buf.key(), buf.value(), buf.deadline());
             }
         }

@@ -57,6 +57,8 @@ pub(crate) mod testing;
 mod tests;
 
 #[cfg(all(test, loom))]
+mod loom_fences;
+#[cfg(all(test, loom))]
 mod loom_models;
 
 #[cfg(not(unix))]
@@ -78,10 +80,13 @@ mod exports {
     pub use crate::handle::{Info, SharedCache};
     pub use crate::policy::Strategy;
     pub use crate::policy::EXACT;
-    pub use crate::process::lease::{Acquired, Lease, Ticket, Waited};
+    pub use crate::process::lease::{Acquired, Lease, Purpose, Ticket, Waited};
     pub use crate::skip::Skip;
     pub use crate::table::block::ReadBuf;
     pub use crate::table::counters::Event;
+    pub use crate::table::fences::Began;
+    pub use crate::table::head::{Failures, Freshness, Kind, Terms};
     pub use crate::table::reading::{Hit, NEVER};
     pub use crate::table::storing::Stored;
+    pub use crate::table::tags::{Tags, MAX_TAGS};
 }

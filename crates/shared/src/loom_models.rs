@@ -4,7 +4,7 @@
 //! several processes; a death is a guard forgotten and another generation in the process slot.
 
 use crate::file::layout::{
-    ctl, proc_at, Geometry, Header, CANDIDATES_AT, CONTROL_AT, LEASES_AT, LEASE_STATES_AT, MIN_MAX_BYTES,
+    ctl, proc_at, Geometry, Header, CANDIDATES_AT, CONTROL_AT, FENCES_AT, LEASES_AT, LEASE_STATES_AT, MIN_MAX_BYTES,
 };
 use crate::file::mapping::Region;
 use crate::file::units::{GranuleIndex, Slot};
@@ -22,10 +22,10 @@ use std::time::Duration;
 /// The only slot of the models of publication.
 const SLOT: Slot = Slot::new(0);
 /// Steps, in a model.
-const TIMEOUT: Duration = Duration::from_nanos(40);
-const WHENEVER: Put = Put { generation: None, only_if_absent: false };
+pub(crate) const TIMEOUT: Duration = Duration::from_nanos(40);
+const WHENEVER: Put = Put::WHATEVER;
 
-fn world() -> impl Fn(u64) -> Arc<Table> {
+pub(crate) fn world() -> impl Fn(u64) -> Arc<Table> {
     world_of(Strategy::Lru)
 }
 
@@ -44,6 +44,7 @@ fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Table> {
         max_bytes: MIN_MAX_BYTES,
         strategy: 0,
         tick_mode: 0,
+        idle: 0,
         checksum: 0,
     };
     // Loom wants a word to exist before threads share it: all that a model may touch.
@@ -60,6 +61,8 @@ fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Table> {
         (geo.metas, 4),
         (geo.links, 4),
         (geo.changes, 8),
+        (geo.tags, 2),
+        (FENCES_AT, 2),
         (geo.bitmap, 1),
         (geo.data, 64),
     ] {
@@ -67,6 +70,7 @@ fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Table> {
     }
     region.set(ctl!(slots_ready), 2);
     region.set(ctl!(data_ready), 64);
+    region.set(ctl!(tags_ready), 1);
     region.set(ctl!(min_deadline), NEVER);
     region.set(ctl!(procs_high), 8);
     move |slot| {
@@ -76,7 +80,7 @@ fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Table> {
     }
 }
 
-fn model(what: &str, preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
+pub(crate) fn model(what: &str, preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
     let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = runs.clone();
     let mut builder = loom::model::Builder::new();
@@ -91,7 +95,7 @@ fn model(what: &str, preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
 
 fn put(table: &Table, guard: &WriteGuard<'_>, key: &[u8], value: &[u8]) -> Stored {
     let hash = table.hash(key);
-    table.put(guard, key, &table.prepare(hash, key, value, NEVER).unwrap(), WHENEVER)
+    table.put(guard, key, &table.prepare(hash, key, value, &NEVER.into()).unwrap(), WHENEVER)
 }
 
 fn done(stored: Stored) {
@@ -99,14 +103,14 @@ fn done(stored: Stored) {
 }
 
 /// `table`, with a fault.
-fn faulty(table: Arc<Table>, mutant: Mutant) -> Arc<Table> {
+pub(crate) fn faulty(table: Arc<Table>, mutant: Mutant) -> Arc<Table> {
     let mut table = Arc::into_inner(table).unwrap();
     table.mutant = mutant;
     Arc::new(table)
 }
 
 /// A model of this fault must not hold.
-fn must_fail(what: &str, f: impl FnOnce() + std::panic::UnwindSafe) {
+pub(crate) fn must_fail(what: &str, f: impl FnOnce() + std::panic::UnwindSafe) {
     assert!(std::panic::catch_unwind(f).is_err(), "{what}: nobody noticed");
 }
 
@@ -117,7 +121,8 @@ fn unchanged_word(mutant: Mutant) {
         let process = world();
         let (writer, reader) = (faulty(process(1), mutant), process(2));
         let (granule, other) = (writer.geo.granule(GranuleIndex::new(4)), writer.geo.granule(GranuleIndex::new(8)));
-        let blocks: Vec<_> = [b"a", b"b", b"c"].iter().map(|v| writer.prepare(7, b"k", *v, NEVER).unwrap()).collect();
+        let blocks: Vec<_> =
+            [b"a", b"b", b"c"].iter().map(|v| writer.prepare(7, b"k", *v, &NEVER.into()).unwrap()).collect();
         {
             let guard = writer.lock(TIMEOUT).unwrap();
             writer.write_block(&guard, granule, 0, &blocks[0]);

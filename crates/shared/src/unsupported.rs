@@ -67,6 +67,7 @@ pub struct Options {
     pub strategy: Strategy,
     pub max_size: u64,
     pub max_bytes: Option<u64>,
+    pub idle: Option<Duration>,
     pub fingerprint: u64,
 }
 
@@ -80,7 +81,60 @@ pub enum Event {
 pub struct Hit {
     pub slot: u64,
     pub generation: u64,
-    pub deadline: u64,
+    pub fresh: u64,
+    pub end: u64,
+    pub kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    #[default]
+    Value,
+    Exception,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    Fresh,
+    Stale,
+    Gone,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tags;
+
+pub const MAX_TAGS: usize = 16;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    pub fresh: u64,
+    pub end: u64,
+    pub kind: Kind,
+    pub tags: Tags,
+}
+
+impl From<u64> for Terms {
+    fn from(end: u64) -> Terms {
+        Terms { fresh: end, end, kind: Kind::Value, tags: Tags }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    pub count: u8,
+    pub not_before: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Began {
+    pub generation: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Miss,
+    Refresh,
+    Anew,
 }
 
 impl Hit {
@@ -175,11 +229,28 @@ never! {
     hit_again(&Hit, &mut u64) -> bool;
     count(u64, Event);
     count_alone(u64, Event);
-    set(&[u8], &[u8], u64) -> Stored;
-    insert(&[u8], &[u8], u64, u64) -> Stored;
+    peek(&[u8], &mut ReadBuf) -> Option<Hit>;
+    look(&[u8]) -> (Freshness, Option<Hit>);
+    contains(&[u8]) -> bool;
+    ttl(&[u8]) -> Option<i64>;
+    freshness(&Hit) -> Freshness;
+    hit_while_there(&Hit, &mut u64) -> Freshness;
+    begin(u64) -> Began;
+    tags(&[u64]) -> Tags;
+    put(&[u8], &[u8], impl Into<Terms>) -> Result<Stored, ()>;
+    set(&[u8], &[u8], impl Into<Terms>) -> Stored;
+    insert(&[u8], &[u8], impl Into<Terms>, Began) -> Stored;
+    insert_since(&[u8], &[u8], impl Into<Terms>, u64) -> Stored;
     acquire(&[u8], Duration, bool) -> Acquired;
+    acquire_to(Purpose, &[u8], Duration, bool) -> Acquired;
+    is_refresh_due(&Hit, u64) -> bool;
+    failures(&Hit) -> Failures;
+    refresh_failed(Lease);
+    complete_without(Lease);
+    invalidate(&[u8]) -> Result<bool, ()>;
+    invalidate_tags(&[u64]) -> Result<(), ()>;
     wait(&Ticket, Duration) -> Waited;
-    complete(Lease, &[u8], &[u8], u64) -> Stored;
+    complete(Lease, &[u8], &[u8], impl Into<Terms>) -> Stored;
     abandon(Lease);
     abandon_privately(Lease);
     leave(Lease);

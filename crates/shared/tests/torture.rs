@@ -42,6 +42,7 @@ fn options(dir: &Path) -> Options {
         strategy: strategy(dir),
         max_size: 200,
         max_bytes: Some(600_000),
+        idle: None,
         fingerprint: 1,
     }
 }

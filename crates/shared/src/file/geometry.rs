@@ -20,12 +20,17 @@ pub struct Geometry {
     pub cells: u64,
     pub metas: u64,
     pub links: u64,
+    /// A word for each slot, if entries may end for want of use; else nothing.
+    pub idle: u64,
     /// Cache lines of history, and how many there are at most (a power of two); 0 for a strategy that needs none.
     pub history: u64,
     pub history_lines: u64,
     /// The last changes of slots' words, and how many of them at most (a power of two).
     pub changes: u64,
     pub change_words: u64,
+    /// The tags' stamps, and how many there are (a power of two).
+    pub tags: u64,
+    pub tag_words: u64,
     pub bitmap: u64,
     /// First byte of the data, a multiple of `GRANULE`.
     pub data: u64,
@@ -33,6 +38,9 @@ pub struct Geometry {
     pub granules: u64,
     /// Bytes of the whole file at most.
     pub end: u64,
+    /// The last of the areas that have something for each slot, and how many bytes.
+    last_area: u64,
+    last_size: u64,
 }
 
 /// Disk that an entry needs at least: tables and the smallest block, without links and history. Bounds the tables of a
@@ -42,8 +50,10 @@ const LEAST_PER_ENTRY: u64 = 164;
 const LEAST_HISTORY: u64 = PAGE / LINE as u64;
 /// Changes that are told at least (a page of them), and at most.
 const CHANGES: (u64, u64) = (PAGE / 8, 1 << 16);
+/// Stamps of tags: one for so many bytes of the file, or less; at least, and at most.
+const TAGS: (u64, u64, u64) = if cfg!(loom) { (1 << 40, 2, 2) } else { (1 << 9, PAGE / 8, 1 << 15) };
 /// Below this no cache is worth having.
-pub const MIN_MAX_BYTES: u64 = INDEX_AT + 16 * PAGE;
+pub const MIN_MAX_BYTES: u64 = INDEX_AT + 12 * PAGE;
 
 const fn round_up(n: u64, unit: u64) -> u64 {
     n.div_ceil(unit) * unit
@@ -52,22 +62,37 @@ const fn round_up(n: u64, unit: u64) -> u64 {
 impl Geometry {
     /// `max_size` 0 = bounded by bytes. `None` if `max_bytes` is too small (or too large) to lay anything out.
     pub fn new(max_size: u64, max_bytes: u64, strategy: Strategy) -> Option<Geometry> {
+        Geometry::with(max_size, max_bytes, strategy, false)
+    }
+
+    /// `new`; `idles`: entries may end for want of use.
+    pub fn with(max_size: u64, max_bytes: u64, strategy: Strategy, idles: bool) -> Option<Geometry> {
         if !(MIN_MAX_BYTES..=MAX_FILE).contains(&max_bytes) {
             return None;
         }
         let link = if strategy.has_queues() { size_of::<Link>() as u64 } else { 0 };
         // (The number of lines is rounded up to a power of two.)
         let history = strategy.entries_per_history_line().map_or(0, |entries| 2 * LINE as u64 / entries);
-        let most = (max_bytes - INDEX_AT - 9 * PAGE) / (LEAST_PER_ENTRY + link + history);
+        let idle_word = if idles { 8 } else { 0 };
+        let tag_words = (max_bytes / TAGS.0 / 2 + 1).next_power_of_two().clamp(TAGS.1, TAGS.2);
+        let least = LEAST_PER_ENTRY + link + history + idle_word;
+        let most = (max_bytes - INDEX_AT - round_up(tag_words * 8, PAGE) - 9 * PAGE) / least;
         let capacity = if max_size == 0 { most } else { max_size.min(most) }.max(1);
         let buckets = capacity.div_ceil(BUCKET_LOAD).next_power_of_two().max(LEVEL0_BUCKETS);
         let max_level = u64::from((buckets / LEVEL0_BUCKETS).trailing_zeros());
         let cells = round_up(Self::level_at(max_level + 1), PAGE);
         let metas = cells + round_up(capacity * size_of::<Cell>() as u64, PAGE);
         let links = metas + round_up(capacity * size_of::<AccessMeta>() as u64, PAGE);
-        let history = links + round_up(capacity * link, PAGE);
+        let idle = links + round_up(capacity * link, PAGE);
+        let history = idle + round_up(capacity * idle_word, PAGE);
+        let (last_area, last_size) = match (idle_word, link) {
+            (0, 0) => (metas, size_of::<AccessMeta>() as u64),
+            (0, _) => (links, link),
+            _ => (idle, idle_word),
+        };
         let history_lines = Self::history_lines_for(capacity, strategy);
-        let changes = history + history_lines * LINE as u64;
+        let tags = history + history_lines * LINE as u64;
+        let changes = tags + round_up(tag_words * 8, PAGE);
         let change_words = Self::changes_for(capacity);
         let bitmap = changes + change_words * 8;
         let room = max_bytes.checked_sub(bitmap + PAGE)?;
@@ -82,14 +107,19 @@ impl Geometry {
             cells,
             metas,
             links,
+            idle,
             history,
             history_lines,
             changes,
             change_words,
+            tags,
+            tag_words,
             bitmap,
             data,
             granules,
             end,
+            last_area,
+            last_size,
         })
     }
 
@@ -122,16 +152,25 @@ impl Geometry {
     pub const fn link(&self, slot: Slot) -> u64 {
         self.links + slot.number() * size_of::<Link>() as u64
     }
+    pub const fn idle_word(&self, slot: Slot) -> u64 {
+        self.idle + slot.number() * 8
+    }
+    /// Whether each slot has a link; a word for its last use.
+    pub const fn has_links(&self) -> bool {
+        self.idle > self.links
+    }
+    pub const fn has_idle(&self) -> bool {
+        self.history > self.idle
+    }
+    pub const fn tag(&self, i: u64) -> u64 {
+        self.tags + i * 8
+    }
     pub const fn history_line(&self, i: u64) -> u64 {
         self.history + i * LINE as u64
     }
     /// The end of what `slots` slots need.
     pub const fn slots_end(&self, slots: u64) -> u64 {
-        if self.history > self.links {
-            self.link(Slot::new(slots))
-        } else {
-            self.meta(Slot::new(slots))
-        }
+        self.last_area + slots * self.last_size
     }
     /// The granule of the file that is this one of the data.
     pub const fn granule(&self, index: GranuleIndex) -> Granule {
@@ -154,13 +193,16 @@ mod tests {
         let bytes = [MIN_MAX_BYTES, 256 << 10, 1 << 20, 16 << 20, (1 << 30) + 4711, MAX_FILE];
         let all = sizes.into_iter().flat_map(|size| bytes.map(|bytes| (size, bytes)));
         for ((max_size, max_bytes), strategy) in all.flat_map(|of| Strategy::ALL.map(|strategy| (of, strategy))) {
-            let g = Geometry::new(max_size, max_bytes, strategy).unwrap();
+            let idles = max_size % 2 == 1;
+            let g = Geometry::with(max_size, max_bytes, strategy, idles).unwrap();
             let end = Slot::new(g.capacity);
             assert!(Geometry::level_at(g.max_level) + Geometry::buckets(g.max_level) * 64 <= g.cells);
-            assert!(g.cell(end) <= g.metas && g.meta(end) <= g.links);
-            assert!(g.slots_end(g.capacity) <= g.history && g.history_line(g.history_lines) <= g.changes);
-            assert!(g.changes + 8 * g.change_words <= g.bitmap && g.bitmap % PAGE == 0);
-            assert!(!strategy.has_queues() || g.link(end) == g.slots_end(g.capacity));
+            assert!(g.cell(end) <= g.metas && g.meta(end) <= g.links && g.has_idle() == idles);
+            assert!(!strategy.has_queues() || g.link(end) <= g.idle);
+            assert!(g.slots_end(g.capacity) <= g.history && g.history_line(g.history_lines) <= g.tags);
+            assert!(g.tag(g.tag_words) <= g.changes && g.changes + 8 * g.change_words <= g.bitmap);
+            assert!(g.bitmap % PAGE == 0 && g.changes % PAGE == 0 && g.tags % PAGE == 0);
+            assert!(!strategy.has_queues() || idles || g.link(end) == g.slots_end(g.capacity));
             assert!(g.bitmap + g.granules / 8 <= g.data && g.data % GRANULE == 0);
             assert!(g.end <= max_bytes && g.granules >= 64, "{max_size} {max_bytes} {g:?}");
             assert!(Geometry::buckets(g.max_level) * BUCKET_CELLS > g.capacity);

@@ -18,7 +18,7 @@ use crate::file::astray::note_root;
 use crate::file::directory::{check_name, Dir, FileId, Missing};
 use crate::file::disk::reserve_file;
 use crate::file::layout::{
-    ctl, Geometry, Header, HEADER_COPY_AT, INDEX_AT, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE, PROCS_AT, VERSION,
+    ctl, Geometry, Header, FENCES, FENCES_AT, HEADER_COPY_AT, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE, PROCS_AT, VERSION,
 };
 use crate::file::mapping::{Descriptor, Region};
 use crate::file::memory;
@@ -34,6 +34,7 @@ use crate::table::Table;
 use concurrency::boottime;
 use concurrency::fork;
 use concurrency::signals::unharmed;
+use engine::hashing::split_mix;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -52,6 +53,8 @@ pub struct Options {
     /// Bytes of the file at most. `None`: what the file was made with, so who makes it decides for all; for a new one,
     /// see `usual_size`.
     pub max_bytes: Option<u64>,
+    /// An entry that has not been used for so long is gone.
+    pub idle: Option<std::time::Duration>,
     /// Everything else that two users of one file must agree on, hashed.
     pub fingerprint: u64,
 }
@@ -105,9 +108,20 @@ impl Drop for Share {
     }
 }
 
+/// A time to idle in nanoseconds; 0 = none.
+fn idle(options: &Options) -> u64 {
+    options.idle.map_or(0, |idle| u64::try_from(idle.as_nanos()).unwrap_or(u64::MAX).max(1))
+}
+
 fn fingerprint(options: &Options) -> u64 {
-    let parts =
-        [VERSION, options.fingerprint, options.strategy as u64, options.max_size, options.max_bytes.unwrap_or(0)];
+    let parts = [
+        VERSION,
+        options.fingerprint,
+        options.strategy as u64,
+        options.max_size,
+        options.max_bytes.unwrap_or(0),
+        idle(options),
+    ];
     // Who cannot tell how its clock stands to others' shares with those alone that seem to have the same.
     let clocks = Some(boottime::identity()).filter(|identity| *identity != 0);
     siphash13([0, 0], &parts.iter().chain(&clocks).flat_map(|p| p.to_le_bytes()).collect::<Vec<u8>>())
@@ -125,10 +139,11 @@ fn fill_unguarded(fd: BorrowedFd<'_>, header: &Header, geo: &Geometry) -> io::Re
     // One page of process slots; the others when somebody claims one there.
     for (at, end) in [
         (0, PROCS_AT + PAGE),
-        (INDEX_AT, Geometry::level_at(1)),
+        (FENCES_AT, Geometry::level_at(1)),
         (geo.cell(FIRST), geo.cell(Slot::new(slots))),
         (geo.meta(FIRST), geo.meta(Slot::new(slots))),
-        (geo.link(FIRST), geo.slots_end(slots).max(geo.link(FIRST))),
+        (geo.link(FIRST), if geo.has_links() { geo.link(Slot::new(slots)) } else { 0 }),
+        (geo.idle_word(FIRST), if geo.has_idle() { geo.idle_word(Slot::new(slots)) } else { 0 }),
         (geo.changes, geo.changes + changes * 8),
     ] {
         if end > at {
@@ -136,6 +151,10 @@ fn fill_unguarded(fd: BorrowedFd<'_>, header: &Header, geo: &Geometry) -> io::Re
         }
     }
     let word = |value: u64, at: u64| write_all_at(fd, &value.to_ne_bytes(), at);
+    // Anything: what damage puts there is no stamp that has been.
+    let [seed, _] = header.seed;
+    let stamps = (0..FENCES).flat_map(|i| split_mix(split_mix(seed).wrapping_add(i)).to_ne_bytes());
+    write_all_at(fd, &stamps.collect::<Vec<u8>>(), FENCES_AT)?;
     word(slots, ctl!(slots_ready))?;
     word(changes, ctl!(change_len))?;
     word(NEVER, ctl!(min_deadline))?;
@@ -175,7 +194,7 @@ fn usual_size(free: u64, memory: Option<u64>) -> u64 {
 
 fn new_header(options: &Options, dir: &Dir) -> Result<(Header, Geometry), OpenError> {
     let max_bytes = options.max_bytes.unwrap_or_else(|| usual_size(dir.free_bytes(), memory::limit()));
-    let geo = Geometry::new(options.max_size, max_bytes, options.strategy).ok_or_else(|| {
+    let geo = Geometry::with(options.max_size, max_bytes, options.strategy, idle(options) != 0).ok_or_else(|| {
         OpenError::InvalidSize(format!("max_bytes must be from {MIN_MAX_BYTES} to {MAX_FILE} bytes, got {max_bytes}"))
     })?;
     let mut header = Header {
@@ -189,6 +208,7 @@ fn new_header(options: &Options, dir: &Dir) -> Result<(Header, Geometry), OpenEr
         max_bytes,
         strategy: options.strategy as u64,
         tick_mode: tick_mode(),
+        idle: idle(options),
         checksum: 0,
     };
     header.checksum = header_sum(&header);

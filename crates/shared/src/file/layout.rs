@@ -1,12 +1,13 @@
 //! What lies where in a cache file: the areas, the structs in them, and their sizes proved at compile time.
 //!
 //! ```text
-//! header page | candidates | lease states | leases | process slots | index levels | cells | metas | links | history
-//!   | changes | bitmap | data
+//! header page | candidates | lease states | leases | process slots | fences | index levels | cells | metas | links
+//!   | idle | history | tags | changes | bitmap | data
 //! ```
 //!
 //! Links are there only where the strategy keeps its entries in queues, history only where it remembers keys that are gone
-//! (see `policy`).
+//! (see `policy`), idle only where entries may end for want of use (see `table::idle`). The tags' area is reserved when
+//! the first tag is named.
 //!
 //! The structs describe; they are never laid over the mapping. Code takes a field's offset from them (`offset_of!`) and
 //! goes through `file::mapping`, word by word, since every word may change under a reader's hands. All fields are therefore
@@ -24,7 +25,7 @@ use core::mem::{align_of, offset_of, size_of};
 /// `"warpcach"`, so that a hex dump says what it is.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"warpcach");
 /// Raised with every change of the layout or of the meaning of a field. Another version lives in another file.
-pub const VERSION: u64 = 6;
+pub const VERSION: u64 = 7;
 
 /// The unit of reservation for small areas. Larger hardware pages merely reserve a little more.
 pub const PAGE: u64 = 4096;
@@ -48,6 +49,8 @@ pub const LEASE_HOMES: u64 = LEASES / LEASE_WAYS;
 pub const CANDIDATES: u64 = 256;
 /// Index cells in a bucket (one cache line: an overflow count and seven cells).
 pub const BUCKET_CELLS: u64 = 7;
+/// Stamps of fences: a key's is one of them, which its hash names.
+pub const FENCES: u64 = if cfg!(loom) { 2 } else { 2048 };
 /// Buckets of index level 0; each level has twice as many as the one before.
 pub const LEVEL0_BUCKETS: u64 = if cfg!(loom) { 1 } else { 64 };
 pub(crate) const LEVEL0_BYTES: u64 = LEVEL0_BUCKETS * 64;
@@ -73,6 +76,8 @@ pub struct Header {
     pub strategy: u64,
     /// 1 = uses are stamped with the processor's time stamp counter, 0 = with `Control::tick`.
     pub tick_mode: u64,
+    /// An entry that has not been used for so long (nanoseconds) is gone; 0 = it is not.
+    pub idle: u64,
     pub checksum: u64,
 }
 pub const HEADER_WORDS: usize = size_of::<Header>() / 8;
@@ -153,7 +158,9 @@ pub struct Control {
     pub change_seq: u64,
     /// So many of them are told: a power of two.
     pub change_len: u64,
-    pub _pad6: [u64; 6],
+    /// Not under the lock: 1 = the area of the tags' stamps is reserved.
+    pub tags_ready: u64,
+    pub _pad6: [u64; 5],
     // What the counters of skips stood at when they were last zeroed.
     pub base_skips: [u64; 16],
 }
@@ -185,7 +192,8 @@ pub struct Lease {
     /// Grows with each change of the state. The futex lies on its low half.
     pub changes: u64,
     pub deadline: u64,
-    pub generation: u64,
+    /// The cache's generation and the key's fence, as they were when it was given out: see `fences`.
+    pub began: u64,
     pub waiters: u64,
     /// In the record of a home's first place: the home's lock. It lies with what is written under it.
     pub lock: u64,
@@ -248,20 +256,20 @@ pub struct Link {
     pub entered: u64,
 }
 
-/// The start of an entry's bytes; key and value follow without a gap.
+/// The start of an entry's bytes; what few entries have of a head (see `table::head`), key and value follow without a gap.
 #[repr(C)]
 pub struct BlockHead {
     pub checksum: u64,
     pub hash: u64,
     pub deadline: u64,
-    /// `value length << 32 | key length`.
+    /// `value length << 32 | flags << 26 | key length`.
     pub lengths: u64,
 }
 pub const BLOCK_HEAD: u64 = size_of::<BlockHead>() as u64;
 
 pub const LINE: usize = 64;
 const _: () = {
-    assert!(size_of::<Header>() == 13 * 8 && align_of::<Header>() == 8);
+    assert!(size_of::<Header>() == 14 * 8 && align_of::<Header>() == 8);
     assert!(size_of::<Control>() == 12 * LINE && align_of::<Control>() == 8);
     assert!(offset_of!(Control, lock) == LINE && offset_of!(Control, free_head) == 2 * LINE);
     assert!(offset_of!(Control, cand_bound) == 3 * LINE && offset_of!(Control, base) == 4 * LINE);
@@ -280,6 +288,7 @@ const _: () = {
     assert!(HEADER_COPY_AT as usize + size_of::<Header>() <= CONTROL_AT as usize);
     assert!(PROCS.is_power_of_two() && LEASES.is_power_of_two() && LEVEL0_BUCKETS.is_power_of_two());
     assert!(cfg!(loom) || LEVEL0_BYTES == PAGE);
+    assert!(FENCES.is_power_of_two() && (cfg!(loom) || (FENCES_AT % PAGE == 0 && INDEX_AT % PAGE == 0)));
 };
 
 pub const HEADER_COPY_AT: u64 = 256;
@@ -288,7 +297,8 @@ pub const CANDIDATES_AT: u64 = PAGE;
 pub const LEASE_STATES_AT: u64 = 3 * PAGE;
 pub const LEASES_AT: u64 = 4 * PAGE;
 pub const PROCS_AT: u64 = LEASES_AT + LEASES * size_of::<Lease>() as u64;
-pub const INDEX_AT: u64 = PROCS_AT + PROCS * size_of::<Proc>() as u64;
+pub const FENCES_AT: u64 = PROCS_AT + PROCS * size_of::<Proc>() as u64;
+pub const INDEX_AT: u64 = FENCES_AT + FENCES * 8;
 
 /// The file offset of a field of `Control`.
 macro_rules! ctl {

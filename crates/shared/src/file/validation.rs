@@ -94,7 +94,8 @@ pub(super) fn validate(fd: BorrowedFd<'_>, fingerprint: u64) -> Content {
         return Content::Foreign;
     }
     let Some(strategy) = Strategy::from_number(header.strategy) else { return Content::Dead };
-    let Some(geo) = Geometry::new(header.max_size, header.max_bytes, strategy) else { return Content::Dead };
+    let geo = Geometry::with(header.max_size, header.max_bytes, strategy, header.idle != 0);
+    let Some(geo) = geo else { return Content::Dead };
     let Some(control) = read_words::<{ size_of::<Control>() / 8 }>(fd, CONTROL_AT) else { return Content::Dead };
     let len = crate::file::mapping::file_len(fd).unwrap_or(0);
     let (level, slots, data) = (

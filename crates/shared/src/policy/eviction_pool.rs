@@ -150,11 +150,20 @@ impl Table {
         let keep = if exact { CANDIDATES as usize } else { SAMPLE_KEEPS };
         let mut all = self.scan()?;
         let mut bound = None;
+        let by_count = self.strategy == Strategy::Lfu;
         if all.len() > keep {
-            bound = Some(all.select_nth_unstable_by_key(keep, |n| n.key).1.key);
+            // (Where uses are not counted, half of a key is always the same.)
+            let (_, nth, _) = match by_count {
+                true => all.select_nth_unstable_by_key(keep, |n| n.key),
+                false => all.select_nth_unstable_by_key(keep, |n| n.key[1]),
+            };
+            bound = Some(nth.key);
             all.truncate(keep);
         }
-        all.sort_unstable_by_key(|n| n.key);
+        match by_count {
+            true => all.sort_unstable_by_key(|n| n.key),
+            false => all.sort_unstable_by_key(|n| n.key[1]),
+        }
         let (Some(first), Some(last)) = (all.first().map(|n| n.slot), all.last().map(|n| n.key)) else {
             return Ok(None);
         };

@@ -12,8 +12,11 @@
 //! passed.) Left (the callers were cancelled, which says nothing of the computation) or taken over: somebody computes in
 //! the first one's place, and may be waited for.
 //!
-//! A key is absent when its lease is given out. So what a computation ends with is stored only if the key is absent
-//! still: what was set by hand meanwhile, or by whoever took over, stays.
+//! A key is absent, or no longer fresh, when its lease is given out. What a computation ends with is stored only if there is
+//! no other fresh entry by then: what was set by hand meanwhile, or by whoever took over, stays. A lease is void once its
+//! key has been fenced (`table::fences`): nobody who comes then waits for it.
+//!
+//! A refresh of an entry that is there is a computation like any other: the lease is what keeps it the only one.
 //!
 //! Where no lease can be had (lock busy, all eight places taken) the caller computes alone: a cost, never a wait.
 
@@ -25,7 +28,8 @@ use crate::process::clock;
 use crate::process::identity::{Identity, IDENTITY_BITS};
 use crate::process::lock::{LockAt, STORE_TIMEOUT};
 use crate::table::block::ReadBuf;
-use crate::table::reading::NEVER;
+use crate::table::fences::Began;
+use crate::table::head::Freshness;
 use crate::table::Table;
 use core::mem::offset_of;
 use engine::hashing::GOLDEN;
@@ -37,8 +41,21 @@ pub struct Lease {
     index: u64,
     state: u64,
     pub(crate) hash: u64,
-    /// The cache's generation when the computation began.
-    pub generation: u64,
+    /// How the key's fence stood when the computation began.
+    pub(crate) began: Began,
+    /// The slot and the word of the entry that was there, not fresh; 0 = there was none.
+    pub(crate) seen: (u64, u64),
+}
+
+/// What a computation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// There is no fresh entry.
+    Miss,
+    /// There is a stale one, which is to be renewed unless that has failed a moment ago.
+    Refresh,
+    /// Whatever is there.
+    Anew,
 }
 
 /// Somebody else's computation.
@@ -48,8 +65,9 @@ pub struct Ticket {
     state: u64,
     /// When the lease may be taken over (nanoseconds of `clock::boot_now`).
     pub deadline: u64,
-    /// The cache's generation when the computation began.
-    generation: u64,
+    hash: u64,
+    /// How the key's fence stood when the computation began.
+    began: Began,
     /// The computation runs in this very process (which thread's it is, the caller knows).
     pub mine: bool,
 }
@@ -60,7 +78,7 @@ pub enum Acquired {
     Leader(Lease),
     /// Somebody computes: `wait`, look again, ask again.
     Follower(Ticket),
-    /// The value came while we asked: look again.
+    /// A fresh value came while we asked: look again. (Of a refresh: or there is nothing to renew, or not yet.)
     Present,
     /// Compute without a lease, and `insert`.
     Alone,
@@ -73,7 +91,7 @@ pub enum Waited {
     Ended,
     /// The same, and its end was its leader's alone, or nobody knows.
     EndedPrivately,
-    /// The owner is dead or has left, or the cache was cleared: nothing comes of it.
+    /// The owner is dead or has left, the key was fenced, or the cache cleared: nothing comes of it.
     Lost,
     /// It has had its time, and may be taken over or is.
     Overdue,
@@ -125,7 +143,7 @@ const HASH: usize = offset_of!(Record, hash);
 const NONCE: usize = offset_of!(Record, nonce);
 const CHANGES: usize = offset_of!(Record, changes);
 const DEADLINE: usize = offset_of!(Record, deadline);
-const GENERATION: usize = offset_of!(Record, generation);
+const BEGAN: usize = offset_of!(Record, began);
 const WAITERS: usize = offset_of!(Record, waiters);
 const SEAL: usize = offset_of!(Record, seal);
 
@@ -145,9 +163,14 @@ fn checked(sum: u64) -> u64 {
 }
 
 impl Table {
+    /// `acquire_to` for a miss.
+    pub(crate) fn acquire(&self, key: &[u8], bound: Duration, force: bool) -> Acquired {
+        self.acquire_to(Purpose::Miss, key, bound, force)
+    }
+
     /// Asks for the lease of a key. `bound`: after so long, others may take it over. `force`: take it even from a
     /// living owner whose deadline has not come (the caller has waited enough).
-    pub(crate) fn acquire(&self, key: &[u8], bound: Duration, force: bool) -> Acquired {
+    pub(crate) fn acquire_to(&self, purpose: Purpose, key: &[u8], bound: Duration, force: bool) -> Acquired {
         let hash = self.hash(key);
         let home = home_lock(&places(hash));
         self.region.prefetch(home.word());
@@ -156,7 +179,7 @@ impl Table {
         let now = clock::boot_now();
         let Ok((held, _)) = self.hold(home, STORE_TIMEOUT) else { return Acquired::Alone };
         let me = held.owner();
-        let generation = self.generation();
+        let began = self.begin(hash);
         let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
         let mut free = None;
         let mut predecessor = 0;
@@ -171,7 +194,7 @@ impl Table {
                 continue;
             }
             let deadline = self.region.get(field(index, DEADLINE));
-            let outdated = self.region.get(field(index, GENERATION)) != generation;
+            let outdated = self.region.get(field(index, BEGAN)) != began.word();
             let lost = outdated || self.is_void(index, state);
             if force || lost || now >= deadline {
                 free = Some((index, state));
@@ -179,14 +202,24 @@ impl Table {
                 break;
             }
             let deadline = deadline.min(now.saturating_add(bound));
-            return Acquired::Follower(Ticket { index, state, deadline, generation, mine: owner_of(state) == me });
+            return Acquired::Follower(Ticket { index, state, deadline, hash, began, mine: owner_of(state) == me });
         }
         // Between the caller's miss and now a leader may have stored the value and ended. (Both happen before we see no
         // lease.)
         let found = self.find(hash, key, &mut ReadBuf::new());
-        if found.is_some_and(|hit| hit.deadline == NEVER || hit.deadline > self.now()) {
+        let freshness = found.as_ref().map_or(Freshness::Gone, |hit| self.freshness(hit));
+        let is_due = match (purpose, freshness) {
+            (Purpose::Anew, _) | (Purpose::Miss, Freshness::Stale | Freshness::Gone) => true,
+            (Purpose::Refresh, Freshness::Stale) => {
+                let now = self.now();
+                found.as_ref().is_some_and(|hit| self.failures(hit, now).not_before <= now)
+            }
+            (Purpose::Miss | Purpose::Refresh, Freshness::Fresh) | (Purpose::Refresh, Freshness::Gone) => false,
+        };
+        if !is_due {
             return Acquired::Present;
         }
+        let seen = found.map_or((0, 0), |hit| (hit.slot, hit.word));
         let places = || places(hash).map(|index| (index, self.region.load(lease_state_at(index), Ordering::Acquire)));
         let free = free.or_else(|| places().find(|(index, state)| self.is_void(*index, *state)));
         let Some((index, old)) = free else { return Acquired::Alone };
@@ -194,7 +227,7 @@ impl Table {
             predecessor = PRIVATE;
         }
         let state = self.next_state(index, me) | predecessor;
-        self.take(index, old, Lease { index, state, hash, generation }, now.saturating_add(bound))
+        self.take(index, old, Lease { index, state, hash, began, seen }, now.saturating_add(bound))
     }
 
     fn next_state(&self, index: u64, me: u64) -> u64 {
@@ -205,7 +238,7 @@ impl Table {
 
     /// What binds a state to its record.
     fn seal(&self, index: u64, state: u64) -> u64 {
-        [HASH, GENERATION, DEADLINE]
+        [HASH, BEGAN, DEADLINE]
             .iter()
             .fold(index ^ state, |sum, offset| checked(sum).wrapping_add(self.region.get(field(index, *offset))))
     }
@@ -218,7 +251,7 @@ impl Table {
     fn take(&self, index: u64, old: u64, mut lease: Lease, deadline: u64) -> Acquired {
         // Before the state, and only under the home's lock: whoever reads these under it finds those of the state.
         self.region.set(field(index, HASH), lease.hash);
-        self.region.set(field(index, GENERATION), lease.generation);
+        self.region.set(field(index, BEGAN), lease.began.word());
         self.region.set(field(index, DEADLINE), deadline);
         // Release: pairs with the acquire in `acquire` and `look_at`. It fails only if the owner has gone meanwhile, and then
         // nothing was taken over from it: it has ended, or left.
@@ -326,7 +359,7 @@ impl Table {
             let is_told = state == 0 || (follows(state, ticket.state) && owner_of(state) != 0 && predecessor == 0);
             return if is_told { Waited::Ended } else { Waited::EndedPrivately };
         }
-        let is_lost = is_left || predecessor == LOST || self.generation() != ticket.generation;
+        let is_lost = is_left || predecessor == LOST || self.begin(ticket.hash) != ticket.began;
         if is_lost || ((is_succeeded || thoroughly) && self.is_dead(owner_of(ticket.state))) {
             Waited::Lost
         } else if is_succeeded || now >= ticket.deadline {
@@ -334,6 +367,17 @@ impl Table {
         } else {
             Waited::NotYet
         }
+    }
+
+    /// Whether somebody who lives computes the key, as far as a look without a lock can tell.
+    pub(crate) fn is_computed(&self, hash: u64) -> bool {
+        let began = self.begin(hash).word();
+        places(hash).any(|index| {
+            // Acquire: pairs with the release in `take`.
+            let state = self.region.load(lease_state_at(index), Ordering::Acquire);
+            let is_this = |offset, value| self.region.get(field(index, offset)) == value;
+            state != 0 && is_this(HASH, hash) && is_this(BEGAN, began) && !self.is_void(index, state)
+        })
     }
 
     /// For repair: the leases of the dead are free.

@@ -196,6 +196,17 @@ impl Table {
         Ok(guard)
     }
 
+    /// The writers' lock for a process that cannot map all that is in use, and does nothing under it that needs that.
+    #[cold]
+    pub(crate) fn lock_out_of_reach(&self) -> Option<WriteGuard<'_>> {
+        if self.region.truncated() || self.in_reach() {
+            return None;
+        }
+        let (mut held, after_death) = self.hold(WRITERS, STORE_TIMEOUT).ok()?;
+        held.leaves_work = after_death;
+        (!after_death).then_some(WriteGuard { _held: held })
+    }
+
     /// Whether the writers' lock is this process's still, asked by the thread that has taken it. If not, what it guards is
     /// another's.
     pub(crate) fn owns(&self) -> bool {

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Possessions of the lock from one step to the next.
 const EVERY: u64 = 128;
 /// Slots in a step. (Buckets and words of the bitmap take less time.)
-const STEP: u64 = 256;
+const STEP: u64 = 128;
 /// A process that has just come goes over this much at once.
 const AT_ONCE: u64 = 16 * 1024;
 /// Rounds from one look at what nobody but `cache_info` reads to the next.
@@ -224,7 +224,12 @@ impl Table {
         if self.region.get(self.deadline_at(slot)) != head.deadline {
             self.region.set(self.deadline_at(slot), head.deadline);
         }
-        self.note_deadline(head.deadline);
+        self.mend_use(slot);
+        self.note_deadline(if self.idles() {
+            head.deadline.min(self.idle_end(slot, self.now()))
+        } else {
+            head.deadline
+        });
         self.mend_stamps(slot);
         *sums = [sums[0] + 1, sums[1].wrapping_add(head.granules), sums[2].wrapping_add(passed)];
         Ok(())

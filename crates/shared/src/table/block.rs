@@ -1,4 +1,4 @@
-//! An entry's bytes: how key, value and deadline become a block of granules, and how a copy of one is checked.
+//! An entry's bytes: how key, value and head become a block of granules, and how a copy of one is checked.
 //!
 //! The checksum is taken over everything in the block, under a seed made of the file's seed, the cache's generation and
 //! the place of the block: bytes of before a `clear`, or of another place, never pass for current ones.
@@ -9,22 +9,27 @@ use crate::file::units::{Granule, GranuleIndex};
 use crate::file::words::{as_bytes, as_bytes_mut};
 use crate::hash::{bind, checksum};
 use crate::process::lock::WriteGuard;
+use crate::table::head::{self, Kind, Lengths, Terms};
 use crate::table::storing::Stored;
 #[cfg(loom)]
 use crate::table::Mutant;
 use crate::table::Table;
 use core::mem::{offset_of, size_of};
+use std::cell::Cell;
 
 const HEAD_WORDS: usize = size_of::<BlockHead>() / 8;
 const CHECKSUM: usize = offset_of!(BlockHead, checksum) / 8;
 const HASH: usize = offset_of!(BlockHead, hash) / 8;
 const DEADLINE: usize = offset_of!(BlockHead, deadline) / 8;
 const LENGTHS: usize = offset_of!(BlockHead, lengths) / 8;
+const BODY: usize = BLOCK_HEAD as usize;
 
 /// A reader's own memory: an entry is copied here before anything in it is believed. Reused, it allocates nothing.
 #[derive(Default)]
 pub struct ReadBuf {
     words: Vec<u64>,
+    /// Bytes of the head beyond that of all entries.
+    extra: usize,
     key_len: usize,
     val_len: usize,
 }
@@ -35,14 +40,29 @@ impl ReadBuf {
     }
     /// The key of the entry last read.
     pub fn key(&self) -> &[u8] {
-        &as_bytes(&self.words)[BLOCK_HEAD as usize..][..self.key_len]
+        &as_bytes(&self.words)[BODY + self.extra..][..self.key_len]
     }
     /// The value of the entry last read. Its address is a multiple of 8 only by chance.
     pub fn value(&self) -> &[u8] {
-        &as_bytes(&self.words)[BLOCK_HEAD as usize + self.key_len..][..self.val_len]
+        &as_bytes(&self.words)[BODY + self.extra + self.key_len..][..self.val_len]
     }
+    /// When the entry last read ends.
     pub fn deadline(&self) -> u64 {
         self.words[DEADLINE]
+    }
+    /// Until when it is fresh.
+    pub fn fresh(&self) -> u64 {
+        if self.lengths().is_soft() {
+            self.words.get(head::FRESH).copied().unwrap_or(0)
+        } else {
+            self.deadline()
+        }
+    }
+    pub fn kind(&self) -> Kind {
+        self.lengths().kind()
+    }
+    pub(crate) fn lengths(&self) -> Lengths {
+        Lengths(self.words[LENGTHS])
     }
     /// Bytes of memory.
     pub fn capacity(&self) -> usize {
@@ -57,7 +77,7 @@ impl ReadBuf {
 pub(crate) struct Head {
     pub(crate) hash: u64,
     pub(crate) deadline: u64,
-    pub(crate) key_len: u64,
+    pub(crate) lengths: Lengths,
     /// Where the block begins in the data, and how long it is.
     pub(crate) index: GranuleIndex,
     pub(crate) granules: u64,
@@ -70,12 +90,12 @@ impl Table {
         let mut words = [0; HEAD_WORDS];
         self.place(granule, 1)?;
         self.region.copy_out(granule.offset(), &mut words);
-        let (key_len, val_len) = (words[LENGTHS] & 0xffff_ffff, words[LENGTHS] >> 32);
-        let bytes = BLOCK_HEAD + key_len + val_len;
+        let lengths = Lengths(words[LENGTHS]);
+        let bytes = lengths.bytes();
         let granules = bytes.div_ceil(GRANULE);
         let index = self.place(granule, granules)?;
         let (hash, deadline, words) = (words[HASH], words[DEADLINE], bytes.div_ceil(8));
-        Some(Head { hash, deadline, key_len, index, granules, words })
+        Some(Head { hash, deadline, lengths, index, granules, words })
     }
 
     /// Copies a whole block, as long as `head` says; false if there is no memory for that. What the copy is worth,
@@ -87,11 +107,16 @@ impl Table {
         }
         buf.words.resize(head.words as usize, 0);
         self.region.copy_out(granule.offset(), &mut buf.words);
-        let lengths = buf.words[LENGTHS];
+        let lengths = buf.lengths();
         // The lengths may have changed since: never reach beyond what was copied.
         let body = (head.words * 8 - BLOCK_HEAD) as usize;
-        buf.key_len = ((lengths & 0xffff_ffff) as usize).min(body);
-        buf.val_len = ((lengths >> 32) as usize).min(body - buf.key_len);
+        buf.extra = (8 * lengths.extra() as usize).min(body);
+        buf.key_len = (lengths.key() as usize).min(body - buf.extra);
+        buf.val_len = (lengths.value() as usize).min(body - buf.extra - buf.key_len);
+        if lengths.is_soft() {
+            // No checksum is over it.
+            buf.words.get_mut(head::FAILURES).into_iter().for_each(|failures| *failures = 0);
+        }
         true
     }
 
@@ -102,26 +127,34 @@ impl Table {
     }
 
     /// Makes the bytes of an entry: all of the work that needs no lock.
-    pub(crate) fn prepare(&self, hash: u64, key: &[u8], value: &[u8], deadline: u64) -> Result<Prepared, Stored> {
-        let (Ok(key_len), Ok(val_len)) = (u32::try_from(key.len()), u32::try_from(value.len())) else {
+    pub(crate) fn prepare(&self, hash: u64, key: &[u8], value: &[u8], terms: &Terms) -> Result<Prepared, Stored> {
+        let Some(val_len) = u32::try_from(value.len()).ok().filter(|_| key.len() < head::KEY_LIMIT) else {
             return Err(Stored::TooLarge);
         };
-        let bytes = BLOCK_HEAD as usize + key.len() + value.len();
+        if terms.tags.are_unstorable() {
+            return Err(Stored::NoSpace);
+        }
+        let lengths = Lengths::new(key.len(), val_len, terms);
+        let extra = lengths.extra() as usize;
+        let bytes = BODY + 8 * extra + key.len() + value.len();
         let granules = (bytes as u64).div_ceil(GRANULE);
         if granules > self.geo.granules {
             return Err(Stored::TooLarge);
         }
-        let mut words = Vec::new();
+        let mut words = SPARE.try_with(Cell::take).unwrap_or_default();
         words.try_reserve_exact(bytes.div_ceil(8)).map_err(|_| self.no_memory())?;
         words.resize(bytes.div_ceil(8), 0);
         words[HASH] = hash;
-        words[DEADLINE] = deadline;
-        words[LENGTHS] = u64::from(val_len) << 32 | u64::from(key_len);
-        let body = &mut as_bytes_mut(&mut words)[BLOCK_HEAD as usize..];
+        words[DEADLINE] = terms.end;
+        words[LENGTHS] = lengths.0;
+        if extra > 0 {
+            head::write_extra(terms, &mut words[BODY / 8..]);
+        }
+        let body = &mut as_bytes_mut(&mut words)[BODY + 8 * extra..];
         body[..key.len()].copy_from_slice(key);
         body[key.len()..][..value.len()].copy_from_slice(value);
         words[CHECKSUM] = checksum(self.header.seed[0], as_bytes(&words[CHECKSUM + 1..]));
-        Ok(Prepared { words, granules, hash, deadline })
+        Ok(Prepared { words, granules, hash, terms: *terms })
     }
 
     /// Writes a block to granules that no word points to (any more).
@@ -143,7 +176,31 @@ pub(crate) struct Prepared {
     words: Vec<u64>,
     pub(crate) granules: u64,
     pub(crate) hash: u64,
-    pub(crate) deadline: u64,
+    pub(crate) terms: Terms,
+}
+
+thread_local! {
+    /// The memory of this thread's last `Prepared`, empty, unless that was much.
+    static SPARE: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
+}
+/// Words that are kept.
+const SPARED: usize = 512;
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if self.words.capacity() <= SPARED {
+            let mut words = std::mem::take(&mut self.words);
+            words.clear();
+            // (In a thread that ends it is dropped.)
+            let _ = SPARE.try_with(|spare| spare.set(words));
+        }
+    }
+}
+
+impl Prepared {
+    pub(crate) fn lengths(&self) -> Lengths {
+        Lengths(self.words[LENGTHS])
+    }
 }
 
 const _: () = assert!(CHECKSUM == 0);

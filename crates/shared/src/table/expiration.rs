@@ -40,9 +40,12 @@ impl Table {
             self.region.set(ctl!(sweep_min), NEVER);
         }
         for slot in Slot::range(from, to) {
-            let deadline = self.region.get(self.deadline_at(slot));
+            let mut deadline = self.region.get(self.deadline_at(slot));
             if self.word(slot).is_free() {
                 continue;
+            }
+            if self.idles() {
+                deadline = deadline.min(self.idle_end(slot, now));
             }
             if deadline <= now {
                 self.add_guarded(ctl!(expirations), 1);
@@ -103,7 +106,10 @@ impl Table {
         if now < self.region.get(ctl!(min_deadline)) {
             return count;
         }
-        let live = |slot: &Slot| !self.word(*slot).is_free() && self.region.get(self.deadline_at(*slot)) > now;
+        let live = |slot: &Slot| {
+            let there = !self.word(*slot).is_free() && self.region.get(self.deadline_at(*slot)) > now;
+            there && !self.is_idle(*slot, now)
+        };
         self.slots().filter(live).count() as u64
     }
 }

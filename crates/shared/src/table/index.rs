@@ -14,6 +14,7 @@ use crate::file::units::Slot;
 use crate::process::lock::WriteGuard;
 use crate::table::Table;
 
+const _: () = assert!(BUCKET_CELLS == 7, "a bucket is a line");
 /// In an index that is no fuller than it is meant to be, no search passes so many buckets.
 const LONGEST: u64 = 128;
 
@@ -69,10 +70,10 @@ impl Table {
         let level = self.level();
         let ready = self.slots_ready();
         for probe in 0..=level.mask {
-            let bucket = level.bucket(hash, probe);
-            for i in 0..BUCKET_CELLS {
-                // Acquire: pairs with the release in `index_insert`. (The slot's word says what is true, not the cell.)
-                let seen = self.region.load(cell_at(bucket, i), Ordering::Acquire);
+            // Acquire: pairs with the release in `insert_at`. (The slot's word says what is true, not the cell.) The count comes
+            // first in a bucket, and is read after the cells.
+            let [overflow, cells @ ..] = self.region.line(level.bucket(hash, probe));
+            for seen in cells {
                 let slot = (seen & 0xffff_ffff).wrapping_sub(1);
                 if (seen ^ hash) >> 32 == 0 && slot < ready {
                     if let Some(result) = found(Slot::new(slot)) {
@@ -80,7 +81,7 @@ impl Table {
                     }
                 }
             }
-            if self.region.load(bucket, Ordering::Acquire) == 0 {
+            if overflow == 0 {
                 return None;
             }
         }

@@ -2,8 +2,8 @@
 //! mapping, the checked copy of its parameters, and its own identity.
 //!
 //! The other modules are `impl Table` blocks, one concern each, in the order of a reading: `process::identity`,
-//! `process::lock`, `slots`, `block`, `index`, `bitmap`, `policy`, `reading`, `storing`, `room`, `repair`, `process::lease`,
-//! `counters`. Nothing a process decides by is
+//! `process::lock`, `slots`, `head`, `block`, `index`, `bitmap`, `policy`, `reading`, `storing`, `room`, `repair`, `fences`,
+//! `tags`, `idle`, `process::lease`, `counters`. Nothing a process decides by is
 //! taken from the mapping a second time: `header` and `geo` are copies made and verified at opening.
 
 pub(crate) mod audit;
@@ -12,12 +12,16 @@ pub(crate) mod block;
 pub(crate) mod changes;
 pub(crate) mod counters;
 pub(crate) mod expiration;
+pub(crate) mod fences;
+pub(crate) mod head;
+pub(crate) mod idle;
 pub(crate) mod index;
 pub(crate) mod reading;
 pub(crate) mod repair;
 pub(crate) mod room;
 pub(crate) mod slots;
 pub(crate) mod storing;
+pub(crate) mod tags;
 
 use crate::file::layout::{Geometry, Header};
 use crate::file::mapping::Region;
@@ -46,6 +50,8 @@ pub(crate) enum Mutant {
     LinkInTheStamp,
     /// A block is written without a fence before it.
     NoFence,
+    /// An invalidation does not change the key's stamp.
+    NoStamp,
 }
 
 pub(crate) struct Table {

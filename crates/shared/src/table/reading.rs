@@ -5,6 +5,7 @@ use crate::file::layout::ctl;
 use crate::file::units::{Slot, Word};
 use crate::hash::siphash13;
 use crate::table::block::ReadBuf;
+use crate::table::head::{Kind, Lengths};
 use crate::table::Table;
 
 /// No deadline.
@@ -19,8 +20,14 @@ pub struct Hit {
     pub slot: u64,
     pub word: u64,
     pub generation: u64,
-    /// Nanoseconds of `clock::boot_now`; `NEVER` = does not expire.
-    pub deadline: u64,
+    /// Until then a hit needs no closer look: `fresh`, or 0 if there is more to it than deadlines.
+    pub(crate) until: u64,
+    /// Until then it is fresh, and until then it is there: nanoseconds of `clock::boot_now`; `NEVER` = for ever.
+    pub fresh: u64,
+    pub end: u64,
+    pub kind: Kind,
+    soft: bool,
+    tag_words: u8,
 }
 
 impl Hit {
@@ -28,9 +35,39 @@ impl Hit {
     pub fn version(&self) -> u32 {
         Word::from_bits(self.word).version() as u32
     }
+
+    /// Whether deadlines are all that there is to it: it has no tags and cannot be idle for too long.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.until != 0
+    }
+    /// Whether its head has a soft deadline.
+    pub(crate) fn is_soft(&self) -> bool {
+        self.soft
+    }
+    /// Words with its tags.
+    pub(crate) fn tag_words(&self) -> usize {
+        self.tag_words.into()
+    }
 }
 
 impl Table {
+    /// What is to be remembered of an entry.
+    pub(crate) fn hit(&self, slot: Slot, word: Word, generation: u64, lengths: Lengths, fresh: u64, end: u64) -> Hit {
+        let tag_words = lengths.tags() as u8;
+        Hit {
+            slot: slot.number(),
+            word: word.bits(),
+            generation,
+            until: if tag_words != 0 || self.idles() { 0 } else { fresh },
+            fresh,
+            end,
+            kind: lengths.kind(),
+            soft: lengths.is_soft(),
+            tag_words,
+        }
+    }
+
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
         siphash13(self.header.seed, key)
     }
@@ -90,7 +127,7 @@ impl Table {
         let Some(head) = self.head(granule) else {
             return if self.unchanged(slot, word) { Read::Other } else { Read::Disturbed };
         };
-        if head.hash != hash || head.key_len != key.len() as u64 {
+        if head.hash != hash || head.lengths.key() != key.len() as u64 {
             let other = if head.hash == hash { Read::Broken } else { Read::Other };
             return if self.unchanged(slot, word) { other } else { Read::Disturbed };
         }
@@ -106,16 +143,17 @@ impl Table {
         if !self.is_whole(generation, granule, buf) || buf.hash() != hash || buf.key() != key {
             return Read::Broken;
         }
-        Read::Entry(Hit { slot: slot.number(), word: word.bits(), generation, deadline: buf.deadline() })
+        let lengths = buf.lengths();
+        Read::Entry(self.hit(slot, word, generation, lengths, buf.fresh(), buf.deadline()))
     }
 
     /// Copies the entry of a slot, if there is a whole one.
-    pub(crate) fn entry(&self, slot: Slot, buf: &mut ReadBuf) -> Option<Word> {
+    pub(crate) fn entry(&self, slot: Slot, buf: &mut ReadBuf) -> Option<Hit> {
         let (generation, word) = (self.generation(), self.word(slot));
         let granule = word.granule();
         let head = self.head(granule)?;
         (self.copy_block(granule, &head, buf) && self.unchanged(slot, word) && self.is_whole(generation, granule, buf))
-            .then_some(word)
+            .then(|| self.hit(slot, word, generation, buf.lengths(), buf.fresh(), buf.deadline()))
     }
 }
 

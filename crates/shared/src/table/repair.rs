@@ -210,6 +210,7 @@ impl Table {
             return None;
         }
         self.region.set(self.deadline_at(slot), head.deadline);
-        Some(head.deadline)
+        self.mend_use(slot);
+        Some(if self.idles() { head.deadline.min(self.idle_end(slot, self.now())) } else { head.deadline })
     }
 }

@@ -65,6 +65,13 @@ impl Table {
         self.region.load(self.word_at(slot), Ordering::Relaxed) == word.bits()
     }
 
+    /// `unchanged` of a slot that was found in use before.
+    #[inline(always)]
+    pub(crate) fn unchanged_again(&self, slot: Slot, word: Word) -> bool {
+        fence(Ordering::Acquire);
+        self.region.known(self.word_at(slot)).load(Ordering::Relaxed) == word.bits()
+    }
+
     /// Slots that are reserved, as the file claims and the kernel and the geometry confirm.
     pub(crate) fn slots_ready(&self) -> u64 {
         // Acquire: pairs with the release in `more_slots`.
@@ -182,6 +189,7 @@ impl Table {
         self.region.reserve(self.geo.cell(from), bytes).is_ok()
             && self.region.reserve(self.geo.meta(from), bytes).is_ok()
             && (!self.strategy.has_queues() || self.region.reserve(self.geo.link(from), bytes).is_ok())
+            && (!self.idles() || self.region.reserve(self.geo.idle_word(from), bytes / 2).is_ok())
     }
 
     /// Reserves further slots: as many again, within limits.

@@ -9,6 +9,8 @@ use crate::file::layout::ctl;
 use crate::file::units::{GranuleIndex, Slot, Word};
 use crate::process::lock::WriteGuard;
 use crate::table::block::{Prepared, ReadBuf};
+use crate::table::fences::Began;
+use crate::table::head::Freshness;
 use crate::table::index::Unfit;
 use crate::table::reading::{Hit, NoMemory, NEVER};
 use crate::table::Table;
@@ -25,7 +27,8 @@ pub enum Stored {
     NoSpace,
     /// Damage was met, and repaired.
     Damaged,
-    /// Between the computation's start and its end the cache was cleared, or the key was stored by somebody else.
+    /// Between the computation's start and its end the cache was cleared, the key or one of its tags was invalidated, or the
+    /// key was stored by somebody else.
     Outdated,
     /// Another process kept the lock for too long.
     Busy,
@@ -34,15 +37,22 @@ pub enum Stored {
 /// How to store.
 #[derive(Clone, Copy, Debug)]
 pub struct Put {
-    /// Store only if the cache has not been cleared since it had this generation.
-    pub generation: Option<u64>,
-    pub only_if_absent: bool,
+    /// Store only if nothing has fenced a computation that began so.
+    pub began: Option<Began>,
+    /// Store only if there is no fresh entry but the one with this word.
+    pub over: Option<u64>,
+}
+
+impl Put {
+    /// Whatever has happened.
+    pub const WHATEVER: Put = Put { began: None, over: None };
 }
 
 impl Table {
     /// Before the lock is taken: brings near what `put` will touch.
     pub(crate) fn prefetch(&self, hash: u64) {
         self.prefetch_bucket(hash);
+        self.prefetch_fence(hash);
         if self.region.get(ctl!(count)) >= self.max_entries() {
             self.prefetch_victim();
         }
@@ -60,8 +70,9 @@ impl Table {
     }
 
     fn put_once(&self, guard: &WriteGuard<'_>, key: &[u8], block: &Prepared, how: Put) -> Stored {
-        let generation = self.generation();
-        if how.generation.is_some_and(|g| g != generation) {
+        let now = self.begin(block.hash);
+        let generation = now.generation;
+        if how.began.is_some_and(|began| began != now || !self.are_current(&block.terms.tags)) {
             return Stored::Outdated;
         }
         if self.region.get(ctl!(min_deadline)) != NEVER {
@@ -75,8 +86,10 @@ impl Table {
         if let Some(slot) = broken.filter(|_| old.is_none()) {
             self.discard(slot);
         }
-        if how.only_if_absent && old.is_some_and(|old| old.deadline == NEVER || old.deadline > self.now()) {
-            return Stored::Outdated;
+        if let (Some(over), Some(old)) = (how.over, &old) {
+            if old.word != over && self.freshness(old) == Freshness::Fresh {
+                return Stored::Outdated;
+            }
         }
         let placed = match old {
             Some(old) => self
@@ -88,8 +101,8 @@ impl Table {
         };
         match placed {
             Some((slot, word)) => {
-                let (slot, word) = (slot.number(), word.bits());
-                Stored::Done(Hit { slot, word, generation, deadline: block.deadline })
+                let (fresh, end) = (block.terms.fresh.min(block.terms.end), block.terms.end);
+                Stored::Done(self.hit(slot, word, generation, block.lengths(), fresh, end))
             }
             None if !self.owns() => Stored::Busy,
             None if self.region.refused() != 0 => Stored::NoSpace,
@@ -169,7 +182,7 @@ impl Table {
         }
         let granule = self.geo.granule(index);
         self.write_block(guard, granule, generation, block);
-        self.set_deadline(slot, block.deadline);
+        self.set_deadline(slot, block.terms.end);
         self.enter_order(slot, block.hash);
         if !self.owns() {
             return None;
@@ -207,7 +220,7 @@ impl Table {
         }
         let granule = self.geo.granule(index);
         self.write_block(guard, granule, generation, block);
-        self.set_deadline(slot, block.deadline);
+        self.set_deadline(slot, block.terms.end);
         self.touch_as_writer(slot);
         if !self.owns() {
             return None;
@@ -225,12 +238,14 @@ impl Table {
 
     fn set_deadline(&self, slot: Slot, deadline: u64) {
         self.region.set(self.deadline_at(slot), deadline);
-        self.note_deadline(deadline);
+        self.note_deadline(deadline.min(self.begin_use(slot)));
     }
 
+    /// Whether there was one: what had ended is taken away, too.
     pub(crate) fn remove(&self, _: &WriteGuard<'_>, hash: u64, key: &[u8]) -> Result<bool, NoMemory> {
-        let hit = self.find_or(hash, key, &mut ReadBuf::new(), |_| {})?;
-        hit.into_iter().for_each(|hit| self.discard(Slot::new(hit.slot)));
-        Ok(hit.is_some())
+        let Some(hit) = self.find_or(hash, key, &mut ReadBuf::new(), |_| {})? else { return Ok(false) };
+        let there = self.freshness(&hit) != Freshness::Gone;
+        self.discard(Slot::new(hit.slot));
+        Ok(there)
     }
 }

@@ -109,10 +109,13 @@ fn operations_stepped_through() {
             keys[..2].iter().for_each(|k| (0..2).for_each(|_| ignore(cache.get(k, &mut ReadBuf::new()))));
         }
         let new = fill as usize;
-        let operations: [&dyn Fn(&SharedCache); 4] = [
+        let terms = |c: &SharedCache| Terms { fresh: 1, tags: c.tags(&[7]), ..NEVER.into() };
+        let operations: [&dyn Fn(&SharedCache); 6] = [
             &|c| ignore(c.set(&keys[new], &value(&keys[new], 2), NEVER)),
             &|c| ignore(c.set(&keys[1], &value(&keys[1], 5), NEVER)),
             &|c| ignore(c.remove(&keys[1])),
+            &|c| ignore(c.set(&keys[2], &value(&keys[2], 3), terms(c))),
+            &|c| c.invalidate_tags(&[7]).unwrap(),
             &|c| c.clear(),
         ];
         for operation in operations {

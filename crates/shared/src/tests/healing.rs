@@ -19,8 +19,15 @@ fn value_of(key: u64) -> Vec<u8> {
     (0..24 + key % 40).map(|i| (key * 31 + i) as u8).collect()
 }
 
+/// Some of the caches have a time to idle.
+fn geometry_of(strategy: Strategy, max_bytes: u64) -> Geometry {
+    Geometry::with(SIZE, max_bytes, strategy, matches!(strategy, Strategy::Fifo | Strategy::TinyLfu)).unwrap()
+}
+
 fn options_of(dir: &tempfile::TempDir, strategy: Strategy) -> Options {
-    Options { max_bytes: Some(Geometry::new(SIZE, 1 << 19, strategy).unwrap().end), ..options(dir, strategy, SIZE) }
+    let geo = geometry_of(strategy, 1 << 19);
+    let idle = geo.has_idle().then(|| std::time::Duration::from_secs(3600));
+    Options { max_bytes: Some(geo.end), idle, ..options(dir, strategy, SIZE) }
 }
 
 /// One kind of word: what it is called, and where such words lie.
@@ -35,7 +42,7 @@ fn kinds(geo: &Geometry) -> Vec<Kind> {
     macro_rules! control {
         ($($field:ident)+) => { $(kinds.push(Kind { name: stringify!($field), words: vec![ctl!($field)] });)+ };
     }
-    control!(generation index_level slots_ready data_ready tick_offset procs_high epoch moved);
+    control!(generation index_level slots_ready data_ready tick_offset procs_high epoch moved tags_ready);
     control!(count publish_seq cand_head cand_len last_tick evictions free_head slot_high alloc_cursor used_granules);
     control!(swept_generation min_deadline sweep_min sweep_cursor expirations repairs audit passed);
     control!(base_generation tick queue_seq hand history_lines ghost_seq ghost_room sample_hits sample_accesses sample_look);
@@ -49,6 +56,11 @@ fn kinds(geo: &Geometry) -> Vec<Kind> {
     several("leases", LEASES_AT, 64);
     several("counters", PROCS_AT + offset_of!(Proc, counters) as u64, 3 * 8);
     several("others' counters", proc_at(1) + offset_of!(Proc, counters) as u64, 3 * 8);
+    several("fences", FENCES_AT, FENCES);
+    several("tags", geo.tags, geo.tag_words);
+    if geo.has_idle() {
+        several("idle", geo.idle, SIZE);
+    }
     several("index", INDEX_AT, 64 * 8);
     several("overflow", INDEX_AT, 1);
     several("metas", geo.metas, 2 * SIZE);
@@ -218,13 +230,13 @@ fn heals(strategy: Strategy, kind: &Kind, how: How, random: &mut Random, turn: u
 
 #[test]
 fn every_kind_of_word() {
-    let geo = Geometry::new(SIZE, 1 << 19, Strategy::Lru).unwrap();
+    let max_bytes = geometry_of(Strategy::Lru, 1 << 19).end;
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     let (mut turn, mut failed) = (0u64, Vec::new());
     let rounds = times("WARP_HEALING", 1);
     for round in 0..rounds {
         for strategy in Strategy::ALL {
-            let geo = Geometry::new(SIZE, geo.end, strategy).unwrap();
+            let geo = geometry_of(strategy, max_bytes);
             for (i, kind) in kinds(&geo).iter().enumerate() {
                 let how = if rounds > 1 { HOW.to_vec() } else { vec![HOW[(turn as usize + i) % HOW.len()]] };
                 for how in how {
@@ -255,8 +267,8 @@ fn a_clear_beside_an_audit() {
         b.table().begin_clear();
         assert!(a.table().whole_audit().is_ok());
         // What is stored before the lock is given back has the new generation already.
-        let block = a.table().prepare(a.hash(b"new"), b"new", b"v", NEVER).unwrap();
-        let how = crate::table::storing::Put { generation: None, only_if_absent: false };
+        let block = a.table().prepare(a.hash(b"new"), b"new", b"v", &NEVER.into()).unwrap();
+        let how = crate::table::storing::Put::WHATEVER;
         assert!(matches!(a.table().put(&guard, b"new", &block, how), Stored::Done(_)));
         assert!(a.table().whole_audit().is_ok());
         drop(guard);

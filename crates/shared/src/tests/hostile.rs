@@ -35,7 +35,8 @@ fn exercise(cache: &SharedCache, random: &mut Random) {
     for _ in 0..60 {
         let k = random.below(60);
         let key = k.to_le_bytes();
-        match random.below(12) {
+        let tagged = Terms { tags: cache.tags(&[k % 5]), fresh: cache.now() + 500_000, ..NEVER.into() };
+        match random.below(18) {
             0..=4 => {
                 if let Some(hit) = cache.get(&key, &mut buf) {
                     assert_eq!(buf.value(), value_of(k), "a wrong value");
@@ -53,6 +54,20 @@ fn exercise(cache: &SharedCache, random: &mut Random) {
                 Acquired::Follower(t) => ignore(cache.wait(&t, Duration::from_millis(2))),
                 Acquired::Alone | Acquired::Present => {}
             },
+            11 => ignore(cache.set(&key, &value_of(k), tagged)),
+            12 => ignore(cache.insert(&key, &value_of(k), tagged, cache.begin(cache.hash(&key)))),
+            13 => ignore(cache.invalidate_tags(&[k % 5])),
+            14 => match cache.acquire_to(Purpose::Refresh, &key, Duration::from_millis(1), false) {
+                Acquired::Leader(lease) if k % 2 == 0 => cache.refresh_failed(lease),
+                Acquired::Leader(lease) => cache.complete_without(lease),
+                _ => {}
+            },
+            15 => {
+                if let (_, Some(hit)) = cache.look(&key) {
+                    ignore((cache.failures(&hit), cache.is_refresh_due(&hit, cache.hash(&key)), cache.ttl(&key)));
+                    ignore(cache.hit_while_there(&hit, &mut 0));
+                }
+            }
             _ => {
                 let i = cache.info();
                 assert!(i.len <= i.capacity);
@@ -77,7 +92,10 @@ fn damage(file: &File, geo: &Geometry, random: &mut Random, may_cut: bool) {
         (LEASE_STATES_AT, 2048),
         (LEASES_AT, 16384),
         (PROCS_AT, 4096),
+        (FENCES_AT, 4096),
         (INDEX_AT, 4096),
+        (geo.idle, if geo.has_idle() { 512 } else { 8 }),
+        (geo.tags, 4096),
         (geo.cells, 512),
         (geo.metas, 512),
         (geo.links, 512),
@@ -131,6 +149,7 @@ fn fuzz(seed: u64, mapped: bool, n: u32) {
         let mut o =
             options(&dir, Strategy::ALL[round as usize % Strategy::ALL.len()], [30, 50, 2000][round as usize % 3]);
         o.max_bytes = Some(500_000);
+        o.idle = (round % 4 == 3).then(|| Duration::from_millis(2));
         o.name = format!("fuzz{round}");
         let cache = open_isolated(&o);
         fill(&cache);

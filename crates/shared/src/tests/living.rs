@@ -33,7 +33,7 @@ fn is_dead(cache: &SharedCache, identity: Identity, lives: bool) -> bool {
 /// Whether others find the lease of `k` and the writers' lock free.
 fn is_free(cache: &SharedCache) -> bool {
     let since = Instant::now();
-    let stored = cache.set(b"s", b"1", NEVER);
+    let stored = computed(cache, b"s", b"1");
     let asked = cache.acquire(b"k", LONG, false);
     assert!(since.elapsed() < Duration::from_secs(5));
     match (stored, asked) {
@@ -399,14 +399,17 @@ fn without_proc_and_without_a_name() {
 fn without_any_locks_there_is_a_reason_and_no_wait() {
     let dir = tempfile::tempdir().unwrap();
     let o = options(&dir, Strategy::Lru, 10);
-    open_isolated(&o).set(b"there", b"1", NEVER);
     for error in [libc::ENOLCK, libc::EINVAL, libc::ENOSYS, libc::EPERM] {
+        open_isolated(&o).set(b"there", b"1", NEVER);
         LOCKS.set(Some(Refused::All(error)));
         let (cache, since) = (open_isolated(&o), Instant::now());
-        assert_eq!(cache.set(b"k", b"1", NEVER), Stored::Busy);
+        assert_eq!(computed(&cache, b"k", b"1"), Stored::Busy);
         assert!(matches!(cache.acquire(b"k", LONG, false), Acquired::Alone));
-        assert!(cache.remove(b"k").is_err());
         assert!(cache.get(b"there", &mut ReadBuf::new()).is_some());
+        // Both need the lock, and void all without it.
+        assert_eq!(cache.invalidate(b"there"), Ok(true));
+        assert!(cache.get(b"there", &mut ReadBuf::new()).is_none());
+        assert_eq!(cache.set(b"k", b"1", NEVER), Stored::Busy);
         assert_eq!(cache.hindrance(), Some(Hindrance::Locks(error)));
         assert!(cache.hindrance().unwrap().to_string().contains("WARP_CACHE_DIR"));
         assert!(since.elapsed() < Duration::from_secs(5));

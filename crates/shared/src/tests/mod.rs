@@ -1,7 +1,7 @@
 //! The shared tier from within; each kind of evidence has its file. They are unit tests, so that they
 //! see the inner parts and the hooks of [`testing`](crate::testing).
 //!
-//! Longer: `WARP_FUZZ` (rounds of damage), `WARP_HEALING` (rounds over all kinds of words), `WARP_CASES` (runs against the model); `make torture` sets both.
+//! Longer: `WARP_HISTORY` (milliseconds of invalidations), `WARP_FUZZ` (rounds of damage), `WARP_HEALING` (rounds over all kinds of words), `WARP_CASES` (runs against the model); `make torture` sets both.
 
 mod addresses;
 mod astray;
@@ -9,6 +9,8 @@ mod basics;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod every_instruction;
 mod every_store;
+mod fenced;
+mod headed;
 mod healing;
 mod hostile;
 #[cfg(target_os = "linux")]
@@ -20,13 +22,14 @@ mod place;
 mod processes;
 mod queued;
 mod reference;
+mod tagged;
 
 pub(crate) use crate::testing::{DISK_FULL, TICK_MODE};
 pub(crate) use crate::*;
 
 pub(crate) fn options(dir: &tempfile::TempDir, strategy: Strategy, max_size: u64) -> Options {
     let dir = dir.path().join("caches");
-    Options { dir, name: "test".into(), strategy, max_size, max_bytes: Some(4 << 20), fingerprint: 0 }
+    Options { dir, name: "test".into(), strategy, max_size, max_bytes: Some(4 << 20), idle: None, fingerprint: 0 }
 }
 
 pub(crate) fn open(options: &Options) -> SharedCache {
@@ -50,6 +53,11 @@ pub(crate) fn descriptors_in(dir: &tempfile::TempDir) -> usize {
 pub(crate) fn validate(cache: &SharedCache) {
     let table = cache.table();
     table.lock(std::time::Duration::from_secs(1)).map(|_guard| table.validate_order()).unwrap();
+}
+
+/// Stores what was computed without a lease a moment ago.
+pub(crate) fn computed(cache: &SharedCache, key: &[u8], value: &[u8]) -> Stored {
+    cache.insert(key, value, NEVER, cache.begin(cache.hash(key)))
 }
 
 /// A result that nobody wants.

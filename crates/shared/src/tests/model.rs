@@ -13,9 +13,20 @@ enum Op {
     Get(u8),
     /// A hit through the decoded level, if the handle remembers one.
     Again(u8),
-    Set(u8, u16, Option<u8>),
+    /// Length; for how long it is there, and a tag.
+    Set(u8, u16, Option<u8>, Option<u8>),
+    /// Fresh, then stale.
+    SetStale(u8, u8, u8),
     Compute(u8, u16),
+    /// Replaces whatever is there, under a lease.
+    Refresh(u8, u16),
+    RefreshFails(u8),
+    /// A computation without a lease, with a tag or without one, begins; and ends.
+    Begin(u8, Option<u8>),
+    End,
     Remove(u8),
+    InvalidateTag(u8),
+    TooLarge(u8),
     Clear,
     Sleep(u8),
     /// Dies in the lock: the next one repairs.
@@ -27,7 +38,15 @@ fn op() -> impl Generator<Value = (usize, Op)> {
     let op = prop_oneof![
         8 => key.clone().prop_map(Op::Get),
         8 => key.clone().prop_map(Op::Again),
-        10 => (key.clone(), 0..700u16, proptest::option::of(1..20u8)).prop_map(|(k, n, t)| Op::Set(k, n, t)),
+        10 => (key.clone(), 0..700u16, proptest::option::of(1..20u8), proptest::option::of(0..4u8))
+            .prop_map(|(k, n, t, tag)| Op::Set(k, n, t, tag)),
+        4 => (key.clone(), 1..6u8, 1..12u8).prop_map(|(k, f, t)| Op::SetStale(k, f, t)),
+        3 => (key.clone(), 0..100u16).prop_map(|(k, n)| Op::Refresh(k, n)),
+        1 => key.clone().prop_map(Op::RefreshFails),
+        4 => (key.clone(), proptest::option::of(0..4u8)).prop_map(|(k, tag)| Op::Begin(k, tag)),
+        4 => Just(Op::End),
+        2 => (0..4u8).prop_map(Op::InvalidateTag),
+        1 => key.clone().prop_map(Op::TooLarge),
         6 => (key.clone(), 0..100u16).prop_map(|(k, n)| Op::Compute(k, n)),
         2 => key.prop_map(Op::Remove),
         1 => Just(Op::Clear),
@@ -40,7 +59,11 @@ use proptest::strategy::Strategy as Generator;
 
 struct Entry {
     value: Vec<u8>,
+    fresh: u64,
     deadline: u64,
+    /// A stamp, and what it was.
+    tag: Option<(u64, u64)>,
+    last: u64,
     used: u64,
     count: u64,
 }
@@ -53,46 +76,100 @@ struct Model {
     order: Option<Box<dyn Reference>>,
     tick: u64,
     now: u64,
+    /// Time to idle.
+    idle: Option<u64>,
+    /// Of keys and of tags, by what they share: how often they were invalidated.
+    fences: HashMap<u64, u64>,
+    stamps: HashMap<u64, u64>,
+    cleared: u64,
+}
+
+/// A millisecond, the unit of this model's time.
+const UNIT: u64 = 1_000_000;
+
+/// A computation that has begun.
+struct Running {
+    key: u8,
+    began: Began,
+    terms: Terms,
+    tag: Option<(u64, u64)>,
+    fence: u64,
+    cleared: u64,
 }
 
 impl Model {
+    fn is_there(&self, e: &Entry) -> bool {
+        e.deadline > self.now && self.idle.is_none_or(|idle| e.last + idle > self.now)
+    }
+    fn is_void(&self, e: &Entry) -> bool {
+        e.tag.is_some_and(|(number, stamp)| self.stamp(number) != stamp)
+    }
+    fn lives(&self, e: &Entry) -> bool {
+        self.is_there(e) && !self.is_void(e)
+    }
+    fn is_fresh(&self, key: u8) -> bool {
+        self.entries.get(&key).is_some_and(|e| self.lives(e) && e.fresh > self.now)
+    }
+    fn stamp(&self, number: u64) -> u64 {
+        self.stamps.get(&number).copied().unwrap_or(0)
+    }
+    fn fence(&self, at: u64) -> u64 {
+        self.fences.get(&at).copied().unwrap_or(0)
+    }
+    fn raise_fence(&mut self, cache: &SharedCache, key: u8) {
+        *self.fences.entry(fence_of(cache, key)).or_default() += 1;
+    }
+
     fn get(&mut self, key: u8) -> Option<Vec<u8>> {
         self.tick += 1;
+        let lives = self.entries.get(&key).is_some_and(|e| self.lives(e));
+        lives.then(|| self.note_use(key))
+    }
+
+    fn note_use(&mut self, key: u8) -> Vec<u8> {
         let (now, tick, strategy) = (self.now, self.tick, self.strategy);
-        let e = self.entries.get_mut(&key).filter(|e| e.deadline > now)?;
+        let e = self.entries.get_mut(&key).unwrap();
         e.count += 1;
+        e.last = now;
         if strategy != Strategy::Fifo {
             e.used = tick;
         }
         if let Some(order) = &mut self.order {
             order.hit(key.into());
         }
-        Some(e.value.clone())
+        e.value.clone()
     }
 
     fn remove(&mut self, key: u8) -> bool {
         if let Some(order) = &mut self.order {
             order.remove(key.into());
         }
-        self.entries.remove(&key).is_some_and(|e| e.deadline > self.now)
+        let gone = self.entries.remove(&key);
+        gone.is_some_and(|e| self.lives(&e))
     }
 
     fn expire(&mut self) {
-        let gone: Vec<u8> = self.entries.iter().filter(|(_, e)| e.deadline <= self.now).map(|(k, _)| *k).collect();
+        let gone: Vec<u8> = self.entries.iter().filter(|(_, e)| !self.is_there(e)).map(|(k, _)| *k).collect();
         gone.into_iter().for_each(|key| ignore(self.remove(key)));
     }
 
     /// After `cache` has stored it.
-    fn set(&mut self, key: u8, value: Vec<u8>, deadline: u64, cache: &SharedCache) {
+    fn set(&mut self, key: u8, value: Vec<u8>, terms: Terms, tag: Option<(u64, u64)>, cache: &SharedCache) {
         self.expire();
-        if self.get(key).is_some() {
+        self.tick += 1;
+        let (fresh, deadline) = (terms.fresh, terms.end);
+        if self.entries.contains_key(&key) {
+            self.note_use(key);
             let e = self.entries.get_mut(&key).unwrap();
-            (e.value, e.deadline) = (value, deadline);
+            (e.value, e.fresh, e.deadline, e.tag) = (value, fresh, deadline, tag);
             return;
         }
         if self.entries.len() == self.max {
             let order = self.order.as_mut().map(|order| order.evict() as u8);
-            let missing = |key: &&u8| cache.peek(&key_bytes(**key), &mut ReadBuf::new()).is_none();
+            let missing = |key: &&u8| {
+                let (table, key) = (cache.table(), key_bytes(**key));
+                table.find(table.hash(&key), &key, &mut ReadBuf::new()).is_none()
+            };
             let victim = match self.strategy {
                 Strategy::Sieve | Strategy::S3Fifo => order,
                 Strategy::TinyLfu => {
@@ -106,7 +183,8 @@ impl Model {
         if let Some(order) = &mut self.order {
             order.insert(key.into());
         }
-        self.entries.insert(key, Entry { value, deadline, used: self.tick, count: 1 });
+        let (used, last) = (self.tick, self.now);
+        self.entries.insert(key, Entry { value, fresh, deadline, tag, last, used, count: 1 });
     }
 
     fn victim_by_stamps(&self) -> Option<u8> {
@@ -120,20 +198,33 @@ impl Model {
 
     fn live(&self) -> Vec<(u8, Vec<u8>)> {
         let mut all: Vec<_> =
-            self.entries.iter().filter(|(_, e)| e.deadline > self.now).map(|(k, e)| (*k, e.value.clone())).collect();
+            self.entries.iter().filter(|(_, e)| self.lives(e)).map(|(k, e)| (*k, e.value.clone())).collect();
         all.sort();
         all
     }
+}
+
+/// A tag for the file, and for the model.
+fn tags_of(cache: &SharedCache, model: &Model, tag: Option<u8>) -> (Tags, Option<(u64, u64)>) {
+    let tags: Vec<u64> = tag.into_iter().map(u64::from).collect();
+    let number = tags.first().map(|tag| cache.table().number_of(*tag));
+    (cache.tags(&tags), number.map(|number| (number, model.stamp(number))))
 }
 
 fn key_bytes(key: u8) -> Vec<u8> {
     vec![key; 1 + key as usize * 3]
 }
 
-fn run(strategy: Strategy, max: usize, ticks: u64, ops: Vec<(usize, Op)>) {
+/// What stands for the key's fence.
+fn fence_of(cache: &SharedCache, key: u8) -> u64 {
+    crate::table::fences::fence_at(cache.hash(&key_bytes(key)))
+}
+
+fn run(strategy: Strategy, max: usize, ticks: u64, idle: Option<u64>, ops: Vec<(usize, Op)>) {
     TICK_MODE.set(Some(ticks));
     let dir = tempfile::tempdir().unwrap();
-    let o = options(&dir, strategy, max as u64);
+    let idle = idle.map(|idle| idle * UNIT);
+    let o = Options { idle: idle.map(std::time::Duration::from_nanos), ..options(&dir, strategy, max as u64) };
     let handles: Vec<SharedCache> = (0..3).map(|_| open_isolated(&o)).collect();
     TICK_MODE.set(None);
     let order: Option<Box<dyn Reference>> = match strategy {
@@ -141,7 +232,20 @@ fn run(strategy: Strategy, max: usize, ticks: u64, ops: Vec<(usize, Op)>) {
         Strategy::S3Fifo => Some(Box::new(S3Fifo::new(max))),
         _ => None,
     };
-    let mut model = Model { strategy, max, entries: HashMap::new(), order, tick: 0, now: 1 << 60 };
+    let mut model = Model {
+        strategy,
+        max,
+        entries: HashMap::new(),
+        order,
+        tick: 0,
+        now: 1 << 60,
+        idle,
+        fences: HashMap::new(),
+        stamps: HashMap::new(),
+        cleared: 0,
+    };
+    let mut running: Vec<Running> = Vec::new();
+    let long = std::time::Duration::from_secs(1);
     let mut known: Vec<HashMap<u8, (Hit, Vec<u8>)>> = vec![HashMap::new(); 3];
     let (mut last, mut repairs) = ([u64::MAX; 3], 0);
     let mut buf = ReadBuf::new();
@@ -161,27 +265,92 @@ fn run(strategy: Strategy, max: usize, ticks: u64, ops: Vec<(usize, Op)>) {
                 let mut nothing = u64::MAX;
                 if let Some((hit, value)) = known[who].get(&k) {
                     if cache.hit_again(hit, if ticks == 0 { &mut last[who] } else { &mut nothing }) {
+                        assert!(model.is_fresh(k), "step {n}, key {k}");
                         assert_eq!(Some(value.clone()), model.get(k), "step {n}, key {k}");
                     } else {
-                        let now = model.now;
-                        let same = model
-                            .entries
-                            .get(&k)
-                            .filter(|e| e.deadline > now && e.value == *value && cache.still_current(hit));
-                        assert!(same.is_none(), "step {n}: {k} is current");
+                        let same = model.entries.get(&k).filter(|e| e.value == *value && cache.still_current(hit));
+                        assert!(same.is_none() || !model.is_fresh(k), "step {n}: {k} is current");
                     }
                 }
             }
-            Op::Set(k, len, ttl) => {
+            Op::Set(k, len, ttl, tag) => {
                 let value = vec![n as u8; len as usize];
-                let deadline = ttl.map_or(NEVER, |t| model.now + u64::from(t));
-                assert!(matches!(cache.set(&key_bytes(k), &value, deadline), Stored::Done(_)));
-                model.set(k, value, deadline, cache);
+                let end = ttl.map_or(NEVER, |t| model.now + UNIT * u64::from(t));
+                let (tags, tag) = tags_of(cache, &model, tag);
+                let terms = Terms { tags, ..end.into() };
+                assert!(matches!(cache.set(&key_bytes(k), &value, terms), Stored::Done(_)));
+                model.set(k, value, terms, tag, cache);
+                model.raise_fence(cache, k);
+            }
+            Op::SetStale(k, fresh, more) => {
+                let fresh = model.now + UNIT * u64::from(fresh);
+                let terms = Terms { fresh, ..Terms::from(fresh + UNIT * u64::from(more)) };
+                assert!(matches!(cache.set(&key_bytes(k), b"stale one day", terms), Stored::Done(_)));
+                model.set(k, b"stale one day".to_vec(), terms, None, cache);
+                model.raise_fence(cache, k);
+            }
+            Op::Refresh(k, len) => {
+                let value = vec![n as u8; len as usize];
+                let acquired = cache.acquire_to(Purpose::Anew, &key_bytes(k), long, false);
+                let Acquired::Leader(lease) = acquired else { panic!("step {n}: {acquired:?}") };
+                if len % 7 == 0 {
+                    cache.complete_without(lease);
+                    let lives = model.entries.get(&k).is_some_and(|e| model.lives(e));
+                    ignore(model.remove(k));
+                    // (What is there no more is not taken away now, as it may be.)
+                    let found = cache.table().find(cache.hash(&key_bytes(k)), &key_bytes(k), &mut buf);
+                    assert!(found.is_none(), "step {n}, {lives}");
+                } else {
+                    assert!(matches!(cache.complete(lease, &key_bytes(k), &value, NEVER), Stored::Done(_)));
+                    model.set(k, value, NEVER.into(), None, cache);
+                }
+            }
+            Op::RefreshFails(k) => {
+                if let Acquired::Leader(lease) = cache.acquire_to(Purpose::Refresh, &key_bytes(k), long, false) {
+                    let e = model.entries.get(&k).unwrap();
+                    assert!(model.lives(e) && e.fresh <= model.now, "step {n}");
+                    cache.refresh_failed(lease);
+                    let hit = cache.look(&key_bytes(k)).1.unwrap();
+                    assert!(!cache.is_refresh_due(&hit, cache.hash(&key_bytes(k))));
+                }
+            }
+            Op::Begin(key, tag) => {
+                let (tags, tag) = tags_of(cache, &model, tag);
+                running.push(Running {
+                    key,
+                    began: cache.begin(cache.hash(&key_bytes(key))),
+                    terms: Terms { tags, ..NEVER.into() },
+                    tag,
+                    fence: model.fence(fence_of(cache, key)),
+                    cleared: model.cleared,
+                });
+            }
+            Op::End => {
+                if running.is_empty() {
+                    continue;
+                }
+                let one = running.swap_remove(n % running.len());
+                let right = model.fence(fence_of(cache, one.key)) == one.fence
+                    && model.cleared == one.cleared
+                    && one.tag.is_none_or(|(number, stamp)| model.stamp(number) == stamp);
+                let stored = cache.insert(&key_bytes(one.key), b"computed", one.terms, one.began);
+                assert_eq!(matches!(stored, Stored::Done(_)), right, "step {n}: {stored:?}");
+                if right {
+                    model.set(one.key, b"computed".to_vec(), one.terms, one.tag, cache);
+                }
+            }
+            Op::InvalidateTag(tag) => {
+                cache.invalidate_tags(&[tag.into()]).unwrap();
+                *model.stamps.entry(cache.table().number_of(tag.into())).or_default() += 1;
+            }
+            Op::TooLarge(k) => {
+                assert_eq!(cache.set(&key_bytes(k), &vec![1; 5 << 20], NEVER), Stored::TooLarge);
+                model.remove(k);
+                model.raise_fence(cache, k);
             }
             Op::Compute(k, len) => {
                 let value = vec![n as u8; len as usize];
-                let now = model.now;
-                let present = model.entries.get(&k).is_some_and(|e| e.deadline > now);
+                let present = model.is_fresh(k);
                 let lease = match cache.acquire(&key_bytes(k), std::time::Duration::from_secs(1), false) {
                     Acquired::Leader(lease) => lease,
                     other => {
@@ -193,28 +362,28 @@ fn run(strategy: Strategy, max: usize, ticks: u64, ops: Vec<(usize, Op)>) {
                 let by_hand = n % 3 == 0;
                 if by_hand {
                     cache.set(&key_bytes(k), b"by hand", NEVER);
-                    model.set(k, b"by hand".to_vec(), NEVER, cache);
+                    model.set(k, b"by hand".to_vec(), NEVER.into(), None, cache);
+                    model.raise_fence(cache, k);
                 }
                 let present = by_hand;
                 let stored = cache.complete(lease, &key_bytes(k), &value, NEVER);
                 assert_eq!(stored == Stored::Outdated, present);
-                model.expire();
                 if !present {
-                    model.set(k, value, NEVER, cache);
+                    model.set(k, value, NEVER.into(), None, cache);
                 }
             }
             Op::Remove(k) => {
-                let removed = cache.remove(&key_bytes(k)).unwrap();
-                let was = model.remove(k);
-                assert!(removed || !was, "step {n}");
+                assert_eq!(cache.invalidate(&key_bytes(k)), Ok(model.remove(k)), "step {n}");
+                model.raise_fence(cache, k);
             }
             Op::Clear => {
                 cache.clear();
+                model.cleared += 1;
                 model.entries.clear();
                 model.order.iter_mut().for_each(|order| order.clear());
             }
             Op::Sleep(t) => {
-                model.now += u64::from(t);
+                model.now += UNIT * u64::from(t);
                 set_clock(model.now);
             }
             Op::Repair => {
@@ -222,7 +391,8 @@ fn run(strategy: Strategy, max: usize, ticks: u64, ops: Vec<(usize, Op)>) {
                 cache.table().lock(std::time::Duration::from_secs(1)).map(|_guard| cache.table().repair()).unwrap()
             }
         }
-        assert_eq!(cache.len() as usize, model.live().len(), "step {n}");
+        let there = model.entries.values().filter(|e| model.is_there(e)).count();
+        assert_eq!(cache.len() as usize, there, "step {n}");
         validate(cache);
         assert_eq!(cache.info().repairs, repairs, "step {n}: nothing was found damaged");
     }
@@ -256,9 +426,10 @@ proptest! {
         strategy in proptest::sample::select(&Strategy::ALL[..]),
         max in prop_oneof![1..9usize, Just(11)],
         ticks in 0..2u64,
+        idle in proptest::option::weighted(0.3, 3..30u64),
         ops in proptest::collection::vec(op(), 1..120),
     ) {
-        run(strategy, max, ticks, ops);
+        run(strategy, max, ticks, idle, ops);
     }
 }
 

@@ -76,16 +76,13 @@ fn damaged_words_of_a_lease() {
     let dir = tempfile::tempdir().unwrap();
     let o = options(&dir, Strategy::Lru, 10);
     let (a, b) = (open_isolated(&o), open_isolated(&o));
-    for offset in [
-        offset_of!(Record, hash),
-        offset_of!(Record, deadline),
-        offset_of!(Record, generation),
-        offset_of!(Record, seal),
-    ] {
+    for offset in
+        [offset_of!(Record, hash), offset_of!(Record, deadline), offset_of!(Record, began), offset_of!(Record, seal)]
+    {
         for word in [0, 1, u64::MAX, 1 << 63] {
             let Acquired::Leader(lost) = a.acquire(b"x", LONG, false) else { panic!() };
             // (Some words are 0 as they are.)
-            let word = if word == 0 && offset == offset_of!(Record, generation) { 2 } else { word };
+            let word = if word == 0 && offset == offset_of!(Record, began) { 2 } else { word };
             (0..LEASES).for_each(|index| write(&a, lease_at(index) + offset as u64, word));
             let Acquired::Leader(lease) = b.acquire(b"x", LONG, false) else { panic!("{offset} {word}") };
             b.abandon(lease);
@@ -135,8 +132,8 @@ fn a_guard_that_is_ousted() {
     // The other takes the lock that looks free, and works, while this one still believes to have it.
     assert!(matches!(b.set(b"b", b"1", NEVER), Stored::Done(_)));
     let (table, hash) = (a.table(), a.hash(b"n"));
-    let block = table.prepare(hash, b"n", b"v", NEVER).unwrap();
-    let how = crate::table::storing::Put { generation: None, only_if_absent: false };
+    let block = table.prepare(hash, b"n", b"v", &NEVER.into()).unwrap();
+    let how = crate::table::storing::Put::WHATEVER;
     assert_eq!(table.put(&guard, b"n", &block, how), Stored::Busy);
     let _ = table.remove(&guard, a.hash(b"1"), b"1");
     table.repair();

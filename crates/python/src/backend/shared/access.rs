@@ -21,7 +21,7 @@ use crate::function::slot_value::{SharedObject, Value};
 use crate::function::state::{CacheState, Put as Mode};
 use crate::key::{self, View};
 use concurrency::inflight::Outcome;
-use shared::{Lease, SharedCache, Skip, Stored};
+use shared::{Began, Lease, SharedCache, Skip, Stored};
 
 /// Behind the key of a lone argument that functools keeps apart from an equal int or str.
 const APART: u8 = 0xff;
@@ -74,6 +74,8 @@ pub(crate) enum StoreCondition {
     Lease(Lease),
     /// Unless the cache was cleared since it had this generation.
     Since(u64),
+    /// Unless it has been fenced since it began so.
+    Began(Began),
     /// None: over whatever is there.
     Nothing,
 }
@@ -264,7 +266,8 @@ impl<'a> KeyAccess<'a> {
         };
         let stored = match hold {
             StoreCondition::Lease(lease) => shm.complete(lease, key, value, deadline),
-            StoreCondition::Since(generation) => shm.insert(key, value, deadline, generation),
+            StoreCondition::Since(generation) => shm.insert_since(key, value, deadline, generation),
+            StoreCondition::Began(began) => shm.insert(key, value, deadline, began),
             StoreCondition::Nothing => shm.set(key, value, deadline),
         };
         drop(storing);

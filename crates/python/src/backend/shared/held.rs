@@ -157,8 +157,8 @@ impl Notes {
         if before != 0 && before != mark {
             gone.push(Gone { slot, mark: before });
         }
-        if new.hit.deadline != NEVER && before != mark {
-            self.due.push(Reverse((new.hit.deadline, slot, version)));
+        if new.hit.end != NEVER && before != mark {
+            self.due.push(Reverse((new.hit.end, slot, version)));
         }
     }
 

@@ -143,7 +143,8 @@ impl<'a> Call<'a> {
     /// Computes, and stores what came of it.
     unsafe fn compute_and_store(&mut self, lease: Option<Lease>) -> Loaded {
         let shm = &self.request.file.shm;
-        let hold = lease.map_or_else(|| StoreCondition::Since(shm.generation()), StoreCondition::Lease);
+        let began = || shm.begin(shm.hash(self.request.key()));
+        let hold = lease.map_or_else(|| StoreCondition::Began(began()), StoreCondition::Lease);
         // SAFETY: the caller's promise, throughout.
         unsafe {
             // Until the result is stored: pickling it may come here again.

@@ -19,7 +19,7 @@ use concurrency::clock;
 use concurrency::thread_id;
 use engine::wire_format;
 use shared::hash::siphash13;
-use shared::{safe_name, Event, Hit, OpenError, OpenErrorKind, SharedCache, Strategy};
+use shared::{safe_name, Event, Freshness, Hit, OpenError, OpenErrorKind, SharedCache, Strategy};
 
 /// An open file.
 pub(crate) struct File {
@@ -78,7 +78,7 @@ impl File {
 
     /// Whether what was found is there still, without a use.
     pub fn is_there(&self, hit: &Hit) -> bool {
-        self.shm.still_current(hit) && (hit.deadline == shared::NEVER || hit.deadline > self.shm.now())
+        self.shm.freshness(hit) == Freshness::Fresh
     }
 }
 
@@ -159,6 +159,7 @@ impl Reopener {
             // Without a bound, the bytes are one; and a cache that stores nothing counts all the same.
             max_size: options.max_size.map_or(0, |size| size.max(1) as u64),
             max_bytes: options.max_bytes.map(|bytes| bytes as u64),
+            idle: None,
             fingerprint: fingerprint(options, &place.key),
         };
         let files = Reopener {

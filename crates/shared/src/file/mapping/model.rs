@@ -1,6 +1,6 @@
 //! The memory of a model: loom's words, without a file.
 
-use crate::file::atomic::AtomicU64;
+use crate::file::atomic::{AtomicU64, Ordering};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -20,6 +20,13 @@ impl Region {
     }
     pub(crate) fn known(&self, at: u64) -> Arc<AtomicU64> {
         self.word(at)
+    }
+    pub(crate) fn line(&self, at: u64) -> [u64; 8] {
+        let word = |i: u64| self.word(at + 8 * i).load(Ordering::Acquire);
+        let mut line = [0; 8];
+        (1..8).for_each(|i| line[i as usize] = word(i));
+        line[0] = word(0);
+        line
     }
     pub(crate) fn copy_out(&self, at: u64, to: &mut [u64]) {
         for (k, word) in to.iter_mut().enumerate() {

@@ -218,6 +218,18 @@ impl Region {
         self.at(i, n)
     }
 
+    /// The words of a line: the first of them is read last.
+    #[inline(always)]
+    pub(crate) fn line(&self, at: u64) -> [u64; 8] {
+        let Some(from) = self.range(at, 8) else { return [0; 8] };
+        // SAFETY: eight words are mapped there: `range`. Otherwise as in `word`.
+        let word = |i: usize| unsafe { &*from.add(i) }.load(Ordering::Acquire);
+        let mut line = [0; 8];
+        (1..8).for_each(|i| line[i] = word(i));
+        line[0] = word(0);
+        line
+    }
+
     /// Copies words from `at` on into `to`, each atomically, the whole not.
     #[inline]
     pub(crate) fn copy_out(&self, at: u64, to: &mut [u64]) {

@@ -1,0 +1,216 @@
+//! Fences: what was being computed before an invalidation, or a store by hand, is nobody's afterwards.
+
+use super::*;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const LONG: Duration = Duration::from_secs(100);
+
+fn leader(cache: &SharedCache, key: &[u8]) -> Lease {
+    match cache.acquire(key, LONG, false) {
+        Acquired::Leader(lease) => lease,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_there(cache: &SharedCache, key: &[u8]) -> bool {
+    cache.peek(key, &mut ReadBuf::new()).is_some()
+}
+
+type Fencing = fn(&SharedCache, &[u8]);
+
+/// Everything that fences a key.
+fn fencing() -> Vec<(&'static str, Fencing)> {
+    vec![
+        ("invalidate", |cache, key| assert_eq!(cache.invalidate(key), Ok(false))),
+        ("set, then invalidate", |cache, key| {
+            assert!(matches!(cache.set(key, b"by hand", NEVER), Stored::Done(_)));
+            assert_eq!(cache.invalidate(key), Ok(true));
+        }),
+        ("set too much", |cache, key| assert_eq!(cache.set(key, &vec![1; 5 << 20], NEVER), Stored::TooLarge)),
+        ("set without room", |cache, key| {
+            DISK_FULL.set(true);
+            assert_eq!(cache.set(key, &vec![1; 1 << 20], NEVER), Stored::NoSpace);
+            DISK_FULL.set(false);
+        }),
+        ("clear", |cache, _| cache.clear()),
+    ]
+}
+
+#[test]
+fn what_began_before_is_not_stored() {
+    for (what, fence) in fencing() {
+        let dir = tempfile::tempdir().unwrap();
+        let o = options(&dir, Strategy::Lru, 10);
+        let (a, b) = (open_isolated(&o), open_isolated(&o));
+        let (began, lease) = (a.begin(a.hash(b"k")), leader(&a, b"k"));
+        let Acquired::Follower(ticket) = b.acquire(b"k", LONG, false) else { panic!() };
+        assert_eq!(b.wait(&ticket, Duration::ZERO), Waited::NotYet);
+        fence(&b, b"k");
+        // Whoever waits looks again, and whoever comes computes at once.
+        assert_eq!(b.wait(&ticket, Duration::ZERO), Waited::Lost, "{what}");
+        let next = leader(&b, b"k");
+        assert_eq!(a.insert(b"k", b"old", NEVER, began), Stored::Outdated, "{what}");
+        assert_eq!(a.complete(lease, b"k", b"old", NEVER), Stored::Outdated, "{what}");
+        assert!(!is_there(&a, b"k"), "{what}");
+        // A death and its repair change nothing of that.
+        b.table().lock(LONG).map(std::mem::forget).unwrap();
+        b.table().region.set(crate::file::layout::ctl!(lock), 7);
+        assert!(matches!(computed(&a, b"other", b"v"), Stored::Done(_)));
+        assert_eq!(a.insert(b"k", b"old", NEVER, began), Stored::Outdated, "{what}");
+        b.abandon(next);
+        assert!(matches!(computed(&a, b"k", b"new"), Stored::Done(_)), "{what}");
+    }
+}
+
+#[test]
+fn a_value_set_by_hand_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open_isolated(&options(&dir, Strategy::Lru, 10));
+    let began = cache.begin(cache.hash(b"k"));
+    cache.set(b"k", b"by hand", NEVER);
+    assert_eq!(cache.insert(b"k", b"old", NEVER, began), Stored::Outdated);
+    let mut buf = ReadBuf::new();
+    assert!(cache.get(b"k", &mut buf).is_some() && buf.value() == b"by hand");
+    // What cannot be stored takes the older entry with it.
+    assert_eq!(cache.set(b"k", &vec![1; 5 << 20], NEVER), Stored::TooLarge);
+    assert!(!is_there(&cache, b"k"));
+    assert_eq!(cache.info().repairs, 0);
+}
+
+/// A writer is stopped in the lock, just before it publishes: an invalidation voids everything, and what it publishes
+/// afterwards is void as well.
+#[test]
+fn behind_a_stopped_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 10);
+    for by_hand in [false, true] {
+        let (stopped, other) = (open_isolated(&o), open_isolated(&o));
+        stopped.set(b"k", b"old", NEVER);
+        let (began, stop) = (other.begin(other.hash(b"k")), std::sync::Arc::new(AtomicBool::new(false)));
+        let (held, released) = (AtomicBool::new(false), AtomicBool::new(false));
+        let shared = std::sync::Arc::new((held, released));
+        let (flags, armed) = (shared.clone(), stop.clone());
+        // Stops at the store of the slot's word.
+        let stores = AtomicU64::new(0);
+        let hook = move |region: &crate::file::mapping::Region| {
+            let inside = region.get(crate::file::layout::ctl!(lock)) != 0;
+            if armed.load(Ordering::SeqCst) && inside && stores.fetch_add(1, Ordering::SeqCst) == 6 {
+                flags.0.store(true, Ordering::SeqCst);
+                while !flags.1.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        };
+        assert!(stopped.table().region.hook.set(Box::new(hook)).is_ok());
+        stop.store(true, Ordering::SeqCst);
+        std::thread::scope(|scope| {
+            let storing = scope.spawn(|| computed(&stopped, b"k", b"older"));
+            let since = Instant::now();
+            while !shared.0.load(Ordering::SeqCst) {
+                assert!(since.elapsed() < Duration::from_secs(20));
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if by_hand {
+                assert_eq!(other.put(b"k", b"by hand", NEVER), Ok(Stored::Busy));
+            } else {
+                assert_eq!(other.invalidate(b"k"), Ok(true));
+            }
+            assert!(since.elapsed() < Duration::from_secs(5));
+            assert!(!is_there(&other, b"k") && !is_there(&stopped, b"k"));
+            shared.1.store(true, Ordering::SeqCst);
+            storing.join().unwrap();
+        });
+        assert!(!is_there(&other, b"k"), "what is published late is void");
+        assert_eq!(other.insert(b"k", b"old", NEVER, began), Stored::Outdated);
+        assert!(matches!(computed(&other, b"k", b"new"), Stored::Done(_)));
+        other.clear();
+        drop((stopped, other));
+    }
+}
+
+#[test]
+fn of_a_file_that_is_lost_there_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open_isolated(&options(&dir, Strategy::Lru, 10));
+    cache.set(b"k", b"v", NEVER);
+    cache.table().region.give_up();
+    assert!(cache.invalidate(b"k").is_err() && cache.put(b"k", b"v", NEVER).is_err());
+    assert!(cache.invalidate_tags(&[1]).is_err());
+}
+
+/// Of a thousand keys whose computations run, an invalidation of another one keeps one at most from being stored.
+#[test]
+fn one_key_fences_hardly_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open_isolated(&options(&dir, Strategy::Lru, 4000));
+    let key = |n: u64| n.to_le_bytes();
+    let began: Vec<Began> = (0..4000).map(|n| cache.begin(cache.hash(&key(n)))).collect();
+    let (mut fenced, rounds) = (0, 50);
+    for other in 0..rounds {
+        let before: Vec<bool> = (0..4000).map(|n| began[n as usize] == cache.begin(cache.hash(&key(n)))).collect();
+        cache.invalidate(&key(1_000_000 + other)).unwrap();
+        fenced += (0..4000)
+            .filter(|n| before[*n as usize] && began[*n as usize] != cache.begin(cache.hash(&key(*n))))
+            .count();
+    }
+    assert!(fenced as u64 <= 4000 * rounds / 1000, "{fenced}");
+}
+
+/// Writers that invalidate, and computations of random length, of few keys: nobody is ever served what began before.
+#[test]
+fn a_history_of_invalidations() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 20);
+    let handles: Vec<SharedCache> = (0..3).map(|_| open_isolated(&o)).collect();
+    let source: Vec<AtomicU64> = (0..4).map(|_| AtomicU64::new(0)).collect();
+    let (until, checked) =
+        (Instant::now() + Duration::from_millis(times("WARP_HISTORY", 700).into()), AtomicU64::new(0));
+    let tag_of = |key: usize| 1000 + key as u64 % 2;
+    std::thread::scope(|scope| {
+        for (n, cache) in handles.iter().enumerate() {
+            for part in 0..2 {
+                let (source, checked) = (&source, &checked);
+                scope.spawn(move || {
+                    let mut random = super::hostile::Random(0x9e37_79b9 + 77 * (2 * n + part) as u64);
+                    let mut buf = ReadBuf::new();
+                    while Instant::now() < until {
+                        let k = (random.next() >> 40) as usize % 4;
+                        let key = [k as u8];
+                        if part == 0 && random.next() >> 40 & 7 == 0 {
+                            // The source changes; after the invalidation nobody may see what was before.
+                            source[k].fetch_add(1, Ordering::SeqCst);
+                            match random.next() >> 40 & 3 {
+                                0 => cache.invalidate_tags(&[tag_of(k)]).unwrap(),
+                                1 => {
+                                    let value = source[k].load(Ordering::SeqCst);
+                                    cache.put(&key, &value.to_le_bytes(), NEVER).unwrap();
+                                }
+                                _ => ignore(cache.invalidate(&key).unwrap()),
+                            }
+                        }
+                        let valid = source[k].load(Ordering::SeqCst);
+                        // (What others change meanwhile they have not invalidated yet, so this one alone is compared.)
+                        cache.invalidate(&key).unwrap();
+                        let value = match cache.get(&key, &mut buf) {
+                            Some(_) => u64::from_le_bytes(buf.value().try_into().unwrap()),
+                            None => {
+                                let tags = cache.tags(&[tag_of(k)]);
+                                let began = cache.begin(cache.hash(&key));
+                                let value = source[k].load(Ordering::SeqCst);
+                                (0..random.next() >> 58).for_each(|_| std::thread::yield_now());
+                                let terms = Terms { tags, ..NEVER.into() };
+                                cache.insert(&key, &value.to_le_bytes(), terms, began);
+                                value
+                            }
+                        };
+                        assert!(value >= valid, "{value} of before {valid}");
+                        checked.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        }
+    });
+    assert!(checked.load(Ordering::Relaxed) > 100);
+    assert_eq!(handles[0].info().repairs, 0);
+}
