@@ -12,8 +12,16 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 _WINDOWS = ("jitter", "stale_while_revalidate", "stale_if_error")
-# What needs the process's own cache.
-_OF_MEMORY = ("max_weight", "weigher", "on_removal", "per_instance")
+# What needs the process's own cache; the last ones for the time being.
+_OF_MEMORY = (
+    "max_weight",
+    "weigher",
+    "on_removal",
+    "per_instance",
+    "stale_while_revalidate",
+    "stale_if_error",
+    "cache_exceptions",
+)
 
 
 def check(options: dict[str, Any], shared: bool, *, size_is_given: bool) -> None:
@@ -38,6 +46,11 @@ def check(options: dict[str, Any], shared: bool, *, size_is_given: bool) -> None
                     f"{name} needs backend='memory', got {name}={_shown(options[name])} and "
                     "backend='shared'"
                 )
+        if options.get("copy") not in (None, True):
+            raise ValueError(
+                f"copy must be None or True with backend='shared', got {_shown(options['copy'])}: "
+                "what may be changed is copied there"
+            )
     if ("max_weight" in options) != ("weigher" in options):
         given, missing = ("max_weight", "weigher")[:: 1 if "max_weight" in options else -1]
         raise ValueError(

@@ -29,7 +29,7 @@ use crate::function::state::CacheState;
 use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
 use crate::key::View;
-use ::shared::Skip;
+use ::shared::{Skip, Tags as FileTags};
 use engine::cache::Features;
 use engine::policy::Kind;
 use engine::slab::{Entry, Token};
@@ -212,6 +212,14 @@ pub(crate) trait Backend: Send + Sync {
     /// As for `load`.
     unsafe fn invalidate(&self, _state: &CacheState, _view: &View<'_>) -> Result<bool, ErrSet> {
         Ok(false)
+    }
+
+    /// How tags stand behind the entries, for a computation that begins now.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn note_tags(&self, _tags: &Tags) -> FileTags {
+        FileTags::default()
     }
 
     /// The same for all entries that have one of these tags.

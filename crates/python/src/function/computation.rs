@@ -20,6 +20,8 @@ pub struct Computation {
     pub(crate) began: Began,
     pub(crate) tags: Tags,
     pub(crate) watch: Stopwatch,
+    /// The tags as they stand in the file.
+    pub(crate) noted: shared::Tags,
 }
 
 impl Computation {
@@ -35,8 +37,13 @@ impl Computation {
             None => Tags::new(),
         };
         let mut began = ticket.with_view(|view| cached.state.backend.began(&cached.state, view));
-        began.stamp = began.stamp.wrapping_add(cached.state.tag_fences.stamps(&tags));
-        Ok(Computation { began, tags, watch: Stopwatch::start() })
+        // In a file the tags have stamps of their own, which are noted below.
+        if cached.state.backend.shared().is_none() {
+            began.stamp = began.stamp.wrapping_add(cached.state.tag_fences.stamps(&tags));
+        }
+        // SAFETY: attached, no lock held.
+        let noted = unsafe { cached.state.backend.note_tags(&tags) };
+        Ok(Computation { began, tags, watch: Stopwatch::start(), noted })
     }
 
     /// Ends a refresh with a result, which is stored over what is there unless it was fenced.

@@ -251,13 +251,21 @@ impl Control {
         }
     }
 
+    /// Nanoseconds that an entry which is stored now is fresh, less its part of `jitter`; `None` is no limit.
+    pub fn shortened(&self, terms: &Terms) -> Option<u64> {
+        let shortened = |ttl| match self.jitter {
+            0.0 => ttl,
+            jitter => (ttl as f64 * (1.0 - jitter * fraction())) as u64,
+        };
+        terms.ttl.map(|ttl| shortened(ttl).max(1))
+    }
+
     /// The moments of an entry that is stored now.
     pub fn lifetime(&self, terms: &Terms) -> Lifetime {
-        let Some(ttl) = terms.ttl else {
+        let Some(ttl) = self.shortened(terms) else {
             return Lifetime::until(u64::MAX);
         };
-        let shortened = if self.jitter == 0.0 { ttl } else { (ttl as f64 * (1.0 - self.jitter * fraction())) as u64 };
-        let fresh = clock::deadline(shortened.max(1));
+        let fresh = clock::deadline(ttl);
         let window = if terms.goes_stale { self.revalidate.max(self.spare) } else { 0 };
         Lifetime { fresh, end: fresh.saturating_add(window) }
     }

@@ -21,7 +21,7 @@ use crate::function::slot_value::{SharedObject, Value};
 use crate::function::state::{CacheState, Put as Mode};
 use crate::key::{self, View};
 use concurrency::inflight::Outcome;
-use shared::{Began, Lease, SharedCache, Skip, Stored};
+use shared::{Began, Busy, Kind, Lease, SharedCache, Skip, Stored, Tags as FileTags, Terms};
 
 /// Behind the key of a lone argument that functools keeps apart from an equal int or str.
 const APART: u8 = 0xff;
@@ -33,6 +33,8 @@ pub(crate) struct KeyAccess<'a> {
     buffers: PooledBuffers,
     /// Of a call that is known by these bytes: what they must still say when its result is stored.
     pub editable: Option<Box<Editable<'a>>>,
+    /// How the next result is kept, where that is not what the options say for all.
+    terms: Option<Terms>,
     /// How the result that `store` was given may be shared, if it got as far as that.
     encoded: Result<Sharing, Encoded>,
     /// The file was lost when this began, and there was no other.
@@ -72,8 +74,6 @@ pub(crate) enum Put {
 pub(crate) enum StoreCondition {
     /// The lease is ended, whatever comes of it.
     Lease(Lease),
-    /// Unless the cache was cleared since it had this generation.
-    Since(u64),
     /// Unless it has been fenced since it began so.
     Began(Began),
     /// None: over whatever is there.
@@ -94,7 +94,26 @@ impl Drop for Storing<'_> {
     }
 }
 
+/// Sets the error of an invalidation that could not even be written.
+///
+/// # Safety
+/// The thread is attached.
+#[cold]
+pub(crate) unsafe fn not_fenced() -> ErrSet {
+    let message = c"the shared cache cannot be written to, so what it has cannot be invalidated";
+    // SAFETY: the caller's promise.
+    unsafe { ffi::PyErr_SetString(ffi::PyExc_OSError, message.as_ptr()) };
+    ErrSet
+}
+
 impl StoreCondition {
+    /// Ends a lease with a result that is not to be stored: what it would have replaced goes.
+    pub fn drop_older(self, shm: &SharedCache) {
+        if let StoreCondition::Lease(lease) = self {
+            shm.complete_without(lease);
+        }
+    }
+
     /// Ends a lease without a value: with a result that is not stored, or with the exception that is set.
     ///
     /// # Safety
@@ -152,6 +171,7 @@ impl<'a> KeyAccess<'a> {
                             file,
                             buffers,
                             editable,
+                            terms: None,
                             encoded: Err(Encoded::Done),
                             lost: file.shm.poisoned(),
                         })
@@ -169,12 +189,6 @@ impl<'a> KeyAccess<'a> {
 
     pub fn key(&self) -> &[u8] {
         &self.buffers.key
-    }
-
-    /// Whether the file has a value; no use. Counts nothing.
-    pub fn is_there(&mut self) -> bool {
-        let buffers = &mut *self.buffers;
-        self.file.shm.peek(&buffers.key, &mut buffers.read).is_some()
     }
 
     /// The key by which this process knows the call, if that is its bytes and not what it was asked for.
@@ -223,7 +237,7 @@ impl<'a> KeyAccess<'a> {
         let (shm, buffers) = (&self.file.shm, &mut *self.buffers);
         let lease = if let StoreCondition::Lease(lease) = &hold { Some(lease.clone()) } else { None };
         let storing = Storing { shm, lease };
-        let deadline = shm.deadline(self.shared.ttl);
+        let terms = self.terms.take().unwrap_or_else(|| Terms::from(shm.deadline(self.shared.ttl)));
         buffers.value.clear();
         let encode = || {
             // SAFETY: the caller's promise.
@@ -265,10 +279,13 @@ impl<'a> KeyAccess<'a> {
             }
         };
         let stored = match hold {
-            StoreCondition::Lease(lease) => shm.complete(lease, key, value, deadline),
-            StoreCondition::Since(generation) => shm.insert_since(key, value, deadline, generation),
-            StoreCondition::Began(began) => shm.insert(key, value, deadline, began),
-            StoreCondition::Nothing => shm.set(key, value, deadline),
+            StoreCondition::Lease(lease) => shm.complete(lease, key, value, terms),
+            StoreCondition::Began(began) => shm.insert(key, value, terms, began),
+            StoreCondition::Nothing => match shm.put(key, value, terms) {
+                Ok(stored) => stored,
+                // SAFETY: attached.
+                Err(Busy) => return Err(unsafe { not_fenced() }),
+            },
         };
         drop(storing);
         if let Stored::Done(hit) = stored {
@@ -286,6 +303,26 @@ impl<'a> KeyAccess<'a> {
         let transient = skip.is_transient() || (skip == Skip::Lost && !self.lost);
         let size = key.len() + value.len();
         Ok(Self::skip(self.shared, self.file, Skipped { error, size, transient, ..Skipped::new(skip) }))
+    }
+
+    /// Encodes a result that is not stored, for [`outcome`](Self::outcome).
+    ///
+    /// # Safety
+    /// As for `ask`; `result` is alive; no exception is set.
+    pub unsafe fn encode_for_waiters(&mut self, result: *mut ffi::PyObject) {
+        self.buffers.value.clear();
+        // SAFETY: the caller's promise.
+        self.encoded = unsafe { codec::encode_value(result, &mut self.buffers.value) };
+        if matches!(self.encoded, Err(Encoded::Failed)) {
+            // SAFETY: attached; who waits computes.
+            unsafe { ffi::PyErr_Clear() };
+        }
+    }
+
+    /// The terms of an entry of this file: nanoseconds that it is fresh, and its tags as they stood.
+    pub fn set_terms(&mut self, ttl: Option<u64>, tags: FileTags) {
+        let fresh = ttl.map_or(u64::MAX, |ttl| self.file.shm.now().saturating_add(ttl));
+        self.terms = Some(Terms { fresh, end: fresh, kind: Kind::Value, tags });
     }
 
     /// What those have who waited for a value that is not kept: `result` itself where nobody can change it, or where it has no

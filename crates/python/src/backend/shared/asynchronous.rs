@@ -16,6 +16,7 @@ use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, StoreCondition
 use crate::backend::shared::decoded::Decoded;
 use crate::backend::shared::reopen::File;
 use crate::capi::panics::{as_error, point};
+use crate::function::fence::Began;
 use crate::function::state::{CacheState, Put};
 use crate::function::ticket::Ticket;
 use crate::key::View;
@@ -166,8 +167,9 @@ impl SharedLease {
     }
 
     /// On what condition a result is stored that was computed under this lease.
-    pub(crate) fn hold(lease: Option<&Bound<'_, SharedLease>>, generation: u64) -> StoreCondition {
-        lease.and_then(|lease| lease.get().take()).map_or(StoreCondition::Since(generation), StoreCondition::Lease)
+    pub(crate) fn hold(lease: Option<&Bound<'_, SharedLease>>, began: Began) -> StoreCondition {
+        let began = shared::Began::of(began.clears, began.stamp);
+        lease.and_then(|lease| lease.get().take()).map_or(StoreCondition::Began(began), StoreCondition::Lease)
     }
 
     fn give_up(&self, how: fn(&SharedCache, Lease)) -> PyResult<()> {

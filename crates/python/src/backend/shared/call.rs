@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::skips::Skipped;
 use super::Shared;
-use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, StoreCondition};
+use crate::backend::shared::access::{not_fenced, KeyAccess, KeyBytes, Lookup, StoreCondition};
 use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
 use crate::backend::shared::by_bytes::{has_instances, BytesKey};
 use crate::backend::shared::decoded::{self, DecodedRef};
@@ -20,9 +20,9 @@ use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::sharing::Reader;
 use crate::codec::{self, Encoded, Refusal};
 use crate::function::computation::Computation;
-use crate::function::control::Wish;
+use crate::function::control::{Tags, Verdict, Wish};
 use crate::function::fast_path::{Peek, Probe};
-use crate::function::fence::Began;
+use crate::function::fence::{hash_of, Began};
 use crate::function::lookup::{Accounting, Entries, FastLookup, Found};
 use crate::function::options::Options;
 use crate::function::slot_value::Value;
@@ -33,7 +33,7 @@ use crate::key::{View, ONE};
 use engine::cache::Features;
 use engine::policy::Kind;
 use engine::slab::{Entry, Token};
-use shared::{Event, Skip};
+use shared::{Busy, Event, Skip, Tags as FileTags};
 
 /// The decoded level: an entry's value is good while the file has it, and the order hears of nothing.
 impl HitPath for Shared {
@@ -174,16 +174,45 @@ impl Backend for Shared {
     unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            match self.put(&cached.state, view, None, value, StoreCondition::Nothing) {
+            match self.put(&cached.state, view, None, value, StoreCondition::Nothing, None) {
                 Ok(skipped) => cached.tell(skipped, view, value),
                 Err(ErrSet) => false,
             }
         }
     }
 
-    unsafe fn put(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject, _wish: Wish) -> bool {
-        // SAFETY: the caller's promise.
-        unsafe { self.set(cached, view, value) }
+    unsafe fn put(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject, wish: Wish) -> bool {
+        let state = &cached.state;
+        let ttl = self.ttl.map(|ttl| ttl.as_nanos() as u64);
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let (verdict, shortened) = match &state.control {
+                Some(control) => {
+                    let verdict = control.admit(value, wish);
+                    let shortened = match &verdict {
+                        Ok(Verdict::Store(terms)) => control.shortened(terms),
+                        _ => None,
+                    };
+                    (verdict, shortened)
+                }
+                None => {
+                    let verdict = Verdict::plain(value, ttl, wish);
+                    let ttl = if let Verdict::Store(terms) = &verdict { terms.ttl } else { None };
+                    (Ok(verdict), ttl)
+                }
+            };
+            match verdict {
+                Ok(Verdict::Store(terms)) => {
+                    let terms = Some((shortened, self.noted(&terms.tags)));
+                    match self.put(state, view, None, value, StoreCondition::Nothing, terms) {
+                        Ok(skipped) => cached.tell(skipped, view, value),
+                        Err(ErrSet) => false,
+                    }
+                }
+                Ok(Verdict::Drop) => self.end(state, view).is_ok(),
+                Err(ErrSet) => false,
+            }
+        }
     }
 
     fn store<'py>(
@@ -194,14 +223,30 @@ impl Backend for Shared {
         computation: &Computation,
         lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Told<'py>>> {
-        let hold = SharedLease::hold(lease, computation.began.clears);
+        let hold = SharedLease::hold(lease, computation.began);
+        let py = ticket.py();
+        let mut terms = None;
+        if let Some(control) = &cached.state.control {
+            // SAFETY: the value is alive; the thread is attached and holds no lock.
+            match unsafe { control.appraise(value.as_ptr(), computation.tags.clone()) } {
+                Ok(Verdict::Store(of_value)) => terms = Some((control.shortened(&of_value), computation.noted)),
+                Ok(Verdict::Drop) => {
+                    hold.drop_older(&self.files.current_or_reopened().shm);
+                    return Ok(None);
+                }
+                Err(ErrSet) => {
+                    let error = PyErr::fetch(py);
+                    // SAFETY: attached; the exception reaches the caller.
+                    unsafe { hold.give_up(&self.files.current_or_reopened().shm, false) };
+                    return Err(error);
+                }
+            }
+        }
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
         ticket.get().with_views(|view, editable| unsafe {
-            match self.put(&cached.state, view, editable, value.as_ptr(), hold) {
-                Ok(skipped) => {
-                    cached.words_of(ticket.py(), skipped.or_else(|| self.skips.left()), view, value.as_ptr())
-                }
-                Err(ErrSet) => Err(PyErr::fetch(ticket.py())),
+            match self.put(&cached.state, view, editable, value.as_ptr(), hold, terms) {
+                Ok(skipped) => cached.words_of(py, skipped.or_else(|| self.skips.left()), view, value.as_ptr()),
+                Err(ErrSet) => Err(PyErr::fetch(py)),
             }
         })
     }
@@ -218,8 +263,36 @@ impl Backend for Shared {
         ticket.with_view(|view| unsafe { self.ask(py, state, view, ticket, insist, turn) })
     }
 
-    fn began(&self, _: &CacheState, _: &View<'_>) -> Began {
-        Began { clears: self.files.current_or_reopened().shm.generation(), stamp: 0 }
+    fn began(&self, _: &CacheState, view: &View<'_>) -> Began {
+        let file = self.files.current_or_reopened();
+        // A view without bytes is never stored, so that its key's fence does not count.
+        // SAFETY: attached, no lock held; the view's objects are its caller's.
+        let began = match unsafe { KeyAccess::ask(self, view) } {
+            KeyBytes::KeyAccess(request) => request.file.shm.begin(request.file.shm.hash(request.key())),
+            KeyBytes::Unstorable(_) => file.shm.begin(0),
+            KeyBytes::Failed => {
+                // SAFETY: as above.
+                unsafe { ffi::PyErr_Clear() };
+                file.shm.begin(0)
+            }
+        };
+        Began { clears: began.generation, stamp: began.stamp() }
+    }
+
+    unsafe fn note_tags(&self, tags: &Tags) -> FileTags {
+        self.noted(tags)
+    }
+
+    unsafe fn invalidate_tags(&self, tags: &Tags) -> Result<(), ErrSet> {
+        let hashes: Vec<u64> = tags.iter().map(|tag| hash_of(tag)).collect();
+        let file = self.files.current_or_reopened();
+        // SAFETY: the caller's promise.
+        unsafe { detached(|| file.shm.invalidate_tags(&hashes)).map_err(|Busy| not_fenced()) }
+    }
+
+    unsafe fn remaining(&self, _: &CacheState, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe { self.left(view) }
     }
 
     unsafe fn contains(&self, _: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {

@@ -20,6 +20,7 @@ use crate::capi::detach::Sleeper;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{release, Arguments, PyRef};
 use crate::codec::Refusal;
+use crate::function::control::{Tags, Verdict};
 use crate::function::lookup::FastLookup;
 use crate::function::single_flight::{Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
@@ -45,6 +46,8 @@ pub(crate) struct Call<'a> {
     is_counted: bool,
     /// What was put into the decoded level.
     note: Option<Note>,
+    /// The tags of the call, once they are worked out.
+    tags: Option<Tags>,
 }
 
 /// What bringing the value came to.
@@ -114,6 +117,7 @@ impl<'a> Call<'a> {
             is_counted: unreadable.is_some(),
             skipped: unreadable,
             note: None,
+            tags: None,
         }
     }
 
@@ -150,10 +154,32 @@ impl<'a> Call<'a> {
             // Until the result is stored: pickling it may come here again.
             let _computing =
                 matches!(hold, StoreCondition::Lease(_)).then(|| Computing::begin(shm.hash(self.request.key())));
+            let Ok(tags) = self.work_out_tags() else {
+                hold.give_up(shm, true);
+                return Loaded::Failed;
+            };
+            let noted = self.request.shared.noted(&tags);
             let result = self.cached.compute(self.arguments);
             if result.is_null() {
                 hold.give_up(shm, true);
                 return Loaded::Failed;
+            }
+            if let Some(control) = &self.cached.state.control {
+                match control.appraise(result, tags) {
+                    Ok(Verdict::Store(terms)) => self.request.set_terms(control.shortened(&terms), noted),
+                    Ok(Verdict::Drop) => {
+                        hold.drop_older(shm);
+                        self.request.encode_for_waiters(result);
+                        return Loaded::Value(result, None);
+                    }
+                    Err(ErrSet) => {
+                        hold.give_up(shm, true);
+                        let raised = crate::capi::exceptions::take();
+                        release(result);
+                        raised.into_iter().for_each(|raised| crate::capi::exceptions::set(raised));
+                        return Loaded::Failed;
+                    }
+                }
             }
             match self.request.store(result, hold) {
                 Ok(Put::Stored(kept, skipped)) => {
@@ -173,6 +199,19 @@ impl<'a> Call<'a> {
                 }
             }
         }
+    }
+
+    /// The tags of the call: asked for once.
+    unsafe fn work_out_tags(&mut self) -> Result<Tags, ErrSet> {
+        if let Some(tags) = &self.tags {
+            return Ok(tags.clone());
+        }
+        // SAFETY: the caller's promise.
+        let tags = unsafe {
+            self.cached.state.control.as_ref().map_or(Ok(Tags::new()), |control| control.tags_of(self.arguments))
+        }?;
+        self.tags = Some(tags.clone());
+        Ok(tags)
     }
 
     /// Computes what somebody else is about to store.
@@ -252,6 +291,11 @@ impl Miss for Call<'_> {
         let state = &self.cached.state;
         // SAFETY: the promise of `Miss`, throughout.
         unsafe {
+            let Ok(tags) = self.work_out_tags() else {
+                state.settle_failure(reserved, flight);
+                return std::ptr::null_mut();
+            };
+            let _running = state.running.note(reserved, &tags);
             match self.load_or_compute(|| state.free_waiters(reserved, &mut flight)) {
                 Loaded::Value(value, kept) => {
                     let immutable = kept.as_ref().map(|kept| kept.is_immutable());

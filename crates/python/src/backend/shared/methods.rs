@@ -6,7 +6,7 @@ use pyo3::ffi;
 
 use super::skips::Skipped;
 use super::Shared;
-use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, Put, StoreCondition};
+use crate::backend::shared::access::{not_fenced, KeyAccess, KeyBytes, Lookup, Put, StoreCondition};
 use crate::backend::shared::by_bytes::{BytesKey, Editable};
 use crate::backend::Known;
 use crate::capi::detach::detached;
@@ -15,7 +15,7 @@ use crate::function::lookup::{Accounting, Found};
 use crate::function::state::{CacheState, Put as Mode};
 use crate::function::ticket::Ticket;
 use crate::key::View;
-use shared::Skip;
+use shared::{Busy, Skip, Tags as FileTags};
 
 impl Shared {
     /// The value that the file has for a key, as a use that is not counted: a new reference. `Ok(None)` if there is none,
@@ -70,8 +70,24 @@ impl Shared {
     pub(super) unsafe fn has(&self, view: &View<'_>) -> Result<bool, ErrSet> {
         // SAFETY: the caller's promise.
         match unsafe { KeyAccess::ask(self, view) } {
-            KeyBytes::KeyAccess(mut request) => Ok(request.is_there()),
+            KeyBytes::KeyAccess(request) => Ok(request.file.shm.contains(request.key())),
             KeyBytes::Unstorable(_) => Ok(false),
+            KeyBytes::Failed => Err(ErrSet),
+        }
+    }
+
+    /// Seconds for which a key's entry is fresh.
+    ///
+    /// # Safety
+    /// As for [`load_value`](Self::load_value).
+    pub(super) unsafe fn left(&self, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
+        // SAFETY: the caller's promise.
+        match unsafe { KeyAccess::ask(self, view) } {
+            KeyBytes::KeyAccess(request) => {
+                let seconds = |nanos| if nanos == i64::MAX { f64::INFINITY } else { nanos as f64 / 1e9 };
+                Ok(request.file.shm.ttl(request.key()).map(seconds))
+            }
+            KeyBytes::Unstorable(_) => Ok(None),
             KeyBytes::Failed => Err(ErrSet),
         }
     }
@@ -110,19 +126,14 @@ impl Shared {
                 KeyBytes::Unstorable(_) => return Ok(false),
                 KeyBytes::Failed => return Err(ErrSet),
             };
-            let ended = detached(|| {
-                request.file.shm.remove(request.key()).unwrap_or_else(|_| {
-                    request.file.shm.clear();
-                    true
-                })
-            });
+            let ended = detached(|| request.file.shm.invalidate(request.key()));
             state.let_go(self, None);
-            Ok(ended)
+            ended.map_err(|Busy| not_fenced())
         }
     }
 
     /// Stores a value in the file as if it had been computed now. What can't be stored is counted, takes what was there with
-    /// it, and is told to the user by the caller. `editable`: what the bytes in the view were made from, if it has such.
+    /// it, and is told to the user by the caller. `terms`: nanoseconds that it is fresh, and its tags. `editable`: what the bytes in the view were made from, if it has such.
     ///
     /// # Safety
     /// As for [`load_value`](Self::load_value); `value` is alive.
@@ -133,6 +144,7 @@ impl Shared {
         editable: Option<Editable<'_>>,
         value: *mut ffi::PyObject,
         hold: StoreCondition,
+        terms: Option<(Option<u64>, FileTags)>,
     ) -> Result<Option<Skipped>, ErrSet> {
         let by_hand = matches!(hold, StoreCondition::Nothing);
         // SAFETY: the caller's promise, throughout.
@@ -151,6 +163,9 @@ impl Shared {
             let key = request.by_bytes()?;
             let key_view = key.as_ref().map_or(*view, BytesKey::view);
             request.editable = editable.map(Box::new);
+            if let Some((ttl, tags)) = terms {
+                request.set_terms(ttl, tags);
+            }
             match request.store(value, hold)? {
                 Put::Stored(kept, skipped) => {
                     let mode = if by_hand { Mode::Always } else { Mode::UnlessPending };
@@ -159,8 +174,8 @@ impl Shared {
                 }
                 Put::Skipped(skipped) => {
                     if by_hand {
-                        // An older value must not stand for this one. Where a writer keeps the lock, nothing can be done.
-                        let _ = detached(|| request.file.shm.remove(request.key()));
+                        // An older value must not stand for this one.
+                        detached(|| request.file.shm.invalidate(request.key())).map_err(|Busy| not_fenced())?;
                     }
                     state.let_go(self, None);
                     Ok(Some(skipped))

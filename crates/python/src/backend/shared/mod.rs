@@ -36,9 +36,10 @@ use self::reopen::{CacheLocation, Reopener};
 use self::skips::Skips;
 use crate::backend::AnyBackend;
 use crate::capi::panics::as_error;
+use crate::function::fence::hash_of;
 use crate::function::options::Options;
 use crate::function::CachedFunction;
-use shared::Event;
+use shared::{Event, Tags as FileTags};
 
 pub(crate) use self::by_bytes::{BytesKey, Editable};
 pub(crate) use self::decoded::{Decoded, DecodedRef};
@@ -84,6 +85,15 @@ impl Shared {
             skips: Skips::default(),
             held: Held::default(),
         }))
+    }
+
+    /// How tags stand in the file.
+    fn noted(&self, tags: &[String]) -> FileTags {
+        if tags.is_empty() {
+            return FileTags::default();
+        }
+        let hashes: Vec<u64> = tags.iter().map(|tag| hash_of(tag)).collect();
+        self.files.current_or_reopened().shm.tags(&hashes)
     }
 
     fn defaults(&self) -> &[usize] {

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -159,7 +160,7 @@ impl Reopener {
             // Without a bound, the bytes are one; and a cache that stores nothing counts all the same.
             max_size: options.max_size.map_or(0, |size| size.max(1) as u64),
             max_bytes: options.max_bytes.map(|bytes| bytes as u64),
-            idle: None,
+            idle: (options.tti != 0).then(|| Duration::from_nanos(options.tti)),
             fingerprint: fingerprint(options, &place.key),
         };
         let files = Reopener {
