@@ -45,6 +45,8 @@ __all__ = [
     "_clock_stop",
     "_copy",
     "_decode_value",
+    "_disable",
+    "_enable",
     "_encode_key",
     "_encode_value",
     "_explain_key",
@@ -390,6 +392,15 @@ def _replay(keys: Buffer, jobs: Sequence[tuple[int | None, int]]) -> list[int]:
     O(n log n) for the optimum.
     """
 
+
+# For warp_cache._module.
+def _disable() -> None:
+    """Disable the caches of this process, until `_enable` has been called as often."""
+
+def _enable() -> None:
+    """See `_disable`."""
+
+# For warp_cache.testing.
 def _clock_stop() -> None: ...
 def _clock_advance(nanos: int) -> None: ...
 def _clock_go_on() -> None: ...

@@ -9,7 +9,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::call::{instance, Keyed};
-use super::CachedFunction;
+use super::{disabled, CachedFunction};
 use super::lookup::{Accounting, Found};
 use crate::backend::{Counters, FileCounters};
 use crate::capi::exceptions::ErrSet;
@@ -96,7 +96,7 @@ unsafe extern "C-unwind" fn get(
             let this = instance(object);
             let arguments = Arguments { values, nargsf: nargs as usize, names };
             let mut scratch = ArgBuffer::new();
-            if this.state.max_size == Some(0) {
+            if this.state.max_size == Some(0) || disabled::is_on() {
                 return none();
             }
             match this.view(&arguments, &mut scratch) {
@@ -133,7 +133,7 @@ unsafe extern "C-unwind" fn set(
             }
             let this = instance(object);
             let arguments = Arguments { values: values.add(1), nargsf: nargs as usize - 1, names };
-            if this.state.max_size == Some(0) {
+            if this.state.max_size == Some(0) || disabled::is_on() {
                 return none();
             }
             let mut scratch = ArgBuffer::new();

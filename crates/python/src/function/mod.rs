@@ -7,7 +7,7 @@
 //! ends such a computation, [`slot_value`] is what a slot holds. [`asynchronous`] serves coroutine functions, whose missed
 //! calls have a [`ticket`]; [`methods`] has the methods that may run user code, [`entry_methods`] those for single
 //! entries, [`fence`] what keeps old results out, [`recording`] notes calls where it is asked
-//! to. Where the values live is the [`backend`](crate::backend)'s. This file has the class itself and its methods.
+//! to, and [`disabled`] passes them by. Where the values live is the [`backend`](crate::backend)'s. This file has the class itself and its methods.
 
 // Its macros are for the classes below, and for that of the shared backend.
 #[macro_use]
@@ -20,6 +20,7 @@ pub mod computation;
 pub mod control;
 pub mod control_checks;
 mod controlled;
+pub mod disabled;
 mod entry_methods;
 pub mod entry_points;
 mod eq_answers;
@@ -64,6 +65,7 @@ use self::options::Options;
 use self::recording::Registration;
 use self::state::CacheState;
 use crate::backend::{AnyBackend, Memory, SharedCachedFunction};
+use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
 use crate::capi::reference::PyRef;
 use crate::capi::type_slots::{Originals, Patched};
@@ -330,9 +332,21 @@ impl CachedFunction {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let kwargs = kwargs.cloned().unwrap_or_else(|| PyDict::new(py));
+        if disabled::is_on() {
+            return slf.call(args, Some(&kwargs));
+        }
         let asks = if slf.get().state.flights.is_some() { "refresh_async" } else { "refresh" };
         let ticket = as_error(|| slf.get().ticket(args, &kwargs))?;
         py.import("warp_cache._refresh")?.call_method1(asks, (slf, ticket, args, kwargs))
+    }
+
+    /// Opens a shared cache that a child of a fork could not open, as the fork is about to be.
+    fn _open_before_fork(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let Some(shared) = slf.get().state.backend.shared() else {
+            return Ok(());
+        };
+        // SAFETY: attached, no lock held; no exception is set.
+        as_error(|| unsafe { shared.open_before_fork() }.map_err(|ErrSet| PyErr::fetch(slf.py())))
     }
 
     // What follows is what `warp_cache._async` and `warp_cache._refresh` need.

@@ -114,7 +114,10 @@ impl<'a> KeyAccess<'a> {
                 // SAFETY: the caller's promise.
                 match unsafe { shared.files.follow() } {
                     Ok(true) => {
-                        let file = shared.files.current_or_reopened();
+                        // SAFETY: the caller's promise.
+                        let Some(file) = (unsafe { shared.files.working() }) else {
+                            return KeyBytes::Unstorable(Skipped::unopened(shared));
+                        };
                         KeyBytes::KeyAccess(KeyAccess {
                             shared,
                             file,
@@ -251,7 +254,7 @@ impl<'a> KeyAccess<'a> {
     }
 
     fn skip(shared: &Shared, file: &File, skipped: Skipped) -> Put {
-        shared.count_skip(file, skipped.skip);
+        shared.count_skip(Some(file), skipped.skip);
         Put::Skipped(skipped)
     }
 }

@@ -32,7 +32,7 @@ use crate::key::{View, ONE};
 use engine::cache::Features;
 use engine::policy::Kind;
 use engine::slab::{Entry, Token};
-use shared::Event;
+use shared::{Event, Skip};
 
 /// The decoded level: an entry's value is good while the file has it, and the order hears of nothing.
 impl HitPath for Shared {
@@ -136,7 +136,10 @@ impl Backend for Shared {
     }
 
     fn count_miss(&self, _: &CacheState) {
-        self.count(Event::Miss);
+        // SAFETY: attached, no lock held; no exception is set: the function is about to be called.
+        if let Some(file) = unsafe { self.files.working() } {
+            file.count(Event::Miss);
+        }
     }
 
     unsafe fn load(&self, state: &CacheState, view: &View<'_>) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
@@ -192,7 +195,9 @@ impl Backend for Shared {
     }
 
     fn began(&self, _: &CacheState, _: &View<'_>) -> Began {
-        Began { clears: self.files.current_or_reopened().shm.generation(), stamp: 0 }
+        // SAFETY: attached, no lock held; no exception is set: a computation is about to begin.
+        let file = unsafe { self.files.working() };
+        Began { clears: file.map_or(0, |file| file.shm.generation()), stamp: 0 }
     }
 
     unsafe fn contains(&self, _: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
@@ -208,7 +213,13 @@ impl Backend for Shared {
     unsafe fn counters(&self, state: &CacheState) -> Counters {
         // SAFETY: the caller's promise.
         unsafe { state.let_go(self, None) };
-        let info = self.files.current().shm.info();
+        // SAFETY: as above.
+        let Some(file) = (unsafe { self.files.working() }) else {
+            let of_file = Some(FileCounters { skips: self.skipped([0; Skip::COUNT]), repairs: 0 });
+            let misses = self.skips.lost();
+            return Counters { hits: 0, misses, size: 0, evictions: 0, expirations: 0, weight: 0, of_file };
+        };
+        let info = file.shm.info();
         Counters {
             hits: info.hits,
             misses: info.misses,
@@ -221,9 +232,11 @@ impl Backend for Shared {
     }
 
     unsafe fn clear(&self) {
-        let file = self.files.current_or_reopened();
         // SAFETY: the caller's promise. It may have to wait for a writer.
-        unsafe { detached(|| file.shm.clear()) };
+        match unsafe { self.files.working() } {
+            Some(file) => unsafe { detached(|| file.shm.clear()) },
+            None => self.clear_unopened(),
+        }
         self.skips.forget_lost();
         self.held.forget();
     }
@@ -264,8 +277,8 @@ impl Shared {
                 KeyBytes::KeyAccess(request) => request,
                 KeyBytes::Failed => return Through::Failed,
                 KeyBytes::Unstorable(skipped) => {
-                    let file = self.files.current_or_reopened();
-                    file.count(Event::Miss);
+                    let file = self.files.working();
+                    file.iter().for_each(|file| file.count(Event::Miss));
                     self.count_skip(file, skipped.skip);
                     state.let_go(self, None);
                     return Through::Unstorable(skipped);
@@ -282,7 +295,7 @@ impl Shared {
                 Lookup::Unreadable(skipped) => Some(skipped),
             };
             request.file.count(Event::Miss);
-            unreadable.iter().for_each(|skipped| self.count_skip(request.file, skipped.skip));
+            unreadable.iter().for_each(|skipped| self.count_skip(Some(request.file), skipped.skip));
             state.let_go(self, None);
             Through::Missed(request, found, unreadable)
         }

@@ -157,7 +157,7 @@ impl<'a> Call<'a> {
         // SAFETY: the caller's promise.
         let result = unsafe { self.cached.compute(self.arguments) };
         if !result.is_null() {
-            self.request.shared.count_skip(self.request.file, Skip::Superseded);
+            self.request.shared.count_skip(Some(self.request.file), Skip::Superseded);
         }
         result
     }

@@ -44,6 +44,13 @@ impl Shared {
         }
     }
 
+    /// Where no file can be opened, what is in it when one can is void: more than was asked to be dropped.
+    pub(super) fn clear_unopened(&self) {
+        if self.files.current().is_none() {
+            self.files.clear_unopened();
+        }
+    }
+
     /// Whether the file has a value for a key; no use.
     ///
     /// # Safety
@@ -66,7 +73,10 @@ impl Shared {
         unsafe {
             let request = match KeyAccess::ask(self, view) {
                 KeyBytes::KeyAccess(request) => request,
-                KeyBytes::Unstorable(_) => return Ok(false),
+                KeyBytes::Unstorable(_) => {
+                    self.clear_unopened();
+                    return Ok(false);
+                }
                 KeyBytes::Failed => return Err(ErrSet),
             };
             let ended = detached(|| {
@@ -100,7 +110,8 @@ impl Shared {
                 KeyBytes::Unstorable(skipped) => {
                     // A call has counted it already.
                     if by_hand {
-                        self.count_skip(self.files.current_or_reopened(), skipped.skip);
+                        self.count_skip(self.files.working(), skipped.skip);
+                        self.clear_unopened();
                     }
                     return Ok(Some(skipped));
                 }
