@@ -14,6 +14,7 @@ from warp_cache._warp_cache_rs import (
     AsyncCachedFunction,
     CachedFunction,
     Options,
+    PerInstanceFunction,
     SharedCachedFunction,
 )
 
@@ -210,6 +211,8 @@ def _checked(options: dict[str, Any], *, by_signature: bool) -> _Decorator:
     for option, default in _CONTROL.items():
         if option in options and options[option] is default:
             del options[option]
+        elif default is not None and option in options and options[option] is None:
+            raise TypeError(f"{option} must be like its default {default!r}, got None")
     if not _CONTROL.keys().isdisjoint(options):
         # Checks that few need are not loaded by importing the package.
         from warp_cache._control import check
@@ -289,6 +292,9 @@ def decorator(
     else:
         options = async_options = make(single_flight=single_flight)
 
+    # Of what `partial` was given: it is on the way of no other function.
+    per_instance = getattr(make, "keywords", {}).get("per_instance", False)
+
     def decorate(function: _Function) -> CachedFunction[..., Any]:
         # What only decorating needs is not loaded by importing the package.
         from warp_cache._callables import (
@@ -310,7 +316,9 @@ def decorator(
             raise TypeError(f"fn must be a callable, got {_shown(function)}: {right}")
         cached: CachedFunction[..., Any]
         source = coroutine_function(function)
-        if source is not None:
+        if per_instance:
+            cached = PerInstanceFunction._of(function, async_options, source is not None)
+        elif source is not None:
             if shared:
                 cached = AsyncCachedFunction._of_shared(function, async_options, name)
             else:

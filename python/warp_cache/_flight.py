@@ -251,6 +251,10 @@ class Flight:
         if not task.cancelled():
             # Seen: whatever ended the loop has been raised there.
             task.exception()
+        if all(work.task.done() for work in self.works):
+            # The task's context refers to this record. What was passed is not to wait for the
+            # collector: an instance, say.
+            self.call = (self.call[0], (), {})
 
     def complain(self, error: BaseException) -> None:
         """Report an exception that nobody is there to take."""

@@ -97,6 +97,16 @@ class CacheInfo(_Fields):
         more = [f", {name}={value!r}" for name in self._more if (value := getattr(self, name))]
         return f"{plain[:-1]}{''.join(more)})"
 
+    if not TYPE_CHECKING:
+
+        def __setattr__(self, name, value):
+            raise AttributeError(
+                f"a {type(self).__name__} is what was counted: it cannot be changed"
+            )
+
+        def __delattr__(self, name):
+            self.__setattr__(name, None)
+
     _more: tuple[str, ...] = (
         "evictions",
         "expirations",
@@ -164,9 +174,7 @@ class SharedCacheInfo(CacheInfo):
         repairs: int = 0,
     ) -> SharedCacheInfo:
         self = super().__new__(cls, hits, misses, maxsize, currsize)
-        self.oversize_skips = oversize_skips
-        self.skips = skips
-        self.repairs = repairs
+        vars(self).update(oversize_skips=oversize_skips, skips=skips, repairs=repairs)
         return self
 
     _more = (*CacheInfo._more, "oversize_skips", "skips", "repairs")

@@ -98,9 +98,7 @@ def _current_pool() -> _Pool:
     return _pool
 
 
-def begin(
-    cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
+def begin(cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Compute a stale value anew in the background; the caller has claimed that.
 
     Where that is not possible now, the next caller tries again.
@@ -194,9 +192,7 @@ def _closes_circle(flight: _Flight) -> bool:
     return False
 
 
-def refresh(
-    cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
+def refresh(cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Compute a plain function's value now, and store it."""
     return _once(cached, ticket, args, kwargs, background=False)
 

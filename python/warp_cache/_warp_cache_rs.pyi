@@ -30,9 +30,12 @@ from warp_cache._options import CommonOptions, ControlOptions
 
 __all__ = [
     "AsyncCachedFunction",
+    "BoundMethod",
     "CacheInfo",
     "CachedFunction",
+    "InstanceCaches",
     "Options",
+    "PerInstanceFunction",
     "ReadyCoroutine",
     "SharedCacheInfo",
     "SharedCachedFunction",
@@ -75,7 +78,7 @@ class _Parameters(TypedDict):
 
 @type_check_only
 class _Operations(Generic[_P, _R]):
-    """What a decorated function has; a bound method has it too, and adds its instance to none."""
+    """What a decorated function has; a bound method has it too, with its instance bound."""
 
     __wrapped__: Callable[_P, _R]
     __name__: str
@@ -145,13 +148,17 @@ class _Operations(Generic[_P, _R]):
     def cache_parameters(self) -> _Parameters:
         """The maximum size and whether the cache is typed, in a new dict."""
 
+    def cache_options(self) -> dict[str, Any]:
+        """Everything the cache was made with, and path, private, qualname, in a new dict."""
+
 @type_check_only
-class _CachedMethod(_Operations[Concatenate[Any, _P], _R], Generic[_P, _R]):
-    """A decorated method, bound to an instance or a class (at run time a ``types.MethodType``)."""
+class _CachedMethod(_Operations[_P, _R], Generic[_P, _R]):
+    """A decorated method, bound to an instance or a class (at run time a ``BoundMethod``)."""
 
     __self__: Any
-    __func__: CachedFunction[Concatenate[Any, _P], _R]
-
+    # A property, as an attribute that is a descriptor would be taken for one that binds.
+    @property
+    def __func__(self) -> CachedFunction[Concatenate[Any, _P], _R]: ...
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
 
 @type_check_only
@@ -184,6 +191,7 @@ class CachedFunction(_Operations[_P, _R]):
         by_signature: bool | None = None,
     ) -> Self: ...
     def _recipe(self) -> tuple[Callable[_P, _R], dict[str, Any], bool, str | None]: ...
+    def _place(self) -> tuple[str | None, bool]: ...
     @staticmethod
     def _of(function: Callable[_Q, _T], options: Options) -> CachedFunction[_Q, _T]:
         """A cached function made from checked options."""
@@ -260,6 +268,33 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
     def _made(template: bytes) -> tuple[()] | tuple[Any]: ...
     def _tell(self, told: tuple[int, tuple[Any, ...]]) -> None: ...
     def _skip(self, unfit: bool) -> tuple[int, tuple[Any, ...]] | None: ...
+
+class PerInstanceFunction(CachedFunction[_P, _R]):
+    """A method with a cache for each instance."""
+
+    @staticmethod
+    def _of(  # type: ignore[override]  # ty: ignore[incompatible-method-override]
+        function: Callable[_Q, _T], options: Options, is_async: bool
+    ) -> PerInstanceFunction[_Q, _T]:
+        """A function made from checked options."""
+
+    def _of_instance(self, instance: object) -> CachedFunction[_P, _R]: ...
+    def _living(self) -> list[CachedFunction[_P, _R]]: ...
+
+@final
+class InstanceCaches:
+    """What an instance keeps of its methods with a cache for each instance."""
+
+@final
+class BoundMethod:
+    """A decorated function bound to an instance."""
+
+    def __new__(cls, function: CachedFunction[..., Any], instance: object, /) -> Self: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    @property
+    def __self__(self) -> Any: ...
+    @property
+    def __func__(self) -> CachedFunction[..., Any]: ...
 
 class SharedCachedFunction(CachedFunction[_P, _R]):
     """A function with a cache that all processes of the host share."""

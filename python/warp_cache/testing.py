@@ -51,7 +51,7 @@ def clock() -> Iterator[Clock]:
     """Stop the clock of this process's memory caches, and give what moves it.
 
     Lifetimes, idle times and refreshes go by it; nothing else does. May be nested. At the end the
-    clock goes on from where it stands.
+    clock is the system's again, so entries that were made meanwhile may live longer.
     """
     global _stopped
     with _lock:

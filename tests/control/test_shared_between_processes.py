@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import sys
 import time
@@ -93,6 +92,15 @@ class World:
     def calls(self) -> list[str]:
         path = self.folder / "calls"
         return path.read_text().splitlines() if path.exists() else []
+
+    def begin_refresh(self, child: Any, before: int) -> None:
+        """Call until the entry is stale and its refresh has begun (which is held)."""
+
+        def begun() -> bool:
+            assert child.ask("stale(1)") == "'old'"
+            return len(self.calls) > before
+
+        support.eventually(begun)
 
     def await_calls(self, number: int) -> None:
         support.eventually(lambda: len(self.calls) >= number)
@@ -201,8 +209,7 @@ def test_a_background_refresh_of_another_process_is_fenced(world: World) -> None
     time.sleep(0.1)
     world.set_source("older")
     world.hold("older")
-    assert first.ask("stale(1)") == "'old'"
-    world.await_calls(2)
+    world.begin_refresh(first, 1)
     world.set_source("new")
     second.ask("stale.cache_invalidate(1)")
     world.go("older")
@@ -218,8 +225,7 @@ def test_one_refresh_of_a_key_at_a_time_among_processes(world: World) -> None:
     before = len(world.calls)
     world.set_source("new")
     world.hold("new")
-    assert first.ask("stale(1)") == "'old'"
-    world.await_calls(before + 1)
+    world.begin_refresh(first, before)
     assert second.ask("[stale(1) for _ in range(50)] == ['old'] * 50") == "True"
     time.sleep(0.1)
     assert len(world.calls) == before + 1
@@ -234,8 +240,7 @@ def test_a_process_that_dies_in_its_refresh_leaves_it_to_another(world: World) -
     before = len(world.calls)
     world.set_source("new")
     world.hold("new")
-    first.ask("stale(1)")
-    world.await_calls(before + 1)
+    world.begin_refresh(first, before)
     first.kill()
     world.go("new")
     support.eventually(lambda: second.ask("stale(1)") == "'new'")
@@ -384,35 +389,33 @@ def test_processes_never_see_what_was_computed_before_an_invalidation(
     assert int(written.answer()) > 10
 
 
-def _spawned(queue: Any) -> None:
-    from warp_cache import cache
+SPAWNED = """
+import multiprocessing
+from warp_cache import cache
 
-    f = cache(backend="shared", name="spawned", tags="t")(lambda x: "the child's")
+@cache(backend="shared", name="spawned", tags="t")
+def f(x):
+    return multiprocessing.current_process().name
+
+def child(queue):
     queue.put((f.get(1), f.cache_contains(2)))
     f.cache_invalidate(1)
     f.cache_invalidate_tags("t")
     queue.put(f(3))
 
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    f(1), f(2)
+    queue = context.Queue()
+    process = context.Process(target=child, args=(queue,), name="the child")
+    process.start()
+    print(queue.get(timeout=30), queue.get(timeout=30))
+    process.join(30)
+    print(process.exitcode, f.cache_contains(1), f.cache_contains(2), f.get(3))
+"""
+
 
 def test_spawned_children_take_part() -> None:
-    from control import cache
-
-    f: Any = cache(backend="shared", name="spawned", tags="t")(lambda x: "the parent's")
-    f(1), f(2)
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=_spawned, args=(queue,))
-    process.start()
-    try:
-        assert queue.get(timeout=support.LIMIT) == ("the parent's", True)
-        assert queue.get(timeout=support.LIMIT) == "the child's"
-        process.join(support.LIMIT)
-        assert process.exitcode == 0
-    finally:
-        if process.is_alive():
-            process.kill()
-            process.join()
-        queue.close()
-        queue.join_thread()
-    assert not f.cache_contains(1) and not f.cache_contains(2)
-    assert f.get(3) == "the child's"
+    done = support.run_python(SPAWNED, limit=60)
+    expected = "('MainProcess', True) the child\n0 False False the child"
+    assert done.returncode == 0 and done.stdout.strip() == expected, done.stderr

@@ -370,13 +370,15 @@ async def check_methods(shop: Shop[bytes], corner: Corner) -> None:
     bound: Callable[[str], float] = shop.price
     assert_type(list(map(shop.price, ["tea"])), list[float])
     del bound
-    # A bound method passes its instance to calls and to nothing else.
-    assert_type(shop.price.get(shop, "tea", count=2), float | None)
-    assert_type(shop.price.set(1.0, shop, "tea"), None)
-    assert_type(shop.order.get(shop, "tea"), int | None)
+    # A bound method passes its instance to whatever takes the call's arguments.
+    assert_type(shop.price.get("tea", count=2), float | None)
+    assert_type(shop.price.set(1.0, "tea"), None)
+    assert_type(shop.order.get("tea"), int | None)
     assert_type(shop.price.cache_info().hits, int)
     assert_type(Corner.price.cache_info().hits, int)
     assert_type(Corner.price.get(corner, "tea"), float | None)
+    assert_type(shop.price.cache_options(), dict[str, Any])
+    assert_type(Corner.price.cache_options()["max_size"], Any)
 
 
 async def check_class_and_static_methods(shop: Shop[bytes], corner: Corner) -> None:

@@ -71,7 +71,7 @@ async def check_coroutine_functions() -> None:
     coroutine_function.set(1, 1)  # type: ignore[call-overload]
     coroutine_function.set(b"", "1")  # type: ignore[call-overload]
     await Thing().later("1")  # type: ignore[arg-type]
-    Thing().later.set(b"", 1)  # type: ignore[call-overload]
+    Thing().later.set(b"", "1")  # type: ignore[call-overload]
     del not_awaited, text
 
 
@@ -82,8 +82,9 @@ def check_methods(thing: Thing) -> None:
     thing.method(y=1)  # type: ignore[call-arg]
     Thing.method(1)  # type: ignore[arg-type, call-arg]
     Thing.method(thing, "1")  # type: ignore[arg-type]
-    thing.method.get(1)  # type: ignore[call-arg]
-    thing.method.set("", thing, 1)  # type: ignore[arg-type]
+    thing.method.get("1")  # type: ignore[arg-type]
+    thing.method.get(thing, 1)  # type: ignore[arg-type, call-arg]
+    thing.method.set("", 1)  # type: ignore[arg-type]
     Thing.make("1")  # type: ignore[call-overload]
     Thing.make()  # type: ignore[call-overload]
     thing.make("1")  # type: ignore[arg-type]

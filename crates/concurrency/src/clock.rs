@@ -38,13 +38,16 @@ pub fn recent() -> Option<Instant> {
     fresh.then(|| READING.load(Ordering::Relaxed))
 }
 
-/// A fresh reading.
+/// A fresh reading. Of a clock that stands still, nothing is kept.
 #[cold]
 fn read() -> Instant {
     // The counter first: the reading then belongs to a later moment than its ticks, never to an earlier one.
-    let stands = STANDS_AT.load(Ordering::Relaxed) != 0;
-    let ticks = (!stands && time_stamp::is_invariant()).then(time_stamp::read);
-    let reading = exact();
+    let stands_at = STANDS_AT.load(Ordering::Relaxed);
+    if stands_at != 0 {
+        return stands_at;
+    }
+    let ticks = time_stamp::is_invariant().then(time_stamp::read);
+    let reading = system();
     // Two threads may store at once. The reading only grows, and each stores its ticks after it, so whichever ticks
     // remain, the reading kept is not earlier than theirs.
     let kept = READING.fetch_max(reading, Ordering::Relaxed).max(reading);
@@ -63,36 +66,30 @@ pub fn deadline(ttl: u64) -> Instant {
 /// The present moment, not a quantum past: short lifetimes are not cut.
 pub fn exact() -> Instant {
     match STANDS_AT.load(Ordering::Relaxed) {
-        0 => system().wrapping_add(SHIFT.load(Ordering::Relaxed)),
+        0 => system(),
         moment => moment,
     }
 }
 
-/// What is added to the system clock, modulo 2⁶⁴: a clock that tests moved goes on from where they left it.
-static SHIFT: AtomicU64 = AtomicU64::new(0);
 /// The moment at which the clock stands still, or 0 while it goes. Relaxed, as it is moved by tests alone, which order what
 /// they do by other means.
 static STANDS_AT: AtomicU64 = AtomicU64::new(0);
 
 /// Stops the clock, for tests: from now on [`advance`] moves it.
 pub fn stop() {
-    STANDS_AT.store(exact(), Ordering::Relaxed);
+    STANDS_AT.store(system(), Ordering::Relaxed);
     forget_reading();
 }
 
-/// Moves a clock that stands still.
+/// Moves a clock that stands still, forward.
 pub fn advance(nanos: u64) {
-    STANDS_AT.fetch_add(nanos, Ordering::Relaxed);
-    forget_reading();
+    let moved = STANDS_AT.load(Ordering::Relaxed).saturating_add(nanos);
+    STANDS_AT.store(moved, Ordering::Relaxed);
 }
 
-/// Lets the clock go on from where it stands.
+/// Lets the clock go again: it is the system's, which may be earlier.
 pub fn go_on() {
-    let moment = STANDS_AT.swap(0, Ordering::Relaxed);
-    if moment != 0 {
-        SHIFT.store(moment.wrapping_sub(system()), Ordering::Relaxed);
-    }
-    forget_reading();
+    STANDS_AT.store(0, Ordering::Relaxed);
 }
 
 /// Has the next question read the clock.

@@ -28,11 +28,15 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::bindings::simulate::{_record_read, _replay, _sample};
     #[pymodule_export]
+    use crate::function::bound_method::BoundMethod;
+    #[pymodule_export]
     use crate::function::computation::Computation;
     #[pymodule_export]
     use crate::function::disabled::{_disable, _enable};
     #[pymodule_export]
     use crate::function::options::Options;
+    #[pymodule_export]
+    use crate::function::per_instance::{InstanceCaches, PerInstanceFunction};
     #[pymodule_export]
     use crate::function::recording::{_record_start, _record_stop};
     #[pymodule_export]

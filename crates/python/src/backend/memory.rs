@@ -5,22 +5,22 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{Backend, HitPath, Begun, Counters, SharedLease, Told};
+use super::{Backend, Begun, Counters, HitPath, SharedLease, Told};
 use crate::capi::exceptions;
 use crate::capi::panics::point;
 use crate::capi::reference::{release, Arguments, PyRef};
 use crate::capi::sharing::Reader;
+use crate::function::computation::Computation;
+use crate::function::control::Wish;
 use crate::function::control_checks::TagSource;
 use crate::function::fast_path::{self, Peek, Probe};
-use crate::function::control::Wish;
-use crate::function::computation::Computation;
 use crate::function::fence::Began;
-use crate::function::spare::Spare;
 use crate::function::handout;
 use crate::function::lookup::{Entries, FastLookup, Found};
 use crate::function::options::Options;
 use crate::function::single_flight::{revalidated, Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
+use crate::function::spare::Spare;
 use crate::function::state::{CacheState, Put};
 use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
@@ -194,10 +194,8 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
 
 impl Backend for Memory {
     fn bounds(&self, options: &Options) -> (Kind, Option<usize>, Features) {
-        let varied = options.ttl.of.is_some()
-            || options.jitter != 0.0
-            || options.cache_exceptions.is_some()
-            || options.tti != 0;
+        let varied =
+            options.ttl.of.is_some() || options.jitter != 0.0 || options.cache_exceptions.is_some() || options.tti != 0;
         let features = Features {
             expires: match options.ttl.is_given() {
                 _ if varied => Expires::Varied,
@@ -217,12 +215,7 @@ impl Backend for Memory {
 
     unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise.
-        unsafe {
-            match &cached.state.control {
-                Some(_) => cached.state.set_under_control(view, value, Wish::default()),
-                None => cached.state.put(view, Value::ready(PyRef::borrow(value)), Put::Always),
-            }
-        }
+        unsafe { cached.state.put(view, Value::ready(PyRef::borrow(value)), Put::Always) }
     }
 
     unsafe fn put(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject, wish: Wish) -> bool {

@@ -20,7 +20,7 @@ use crate::function::computation::Computation;
 use crate::function::control::{Tags, Wish};
 use crate::function::fast_path::{Peek, Probe};
 use crate::function::fence::Began;
-use crate::function::lookup::{Accounting, Entries, FastLookup, Found};
+use crate::function::lookup::{Entries, FastLookup, Found};
 use crate::function::options::Options;
 use crate::function::single_flight::Miss;
 use crate::function::slot_value::Value;
@@ -136,6 +136,14 @@ pub(crate) trait Backend: Send + Sync {
         None
     }
 
+    /// The path of the file, if it is or can be opened, and whether it is of this process and its forks alone.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock; no exception is set. User code may run.
+    unsafe fn place(&self) -> (Option<String>, bool) {
+        (None, false)
+    }
+
     /// Counts a call that no lookup counts.
     fn count_miss(&self, state: &CacheState);
 
@@ -160,21 +168,7 @@ pub(crate) trait Backend: Send + Sync {
     /// As for `load`.
     unsafe fn contains(&self, state: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
         // SAFETY: the caller's promise.
-        match unsafe { state.find(view, Accounting::None) } {
-            Found::Value(value) => {
-                // SAFETY: a strong reference, given up by an attached thread that holds no lock.
-                drop(unsafe { PyRef::steal(value) });
-                Ok(true)
-            }
-            Found::Failed => Err(ErrSet),
-            Found::Raise(_) => Ok(true),
-            Found::Revalidate(value) => {
-                // SAFETY: as above.
-                drop(unsafe { PyRef::steal(value) });
-                Ok(true)
-            }
-            Found::Absent | Found::Pending(..) | Found::Spare | Found::Restless => Ok(false),
-        }
+        unsafe { state.contains(view) }
     }
 
     /// Ends a key's entry behind the entries and fences the computations of it; whether there was one. `Err` with an exception

@@ -14,3 +14,4 @@ pub mod refcount;
 pub mod reference;
 pub mod sharing;
 pub mod type_slots;
+pub mod weak;

@@ -25,7 +25,7 @@ use engine::cache::{Description, Lifetime};
 use engine::hashing::split_mix;
 
 /// What a cache does with its entries beside keeping them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Control {
     /// Nanoseconds that an entry is fresh; 0 is no limit.
     ttl: u64,
@@ -152,12 +152,8 @@ impl Control {
         };
         // SAFETY: the caller's promise.
         unsafe {
-            let given = calls::PyObject_Vectorcall(
-                source.as_ptr(),
-                arguments.values,
-                arguments.positional(),
-                arguments.names,
-            );
+            let given =
+                calls::PyObject_Vectorcall(source.as_ptr(), arguments.values, arguments.positional(), arguments.names);
             let py = Python::assume_attached();
             let given = Bound::from_owned_ptr_or_opt(py, given).ok_or(ErrSet)?;
             tags("tags", &given).map_err(|error| set(py, error))
@@ -338,9 +334,11 @@ pub(crate) fn lifetime(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Giv
     if value.is_none() {
         return Ok(Given::Unlimited);
     }
-    // An infinite one is no limit here, as nothing else can be meant.
-    if value.extract::<f64>().is_ok_and(|seconds| seconds == f64::INFINITY) {
-        return Ok(Given::Unlimited);
+    // Infinite ones have a meaning here.
+    match value.extract::<f64>() {
+        Ok(f64::INFINITY) => return Ok(Given::Unlimited),
+        Ok(f64::NEG_INFINITY) => return Ok(Given::Over),
+        _ => (),
     }
     let given = seconds(argument, "seconds, a timedelta or None", value)?;
     Ok(if given > 0.0 { Given::For(nanos(given).max(1)) } else { Given::Over })
@@ -379,8 +377,8 @@ pub(crate) fn tags(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Tags> {
     Ok(tags)
 }
 
-/// Nanoseconds until the next refresh may start after so many failures: a second, two, … thirty.
+/// Nanoseconds until the next refresh may start after so many failures: one second, two, four, … thirty.
 pub(crate) fn pause_after(failures: u32) -> u64 {
-    let seconds = u64::from(failures.clamp(1, 30));
-    Duration::from_secs(seconds).as_nanos() as u64
+    let seconds = 1 << failures.saturating_sub(1).min(5);
+    Duration::from_secs(seconds.min(30)).as_nanos() as u64
 }

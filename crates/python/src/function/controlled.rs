@@ -123,6 +123,23 @@ impl CachedFunction {
         }
     }
 
+    /// Stores a value by hand for a call; false with an exception set.
+    ///
+    /// # Safety
+    /// As for `Backend::set`; the call lasts.
+    pub(crate) unsafe fn set(&self, arguments: &Arguments, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let Some(control) = &self.state.control else {
+                return self.state.backend.set(self, view, value);
+            };
+            match control.tags_of(arguments) {
+                Ok(tags) => self.state.backend.put(self, view, value, Wish { tags: Some(tags), ..Wish::default() }),
+                Err(ErrSet) => false,
+            }
+        }
+    }
+
     /// Begins to compute a call's value anew in the background; false with an exception set. The caller has claimed the
     /// refresh.
     ///

@@ -3,9 +3,9 @@
 //! Ring 3. They take the arguments of a call, as `get` does. What ends an entry fences the computations of its key that are
 //! under way: see [`fence`](super::fence).
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::exceptions::PyTypeError;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::call::{instance, Keyed};
@@ -152,12 +152,16 @@ unsafe extern "C-unwind" fn cache_ttl(
     let arguments = Arguments { values, nargsf: nargs as usize, names };
     // SAFETY: as above.
     unsafe {
-        about(object, &arguments, Answer::None, || Answer::None.into_ptr(), |this, view| {
-            match this.state.backend.remaining(&this.state, view) {
+        about(
+            object,
+            &arguments,
+            Answer::None,
+            || Answer::None.into_ptr(),
+            |this, view| match this.state.backend.remaining(&this.state, view) {
                 Ok(remaining) => remaining.map_or(Answer::None, Answer::Seconds),
                 Err(ErrSet) => Answer::Failed,
-            }
-        })
+            },
+        )
     }
 }
 
@@ -224,10 +228,9 @@ pub(super) fn cache_put(
     };
     let kwargs = match given.get("kwargs") {
         None => PyDict::new(py),
-        Some(kwargs) => kwargs
-            .cast::<PyDict>()
-            .map_err(|_| wrong("kwargs", "a dict of keyword arguments", kwargs))?
-            .clone(),
+        Some(kwargs) => {
+            kwargs.cast::<PyDict>().map_err(|_| wrong("kwargs", "a dict of keyword arguments", kwargs))?.clone()
+        }
     };
     let mut wish = Wish::default();
     match given.get("ttl").map(|ttl| lifetime("ttl", ttl)).transpose()? {

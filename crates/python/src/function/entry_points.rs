@@ -1,10 +1,11 @@
 //! What the interpreter calls: which function an instance's vectorcall is.
 //!
 //! Ring 3. It is chosen by what the cache is (whether it stores anything, its [`Backend`], the [`Reply`], whether entries
-//! expire, whether one or two arguments are a key as they come) and by whether calls are recorded.
+//! expire, whether one or two arguments are a key as they come, or a part of them, or what a key function gives) and by whether
+//! calls are recorded.
 
-use super::call::{any, Vectorcall};
-use super::fast_path::{one, two};
+use super::call::{any, ignoring, keyed, Vectorcall};
+use super::fast_path::{one, second, two};
 use super::recording::{record, record_uncached};
 use super::reply::{Async, Reply, Sync};
 use super::CachedFunction;
@@ -24,7 +25,18 @@ struct Usual;
 
 impl EntryPoints for Usual {
     fn storing<B: HitPath, R: Reply>(cached: &CachedFunction) -> Vectorcall {
+        if cached.options.key.is_some() {
+            return keyed::<B, R>;
+        }
         let expires = cached.state.expires();
+        if let Some(signature) = cached.signature.as_ref().filter(|signature| signature.ignores()) {
+            let takes_second = signature.lead() == Some(1) && cached.is_direct(2) && !cached.typed;
+            return match (takes_second, expires) {
+                (false, _) => ignoring::<B, R>,
+                (true, false) => second::<B, R, false>,
+                (true, true) => second::<B, R, true>,
+            };
+        }
         match (cached.typed, cached.is_direct(1), cached.is_direct(2), expires) {
             (true, ..) | (_, false, false, _) => any::<B, R>,
             (_, true, true, false) => one::<B, R, false, true>,

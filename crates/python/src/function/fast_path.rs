@@ -6,11 +6,11 @@
 
 use pyo3::ffi;
 
-use super::call::{any, finish, finish_parts, instance, missed};
+use super::call::{any, finish, finish_parts, ignoring, instance, missed};
 use super::lookup::{Entries, FastLookup};
 use super::state::CacheState;
 use crate::backend::HitPath;
-use crate::capi::panics::{caught_in_debug, point};
+use crate::capi::panics::{caught, caught_in_debug, point};
 use crate::capi::reference::{tuple_items, Arguments, PyRef};
 use crate::capi::sharing::{Reader, READERS_MAY_PAUSE};
 use crate::function::reply::Reply;
@@ -95,6 +95,59 @@ pub(super) unsafe extern "C-unwind" fn two<B: HitPath, R: Reply, const EXPIRES: 
                 return lookup::<B, R>(object, values, nargsf);
             }
             any::<B, R>(object, values, nargsf, names)
+        })
+    }
+}
+
+/// Calls with two positional arguments, of which the second is the key: those of a method whose instances have a cache each.
+///
+/// # Safety
+/// To be called as PEP 590 says, with an untyped instance that leaves out the first of two arguments as they come.
+pub(super) unsafe extern "C-unwind" fn second<B: HitPath, R: Reply, const EXPIRES: bool>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `one`.
+    unsafe {
+        caught_in_debug!({
+            if is_plain(2, nargsf, names) {
+                let value = *values.add(1);
+                if let Some(hash) = key::inline::hash_one(value) {
+                    match instance(object).state.peek::<B, EXPIRES>(hash, OneArg(value)) {
+                        Peek::Hit(value) => return R::hit::<B>(value),
+                        Peek::Found(token) => return found::<B, R>(object, token),
+                        // The miss was counted.
+                        Peek::Absent(absent) => return missed_second::<B, R>(object, values, nargsf, hash, absent),
+                        Peek::Candidate(_) | Peek::Unsure => (),
+                    }
+                }
+            }
+            ignoring::<B, R>(object, values, nargsf, names)
+        })
+    }
+}
+
+/// [`missed`] where the second of two arguments is the key.
+///
+/// # Safety
+/// As for [`missed`].
+#[inline(never)]
+unsafe extern "C-unwind" fn missed_second<B: HitPath, R: Reply>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    hash: u64,
+    found: FastLookup,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `any`; the call has two arguments.
+    unsafe {
+        caught(|| {
+            let arguments = Arguments::plain(values, nargsf);
+            let key = Arguments::plain(values.add(1), 1);
+            let view = key.plain_view(hash);
+            R::miss::<B>(object, &arguments, &view, found)
         })
     }
 }

@@ -10,7 +10,7 @@ use pyo3::ffi;
 
 use super::eq_answers::{Answer, EqAnswers};
 use super::state::CacheState;
-use crate::backend::{HitPath, Decoded, DecodedRef};
+use crate::backend::{Decoded, DecodedRef, HitPath};
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
 use crate::capi::sharing::Reader;

@@ -9,8 +9,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::call::{instance, Keyed};
-use super::{disabled, CachedFunction};
 use super::lookup::{Accounting, Found};
+use super::{disabled, CachedFunction};
 use crate::backend::{Counters, FileCounters};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{caught, point};
@@ -141,7 +141,7 @@ unsafe extern "C-unwind" fn set(
                 Keyed::Failed => std::ptr::null_mut(),
                 Keyed::NotACall => fail(c"set(): the arguments after value do not fit the cached function"),
                 Keyed::View(view) => {
-                    if this.state.backend.set(this, &view, *values) && this.forget_flights(&view).is_ok() {
+                    if this.set(&arguments, &view, *values) && this.forget_flights(&view).is_ok() {
                         none()
                     } else {
                         std::ptr::null_mut()
@@ -188,12 +188,25 @@ unsafe fn tell_totals(this: &CachedFunction, info: &PyRef, counters: &Counters) 
                 return false;
             }
             let value = PyRef::steal(value);
-            ffi::PyObject_SetAttrString(info.as_ptr(), name.as_ptr(), value.as_ptr()) == 0
+            set_attribute(info, name, &value)
         };
         let told = |(name, n): (&std::ffi::CStr, u64)| n == 0 || set(name, ffi::PyLong_FromUnsignedLongLong(n));
         numbers.into_iter().all(told)
             && (totals.loads == 0 || set(c"load_seconds", ffi::PyFloat_FromDouble(totals.load_time.as_secs_f64())))
             && (!this.has_functools_repr() || set(c"_of_functools", PyRef::borrow(ffi::Py_True()).into_ptr()))
+    }
+}
+
+/// Sets an attribute of an object that refuses it to others; false with an exception set.
+unsafe fn set_attribute(object: &PyRef, name: &std::ffi::CStr, value: &PyRef) -> bool {
+    // SAFETY: attached; live objects; a new string, or null with an exception set.
+    unsafe {
+        let name = ffi::PyUnicode_InternFromString(name.as_ptr());
+        if name.is_null() {
+            return false;
+        }
+        let name = PyRef::steal(name);
+        ffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value.as_ptr()) == 0
     }
 }
 
@@ -220,13 +233,13 @@ unsafe fn shared_info(counters: &Counters, of_file: &FileCounters, max_size: Opt
         if let Some(skips) = skips {
             let oversize = number(oversize)?;
             for (name, value) in [(c"oversize_skips", oversize), (c"skips", skips)] {
-                if ffi::PyObject_SetAttrString(made.as_ptr(), name.as_ptr(), value.as_ptr()) != 0 {
+                if !set_attribute(&made, name, &value) {
                     return None;
                 }
             }
         }
         let repairs = number(of_file.repairs)?;
-        (ffi::PyObject_SetAttrString(made.as_ptr(), c"repairs".as_ptr(), repairs.as_ptr()) == 0).then_some(made)
+        set_attribute(&made, c"repairs", &repairs).then_some(made)
     }
 }
 

@@ -7,14 +7,15 @@
 //! ends such a computation, [`slot_value`] is what a slot holds. [`asynchronous`] serves coroutine functions, whose missed
 //! calls have a [`ticket`]; [`methods`] has the methods that may run user code, [`entry_methods`] those for single
 //! entries, [`fence`] what keeps old results out, [`recording`] notes calls where it is asked
-//! to, and [`disabled`] passes them by. Where the values live is the [`backend`](crate::backend)'s. This file has the class itself and its methods.
+//! to, and [`disabled`] passes them by. [`bound_method`] is what an instance's attribute is, [`per_instance`] finds the cache of
+//! each instance. Where the values live is the [`backend`](crate::backend)'s. This file has the class itself and its methods.
 
 // Its macros are for the classes below, and for that of the shared backend.
 #[macro_use]
 pub mod options;
 
 pub mod asynchronous;
-mod bound_method;
+pub mod bound_method;
 pub mod call;
 pub mod computation;
 pub mod control;
@@ -31,13 +32,14 @@ pub mod lookup;
 pub mod methods;
 pub mod option_checks;
 pub mod parameters;
+pub mod per_instance;
 pub mod recording;
 mod removal;
 pub mod reply;
+mod running;
 mod settle;
 pub mod single_flight;
 pub mod slot_value;
-mod running;
 pub mod spare;
 pub mod state;
 mod storing;
@@ -48,7 +50,7 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicIsize, AtomicPtr, Ordering};
 use std::sync::OnceLock;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -56,14 +58,15 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
 use self::asynchronous::Flights;
-use self::computation::Computation;
-use self::fence::Began;
-use self::ticket::Ticket;
 use self::call::Vectorcall;
+use self::computation::Computation;
 use self::control::Control;
+use self::fence::Began;
 use self::options::Options;
+use self::per_instance::{Instances, PerInstanceFunction};
 use self::recording::Registration;
 use self::state::CacheState;
+use self::ticket::Ticket;
 use crate::backend::{AnyBackend, Memory, SharedCachedFunction};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
@@ -100,6 +103,8 @@ pub struct CachedFunction {
     pub(crate) signature: Option<Signature>,
     /// What it was made with.
     pub(crate) options: Box<Options>,
+    /// Of a method whose instances have a cache each.
+    pub(crate) instances: Option<Box<Instances>>,
 }
 
 /// A coroutine function with a cache in front of it: calling it gives a coroutine, which on a hit never suspends.
@@ -122,6 +127,7 @@ macro_rules! patched {
 patched!(CachedFunction);
 patched!(AsyncCachedFunction);
 patched!(SharedCachedFunction);
+patched!(PerInstanceFunction);
 
 /// Completes the types while the module is being made. Types live as long as the process: where the module is imported
 /// once more (it was taken out of `sys.modules`), they are complete already.
@@ -144,8 +150,9 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
         crate::capi::type_slots::patch::<CachedFunction>(&py.get_type::<CachedFunction>(), offset);
         crate::capi::type_slots::patch::<AsyncCachedFunction>(&py.get_type::<AsyncCachedFunction>(), offset);
         crate::capi::type_slots::patch::<SharedCachedFunction>(&py.get_type::<SharedCachedFunction>(), offset);
+        crate::capi::type_slots::patch::<PerInstanceFunction>(&py.get_type::<PerInstanceFunction>(), offset);
     }
-    Ok(())
+    bound_method::install(py)
 }
 
 /// Where in an instance the field `vectorcall` is.
@@ -184,15 +191,28 @@ impl CachedFunction {
         flights: Option<Flights>,
         mut backend: AnyBackend,
     ) -> PyResult<Self> {
-        let signature = if options.by_signature { Signature::read(function)? } else { None };
-        for default in signature.iter().flat_map(Signature::references) {
+        let signature = Self::signature(function, options, false)?;
+        for default in signature.iter().flat_map(Signature::key_defaults) {
             // SAFETY: attached, no lock held; signature and backend live and die together, here.
             unsafe { backend.get_mut().know_default(default.as_ptr()) }?;
         }
+        let control = Control::new(options, function)?;
+        Ok(Self::assemble(function, options, signature, flights, backend, control))
+    }
+
+    /// The same of what makes a call's key.
+    fn assemble(
+        function: &Bound<'_, PyAny>,
+        options: &Options,
+        signature: Option<Signature>,
+        flights: Option<Flights>,
+        backend: AnyBackend,
+        control: Option<Box<Control>>,
+    ) -> Self {
         let (from, to) = signature.as_ref().map_or((0, usize::MAX), Signature::direct);
         // An empty range (`from > to`) must let no number through: no call has that many arguments.
         let direct = if from <= to { (from, to - from) } else { (usize::MAX, 0) };
-        Ok(CachedFunction {
+        CachedFunction {
             vectorcall: AtomicPtr::new(recording::enter as Vectorcall as *mut c_void),
             registration: Registration::default(),
             direct,
@@ -201,8 +221,30 @@ impl CachedFunction {
             function: function.clone().unbind().into(),
             signature,
             options: Box::new(options.clone()),
-            state: CacheState::new(options, flights, backend, Control::new(options, function)?),
-        })
+            state: CacheState::new(options, flights, backend, control),
+            instances: None,
+        }
+    }
+
+    /// What of a call makes its key, where that is neither the pattern of the call nor what a key function gives.
+    /// `without_first`: the first positional parameter is no part of it.
+    fn signature(function: &Bound<'_, PyAny>, options: &Options, without_first: bool) -> PyResult<Option<Signature>> {
+        if !options.by_signature || options.key.is_some() {
+            return Ok(None);
+        }
+        let mut signature = Signature::read(function)?;
+        match &mut signature {
+            Some(signature) => signature.ignore(function.py(), &options.ignore, without_first)?,
+            None if options.ignore.is_empty() && without_first => signature = Some(Signature::of_any_without_first()),
+            None if options.ignore.is_empty() => (),
+            None => {
+                let (names, function) = (options.ignore.join("', '"), option_checks::shown(function));
+                return Err(PyValueError::new_err(format!(
+                    "ignore names '{names}', but the parameters of fn are not known, got {function}: use key instead"
+                )));
+            }
+        }
+        Ok(signature)
     }
 }
 
@@ -284,6 +326,18 @@ impl CachedFunction {
         ))
     }
 
+    /// The path of the shared file, and whether no other process can name it.
+    fn _place(&self) -> PyResult<(Option<String>, bool)> {
+        // SAFETY: attached, no lock held; no exception is set.
+        as_error(|| Ok(unsafe { self.state.backend.place() }))
+    }
+
+    /// Everything the cache was made with, in a new dict: each parameter of ``cache`` by its name, and ``path``,
+    /// ``private`` and ``qualname``.
+    fn cache_options<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("warp_cache._made_with")?.getattr("options")?.call1((slf,))
+    }
+
     /// functools' own class, though not by type: class factories that tell methods from fields, as pydantic's models, know
     /// it or its module. Classes derived in Python are themselves.
     #[getter]
@@ -293,6 +347,7 @@ impl CachedFunction {
             py.get_type::<CachedFunction>(),
             py.get_type::<AsyncCachedFunction>(),
             py.get_type::<SharedCachedFunction>(),
+            py.get_type::<PerInstanceFunction>(),
         ];
         if !ours.iter().any(|one| kind.is(one)) {
             return Ok(kind.into_any());
@@ -445,16 +500,24 @@ impl CachedFunction {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // The collector may come while an instance is made: CPython allocates its `__dict__` when the object is there, all
+        // zeros, and known to the collector. Relaxed: it was made by this thread, or before the collector stopped the others.
+        if self.vectorcall.load(std::sync::atomic::Ordering::Relaxed).is_null() {
+            return Ok(());
+        }
         visit.call(self.function.as_py())?;
         for default in self.signature.iter().flat_map(Signature::references) {
             visit.call(default.as_py())?;
         }
         self.options.traverse(&visit)?;
+        self.instances.as_ref().map_or(Ok(()), |instances| instances.traverse(&visit))?;
         self.state.traverse(&visit)
     }
 
     fn __clear__(&self) {
+        self.instances.iter().for_each(|instances| instances.clear());
         // SAFETY: the collector runs attached.
-        self.state.clear(unsafe { Python::assume_attached() });
+        let evicted = self.state.clear_silently(unsafe { Python::assume_attached() });
+        self.state.let_collected_go(evicted);
     }
 }

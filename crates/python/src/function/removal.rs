@@ -49,7 +49,8 @@ impl<'a> Departing<'a> {
         let told = self.state.control.as_ref().and_then(|control| Some((control, control.on_removal.as_ref()?)));
         if let Some((control, on_removal)) = told {
             for departed in self.replaced.take().into_iter().chain(self.evicted.drain()) {
-                tell(control, on_removal, departed);
+                let cause = name(departed.cause);
+                tell(control, on_removal, departed, cause);
             }
         }
     }
@@ -66,6 +67,33 @@ impl CacheState {
     }
 }
 
+impl CacheState {
+    /// Drops what a cache had that is freed: the user is told only if that is the cache of an instance.
+    pub(super) fn let_collected_go(&self, mut evicted: Evicted<PyRef, Value>) {
+        let told = self.control.as_ref().and_then(|control| Some((control, control.on_removal.as_ref()?)));
+        // SAFETY: a plain question. At the end of the process nobody is told.
+        if let Some((control, on_removal)) =
+            told.filter(|_| self.is_of_instance && unsafe { ffi::Py_IsInitialized() } != 0)
+        {
+            for departed in evicted.drain() {
+                tell(control, on_removal, departed, COLLECTED);
+            }
+        }
+    }
+}
+
+impl Drop for CacheState {
+    fn drop(&mut self) {
+        if self.is_of_instance {
+            let mut evicted = Evicted::default();
+            self.entries.write(|writer| writer.value.clear(&mut evicted));
+            self.let_collected_go(evicted);
+        }
+    }
+}
+
+const COLLECTED: &str = "COLLECTED";
+
 /// The causes by the names of `warp_cache.RemovalCause`.
 fn name(cause: Cause) -> &'static str {
     match cause {
@@ -78,7 +106,7 @@ fn name(cause: Cause) -> &'static str {
 
 /// Calls `on_removal(call, value, cause)`; what it raises goes to `sys.unraisablehook`.
 #[cold]
-fn tell(control: &Control, on_removal: &Object, departed: Departed<PyRef, Value>) {
+fn tell(control: &Control, on_removal: &Object, departed: Departed<PyRef, Value>, cause: &str) {
     // SAFETY: attached, no lock held (the callers').
     let py = unsafe { Python::assume_attached() };
     let Some(object) = departed.entry.value.as_owned() else {
@@ -94,7 +122,7 @@ fn tell(control: &Control, on_removal: &Object, departed: Departed<PyRef, Value>
             _ => unsafe { Bound::from_owned_ptr_or_err(py, handout::hand_out(object.clone_ref().into_ptr()))? },
         };
         let call = call_of(control, &departed.entry.key, departed.meta, py)?;
-        let cause = py.import("warp_cache._removal")?.getattr("RemovalCause")?.getattr(name(departed.cause))?;
+        let cause = py.import("warp_cache._removal")?.getattr("RemovalCause")?.getattr(cause)?;
         on_removal.bind(py).call1((call, value, cause))?;
         Ok(())
     })();

@@ -27,7 +27,11 @@ impl Running {
     /// The slots of the computations that have one of the tags.
     pub fn with_any(&self, tags: &[String]) -> Vec<Reserved> {
         let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        running.iter().filter(|(_, own)| own.iter().any(|tag| tags.contains(tag))).map(|(reserved, _)| *reserved).collect()
+        running
+            .iter()
+            .filter(|(_, own)| own.iter().any(|tag| tags.contains(tag)))
+            .map(|(reserved, _)| *reserved)
+            .collect()
     }
 }
 

@@ -28,7 +28,12 @@ pub(crate) struct Spare {
 
 impl CacheState {
     /// Takes the entry of a key out if it is a spare. To be called under the lock.
-    pub(super) fn take_out_spare(&self, cache: &mut Entries, (token, finished): (Token, bool), now: u64) -> Option<Spare> {
+    pub(super) fn take_out_spare(
+        &self,
+        cache: &mut Entries,
+        (token, finished): (Token, bool),
+        now: u64,
+    ) -> Option<Spare> {
         let control = self.control.as_ref().filter(|control| finished && control.has_windows())?;
         let lifetime = cache.lifetime(token);
         if now < lifetime.fresh.saturating_add(control.revalidate) {

@@ -46,6 +46,8 @@ pub(crate) struct CacheState {
     pub(crate) has_windows: bool,
     /// Whether what is stored is copied when it is handed out.
     pub(crate) copies: bool,
+    /// Whether it is the cache of one instance of a class (`per_instance`).
+    pub(crate) is_of_instance: bool,
     pub(crate) tally: Tally,
     /// Whether a lone argument that is an exact int or str is another key than an equal one of another type, as in functools.
     pub(crate) lone_apart: bool,
@@ -100,6 +102,7 @@ impl CacheState {
             has_windows: control.as_ref().is_some_and(|control| control.has_windows()),
             copies: control.as_ref().is_some_and(|control| control.copies()),
             control,
+            is_of_instance: false,
             tally: Tally::default(),
             lone_apart: options.keeps_lone_apart(),
             single_flight: options.single_flight && options.max_size != Some(0),
@@ -318,6 +321,26 @@ impl CacheState {
         self.release(evicted);
     }
 
+    /// Whether a call of this key would be answered without computing. `Err` with an exception set.
+    ///
+    /// # Safety
+    /// As for [`find`](Self::find).
+    pub(crate) unsafe fn contains(&self, view: &View<'_>) -> Result<bool, ErrSet> {
+        let now = self.now();
+        let revalidate = self.control.as_ref().map_or(0, |control| control.revalidate);
+        let serves = |cache: &mut Entries, at: Option<(Token, bool)>| {
+            at.is_some_and(|(token, finished)| {
+                finished && (!self.has_windows || now < cache.lifetime(token).fresh.saturating_add(revalidate))
+            })
+        };
+        // SAFETY: the caller's promise.
+        match unsafe { self.with_entry(view, serves) } {
+            Changed::Done(serves) => Ok(serves),
+            Changed::Restless => Ok(false),
+            Changed::Failed => Err(ErrSet),
+        }
+    }
+
     /// Seconds until a key's entry is no longer fresh; `Ok(None)` if there is none, `Err` with an exception set.
     ///
     /// # Safety
@@ -388,6 +411,12 @@ impl CacheState {
 
     /// Drops all entries of this process and zeroes their counters.
     pub(crate) fn clear(&self, py: Python<'_>) {
+        let evicted = self.clear_silently(py);
+        self.release(evicted);
+    }
+
+    /// The same, of which nobody is told: what has left.
+    pub(crate) fn clear_silently(&self, py: Python<'_>) -> Evicted<PyRef, Value> {
         let mut evicted = Evicted::default();
         self.entries.write(|writer| {
             writer.value.clear(&mut evicted);
@@ -398,7 +427,7 @@ impl CacheState {
         if let Some(flights) = &self.flights {
             flights.forget(py);
         }
-        self.release(evicted);
+        evicted
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -36,13 +36,7 @@ impl CacheState {
     ///
     /// # Safety
     /// As for [`put`](Self::put); `result` is alive.
-    pub(crate) unsafe fn put_result(
-        &self,
-        view: &View<'_>,
-        result: *mut ffi::PyObject,
-        tags: Tags,
-        mode: Put,
-    ) -> bool {
+    pub(crate) unsafe fn put_result(&self, view: &View<'_>, result: *mut ffi::PyObject, tags: Tags, mode: Put) -> bool {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let Some(control) = &self.control else {

@@ -12,7 +12,7 @@ use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, StoreCondition
 use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
 use crate::backend::shared::decoded::{self, DecodedRef};
 use crate::backend::shared::load::Call;
-use crate::backend::{Backend, HitPath, Begun, Counters, FileCounters, Told};
+use crate::backend::{Backend, Begun, Counters, FileCounters, HitPath, Told};
 use crate::capi::detach::detached;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{Arguments, PyRef};
@@ -133,6 +133,12 @@ impl Backend for Shared {
 
     fn given_name(&self) -> Option<&str> {
         self.given_name.as_deref()
+    }
+
+    unsafe fn place(&self) -> (Option<String>, bool) {
+        // SAFETY: the caller's promise.
+        let file = unsafe { self.files.working() };
+        (file.map(|file| file.shm.path().to_string_lossy().into_owned()), self.files.is_private())
     }
 
     fn count_miss(&self, _: &CacheState) {

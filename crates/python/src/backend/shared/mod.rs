@@ -67,7 +67,8 @@ impl Shared {
     /// function's own.
     pub fn new(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Shared>> {
         skips::install(function.py())?;
-        let files = Reopener::new(CacheName::find(function, name)?, options).map_err(|error| reopen::raised(&error))?;
+        let name_of_cache = CacheName::find(function, options, name)?;
+        let files = Reopener::new(name_of_cache, options).map_err(|error| reopen::raised(&error))?;
         Ok(Box::new(Shared {
             files,
             ttl: (options.ttl.nanos != 0).then(|| Duration::from_nanos(options.ttl.nanos)),

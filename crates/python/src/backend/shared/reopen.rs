@@ -91,19 +91,27 @@ pub struct CacheName {
     /// user no other process can name the file: it loses its name at once, and is shared with forks alone.
     identity: Option<PyRef>,
     private: bool,
+    /// What tells the key function from others where the user named the cache; in all other names it is told already.
+    key: Vec<u8>,
 }
 
 impl CacheName {
     /// The name of the cache that the user named, or of the function's own.
-    pub fn find(function: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<CacheName> {
+    pub fn find(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<CacheName> {
+        let key = options.key.as_ref().map(|key| key.bind(function.py()));
         // It loads what will be needed when the file is opened: there may be no importing then.
         let identity = function.py().import("warp_cache._naming.identity")?;
         if let Some(name) = name {
-            return Ok(CacheName { name: name.to_owned(), identity: None, private: false });
+            let key = match key {
+                Some(key) => identity.call_method1("key_digest", (key,))?.extract()?,
+                None => Vec::new(),
+            };
+            return Ok(CacheName { name: name.to_owned(), identity: None, private: false, key });
         }
         let (name, identity): (String, Option<Py<PyAny>>) =
-            identity.call_method1("identify", (function,))?.extract()?;
-        Ok(CacheName { name, private: identity.is_none(), identity: identity.map(PyRef::from) })
+            identity.call_method1("identify", (function, key))?.extract()?;
+        let (private, key) = (identity.is_none(), Vec::new());
+        Ok(CacheName { name, private, identity: identity.map(PyRef::from), key })
     }
 }
 
@@ -176,7 +184,7 @@ impl Reopener {
             // Without a bound, the bytes are one; and a cache that stores nothing counts all the same.
             max_size: options.max_size.map_or(0, |size| size.max(1) as u64),
             max_bytes: options.max_bytes.map(|bytes| bytes as u64),
-            fingerprint: fingerprint(options),
+            fingerprint: fingerprint(options, &name.key),
         };
         shared::check(&options_of_file)?;
         Ok(Reopener {
@@ -226,7 +234,8 @@ impl Reopener {
             return;
         }
         if let Err(error) = self.add(&place) {
-            self.with_known(|known| known.failure = Some((place, now, error.to_string())));
+            let failure = Some((place, now, error.to_string()));
+            self.with_known(|known| known.failure = failure);
         }
         drop(opening);
     }
@@ -277,7 +286,8 @@ impl Reopener {
             unsafe { pyo3::ffi::PyErr_SetInterrupt() };
         }
         let place = Place { directories: Vec::new(), asked_for: false, namespace: None };
-        self.with_known(|known| known.failure = Some((place, clock::now(), error.to_string())));
+        let failure = Some((place, clock::now(), error.to_string()));
+        self.with_known(|known| known.failure = failure);
     }
 
     /// Why the cache could not be opened, in words.
@@ -460,7 +470,7 @@ impl Drop for Reopener {
 }
 
 /// What all users of a file must agree on, beside what the file itself knows of.
-fn fingerprint(options: &Options) -> u64 {
+fn fingerprint(options: &Options, key: &[u8]) -> u64 {
     let size = |limit: Option<usize>| limit.map_or(u64::MAX, |limit| limit as u64);
     let parts = [
         options.ttl.nanos,
@@ -471,7 +481,21 @@ fn fingerprint(options: &Options) -> u64 {
         u64::from(wire_format::VERSION),
         u64::from(options.max_size == Some(0)),
     ];
-    siphash13([0, 0], &parts.iter().flat_map(|part| part.to_le_bytes()).collect::<Vec<u8>>())
+    let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.to_le_bytes()).collect();
+    // What makes the key of a call: nothing where that is all of its arguments.
+    if options.key.is_some() {
+        bytes.extend(b"key ");
+        bytes.extend(key);
+    }
+    let mut ignored: Vec<&str> = options.ignore.iter().map(String::as_str).collect();
+    ignored.sort_unstable();
+    ignored.dedup();
+    for name in ignored {
+        bytes.extend(b"ignore ");
+        bytes.extend((name.len() as u64).to_le_bytes());
+        bytes.extend(name.as_bytes());
+    }
+    siphash13([0, 0], &bytes)
 }
 
 /// What namespace and version are, as a number: 0 for neither.

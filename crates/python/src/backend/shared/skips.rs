@@ -235,10 +235,19 @@ impl CachedFunction {
             };
             let path = shared.files.current().map(|file| file.shm.path().to_string_lossy().into_owned());
             let path = path.unwrap_or_default();
+            // The numbers in the canonical form of the call, and what they are numbers of.
+            let (at, count, form) = match &self.signature {
+                Some(signature) => {
+                    let (at, count) = signature.number_in_call(at, view.values.len(), view.names.len());
+                    (at, count, "signature")
+                }
+                None if self.options.key.is_some() => (at, view.values.len(), "key"),
+                None => (at, view.values.len(), "call"),
+            };
             let words = (
                 self.function.as_py().bind(py),
                 skipped.skip.name().to_string_lossy(),
-                (at, view.values.len(), names, self.signature.is_some()),
+                (at, count, names, form),
                 refused.map(|refused| Bound::from_borrowed_ptr(py, ffi::Py_TYPE(refused).cast())),
                 refusal.and_then(|refusal| refusal.why.as_deref()),
                 refusal.and_then(|refusal| refusal.raised.as_deref()),
