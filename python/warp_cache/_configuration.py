@@ -1,5 +1,4 @@
-"""What was configured for this process; ``_module`` checks and changes it, and where it is needed it
-is read here.
+"""What was configured for this process: ``_module`` checks and changes it.
 
 A new setting is a line here, its check in ``_module.configure``, and what reads it.
 """

@@ -52,7 +52,7 @@ def invalidate_tags(*tags: str) -> None:
     _each(lambda cached: cached.cache_invalidate_tags(*tags))
 
 
-def _each(do: Callable[[CachedFunction[..., Any]], object]) -> None:
+def _each(do: Callable[[Any], object]) -> None:
     first: Exception | None = None
     for cached in caches():
         try:
@@ -134,7 +134,8 @@ class disabled:  # noqa: N801 - it is used like a function
     ``get`` gives None meanwhile, ``cache_contains`` False, ``set`` and ``cache_put`` do nothing,
     ``cache_refresh`` computes; invalidations work. Calls are not counted, callers of one key do not
     wait for each other, and arguments need not be hashable. A computation that has begun before
-    goes on, and is stored. ``WARP_CACHE_DISABLED=1`` in the environment does the same for a process.
+    goes on, and is stored. ``WARP_CACHE_DISABLED=1`` in the environment does the same for a
+    process.
 
     A call costs nothing more at any other time.
     """

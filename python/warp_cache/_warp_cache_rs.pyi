@@ -190,6 +190,9 @@ class CachedFunction(_Operations[_P, _R]):
         wait_timeout: float | None = None,
         by_signature: bool | None = None,
     ) -> Self: ...
+    def _open_before_fork(self) -> None:
+        """Open a shared cache that a child of a fork could not open."""
+
     def _recipe(self) -> tuple[Callable[_P, _R], dict[str, Any], bool, str | None]: ...
     def _place(self) -> tuple[str | None, bool]: ...
     @staticmethod
@@ -426,7 +429,6 @@ def _replay(keys: Buffer, jobs: Sequence[tuple[int | None, int]]) -> list[int]:
     keys: unsigned ints, which number the keys from 0 on. Ctrl-C ends it. O(n) for a job,
     O(n log n) for the optimum.
     """
-
 
 # For warp_cache._module.
 def _disable() -> None:

@@ -307,7 +307,11 @@ except OSError:
 while held:
     try:
         f = opened(cache(backend="shared", name="f")(lambda x: x))
-    except (OSError, UserWarning):  # not even decorating may be possible
+    except OSError as error:  # not even decorating is possible
+        print(error.errno)
+        os.close(held.pop())
+    except UserWarning as error:
+        print("24" if "ulimit -n" in str(error) else error)
         os.close(held.pop())
     else:
         assert f.get(1) == 1

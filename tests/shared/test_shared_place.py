@@ -262,7 +262,8 @@ os.unlink(fat.name)
 g = cache(backend="shared", name="g", max_bytes=1 << 20)(lambda x: x)
 assert g(1) == g(1) == 1 and g.cache_info().hits == 1
 """
-    done = support.run_python(support.OPENED + source, environment={"WARP_CACHE_DIR": str(place / "cache")})
+    environment = {"WARP_CACHE_DIR": str(place / "cache")}
+    done = support.run_python(support.OPENED + source, environment=environment)
     support.check_clean(done)
     assert os.strerror(errno.ENOSPC) in done.stdout and "no space" in done.stdout
     assert sorted(path.name for path in (place / "cache").iterdir()) == ["f.cache", "g.cache"]
@@ -279,7 +280,8 @@ mount = ["mount", os.path.dirname(place), "-o"]
 for pages in range(1, 33):
     subprocess.run([*mount, f"remount,size={pages << 12}"], check=True)
     try:
-        f = opened(cache(backend="shared", name="f", max_bytes=1 << 20)(lambda x: bytes([x]) * 1000))
+        f = cache(backend="shared", name="f", max_bytes=1 << 20)(lambda x: bytes([x]) * 1000)
+        opened(f)
     except UserWarning as error:
         print("refused", error)
         assert os.listdir(place) == [], os.listdir(place)

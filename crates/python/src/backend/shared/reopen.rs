@@ -311,8 +311,7 @@ impl Reopener {
         let options = shared::Options {
             dir: place.directories.first().cloned().unwrap_or_default(),
             name: safe_name(&format!("{}{suffix}", renamed.unwrap_or(&self.options.name))),
-            fingerprint: self.options.fingerprint
-                ^ identity_of(place.namespace.as_deref(), self.version.as_deref()),
+            fingerprint: self.options.fingerprint ^ identity_of(place.namespace.as_deref(), self.version.as_deref()),
             ..self.options.clone()
         };
         let shm = if place.asked_for {

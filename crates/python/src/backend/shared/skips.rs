@@ -231,7 +231,9 @@ impl CachedFunction {
             let limit = match skipped.skip {
                 Skip::KeySize => shared.max_key_size,
                 Skip::ValueSize => shared.max_value_size,
-                _ => shared.files.current().map_or(0, |file| file.shm.info().max_bytes).try_into().unwrap_or(usize::MAX),
+                _ => {
+                    shared.files.current().map_or(0, |file| file.shm.info().max_bytes).try_into().unwrap_or(usize::MAX)
+                }
             };
             let path = shared.files.current().map(|file| file.shm.path().to_string_lossy().into_owned());
             let path = path.unwrap_or_default();
