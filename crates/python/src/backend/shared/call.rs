@@ -238,8 +238,9 @@ impl Backend for Shared {
     }
 
     unsafe fn clear(&self) {
-        // SAFETY: the caller's promise. It may have to wait for a writer.
+        // SAFETY: the caller's promise.
         match unsafe { self.files.working() } {
+            // SAFETY: as above. It may have to wait for a writer.
             Some(file) => unsafe { detached(|| file.shm.clear()) },
             None => self.clear_unopened(),
         }
