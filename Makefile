@@ -43,13 +43,6 @@ sync = interpreter=$$(scripts/find-python "$(PYTHON)"); \
 # A test run of a version other than the default one keeps its cache apart, so that runs may go side by side.
 pytest := $(python) -m pytest $(if $(name),-o cache_dir=$(target)/pytest)
 
-# In CI what failed is tried once more, alone, and both runs are in the log: where others keep the machine busy, a test of
-# waits and deaths can come late.
-again = exit 1
-ifdef CI
-again = echo "== what failed, once more:" && $(pytest) -n 0 --last-failed --last-failed-no-failures=none $(TESTS) $(ARGS)
-endif
-
 .PHONY: help
 help: ## print this
 	@echo "usage: make TARGET [PYTHON=3.13|3.13t|/a/path] …"
@@ -104,7 +97,7 @@ torture: installed ## the shared tier: thousands of kills, damaged files and run
 
 .PHONY: test-only
 test-only: installed ## Python tests as built, in WORKERS processes; TESTS=tests/api ARGS="-k ttl" picks some
-	$(pytest) -n $(WORKERS) $(TESTS) $(ARGS) || { $(again); }
+	$(pytest) -n $(WORKERS) $(TESTS) $(ARGS)
 
 .PHONY: test-traces-long
 test-traces-long: build ## the long traces against the reference (minutes)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import support
 from hypothesis import HealthCheck, configuration, settings
+from support import waits as waits
 
 settings.register_profile(
     "warp_cache",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import re
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 import warp_cache
+from warp_cache import _flight, _green
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -173,6 +175,36 @@ class Arriving:
         for _ in range(count):
             assert self._arrived.acquire(timeout=LIMIT), f"{count} calls never came"
         time.sleep(PAUSE)
+
+
+class Waits:
+    """Tells how many calls have begun to wait for another's computation."""
+
+    def __init__(self) -> None:
+        self._begun = threading.Semaphore(0)
+
+    def tell(self, _: None) -> None:
+        self._begun.release()
+
+    def await_calls(self, count: int) -> None:
+        """Wait until so many more calls do, and have been entered among those who wait."""
+        for _ in range(count):
+            assert self._begun.acquire(timeout=LIMIT), f"{count} calls never waited"
+        time.sleep(PAUSE)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """Of this process; instead of a pause in which all who are to wait must have come so far."""
+    import waits
+
+    # They are put back at the end.
+    monkeypatch.setattr(_green, "find_sleep", _green.find_sleep)
+    monkeypatch.setattr(_flight, "asyncio", asyncio)
+    monkeypatch.setitem(sys.modules, "gevent", None)
+    found = Waits()
+    waits.tell_waits(found.tell)
+    return found
 
 
 class Held:

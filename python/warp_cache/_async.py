@@ -105,7 +105,7 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         if template is None:
             return value
         # What may be changed, each caller has for itself.
-        made = cached._made(template)
+        made = cached._made(ticket, template)
         if made:
             return made[0]
         free = True

@@ -161,11 +161,23 @@ else:
         return loop.create_task(body)
 
 
+def _backend() -> Any:
+    """What of anyio has the scopes of asyncio's tasks, or None where no such scope can be.
+
+    anyio's own functions would import it, in the event loop. One that another thread is importing
+    at the moment has no scope yet.
+    """
+    backend = sys.modules.get("anyio._backends._asyncio")
+    spec = getattr(backend, "__spec__", None)
+    return None if getattr(spec, "_initializing", False) else backend
+
+
 def _scope(**options: Any) -> Any:
     """A cancel scope of anyio, or None where that is not used."""
-    anyio = sys.modules.get("anyio")
+    if _backend() is None:
+        return None
     try:
-        return None if anyio is None else anyio.CancelScope(**options)
+        return sys.modules["anyio"].CancelScope(**options)
     except Exception:
         return None
 
@@ -180,7 +192,7 @@ def _is_in_scope() -> bool:
 
     Those who never were are spared one: anyio keeps the task in a scope, and so its loop, alive.
     """
-    backend = sys.modules.get("anyio._backends._asyncio")
+    backend = _backend()
     if backend is None:
         return False
     try:
@@ -191,8 +203,10 @@ def _is_in_scope() -> bool:
 
 def is_in_cancelled_scope() -> bool:
     """Whether a cancel scope of anyio cancels the current task, and will do it again."""
-    anyio = sys.modules.get("anyio")
+    if _backend() is None:
+        return False
     try:
-        return anyio is not None and anyio.current_effective_deadline() == float("-inf")
+        deadline: float = sys.modules["anyio"].current_effective_deadline()
+        return deadline == float("-inf")
     except Exception:
         return False

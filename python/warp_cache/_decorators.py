@@ -271,6 +271,7 @@ else:
     _lru_cache.__name__ = _lru_cache.__qualname__ = "lru_cache"
     update_wrapper(cache, _cache)
     update_wrapper(lru_cache, _lru_cache)
+    cache.__module__ = lru_cache.__module__ = "warp_cache"
 
 
 def decorator(

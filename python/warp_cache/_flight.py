@@ -39,6 +39,20 @@ _FIRST_PAUSE = 0.001
 _LAST_PAUSE = 0.02
 
 
+class Waiter:
+    """A caller who waits."""
+
+    __slots__ = ("task",)
+
+    def __init__(self) -> None:
+        self.task = asyncio.current_task()
+
+    def stays(self) -> bool:
+        """Whether the caller is known not to be cancelled himself."""
+        cancelling = getattr(self.task, "cancelling", None)
+        return cancelling is not None and not cancelling()
+
+
 class Flight:
     """A computation under way, and who waits for it."""
 
@@ -48,6 +62,7 @@ class Flight:
         "computation",
         "error",
         "free",
+        "freed",
         "future",
         "heir",
         "lease",
@@ -85,6 +100,8 @@ class Flight:
         self.free = free
         # Done when there is an outcome; the first task that ends brings it.
         self.future: asyncio.Future[None] = loop.create_future()
+        # Done when those who wait are freed before that.
+        self.freed: asyncio.Future[None] = loop.create_future()
         # The value, or the exception as its `heir` is to raise it, and as others are.
         self.value: Any = NOTHING
         # From which those who did not lead make the value, if they can't have the same one.
@@ -92,7 +109,7 @@ class Flight:
         # What there is to say of a value that could not be stored.
         self.told: tuple[int, tuple[Any, ...]] | None = None
         self.error: BaseException | None = None
-        self.heir: object = None
+        self.heir: Waiter | None = None
         self.shared: Shared | None = None
         self.works: list[Work] = []
         # Whether the last caller was cancelled, or closed.
@@ -100,12 +117,12 @@ class Flight:
         # The right to compute for all processes, where there are others.
         self.lease: SharedLease | None = None
         self.began = self.since = loop.time()
-        # One object for each.
-        self.waiters: list[object] = []
+        # Those who are to have the outcome.
+        self.waiters: list[Waiter] = []
         # The computations that this one waits for; one may stand here several times.
         self.waits: list[Flight] = []
 
-    def lead(self, me: object) -> None:
+    def lead(self, me: Waiter) -> None:
         """Start the work, or start it once more beside what does not end."""
         self.since = self.loop.time()
         work = Work()
@@ -117,14 +134,16 @@ class Flight:
         self.works.append(work)
         work.task.add_done_callback(lambda task: self.ended(task, me))
 
-    async def work(self, work: Work, leader: object) -> None:
+    async def work(self, work: Work, leader: Waiter) -> None:
         """The task's body: compute, and hand over what comes of it."""
         current.set(self)
         value, error = NOTHING, None
         try:
             with work.enter():
                 handled = work.handled
-                value = await (self.bring() if handled is None else within(handled, self.bring()))
+                value = await (
+                    self.bring(leader) if handled is None else within(handled, self.bring(leader))
+                )
         except BaseException as raised:
             error = raised
         # No exception is being handled any more: what is raised from here on has no such context.
@@ -139,13 +158,13 @@ class Flight:
             # The exception's traceback refers to this frame.
             del error, handled
 
-    async def bring(self) -> Any:
+    async def bring(self, leader: Waiter) -> Any:
         """The value: computed, and stored."""
         cached, args, kwargs = self.call
         lease: SharedLease | None = None
         try:
             if cached._shared:
-                answer = await self.ask()
+                answer = await self.ask(leader)
                 if isinstance(answer, tuple):
                     self.note(answer[0])
                     return answer[0]
@@ -161,11 +180,13 @@ class Flight:
             if cached._shared:
                 self.note(value)
             return value
-        except (asyncio.CancelledError, GeneratorExit) as error:
-            # Its callers have left, or its loop: that says nothing of the computation, which
-            # somebody may do.
-            if lease is not None and (self.is_left() or isinstance(error, GeneratorExit)):
-                lease.leave()
+        except BaseException as error:
+            if lease is not None and not isinstance(error, Exception):
+                if self.is_left(error):
+                    # That says nothing of the computation, which somebody may do.
+                    lease.leave()
+                else:
+                    lease.end_privately()
             raise
         finally:
             if lease is not None:
@@ -176,16 +197,19 @@ class Flight:
         if self.lease is not None:
             self.lease.leave()
 
-    def is_left(self) -> bool:
-        """Whether the computation was cancelled for its callers, or with the loop."""
-        return self.left or any(work.cancelling() for work in self.works)
+    def is_left(self, error: BaseException) -> bool:
+        """Whether the computation ends because its callers have left, or its loop."""
+        if isinstance(error, asyncio.CancelledError):
+            is_cancelled = any(work.cancelling() for work in self.works)
+            return self.left or (is_cancelled and not any(map(Waiter.stays, self.waiters)))
+        return isinstance(error, GeneratorExit) and (self.left or not _runs(self.loop))
 
     def note(self, value: Any) -> None:
         """Make the template, before anybody has the value and may change it."""
         if len(self.waiters) > 1 and not self.future.done():
             self.template = self.call[0]._template(value)
 
-    async def ask(self) -> SharedLease | tuple[Any] | None:
+    async def ask(self, leader: Waiter) -> SharedLease | tuple[Any] | None:
         """Wait while another process computes: the value, or the right to compute it."""
         cached = self.call[0]
         bound = cached._wait_timeout
@@ -197,6 +221,8 @@ class Flight:
             if answer is not False:
                 # Who waits here has given the other process its time; now it is ours.
                 self.since = self.loop.time()
+                if turn.frees_others() and not isinstance(answer, tuple):
+                    self.free_others(leader)
                 return answer
             if bound is not None:
                 pause = min(pause, bound - waited)
@@ -209,9 +235,17 @@ class Flight:
             if found:
                 return found
 
+    def free_others(self, leader: Waiter) -> None:
+        """Free all who wait but one, whose the computation is: they compute as well, at once."""
+        if not self.waiters:
+            return
+        self.waiters = [leader if leader in self.waiters else self.waiters[0]]
+        freed, self.freed = self.freed, self.loop.create_future()
+        freed.set_result(None)
+
     def land(
         self,
-        leader: object,
+        leader: Waiter,
         value: Any,
         error: BaseException | None = None,
         handled: BaseException | None = None,
@@ -236,7 +270,7 @@ class Flight:
             self.future.set_result(None)
         return True
 
-    def heir_of(self, leader: object, error: BaseException) -> object:
+    def heir_of(self, leader: Waiter, error: BaseException) -> Waiter | None:
         """Who raises the exception itself: the leader; another one only where it would get lost."""
         if leader in self.waiters:
             return leader
@@ -244,7 +278,7 @@ class Flight:
             return None
         return self.waiters[0]
 
-    def ended(self, task: asyncio.Task[None], leader: object) -> None:
+    def ended(self, task: asyncio.Task[None], leader: Waiter) -> None:
         """The task is done; cancelled before its first step, it has handed nothing over."""
         if not self.future.done():
             self.land(leader, NOTHING, asyncio.CancelledError())
@@ -289,7 +323,7 @@ class Flight:
 
         The last waiter to be cancelled takes the work with it, and gets what comes of that.
         """
-        me = object()
+        me = Waiter()
         waiting = current.get()
         if waiting is not None:
             waiting.waits.append(self)
@@ -299,13 +333,15 @@ class Flight:
             if leads:
                 self.lead(me)
             try:
-                await self.landing(bound, me)
+                await self.landing(bound, me, leads)
             except asyncio.CancelledError as error:
                 cancelled = error
             except GeneratorExit:
-                self.let_go()
+                self.let_go(me)
                 raise
             if cancelled is not None:
+                if me not in self.waiters:
+                    raise cancelled
                 if not self.future.done() and len(self.waiters) == 1:
                     self.leave()
                     self.left = True
@@ -320,13 +356,14 @@ class Flight:
             return self.take(me)
         finally:
             del cancelled
-            self.waiters.remove(me)
+            if me in self.waiters:
+                self.waiters.remove(me)
             if not self.waiters:
                 self.value = self.error = self.shared = None
             if waiting is not None:
                 waiting.waits.remove(self)
 
-    def overtakes(self, me: object) -> bool:
+    def overtakes(self, me: Waiter) -> bool:
         """Whether `me` gets the outcome, although he was cancelled before he woke up to take it.
 
         Without a cache, what does not suspend can't be cancelled. An exception must not get lost,
@@ -338,22 +375,26 @@ class Flight:
             return False
         return self.heir is me or (len(self.waiters) == 1 and self.shared is not None)
 
-    async def landing(self, bound: float | None, me: object) -> None:
-        """Wait for an outcome; who has waited for too long computes as well."""
-        while not self.future.done():
+    async def landing(self, bound: float | None, me: Waiter, leads: bool) -> None:
+        """Wait for an outcome, or to be freed; who has waited for too long computes as well."""
+        while not self.future.done() and me in self.waiters:
             left = None
             if bound is not None:
                 left = max(0.0, self.since + bound - self.loop.time())
-            await asyncio.wait((self.future,), timeout=left)
+            ends = (self.future,) if leads else (self.future, self.freed)
+            await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if (
                 bound is not None
                 and self.loop.time() >= self.since + bound
                 and not self.future.done()
+                and me in self.waiters
             ):
                 self.lead(me)
 
-    def take(self, me: object) -> tuple[Any, BaseException | None]:
+    def take(self, me: Waiter) -> tuple[Any, BaseException | None]:
         """What `me` gets of the outcome."""
+        if me not in self.waiters:
+            return NOTHING, None
         if self.error is None:
             return self.value, None
         if self.heir is me:
@@ -362,9 +403,9 @@ class Flight:
             return None, own(self.shared)
         return NOTHING, None
 
-    def let_go(self) -> None:
+    def let_go(self, me: Waiter) -> None:
         """A waiter was closed, which can't wait: cancel the work if it was the last one."""
-        if len(self.waiters) == 1 and not self.future.done():
+        if self.waiters == [me] and not self.future.done():
             self.leave()
             self.left = True
             if _runs(self.loop):

@@ -79,6 +79,8 @@ class CacheInfo(_Fields):
     entries' weights.
     """
 
+    __module__ = "warp_cache"
+
     evictions: int = 0
     expirations: int = 0
     loads: int = 0
@@ -159,6 +161,7 @@ class SharedCacheInfo(CacheInfo):
     or something had damaged it.
     """
 
+    __module__ = "warp_cache"
     oversize_skips: int = 0
     skips: Mapping[SkipReason, int] = Skips()
     repairs: int = 0

@@ -163,8 +163,8 @@ def _info(function: _Function) -> CacheInfo:
         size,
         sum(info.currsize for info in infos),
     )
-    for name in {name for info in infos for name in getattr(info, "__dict__", ())}:
-        setattr(total, name, sum(getattr(info, name) for info in infos))
+    for name in {name for info in infos for name in vars(info)}:
+        vars(total)[name] = sum(getattr(info, name) for info in infos)
     return total
 
 

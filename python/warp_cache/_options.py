@@ -3,8 +3,7 @@
 Importing this imports typing, so the package does it only where somebody asks for the types.
 """
 
-from __future__ import annotations
-
+# Not as text: that would be looked up in the module that the classes say to be of.
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -93,3 +92,6 @@ class LruCacheOptions(DecoratorOptions, total=False):
 
     backend: Memory | Shared | Backend
     single_flight: bool | None
+
+
+CacheOptions.__module__ = LruCacheOptions.__module__ = "warp_cache"

@@ -45,6 +45,8 @@ class record:  # noqa: N801 - it is used like a function
     A call costs O(1) more while it is recorded, and nothing at any other time.
     """
 
+    __module__ = "warp_cache"
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         given = os.fspath(path) if isinstance(path, os.PathLike) else path
         if not isinstance(given, str):

@@ -219,7 +219,7 @@ def _once(
     try:
         cached._begin_refresh(ticket)
         computation = cached._computation(ticket, args, kwargs)
-        mine.value = value = cached.__wrapped__(*args, **kwargs)
+        mine.value = value = cached._function(*args, **kwargs)
         stored = True
         cached._refreshed(ticket, value, computation)
         return value
@@ -284,7 +284,7 @@ async def _once_async(
     try:
         cached._begin_refresh(ticket)
         computation = cached._computation(ticket, args, kwargs)
-        value = await cached.__wrapped__(*args, **kwargs)
+        value = await cached._function(*args, **kwargs)
         stored = True
         cached._refreshed(ticket, value, computation)
         if not future.done():

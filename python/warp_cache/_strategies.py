@@ -1,7 +1,7 @@
 """The names of eviction strategies and backends.
 
-Pickles and shared files say where these classes are, so this module keeps its name, and
-``_by_value`` its own.
+Older pickles and shared files say that these classes are here, so this module keeps its name, and
+``_by_value`` its own; newer ones say ``warp_cache``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ __all__ = ["Backend", "Strategy"]
 
 class Strategy(IntEnum):
     """Which entry gives way when a full cache takes a new one."""
+
+    __module__ = "warp_cache"
 
     LRU = 0
     """The one whose last use is longest ago."""
@@ -34,6 +36,8 @@ class Strategy(IntEnum):
 
 class Backend(IntEnum):
     """Where the entries are kept."""
+
+    __module__ = "warp_cache"
 
     MEMORY = 0
     """In this process."""

@@ -24,6 +24,8 @@ class UncacheableWarning(UserWarning):
     ``cache_info().skips``, which goes on counting.
     """
 
+    __module__ = "warp_cache"
+
 
 _OURS = {"warp_cache", "asyncio"}
 

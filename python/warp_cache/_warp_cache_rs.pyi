@@ -4,7 +4,7 @@ What begins with an underscore is there for type checkers, or for this package a
 """
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from types import CoroutineType, TracebackType
 from typing import (
     Any,
@@ -26,13 +26,14 @@ from typing_extensions import Buffer, Self, Unpack
 from warp_cache._flight import Flight
 from warp_cache._info import CacheInfo as CacheInfo
 from warp_cache._info import SharedCacheInfo as SharedCacheInfo
-from warp_cache._options import CommonOptions, ControlOptions
+from warp_cache._options import CommonOptions, ControlOptions, Seconds
 
 __all__ = [
     "AsyncCachedFunction",
     "BoundMethod",
     "CacheInfo",
     "CachedFunction",
+    "Computation",
     "InstanceCaches",
     "Options",
     "PerInstanceFunction",
@@ -120,6 +121,26 @@ class _Operations(Generic[_P, _R]):
     def cache_invalidate(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
         """Drop the entry of these arguments; whether there was one."""
 
+    def cache_put(
+        self,
+        value: Any,
+        args: Iterable[Any] = (),
+        kwargs: dict[str, Any] = {},  # noqa: B006
+        *,
+        ttl: Seconds | None = ...,
+        tags: Iterable[str] = ...,
+    ) -> None:
+        """Store value for a call, with a lifetime and tags of its own."""
+
+    def cache_refresh(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Compute the value of a call now, store it and return it."""
+
+    def cache_ttl(self, /, *args: _P.args, **kwargs: _P.kwargs) -> float | None:
+        """Seconds until the entry is no longer fresh."""
+
+    def cache_invalidate_tags(self, /, *tags: str) -> None:
+        """Drop the entries of this function that have any of these tags."""
+
     def cache_contains(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
         """Whether a call would be answered without computing. No use, and not counted."""
 
@@ -135,6 +156,23 @@ class _Operations(Generic[_P, _R]):
 
     async def acache_invalidate(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
         """``cache_invalidate``, to be awaited."""
+
+    async def acache_put(
+        self,
+        value: Any,
+        args: Iterable[Any] = (),
+        kwargs: dict[str, Any] = {},  # noqa: B006
+        *,
+        ttl: Seconds | None = ...,
+        tags: Iterable[str] = ...,
+    ) -> None:
+        """``cache_put``, to be awaited."""
+
+    async def acache_ttl(self, /, *args: _P.args, **kwargs: _P.kwargs) -> float | None:
+        """``cache_ttl``, to be awaited."""
+
+    async def acache_invalidate_tags(self, /, *tags: str) -> None:
+        """``cache_invalidate_tags``, to be awaited."""
 
     async def acache_clear(self) -> None:
         """``cache_clear``, to be awaited."""
@@ -185,10 +223,10 @@ class CachedFunction(_Operations[_P, _R]):
         max_size: SupportsIndex | None,
         ttl: float | None = None,
         *,
-        typed: bool | None = None,
-        single_flight: bool | None = None,
-        wait_timeout: float | None = None,
-        by_signature: bool | None = None,
+        typed: bool | None = False,
+        single_flight: bool | None = True,
+        wait_timeout: float | None = 10.0,
+        by_signature: bool | None = True,
     ) -> Self: ...
     def _open_before_fork(self) -> None:
         """Open a shared cache that a child of a fork could not open."""
@@ -230,6 +268,23 @@ class CachedFunction(_Operations[_P, _R]):
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, _memo: Any, /) -> Self: ...
 
+    # For warp_cache._async and warp_cache._refresh.
+    @property
+    def _function(self) -> Callable[_P, _R]: ...
+    @property
+    def _is_async(self) -> bool: ...
+    @property
+    def _refreshes(self) -> dict[Any, Any]: ...
+    def _began(self, ticket: Ticket) -> tuple[int, int]: ...
+    def _computation(
+        self, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Computation: ...
+    def _begin_refresh(self, ticket: Ticket) -> None: ...
+    def _refreshed(self, ticket: Ticket, value: Any, computation: Computation) -> None: ...
+    def _not_refreshed(
+        self, ticket: Ticket, computation: Computation | None = None, waits: bool = False
+    ) -> None: ...
+
 class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
     """A coroutine function with a cache in front of it."""
 
@@ -247,8 +302,6 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
 
     # For warp_cache._async.
     @property
-    def _function(self) -> Callable[_P, Coroutine[Any, Any, _T]]: ...
-    @property
     def _flights(self) -> dict[AbstractEventLoop, dict[Ticket, Flight]]: ...
     @property
     def _single_flight(self) -> bool: ...
@@ -262,13 +315,14 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
     ) -> SharedLease | tuple[_T] | Literal[False] | None: ...
     @staticmethod
     def _turn(free: bool) -> SharedTurn: ...
-    def _began(self, ticket: Ticket) -> tuple[int, int]: ...
     def _store(
-        self, ticket: Ticket, value: _T, began: tuple[int, int], lease: SharedLease | None = None
+        self, ticket: Ticket, value: _T, computation: Computation, lease: SharedLease | None = None
     ) -> tuple[int, tuple[Any, ...]] | None: ...
+    def _failed(
+        self, ticket: Ticket, error: BaseException, computation: Computation
+    ) -> tuple[()] | tuple[_T]: ...
     def _template(self, value: _T) -> bytes | None: ...
-    @staticmethod
-    def _made(template: bytes) -> tuple[()] | tuple[Any]: ...
+    def _made(self, ticket: Ticket, template: bytes) -> tuple[()] | tuple[Any]: ...
     def _tell(self, told: tuple[int, tuple[Any, ...]]) -> None: ...
     def _skip(self, unfit: bool) -> tuple[int, tuple[Any, ...]] | None: ...
 
@@ -312,10 +366,10 @@ class SharedCachedFunction(CachedFunction[_P, _R]):
         max_value_size: int | None = 4096,
         shm_name: str | None = None,
         *,
-        typed: bool | None = None,
-        single_flight: bool | None = None,
-        wait_timeout: float | None = None,
-        by_signature: bool | None = None,
+        typed: bool | None = False,
+        single_flight: bool | None = True,
+        wait_timeout: float | None = 10.0,
+        by_signature: bool | None = True,
         max_bytes: int | None = None,
     ) -> Self: ...
     @staticmethod
@@ -332,11 +386,14 @@ class SharedLease:
     """The right, and the duty, to compute a key for all processes."""
 
     def end(self) -> None: ...
+    def end_privately(self) -> None: ...
     def leave(self) -> None: ...
 
 @final
 class SharedTurn:
     """Where a computation stands in the queue for its key's lease."""
+
+    def frees_others(self) -> bool: ...
 
 @type_check_only
 class _AllOptions(CommonOptions, ControlOptions, total=False): ...
@@ -353,6 +410,10 @@ class Options:
         by_signature: bool,
         **options: Unpack[_AllOptions],
     ) -> Self: ...
+
+@final
+class Computation:
+    """What stood when a computation began."""
 
 @final
 class Ticket:

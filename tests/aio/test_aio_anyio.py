@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.machinery
 import sys
+import types
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import support
 from loops import turns
 
-from warp_cache import cache, lru_cache
+from warp_cache import _cancellation, cache, lru_cache
 
 anyio = pytest.importorskip("anyio")
 
@@ -365,3 +369,61 @@ def with_limit(main: Any) -> None:
             await main()
 
     anyio.run(bounded)
+
+
+# --- what is not imported -------------------------------------------------------------------
+
+
+NOTHING = """
+import asyncio, sys
+import anyio
+from warp_cache import cache, lru_cache
+
+class Spy:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("anyio", "trio", "sniffio"):
+            print("imported", name)
+
+async def cancelled(decorate, callers):
+    @decorate
+    async def f(key):
+        await asyncio.sleep(60)
+    tasks = [asyncio.create_task(f(1)) for _ in range(callers)]
+    await asyncio.sleep(0.01)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert all(task.cancelled() for task in tasks)
+
+async def main():
+    sys.meta_path.insert(0, Spy())
+    shared = cache(backend="shared", name="f")
+    for decorate in (cache, lru_cache, shared, cache(single_flight=False)):
+        for callers in (1, 2):
+            await cancelled(decorate, callers)
+    assert "anyio._backends._asyncio" not in sys.modules
+
+asyncio.run(main())
+"""
+
+
+def test_a_cancellation_imports_nothing_of_anyio(tmp_path: Path) -> None:
+    """Its backend takes a quarter of a second, and would stop the event loop meanwhile."""
+    environment = {"WARP_CACHE_DIR": str(tmp_path)}
+    support.check_clean(support.run_python(NOTHING, environment=environment), out="")
+
+
+def test_a_backend_that_is_being_imported_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = "anyio._backends._asyncio"
+    half = types.ModuleType(name)
+    half.__spec__ = importlib.machinery.ModuleSpec(name, None)
+    half.__spec__._initializing = True  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, name, half)
+
+    async def main() -> tuple[Any, ...]:
+        work = _cancellation.Work()
+        return work.scoped, _cancellation.is_in_cancelled_scope()
+
+    assert asyncio.run(main()) == (False, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from decimal import Decimal
@@ -312,6 +313,38 @@ def test_shared_constructor() -> None:
     assert isinstance(cached, CachedFunction)
     assert cached("x") == cached("x") == "x"
     assert cached.cache_info() == (1, 1, 128, 1)
+
+
+@pytest.mark.parametrize("make", [CachedFunction, SharedCachedFunction])
+def test_a_constructor_says_what_is_left_out(make: Any) -> None:
+    """Its signature, which a table of text makes, and what the options are without arguments."""
+    shown = inspect.signature(make).parameters
+    made = make(identity, 0, 128)._recipe()[1]
+    for name, value in made.items():
+        if name in shown and shown[name].default is not inspect.Parameter.empty:
+            assert shown[name].default == value, name
+    assert {*shown} - {*made} <= {"fn", "shm_name"}
+
+
+@pytest.mark.parametrize("make", [CachedFunction, SharedCachedFunction])
+@pytest.mark.parametrize(
+    "option", ["ttl", "wait_timeout", "max_key_size", "max_value_size", "max_bytes"]
+)
+def test_none_is_no_limit_to_a_constructor_as_to_the_decorators(make: Any, option: str) -> None:
+    if option not in inspect.signature(make).parameters:
+        return
+    backend = "shared" if make is SharedCachedFunction else "memory"
+    theirs = cache(backend=backend, **{option: None})(identity)
+    assert make(identity, 0, 128, **{option: None})._recipe()[1][option] is None
+    assert theirs._recipe()[1][option] is None  # type: ignore[attr-defined]
+
+
+def test_a_constructor_with_no_limit_waits_as_long_as_it_takes() -> None:
+    options = {"wait_timeout": None, "by_signature": None, "typed": None, "single_flight": None}
+    assert CachedFunction(identity, 0, 128, **options)._recipe()[1] == {
+        **CachedFunction(identity, 0, 128)._recipe()[1],
+        "wait_timeout": None,
+    }, "None stands for the default where it is no value: of a flag"
 
 
 @pytest.mark.parametrize("argument", ["max_key_size", "max_value_size", "max_bytes"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import sys
 import unittest.mock
 from pathlib import Path
@@ -22,6 +23,39 @@ def test_names() -> None:
     exec("from warp_cache import *", scope)
     for name in warp_cache.__all__:
         assert scope[name] is getattr(warp_cache, name)
+
+
+@pytest.mark.parametrize("name", sorted({*warp_cache.__all__} - {"SkipReason"}))
+def test_what_is_public_says_so(name: str) -> None:
+    """A name of a module inside would stand in pickles and documents, and could never move."""
+    public = getattr(warp_cache, name)
+    assert public.__module__ == "warp_cache" and public.__qualname__ == name
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        pickled = pickle.dumps(public, protocol)
+        assert pickle.loads(pickled) is public
+        assert b"warp_cache._" not in pickled
+
+
+@pytest.mark.parametrize(
+    "module, names",
+    [
+        ("_strategies", ["Strategy", "Backend"]),
+        ("_info", ["CacheInfo", "SharedCacheInfo", "Skips"]),
+        ("_decorators", ["cache", "lru_cache"]),
+        ("_uncacheable", ["UncacheableWarning"]),
+        ("_by_value", ["restore"]),
+    ],
+)
+def test_pickles_of_before_can_be_loaded(module: str, names: list[str]) -> None:
+    for name in names:
+        found = pickle.loads(f"cwarp_cache.{module}\n{name}\n.".encode())
+        assert found is getattr(warp_cache, name, found) and found.__name__ == name
+    for value in (warp_cache.Strategy.LFU, warp_cache.CacheInfo(1, 2, 3, 4)):
+        pickled = pickle.dumps(value, 0)
+        assert b"cwarp_cache\n" in pickled and pickle.loads(pickled) == value
+        older = "_strategies" if value == warp_cache.Strategy.LFU else "_info"
+        before = pickled.replace(b"cwarp_cache\n", f"cwarp_cache.{older}\n".encode())
+        assert type(pickle.loads(before)) is type(value) and pickle.loads(before) == value
 
 
 def test_extension_module() -> None:

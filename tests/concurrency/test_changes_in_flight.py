@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from support import LIMIT, PAUSE, Arriving, Held, results, start
+from support import LIMIT, PAUSE, Arriving, Held, Waits, results, start
 
 from warp_cache import Strategy, cache, lru_cache
 
@@ -123,7 +123,7 @@ def test_the_computation_itself_clears() -> None:
     assert calls == [1, 1]
 
 
-def test_an_exception_after_the_clearing() -> None:
+def test_an_exception_after_the_clearing(waits: Waits) -> None:
     turns = InTurn()
 
     @cache(wait_timeout=None)
@@ -136,7 +136,7 @@ def test_an_exception_after_the_clearing() -> None:
     before = [start(f, "key")]
     turns.await_start(0)
     before.append(start(f, "key"))
-    time.sleep(PAUSE)
+    waits.await_calls(1)
     f.cache_clear()
     after = start(f, "key")
     turns.await_start(1)

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from support import LIMIT, PAUSE, Arriving, Held, results, start, start_together
+from support import LIMIT, PAUSE, Arriving, Held, Waits, results, start, start_together
 
 from warp_cache import Strategy, cache, lru_cache
 
@@ -74,7 +74,7 @@ def test_every_spelling_of_a_call_waits_for_the_same_computation() -> None:
     assert all(value is values[0] for value in values)
 
 
-def test_equal_keys_that_are_other_objects_wait_too() -> None:
+def test_equal_keys_that_are_other_objects_wait_too(waits: Waits) -> None:
     class Key:
         def __init__(self, name: str) -> None:
             self.name = name
@@ -90,7 +90,7 @@ def test_equal_keys_that_are_other_objects_wait_too() -> None:
     threads = [start(f, Key("one")) for _ in range(5)]
     threads += [start(f, Key("two")) for _ in range(5)]
     held.await_start(2)
-    time.sleep(PAUSE)
+    waits.await_calls(8)
     held.release()
     values = results(threads)
     assert sorted(held.calls) == [("one",), ("two",)]

@@ -31,6 +31,17 @@ for _line in sys.stdin:
 """
 
 
+# For the end of a source: `_waits` grows with each call that begins to wait for another's
+# computation.
+WAITS = (
+    Path(__file__).parents[1].joinpath("waits.py").read_text(encoding="utf-8")
+    + """
+_waits = []
+tell_waits(_waits.append)
+"""
+)
+
+
 class Asked:
     """A question that a child is working on."""
 
@@ -56,6 +67,7 @@ class Child:
     def __init__(self, script: Path, arguments: tuple[str, ...]) -> None:
         self.answers: dict[int, str] = {}
         self.asked = 0
+        self.waited = 0
         self.text = ""
         self.process = subprocess.Popen(
             [sys.executable, str(script), *arguments],
@@ -75,6 +87,11 @@ class Child:
     def ask(self, expression: str) -> Any:
         """The repr of an expression's value."""
         return self.start(expression).answer()
+
+    def await_waits(self, count: int) -> None:
+        """Wait until so many more calls wait for others; its source ends with WAITS."""
+        self.waited += count
+        support.eventually(lambda: int(self.ask("len(_waits)")) >= self.waited)
 
     def read(self, timeout: float) -> None:
         assert self.process.stdout is not None

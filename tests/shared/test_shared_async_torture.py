@@ -172,12 +172,14 @@ def test_a_stopped_leader_delays_by_the_bound(
 ) -> None:
     monkeypatch.setenv("BOUND", "0.5")
     first, other = children.start(SOURCE, 2)
+    began = time.monotonic()
     first.start("asyncio.run(f(1))")
     leader([first], tmp_path).signal(signal.SIGSTOP)
     question: Any = other.start("asyncio.run(many(1))")
     leader([other], tmp_path, 2)
+    assert time.monotonic() - began > 0.5
     (tmp_path / "open").touch()
-    assert 0.4 < float(question.answer()) < 5
+    assert float(question.answer()) < 15
 
 
 def test_a_sync_and_an_async_function_on_one_file(children: Children, tmp_path: Path) -> None:

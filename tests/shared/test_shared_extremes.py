@@ -71,7 +71,10 @@ def run(order):
     asked = [one.start("run(range(100_000))"), two.start("run(range(99_999, -1, -1))")]
     assert [question.answer(60) for question in asked] == ["True", "True"]
     hits, misses, _, size = eval(one.ask("tuple(f.cache_info())"))
-    assert size == 100_000 and hits + misses == 200_000 and 100_000 <= misses < 101_000
+    # On a busy machine some come to the writers' lock in vain.
+    skipped = int(one.ask("sum(f.cache_info().skips.values())"))
+    assert hits + misses == 200_000 and 100_000 <= misses < 101_000 + skipped
+    assert 100_000 - skipped <= size <= 100_000
     assert one.ask("run(range(0, 100_000, 7))") == "True"
     assert eval(one.ask("tuple(f.cache_info())"))[1] == misses
     two.ask("f.cache_clear()")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import support
-from children import Child, Children
+from children import WAITS, Child, Children
 
 from warp_cache import cache
 
@@ -179,13 +179,14 @@ def leader_of(group: list[Child], folder: Path, kind: str, number: int = 0) -> C
 
 
 def test_processes_do_not_queue_behind_a_failure(children: Children, tmp_path: Path) -> None:
-    group = children.start(SOURCE, 1 + OTHERS)
+    group = children.start(SOURCE + WAITS, 1 + OTHERS)
     first, *others = group
     asked = {kind: [first.start(f"call({kind!r}, 1)")] for kind in ENDS}
     for kind in ENDS:
         assert leader_of(group, tmp_path, kind) is first
         asked[kind] += [child.start(f"call({kind!r}, 1)") for child in others]
-    time.sleep(0.5)
+    for child in others:
+        child.await_waits(len(ENDS))
     for kind in ENDS:
         assert len(inside(tmp_path, kind)) == 1, f"{kind}: computed beside the leader"
         (tmp_path / f"{kind}.go0").touch()
@@ -196,7 +197,7 @@ def test_processes_do_not_queue_behind_a_failure(children: Children, tmp_path: P
 
 
 def test_who_waits_for_somebody_who_waited(children: Children, tmp_path: Path) -> None:
-    group = children.start(SOURCE.replace(">= party", ">= held + 1"), 3)
+    group = children.start(SOURCE.replace(">= party", ">= held + 1") + WAITS, 3)
     first, second, third = group
     # Two threads, or loops, in each process: one waits for the other, or is free as well.
     kinds = ("raises", "halts", "unpicklable", "raises_async")
@@ -204,7 +205,10 @@ def test_who_waits_for_somebody_who_waited(children: Children, tmp_path: Path) -
     for kind in kinds:
         assert leader_of(group, tmp_path, kind) is first
         asked[kind].append(second.start(f"call({kind!r}, 2)"))
-    time.sleep(0.5)
+    first.await_waits(len(kinds))
+    second.await_waits(2 * len(kinds))
+    # Who waits for another thread of its process has yet to be entered among those who do.
+    time.sleep(support.PAUSE)
     for kind in kinds:
         (tmp_path / f"{kind}.go0").touch()
         for question in asked[kind]:
@@ -213,12 +217,12 @@ def test_who_waits_for_somebody_who_waited(children: Children, tmp_path: Path) -
     newly = [first.start("call('too_large', 1)")]
     leader_of(group, tmp_path, "too_large")
     newly.append(second.start("call('too_large', 1)"))
-    time.sleep(0.3)
+    second.await_waits(1)
     (tmp_path / "too_large.hold").touch()
     (tmp_path / "too_large.go0").touch()
     assert leader_of(group, tmp_path, "too_large", 1) is second
     newly.append(third.start("call('too_large', 1)"))
-    time.sleep(0.3)
+    third.await_waits(1)
     assert len(inside(tmp_path, "too_large")) == 2, "the new one waits"
     (tmp_path / "too_large.hold").unlink()
     assert [question.answer() for question in newly] == [repr(["bytes"])] * 3
@@ -226,7 +230,9 @@ def test_who_waits_for_somebody_who_waited(children: Children, tmp_path: Path) -
     # What a clearing has made worthless is not waited for: the first one is held still.
     cleared = [child.start("call('cleared', 1)") for child in group]
     stuck = leader_of(group, tmp_path, "cleared")
-    time.sleep(0.3)
+    for child in group:
+        if child is not stuck:
+            child.await_waits(1)
     stuck.ask("cleared.cache_clear()")
     for child, question in zip(group, cleared, strict=True):
         assert child is stuck or question.answer() == repr(["int"])
@@ -240,15 +246,18 @@ def test_after_a_death_one_takes_over_and_the_rest_wait_once(
     children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HELD", "2")
-    group = children.start(SOURCE.replace("+ OTHERS", "+ 2"), 5)
+    group = children.start(SOURCE.replace("+ OTHERS", "+ 2") + WAITS, 5)
     # What the second one brings, all have.
     asked = {child: child.start("call('heals', 2)") for child in group}
     first = leader_of(group, tmp_path, "heals")
-    time.sleep(0.3)
-    first.kill()
     group.remove(first)
-    leader_of(group, tmp_path, "heals", 1)
-    time.sleep(0.3)
+    for child in group:
+        child.await_waits(2)
+    first.kill()
+    second = leader_of(group, tmp_path, "heals", 1)
+    for child in group:
+        if child is not second:
+            child.await_waits(1)
     (tmp_path / "heals.go0").touch()
     assert {asked[child].answer() for child in group} == {repr(["int", "int"])}
     assert len(inside(tmp_path, "heals")) == 2
@@ -257,7 +266,9 @@ def test_after_a_death_one_takes_over_and_the_rest_wait_once(
     leaders = []
     for number in (0, 1):
         leaders.append(leader_of(group, tmp_path, "killed", number))
-        time.sleep(0.3)
+        for child in group:
+            if child not in leaders:
+                child.await_waits(1)
         assert len(inside(tmp_path, "killed")) == 1 + number, "the others wait"
         (tmp_path / f"killed.go{number}").touch()
     for child in group:
@@ -299,22 +310,32 @@ def halt() -> None:
     raise SystemExit("no")
 
 
-@pytest.mark.parametrize("end", [Unloadable, halt])
-def test_threads_do_not_queue_in_the_shared_backend(end: Callable[[], Any]) -> None:
+def too_large_to_store() -> Any:
+    return [Unloadable(), bytes(5000)]
+
+
+@support.uncacheable
+@pytest.mark.parametrize("end", [Unloadable, too_large_to_store, halt])
+def test_threads_do_not_queue_in_the_shared_backend(
+    end: Callable[[], Any], waits: support.Waits
+) -> None:
     meeting = Meeting(4, end)
-    function = cache(backend="shared", name="meeting", wait_timeout=None)(lambda x: meeting(x))
+    options: dict[str, Any] = {"name": "meeting", "wait_timeout": None, "max_value_size": 1000}
+    function = cache(backend="shared", **options)(lambda x: meeting(x))
     threads = [support.start(function, 1)]
     assert meeting.started.wait(support.LIMIT)
     threads += [support.start(function, 1) for _ in range(4)]
-    time.sleep(support.PAUSE)
+    waits.await_calls(4)
     meeting.release.set()
     for error in support.errors(threads):
         assert type(error) is (SystemExit if end is halt else type(None)), error
     assert meeting.calls == 5
+    # Whether it was in the file or not: four could not read what they had waited for.
+    assert function.cache_info().skips["unreadable"] == (0 if end is halt else 4)
 
 
 @support.uncacheable
-def test_loops_do_not_queue(cache_dir: Path) -> None:
+def test_loops_do_not_queue(cache_dir: Path, waits: support.Waits) -> None:
     """Coroutine functions, in several loops of one process, and several tasks in each."""
     meeting = Meeting(3, halt)
     meeting.end = lambda: bytes(5000)
@@ -332,7 +353,7 @@ def test_loops_do_not_queue(cache_dir: Path) -> None:
     threads = [support.start(loop)]
     assert meeting.started.wait(support.LIMIT)
     threads += [support.start(loop) for _ in range(3)]
-    time.sleep(support.PAUSE)
+    waits.await_calls(3)
     meeting.release.set()
     assert support.results(threads) == [[bytes(5000)] * 3] * 4
     assert meeting.calls == 4, "one in each loop"

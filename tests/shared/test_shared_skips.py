@@ -12,7 +12,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 import typing
 import warnings
 from collections.abc import Callable
@@ -184,7 +183,7 @@ def test_a_method_names_self_and_the_line_is_the_callers() -> None:
     assert (said[0].filename, said[0].lineno) == (here.f_code.co_filename, here.f_lineno - 2)
 
 
-def test_as_an_error_it_reaches_the_caller_each_time_and_nobody_else() -> None:
+def test_as_an_error_it_reaches_the_caller_each_time_and_nobody_else(waits: support.Waits) -> None:
     held = support.Held(lambda x: threading.Lock())
     function = cache(backend="shared", name="error")(held)
     with warnings.catch_warnings():
@@ -192,7 +191,7 @@ def test_as_an_error_it_reaches_the_caller_each_time_and_nobody_else() -> None:
         leader = support.start(function, 1)
         held.await_start()
         waiting = [support.start(function, 1) for _ in range(3)]
-        time.sleep(support.PAUSE)
+        waits.await_calls(3)
         held.release()
         assert isinstance(leader.exception(support.LIMIT), UncacheableWarning)
         assert len({id(lock) for lock in support.results(waiting)}) == 1

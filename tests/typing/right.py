@@ -192,6 +192,25 @@ def lru_partially(x: int, y: str = "") -> list[str]:
     return [y]
 
 
+kept = cache(max_size=1000, ttl=60)
+kept_lru = lru_cache(maxsize=None)
+kept_shared = cache(backend="shared", ttl=60)
+
+
+@kept
+def decorated_by_kept(x: int, y: str = "") -> list[str]:
+    return [y]
+
+
+def check_kept() -> None:
+    """What all checkers understand, where mypy does not understand a partial."""
+    assert_type(decorated_by_kept(1, y=""), list[str])
+    assert_type(kept(len)(""), int)
+    assert_type(kept_lru(plain)(1, y=""), list[str])
+    assert_type(kept_shared(plain)(1), list[str])
+    assert_type(kept_shared(plain).cache_info().repairs, int)
+
+
 def check_partial() -> None:
     assert_type(for_a_minute(bytes, max_size=10)(1), bytes)
     called: list[str] = partially(1, y="")

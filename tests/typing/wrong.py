@@ -43,6 +43,19 @@ class Thing:
         return bytes(x)
 
 
+kept = cache(max_size=1000, ttl=60)
+
+
+@kept
+def by_kept(x: int, y: str = "") -> bytes:
+    return y.encode()
+
+
+def check_kept() -> None:
+    by_kept("1")  # type: ignore[arg-type]
+    by_kept(1, z="")  # type: ignore[call-arg]
+
+
 def check_arguments() -> None:
     function("1")  # type: ignore[arg-type]
     function()  # type: ignore[call-arg]

@@ -370,19 +370,6 @@ def test_ctrl_c_ends_a_replay() -> None:
     assert done.returncode == 0 and done.stdout == "interrupted\n", done.stderr
 
 
-def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
-    (tmp_path / "keys.txt").write_text("1\n2\n1\n" * 100)
-    with subprocess.Popen(
-        [sys.executable, "-m", "warp_cache", "advise", str(tmp_path / "keys.txt")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None and process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(support.LIMIT) == 0
-
-
 def test_traces_name_their_file() -> None:
     with pytest.raises(traces.TraceError, match="nowhere: No such file"):
         traces.load("nowhere", None)

@@ -4,8 +4,8 @@
 //! the entry's own slot (ring 3); the first to wait makes a [`Flight`] of it. A wait ends in one of four ways:
 //!
 //! 1. the leader is done: its outcome goes to every waiter;
-//! 2. the leader ended without an outcome that others may have: the waiters are free, all at once, and wait for nobody
-//!    else (ring 3 sees to it), so failures are not queued for;
+//! 2. the leader ended without an outcome that others may have, or goes on and has learnt that there will be none: the
+//!    waiters are free, all at once, and wait for nobody else (ring 3 sees to it), so failures are not queued for;
 //! 3. the wait would close a cycle (A computes x and needs y, B computes y and needs x): it is refused before it begins;
 //! 4. its time is up: one waiter takes over as the new leader, and the others wait for either. A deadlock that is not
 //!    visible from here (the leader wants a lock that the waiter holds) ends so, too.

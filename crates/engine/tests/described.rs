@@ -325,7 +325,8 @@ impl Pair {
         let mut victims = cache.victims();
         let mut expected = model.victims();
         if self.kind == Kind::TinyLfu {
-            (victims.sort_unstable(), expected.sort_unstable());
+            victims.sort_unstable();
+            expected.sort_unstable();
         }
         assert_eq!(victims, expected);
         assert_eq!((cache.len(), cache.weight()), (expected.len(), model.weight()));

@@ -258,6 +258,11 @@ impl SharedCache {
         self.table.end(&lease);
     }
 
+    /// The same where the computation ended with what is its caller's alone, as an exception that is not shared.
+    pub fn abandon_privately(&self, lease: Lease) {
+        self.table.end_privately(&lease);
+    }
+
     /// The same for a caller who was cancelled: one of those who wait computes in his place.
     pub fn leave(&self, lease: Lease) {
         self.table.leave(&lease);

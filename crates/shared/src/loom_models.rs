@@ -389,6 +389,25 @@ fn an_end_without_a_value_is_seen_as_one() {
     });
 }
 
+/// The same where the end was the leader's alone: the follower knows that too, before and after the newcomer has the lease.
+#[test]
+fn a_private_end_is_seen_as_one() {
+    model("a private end is seen as one", 3, || {
+        let process = world();
+        let (leader, follower, newcomer) = (process(1), process(2), process(3));
+        let long = Duration::from_secs(100);
+        let Acquired::Leader(lease) = leader.acquire(b"k", long, false) else { panic!() };
+        let Acquired::Follower(ticket) = follower.acquire(b"k", long, false) else { panic!() };
+        let ending = thread::spawn(move || leader.end_privately(&lease));
+        let asking = thread::spawn(move || newcomer.acquire(b"k", long, false));
+        let waited = follower.wait(&ticket, Duration::from_secs(1));
+        assert!(matches!(waited, Waited::EndedPrivately | Waited::NotYet), "{waited:?}");
+        ending.join().unwrap();
+        assert!(matches!(asking.join().unwrap(), Acquired::Leader(_) | Acquired::Follower(_)));
+        assert_eq!(follower.wait(&ticket, Duration::ZERO), Waited::EndedPrivately);
+    });
+}
+
 /// A leader dies, and a newcomer takes over: the follower never takes that for an end, so it waits for the newcomer.
 #[test]
 fn a_take_over_from_the_dead_is_no_end() {

@@ -178,6 +178,7 @@ never! {
     wait(&Ticket, Duration) -> Waited;
     complete(Lease, &[u8], &[u8], u64) -> Stored;
     abandon(Lease);
+    abandon_privately(Lease);
     leave(Lease);
     remove(&[u8]) -> Result<bool, ()>;
     clear();

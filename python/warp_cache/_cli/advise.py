@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from warp_cache._cli import advice, curves, extras, terminal, traces
+from warp_cache._cli import advice, curves, extras, output, terminal, traces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ with one key a line, or a CSV file.
 """
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_to(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
         "advise", help="which strategy and size suit a workload", description=_DESCRIPTION
@@ -64,22 +63,9 @@ def _sizes(text: str) -> list[int]:
     return sizes
 
 
-def run(options: argparse.Namespace) -> int:
-    """Advise; the exit status is 2 for input that cannot be used, 130 after Ctrl-C."""
-    try:
-        _run(options)
-    except (traces.TraceError, extras.MissingExtra) as error:
-        print(f"warp_cache advise: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # Who reads has seen enough. Nothing more may be written, not even at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
-
-
-def _run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
+    """Advise."""
+    output.prepare()
     trace = traces.load(options.trace, options.column)
     workloads = trace.workloads
     if options.function is not None:
@@ -90,6 +76,9 @@ def _run(options: argparse.Namespace) -> None:
                 f"{trace.name}: no function {options.function!r} in it: there is {names}"
             )
     # What is missing is said before hours of replaying, not after.
+    if options.plot:
+        for number in range(len(workloads)):
+            output.spare(options.trace, _numbered(options.plot, number + 1))
     plot = options.plot and extras.load("warp_cache._cli.plot", "plot", "a picture")
     view = _view(options)
     found: list[dict[str, Any]] = []
@@ -109,7 +98,7 @@ def _run(options: argparse.Namespace) -> None:
         document = {"trace": trace.name, "complete": trace.complete, "functions": found}
         print(json.dumps(document, indent=2))
     elif not trace.complete:
-        print("The recording was cut short: its end is missing.", file=sys.stderr)
+        output.complain("The recording was cut short: its end is missing.")
 
 
 def _numbered(path: Path, number: int) -> Path:
@@ -131,11 +120,10 @@ def _view(options: argparse.Namespace) -> View | None:
 
 def _draw(plot: Any, measured: Curves, advised: Advice, path: Path) -> None:
     try:
-        plot.write(measured, advised, path)
-    except OSError as error:
-        raise traces.TraceError(f"{path}: {error.strerror}") from None
+        picture = plot.draw(measured, advised, path.suffix[1:] or "svg")
     except ValueError as error:
-        raise traces.TraceError(f"{path}: {error}") from None
+        raise output.UserError(f"{path}: {error}") from None
+    output.write(path, [picture])
 
 
 def _described(measured: Curves, advised: Advice) -> dict[str, Any]:

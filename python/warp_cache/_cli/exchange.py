@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import argparse
 import struct
-import sys
 
+from warp_cache._cli import output
 from warp_cache._cli.traces import ORACLE_GENERAL, TraceError, is_oracle_general, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Iterable
+    from typing import Any
 
     from warp_cache._cli.traces import Workload
 
@@ -29,7 +30,7 @@ _MANY = 1 << 16
 _LATEST = (1 << 32) - 1
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_to(commands: argparse._SubParsersAction[Any]) -> None:
     """Add both commands and their options."""
     parser = commands.add_parser(
         "export",
@@ -57,24 +58,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.set_defaults(run=_run, work=_import)
 
 
-def _run(options: argparse.Namespace) -> int:
-    """The exit status is 2 for what cannot be read or written, 130 after Ctrl-C."""
-    try:
-        target, parts = options.work(options)
-        try:
-            with open(target, "wb") as file:
-                file.writelines(parts)
-        except OSError as error:
-            raise TraceError(f"{target}: {error.strerror}") from None
-    except TraceError as error:
-        print(f"warp_cache: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+def _run(options: argparse.Namespace) -> None:
+    output.spare(options.source, options.target)
+    output.write(options.target, options.work(options))
 
 
-def _export(options: argparse.Namespace) -> tuple[str, Iterable[bytes]]:
+def _export(options: argparse.Namespace) -> Iterable[bytes]:
     trace = load(options.source, None)
     found = [one for one in trace.workloads if options.function in (None, one.name)]
     if len(found) != 1:
@@ -82,20 +71,20 @@ def _export(options: argparse.Namespace) -> tuple[str, Iterable[bytes]]:
         what = f"no function {options.function!r}" if not found else f"{len(found)} functions"
         raise TraceError(f"{trace.name}: {what} in it; choose one by --function: {names}")
     if not trace.complete:
-        print("The recording was cut short: its end is missing.", file=sys.stderr)
+        output.complain("The recording was cut short: its end is missing.")
     as_text = options.target.lower().endswith(".txt")
     if options.format is not None:
         as_text = options.format == "text"
-    return options.target, (_text if as_text else _oracle_general)(found[0].keys)
+    return (_text if as_text else _oracle_general)(found[0].keys)
 
 
-def _import(options: argparse.Namespace) -> tuple[str, Iterable[bytes]]:
+def _import(options: argparse.Namespace) -> Iterable[bytes]:
     binary = is_oracle_general(options.source)
     if options.format is not None:
         binary = options.format == "oracleGeneral"
     trace = load(options.source, None, oracle_general=binary)
     workload = trace.workloads[0]
-    return options.target, _recording(workload, options.name or workload.name)
+    return _recording(workload, options.name or workload.name)
 
 
 def _text(keys: array[int]) -> Iterable[bytes]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from warp_cache._cli.output import UserError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
@@ -11,15 +13,20 @@ if TYPE_CHECKING:
 __all__ = ["MissingExtra", "load"]
 
 
-class MissingExtra(Exception):
-    """An extra of warp_cache that is not installed: a message for the user."""
+# The lower bounds are those of pyproject.toml.
+_PACKAGES = {"plot": "matplotlib>=3.8", "cli": "rich>=13"}
+
+
+class MissingExtra(UserError):
+    """An extra of warp_cache that is not installed."""
 
 
 def load(module: str, extra: str, wanted: str) -> ModuleType:
     """Import a module of this package that needs an extra.
 
-    wanted: what it is needed for. Raises MissingExtra. By name, so that whoever collects an app's
-    modules does not take the extras in.
+    wanted: what it is needed for. Raises MissingExtra, whose message does not name the extra, but
+    what is in it: in the Python Package Index, this package's name is another project's. By name,
+    so that whoever collects an app's modules does not take the extras in.
     """
     try:
         return import_module(module)
@@ -28,5 +35,5 @@ def load(module: str, extra: str, wanted: str) -> ModuleType:
         if name == "warp_cache":
             raise
         raise MissingExtra(
-            f'{wanted} needs {name}, which is not installed: pip install "warp_cache[{extra}]"'
+            f'{wanted} needs {name}, which is not installed: pip install "{_PACKAGES[extra]}"'
         ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 import warnings
 
@@ -11,29 +12,28 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from warp_cache._cli.advice import Advice
     from warp_cache._cli.curves import Curves
 
-__all__ = ["write"]
+__all__ = ["draw"]
 
 # Real text in SVG; the same bytes each time; and no formulas in the names of functions.
 _STYLE = {"svg.fonttype": "none", "svg.hashsalt": "warp_cache", "text.parse_math": False}
 _MARKERS = "os^DvP*X"
 
 
-def write(curves: Curves, advised: Advice, path: Path) -> None:
-    """Draw into a file, whose ending names the format; SVG if it has none.
+def draw(curves: Curves, advised: Advice, kind: str) -> bytes:
+    """The picture in a format that is named as files of it end.
 
-    Raises OSError, or ValueError for a format that matplotlib does not know.
+    Raises ValueError for one that matplotlib does not know.
     """
-    kind = path.suffix[1:] or "svg"
+    file = io.BytesIO()
     # The names of functions may have characters that matplotlib's font lacks.
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         figure = _figure(curves, advised)
-        figure.savefig(path, format=kind, metadata={"Date": None} if kind == "svg" else None)
+        figure.savefig(file, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    return file.getvalue()
 
 
 def _figure(curves: Curves, advised: Advice) -> Figure:

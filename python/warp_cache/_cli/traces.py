@@ -9,6 +9,7 @@ import sys
 from array import array
 from dataclasses import dataclass
 
+from warp_cache._cli.output import UserError
 from warp_cache._strategies import Strategy
 from warp_cache._warp_cache_rs import _record_read
 
@@ -25,8 +26,8 @@ _MAGIC = b"\x93WARPRC"
 ORACLE_GENERAL = "<IQIq"
 
 
-class TraceError(Exception):
-    """What is wrong with the input, and where: a message for the user."""
+class TraceError(UserError):
+    """What is wrong with the input, and where."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def load(path: str, column: str | None, oracle_general: bool | None = None) -> T
     name = "standard input" if path == "-" else path
     try:
         if path == "-":
+            if sys.stdin is None:
+                raise TraceError(f"{name} is closed")
             data = sys.stdin.buffer.read()
         else:
             with open(path, "rb") as file:

@@ -19,11 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["View"]
 
 
+class _Console(Console):
+    """Rich's own would end the process, with status 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise
+
+
 class View:
     """Writes to standard output."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False)
+        self.console = _Console(highlight=False)
 
     def replaying(self, workload: Workload) -> AbstractContextManager[object]:
         """Shows, while the block lasts, that a workload is being replayed."""

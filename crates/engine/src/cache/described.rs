@@ -5,7 +5,6 @@
 //! it.
 
 use super::{Cache, Cause, Evicted, Freshness, Instant, Lifetime};
-use crate::index::First;
 use crate::slab::{Entry, Token, NIL};
 
 /// What is to be known of an entry beside key and value. What a cache was not made for is ignored.
@@ -69,10 +68,6 @@ impl<K, V> Cache<K, V> {
             return 0;
         };
         let tokens: Vec<Token> = tags.entries(tag).collect();
-        // The entries lie far apart. What is read for all of them before any is removed comes from memory side by side.
-        let hashes: Vec<u32> =
-            tokens.iter().map(|&token| self.slab.get(token).map_or(0, |(slot, _)| slot.hash)).collect();
-        std::hint::black_box(hashes.iter().filter(|&&hash| matches!(self.table.first(hash), First::Token(_))).count());
         for &token in &tokens {
             self.remove(token, Cause::Explicit, evicted);
         }

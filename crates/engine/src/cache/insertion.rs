@@ -88,8 +88,9 @@ impl<K, V> Cache<K, V> {
         // SAFETY: the token is the victim.
         unsafe { order.renew(token, left, hash) };
         self.table.remove(old_hash, token);
-        self.expiration.remove(token);
-        self.expiration.insert(token, lifetime, now, self.capacity.saturating_add(1));
+        if !self.expiration.is_never() {
+            self.expiration.renew(token, lifetime, now, self.capacity.saturating_add(1));
+        }
         if let Some(extras) = &mut self.extras {
             extras.remove(token);
         }
@@ -158,7 +159,9 @@ impl<K, V> Cache<K, V> {
     /// `token` names a published entry.
     pub unsafe fn replace(&mut self, token: Token, value: V, deadline: Instant) -> Option<V> {
         let slots = self.slots();
-        self.expiration.change(token, Lifetime::until(deadline), slots);
+        if !self.expiration.is_never() {
+            self.expiration.change(token, Lifetime::until(deadline), slots);
+        }
         // SAFETY: the caller's promise; `publish` inserted the token into the order.
         unsafe { self.hit(token) };
         Some(std::mem::replace(self.value_mut(token)?, value))

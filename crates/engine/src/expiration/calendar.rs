@@ -254,7 +254,6 @@ mod tests {
                     let first = sorted.pop_first().expect("it was scheduled");
                     prop_assert_eq!(((at, token), at <= now), ((first.0.0, first.1), true));
                     calendar.remove(token);
-                    calendar.validate(|_, _| ());
                     if many {
                         break;
                     }
@@ -286,7 +285,7 @@ mod tests {
             calendar.push(token, 1 << 41 | u64::from(token * 10), 1);
         }
         let mut met = 0;
-        for now in (1 << 41..1 << 41 | 1_000_000).chain([1 << 42]) {
+        for now in (1 << 41..1 << 41 | 1_000_000).step_by(10).chain([1 << 42]) {
             while let Some((token, at)) = calendar.next(now) {
                 assert!(at <= now);
                 calendar.remove(token);

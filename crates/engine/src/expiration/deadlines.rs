@@ -36,6 +36,7 @@ impl Deadlines {
         Deadlines { fresh: Vec::new(), windows: Windows::default(), schedule: Schedule::Calendar(Calendar::default()) }
     }
 
+    #[inline]
     pub fn insert(&mut self, token: Token, lifetime: Lifetime, limit: usize) {
         while self.fresh.len() <= token as usize {
             reserve_one(&mut self.fresh, limit.saturating_add(1));
@@ -46,18 +47,25 @@ impl Deadlines {
         match &mut self.schedule {
             Schedule::Calendar(calendar) => calendar.push(token, lifetime.end, limit),
             Schedule::Line(list) => {
-                let mut before = NIL;
-                let mut at = list.front(0);
+                let latest = list.front(0);
+                if latest == NIL || end(&self.fresh, &self.windows, latest) <= lifetime.end {
+                    return list.push_front(0, token, limit);
+                }
+                let mut before = latest;
+                let mut at = list.after(latest);
                 while at != NIL && end(&self.fresh, &self.windows, at) > lifetime.end {
                     before = at;
                     at = list.after(at);
                 }
-                match before {
-                    NIL => list.push_front(0, token, limit),
-                    _ => list.insert_after(before, token, limit),
-                }
+                list.insert_after(before, token, limit);
             }
         }
+    }
+
+    /// Gives an entry another lifetime.
+    pub fn renew(&mut self, token: Token, lifetime: Lifetime, limit: usize) {
+        self.remove(token);
+        self.insert(token, lifetime, limit);
     }
 
     #[inline(always)]

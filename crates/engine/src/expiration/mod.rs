@@ -124,14 +124,24 @@ impl Expiration {
         }
     }
 
+    /// Notes the lifetime of a new entry in the place of one that has left.
+    #[inline]
+    pub fn renew(&mut self, token: Token, lifetime: Lifetime, now: Instant, limit: usize) {
+        match self {
+            Expiration::Never => (),
+            Expiration::Deadlines(deadlines) => deadlines.renew(token, lifetime, limit),
+            Expiration::Idle(idle) => {
+                idle.remove(token);
+                idle.insert(token, lifetime, now, limit);
+            }
+        }
+    }
+
     /// Gives an entry that has a lifetime another one, which is no use of it.
     pub fn change(&mut self, token: Token, lifetime: Lifetime, limit: usize) {
         match self {
             Expiration::Never => (),
-            Expiration::Deadlines(deadlines) => {
-                deadlines.remove(token);
-                deadlines.insert(token, lifetime, limit);
-            }
+            Expiration::Deadlines(deadlines) => deadlines.renew(token, lifetime, limit),
             Expiration::Idle(idle) => idle.change(token, lifetime),
         }
     }

@@ -99,9 +99,9 @@ impl HitPath for Memory {
     }
 
     #[inline(always)]
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> Found {
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> (Found, bool) {
         // SAFETY: the caller's promise.
-        unsafe { state.after(view, hot) }
+        (unsafe { state.after(view, hot) }, false)
     }
 }
 
@@ -186,7 +186,7 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
     }
 
     #[inline(always)]
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> Found {
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> (Found, bool) {
         // SAFETY: the caller's promise.
         unsafe { Memory::begin_async(state, view, hot) }
     }

@@ -16,6 +16,7 @@ use pyo3::types::PyTuple;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::sharing::Reader;
+use crate::codec::Refusal;
 use crate::function::computation::Computation;
 use crate::function::control::{Tags, Wish};
 use crate::function::fast_path::{Peek, Probe};
@@ -111,11 +112,12 @@ pub(crate) trait HitPath {
         hot: FastLookup,
     ) -> Begun<Self::Miss<'a>>;
 
-    /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call.
+    /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call, and whether
+    /// it was counted, too, that it could not be read.
     ///
     /// # Safety
     /// As for `begin`.
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> Found;
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> (Found, bool);
 }
 
 /// Where a function's values live, for all that is not the way of a call.
@@ -148,13 +150,21 @@ pub(crate) trait Backend: Send + Sync {
     fn count_miss(&self, state: &CacheState);
 
     /// The value behind the entries, as a use that is not counted: a new reference. `Ok(None)` if there is none, `Err` with
-    /// an exception set.
+    /// an exception set. `ticket`: of a call that computes the value if it cannot be read, which is counted.
     ///
     /// # Safety
     /// The view's objects are alive; the thread is attached and holds no lock.
-    unsafe fn load(&self, _state: &CacheState, _view: &View<'_>) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
+    unsafe fn load(
+        &self,
+        _state: &CacheState,
+        _view: &View<'_>,
+        _ticket: Option<&Ticket>,
+    ) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
         Ok(None)
     }
+
+    /// Counts, and leaves to be told, that a ticket's call could not read the value that it waited for.
+    fn count_unreadable(&self, _ticket: &Ticket, _refusal: Option<Refusal>) {}
 
     /// Stores a value as if it had been computed now, over whatever is there; false with an exception set.
     ///
@@ -222,7 +232,7 @@ pub(crate) trait Backend: Send + Sync {
         &self,
         py: Python<'py>,
         _state: &CacheState,
-        _view: &View<'_>,
+        _ticket: &Ticket,
         _insist: bool,
         _turn: &SharedTurn,
     ) -> PyResult<Bound<'py, PyAny>> {

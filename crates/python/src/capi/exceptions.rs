@@ -90,6 +90,15 @@ pub unsafe fn is_shareable(exception: &PyRef) -> bool {
     }
 }
 
+/// [`is_shareable`] of the exception that is set.
+///
+/// # Safety
+/// The thread is attached, and an exception is set.
+pub unsafe fn is_set_shareable() -> bool {
+    // SAFETY: as above; of a class without a metaclass of its own, only its bases are looked at.
+    unsafe { ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) != 0 }
+}
+
 /// What others are to raise instead of `exception`, for [`raise_own`]; `None` with another exception set (the interpreter was
 /// interrupted, or memory is short).
 ///

@@ -21,6 +21,7 @@ use crate::capi::coroutine;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::{as_error, caught, point};
 use crate::capi::reference::{calls, release, Arguments, PyRef};
+use crate::codec;
 use crate::key::View;
 use shared::Skip;
 
@@ -138,7 +139,8 @@ impl CachedFunction {
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            match B::begin_async(&self.state, view, found) {
+            let (found, is_unreadable) = B::begin_async(&self.state, view, found);
+            match found {
                 Found::Value(value) => return coroutine::ready(value),
                 Found::Failed => return std::ptr::null_mut(),
                 // No slot is ever reserved in the cache of an async function.
@@ -155,11 +157,11 @@ impl CachedFunction {
                     };
                 }
             }
-            self.start(object, arguments, view)
+            self.start(object, arguments, view, is_unreadable)
         }
     }
 
-    /// The coroutine that brings a miss to its end.
+    /// The coroutine that brings a miss to its end. `is_unreadable`: it is counted that a value could not be read.
     ///
     /// # Safety
     /// As for [`miss_async`](Self::miss_async).
@@ -168,6 +170,7 @@ impl CachedFunction {
         object: *mut ffi::PyObject,
         arguments: &Arguments,
         view: &View<'_>,
+        is_unreadable: bool,
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
@@ -176,7 +179,7 @@ impl CachedFunction {
             let Some(key) = view.make_key() else {
                 return std::ptr::null_mut();
             };
-            let ticket = Bound::new(py, Ticket::new(key, view, self.typed, self.state.lone_apart));
+            let ticket = Bound::new(py, Ticket::new(key, view, self.typed, self.state.lone_apart, is_unreadable));
             match ticket.and_then(|ticket| Ok((ticket, drivers(py)?))) {
                 Ok((ticket, drivers)) => self.drive(&drivers.compute, object, Some(ticket.as_any()), arguments),
                 Err(error) => {
@@ -400,12 +403,6 @@ impl AsyncCachedFunction {
 
     // What follows is what `warp_cache._async` needs of a cached function.
 
-    /// The wrapped coroutine function.
-    #[getter]
-    fn _function(slf: &Bound<'_, Self>) -> Py<PyAny> {
-        slf.as_super().get().function.as_py().clone_ref(slf.py())
-    }
-
     /// The computations under way.
     #[getter]
     fn _flights(slf: &Bound<'_, Self>) -> Py<PyDict> {
@@ -426,7 +423,7 @@ impl AsyncCachedFunction {
         slf.as_super().get().state.wait_timeout.map(|bound| bound.as_secs_f64())
     }
 
-    /// A tuple with the ticket's value if it is cached by now, else an empty one; counts nothing.
+    /// A tuple with the ticket's value if it is cached by now, else an empty one; counts nothing but what cannot be read.
     fn _peek<'py>(slf: &Bound<'py, Self>, ticket: &Bound<'py, Ticket>) -> PyResult<Bound<'py, PyTuple>> {
         let (this, py) = (slf.as_super().get(), slf.py());
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
@@ -441,7 +438,7 @@ impl AsyncCachedFunction {
                 }
                 Found::Failed => Err(ErrSet),
                 Found::Absent | Found::Pending(..) | Found::Spare | Found::Restless => {
-                    this.state.backend.load(&this.state, view)
+                    this.state.backend.load(&this.state, view, Some(ticket.get()))
                 }
             }
         };
@@ -462,15 +459,24 @@ impl AsyncCachedFunction {
         })
     }
 
-    /// A tuple with a value made from a template, or an empty one where that is not possible.
-    #[staticmethod]
-    fn _made<'py>(template: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyTuple>> {
-        let py = template.py();
-        // SAFETY: a live `bytes` object; the thread is attached and holds no lock; no exception is set.
-        as_error(|| match unsafe { template::make(&PyRef::borrow(template.as_ptr())) } {
-            Ok(Some(object)) => PyTuple::new(py, [object.as_py().bind(py)]),
-            Ok(None) => Ok(PyTuple::empty(py)),
-            Err(ErrSet) => Err(PyErr::fetch(py)),
+    /// A tuple with a value made from a template, or an empty one where that is not possible, which is counted.
+    fn _made<'py>(
+        slf: &Bound<'py, Self>,
+        ticket: &Bound<'py, Ticket>,
+        template: &Bound<'py, PyBytes>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let (state, py) = (&slf.as_super().get().state, slf.py());
+        as_error(|| {
+            // SAFETY: a live `bytes` object; the thread is attached and holds no lock; no exception is set.
+            let make = || unsafe { template::make(&PyRef::borrow(template.as_ptr())) };
+            match codec::noting(true, make) {
+                (Ok(Some(object)), _) => PyTuple::new(py, [object.as_py().bind(py)]),
+                (Ok(None), refusal) => {
+                    state.backend.count_unreadable(ticket.get(), refusal);
+                    Ok(PyTuple::empty(py))
+                }
+                (Err(ErrSet), _) => Err(PyErr::fetch(py)),
+            }
         })
     }
 
@@ -491,8 +497,7 @@ impl AsyncCachedFunction {
     ) -> PyResult<Bound<'py, PyAny>> {
         let (state, py) = (&slf.as_super().get().state, slf.py());
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        let acquire = |view: &View<'_>| unsafe { state.backend.acquire(py, state, view, insist, turn.get()) };
-        as_error(|| ticket.get().with_view(acquire))
+        as_error(|| unsafe { state.backend.acquire(py, state, ticket.get(), insist, turn.get()) })
     }
 
     /// For `_lead`. `free`: this caller has waited for a computation that ended without a value, and waits for no other.

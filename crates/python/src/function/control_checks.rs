@@ -310,21 +310,21 @@ impl OptionKind for Tags {
     }
 }
 
-/// A positive int, or None.
+/// An int that is not negative, or None.
 pub struct Weight;
 
 impl OptionKind for Weight {
     type Value = Option<u64>;
 
     fn check(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
-        const RIGHT: &str = "a positive int or None";
+        const RIGHT: &str = "an int that is not negative, or None";
         if value.is_none() {
             return Ok(None);
         }
         if !is_int(value) {
             return Err(wrong_type(argument, RIGHT, value));
         }
-        if value.le(0)? {
+        if value.lt(0)? {
             return Err(wrong_value(argument, RIGHT, value));
         }
         Ok(Some(value.extract::<u64>().unwrap_or(u64::MAX)))

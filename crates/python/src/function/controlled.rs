@@ -152,7 +152,7 @@ impl CachedFunction {
         unsafe {
             let py = Python::assume_attached();
             let begun = view.make_key().ok_or_else(|| PyErr::fetch(py)).and_then(|key| {
-                let ticket = Bound::new(py, Ticket::new(key, view, self.typed, self.state.lone_apart))?;
+                let ticket = Bound::new(py, Ticket::new(key, view, self.typed, self.state.lone_apart, false))?;
                 let object = Bound::from_borrowed_ptr(py, self.as_object());
                 let (args, kwargs) = arguments.as_python(py)?;
                 py.import("warp_cache._refresh")?.call_method1("begin", (object, ticket, args, kwargs))?;

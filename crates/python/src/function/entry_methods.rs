@@ -299,7 +299,7 @@ pub(super) fn ticket<'py>(
     with_view(this, "cache_refresh", args, kwargs, |view| {
         // SAFETY: attached, no lock held; the view lasts.
         let key = unsafe { view.make_key() }.ok_or_else(|| PyErr::fetch(py))?;
-        Bound::new(py, Ticket::new(key, view, this.typed, this.state.lone_apart))
+        Bound::new(py, Ticket::new(key, view, this.typed, this.state.lone_apart, false))
     })
 }
 
@@ -345,7 +345,7 @@ impl CachedFunction {
                 return Ok(());
             }
             let key = view.make_key().ok_or(ErrSet)?;
-            Bound::new(py, Ticket::new(key, view, self.typed, self.state.lone_apart))
+            Bound::new(py, Ticket::new(key, view, self.typed, self.state.lone_apart, false))
                 .and_then(|ticket| flights.forget_key(ticket.as_any()))
                 .map_err(|error| {
                     error.restore(py);

@@ -107,7 +107,7 @@ unsafe extern "C-unwind" fn get(
                     Found::Failed => std::ptr::null_mut(),
                     found => {
                         drop(found);
-                        match this.state.backend.load(&this.state, &view) {
+                        match this.state.backend.load(&this.state, &view, None) {
                             Ok(value) => value.unwrap_or_else(none),
                             Err(ErrSet) => std::ptr::null_mut(),
                         }

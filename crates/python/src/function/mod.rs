@@ -81,7 +81,8 @@ use engine::policy::Kind;
 /// fn: the callable. strategy: a Strategy. max_size: entries at most, None for no bound, 0 to store nothing. ttl: seconds
 /// that an entry lives, or None. typed (False): whether arguments of different types are different keys. single_flight
 /// (True): whether concurrent callers of a missing key share one computation. wait_timeout (10.0): seconds that a caller
-/// waits for another's computation before it takes over. by_signature (True): whether all spellings of a call are one key.
+/// waits for another's computation before it takes over, None for no limit. by_signature (True): whether all spellings of a
+/// call are one key.
 ///
 /// Raises TypeError or ValueError for a wrong argument. A call costs O(1) expected.
 #[pyclass(frozen, dict, weakref, subclass, module = "warp_cache._warp_cache_rs")]
@@ -405,6 +406,12 @@ impl CachedFunction {
     }
 
     // What follows is what `warp_cache._async` and `warp_cache._refresh` need.
+
+    /// The wrapped function.
+    #[getter]
+    fn _function(slf: &Bound<'_, Self>) -> Py<PyAny> {
+        slf.get().function.as_py().clone_ref(slf.py())
+    }
 
     /// A computation of the ticket's key that begins now: its tags are worked out.
     fn _computation(

@@ -16,6 +16,9 @@ pub trait OptionKind {
     /// What is left of the argument once it has been checked.
     type Value;
 
+    /// Whether None says something of its own, such as no limit.
+    const HAS_NONE: bool = true;
+
     /// Checks an argument, whose name stands in the error.
     fn check(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Self::Value>;
 
@@ -56,6 +59,8 @@ pub struct Strategy;
 
 impl OptionKind for Strategy {
     type Value = Kind;
+
+    const HAS_NONE: bool = false;
 
     fn check(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Kind> {
         const RIGHT: &str = "a Strategy (LRU=0, MRU=1, FIFO=2, LFU=3, SIEVE=4, S3FIFO=5, TINYLFU=6)";
@@ -176,6 +181,8 @@ pub struct Flag;
 
 impl OptionKind for Flag {
     type Value = bool;
+
+    const HAS_NONE: bool = false;
 
     fn check(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
         match value.cast::<PyBool>() {

@@ -17,16 +17,16 @@ use super::parameters::{Given, Parameters};
 
 /// What a row of the table becomes.
 ///
-/// The groups are those of the parameters of `CachedFunction` (`required`, `positional`, and `named`, where None stands for
-/// the default), of what `SharedCachedFunction` takes beside them, and of what only the decorator `cache` takes (`control`),
-/// whose default is that of the kind's value. Behind `=` stands what the option is where it is left
+/// The groups are those of the parameters of `CachedFunction` (`required`, `positional`, and `named`, where the text is what
+/// the signature says), of what `SharedCachedFunction` takes beside them, and of what only the decorator `cache` takes
+/// (`control`), whose default is that of the kind's value. Behind `=` stands what the option is where it is left
 /// out; what must be given has that value in [`Options::plain`] alone, and what concerns the shared backend is None outside of
 /// its class.
 macro_rules! table {
     (
         required { $($(#[$r_doc:meta])* $r:ident: $r_kind:ident = $r_value:expr;)* }
         positional { $($(#[$p_doc:meta])* $p:ident: $p_kind:ident = None => $p_value:expr;)* }
-        named { $($(#[$n_doc:meta])* $n:ident: $n_kind:ident = $n_value:expr;)* }
+        named { $($(#[$n_doc:meta])* $n:ident: $n_kind:ident = $n_text:literal => $n_value:expr;)* }
         shared_positional { $($(#[$s_doc:meta])* $s:ident: $s_kind:ident = $s_value:literal;)* }
         shared_named { $($(#[$t_doc:meta])* $t:ident: $t_kind:ident = None;)* }
         control { $($(#[$c_doc:meta])* $c:ident: $c_kind:ident;)* }
@@ -108,7 +108,7 @@ macro_rules! table {
                 Ok(Options {
                     $($r: given.required(stringify!($r), $r_kind::check)?,)*
                     $($p: given.or(stringify!($p), $p_kind::check, $p_value)?,)*
-                    $($n: given.unless_none(stringify!($n), $n_kind::check, $n_value)?,)*
+                    $($n: given.named::<$n_kind>(stringify!($n), $n_value)?,)*
                     $($s: None,)*
                     $($t: None,)*
                     $($c: Default::default(),)*
@@ -144,7 +144,7 @@ macro_rules! table {
             () => {
                 concat!(
                     "CachedFunction(fn", $(", ", stringify!($r),)* $(", ", stringify!($p), "=None",)*
-                    ", *", $(", ", stringify!($n), "=None",)* ")\n--\n"
+                    ", *", $(", ", stringify!($n), "=", $n_text,)* ")\n--\n"
                 )
             };
         }
@@ -155,7 +155,7 @@ macro_rules! table {
                 concat!(
                     "SharedCachedFunction(fn", $(", ", stringify!($r),)* $(", ", stringify!($p), "=None",)*
                     $(", ", stringify!($s), "=", $s_value,)* ", shm_name=None, *",
-                    $(", ", stringify!($n), "=None",)* $(", ", stringify!($t), "=None",)* ")\n--\n"
+                    $(", ", stringify!($n), "=", $n_text,)* $(", ", stringify!($t), "=None",)* ")\n--\n"
                 )
             };
         }
@@ -177,13 +177,13 @@ table! {
     }
     named {
         /// Whether arguments of different types are different keys.
-        typed: Flag = false;
+        typed: Flag = "False" => false;
         /// Whether concurrent callers of a missing key share one computation.
-        single_flight: Flag = true;
-        /// How long to wait for another's computation.
-        wait_timeout: Seconds = Some(Duration::from_secs(10));
+        single_flight: Flag = "True" => true;
+        /// How long to wait for another's computation; `None` is no limit.
+        wait_timeout: Seconds = "10.0" => Some(Duration::from_secs(10));
         /// Whether all spellings of a call are one key.
-        by_signature: Flag = true;
+        by_signature: Flag = "True" => true;
     }
     shared_positional {
         /// Bytes at most of a key as it is stored; `None` is no limit.

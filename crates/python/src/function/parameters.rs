@@ -6,6 +6,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::option_checks::OptionKind;
+
 /// The parameters of a constructor, or of a method.
 pub struct Parameters {
     /// What is called, as errors name it.
@@ -81,13 +83,9 @@ impl<'py> Given<'py> {
         self.get(name).map_or(Ok(default), |value| check(name, value))
     }
 
-    /// An argument, checked, or the default if it was left out or is None.
-    pub fn unless_none<R>(
-        &self,
-        name: &str,
-        check: fn(&str, &Bound<'py, PyAny>) -> PyResult<R>,
-        default: R,
-    ) -> PyResult<R> {
-        self.get(name).filter(|value| !value.is_none()).map_or(Ok(default), |value| check(name, value))
+    /// An option, checked, or the default if it was left out, for which None may stand where that is no value of its kind.
+    pub fn named<K: OptionKind>(&self, name: &str, default: K::Value) -> PyResult<K::Value> {
+        let is_left_out = |value: &Bound<'_, PyAny>| value.is_none() && !K::HAS_NONE;
+        self.get(name).filter(|value| !is_left_out(value)).map_or(Ok(default), |value| K::check(name, value))
     }
 }

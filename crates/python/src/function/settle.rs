@@ -147,6 +147,38 @@ impl CacheState {
         }
     }
 
+    /// Frees those who wait for this thread's computation, as if it had ended without an outcome. It goes on, and whoever
+    /// comes from now on waits for it. (Of a flight that another has taken over, the waiters are that one's.)
+    ///
+    /// # Safety
+    /// As for `CacheState::fly`; `reserved` and `flight` are this thread's.
+    #[cold]
+    pub(crate) unsafe fn free_waiters(&self, reserved: Option<Reserved>, flight: &mut Option<SharedFlight>) {
+        let me = thread_id::current();
+        let record = reserved.and_then(|(token, clears)| {
+            self.entries.write(|writer| {
+                let cache = writer.value;
+                if !cache.is_of_this_life(clears) {
+                    return None;
+                }
+                let record = cache.value_mut(token)?;
+                if flight_of(Some(record)).is_none_or(|flight| flight.leader() != me) {
+                    return None;
+                }
+                let mut fresh = Value::led(me);
+                if record.is_detached() {
+                    fresh.set_detached();
+                }
+                Some(std::mem::replace(record, fresh))
+            })
+        });
+        let old = flight.take_if(|flight| flight.leader() == me).or_else(|| flight_of(record.as_ref()));
+        if let Some(old) = old {
+            drop(old.complete(Outcome::Abandoned));
+        }
+        drop(record);
+    }
+
     /// Gives a reserved slot back, and what it held: the key and the record of the computation.
     fn give_back(&self, (token, clears): Reserved) -> Option<Entry<PyRef, Value>> {
         self.entries.write(|writer| {
@@ -172,7 +204,9 @@ impl CacheState {
             })
         });
         let entry = reserved.and_then(|reserved| self.give_back(reserved));
-        if let Some(flight) = flight.or_else(|| flight_of(entry.as_ref().map(|entry| &entry.value))) {
+        // Where waiters were freed, the slot has another flight than the one that this began with.
+        let in_slot = flight_of(entry.as_ref().map(|entry| &entry.value));
+        for flight in flight.into_iter().chain(in_slot) {
             drop(flight.complete(Outcome::Abandoned));
         }
         drop(entry);

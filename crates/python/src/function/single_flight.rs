@@ -17,6 +17,7 @@ use crate::capi::detach::Sleeper;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
 use crate::capi::reference::{release, PyRef};
+use crate::codec::{self, Refusal};
 use crate::function::slot_value::{Pending, SharedFlight, Value};
 use crate::key::View;
 use concurrency::inflight::{Flight, Outcome, Waited, Waiting};
@@ -59,6 +60,8 @@ enum WaitEnd {
     Result(*mut ffi::PyObject),
     /// The computation is over, and there is nothing to have of it but what the cache may have.
     Free,
+    /// The same, as what there is to have makes no object.
+    Unreadable(Option<Refusal>),
     Lead,
 }
 
@@ -104,6 +107,8 @@ pub(crate) trait Miss {
     fn waits(&mut self) {}
     /// A computation that the caller waited for has ended without a value: it waits for no other.
     fn is_free(&mut self) {}
+    /// A value that the caller waited for makes no object.
+    fn is_unreadable(&mut self, _refusal: Option<Refusal>) {}
     /// What is left to do when all is settled. `result`: the call's, a strong reference or null with an exception set.
     unsafe fn finish(&mut self, _view: &View<'_>, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
         result
@@ -252,6 +257,11 @@ impl CacheState {
                                 miss.is_free();
                                 free = true;
                             }
+                            Some(WaitEnd::Unreadable(refusal)) => {
+                                miss.is_unreadable(refusal);
+                                miss.is_free();
+                                free = true;
+                            }
                             Some(WaitEnd::Lead) | None => (),
                         }
                     }
@@ -368,9 +378,10 @@ impl CacheState {
                 }
                 Ok(Waited::Outcome(Outcome::Template(bytes))) => {
                     // SAFETY: as above; it is a template that the leader has made.
-                    return match unsafe { template::make(&bytes) } {
+                    let (made, refusal) = codec::noting(true, || unsafe { template::make(&bytes) });
+                    return match made {
                         Ok(Some(object)) => WaitEnd::Result(object.into_ptr()),
-                        Ok(None) => WaitEnd::Free,
+                        Ok(None) => WaitEnd::Unreadable(refusal),
                         Err(ErrSet) => WaitEnd::Result(std::ptr::null_mut()),
                     };
                 }

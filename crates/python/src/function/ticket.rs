@@ -2,7 +2,7 @@
 //!
 //! Ring 3. As a key of the table of computations it compares as the cache would.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -22,6 +22,8 @@ pub struct Ticket {
     lone_apart: bool,
     /// How often it was compared by asking Python.
     asked: AtomicU32,
+    /// It is counted that its call could not read a value.
+    is_unreadable: AtomicBool,
 }
 
 /// How often at most. The table of computations would compare for ever where each comparison changes it.
@@ -29,8 +31,15 @@ const QUESTIONS: u32 = 4096;
 
 impl Ticket {
     /// `key` is the view's, as [`View::make_key`] gives it.
-    pub(super) fn new(key: PyRef, view: &View<'_>, typed: bool, lone_apart: bool) -> Self {
-        Ticket { key, shape: view.shape, hash: view.hash, typed, lone_apart, asked: AtomicU32::new(0) }
+    pub(super) fn new(key: PyRef, view: &View<'_>, typed: bool, lone_apart: bool, is_unreadable: bool) -> Self {
+        let (asked, is_unreadable) = (AtomicU32::new(0), AtomicBool::new(is_unreadable));
+        Ticket { key, shape: view.shape, hash: view.hash, typed, lone_apart, asked, is_unreadable }
+    }
+
+    /// Whether to count that its call could not read a value; true once.
+    pub(crate) fn is_first_unreadable(&self) -> bool {
+        // Relaxed: a mark on which nothing else hangs.
+        !self.is_unreadable.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn with_view<R>(&self, f: impl FnOnce(&View<'_>) -> R) -> R {

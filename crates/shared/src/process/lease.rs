@@ -5,10 +5,12 @@
 //! the owner and this very acquisition. Who waits sleeps on a futex in the record and looks up, every few milliseconds,
 //! whether the owner still lives; a dead owner's lease, or one past its deadline, goes to whoever asks next.
 //!
-//! A waiter learns from the state how its wait ended. Given back (0, or a later acquisition): if there is no value now,
-//! none will come of it, and whoever waited is free at once. Left (the same acquisition without an owner: the callers
-//! were cancelled, which says nothing of the computation) or taken over (the very next acquisition, marked as a
-//! succession): somebody computes in the first one's place, and may be waited for.
+//! A waiter learns from the state how its wait ended: from what the owner left of it, or from a mark in the very next
+//! acquisition. Given back: if there is no value now, none will come of it, and whoever waited is free at once. Given
+//! back *privately*: the same, and what it ended with was the leader's alone, so those who stand behind the waiter in its
+//! process need not hope to share what the waiter ends with. (This is assumed as well where several acquisitions have
+//! passed.) Left (the callers were cancelled, which says nothing of the computation) or taken over: somebody computes in
+//! the first one's place, and may be waited for.
 //!
 //! A key is absent when its lease is given out. So what a computation ends with is stored only if the key is absent
 //! still: what was set by hand meanwhile, or by whoever took over, stays.
@@ -69,6 +71,8 @@ pub enum Acquired {
 pub enum Waited {
     /// The computation has ended. A value that is not there now will not come of it.
     Ended,
+    /// The same, and its end was its leader's alone, or nobody knows.
+    EndedPrivately,
     /// The owner is dead or has left, or the cache was cleared: nothing comes of it.
     Lost,
     /// It has had its time, and may be taken over or is.
@@ -80,24 +84,38 @@ pub enum Waited {
 /// Sleeps between two looks at the owner grow up to this.
 const LOOK: Duration = Duration::from_millis(20);
 
-// A state: `nonce << 34 | loss << 33 | succession << 32 | owner`, or 0. A loss is a succession whose predecessor was lost.
-// Nobody is owner 0: such a state is that of a lease that was left.
-const SUCCESSION: u64 = 1 << IDENTITY_BITS;
-const LOSS: u64 = SUCCESSION << 1;
+// A state: `nonce << 34 | predecessor << 32 | owner`, or 0: given back. Nobody is owner 0: such a state is what its last
+// owner made of it who left, or who ended privately.
+const PREDECESSOR: u64 = 3 << IDENTITY_BITS;
+/// The acquisition before was taken over at its bound.
+const OVERDUE: u64 = 1 << IDENTITY_BITS;
+/// It ended privately. Of a state without an owner: this very acquisition did.
+const PRIVATE: u64 = 2 << IDENTITY_BITS;
+/// It was taken over because it was lost.
+const LOST: u64 = 3 << IDENTITY_BITS;
 const NONCE_AT: u32 = IDENTITY_BITS + 2;
 
 const fn owner_of(state: u64) -> Identity {
-    state & (SUCCESSION - 1)
+    state & (OVERDUE - 1)
 }
 
-/// Whether the acquisition `next` took over from the one before, `state`.
-const fn succeeds(next: u64, state: u64) -> bool {
-    next & SUCCESSION != 0 && next >> NONCE_AT == ((state >> NONCE_AT) + 1) & (u64::MAX >> NONCE_AT)
+const fn nonce_of(state: u64) -> u64 {
+    state >> NONCE_AT
+}
+
+/// Whether `next` is the acquisition after that of `state`.
+const fn follows(next: u64, state: u64) -> bool {
+    nonce_of(next) == (nonce_of(state) + 1) & (u64::MAX >> NONCE_AT)
 }
 
 /// What an owner's state becomes when it leaves.
 const fn left(state: u64) -> u64 {
-    state >> NONCE_AT << NONCE_AT
+    nonce_of(state) << NONCE_AT
+}
+
+/// What an owner's state becomes when it ends privately.
+const fn ended_privately(state: u64) -> u64 {
+    left(state) | PRIVATE
 }
 
 fn field(index: u64, offset: usize) -> u64 {
@@ -141,7 +159,7 @@ impl Table {
         let generation = self.generation();
         let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
         let mut free = None;
-        let mut succession = 0;
+        let mut predecessor = 0;
         for index in places(hash) {
             // Acquire: pairs with the releases in `take` and `give_back`.
             let state = self.region.load(lease_state_at(index), Ordering::Acquire);
@@ -157,7 +175,7 @@ impl Table {
             let lost = outdated || self.is_void(index, state);
             if force || lost || now >= deadline {
                 free = Some((index, state));
-                succession = if lost { SUCCESSION | LOSS } else { SUCCESSION };
+                predecessor = if lost { LOST } else { OVERDUE };
                 break;
             }
             let deadline = deadline.min(now.saturating_add(bound));
@@ -172,7 +190,10 @@ impl Table {
         let places = || places(hash).map(|index| (index, self.region.load(lease_state_at(index), Ordering::Acquire)));
         let free = free.or_else(|| places().find(|(index, state)| self.is_void(*index, *state)));
         let Some((index, old)) = free else { return Acquired::Alone };
-        let state = self.next_state(index, me) | succession;
+        if old == ended_privately(old) {
+            predecessor = PRIVATE;
+        }
+        let state = self.next_state(index, me) | predecessor;
         self.take(index, old, Lease { index, state, hash, generation }, now.saturating_add(bound))
     }
 
@@ -199,14 +220,17 @@ impl Table {
         self.region.set(field(index, HASH), lease.hash);
         self.region.set(field(index, GENERATION), lease.generation);
         self.region.set(field(index, DEADLINE), deadline);
-        // Release: pairs with the acquire in `acquire` and `look_at`. It fails only if the owner has gone meanwhile: by an
-        // end the lease is free, and this is no succession; who has left is succeeded.
+        // Release: pairs with the acquire in `acquire` and `look_at`. It fails only if the owner has gone meanwhile, and then
+        // nothing was taken over from it: it has ended, or left.
         self.region.set(field(index, SEAL), self.seal(index, lease.state));
         let mut taken = self.region.cas(lease_state_at(index), old, lease.state, Ordering::AcqRel);
         if let Err(now) = taken {
-            let gone = if now == left(old) { now } else { 0 };
-            lease.state &= !(SUCCESSION | LOSS);
-            lease.state |= if gone != 0 { SUCCESSION | LOSS } else { 0 };
+            let (gone, predecessor) = match now {
+                now if now == left(old) => (now, LOST),
+                now if now == ended_privately(old) => (now, PRIVATE),
+                _ => (0, 0),
+            };
+            lease.state = lease.state & !PREDECESSOR | predecessor;
             self.region.set(field(index, SEAL), self.seal(index, lease.state));
             taken = self.region.cas(lease_state_at(index), gone, lease.state, Ordering::AcqRel);
         }
@@ -222,6 +246,11 @@ impl Table {
     /// Ends a computation's lease, if it is still this one's: whoever waits is free. Needs no lock.
     pub(crate) fn end(&self, lease: &Lease) {
         self.give_back(lease, 0);
+    }
+
+    /// The same where what it ended with is its caller's alone.
+    pub(crate) fn end_privately(&self, lease: &Lease) {
+        self.give_back(lease, ended_privately(lease.state));
     }
 
     /// The same for a caller who goes before the computation has ended: one of those who wait computes in his place.
@@ -287,11 +316,17 @@ impl Table {
         // Acquire: pairs with the release in `give_back`.
         let state = self.region.load(lease_state_at(ticket.index), Ordering::Acquire);
         let is_left = state != 0 && state == left(ticket.state);
-        let is_succeeded = succeeds(state, ticket.state);
-        if self.region.truncated() || !(state == ticket.state || is_left || is_succeeded) {
+        let predecessor = if follows(state, ticket.state) { state & PREDECESSOR } else { 0 };
+        let is_succeeded = predecessor == OVERDUE || predecessor == LOST;
+        if self.region.truncated() {
             return Waited::Ended;
         }
-        let is_lost = is_left || (is_succeeded && state & LOSS != 0) || self.generation() != ticket.generation;
+        if !(state == ticket.state || is_left || is_succeeded) {
+            // Given back, and maybe given out again: by whom, is no matter.
+            let is_told = state == 0 || (follows(state, ticket.state) && owner_of(state) != 0 && predecessor == 0);
+            return if is_told { Waited::Ended } else { Waited::EndedPrivately };
+        }
+        let is_lost = is_left || predecessor == LOST || self.generation() != ticket.generation;
         if is_lost || ((is_succeeded || thoroughly) && self.is_dead(owner_of(ticket.state))) {
             Waited::Lost
         } else if is_succeeded || now >= ticket.deadline {

@@ -166,6 +166,30 @@ fn a_waiter_knows_how_the_computation_ended() {
     assert_eq!(b.wait(&ticket, none), Waited::Ended);
     c.abandon(lease);
     assert_eq!(b.wait(&ticket, none), Waited::Ended);
+    // The same by what is its caller's alone. How the next one ends, is no matter, nor where another key has the place.
+    for (again, key) in [(false, &b"k"[..]), (true, b"k"), (false, b"k"), (true, b"other")] {
+        let lease = lead(&a, ten, false);
+        let ticket = follow();
+        a.abandon_privately(lease);
+        assert_eq!(b.wait(&ticket, none), Waited::EndedPrivately);
+        let Acquired::Leader(lease) = c.acquire(key, ten, false) else { panic!() };
+        assert_eq!(b.wait(&ticket, none), Waited::EndedPrivately);
+        if again {
+            c.abandon_privately(lease);
+            assert_eq!(b.wait(&ticket, none), Waited::EndedPrivately);
+        } else {
+            c.abandon(lease);
+        }
+    }
+    // Many have come and gone.
+    let lease = lead(&a, ten, false);
+    let ticket = follow();
+    a.abandon(lease);
+    let lease = lead(&a, ten, false);
+    a.abandon(lease);
+    let lease = lead(&a, ten, false);
+    assert_eq!(b.wait(&ticket, none), Waited::EndedPrivately, "nobody knows");
+    a.abandon(lease);
     // Not stored: no room for it.
     let lease = lead(&a, ten, false);
     let ticket = follow();
@@ -225,7 +249,7 @@ fn who_takes_a_lease_over_leads_though_the_owner_goes_at_that_moment() {
     use crate::file::layout::{lease_at, Lease as Record, LEASES};
     use core::mem::offset_of;
     use std::time::Duration;
-    for leaves in [false, true] {
+    for ended in [Waited::Ended, Waited::EndedPrivately, Waited::Lost] {
         let dir = tempfile::tempdir().unwrap();
         let o = options(&dir, Strategy::Lru, 10);
         let (a, b, c) = (std::sync::Arc::new(open_isolated(&o)), open_isolated(&o), open_isolated(&o));
@@ -242,18 +266,18 @@ fn who_takes_a_lease_over_leads_though_the_owner_goes_at_that_moment() {
         let hook = move |region: &crate::file::mapping::Region| {
             if region.get(deadline) != before {
                 if let Some(lease) = lease.lock().unwrap().take() {
-                    if leaves {
-                        owner.leave(lease);
-                    } else {
-                        owner.abandon(lease);
+                    match ended {
+                        Waited::Lost => owner.leave(lease),
+                        Waited::EndedPrivately => owner.abandon_privately(lease),
+                        _ => owner.abandon(lease),
                     }
                 }
             }
         };
         assert!(b.table().region.hook.set(Box::new(hook)).is_ok());
-        let Acquired::Leader(next) = b.acquire(b"k", Duration::from_secs(20), true) else { panic!("{leaves}") };
-        assert_eq!(c.wait(&ticket, none), if leaves { Waited::Lost } else { Waited::Ended });
-        let Acquired::Follower(ticket) = c.acquire(b"k", ten, false) else { panic!("{leaves}") };
+        let Acquired::Leader(next) = b.acquire(b"k", Duration::from_secs(20), true) else { panic!("{ended:?}") };
+        assert_eq!(c.wait(&ticket, none), ended);
+        let Acquired::Follower(ticket) = c.acquire(b"k", ten, false) else { panic!("{ended:?}") };
         b.abandon(next);
         assert_eq!(c.wait(&ticket, none), Waited::Ended);
     }

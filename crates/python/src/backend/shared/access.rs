@@ -12,7 +12,7 @@ use super::template;
 use super::Shared;
 use crate::backend::shared::decoded::Decoded;
 use crate::backend::shared::reopen::File;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
 use crate::codec::{self, Encoded, Sharing};
@@ -83,7 +83,23 @@ struct Storing<'a> {
 impl Drop for Storing<'_> {
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take().filter(|_| std::thread::panicking()) {
-            self.shm.abandon(lease);
+            self.shm.abandon_privately(lease);
+        }
+    }
+}
+
+impl StoreCondition {
+    /// Ends a lease without a value: with a result that is not stored, or with the exception that is set.
+    ///
+    /// # Safety
+    /// The thread is attached.
+    pub unsafe fn give_up(self, shm: &SharedCache, is_raised: bool) {
+        let StoreCondition::Lease(lease) = self else { return };
+        // SAFETY: the caller's promise.
+        if is_raised && unsafe { !exceptions::is_set_shareable() } {
+            shm.abandon_privately(lease);
+        } else {
+            shm.abandon(lease);
         }
     }
 }
@@ -194,9 +210,8 @@ impl<'a> KeyAccess<'a> {
             // SAFETY: as above; no exception is set.
             let right = unsafe { self.shared.files.is_right(self.file) };
             if !matches!(right, Ok(true)) {
-                if let StoreCondition::Lease(lease) = hold {
-                    shm.abandon(lease);
-                }
+                // SAFETY: as above.
+                unsafe { hold.give_up(shm, right.is_err()) };
                 return right.map(|_| Self::skip(self.shared, self.file, Skipped::new(Skip::Superseded)));
             }
         }
@@ -205,9 +220,8 @@ impl<'a> KeyAccess<'a> {
         let sharing = match encoded {
             Ok(sharing) if value.len() <= self.shared.max_value_size => sharing,
             skipped => {
-                if let StoreCondition::Lease(lease) = hold {
-                    shm.abandon(lease);
-                }
+                // SAFETY: as above.
+                unsafe { hold.give_up(shm, matches!(skipped, Err(Encoded::Failed))) };
                 return match skipped {
                     Ok(_) => Ok(Self::skip(
                         self.shared,

@@ -17,6 +17,7 @@ use crate::backend::shared::decoded::Decoded;
 use crate::backend::shared::reopen::File;
 use crate::capi::panics::{as_error, point};
 use crate::function::state::{CacheState, Put};
+use crate::function::ticket::Ticket;
 use crate::key::View;
 use concurrency::fork;
 use shared::{Acquired, Lease, SharedCache, Waited};
@@ -31,6 +32,7 @@ impl Shared {
         py: Python<'py>,
         state: &CacheState,
         view: &View<'_>,
+        ticket: &Ticket,
         insist: bool,
         queue: &SharedTurn,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -45,8 +47,8 @@ impl Shared {
                 KeyBytes::Failed => return Err(PyErr::fetch(py)),
             };
             let mut turn = queue.get();
-            if let Some(ticket) = turn.ticket.filter(|_| !insist) {
-                let waited = request.file.shm.wait(&ticket, Duration::ZERO);
+            if let Some(awaited) = turn.ticket.filter(|_| !insist) {
+                let waited = request.file.shm.wait(&awaited, Duration::ZERO);
                 if waited == Waited::NotYet {
                     return Ok(not_yet);
                 }
@@ -55,7 +57,12 @@ impl Shared {
                 match request.look() {
                     Lookup::Found(value, kept) => return self.found(py, state, view, value, kept),
                     Lookup::Failed => return Err(PyErr::fetch(py)),
-                    Lookup::Absent | Lookup::Unreadable(_) => (),
+                    Lookup::Absent => (),
+                    Lookup::Unreadable(skipped) => {
+                        self.count_ticket(request.file, ticket, skipped);
+                        turn.note_unreadable();
+                        queue.set(turn);
+                    }
                 }
             }
             let bound = state.wait_timeout.unwrap_or(Duration::MAX);
@@ -70,16 +77,21 @@ impl Shared {
                 }
                 Acquired::Alone => Ok(alone),
                 Acquired::Follower(_) if turn.is_free() => Ok(alone),
-                Acquired::Follower(ticket) => {
-                    turn.ticket = Some(ticket);
+                Acquired::Follower(other) => {
+                    turn.ticket = Some(other);
                     queue.set(turn);
                     Ok(not_yet)
                 }
                 Acquired::Present => match request.look() {
                     Lookup::Found(value, kept) => self.found(py, state, view, value, kept),
                     Lookup::Failed => Err(PyErr::fetch(py)),
-                    // What is there cannot be decoded.
-                    Lookup::Absent | Lookup::Unreadable(_) => Ok(alone),
+                    Lookup::Absent => Ok(alone),
+                    Lookup::Unreadable(skipped) => {
+                        self.count_ticket(request.file, ticket, skipped);
+                        turn.note_unreadable();
+                        queue.set(turn);
+                        Ok(alone)
+                    }
                 },
             }
         }
@@ -111,7 +123,7 @@ impl Shared {
 pub struct SharedTurn(Mutex<Turn>);
 
 impl SharedTurn {
-    /// `free`: it has waited for a computation that ended without a value.
+    /// `free`: its caller has waited for a computation that ended without a value.
     pub(crate) fn new(free: bool) -> Self {
         let mut turn = Turn::default();
         if free {
@@ -126,6 +138,14 @@ impl SharedTurn {
 
     fn set(&self, turn: Turn) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = turn;
+    }
+}
+
+#[pymethods]
+impl SharedTurn {
+    /// Whether those who wait for this computation are to be freed before it begins; true once.
+    fn frees_others(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).frees_others()
     }
 }
 
@@ -165,6 +185,11 @@ impl SharedLease {
     /// Gives the computation up, if its value was not stored: whoever waits for it may compute.
     fn end(&self) -> PyResult<()> {
         self.give_up(SharedCache::abandon)
+    }
+
+    /// The same where it ended with what is its caller's alone: nobody else has anything of it.
+    fn end_privately(&self) -> PyResult<()> {
+        self.give_up(SharedCache::abandon_privately)
     }
 
     /// The same for a computation that was cancelled with its callers: one of those who wait computes in its place.

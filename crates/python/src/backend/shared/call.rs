@@ -17,7 +17,7 @@ use crate::capi::detach::detached;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::sharing::Reader;
-use crate::codec::{self, Encoded};
+use crate::codec::{self, Encoded, Refusal};
 use crate::function::computation::Computation;
 use crate::function::control::Wish;
 use crate::function::fast_path::{Peek, Probe};
@@ -92,21 +92,22 @@ impl HitPath for Shared {
     }
 
     #[inline(never)]
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> Found {
+    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> (Found, bool) {
         let Some(shared) = state.backend.shared() else {
-            return Found::Absent;
+            return (Found::Absent, false);
         };
         // SAFETY: the caller's promise.
         match unsafe { shared.look(state, view, hot) } {
-            Through::Value(value) => Found::Value(value),
-            Through::Failed => Found::Failed,
+            Through::Value(value) => (Found::Value(value), false),
+            Through::Failed => (Found::Failed, false),
             Through::Missed(request, found, unreadable) => {
                 drop((request, found));
+                let is_counted = unreadable.is_some();
                 shared.skips.leave(unreadable);
-                Found::Absent
+                (Found::Absent, is_counted)
             }
             // What there is to say is said when the value is there.
-            Through::Unstorable(_) => Found::Absent,
+            Through::Unstorable(_) => (Found::Absent, false),
         }
     }
 }
@@ -148,9 +149,18 @@ impl Backend for Shared {
         }
     }
 
-    unsafe fn load(&self, state: &CacheState, view: &View<'_>) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
+    unsafe fn load(
+        &self,
+        state: &CacheState,
+        view: &View<'_>,
+        ticket: Option<&Ticket>,
+    ) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
         // SAFETY: the caller's promise.
-        unsafe { self.load_value(state, view) }
+        unsafe { self.load_value(state, view, ticket) }
+    }
+
+    fn count_unreadable(&self, ticket: &Ticket, refusal: Option<Refusal>) {
+        self.count_ticket(self.files.current(), ticket, Skipped { refusal, ..Skipped::new(Skip::Unreadable) });
     }
 
     unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
@@ -192,12 +202,12 @@ impl Backend for Shared {
         &self,
         py: Python<'py>,
         state: &CacheState,
-        view: &View<'_>,
+        ticket: &Ticket,
         insist: bool,
         turn: &SharedTurn,
     ) -> PyResult<Bound<'py, PyAny>> {
-        // SAFETY: the caller's promise.
-        unsafe { self.ask(py, state, view, insist, turn) }
+        // SAFETY: the caller's promise; the ticket holds its key.
+        ticket.with_view(|view| unsafe { self.ask(py, state, view, ticket, insist, turn) })
     }
 
     fn began(&self, _: &CacheState, _: &View<'_>) -> Began {

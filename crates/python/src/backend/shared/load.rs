@@ -19,6 +19,7 @@ use crate::backend::shared::decoded::Decoded;
 use crate::capi::detach::Sleeper;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{release, Arguments, PyRef};
+use crate::codec::Refusal;
 use crate::function::lookup::FastLookup;
 use crate::function::single_flight::{Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
@@ -40,6 +41,8 @@ pub(crate) struct Call<'a> {
     hash: u64,
     /// What there is to say to the user.
     skipped: Option<Skipped>,
+    /// It is counted that a value could not be read.
+    is_counted: bool,
     /// What was put into the decoded level.
     note: Option<Note>,
 }
@@ -93,15 +96,33 @@ impl Drop for Computing {
 }
 
 impl<'a> Call<'a> {
-    /// `skipped`: what there is to say already.
+    /// `unreadable`: the value that was found, counted.
     pub fn new(
         cached: &'a CachedFunction,
         request: KeyAccess<'a>,
         arguments: &'a Arguments,
         hash: u64,
-        skipped: Option<Skipped>,
+        unreadable: Option<Skipped>,
     ) -> Self {
-        Call { cached, request, arguments, waiting_since: None, turn: Turn::default(), hash, skipped, note: None }
+        Call {
+            cached,
+            request,
+            arguments,
+            waiting_since: None,
+            turn: Turn::default(),
+            hash,
+            is_counted: unreadable.is_some(),
+            skipped: unreadable,
+            note: None,
+        }
+    }
+
+    /// Counts that a value could not be read, once for the call, and tells it at the end.
+    fn count_unreadable(&mut self, skipped: Skipped) {
+        if !std::mem::replace(&mut self.is_counted, true) {
+            self.request.shared.count_skip(self.request.file, skipped.skip);
+            self.skipped = Some(skipped);
+        }
     }
 
     /// Keeps in the decoded level what was brought, and gives the value.
@@ -130,9 +151,7 @@ impl<'a> Call<'a> {
                 matches!(hold, StoreCondition::Lease(_)).then(|| Computing::begin(shm.hash(self.request.key())));
             let result = self.cached.compute(self.arguments);
             if result.is_null() {
-                if let StoreCondition::Lease(lease) = hold {
-                    shm.abandon(lease);
-                }
+                hold.give_up(shm, true);
                 return Loaded::Failed;
             }
             match self.request.store(result, hold) {
@@ -162,8 +181,8 @@ impl<'a> Call<'a> {
         result
     }
 
-    /// Has the value computed by one of all processes.
-    unsafe fn load_or_compute(&mut self) -> Loaded {
+    /// Has the value computed by one of all processes. `free_waiters`: frees those who wait for this call.
+    unsafe fn load_or_compute(&mut self, mut free_waiters: impl FnMut()) -> Loaded {
         let bound = self.cached.state.wait_timeout.unwrap_or(Duration::MAX);
         let (mut insist, mut unreadable) = (false, false);
         // SAFETY: the caller's promise, throughout.
@@ -190,7 +209,14 @@ impl<'a> Call<'a> {
                 match self.request.look() {
                     Lookup::Found(value, kept) => return Loaded::Value(value, kept),
                     Lookup::Failed => return Loaded::Failed,
-                    Lookup::Absent | Lookup::Unreadable(_) => (),
+                    Lookup::Absent => (),
+                    Lookup::Unreadable(skipped) => {
+                        self.count_unreadable(skipped);
+                        self.turn.note_unreadable();
+                    }
+                }
+                if self.turn.frees_others() {
+                    free_waiters();
                 }
             }
         }
@@ -218,10 +244,11 @@ impl<'a> Call<'a> {
 }
 
 impl Miss for Call<'_> {
-    unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
+    unsafe fn lead(&mut self, reserved: Option<Reserved>, mut flight: Option<SharedFlight>) -> *mut ffi::PyObject {
+        let state = &self.cached.state;
         // SAFETY: the promise of `Miss`, throughout.
         unsafe {
-            match self.load_or_compute() {
+            match self.load_or_compute(|| state.free_waiters(reserved, &mut flight)) {
                 Loaded::Value(value, kept) => {
                     let immutable = kept.as_ref().map(|kept| kept.is_immutable());
                     self.note = kept.as_ref().map(|kept| kept.note(self.hash));
@@ -263,7 +290,7 @@ impl Miss for Call<'_> {
     unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Miss`.
         unsafe {
-            let brought = self.load_or_compute();
+            let brought = self.load_or_compute(|| ());
             self.keep(view, brought)
         }
     }
@@ -274,6 +301,10 @@ impl Miss for Call<'_> {
 
     fn is_free(&mut self) {
         self.turn.free();
+    }
+
+    fn is_unreadable(&mut self, refusal: Option<Refusal>) {
+        self.count_unreadable(Skipped { refusal, ..Skipped::new(Skip::Unreadable) });
     }
 
     /// What the file no longer has goes, and the user is told what was not stored.

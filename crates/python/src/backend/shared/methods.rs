@@ -10,11 +10,12 @@ use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, Put, StoreCond
 use crate::capi::detach::detached;
 use crate::capi::exceptions::ErrSet;
 use crate::function::state::{CacheState, Put as Mode};
+use crate::function::ticket::Ticket;
 use crate::key::View;
 
 impl Shared {
     /// The value that the file has for a key, as a use that is not counted: a new reference. `Ok(None)` if there is none,
-    /// `Err` with an exception set.
+    /// `Err` with an exception set. `ticket`: see [`Backend::load`](crate::backend::Backend::load).
     ///
     /// # Safety
     /// The view's objects are alive; the thread is attached and holds no lock.
@@ -22,6 +23,7 @@ impl Shared {
         &self,
         state: &CacheState,
         view: &View<'_>,
+        ticket: Option<&Ticket>,
     ) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
@@ -35,7 +37,10 @@ impl Shared {
                     state.keep(self, view, kept, Mode::UnlessPending);
                     Ok(Some(value))
                 }
-                Lookup::Absent | Lookup::Unreadable(_) => {
+                looked @ (Lookup::Absent | Lookup::Unreadable(_)) => {
+                    if let (Lookup::Unreadable(skipped), Some(ticket)) = (looked, ticket) {
+                        self.count_ticket(request.file, ticket, skipped);
+                    }
                     state.let_go(self, None);
                     Ok(None)
                 }

@@ -21,6 +21,7 @@ use crate::backend::Told;
 use crate::capi::exceptions;
 use crate::capi::reference::{calls, PyRef};
 use crate::codec::Refusal;
+use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
 use crate::key::View;
 use shared::Skip;
@@ -112,6 +113,14 @@ impl Shared {
             None => {
                 self.skips.lost.fetch_add(1, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// Counts what a coroutine's call could not read, once for its ticket, and leaves it to be told.
+    pub(super) fn count_ticket(&self, file: &File, ticket: &Ticket, skipped: Skipped) {
+        if ticket.is_first_unreadable() {
+            self.count_skip(file, skipped.skip);
+            self.skips.leave(Some(skipped));
         }
     }
 
