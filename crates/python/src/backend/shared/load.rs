@@ -120,7 +120,7 @@ impl<'a> Call<'a> {
     /// Counts that a value could not be read, once for the call, and tells it at the end.
     fn count_unreadable(&mut self, skipped: Skipped) {
         if !std::mem::replace(&mut self.is_counted, true) {
-            self.request.shared.count_skip(self.request.file, skipped.skip);
+            self.request.shared.count_skip(Some(self.request.file), skipped.skip);
             self.skipped = Some(skipped);
         }
     }

@@ -39,7 +39,7 @@ impl Shared {
                 }
                 looked @ (Lookup::Absent | Lookup::Unreadable(_)) => {
                     if let (Lookup::Unreadable(skipped), Some(ticket)) = (looked, ticket) {
-                        self.count_ticket(request.file, ticket, skipped);
+                        self.count_ticket(Some(request.file), ticket, skipped);
                     }
                     state.let_go(self, None);
                     Ok(None)

@@ -117,7 +117,7 @@ impl Shared {
     }
 
     /// Counts what a coroutine's call could not read, once for its ticket, and leaves it to be told.
-    pub(super) fn count_ticket(&self, file: &File, ticket: &Ticket, skipped: Skipped) {
+    pub(super) fn count_ticket(&self, file: Option<&File>, ticket: &Ticket, skipped: Skipped) {
         if ticket.is_first_unreadable() {
             self.count_skip(file, skipped.skip);
             self.skips.leave(Some(skipped));
