@@ -89,10 +89,13 @@ def _imported_from_rust():
 
     from warp_cache import (
         _async,
+        _bound,
         _by_value,
         _exceptions,
         _green,
         _info,
+        _instances,
+        _made_with,
         _refresh,
         _removal,
         _tags,
@@ -101,8 +104,8 @@ def _imported_from_rust():
     from warp_cache._naming import canonical, identity, named
 
     stdlib = (builtins, functools, inspect, pickle, sys, types)
-    ours = (_async, _by_value, _exceptions, _green, _info, _refresh, _removal, _tags, _uncacheable)
-    return stdlib, ours, (canonical, identity, named)
+    ours = (_async, _bound, _by_value, _exceptions, _green, _info, _instances, _made_with, _refresh)
+    return stdlib, ours, (_removal, _tags, _uncacheable), (canonical, identity, named)
 
 
 if _os.environ.get("WARP_CACHE_DISABLED", "0").lower() not in ("", "0", "false", "no", "off"):
