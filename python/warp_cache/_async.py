@@ -59,7 +59,8 @@ async def raising(shared: Shared) -> Any:
 async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any) -> Any:
     """A call that missed."""
     try:
-        loop = asyncio.get_running_loop() if cached._single_flight else None
+        waits = cached._single_flight and not ticket._alone
+        loop = asyncio.get_running_loop() if waits else None
     except RuntimeError:
         # Driven by hand or by another library: there is nothing to wait with.
         loop = None

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeIs
 
+    # The extension module's: named here, where tools that freeze programs see them.
+    from warp_cache import _bound, _made_with  # noqa: F401
+
     _Function: TypeAlias = Callable[..., Any]
     _Decorator: TypeAlias = Callable[[_Function], CachedFunction[..., Any]]
 
@@ -318,6 +321,8 @@ def decorator(
         cached: CachedFunction[..., Any]
         source = coroutine_function(function)
         if per_instance:
+            from warp_cache import _instances  # noqa: F401 - what the extension module will need
+
             cached = PerInstanceFunction._of(function, async_options, source is not None)
         elif source is not None:
             if shared:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
-from warp_cache._warp_cache_rs import CachedFunction
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +101,7 @@ def _replaced(of: Any, old: dict[Any, Any], new: dict[Any, Any], depth: int) -> 
 def operation(function: _Function, name: str) -> Callable[..., Any]:
     """The method of this name, looked up on the class."""
     # There before it is called, as for any other function.
-    getattr(CachedFunction, name)
+    getattr(function._kind, name)
     if name == "cache_info":
         return partial(_info, function)
     if name in _OF_ALL:

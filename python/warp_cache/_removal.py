@@ -10,6 +10,8 @@ __all__ = ["RemovalCause"]
 class RemovalCause(Enum):
     """Why a value left a cache."""
 
+    __module__ = "warp_cache"
+
     EXPLICIT = "explicit"
     """It was invalidated, or the cache was cleared."""
     REPLACED = "replaced"

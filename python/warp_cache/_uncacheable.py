@@ -149,7 +149,8 @@ def _text(
         )
     if reason == "space":
         return (
-            f"results of {name} are not stored, as there is no room for {path}{why}; free some,"
+            f"results of {name} are not stored, or only in the place of others, as there is no room"
+            f" for {path}{why}; free some,"
             " raise the limit (ulimit -f, ulimit -v, a quota), or set WARP_CACHE_DIR to a directory"
             " on another file system"
         )
@@ -170,9 +171,9 @@ def _text(
         )
     if reason == "lost":
         return (
-            f"results of {name} are not stored, as {path} was cut short, its descriptor closed, or"
-            " the function changed, and no other file can be opened in its place; see that the"
-            " directory is there and nothing else writes in it"
+            f"results of {name} are not stored, as {path} was cut short, removed or replaced, its"
+            " descriptor closed, or the function changed, and no other file can be opened in its"
+            " place; see that the directory is there and nothing else writes in it"
         )
     return f"results of {name} are not stored: {reason}"
 

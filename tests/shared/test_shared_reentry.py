@@ -219,9 +219,11 @@ def test_keys_that_use_the_cache(where: str, what: str) -> None:
     assert functions[0](Key(1)) == (1, "value")
 
 
+@support.uncacheable
 @pytest.mark.parametrize("where", ["eq", "hash", "reduce"])
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, RecursionError])
 def test_keys_that_raise(where: str, error: type[BaseException]) -> None:
+    """A key that cannot be spelled is none."""
     functions = handles(lambda key: key.x)
     hooks.clear()
     assert functions[0](Key(1)) == functions[1](Key(1)) == 1

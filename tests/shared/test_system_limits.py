@@ -216,6 +216,67 @@ assert bytes(1 << 20)
 
 
 @linux
+@pytest.mark.parametrize("more", [6, 24])
+def test_entries_that_addresses_are_wanting_for_are_counted(more: int) -> None:
+    """What is stored in the place of others, as the file cannot grow here, is a skip; once told."""
+    source = f"""
+import resource, sys, warnings
+from warp_cache import UncacheableWarning, cache
+f = cache(backend="shared", name="f", max_size=100_000)(lambda x: bytes(2000) + str(x).encode())
+for x in range(300):
+    f(x)
+with open("/proc/self/statm") as file:
+    now = int(file.read().split()[0]) * resource.getpagesize()
+assert not f.cache_info().skips, f.cache_info()
+resource.setrlimit(resource.RLIMIT_AS, (now + ({more} << 20),) * 2)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for x in range(20_000):
+        assert f(x) == bytes(2000) + str(x).encode()
+    f.set(bytes(2000), 20_000)
+info = f.cache_info()
+assert info.currsize < 20_000
+assert info.skips["space"] > 1000 and list(info.skips) == ["space"], info
+[told] = caught
+assert told.category is UncacheableWarning, told
+for words in ("in the place of others", "Cannot allocate memory", "ulimit -v"):
+    assert words in str(told.message), told.message
+"""
+    support.check_clean(support.run_python(source, limit=60))
+
+
+@linux
+def test_what_others_have_and_this_one_cannot_map_is_counted() -> None:
+    source = """
+import os, resource, warnings
+from warp_cache import cache
+big = bytes(1 << 20)
+f = cache(backend="shared", name="f", max_size=1000, max_bytes=1 << 29)(lambda x: big)
+f(0)
+r, w = os.pipe()
+pid = os.fork()
+if not pid:
+    os.close(w)
+    os.read(r, 1)
+    with open("/proc/self/statm") as file:
+        now = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + (24 << 20),) * 2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for x in range(100, 200):
+            assert f(x) == big
+    assert f.cache_info().skips["space"] == 100, f.cache_info()
+    assert len(caught) == 1 and "Cannot allocate memory" in str(caught[0].message), caught
+    os._exit(0)
+for x in range(1, 100):
+    f.set(big, x)
+os.close(w)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+    support.check_clean(support.run_python(source, limit=60))
+
+
+@linux
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user is to be had as root only")
 def test_memory_that_may_not_be_locked() -> None:
     source = """

@@ -81,10 +81,10 @@ pub fn stop() {
     forget_reading();
 }
 
-/// Moves a clock that stands still, forward.
+/// Moves a clock that stands still, forward; one that goes is left alone.
 pub fn advance(nanos: u64) {
-    let moved = STANDS_AT.load(Ordering::Relaxed).saturating_add(nanos);
-    STANDS_AT.store(moved, Ordering::Relaxed);
+    let moved = |moment: u64| (moment != 0).then(|| moment.saturating_add(nanos));
+    let _ = STANDS_AT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, moved);
 }
 
 /// Lets the clock go again: it is the system's, which may be earlier.

@@ -24,9 +24,11 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::bindings::clock::{_clock_advance, _clock_go_on, _clock_now, _clock_stop};
     #[pymodule_export]
-    use crate::bindings::codec::{_copy, _decode_value, _encode_key, _encode_value, _explain_key};
+    use crate::bindings::codec::{_copy, _decode_value, _encode_key, _encode_value, _explain_key, _is_plain_key};
     #[pymodule_export]
     use crate::bindings::simulate::{_record_read, _replay, _sample};
+    #[pymodule_export]
+    use crate::bindings::watch::{_is_unchanged, _seen_in_class, _seen_in_dict, _seen_in_function, _seen_in_instance};
     #[pymodule_export]
     use crate::function::bound_method::BoundMethod;
     #[pymodule_export]

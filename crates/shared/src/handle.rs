@@ -75,6 +75,20 @@ impl SharedCache {
     pub fn poisoned(&self) -> bool {
         self.table.region.truncated()
     }
+    /// Whether the file's path names another file by now, or none: somebody has removed, renamed or replaced it. A system
+    /// call.
+    pub fn is_astray(&self) -> bool {
+        self.table.is_astray(&self.path)
+    }
+    /// Whether another process says that it may be so.
+    pub fn may_be_astray(&self) -> bool {
+        self.table.region.get(ctl!(moved)) != 0
+    }
+    /// Leaves a file that is astray: everything misses from now on, as in one that was cut short, and others who have it
+    /// open are told. Open it again.
+    pub fn forsake(&self) {
+        self.table.forsake();
+    }
     /// Why this process stores nothing at all: `Stored::Busy` and `Acquired::Alone` come of it each time. `None` if it can
     /// store; then they come of somebody else who keeps a lock.
     pub fn hindrance(&self) -> Option<Hindrance> {
@@ -179,6 +193,14 @@ impl SharedCache {
                 Some(Hindrance::Locks(error)) => (Skip::Locks, error),
             }),
         }
+    }
+
+    /// Whether what was just stored cost others their place, as the file could not grow though it may: the number of the
+    /// system's error, and whether it concerns this process alone, which lacks addresses. Once for each such store.
+    pub fn take_cramped(&self) -> Option<(i32, bool)> {
+        let cramped = &self.table.cramped;
+        let error = if cramped.load(Ordering::Relaxed) == 0 { 0 } else { cramped.swap(0, Ordering::Relaxed) };
+        (error != 0).then_some((error, error == libc::ENOMEM))
     }
 
     /// How many changes there have been to what is in the file: see `changes`.
@@ -293,7 +315,10 @@ impl SharedCache {
         self.len() == 0
     }
 
+    /// What cannot be right among the counters is put right first.
     pub fn info(&self) -> Info {
+        self.table.mend_counters();
+        let [evictions, expirations, repairs] = self.table.happened();
         let at = |at: u64| self.table.region.load(at, Ordering::Relaxed);
         Info {
             hits: self.table.counted(Event::Hit),
@@ -303,9 +328,9 @@ impl SharedCache {
             max_size: self.table.header.max_size,
             capacity: self.table.max_entries(),
             max_bytes: self.table.header.max_bytes,
-            evictions: at(ctl!(evictions)),
-            expirations: at(ctl!(expirations)),
-            repairs: at(ctl!(repairs)),
+            evictions,
+            expirations,
+            repairs,
             data_bytes_used: at(ctl!(used_granules)).min(self.table.geo.granules) * crate::file::layout::GRANULE,
             data_bytes_reserved: self.table.data_ready() * crate::file::layout::GRANULE,
         }

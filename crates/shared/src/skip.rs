@@ -18,7 +18,7 @@ pub enum Skip {
     FileSize,
     /// What was stored cannot be decoded.
     Unreadable,
-    /// No disk.
+    /// No disk or no addresses; also where a result is stored at the cost of others, as the file cannot grow as it may.
     Space,
     /// The system gives no byte-range locks.
     Locks,

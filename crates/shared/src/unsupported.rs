@@ -162,6 +162,9 @@ macro_rules! never {
 never! {
     path() -> &Path;
     poisoned() -> bool;
+    is_astray() -> bool;
+    may_be_astray() -> bool;
+    forsake();
     hindrance() -> Option<Hindrance>;
     generation() -> u64;
     hash(&[u8]) -> u64;
@@ -185,6 +188,7 @@ never! {
     info() -> Info;
     count_skip(Skip);
     why(Stored) -> Option<(Skip, i32)>;
+    take_cramped() -> Option<(i32, bool)>;
     changes() -> u64;
     version(u64) -> u32;
     wake_at(u64);

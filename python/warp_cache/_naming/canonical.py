@@ -16,13 +16,15 @@ __all__ = ["canonical"]
 
 _NAIVE, _INSTANT, _FOLDED, _TIME, _TIME_AT_OFFSET = range(5)
 _PLAIN = (bool, int, float, complex, str, bytes)
+_IMMUTABLE_TYPE = 1 << 8
 
 
-def canonical(value: Any) -> tuple[bool, Any] | None:
-    """What is spelled in the place of a value, and whether it is marked; None if the value is.
+def canonical(value: Any) -> tuple[bool, Any, bool] | None:
+    """What is spelled in the place of a value, and two flags; None if the value is.
 
-    What is marked cannot be taken for an argument that is the same tuple. The answer is None as
-    well where another one would be equal to too much.
+    The first flag: it is marked, so that it cannot be taken for an argument that is the same tuple.
+    The last one: it is so for ever, as nothing that it was made from can be edited. The answer is
+    None as well where another one would be equal to too much.
     """
     kind = type(value)
     module = kind.__module__.partition(".")[0]
@@ -36,7 +38,23 @@ def canonical(value: Any) -> tuple[bool, Any] | None:
         return _stamp(value)
     else:
         return None
-    return None if parts is None else (True, parts)
+    return None if parts is None else (True, parts, _is_constant(value))
+
+
+def _is_constant(value: Any) -> bool:
+    zone = getattr(value, "tzinfo", None)
+    if zone is None:
+        return True
+    is_known = _is_exactly(zone, "datetime", "timezone") or _is_of_zoneinfo(zone)
+    return is_known and bool(type(zone).__flags__ & _IMMUTABLE_TYPE)
+
+
+def _is_exactly(value: Any, module: str, name: str) -> bool:
+    return getattr(sys.modules.get(module), name, None) is type(value)
+
+
+def _is_of_zoneinfo(zone: Any) -> bool:
+    return _is_exactly(zone, "zoneinfo", "ZoneInfo")
 
 
 def _microseconds(delta: Any) -> int:
@@ -64,12 +82,10 @@ def _has_honest_offsets(zone: Any) -> bool:
 
     Of other zones, in which two times of day may be one instant, nothing is known.
     """
-    kind = type(zone)
-    for module, name in (("datetime", "timezone"), ("zoneinfo", "ZoneInfo")):
-        if getattr(sys.modules.get(module), name, None) is kind:
-            return True
+    if _is_exactly(zone, "datetime", "timezone") or _is_of_zoneinfo(zone):
+        return True
     # Each of its objects has one offset, whatever the time.
-    return kind.__module__.partition(".")[0] == "pytz" and "pytz" in sys.modules
+    return type(zone).__module__.partition(".")[0] == "pytz" and "pytz" in sys.modules
 
 
 def _time(value: Any) -> tuple[Any, ...] | None:
@@ -89,22 +105,23 @@ def _union(value: Any) -> tuple[Any, ...]:
     return "Union", frozenset(value.__args__)
 
 
-def _scalar(value: Any) -> tuple[bool, Any] | None:
+def _scalar(value: Any) -> tuple[bool, Any, bool] | None:
     numpy: Any = sys.modules["numpy"]
     if not isinstance(value, numpy.generic):
         return None
     item = value.item()
     if type(item) in _PLAIN and hash(item) == hash(value) and bool(item == value):
-        return False, item
+        return False, item, True
     return None
 
 
-def _stamp(value: Any) -> tuple[bool, Any] | None:
+def _stamp(value: Any) -> tuple[bool, Any, bool] | None:
     pandas: Any = sys.modules["pandas"]
     if type(value) is pandas.Timedelta and not value.nanoseconds:
-        return False, value.to_pytimedelta()
+        return False, value.to_pytimedelta(), True
     if type(value) is pandas.Timestamp and not value.nanosecond:
         parts = _moment(value.to_pydatetime(warn=False))
         # Two stamps of an hour that comes twice differ.
-        return (True, parts) if parts is not None and parts[0] != _FOLDED else None
+        constant = _is_constant(value)
+        return (True, parts, constant) if parts is not None and parts[0] != _FOLDED else None
     return None

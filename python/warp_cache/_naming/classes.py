@@ -143,7 +143,8 @@ def _body(to: Description, value: Any, lenient: bool) -> None:
         parts.append((name, _describer(to, name), found))
     parts.append(("annotations", lambda found: said_of_types(to, found), value))
     if to.as_argument:
-        parts.append(("documented", lambda found: to.feed(repr(found)), value.__doc__))
+        said = (value.__name__, value.__doc__)
+        parts.append(("documented", lambda found: to.feed(*map(repr, found)), said))
     for name, describe, found in parts:
         try:
             digest: bytes | str = to.apart(describe, found)
@@ -171,11 +172,17 @@ def attribute(to: Description, value: Any) -> None:
     if kind in (MemberDescriptorType, GetSetDescriptorType):
         to.feed(str(kind.__name__), value.__name__)
     elif kind is property:
+        to.watch(watch.of_property, value)
         to.values("property", (value.fget, value.fset, value.fdel))
+        if to.as_argument and type(value.__doc__) is str:
+            to.feed("documented", value.__doc__)
     elif kind is functools.cached_property:
+        to.watch(watch.of_dict, value.__dict__)
         to.feed("cached property", str(value.attrname))
         to.value(value.func)
     elif kind is functools.partialmethod:
+        to.watch(watch.of_dict, value.__dict__)
+        to.watch(watch.of_items, value.keywords)
         to.values("partial method", (value.func, value.args, *value.keywords.values()))
         to.feed(*value.keywords)
     elif to.as_argument and (kind in (list, dict, set) or _is_like(kind)):
@@ -274,7 +281,7 @@ def _fields(to: Description, fields: Any) -> None:
             else:
                 attribute(to, default)
         if field.metadata:
-            items(to, dict(field.metadata))
+            items(to, field.metadata)
 
 
 def said_of_types(to: Description, value: Any) -> None:
@@ -286,6 +293,8 @@ def said_of_types(to: Description, value: Any) -> None:
         to.code(annotate.__code__)
         return
     found = vars(value).get("__annotations__", {}) if isinstance(value, type) else None
+    if type(found) is dict:
+        to.watch(watch.of_items, found)
     for name, annotation in (value.__annotations__ if found is None else found).items():
         to.feed("annotation", name)
         _by_repr(to, annotation)

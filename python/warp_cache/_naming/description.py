@@ -78,6 +78,7 @@ class Description:
         self.seen: dict[int, tuple[int, object]] = {}
         self.steps = 0
         self.watches: list[_Watch] = []
+        self._watched: set[tuple[object, int]] = set()
         # Results need not be alike in two versions, nor pickles readable.
         self.feed("python", str(sys.implementation.cache_tag))
 
@@ -89,7 +90,10 @@ class Description:
         self.hash.update(ascii(parts).encode("ascii"))
 
     def watch(self, look: Callable[[Any], tuple[Any, ...]], holder: Any) -> None:
-        self.watches.append((look, holder, look(holder)))
+        # In a part apart, it may have been met before.
+        if (look, id(holder)) not in self._watched:
+            self._watched.add((look, id(holder)))
+            self.watches.append((look, holder, look(holder)))
 
     def is_new(self, value: object) -> bool:
         """Whether a function or class was not met before; else its number counts."""

@@ -54,6 +54,7 @@ CACHED: tuple[type[Any], ...] = (
 # What ``functools.wraps`` and the decorators put on what they make.
 _COPIED = frozenset((*functools.WRAPPER_ASSIGNMENTS, "__annotations__", "__wrapped__"))
 _COPIED |= {"__code__", "__defaults__", "__kwdefaults__", "cache_parameters"}
+_SAID = ("__name__", "__qualname__", "__doc__")
 
 
 def unwrapped(value: Any) -> Any:
@@ -66,8 +67,12 @@ def unwrapped(value: Any) -> Any:
 
 def attributes(to: Description, value: Any) -> None:
     """What was set on an object around a function; it is there for everybody to read."""
-    to.watch(watch.of_dict, value)
+    to.watch(watch.of_dict, value.__dict__)
     set_on_it = {n: part for n, part in value.__dict__.items() if n not in _COPIED}
+    if to.as_argument:
+        said = [(n, part) for n, part in value.__dict__.items() if n in _SAID and type(part) is str]
+        for name, text in sorted(said):
+            to.feed("says", name, text)
     if set_on_it and to.is_new(value):
         for name, part in sorted(set_on_it.items()):
             to.feed("attribute", name)
@@ -106,7 +111,7 @@ def a_function(to: Description, function: FunctionType) -> None:
         to.feed("attribute", name)
         to.value(value)
     if to.as_argument:
-        to.feed("documented", repr(function.__doc__))
+        to.feed("documented", function.__name__, repr(function.__doc__))
         classes.said_of_types(to, function)
     if not is_placed(function):
         _globals(to, function)

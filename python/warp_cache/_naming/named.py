@@ -49,9 +49,9 @@ _DESCRIPTORS: tuple[type[Any], ...] = (
 )
 _HEAP_TYPE = 1 << 9
 
-# By address and role: what the hash is of, the hash, and on what it depends. Few programs
+# By address: what the hashes are of, on what they depend, and the hashes by role. Few programs
 # have as many classes in their keys; a class that was loaded anew is kept until others have come.
-_known: dict[tuple[int, int], tuple[Any, bytes, list[_Watch]]] = {}
+_known: dict[int, tuple[Any, list[_Watch], dict[int, bytes]]] = {}
 _MOST = 512
 
 
@@ -60,22 +60,34 @@ def named(value: Any, role: int) -> bytes | str:
 
     role: 0, it is the class of an argument that is made by other means; 1, it is what pickle makes
     one with; 2, it is an argument itself. Only there does all of it have to be described; else an
-    attribute that cannot be counts by its type, as too much would be no key.
+    attribute that cannot be counts by its type, as too much would be no key. 4 more: a moment ago,
+    for the same key, it was asked for in another role, so nothing is looked at again.
     """
+    role, again = role & 3, role & 4
     try:
-        known = _known.get((id(value), role))
-        if known is not None and known[0] is value and watch.is_unchanged(known[2]):
-            return known[1]
+        known = _known.get(id(value))
+        if known is not None and known[0] is value and (again or watch.is_unchanged(known[1])):
+            if role in known[2]:
+                return known[2][role]
+        else:
+            known = None
         description = _described(value, role)
     except MemoryError:
         raise
     except Exception as error:
         return str(error) if isinstance(error, NoName) else "it cannot be looked into"
     digest = description.digest()
+    if known is not None:
+        # All of it must be as it was for each of the hashes.
+        watched = {(look, id(holder)) for look, holder, _ in known[1]}
+        more = [new for new in description.watches if (new[0], id(new[1])) not in watched]
+        watches = known[1] + more
+        _known[id(value)] = (value, watches, {**known[2], role: digest})
+        return digest
     while len(_known) >= _MOST:
         # Another thread may be at the same.
         _known.pop(next(iter(list(_known))), None)
-    _known[id(value), role] = (value, digest, description.watches)
+    _known[id(value)] = (value, description.watches, {role: digest})
     return digest
 
 

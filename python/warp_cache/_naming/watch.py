@@ -7,20 +7,37 @@ was found was immutable, or is watched itself.
 
 from __future__ import annotations
 
-import operator
 from itertools import chain
-from types import CellType, FunctionType, MemberDescriptorType
+from types import CellType, MemberDescriptorType
+
+from warp_cache._warp_cache_rs import _is_unchanged as is_unchanged
+from warp_cache._warp_cache_rs import _seen_in_class as of_class
+from warp_cache._warp_cache_rs import _seen_in_dict as of_dict
+from warp_cache._warp_cache_rs import _seen_in_function as of_function
+from warp_cache._warp_cache_rs import _seen_in_instance as of_attributes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Any, TypeAlias
 
     # A function that looks, where it looks, and what it saw.
     _Watch: TypeAlias = tuple[Callable[[Any], tuple[Any, ...]], Any, tuple[Any, ...]]
 
-__all__ = ["EMPTY", "content", "is_unchanged"]
-
+__all__ = [
+    "EMPTY",
+    "content",
+    "is_unchanged",
+    "of_attributes",
+    "of_class",
+    "of_dict",
+    "of_function",
+    "of_items",
+    "of_partial",
+    "of_property",
+    "of_scope",
+    "slots",
+]
 
 # What types in C say of their own layout.
 _OFFSETS = ("__vectorcalloffset__", "__dictoffset__", "__weaklistoffset__")
@@ -40,26 +57,9 @@ def content(cell: CellType) -> Any:
         return EMPTY
 
 
-def is_unchanged(watches: Iterable[_Watch]) -> bool:
-    for look, holder, seen in watches:
-        now = look(holder)
-        if len(now) != len(seen) or not all(map(operator.is_, now, seen)):
-            return False
-    return True
-
-
 def _flat(table: Any) -> tuple[Any, ...]:
     # A copy first, at once: other threads may change the table.
     return tuple(chain.from_iterable(list(table.items())))
-
-
-def of_function(function: FunctionType) -> tuple[Any, ...]:
-    seen: tuple[Any, ...] = (function.__code__, function.__defaults__)
-    if function.__closure__:
-        seen += tuple(map(content, function.__closure__))
-    # None and an empty dict are the same here.
-    keywords, attributes = function.__kwdefaults__, function.__dict__
-    return seen + (_flat(keywords) if keywords else ()) + (_flat(attributes) if attributes else ())
 
 
 def of_scope(place: tuple[dict[str, Any], tuple[str, ...]]) -> tuple[Any, ...]:
@@ -68,21 +68,11 @@ def of_scope(place: tuple[dict[str, Any], tuple[str, ...]]) -> tuple[Any, ...]:
 
 
 def of_partial(value: Any) -> tuple[Any, ...]:
-    return (value.func, value.args, *_flat(value.keywords))
+    return (value.func, value.args, *of_dict(value.keywords))
 
 
-def of_dict(value: Any) -> tuple[Any, ...]:
-    return _flat(value.__dict__)
-
-
-def of_class(value: type) -> tuple[Any, ...]:
-    return (value.__mro__, *_flat(vars(value)))
-
-
-def of_attributes(value: Any) -> tuple[Any, ...]:
-    """An instance's own attributes, in slots and in a dict."""
-    attributes = getattr(value, "__dict__", None)
-    return (*slots(value).values(), *(_flat(attributes) if type(attributes) is dict else ()))
+def of_property(value: property) -> tuple[Any, ...]:
+    return (value.fget, value.fset, value.fdel, value.__doc__)
 
 
 def slots(value: Any) -> dict[str, Any]:
@@ -100,4 +90,6 @@ def slots(value: Any) -> dict[str, Any]:
 
 def of_items(value: Any) -> tuple[Any, ...]:
     """A list, dict or set, or what is like one."""
+    if type(value) is dict:
+        return of_dict(value)
     return _flat(value) if hasattr(value, "items") else tuple(value)

@@ -5,7 +5,7 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{Backend, Begun, Counters, HitPath, SharedLease, Told};
+use super::{Backend, Begun, Counters, HitPath, Known, SharedLease, Told};
 use crate::capi::exceptions;
 use crate::capi::panics::point;
 use crate::capi::reference::{release, Arguments, PyRef};
@@ -69,13 +69,13 @@ impl HitPath for Memory {
     unsafe fn begin<'a>(
         cached: &'a CachedFunction,
         arguments: &'a Arguments,
-        view: &View<'_>,
+        view: &View<'a>,
         hot: FastLookup,
     ) -> Begun<Calling<'a>> {
-        let mut calling = Calling { cached, arguments, spare: None };
+        let calling = Calling { cached, arguments };
         if cached.state.single_flight {
             // What reserves the slot looks as well.
-            return Begun::Miss(calling, None);
+            return Begun::Miss(calling, None, None);
         }
         // SAFETY: the caller's promise.
         match unsafe { cached.state.after(view, hot) } {
@@ -83,33 +83,26 @@ impl HitPath for Memory {
             Found::Failed => Begun::Done(std::ptr::null_mut()),
             // SAFETY: the caller's promise.
             Found::Restless => Begun::Done(unsafe { cached.compute(arguments) }),
-            Found::Raise(shared) => {
-                // SAFETY: as above.
-                unsafe { exceptions::raise_own(&shared) };
-                Begun::Done(std::ptr::null_mut())
-            }
-            // SAFETY: as above.
-            Found::Revalidate(object) => Begun::Done(unsafe { revalidated(&mut calling, view, object) }),
-            // Without single-flight there are no computations on record.
-            found @ (Found::Absent | Found::Spare | Found::Pending(..)) => {
+            // Without single-flight there are no computations on record, and without control nothing else.
+            found => {
                 drop(found);
-                Begun::Miss(calling, None)
+                Begun::Miss(calling, None, None)
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> (Found, bool) {
+    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
         // SAFETY: the caller's promise.
-        (unsafe { state.after(view, hot) }, false)
+        (unsafe { state.after(view, hot) }, Known::Arguments, false)
     }
 }
 
-/// The same where a hit does more: `IDLE` notes the moment of a use, `COPY` hands out what is made of the stored object.
+/// The same where the user has a say about entries, and a hit may do more: `IDLE` notes the moment of a use, `COPY` hands out what is made of the stored object.
 pub(crate) struct ControlledMemory<const IDLE: bool, const COPY: bool>;
 
 impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY> {
-    type Miss<'a> = Calling<'a>;
+    type Miss<'a> = ControlledCalling<'a>;
 
     #[inline(always)]
     unsafe fn take(
@@ -174,19 +167,39 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
         }
     }
 
-    #[inline(always)]
     unsafe fn begin<'a>(
         cached: &'a CachedFunction,
         arguments: &'a Arguments,
         view: &View<'_>,
         hot: FastLookup,
-    ) -> Begun<Calling<'a>> {
-        // SAFETY: the caller's promise.
-        unsafe { Memory::begin(cached, arguments, view, hot) }
+    ) -> Begun<ControlledCalling<'a>> {
+        let mut calling = ControlledCalling { cached, arguments, spare: None };
+        if cached.state.single_flight {
+            // What reserves the slot looks as well.
+            return Begun::Miss(calling, None, None);
+        }
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            match cached.state.after(view, hot) {
+                Found::Value(object) => Begun::Done(object),
+                Found::Failed => Begun::Done(std::ptr::null_mut()),
+                Found::Restless => Begun::Done(cached.compute(arguments)),
+                Found::Raise(shared) => {
+                    exceptions::raise_own(&shared);
+                    Begun::Done(std::ptr::null_mut())
+                }
+                Found::Revalidate(object) => Begun::Done(revalidated(&mut calling, view, object)),
+                // Without single-flight there are no computations on record.
+                found @ (Found::Absent | Found::Spare | Found::Pending(..)) => {
+                    drop(found);
+                    Begun::Miss(calling, None, None)
+                }
+            }
+        }
     }
 
     #[inline(always)]
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> (Found, bool) {
+    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
         // SAFETY: the caller's promise.
         unsafe { Memory::begin_async(state, view, hot) }
     }
@@ -270,7 +283,6 @@ impl Backend for Memory {
 pub(crate) struct Calling<'a> {
     cached: &'a CachedFunction,
     arguments: &'a Arguments,
-    spare: Option<Box<Spare>>,
 }
 
 impl Miss for Calling<'_> {
@@ -278,10 +290,6 @@ impl Miss for Calling<'_> {
     unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Miss`.
         unsafe {
-            if let Some(control) = &self.cached.state.control {
-                let spare = self.spare.take();
-                return self.cached.lead_under_control(control, self.arguments, spare, reserved, flight);
-            }
             let result = self.cached.compute(self.arguments);
             point("settle");
             if result.is_null() {
@@ -297,9 +305,6 @@ impl Miss for Calling<'_> {
     unsafe fn bring_alone(&mut self, view: &View<'_>, hot: FastLookup) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Miss`.
         unsafe {
-            if self.cached.state.control.is_some() {
-                return self.cached.bring_under_control(self.arguments, view);
-            }
             let began = self.cached.state.began(view.hash);
             let result = self.cached.compute(self.arguments);
             if result.is_null() || self.cached.state.store(view, result, hot, began) {
@@ -318,12 +323,9 @@ impl Miss for Calling<'_> {
 
     unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
         let state = &self.cached.state;
+        let began = state.began(view.hash);
         // SAFETY: the promise of `Miss`; the result is a live object.
         unsafe {
-            if state.control.is_some() {
-                return self.cached.bring_under_control(self.arguments, view);
-            }
-            let began = state.began(view.hash);
             let result = self.cached.compute(self.arguments);
             if !result.is_null() && !state.put(view, Value::ready(PyRef::borrow(result)), Put::IfAbsentSince(began)) {
                 release(result);
@@ -331,6 +333,35 @@ impl Miss for Calling<'_> {
             }
             result
         }
+    }
+}
+
+/// The same where the user has a say about results.
+pub(crate) struct ControlledCalling<'a> {
+    cached: &'a CachedFunction,
+    arguments: &'a Arguments,
+    spare: Option<Box<Spare>>,
+}
+
+impl Miss for ControlledCalling<'_> {
+    unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
+        unsafe { self.cached.lead_under_control(self.arguments, self.spare.take(), reserved, flight) }
+    }
+
+    unsafe fn bring_alone(&mut self, view: &View<'_>, _: FastLookup) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
+        unsafe { self.cached.bring_under_control(self.arguments, view) }
+    }
+
+    unsafe fn compute(&mut self) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
+        unsafe { self.cached.compute(self.arguments) }
+    }
+
+    unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
+        unsafe { self.cached.bring_under_control(self.arguments, view) }
     }
 
     unsafe fn take_spare(&mut self, spare: Box<Spare>) {

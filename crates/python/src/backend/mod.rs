@@ -36,7 +36,7 @@ use engine::slab::{Entry, Token};
 
 pub(crate) use self::memory::{ControlledMemory, Memory};
 pub(crate) use self::shared::asynchronous::{SharedLease, SharedTurn};
-pub(crate) use self::shared::{template, Decoded, DecodedRef, Shared, SharedCachedFunction};
+pub(crate) use self::shared::{template, BytesKey, Decoded, DecodedRef, Editable, Shared, SharedCachedFunction};
 
 /// What is to be told to the user: a number of [`Skip`], and the arguments of `_uncacheable.warn`.
 pub(crate) type Told<'py> = (u64, Bound<'py, PyTuple>);
@@ -62,8 +62,19 @@ pub(crate) struct FileCounters {
 pub(crate) enum Begun<M> {
     /// It ends here: a new reference, or null with an exception set.
     Done(*mut ffi::PyObject),
-    /// A value is to be brought. With what a lookup among the entries found, if there was one after the first pass.
-    Miss(M, Option<Found>),
+    /// A value is to be brought. With what a lookup among the entries found, if there was one after the first pass, and the
+    /// key by which it was made, where that is not the call's.
+    Miss(M, Option<Found>, Option<BytesKey>),
+}
+
+/// By what a missed call is known among those under way.
+pub(crate) enum Known<'a> {
+    /// Its arguments.
+    Arguments,
+    /// Its bytes, which were made from this.
+    Bytes(BytesKey, Editable<'a>),
+    /// Nothing: it is computed for its caller alone.
+    Nothing,
 }
 
 /// The way of a call: what a stored value takes to be a hit, and what follows on a miss. It is compiled into the entry points.
@@ -108,20 +119,28 @@ pub(crate) trait HitPath {
     unsafe fn begin<'a>(
         cached: &'a CachedFunction,
         arguments: &'a Arguments,
-        view: &View<'_>,
+        view: &View<'a>,
         hot: FastLookup,
     ) -> Begun<Self::Miss<'a>>;
 
-    /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call, and whether
-    /// it was counted, too, that it could not be read.
+    /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call, by what
+    /// the call is known on a miss, and whether it was counted, too, that what there is could not be read.
     ///
     /// # Safety
     /// As for `begin`.
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> (Found, bool);
+    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool);
 }
 
 /// Where a function's values live, for all that is not the way of a call.
 pub(crate) trait Backend: Send + Sync {
+    /// Whether the `__eq__` of these arguments may tell that they are the key of an entry.
+    ///
+    /// # Safety
+    /// The view's objects are alive; the thread is attached and holds no lock; no exception is set.
+    unsafe fn asks_to_compare(&self, _view: &View<'_>) -> bool {
+        true
+    }
+
     /// The order and the bound of the entries in this process, and what is to be known of them.
     fn bounds(&self, options: &Options) -> (Kind, Option<usize>, Features);
 
@@ -179,6 +198,14 @@ pub(crate) trait Backend: Send + Sync {
     unsafe fn contains(&self, state: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
         // SAFETY: the caller's promise.
         unsafe { state.contains(view) }
+    }
+
+    /// By what a call is known among those under way. `Err` with an exception set.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn known<'a>(&'a self, _view: &View<'a>) -> Result<Known<'a>, ErrSet> {
+        Ok(Known::Arguments)
     }
 
     /// Ends a key's entry behind the entries and fences the computations of it; whether there was one. `Err` with an exception

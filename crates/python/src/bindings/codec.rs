@@ -5,7 +5,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::codec::{Decoded, Encoded, Sharing};
+use crate::codec::{Decoded, Encoded, Sharing, Spelled};
 use crate::key::{self, View};
 
 fn number(sharing: Sharing) -> u8 {
@@ -38,6 +38,19 @@ pub fn _encode_key<'py>(
         Encoded::Done => Ok(Some(PyBytes::new(py, &out))),
         Encoded::Unstorable => Ok(None),
         Encoded::Failed => Err(PyErr::fetch(py)),
+    }
+}
+
+/// Whether a call has canonical bytes that it has for ever.
+#[pyfunction]
+pub fn _is_plain_key(args: &Bound<'_, PyTuple>) -> PyResult<bool> {
+    let values = items(args);
+    let view = View { values: &values, names: &[], shape: key::shape(values.len(), 0), hash: 0, typed: false };
+    // SAFETY: the caller's tuple keeps its items; attached, no lock held.
+    match unsafe { crate::codec::encode_key_with(&view, &[], &mut Vec::new()) } {
+        Ok(spelled) => Ok(matches!(spelled, Spelled::Plain)),
+        Err(Encoded::Failed) => Err(PyErr::fetch(args.py())),
+        Err(_) => Ok(false),
     }
 }
 

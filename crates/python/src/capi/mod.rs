@@ -8,6 +8,7 @@ pub mod detach;
 pub mod exceptions;
 #[cfg(not(Py_GIL_DISABLED))]
 mod gil;
+pub mod inspect;
 pub mod layout;
 pub mod panics;
 pub mod refcount;

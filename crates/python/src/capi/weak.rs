@@ -87,6 +87,79 @@ struct Weak {
     object: *mut ffi::PyObject,
 }
 
+/// Pairs of objects that were looked up lately, each told by weak references that somebody else keeps: with a GIL, to find the
+/// second by the first without a call or a search.
+#[derive(Debug)]
+pub struct Recent([Pair; Recent::SLOTS]);
+
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(Py_GIL_DISABLED, allow(dead_code))]
+struct Pair {
+    first: *mut ffi::PyObject,
+    second: *mut ffi::PyObject,
+    /// The weak references to them.
+    to_first: *mut ffi::PyObject,
+    to_second: *mut ffi::PyObject,
+}
+
+// SAFETY: the addresses are looked at by attached threads alone.
+unsafe impl Send for Recent {}
+
+impl Default for Recent {
+    fn default() -> Self {
+        let null = std::ptr::null_mut();
+        Recent([Pair { first: null, second: null, to_first: null, to_second: null }; Recent::SLOTS])
+    }
+}
+
+impl Recent {
+    const SLOTS: usize = 16;
+
+    #[inline(always)]
+    fn at(object: *mut ffi::PyObject) -> usize {
+        // Objects lie at multiples of 16, and those of a class often at equal distances.
+        let address = object as usize >> 4;
+        (address ^ address >> 4) % Self::SLOTS
+    }
+
+    /// What belongs to an object, borrowed: `None` where that is not known here, or has ended.
+    ///
+    /// # Safety
+    /// The object is alive; the thread is attached. The weak references of all pairs are alive.
+    #[inline(always)]
+    pub unsafe fn find(&self, first: *mut ffi::PyObject) -> Option<*mut ffi::PyObject> {
+        #[cfg(not(Py_GIL_DISABLED))]
+        // SAFETY: a pair's references are alive, and what one refers to is alive while it has references itself.
+        unsafe {
+            let pair = &self.0[Self::at(first)];
+            let is_it = pair.first == first
+                && (*pair.to_first.cast::<Weak>()).object == first
+                && (*pair.to_second.cast::<Weak>()).object == pair.second
+                && ffi::Py_REFCNT(pair.second) > 0;
+            is_it.then_some(pair.second)
+        }
+        #[cfg(Py_GIL_DISABLED)]
+        {
+            let _ = Self::at(first);
+            None
+        }
+    }
+
+    /// Remembers a pair, both of which are alive.
+    pub fn remember(
+        &mut self,
+        (first, to_first): (*mut ffi::PyObject, &WeakRef),
+        (second, to_second): (*mut ffi::PyObject, &WeakRef),
+    ) {
+        self.0[Self::at(first)] = Pair { first, second, to_first: to_first.as_ptr(), to_second: to_second.as_ptr() };
+    }
+
+    /// Before a weak reference is given up.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
 /// What one thread at a time has: with a GIL its holder, else the holder of a lock.
 #[derive(Debug, Default)]
 pub struct Guarded<T> {

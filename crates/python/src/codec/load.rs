@@ -11,13 +11,13 @@ use pyo3::ffi;
 
 use super::decode::{made, or_damaged, DecodeError, Decoder};
 use super::global::Function;
-use super::named::HASH;
+use super::named::{Hash, HASH};
 use super::{classify_exception, Stop};
 use crate::capi::reference::{calls, new_tuple, PyRef};
 use engine::wire_format::{key, tag};
 
 /// What was spelled by a hash.
-pub type Named = HashMap<[u8; HASH], PyRef>;
+pub type Named = HashMap<Hash, PyRef>;
 
 static REBUILT: Function = Function::new(c"warp_cache._naming.named", c"rebuilt");
 static RATIO: Function = Function::new(c"warp_cache._naming.named", c"ratio");
@@ -189,7 +189,7 @@ impl Loader<'_> {
 
     unsafe fn global(&mut self) -> Result<PyRef, Wrong> {
         let bytes = or_damaged(self.decoder.reader.bytes(HASH))?;
-        let hash = <[u8; HASH]>::try_from(bytes).map_err(|_| DecodeError::Damaged)?;
+        let hash = Hash::try_from(bytes).map_err(|_| DecodeError::Damaged)?;
         // SAFETY: attached.
         Ok(unsafe { or_damaged(self.named.get(&hash))?.clone_ref() })
     }

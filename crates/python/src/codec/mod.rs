@@ -27,7 +27,8 @@ mod refusal;
 pub use self::copy::copy;
 pub use self::decode::decode_value;
 pub use self::encode::encode_value;
-pub use self::key::{encode_key, encode_key_with, explain_key};
+pub use self::key::{encode_key, encode_key_with, explain_key, is_editable, Spelled};
+pub use self::named::Hash;
 pub use self::refusal::{noting, Refusal};
 
 use pyo3::ffi;

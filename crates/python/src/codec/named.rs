@@ -7,13 +7,16 @@ use pyo3::ffi;
 
 use super::atoms::bytes_of;
 use super::global::Function;
-use super::key::Writer;
+use super::key::{is_fixed, Writer};
 use super::{checked, Stop};
 use crate::capi::reference::PyRef;
 use engine::wire_format::key;
 
 /// The length of a hash in bytes.
 pub const HASH: usize = 16;
+
+/// The hash of something with a name.
+pub type Hash = [u8; HASH];
 
 static NAMED: Function = Function::new(c"warp_cache._naming.named", c"named");
 static ONE_OF_A_KIND: Function = Function::new(c"warp_cache._naming.named", c"one_of_a_kind");
@@ -29,6 +32,9 @@ pub enum Role {
     Argument,
 }
 
+/// Added to a role where the object was asked for in another one, for the same key.
+const AGAIN: std::ffi::c_long = 4;
+
 /// Spells a function, class or module.
 ///
 /// # Safety
@@ -36,12 +42,15 @@ pub enum Role {
 pub unsafe fn put(writer: &mut Writer, object: *mut ffi::PyObject, role: Role, out: &mut Vec<u8>) -> Result<(), Stop> {
     // SAFETY: the caller's promise; the constants live for ever.
     unsafe {
+        writer.plain &= is_fixed(object);
         if let Some((.., hash)) = writer.met.iter().find(|met| met.0.as_ptr() == object && met.1 == role) {
             out.push(key::GLOBAL);
             out.extend_from_slice(hash);
             return Ok(());
         }
-        let number = checked(ffi::PyLong_FromLong(role as std::ffi::c_long))?;
+        let again = writer.met.iter().any(|met| met.0.as_ptr() == object);
+        let number = role as std::ffi::c_long + if again { AGAIN } else { 0 };
+        let number = checked(ffi::PyLong_FromLong(number))?;
         let found = NAMED.call(&[object, number.as_ptr()])?;
         let hash = put_found(writer, object, &found, out)?;
         // A class is met twice in most objects.
@@ -65,6 +74,7 @@ pub unsafe fn put_one_of_a_kind(
     // SAFETY: the caller's promise; the constants live for ever.
     unsafe {
         let found = ONE_OF_A_KIND.call(&[object])?;
+        writer.plain = false;
         if found.as_ptr() == ffi::Py_None() {
             return Ok(false);
         }
@@ -79,13 +89,13 @@ unsafe fn put_found(
     object: *mut ffi::PyObject,
     found: &PyRef,
     out: &mut Vec<u8>,
-) -> Result<[u8; HASH], Stop> {
+) -> Result<Hash, Stop> {
     // SAFETY: the callers' objects are alive; types are checked.
     unsafe {
         if ffi::PyBytes_CheckExact(found.as_ptr()) == 0 {
             return writer.refuse(object, &text(found));
         }
-        let Ok(hash) = <[u8; HASH]>::try_from(bytes_of(found.as_ptr())) else {
+        let Ok(hash) = Hash::try_from(bytes_of(found.as_ptr())) else {
             return Err(Stop::Unstorable);
         };
         out.push(key::GLOBAL);

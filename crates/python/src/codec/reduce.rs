@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use pyo3::ffi;
 
 use super::global::{self, call_method, Function, Name};
-use super::key::{next, put_entries, Writer};
+use super::key::{is_editable, next, put_entries, Writer};
 use super::named::Role;
 use super::{checked, load, named, Stop};
 use crate::capi::reference::{calls, tuple_items, PyRef};
@@ -48,6 +48,7 @@ unsafe fn put_parts(
 ) -> Result<(), Stop> {
     // SAFETY: the caller's promise; the reduced form keeps its parts.
     unsafe {
+        writer.plain &= is_constant(ffi::Py_TYPE(object));
         let reduced = match reduced(object) {
             Ok(reduced) => reduced,
             Err(Stop::Unstorable) => return writer.refuse(object, "it cannot be pickled"),
@@ -91,6 +92,17 @@ unsafe fn put_parts(
             }
         }
         Ok(())
+    }
+}
+
+/// Whether objects of this type stay what they are, and are made from what does.
+unsafe fn is_constant(kind: *mut ffi::PyTypeObject) -> bool {
+    // SAFETY: a type, whose name is a C string, which has the module in it where the type is in C.
+    unsafe {
+        let name = CStr::from_ptr((*kind).tp_name).to_bytes();
+        let (module, name) = name.split_at_checked(9).unwrap_or_default();
+        let is_listed = matches!(name, b"date" | b"time" | b"datetime" | b"timedelta" | b"timezone");
+        module == b"datetime." && is_listed && !is_editable(kind)
     }
 }
 

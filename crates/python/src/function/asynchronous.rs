@@ -16,7 +16,7 @@ use super::control::Tags;
 use super::lookup::{Accounting, FastLookup, Found};
 use super::ticket::Ticket;
 use super::{AsyncCachedFunction, CachedFunction};
-use crate::backend::{template, AnyBackend, HitPath, Memory, Shared, SharedLease, SharedTurn, Told};
+use crate::backend::{template, AnyBackend, HitPath, Known, Memory, Shared, SharedLease, SharedTurn, Told};
 use crate::capi::coroutine;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::{as_error, caught, point};
@@ -139,7 +139,7 @@ impl CachedFunction {
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let (found, is_unreadable) = B::begin_async(&self.state, view, found);
+            let (found, known, is_unreadable) = B::begin_async(&self.state, view, found);
             match found {
                 Found::Value(value) => return coroutine::ready(value),
                 Found::Failed => return std::ptr::null_mut(),
@@ -157,29 +157,30 @@ impl CachedFunction {
                     };
                 }
             }
-            self.start(object, arguments, view, is_unreadable)
+            self.start(object, arguments, view, known, is_unreadable)
         }
     }
 
     /// The coroutine that brings a miss to its end. `is_unreadable`: it is counted that a value could not be read.
     ///
     /// # Safety
-    /// As for [`miss_async`](Self::miss_async).
-    pub(crate) unsafe fn start(
+    /// As for [`miss_async`](Self::miss_async); `known` is what `begin_async` gave.
+    unsafe fn start(
         &self,
         object: *mut ffi::PyObject,
         arguments: &Arguments,
         view: &View<'_>,
+        known: Known<'_>,
         is_unreadable: bool,
     ) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let py = Python::assume_attached();
             point("start");
-            let Some(key) = view.make_key() else {
+            let Some(ticket) = Ticket::new(view, known, self.state.lone_apart, is_unreadable) else {
                 return std::ptr::null_mut();
             };
-            let ticket = Bound::new(py, Ticket::new(key, view, self.typed, self.state.lone_apart, is_unreadable));
+            let ticket = Bound::new(py, ticket);
             match ticket.and_then(|ticket| Ok((ticket, drivers(py)?))) {
                 Ok((ticket, drivers)) => self.drive(&drivers.compute, object, Some(ticket.as_any()), arguments),
                 Err(error) => {

@@ -246,6 +246,15 @@ impl BoundMethod {
         unsafe { Bound::from_owned_ptr_or_err(slf.py(), ffi::PyVectorcall_Call(slf.as_ptr(), args.as_ptr(), kwargs)) }
     }
 
+    /// What is bound is not bound again.
+    fn __get__<'py>(
+        slf: &Bound<'py, Self>,
+        _instance: Option<&Bound<'py, PyAny>>,
+        _owner: Option<&Bound<'py, PyAny>>,
+    ) -> Bound<'py, Self> {
+        slf.clone()
+    }
+
     /// Python's own, though not by type: by it `inspect` and others know a method.
     #[getter]
     fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {

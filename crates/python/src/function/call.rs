@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use super::lookup::FastLookup;
 use super::single_flight::Miss;
 use super::CachedFunction;
-use crate::backend::{Begun, HitPath};
+use crate::backend::{Begun, BytesKey, HitPath};
 use crate::capi::layout;
 use crate::capi::panics::{caught, caught_in_debug, point};
 use crate::capi::reference::{calls, Arguments, PyRef};
@@ -398,16 +398,18 @@ impl CachedFunction {
         unsafe {
             // It stays where it was made: a miss of the shared backend is large.
             let mut begun = B::begin(self, arguments, view, hot);
-            let (miss, found) = match &mut begun {
+            let (miss, found, key) = match &mut begun {
                 Begun::Done(result) => return *result,
-                Begun::Miss(miss, found) => (miss, found.take()),
+                Begun::Miss(miss, found, key) => (miss, found.take(), &*key),
             };
-            let result = match found {
-                found if !self.state.single_flight => {
+            let result = match (found, key) {
+                (found, key) if !self.state.single_flight => {
                     drop(found);
-                    miss.bring_alone(view, hot)
+                    miss.bring_alone(&key.as_ref().map_or(*view, BytesKey::view), hot)
                 }
-                Some(found) if !hot.is_absent() => self.state.single_flight_on(miss, view, found),
+                // The first pass knows nothing of such keys.
+                (Some(found), Some(key)) => self.state.single_flight_on(miss, &key.view(), found),
+                (Some(found), None) if !hot.is_absent() => self.state.single_flight_on(miss, view, found),
                 _ => self.state.single_flight(miss, view, hot),
             };
             miss.finish(view, result)

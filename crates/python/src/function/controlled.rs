@@ -13,7 +13,6 @@ use super::single_flight::Reserved;
 use super::slot_value::SharedFlight;
 use super::spare::Spare;
 use super::state::{CacheState, Put};
-use super::ticket::Ticket;
 use super::CachedFunction;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
@@ -30,7 +29,6 @@ impl CachedFunction {
     #[inline(never)]
     pub(crate) unsafe fn lead_under_control(
         &self,
-        control: &Control,
         arguments: &Arguments,
         spare: Option<Box<Spare>>,
         reserved: Option<Reserved>,
@@ -39,6 +37,15 @@ impl CachedFunction {
         let state = &self.state;
         // SAFETY: the caller's promise, throughout.
         unsafe {
+            let Some(control) = &state.control else {
+                let result = self.compute(arguments);
+                if result.is_null() {
+                    state.settle_failure(reserved, flight);
+                } else {
+                    state.settle_success(reserved, flight, result);
+                }
+                return result;
+            };
             let Ok(tags) = control.tags_of(arguments) else {
                 state.let_spare_go(spare);
                 state.settle_failure(reserved, flight);
@@ -87,10 +94,11 @@ impl CachedFunction {
         let state = &self.state;
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let Some(control) = &state.control else {
-                return self.compute(arguments);
+            let tags = match &state.control {
+                Some(control) => control.tags_of(arguments),
+                None => Ok(Tags::new()),
             };
-            let Ok(tags) = control.tags_of(arguments) else {
+            let Ok(tags) = tags else {
                 return std::ptr::null_mut();
             };
             let began = state.began_with(view.hash, &tags);
@@ -111,7 +119,8 @@ impl CachedFunction {
                     Ok(None) => (),
                     Err(ErrSet) => return std::ptr::null_mut(),
                 }
-                if let Some(terms) = control.store_exception(&raised, tags) {
+                let control = state.control.as_ref();
+                if let Some(terms) = control.and_then(|control| control.store_exception(&raised, tags)) {
                     let stored = terms.is_ok_and(|terms| state.put_terms(view, terms, Put::IfAbsentSince(began)));
                     if !stored {
                         return std::ptr::null_mut();
@@ -151,8 +160,7 @@ impl CachedFunction {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let py = Python::assume_attached();
-            let begun = view.make_key().ok_or_else(|| PyErr::fetch(py)).and_then(|key| {
-                let ticket = Bound::new(py, Ticket::new(key, view, self.typed, self.state.lone_apart, false))?;
+            let begun = self.ticket_of(py, view).and_then(|ticket| {
                 let object = Bound::from_borrowed_ptr(py, self.as_object());
                 let (args, kwargs) = arguments.as_python(py)?;
                 py.import("warp_cache._refresh")?.call_method1("begin", (object, ticket, args, kwargs))?;

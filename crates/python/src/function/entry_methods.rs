@@ -14,6 +14,7 @@ use super::methods::{fail, none, Objects};
 use super::parameters::Parameters;
 use super::ticket::Ticket;
 use super::{disabled, CachedFunction};
+use crate::backend::Known;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::Arguments;
@@ -298,8 +299,7 @@ pub(super) fn ticket<'py>(
     let py = args.py();
     with_view(this, "cache_refresh", args, kwargs, |view| {
         // SAFETY: attached, no lock held; the view lasts.
-        let key = unsafe { view.make_key() }.ok_or_else(|| PyErr::fetch(py))?;
-        Bound::new(py, Ticket::new(key, view, this.typed, this.state.lone_apart, false))
+        unsafe { this.ticket_of(py, view) }
     })
 }
 
@@ -324,10 +324,27 @@ impl CachedFunction {
         unsafe {
             // What is behind comes first, so that nothing of it comes in again; a computation fails either fence.
             let behind = self.state.backend.invalidate(&self.state, view)?;
-            let here = self.state.invalidate(view).ok_or(ErrSet)?;
+            let here = match self.state.backend.known(view)? {
+                Known::Arguments => self.state.invalidate(view).ok_or(ErrSet)?,
+                Known::Bytes(key, _) => self.state.invalidate(&key.view()).ok_or(ErrSet)?,
+                Known::Nothing => false,
+            };
             self.forget_flights(view)?;
             Ok(behind || here && self.state.backend.shared().is_none())
         }
+    }
+
+    /// A ticket of a call.
+    ///
+    /// # Safety
+    /// As for [`invalidate`](Self::invalidate).
+    pub(super) unsafe fn ticket_of<'py>(&self, py: Python<'py>, view: &View<'_>) -> PyResult<Bound<'py, Ticket>> {
+        // SAFETY: the caller's promise.
+        let ticket = unsafe {
+            let known = self.state.backend.known(view).map_err(|ErrSet| PyErr::fetch(py))?;
+            Ticket::new(view, known, self.state.lone_apart, false)
+        };
+        Bound::new(py, ticket.ok_or_else(|| PyErr::fetch(py))?)
     }
 
     /// Lets the computations of a coroutine function's key that are under way go on for those who wait for them alone.
@@ -344,13 +361,10 @@ impl CachedFunction {
             if flights.is_empty(py) {
                 return Ok(());
             }
-            let key = view.make_key().ok_or(ErrSet)?;
-            Bound::new(py, Ticket::new(key, view, self.typed, self.state.lone_apart, false))
-                .and_then(|ticket| flights.forget_key(ticket.as_any()))
-                .map_err(|error| {
-                    error.restore(py);
-                    ErrSet
-                })
+            self.ticket_of(py, view).and_then(|ticket| flights.forget_key(ticket.as_any())).map_err(|error| {
+                error.restore(py);
+                ErrSet
+            })
         }
     }
 }

@@ -80,8 +80,10 @@ fn choose_backend<E: EntryPoints, R: Reply>(cached: &CachedFunction) -> Vectorca
     } else if cached.state.backend.shared().is_some() {
         E::storing::<Shared, R>(cached)
     } else {
+        let is_controlled = cached.state.control.is_some();
         match (cached.state.is_idle_bound, cached.state.copies) {
-            (false, false) => E::storing::<Memory, R>(cached),
+            (false, false) if !is_controlled => E::storing::<Memory, R>(cached),
+            (false, false) => E::storing::<ControlledMemory<false, false>, R>(cached),
             (true, false) => E::storing::<ControlledMemory<true, false>, R>(cached),
             (false, true) => E::storing::<ControlledMemory<false, true>, R>(cached),
             (true, true) => E::storing::<ControlledMemory<true, true>, R>(cached),

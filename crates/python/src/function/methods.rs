@@ -102,17 +102,24 @@ unsafe extern "C-unwind" fn get(
             match this.view(&arguments, &mut scratch) {
                 Keyed::Failed => std::ptr::null_mut(),
                 Keyed::NotACall => none(),
-                Keyed::View(view) => match this.state.find(&view, Accounting::AccessOnly) {
-                    Found::Value(value) => value,
-                    Found::Failed => std::ptr::null_mut(),
-                    found => {
-                        drop(found);
-                        match this.state.backend.load(&this.state, &view, None) {
-                            Ok(value) => value.unwrap_or_else(none),
-                            Err(ErrSet) => std::ptr::null_mut(),
+                Keyed::View(view) => {
+                    let found = if this.state.backend.asks_to_compare(&view) {
+                        this.state.find(&view, Accounting::AccessOnly)
+                    } else {
+                        Found::Absent
+                    };
+                    match found {
+                        Found::Value(value) => value,
+                        Found::Failed => std::ptr::null_mut(),
+                        found => {
+                            drop(found);
+                            match this.state.backend.load(&this.state, &view, None) {
+                                Ok(value) => value.unwrap_or_else(none),
+                                Err(ErrSet) => std::ptr::null_mut(),
+                            }
                         }
                     }
-                },
+                }
             }
         })
     }

@@ -4,7 +4,8 @@
 //! `CachedFunction` of the same function whose keys leave the first argument out, and enters that. What frees a cache with its
 //! instance is where it hangs: in the instance's `__dict__`, in an [`InstanceCaches`] under one private name, so the garbage
 //! collector sees the cycle that a value may make. The function itself knows it by address and by two weak references, which is
-//! what a hit looks at: to the instance (another one may have come to the address) and to the cache. An instance without a
+//! what a hit looks at: to the instance (another one may have come to the address) and to the cache ([`Recent`] has both at
+//! hand). An instance without a
 //! `__dict__` has its cache here, until it ends.
 
 use std::collections::HashMap;
@@ -29,7 +30,7 @@ use crate::backend::{AnyBackend, Memory};
 use crate::capi::panics::{as_error, caught};
 use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::type_slots;
-use crate::capi::weak::{Guarded, WeakRef};
+use crate::capi::weak::{Guarded, Recent, WeakRef};
 use engine::hashing::{fold_multiply, GOLDEN};
 
 /// A method with a cache for each instance: they die with their instances.
@@ -52,6 +53,8 @@ struct KnownInstances {
     by_address: HashMap<usize, Known, BuildHasherDefault<AddressHasher>>,
     /// At this number those that have ended are looked for.
     sweep_at: usize,
+    /// Of `by_address`, what was asked for lately.
+    recent: Recent,
 }
 
 /// An instance and its cache.
@@ -126,15 +129,30 @@ impl Instances {
     /// # Safety
     /// The instance is alive; the thread is attached.
     #[inline(always)]
+    unsafe fn get_quickly(&self, instance: *mut ffi::PyObject) -> Option<PyRef> {
+        // SAFETY: the caller's promise; looking and counting a reference runs nothing. What is remembered is in the table.
+        unsafe {
+            let recent = self.known.with(|known| known.recent.find(instance).map(|own| PyRef::borrow(own)));
+            recent.or_else(|| self.get(instance))
+        }
+    }
+
+    /// The same by the table.
+    ///
+    /// # Safety
+    /// As for `get_quickly`.
+    #[inline(never)]
     unsafe fn get(&self, instance: *mut ffi::PyObject) -> Option<PyRef> {
         // SAFETY: the caller's promise; looking up and counting a reference runs nothing.
         unsafe {
             self.known.with(|known| {
                 let found = known.by_address.get(&(instance as usize))?;
-                if !found.owner.as_ref()?.is_to(instance) {
-                    return None;
+                let owner = found.owner.as_ref().filter(|owner| owner.is_to(instance))?;
+                let own = found.cache.get()?;
+                if let Kept::ByInstance(cache) = &found.cache {
+                    known.recent.remember((instance, owner), (own.as_ptr(), cache));
                 }
-                found.cache.get()
+                Some(own)
             })
         }
     }
@@ -148,6 +166,7 @@ impl Instances {
         // SAFETY: as in `get`; what is taken out is dropped below.
         unsafe {
             self.known.with(|instances| {
+                instances.recent.forget();
                 if let Some(before) = instances.by_address.get(&(instance as usize)) {
                     let is_same = before.owner.as_ref().is_some_and(|owner| owner.is_to(instance));
                     if let (true, Kept::Here(cache)) = (is_same, &before.cache) {
@@ -198,6 +217,7 @@ impl Instances {
                 let found = known.by_address.get(&address)?;
                 let is_it = found.owner.as_ref().is_some_and(|owner| owner.as_ptr() == reference);
                 if is_it {
+                    known.recent.forget();
                     known.by_address.remove(&address)
                 } else {
                     None
@@ -242,7 +262,7 @@ unsafe extern "C-unwind" fn enter(
     unsafe {
         if nargsf & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET != 0 {
             let instances = instance(object).instances.as_ref().unwrap_unchecked();
-            if let Some(own) = instances.get(*values) {
+            if let Some(own) = instances.get_quickly(*values) {
                 // The instance may be left by its cache while that is called.
                 return entry(&own)(own.as_ptr(), values, nargsf, names);
             }
@@ -428,6 +448,14 @@ impl PerInstanceFunction {
     /// The cache of an instance.
     fn _of_instance<'py>(slf: &Bound<'py, Self>, instance: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         as_error(|| Ok(Self::find(slf, instance)?.as_py().bind(slf.py()).clone()))
+    }
+
+    /// The type of the instances' caches.
+    #[getter]
+    fn _kind<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyType>> {
+        let is_async = Self::instances(slf)?.is_async;
+        let py = slf.py();
+        Ok(if is_async { py.get_type::<AsyncCachedFunction>() } else { py.get_type::<CachedFunction>() })
     }
 
     /// The caches of the instances that are alive.

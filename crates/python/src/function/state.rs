@@ -206,6 +206,7 @@ impl CacheState {
                 match at {
                     Some((token, true)) => {
                         new = cache.replace(token, value, deadline).map(|old| (key, old));
+                        cache.used_at(token, now);
                     }
                     at => {
                         if let Some((token, _)) = at {
@@ -400,6 +401,7 @@ impl CacheState {
                 Some((token, true)) if self.max_size.is_none() => {
                     if let Some((key, value)) = new.take() {
                         new = cache.replace(token, value, deadline).map(|old| (key, old));
+                        cache.used_at(token, now);
                     }
                 }
                 Some(_) => (),

@@ -3,12 +3,15 @@
 //! Ring 3. As a key of the table of computations it compares as the cache would.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::Arc;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use crate::backend::{Editable, Known};
 use crate::capi::panics::as_error;
 use crate::capi::reference::PyRef;
+use crate::codec::Hash;
 use crate::key::{Equality, Shape, View};
 
 /// The key of a missed call, hashed once: a key of the table of computations.
@@ -20,20 +23,51 @@ pub struct Ticket {
     hash: u64,
     typed: bool,
     lone_apart: bool,
+    /// Of a key that is the bytes of a call: what these were made from.
+    made_from: Option<MadeFrom>,
+    /// Whether nobody else may have the result.
+    alone: bool,
     /// How often it was compared by asking Python.
     asked: AtomicU32,
     /// It is counted that its call could not read a value.
     is_unreadable: AtomicBool,
 }
 
+/// The arguments of a call, and what has a name in them.
+#[derive(Debug)]
+struct MadeFrom {
+    key: PyRef,
+    shape: Shape,
+    typed: bool,
+    named: Arc<[Hash]>,
+}
+
 /// How often at most. The table of computations would compare for ever where each comparison changes it.
 const QUESTIONS: u32 = 4096;
 
 impl Ticket {
-    /// `key` is the view's, as [`View::make_key`] gives it.
-    pub(super) fn new(key: PyRef, view: &View<'_>, typed: bool, lone_apart: bool, is_unreadable: bool) -> Self {
-        let (asked, is_unreadable) = (AtomicU32::new(0), AtomicBool::new(is_unreadable));
-        Ticket { key, shape: view.shape, hash: view.hash, typed, lone_apart, asked, is_unreadable }
+    /// The ticket of a call. `None` with an exception set. `is_unreadable`: it is counted that the call could not read a value.
+    ///
+    /// # Safety
+    /// The views' objects are alive; the thread is attached and holds no lock.
+    pub(super) unsafe fn new(view: &View<'_>, known: Known<'_>, lone_apart: bool, is_unreadable: bool) -> Option<Self> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let ticket = |view: &View<'_>, made_from| {
+                let (shape, hash, typed) = (view.shape, view.hash, view.typed);
+                let (asked, is_unreadable) = (AtomicU32::new(0), AtomicBool::new(is_unreadable));
+                let key = view.make_key()?;
+                Some(Ticket { key, shape, hash, typed, lone_apart, made_from, alone: false, asked, is_unreadable })
+            };
+            let (bytes, editable) = match known {
+                Known::Bytes(bytes, editable) => (bytes, editable),
+                Known::Arguments => return ticket(view, None),
+                Known::Nothing => return ticket(view, None).map(|ticket| Ticket { alone: true, ..ticket }),
+            };
+            let View { shape, typed, .. } = *view;
+            let made_from = MadeFrom { key: view.make_key()?, shape, typed, named: editable.named };
+            ticket(&bytes.view(), Some(made_from))
+        }
     }
 
     /// Whether to count that its call could not read a value; true once.
@@ -49,8 +83,28 @@ impl Ticket {
     }
 }
 
+impl Ticket {
+    /// [`with_view`](Self::with_view), with what the bytes in the view were made from, if it has such.
+    pub(crate) fn with_views<R>(&self, f: impl FnOnce(&View<'_>, Option<Editable<'_>>) -> R) -> R {
+        let Some(MadeFrom { key, shape, typed, named }) = &self.made_from else {
+            return self.with_view(|view| f(view, None));
+        };
+        let pointer = key.as_ptr();
+        // SAFETY: the key was made from a view with this shape. What is done with it does not go by its hash.
+        let view = unsafe { View::of_key(key, &pointer, *shape, 0, *typed) };
+        let editable = Editable { view, named: Arc::clone(named) };
+        self.with_view(|view| f(view, Some(editable)))
+    }
+}
+
 #[pymethods]
 impl Ticket {
+    /// Whether the call has no key, so that nobody may wait for its result.
+    #[getter]
+    fn _alone(&self) -> bool {
+        self.alone
+    }
+
     fn __hash__(&self) -> isize {
         self.hash as isize
     }
@@ -79,6 +133,9 @@ impl Ticket {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(made_from) = &self.made_from {
+            visit.call(made_from.key.as_py())?;
+        }
         visit.call(self.key.as_py())
     }
 }

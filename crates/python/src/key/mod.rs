@@ -17,4 +17,4 @@ mod view;
 
 pub use self::equality::{is_key_itself, same, Equality};
 pub use self::hash::{hash_many, hash_one};
-pub use self::view::{shape, Shape, View, ONE, TOO_MANY};
+pub use self::view::{shape, Shape, View, AS_BYTES, ONE, TOO_MANY};

@@ -15,6 +15,8 @@ pub const ONE: Shape = 1;
 const NAMED: Shape = 1 << 31;
 /// No call has this shape: more arguments than a shape can say.
 pub const TOO_MANY: Shape = u32::MAX;
+/// No call has this one either: of a key that is a tuple of one `bytes`, by which a backend knows a call.
+pub const AS_BYTES: Shape = NAMED - 2;
 
 /// The arguments that make a key, borrowed from a call or from a stored key.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +33,7 @@ pub struct View<'a> {
 #[inline(always)]
 pub fn shape(values: usize, names: usize) -> Shape {
     let positional = values - names;
-    if positional >= NAMED as usize - 1 {
+    if positional >= AS_BYTES as usize {
         TOO_MANY
     } else if names == 0 {
         positional as Shape

@@ -1,11 +1,12 @@
 //! Opening a cache: find, check, create or replace its file, and share one mapping per file and process.
 //!
 //! Under a cache's name lies one of:
-//! - *its file*: magic, version, parameters and boot are ours, and the areas it claims are there. Used.
+//! - *its file*: magic, version, parameters and boot are ours, and the areas it claims are there, or others have it open,
+//!   who must not be left alone with it. Used, and healed if need be.
 //! - *another cache's*: another version's or other parameters'. Left alone; ours is `{name}-{hash of the
 //!   parameters}.cache`.
 //! - *a dead one*: of an earlier boot, damaged or cut short. Replaced by `rename`, so whoever still maps it keeps what
-//!   it has.
+//!   it has, and is told in the old file to look for the new one (`validation`, `astray`).
 //! - *nothing*: created under a temporary name and renamed, complete: no half-made file is ever seen under a cache's
 //!   name.
 //!
@@ -13,18 +14,19 @@
 //! would release them (`life`).
 
 use crate::error::{OpenError, LOCK};
+use crate::file::astray::note_root;
 use crate::file::directory::{check_name, Dir, FileId, Missing};
 use crate::file::disk::reserve_file;
 use crate::file::layout::{
-    ctl, Control, Geometry, Header, CONTROL_AT, GRANULE, HEADER_WORDS, INDEX_AT, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE,
-    PROCS_AT, VERSION,
+    ctl, Geometry, Header, HEADER_COPY_AT, INDEX_AT, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE, PROCS_AT, VERSION,
 };
 use crate::file::mapping::{Descriptor, Region};
 use crate::file::memory;
 use crate::file::sigbus;
-use crate::file::system::{read_exact_at, write_all_at};
+use crate::file::system::write_all_at;
 use crate::file::units::Slot;
-use crate::hash::{checksum, siphash13};
+use crate::file::validation::{first_slots, header_sum, mark_moved, validate, write_header, Content, Ours};
+use crate::hash::siphash13;
 use crate::policy::Strategy;
 use crate::process::clock;
 use crate::table::reading::NEVER;
@@ -32,7 +34,6 @@ use crate::table::Table;
 use concurrency::boottime;
 use concurrency::fork;
 use concurrency::signals::unharmed;
-use core::mem::{offset_of, size_of};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -112,72 +113,6 @@ fn fingerprint(options: &Options) -> u64 {
     siphash13([0, 0], &parts.iter().chain(&clocks).flat_map(|p| p.to_le_bytes()).collect::<Vec<u8>>())
 }
 
-#[allow(clippy::large_enum_variant)] // one is made for each file that is opened
-enum Content {
-    Ours(Header, Geometry),
-    Foreign,
-    Dead,
-}
-
-pub(crate) fn words_of(header: &Header) -> [u64; HEADER_WORDS] {
-    // SAFETY: `Header` is repr(C), consists of u64s only and has this size: see `layout`'s assertions.
-    unsafe { std::mem::transmute(*header) }
-}
-
-fn header_sum(header: &Header) -> u64 {
-    let words = &words_of(header)[..HEADER_WORDS - 1];
-    checksum(MAGIC, &words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>())
-}
-
-fn read_words<const N: usize>(fd: BorrowedFd<'_>, at: u64) -> Option<[u64; N]> {
-    let mut bytes = vec![0; N * 8];
-    read_exact_at(fd, &mut bytes, at).ok()?;
-    let word = |i: usize| u64::from_ne_bytes(bytes[i * 8..][..8].try_into().expect("eight bytes"));
-    Some(std::array::from_fn(word))
-}
-
-/// Validates a file by what `pread` says: a file that is cut short while we look cannot hurt.
-fn validate(fd: BorrowedFd<'_>, fingerprint: u64) -> Content {
-    let Some(words) = read_words::<HEADER_WORDS>(fd, 0) else { return Content::Dead };
-    // SAFETY: as in `words_of`; any words make a `Header`.
-    let header: Header = unsafe { std::mem::transmute(words) };
-    if header.magic != MAGIC {
-        return Content::Dead;
-    }
-    if header.version != VERSION {
-        return Content::Foreign;
-    }
-    // A file that says it is from the future is one of an earlier boot whose id could not be read. Who cannot read it
-    // now must not take the file away from those who can.
-    let boot = clock::boot_id();
-    let earlier = boot != [0, 0] && header.boot != [0, 0] && header.boot != boot;
-    if header.checksum != header_sum(&header) || earlier || header.created > clock::boot_now() {
-        return Content::Dead;
-    }
-    if header.fingerprint != fingerprint {
-        return Content::Foreign;
-    }
-    let Some(strategy) = Strategy::from_number(header.strategy) else { return Content::Dead };
-    let Some(geo) = Geometry::new(header.max_size, header.max_bytes, strategy) else { return Content::Dead };
-    let Some(control) = read_words::<{ size_of::<Control>() / 8 }>(fd, CONTROL_AT) else { return Content::Dead };
-    let len = crate::file::mapping::file_len(fd).unwrap_or(0);
-    let (level, slots, data) = (
-        control[offset_of!(Control, index_level) / 8],
-        control[offset_of!(Control, slots_ready) / 8],
-        control[offset_of!(Control, data_ready) / 8],
-    );
-    let possible = level <= geo.max_level && slots <= geo.capacity && data <= geo.granules;
-    if possible
-        && len >= Geometry::level_at(level + 1)
-        && len >= geo.slots_end(slots)
-        && (data == 0 || len >= geo.data + data * GRANULE)
-    {
-        Content::Ours(header, geo)
-    } else {
-        Content::Dead
-    }
-}
-
 /// What a new file looks like: reserved, initialised, empty.
 fn fill(fd: BorrowedFd<'_>, header: &Header, geo: &Geometry) -> io::Result<()> {
     unharmed(|| fill_unguarded(fd, header, geo))
@@ -185,7 +120,7 @@ fn fill(fd: BorrowedFd<'_>, header: &Header, geo: &Geometry) -> io::Result<()> {
 
 fn fill_unguarded(fd: BorrowedFd<'_>, header: &Header, geo: &Geometry) -> io::Result<()> {
     const FIRST: Slot = Slot::new(0);
-    let slots = geo.capacity.min(PAGE / 16);
+    let slots = first_slots(geo);
     let changes = Geometry::changes_for(slots);
     // One page of process slots; the others when somebody claims one there.
     for (at, end) in [
@@ -205,7 +140,16 @@ fn fill_unguarded(fd: BorrowedFd<'_>, header: &Header, geo: &Geometry) -> io::Re
     word(changes, ctl!(change_len))?;
     word(NEVER, ctl!(min_deadline))?;
     word(NEVER, ctl!(sweep_min))?;
-    words_of(header).iter().enumerate().try_for_each(|(i, w)| word(*w, 8 * i as u64))
+    // Not that of a file before this one: a computation that began then is not stored here over a clear.
+    for at in [ctl!(generation), ctl!(swept_generation), ctl!(base_generation)] {
+        word(header.seed[0], at)?;
+    }
+    [HEADER_COPY_AT, 0].into_iter().try_for_each(|at| write_header(fd, header, at))
+}
+
+/// A generation that no file has had.
+pub(crate) fn random_generation() -> u64 {
+    random().map_or_else(|_| siphash13([clock::boot_now(), 0], b"generation"), |words| words[0])
 }
 
 fn random() -> io::Result<[u64; 2]> {
@@ -292,6 +236,7 @@ pub(crate) fn open_in(
 ) -> Result<Option<(Arc<Table>, PathBuf)>, OpenError> {
     check_name(&options.name)?;
     sigbus::install();
+    note_root();
     let missing = match effort {
         Effort::Given => Missing::MadeWithParents,
         Effort::Default { .. } => Missing::Made,
@@ -300,7 +245,9 @@ pub(crate) fn open_in(
     let dir = Dir::open(dir, missing)?;
     let fingerprint = fingerprint(options);
     let names = [format!("{}.cache", options.name), format!("{}-{:08x}.cache", options.name, fingerprint as u32)];
-    'again: for _ in 0..TRIES {
+    for _ in 0..TRIES {
+        // The file may have the later name, since the earlier one was another cache's that has gone.
+        let mut free = None;
         for name in &names {
             let path = dir.path(name);
             if let Some(table) = dir.identify(name).filter(|_| shared).and_then(|id| fork::exclusive(|| registered(id)))
@@ -309,36 +256,48 @@ pub(crate) fn open_in(
                     return Ok(Some((table, path)));
                 }
             }
-            let old = match dir.open_file(name, close_or_keep)? {
-                None => None,
-                Some((fd, id)) => match validate(fd.as_fd(), fingerprint) {
-                    Content::Ours(header, geo) => return map_table(fd, id, header, geo, shared, path).map(Some),
-                    content => {
-                        close_or_keep(id, fd);
-                        if matches!(content, Content::Foreign) {
-                            continue;
-                        }
-                        Some(id)
-                    }
-                },
+            let Some((fd, id)) = dir.open_file(name, close_or_keep)? else {
+                free = free.or(Some((name, None)));
+                continue;
             };
-            if effort == Effort::Existing {
-                return Ok(None);
+            match validate(fd.as_fd(), fingerprint) {
+                Content::Ours(ours) => return map_table(fd, id, ours, shared, path).map(Some),
+                Content::Dead if free.is_none() => free = Some((name, Some(Old { id, fd: Some(fd) }))),
+                Content::Dead | Content::Foreign => close_or_keep(id, fd),
             }
-            let (header, geo) = new_header(options, &dir)?;
-            let fill = |fd: BorrowedFd<'_>| {
-                if let Effort::Default { choosy } = effort {
-                    let room = if choosy { dir.free_bytes() } else { u64::MAX };
-                    probe(fd, choosy, room).map_err(|(what, e)| OpenError::io(&path, what, e))?;
-                }
-                fill(fd, &header, &geo).map_err(|e| OpenError::io(&path, "create", e))
-            };
-            dir.with_dir_lock(|| dir.create(name, old, fill))?;
-            continue 'again;
         }
-        break;
+        let Some((name, old)) = free else { break };
+        if effort == Effort::Existing {
+            return Ok(None);
+        }
+        let path = dir.path(name);
+        let (header, geo) = new_header(options, &dir)?;
+        let fill = |fd: BorrowedFd<'_>| {
+            if let Effort::Default { choosy } = effort {
+                let room = if choosy { dir.free_bytes() } else { u64::MAX };
+                probe(fd, choosy, room).map_err(|(what, e)| OpenError::io(&path, what, e))?;
+            }
+            fill(fd, &header, &geo).map_err(|e| OpenError::io(&path, "create", e))
+        };
+        let made = dir.with_dir_lock(|| dir.create(name, old.as_ref().map(|old| old.id), fill))?;
+        if let Some(fd) = old.as_ref().and_then(|old| old.fd.as_ref()).filter(|_| made) {
+            mark_moved(fd.as_fd(), random_generation());
+        }
     }
     Err(crowded(&dir.path(&names[0])))
+}
+
+/// A file that is being replaced.
+struct Old {
+    id: FileId,
+    /// Until it is dropped.
+    fd: Option<OwnedFd>,
+}
+
+impl Drop for Old {
+    fn drop(&mut self) {
+        self.fd.take().into_iter().for_each(|fd| close_or_keep(self.id, fd));
+    }
 }
 
 /// Bytes that are free in a place that is worth being chosen.
@@ -360,8 +319,7 @@ fn probe(fd: BorrowedFd<'_>, locks: bool, room: u64) -> Result<(), (&'static str
 fn map_table(
     fd: OwnedFd,
     id: FileId,
-    header: Header,
-    geo: Geometry,
+    Ours { header, geo, damaged }: Ours,
     shared: bool,
     path: PathBuf,
 ) -> Result<(Arc<Table>, PathBuf), OpenError> {
@@ -370,6 +328,9 @@ fn map_table(
     let region = Region::map(fd, geo.data, geo.end).map_err(|e| OpenError::io(&path, "map", e))?;
     let table = Table::new(region, geo, header, strategy);
     table.me.opened_at(path.clone());
+    if damaged {
+        table.heal();
+    }
     if !shared {
         return Ok((Arc::new(table), path));
     }

@@ -24,7 +24,7 @@ use core::mem::{align_of, offset_of, size_of};
 /// `"warpcach"`, so that a hex dump says what it is.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"warpcach");
 /// Raised with every change of the layout or of the meaning of a field. Another version lives in another file.
-pub const VERSION: u64 = 5;
+pub const VERSION: u64 = 6;
 
 /// The unit of reservation for small areas. Larger hardware pages merely reserve a little more.
 pub const PAGE: u64 = 4096;
@@ -54,7 +54,8 @@ pub(crate) const LEVEL0_BYTES: u64 = LEVEL0_BUCKETS * 64;
 /// Entries per bucket at which the next level is built.
 pub const BUCKET_LOAD: u64 = 5;
 
-/// Written once, before the file gets its name; never changed afterwards. `checksum` covers all the words before it.
+/// Written once, before the file gets its name, and never changed afterwards; once more at `HEADER_COPY_AT`. `checksum`
+/// covers all the words before it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -88,7 +89,8 @@ pub struct Control {
     pub procs_high: u64,
     /// TinyLFU: how often all frequencies have been halved.
     pub epoch: u64,
-    pub _pad0: u64,
+    /// Not 0: another file has this one's name by now, perhaps. Whoever reads it looks (see `file::astray`).
+    pub moved: u64,
     // The writers' lock, and what every store under it touches: one line travels instead of three.
     pub lock: u64,
     pub _spare: u64,
@@ -274,11 +276,13 @@ const _: () = {
     assert!(CONTROL_AT as usize + size_of::<Control>() <= CANDIDATES_AT as usize);
     assert!(CANDIDATES_AT + CANDIDATES * size_of::<Candidate>() as u64 == LEASE_STATES_AT);
     assert!(LEASE_STATES_AT + LEASES * 8 <= LEASES_AT);
-    assert!(size_of::<Header>() <= CONTROL_AT as usize);
+    assert!(size_of::<Header>() <= HEADER_COPY_AT as usize);
+    assert!(HEADER_COPY_AT as usize + size_of::<Header>() <= CONTROL_AT as usize);
     assert!(PROCS.is_power_of_two() && LEASES.is_power_of_two() && LEVEL0_BUCKETS.is_power_of_two());
     assert!(cfg!(loom) || LEVEL0_BYTES == PAGE);
 };
 
+pub const HEADER_COPY_AT: u64 = 256;
 pub const CONTROL_AT: u64 = 512;
 pub const CANDIDATES_AT: u64 = PAGE;
 pub const LEASE_STATES_AT: u64 = 3 * PAGE;

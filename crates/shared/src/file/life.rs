@@ -26,6 +26,7 @@
 //!
 //! Where neither can be had, a process has no identity: it reads, counts, computes, and stores nothing.
 
+use crate::file::layout::PROCS;
 use crate::process::identity::Identity;
 use crate::table::Table;
 #[cfg(target_os = "linux")]
@@ -170,17 +171,30 @@ impl Table {
     }
 }
 
+/// Whether the kernel says that a process has a line of this file's. (One that cannot lock is not seen, nor, where the
+/// locks are a process's own, this one.)
+pub(crate) fn somebody_lives(fd: BorrowedFd<'_>) -> bool {
+    look_at(fd, LINES_AT, PROCS).is_some_and(|lock| lock.l_type != UNLOCK as libc::c_short)
+}
+
 /// The lock that is in the way of one at this byte, if the system says.
 fn look(fd: BorrowedFd<'_>, at: u64) -> Option<libc::flock> {
+    look_at(fd, at, 1)
+}
+
+fn look_at(fd: BorrowedFd<'_>, at: u64, bytes: u64) -> Option<libc::flock> {
+    let bytes = bytes as libc::off_t;
     #[cfg(target_os = "linux")]
     {
         let mut lock = byte(WRITE, at);
+        lock.l_len = bytes;
         // SAFETY: the command reads and writes a valid `flock` that outlives the call.
         if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &mut lock) } == 0 {
             return Some(lock);
         }
     }
     let mut lock = byte(WRITE, at);
+    lock.l_len = bytes;
     // SAFETY: as above.
     (unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETLK, &mut lock) } == 0).then_some(lock)
 }

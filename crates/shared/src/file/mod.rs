@@ -2,6 +2,8 @@
 //!
 //! All `unsafe` of this crate is in here.
 
+#[cfg(not(loom))]
+pub(crate) mod astray;
 pub(crate) mod atomic;
 #[cfg(not(loom))]
 pub(crate) mod directory;
@@ -21,4 +23,6 @@ pub(crate) mod places;
 pub(crate) mod sigbus;
 pub(crate) mod system;
 pub mod units;
+#[cfg(not(loom))]
+pub(crate) mod validation;
 pub(crate) mod words;

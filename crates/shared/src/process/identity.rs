@@ -88,6 +88,15 @@ impl Table {
         }
     }
 
+    /// `identity`, if it was claimed already; else 0.
+    pub(crate) fn identity_so_far(&self) -> Identity {
+        if self.me.epoch.load(Ordering::Acquire) == fork::epoch() {
+            self.me.identity.load(Ordering::Relaxed)
+        } else {
+            0
+        }
+    }
+
     /// `identity` for a writer, who needs one: if there was no slot, looks again, but not all the time.
     pub(crate) fn writer_identity(&self) -> Identity {
         let now = || crate::process::clock::boot_now();

@@ -189,13 +189,13 @@ impl Table {
     /// The numbers that can be judged by themselves.
     fn audit_control(&self) -> Result<(), Damage> {
         self.mend_header();
+        self.mend_own_counters();
         self.writer_tick();
         let at = |at: u64| self.region.get(at);
         let right = at(ctl!(count)) <= self.max_entries()
             && at(ctl!(used_granules)) <= self.data_ready()
             && at(ctl!(slot_high)) <= self.slots_ready()
-            && at(ctl!(slots_ready)) <= self.geo.capacity
-            && at(ctl!(data_ready)) == self.data_ready()
+            && self.claims_are_right()
             && self.order_adds_up()
             && self.ends_agree();
         right.then_some(()).ok_or(Damage)

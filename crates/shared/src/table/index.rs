@@ -93,6 +93,10 @@ impl Table {
     }
 
     /// Buckets of the level in use.
+    pub(crate) fn level_number(&self) -> u64 {
+        self.level().number
+    }
+
     pub(crate) fn buckets(&self) -> u64 {
         self.level().mask + 1
     }

@@ -25,9 +25,11 @@ use crate::policy::Strategy;
 use crate::process::clock::{self, CoarseClock};
 use crate::process::identity::ProcessIdentity;
 use crate::table::audit::Audits;
+use crate::table::counters::Tally;
 use crate::table::repair::Mends;
 use concurrency::boottime;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI32, AtomicU64};
+use std::sync::Mutex;
 
 /// In a model, several `Table`s (processes) stand on one region; shipped, it lies in the `Table` itself, one hop closer.
 #[cfg(not(loom))]
@@ -55,10 +57,13 @@ pub(crate) struct Table {
     pub(crate) coarse: CoarseClock,
     pub(crate) audits: Audits,
     pub(crate) mends: Mends,
+    pub(crate) tally: Mutex<Tally>,
     /// `boottime::identity` when the file was opened.
     clock_identity: u64,
     /// Until then (boot time) growth is not tried again: the disk was full.
     pub(crate) disk_full_until: AtomicU64,
+    /// The system's error for which a store could only be made at the cost of others; 0 = it was not so.
+    pub(crate) cramped: AtomicI32,
     /// How often no free run of granules was found.
     pub(crate) no_room: AtomicU64,
     /// What is wrong in this process, for a model that must see it.
@@ -80,8 +85,10 @@ impl Table {
             coarse: CoarseClock::default(),
             audits: Audits::default(),
             mends: Mends::default(),
+            tally: Mutex::default(),
             clock_identity: boottime::identity(),
             disk_full_until: AtomicU64::new(0),
+            cramped: AtomicI32::new(0),
             no_room: AtomicU64::new(0),
             #[cfg(loom)]
             mutant: Mutant::None,

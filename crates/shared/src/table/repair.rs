@@ -12,9 +12,10 @@
 //! Others wait for a repairer as for any writer, once (see `lock`); what they would have stored meanwhile is not stored.
 //! So it must not take long: memory is asked for slots ahead, as nearly each access is to a line that no cache has.
 
-use crate::file::layout::ctl;
+use crate::file::layout::{ctl, HEADER_COPY_AT};
 use crate::file::units::Slot;
 use crate::process::clock;
+use crate::process::lock::STORE_TIMEOUT;
 use crate::table::block::ReadBuf;
 use crate::table::reading::NEVER;
 use crate::table::Table;
@@ -74,16 +75,35 @@ impl Table {
         true
     }
 
-    /// Under the lock: the header is what it was when this process opened the file. Else whoever comes would take the file for
-    /// a damaged one, and make another.
+    /// Under the lock: the header and its copy are what they were when this process opened the file. Else whoever comes would
+    /// take the file for a damaged one, and make another.
     #[cold]
     pub(crate) fn mend_header(&self) {
         #[cfg(not(loom))]
-        for (i, word) in crate::file::header::words_of(&self.header).into_iter().enumerate() {
-            let at = 8 * i as u64;
-            if self.region.get(at) != word {
-                self.region.set(at, word);
+        for (i, word) in crate::file::validation::words_of(&self.header).into_iter().enumerate() {
+            for at in [0, HEADER_COPY_AT].map(|header| header + 8 * i as u64) {
+                if self.region.get(at) != word {
+                    self.region.set(at, word);
+                }
             }
+        }
+    }
+
+    /// Whether the words by which an opener judges the file are what this process finds to be so.
+    pub(crate) fn claims_are_right(&self) -> bool {
+        let at = |at: u64| self.region.get(at);
+        at(ctl!(slots_ready)) == self.slots_ready()
+            && at(ctl!(data_ready)) == self.data_ready()
+            && at(ctl!(index_level)) == self.level_number()
+    }
+
+    /// This process has found these words damaged as it opened the file, which others have open, too. What cannot be done
+    /// now is left to the next who has the lock.
+    #[cold]
+    pub(crate) fn heal(&self) {
+        let held = self.lock(STORE_TIMEOUT);
+        if held.is_ok() && !self.claims_are_right() {
+            self.mend();
         }
     }
 

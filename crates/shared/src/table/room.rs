@@ -5,6 +5,7 @@ use crate::file::units::{Granule, GranuleIndex, Slot, Word};
 use crate::process::lock::WriteGuard;
 use crate::table::block::Head;
 use crate::table::Table;
+use std::sync::atomic::Ordering;
 
 /// Entries evicted in order for the sake of bytes before those of one stretch are.
 const IN_ORDER: u32 = 64;
@@ -26,6 +27,10 @@ impl Table {
     pub(super) fn make_room(&self, guard: &WriteGuard<'_>, n: u64) -> Option<GranuleIndex> {
         let found = self.find_free(n).or_else(|| if self.grow_data(guard, n) { self.find_free(n) } else { None });
         let found = found.or_else(|| if self.room_was_hidden() { self.find_free(n) } else { None });
+        if found.is_none() {
+            // Not for want of `max_bytes`, if something was refused: others must go before their time.
+            self.cramped.store(self.region.refused(), Ordering::Relaxed);
+        }
         let found = found.or_else(|| self.room_in_order(n)).or_else(|| self.room_in_one_place(guard, n))?;
         // A run that turns out to be taken is damage.
         if self.mark(found, n, true) {

@@ -12,6 +12,7 @@ use crate::table::block::{Prepared, ReadBuf};
 use crate::table::index::Unfit;
 use crate::table::reading::{Hit, NoMemory, NEVER};
 use crate::table::Table;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What became of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,7 @@ impl Table {
             self.expire(self.now());
         }
         self.region.forget_refusal();
+        self.cramped.store(0, Relaxed);
         let mut broken = None;
         let found = self.find_or(block.hash, key, &mut ReadBuf::new(), |slot| broken = Some(slot));
         let Ok(old) = found else { return self.no_memory() };

@@ -349,6 +349,15 @@ fn each_store_that_fails_says_why() {
         let refused = c.set(b"k", &[1; 200_000], NEVER);
         assert_eq!(c.why(refused), Some((Skip::Space, libc::ENOSPC)), "at once, and while the disk is left alone");
     }
+    // What is stored at the cost of others says so, once.
+    let d = open_isolated(&Options { name: "another".into(), max_size: 0, ..o.clone() });
+    DISK_FULL.set(false);
+    (0..100u8).for_each(|k| assert!(matches!(d.set(&[k], &[1; 2000], NEVER), Stored::Done(_))));
+    assert_eq!(d.take_cramped(), None);
+    DISK_FULL.set(true);
+    let ready = d.info().data_bytes_reserved as usize;
+    (0..ready / 2000 + 50).for_each(|k| ignore(d.set(&k.to_le_bytes(), &[1; 2000], NEVER)));
+    assert_eq!((d.take_cramped(), d.take_cramped()), (Some((libc::ENOSPC, false)), None));
     DISK_FULL.set(false);
     for skip in Skip::ALL {
         c.count_skip(skip);

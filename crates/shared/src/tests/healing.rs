@@ -35,7 +35,7 @@ fn kinds(geo: &Geometry) -> Vec<Kind> {
     macro_rules! control {
         ($($field:ident)+) => { $(kinds.push(Kind { name: stringify!($field), words: vec![ctl!($field)] });)+ };
     }
-    control!(generation index_level slots_ready data_ready tick_offset procs_high epoch);
+    control!(generation index_level slots_ready data_ready tick_offset procs_high epoch moved);
     control!(count publish_seq cand_head cand_len last_tick evictions free_head slot_high alloc_cursor used_granules);
     control!(swept_generation min_deadline sweep_min sweep_cursor expirations repairs audit passed);
     control!(base_generation tick queue_seq hand history_lines ghost_seq ghost_room sample_hits sample_accesses sample_look);
@@ -288,4 +288,57 @@ fn a_header_is_put_right_before_others_come() {
             assert!(a.get(b"after", &mut buf).is_none());
         }
     }
+}
+
+/// Damaged counters are put right by the next `info`, to what they were if they are this process's own, and never show as
+/// what they cannot be.
+#[test]
+fn counters_say_nothing_absurd() {
+    let own = |line: u64| (0..STRIPES * 8).map(move |i| proc_at(line) + offset_of!(Proc, counters) as u64 + 8 * i);
+    let control = [ctl!(evictions), ctl!(expirations), ctl!(repairs)];
+    for at in own(0).chain(own(1)).chain(own(2)).chain(control).chain([ctl!(procs_high)]) {
+        for bit in [34, 40, 50, 63] {
+            let dir = tempfile::tempdir().unwrap();
+            let o = options_of(&dir, Strategy::Lru);
+            // Another process has line 1, so this one has line 2.
+            let (other, cache) = (open_isolated(&o), open_isolated(&o));
+            call(&other, 0..10);
+            call(&cache, 0..30);
+            cache.count_skip(Skip::Value);
+            let before = cache.info();
+            assert_eq!((before.hits, before.misses, before.skips[Skip::Value as usize]), (10, 30, 1));
+            let word = cache.table().region.get(at);
+            cache.table().region.set(at, word ^ 1 << bit);
+            let after = cache.info();
+            if proc_at(2) <= at && at < proc_at(3) {
+                assert_eq!(after, before, "offset {at}, bit {bit}");
+            }
+            // (The file is not a minute old.)
+            let most = 1 << 34;
+            let events = [after.hits, after.misses, after.evictions, after.expirations, after.repairs];
+            assert!(events.iter().chain(&after.skips).all(|count| *count < most), "{at} {bit}: {after:?}");
+            // A process that has only hits and asks now and then is as well off as one that stores.
+            call(&cache, 1000..1000 + CALLS);
+            let later = cache.info();
+            assert!((before.misses..=after.misses + CALLS).contains(&later.misses) || after.misses < before.misses);
+            cache.clear();
+            let cleared = cache.info();
+            assert_eq!((cleared.hits, cleared.misses, cleared.skips), (0, 0, [0; Skip::COUNT]));
+        }
+    }
+}
+
+/// The counters of this process are put right by an audit as well, and those of an age by what can have been since.
+#[test]
+fn an_audit_mends_counters() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = options_of(&dir, Strategy::Lru);
+    let cache = open_isolated(&o);
+    call(&cache, 0..CALLS);
+    let at = proc_at(1) + offset_of!(Proc, counters) as u64 + 8;
+    assert_eq!(cache.table().region.get(at), CALLS);
+    cache.table().region.set(at, CALLS + (1 << 40));
+    call(&cache, 1000..1000 + CALLS);
+    let now = cache.table().region.get(at);
+    assert!((CALLS - 128..=2 * CALLS).contains(&now), "{now}");
 }

@@ -4,6 +4,7 @@
 //! Longer: `WARP_FUZZ` (rounds of damage), `WARP_HEALING` (rounds over all kinds of words), `WARP_CASES` (runs against the model); `make torture` sets both.
 
 mod addresses;
+mod astray;
 mod basics;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod every_instruction;

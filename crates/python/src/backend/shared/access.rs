@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pyo3::ffi;
 
 use super::buffers::PooledBuffers;
+use super::by_bytes::{self, BytesKey, Editable};
 use super::skips::Skipped;
 use super::template;
 use super::Shared;
@@ -15,7 +16,7 @@ use crate::backend::shared::reopen::File;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
-use crate::codec::{self, Encoded, Sharing};
+use crate::codec::{self, Encoded, Sharing, Spelled};
 use crate::function::slot_value::{SharedObject, Value};
 use crate::function::state::{CacheState, Put as Mode};
 use crate::key::{self, View};
@@ -30,6 +31,8 @@ pub(crate) struct KeyAccess<'a> {
     pub shared: &'a Shared,
     pub file: &'a File,
     buffers: PooledBuffers,
+    /// Of a call that is known by these bytes: what they must still say when its result is stored.
+    pub editable: Option<Box<Editable<'a>>>,
     /// How the result that `store` was given may be shared, if it got as far as that.
     encoded: Result<Sharing, Encoded>,
     /// The file was lost when this began, and there was no other.
@@ -58,8 +61,9 @@ pub(crate) enum Lookup {
 
 /// What became of a result.
 pub(crate) enum Put {
-    /// It is stored, and this is what to keep of it, unless memory is short.
-    Stored(Option<Box<Decoded>>),
+    /// It is stored, and this is what to keep of it, unless memory is short; and what there is to say, counted: it may have
+    /// cost others their place though there are fewer than there may be.
+    Stored(Option<Box<Decoded>>, Option<Skipped>),
     /// Counted.
     Skipped(Skipped),
 }
@@ -108,25 +112,31 @@ impl<'a> KeyAccess<'a> {
     /// The key of a call.
     ///
     /// # Safety
-    /// The view's objects are alive; the thread is attached and holds no lock. User code may run, as in all methods but
-    /// `key`.
-    pub unsafe fn ask(shared: &'a Shared, view: &View<'_>) -> KeyBytes<'a> {
+    /// The view's objects are alive, as long as this; the thread is attached and holds no lock. User code may run, as in all
+    /// methods but `key`.
+    pub unsafe fn ask(shared: &'a Shared, view: &View<'a>) -> KeyBytes<'a> {
         let mut buffers = PooledBuffers::new();
         let encode = || {
             // SAFETY: the caller's promise; the defaults are those of the function.
-            unsafe { codec::encode_key_with(view, shared.defaults(), &mut buffers.key) }
+            unsafe {
+                if let Some(bytes) = by_bytes::bytes_of(view) {
+                    buffers.key.extend_from_slice(bytes);
+                    return Ok(Spelled::Plain);
+                }
+                codec::encode_key_with(view, shared.defaults(), &mut buffers.key)
+            }
         };
-        let (encoded, refusal) = codec::noting(shared.skips.wanted(Skip::Argument), encode);
+        let (spelled, refusal) = codec::noting(shared.skips.wanted(Skip::Argument), encode);
         point("encode the key");
-        if matches!(encoded, Encoded::Done) && shared.lone_apart && view.shape == key::ONE {
+        if spelled.is_ok() && shared.lone_apart && view.shape == key::ONE {
             // SAFETY: as above.
             if unsafe { !key::is_key_itself(view.values[0]) } {
                 // Keys say where they end, so this is none that another call has.
                 buffers.key.push(APART);
             }
         }
-        match encoded {
-            Encoded::Done if buffers.key.len() <= shared.max_key_size => {
+        match spelled {
+            Ok(spelled) if buffers.key.len() <= shared.max_key_size => {
                 // SAFETY: the caller's promise.
                 match unsafe { shared.files.follow() } {
                     Ok(true) => {
@@ -134,10 +144,15 @@ impl<'a> KeyAccess<'a> {
                         let Some(file) = (unsafe { shared.files.working() }) else {
                             return KeyBytes::Unstorable(Skipped::unopened(shared));
                         };
+                        let editable = match spelled {
+                            Spelled::Plain => None,
+                            Spelled::Editable(named) => Some(Box::new(Editable { view: *view, named })),
+                        };
                         KeyBytes::KeyAccess(KeyAccess {
                             shared,
                             file,
                             buffers,
+                            editable,
                             encoded: Err(Encoded::Done),
                             lost: file.shm.poisoned(),
                         })
@@ -147,9 +162,9 @@ impl<'a> KeyAccess<'a> {
                     Err(ErrSet) => KeyBytes::Failed,
                 }
             }
-            Encoded::Done => KeyBytes::Unstorable(Skipped { size: buffers.key.len(), ..Skipped::new(Skip::KeySize) }),
-            Encoded::Unstorable => KeyBytes::Unstorable(Skipped { refusal, ..Skipped::new(Skip::Argument) }),
-            Encoded::Failed => KeyBytes::Failed,
+            Ok(_) => KeyBytes::Unstorable(Skipped { size: buffers.key.len(), ..Skipped::new(Skip::KeySize) }),
+            Err(Encoded::Failed) => KeyBytes::Failed,
+            Err(_) => KeyBytes::Unstorable(Skipped { refusal, ..Skipped::new(Skip::Argument) }),
         }
     }
 
@@ -161,6 +176,18 @@ impl<'a> KeyAccess<'a> {
     pub fn is_there(&mut self) -> bool {
         let buffers = &mut *self.buffers;
         self.file.shm.peek(&buffers.key, &mut buffers.read).is_some()
+    }
+
+    /// The key by which this process knows the call, if that is its bytes and not what it was asked for.
+    ///
+    /// # Safety
+    /// As for `ask`; no exception is set.
+    pub unsafe fn by_bytes(&self) -> Result<Option<BytesKey>, ErrSet> {
+        let Some(_) = self.editable else {
+            return Ok(None);
+        };
+        // SAFETY: the caller's promise.
+        unsafe { BytesKey::new(self.key(), self.file.shm.hash(self.key())) }.map(Some)
     }
 
     /// Looks into the file, as a use. Counts nothing.
@@ -206,9 +233,14 @@ impl<'a> KeyAccess<'a> {
         let (encoded, refusal) = codec::noting(self.shared.skips.wanted(Skip::Value), encode);
         self.encoded = encoded;
         if encoded.is_ok() {
-            // What the function is may have changed while it ran.
+            // What the function is may have changed while it ran, and what functions and classes are that it was given.
             // SAFETY: as above; no exception is set.
-            let right = unsafe { self.shared.files.is_right(self.file) };
+            let right = unsafe {
+                match (self.shared.files.is_right(self.file), &self.editable) {
+                    (Ok(true), Some(editable)) => editable.is_unedited(self.shared, &buffers.key),
+                    (right, _) => right,
+                }
+            };
             if !matches!(right, Ok(true)) {
                 // SAFETY: as above.
                 unsafe { hold.give_up(shm, right.is_err()) };
@@ -240,8 +272,14 @@ impl<'a> KeyAccess<'a> {
         };
         drop(storing);
         if let Stored::Done(hit) = stored {
+            let skipped = shm.take_cramped().map(|(error, here)| {
+                // A full disk makes the cache smaller, as all are told who look at it; that addresses are wanting shows
+                // nowhere else.
+                self.shared.count_skip(Some(self.file), Skip::Space);
+                Skipped { error, transient: !here, ..Skipped::new(Skip::Space) }
+            });
             // SAFETY: the caller's promise; no exception is set.
-            return Ok(Put::Stored(unsafe { Decoded::new(self.file, hit, result, sharing, value) }));
+            return Ok(Put::Stored(unsafe { Decoded::new(self.file, hit, result, sharing, value) }, skipped));
         }
         let (skip, error) = shm.why(stored).unwrap_or((Skip::Damaged, 0));
         // A file that is lost is replaced at the next call; only where that fails is there something to say.

@@ -10,9 +10,10 @@ use super::skips::Skipped;
 use super::Shared;
 use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, StoreCondition};
 use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
+use crate::backend::shared::by_bytes::{has_instances, BytesKey};
 use crate::backend::shared::decoded::{self, DecodedRef};
 use crate::backend::shared::load::Call;
-use crate::backend::{Backend, Begun, Counters, FileCounters, HitPath, Told};
+use crate::backend::{Backend, Begun, Counters, FileCounters, HitPath, Known, Told};
 use crate::capi::detach::detached;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{Arguments, PyRef};
@@ -22,7 +23,7 @@ use crate::function::computation::Computation;
 use crate::function::control::Wish;
 use crate::function::fast_path::{Peek, Probe};
 use crate::function::fence::Began;
-use crate::function::lookup::{Entries, FastLookup, Found};
+use crate::function::lookup::{Accounting, Entries, FastLookup, Found};
 use crate::function::options::Options;
 use crate::function::slot_value::Value;
 use crate::function::state::{CacheState, Put};
@@ -70,7 +71,7 @@ impl HitPath for Shared {
     unsafe fn begin<'a>(
         cached: &'a CachedFunction,
         arguments: &'a Arguments,
-        view: &View<'_>,
+        view: &View<'a>,
         hot: FastLookup,
     ) -> Begun<Call<'a>> {
         // SAFETY: the caller's promise, throughout.
@@ -84,35 +85,46 @@ impl HitPath for Shared {
                 Through::Unstorable(skipped) => {
                     Begun::Done(cached.tell_with(Some(skipped), view, cached.compute(arguments)))
                 }
-                Through::Missed(request, found, unreadable) => {
-                    Begun::Miss(Call::new(cached, request, arguments, view.hash, unreadable), Some(found))
+                Through::Missed(request, found, key, unreadable) => {
+                    let hash = key.as_ref().map_or(view.hash, |key| key.view().hash);
+                    Begun::Miss(Call::new(cached, request, arguments, hash, unreadable), Some(found), key)
                 }
             }
         }
     }
 
     #[inline(never)]
-    unsafe fn begin_async(state: &CacheState, view: &View<'_>, hot: FastLookup) -> (Found, bool) {
+    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
         let Some(shared) = state.backend.shared() else {
-            return (Found::Absent, false);
+            return (Found::Absent, Known::Arguments, false);
         };
         // SAFETY: the caller's promise.
         match unsafe { shared.look(state, view, hot) } {
-            Through::Value(value) => (Found::Value(value), false),
-            Through::Failed => (Found::Failed, false),
-            Through::Missed(request, found, unreadable) => {
-                drop((request, found));
+            Through::Value(value) => (Found::Value(value), Known::Nothing, false),
+            Through::Failed => (Found::Failed, Known::Nothing, false),
+            Through::Missed(request, found, key, unreadable) => {
+                drop(found);
                 let is_counted = unreadable.is_some();
                 shared.skips.leave(unreadable);
-                (Found::Absent, is_counted)
+                let known = match (key, request.editable) {
+                    (Some(key), Some(editable)) => Known::Bytes(key, *editable),
+                    _ => Known::Arguments,
+                };
+                (Found::Absent, known, is_counted)
             }
             // What there is to say is said when the value is there.
-            Through::Unstorable(_) => (Found::Absent, false),
+            Through::Unstorable(Skipped { skip: Skip::Argument, .. }) => (Found::Absent, Known::Nothing, false),
+            Through::Unstorable(_) => (Found::Absent, Known::Arguments, false),
         }
     }
 }
 
 impl Backend for Shared {
+    unsafe fn asks_to_compare(&self, view: &View<'_>) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { !has_instances(view) }
+    }
+
     fn bounds(&self, _: &Options) -> (Kind, Option<usize>, Features) {
         // Whose turn it is to go, and when, is said by the file. Here goes what came first: to decode an entry again for each
         // round of newcomers costs less than to note every use.
@@ -166,7 +178,7 @@ impl Backend for Shared {
     unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            match self.put(&cached.state, view, value, StoreCondition::Nothing) {
+            match self.put(&cached.state, view, None, value, StoreCondition::Nothing) {
                 Ok(skipped) => cached.tell(skipped, view, value),
                 Err(ErrSet) => false,
             }
@@ -188,8 +200,8 @@ impl Backend for Shared {
     ) -> PyResult<Option<Told<'py>>> {
         let hold = SharedLease::hold(lease, computation.began.clears);
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        ticket.get().with_view(|view| unsafe {
-            match self.put(&cached.state, view, value.as_ptr(), hold) {
+        ticket.get().with_views(|view, editable| unsafe {
+            match self.put(&cached.state, view, editable, value.as_ptr(), hold) {
                 Ok(skipped) => {
                     cached.words_of(ticket.py(), skipped.or_else(|| self.skips.left()), view, value.as_ptr())
                 }
@@ -221,6 +233,11 @@ impl Backend for Shared {
         unsafe { self.has(view) }
     }
 
+    unsafe fn known<'a>(&'a self, view: &View<'a>) -> Result<Known<'a>, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe { self.known_as(view) }
+    }
+
     unsafe fn invalidate(&self, state: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
         // SAFETY: the caller's promise.
         unsafe { self.end(state, view) }
@@ -228,9 +245,10 @@ impl Backend for Shared {
 
     unsafe fn counters(&self, state: &CacheState) -> Counters {
         // SAFETY: the caller's promise.
-        unsafe { state.let_go(self, None) };
+        let file = unsafe { self.files.working() };
         // SAFETY: as above.
-        let Some(file) = (unsafe { self.files.working() }) else {
+        unsafe { state.let_go(self, None) };
+        let Some(file) = file else {
             let of_file = Some(FileCounters { skips: self.skipped([0; Skip::COUNT]), repairs: 0 });
             let misses = self.skips.lost();
             return Counters { hits: 0, misses, size: 0, evictions: 0, expirations: 0, weight: 0, of_file };
@@ -249,10 +267,12 @@ impl Backend for Shared {
 
     unsafe fn clear(&self) {
         // SAFETY: the caller's promise.
-        match unsafe { self.files.working() } {
-            // SAFETY: as above. It may have to wait for a writer.
-            Some(file) => unsafe { detached(|| file.shm.clear()) },
-            None => self.clear_unopened(),
+        let cleared = unsafe {
+            // It may have to wait for a writer.
+            self.files.clear(|shm| detached(|| shm.clear()))
+        };
+        if !cleared {
+            self.clear_unopened();
         }
         self.skips.forget_lost();
         self.held.forget();
@@ -269,9 +289,9 @@ pub(crate) enum Through<'a> {
     Value(*mut ffi::PyObject),
     /// An exception is set.
     Failed,
-    /// A miss, counted, whose result can be stored; with what the decoded level has, and what there is to say of what was
-    /// found.
-    Missed(KeyAccess<'a>, Found, Option<Skipped>),
+    /// A miss, counted, whose result can be stored; with what the decoded level has, the key by which it knows the call, if
+    /// that is not its arguments, and what there is to say of what was found.
+    Missed(KeyAccess<'a>, Found, Option<BytesKey>, Option<Skipped>),
     /// A miss, counted, whose result cannot be stored.
     Unstorable(Skipped),
 }
@@ -281,11 +301,13 @@ impl Shared {
     ///
     /// # Safety
     /// As for [`HitPath::begin`].
-    pub(crate) unsafe fn look<'a>(&'a self, state: &CacheState, view: &View<'_>, hot: FastLookup) -> Through<'a> {
+    pub(crate) unsafe fn look<'a>(&'a self, state: &CacheState, view: &View<'a>, hot: FastLookup) -> Through<'a> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             state.let_go_if_due(self);
-            let found = match state.after(view, hot) {
+            let has_instances = !hot.is_absent() && has_instances(view);
+            let found = if has_instances { Found::Absent } else { state.after(view, hot) };
+            let found = match found {
                 Found::Value(value) => return Through::Value(value),
                 Found::Failed => return Through::Failed,
                 found => found,
@@ -301,10 +323,27 @@ impl Shared {
                     return Through::Unstorable(skipped);
                 }
             };
+            let Ok(key) = request.by_bytes() else { return Through::Failed };
+            let key_view = key.as_ref().map_or(*view, BytesKey::view);
+            let found = if key.is_some() {
+                drop(found);
+                // The file may be another one than a moment ago.
+                state.let_go(self, None);
+                state.find(&key_view, Accounting::HitOrMiss)
+            } else if has_instances {
+                state.find(view, Accounting::HitOrMiss)
+            } else {
+                found
+            };
+            let found = match found {
+                Found::Value(value) => return Through::Value(value),
+                Found::Failed => return Through::Failed,
+                found => found,
+            };
             let unreadable = match request.look() {
                 Lookup::Found(value, kept) => {
                     request.file.count(Event::Hit);
-                    state.keep(self, view, kept, Put::UnlessPending);
+                    state.keep(self, &key_view, kept, Put::UnlessPending);
                     return Through::Value(value);
                 }
                 Lookup::Failed => return Through::Failed,
@@ -314,7 +353,7 @@ impl Shared {
             request.file.count(Event::Miss);
             unreadable.iter().for_each(|skipped| self.count_skip(Some(request.file), skipped.skip));
             state.let_go(self, None);
-            Through::Missed(request, found, unreadable)
+            Through::Missed(request, found, key, unreadable)
         }
     }
 }

@@ -155,7 +155,10 @@ impl<'a> Call<'a> {
                 return Loaded::Failed;
             }
             match self.request.store(result, hold) {
-                Ok(Put::Stored(kept)) => Loaded::Value(result, kept),
+                Ok(Put::Stored(kept, skipped)) => {
+                    self.skipped = skipped.or(self.skipped.take());
+                    Loaded::Value(result, kept)
+                }
                 Ok(Put::Skipped(skipped)) => {
                     self.skipped = Some(skipped);
                     Loaded::Value(result, None)

@@ -7,11 +7,15 @@ use pyo3::ffi;
 use super::skips::Skipped;
 use super::Shared;
 use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, Put, StoreCondition};
+use crate::backend::shared::by_bytes::{BytesKey, Editable};
+use crate::backend::Known;
 use crate::capi::detach::detached;
 use crate::capi::exceptions::ErrSet;
+use crate::function::lookup::{Accounting, Found};
 use crate::function::state::{CacheState, Put as Mode};
 use crate::function::ticket::Ticket;
 use crate::key::View;
+use shared::Skip;
 
 impl Shared {
     /// The value that the file has for a key, as a use that is not counted: a new reference. `Ok(None)` if there is none,
@@ -32,9 +36,19 @@ impl Shared {
                 KeyBytes::Unstorable(_) => return Ok(None),
                 KeyBytes::Failed => return Err(ErrSet),
             };
+            let key = request.by_bytes()?;
+            let key_view = key.as_ref().map_or(*view, BytesKey::view);
+            if key.is_some() {
+                state.let_go(self, None);
+                match state.find(&key_view, Accounting::AccessOnly) {
+                    Found::Value(value) => return Ok(Some(value)),
+                    Found::Failed => return Err(ErrSet),
+                    found => drop(found),
+                }
+            }
             match request.look() {
                 Lookup::Found(value, kept) => {
-                    state.keep(self, view, kept, Mode::UnlessPending);
+                    state.keep(self, &key_view, kept, Mode::UnlessPending);
                     Ok(Some(value))
                 }
                 looked @ (Lookup::Absent | Lookup::Unreadable(_)) => {
@@ -69,6 +83,28 @@ impl Shared {
         }
     }
 
+    /// By what a call is known in this process.
+    ///
+    /// # Safety
+    /// As for [`load_value`](Self::load_value).
+    pub(super) unsafe fn known_as<'a>(&'a self, view: &View<'a>) -> Result<Known<'a>, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match KeyAccess::ask(self, view) {
+                KeyBytes::KeyAccess(request) => {
+                    let key = request.by_bytes()?;
+                    Ok(match (key, request.editable) {
+                        (Some(key), Some(editable)) => Known::Bytes(key, *editable),
+                        _ => Known::Arguments,
+                    })
+                }
+                KeyBytes::Unstorable(Skipped { skip: Skip::Argument, .. }) => Ok(Known::Nothing),
+                KeyBytes::Unstorable(_) => Ok(Known::Arguments),
+                KeyBytes::Failed => Err(ErrSet),
+            }
+        }
+    }
+
     /// Ends a key's entry in the file; whether there was one. Where a writer keeps the lock, the whole cache is voided.
     ///
     /// # Safety
@@ -96,7 +132,7 @@ impl Shared {
     }
 
     /// Stores a value in the file as if it had been computed now. What can't be stored is counted, takes what was there with
-    /// it, and is told to the user by the caller.
+    /// it, and is told to the user by the caller. `editable`: what the bytes in the view were made from, if it has such.
     ///
     /// # Safety
     /// As for [`load_value`](Self::load_value); `value` is alive.
@@ -104,6 +140,7 @@ impl Shared {
         &self,
         state: &CacheState,
         view: &View<'_>,
+        editable: Option<Editable<'_>>,
         value: *mut ffi::PyObject,
         hold: StoreCondition,
     ) -> Result<Option<Skipped>, ErrSet> {
@@ -122,11 +159,14 @@ impl Shared {
                 }
                 KeyBytes::Failed => return Err(ErrSet),
             };
+            let key = request.by_bytes()?;
+            let key_view = key.as_ref().map_or(*view, BytesKey::view);
+            request.editable = editable.map(Box::new);
             match request.store(value, hold)? {
-                Put::Stored(kept) => {
+                Put::Stored(kept, skipped) => {
                     let mode = if by_hand { Mode::Always } else { Mode::UnlessPending };
-                    state.keep(self, view, kept, mode);
-                    Ok(None)
+                    state.keep(self, &key_view, kept, mode);
+                    Ok(skipped)
                 }
                 Put::Skipped(skipped) => {
                     if by_hand {

@@ -5,7 +5,8 @@
 //! Whatever else a call comes to goes through the file, which alone counts, evicts and expires.
 //!
 //! Its parts: [`reopen`] (an open file, and opening it once more), [`decoded`] (a decoded value, and how it is handed out),
-//! [`access`] (one key: looking, encoding, storing), [`call`] (what it is as a [`Backend`](super::Backend)), [`load`] (one
+//! [`access`] (one key: looking, encoding, storing), [`by_bytes`] (calls that are known by their bytes, as an argument can be
+//! edited), [`call`] (what it is as a [`Backend`](super::Backend)), [`load`] (one
 //! computation for all processes), [`turn`] (whom a caller waits for), [`held`] (letting go what the file no longer has),
 //! [`skips`] (what is not stored), [`template`] (what those who waited make theirs from), [`asynchronous`] (leases of
 //! coroutine functions), [`methods`] (`get` and `set`), [`buffers`] (bytes that calls use again), and here the class,
@@ -14,6 +15,7 @@
 pub mod access;
 pub mod asynchronous;
 mod buffers;
+mod by_bytes;
 pub mod call;
 pub mod decoded;
 mod held;
@@ -39,6 +41,7 @@ use crate::function::options::Options;
 use crate::function::CachedFunction;
 use shared::Event;
 
+pub(crate) use self::by_bytes::{BytesKey, Editable};
 pub(crate) use self::decoded::{Decoded, DecodedRef};
 
 /// A cache file that all processes of the host share; the entries of this process are the decoded level in front of it.

@@ -1,5 +1,5 @@
 //! The files of a shared cache: the one in use, opened at the first use, and how another one takes its place after somebody has
-//! cut it short.
+//! cut it short, or has removed, renamed or replaced it.
 //!
 //! Ring 3.
 
@@ -158,10 +158,22 @@ pub struct Reopener {
     /// Whether what is found in the file at its opening is void: the cache was cleared when it could not be opened. Relaxed: it
     /// is set by attached threads and read by those that open.
     void: AtomicBool,
+    /// When it was last seen whether the path still names the one in use.
+    looked: AtomicU64,
 }
 
-/// Time between two attempts to open another file.
+/// Time between two attempts to open another file, and between two looks at the path.
 const PAUSE: u64 = 1_000_000_000;
+/// How often a clear begins anew, as the file is replaced meanwhile.
+const CLEARS: u32 = 4;
+
+/// Whether it is time for what was last done at `last`; if so, it is the caller's turn.
+fn is_due(last: &AtomicU64) -> bool {
+    // Relaxed, both: who comes too late for a turn does without.
+    let (now, seen) = (clock::now(), last.load(Ordering::Relaxed));
+    (seen == 0 || now.saturating_sub(seen) >= PAUSE)
+        && last.compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+}
 
 /// The first file is being opened by this thread: until this is dropped.
 struct Opening<'a>(&'a AtomicU64);
@@ -197,6 +209,7 @@ impl Reopener {
             identity: name.identity,
             renamed: AtomicPtr::default(),
             tried: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
             opening: AtomicU64::new(0),
             void: AtomicBool::new(false),
         })
@@ -233,6 +246,7 @@ impl Reopener {
         if self.with_known(failed_here) {
             return;
         }
+        self.looked.store(now, Ordering::Relaxed);
         if let Err(error) = self.add(&place) {
             let failure = Some((place, now, error.to_string()));
             self.with_known(|known| known.failure = failure);
@@ -432,27 +446,74 @@ impl Reopener {
         }
     }
 
-    /// The file to work with: the first one is opened, and another one if somebody has cut short the one in use. `None` where
-    /// none can be opened.
+    /// The file to work with: the first one is opened, and another one if somebody has cut short the one in use, or its path no
+    /// longer names it. `None` where none can be opened. A hit of the decoded level does not come here; all else does, and looks
+    /// once a second at most, or where another process says that it should.
     ///
     /// # Safety
     /// As for [`open`](Self::open).
     #[inline]
     pub unsafe fn working(&self) -> Option<&File> {
-        match self.current() {
-            Some(file) if !file.shm.poisoned() => return Some(file),
-            Some(_) => self.replace(),
+        let Some(file) = self.current() else {
             // SAFETY: the caller's promise.
-            None => unsafe { self.open() },
+            unsafe { self.open() };
+            return self.current();
+        };
+        if self.is_named(file) && (file.shm.may_be_astray() || is_due(&self.looked)) {
+            self.look(file);
+        }
+        // (That it is cut short shows at the first touch, which may have been the one above.)
+        if self.current().is_some_and(|file| file.shm.poisoned()) {
+            self.replace();
         }
         self.current()
     }
 
+    /// Runs `clear` with the file that the path names, and sees that it was still that one afterwards. False where no file can be
+    /// opened.
+    ///
+    /// # Safety
+    /// As for [`open`](Self::open).
+    pub unsafe fn clear(&self, mut clear: impl FnMut(&SharedCache)) -> bool {
+        if self.current().is_none() {
+            // SAFETY: the caller's promise.
+            unsafe { self.open() };
+        }
+        for _ in 0..CLEARS {
+            let Some(file) = self.current() else {
+                return false;
+            };
+            if file.shm.poisoned() {
+                self.add_another();
+            } else if self.is_named(file) {
+                self.look(file);
+            }
+            let file = self.current().unwrap_or(file);
+            clear(&file.shm);
+            if !self.is_named(file) || file.shm.poisoned() || !file.shm.is_astray() {
+                break;
+            }
+        }
+        true
+    }
+
+    /// Whether other processes find the file by its path.
+    fn is_named(&self, file: &File) -> bool {
+        !self.private && !file.renamed
+    }
+
+    #[cold]
+    fn look(&self, file: &File) {
+        if !file.shm.poisoned() && file.shm.is_astray() {
+            self.add_another();
+            // Whether or not there is another one: nobody must go on with what no clear reaches.
+            file.shm.forsake();
+        }
+    }
+
     #[cold]
     fn replace(&self) {
-        let (now, tried) = (clock::now(), self.tried.load(Ordering::Relaxed));
-        let due = tried == 0 || now.saturating_sub(tried) >= PAUSE;
-        if due && self.tried.compare_exchange(tried, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if is_due(&self.tried) {
             self.add_another();
         }
     }

@@ -20,6 +20,27 @@ pub unsafe fn compares_as(kind: *mut ffi::PyTypeObject, base: *mut ffi::PyTypeOb
     }
 }
 
+/// Whether attributes of this type can be set: it is made by a class statement, as a rule.
+///
+/// # Safety
+/// The type is alive.
+pub unsafe fn is_editable(kind: *mut ffi::PyTypeObject) -> bool {
+    // SAFETY: the caller's promise.
+    let flags = unsafe { ffi::PyType_GetFlags(kind) };
+    flags & ffi::Py_TPFLAGS_HEAPTYPE != 0 && flags & ffi::Py_TPFLAGS_IMMUTABLETYPE == 0
+}
+
+/// Whether what is known by a name is so for ever: a type in C, or a function of a module in C.
+///
+/// # Safety
+/// The object is alive.
+pub unsafe fn is_fixed(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's promise. A type that cannot be edited has no base that can.
+    unsafe {
+        ffi::Py_TYPE(object) == &raw mut ffi::PyType_Type && !is_editable(object.cast()) || is_plain_builtin(object)
+    }
+}
+
 /// Whether it is a function of a module in C, and not a method of some object.
 pub(super) unsafe fn is_plain_builtin(object: *mut ffi::PyObject) -> bool {
     // SAFETY: a live object (the caller's).

@@ -9,6 +9,8 @@
 //! * what can't be reduced as `copyreg` and pickle do it, holds itself, or is nested too deeply;
 //! * what does not equal the object that its bytes would make, see [`super::load`].
 //!
+//! A key is *plain* if no part of it can be edited in place, so that equal arguments have these bytes for ever: see [`Spelled`].
+//!
 //! Classes derived from int, float, complex, str, bytes, tuple or frozenset that compare as their base does are spelled as the base
 //! (IntEnum, NamedTuple). Other objects are spelled by what `__reduce_ex__` says of them, see [`super::reduce`], as their
 //! `__eq__` can't be asked without a second object. Where that method is coarser than the state, equal keys have different
@@ -18,14 +20,16 @@ mod compared;
 mod objects;
 mod writer;
 
-pub use self::compared::compares_as;
+pub use self::compared::{compares_as, is_editable, is_fixed};
 pub use self::objects::{next, put_entries};
 pub use self::writer::Writer;
+
+use std::sync::Arc;
 
 use pyo3::ffi;
 
 use self::compared::PyMethod_Type;
-use crate::codec::named::Role;
+use crate::codec::named::{Hash, Role};
 use crate::codec::{atoms, named, refusal, Encoded, Stop};
 use crate::key::View;
 use engine::wire_format::{self, key};
@@ -36,7 +40,16 @@ use engine::wire_format::{self, key};
 /// The view's objects are alive, and kept so by the caller; the thread is attached and holds no lock. Runs user code.
 pub unsafe fn encode_key(view: &View<'_>, out: &mut Vec<u8>) -> Encoded {
     // SAFETY: the caller's promise.
-    unsafe { encode_key_with(view, &[], out) }
+    unsafe { encode_key_with(view, &[], out) }.map_or_else(|encoded| encoded, |_| Encoded::Done)
+}
+
+/// What a call's bytes depend on.
+#[derive(Debug)]
+pub enum Spelled {
+    /// On arguments that stay what they are: equal ones have these bytes for ever.
+    Plain,
+    /// On something that can be edited in place: a function, a class, an instance of one. The hashes of what has a name.
+    Editable(Arc<[Hash]>),
 }
 
 /// [`encode_key`] where some objects, given by their addresses, are defaults that have no bytes: each is spelled by its
@@ -44,16 +57,17 @@ pub unsafe fn encode_key(view: &View<'_>, out: &mut Vec<u8>) -> Encoded {
 ///
 /// # Safety
 /// As for [`encode_key`].
-pub unsafe fn encode_key_with(view: &View<'_>, defaults: &[usize], out: &mut Vec<u8>) -> Encoded {
+pub unsafe fn encode_key_with(view: &View<'_>, defaults: &[usize], out: &mut Vec<u8>) -> Result<Spelled, Encoded> {
     let start = out.len();
     let mut writer = Writer::new();
     // SAFETY: the caller's promise.
     match unsafe { put_view(&mut writer, defaults, view, out) } {
-        Ok(()) => Encoded::Done,
+        Ok(()) if writer.plain => Ok(Spelled::Plain),
+        Ok(()) => Ok(Spelled::Editable(writer.named.keys().copied().collect())),
         Err(stop) => {
             out.truncate(start);
             refusal::key(writer.at, writer.why);
-            stop.into()
+            Err(stop.into())
         }
     }
 }
@@ -89,6 +103,9 @@ unsafe fn put_view(writer: &mut Writer, defaults: &[usize], view: &View<'_>, out
         for (at, &value) in view.values.iter().enumerate() {
             writer.at = at;
             if let Some(number) = defaults.iter().position(|&default| default == value as usize) {
+                let kind = ffi::Py_TYPE(value);
+                // As most of these are: `object()`.
+                writer.plain &= kind == &raw mut ffi::PyBaseObject_Type;
                 out.push(key::DEFAULT);
                 wire_format::put_varint(out, number as u64);
                 continue;

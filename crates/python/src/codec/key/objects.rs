@@ -6,7 +6,7 @@ use std::ffi::CStr;
 
 use pyo3::ffi;
 
-use super::compared::{compares_as, is_method_of_instance, is_plain_builtin};
+use super::compared::{compares_as, is_editable, is_method_of_instance, is_plain_builtin};
 use super::Writer;
 use crate::capi::reference::{calls, tuple_items, PyRef};
 use crate::codec::named::{self, Role};
@@ -24,6 +24,8 @@ impl Writer {
         unsafe {
             let kind = ffi::Py_TYPE(object);
             let exact = self.exact;
+            // How it is spelled depends on its class.
+            self.plain &= !is_editable(kind);
             let is = |base: *mut ffi::PyTypeObject| if exact { kind == base } else { compares_as(kind, base) };
             if exact && object == ffi::Py_True() {
                 out.push(tag::TRUE);
@@ -111,6 +113,7 @@ impl Writer {
             if parts[0] == ffi::Py_True() {
                 out.push(key::CANONICAL);
             }
+            self.plain &= parts[2] == ffi::Py_True();
             self.put(parts[1], out, depth - 1)?;
             Ok(true)
         }

@@ -26,6 +26,8 @@ pub struct Writer {
     pub reduced: bool,
     /// Whether types count, and 1 is not 1.0: where equality is not enough for the object around.
     pub exact: bool,
+    /// Whether what was spelled so far says the same for ever: no part of it can be edited in place.
+    pub plain: bool,
     /// What was spelled by a hash.
     pub named: Named,
     /// What was asked for its hash last, with the role and the answer.
@@ -39,7 +41,17 @@ pub struct Writer {
 impl Writer {
     pub(super) fn new() -> Self {
         let named = Named::default();
-        Writer { around: Vec::new(), spent: 0, reduced: false, exact: false, named, met: Vec::new(), at: 0, why: None }
+        Writer {
+            around: Vec::new(),
+            spent: 0,
+            reduced: false,
+            exact: false,
+            plain: true,
+            named,
+            met: Vec::new(),
+            at: 0,
+            why: None,
+        }
     }
 
     /// Gives up: there are no bytes for this object.

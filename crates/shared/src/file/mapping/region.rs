@@ -119,6 +119,16 @@ impl Region {
         self.fd.file.is_some() && file_id(fd) == self.fd.file
     }
 
+    /// Which file this is.
+    pub(crate) fn file(&self) -> Option<(u64, u64)> {
+        self.fd.file
+    }
+
+    /// Whether the file has lost its last name.
+    pub(crate) fn has_no_name(&self) -> bool {
+        self.has_descriptor() && rustix::fs::fstat(self.fd()).is_ok_and(|status| status.st_nlink == 0)
+    }
+
     /// Keeps what owns a second descriptor of the same file as long as the first.
     pub(crate) fn keep(&self, owner: impl Send + Sync + 'static) {
         self.spare.lock().unwrap_or_else(|e| e.into_inner()).push(Box::new(owner));

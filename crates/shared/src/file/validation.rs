@@ -1,0 +1,134 @@
+//! What a file under a cache's name is: this cache's, another's, or of no use.
+//!
+//! A file that others have open is never judged by one word. Its header is there twice, and what one copy says is believed
+//! where the other is damaged; what the control words claim is put right under the writers' lock (`Table::heal`). Were such
+//! a file replaced, those who have it would go on with it, and nobody would reach them any more.
+
+use crate::file::layout::{
+    ctl, Control, Geometry, Header, CONTROL_AT, GRANULE, HEADER_COPY_AT, HEADER_WORDS, MAGIC, PAGE, VERSION,
+};
+use crate::file::life;
+use crate::file::system::{read_exact_at, write_all_at};
+use crate::hash::checksum;
+use crate::policy::Strategy;
+use crate::process::clock;
+use core::mem::{offset_of, size_of};
+use std::os::fd::BorrowedFd;
+
+#[allow(clippy::large_enum_variant)] // one is made for each file that is opened
+pub(super) enum Content {
+    Ours(Ours),
+    Foreign,
+    Dead,
+}
+
+/// A file of this cache.
+pub(super) struct Ours {
+    pub header: Header,
+    pub geo: Geometry,
+    /// Its control words are damaged.
+    pub damaged: bool,
+}
+
+pub(crate) fn words_of(header: &Header) -> [u64; HEADER_WORDS] {
+    // SAFETY: `Header` is repr(C), consists of u64s only and has this size: see `layout`'s assertions.
+    unsafe { std::mem::transmute(*header) }
+}
+
+fn header_of(words: [u64; HEADER_WORDS]) -> Header {
+    // SAFETY: as in `words_of`; any words make a `Header`.
+    unsafe { std::mem::transmute(words) }
+}
+
+pub(super) fn header_sum(header: &Header) -> u64 {
+    let words = &words_of(header)[..HEADER_WORDS - 1];
+    checksum(MAGIC, &words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>())
+}
+
+/// Whether this is what a maker of our version has written.
+fn is_sound(header: &Header) -> bool {
+    header.magic == MAGIC && header.version == VERSION && header.checksum == header_sum(header)
+}
+
+fn read_words<const N: usize>(fd: BorrowedFd<'_>, at: u64) -> Option<[u64; N]> {
+    let mut bytes = vec![0; N * 8];
+    read_exact_at(fd, &mut bytes, at).ok()?;
+    let word = |i: usize| u64::from_ne_bytes(bytes[i * 8..][..8].try_into().expect("eight bytes"));
+    Some(std::array::from_fn(word))
+}
+
+/// Writes a header to its place.
+pub(super) fn write_header(fd: BorrowedFd<'_>, header: &Header, at: u64) -> std::io::Result<()> {
+    let words = words_of(header);
+    words.iter().enumerate().try_for_each(|(i, word)| write_all_at(fd, &word.to_ne_bytes(), at + 8 * i as u64))
+}
+
+/// The header of a file of our version; else what stands in its place. The copy counts where others have the file open.
+fn sound_header(fd: BorrowedFd<'_>) -> Option<Result<Header, Header>> {
+    let [first, copy] = [0, HEADER_COPY_AT].map(|at| read_words::<HEADER_WORDS>(fd, at).map(header_of));
+    let first = first?;
+    if is_sound(&first) {
+        return Some(Ok(first));
+    }
+    let Some(copy) = copy.filter(|copy| is_sound(copy) && life::somebody_lives(fd)) else { return Some(Err(first)) };
+    // Whoever looks at the same time writes the same words.
+    let _ = write_header(fd, &copy, 0);
+    Some(Ok(copy))
+}
+
+/// Validates a file by what `pread` says: a file that is cut short while we look cannot hurt.
+pub(super) fn validate(fd: BorrowedFd<'_>, fingerprint: u64) -> Content {
+    let header = match sound_header(fd) {
+        Some(Ok(header)) => header,
+        Some(Err(header)) if header.magic == MAGIC && header.version != VERSION => return Content::Foreign,
+        _ => return Content::Dead,
+    };
+    // A file that says it is from the future is one of an earlier boot whose id could not be read. Who cannot read it
+    // now must not take the file away from those who can.
+    let boot = clock::boot_id();
+    let earlier = boot != [0, 0] && header.boot != [0, 0] && header.boot != boot;
+    if earlier || header.created > clock::boot_now() {
+        return Content::Dead;
+    }
+    if header.fingerprint != fingerprint {
+        return Content::Foreign;
+    }
+    let Some(strategy) = Strategy::from_number(header.strategy) else { return Content::Dead };
+    let Some(geo) = Geometry::new(header.max_size, header.max_bytes, strategy) else { return Content::Dead };
+    let Some(control) = read_words::<{ size_of::<Control>() / 8 }>(fd, CONTROL_AT) else { return Content::Dead };
+    let len = crate::file::mapping::file_len(fd).unwrap_or(0);
+    let (level, slots, data) = (
+        control[offset_of!(Control, index_level) / 8],
+        control[offset_of!(Control, slots_ready) / 8],
+        control[offset_of!(Control, data_ready) / 8],
+    );
+    let possible = level <= geo.max_level && slots <= geo.capacity && data <= geo.granules;
+    let damaged = !possible
+        || len < Geometry::level_at(level + 1)
+        || len < geo.slots_end(slots)
+        || (data > 0 && len < geo.data + data * GRANULE);
+    if !damaged || (len >= geo.slots_end(first_slots(&geo)) && life::somebody_lives(fd)) {
+        Content::Ours(Ours { header, geo, damaged })
+    } else {
+        Content::Dead
+    }
+}
+
+/// Slots of a new file.
+pub(super) fn first_slots(geo: &Geometry) -> u64 {
+    geo.capacity.min(PAGE / 16)
+}
+
+/// A file has lost its name to another one: whoever has it open still is told, at the next call. What they have decoded of
+/// it is void from now on. (Only for a file of ours; what stands there may be anything.)
+pub(super) fn mark_moved(fd: BorrowedFd<'_>, generation: u64) {
+    let is_ours = read_words::<1>(fd, 0).is_some_and(|magic| magic == [MAGIC]) || life::somebody_lives(fd);
+    let there = crate::file::mapping::file_len(fd).is_ok_and(|len| len >= CONTROL_END);
+    if is_ours && there {
+        // In this order: who finds all void looks why.
+        let _ = write_all_at(fd, &(clock::boot_now() | 1).to_ne_bytes(), ctl!(moved));
+        let _ = write_all_at(fd, &generation.to_ne_bytes(), ctl!(generation));
+    }
+}
+
+const CONTROL_END: u64 = CONTROL_AT + size_of::<Control>() as u64;
