@@ -5,9 +5,15 @@ from typing import Final, ParamSpec, Protocol, TypeVar, overload, type_check_onl
 
 from typing_extensions import Unpack
 
+from warp_cache import testing as testing
 from warp_cache._info import CacheInfo as CacheInfo
 from warp_cache._info import SharedCacheInfo as SharedCacheInfo
 from warp_cache._info import SkipReason as SkipReason
+from warp_cache._module import caches as caches
+from warp_cache._module import clear_all as clear_all
+from warp_cache._module import configure as configure
+from warp_cache._module import disabled as disabled
+from warp_cache._module import invalidate_tags as invalidate_tags
 from warp_cache._options import (
     AnyStrategy,
     ControlledOptions,
@@ -37,6 +43,11 @@ __all__ = [
     "Strategy",
     "UncacheableWarning",
     "cache",
+    "caches",
+    "clear_all",
+    "configure",
+    "disabled",
+    "invalidate_tags",
     "lru_cache",
     "record",
 ]

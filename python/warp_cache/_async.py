@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     _Cached: TypeAlias = AsyncCachedFunction[..., Any]
 
-__all__ = ["compute", "pass_on", "raising"]
+__all__ = ["bypass", "compute", "pass_on", "raising"]
 
 
 async def pass_on(cached: _Cached, /, *args: Any, **kwargs: Any) -> Any:
@@ -28,6 +28,11 @@ async def pass_on(cached: _Cached, /, *args: Any, **kwargs: Any) -> Any:
     if cached._shared and (told := cached._skip(True)):
         cached._tell(told)
     return value
+
+
+async def bypass(cached: _Cached, /, *args: Any, **kwargs: Any) -> Any:
+    """A call while caches are disabled."""
+    return await cached._function(*args, **kwargs)
 
 
 async def _alone(

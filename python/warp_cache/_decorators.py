@@ -6,6 +6,7 @@ extension module. What type checkers are told about them is in ``__init__.pyi``.
 
 from __future__ import annotations
 
+from _weakref import ref
 from functools import partial, partialmethod, update_wrapper
 
 from warp_cache._strategies import Backend, Strategy
@@ -35,6 +36,7 @@ __all__ = [
     "AsyncCachedFunction",
     "CachedFunction",
     "SharedCachedFunction",
+    "alive",
     "cache",
     "decorator",
     "lru_cache",
@@ -66,6 +68,11 @@ _CONTROL: dict[str, Any] = {
     "version": None,
     "namespace": None,
 }
+
+# The decorated functions, in the order they were made: those whose reference still gives one. (Such
+# a reference has its function's hash, and is equal to itself.)
+alive: dict[ref[CachedFunction[..., Any]], None] = {}
+_forget: Any = alive.pop
 
 # What stands above a function in a class, and is to stand above its cache.
 _DESCRIPTORS = (classmethod, staticmethod, property, partialmethod)
@@ -157,8 +164,9 @@ def _cache(
 
     Raises:
         TypeError, ValueError: a wrong argument; the message names it. A generator function is one.
-        PermissionError, OSError: the shared cache's file is not this user's alone, or cannot be
-            made.
+
+    A shared cache is opened at its first use. Where its file is not this user's alone, or cannot be
+    made, there is an UncacheableWarning, and every call computes.
     """
     return _checked({**locals()}, by_signature=True)
 
@@ -328,6 +336,7 @@ def decorator(
         update_wrapper(cached, function)
         if source is not None:
             present_as_coroutine_function(cached, source)
+        alive[ref(cached, _forget)] = None
         return cached
 
     return decorate

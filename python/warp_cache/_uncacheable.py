@@ -164,6 +164,11 @@ def _text(
             f"results of {name} are not stored by this process, as 255 others have {path} open;"
             " run fewer, or give some of them a cache of another name"
         )
+    if reason == "lost" and not path:
+        return (
+            f"results of {name} are not stored, as its shared cache cannot be opened:"
+            f" {raised or 'no reason given'}"
+        )
     if reason == "lost":
         return (
             f"results of {name} are not stored, as {path} was cut short, removed or replaced, its"

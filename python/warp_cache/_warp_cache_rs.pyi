@@ -49,6 +49,8 @@ __all__ = [
     "_clock_stop",
     "_copy",
     "_decode_value",
+    "_disable",
+    "_enable",
     "_encode_key",
     "_encode_value",
     "_explain_key",
@@ -232,6 +234,9 @@ class CachedFunction(_Operations[_P, _R]):
         wait_timeout: float | None = 10.0,
         by_signature: bool | None = True,
     ) -> Self: ...
+    def _open_before_fork(self) -> None:
+        """Open a shared cache that a child of a fork could not open."""
+
     def _recipe(self) -> tuple[Callable[_P, _R], dict[str, Any], bool, str | None]: ...
     def _place(self) -> tuple[str | None, bool]: ...
     @staticmethod
@@ -516,6 +521,14 @@ def _replay(keys: Buffer, jobs: Sequence[tuple[int | None, int]]) -> list[int]:
     O(n log n) for the optimum.
     """
 
+# For warp_cache._module.
+def _disable() -> None:
+    """Disable the caches of this process, until `_enable` has been called as often."""
+
+def _enable() -> None:
+    """See `_disable`."""
+
+# For warp_cache.testing.
 def _clock_stop() -> None: ...
 def _clock_advance(nanos: int) -> None: ...
 def _clock_go_on() -> None: ...

@@ -1,21 +1,26 @@
-"""What tests of programs with caches need: a clock that they move.
+"""What tests of programs with caches need: a clock that they move, a place of their own.
 
 It is no part of ``import warp_cache``: import it where the tests are.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import threading
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from warp_cache import _configuration
 from warp_cache._warp_cache_rs import _clock_advance, _clock_go_on, _clock_now, _clock_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Clock", "clock"]
+__all__ = ["Clock", "clock", "isolated"]
 
 
 class Clock:
@@ -60,3 +65,37 @@ def clock() -> Iterator[Clock]:
             _stopped -= 1
             if _stopped == 0:
                 _clock_go_on()
+
+
+@contextmanager
+def isolated() -> Iterator[Path]:
+    """Give shared caches a directory and a namespace of the block's own; gives the directory.
+
+    They hold for every shared cache that is opened within, that is used for the first time there,
+    and for child processes, which find them in their environment. A cache that is open already is
+    not affected: decorate within what is to be tested, or use it there first. At the end what was
+    configured before is so again, and the directory is removed. It holds for the whole process, so
+    no two threads use it at a time; it may be nested.
+
+    With pytest, ``isolated`` is a fixture, too: of each test that names it as a parameter, or in
+    ``@pytest.mark.usefixtures("isolated")``.
+    """
+    directory = tempfile.mkdtemp(prefix="warp_cache_isolated_")
+    own = {"directory": directory, "namespace": os.path.basename(directory)}
+    settings, environment = dict(_configuration.settings), {}
+    for name, value in own.items():
+        variable = _configuration.VARIABLES[name]
+        environment[variable] = os.environ.get(variable)
+        os.environ[variable] = value
+    _configuration.settings.update(own)
+    try:
+        yield Path(directory)
+    finally:
+        _configuration.settings.clear()
+        _configuration.settings.update(settings)
+        for variable, before in environment.items():
+            if before is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = before
+        shutil.rmtree(directory, ignore_errors=True)

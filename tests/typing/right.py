@@ -6,6 +6,7 @@ import asyncio
 import functools
 import warnings
 from collections.abc import Callable, Coroutine, Hashable
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from typing_extensions import Self, Unpack, assert_type
@@ -20,11 +21,17 @@ from warp_cache import (
     Strategy,
     UncacheableWarning,
     cache,
+    caches,
+    clear_all,
+    configure,
+    disabled,
+    invalidate_tags,
     lru_cache,
     record,
 )
 from warp_cache._decorators import AsyncCachedFunction
 from warp_cache._warp_cache_rs import CachedFunction
+from warp_cache.testing import Clock, clock, isolated
 
 T = TypeVar("T")
 
@@ -464,3 +471,17 @@ def check_record() -> None:
     with record("calls-{pid}.rec") as recording:
         assert_type(recording, record)
         assert_type(recording.path, str)
+
+
+def check_the_module() -> None:
+    assert_type(caches(), list[CachedFunction[..., Any]])
+    clear_all()
+    invalidate_tags("a", "b")
+    configure(directory=Path("caches"), namespace="tests")
+    configure(directory=None)
+    with disabled():
+        pass
+    with clock() as now, isolated() as folder:
+        assert_type(now, Clock)
+        assert_type(now.time(), float)
+        assert_type(folder, Path)

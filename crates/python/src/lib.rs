@@ -34,6 +34,8 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::function::computation::Computation;
     #[pymodule_export]
+    use crate::function::disabled::{_disable, _enable};
+    #[pymodule_export]
     use crate::function::options::Options;
     #[pymodule_export]
     use crate::function::per_instance::{InstanceCaches, PerInstanceFunction};

@@ -12,6 +12,9 @@ import warnings  # noqa: F401 - when something is to be told, it may be too late
 from itertools import count
 from types import MethodType
 
+from warp_cache import _configuration
+from warp_cache._decorators import alive
+
 # These two are the extension module's: named here, where tools that freeze programs see them.
 from warp_cache._naming import canonical, named  # noqa: F401
 from warp_cache._naming.description import Description
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     from warp_cache._naming.watch import _Watch
 
-__all__ = ["Identity", "describe", "directories", "identify", "key_digest"]
+__all__ = ["Identity", "describe", "directories", "identify", "key_digest", "location"]
 
 # A name has at most 180 characters (crates/shared/src/file/directory.rs); the longest suffix is
 # a private one.
@@ -45,9 +48,9 @@ def directories() -> tuple[list[str], bool]:
     readable for the user alone, and refuses one that is somebody else's, open to others, or a
     symbolic link.
     """
-    given = os.environ.get("WARP_CACHE_DIR")
-    if given:
-        return [os.path.abspath(given)], True
+    given = _configuration.directory()
+    if given is not None:
+        return [given], True
     user = _user()
     # Not tempfile.gettempdir(), which tries out what can be written to at the moment, and ends at
     # the current directory: processes would part.
@@ -63,6 +66,26 @@ def directories() -> tuple[list[str], bool]:
     ]
     paths = [os.path.abspath(os.path.join(p, f"warp_cache-{user}")) for p in parents if p]
     return list(dict.fromkeys(paths)), False
+
+
+def location(namespace: str | None) -> tuple[list[str], bool, str | None]:
+    """Where a cache that is opened now is to lie: ``directories()``, and the namespace.
+
+    namespace: that of the function's own.
+    """
+    return (*directories(), _configuration.namespace() if namespace is None else namespace)
+
+
+def _before_fork() -> None:
+    """Open what only this process can open, so that its children have it too."""
+    for reference in list(alive):
+        cached = reference()
+        if cached is not None:
+            cached._open_before_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
 
 
 def _user() -> int:

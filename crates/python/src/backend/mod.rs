@@ -157,9 +157,12 @@ pub(crate) trait Backend: Send + Sync {
         None
     }
 
-    /// The path of the file, and whether it is of this process and its forks alone.
-    fn place(&self) -> Option<(String, bool)> {
-        None
+    /// The path of the file, if it is or can be opened, and whether it is of this process and its forks alone.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock; no exception is set. User code may run.
+    unsafe fn place(&self) -> (Option<String>, bool) {
+        (None, false)
     }
 
     /// Counts a call that no lookup counts.

@@ -74,18 +74,20 @@ impl Flights {
     }
 }
 
-/// The two coroutine functions that drive a miss.
+/// The coroutine functions that drive what is no hit.
 #[derive(Debug)]
 struct Drivers {
     compute: Py<PyAny>,
     pass_on: Py<PyAny>,
+    bypass: Py<PyAny>,
 }
 
 fn drivers(py: Python<'_>) -> PyResult<&Drivers> {
     static DRIVERS: PyOnceLock<Drivers> = PyOnceLock::new();
     DRIVERS.get_or_try_init(py, || {
         let module = py.import("warp_cache._async")?;
-        Ok(Drivers { compute: module.getattr("compute")?.unbind(), pass_on: module.getattr("pass_on")?.unbind() })
+        let driver = |name| module.getattr(name).map(Bound::unbind);
+        Ok(Drivers { compute: driver("compute")?, pass_on: driver("pass_on")?, bypass: driver("bypass")? })
     })
 }
 
@@ -205,16 +207,39 @@ impl CachedFunction {
         }
     }
 
+    /// A coroutine of a call while caches are disabled.
+    ///
+    /// # Safety
+    /// As for [`miss_async`](Self::miss_async).
+    pub(crate) unsafe fn bypass_async(&self, object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
+        unsafe { self.drive_with(|drivers| &drivers.bypass, object, arguments) }
+    }
+
     /// A coroutine of a call that has been counted and is not cached.
     ///
     /// # Safety
     /// As for [`miss_async`](Self::miss_async).
     unsafe fn go_past(&self, object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
+        unsafe { self.drive_with(|drivers| &drivers.pass_on, object, arguments) }
+    }
+
+    /// A coroutine of a driver that needs no ticket.
+    ///
+    /// # Safety
+    /// As for [`miss_async`](Self::miss_async).
+    unsafe fn drive_with(
+        &self,
+        driver: fn(&Drivers) -> &Py<PyAny>,
+        object: *mut ffi::PyObject,
+        arguments: &Arguments,
+    ) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
         unsafe {
             let py = Python::assume_attached();
             match drivers(py) {
-                Ok(drivers) => self.drive(&drivers.pass_on, object, None, arguments),
+                Ok(drivers) => self.drive(driver(drivers), object, None, arguments),
                 Err(error) => {
                     error.restore(py);
                     std::ptr::null_mut()
@@ -295,7 +320,7 @@ impl AsyncCachedFunction {
     ) -> PyResult<Bound<'py, PyAny>> {
         super::admit("fn", function)?;
         as_error(|| {
-            let backend = AnyBackend::Shared(Shared::open(function, options.get(), name)?);
+            let backend = AnyBackend::Shared(Shared::new(function, options.get(), name)?);
             Self::make(function, options.get(), backend)
         })
     }

@@ -13,7 +13,7 @@ use super::control::{lifetime, tags, Given, Tags, Wish};
 use super::methods::{fail, none, Objects};
 use super::parameters::Parameters;
 use super::ticket::Ticket;
-use super::CachedFunction;
+use super::{disabled, CachedFunction};
 use crate::backend::Known;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{caught, point};
@@ -136,6 +136,9 @@ unsafe extern "C-unwind" fn cache_contains(
     unsafe {
         about(object, &arguments, Answer::Bool(false), unfit, |this, view| {
             point("cache_contains");
+            if disabled::is_on() {
+                return Answer::Bool(false);
+            }
             Answer::of(this.state.backend.contains(&this.state, view))
         })
     }
@@ -239,7 +242,7 @@ pub(super) fn cache_put(
     }
     wish.tags = given.get("tags").map(|given| tags("tags", given)).transpose()?;
     let this = cached.get();
-    if this.state.max_size == Some(0) {
+    if this.state.max_size == Some(0) || disabled::is_on() {
         return Ok(());
     }
     if wish.tags.is_none() {

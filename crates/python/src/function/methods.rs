@@ -10,7 +10,7 @@ use pyo3::types::PyType;
 
 use super::call::{instance, Keyed};
 use super::lookup::{Accounting, Found};
-use super::CachedFunction;
+use super::{disabled, CachedFunction};
 use crate::backend::{Counters, FileCounters};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{caught, point};
@@ -96,7 +96,7 @@ unsafe extern "C-unwind" fn get(
             let this = instance(object);
             let arguments = Arguments { values, nargsf: nargs as usize, names };
             let mut scratch = ArgBuffer::new();
-            if this.state.max_size == Some(0) {
+            if this.state.max_size == Some(0) || disabled::is_on() {
                 return none();
             }
             match this.view(&arguments, &mut scratch) {
@@ -140,7 +140,7 @@ unsafe extern "C-unwind" fn set(
             }
             let this = instance(object);
             let arguments = Arguments { values: values.add(1), nargsf: nargs as usize - 1, names };
-            if this.state.max_size == Some(0) {
+            if this.state.max_size == Some(0) || disabled::is_on() {
                 return none();
             }
             let mut scratch = ArgBuffer::new();

@@ -7,8 +7,8 @@
 //! ends such a computation, [`slot_value`] is what a slot holds. [`asynchronous`] serves coroutine functions, whose missed
 //! calls have a [`ticket`]; [`methods`] has the methods that may run user code, [`entry_methods`] those for single
 //! entries, [`fence`] what keeps old results out, [`recording`] notes calls where it is asked
-//! to. [`bound_method`] is what an instance's attribute is, [`per_instance`] finds the cache of each instance. Where the
-//! values live is the [`backend`](crate::backend)'s. This file has the class itself and its methods.
+//! to, and [`disabled`] passes them by. [`bound_method`] is what an instance's attribute is, [`per_instance`] finds the cache of
+//! each instance. Where the values live is the [`backend`](crate::backend)'s. This file has the class itself and its methods.
 
 // Its macros are for the classes below, and for that of the shared backend.
 #[macro_use]
@@ -21,6 +21,7 @@ pub mod computation;
 pub mod control;
 pub mod control_checks;
 mod controlled;
+pub mod disabled;
 mod entry_methods;
 pub mod entry_points;
 mod eq_answers;
@@ -67,6 +68,7 @@ use self::recording::Registration;
 use self::state::CacheState;
 use self::ticket::Ticket;
 use crate::backend::{AnyBackend, Memory, SharedCachedFunction};
+use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
 use crate::capi::reference::PyRef;
 use crate::capi::type_slots::{Originals, Patched};
@@ -326,8 +328,9 @@ impl CachedFunction {
     }
 
     /// The path of the shared file, and whether no other process can name it.
-    fn _place(&self) -> (Option<String>, bool) {
-        self.state.backend.place().map_or((None, false), |(path, private)| (Some(path), private))
+    fn _place(&self) -> PyResult<(Option<String>, bool)> {
+        // SAFETY: attached, no lock held; no exception is set.
+        as_error(|| Ok(unsafe { self.state.backend.place() }))
     }
 
     /// Everything the cache was made with, in a new dict: each parameter of ``cache`` by its name, and ``path``,
@@ -385,9 +388,21 @@ impl CachedFunction {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let kwargs = kwargs.cloned().unwrap_or_else(|| PyDict::new(py));
+        if disabled::is_on() {
+            return slf.call(args, Some(&kwargs));
+        }
         let asks = if slf.get().state.flights.is_some() { "refresh_async" } else { "refresh" };
         let ticket = as_error(|| slf.get().ticket(args, &kwargs))?;
         py.import("warp_cache._refresh")?.call_method1(asks, (slf, ticket, args, kwargs))
+    }
+
+    /// Opens a shared cache that a child of a fork could not open, as the fork is about to be.
+    fn _open_before_fork(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let Some(shared) = slf.get().state.backend.shared() else {
+            return Ok(());
+        };
+        // SAFETY: attached, no lock held; no exception is set.
+        as_error(|| unsafe { shared.open_before_fork() }.map_err(|ErrSet| PyErr::fetch(slf.py())))
     }
 
     // What follows is what `warp_cache._async` and `warp_cache._refresh` need.

@@ -161,7 +161,10 @@ impl<'a> KeyAccess<'a> {
                 // SAFETY: the caller's promise.
                 match unsafe { shared.files.follow() } {
                     Ok(true) => {
-                        let file = shared.files.current_or_reopened();
+                        // SAFETY: the caller's promise.
+                        let Some(file) = (unsafe { shared.files.working() }) else {
+                            return KeyBytes::Unstorable(Skipped::unopened(shared));
+                        };
                         let editable = match spelled {
                             Spelled::Plain => None,
                             Spelled::Editable(named) => Some(Box::new(Editable { view: *view, named })),
@@ -292,7 +295,7 @@ impl<'a> KeyAccess<'a> {
             let skipped = shm.take_cramped().map(|(error, here)| {
                 // A full disk makes the cache smaller, as all are told who look at it; that addresses are wanting shows
                 // nowhere else.
-                self.shared.count_skip(self.file, Skip::Space);
+                self.shared.count_skip(Some(self.file), Skip::Space);
                 Skipped { error, transient: !here, ..Skipped::new(Skip::Space) }
             });
             // SAFETY: the caller's promise; no exception is set.
@@ -343,7 +346,7 @@ impl<'a> KeyAccess<'a> {
     }
 
     fn skip(shared: &Shared, file: &File, skipped: Skipped) -> Put {
-        shared.count_skip(file, skipped.skip);
+        shared.count_skip(Some(file), skipped.skip);
         Put::Skipped(skipped)
     }
 }

@@ -60,7 +60,7 @@ impl Shared {
                     Lookup::Failed => return Err(PyErr::fetch(py)),
                     Lookup::Absent => (),
                     Lookup::Unreadable(skipped) => {
-                        self.count_ticket(request.file, ticket, skipped);
+                        self.count_ticket(Some(request.file), ticket, skipped);
                         turn.note_unreadable();
                         queue.set(turn);
                     }
@@ -88,7 +88,7 @@ impl Shared {
                     Lookup::Failed => Err(PyErr::fetch(py)),
                     Lookup::Absent => Ok(alone),
                     Lookup::Unreadable(skipped) => {
-                        self.count_ticket(request.file, ticket, skipped);
+                        self.count_ticket(Some(request.file), ticket, skipped);
                         turn.note_unreadable();
                         queue.set(turn);
                         Ok(alone)

@@ -148,13 +148,17 @@ impl Backend for Shared {
         self.given_name.as_deref()
     }
 
-    fn place(&self) -> Option<(String, bool)> {
-        let path = self.files.current().shm.path().to_string_lossy().into_owned();
-        Some((path, self.files.is_private()))
+    unsafe fn place(&self) -> (Option<String>, bool) {
+        // SAFETY: the caller's promise.
+        let file = unsafe { self.files.working() };
+        (file.map(|file| file.shm.path().to_string_lossy().into_owned()), self.files.is_private())
     }
 
     fn count_miss(&self, _: &CacheState) {
-        self.count(Event::Miss);
+        // SAFETY: attached, no lock held; no exception is set: the function is about to be called.
+        if let Some(file) = unsafe { self.files.working() } {
+            file.count(Event::Miss);
+        }
     }
 
     unsafe fn load(
@@ -231,13 +235,20 @@ impl Backend for Shared {
             match unsafe { control.appraise(value.as_ptr(), computation.tags.clone()) } {
                 Ok(Verdict::Store(of_value)) => terms = Some((control.shortened(&of_value), computation.noted)),
                 Ok(Verdict::Drop) => {
-                    hold.drop_older(&self.files.current_or_reopened().shm);
+                    // SAFETY: attached, no lock held; no exception is set.
+                    if let Some(file) = unsafe { self.files.working() } {
+                        hold.drop_older(&file.shm);
+                    }
                     return Ok(None);
                 }
                 Err(ErrSet) => {
                     let error = PyErr::fetch(py);
-                    // SAFETY: attached; the exception reaches the caller.
-                    unsafe { hold.give_up(&self.files.current_or_reopened().shm, false) };
+                    // SAFETY: attached, no lock held; the exception was taken.
+                    unsafe {
+                        if let Some(file) = self.files.working() {
+                            hold.give_up(&file.shm, false);
+                        }
+                    }
                     return Err(error);
                 }
             }
@@ -264,19 +275,18 @@ impl Backend for Shared {
     }
 
     fn began(&self, _: &CacheState, view: &View<'_>) -> Began {
-        let file = self.files.current_or_reopened();
-        // A view without bytes is never stored, so that its key's fence does not count.
-        // SAFETY: attached, no lock held; the view's objects are its caller's.
-        let began = match unsafe { KeyAccess::ask(self, view) } {
-            KeyBytes::KeyAccess(request) => request.file.shm.begin(request.file.shm.hash(request.key())),
-            KeyBytes::Unstorable(_) => file.shm.begin(0),
-            KeyBytes::Failed => {
-                // SAFETY: as above.
-                unsafe { ffi::PyErr_Clear() };
-                file.shm.begin(0)
+        // SAFETY: attached, no lock held; no exception is set: a computation is about to begin.
+        match unsafe { KeyAccess::ask(self, view) } {
+            KeyBytes::KeyAccess(request) => {
+                let began = request.file.shm.begin(request.file.shm.hash(request.key()));
+                return Began { clears: began.generation, stamp: began.stamp() };
             }
-        };
-        Began { clears: began.generation, stamp: began.stamp() }
+            KeyBytes::Unstorable(_) => (),
+            // SAFETY: as above.
+            KeyBytes::Failed => unsafe { ffi::PyErr_Clear() },
+        }
+        // What has no bytes, or no file, is never stored.
+        Began { clears: 0, stamp: 0 }
     }
 
     unsafe fn note_tags(&self, tags: &Tags) -> FileTags {
@@ -285,9 +295,16 @@ impl Backend for Shared {
 
     unsafe fn invalidate_tags(&self, tags: &Tags) -> Result<(), ErrSet> {
         let hashes: Vec<u64> = tags.iter().map(|tag| hash_of(tag)).collect();
-        let file = self.files.current_or_reopened();
         // SAFETY: the caller's promise.
-        unsafe { detached(|| file.shm.invalidate_tags(&hashes)).map_err(|Busy| not_fenced()) }
+        unsafe {
+            match self.files.working() {
+                Some(file) => detached(|| file.shm.invalidate_tags(&hashes)).map_err(|Busy| not_fenced()),
+                None => {
+                    self.clear_unopened();
+                    Ok(())
+                }
+            }
+        }
     }
 
     unsafe fn remaining(&self, _: &CacheState, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
@@ -311,9 +328,15 @@ impl Backend for Shared {
     }
 
     unsafe fn counters(&self, state: &CacheState) -> Counters {
-        let file = self.files.current_or_reopened();
         // SAFETY: the caller's promise.
+        let file = unsafe { self.files.working() };
+        // SAFETY: as above.
         unsafe { state.let_go(self, None) };
+        let Some(file) = file else {
+            let of_file = Some(FileCounters { skips: self.skipped([0; Skip::COUNT]), repairs: 0 });
+            let misses = self.skips.lost();
+            return Counters { hits: 0, misses, size: 0, evictions: 0, expirations: 0, weight: 0, of_file };
+        };
         let info = file.shm.info();
         Counters {
             hits: info.hits,
@@ -327,8 +350,14 @@ impl Backend for Shared {
     }
 
     unsafe fn clear(&self) {
-        // SAFETY: the caller's promise. It may have to wait for a writer.
-        self.files.clear(|shm| unsafe { detached(|| shm.clear()) });
+        // SAFETY: the caller's promise.
+        let cleared = unsafe {
+            // It may have to wait for a writer.
+            self.files.clear(|shm| detached(|| shm.clear()))
+        };
+        if !cleared {
+            self.clear_unopened();
+        }
         self.skips.forget_lost();
         self.held.forget();
     }
@@ -371,8 +400,8 @@ impl Shared {
                 KeyBytes::KeyAccess(request) => request,
                 KeyBytes::Failed => return Through::Failed,
                 KeyBytes::Unstorable(skipped) => {
-                    let file = self.files.current_or_reopened();
-                    file.count(Event::Miss);
+                    let file = self.files.working();
+                    file.iter().for_each(|file| file.count(Event::Miss));
                     self.count_skip(file, skipped.skip);
                     state.let_go(self, None);
                     return Through::Unstorable(skipped);
@@ -406,7 +435,7 @@ impl Shared {
                 Lookup::Unreadable(skipped) => Some(skipped),
             };
             request.file.count(Event::Miss);
-            unreadable.iter().for_each(|skipped| self.count_skip(request.file, skipped.skip));
+            unreadable.iter().for_each(|skipped| self.count_skip(Some(request.file), skipped.skip));
             state.let_go(self, None);
             Through::Missed(request, found, key, unreadable)
         }

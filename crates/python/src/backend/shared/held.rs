@@ -219,7 +219,10 @@ impl CacheState {
     /// The thread is attached and holds no lock; no exception is set. User code may run: destructors.
     pub(crate) unsafe fn let_go(&self, shared: &Shared, new: Option<&Note>) {
         const AT_ONCE: usize = 1024;
-        let gone = shared.held.follow(shared.files.current(), new, shared.ttl.is_some());
+        let Some(file) = shared.files.current() else {
+            return;
+        };
+        let gone = shared.held.follow(file, new, shared.ttl.is_some());
         for some in gone.chunks(AT_ONCE) {
             let mut evicted = Evicted::default();
             self.entries.write(|writer| {
@@ -242,7 +245,7 @@ impl CacheState {
     /// As for `let_go`.
     #[inline(always)]
     pub(crate) unsafe fn let_go_if_due(&self, shared: &Shared) {
-        if shared.files.current().shm.wakes() {
+        if shared.files.current().is_some_and(|file| file.shm.wakes()) {
             // SAFETY: the caller's promise.
             unsafe { self.let_go(shared, None) };
         }

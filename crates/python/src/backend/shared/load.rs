@@ -124,7 +124,7 @@ impl<'a> Call<'a> {
     /// Counts that a value could not be read, once for the call, and tells it at the end.
     fn count_unreadable(&mut self, skipped: Skipped) {
         if !std::mem::replace(&mut self.is_counted, true) {
-            self.request.shared.count_skip(self.request.file, skipped.skip);
+            self.request.shared.count_skip(Some(self.request.file), skipped.skip);
             self.skipped = Some(skipped);
         }
     }
@@ -219,7 +219,7 @@ impl<'a> Call<'a> {
         // SAFETY: the caller's promise.
         let result = unsafe { self.cached.compute(self.arguments) };
         if !result.is_null() {
-            self.request.shared.count_skip(self.request.file, Skip::Superseded);
+            self.request.shared.count_skip(Some(self.request.file), Skip::Superseded);
         }
         result
     }

@@ -53,13 +53,20 @@ impl Shared {
                 }
                 looked @ (Lookup::Absent | Lookup::Unreadable(_)) => {
                     if let (Lookup::Unreadable(skipped), Some(ticket)) = (looked, ticket) {
-                        self.count_ticket(request.file, ticket, skipped);
+                        self.count_ticket(Some(request.file), ticket, skipped);
                     }
                     state.let_go(self, None);
                     Ok(None)
                 }
                 Lookup::Failed => Err(ErrSet),
             }
+        }
+    }
+
+    /// Where no file can be opened, what is in it when one can is void: more than was asked to be dropped.
+    pub(super) fn clear_unopened(&self) {
+        if self.files.current().is_none() {
+            self.files.clear_unopened();
         }
     }
 
@@ -123,7 +130,10 @@ impl Shared {
         unsafe {
             let request = match KeyAccess::ask(self, view) {
                 KeyBytes::KeyAccess(request) => request,
-                KeyBytes::Unstorable(_) => return Ok(false),
+                KeyBytes::Unstorable(_) => {
+                    self.clear_unopened();
+                    return Ok(false);
+                }
                 KeyBytes::Failed => return Err(ErrSet),
             };
             let ended = detached(|| request.file.shm.invalidate(request.key()));
@@ -154,7 +164,8 @@ impl Shared {
                 KeyBytes::Unstorable(skipped) => {
                     // A call has counted it already.
                     if by_hand {
-                        self.count_skip(self.files.current_or_reopened(), skipped.skip);
+                        self.count_skip(self.files.working(), skipped.skip);
+                        self.clear_unopened();
                     }
                     return Ok(Some(skipped));
                 }

@@ -32,9 +32,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use self::held::Held;
-use self::reopen::{CacheLocation, Reopener};
+use self::reopen::{CacheName, Reopener};
 use self::skips::Skips;
 use crate::backend::AnyBackend;
+use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
 use crate::function::fence::hash_of;
 use crate::function::options::Options;
@@ -66,18 +67,19 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Opens the file of a function's cache. `name`: what the user calls it, or `None` for the function's own.
-    pub fn open(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Shared>> {
+    /// The cache of a function, whose file is opened at the first use. `name`: what the user calls it, or `None` for the
+    /// function's own.
+    pub fn new(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Shared>> {
         skips::install(function.py())?;
-        let place = CacheLocation::find(function, options, name)?;
-        let files = Reopener::open(place, options).map_err(|error| reopen::raised(&error))?;
-        let room = usize::try_from(files.current().shm.info().capacity).unwrap_or(usize::MAX);
+        let name_of_cache = CacheName::find(function, options, name)?;
+        let files = Reopener::new(name_of_cache, options).map_err(|error| reopen::raised(&error))?;
         Ok(Box::new(Shared {
             files,
             ttl: (options.ttl.nanos != 0).then(|| Duration::from_nanos(options.ttl.nanos)),
             max_key_size: options.max_key_size.unwrap_or(usize::MAX),
             max_value_size: options.max_value_size.unwrap_or(usize::MAX),
-            capacity: options.max_size.map_or(room, |size| size.min(room)).max(1),
+            // What the file has room for is known when it is open, and then the level holds no more than the file does.
+            capacity: options.max_size.unwrap_or(usize::MAX).max(1),
             stores: options.max_size != Some(0),
             lone_apart: options.keeps_lone_apart(),
             given_name: name.map(str::to_owned),
@@ -93,16 +95,29 @@ impl Shared {
             return FileTags::default();
         }
         let hashes: Vec<u64> = tags.iter().map(|tag| hash_of(tag)).collect();
-        self.files.current_or_reopened().shm.tags(&hashes)
+        // SAFETY: attached, no lock held; no exception is set.
+        let file = unsafe { self.files.working() };
+        file.map_or_else(FileTags::default, |file| file.shm.tags(&hashes))
+    }
+
+    /// Opens, before a fork, a file that a child could not open.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock; no exception is set. Runs user code.
+    pub unsafe fn open_before_fork(&self) -> Result<(), ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe { self.files.open_before_fork() }
     }
 
     fn defaults(&self) -> &[usize] {
         &self.defaults
     }
 
-    /// Counts something in the file.
+    /// Counts something in the file, if there is one.
     fn count(&self, event: Event) {
-        self.files.current().count(event);
+        if let Some(file) = self.files.current() {
+            file.count(event);
+        }
     }
 }
 
@@ -113,8 +128,9 @@ impl Shared {
 /// computed and not stored. shm_name: the name of the cache, None to derive one from the function. max_bytes: bytes at most
 /// of the whole file, None for a quarter of what is free where it lives, 1 GiB at most. The others: as for CachedFunction.
 ///
-/// Raises TypeError or ValueError for a wrong argument, PermissionError where something in the file's place is not this
-/// user's alone, OSError where the file cannot be made. A call costs O(1) expected.
+/// The file is opened at the first use. Where that fails there is an UncacheableWarning, and every call computes.
+///
+/// Raises TypeError or ValueError for a wrong argument. A call costs O(1) expected.
 #[pyclass(frozen, extends = CachedFunction, subclass, module = "warp_cache._warp_cache_rs")]
 pub struct SharedCachedFunction;
 
@@ -124,7 +140,7 @@ impl SharedCachedFunction {
         options: &Options,
         name: Option<&str>,
     ) -> PyResult<PyClassInitializer<SharedCachedFunction>> {
-        let backend = Shared::open(function, options, name)?;
+        let backend = Shared::new(function, options, name)?;
         let base = CachedFunction::build(function, options, None, AnyBackend::Shared(backend))?;
         Ok(PyClassInitializer::from(base).add_subclass(SharedCachedFunction))
     }
