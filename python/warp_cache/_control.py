@@ -12,15 +12,12 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 _WINDOWS = ("jitter", "stale_while_revalidate", "stale_if_error")
-# What needs the process's own cache; the last ones for the time being.
+# What needs the process's own cache.
 _OF_MEMORY = (
     "max_weight",
     "weigher",
     "on_removal",
     "per_instance",
-    "stale_while_revalidate",
-    "stale_if_error",
-    "cache_exceptions",
 )
 
 
@@ -46,10 +43,10 @@ def check(options: dict[str, Any], shared: bool, *, size_is_given: bool) -> None
                     f"{name} needs backend='memory', got {name}={_shown(options[name])} and "
                     "backend='shared'"
                 )
-        if options.get("copy") not in (None, True):
+        if isinstance(options.get("copy"), str):
             raise ValueError(
-                f"copy must be None or True with backend='shared', got {_shown(options['copy'])}: "
-                "what may be changed is copied there"
+                f"copy must be None, True, False or a callable with backend='shared', got "
+                f"{_shown(options['copy'])}: values are stored as bytes there"
             )
     if ("max_weight" in options) != ("weigher" in options):
         given, missing = ("max_weight", "weigher")[:: 1 if "max_weight" in options else -1]

@@ -173,7 +173,9 @@ class Flight:
             try:
                 value = await cached._function(*args, **kwargs)
             except Exception as error:
-                if spare := cached._failed(self.ticket, error, computation):
+                if spare := cached._failed(self.ticket, error, computation, lease):
+                    if cached._shared:
+                        self.note(spare[0])
                     return spare[0]
                 raise
             self.told = cached._store(self.ticket, value, computation, lease)

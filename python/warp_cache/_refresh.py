@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import Any, TypeAlias
 
-    from warp_cache._warp_cache_rs import CachedFunction, Computation, Ticket
+    from warp_cache._warp_cache_rs import CachedFunction, Computation, SharedLease, Ticket
 
     _Cached: TypeAlias = CachedFunction[..., Any]
     _Job: TypeAlias = Callable[[], None]
@@ -98,14 +98,21 @@ def _current_pool() -> _Pool:
     return _pool
 
 
-def begin(cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def begin(
+    cached: _Cached,
+    ticket: Ticket,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    lease: SharedLease | None = None,
+) -> None:
     """Compute a stale value anew in the background; the caller has claimed that.
 
-    Where that is not possible now, the next caller tries again.
+    `lease` is what was claimed of a shared cache; it ends with the last reference to it. Where
+    computing is not possible now, the next caller tries again.
     """
     if not cached._is_async:
         context = copy_context()
-        job = _Background(cached, ticket, args, kwargs, context)
+        job = _Background(cached, ticket, args, kwargs, lease, context)
         if not _current_pool().submit(job):
             cached._not_refreshed(ticket)
         return
@@ -115,7 +122,7 @@ def begin(cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[s
         cached._not_refreshed(ticket)
         return
     # A task has a copy of the context.
-    task = loop.create_task(_in_background(cached, ticket, args, kwargs))
+    task = loop.create_task(_in_background(cached, ticket, args, kwargs, lease))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
 
@@ -133,9 +140,10 @@ class _Background:
         ticket: Ticket,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        lease: SharedLease | None,
         context: Context,
     ) -> None:
-        self.call = (cached, ticket, args, kwargs)
+        self.call = (cached, ticket, args, kwargs, lease)
         self.context = context
 
     def __call__(self) -> None:
@@ -152,10 +160,14 @@ def _complain(cached: _Cached, error: BaseException) -> None:
 
 
 async def _in_background(
-    cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
+    cached: _Cached,
+    ticket: Ticket,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    lease: SharedLease | None,
 ) -> None:
     try:
-        await _once_async(cached, ticket, args, kwargs, background=True)
+        await _once_async(cached, ticket, args, kwargs, lease, background=True)
     except asyncio.CancelledError:
         raise
     except Exception as error:
@@ -194,7 +206,7 @@ def _closes_circle(flight: _Flight) -> bool:
 
 def refresh(cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Compute a plain function's value now, and store it."""
-    return _once(cached, ticket, args, kwargs, background=False)
+    return _once(cached, ticket, args, kwargs, None, background=False)
 
 
 def _once(
@@ -202,6 +214,7 @@ def _once(
     ticket: Ticket,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    lease: SharedLease | None,
     *,
     background: bool,
 ) -> Any:
@@ -217,11 +230,11 @@ def _once(
     computation: Computation | None = None
     stored = False
     try:
-        cached._begin_refresh(ticket)
+        lease = cached._begin_refresh(ticket, lease)
         computation = cached._computation(ticket, args, kwargs)
         mine.value = value = cached._function(*args, **kwargs)
         stored = True
-        cached._refreshed(ticket, value, computation)
+        cached._refreshed(ticket, value, computation, lease)
         return value
     except BaseException as error:
         mine.error = True
@@ -229,11 +242,24 @@ def _once(
             mine.shared = share(error)
         if not stored:
             cached._not_refreshed(ticket, computation, background)
+            _end(lease, computation if isinstance(error, Exception) else None, background)
         raise
     finally:
         if flights.get(ticket) is mine:
             del flights[ticket]
         mine.done.set()
+
+
+def _end(lease: SharedLease | None, failed: Computation | None, background: bool) -> None:
+    """End the lease of a refresh that has brought nothing."""
+    if lease is None:
+        return
+    if failed is None:
+        lease.leave()
+    elif background:
+        lease.end_failed()
+    else:
+        lease.end()
 
 
 def _wait(flight: _Flight) -> Any:
@@ -258,7 +284,7 @@ def refresh_async(
     cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Coroutine[Any, Any, Any]:
     """Compute a coroutine function's value now, and store it."""
-    return _once_async(cached, ticket, args, kwargs, background=False)
+    return _once_async(cached, ticket, args, kwargs, None, background=False)
 
 
 async def _once_async(
@@ -266,6 +292,7 @@ async def _once_async(
     ticket: Ticket,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    lease: SharedLease | None,
     *,
     background: bool,
 ) -> Any:
@@ -282,11 +309,11 @@ async def _once_async(
     computation: Computation | None = None
     stored = False
     try:
-        cached._begin_refresh(ticket)
+        lease = cached._begin_refresh(ticket, lease)
         computation = cached._computation(ticket, args, kwargs)
         value = await cached._function(*args, **kwargs)
         stored = True
-        cached._refreshed(ticket, value, computation)
+        cached._refreshed(ticket, value, computation, lease)
         if not future.done():
             future.set_result(value)
         return value
@@ -299,6 +326,7 @@ async def _once_async(
         if not stored:
             failed = computation if isinstance(error, Exception) else None
             cached._not_refreshed(ticket, failed, background)
+            _end(lease, failed, background)
         raise
     finally:
         if flights.get(key) is mine:

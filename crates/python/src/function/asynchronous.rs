@@ -453,6 +453,9 @@ impl AsyncCachedFunction {
 
     /// The template of a value that several wait for, from which each makes one of its own; None if all may have the value.
     fn _template<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if slf.as_super().get().state.backend.shared().is_some_and(Shared::shares_objects) {
+            return Ok(None);
+        }
         // SAFETY: the value is alive; the thread is attached and holds no lock; no exception is set.
         as_error(|| match unsafe { template::of_value(value.as_ptr()) } {
             Ok(template) => Ok(template.map(|template| template.as_py().bind(slf.py()).clone())),
@@ -526,16 +529,29 @@ impl AsyncCachedFunction {
         })
     }
 
-    /// Notes that the ticket's computation raised. A tuple with the value that the caller is to have all the same, or an empty
+    /// Notes that the ticket's computation raised, and ends the lease if the exception is stored. A tuple with the value that the caller is to have all the same, or an empty
     /// one.
+    #[pyo3(signature = (ticket, error, computation, lease=None))]
     fn _failed<'py>(
         slf: &Bound<'py, Self>,
         ticket: &Bound<'py, Ticket>,
         error: &Bound<'py, PyAny>,
         computation: &Bound<'py, Computation>,
+        lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let (this, py) = (slf.as_super().get(), slf.py());
-        as_error(|| match ticket.get().with_view(|view| this.state.failed(view, error, computation.get())) {
+        let failed = || match this.state.backend.shared() {
+            None => ticket.get().with_view(|view| this.state.failed(view, error, computation.get())),
+            Some(shared) => {
+                this.state.tally.load(computation.get().watch, true);
+                // SAFETY: attached, no lock held; the ticket holds its key; no exception is set.
+                ticket.get().with_views(|view, editable| unsafe {
+                    let error = PyRef::borrow(error.as_ptr());
+                    shared.failed(&this.state, (view, editable), &error, computation.get(), lease)
+                })
+            }
+        };
+        as_error(|| match failed() {
             // SAFETY: a new strong reference.
             Ok(Some(object)) => PyTuple::new(py, [unsafe { Bound::from_owned_ptr(py, object) }]),
             Ok(None) => Ok(PyTuple::empty(py)),

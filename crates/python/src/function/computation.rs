@@ -46,7 +46,8 @@ impl Computation {
         Ok(Computation { began, tags, watch: Stopwatch::start(), noted })
     }
 
-    /// Ends a refresh with a result, which is stored over what is there unless it was fenced.
+    /// Ends a refresh with a result, which is stored over what is there unless it was fenced. Of a shared cache,
+    /// `Backend::store` does that.
     pub(super) fn end(&self, cached: &CachedFunction, ticket: &Ticket, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let state = &cached.state;
         state.tally.load(self.watch, false);

@@ -23,6 +23,7 @@ use crate::capi::reference::{calls, Arguments, PyRef};
 use concurrency::clock;
 use engine::cache::{Description, Lifetime};
 use engine::hashing::split_mix;
+use shared::{Kind as FileKind, Tags as FileTags};
 
 /// What a cache does with its entries beside keeping them.
 #[derive(Clone, Debug)]
@@ -57,6 +58,17 @@ pub(crate) struct Terms {
     pub goes_stale: bool,
     pub weight: u64,
     pub tags: Tags,
+}
+
+/// How an entry is kept in a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keeping {
+    /// Nanoseconds that it is fresh; `None` is no limit.
+    pub ttl: Option<u64>,
+    /// Nanoseconds for which it is stale then.
+    pub window: u64,
+    pub kind: FileKind,
+    pub tags: FileTags,
 }
 
 /// What is to be done with a result.
@@ -266,8 +278,25 @@ impl Control {
             return Lifetime::until(u64::MAX);
         };
         let fresh = clock::deadline(ttl);
-        let window = if terms.goes_stale { self.revalidate.max(self.spare) } else { 0 };
-        Lifetime { fresh, end: fresh.saturating_add(window) }
+        Lifetime { fresh, end: fresh.saturating_add(self.window(terms)) }
+    }
+
+    /// Nanoseconds for which an entry is stale before it ends.
+    fn window(&self, terms: &Terms) -> u64 {
+        if terms.goes_stale {
+            self.revalidate.max(self.spare)
+        } else {
+            0
+        }
+    }
+
+    /// How an entry is kept in a file that is stored now. `tags`: its tags as they stood.
+    pub fn keeping(&self, terms: &Terms, tags: FileTags) -> Keeping {
+        let kind = match terms.value.as_special() {
+            Some(special) if special.is_exception => FileKind::Exception,
+            _ => FileKind::Value,
+        };
+        Keeping { ttl: self.shortened(terms), window: self.window(terms), kind, tags }
     }
 }
 
@@ -288,6 +317,15 @@ impl Verdict {
 }
 
 impl Terms {
+    /// What is stored of `value`, which the cache was given: the value, or a copy. Borrowed from these terms and from `value`.
+    ///
+    /// # Safety
+    /// The thread is attached.
+    pub unsafe fn stored(&self, value: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
+        self.value.as_owned().map_or(value, |kept| unsafe { handout::stored_of(kept) })
+    }
+
     /// Runs `f` with the value and its description.
     pub fn described<R>(self, lifetime: Lifetime, f: impl FnOnce(Value, &Description<'_>) -> R) -> R {
         let tags: Vec<&str> = self.tags.iter().map(String::as_str).collect();

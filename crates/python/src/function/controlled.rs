@@ -19,6 +19,7 @@ use crate::capi::panics::point;
 use crate::capi::reference::{release, Arguments, PyRef};
 use crate::key::View;
 use concurrency::inflight::Outcome;
+use shared::Purpose;
 
 impl CachedFunction {
     /// Computes as the leader of a key, and settles what comes of it.
@@ -150,7 +151,7 @@ impl CachedFunction {
     }
 
     /// Begins to compute a call's value anew in the background; false with an exception set. The caller has claimed the
-    /// refresh.
+    /// refresh, but of a shared cache.
     ///
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
@@ -162,8 +163,17 @@ impl CachedFunction {
             let py = Python::assume_attached();
             let begun = self.ticket_of(py, view).and_then(|ticket| {
                 let object = Bound::from_borrowed_ptr(py, self.as_object());
+                let mut lease = None;
+                if let Some(shared) = self.state.backend.shared() {
+                    let claim = |view: &View<'_>| shared.claim(&self.state, view, Purpose::Refresh);
+                    lease = ticket.get().with_view(claim).map_err(|ErrSet| PyErr::fetch(py))?;
+                    if lease.is_none() {
+                        // Somebody else was faster.
+                        return Ok(());
+                    }
+                }
                 let (args, kwargs) = arguments.as_python(py)?;
-                py.import("warp_cache._refresh")?.call_method1("begin", (object, ticket, args, kwargs))?;
+                py.import("warp_cache._refresh")?.call_method1("begin", (object, ticket, args, kwargs, lease))?;
                 Ok(())
             });
             match begun {

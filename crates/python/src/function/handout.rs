@@ -98,7 +98,40 @@ unsafe fn check_pickles(value: *mut ffi::PyObject) -> Result<(), ErrSet> {
     }
 }
 
-unsafe fn copy_by(with: &Object, value: *mut ffi::PyObject) -> Result<PyRef, ErrSet> {
+/// What a cache keeps of a value that was copied already, and of which each caller gets what `with` makes of it. `None` with an
+/// exception set.
+///
+/// # Safety
+/// As for `keep`.
+pub(crate) unsafe fn of_call(with: &Object, stored: *mut ffi::PyObject) -> Option<PyRef> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let py = Python::assume_attached();
+        match Py::new(py, Handout { stored: PyRef::borrow(stored), how: How::Call(with.clone()) }) {
+            Ok(handout) => Some(handout.into_any().into()),
+            Err(error) => {
+                error.restore(py);
+                None
+            }
+        }
+    }
+}
+
+/// What `keep` has stored, borrowed: the copy, or the value itself.
+///
+/// # Safety
+/// The thread is attached.
+pub(crate) unsafe fn stored_of(kept: &PyRef) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promise.
+    let py = unsafe { Python::assume_attached() };
+    kept.as_py().bind(py).cast_exact::<Handout>().map_or(kept.as_ptr(), |handout| handout.get().stored.as_ptr())
+}
+
+/// What the callable of `copy` makes of a value; `Err` with an exception set.
+///
+/// # Safety
+/// As for `keep`.
+pub(crate) unsafe fn copy_by(with: &Object, value: *mut ffi::PyObject) -> Result<PyRef, ErrSet> {
     // SAFETY: the callers'; a new reference, or null with an exception set.
     unsafe {
         let arguments = [value];

@@ -67,13 +67,14 @@ use self::per_instance::{Instances, PerInstanceFunction};
 use self::recording::Registration;
 use self::state::CacheState;
 use self::ticket::Ticket;
-use crate::backend::{AnyBackend, Memory, SharedCachedFunction};
+use crate::backend::{AnyBackend, Memory, SharedCachedFunction, SharedLease};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
 use crate::capi::reference::PyRef;
 use crate::capi::type_slots::{Originals, Patched};
 use crate::key::signature::Signature;
 use engine::policy::Kind;
+use shared::{Purpose, Skip};
 
 #[doc = memory_signature!()]
 /// A function with a cache in front of it.
@@ -423,23 +424,55 @@ impl CachedFunction {
         as_error(|| Computation::begin(slf.get(), ticket.get(), args, kwargs))
     }
 
-    /// Stores what a refresh has brought, unless it was fenced.
+    /// Stores what a refresh has brought, unless it was fenced; ends the lease.
+    #[pyo3(signature = (ticket, value, computation, lease=None))]
     fn _refreshed(
         slf: &Bound<'_, Self>,
         ticket: &Bound<'_, Ticket>,
         value: &Bound<'_, PyAny>,
         computation: &Bound<'_, Computation>,
+        lease: Option<&Bound<'_, SharedLease>>,
     ) -> PyResult<()> {
-        as_error(|| computation.get().end(slf.get(), ticket.get(), value))
+        as_error(|| {
+            let (this, computation) = (slf.get(), computation.get());
+            if this.state.backend.shared().is_none() {
+                return computation.end(this, ticket.get(), value);
+            }
+            this.state.tally.load(computation.watch, false);
+            let told = this.state.backend.store(this, ticket, value, computation, lease)?;
+            let Some((number, words)) = told else { return Ok(()) };
+            let skip = usize::try_from(number).ok().and_then(|number| Skip::ALL.get(number));
+            // SAFETY: attached, no lock held; no exception is set.
+            if skip.is_none_or(|skip| unsafe { this.tell_in(&words, *skip) }) {
+                Ok(())
+            } else {
+                Err(PyErr::fetch(slf.py()))
+            }
+        })
     }
 
-    /// Notes that a refresh begins, explicit or not.
-    fn _begin_refresh(slf: &Bound<'_, Self>, ticket: &Bound<'_, Ticket>) -> PyResult<()> {
+    /// Notes that a refresh begins, explicit or not. `lease`: of one in the background. The lease of a shared cache, if there
+    /// is one to be had.
+    #[pyo3(signature = (ticket, lease=None))]
+    fn _begin_refresh<'py>(
+        slf: &Bound<'py, Self>,
+        ticket: &Bound<'py, Ticket>,
+        lease: Option<Bound<'py, SharedLease>>,
+    ) -> PyResult<Option<Bound<'py, SharedLease>>> {
         as_error(|| {
             let state = &slf.get().state;
             state.tally.refresh();
-            ticket.get().with_view(|view| state.mark_refresh(view));
-            Ok(())
+            let Some(shared) = state.backend.shared() else {
+                ticket.get().with_view(|view| state.mark_refresh(view));
+                return Ok(None);
+            };
+            if lease.is_some() {
+                return Ok(lease);
+            }
+            // SAFETY: attached, no lock held; the ticket holds its key; no exception is set.
+            let claimed = ticket.get().with_view(|view| unsafe { shared.claim(state, view, Purpose::Anew) });
+            let claimed = claimed.map_err(|ErrSet| PyErr::fetch(slf.py()))?;
+            claimed.map(|lease| Bound::new(slf.py(), lease)).transpose()
         })
     }
 

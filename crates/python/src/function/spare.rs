@@ -34,7 +34,7 @@ impl CacheState {
         (token, finished): (Token, bool),
         now: u64,
     ) -> Option<Spare> {
-        let control = self.control.as_ref().filter(|control| finished && control.has_windows())?;
+        let control = self.control.as_ref().filter(|_| finished && self.has_windows)?;
         let lifetime = cache.lifetime(token);
         if now < lifetime.fresh.saturating_add(control.revalidate) {
             return None;

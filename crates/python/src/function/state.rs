@@ -99,7 +99,8 @@ impl CacheState {
             ttl: if expires { options.ttl.nanos } else { 0 },
             expires: AtomicBool::new(expires),
             is_idle_bound: features.idle.is_some(),
-            has_windows: control.as_ref().is_some_and(|control| control.has_windows()),
+            // In a shared cache the file knows what is stale.
+            has_windows: backend.shared().is_none() && control.as_ref().is_some_and(|control| control.has_windows()),
             copies: control.as_ref().is_some_and(|control| control.copies()),
             control,
             is_of_instance: false,

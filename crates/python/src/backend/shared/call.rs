@@ -15,12 +15,13 @@ use crate::backend::shared::decoded::{self, DecodedRef};
 use crate::backend::shared::load::Call;
 use crate::backend::{Backend, Begun, Counters, FileCounters, HitPath, Known, Told};
 use crate::capi::detach::detached;
-use crate::capi::exceptions::ErrSet;
-use crate::capi::reference::{Arguments, PyRef};
+use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::reference::{release, Arguments, PyRef};
 use crate::capi::sharing::Reader;
 use crate::codec::{self, Encoded, Refusal};
 use crate::function::computation::Computation;
-use crate::function::control::{Tags, Verdict, Wish};
+use crate::function::control::{Keeping, Tags, Verdict, Wish};
+use crate::function::control_checks::CopyMode;
 use crate::function::fast_path::{Peek, Probe};
 use crate::function::fence::{hash_of, Began};
 use crate::function::lookup::{Accounting, Entries, FastLookup, Found};
@@ -33,7 +34,7 @@ use crate::key::{View, ONE};
 use engine::cache::Features;
 use engine::policy::Kind;
 use engine::slab::{Entry, Token};
-use shared::{Busy, Event, Skip, Tags as FileTags};
+use shared::{Busy, Event, Kind as FileKind, Skip, Tags as FileTags};
 
 /// The decoded level: an entry's value is good while the file has it, and the order hears of nothing.
 impl HitPath for Shared {
@@ -81,6 +82,18 @@ impl HitPath for Shared {
             };
             match shared.look(&cached.state, view, hot) {
                 Through::Value(value) => Begun::Done(value),
+                Through::Revalidate(value) => {
+                    if cached.begin_refresh(view, arguments) {
+                        Begun::Done(value)
+                    } else {
+                        release(value);
+                        Begun::Done(std::ptr::null_mut())
+                    }
+                }
+                Through::Raise(raised) => {
+                    exceptions::raise_own(&raised);
+                    Begun::Done(std::ptr::null_mut())
+                }
                 Through::Failed => Begun::Done(std::ptr::null_mut()),
                 Through::Unstorable(skipped) => {
                     Begun::Done(cached.tell_with(Some(skipped), view, cached.compute(arguments)))
@@ -101,6 +114,8 @@ impl HitPath for Shared {
         // SAFETY: the caller's promise.
         match unsafe { shared.look(state, view, hot) } {
             Through::Value(value) => (Found::Value(value), Known::Nothing, false),
+            Through::Revalidate(value) => (Found::Revalidate(value), Known::Nothing, false),
+            Through::Raise(raised) => (Found::Raise(raised), Known::Nothing, false),
             Through::Failed => (Found::Failed, Known::Nothing, false),
             Through::Missed(request, found, key, unreadable) => {
                 drop(found);
@@ -190,25 +205,19 @@ impl Backend for Shared {
         let ttl = self.ttl.map(|ttl| ttl.as_nanos() as u64);
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let (verdict, shortened) = match &state.control {
-                Some(control) => {
-                    let verdict = control.admit(value, wish);
-                    let shortened = match &verdict {
-                        Ok(Verdict::Store(terms)) => control.shortened(terms),
-                        _ => None,
-                    };
-                    (verdict, shortened)
-                }
-                None => {
-                    let verdict = Verdict::plain(value, ttl, wish);
-                    let ttl = if let Verdict::Store(terms) = &verdict { terms.ttl } else { None };
-                    (Ok(verdict), ttl)
-                }
+            let verdict = match &state.control {
+                Some(control) => control.admit(value, wish),
+                None => Ok(Verdict::plain(value, ttl, wish)),
             };
             match verdict {
                 Ok(Verdict::Store(terms)) => {
-                    let terms = Some((shortened, self.noted(&terms.tags)));
-                    match self.put(state, view, None, value, StoreCondition::Nothing, terms) {
+                    let tags = self.noted(&terms.tags);
+                    let keeping = match &state.control {
+                        Some(control) => control.keeping(&terms, tags),
+                        None => Keeping { ttl: terms.ttl, window: 0, kind: FileKind::Value, tags },
+                    };
+                    let stored = terms.stored(value);
+                    match self.put(state, view, None, stored, StoreCondition::Nothing, Some(keeping)) {
                         Ok(skipped) => cached.tell(skipped, view, value),
                         Err(ErrSet) => false,
                     }
@@ -229,11 +238,14 @@ impl Backend for Shared {
     ) -> PyResult<Option<Told<'py>>> {
         let hold = SharedLease::hold(lease, computation.began);
         let py = ticket.py();
-        let mut terms = None;
+        let (mut terms, mut keeping) = (None, None);
         if let Some(control) = &cached.state.control {
             // SAFETY: the value is alive; the thread is attached and holds no lock.
             match unsafe { control.appraise(value.as_ptr(), computation.tags.clone()) } {
-                Ok(Verdict::Store(of_value)) => terms = Some((control.shortened(&of_value), computation.noted)),
+                Ok(Verdict::Store(of_value)) => {
+                    keeping = Some(control.keeping(&of_value, computation.noted));
+                    terms = Some(of_value);
+                }
                 Ok(Verdict::Drop) => {
                     // SAFETY: attached, no lock held; no exception is set.
                     if let Some(file) = unsafe { self.files.working() } {
@@ -255,7 +267,8 @@ impl Backend for Shared {
         }
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
         ticket.get().with_views(|view, editable| unsafe {
-            match self.put(&cached.state, view, editable, value.as_ptr(), hold, terms) {
+            let stored = terms.as_ref().map_or(value.as_ptr(), |terms| terms.stored(value.as_ptr()));
+            match self.put(&cached.state, view, editable, stored, hold, keeping) {
                 Ok(skipped) => cached.words_of(py, skipped.or_else(|| self.skips.left()), view, value.as_ptr()),
                 Err(ErrSet) => Err(PyErr::fetch(py)),
             }
@@ -363,6 +376,9 @@ impl Backend for Shared {
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let CopyMode::Call(with) = &self.copy {
+            with.traverse(visit)?;
+        }
         self.files.identity.iter().try_for_each(|identity| visit.call(identity.as_py()))
     }
 }
@@ -371,6 +387,10 @@ impl Backend for Shared {
 pub(crate) enum Through<'a> {
     /// A hit, counted: a new reference.
     Value(*mut ffi::PyObject),
+    /// The same of a value that is no longer fresh, and whose refresh is due.
+    Revalidate(*mut ffi::PyObject),
+    /// A hit, counted: a stored exception, as `exceptions::share` makes it.
+    Raise(PyRef),
     /// An exception is set.
     Failed,
     /// A miss, counted, whose result can be stored; with what the decoded level has, the key by which it knows the call, if
@@ -429,6 +449,17 @@ impl Shared {
                     request.file.count(Event::Hit);
                     state.keep(self, &key_view, kept, Put::UnlessPending);
                     return Through::Value(value);
+                }
+                Lookup::Stale(value, is_due) => {
+                    request.file.count(Event::Hit);
+                    state.tally.stale_hit();
+                    state.let_go(self, None);
+                    return if is_due { Through::Revalidate(value) } else { Through::Value(value) };
+                }
+                Lookup::Raise(raised) => {
+                    request.file.count(Event::Hit);
+                    state.let_go(self, None);
+                    return Through::Raise(raised);
                 }
                 Lookup::Failed => return Through::Failed,
                 Lookup::Absent => None,

@@ -17,7 +17,7 @@ use super::turn::Turn;
 use crate::backend::shared::access::{KeyAccess, Lookup, Put, StoreCondition};
 use crate::backend::shared::decoded::Decoded;
 use crate::capi::detach::Sleeper;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::reference::{release, Arguments, PyRef};
 use crate::codec::Refusal;
 use crate::function::control::{Tags, Verdict};
@@ -28,7 +28,7 @@ use crate::function::state::Put as Mode;
 use crate::function::CachedFunction;
 use crate::key::View;
 use concurrency::inflight::Outcome;
-use shared::{Acquired, Lease, Skip, Ticket, Waited};
+use shared::{Acquired, Lease, Skip, Tags as FileTags, Ticket, Waited};
 
 /// A missed call.
 pub(crate) struct Call<'a> {
@@ -161,12 +161,15 @@ impl<'a> Call<'a> {
             let noted = self.request.shared.noted(&tags);
             let result = self.cached.compute(self.arguments);
             if result.is_null() {
-                hold.give_up(shm, true);
-                return Loaded::Failed;
+                return self.failed(hold, tags, noted);
             }
+            let mut of_result = None;
             if let Some(control) = &self.cached.state.control {
                 match control.appraise(result, tags) {
-                    Ok(Verdict::Store(terms)) => self.request.set_terms(control.shortened(&terms), noted),
+                    Ok(Verdict::Store(terms)) => {
+                        self.request.set_terms(control.keeping(&terms, noted));
+                        of_result = Some(terms);
+                    }
                     Ok(Verdict::Drop) => {
                         hold.drop_older(shm);
                         self.request.encode_for_waiters(result);
@@ -181,7 +184,8 @@ impl<'a> Call<'a> {
                     }
                 }
             }
-            match self.request.store(result, hold) {
+            let stored = of_result.as_ref().map_or(result, |terms| terms.stored(result));
+            match self.request.store(stored, hold) {
                 Ok(Put::Stored(kept, skipped)) => {
                     self.skipped = skipped.or(self.skipped.take());
                     Loaded::Value(result, kept)
@@ -192,12 +196,58 @@ impl<'a> Call<'a> {
                 }
                 Err(ErrSet) => {
                     // What is raised takes the result's place; it must not meet the end of the result.
-                    let raised = crate::capi::exceptions::take();
+                    let raised = exceptions::take();
                     release(result);
-                    raised.into_iter().for_each(|raised| crate::capi::exceptions::set(raised));
+                    raised.into_iter().for_each(|raised| exceptions::set(raised));
                     Loaded::Failed
                 }
             }
+        }
+    }
+
+    /// The end of a computation that raised: an old value may serve, the exception may be stored.
+    #[cold]
+    unsafe fn failed(&mut self, hold: StoreCondition, tags: Tags, noted: FileTags) -> Loaded {
+        let (state, shm) = (&self.cached.state, &self.request.file.shm);
+        // SAFETY: the caller's promise, throughout; an exception is set.
+        unsafe {
+            let Some(control) = state.control.as_ref().filter(|_| exceptions::is_set_shareable()) else {
+                hold.give_up(shm, true);
+                return Loaded::Failed;
+            };
+            let Some(raised) = exceptions::take() else {
+                hold.give_up(shm, false);
+                return Loaded::Failed;
+            };
+            match self.request.spare() {
+                Ok(Some(value)) => {
+                    hold.give_up(shm, false);
+                    state.tally.stale_hit();
+                    return Loaded::Value(value, None);
+                }
+                Ok(None) => (),
+                Err(ErrSet) => {
+                    hold.give_up(shm, true);
+                    return Loaded::Failed;
+                }
+            }
+            match control.store_exception(&raised, tags) {
+                None => hold.give_up(shm, false),
+                Some(Ok(terms)) => {
+                    self.request.set_terms(control.keeping(&terms, noted));
+                    let stored = terms.value.as_owned().map(|shared| self.request.store_raised(shared, hold));
+                    if let Some(Err(ErrSet)) = stored {
+                        return Loaded::Failed;
+                    }
+                }
+                // Interrupted: that is what this caller is to have.
+                Some(Err(ErrSet)) => {
+                    hold.give_up(shm, true);
+                    return Loaded::Failed;
+                }
+            }
+            exceptions::set(raised);
+            Loaded::Failed
         }
     }
 
@@ -251,6 +301,12 @@ impl<'a> Call<'a> {
                 }
                 match self.request.look() {
                     Lookup::Found(value, kept) => return Loaded::Value(value, kept),
+                    // Whoever calls next has it computed anew.
+                    Lookup::Stale(value, _) => return Loaded::Value(value, None),
+                    Lookup::Raise(shared) => {
+                        exceptions::raise_own(&shared);
+                        return Loaded::Failed;
+                    }
                     Lookup::Failed => return Loaded::Failed,
                     Lookup::Absent => (),
                     Lookup::Unreadable(skipped) => {

@@ -3,19 +3,24 @@
 //! Ring 3.
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 use super::skips::Skipped;
 use super::Shared;
 use crate::backend::shared::access::{not_fenced, KeyAccess, KeyBytes, Lookup, Put, StoreCondition};
 use crate::backend::shared::by_bytes::{BytesKey, Editable};
 use crate::backend::Known;
+use crate::backend::SharedLease;
 use crate::capi::detach::detached;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::reference::PyRef;
+use crate::function::computation::Computation;
+use crate::function::control::Keeping;
 use crate::function::lookup::{Accounting, Found};
 use crate::function::state::{CacheState, Put as Mode};
 use crate::function::ticket::Ticket;
 use crate::key::View;
-use shared::{Busy, Skip, Tags as FileTags};
+use shared::{Busy, Freshness, Skip};
 
 impl Shared {
     /// The value that the file has for a key, as a use that is not counted: a new reference. `Ok(None)` if there is none,
@@ -51,6 +56,12 @@ impl Shared {
                     state.keep(self, &key_view, kept, Mode::UnlessPending);
                     Ok(Some(value))
                 }
+                Lookup::Stale(value, _) => Ok(Some(value)),
+                Lookup::Raise(shared) if ticket.is_some() => {
+                    exceptions::raise_own(&shared);
+                    Err(ErrSet)
+                }
+                Lookup::Raise(_) => Ok(None),
                 looked @ (Lookup::Absent | Lookup::Unreadable(_)) => {
                     if let (Lookup::Unreadable(skipped), Some(ticket)) = (looked, ticket) {
                         self.count_ticket(Some(request.file), ticket, skipped);
@@ -70,14 +81,21 @@ impl Shared {
         }
     }
 
-    /// Whether the file has a value for a key; no use.
+    /// Whether a call would be answered by what the file has for a key; no use.
     ///
     /// # Safety
     /// As for [`load_value`](Self::load_value).
     pub(super) unsafe fn has(&self, view: &View<'_>) -> Result<bool, ErrSet> {
         // SAFETY: the caller's promise.
         match unsafe { KeyAccess::ask(self, view) } {
-            KeyBytes::KeyAccess(request) => Ok(request.file.shm.contains(request.key())),
+            KeyBytes::KeyAccess(request) => {
+                let shm = &request.file.shm;
+                Ok(match shm.look(request.key()) {
+                    (Freshness::Fresh, _) => true,
+                    (Freshness::Stale, Some(hit)) => shm.now() < hit.fresh.saturating_add(self.revalidate),
+                    _ => false,
+                })
+            }
             KeyBytes::Unstorable(_) => Ok(false),
             KeyBytes::Failed => Err(ErrSet),
         }
@@ -142,8 +160,49 @@ impl Shared {
         }
     }
 
+    /// Notes that a computation of a coroutine function raised: the exception is stored if the user wants that. The value that
+    /// serves in its place, a new reference, if there is one.
+    ///
+    /// # Safety
+    /// As for [`load_value`](Self::load_value); `error` is alive; no exception is set.
+    pub(crate) unsafe fn failed(
+        &self,
+        state: &CacheState,
+        (view, editable): (&View<'_>, Option<Editable<'_>>),
+        error: &PyRef,
+        computation: &Computation,
+        lease: Option<&Bound<'_, SharedLease>>,
+    ) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let Some(control) = state.control.as_ref().filter(|_| exceptions::is_shareable(error)) else {
+                return Ok(None);
+            };
+            let mut request = match KeyAccess::ask(self, view) {
+                KeyBytes::KeyAccess(request) => request,
+                KeyBytes::Unstorable(_) => return Ok(None),
+                KeyBytes::Failed => return Err(ErrSet),
+            };
+            if let Some(spare) = request.spare()? {
+                state.tally.stale_hit();
+                return Ok(Some(spare));
+            }
+            let Some(terms) = control.store_exception(error, computation.tags.clone()) else {
+                return Ok(None);
+            };
+            let terms = terms?;
+            request.editable = editable.map(Box::new);
+            request.set_terms(control.keeping(&terms, computation.noted));
+            if let Some(shared) = terms.value.as_owned() {
+                request.store_raised(shared, SharedLease::hold(lease, computation.began))?;
+            }
+            Ok(None)
+        }
+    }
+
     /// Stores a value in the file as if it had been computed now. What can't be stored is counted, takes what was there with
-    /// it, and is told to the user by the caller. `terms`: nanoseconds that it is fresh, and its tags. `editable`: what the bytes in the view were made from, if it has such.
+    /// it, and is told to the user by the caller. `keeping`: how it is kept, where that is not
+    /// what the options say for all. `editable`: what the bytes in the view were made from, if it has such.
     ///
     /// # Safety
     /// As for [`load_value`](Self::load_value); `value` is alive.
@@ -154,7 +213,7 @@ impl Shared {
         editable: Option<Editable<'_>>,
         value: *mut ffi::PyObject,
         hold: StoreCondition,
-        terms: Option<(Option<u64>, FileTags)>,
+        keeping: Option<Keeping>,
     ) -> Result<Option<Skipped>, ErrSet> {
         let by_hand = matches!(hold, StoreCondition::Nothing);
         // SAFETY: the caller's promise, throughout.
@@ -174,8 +233,8 @@ impl Shared {
             let key = request.by_bytes()?;
             let key_view = key.as_ref().map_or(*view, BytesKey::view);
             request.editable = editable.map(Box::new);
-            if let Some((ttl, tags)) = terms {
-                request.set_terms(ttl, tags);
+            if let Some(keeping) = keeping {
+                request.set_terms(keeping);
             }
             match request.store(value, hold)? {
                 Put::Stored(kept, skipped) => {

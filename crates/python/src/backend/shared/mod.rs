@@ -37,6 +37,7 @@ use self::skips::Skips;
 use crate::backend::AnyBackend;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
+use crate::function::control_checks::CopyMode;
 use crate::function::fence::hash_of;
 use crate::function::options::Options;
 use crate::function::CachedFunction;
@@ -58,6 +59,11 @@ pub struct Shared {
     stores: bool,
     /// As in the function's own cache.
     lone_apart: bool,
+    /// What of a decoded value is handed out.
+    copy: CopyMode,
+    /// Nanoseconds for which a stale value is returned while it is computed anew, and where computing fails.
+    revalidate: u64,
+    spare: u64,
     /// What the user calls the cache.
     given_name: Option<String>,
     /// The defaults that have no bytes, by address: the function's signature keeps them.
@@ -82,6 +88,9 @@ impl Shared {
             capacity: options.max_size.unwrap_or(usize::MAX).max(1),
             stores: options.max_size != Some(0),
             lone_apart: options.keeps_lone_apart(),
+            copy: options.copy.clone(),
+            revalidate: options.stale_while_revalidate,
+            spare: options.stale_if_error,
             given_name: name.map(str::to_owned),
             defaults: Vec::new(),
             skips: Skips::default(),
@@ -107,6 +116,11 @@ impl Shared {
     pub unsafe fn open_before_fork(&self) -> Result<(), ErrSet> {
         // SAFETY: the caller's promise.
         unsafe { self.files.open_before_fork() }
+    }
+
+    /// Whether all callers may have the same object (`copy=False`).
+    pub(crate) fn shares_objects(&self) -> bool {
+        matches!(self.copy, CopyMode::Never)
     }
 
     fn defaults(&self) -> &[usize] {
