@@ -47,15 +47,24 @@ impl Computation {
     }
 
     /// Ends a refresh with a result, which is stored over what is there unless it was fenced.
-    pub(super) fn end(&self, cached: &CachedFunction, ticket: &Ticket, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    pub(super) fn end(
+        &self,
+        cached: &CachedFunction,
+        ticket: &Bound<'_, Ticket>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let state = &cached.state;
         state.tally.load(self.watch, false);
+        if state.backend.shared().is_some() {
+            let told = state.backend.store(cached, ticket, value, self, None)?;
+            return told.map_or(Ok(()), |told| cached.tell_told(value.py(), &told));
+        }
         // SAFETY: the ticket holds its key, the caller the value; the thread is attached and holds no lock.
         let store = |view: &View<'_>| unsafe {
             state.put_result(view, value.as_ptr(), self.tags.clone(), Put::IfCurrent(self.began))
         };
-        let stored = ticket.with_view(store);
-        if !stored {
+        let ticket = ticket.get();
+        if !ticket.with_view(store) {
             let error = PyErr::fetch(value.py());
             ticket.with_view(|view| state.end_refresh(view, true));
             return Err(error);

@@ -430,7 +430,7 @@ impl CachedFunction {
         value: &Bound<'_, PyAny>,
         computation: &Bound<'_, Computation>,
     ) -> PyResult<()> {
-        as_error(|| computation.get().end(slf.get(), ticket.get(), value))
+        as_error(|| computation.get().end(slf.get(), ticket, value))
     }
 
     /// Notes that a refresh begins, explicit or not.
