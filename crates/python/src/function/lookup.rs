@@ -124,10 +124,9 @@ unsafe fn scan<'a>(
             Equality::Unknown => return Err(&entry.key),
             Equality::Yes => {
                 // SAFETY: an entry with a finished value is published.
-                if expires && entry.value.is_finished() && unsafe { cache.expired(token, now) } {
-                    if !windows || cache.freshness(token, now) == Freshness::Ended {
-                        continue;
-                    }
+                let is_over = expires && entry.value.is_finished() && unsafe { cache.expired(token, now) };
+                if is_over && (!windows || cache.freshness(token, now) == Freshness::Ended) {
+                    continue;
                 }
                 return Ok(Some((token, &entry.key, &entry.value)));
             }

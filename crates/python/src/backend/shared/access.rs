@@ -34,7 +34,7 @@ pub(crate) struct KeyAccess<'a> {
     /// Of a call that is known by these bytes: what they must still say when its result is stored.
     pub editable: Option<Box<Editable<'a>>>,
     /// How the next result is kept, where that is not what the options say for all.
-    terms: Option<Terms>,
+    terms: Option<Box<Terms>>,
     /// How the result that `store` was given may be shared, if it got as far as that.
     encoded: Result<Sharing, Encoded>,
     /// The file was lost when this began, and there was no other.
@@ -240,7 +240,7 @@ impl<'a> KeyAccess<'a> {
         let (shm, buffers) = (&self.file.shm, &mut *self.buffers);
         let lease = if let StoreCondition::Lease(lease) = &hold { Some(lease.clone()) } else { None };
         let storing = Storing { shm, lease };
-        let terms = self.terms.take().unwrap_or_else(|| Terms::from(shm.deadline(self.shared.ttl)));
+        let terms = self.terms.take().map_or_else(|| Terms::from(shm.deadline(self.shared.ttl)), |terms| *terms);
         buffers.value.clear();
         let encode = || {
             // SAFETY: the caller's promise.
@@ -325,7 +325,7 @@ impl<'a> KeyAccess<'a> {
     /// The terms of an entry of this file: nanoseconds that it is fresh, and its tags as they stood.
     pub fn set_terms(&mut self, ttl: Option<u64>, tags: FileTags) {
         let fresh = ttl.map_or(u64::MAX, |ttl| self.file.shm.now().saturating_add(ttl));
-        self.terms = Some(Terms { fresh, end: fresh, kind: Kind::Value, tags });
+        self.terms = Some(Box::new(Terms { fresh, end: fresh, kind: Kind::Value, tags }));
     }
 
     /// What those have who waited for a value that is not kept: `result` itself where nobody can change it, or where it has no
