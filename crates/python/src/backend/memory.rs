@@ -301,7 +301,8 @@ impl Miss for Calling<'_> {
         }
     }
 
-    #[inline(always)]
+    // Not inlined: it would swell the frame of misses that do not come here.
+    #[inline(never)]
     unsafe fn bring_alone(&mut self, view: &View<'_>, hot: FastLookup) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Miss`.
         unsafe {
