@@ -172,66 +172,6 @@ def test_jitter(kind: Kind) -> None:
     assert max(lives) - min(lives) > LONG / 10
 
 
-def test_stale_while_revalidate(kind: Kind) -> None:
-    body = Body()
-    f = shared(ttl=SHORT, stale_while_revalidate=LONG)(kind.one(body))
-    kind.call(f, 1)
-    wait_until_stale(f, 1)
-    assert f.get(1) == (1, 1) and f.cache_contains(1) and body.count == 1
-    assert kind.call(f, 1) == (1, 1)
-    kind.eventually(lambda: f.get(1) == (1, 2))
-    info = f.cache_info()
-    assert info[:2] == (1, 1) and info.stale_hits == 1 and info.refreshes == 1
-    assert body.count == 2
-
-
-def test_stale_if_error(kind: Kind) -> None:
-    body = Body()
-    f = shared(ttl=SHORT, stale_if_error=LONG)(kind.one(body))
-    kind.call(f, 1)
-    wait_until_stale(f, 1)
-    assert not f.cache_contains(1) and f.get(1) is None
-    body.fail = ValueError("down")
-    assert kind.call(f, 1) == kind.call(f, 1) == (1, 1)
-    assert body.count == 3
-    info = f.cache_info()
-    assert info[:2] == (0, 3) and info.stale_hits == 2 and info.load_failures == 2
-    body.fail = None
-    assert kind.call(f, 1) == (1, 4)
-    assert kind.call(f.cache_refresh, 1) == (1, 5)
-
-
-def test_spare_ones_can_be_invalidated(kind: Kind) -> None:
-    body = Body()
-    f = shared(ttl=SHORT, stale_if_error=LONG)(kind.one(body))
-    kind.call(f, 1)
-    wait_until_stale(f, 1)
-    assert f.cache_invalidate(1) is True
-    body.fail = ValueError("down")
-    with pytest.raises(ValueError):
-        kind.call(f, 1)
-
-
-def test_a_failed_refresh_in_the_background(kind: Kind) -> None:
-    body = Body()
-    f = shared(ttl=SHORT, stale_while_revalidate=LONG)(kind.one(body))
-    kind.call(f, 1)
-    wait_until_stale(f, 1)
-    body.fail = ValueError("down")
-    assert kind.call(f, 1) == (1, 1)
-    kind.eventually(lambda: f.cache_info().load_failures == 1)
-    assert kind.call(f, 1) == (1, 1)
-    body.fail = None
-
-    def refreshed() -> bool:
-        return bool(kind.call(f, 1) != (1, 1))
-
-    end = time.monotonic() + support.LIMIT
-    while not refreshed():  # the next begins a second later
-        assert time.monotonic() < end
-        kind.pause()
-
-
 def test_cache_if(kind: Kind) -> None:
     f = shared(cache_if=lambda value: value > 0)(kind.one(lambda x: x))
     for x in (1, -1, 1, -1):
@@ -244,36 +184,6 @@ class Missing(LookupError):
     def __init__(self, name: str, hint: int) -> None:
         super().__init__(name)
         self.hint = hint
-
-
-def test_cache_exceptions(kind: Kind) -> None:
-    body = Body()
-    body.fail = Missing("no", 5)
-    f = shared(cache_exceptions={LookupError: LONG})(kind.one(body))
-    seen = []
-    for _ in range(3):
-        with pytest.raises(Missing, match="no") as caught:
-            kind.call(f, 1)
-        assert caught.value.args == ("no",) and caught.value.hint == 5
-        seen.append(caught.value)
-    assert body.count == 1 and len({id(error) for error in seen}) == 3
-    assert f.get(1) is None and f.cache_contains(1)
-    assert f.cache_ttl(1) == pytest.approx(LONG, abs=60)
-    assert f.cache_info()[:2] == (2, 1)
-    assert f.cache_invalidate(1) is True
-    body.fail = None
-    assert kind.call(f, 1) == (1, 2)
-
-
-def test_an_exception_with_a_short_life(kind: Kind) -> None:
-    body = Body()
-    body.fail = KeyError("no")
-    f = shared(ttl=LONG, cache_exceptions={KeyError: SHORT})(kind.one(body))
-    with pytest.raises(KeyError):
-        kind.call(f, 1)
-    wait_until_gone(f, 1)
-    body.fail = None
-    assert kind.call(f, 1) == (1, 2)
 
 
 # --- tags ---------------------------------------------------------------------------------------
@@ -325,39 +235,6 @@ def test_copy_none_and_true_copy_as_today(kind: Kind) -> None:
         kind.call(f, 1).append("mine")
         kind.call(f, 1)[1].append("mine")
         assert kind.call(f, 1) == [1, [1]]
-
-
-@pytest.mark.parametrize("value", [Box([1]), Point(1, 2), [1, 2], {"a": [1]}])
-def test_copy_false_gives_the_decoded_object_itself(kind: Kind, value: Any) -> None:
-    f = shared(copy=False)(kind.one(lambda x: value))
-    kind.call(f, 1)
-    first = kind.call(f, 1)
-    assert first == value and type(first) is type(value)
-    assert kind.call(f, 1) is first and f.get(1) is first
-
-
-def test_copy_false_follows_what_is_stored_anew(kind: Kind) -> None:
-    f = shared(copy=False)(kind.one(lambda x: Box([1])))
-    kind.call(f, 1)
-    kind.call(f, 1)
-    f.set(Box([2]), 1)
-    assert kind.call(f, 1) == Box([2])
-    f.cache_invalidate(1)
-    assert kind.call(f, 1) == Box([1])
-
-
-def test_a_callable_copy_is_applied_at_each_hit(kind: Kind) -> None:
-    copied = []
-
-    def duplicate(value: Box) -> Box:
-        copied.append(1)
-        return Box(list(value.items))
-
-    f = shared(copy=duplicate)(kind.one(lambda x: Box([x])))
-    kind.call(f, 1)
-    kind.call(f, 1).items.append(2)
-    assert kind.call(f, 1) == Box([1])
-    assert len(copied) >= 3
 
 
 # --- the fence ----------------------------------------------------------------------------------
@@ -468,3 +345,21 @@ def test_threads_never_see_what_was_computed_before_an_invalidation() -> None:
 
     support.results(support.start_together([writer, reader, reader, reader]))
     assert wrong == [], "(got, at least)"
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"stale_while_revalidate": 1},
+        {"stale_if_error": 1},
+        {"cache_exceptions": KeyError},
+        {"copy": False},
+        {"copy": list},
+        {"copy": "pickle"},
+    ],
+    ids=str,
+)
+def test_what_only_memory_has_is_refused(option: dict[str, Any]) -> None:
+    (name,) = option
+    with pytest.raises(ValueError, match=name):
+        cache(backend="shared", ttl=1, **option)
