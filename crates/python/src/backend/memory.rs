@@ -111,7 +111,10 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
         token: Token,
         value: &Value,
     ) -> Option<*mut ffi::PyObject> {
-        let object = value.object()?;
+        let Some(object) = value.object() else {
+            // SAFETY: the caller's promise.
+            return unsafe { state.take_special(reader, token, value) };
+        };
         // SAFETY: an entry with a finished value is published; counting a reference runs nothing.
         unsafe {
             if state.expires() {

@@ -308,6 +308,35 @@ impl CacheState {
         }
     }
 
+    /// [`take`](Self::take) of a value that there is more to know of, where nothing but a hit comes of it: it is no exception,
+    /// and if it is no longer fresh, its refresh is under way or not due.
+    ///
+    /// # Safety
+    /// As for `take`.
+    #[inline(never)]
+    pub(crate) unsafe fn take_special(
+        &self,
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        value: &Value,
+    ) -> Option<*mut ffi::PyObject> {
+        let special = value.as_special().filter(|special| !special.is_exception)?;
+        let (now, refresh) = (self.now(), special.refresh);
+        // SAFETY: an entry with a finished value is published; counting a reference runs nothing.
+        unsafe {
+            if reader.expired(token, now) {
+                let revalidate = self.control.as_ref()?.revalidate;
+                let revalidates = now < reader.lifetime(token).fresh.saturating_add(revalidate);
+                if !revalidates || !(refresh.runs || now < refresh.not_before) {
+                    return None;
+                }
+                self.tally.stale_hit();
+            }
+            self.note_use(reader, token, now, Accounting::HitOrMiss);
+            Some(special.object.clone_ref().into_ptr())
+        }
+    }
+
     /// What is handed out of a stored value.
     ///
     /// # Safety
