@@ -67,8 +67,10 @@ def _each(do: Callable[[Any], object]) -> None:
             first = None
 
 
-class _Unchanged:
+class _Unchanged(str):
     """Stands for a setting that is left as it is."""
+
+    __slots__ = ()
 
     def __repr__(self) -> str:
         return "..."
@@ -151,3 +153,9 @@ class disabled:  # noqa: N801 - it is used like a function
         /,
     ) -> None:
         _enable()
+
+
+# As which they are known.
+for _public in (caches, clear_all, configure, disabled, invalidate_tags):
+    _public.__module__ = "warp_cache"
+del _public

@@ -18,7 +18,7 @@ from warp_cache import _configuration
 from warp_cache._warp_cache_rs import _clock_advance, _clock_go_on, _clock_now, _clock_stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 __all__ = ["Clock", "clock", "isolated"]
 
@@ -47,7 +47,7 @@ _stopped = 0
 
 
 @contextmanager
-def clock() -> Iterator[Clock]:
+def clock() -> Generator[Clock]:
     """Stop the clock of this process's memory caches, and give what moves it.
 
     Lifetimes, idle times and refreshes go by it; nothing else does. May be nested. At the end the
@@ -68,7 +68,7 @@ def clock() -> Iterator[Clock]:
 
 
 @contextmanager
-def isolated() -> Iterator[Path]:
+def isolated() -> Generator[Path]:
     """Give shared caches a directory and a namespace of the block's own; gives the directory.
 
     They hold for every shared cache that is opened within, that is used for the first time there,

@@ -128,3 +128,8 @@ def test_an_old_value_serves_all_who_wait_and_each_has_its_own() -> None:
     gate.set()
     got = support.results(waiting)
     assert got == [[1]] * 4 and len({id(one) for one in got}) == 4
+
+
+def test_pickling_at_each_hit_is_of_memory() -> None:
+    with pytest.raises(ValueError, match="copy"):
+        shared(copy="pickle")

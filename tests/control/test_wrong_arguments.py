@@ -230,7 +230,7 @@ RIGHT: list[dict[str, Any]] = [
     {"max_weight": 10, "weigher": one, "max_size": None},
     {"on_removal": None, "copy": None, "version": None, "namespace": None},
     {"copy": True},
-    {"copy": False, "backend": "shared"},
+    {"copy": True, "backend": "shared"},
     {"copy": one},
     {"version": "v1", "namespace": "tests", "backend": "shared"},
 ]

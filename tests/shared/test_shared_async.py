@@ -385,6 +385,32 @@ def test_a_leader_that_is_cancelled(children: Children, tmp_path: Path) -> None:
     assert waiting.answer() == repr([{"x": [1]}] * 3)
 
 
+@support.uncacheable
+def test_a_leader_that_leaves_the_file(
+    children: Children, tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who wait in the file that it began in are freed when it is done."""
+    monkeypatch.setenv("BOUND", "60")
+    plain = """
+bound = float(os.environ["BOUND"])
+plain = cache(backend="shared", name="gated", wait_timeout=bound)(lambda x: {"x": [-x]})
+"""
+    one, two = children.start(SOURCE + plain + WAITS, 2)
+    began = time.monotonic()
+    computed = one.start("run(several(1))")
+    leader_of([one, two], tmp_path)
+    waiting = two.start("plain(1)")
+    two.await_waits(1)
+    (cache_dir / "gated.cache").rename(cache_dir / "another.cache")
+    # Whether the file is astray is looked at once a second.
+    time.sleep(1.1)
+    one.ask("plain(2)")
+    (tmp_path / "open").touch()
+    assert computed.answer() == repr([{"x": [1]}] * 3)
+    assert waiting.answer() == repr({"x": [-1]})
+    assert time.monotonic() - began < 30
+
+
 @pytest.mark.parametrize("known", [False, True], ids=["a new loop", "a loop that was there"])
 def test_a_closed_loop_leaves_no_lease_behind(known: bool) -> None:
     """Whoever comes later in this process does not wait for what will never end."""

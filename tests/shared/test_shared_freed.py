@@ -21,7 +21,7 @@ PROCESSES = 4
 CALLERS = 5
 
 SOURCE = """
-import asyncio, os, sys, threading, time
+import asyncio, os, sys, textwrap, threading, time
 from pathlib import Path
 from warp_cache import cache
 folder = Path(sys.argv[1])
@@ -105,6 +105,9 @@ def make(kind):
     decorate = cache(backend="shared", name=kind, wait_timeout=60, max_value_size=1000)
     return decorate(function_async if kind.endswith("_async") else function)
 
+# A call with a function is known by its bytes.
+KEYS = {"plain": 1, "editable": textwrap.dedent}
+
 functions = {kind + suffix: make(kind + suffix) for kind in ENDS for suffix in ("", "_async")}
 
 def name_of(answer):
@@ -112,16 +115,16 @@ def name_of(answer):
     is_said = isinstance(answer, BaseException) and not isinstance(answer, asyncio.CancelledError)
     return f"{type(answer).__name__}: {answer}" if is_said else type(answer).__name__
 
-def call(kind, callers):
-    function, answers = functions[kind], []
+def call(kind, key, callers):
+    function, key, answers = functions[kind], KEYS[key], []
     def work():
         try:
-            answers.append(function(1))
+            answers.append(function(key))
         except BaseException as error:
             answers.append(error)
     async def works():
         # Not gather: it takes a cancelled child for its own cancellation.
-        tasks = [asyncio.ensure_future(function(1)) for _ in range(callers)]
+        tasks = [asyncio.ensure_future(function(key)) for _ in range(callers)]
         await asyncio.wait(tasks)
         for task in tasks:
             try:
@@ -166,19 +169,20 @@ def count(folder: Path, kind: str) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def check(group: list[Child], folder: Path, kind: str, answer: str, others: int) -> None:
+def check(group: list[Child], folder: Path, kind: str, key: str, answer: str, others: int) -> None:
+    question = f"call({kind!r}, {key!r}, {CALLERS})"
     (folder / f"{kind}.party").write_text(str(1 + others))
-    asked = [group[0].start(f"call({kind!r}, {CALLERS})")]
+    asked = [group[0].start(question)]
     support.eventually(lambda: count(folder, kind) == 1)
-    asked += [child.start(f"call({kind!r}, {CALLERS})") for child in group[1:]]
+    asked += [child.start(question) for child in group[1:]]
     misses = f"functions[{kind!r}].cache_info().misses"
     support.eventually(lambda: group[0].ask(misses) == str(PROCESSES * CALLERS))
     # They have looked, and are about to wait.
     time.sleep(3 * support.PAUSE)
     assert count(folder, kind) == 1, f"{kind}: computed beside the leader"
     (folder / f"{kind}.go").touch()
-    for question in asked:
-        assert question.answer() == repr(([answer], CALLERS)), kind
+    for answered in asked:
+        assert answered.answer() == repr(([answer], CALLERS)), kind
     computed = count(folder, kind)
     if kind.startswith("homely"):
         # Who is late finds another's value in the file, and computes as well.
@@ -188,22 +192,26 @@ def check(group: list[Child], folder: Path, kind: str, answer: str, others: int)
 
 
 @support.uncacheable
+@pytest.mark.parametrize("key", ["plain", "editable"])
 @pytest.mark.parametrize("suffix", ["", "_async"], ids=["threads", "tasks"])
-def test_all_who_wait_are_free_at_once(suffix: str, children: Children, tmp_path: Path) -> None:
+def test_all_who_wait_are_free_at_once(
+    suffix: str, key: str, children: Children, tmp_path: Path
+) -> None:
     group = children.start(SOURCE, PROCESSES)
     for kind, (answer, others) in ENDS.items():
         if kind in ((FOR_THREADS - FATAL) | FOR_TASKS if suffix else FOR_THREADS):
-            check(group, tmp_path, kind + suffix, answer, others)
+            check(group, tmp_path, kind + suffix, key, answer, others)
 
 
 @support.uncacheable
 @pytest.mark.parametrize("suffix", ["", "_async"], ids=["threads", "tasks"])
+@pytest.mark.parametrize("key", ["plain", "editable"])
 @pytest.mark.parametrize("kind", ["unloadable", "homely"])
 def test_what_does_not_load_is_counted_for_each_caller(
-    suffix: str, kind: str, children: Children, tmp_path: Path
+    suffix: str, kind: str, key: str, children: Children, tmp_path: Path
 ) -> None:
     answer, others = ENDS[kind]
     group = children.start(SOURCE, PROCESSES)
-    check(group, tmp_path, kind + suffix, answer, others)
+    check(group, tmp_path, kind + suffix, key, answer, others)
     skips = group[0].ask(f"functions[{kind + suffix!r}].cache_info().skips['unreadable']")
     assert int(skips) == count(tmp_path, kind + suffix) - 1

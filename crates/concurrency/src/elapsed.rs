@@ -52,8 +52,15 @@ fn reading() -> u64 {
     if time_stamp::EXISTS && time_stamp::is_invariant() {
         time_stamp::read()
     } else {
-        origin().1.elapsed().as_nanos() as u64
+        system_reading()
     }
+}
+
+/// Not inlined: it would swell the frame that stands on the stack while a function computes.
+#[cold]
+#[inline(never)]
+fn system_reading() -> u64 {
+    origin().1.elapsed().as_nanos() as u64
 }
 
 /// Begins to measure the counter's rate.

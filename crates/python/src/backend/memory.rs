@@ -111,7 +111,10 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
         token: Token,
         value: &Value,
     ) -> Option<*mut ffi::PyObject> {
-        let object = value.object()?;
+        let Some(object) = value.object() else {
+            // SAFETY: the caller's promise.
+            return unsafe { state.take_special(reader, token, value) };
+        };
         // SAFETY: an entry with a finished value is published; counting a reference runs nothing.
         unsafe {
             if state.expires() {
@@ -301,7 +304,8 @@ impl Miss for Calling<'_> {
         }
     }
 
-    #[inline(always)]
+    // Not inlined: it would swell the frame of misses that do not come here.
+    #[inline(never)]
     unsafe fn bring_alone(&mut self, view: &View<'_>, hot: FastLookup) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Miss`.
         unsafe {

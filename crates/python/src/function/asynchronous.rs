@@ -270,6 +270,19 @@ impl CachedFunction {
     }
 }
 
+impl CachedFunction {
+    /// Tells the user of a result that was not stored, if nobody has by now.
+    pub(super) fn tell_told(&self, py: Python<'_>, told: &Told<'_>) -> PyResult<()> {
+        let skip = usize::try_from(told.0).ok().and_then(|number| Skip::ALL.get(number));
+        // SAFETY: attached, no lock held; no exception is set.
+        if skip.is_none_or(|skip| unsafe { self.tell_in(&told.1, *skip) }) {
+            Ok(())
+        } else {
+            Err(PyErr::fetch(py))
+        }
+    }
+}
+
 impl AsyncCachedFunction {
     fn make<'py>(
         function: &Bound<'py, PyAny>,
@@ -561,13 +574,7 @@ impl AsyncCachedFunction {
 
     /// Tells the user what `_store` or `_skip` gave, if nobody has by now.
     fn _tell(slf: &Bound<'_, Self>, told: Told<'_>) -> PyResult<()> {
-        let skip = usize::try_from(told.0).ok().and_then(|number| Skip::ALL.get(number));
-        // SAFETY: attached, no lock held; no exception is set.
-        if skip.is_none_or(|skip| unsafe { slf.as_super().get().tell_in(&told.1, *skip) }) {
-            Ok(())
-        } else {
-            Err(PyErr::fetch(slf.py()))
-        }
+        slf.as_super().get().tell_told(slf.py(), &told)
     }
 
     /// Counts a result that is not to be stored: of a call that does not fit the signature, or else one that another

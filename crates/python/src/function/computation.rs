@@ -10,6 +10,7 @@ use super::fence::Began;
 use super::state::Put;
 use super::ticket::Ticket;
 use super::CachedFunction;
+use crate::backend::SharedLease;
 use crate::key::View;
 use concurrency::elapsed::Stopwatch;
 
@@ -46,17 +47,27 @@ impl Computation {
         Ok(Computation { began, tags, watch: Stopwatch::start(), noted })
     }
 
-    /// Ends a refresh with a result, which is stored over what is there unless it was fenced. Of a shared cache,
-    /// `Backend::store` does that.
-    pub(super) fn end(&self, cached: &CachedFunction, ticket: &Ticket, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Ends a refresh with a result, which is stored over what is there unless it was fenced; ends
+    /// the lease.
+    pub(super) fn end(
+        &self,
+        cached: &CachedFunction,
+        ticket: &Bound<'_, Ticket>,
+        value: &Bound<'_, PyAny>,
+        lease: Option<&Bound<'_, SharedLease>>,
+    ) -> PyResult<()> {
         let state = &cached.state;
         state.tally.load(self.watch, false);
+        if state.backend.shared().is_some() {
+            let told = state.backend.store(cached, ticket, value, self, lease)?;
+            return told.map_or(Ok(()), |told| cached.tell_told(value.py(), &told));
+        }
         // SAFETY: the ticket holds its key, the caller the value; the thread is attached and holds no lock.
         let store = |view: &View<'_>| unsafe {
             state.put_result(view, value.as_ptr(), self.tags.clone(), Put::IfCurrent(self.began))
         };
-        let stored = ticket.with_view(store);
-        if !stored {
+        let ticket = ticket.get();
+        if !ticket.with_view(store) {
             let error = PyErr::fetch(value.py());
             ticket.with_view(|view| state.end_refresh(view, true));
             return Err(error);

@@ -124,10 +124,9 @@ unsafe fn scan<'a>(
             Equality::Unknown => return Err(&entry.key),
             Equality::Yes => {
                 // SAFETY: an entry with a finished value is published.
-                if expires && entry.value.is_finished() && unsafe { cache.expired(token, now) } {
-                    if !windows || cache.freshness(token, now) == Freshness::Ended {
-                        continue;
-                    }
+                let is_over = expires && entry.value.is_finished() && unsafe { cache.expired(token, now) };
+                if is_over && (!windows || cache.freshness(token, now) == Freshness::Ended) {
+                    continue;
                 }
                 return Ok(Some((token, &entry.key, &entry.value)));
             }
@@ -306,6 +305,35 @@ impl CacheState {
                 Some(refresh) if refresh.runs || now < refresh.not_before => ScanResult::Value(object),
                 _ => ScanResult::Revalidate(token, object),
             }
+        }
+    }
+
+    /// [`take`](Self::take) of a value that there is more to know of, where nothing but a hit comes of it: it is no exception,
+    /// and if it is no longer fresh, its refresh is under way or not due.
+    ///
+    /// # Safety
+    /// As for `take`.
+    #[inline(never)]
+    pub(crate) unsafe fn take_special(
+        &self,
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        value: &Value,
+    ) -> Option<*mut ffi::PyObject> {
+        let special = value.as_special().filter(|special| !special.is_exception)?;
+        let (now, refresh) = (self.now(), special.refresh);
+        // SAFETY: an entry with a finished value is published; counting a reference runs nothing.
+        unsafe {
+            if reader.expired(token, now) {
+                let revalidate = self.control.as_ref()?.revalidate;
+                let revalidates = now < reader.lifetime(token).fresh.saturating_add(revalidate);
+                if !revalidates || !(refresh.runs || now < refresh.not_before) {
+                    return None;
+                }
+                self.tally.stale_hit();
+            }
+            self.note_use(reader, token, now, Accounting::HitOrMiss);
+            Some(special.object.clone_ref().into_ptr())
         }
     }
 

@@ -74,7 +74,7 @@ use crate::capi::reference::PyRef;
 use crate::capi::type_slots::{Originals, Patched};
 use crate::key::signature::Signature;
 use engine::policy::Kind;
-use shared::{Purpose, Skip};
+use shared::Purpose;
 
 #[doc = memory_signature!()]
 /// A function with a cache in front of it.
@@ -433,22 +433,7 @@ impl CachedFunction {
         computation: &Bound<'_, Computation>,
         lease: Option<&Bound<'_, SharedLease>>,
     ) -> PyResult<()> {
-        as_error(|| {
-            let (this, computation) = (slf.get(), computation.get());
-            if this.state.backend.shared().is_none() {
-                return computation.end(this, ticket.get(), value);
-            }
-            this.state.tally.load(computation.watch, false);
-            let told = this.state.backend.store(this, ticket, value, computation, lease)?;
-            let Some((number, words)) = told else { return Ok(()) };
-            let skip = usize::try_from(number).ok().and_then(|number| Skip::ALL.get(number));
-            // SAFETY: attached, no lock held; no exception is set.
-            if skip.is_none_or(|skip| unsafe { this.tell_in(&words, *skip) }) {
-                Ok(())
-            } else {
-                Err(PyErr::fetch(slf.py()))
-            }
-        })
+        as_error(|| computation.get().end(slf.get(), ticket, value, lease))
     }
 
     /// Notes that a refresh begins, explicit or not. `lease`: of one in the background. The lease of a shared cache, if there

@@ -71,10 +71,9 @@ impl CacheState {
     /// Drops what a cache had that is freed: the user is told only if that is the cache of an instance.
     pub(super) fn let_collected_go(&self, mut evicted: Evicted<PyRef, Value>) {
         let told = self.control.as_ref().and_then(|control| Some((control, control.on_removal.as_ref()?)));
-        // SAFETY: a plain question. At the end of the process nobody is told.
-        if let Some((control, on_removal)) =
-            told.filter(|_| self.is_of_instance && unsafe { ffi::Py_IsInitialized() } != 0)
-        {
+        // SAFETY: a question that may be asked at any time. At the end of the process nobody is told.
+        let is_running = unsafe { ffi::Py_IsInitialized() } != 0;
+        if let Some((control, on_removal)) = told.filter(|_| self.is_of_instance && is_running) {
             for departed in evicted.drain() {
                 tell(control, on_removal, departed, COLLECTED);
             }

@@ -98,6 +98,7 @@ pub(crate) trait Miss {
     /// Brings the value for this caller, while somebody else leads; it is kept if nothing else is by then.
     unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject;
     /// Takes an old value of the key, to be served where computing fails.
+    #[allow(clippy::boxed_local)] // as whoever keeps it has it
     unsafe fn take_spare(&mut self, _spare: Box<Spare>) {}
     /// Begins to compute a value anew in the background; false with an exception set.
     unsafe fn refresh(&mut self, _view: &View<'_>) -> bool {

@@ -35,7 +35,8 @@ pub(crate) struct Totals {
 
 impl Tally {
     /// A computation has ended.
-    #[inline(always)]
+    // Not inlined, as nothing may swell the frame that stands on the stack while the function computes.
+    #[inline(never)]
     pub fn load(&self, watch: Stopwatch, failed: bool) {
         add(&self.loads, 1);
         add(&self.load_ticks, watch.ticks());

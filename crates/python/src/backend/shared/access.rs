@@ -104,6 +104,13 @@ struct Storing<'a> {
     lease: Option<Lease>,
 }
 
+impl<'a> Storing<'a> {
+    fn begin(file: &'a File, hold: &StoreCondition) -> Self {
+        let lease = if let StoreCondition::Lease(lease) = hold { Some(lease.clone()) } else { None };
+        Storing { shm: &file.shm, lease }
+    }
+}
+
 impl Drop for Storing<'_> {
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take().filter(|_| std::thread::panicking()) {
@@ -302,6 +309,7 @@ impl<'a> KeyAccess<'a> {
     /// As for `ask`; no exception is set.
     pub unsafe fn store_raised(&mut self, raised: &PyRef, hold: StoreCondition) -> Result<(), ErrSet> {
         static PACK: Function = Function::new(c"warp_cache._packed", c"pack");
+        let _storing = Storing::begin(self.file, &hold);
         // SAFETY: the caller's promise.
         unsafe {
             let packed = PACK.call(&[raised.as_ptr()]);
@@ -325,6 +333,7 @@ impl<'a> KeyAccess<'a> {
     /// # Safety
     /// As for `ask`; `result` is alive.
     pub unsafe fn store(&mut self, result: *mut ffi::PyObject, hold: StoreCondition) -> Result<Put, ErrSet> {
+        let _storing = Storing::begin(self.file, &hold);
         let buffers = &mut *self.buffers;
         buffers.value.clear();
         let encode = || {
@@ -356,8 +365,6 @@ impl<'a> KeyAccess<'a> {
         hold: StoreCondition,
     ) -> Result<InFile, ErrSet> {
         let (shm, buffers) = (&self.file.shm, &mut *self.buffers);
-        let lease = if let StoreCondition::Lease(lease) = &hold { Some(lease.clone()) } else { None };
-        let storing = Storing { shm, lease };
         let terms = self.terms.take().map_or_else(|| Terms::from(shm.deadline(self.shared.ttl)), |terms| *terms);
         if encoded.is_ok() {
             // What the function is may have changed while it ran, and what functions and classes are that it was given.
@@ -401,7 +408,6 @@ impl<'a> KeyAccess<'a> {
                 Err(Busy) => return Err(unsafe { not_fenced() }),
             },
         };
-        drop(storing);
         if let Stored::Done(hit) = stored {
             let skipped = shm.take_cramped().map(|(error, here)| {
                 // A full disk makes the cache smaller, as all are told who look at it; that addresses are wanting shows

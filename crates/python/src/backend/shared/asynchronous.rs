@@ -213,10 +213,17 @@ impl SharedLease {
         lease.filter(|_| self.generation == fork::epoch())
     }
 
-    /// On what condition a result is stored that was computed under this lease.
+    /// On what condition a result is stored that was computed under this lease. It stays here, and is ended here once more:
+    /// the result may be stored in another file than the one in which others wait, if this one was left meanwhile, or in
+    /// none.
     pub(crate) fn hold(lease: Option<&Bound<'_, SharedLease>>, began: Began) -> StoreCondition {
         let began = shared::Began::of(began.clears, began.stamp);
-        lease.and_then(|lease| lease.get().take()).map_or(StoreCondition::Began(began), StoreCondition::Lease)
+        lease.and_then(|lease| lease.get().lease()).map_or(StoreCondition::Began(began), StoreCondition::Lease)
+    }
+
+    fn lease(&self) -> Option<Lease> {
+        let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        lease.filter(|_| self.generation == fork::epoch())
     }
 
     fn give_up(&self, how: fn(&SharedCache, Lease)) -> PyResult<()> {
