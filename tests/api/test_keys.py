@@ -201,6 +201,9 @@ def test_all_values_in_one_cache(decorate: Decorate, typed: bool) -> None:
     cached = decorate(max_size=None, typed=typed)(lambda value: [value])
     table: dict[Any, Any] = {}
     for value in (*values(), *values()):
+        if isinstance(value, Folded):
+            # It equals two strings that are not equal: which of them is found is chance.
+            continue
         # The lone value in a tuple: a dict compares items by identity first, as a cache must.
         key = ((value,), type(value)) if typed else ((value,), is_apart(decorate, typed, value))
         result = cached(value)
