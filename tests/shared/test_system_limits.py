@@ -144,6 +144,8 @@ caches = [cache(backend="shared", name=f"n{{n}}")(lambda x: bytes(x)) for n in r
 assert size() - before < 64 << 20, size() - before
 {numpy}
 everything = [cache(backend="shared", name=f"m{{n}}", max_size=None)(str) for n in range(2)]
+# They are opened at their first use.
+assert all(f.cache_info().currsize == 0 for f in (*caches, *everything))
 for f in caches:
     for n in range(3):
         assert f(n << 22) == f(n << 22) == bytes(n << 22)
