@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import support
 from fighters import VARIANTS
 from support import check_clean, run_python
 
