@@ -99,8 +99,8 @@ impl Shared {
                 }
                 Put::Skipped(skipped) => {
                     if by_hand {
-                        // An older value must not stand for this one. Where a writer keeps the lock, nothing can be done.
-                        let _ = detached(|| request.file.shm.remove(request.key()));
+                        // An older value must not stand for this one.
+                        let _ = detached(|| request.file.shm.invalidate(request.key()));
                     }
                     state.let_go(self, None);
                     Ok(Some(skipped))
