@@ -10,7 +10,11 @@ CAPTIONS = {
     "strategies": "A hit's time in nanoseconds under each eviction strategy of `cache`.",
     "methods": (
         "A hit's time in nanoseconds where the cached function is a method, called through its "
-        "instance."
+        "instance, or bound once and then called."
+    ),
+    "keys": (
+        "A hit's time in nanoseconds where another function gives the keys, called from Python and "
+        "from C, and awaited."
     ),
     "peers": (
         "A hit's time in nanoseconds in other packages' caches, beside `lru_cache` of this one."

@@ -117,6 +117,12 @@ _GOALS: list[tuple[str, tuple[str, ...], Callable[[Interpreter], Goal | None]]] 
     ("strategies/int", ("MRU", "FIFO"), _always(Goal(1.0))),
     ("strategies/int", ("LFU",), _always(Goal(1.2))),
     ("methods/int", OURS, _always(Goal(0.70))),
+    ("methods/int", ("warp_cache.cache, per_instance",), _always(Goal(0.75))),
+    ("methods/bound", (*OURS, "warp_cache.cache, per_instance"), _always(Goal(0.75))),
+    # Those that are told as multiples of ours: 0.4 and 1.1 from the other side.
+    ("keys/key", ("cachetools",), _always(Goal(2.5, ">="))),
+    ("keys/async", ("async-lru",), _always(Goal(2.5, ">="))),
+    ("keys/cost", ("a hit, and the key function",), _always(Goal(0.91, ">="))),
     ("peers/int", ("cachebox", "moka-py", "cachetools"), _always(Goal(12, ">="))),
     ("async/hit", OURS, _async),
     ("ttl/int", ("with ttl",), _always(Goal(1.08))),

@@ -66,6 +66,22 @@ uncacheable = pytest.mark.filterwarnings("ignore::warp_cache.UncacheableWarning"
 # The same for a child (whose interpreter knows only its own classes).
 UNCACHEABLE = {"PYTHONWARNINGS": "ignore::UserWarning"}
 
+# Opens a shared cache before its first use; an UncacheableWarning is raised where that fails. For
+# programs that `run_python` runs, too.
+OPENED = """
+import warnings
+
+def opened(function, *args):
+    if function._place()[0] is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            function(*args or (1,))
+    return function
+"""
+_opened: dict[str, Any] = {}
+exec(OPENED, _opened)
+opened: Callable[..., Any] = _opened["opened"]
+
 
 # --- threads -------------------------------------------------------------------------------
 

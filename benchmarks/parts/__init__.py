@@ -16,6 +16,7 @@ NAMES = (
     "hits",
     "strategies",
     "methods",
+    "keys",
     "peers",
     "async",
     "ttl",

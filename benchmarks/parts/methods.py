@@ -8,8 +8,11 @@ from benchmarks.contenders import functools_lru, warp_cached, warp_lru
 from benchmarks.harness import Contender, Harness
 from benchmarks.model import FUNCTOOLS, WARP_CACHE, WARP_LRU
 from benchmarks.workloads import MAX_SIZE, Decorator, one_int
+from warp_cache import cache
 
 TITLE = "Methods"
+
+PER_INSTANCE = "warp_cache.cache, per_instance"
 
 
 def run(harness: Harness) -> None:
@@ -19,12 +22,15 @@ def run(harness: Harness) -> None:
         Contender(FUNCTOOLS, _instance(functools_lru(MAX_SIZE))),
         Contender(WARP_LRU, _instance(warp_lru(MAX_SIZE))),
         Contender(WARP_CACHE, _instance(warp_cached(MAX_SIZE))),
+        Contender(PER_INSTANCE, _instance(cache(max_size=MAX_SIZE, per_instance=True))),
     ]
     for contender in contenders:
         for (key,) in keys:
             contender.target.method(key)
     harness.calls("int", "hit, obj.method(1 int)", contenders, keys, call="f.method({0})")
-    harness.figure("methods", "A hit of a method", kind="bars", y_label="ns", rows=["int"])
+    bound = [Contender(one.name, one.target.method, one.note) for one in contenders]
+    harness.calls("bound", "hit, bound once: method(1 int)", bound, keys)
+    harness.figure("methods", "A hit of a method", kind="bars", y_label="ns", rows=["int", "bound"])
     for contender in contenders:
         misses = type(contender.target).method.cache_info()[1]
         if misses != len(keys):

@@ -13,8 +13,10 @@ from warp_cache._strategies import Backend, Strategy
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from warp_cache._info import SkipReason
+    from warp_cache._module import caches, clear_all, configure, disabled, invalidate_tags
     from warp_cache._options import CacheOptions, LruCacheOptions
     from warp_cache._recording import record
+    from warp_cache._removal import RemovalCause
     from warp_cache._uncacheable import UncacheableWarning
 
 __all__ = [
@@ -22,11 +24,17 @@ __all__ = [
     "CacheInfo",
     "CacheOptions",
     "LruCacheOptions",
+    "RemovalCause",
     "SharedCacheInfo",
     "SkipReason",
     "Strategy",
     "UncacheableWarning",
     "cache",
+    "caches",
+    "clear_all",
+    "configure",
+    "disabled",
+    "invalidate_tags",
     "lru_cache",
     "record",
 ]
@@ -39,10 +47,22 @@ def __getattr__(name):
         from warp_cache._recording import record
 
         return record
+    if name == "RemovalCause":
+        from warp_cache._removal import RemovalCause
+
+        return RemovalCause
     if name == "UncacheableWarning":
         from warp_cache._uncacheable import UncacheableWarning
 
         return UncacheableWarning
+    if name in ("caches", "clear_all", "configure", "disabled", "invalidate_tags"):
+        from warp_cache import _module
+
+        return getattr(_module, name)
+    if name == "testing":
+        import warp_cache.testing as testing
+
+        return testing
     # Types, which importing typing makes, and nobody needs at run time.
     if name == "SkipReason":
         from warp_cache._info import SkipReason
@@ -61,6 +81,7 @@ def _imported_from_rust():
     Freezers read ``import`` statements, and see none in native code.
     """
     import builtins
+    import copy
     import functools
     import inspect
     import pickle
@@ -69,18 +90,30 @@ def _imported_from_rust():
 
     from warp_cache import (
         _async,
+        _bound,
         _by_value,
         _exceptions,
         _green,
         _info,
+        _instances,
+        _made_with,
+        _packed,
+        _refresh,
+        _removal,
+        _tags,
         _uncacheable,
     )
     from warp_cache._naming import canonical, identity, named
 
-    stdlib = (builtins, functools, inspect, pickle, sys, types)
-    ours = (_async, _by_value, _exceptions, _green, _info, _uncacheable)
-    return stdlib, ours, (canonical, identity, named)
+    stdlib = (builtins, copy, functools, inspect, pickle, sys, types)
+    ours = (_async, _bound, _by_value, _exceptions, _green, _info, _instances, _made_with, _refresh)
+    return stdlib, ours, (_packed, _removal, _tags, _uncacheable), (canonical, identity, named)
 
+
+if _os.environ.get("WARP_CACHE_DISABLED", "0").lower() not in ("", "0", "false", "no", "off"):
+    from warp_cache._warp_cache_rs import _disable
+
+    _disable()
 
 if "WARP_CACHE_RECORD" in _os.environ:
     from warp_cache._recording import from_environment as _from_environment

@@ -5,13 +5,28 @@ from typing import Final, ParamSpec, Protocol, TypeVar, overload, type_check_onl
 
 from typing_extensions import Unpack
 
+from warp_cache import testing as testing
 from warp_cache._info import CacheInfo as CacheInfo
 from warp_cache._info import SharedCacheInfo as SharedCacheInfo
 from warp_cache._info import SkipReason as SkipReason
-from warp_cache._options import AnyStrategy, DecoratorOptions, Memory, Shared
+from warp_cache._module import caches as caches
+from warp_cache._module import clear_all as clear_all
+from warp_cache._module import configure as configure
+from warp_cache._module import disabled as disabled
+from warp_cache._module import invalidate_tags as invalidate_tags
+from warp_cache._options import (
+    AnyStrategy,
+    ControlledOptions,
+    DecoratorOptions,
+    Lifetime,
+    Memory,
+    Seconds,
+    Shared,
+)
 from warp_cache._options import CacheOptions as CacheOptions
 from warp_cache._options import LruCacheOptions as LruCacheOptions
 from warp_cache._recording import record as record
+from warp_cache._removal import RemovalCause as RemovalCause
 from warp_cache._strategies import Backend as Backend
 from warp_cache._strategies import Strategy as Strategy
 from warp_cache._uncacheable import UncacheableWarning as UncacheableWarning
@@ -22,11 +37,17 @@ __all__ = [
     "CacheInfo",
     "CacheOptions",
     "LruCacheOptions",
+    "RemovalCause",
     "SharedCacheInfo",
     "SkipReason",
     "Strategy",
     "UncacheableWarning",
     "cache",
+    "caches",
+    "clear_all",
+    "configure",
+    "disabled",
+    "invalidate_tags",
     "lru_cache",
     "record",
 ]
@@ -54,7 +75,7 @@ class _SharedDecorator(Protocol):
 def cache(  # pyright: ignore[reportOverlappingOverload]  # apart by backend
     _function: Callable[_P, _R],
     _max_size: int | None = 128,
-    _ttl: float | None = None,
+    _ttl: Lifetime | None = None,
     _backend: Memory = "memory",
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
@@ -67,13 +88,13 @@ def cache(  # pyright: ignore[reportOverlappingOverload]  # apart by backend
     strategy: AnyStrategy = Strategy.LRU,
     backend: Memory = ...,
     single_flight: bool = True,
-    **options: Unpack[DecoratorOptions],
+    **options: Unpack[ControlledOptions],
 ) -> CachedFunction[_P, _R]: ...
 @overload
 def cache(
     _function: Callable[_P, _R],
     _max_size: int | None = 128,
-    _ttl: float | None = None,
+    _ttl: Lifetime | None = None,
     _backend: Shared = ...,
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
@@ -86,13 +107,13 @@ def cache(
     strategy: AnyStrategy = Strategy.LRU,
     backend: Shared = ...,
     single_flight: bool = True,
-    **options: Unpack[DecoratorOptions],
+    **options: Unpack[ControlledOptions],
 ) -> SharedCachedFunction[_P, _R]: ...
 @overload
 def cache(
     _function: Callable[_P, _R],
     _max_size: int | None = 128,
-    _ttl: float | None = None,
+    _ttl: Lifetime | None = None,
     _backend: Backend = ...,
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
@@ -107,7 +128,7 @@ def cache(
 def cache(  # pyright: ignore[reportOverlappingOverload]  # apart by backend
     _strategy: AnyStrategy = Strategy.LRU,
     _max_size: int | None = 128,
-    _ttl: float | None = None,
+    _ttl: Lifetime | None = None,
     _backend: Memory = "memory",
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
@@ -120,13 +141,13 @@ def cache(  # pyright: ignore[reportOverlappingOverload]  # apart by backend
     strategy: AnyStrategy = Strategy.LRU,
     backend: Memory = ...,
     single_flight: bool = True,
-    **options: Unpack[DecoratorOptions],
+    **options: Unpack[ControlledOptions],
 ) -> _Decorator: ...
 @overload
 def cache(
     _strategy: AnyStrategy = Strategy.LRU,
     _max_size: int | None = 128,
-    _ttl: float | None = None,
+    _ttl: Lifetime | None = None,
     _backend: Shared = ...,
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
@@ -139,13 +160,13 @@ def cache(
     strategy: AnyStrategy = Strategy.LRU,
     backend: Shared = ...,
     single_flight: bool = True,
-    **options: Unpack[DecoratorOptions],
+    **options: Unpack[ControlledOptions],
 ) -> _SharedDecorator: ...
 @overload
 def cache(
     _strategy: AnyStrategy = Strategy.LRU,
     _max_size: int | None = 128,
-    _ttl: float | None = None,
+    _ttl: Lifetime | None = None,
     _backend: Backend = ...,
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
@@ -159,7 +180,7 @@ def cache(
 @overload
 def lru_cache(  # pyright: ignore[reportOverlappingOverload]  # apart by backend
     _function: Callable[_P, _R],
-    _ttl: float | bool | None = None,  # a bool is typed, second in functools
+    _ttl: Seconds | bool | None = None,  # a bool is typed, second in functools
     _backend: Memory = "memory",
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
@@ -176,7 +197,7 @@ def lru_cache(  # pyright: ignore[reportOverlappingOverload]  # apart by backend
 @overload
 def lru_cache(
     _function: Callable[_P, _R],
-    _ttl: float | bool | None = None,  # a bool is typed, second in functools
+    _ttl: Seconds | bool | None = None,  # a bool is typed, second in functools
     _backend: Shared = ...,
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
@@ -193,7 +214,7 @@ def lru_cache(
 @overload
 def lru_cache(
     _function: Callable[_P, _R],
-    _ttl: float | bool | None = None,  # a bool is typed, second in functools
+    _ttl: Seconds | bool | None = None,  # a bool is typed, second in functools
     _backend: Backend = ...,
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
@@ -207,7 +228,7 @@ def lru_cache(
 @overload
 def lru_cache(  # pyright: ignore[reportOverlappingOverload]  # apart by backend
     _max_size: int | None = 128,
-    _ttl: float | bool | None = None,  # a bool is typed, second in functools
+    _ttl: Seconds | bool | None = None,  # a bool is typed, second in functools
     _backend: Memory = "memory",
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
@@ -224,7 +245,7 @@ def lru_cache(  # pyright: ignore[reportOverlappingOverload]  # apart by backend
 @overload
 def lru_cache(
     _max_size: int | None = 128,
-    _ttl: float | bool | None = None,  # a bool is typed, second in functools
+    _ttl: Seconds | bool | None = None,  # a bool is typed, second in functools
     _backend: Shared = ...,
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
@@ -241,7 +262,7 @@ def lru_cache(
 @overload
 def lru_cache(
     _max_size: int | None = 128,
-    _ttl: float | bool | None = None,  # a bool is typed, second in functools
+    _ttl: Seconds | bool | None = None,  # a bool is typed, second in functools
     _backend: Backend = ...,
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from warp_cache._exceptions import put_back, taken_off
+from warp_cache._exceptions import Shared, own, put_back, taken_off
 from warp_cache._flight import NOTHING, Flight, current, drop_closed
 
 TYPE_CHECKING = False
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     _Cached: TypeAlias = AsyncCachedFunction[..., Any]
 
-__all__ = ["compute", "pass_on"]
+__all__ = ["bypass", "compute", "pass_on", "raising"]
 
 
 async def pass_on(cached: _Cached, /, *args: Any, **kwargs: Any) -> Any:
@@ -30,15 +30,30 @@ async def pass_on(cached: _Cached, /, *args: Any, **kwargs: Any) -> Any:
     return value
 
 
+async def bypass(cached: _Cached, /, *args: Any, **kwargs: Any) -> Any:
+    """A call while caches are disabled."""
+    return await cached._function(*args, **kwargs)
+
+
 async def _alone(
     cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """A call that nobody waits for."""
-    epoch = cached._epoch()
-    value = await cached._function(*args, **kwargs)
-    if told := cached._store(ticket, value, epoch):
+    computation = cached._computation(ticket, args, kwargs)
+    try:
+        value = await cached._function(*args, **kwargs)
+    except Exception as error:
+        if spare := cached._failed(ticket, error, computation):
+            return spare[0]
+        raise
+    if told := cached._store(ticket, value, computation):
         cached._tell(told)
     return value
+
+
+async def raising(shared: Shared) -> Any:
+    """A call that finds a stored exception."""
+    raise own(shared)
 
 
 async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any) -> Any:

@@ -6,6 +6,7 @@ extension module. What type checkers are told about them is in ``__init__.pyi``.
 
 from __future__ import annotations
 
+from _weakref import ref
 from functools import partial, partialmethod, update_wrapper
 
 from warp_cache._strategies import Backend, Strategy
@@ -13,15 +14,20 @@ from warp_cache._warp_cache_rs import (
     AsyncCachedFunction,
     CachedFunction,
     Options,
+    PerInstanceFunction,
     SharedCachedFunction,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from datetime import timedelta
     from typing import Any, TypeAlias
 
     from typing_extensions import TypeIs
+
+    # The extension module's: named here, where tools that freeze programs see them.
+    from warp_cache import _bound, _made_with  # noqa: F401
 
     _Function: TypeAlias = Callable[..., Any]
     _Decorator: TypeAlias = Callable[[_Function], CachedFunction[..., Any]]
@@ -30,6 +36,7 @@ __all__ = [
     "AsyncCachedFunction",
     "CachedFunction",
     "SharedCachedFunction",
+    "alive",
     "cache",
     "decorator",
     "lru_cache",
@@ -42,14 +49,39 @@ class _Default(int):
 
 _ABSENT: Any = _Default(128)
 
+# The options of ``cache`` alone, and what they are where they are left out.
+_CONTROL: dict[str, Any] = {
+    "key": None,
+    "ignore": (),
+    "tti": None,
+    "jitter": 0.0,
+    "stale_while_revalidate": 0,
+    "stale_if_error": 0,
+    "cache_if": None,
+    "cache_exceptions": None,
+    "tags": (),
+    "per_instance": False,
+    "max_weight": None,
+    "weigher": None,
+    "on_removal": None,
+    "copy": None,
+    "version": None,
+    "namespace": None,
+}
+
+# The decorated functions, in the order they were made: those whose reference still gives one. (Such
+# a reference has its function's hash, and is equal to itself.)
+alive: dict[ref[CachedFunction[..., Any]], None] = {}
+_forget: Any = alive.pop
+
 # What stands above a function in a class, and is to stand above its cache.
 _DESCRIPTORS = (classmethod, staticmethod, property, partialmethod)
 
 
 def _cache(
-    strategy: Strategy | int = Strategy.LRU,
+    strategy: Strategy | str | int = Strategy.LRU,
     max_size: int | None = _ABSENT,
-    ttl: float | None = None,
+    ttl: float | timedelta | Callable[[Any], float | timedelta | None] | None = None,
     backend: Backend | str | int = "memory",
     max_key_size: int | None = None,
     max_value_size: int | None = None,
@@ -60,6 +92,22 @@ def _cache(
     *,
     maxsize: int | None = _ABSENT,
     max_bytes: int | None = None,
+    key: Callable[..., Any] | None = None,
+    ignore: Iterable[str] = (),
+    tti: float | timedelta | None = None,
+    jitter: float = 0.0,
+    stale_while_revalidate: float | timedelta = 0,
+    stale_if_error: float | timedelta = 0,
+    cache_if: Callable[[Any], Any] | None = None,
+    cache_exceptions: Any = None,
+    tags: Iterable[str] | Callable[..., Iterable[str]] = (),
+    per_instance: bool = False,
+    max_weight: int | None = None,
+    weigher: Callable[[Any], int] | None = None,
+    on_removal: Callable[..., Any] | None = None,
+    copy: Any = None,
+    version: str | None = None,
+    namespace: str | None = None,
 ) -> _Decorator:
     """Cache the results of a function.
 
@@ -68,10 +116,12 @@ def _cache(
     functions, methods and coroutine functions.
 
     Parameters:
-        strategy: which entry gives way in a full cache, a ``Strategy``.
+        strategy: which entry gives way in a full cache, a ``Strategy`` or its name.
         max_size: entries at most; None for no bound, 0 (or less) to store nothing. ``maxsize``
             means the same.
-        ttl: seconds that an entry lives, from the moment the result is there; None for no limit.
+        ttl: seconds that an entry is fresh, from the moment the result is there, or a timedelta, or
+            a callable that is given the result and returns one of these (None for no limit, 0 or
+            less: not stored); None for no limit.
         backend: "memory" (this process) or "shared" (all processes of the host), or a ``Backend``.
         max_key_size, max_value_size: bytes at most of a key and a value in the shared backend; None
             for no limit. What is larger is computed, returned and not stored. Without effect in
@@ -85,6 +135,28 @@ def _cache(
             (one at a time), so that no deadlock can come of waiting; None for no limit.
         max_bytes: bytes at most of the shared cache's whole file; None for a quarter of what is
             free where it lives, or of the memory limit, at most 1 GiB. Without effect in memory.
+        key: a callable that is given the arguments and returns the hashable key of the call.
+        ignore: names of parameters that are no part of the key. Not together with ``key``.
+        tti: seconds without a use after which an entry is gone (time to idle), or a timedelta.
+        jitter: a fraction in [0, 1): each entry's ``ttl`` is shortened by a random part of it, at
+            most this fraction, so that entries do not end together.
+        stale_while_revalidate: seconds after ``ttl`` in which the old value is returned at once
+            while one refresh runs in the background (RFC 5861).
+        stale_if_error: seconds after ``ttl`` in which the old value is returned where computing a
+            new one raises an Exception (RFC 5861).
+        cache_if: a callable that is given the result and says whether it is to be stored.
+        cache_exceptions: an Exception type, a tuple of them, or a mapping from such types to
+            seconds: such an exception is stored like a result and raised anew at each hit.
+        tags: up to 16 names for groups of entries, formatted with the arguments where they have
+            braces (``"user:{user_id}"``), or a callable that is given the arguments.
+        per_instance: whether each instance of a method's class has a cache of its own.
+        max_weight, weigher: the sum of ``weigher(result)`` over all entries at most. Memory only.
+            With them ``max_size`` defaults to None.
+        on_removal: a callable ``on_removal(call, value, cause)`` for each value that leaves. Memory
+            only.
+        copy: None (memory hands out the stored object, a shared cache copies), True (exact
+            containers are copied), "pickle" (stored as bytes), False (never), or a callable.
+        version, namespace: strings that are part of the identity of a shared cache.
 
     Returns a decorator, or the decorated function where one is given. It has ``cache_info()``,
     ``cache_clear()``, ``cache_parameters()``, ``get(*args, **kwargs)``,
@@ -92,15 +164,16 @@ def _cache(
 
     Raises:
         TypeError, ValueError: a wrong argument; the message names it. A generator function is one.
-        PermissionError, OSError: the shared cache's file is not this user's alone, or cannot be
-            made.
+
+    A shared cache is opened at its first use. Where its file is not this user's alone, or cannot be
+    made, there is an UncacheableWarning, and every call computes.
     """
     return _checked({**locals()}, by_signature=True)
 
 
 def _lru_cache(
     max_size: int | None = _ABSENT,
-    ttl: float | None = None,
+    ttl: float | timedelta | None = None,
     backend: Backend | str | int = "memory",
     max_key_size: int | None = None,
     max_value_size: int | None = None,
@@ -122,6 +195,11 @@ def _lru_cache(
     Parameters, result and errors: as for ``cache``, with the strategy LRU. ``single_flight`` is off
     for functions and on for coroutine functions unless it is given.
     """
+    if callable(ttl):
+        raise TypeError(
+            f"ttl must be seconds, a timedelta or None, got {_shown(ttl)}: lru_cache keeps to "
+            "functools' contract; use cache for lifetimes that depend on the result"
+        )
     return _checked({"strategy": Strategy.LRU, **locals()}, by_signature=False)
 
 
@@ -133,6 +211,18 @@ def _checked(options: dict[str, Any], *, by_signature: bool) -> _Decorator:
     """
     backend, name = options.pop("backend"), options.pop("name")
     shared = _is_shared(backend, name)
+    for option, default in _CONTROL.items():
+        if option in options and options[option] is default:
+            del options[option]
+        elif default is not None and option in options and options[option] is None:
+            raise TypeError(f"{option} must be like its default {default!r}, got None")
+    if not _CONTROL.keys().isdisjoint(options):
+        # Checks that few need are not loaded by importing the package.
+        from warp_cache._control import check
+
+        check(options, shared, size_is_given=not _is_default_size(options))
+    if isinstance(options["strategy"], str):
+        options["strategy"] = _named_strategy(options["strategy"])
     single_flight = options.pop("single_flight")
     options["max_size"] = _size(options["max_size"], options.pop("maxsize"))
     make = partial(Options, by_signature=by_signature, **options)
@@ -206,6 +296,9 @@ def decorator(
     else:
         options = async_options = make(single_flight=single_flight)
 
+    # Of what `partial` was given: it is on the way of no other function.
+    per_instance = getattr(make, "keywords", {}).get("per_instance", False)
+
     def decorate(function: _Function) -> CachedFunction[..., Any]:
         # What only decorating needs is not loaded by importing the package.
         from warp_cache._callables import (
@@ -227,7 +320,11 @@ def decorator(
             raise TypeError(f"fn must be a callable, got {_shown(function)}: {right}")
         cached: CachedFunction[..., Any]
         source = coroutine_function(function)
-        if source is not None:
+        if per_instance:
+            from warp_cache import _instances  # noqa: F401 - what the extension module will need
+
+            cached = PerInstanceFunction._of(function, async_options, source is not None)
+        elif source is not None:
             if shared:
                 cached = AsyncCachedFunction._of_shared(function, async_options, name)
             else:
@@ -239,6 +336,7 @@ def decorator(
         update_wrapper(cached, function)
         if source is not None:
             present_as_coroutine_function(cached, source)
+        alive[ref(cached, _forget)] = None
         return cached
 
     return decorate
@@ -257,6 +355,21 @@ def _shown(function: Any) -> str:
         return repr(function)
     except Exception:
         return "an object whose repr raises"
+
+
+def _named_strategy(name: str) -> Strategy:
+    """The strategy of this name, in any case."""
+    try:
+        return Strategy[name.upper()]
+    except KeyError:
+        names = ", ".join(repr(strategy.name.lower()) for strategy in Strategy)
+        right = f"strategy must be a Strategy or its name ({names}), got {name!r}"
+        raise ValueError(right) from None
+
+
+def _is_default_size(options: dict[str, Any]) -> bool:
+    """Whether a size was given under neither name."""
+    return options["max_size"] is _ABSENT and options["maxsize"] is _ABSENT
 
 
 def _size(max_size: int | None, maxsize: int | None) -> int | None:

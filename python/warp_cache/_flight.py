@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
-    from warp_cache._warp_cache_rs import AsyncCachedFunction, SharedLease, Ticket
+    from warp_cache._warp_cache_rs import AsyncCachedFunction, Computation, SharedLease, Ticket
 
     _Cached: TypeAlias = AsyncCachedFunction[..., Any]
 
@@ -59,6 +59,7 @@ class Flight:
     __slots__ = (
         "began",
         "call",
+        "computation",
         "error",
         "free",
         "freed",
@@ -93,6 +94,8 @@ class Flight:
         self.table = table
         self.ticket = ticket
         self.call = (cached, args, kwargs)
+        # What stood when it began to compute.
+        self.computation: Computation | None = None
         # Whether whoever began this waits for no other process.
         self.free = free
         # Done when there is an outcome; the first task that ends brings it.
@@ -166,9 +169,16 @@ class Flight:
                     self.note(answer[0])
                     return answer[0]
                 self.lease = lease = answer
-            epoch = cached._epoch()
-            value = await cached._function(*args, **kwargs)
-            self.told = cached._store(self.ticket, value, epoch, lease)
+            self.computation = computation = cached._computation(self.ticket, args, kwargs)
+            try:
+                value = await cached._function(*args, **kwargs)
+            except Exception as error:
+                if spare := cached._failed(self.ticket, error, computation, lease):
+                    if cached._shared:
+                        self.note(spare[0])
+                    return spare[0]
+                raise
+            self.told = cached._store(self.ticket, value, computation, lease)
             if cached._shared:
                 self.note(value)
             return value
@@ -277,6 +287,10 @@ class Flight:
         if not task.cancelled():
             # Seen: whatever ended the loop has been raised there.
             task.exception()
+        if all(work.task.done() for work in self.works):
+            # The task's context refers to this record. What was passed is not to wait for the
+            # collector: an instance, say.
+            self.call = (self.call[0], (), {})
 
     def complain(self, error: BaseException) -> None:
         """Report an exception that nobody is there to take."""

@@ -71,10 +71,52 @@ class CacheInfo(_Fields):
 
     hits: calls answered from the cache. misses: all others. maxsize: entries at most, None for no
     bound. currsize: entries now. ``max_size`` and ``current_size`` are other names of the last two.
+
+    evictions: entries that gave way to others. expirations: entries that were dropped because they
+    had ended. loads: computations that have ended, load_failures those of them that raised,
+    load_seconds the time that they took, all together. stale_hits: calls that got a value which was
+    no longer fresh. refreshes: computations begun while there was a value. weight: the sum of the
+    entries' weights.
     """
 
     __module__ = "warp_cache"
-    __slots__ = ()
+
+    evictions: int = 0
+    expirations: int = 0
+    loads: int = 0
+    load_failures: int = 0
+    load_seconds: float = 0.0
+    stale_hits: int = 0
+    refreshes: int = 0
+    weight: int = 0
+    _of_functools: bool = False
+
+    def __repr__(self) -> str:
+        """The four, and what else is not 0; functools' own of an ``lru_cache`` in memory."""
+        plain = super().__repr__()
+        if self._of_functools:
+            return plain
+        more = [f", {name}={value!r}" for name in self._more if (value := getattr(self, name))]
+        return f"{plain[:-1]}{''.join(more)})"
+
+    if not TYPE_CHECKING:
+
+        def __setattr__(self, name, value):
+            raise AttributeError(
+                f"a {type(self).__name__} is what was counted: it cannot be changed"
+            )
+
+        def __delattr__(self, name):
+            self.__setattr__(name, None)
+
+    _more: tuple[str, ...] = (
+        "evictions",
+        "expirations",
+        "load_failures",
+        "stale_hits",
+        "refreshes",
+        "weight",
+    )
 
     @property
     def max_size(self) -> int | None:
@@ -135,15 +177,7 @@ class SharedCacheInfo(CacheInfo):
         repairs: int = 0,
     ) -> SharedCacheInfo:
         self = super().__new__(cls, hits, misses, maxsize, currsize)
-        self.oversize_skips = oversize_skips
-        self.skips = skips
-        self.repairs = repairs
+        vars(self).update(oversize_skips=oversize_skips, skips=skips, repairs=repairs)
         return self
 
-    def __repr__(self) -> str:
-        """The four, and what else is not 0."""
-        more = [f", {name}={value!r}" for name in _MORE if (value := getattr(self, name, None))]
-        return f"{super().__repr__()[:-1]}{''.join(more)})"
-
-
-_MORE = ("oversize_skips", "skips", "repairs")
+    _more = (*CacheInfo._more, "oversize_skips", "skips", "repairs")

@@ -4,13 +4,33 @@ Importing this imports typing, so the package does it only where somebody asks f
 """
 
 # Not as text: that would be looked up in the module that the classes say to be of.
-from typing import Literal, TypeAlias, TypedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from warp_cache._strategies import Backend, Strategy
 
-__all__ = ["CacheOptions", "CommonOptions", "DecoratorOptions", "LruCacheOptions"]
+__all__ = [
+    "CacheOptions",
+    "CommonOptions",
+    "ControlOptions",
+    "ControlledOptions",
+    "DecoratorOptions",
+    "LruCacheOptions",
+]
 
-AnyStrategy: TypeAlias = Strategy | Literal[0, 1, 2, 3, 4, 5, 6]
+# The names in any case; these two are what people write.
+_StrategyName: TypeAlias = Literal[
+    "lru", "mru", "fifo", "lfu", "sieve", "s3fifo", "tinylfu",
+    "LRU", "MRU", "FIFO", "LFU", "SIEVE", "S3FIFO", "TINYLFU",
+]  # fmt: skip
+AnyStrategy: TypeAlias = Strategy | Literal[0, 1, 2, 3, 4, 5, 6] | _StrategyName
+Seconds: TypeAlias = float | timedelta
+# What tells a result's lifetime.
+Lifetime: TypeAlias = Seconds | Callable[[Any], Seconds | None]
+_Exceptions: TypeAlias = (
+    type[Exception] | tuple[type[Exception], ...] | Mapping[type[Exception], Seconds | None]
+)
 Memory: TypeAlias = Literal["memory", 0, Backend.MEMORY]
 Shared: TypeAlias = Literal["shared", 1, Backend.SHARED]
 
@@ -19,7 +39,7 @@ class CommonOptions(TypedDict, total=False):
     """What both decorators hand on to the extension module."""
 
     max_size: int | None
-    ttl: float | None
+    ttl: Lifetime | None
     max_key_size: int | None
     max_value_size: int | None
     typed: bool
@@ -34,7 +54,32 @@ class DecoratorOptions(CommonOptions, total=False):
     name: str | None
 
 
-class CacheOptions(DecoratorOptions, total=False):
+class ControlOptions(TypedDict, total=False):
+    """What ``cache`` alone takes: control over keys, lifetimes and entries."""
+
+    key: Callable[..., Hashable] | None
+    ignore: Iterable[str]
+    tti: Seconds | None
+    jitter: float
+    stale_while_revalidate: Seconds
+    stale_if_error: Seconds
+    cache_if: Callable[[Any], object] | None
+    cache_exceptions: _Exceptions | None
+    tags: Iterable[str] | Callable[..., Iterable[str]]
+    per_instance: bool
+    max_weight: int | None
+    weigher: Callable[[Any], int] | None
+    on_removal: Callable[[Any, Any, Any], object] | None
+    copy: bool | Literal["pickle"] | Callable[[Any], Any] | None
+    version: str | None
+    namespace: str | None
+
+
+class ControlledOptions(DecoratorOptions, ControlOptions, total=False):
+    """What ``cache`` takes, but for what decides the type of the result."""
+
+
+class CacheOptions(ControlledOptions, total=False):
     """The options of ``cache``: ``def fast(**options: Unpack[CacheOptions])`` may hand them on."""
 
     strategy: AnyStrategy

@@ -33,8 +33,9 @@ _OURS = {"warp_cache", "asyncio"}
 def warn(
     function: Callable[..., Any],
     reason: str,
-    # The number of the refused argument, of all, the names of the last, whether they are in order.
-    argument: tuple[int, int, tuple[str, ...], bool],
+    # The number of the refused argument, of all, the names of the last, and of what these are:
+    # the "call" as it was passed, the parameters of the "signature", what the "key" function gave.
+    argument: tuple[int, int, tuple[str, ...], str],
     refused: type | None,
     # The reason, after the type of what was refused in it, and what was raised.
     because: str | None,
@@ -86,7 +87,7 @@ def _frame() -> FrameType | None:
 def _text(
     function: Callable[..., Any],
     reason: str,
-    argument: tuple[int, int, tuple[str, ...], bool],
+    argument: tuple[int, int, tuple[str, ...], str],
     refused: type | None,
     because: str | None,
     raised: str | None,
@@ -163,6 +164,11 @@ def _text(
             f"results of {name} are not stored by this process, as 255 others have {path} open;"
             " run fewer, or give some of them a cache of another name"
         )
+    if reason == "lost" and not path:
+        return (
+            f"results of {name} are not stored, as its shared cache cannot be opened:"
+            f" {raised or 'no reason given'}"
+        )
     if reason == "lost":
         return (
             f"results of {name} are not stored, as {path} was cut short, removed or replaced, its"
@@ -186,11 +192,11 @@ def _name(function: Callable[..., Any]) -> str:
     return f"{module}.{name}" if isinstance(module, str) else str(name)
 
 
-def _argument(
-    function: Callable[..., Any], argument: tuple[int, int, tuple[str, ...], bool]
-) -> str:
+def _argument(function: Callable[..., Any], argument: tuple[int, int, tuple[str, ...], str]) -> str:
     """What the user calls the argument of this number."""
-    at, count, names, in_order = argument
+    at, count, names, form = argument
+    if form == "key":
+        return "what key returns"
     positional = count - len(names)
     if at >= positional:
         return f"argument {names[at - positional]!r}"
@@ -204,6 +210,7 @@ def _argument(
     by_position = [
         p.name for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
     ]
+    in_order = form == "signature"
     by_name = [p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY] if in_order else []
     rest = [p.name for p in parameters if p.kind is kinds.VAR_POSITIONAL]
     if at < len(by_position):

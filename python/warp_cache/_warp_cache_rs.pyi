@@ -4,7 +4,7 @@ What begins with an underscore is there for type checkers, or for this package a
 """
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from types import CoroutineType, TracebackType
 from typing import (
     Any,
@@ -26,21 +26,31 @@ from typing_extensions import Buffer, Self, Unpack
 from warp_cache._flight import Flight
 from warp_cache._info import CacheInfo as CacheInfo
 from warp_cache._info import SharedCacheInfo as SharedCacheInfo
-from warp_cache._options import CommonOptions
+from warp_cache._options import CommonOptions, ControlOptions, Seconds
 
 __all__ = [
     "AsyncCachedFunction",
+    "BoundMethod",
     "CacheInfo",
     "CachedFunction",
+    "Computation",
+    "InstanceCaches",
     "Options",
+    "PerInstanceFunction",
     "ReadyCoroutine",
     "SharedCacheInfo",
     "SharedCachedFunction",
     "SharedLease",
     "SharedTurn",
     "Ticket",
+    "_clock_advance",
+    "_clock_go_on",
+    "_clock_now",
+    "_clock_stop",
     "_copy",
     "_decode_value",
+    "_disable",
+    "_enable",
     "_encode_key",
     "_encode_value",
     "_explain_key",
@@ -75,7 +85,7 @@ class _Parameters(TypedDict):
 
 @type_check_only
 class _Operations(Generic[_P, _R]):
-    """What a decorated function has; a bound method has it too, and adds its instance to none."""
+    """What a decorated function has; a bound method has it too, with its instance bound."""
 
     __wrapped__: Callable[_P, _R]
     __name__: str
@@ -114,6 +124,65 @@ class _Operations(Generic[_P, _R]):
     def set(self, value: _R, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
         """Store value for these arguments as if it had been computed now."""
 
+    def cache_invalidate(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
+        """Drop the entry of these arguments; whether there was one."""
+
+    def cache_put(
+        self,
+        value: Any,
+        args: Iterable[Any] = (),
+        kwargs: dict[str, Any] = {},  # noqa: B006
+        *,
+        ttl: Seconds | None = ...,
+        tags: Iterable[str] = ...,
+    ) -> None:
+        """Store value for a call, with a lifetime and tags of its own."""
+
+    def cache_refresh(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Compute the value of a call now, store it and return it."""
+
+    def cache_ttl(self, /, *args: _P.args, **kwargs: _P.kwargs) -> float | None:
+        """Seconds until the entry is no longer fresh."""
+
+    def cache_invalidate_tags(self, /, *tags: str) -> None:
+        """Drop the entries of this function that have any of these tags."""
+
+    def cache_contains(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
+        """Whether a call would be answered without computing. No use, and not counted."""
+
+    # Of coroutine functions alone.
+    async def aget(self, /, *args: _P.args, **kwargs: _P.kwargs) -> Any:
+        """``get``, to be awaited."""
+
+    async def aset(self, value: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        """``set``, to be awaited."""
+
+    async def acache_contains(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
+        """``cache_contains``, to be awaited."""
+
+    async def acache_invalidate(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
+        """``cache_invalidate``, to be awaited."""
+
+    async def acache_put(
+        self,
+        value: Any,
+        args: Iterable[Any] = (),
+        kwargs: dict[str, Any] = {},  # noqa: B006
+        *,
+        ttl: Seconds | None = ...,
+        tags: Iterable[str] = ...,
+    ) -> None:
+        """``cache_put``, to be awaited."""
+
+    async def acache_ttl(self, /, *args: _P.args, **kwargs: _P.kwargs) -> float | None:
+        """``cache_ttl``, to be awaited."""
+
+    async def acache_invalidate_tags(self, /, *tags: str) -> None:
+        """``cache_invalidate_tags``, to be awaited."""
+
+    async def acache_clear(self) -> None:
+        """``cache_clear``, to be awaited."""
+
     def cache_info(self) -> CacheInfo:
         """Hits, misses, the maximum and the present number of entries."""
 
@@ -123,13 +192,17 @@ class _Operations(Generic[_P, _R]):
     def cache_parameters(self) -> _Parameters:
         """The maximum size and whether the cache is typed, in a new dict."""
 
+    def cache_options(self) -> dict[str, Any]:
+        """Everything the cache was made with, and path, private, qualname, in a new dict."""
+
 @type_check_only
-class _CachedMethod(_Operations[Concatenate[Any, _P], _R], Generic[_P, _R]):
-    """A decorated method, bound to an instance or a class (at run time a ``types.MethodType``)."""
+class _CachedMethod(_Operations[_P, _R], Generic[_P, _R]):
+    """A decorated method, bound to an instance or a class (at run time a ``BoundMethod``)."""
 
     __self__: Any
-    __func__: CachedFunction[Concatenate[Any, _P], _R]
-
+    # A property, as an attribute that is a descriptor would be taken for one that binds.
+    @property
+    def __func__(self) -> CachedFunction[Concatenate[Any, _P], _R]: ...
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
 
 @type_check_only
@@ -161,7 +234,11 @@ class CachedFunction(_Operations[_P, _R]):
         wait_timeout: float | None = 10.0,
         by_signature: bool | None = True,
     ) -> Self: ...
+    def _open_before_fork(self) -> None:
+        """Open a shared cache that a child of a fork could not open."""
+
     def _recipe(self) -> tuple[Callable[_P, _R], dict[str, Any], bool, str | None]: ...
+    def _place(self) -> tuple[str | None, bool]: ...
     @staticmethod
     def _of(function: Callable[_Q, _T], options: Options) -> CachedFunction[_Q, _T]:
         """A cached function made from checked options."""
@@ -197,6 +274,31 @@ class CachedFunction(_Operations[_P, _R]):
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, _memo: Any, /) -> Self: ...
 
+    # For warp_cache._async and warp_cache._refresh.
+    @property
+    def _function(self) -> Callable[_P, _R]: ...
+    @property
+    def _is_async(self) -> bool: ...
+    @property
+    def _refreshes(self) -> dict[Any, Any]: ...
+    def _began(self, ticket: Ticket) -> tuple[int, int]: ...
+    def _computation(
+        self, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Computation: ...
+    def _begin_refresh(
+        self, ticket: Ticket, lease: SharedLease | None = None
+    ) -> SharedLease | None: ...
+    def _refreshed(
+        self,
+        ticket: Ticket,
+        value: Any,
+        computation: Computation,
+        lease: SharedLease | None = None,
+    ) -> None: ...
+    def _not_refreshed(
+        self, ticket: Ticket, computation: Computation | None = None, waits: bool = False
+    ) -> None: ...
+
 class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
     """A coroutine function with a cache in front of it."""
 
@@ -214,8 +316,6 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
 
     # For warp_cache._async.
     @property
-    def _function(self) -> Callable[_P, Coroutine[Any, Any, _T]]: ...
-    @property
     def _flights(self) -> dict[AbstractEventLoop, dict[Ticket, Flight]]: ...
     @property
     def _single_flight(self) -> bool: ...
@@ -229,14 +329,59 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
     ) -> SharedLease | tuple[_T] | Literal[False] | None: ...
     @staticmethod
     def _turn(free: bool) -> SharedTurn: ...
-    def _epoch(self) -> int: ...
     def _store(
-        self, ticket: Ticket, value: _T, epoch: int, lease: SharedLease | None = None
+        self, ticket: Ticket, value: _T, computation: Computation, lease: SharedLease | None = None
     ) -> tuple[int, tuple[Any, ...]] | None: ...
+    def _failed(
+        self,
+        ticket: Ticket,
+        error: BaseException,
+        computation: Computation,
+        lease: SharedLease | None = None,
+    ) -> tuple[()] | tuple[_T]: ...
     def _template(self, value: _T) -> bytes | None: ...
     def _made(self, ticket: Ticket, template: bytes) -> tuple[()] | tuple[Any]: ...
     def _tell(self, told: tuple[int, tuple[Any, ...]]) -> None: ...
     def _skip(self, unfit: bool) -> tuple[int, tuple[Any, ...]] | None: ...
+
+class PerInstanceFunction(CachedFunction[_P, _R]):
+    """A method with a cache for each instance."""
+
+    @staticmethod
+    def _of(  # type: ignore[override]  # ty: ignore[incompatible-method-override]
+        function: Callable[_Q, _T], options: Options, is_async: bool
+    ) -> PerInstanceFunction[_Q, _T]:
+        """A function made from checked options."""
+
+    def __set_name__(self, owner: type, _name: str, /) -> None: ...
+    def _of_instance(self, instance: object) -> CachedFunction[_P, _R]: ...
+    @property
+    def _kind(self) -> type[CachedFunction[_P, _R]]: ...
+    def _living(self) -> list[CachedFunction[_P, _R]]: ...
+
+@final
+class InstanceCaches:
+    """What an instance keeps of its methods with a cache for each instance."""
+
+    def __hash__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, _memo: Any, /) -> Self: ...
+
+@final
+class BoundMethod:
+    """A decorated function bound to an instance."""
+
+    def __new__(cls, function: CachedFunction[..., Any], instance: object, /) -> Self: ...
+    def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    @property
+    def __self__(self) -> Any: ...
+    @property
+    def __func__(self) -> CachedFunction[..., Any]: ...
+    def __hash__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 class SharedCachedFunction(CachedFunction[_P, _R]):
     """A function with a cache that all processes of the host share."""
@@ -272,6 +417,7 @@ class SharedLease:
 
     def end(self) -> None: ...
     def end_privately(self) -> None: ...
+    def end_failed(self) -> None: ...
     def leave(self) -> None: ...
 
 @final
@@ -279,6 +425,9 @@ class SharedTurn:
     """Where a computation stands in the queue for its key's lease."""
 
     def frees_others(self) -> bool: ...
+
+@type_check_only
+class _AllOptions(CommonOptions, ControlOptions, total=False): ...
 
 @final
 class Options:
@@ -290,8 +439,12 @@ class Options:
         strategy: int,
         single_flight: bool,
         by_signature: bool,
-        **options: Unpack[CommonOptions],
+        **options: Unpack[_AllOptions],
     ) -> Self: ...
+
+@final
+class Computation:
+    """What stood when a computation began."""
 
 @final
 class Ticket:
@@ -380,3 +533,16 @@ def _replay(keys: Buffer, jobs: Sequence[tuple[int | None, int]]) -> list[int]:
     keys: unsigned ints, which number the keys from 0 on. Ctrl-C ends it. O(n) for a job,
     O(n log n) for the optimum.
     """
+
+# For warp_cache._module.
+def _disable() -> None:
+    """Disable the caches of this process, until `_enable` has been called as often."""
+
+def _enable() -> None:
+    """See `_disable`."""
+
+# For warp_cache.testing.
+def _clock_stop() -> None: ...
+def _clock_advance(nanos: int) -> None: ...
+def _clock_go_on() -> None: ...
+def _clock_now() -> int: ...

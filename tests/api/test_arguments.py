@@ -65,7 +65,8 @@ WRONG = [
     *wrong("wait_timeout", TypeError, "None", "10", [], b"", 1j),
 ]
 WRONG_FOR_CACHE = [
-    *wrong("strategy", TypeError, "Strategy", "LRU", "lru", b"LRU", None, 1.0, []),
+    *wrong("strategy", TypeError, "Strategy", b"LRU", None, 1.0, []),
+    *wrong("strategy", ValueError, "tinylfu", "", "LRUX", "0", "Strategy.LRU"),
     *wrong("strategy", ValueError, "Strategy", len(Strategy), -1, 99, 10**30),
 ]
 

@@ -78,7 +78,7 @@ def test_who_looks_at_the_frames_while_a_function_is_decorated_changes_nothing()
 
 def test_wrong_arguments_beside_a_function_are_named() -> None:
     for call, name in (
-        (lambda: cache(double, strategy="LRU"), "strategy"),
+        (lambda: cache(double, strategy="LRUX"), "strategy"),
         (lambda: cache(double, strategy=double), "strategy"),
         (lambda: cache(double, max_size="3"), "max_size"),
         (lambda: cache(double, max_size=1, maxsize=1), "max_size or maxsize"),
@@ -92,7 +92,7 @@ def test_wrong_arguments_beside_a_function_are_named() -> None:
         (lambda: lru_cache(max_size=3)(None), "fn must be a callable, got None"),
         (lambda: lru_cache("double"), "max_size"),
     ):
-        with pytest.raises(TypeError, match=name):
+        with pytest.raises((TypeError, ValueError), match=name):
             call()
     assert list(inspect.signature(cache).parameters)[:2] == ["strategy", "max_size"]
     assert list(inspect.signature(lru_cache).parameters)[:2] == ["max_size", "ttl"]

@@ -12,7 +12,8 @@ import pytest
 
 import warp_cache
 from warp_cache import CacheOptions, LruCacheOptions, _warp_cache_rs, cache, lru_cache
-from warp_cache._options import CommonOptions
+from warp_cache._decorators import _CONTROL
+from warp_cache._options import CommonOptions, ControlOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 DECORATORS = [(cache, CacheOptions), (lru_cache, LruCacheOptions)]
@@ -37,9 +38,12 @@ def test_the_types_are_what_a_decorator_takes(decorator: Any, types: Any) -> Non
 def test_the_types_are_what_the_extension_takes() -> None:
     given = set(parameters(_warp_cache_rs.Options)) - {"by_signature"}
     assert given == names(CacheOptions) - ABOVE
-    assert given == names(CommonOptions) | {"strategy", "single_flight"}
+    control = names(ControlOptions)
+    assert given == names(CommonOptions) | control | {"strategy", "single_flight"}
+    defaults = {name: inspect.signature(cache).parameters[name].default for name in control}
+    assert defaults == _CONTROL
     shared = set(parameters(_warp_cache_rs.SharedCachedFunction))
-    assert shared - {"fn", "shm_name", "by_signature"} == given
+    assert shared - {"fn", "shm_name", "by_signature"} == given - control
     assert set(parameters(_warp_cache_rs.CachedFunction)) - {"fn", "by_signature"} <= given
 
 

@@ -140,7 +140,7 @@ for at in ("/dev/shm", f"/run/user/{USER}", "/tmp", "/var/tmp"):
     assert files() == [place(at)], (at, files())
     refuse(at)
 said = as_user(calls)
-assert said.startswith("OSError: [Errno 30] none of the default places"), said
+assert said.startswith("UncacheableWarning: ") and "none of the default places" in said, said
 for at in ("/dev/shm", f"/run/user/{USER}", "/tmp", "/var/tmp"):
     assert f"{at}/warp_cache-{USER}" in said, said
 whose = "belongs to user 0, mode 1777"
@@ -150,7 +150,7 @@ for word in ("WARP_CACHE_DIR", whose, "Read-only file system", f"user {USER}'s a
 own = tempfile.mkdtemp(dir="/dev")
 os.chmod(own, 0o755)
 said = as_user(calls, environment={"WARP_CACHE_DIR": own})
-assert said.startswith("PermissionError: refusing to use"), said
+assert "cannot be opened: refusing to use" in said, said
 assert "belongs to user 0, mode 0755" in said, said
 assert "WARP_CACHE_DIR" in said
 os.chmod(own, 0o777)
@@ -231,7 +231,7 @@ for which, limit, word in [
     (resource.RLIMIT_AS, 1 << 20, "ulimit -v"),
 ]:
     said = limited(which, limit)
-    assert "OSError" in said and word in said, said
+    assert "UncacheableWarning" in said and word in said, said
     assert not files(), files()
 """
     sandbox.run(source)

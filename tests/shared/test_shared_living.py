@@ -159,6 +159,7 @@ import resource
 from warp_cache import cache
 calls = []
 f = cache(backend="shared", name="f")(calls.append)
+f.cache_info()  # opens it
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 assert [f(x) for x in (1, 2, 1, 2)] and calls == [1, 2], calls
 """

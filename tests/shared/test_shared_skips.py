@@ -365,6 +365,7 @@ PROCESSES = """
 import fcntl, os, pathlib, subprocess, sys, time
 from warp_cache import cache
 f = cache(backend="shared", name="full")(lambda x: x)
+f.cache_info()  # opens it
 [file] = pathlib.Path(os.environ["WARP_CACHE_DIR"]).glob("full*.cache")
 take = f'''
 import fcntl, sys

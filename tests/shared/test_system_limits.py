@@ -66,15 +66,15 @@ for f in functions:
     support.check_clean(support.run_python(BEGIN + source))
 
 
-def test_at_decoration_in_threads_and_while_recording(tmp_path: Path) -> None:
+def test_when_a_cache_is_opened_in_threads_and_while_recording(tmp_path: Path) -> None:
     source = f"""
-f = make("f", max_size=None, max_bytes=1 << 27)
+f = opened(make("f", max_size=None, max_bytes=1 << 27))
 for bytes in (0, 1, 4096, 100 << 10):
     limit(bytes)
     try:
-        make(f"g{{bytes}}")
+        opened(make(f"g{{bytes}}"))
         assert bytes
-    except OSError as error:
+    except UserWarning as error:
         assert "ulimit -f" in str(error), error
 threads = [threading.Thread(target=use, args=(f, range(n, 300, 3))) for n in range(3)]
 [thread.start() for thread in threads]
@@ -91,7 +91,7 @@ except RuntimeWarning:
     pass
 assert os.path.getsize({str(tmp_path / "rec")!r}) <= 1000
 """
-    done = support.run_python(BEGIN + source)
+    done = support.run_python(BEGIN + support.OPENED + source)
     assert done.returncode == 0, done.stderr
 
 
@@ -144,6 +144,8 @@ caches = [cache(backend="shared", name=f"n{{n}}")(lambda x: bytes(x)) for n in r
 assert size() - before < 64 << 20, size() - before
 {numpy}
 everything = [cache(backend="shared", name=f"m{{n}}", max_size=None)(str) for n in range(2)]
+# They are opened at their first use.
+assert all(f.cache_info().currsize == 0 for f in (*caches, *everything))
 for f in caches:
     for n in range(3):
         assert f(n << 22) == f(n << 22) == bytes(n << 22)

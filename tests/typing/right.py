@@ -6,6 +6,7 @@ import asyncio
 import functools
 import warnings
 from collections.abc import Callable, Coroutine, Hashable
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from typing_extensions import Self, Unpack, assert_type
@@ -20,11 +21,17 @@ from warp_cache import (
     Strategy,
     UncacheableWarning,
     cache,
+    caches,
+    clear_all,
+    configure,
+    disabled,
+    invalidate_tags,
     lru_cache,
     record,
 )
 from warp_cache._decorators import AsyncCachedFunction
 from warp_cache._warp_cache_rs import CachedFunction
+from warp_cache.testing import Clock, clock, isolated
 
 T = TypeVar("T")
 
@@ -389,13 +396,15 @@ async def check_methods(shop: Shop[bytes], corner: Corner) -> None:
     bound: Callable[[str], float] = shop.price
     assert_type(list(map(shop.price, ["tea"])), list[float])
     del bound
-    # A bound method passes its instance to calls and to nothing else.
-    assert_type(shop.price.get(shop, "tea", count=2), float | None)
-    assert_type(shop.price.set(1.0, shop, "tea"), None)
-    assert_type(shop.order.get(shop, "tea"), int | None)
+    # A bound method passes its instance to whatever takes the call's arguments.
+    assert_type(shop.price.get("tea", count=2), float | None)
+    assert_type(shop.price.set(1.0, "tea"), None)
+    assert_type(shop.order.get("tea"), int | None)
     assert_type(shop.price.cache_info().hits, int)
     assert_type(Corner.price.cache_info().hits, int)
     assert_type(Corner.price.get(corner, "tea"), float | None)
+    assert_type(shop.price.cache_options(), dict[str, Any])
+    assert_type(Corner.price.cache_options()["max_size"], Any)
 
 
 async def check_class_and_static_methods(shop: Shop[bytes], corner: Corner) -> None:
@@ -462,3 +471,17 @@ def check_record() -> None:
     with record("calls-{pid}.rec") as recording:
         assert_type(recording, record)
         assert_type(recording.path, str)
+
+
+def check_the_module() -> None:
+    assert_type(caches(), list[CachedFunction[..., Any]])
+    clear_all()
+    invalidate_tags("a", "b")
+    configure(directory=Path("caches"), namespace="tests")
+    configure(directory=None)
+    with disabled():
+        pass
+    with clock() as now, isolated() as folder:
+        assert_type(now, Clock)
+        assert_type(now.time(), float)
+        assert_type(folder, Path)

@@ -65,7 +65,7 @@ def test_stubs_are_what_is_there(tmp_path: Path) -> None:
     names = (
         "\\._.*__(replace|match_args)__",
         ".*SkipReason",
-        "\\._options\\.(Memory|Shared)",
+        "\\._options\\.(Memory|Shared|_StrategyName)",
         "\\._watch\\.Watch",
         "\\.cache",
         "\\.lru_cache",

@@ -84,7 +84,7 @@ async def check_coroutine_functions() -> None:
     coroutine_function.set(1, 1)  # type: ignore[call-overload]
     coroutine_function.set(b"", "1")  # type: ignore[call-overload]
     await Thing().later("1")  # type: ignore[arg-type]
-    Thing().later.set(b"", 1)  # type: ignore[call-overload]
+    Thing().later.set(b"", "1")  # type: ignore[call-overload]
     del not_awaited, text
 
 
@@ -95,8 +95,9 @@ def check_methods(thing: Thing) -> None:
     thing.method(y=1)  # type: ignore[call-arg]
     Thing.method(1)  # type: ignore[arg-type, call-arg]
     Thing.method(thing, "1")  # type: ignore[arg-type]
-    thing.method.get(1)  # type: ignore[call-arg]
-    thing.method.set("", thing, 1)  # type: ignore[arg-type]
+    thing.method.get("1")  # type: ignore[arg-type]
+    thing.method.get(thing, 1)  # type: ignore[arg-type, call-arg]
+    thing.method.set("", 1)  # type: ignore[arg-type]
     Thing.make("1")  # type: ignore[call-overload]
     Thing.make()  # type: ignore[call-overload]
     thing.make("1")  # type: ignore[arg-type]
@@ -107,7 +108,7 @@ def check_methods(thing: Thing) -> None:
 
 def check_options() -> None:
     cache(128)  # type: ignore[call-overload]
-    cache("LRU")  # type: ignore[call-overload]
+    cache("LRUX")  # type: ignore[call-overload]
     cache(max_size="ten")  # type: ignore[call-overload]
     cache(ttl="1")  # type: ignore[call-overload]
     cache(backend="disk")  # type: ignore[call-overload]
@@ -116,7 +117,7 @@ def check_options() -> None:
     cache(wait_timeout="1")  # type: ignore[call-overload]
     cache(size=1)  # type: ignore[call-overload]
     cache()(1)  # type: ignore[arg-type]
-    cache(check_options, strategy="LRU")  # type: ignore[call-overload]
+    cache(check_options, strategy="LRUX")  # type: ignore[call-overload]
     cache(function=check_options)  # type: ignore[call-overload]
     cache(check_options)(1)  # type: ignore[call-arg]
     lru_cache(check_options, strategy=1)  # type: ignore[call-overload]
@@ -135,7 +136,7 @@ def check_handed_on(options: CacheOptions, least: LruCacheOptions) -> None:
     options["backend"] = "disk"  # type: ignore[typeddict-item]
     cache(check_skips, **options)(1)  # type: ignore[arg-type]
     cache(**least)  # type: ignore[arg-type]
-    CacheOptions(strategy="LRU")  # type: ignore[typeddict-item]
+    CacheOptions(strategy="LRUX")  # type: ignore[typeddict-item]
 
 
 def check_skips(info: SharedCacheInfo) -> None:

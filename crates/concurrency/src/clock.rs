@@ -38,10 +38,14 @@ pub fn recent() -> Option<Instant> {
     fresh.then(|| READING.load(Ordering::Relaxed))
 }
 
-/// A fresh reading.
+/// A fresh reading. Of a clock that stands still, nothing is kept.
 #[cold]
 fn read() -> Instant {
     // The counter first: the reading then belongs to a later moment than its ticks, never to an earlier one.
+    let stands_at = STANDS_AT.load(Ordering::Relaxed);
+    if stands_at != 0 {
+        return stands_at;
+    }
     let ticks = time_stamp::is_invariant().then(time_stamp::read);
     let reading = system();
     // Two threads may store at once. The reading only grows, and each stores its ticks after it, so whichever ticks
@@ -56,8 +60,41 @@ fn read() -> Instant {
 
 /// The deadline of an entry that is to live for `ttl` nanoseconds from now on.
 pub fn deadline(ttl: u64) -> Instant {
-    // From a fresh reading, so that short lifetimes are not cut.
-    expiration::deadline(system(), ttl)
+    expiration::deadline(exact(), ttl)
+}
+
+/// The present moment, not a quantum past: short lifetimes are not cut.
+pub fn exact() -> Instant {
+    match STANDS_AT.load(Ordering::Relaxed) {
+        0 => system(),
+        moment => moment,
+    }
+}
+
+/// The moment at which the clock stands still, or 0 while it goes. Relaxed, as it is moved by tests alone, which order what
+/// they do by other means.
+static STANDS_AT: AtomicU64 = AtomicU64::new(0);
+
+/// Stops the clock, for tests: from now on [`advance`] moves it.
+pub fn stop() {
+    STANDS_AT.store(system(), Ordering::Relaxed);
+    forget_reading();
+}
+
+/// Moves a clock that stands still, forward; one that goes is left alone.
+pub fn advance(nanos: u64) {
+    let moved = |moment: u64| (moment != 0).then(|| moment.saturating_add(nanos));
+    let _ = STANDS_AT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, moved);
+}
+
+/// Lets the clock go again: it is the system's, which may be earlier.
+pub fn go_on() {
+    STANDS_AT.store(0, Ordering::Relaxed);
+}
+
+/// Has the next question read the clock.
+fn forget_reading() {
+    TICKS.store(0, Ordering::Release);
 }
 
 /// The clock that counts suspended time too, is the machine's own in any namespace, and never goes back.

@@ -11,6 +11,7 @@ pub mod access;
 #[cfg(unix)]
 pub mod boottime;
 pub mod clock;
+pub mod elapsed;
 pub mod fork;
 pub mod inflight;
 pub mod primitives;

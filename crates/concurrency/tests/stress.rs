@@ -13,7 +13,7 @@ use std::time::Duration;
 use concurrency::inflight::{Flight, Outcome, Waited, Waiting};
 use concurrency::striped::Shared;
 use concurrency::{clock, thread_id};
-use engine::cache::{Cache, Evicted};
+use engine::cache::{Cache, Cause, Evicted};
 use engine::policy::Kind;
 use engine::slab::Token;
 
@@ -119,7 +119,7 @@ impl Load {
                 assert!(cache.len() <= self.capacity);
                 match (found, random.below(3)) {
                     (Some(token), 0) => {
-                        cache.remove(token, &mut evicted);
+                        cache.remove(token, Cause::Explicit, &mut evicted);
                         None
                     }
                     // SAFETY: as above.

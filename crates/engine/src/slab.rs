@@ -121,22 +121,22 @@ impl<K, V> Slab<K, V> {
         slot.body.as_ref().map(|entry| (slot, entry))
     }
 
-    /// Puts another entry in the slot `token`; returns the former one's hash and itself. O(1).
+    /// Puts another entry in the slot `token`; returns the former one's hash, its meta and itself. O(1).
     ///
     /// # Safety
     /// `token` names an occupied slot of this slab.
     #[inline(always)]
-    pub unsafe fn swap(&mut self, token: Token, hash: u32, meta: u32, entry: Entry<K, V>) -> (u32, Entry<K, V>) {
+    pub unsafe fn swap(&mut self, token: Token, hash: u32, meta: u32, entry: Entry<K, V>) -> (u32, u32, Entry<K, V>) {
         debug_assert!(self.get(token).is_some());
         // SAFETY: as in `get_unchecked`.
         unsafe {
             let slot = self.slots.get_unchecked_mut(token as usize - 1);
             let body = slot.body.as_mut().unwrap_unchecked();
-            slot.meta = meta;
+            let meta = std::mem::replace(&mut slot.meta, meta);
             // Word by word: an entry moved as a whole is read back before its halves have reached memory.
             let key = std::mem::replace(&mut body.key, entry.key);
             let value = std::mem::replace(&mut body.value, entry.value);
-            (std::mem::replace(&mut slot.hash, hash), Entry { key, value })
+            (std::mem::replace(&mut slot.hash, hash), meta, Entry { key, value })
         }
     }
 

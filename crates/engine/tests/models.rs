@@ -3,44 +3,19 @@
 
 mod naive;
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 
-use engine::cache::{Cache, Evicted};
+use engine::cache::{Cache, Cause, Description, Evicted, Lifetime};
 use engine::policy::Kind;
 use engine::slab::{Token, NIL};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::FileFailurePersistence;
 
-use naive::{Gone, Id, Naive};
+use naive::objects::{hash, Object, Objects};
+use naive::{Gone, Naive};
 
 const NAMES: u8 = 26;
-
-/// Some names share a hash, and more share a group of the table than it has places, the last one.
-fn hash(name: u8) -> u64 {
-    match name % 5 {
-        0 => u64::from(name) << 32 | 7,
-        1 => u64::from(name) << 40 | u64::from(u32::MAX),
-        2 => u64::from(name) << 6 | 31,
-        _ => u64::from(u32::from(name).wrapping_mul(0x9E37_79B9)) | u64::from(name) << 40,
-    }
-}
-
-/// A key or a value that notes its end.
-#[derive(Debug)]
-struct Object {
-    id: Id,
-    name: u8,
-    ends: Rc<RefCell<Vec<Id>>>,
-}
-
-impl Drop for Object {
-    fn drop(&mut self) {
-        self.ends.borrow_mut().push(self.id);
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -84,6 +59,10 @@ enum Step {
     },
 }
 
+fn until(deadline: u64) -> Description<'static> {
+    Description { lifetime: Lifetime::until(deadline), ..Description::PLAIN }
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let name = 0..NAMES;
     let nth = 0..64usize;
@@ -115,12 +94,9 @@ struct Pair {
     now: u64,
     clears: u64,
     inserts: u64,
-    made: Id,
     /// The most slots that were occupied at once.
     peak: usize,
-    ends: Rc<RefCell<Vec<Id>>>,
-    /// What ended since the start.
-    ended: BTreeSet<Id>,
+    objects: Objects,
 }
 
 impl Pair {
@@ -132,33 +108,14 @@ impl Pair {
             now: 1000,
             clears: 0,
             inserts: 0,
-            made: 0,
             peak: 0,
-            ends: Rc::default(),
-            ended: BTreeSet::new(),
+            objects: Objects::default(),
         }
     }
 
-    fn object(&mut self, name: u8) -> Object {
-        self.made += 1;
-        let ends = Rc::clone(&self.ends);
-        Object { id: self.made, name, ends }
-    }
-
-    /// Drops `left`; then exactly `ids` have ended, in this order, and none before.
-    fn ends<T>(&mut self, left: T, ids: &[Id]) {
-        assert!(self.ends.borrow().is_empty(), "dropped inside the cache");
-        drop(left);
-        let ended = std::mem::take(&mut *self.ends.borrow_mut());
-        assert_eq!(ended, ids);
-        assert!(ended.into_iter().all(|id| self.ended.insert(id)), "dropped twice");
-    }
-
     fn evicted(&mut self, evicted: Evicted<Object, Object>, gone: &[Gone]) {
-        assert_eq!(evicted.len(), gone.len());
         assert_eq!(evicted.is_empty(), gone.is_empty());
-        let ids: Vec<Id> = gone.iter().flat_map(|&(key, value)| [key, value]).collect();
-        self.ends(evicted, &ids);
+        self.objects.left(evicted, gone);
     }
 
     fn published(&self, nth: usize) -> Option<Token> {
@@ -180,21 +137,21 @@ impl Pair {
                 if self.model.is_present(name, now) {
                     return None;
                 }
-                let (key, value) = (self.object(name), self.object(name));
+                let (key, value) = (self.objects.make(name), self.objects.make(name));
                 let ids = (key.id, value.id);
                 let deadline = now.saturating_add(life);
-                let gone = self.model.make_room(now);
+                let gone = self.model.make_room(now, NIL, 0);
                 self.cache.insert(hash(name), u32::from(name), key, value, deadline, now, &mut evicted);
                 let token = self.new_token(name);
                 self.inserts += 1;
-                self.model.add(name, ids, token, deadline);
+                self.model.add(name, ids, token, &until(deadline), now);
                 self.evicted(evicted, &gone);
             }
             Step::Reserve { name } => {
                 if self.model.is_present(name, now) {
                     return None;
                 }
-                let (key, value) = (self.object(name), self.object(name));
+                let (key, value) = (self.objects.make(name), self.objects.make(name));
                 let ids = (key.id, value.id);
                 let token = self.cache.reserve(hash(name), u32::from(name), key, value);
                 assert_eq!(token, self.new_token(name));
@@ -205,14 +162,14 @@ impl Pair {
                 let token = self.reserved(nth, true)?;
                 let deadline = now.saturating_add(life);
                 let entry = self.model.take_reserved(token);
-                let gone = self.model.make_room(now);
-                let value = self.object(entry.name);
+                let gone = self.model.make_room(now, NIL, 0);
+                let value = self.objects.make(entry.name);
                 let id = value.id;
                 let placeholder = self.cache.publish(token, value, deadline, now, &mut evicted);
                 let (token, placeholder) = placeholder.unzip();
                 assert_eq!(placeholder.as_ref().map(|v| v.id), Some(entry.ids.1));
-                self.model.add(entry.name, (entry.ids.0, id), token?, deadline);
-                self.ends(placeholder, &[entry.ids.1]);
+                self.model.add(entry.name, (entry.ids.0, id), token?, &until(deadline), now);
+                self.objects.end(placeholder, &[entry.ids.1]);
                 self.evicted(evicted, &gone);
             }
             Step::Detach { nth } => {
@@ -226,22 +183,22 @@ impl Pair {
                 let ids = self.model.take_reserved(token).ids;
                 let entry = self.cache.free(token);
                 assert!(entry.is_some());
-                self.ends(entry, &[ids.0, ids.1]);
+                self.objects.end(entry, &[ids.0, ids.1]);
             }
             Step::Remove { nth } => {
                 let token = self.published(nth)?;
-                let gone = self.model.remove(token);
-                self.cache.remove(token, &mut evicted);
+                let gone = self.model.remove(token, Cause::Explicit);
+                self.cache.remove(token, Cause::Explicit, &mut evicted);
                 self.evicted(evicted, &[gone]);
             }
             Step::Replace { nth, life } => {
                 let token = self.published(nth)?;
-                let value = self.object(0);
+                let value = self.objects.make(0);
                 let deadline = now.saturating_add(life);
-                let id = self.model.replace(token, value.id, deadline);
+                let id = self.model.replace(token, value.id, &until(deadline), now);
                 // SAFETY: the model knows that the token names a published entry.
                 let old = unsafe { self.cache.replace(token, value, deadline) };
-                self.ends(old, &[id]);
+                self.objects.end(old, &[id]);
             }
             Step::HitEffect { nth, shared } => {
                 let token = self.published(nth)?;
@@ -262,11 +219,11 @@ impl Pair {
                 assert!(!self.cache.detach(token) && !self.cache.is_attached(token));
                 assert!(self.cache.free(token).is_none() && self.cache.get(token).is_none());
                 assert!(self.cache.value_mut(token).is_none());
-                self.cache.remove(token, &mut evicted);
+                self.cache.remove(token, Cause::Explicit, &mut evicted);
                 self.evicted(evicted, &[]);
             }
             Step::Expire => {
-                let gone = self.model.expire(now);
+                let gone = self.model.expire(now, NIL);
                 self.cache.expire(now, &mut evicted);
                 self.evicted(evicted, &gone);
             }
@@ -303,7 +260,7 @@ impl Pair {
     }
 
     fn compare(&mut self) {
-        assert!(self.ends.borrow().is_empty(), "dropped inside the cache");
+        self.objects.assert_quiet();
         self.cache.validate();
         assert_eq!(self.cache.victims(), self.model.victims());
         assert_eq!(self.cache.len(), self.model.published.len());
@@ -316,7 +273,7 @@ impl Pair {
             assert!(self.cache.is_attached(entry.token));
             // SAFETY: the model knows that the token names a published entry.
             let expired = unsafe { self.cache.expired(entry.token, self.now) };
-            assert_eq!(expired, self.expires && entry.deadline <= self.now);
+            assert_eq!(expired, self.expires && entry.lifetime.end <= self.now);
         }
         for entry in &self.model.reserved {
             assert_eq!(self.cache.is_attached(entry.token), entry.attached);
@@ -334,10 +291,7 @@ impl Pair {
 
     /// Whatever was made and has not ended ends with the cache.
     fn finish(self) {
-        let Pair { cache, made, ends, mut ended, .. } = self;
-        drop(cache);
-        assert!(ends.borrow().iter().all(|&id| ended.insert(id)), "dropped twice");
-        assert_eq!(ended.len() as Id, made);
+        self.objects.finish(self.cache);
     }
 }
 

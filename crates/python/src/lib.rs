@@ -22,13 +22,23 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::backend::shared::SharedCachedFunction;
     #[pymodule_export]
+    use crate::bindings::clock::{_clock_advance, _clock_go_on, _clock_now, _clock_stop};
+    #[pymodule_export]
     use crate::bindings::codec::{_copy, _decode_value, _encode_key, _encode_value, _explain_key, _is_plain_key};
     #[pymodule_export]
     use crate::bindings::simulate::{_record_read, _replay, _sample};
     #[pymodule_export]
     use crate::bindings::watch::{_is_unchanged, _seen_in_class, _seen_in_dict, _seen_in_function, _seen_in_instance};
     #[pymodule_export]
+    use crate::function::bound_method::BoundMethod;
+    #[pymodule_export]
+    use crate::function::computation::Computation;
+    #[pymodule_export]
+    use crate::function::disabled::{_disable, _enable};
+    #[pymodule_export]
     use crate::function::options::Options;
+    #[pymodule_export]
+    use crate::function::per_instance::{InstanceCaches, PerInstanceFunction};
     #[pymodule_export]
     use crate::function::recording::{_record_start, _record_stop};
     #[pymodule_export]
@@ -39,6 +49,7 @@ mod _warp_cache_rs {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         concurrency::fork::watch();
+        concurrency::elapsed::install();
         crate::function::install(module.py())?;
         // Not to be in `__all__`, as it is in some builds only.
         #[cfg(debug_assertions)]

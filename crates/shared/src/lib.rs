@@ -75,7 +75,7 @@ mod exports {
     #[cfg(not(loom))]
     pub use crate::file::directory::{safe_name, MAX_NAME};
     #[cfg(not(loom))]
-    pub use crate::file::header::Options;
+    pub use crate::file::header::{check, Options};
     #[cfg(not(loom))]
     pub use crate::handle::{Info, SharedCache};
     pub use crate::policy::Strategy;

@@ -38,6 +38,7 @@ try:
     from _blake2 import blake2b
 except ImportError:
     from hashlib import blake2b
+from warp_cache._warp_cache_rs import BoundMethod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -209,6 +210,7 @@ _KINDS: dict[Any, Callable[[Description, Any], None]] = {
     BuiltinFunctionType: functions.a_builtin,
     MethodWrapperType: functions.a_builtin,
     MethodType: functions.a_method,
+    BoundMethod: functions.a_method,
     staticmethod: functions.a_wrapper,
     classmethod: functions.a_wrapper,
     functools.partial: functions.a_partial,

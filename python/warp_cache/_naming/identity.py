@@ -12,12 +12,15 @@ import warnings  # noqa: F401 - when something is to be told, it may be too late
 from itertools import count
 from types import MethodType
 
+from warp_cache import _configuration
+from warp_cache._decorators import alive
+
 # These two are the extension module's: named here, where tools that freeze programs see them.
 from warp_cache._naming import canonical, named  # noqa: F401
 from warp_cache._naming.description import Description
 from warp_cache._naming.places import module_name
 from warp_cache._naming.watch import is_unchanged
-from warp_cache._warp_cache_rs import CachedFunction
+from warp_cache._warp_cache_rs import BoundMethod, CachedFunction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     from warp_cache._naming.watch import _Watch
 
-__all__ = ["Identity", "describe", "directories", "identify"]
+__all__ = ["Identity", "describe", "directories", "identify", "key_digest", "location"]
 
 # A name has at most 180 characters (crates/shared/src/file/directory.rs); the longest suffix is
 # a private one.
@@ -45,9 +48,9 @@ def directories() -> tuple[list[str], bool]:
     readable for the user alone, and refuses one that is somebody else's, open to others, or a
     symbolic link.
     """
-    given = os.environ.get("WARP_CACHE_DIR")
-    if given:
-        return [os.path.abspath(given)], True
+    given = _configuration.directory()
+    if given is not None:
+        return [given], True
     user = _user()
     # Not tempfile.gettempdir(), which tries out what can be written to at the moment, and ends at
     # the current directory: processes would part.
@@ -65,6 +68,26 @@ def directories() -> tuple[list[str], bool]:
     return list(dict.fromkeys(paths)), False
 
 
+def location(namespace: str | None) -> tuple[list[str], bool, str | None]:
+    """Where a cache that is opened now is to lie: ``directories()``, and the namespace.
+
+    namespace: that of the function's own.
+    """
+    return (*directories(), _configuration.namespace() if namespace is None else namespace)
+
+
+def _before_fork() -> None:
+    """Open what only this process can open, so that its children have it too."""
+    for reference in list(alive):
+        cached = reference()
+        if cached is not None:
+            cached._open_before_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
+
+
 def _user() -> int:
     # The effective user's: it is the one who must own the directory.
     return os.geteuid() if sys.platform != "win32" else 0
@@ -80,17 +103,28 @@ def describe(function: Callable[..., Any]) -> tuple[str, bool]:
     return name, identity is None
 
 
-def identify(function: Callable[..., Any]) -> tuple[str, Identity | None]:
+def identify(
+    function: Callable[..., Any], key: Callable[..., Any] | None = None
+) -> tuple[str, Identity | None]:
     """A name for the function's cache, and what tells whether the function still is what it names.
 
-    None: the cache is private, see ``describe``.
+    None: the cache is private, see ``describe``. key: what gives the keys of its calls, a part of
+    what is named.
     """
     try:
-        identity = Identity(function)
+        identity = Identity(function, key)
     except Exception:
         # NoName; or too deep a nesting; or an object that fails when it is looked at.
         return _private(function), None
     return f"{_head(function)}-{identity.digest.hex()}", identity
+
+
+def key_digest(key: Callable[..., Any]) -> bytes:
+    """What tells key functions apart where the user has named the cache; empty if nothing does."""
+    try:
+        return _description(key, None)[0]
+    except Exception:
+        return b""
 
 
 def _private(function: Any) -> str:
@@ -101,11 +135,12 @@ def _private(function: Any) -> str:
 class Identity:
     """What a function was when its cache got its name."""
 
-    __slots__ = ("digest", "function", "watches")
+    __slots__ = ("digest", "function", "key", "watches")
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], key: Callable[..., Any] | None = None) -> None:
         self.function = function
-        self.digest, self.watches = _description(function)
+        self.key = key
+        self.digest, self.watches = _description(function, key)
 
     def renamed(self) -> str | None:
         """None while the function is what it was; else the name of a private cache for it.
@@ -117,7 +152,7 @@ class Identity:
         try:
             if is_unchanged(self.watches):
                 return None
-            digest, watches = _description(self.function)
+            digest, watches = _description(self.function, self.key)
         except Exception:
             pass
         if digest != self.digest:
@@ -127,9 +162,13 @@ class Identity:
         return None
 
 
-def _description(function: Callable[..., Any]) -> tuple[bytes, list[_Watch]]:
+def _description(
+    function: Callable[..., Any], key: Callable[..., Any] | None
+) -> tuple[bytes, list[_Watch]]:
     description = Description()
     description.value(function)
+    if key is not None:
+        description.value(key)
     return description.digest(), description.watches
 
 
@@ -138,7 +177,7 @@ def _head(function: Any) -> str:
     for _ in range(100):
         if type(function) is functools.partial:
             function = function.func
-        elif type(function) is MethodType:
+        elif type(function) in (MethodType, BoundMethod):
             function = function.__func__
         elif issubclass(type(function), CachedFunction):
             function = function.__wrapped__

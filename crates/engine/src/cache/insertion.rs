@@ -2,8 +2,8 @@
 //!
 //! Ring 1. Where the cache is full, the new entry takes over the slot of the victim.
 
-use super::{Cache, Evicted};
-use crate::expiration::Instant;
+use super::{Cache, Cause, Evicted};
+use crate::expiration::{Instant, Lifetime};
 use crate::slab::{Entry, Token};
 
 impl<K, V> Cache<K, V> {
@@ -38,27 +38,31 @@ impl<K, V> Cache<K, V> {
         evicted: &mut Evicted<K, V>,
     ) {
         self.expire(now, evicted);
-        if self.live >= self.capacity {
-            self.insert_over_victim(hash, meta, Entry { key, value }, deadline, evicted);
-        } else {
-            let token = self.reserve(hash, meta, key, value);
-            self.link(token, hash, deadline);
-        }
+        self.enter(hash, meta, Entry { key, value }, Lifetime::until(deadline), now, evicted);
     }
 
-    /// Puts a new entry in the place of the victim: the steady state of a full cache, in which no slot is freed or taken.
+    /// Adds an entry that counts at once; the policy's victim leaves where there is no room for one more.
     #[inline(always)]
-    fn insert_over_victim(
+    pub(super) fn enter(
         &mut self,
         hash: u64,
         meta: u32,
         entry: Entry<K, V>,
-        deadline: Instant,
+        lifetime: Lifetime,
+        now: Instant,
         evicted: &mut Evicted<K, V>,
-    ) {
-        let token = self.replace_victim_entry(hash, meta, entry, deadline, evicted);
-        self.table.insert(hash as u32, token);
-        self.inserts += 1;
+    ) -> Token {
+        if self.live >= self.capacity {
+            // The steady state of a full cache, in which no slot is freed or taken.
+            let token = self.replace_victim_entry(hash, meta, entry, lifetime, now, evicted);
+            self.table.insert(hash as u32, token);
+            self.inserts += 1;
+            token
+        } else {
+            let token = self.reserve(hash, meta, entry.key, entry.value);
+            self.link(token, hash, lifetime, now);
+            token
+        }
     }
 
     /// Makes the victim leave and another entry take its slot and a new place in the order; the index does not know it yet.
@@ -68,13 +72,14 @@ impl<K, V> Cache<K, V> {
         hash: u64,
         meta: u32,
         entry: Entry<K, V>,
-        deadline: Instant,
+        lifetime: Lifetime,
+        now: Instant,
         evicted: &mut Evicted<K, V>,
     ) -> Token {
         let order = self.order.get_mut();
         let token = order.victim();
         // SAFETY: the order names published entries, whose slots are occupied.
-        let (old_hash, old) = unsafe { self.slab.swap(token, hash as u32, meta, entry) };
+        let (old_hash, old_meta, old) = unsafe { self.slab.swap(token, hash as u32, meta, entry) };
         let mut left = u64::from(old_hash);
         if let Some(upper_hashes) = &mut self.upper_hashes {
             left = upper_hashes.whole(token, old_hash);
@@ -83,11 +88,14 @@ impl<K, V> Cache<K, V> {
         // SAFETY: the token is the victim.
         unsafe { order.renew(token, left, hash) };
         self.table.remove(old_hash, token);
-        if let Some(expiration) = &mut self.expiration {
-            expiration.remove(token);
-            expiration.insert(token, deadline, self.capacity.saturating_add(1));
+        if !self.expiration.is_never() {
+            self.expiration.renew(token, lifetime, now, self.capacity.saturating_add(1));
         }
-        evicted.push(old);
+        if let Some(extras) = &mut self.extras {
+            extras.remove(token);
+        }
+        self.count(Cause::Size);
+        evicted.push(old, old_meta, Cause::Size);
         token
     }
 
@@ -104,15 +112,28 @@ impl<K, V> Cache<K, V> {
     ) -> Option<(Token, V)> {
         debug_assert!(self.is_attached(token));
         self.expire(now, evicted);
+        self.publish_as(token, value, Lifetime::until(deadline), now, evicted)
+    }
+
+    /// Makes a reserved entry count; the policy's victim leaves where there is no room for one more.
+    #[inline(always)]
+    pub(super) fn publish_as(
+        &mut self,
+        token: Token,
+        value: V,
+        lifetime: Lifetime,
+        now: Instant,
+        evicted: &mut Evicted<K, V>,
+    ) -> Option<(Token, V)> {
         if self.live < self.capacity {
             let lower = self.slab.get(token)?.0.hash;
-            self.link(token, self.whole(token, lower), deadline);
+            self.link(token, self.whole(token, lower), lifetime, now);
             return Some((token, std::mem::replace(self.value_mut(token)?, value)));
         }
         // The victim's slot is taken over, and the reserved one is free for the next computation.
         let (lower, meta, entry) = self.slab.take(token)?;
         let hash = self.whole(token, lower);
-        let heir = self.replace_victim_entry(hash, meta, Entry { key: entry.key, value }, deadline, evicted);
+        let heir = self.replace_victim_entry(hash, meta, Entry { key: entry.key, value }, lifetime, now, evicted);
         self.table.rename(lower, token, heir);
         Some((heir, entry.value))
     }
@@ -124,25 +145,22 @@ impl<K, V> Cache<K, V> {
     }
 
     #[inline]
-    fn link(&mut self, token: Token, hash: u64, deadline: Instant) {
+    fn link(&mut self, token: Token, hash: u64, lifetime: Lifetime, now: Instant) {
         let slots = self.slots();
         self.order.get_mut().insert(token, hash, slots);
-        if let Some(expiration) = &mut self.expiration {
-            expiration.insert(token, deadline, slots);
-        }
+        self.expiration.insert(token, lifetime, now, slots);
         self.live += 1;
     }
 
     /// Replaces the value of a published entry and gives it a new deadline; returns the old value. It keeps its place in
-    /// an order that uses do not change, and counts as a use in the others. O(1).
+    /// an order that uses do not change, and counts as a use in the others; weight, tags and idle time stay as they are. O(1).
     ///
     /// # Safety
     /// `token` names a published entry.
     pub unsafe fn replace(&mut self, token: Token, value: V, deadline: Instant) -> Option<V> {
         let slots = self.slots();
-        if let Some(expiration) = &mut self.expiration {
-            expiration.remove(token);
-            expiration.insert(token, deadline, slots);
+        if !self.expiration.is_never() {
+            self.expiration.change(token, Lifetime::until(deadline), slots);
         }
         // SAFETY: the caller's promise; `publish` inserted the token into the order.
         unsafe { self.hit(token) };

@@ -3,18 +3,26 @@
 //! Ring 1. An entry's life: `reserve` gives it a slot and a place in the index while its value is still being computed;
 //! `publish` makes it count (it enters the order, gets a deadline, and whoever must give way leaves); `remove`, eviction,
 //! expiry or `clear` end it. `detach` takes a reserved entry out of the index while its computer still owns the slot.
-//! `insertion` has the ways in, `removal` the ways out.
+//! `insertion` has the ways in, `removal` the ways out. `described` has the ways in of caches whose entries have weights, tags
+//! or lifetimes of their own, and `lifetimes` says how long entries are worth what.
 //!
 //! Keys and values that leave are handed back in an [`Evicted`], never dropped here: their destructors may run code of
 //! the user, and that must not happen while the owner holds a lock.
 
+mod described;
+mod features;
 mod insertion;
+mod lifetimes;
 mod removal;
 
 use std::cell::UnsafeCell;
 
-pub use crate::evicted::Evicted;
-use crate::expiration::{Expiration, Instant};
+pub use self::described::{Description, Replaced, TooHeavy};
+use self::features::Extras;
+pub use self::features::Features;
+pub use crate::evicted::{Cause, Departed, Evicted};
+use crate::expiration::Expiration;
+pub use crate::expiration::{Expires, Freshness, Instant, Lifetime};
 use crate::index::{First, Index, Probe};
 use crate::policy::{HitEffect, Kind, Order};
 use crate::slab::{Entry, Slab, Slot, Token};
@@ -59,7 +67,9 @@ pub struct Cache<K, V> {
     slab: Slab<K, V>,
     /// Interior mutability for one reason: where readers share the cache, a hit changes the order and nothing else.
     order: UnsafeCell<Order>,
-    expiration: Option<Expiration>,
+    expiration: Expiration,
+    /// Weights and tags, where entries have any.
+    extras: Option<Box<Extras>>,
     /// Where the strategy remembers keys.
     upper_hashes: Option<UpperHashes>,
     /// Published entries.
@@ -72,33 +82,51 @@ pub struct Cache<K, V> {
     clears: u64,
     /// How many entries were ever reserved.
     inserts: u64,
+    /// How many entries the policy and their lifetimes have ended since the counts were reset.
+    evictions: u64,
+    expirations: u64,
+    features: Features,
 }
 
-// SAFETY: the `&self` methods read what only `&mut self` methods change, but for `hit_shared`: it alone reaches the order,
-// and its callers promise not to be in it twice at a time where that changes anything but marks. `&Cache` gives `&K` and `&V` to other threads, hence the bounds.
+// SAFETY: the `&self` methods read what only `&mut self` methods change, but for `hit_shared` and the atomics of idle times. It
+// alone reaches the order, and its callers promise not to be in it twice at a time where that changes anything but marks. `&Cache` gives `&K` and `&V` to other threads, hence the bounds.
 unsafe impl<K: Sync, V: Sync> Sync for Cache<K, V> {}
 
 impl<K, V> Cache<K, V> {
-    /// An empty cache for `capacity` entries (`None`: unbounded). `expires`: entries have deadlines.
+    /// An empty cache for `capacity` entries (`None`: unbounded). `expires`: entries have deadlines, all lifetimes being equal.
     ///
     /// # Panics
     /// With a capacity of 0: whoever stores nothing needs no cache.
     pub fn new(kind: Kind, capacity: Option<usize>, expires: bool) -> Self {
+        let expires = if expires { Expires::OneLifetime } else { Expires::No };
+        Self::with(kind, capacity, Features { expires, ..Features::default() })
+    }
+
+    /// [`new`](Self::new), for entries of which more is to be known.
+    ///
+    /// # Panics
+    /// As `new` does.
+    pub fn with(kind: Kind, capacity: Option<usize>, features: Features) -> Self {
         // There would be no victim for the first entry.
         assert_ne!(capacity, Some(0));
         let capacity = capacity.unwrap_or(usize::MAX);
-        let order = Order::new(kind, capacity);
+        let extras = Extras::new(features, capacity);
+        let order = Order::new(kind, extras.as_ref().map_or(capacity, |extras| extras.room(capacity)));
         Cache {
             table: Index::new(),
             slab: Slab::new(),
             hit_does: order.hit_does(),
             upper_hashes: order.has_history().then(UpperHashes::default),
             order: UnsafeCell::new(order),
-            expiration: expires.then(Expiration::default),
+            expiration: Expiration::new(features.expires, features.idle),
+            extras,
             live: 0,
             capacity,
             clears: 0,
             inserts: 0,
+            evictions: 0,
+            expirations: 0,
+            features,
         }
     }
 
@@ -122,6 +150,21 @@ impl<K, V> Cache<K, V> {
         self.inserts
     }
 
+    /// How many entries have left since the counts were reset, because the policy chose them.
+    pub fn evictions(&self) -> u64 {
+        self.evictions
+    }
+
+    /// How many entries have left since the counts were reset, because they had ended; those that were replaced then included.
+    pub fn expirations(&self) -> u64 {
+        self.expirations
+    }
+
+    /// [`evictions`](Self::evictions) and [`expirations`](Self::expirations) begin anew.
+    pub fn reset_counts(&mut self) {
+        (self.evictions, self.expirations) = (0, 0);
+    }
+
     /// Looks for a hash.
     #[inline(always)]
     pub fn candidates(&self, hash: u64) -> Candidates<'_, K, V> {
@@ -142,23 +185,6 @@ impl<K, V> Cache<K, V> {
     pub unsafe fn slot(&self, token: Token) -> (&Slot<K, V>, &Entry<K, V>) {
         // SAFETY: as in `Candidates::next`.
         unsafe { self.slab.get_unchecked(token) }
-    }
-
-    /// Whether the published entry has expired at `now`. Always false in a cache whose entries have no deadlines.
-    ///
-    /// # Safety
-    /// `token` names a published entry.
-    #[inline(always)]
-    pub unsafe fn expired(&self, token: Token, now: Instant) -> bool {
-        match &self.expiration {
-            None => false,
-            // SAFETY: `publish` inserts the token, and only what ends the entry removes it.
-            Some(expiration) => unsafe { expiration.expired(token, now) },
-        }
-    }
-
-    pub fn has_deadlines(&self) -> bool {
-        self.expiration.is_some()
     }
 
     pub fn hit_does(&self) -> HitEffect {
@@ -241,18 +267,26 @@ impl<K, V> Cache<K, V> {
         self.order.get_mut().victims()
     }
 
+    /// [`victims`](Self::victims) without those that have ended at `now`.
+    pub fn tokens(&mut self, now: Instant) -> Vec<Token> {
+        let mut tokens = self.victims();
+        tokens.retain(|&token| self.freshness(token, now) != Freshness::Ended);
+        tokens
+    }
+
     /// Checks what must always hold; the tests call it after every step. O(n).
     pub fn validate(&mut self) {
         self.table.validate(|token| self.slab.get(token).expect("the table names an empty slot").0.hash);
         self.order.get_mut().validate();
-        if let Some(expiration) = &self.expiration {
-            expiration.validate();
-        }
+        self.expiration.validate();
         let victims = self.victims();
         assert_eq!(victims.len(), self.live);
         assert!(self.live <= self.capacity);
         assert_eq!(self.slab.iter().count(), self.slab.len());
         assert!(self.table.len() >= self.live && self.table.len() <= self.slab.len());
         assert!(victims.iter().all(|&t| self.slab.get(t).is_some()));
+        if let Some(extras) = &self.extras {
+            extras.validate(&victims);
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Ring 1. The cause of each is a method; all of them hand back what left.
 
-use super::{Cache, Evicted, LIFE};
+use super::{Cache, Cause, Evicted, LIFE};
 use crate::expiration::Instant;
 use crate::policy::Order;
 use crate::slab::{Entry, Token, NIL};
@@ -25,61 +25,83 @@ impl<K, V> Cache<K, V> {
 
     /// Ends a published entry. Expected O(1).
     #[inline]
-    pub fn remove(&mut self, token: Token, evicted: &mut Evicted<K, V>) {
+    pub fn remove(&mut self, token: Token, cause: Cause, evicted: &mut Evicted<K, V>) {
         self.order.get_mut().remove(token);
-        if let Some(expiration) = &mut self.expiration {
-            expiration.remove(token);
+        self.expiration.remove(token);
+        if let Some(extras) = &mut self.extras {
+            extras.remove(token);
         }
-        if let Some(entry) = self.free(token) {
+        self.detach(token);
+        if let Some((_, meta, entry)) = self.slab.take(token) {
             self.live -= 1;
-            evicted.push(entry);
+            self.count(cause);
+            evicted.push(entry, meta, cause);
         }
     }
 
-    /// Evicts the strategy's victim, with nothing in its place; false where there is none. Expected O(1), at least amortized.
+    #[inline(always)]
+    pub(super) fn count(&mut self, cause: Cause) {
+        match cause {
+            Cause::Size => self.evictions += 1,
+            Cause::Expired => self.expirations += 1,
+            Cause::Explicit | Cause::Replaced => (),
+        }
+    }
+
+    /// The entry that the policy evicts next, or [`NIL`]. To look for it may change the order. O(1) amortized.
+    pub fn next_victim(&mut self) -> Token {
+        self.order.get_mut().victim()
+    }
+
+    /// Evicts the policy's victim, with nothing in its place; false where there is none. Expected O(1), at least amortized.
     pub fn evict(&mut self, evicted: &mut Evicted<K, V>) -> bool {
-        let token = self.order.get_mut().evict(|token| {
+        self.evict_beside(NIL, evicted)
+    }
+
+    /// [`evict`](Self::evict), where the published entry `kept` (or none, for [`NIL`]) is not to leave.
+    pub(super) fn evict_beside(&mut self, kept: Token, evicted: &mut Evicted<K, V>) -> bool {
+        let token = self.order.get_mut().evict(kept, |token| {
             let lower = self.slab.get(token).map_or(0, |(slot, _)| slot.hash);
             self.upper_hashes.as_ref().map_or(u64::from(lower), |upper_hashes| upper_hashes.whole(token, lower))
         });
         if token != NIL {
-            self.remove(token, evicted);
+            self.remove(token, Cause::Size, evicted);
         }
         token != NIL
     }
 
-    /// Ends every entry that has expired at `now`. O(entries that leave).
+    /// Ends every entry that has ended at `now`, the earliest first. O(entries that leave), in caches of varied lifetimes or with
+    /// an idle time times O(log n).
     #[inline(always)]
     pub fn expire(&mut self, now: Instant, evicted: &mut Evicted<K, V>) {
-        if self.expiration.is_some() {
+        if !self.expiration.is_never() {
             self.expire_some(now, evicted);
         }
     }
 
     fn expire_some(&mut self, now: Instant, evicted: &mut Evicted<K, V>) {
-        while let Some(expiration) = &self.expiration {
-            match expiration.next_expired(now) {
+        loop {
+            match self.expiration.next_ended(now) {
                 NIL => break,
-                token => self.remove(token, evicted),
+                token => self.remove(token, Cause::Expired, evicted),
             }
         }
     }
 
-    /// Ends every published entry and detaches every reserved one. O(n).
+    /// Ends every published entry (those that have ended, too, by the caller's will) and detaches every reserved one. O(n).
     pub fn clear(&mut self, evicted: &mut Evicted<K, V>) {
         self.clears += 1;
         self.live = 0;
         self.table.clear();
         for token in self.order.get_mut().victims() {
-            if let Some(entry) = self.slab.remove(token) {
-                evicted.push(entry);
+            if let Some((_, meta, entry)) = self.slab.take(token) {
+                evicted.push(entry, meta, Cause::Explicit);
             }
         }
         let order = self.order.get_mut();
-        *order = Order::new(order.kind(), self.capacity);
-        if let Some(expiration) = &mut self.expiration {
-            expiration.clear();
-        }
+        let room = self.extras.as_mut().map_or(self.capacity, |extras| extras.clear(self.capacity));
+        *order = Order::new(order.kind(), room);
+        self.expiration.clear();
         // What is reserved is detached now, so nobody asks for its hash any more.
         self.upper_hashes = self.upper_hashes.is_some().then(UpperHashes::default);
         self.slab.shrink_if_empty();
@@ -90,7 +112,7 @@ impl<K, V> Cache<K, V> {
     pub fn abandon(&mut self) {
         let kind = self.order.get_mut().kind();
         let capacity = (self.capacity != usize::MAX).then_some(self.capacity);
-        let mut fresh = Cache::new(kind, capacity, self.expiration.is_some());
+        let mut fresh = Cache::with(kind, capacity, self.features);
         fresh.clears = (self.clears / LIFE + 1) * LIFE;
         fresh.inserts = self.inserts + 1;
         std::mem::forget(std::mem::replace(self, fresh));

@@ -31,6 +31,22 @@ impl Ghosts {
         Ghosts { hashes: Vec::new(), table: Index::new(), oldest: 0, most: most.min(Token::MAX as usize - 1) }
     }
 
+    /// Remembers at most `most` keys from now on, and of those known the ones that left last. O(n).
+    pub fn resize(&mut self, most: usize) {
+        let mut resized = Ghosts::new(most);
+        let places = (self.oldest..self.hashes.len()).chain(0..self.oldest);
+        let is_ghost = self.places_of_ghosts();
+        places.filter(|&place| is_ghost[place]).for_each(|place| resized.push(self.hashes[place]));
+        *self = resized;
+    }
+
+    /// Which places hold a key that is still a ghost.
+    fn places_of_ghosts(&self) -> Vec<bool> {
+        let mut is_ghost = vec![false; self.hashes.len()];
+        self.table.tokens().for_each(|token| is_ghost[token as usize - 1] = true);
+        is_ghost
+    }
+
     fn remember(&mut self, token: Token) {
         if self.table.is_full() {
             let hashes = &self.hashes;
@@ -70,5 +86,25 @@ impl Ghosts {
     pub fn validate(&self) {
         self.table.validate(|token| self.hashes[token as usize - 1] as u32);
         assert!(self.hashes.len() <= self.most && self.table.len() <= self.hashes.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resized_they_are_the_last_ones_and_no_others() {
+        let mut ghosts = Ghosts::new(5);
+        (1..=7).for_each(|hash| ghosts.push(hash));
+        // 3 to 7 are known; 5 comes back, and is none any more.
+        assert!(!ghosts.take(2) && ghosts.take(5));
+        ghosts.resize(10);
+        ghosts.validate();
+        assert!(!ghosts.take(5) && ghosts.take(3));
+        (8..=9).for_each(|hash| ghosts.push(hash));
+        ghosts.resize(3);
+        ghosts.validate();
+        assert!(!ghosts.take(4) && !ghosts.take(6) && ghosts.take(7) && ghosts.take(8) && ghosts.take(9));
     }
 }

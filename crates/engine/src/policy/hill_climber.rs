@@ -18,6 +18,11 @@ impl Climber {
         Climber { hits: 0, misses: 0, climb: Climb::default(), capacity: capacity as u64 }
     }
 
+    /// Goes on in a cache of another size.
+    pub fn resize(&mut self, capacity: usize) {
+        self.capacity = capacity as u64;
+    }
+
     /// Room of the window and of the protected part.
     pub fn rooms(&self) -> (usize, usize) {
         let (window, protected) = self.climb.rooms(self.capacity);

@@ -185,6 +185,19 @@ impl Policy for Lfu {
         self.groups[self.groups[0].next as usize].head
     }
 
+    fn victim_beside(&mut self, kept: Token) -> Token {
+        let victim = self.victim();
+        if victim != kept {
+            return victim;
+        }
+        let Node { next, group, .. } = self.nodes[kept as usize];
+        match next {
+            // (The sentinel has no entries.)
+            NIL => self.groups[self.groups[group as usize].next as usize].head,
+            next => next,
+        }
+    }
+
     fn validate(&self) {
         let (mut id, mut before) = (self.groups[0].next, 0);
         while id != 0 {

@@ -45,6 +45,9 @@ pub trait Policy: Clone {
     /// The order of a cache for `capacity` entries (`usize::MAX`: unbounded).
     fn new(capacity: usize) -> Self;
 
+    /// From now on the cache has room for about `capacity` entries: how many fit may be known only once it is full. O(n).
+    fn resize(&mut self, _capacity: usize) {}
+
     /// An entry came in. `limit` is the largest token expected; it only shapes growth.
     fn insert(&mut self, token: Token, hash: u64, limit: usize);
 
@@ -69,9 +72,13 @@ pub trait Policy: Clone {
     /// Notes what is to be known of the victim `token`, whose hash is `hash`, after it has left.
     fn remember(&mut self, _token: Token, _hash: u64) {}
 
-    /// Evicts: chooses the victim and takes it out. [`NIL`] where there is none. `hash_of` gives an entry's hash.
-    fn evict(&mut self, hash_of: impl FnOnce(Token) -> u64) -> Token {
-        let token = self.victim();
+    /// The entry to evict among all but `kept`, which is in; [`NIL`] where there is none. To look for it may change the order.
+    fn victim_beside(&mut self, kept: Token) -> Token;
+
+    /// Evicts: chooses the victim, which is not `kept` ([`NIL`]: any), and takes it out. [`NIL`] where there is none. `hash_of`
+    /// gives an entry's hash.
+    fn evict(&mut self, kept: Token, hash_of: impl FnOnce(Token) -> u64) -> Token {
+        let token = if kept == NIL { self.victim() } else { self.victim_beside(kept) };
         if token != NIL {
             self.remember(token, hash_of(token));
             self.remove(token);
@@ -158,6 +165,11 @@ macro_rules! policies {
                 match self { $(Order::$name(_) => <$policy as Policy>::COUNTS_REPEATS),* }
             }
 
+            /// See [`Policy::resize`].
+            pub fn resize(&mut self, capacity: usize) {
+                match self { $(Order::$name(p) => p.resize(capacity)),* }
+            }
+
             /// An entry was used.
             ///
             /// # Safety
@@ -222,8 +234,8 @@ macro_rules! policies {
             }
 
             /// See [`Policy::evict`].
-            pub fn evict(&mut self, hash_of: impl FnOnce(Token) -> u64) -> Token {
-                match self { $(Order::$name(p) => p.evict(hash_of)),* }
+            pub fn evict(&mut self, kept: Token, hash_of: impl FnOnce(Token) -> u64) -> Token {
+                match self { $(Order::$name(p) => p.evict(kept, hash_of)),* }
             }
 
             pub fn victims(&self) -> Vec<Token> {

@@ -63,6 +63,14 @@ impl<const HIT_MOVES: bool, const LATEST_LEAVES: bool> Policy for Recency<HIT_MO
         }
     }
 
+    fn victim_beside(&mut self, kept: Token) -> Token {
+        match self.victim() {
+            victim if victim != kept => victim,
+            _ if LATEST_LEAVES => self.0.after(kept),
+            _ => self.0.before(kept),
+        }
+    }
+
     fn validate(&self) {
         self.0.validate();
     }

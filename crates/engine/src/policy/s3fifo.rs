@@ -50,6 +50,26 @@ impl S3Fifo {
         unsafe { self.queues.move_to_front(queue, token) };
         self.uses.set(token, 0);
     }
+
+    /// The entry to evict, which is not `kept`. Another one is in.
+    #[inline(always)]
+    fn find_victim(&mut self, kept: Token) -> Token {
+        loop {
+            let [small_len, main_len] = self.lens.map(|len| len as u64);
+            let is_small = takes_from_small(small_len, main_len, self.small);
+            let queue = if is_small { SMALL } else { MAIN };
+            let oldest = self.queues.back(queue);
+            if oldest == NIL {
+                return NIL;
+            }
+            let uses = self.uses.get(oldest);
+            let left = if oldest == kept { Some(uses) } else { goes_on(is_small, uses) };
+            let Some(left) = left else { return oldest };
+            // SAFETY: what is at the back of a queue was inserted and not removed since.
+            unsafe { self.requeue(oldest, MAIN) };
+            self.uses.set(oldest, left);
+        }
+    }
 }
 
 impl Policy for S3Fifo {
@@ -66,6 +86,12 @@ impl Policy for S3Fifo {
             small,
             ghosts: Ghosts::new(main as usize),
         }
+    }
+
+    fn resize(&mut self, capacity: usize) {
+        let (small, main) = rooms(capacity as u64);
+        self.small = small;
+        self.ghosts.resize(main as usize);
     }
 
     fn insert(&mut self, token: Token, hash: u64, limit: usize) {
@@ -110,19 +136,15 @@ impl Policy for S3Fifo {
 
     /// O(1) amortized: every step undoes a use that a hit has counted.
     fn victim(&mut self) -> Token {
-        loop {
-            let [small_len, main_len] = self.lens.map(|len| len as u64);
-            let is_small = takes_from_small(small_len, main_len, self.small);
-            let queue = if is_small { SMALL } else { MAIN };
-            let oldest = self.queues.back(queue);
-            if oldest == NIL {
-                return NIL;
-            }
-            let Some(left) = goes_on(is_small, self.uses.get(oldest)) else { return oldest };
-            // SAFETY: what is at the back of a queue was inserted and not removed since.
-            unsafe { self.requeue(oldest, MAIN) };
-            self.uses.set(oldest, left);
+        self.find_victim(NIL)
+    }
+
+    /// `kept` goes on wherever it is met, with its uses.
+    fn victim_beside(&mut self, kept: Token) -> Token {
+        if self.lens[SMALL] + self.lens[MAIN] == 1 {
+            return NIL;
         }
+        self.find_victim(kept)
     }
 
     fn validate(&self) {

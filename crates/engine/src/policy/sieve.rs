@@ -26,6 +26,15 @@ impl Sieve {
             self.hand = self.queue.before(token);
         }
     }
+
+    /// The hand goes to the next newer entry, after the newest to the oldest.
+    #[inline(always)]
+    fn advance(&mut self) {
+        self.hand = match self.queue.before(self.hand) {
+            NIL => self.queue.back(0),
+            newer => newer,
+        };
+    }
 }
 
 impl Policy for Sieve {
@@ -68,10 +77,18 @@ impl Policy for Sieve {
         // Ends within two rounds: the first takes every mark away.
         while self.hand != NIL && self.marks.get(self.hand) != 0 {
             self.marks.set(self.hand, 0);
-            self.hand = match self.queue.before(self.hand) {
-                NIL => self.queue.back(0),
-                newer => newer,
-            };
+            self.advance();
+        }
+        self.hand
+    }
+
+    /// The hand passes `kept`.
+    fn victim_beside(&mut self, kept: Token) -> Token {
+        while self.victim() == kept {
+            self.advance();
+            if self.hand == kept {
+                return NIL;
+            }
         }
         self.hand
     }

@@ -23,6 +23,21 @@ impl Sketch {
         Sketch { lines: Vec::new(), entries }
     }
 
+    /// Goes on beside a cache of `entries` entries; it becomes no smaller. O(n).
+    pub fn resize(&mut self, entries: usize) {
+        self.entries = entries;
+        // A hash's line in the upper half is a copy of the one that it had.
+        while !self.lines.is_empty() && self.lines.len() < self.lines_wanted() {
+            self.lines.extend_from_within(..);
+        }
+    }
+
+    fn lines_wanted(&self) -> usize {
+        // A cache that has no bound and is told to evict all the same.
+        let entries = if self.entries > u32::MAX as usize { 1 << 16 } else { self.entries };
+        entries.div_ceil(8).next_power_of_two()
+    }
+
     /// Where a hash's four counters are: the line, and the bits that choose in each row.
     fn place(&self, hash: u64) -> (usize, u64) {
         // The index takes its bits from the lower half of a hash; here, all of them have a say.
@@ -52,7 +67,7 @@ impl Sketch {
     /// A key was used `count` times (at most [`MAX_COUNT`]). O(1).
     pub fn increment(&mut self, hash: u64, count: u8) {
         if self.lines.is_empty() {
-            self.lines = vec![[0; 8]; self.entries.div_ceil(8).next_power_of_two()];
+            self.lines = vec![[0; 8]; self.lines_wanted()];
         }
         let (line, bits) = self.place(hash);
         for row in 0..ROWS {
@@ -95,6 +110,19 @@ mod tests {
                 prop_assert!(sketch.estimate(*hash) >= count / 2);
             }
         }
+    }
+
+    #[test]
+    fn estimates_stay_when_it_grows() {
+        let hash = |i: u64| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (i << 40);
+        let mut sketch = Sketch::new(16);
+        (0..20).for_each(|i| sketch.increment(hash(i), (i % 15) as u8));
+        let before: Vec<u8> = (0..40).map(|i| sketch.estimate(hash(i))).collect();
+        for entries in [1000, 10, 100_000] {
+            sketch.resize(entries);
+            assert!((0..40).map(|i| sketch.estimate(hash(i))).eq(before.iter().copied()));
+        }
+        assert_eq!(sketch.lines.len(), 16_384);
     }
 
     #[test]

@@ -91,6 +91,33 @@ impl TinyLfu {
         let (uses, against) = (self.nodes[candidate as usize].uses, self.nodes[victim as usize].uses);
         admits(uses, against, || self.random.number().into())
     }
+
+    /// The earliest entry of a list, or [`NIL`]; not `kept`.
+    #[inline(always)]
+    fn back(&self, list: usize, kept: Token) -> Token {
+        match self.lists.back(list) {
+            NIL => NIL,
+            token if token == kept => self.lists.before(token),
+            token => token,
+        }
+    }
+
+    /// O(1). The entry that would fall out of the window, or the one that it wins against; not `kept`.
+    #[inline(always)]
+    fn find_victim(&mut self, kept: Token) -> Token {
+        let candidate = self.back(WINDOW, kept);
+        let main = [PROBATION, PROTECTED].into_iter().map(|list| self.back(list, kept)).find(|&token| token != NIL);
+        let Some(victim) = main else { return candidate };
+        if candidate == NIL || self.lens[WINDOW] < self.window {
+            return victim;
+        }
+        if !self.admits(candidate, victim) {
+            return candidate;
+        }
+        // SAFETY: what is in a list was inserted and not removed since.
+        unsafe { self.move_to(candidate, PROBATION) };
+        victim
+    }
 }
 
 impl Policy for TinyLfu {
@@ -112,6 +139,13 @@ impl Policy for TinyLfu {
             capacity,
             random: XorShift::default(),
         }
+    }
+
+    fn resize(&mut self, capacity: usize) {
+        self.capacity = capacity;
+        self.climber.resize(capacity);
+        (self.window, self.protected) = self.climber.rooms();
+        self.sketch.resize(capacity);
     }
 
     fn insert(&mut self, token: Token, hash: u64, limit: usize) {
@@ -160,20 +194,12 @@ impl Policy for TinyLfu {
         }
     }
 
-    /// O(1). The entry that would fall out of the window, or the one that it wins against.
     fn victim(&mut self) -> Token {
-        let candidate = self.lists.back(WINDOW);
-        let main = [PROBATION, PROTECTED].into_iter().map(|list| self.lists.back(list)).find(|&token| token != NIL);
-        let Some(victim) = main else { return candidate };
-        if candidate == NIL || self.lens[WINDOW] < self.window {
-            return victim;
-        }
-        if !self.admits(candidate, victim) {
-            return candidate;
-        }
-        // SAFETY: what is in a list was inserted and not removed since.
-        unsafe { self.move_to(candidate, PROBATION) };
-        victim
+        self.find_victim(NIL)
+    }
+
+    fn victim_beside(&mut self, kept: Token) -> Token {
+        self.find_victim(kept)
     }
 
     fn validate(&self) {

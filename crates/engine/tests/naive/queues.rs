@@ -1,7 +1,7 @@
 //! The model of SIEVE and S3-FIFO: their papers' algorithms over lists that are searched afresh at every step.
 
 use engine::policy::Kind;
-use engine::slab::Token;
+use engine::slab::{Token, NIL};
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -74,17 +74,26 @@ impl Queues {
         token
     }
 
-    /// Makes one entry leave.
-    pub fn evict(&mut self) -> Option<Token> {
-        if self.small.is_empty() && self.main.is_empty() {
-            return None;
-        }
-        Some(if self.kind == Kind::Sieve { self.sieve() } else { self.s3fifo() })
+    /// So many entries fit from now on.
+    pub fn resize(&mut self, capacity: usize) {
+        self.small_target = (capacity / 10).max(1);
+        self.ghosts_most = capacity - self.small_target;
+        self.ghosts.retain(Option::is_some);
+        let over = self.ghosts.len().saturating_sub(self.ghosts_most);
+        self.ghosts.drain(..over);
     }
 
-    fn sieve(&mut self) -> Token {
+    /// Makes one entry leave, which is not `kept`.
+    pub fn evict(&mut self, kept: Token) -> Option<Token> {
+        if self.small.iter().chain(&self.main).all(|entry| entry.token == kept) {
+            return None;
+        }
+        Some(if self.kind == Kind::Sieve { self.sieve(kept) } else { self.s3fifo(kept) })
+    }
+
+    fn sieve(&mut self, kept: Token) -> Token {
         loop {
-            if self.small[self.hand].uses == 0 {
+            if self.small[self.hand].uses == 0 && self.small[self.hand].token != kept {
                 return self.take(self.hand);
             }
             self.small[self.hand].uses = 0;
@@ -92,10 +101,14 @@ impl Queues {
         }
     }
 
-    fn s3fifo(&mut self) -> Token {
+    fn s3fifo(&mut self, kept: Token) -> Token {
         loop {
             if self.small.len() >= self.small_target || self.main.is_empty() {
                 let entry = self.small.remove(0);
+                if entry.token == kept {
+                    self.main.push(entry);
+                    continue;
+                }
                 if entry.uses >= 2 {
                     self.main.push(Entry { uses: 0, ..entry });
                     continue;
@@ -107,6 +120,10 @@ impl Queues {
                 return entry.token;
             }
             let entry = self.main.remove(0);
+            if entry.token == kept {
+                self.main.push(entry);
+                continue;
+            }
             if entry.uses == 0 {
                 return entry.token;
             }
@@ -117,6 +134,6 @@ impl Queues {
     /// All entries, the next victim first.
     pub fn victims(&self) -> Vec<Token> {
         let mut rest = self.clone();
-        std::iter::from_fn(|| rest.evict()).collect()
+        std::iter::from_fn(|| rest.evict(NIL)).collect()
     }
 }

@@ -5,27 +5,35 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{Backend, Begun, Counters, Known, SharedLease, Told};
+use super::{Backend, Begun, Counters, HitPath, Known, SharedLease, Told};
+use crate::capi::exceptions;
 use crate::capi::panics::point;
 use crate::capi::reference::{release, Arguments, PyRef};
 use crate::capi::sharing::Reader;
+use crate::function::computation::Computation;
+use crate::function::control::Wish;
+use crate::function::control_checks::TagSource;
 use crate::function::fast_path::{self, Peek, Probe};
+use crate::function::fence::Began;
+use crate::function::handout;
 use crate::function::lookup::{Entries, FastLookup, Found};
 use crate::function::options::Options;
-use crate::function::single_flight::{Miss, Reserved};
+use crate::function::single_flight::{revalidated, Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
+use crate::function::spare::Spare;
 use crate::function::state::{CacheState, Put};
 use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
 use crate::key::View;
-use engine::cache::Evicted;
+use concurrency::clock;
+use engine::cache::{Evicted, Expires, Features};
 use engine::policy::Kind;
 use engine::slab::{Entry, Token};
 
 /// What this process has: an entry's value is in its slot, and the order hears of each use.
 pub(crate) struct Memory;
 
-impl Backend for Memory {
+impl HitPath for Memory {
     type Miss<'a> = Calling<'a>;
 
     #[inline(always)]
@@ -75,8 +83,8 @@ impl Backend for Memory {
             Found::Failed => Begun::Done(std::ptr::null_mut()),
             // SAFETY: the caller's promise.
             Found::Restless => Begun::Done(unsafe { cached.compute(arguments) }),
-            // Without single-flight there are no computations on record.
-            found @ (Found::Absent | Found::Pending(..)) => {
+            // Without single-flight there are no computations on record, and without control nothing else.
+            found => {
                 drop(found);
                 Begun::Miss(calling, None, None)
             }
@@ -88,9 +96,133 @@ impl Backend for Memory {
         // SAFETY: the caller's promise.
         (unsafe { state.after(view, hot) }, Known::Arguments, false)
     }
+}
 
-    fn bounds(&self, options: &Options) -> (Kind, Option<usize>, u64) {
-        (options.strategy, options.max_size.map(|n| n.max(1)), options.ttl)
+/// The same where the user has a say about entries, and a hit may do more: `IDLE` notes the moment of a use, `COPY` hands out what is made of the stored object.
+pub(crate) struct ControlledMemory<const IDLE: bool, const COPY: bool>;
+
+impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY> {
+    type Miss<'a> = ControlledCalling<'a>;
+
+    #[inline(always)]
+    unsafe fn take(
+        state: &CacheState,
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        value: &Value,
+    ) -> Option<*mut ffi::PyObject> {
+        let Some(object) = value.object() else {
+            // SAFETY: the caller's promise.
+            return unsafe { state.take_special(reader, token, value) };
+        };
+        // SAFETY: an entry with a finished value is published; counting a reference runs nothing.
+        unsafe {
+            if state.expires() {
+                let now = clock::now();
+                if if IDLE { reader.expired_or_idle(token, now) } else { reader.expired(token, now) } {
+                    return None;
+                }
+                if IDLE {
+                    reader.used_at(token, now);
+                }
+            }
+            ffi::Py_INCREF(object);
+            reader.hit(token);
+        }
+        Some(object)
+    }
+
+    #[inline(always)]
+    unsafe fn fast_path<const EXPIRES: bool>(
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        entry: &Entry<PyRef, Value>,
+        sought: impl Probe,
+    ) -> Option<Peek> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if !IDLE {
+                return fast_path::fast_path::<EXPIRES>(reader, token, entry, sought);
+            }
+            let object = entry.value.object()?;
+            let now = clock::recent()?;
+            if !sought.is_in(&entry.key) || reader.expired_or_idle(token, now) {
+                return None;
+            }
+            reader.used_at(token, now);
+            if !reader.hit_inline(token) {
+                return Some(Peek::Found(token));
+            }
+            ffi::Py_INCREF(object);
+            Some(Peek::Hit(object))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if COPY {
+                handout::hand_out(taken)
+            } else {
+                Memory::deliver(taken)
+            }
+        }
+    }
+
+    unsafe fn begin<'a>(
+        cached: &'a CachedFunction,
+        arguments: &'a Arguments,
+        view: &View<'_>,
+        hot: FastLookup,
+    ) -> Begun<ControlledCalling<'a>> {
+        let mut calling = ControlledCalling { cached, arguments, spare: None };
+        if cached.state.single_flight {
+            // What reserves the slot looks as well.
+            return Begun::Miss(calling, None, None);
+        }
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            match cached.state.after(view, hot) {
+                Found::Value(object) => Begun::Done(object),
+                Found::Failed => Begun::Done(std::ptr::null_mut()),
+                Found::Restless => Begun::Done(cached.compute(arguments)),
+                Found::Raise(shared) => {
+                    exceptions::raise_own(&shared);
+                    Begun::Done(std::ptr::null_mut())
+                }
+                Found::Revalidate(object) => Begun::Done(revalidated(&mut calling, view, object)),
+                // Without single-flight there are no computations on record.
+                found @ (Found::Absent | Found::Spare | Found::Pending(..)) => {
+                    drop(found);
+                    Begun::Miss(calling, None, None)
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
+        // SAFETY: the caller's promise.
+        unsafe { Memory::begin_async(state, view, hot) }
+    }
+}
+
+impl Backend for Memory {
+    fn bounds(&self, options: &Options) -> (Kind, Option<usize>, Features) {
+        let varied =
+            options.ttl.of.is_some() || options.jitter != 0.0 || options.cache_exceptions.is_some() || options.tti != 0;
+        let features = Features {
+            expires: match options.ttl.is_given() {
+                _ if varied => Expires::Varied,
+                true => Expires::OneLifetime,
+                false => Expires::No,
+            },
+            idle: (options.tti != 0).then_some(options.tti),
+            max_weight: options.max_weight,
+            tagged: !matches!(options.tags, TagSource::None),
+        };
+        (options.strategy, options.max_size.map(|n| n.max(1)), features)
     }
 
     fn count_miss(&self, state: &CacheState) {
@@ -102,18 +234,27 @@ impl Backend for Memory {
         unsafe { cached.state.put(view, Value::ready(PyRef::borrow(value)), Put::Always) }
     }
 
+    unsafe fn put(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject, wish: Wish) -> bool {
+        let has_tags = wish.tags.as_ref().is_some_and(|tags| !tags.is_empty());
+        if cached.state.know_more(wish.ttl.is_some_and(|ttl| ttl.is_some()), has_tags) {
+            cached.enter_anew();
+        }
+        // SAFETY: the caller's promise.
+        unsafe { cached.state.set_under_control(view, value, wish) }
+    }
+
     fn store<'py>(
         &self,
         cached: &CachedFunction,
         ticket: &Bound<'py, Ticket>,
         value: &Bound<'py, PyAny>,
-        epoch: u64,
+        computation: &Computation,
         _lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Told<'py>>> {
-        let mode = Put::IfAbsentSince(epoch);
+        let mode = Put::IfAbsentSince(computation.began);
+        let tags = computation.tags.clone();
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        let put =
-            |view: &View<'_>| unsafe { cached.state.put(view, Value::ready(PyRef::borrow(value.as_ptr())), mode) };
+        let put = |view: &View<'_>| unsafe { cached.state.put_result(view, value.as_ptr(), tags, mode) };
         if ticket.get().with_view(put) {
             Ok(None)
         } else {
@@ -121,20 +262,23 @@ impl Backend for Memory {
         }
     }
 
-    fn epoch(&self, state: &CacheState) -> u64 {
-        state.entries.read(|reader| reader.clears())
+    fn began(&self, state: &CacheState, view: &View<'_>) -> Began {
+        state.began(view.hash)
     }
 
     unsafe fn counters(&self, state: &CacheState) -> Counters {
         let now = state.now();
         let mut evicted = Evicted::default();
-        let (hits, misses, size) = state.entries.write(|writer| {
+        let counters = state.entries.write(|writer| {
             let (hits, misses) = writer.counters();
-            writer.value.expire(now, &mut evicted);
-            (hits, misses, writer.value.len())
+            let cache = writer.value;
+            cache.expire(now, &mut evicted);
+            let (evictions, expirations) = (cache.evictions(), cache.expirations());
+            let (size, weight) = (cache.len(), cache.weight());
+            Counters { hits, misses, size, evictions, expirations, weight, of_file: None }
         });
-        drop(evicted);
-        Counters { hits, misses, size, of_file: None }
+        state.release(evicted);
+        counters
     }
 }
 
@@ -160,12 +304,14 @@ impl Miss for Calling<'_> {
         }
     }
 
-    #[inline(always)]
+    // Not inlined: it would swell the frame of misses that do not come here.
+    #[inline(never)]
     unsafe fn bring_alone(&mut self, view: &View<'_>, hot: FastLookup) -> *mut ffi::PyObject {
         // SAFETY: the promise of `Miss`.
         unsafe {
+            let began = self.cached.state.began(view.hash);
             let result = self.cached.compute(self.arguments);
-            if result.is_null() || self.cached.state.store(view, result, hot) {
+            if result.is_null() || self.cached.state.store(view, result, hot, began) {
                 return result;
             }
             release(result);
@@ -181,15 +327,53 @@ impl Miss for Calling<'_> {
 
     unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
         let state = &self.cached.state;
-        let clears = state.entries.read(|reader| reader.clears());
+        let began = state.began(view.hash);
         // SAFETY: the promise of `Miss`; the result is a live object.
         unsafe {
             let result = self.cached.compute(self.arguments);
-            if !result.is_null() && !state.put(view, Value::ready(PyRef::borrow(result)), Put::IfAbsentSince(clears)) {
+            if !result.is_null() && !state.put(view, Value::ready(PyRef::borrow(result)), Put::IfAbsentSince(began)) {
                 release(result);
                 return std::ptr::null_mut();
             }
             result
         }
+    }
+}
+
+/// The same where the user has a say about results.
+pub(crate) struct ControlledCalling<'a> {
+    cached: &'a CachedFunction,
+    arguments: &'a Arguments,
+    spare: Option<Box<Spare>>,
+}
+
+impl Miss for ControlledCalling<'_> {
+    unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
+        unsafe { self.cached.lead_under_control(self.arguments, self.spare.take(), reserved, flight) }
+    }
+
+    unsafe fn bring_alone(&mut self, view: &View<'_>, _: FastLookup) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
+        unsafe { self.cached.bring_under_control(self.arguments, view) }
+    }
+
+    unsafe fn compute(&mut self) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
+        unsafe { self.cached.compute(self.arguments) }
+    }
+
+    unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
+        // SAFETY: the promise of `Miss`.
+        unsafe { self.cached.bring_under_control(self.arguments, view) }
+    }
+
+    unsafe fn take_spare(&mut self, spare: Box<Spare>) {
+        self.spare = Some(spare);
+    }
+
+    unsafe fn refresh(&mut self, view: &View<'_>) -> bool {
+        // SAFETY: the promise of `Miss`.
+        unsafe { self.cached.begin_refresh(view, self.arguments) }
     }
 }

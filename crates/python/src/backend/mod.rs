@@ -17,7 +17,10 @@ use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{Arguments, PyRef};
 use crate::capi::sharing::Reader;
 use crate::codec::Refusal;
+use crate::function::computation::Computation;
+use crate::function::control::{Tags, Wish};
 use crate::function::fast_path::{Peek, Probe};
+use crate::function::fence::Began;
 use crate::function::lookup::{Entries, FastLookup, Found};
 use crate::function::options::Options;
 use crate::function::single_flight::Miss;
@@ -26,11 +29,12 @@ use crate::function::state::CacheState;
 use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
 use crate::key::View;
-use ::shared::Skip;
+use ::shared::{Skip, Tags as FileTags};
+use engine::cache::Features;
 use engine::policy::Kind;
 use engine::slab::{Entry, Token};
 
-pub(crate) use self::memory::Memory;
+pub(crate) use self::memory::{ControlledMemory, Memory};
 pub(crate) use self::shared::asynchronous::{SharedLease, SharedTurn};
 pub(crate) use self::shared::{template, BytesKey, Decoded, DecodedRef, Editable, Shared, SharedCachedFunction};
 
@@ -42,6 +46,9 @@ pub(crate) struct Counters {
     pub hits: u64,
     pub misses: u64,
     pub size: usize,
+    pub evictions: u64,
+    pub expirations: u64,
+    pub weight: u64,
     pub of_file: Option<FileCounters>,
 }
 
@@ -70,12 +77,10 @@ pub(crate) enum Known<'a> {
     Nothing,
 }
 
-/// Where a function's values live: what a stored value takes to be a hit, and what follows on a miss.
-pub(crate) trait Backend: Send + Sync {
+/// The way of a call: what a stored value takes to be a hit, and what follows on a miss. It is compiled into the entry points.
+pub(crate) trait HitPath {
     /// A missed call.
-    type Miss<'a>: Miss
-    where
-        Self: Sized;
+    type Miss<'a>: Miss;
 
     /// What `deliver` is given for an entry with the call's key, the hit counted; `None` where more than a look is needed.
     ///
@@ -87,9 +92,7 @@ pub(crate) trait Backend: Send + Sync {
         reader: &Reader<'_, Entries>,
         token: Token,
         value: &Value,
-    ) -> Option<*mut ffi::PyObject>
-    where
-        Self: Sized;
+    ) -> Option<*mut ffi::PyObject>;
 
     /// `take` at a glance: without a call, and only if the key is surely the one that is sought. `None` where more is
     /// needed, with nothing counted.
@@ -101,17 +104,13 @@ pub(crate) trait Backend: Send + Sync {
         token: Token,
         entry: &Entry<PyRef, Value>,
         sought: impl Probe,
-    ) -> Option<Peek>
-    where
-        Self: Sized;
+    ) -> Option<Peek>;
 
     /// A new reference to the value, or null with an exception set, for what `take` gave, which is given up.
     ///
     /// # Safety
     /// The thread is attached and holds no lock.
-    unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject
-    where
-        Self: Sized;
+    unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject;
 
     /// Begins a call that `hot` left without a value: what is behind the entries is looked at, and the miss is counted.
     ///
@@ -122,19 +121,18 @@ pub(crate) trait Backend: Send + Sync {
         arguments: &'a Arguments,
         view: &View<'a>,
         hot: FastLookup,
-    ) -> Begun<Self::Miss<'a>>
-    where
-        Self: Sized;
+    ) -> Begun<Self::Miss<'a>>;
 
     /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call, by what
     /// the call is known on a miss, and whether it was counted, too, that what there is could not be read.
     ///
     /// # Safety
     /// As for `begin`.
-    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool)
-    where
-        Self: Sized;
+    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool);
+}
 
+/// Where a function's values live, for all that is not the way of a call.
+pub(crate) trait Backend: Send + Sync {
     /// Whether the `__eq__` of these arguments may tell that they are the key of an entry.
     ///
     /// # Safety
@@ -143,8 +141,8 @@ pub(crate) trait Backend: Send + Sync {
         true
     }
 
-    /// The order and the bound of the entries in this process, and the nanoseconds that they live (0: no limit).
-    fn bounds(&self, options: &Options) -> (Kind, Option<usize>, u64);
+    /// The order and the bound of the entries in this process, and what is to be known of them.
+    fn bounds(&self, options: &Options) -> (Kind, Option<usize>, Features);
 
     /// Takes note of a parameter's default.
     ///
@@ -157,6 +155,14 @@ pub(crate) trait Backend: Send + Sync {
     /// What the user calls the cache.
     fn given_name(&self) -> Option<&str> {
         None
+    }
+
+    /// The path of the file, if it is or can be opened, and whether it is of this process and its forks alone.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock; no exception is set. User code may run.
+    unsafe fn place(&self) -> (Option<String>, bool) {
+        (None, false)
     }
 
     /// Counts a call that no lookup counts.
@@ -185,14 +191,71 @@ pub(crate) trait Backend: Send + Sync {
     /// As for `load`; `value` is alive.
     unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool;
 
-    /// Stores what a coroutine function's ticket has come to, unless there is a value meanwhile or the cache was cleared since
-    /// `epoch`; ends the lease.
+    /// Whether a call would be answered without computing; no use, not counted. `Err` with an exception set.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn contains(&self, state: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe { state.contains(view) }
+    }
+
+    /// By what a call is known among those under way. `Err` with an exception set.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn known<'a>(&'a self, _view: &View<'a>) -> Result<Known<'a>, ErrSet> {
+        Ok(Known::Arguments)
+    }
+
+    /// Ends a key's entry behind the entries and fences the computations of it; whether there was one. `Err` with an exception
+    /// set.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn invalidate(&self, _state: &CacheState, _view: &View<'_>) -> Result<bool, ErrSet> {
+        Ok(false)
+    }
+
+    /// How tags stand behind the entries, for a computation that begins now.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn note_tags(&self, _tags: &Tags) -> FileTags {
+        FileTags::default()
+    }
+
+    /// The same for all entries that have one of these tags.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn invalidate_tags(&self, _tags: &Tags) -> Result<(), ErrSet> {
+        Ok(())
+    }
+
+    /// Seconds until a key's entry is no longer fresh; `Ok(None)` if there is none, `Err` with an exception set.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn remaining(&self, state: &CacheState, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe { state.remaining(view) }
+    }
+
+    /// `set`, of a value with a lifetime and tags of its own.
+    ///
+    /// # Safety
+    /// As for `set`.
+    unsafe fn put(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject, wish: Wish) -> bool;
+
+    /// Stores what a coroutine function's ticket has come to, unless there is a value meanwhile or it was fenced since the
+    /// computation began; ends the lease.
     fn store<'py>(
         &self,
         cached: &CachedFunction,
         ticket: &Bound<'py, Ticket>,
         value: &Bound<'py, PyAny>,
-        epoch: u64,
+        computation: &Computation,
         lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Told<'py>>>;
 
@@ -211,8 +274,8 @@ pub(crate) trait Backend: Send + Sync {
         Ok(py.None().into_bound(py))
     }
 
-    /// A number that a clear changes, in whatever process.
-    fn epoch(&self, state: &CacheState) -> u64;
+    /// What a computation that begins now is compared with when it is stored.
+    fn began(&self, state: &CacheState, view: &View<'_>) -> Began;
 
     /// The counters; what is over is dropped first and not counted.
     ///

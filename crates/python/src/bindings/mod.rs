@@ -1,5 +1,6 @@
 //! Functions of this package that Python calls by name.
 
+pub mod clock;
 pub mod codec;
 pub mod simulate;
 pub mod watch;

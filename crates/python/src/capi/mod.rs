@@ -15,3 +15,4 @@ pub mod refcount;
 pub mod reference;
 pub mod sharing;
 pub mod type_slots;
+pub mod weak;

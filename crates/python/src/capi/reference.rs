@@ -14,6 +14,7 @@ use std::ptr::NonNull;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 
 /// A strong reference.
 #[derive(Debug)]
@@ -274,6 +275,24 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// The arguments as Python has them: a tuple and a dict.
+    ///
+    /// # Safety
+    /// The call still lasts.
+    pub unsafe fn as_python<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+        // SAFETY: the caller's promise; vectorcall passes live objects, the names last.
+        unsafe {
+            let object = |item: &*mut ffi::PyObject| Bound::from_borrowed_ptr(py, *item);
+            let (values, names) = self.parts();
+            let (args, named) = values.split_at(values.len() - names.len());
+            let kwargs = PyDict::new(py);
+            for (name, value) in names.iter().zip(named) {
+                kwargs.set_item(object(name), object(value))?;
+            }
+            Ok((PyTuple::new(py, args.iter().map(object))?, kwargs))
+        }
+    }
+
     /// A call without keywords.
     #[inline(always)]
     pub fn plain(values: *const *mut ffi::PyObject, nargsf: usize) -> Self {

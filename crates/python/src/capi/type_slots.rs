@@ -121,9 +121,29 @@ pub unsafe fn patch<P: Patched>(kind: &Bound<'_, PyType>, offset: isize) {
                 }
             }
         }
+        enter_by_vectorcall(kind, offset, ffi::Py_TPFLAGS_METHOD_DESCRIPTOR);
+    }
+}
+
+/// Gives a type that is no descriptor the vectorcall slot alone: as [`patch`] does.
+///
+/// # Safety
+/// As for [`patch`], but that the type needs no `dict`, `__traverse__` or `__clear__`.
+pub unsafe fn make_callable(kind: &Bound<'_, PyType>, offset: isize) {
+    // SAFETY: the caller's promise.
+    unsafe { enter_by_vectorcall(kind.as_type_ptr(), offset, 0) };
+}
+
+/// Sets the slot, and the flags that belong to it.
+///
+/// # Safety
+/// As for [`patch`].
+unsafe fn enter_by_vectorcall(kind: *mut ffi::PyTypeObject, offset: isize, flags: std::ffi::c_ulong) {
+    // SAFETY: a type object that only this thread knows may be completed; what is set here is what PEP 590 asks for.
+    unsafe {
         (*kind).tp_vectorcall_offset = offset;
         (*kind).tp_call = Some(ffi::PyVectorcall_Call);
-        let flags = ffi::Py_TPFLAGS_HAVE_VECTORCALL | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR | ffi::Py_TPFLAGS_IMMUTABLETYPE;
+        let flags = flags | ffi::Py_TPFLAGS_HAVE_VECTORCALL | ffi::Py_TPFLAGS_IMMUTABLETYPE;
         #[cfg(Py_GIL_DISABLED)]
         (*kind).tp_flags.fetch_or(flags, std::sync::atomic::Ordering::Relaxed);
         #[cfg(not(Py_GIL_DISABLED))]
@@ -132,6 +152,41 @@ pub unsafe fn patch<P: Patched>(kind: &Bound<'_, PyType>, offset: isize) {
         }
         ffi::PyType_Modified(kind);
     }
+}
+
+/// Makes an instance without the `__dict__` that CPython 3.11 and 3.12 allocate for each, which PyO3 overwrites and so leaks: of
+/// what is made once a decoration, nobody minds; of what is made once an instance of a class, the memory would fill.
+///
+/// # Safety
+/// The thread is attached; `make` makes one instance of `kind`, a patched type, and runs no code of Python's.
+pub unsafe fn without_dict<R>(kind: &Bound<'_, PyType>, make: impl FnOnce() -> R) -> R {
+    /// Puts back what was changed.
+    #[cfg(all(Py_3_11, not(Py_3_13)))]
+    struct Restore(*mut ffi::PyTypeObject, ffi::Py_ssize_t, bool);
+
+    #[cfg(all(Py_3_11, not(Py_3_13)))]
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            // SAFETY: as below.
+            unsafe {
+                (*self.0).tp_dictoffset = self.1;
+                if self.2 {
+                    ffi::PyGC_Enable();
+                }
+            }
+        }
+    }
+
+    // These versions have a GIL: while `make` keeps it, and the collector does not run, nobody else looks at the type.
+    // SAFETY: the caller's promise; a type that lives as long as the process.
+    #[cfg(all(Py_3_11, not(Py_3_13)))]
+    let _restore = unsafe {
+        let (kind, was_on) = (kind.as_type_ptr(), ffi::PyGC_Disable() != 0);
+        Restore(kind, std::mem::replace(&mut (*kind).tp_dictoffset, 0), was_on)
+    };
+    #[cfg(not(all(Py_3_11, not(Py_3_13))))]
+    let _ = kind;
+    make()
 }
 
 /// Whether the type's `tp_traverse` is its base's: then that one visits the dictionary already.

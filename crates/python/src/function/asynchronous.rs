@@ -11,14 +11,16 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::call::instance;
+use super::computation::Computation;
+use super::control::Tags;
 use super::lookup::{Accounting, FastLookup, Found};
 use super::ticket::Ticket;
 use super::{AsyncCachedFunction, CachedFunction};
-use crate::backend::{template, AnyBackend, Backend, Known, Memory, Shared, SharedLease, SharedTurn, Told};
+use crate::backend::{template, AnyBackend, HitPath, Known, Memory, Shared, SharedLease, SharedTurn, Told};
 use crate::capi::coroutine;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::{as_error, caught, point};
-use crate::capi::reference::{calls, Arguments, PyRef};
+use crate::capi::reference::{calls, release, Arguments, PyRef};
 use crate::codec;
 use crate::key::View;
 use shared::Skip;
@@ -38,23 +40,54 @@ impl Flights {
         self.0.bind(py).clear();
     }
 
+    pub fn is_empty(&self, py: Python<'_>) -> bool {
+        self.0.bind(py).is_empty()
+    }
+
+    /// [`forget`](Self::forget) for one key.
+    pub fn forget_key(&self, ticket: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = ticket.py();
+        for table in self.0.bind(py).values() {
+            table.call_method1("pop", (ticket, py.None()))?;
+        }
+        Ok(())
+    }
+
+    /// [`forget`](Self::forget) for the computations that have one of the tags.
+    pub fn forget_tags(&self, py: Python<'_>, tags: &Tags) -> PyResult<()> {
+        for table in self.0.bind(py).values() {
+            for flight in table.cast::<PyDict>()?.values() {
+                let computation = flight.getattr("computation")?;
+                let concerned = computation
+                    .cast::<Computation>()
+                    .is_ok_and(|computation| computation.get().tags.iter().any(|tag| tags.contains(tag)));
+                if concerned {
+                    table.call_method1("pop", (flight.getattr("ticket")?, py.None()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.0)
     }
 }
 
-/// The two coroutine functions that drive a miss.
+/// The coroutine functions that drive what is no hit.
 #[derive(Debug)]
 struct Drivers {
     compute: Py<PyAny>,
     pass_on: Py<PyAny>,
+    bypass: Py<PyAny>,
 }
 
 fn drivers(py: Python<'_>) -> PyResult<&Drivers> {
     static DRIVERS: PyOnceLock<Drivers> = PyOnceLock::new();
     DRIVERS.get_or_try_init(py, || {
         let module = py.import("warp_cache._async")?;
-        Ok(Drivers { compute: module.getattr("compute")?.unbind(), pass_on: module.getattr("pass_on")?.unbind() })
+        let driver = |name| module.getattr(name).map(Bound::unbind);
+        Ok(Drivers { compute: driver("compute")?, pass_on: driver("pass_on")?, bypass: driver("bypass")? })
     })
 }
 
@@ -73,6 +106,23 @@ pub unsafe extern "C-unwind" fn call_uncached(
     unsafe { caught(|| instance(object).pass_on_async(object, &arguments)) }
 }
 
+/// A coroutine that raises a stored exception.
+///
+/// # Safety
+/// The thread is attached and holds no lock.
+unsafe fn raising(shared: &PyRef) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promise.
+    let py = unsafe { Python::assume_attached() };
+    let made = py.import("warp_cache._async").and_then(|module| module.call_method1("raising", (shared.as_py(),)));
+    match made {
+        Ok(coroutine) => coroutine.into_ptr(),
+        Err(error) => {
+            error.restore(py);
+            std::ptr::null_mut()
+        }
+    }
+}
+
 impl CachedFunction {
     /// The coroutine of a call that `hot` left with `found`.
     ///
@@ -80,7 +130,7 @@ impl CachedFunction {
     /// `object` is this instance; the call and the view last; the thread is attached and holds no lock.
     #[cold]
     #[inline(never)]
-    pub(crate) unsafe fn miss_async<B: Backend>(
+    pub(crate) unsafe fn miss_async<B: HitPath>(
         &self,
         object: *mut ffi::PyObject,
         arguments: &Arguments,
@@ -95,8 +145,17 @@ impl CachedFunction {
                 Found::Failed => return std::ptr::null_mut(),
                 // No slot is ever reserved in the cache of an async function.
                 Found::Pending(_, key) => drop(key),
-                Found::Absent => (),
+                Found::Absent | Found::Spare => (),
                 Found::Restless => return self.go_past(object, arguments),
+                Found::Raise(shared) => return raising(&shared),
+                Found::Revalidate(value) => {
+                    return if self.begin_refresh(view, arguments) {
+                        coroutine::ready(value)
+                    } else {
+                        release(value);
+                        std::ptr::null_mut()
+                    };
+                }
             }
             self.start(object, arguments, view, known, is_unreadable)
         }
@@ -148,16 +207,39 @@ impl CachedFunction {
         }
     }
 
+    /// A coroutine of a call while caches are disabled.
+    ///
+    /// # Safety
+    /// As for [`miss_async`](Self::miss_async).
+    pub(crate) unsafe fn bypass_async(&self, object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
+        unsafe { self.drive_with(|drivers| &drivers.bypass, object, arguments) }
+    }
+
     /// A coroutine of a call that has been counted and is not cached.
     ///
     /// # Safety
     /// As for [`miss_async`](Self::miss_async).
     unsafe fn go_past(&self, object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
+        unsafe { self.drive_with(|drivers| &drivers.pass_on, object, arguments) }
+    }
+
+    /// A coroutine of a driver that needs no ticket.
+    ///
+    /// # Safety
+    /// As for [`miss_async`](Self::miss_async).
+    unsafe fn drive_with(
+        &self,
+        driver: fn(&Drivers) -> &Py<PyAny>,
+        object: *mut ffi::PyObject,
+        arguments: &Arguments,
+    ) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
         unsafe {
             let py = Python::assume_attached();
             match drivers(py) {
-                Ok(drivers) => self.drive(&drivers.pass_on, object, None, arguments),
+                Ok(drivers) => self.drive(driver(drivers), object, None, arguments),
                 Err(error) => {
                     error.restore(py);
                     std::ptr::null_mut()
@@ -188,6 +270,19 @@ impl CachedFunction {
     }
 }
 
+impl CachedFunction {
+    /// Tells the user of a result that was not stored, if nobody has by now.
+    pub(super) fn tell_told(&self, py: Python<'_>, told: &Told<'_>) -> PyResult<()> {
+        let skip = usize::try_from(told.0).ok().and_then(|number| Skip::ALL.get(number));
+        // SAFETY: attached, no lock held; no exception is set.
+        if skip.is_none_or(|skip| unsafe { self.tell_in(&told.1, *skip) }) {
+            Ok(())
+        } else {
+            Err(PyErr::fetch(py))
+        }
+    }
+}
+
 impl AsyncCachedFunction {
     fn make<'py>(
         function: &Bound<'py, PyAny>,
@@ -200,6 +295,21 @@ impl AsyncCachedFunction {
         crate::capi::refcount::share_refcount_mode(&made, function);
         Ok(made)
     }
+}
+
+type Args<'a, 'py> = &'a Bound<'py, PyTuple>;
+type Keywords<'a, 'py> = &'a Bound<'py, PyDict>;
+
+/// The coroutine of what a method gives.
+fn twin<'py>(
+    function: &Bound<'py, AsyncCachedFunction>,
+    method: &str,
+    args: Args<'_, 'py>,
+    kwargs: Option<Keywords<'_, 'py>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let result = function.call_method(method, args, kwargs)?;
+    // SAFETY: a strong reference, which is given up; the coroutine is a new one, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(function.py(), coroutine::ready(result.into_ptr())) }
 }
 
 #[pymethods]
@@ -223,18 +333,89 @@ impl AsyncCachedFunction {
     ) -> PyResult<Bound<'py, PyAny>> {
         super::admit("fn", function)?;
         as_error(|| {
-            let backend = AnyBackend::Shared(Shared::open(function, options.get(), name)?);
+            let backend = AnyBackend::Shared(Shared::new(function, options.get(), name)?);
             Self::make(function, options.get(), backend)
         })
     }
 
-    // What follows is what `warp_cache._async` needs of a cached function.
+    // The methods that may wait for a file or a server, to be awaited. Here they do not wait: what they do is done.
 
-    /// The wrapped coroutine function.
-    #[getter]
-    fn _function(slf: &Bound<'_, Self>) -> Py<PyAny> {
-        slf.as_super().get().function.as_py().clone_ref(slf.py())
+    /// `get`, to be awaited.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn aget<'py>(
+        slf: &Bound<'py, Self>,
+        args: Args<'_, 'py>,
+        kwargs: Option<Keywords<'_, 'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "get", args, kwargs)
     }
+
+    /// `set`, to be awaited.
+    #[pyo3(signature = (*args, **kwargs), text_signature = "($self, value, /, *args, **kwargs)")]
+    fn aset<'py>(
+        slf: &Bound<'py, Self>,
+        args: Args<'_, 'py>,
+        kwargs: Option<Keywords<'_, 'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "set", args, kwargs)
+    }
+
+    /// `cache_contains`, to be awaited.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn acache_contains<'py>(
+        slf: &Bound<'py, Self>,
+        args: Args<'_, 'py>,
+        kwargs: Option<Keywords<'_, 'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "cache_contains", args, kwargs)
+    }
+
+    /// `cache_invalidate`, to be awaited.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn acache_invalidate<'py>(
+        slf: &Bound<'py, Self>,
+        args: Args<'_, 'py>,
+        kwargs: Option<Keywords<'_, 'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "cache_invalidate", args, kwargs)
+    }
+
+    /// `cache_ttl`, to be awaited.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn acache_ttl<'py>(
+        slf: &Bound<'py, Self>,
+        args: Args<'_, 'py>,
+        kwargs: Option<Keywords<'_, 'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "cache_ttl", args, kwargs)
+    }
+
+    /// `cache_invalidate_tags`, to be awaited.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn acache_invalidate_tags<'py>(
+        slf: &Bound<'py, Self>,
+        args: Args<'_, 'py>,
+        kwargs: Option<Keywords<'_, 'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "cache_invalidate_tags", args, kwargs)
+    }
+
+    /// `cache_put`, to be awaited.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn acache_put<'py>(
+        slf: &Bound<'py, Self>,
+        args: Args<'_, 'py>,
+        kwargs: Option<Keywords<'_, 'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "cache_put", args, kwargs)
+    }
+
+    /// `cache_clear`, to be awaited.
+    fn acache_clear<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        twin(slf, "cache_clear", &PyTuple::empty(slf.py()), None)
+    }
+
+    // What follows is what `warp_cache._async` needs of a cached function.
 
     /// The computations under way.
     #[getter]
@@ -264,8 +445,13 @@ impl AsyncCachedFunction {
             point("_peek");
             match this.state.find(view, Accounting::None) {
                 Found::Value(object) => Ok(Some(object)),
+                Found::Revalidate(object) => Ok(Some(object)),
+                Found::Raise(shared) => {
+                    exceptions::raise_own(&shared);
+                    Err(ErrSet)
+                }
                 Found::Failed => Err(ErrSet),
-                Found::Absent | Found::Pending(..) | Found::Restless => {
+                Found::Absent | Found::Pending(..) | Found::Spare | Found::Restless => {
                     this.state.backend.load(&this.state, view, Some(ticket.get()))
                 }
             }
@@ -280,6 +466,9 @@ impl AsyncCachedFunction {
 
     /// The template of a value that several wait for, from which each makes one of its own; None if all may have the value.
     fn _template<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if slf.as_super().get().state.backend.shared().is_some_and(Shared::shares_objects) {
+            return Ok(None);
+        }
         // SAFETY: the value is alive; the thread is attached and holds no lock; no exception is set.
         as_error(|| match unsafe { template::of_value(value.as_ptr()) } {
             Ok(template) => Ok(template.map(|template| template.as_py().bind(slf.py()).clone())),
@@ -334,38 +523,58 @@ impl AsyncCachedFunction {
         SharedTurn::new(free)
     }
 
-    /// A number that `cache_clear` changes.
-    fn _epoch(slf: &Bound<'_, Self>) -> u64 {
-        let state = &slf.as_super().get().state;
-        state.backend.epoch(state)
-    }
-
-    /// Stores the ticket's value, unless there is one meanwhile or the cache was cleared since `epoch`; ends the lease. What
-    /// is to be told to the user, for `_tell`, or None.
-    #[pyo3(signature = (ticket, value, epoch, lease=None))]
+    /// Stores the ticket's value, unless there is one meanwhile or it was fenced since the computation began; ends the lease.
+    /// What is to be told to the user, for `_tell`, or None.
+    #[pyo3(signature = (ticket, value, computation, lease=None))]
     fn _store<'py>(
         slf: &Bound<'py, Self>,
         ticket: &Bound<'py, Ticket>,
         value: &Bound<'py, PyAny>,
-        epoch: u64,
+        computation: &Bound<'py, Computation>,
         lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Told<'py>>> {
         let this = slf.as_super().get();
         as_error(|| {
             point("_store");
-            this.state.backend.store(this, ticket, value, epoch, lease)
+            let computation = computation.get();
+            this.state.tally.load(computation.watch, false);
+            this.state.backend.store(this, ticket, value, computation, lease)
+        })
+    }
+
+    /// Notes that the ticket's computation raised, and ends the lease if the exception is stored. A tuple with the value that the caller is to have all the same, or an empty
+    /// one.
+    #[pyo3(signature = (ticket, error, computation, lease=None))]
+    fn _failed<'py>(
+        slf: &Bound<'py, Self>,
+        ticket: &Bound<'py, Ticket>,
+        error: &Bound<'py, PyAny>,
+        computation: &Bound<'py, Computation>,
+        lease: Option<&Bound<'py, SharedLease>>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let (this, py) = (slf.as_super().get(), slf.py());
+        let failed = || match this.state.backend.shared() {
+            None => ticket.get().with_view(|view| this.state.failed(view, error, computation.get())),
+            Some(shared) => {
+                this.state.tally.load(computation.get().watch, true);
+                // SAFETY: attached, no lock held; the ticket holds its key; no exception is set.
+                ticket.get().with_views(|view, editable| unsafe {
+                    let error = PyRef::borrow(error.as_ptr());
+                    shared.failed(&this.state, (view, editable), &error, computation.get(), lease)
+                })
+            }
+        };
+        as_error(|| match failed() {
+            // SAFETY: a new strong reference.
+            Ok(Some(object)) => PyTuple::new(py, [unsafe { Bound::from_owned_ptr(py, object) }]),
+            Ok(None) => Ok(PyTuple::empty(py)),
+            Err(ErrSet) => Err(PyErr::fetch(py)),
         })
     }
 
     /// Tells the user what `_store` or `_skip` gave, if nobody has by now.
     fn _tell(slf: &Bound<'_, Self>, told: Told<'_>) -> PyResult<()> {
-        let skip = usize::try_from(told.0).ok().and_then(|number| Skip::ALL.get(number));
-        // SAFETY: attached, no lock held; no exception is set.
-        if skip.is_none_or(|skip| unsafe { slf.as_super().get().tell_in(&told.1, *skip) }) {
-            Ok(())
-        } else {
-            Err(PyErr::fetch(slf.py()))
-        }
+        slf.as_super().get().tell_told(slf.py(), &told)
     }
 
     /// Counts a result that is not to be stored: of a call that does not fit the signature, or else one that another

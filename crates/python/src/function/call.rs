@@ -10,12 +10,15 @@ use pyo3::prelude::*;
 use super::lookup::FastLookup;
 use super::single_flight::Miss;
 use super::CachedFunction;
-use crate::backend::{Backend, Begun, BytesKey};
+use crate::backend::{Begun, BytesKey, HitPath};
+use crate::capi::layout;
 use crate::capi::panics::{caught, caught_in_debug, point};
-use crate::capi::reference::{calls, Arguments};
+use crate::capi::reference::{calls, Arguments, PyRef};
+use crate::function::control_checks::Object;
 use crate::function::reply::Reply;
-use crate::key::signature::{ArgBuffer, FEW};
+use crate::key::signature::{ArgBuffer, Row, FEW};
 use crate::key::{self, View, ONE, TOO_MANY};
+use concurrency::elapsed::Stopwatch;
 
 /// What the interpreter calls. `C-unwind`: see `capi::reference`.
 pub type Vectorcall = unsafe extern "C-unwind" fn(
@@ -55,7 +58,7 @@ pub(crate) unsafe fn instance<'a>(object: *mut ffi::PyObject) -> &'a CachedFunct
 /// # Safety
 /// To be called as PEP 590 says, with an instance whose cache stores something.
 #[inline(never)]
-pub(crate) unsafe extern "C-unwind" fn any<B: Backend, R: Reply>(
+pub(crate) unsafe extern "C-unwind" fn any<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -81,7 +84,7 @@ pub(crate) unsafe extern "C-unwind" fn any<B: Backend, R: Reply>(
 /// # Safety
 /// As for [`any`]; `hash` is the untyped hash of the values, and `found` what a lookup brought.
 #[inline(never)]
-pub(crate) unsafe extern "C-unwind" fn missed<B: Backend, R: Reply>(
+pub(crate) unsafe extern "C-unwind" fn missed<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -99,7 +102,7 @@ pub(crate) unsafe extern "C-unwind" fn missed<B: Backend, R: Reply>(
 
 /// A call whose key is what it passes, in that order.
 #[inline(never)]
-unsafe extern "C-unwind" fn call_many<B: Backend, R: Reply>(
+unsafe extern "C-unwind" fn call_many<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -117,7 +120,7 @@ unsafe extern "C-unwind" fn call_many<B: Backend, R: Reply>(
 
 /// A call whose keywords and left-out defaults are put in order first, of a function with few parameters.
 #[inline(never)]
-unsafe extern "C-unwind" fn call_few<B: Backend, R: Reply>(
+unsafe extern "C-unwind" fn call_few<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -139,7 +142,7 @@ unsafe extern "C-unwind" fn call_few<B: Backend, R: Reply>(
 
 /// A call whose keywords and left-out defaults are put in order first.
 #[inline(never)]
-unsafe extern "C-unwind" fn call_reordered<B: Backend, R: Reply>(
+unsafe extern "C-unwind" fn call_reordered<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -149,11 +152,63 @@ unsafe extern "C-unwind" fn call_reordered<B: Backend, R: Reply>(
     unsafe {
         caught_in_debug!({
             let arguments = Arguments { values, nargsf, names };
-            let mut scratch = ArgBuffer::new();
-            match instance(object).parts(&arguments, &mut scratch) {
+            let mut row = Row::new();
+            match instance(object).parts(&arguments, &mut row) {
                 Some((values, names)) => finish_parts::<B, R>(object, &arguments, values, names),
                 None => R::pass_on(object, &arguments),
             }
+        })
+    }
+}
+
+/// A call of a function some of whose parameters are no part of the key.
+///
+/// # Safety
+/// As for [`any`].
+pub(super) unsafe extern "C-unwind" fn ignoring<B: HitPath, R: Reply>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `any`; who chose this entry has seen the signature.
+    unsafe {
+        caught_in_debug!({
+            let arguments = Arguments { values, nargsf, names };
+            let signature = instance(object).signature.as_ref().unwrap_unchecked();
+            let mut scratch = ArgBuffer::new();
+            match signature.kept(&arguments, &mut scratch) {
+                Some((values, names)) => finish_parts::<B, R>(object, &arguments, values, names),
+                None => R::pass_on(object, &arguments),
+            }
+        })
+    }
+}
+
+/// A call of a function whose keys another one gives.
+///
+/// # Safety
+/// As for [`any`].
+pub(super) unsafe extern "C-unwind" fn keyed<B: HitPath, R: Reply>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `any`; who chose this entry has seen the key function.
+    unsafe {
+        caught_in_debug!({
+            let arguments = Arguments { values, nargsf, names };
+            let this = instance(object);
+            let Some(key) = this.ask_key(this.options.key.as_ref().unwrap_unchecked(), &arguments) else {
+                return std::ptr::null_mut();
+            };
+            let pointer = key.as_ptr();
+            let Some(hash) = key::hash_one(pointer, this.typed) else {
+                return std::ptr::null_mut();
+            };
+            let view = View { values: std::slice::from_ref(&pointer), names: &[], shape: ONE, hash, typed: this.typed };
+            finish::<B, R>(object, &arguments, &view)
         })
     }
 }
@@ -163,7 +218,7 @@ unsafe extern "C-unwind" fn call_reordered<B: Backend, R: Reply>(
 /// # Safety
 /// As for [`any`]; values and names are those of the call.
 #[inline(always)]
-pub(crate) unsafe fn finish_parts<B: Backend, R: Reply>(
+pub(crate) unsafe fn finish_parts<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     arguments: &Arguments,
     values: &[*mut ffi::PyObject],
@@ -184,7 +239,7 @@ pub(crate) unsafe fn finish_parts<B: Backend, R: Reply>(
 /// # Safety
 /// As for [`any`]; the view is that of the call.
 #[inline(always)]
-pub(crate) unsafe fn finish<B: Backend, R: Reply>(
+pub(crate) unsafe fn finish<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     arguments: &Arguments,
     view: &View<'_>,
@@ -211,7 +266,7 @@ pub(crate) unsafe fn finish<B: Backend, R: Reply>(
 /// As for [`finish`]; `found` is what the pass brought.
 #[cold]
 #[inline(never)]
-unsafe fn go_on<B: Backend, R: Reply>(
+unsafe fn go_on<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     arguments: Arguments,
     view: View<'_>,
@@ -250,12 +305,12 @@ impl CachedFunction {
     unsafe fn parts<'a>(
         &self,
         arguments: &'a Arguments,
-        scratch: &'a mut ArgBuffer,
+        row: &'a mut Row,
     ) -> Option<(&'a [*mut ffi::PyObject], &'a [*mut ffi::PyObject])> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             match &self.signature {
-                Some(signature) => signature.canonical(arguments, scratch).then(|| scratch.parts()),
+                Some(signature) => signature.canonical(arguments, row).then(|| row.parts()),
                 None => Some(arguments.parts()),
             }
         }
@@ -283,6 +338,29 @@ impl CachedFunction {
         hash.map_or(Keyed::Failed, |hash| Keyed::View(View { values, names, shape, hash, typed: self.typed }))
     }
 
+    /// What the key function gives for a call, or `None` with an exception set.
+    ///
+    /// # Safety
+    /// The call lasts; the thread is attached and holds no lock.
+    #[inline(always)]
+    unsafe fn ask_key(&self, key: &Object, arguments: &Arguments) -> Option<PyRef> {
+        point("ask key");
+        let key = key.as_ptr();
+        // SAFETY: the caller's promise; the result is a strong reference or null.
+        unsafe {
+            // Python counts the depth of its own functions; any other one may come back here without one of them.
+            let counts = layout::is_exact(key, &raw mut ffi::PyFunction_Type);
+            if !counts && calls::Py_EnterRecursiveCall(c" while asking for a key".as_ptr()) != 0 {
+                return None;
+            }
+            let result = calls::PyObject_Vectorcall(key, arguments.values, arguments.nargsf, arguments.names);
+            if !counts {
+                calls::Py_LeaveRecursiveCall();
+            }
+            (!result.is_null()).then(|| PyRef::steal(result))
+        }
+    }
+
     /// The key of any call.
     ///
     /// # Safety
@@ -290,7 +368,15 @@ impl CachedFunction {
     pub(crate) unsafe fn view<'a>(&self, arguments: &'a Arguments, scratch: &'a mut ArgBuffer) -> Keyed<'a> {
         // SAFETY: the caller's promise.
         unsafe {
-            match self.parts(arguments, scratch) {
+            let parts = match (&self.signature, &self.options.key) {
+                (Some(signature), _) if signature.ignores() => signature.kept(arguments, scratch),
+                (None, Some(key)) => match self.ask_key(key, arguments) {
+                    Some(key) => Some(scratch.keep(key)),
+                    None => return Keyed::Failed,
+                },
+                _ => self.parts(arguments, &mut scratch.row),
+            };
+            match parts {
                 Some((values, names)) => self.keyed(values, names),
                 None => Keyed::NotACall,
             }
@@ -302,7 +388,7 @@ impl CachedFunction {
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock.
     #[inline(always)]
-    pub(crate) unsafe fn miss<B: Backend>(
+    pub(crate) unsafe fn miss<B: HitPath>(
         &self,
         arguments: &Arguments,
         view: &View<'_>,
@@ -359,9 +445,11 @@ impl CachedFunction {
             if calls::Py_EnterRecursiveCall(c" while calling a cached function".as_ptr()) != 0 {
                 return std::ptr::null_mut();
             }
+            let watch = Stopwatch::start();
             let result =
                 calls::PyObject_Vectorcall(self.function.as_ptr(), arguments.values, arguments.nargsf, arguments.names);
             calls::Py_LeaveRecursiveCall();
+            self.state.tally.load(watch, result.is_null());
             result
         }
     }

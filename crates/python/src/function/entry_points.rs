@@ -1,19 +1,20 @@
 //! What the interpreter calls: which function an instance's vectorcall is.
 //!
 //! Ring 3. It is chosen by what the cache is (whether it stores anything, its [`Backend`], the [`Reply`], whether entries
-//! expire, whether one or two arguments are a key as they come) and by whether calls are recorded.
+//! expire, whether one or two arguments are a key as they come, or a part of them, or what a key function gives) and by whether
+//! calls are recorded.
 
-use super::call::{any, Vectorcall};
-use super::fast_path::{one, two};
+use super::call::{any, ignoring, keyed, Vectorcall};
+use super::fast_path::{one, second, two};
 use super::recording::{record, record_uncached};
 use super::reply::{Async, Reply, Sync};
 use super::CachedFunction;
-use crate::backend::{Backend, Memory, Shared};
+use crate::backend::{ControlledMemory, HitPath, Memory, Shared};
 
 /// The entry points of one purpose.
 trait EntryPoints {
     /// Of a function whose cache stores something.
-    fn storing<B: Backend, R: Reply>(cached: &CachedFunction) -> Vectorcall;
+    fn storing<B: HitPath, R: Reply>(cached: &CachedFunction) -> Vectorcall;
 
     /// Of a function whose cache has the size 0.
     fn uncached<R: Reply>() -> Vectorcall;
@@ -23,8 +24,19 @@ trait EntryPoints {
 struct Usual;
 
 impl EntryPoints for Usual {
-    fn storing<B: Backend, R: Reply>(cached: &CachedFunction) -> Vectorcall {
-        let expires = cached.state.ttl != 0;
+    fn storing<B: HitPath, R: Reply>(cached: &CachedFunction) -> Vectorcall {
+        if cached.options.key.is_some() {
+            return keyed::<B, R>;
+        }
+        let expires = cached.state.expires();
+        if let Some(signature) = cached.signature.as_ref().filter(|signature| signature.ignores()) {
+            let takes_second = signature.lead() == Some(1) && cached.is_direct(2) && !cached.typed;
+            return match (takes_second, expires) {
+                (false, _) => ignoring::<B, R>,
+                (true, false) => second::<B, R, false>,
+                (true, true) => second::<B, R, true>,
+            };
+        }
         match (cached.typed, cached.is_direct(1), cached.is_direct(2), expires) {
             (true, ..) | (_, false, false, _) => any::<B, R>,
             (_, true, true, false) => one::<B, R, false, true>,
@@ -45,7 +57,7 @@ impl EntryPoints for Usual {
 struct Recorded;
 
 impl EntryPoints for Recorded {
-    fn storing<B: Backend, R: Reply>(_: &CachedFunction) -> Vectorcall {
+    fn storing<B: HitPath, R: Reply>(_: &CachedFunction) -> Vectorcall {
         record::<B, R>
     }
 
@@ -68,7 +80,14 @@ fn choose_backend<E: EntryPoints, R: Reply>(cached: &CachedFunction) -> Vectorca
     } else if cached.state.backend.shared().is_some() {
         E::storing::<Shared, R>(cached)
     } else {
-        E::storing::<Memory, R>(cached)
+        let is_controlled = cached.state.control.is_some();
+        match (cached.state.is_idle_bound, cached.state.copies) {
+            (false, false) if !is_controlled => E::storing::<Memory, R>(cached),
+            (false, false) => E::storing::<ControlledMemory<false, false>, R>(cached),
+            (true, false) => E::storing::<ControlledMemory<true, false>, R>(cached),
+            (false, true) => E::storing::<ControlledMemory<false, true>, R>(cached),
+            (true, true) => E::storing::<ControlledMemory<true, true>, R>(cached),
+        }
     }
 }
 

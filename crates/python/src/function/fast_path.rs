@@ -6,11 +6,11 @@
 
 use pyo3::ffi;
 
-use super::call::{any, finish, finish_parts, instance, missed};
+use super::call::{any, finish, finish_parts, ignoring, instance, missed};
 use super::lookup::{Entries, FastLookup};
 use super::state::CacheState;
-use crate::backend::Backend;
-use crate::capi::panics::{caught_in_debug, point};
+use crate::backend::HitPath;
+use crate::capi::panics::{caught, caught_in_debug, point};
 use crate::capi::reference::{tuple_items, Arguments, PyRef};
 use crate::capi::sharing::{Reader, READERS_MAY_PAUSE};
 use crate::function::reply::Reply;
@@ -47,7 +47,7 @@ fn is_plain(count: usize, nargsf: usize, names: *mut ffi::PyObject) -> bool {
 ///
 /// # Safety
 /// To be called as PEP 590 says, with an untyped instance that takes one argument as it comes (and two).
-pub(super) unsafe extern "C-unwind" fn one<B: Backend, R: Reply, const EXPIRES: bool, const TWO_TOO: bool>(
+pub(super) unsafe extern "C-unwind" fn one<B: HitPath, R: Reply, const EXPIRES: bool, const TWO_TOO: bool>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -77,7 +77,7 @@ pub(super) unsafe extern "C-unwind" fn one<B: Backend, R: Reply, const EXPIRES: 
 ///
 /// # Safety
 /// To be called as PEP 590 says, with an untyped instance that takes two arguments as they come.
-pub(super) unsafe extern "C-unwind" fn two<B: Backend, R: Reply, const EXPIRES: bool>(
+pub(super) unsafe extern "C-unwind" fn two<B: HitPath, R: Reply, const EXPIRES: bool>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -99,12 +99,65 @@ pub(super) unsafe extern "C-unwind" fn two<B: Backend, R: Reply, const EXPIRES: 
     }
 }
 
+/// Calls with two positional arguments, of which the second is the key: those of a method whose instances have a cache each.
+///
+/// # Safety
+/// To be called as PEP 590 says, with an untyped instance that leaves out the first of two arguments as they come.
+pub(super) unsafe extern "C-unwind" fn second<B: HitPath, R: Reply, const EXPIRES: bool>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `one`.
+    unsafe {
+        caught_in_debug!({
+            if is_plain(2, nargsf, names) {
+                let value = *values.add(1);
+                if let Some(hash) = key::inline::hash_one(value) {
+                    match instance(object).state.peek::<B, EXPIRES>(hash, OneArg(value)) {
+                        Peek::Hit(value) => return R::hit::<B>(value),
+                        Peek::Found(token) => return found::<B, R>(object, token),
+                        // The miss was counted.
+                        Peek::Absent(absent) => return missed_second::<B, R>(object, values, nargsf, hash, absent),
+                        Peek::Candidate(_) | Peek::Unsure => (),
+                    }
+                }
+            }
+            ignoring::<B, R>(object, values, nargsf, names)
+        })
+    }
+}
+
+/// [`missed`] where the second of two arguments is the key.
+///
+/// # Safety
+/// As for [`missed`].
+#[inline(never)]
+unsafe extern "C-unwind" fn missed_second<B: HitPath, R: Reply>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    hash: u64,
+    found: FastLookup,
+) -> *mut ffi::PyObject {
+    // SAFETY: as in `any`; the call has two arguments.
+    unsafe {
+        caught(|| {
+            let arguments = Arguments::plain(values, nargsf);
+            let key = Arguments::plain(values.add(1), 1);
+            let view = key.plain_view(hash);
+            R::miss::<B>(object, &arguments, &view, found)
+        })
+    }
+}
+
 /// What becomes of a call at which a glance was taken.
 ///
 /// # Safety
 /// As for [`one`]; `hash` is the untyped hash of the call's values, and `seen` what the glance showed.
 #[inline(always)]
-unsafe fn dispatch<B: Backend, R: Reply>(
+unsafe fn dispatch<B: HitPath, R: Reply>(
     seen: Peek,
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
@@ -128,7 +181,7 @@ unsafe fn dispatch<B: Backend, R: Reply>(
 /// # Safety
 /// As for [`one`].
 #[inline(never)]
-unsafe extern "C-unwind" fn lookup<B: Backend, R: Reply>(
+unsafe extern "C-unwind" fn lookup<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -147,7 +200,7 @@ unsafe extern "C-unwind" fn lookup<B: Backend, R: Reply>(
 /// # Safety
 /// As for [`one`]; `hash` is the untyped hash of the call's values.
 #[inline(never)]
-unsafe extern "C-unwind" fn lookup_hashed<B: Backend, R: Reply>(
+unsafe extern "C-unwind" fn lookup_hashed<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -167,7 +220,7 @@ unsafe extern "C-unwind" fn lookup_hashed<B: Backend, R: Reply>(
 /// # Safety
 /// As for [`one`]; `token` names the call's entry, and nothing has changed since it was found.
 #[inline(never)]
-unsafe extern "C-unwind" fn found<B: Backend, R: Reply>(
+unsafe extern "C-unwind" fn found<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     token: Token,
 ) -> *mut ffi::PyObject {
@@ -190,7 +243,7 @@ unsafe extern "C-unwind" fn found<B: Backend, R: Reply>(
 /// As for [`one`]; `hash` is the untyped hash of the call's values, `token` names its first candidate, whose shape is the call's,
 /// and nothing has changed since.
 #[inline(never)]
-unsafe extern "C-unwind" fn compare_candidate<B: Backend, R: Reply>(
+unsafe extern "C-unwind" fn compare_candidate<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -223,7 +276,7 @@ impl CacheState {
     /// # Safety
     /// The thread is attached; what is sought is alive and has this hash, at a glance.
     #[inline(always)]
-    unsafe fn peek<B: Backend, const EXPIRES: bool>(&self, hash: u64, sought: impl Probe) -> Peek {
+    unsafe fn peek<B: HitPath, const EXPIRES: bool>(&self, hash: u64, sought: impl Probe) -> Peek {
         let reader = self.entries.reader();
         point("glance");
         let token = match reader.first(hash) {
@@ -255,7 +308,7 @@ impl CacheState {
 /// A glance at an entry with a value of this process.
 ///
 /// # Safety
-/// As for [`Backend::fast_path`].
+/// As for [`HitPath::fast_path`].
 #[inline(always)]
 pub(crate) unsafe fn fast_path<const EXPIRES: bool>(
     reader: &Reader<'_, Entries>,

@@ -10,14 +10,15 @@ use pyo3::ffi;
 
 use super::eq_answers::{Answer, EqAnswers};
 use super::state::CacheState;
-use crate::backend::{Backend, Decoded, DecodedRef};
+use crate::backend::{Decoded, DecodedRef, HitPath};
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
 use crate::capi::sharing::Reader;
+use crate::function::handout;
 use crate::function::slot_value::Value;
 use crate::key::{Equality, View};
 use concurrency::clock;
-use engine::cache::Cache;
+use engine::cache::{Cache, Freshness};
 use engine::slab::Token;
 
 /// The cache of a decorated function.
@@ -44,6 +45,12 @@ pub enum ScanResult {
     Absent,
     /// Whether this stored key is the call's, only Python can tell; with [`Cache::inserts`].
     Ask(PyRef, u64),
+    /// A stored exception, as `exceptions::share` made it.
+    Raise(PyRef),
+    /// A value that is no longer fresh, counted, and whose refresh may begin: a new strong reference.
+    Revalidate(Token, *mut ffi::PyObject),
+    /// A value that serves where computing fails.
+    Spare,
     /// A live value of the decoded level, not yet counted.
     DecodedRef(Token, *const Decoded, DecodedRef),
     /// What the file no longer has.
@@ -58,6 +65,12 @@ pub enum Found {
     /// A computation in this slot, with the stored key.
     Pending(Token, PyRef),
     Absent,
+    /// A stored exception, as `exceptions::share` made it.
+    Raise(PyRef),
+    /// A value that is no longer fresh, and whose refresh the caller has to begin: a new strong reference.
+    Revalidate(*mut ffi::PyObject),
+    /// Absent, but for a value that serves where computing fails.
+    Spare,
     /// The cache changed at every comparison, so there is no telling.
     Restless,
     /// An exception is set.
@@ -74,15 +87,25 @@ pub enum Changed<R> {
     Failed,
 }
 
-/// The entry of a key in one pass: its token, or the stored key to ask about. `apart`: see [`CacheState::lone_apart`].
+/// What a pass is to know of the cache.
+#[derive(Clone, Copy)]
+struct Pass {
+    now: u64,
+    /// Whether entries may end.
+    expires: bool,
+    /// Whether they are stale for some time before.
+    windows: bool,
+    /// See [`CacheState::lone_apart`].
+    apart: bool,
+}
+
+/// The entry of a key in one pass: its token, or the stored key to ask about.
 #[inline(always)]
 unsafe fn scan<'a>(
     cache: &'a Entries,
     view: &View<'_>,
     known: &EqAnswers,
-    now: u64,
-    expires: bool,
-    apart: bool,
+    Pass { now, expires, windows, apart }: Pass,
 ) -> Result<Option<(Token, &'a PyRef, &'a Value)>, &'a PyRef> {
     for (token, slot, entry) in cache.candidates(view.hash) {
         if slot.meta != view.shape {
@@ -101,7 +124,8 @@ unsafe fn scan<'a>(
             Equality::Unknown => return Err(&entry.key),
             Equality::Yes => {
                 // SAFETY: an entry with a finished value is published.
-                if expires && entry.value.object().is_some() && unsafe { cache.expired(token, now) } {
+                let is_over = expires && entry.value.is_finished() && unsafe { cache.expired(token, now) };
+                if is_over && (!windows || cache.freshness(token, now) == Freshness::Ended) {
                     continue;
                 }
                 return Ok(Some((token, &entry.key, &entry.value)));
@@ -157,7 +181,7 @@ impl CacheState {
     /// # Safety
     /// The view's objects are alive; the thread is attached.
     #[inline(always)]
-    pub(crate) unsafe fn lookup_fast<B: Backend, const ONE_VALUE: bool>(&self, view: &View<'_>) -> FastLookup {
+    pub(crate) unsafe fn lookup_fast<B: HitPath, const ONE_VALUE: bool>(&self, view: &View<'_>) -> FastLookup {
         let reader = self.entries.reader();
         point("first pass");
         for (token, slot, entry) in reader.candidates(view.hash) {
@@ -195,13 +219,156 @@ impl CacheState {
         let object = value.object()?;
         // SAFETY: an entry with a finished value is published. Counting a reference runs nothing.
         unsafe {
-            if self.ttl != 0 && reader.expired(token, clock::now()) {
+            if self.expires() && reader.expired(token, clock::now()) {
                 return None;
             }
             ffi::Py_INCREF(object);
             reader.hit(token);
         }
         Some(object)
+    }
+
+    fn pass(&self) -> Pass {
+        Pass { now: self.now(), expires: self.expires(), windows: self.has_windows, apart: self.lone_apart }
+    }
+
+    /// Notes a use of an entry, as `count` says.
+    ///
+    /// # Safety
+    /// `token` names a published entry.
+    #[inline(always)]
+    unsafe fn note_use(&self, reader: &Reader<'_, Entries>, token: Token, now: u64, count: Accounting) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match count {
+                Accounting::HitOrMiss => reader.hit(token),
+                Accounting::AccessOnly => reader.used(token),
+                Accounting::None => return,
+            }
+            if self.is_idle_bound {
+                reader.used_at(token, now);
+            }
+        }
+    }
+
+    /// Whether there is more to know of a finished value: it is a stored exception, or no longer fresh.
+    #[inline(always)]
+    unsafe fn is_special(&self, reader: &Reader<'_, Entries>, token: Token, value: &Value, now: u64) -> bool {
+        if self.control.is_none() || !value.is_finished() {
+            return false;
+        }
+        // SAFETY: an entry with a finished value is published.
+        value.as_special().is_some() || self.has_windows && unsafe { reader.expired(token, now) }
+    }
+
+    /// A pass that ends at such a value.
+    ///
+    /// # Safety
+    /// As for [`step`](Self::step).
+    #[cold]
+    unsafe fn step_special(
+        &self,
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        value: &Value,
+        now: u64,
+        count: Accounting,
+    ) -> ScanResult {
+        // SAFETY: the caller's promise; a count changes under the lock, which runs nothing.
+        unsafe {
+            let special = value.as_special();
+            let Some(object) = value.as_owned() else {
+                return ScanResult::Absent;
+            };
+            if special.is_some_and(|special| special.is_exception) {
+                if count == Accounting::AccessOnly {
+                    return ScanResult::Absent;
+                }
+                self.note_use(reader, token, now, count);
+                return ScanResult::Raise(object.clone_ref());
+            }
+            let is_stale = self.has_windows && reader.expired(token, now);
+            let revalidate = self.control.as_ref().map_or(0, |control| control.revalidate);
+            if is_stale && now >= reader.lifetime(token).fresh.saturating_add(revalidate) {
+                if count == Accounting::HitOrMiss {
+                    reader.miss();
+                }
+                return ScanResult::Spare;
+            }
+            self.note_use(reader, token, now, count);
+            let object = object.clone_ref().into_ptr();
+            if !is_stale || count != Accounting::HitOrMiss {
+                return ScanResult::Value(object);
+            }
+            self.tally.stale_hit();
+            match special.map(|special| special.refresh) {
+                Some(refresh) if refresh.runs || now < refresh.not_before => ScanResult::Value(object),
+                _ => ScanResult::Revalidate(token, object),
+            }
+        }
+    }
+
+    /// [`take`](Self::take) of a value that there is more to know of, where nothing but a hit comes of it: it is no exception,
+    /// and if it is no longer fresh, its refresh is under way or not due.
+    ///
+    /// # Safety
+    /// As for `take`.
+    #[inline(never)]
+    pub(crate) unsafe fn take_special(
+        &self,
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        value: &Value,
+    ) -> Option<*mut ffi::PyObject> {
+        let special = value.as_special().filter(|special| !special.is_exception)?;
+        let (now, refresh) = (self.now(), special.refresh);
+        // SAFETY: an entry with a finished value is published; counting a reference runs nothing.
+        unsafe {
+            if reader.expired(token, now) {
+                let revalidate = self.control.as_ref()?.revalidate;
+                let revalidates = now < reader.lifetime(token).fresh.saturating_add(revalidate);
+                if !revalidates || !(refresh.runs || now < refresh.not_before) {
+                    return None;
+                }
+                self.tally.stale_hit();
+            }
+            self.note_use(reader, token, now, Accounting::HitOrMiss);
+            Some(special.object.clone_ref().into_ptr())
+        }
+    }
+
+    /// What is handed out of a stored value.
+    ///
+    /// # Safety
+    /// `object` is a strong reference, which is given up; the thread is attached and holds no lock.
+    #[inline(always)]
+    pub(crate) unsafe fn found(&self, object: *mut ffi::PyObject) -> Found {
+        if !self.copies {
+            return Found::Value(object);
+        }
+        // SAFETY: the caller's promise.
+        let made = unsafe { handout::hand_out(object) };
+        if made.is_null() {
+            Found::Failed
+        } else {
+            Found::Value(made)
+        }
+    }
+
+    /// Takes the right to refresh an entry, whose value `object` was a moment ago; whether it was there to be had.
+    fn claim_refresh(&self, token: Token, object: *mut ffi::PyObject) -> bool {
+        self.entries.write(|writer| {
+            let Some(value) = writer.value.value_mut(token) else {
+                return false;
+            };
+            if value.as_owned().is_none_or(|own| own.as_ptr() != object) {
+                return false;
+            }
+            let Some(special) = value.make_special() else {
+                return false;
+            };
+            !std::mem::replace(&mut special.refresh.runs, true)
+        })
     }
 
     /// Runs `insert` under the lock if the key is absent, which the hot pass may have shown already; otherwise gives it back.
@@ -227,20 +394,19 @@ impl CacheState {
     /// The view's objects are alive; the thread is attached.
     #[inline(always)]
     pub(crate) unsafe fn step(&self, view: &View<'_>, known: &EqAnswers, count: Accounting) -> ScanResult {
-        let now = self.now();
+        let pass = self.pass();
         point("lookup");
         self.entries.read(|reader| {
             // SAFETY: the caller's promise; a count changes under the lock, which runs nothing.
             unsafe {
-                match scan(&reader, view, known, now, self.ttl != 0, self.lone_apart) {
+                match scan(&reader, view, known, pass) {
+                    Ok(Some((token, _, value))) if self.is_special(&reader, token, value, pass.now) => {
+                        self.step_special(&reader, token, value, pass.now, count)
+                    }
                     Ok(Some((token, key, value))) => match value.object() {
                         Some(object) => {
                             ffi::Py_INCREF(object);
-                            match count {
-                                Accounting::HitOrMiss => reader.hit(token),
-                                Accounting::AccessOnly => reader.used(token),
-                                Accounting::None => (),
-                            }
+                            self.note_use(&reader, token, pass.now, count);
                             ScanResult::Value(object)
                         }
                         None => match value.as_decoded() {
@@ -274,7 +440,17 @@ impl CacheState {
         let mut known = EqAnswers::NOTHING;
         loop {
             step = match step {
-                ScanResult::Value(object) => break Found::Value(object),
+                // SAFETY: a strong reference; no lock is held.
+                ScanResult::Value(object) => break unsafe { self.found(object) },
+                ScanResult::Raise(shared) => break Found::Raise(shared),
+                ScanResult::Spare => break Found::Spare,
+                ScanResult::Revalidate(token, object) => {
+                    // SAFETY: as above.
+                    break match unsafe { (self.claim_refresh(token, object), self.found(object)) } {
+                        (true, Found::Value(object)) => Found::Revalidate(object),
+                        (_, found) => found,
+                    };
+                }
                 ScanResult::Pending(token, key) => break Found::Pending(token, key),
                 ScanResult::Absent => break Found::Absent,
                 // SAFETY: the caller's promise.
@@ -328,11 +504,11 @@ impl CacheState {
         let mut change = Some(change);
         let mut known = EqAnswers::NOTHING;
         loop {
-            let now = self.now();
+            let pass = self.pass();
             let outcome = self.entries.write(|writer| {
                 point("change");
                 // SAFETY: the caller's promise.
-                let at = match unsafe { scan(writer.value, view, &known, now, self.ttl != 0, self.lone_apart) } {
+                let at = match unsafe { scan(writer.value, view, &known, pass) } {
                     Ok(found) => found.map(|(token, _, value)| (token, value.is_finished())),
                     // SAFETY: the thread is attached.
                     Err(key) => return Err((unsafe { key.clone_ref() }, writer.value.inserts())),

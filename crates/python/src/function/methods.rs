@@ -10,6 +10,7 @@ use pyo3::types::PyType;
 
 use super::call::{instance, Keyed};
 use super::lookup::{Accounting, Found};
+use super::{disabled, CachedFunction};
 use crate::backend::{Counters, FileCounters};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{caught, point};
@@ -65,16 +66,16 @@ pub fn install(kind: &Bound<'_, PyType>) -> PyResult<()> {
     }
 }
 
-type Objects = *const *mut ffi::PyObject;
+pub(super) type Objects = *const *mut ffi::PyObject;
 
 /// Sets an exception and gives the null that reports it.
-fn fail(message: &'static std::ffi::CStr) -> *mut ffi::PyObject {
+pub(super) fn fail(message: &'static std::ffi::CStr) -> *mut ffi::PyObject {
     // SAFETY: attached, as every caller here is.
     unsafe { ffi::PyErr_SetString(ffi::PyExc_TypeError, message.as_ptr()) };
     std::ptr::null_mut()
 }
 
-fn none() -> *mut ffi::PyObject {
+pub(super) fn none() -> *mut ffi::PyObject {
     // SAFETY: attached; a new reference to an object that lives for ever.
     unsafe {
         ffi::Py_INCREF(ffi::Py_None());
@@ -95,7 +96,7 @@ unsafe extern "C-unwind" fn get(
             let this = instance(object);
             let arguments = Arguments { values, nargsf: nargs as usize, names };
             let mut scratch = ArgBuffer::new();
-            if this.state.max_size == Some(0) {
+            if this.state.max_size == Some(0) || disabled::is_on() {
                 return none();
             }
             match this.view(&arguments, &mut scratch) {
@@ -139,7 +140,7 @@ unsafe extern "C-unwind" fn set(
             }
             let this = instance(object);
             let arguments = Arguments { values: values.add(1), nargsf: nargs as usize - 1, names };
-            if this.state.max_size == Some(0) {
+            if this.state.max_size == Some(0) || disabled::is_on() {
                 return none();
             }
             let mut scratch = ArgBuffer::new();
@@ -147,7 +148,7 @@ unsafe extern "C-unwind" fn set(
                 Keyed::Failed => std::ptr::null_mut(),
                 Keyed::NotACall => fail(c"set(): the arguments after value do not fit the cached function"),
                 Keyed::View(view) => {
-                    if this.state.backend.set(this, &view, *values) {
+                    if this.set(&arguments, &view, *values) && this.forget_flights(&view).is_ok() {
                         none()
                     } else {
                         std::ptr::null_mut()
@@ -169,8 +170,50 @@ unsafe extern "C-unwind" fn cache_info(object: *mut ffi::PyObject, _: *mut ffi::
                 Some(of_file) => shared_info(&counters, of_file, this.state.max_size),
                 None => info(&CACHE_INFO, &counters, this.state.max_size),
             };
+            let info = info.filter(|info| tell_totals(this, info, &counters));
             info.map_or(std::ptr::null_mut(), PyRef::into_ptr)
         })
+    }
+}
+
+/// Sets the attributes that are not 0; false with an exception set.
+unsafe fn tell_totals(this: &CachedFunction, info: &PyRef, counters: &Counters) -> bool {
+    // SAFETY: attached; the instance has a `__dict__`.
+    unsafe {
+        let totals = this.state.tally.totals();
+        let numbers = [
+            (c"evictions", counters.evictions),
+            (c"expirations", counters.expirations),
+            (c"loads", totals.loads),
+            (c"load_failures", totals.load_failures),
+            (c"stale_hits", totals.stale_hits),
+            (c"refreshes", totals.refreshes),
+            (c"weight", counters.weight),
+        ];
+        let set = |name: &std::ffi::CStr, value: *mut ffi::PyObject| {
+            if value.is_null() {
+                return false;
+            }
+            let value = PyRef::steal(value);
+            set_attribute(info, name, &value)
+        };
+        let told = |(name, n): (&std::ffi::CStr, u64)| n == 0 || set(name, ffi::PyLong_FromUnsignedLongLong(n));
+        numbers.into_iter().all(told)
+            && (totals.loads == 0 || set(c"load_seconds", ffi::PyFloat_FromDouble(totals.load_time.as_secs_f64())))
+            && (!this.has_functools_repr() || set(c"_of_functools", PyRef::borrow(ffi::Py_True()).into_ptr()))
+    }
+}
+
+/// Sets an attribute of an object that refuses it to others; false with an exception set.
+unsafe fn set_attribute(object: &PyRef, name: &std::ffi::CStr, value: &PyRef) -> bool {
+    // SAFETY: attached; live objects; a new string, or null with an exception set.
+    unsafe {
+        let name = ffi::PyUnicode_InternFromString(name.as_ptr());
+        if name.is_null() {
+            return false;
+        }
+        let name = PyRef::steal(name);
+        ffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value.as_ptr()) == 0
     }
 }
 
@@ -197,13 +240,13 @@ unsafe fn shared_info(counters: &Counters, of_file: &FileCounters, max_size: Opt
         if let Some(skips) = skips {
             let oversize = number(oversize)?;
             for (name, value) in [(c"oversize_skips", oversize), (c"skips", skips)] {
-                if ffi::PyObject_SetAttrString(made.as_ptr(), name.as_ptr(), value.as_ptr()) != 0 {
+                if !set_attribute(&made, name, &value) {
                     return None;
                 }
             }
         }
         let repairs = number(of_file.repairs)?;
-        (ffi::PyObject_SetAttrString(made.as_ptr(), c"repairs".as_ptr(), repairs.as_ptr()) == 0).then_some(made)
+        set_attribute(&made, c"repairs", &repairs).then_some(made)
     }
 }
 

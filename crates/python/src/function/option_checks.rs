@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyDelta, PyFloat, PyInt, PyString};
 
 use engine::policy::Kind;
 
@@ -23,6 +24,11 @@ pub trait OptionKind {
 
     /// An argument that is checked to this value.
     fn given_back<'py>(value: &Self::Value, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;
+
+    /// Shows the garbage collector the objects that the value refers to.
+    fn traverse(_value: &Self::Value, _visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        Ok(())
+    }
 }
 
 /// `"max_size must be an integer or None, got 'ten'"`
@@ -35,16 +41,16 @@ pub fn shown(value: &Bound<'_, PyAny>) -> String {
     value.repr().map_or_else(|_| "an object whose repr raises".into(), |repr| repr.to_string())
 }
 
-fn wrong_type(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> PyErr {
+pub(super) fn wrong_type(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> PyErr {
     PyTypeError::new_err(wrong(argument, right, value))
 }
 
-fn wrong_value(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> PyErr {
+pub(super) fn wrong_value(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> PyErr {
     PyValueError::new_err(wrong(argument, right, value))
 }
 
 /// An int that is no bool.
-fn is_int(value: &Bound<'_, PyAny>) -> bool {
+pub(super) fn is_int(value: &Bound<'_, PyAny>) -> bool {
     value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>()
 }
 
@@ -102,6 +108,30 @@ impl OptionKind for Size {
     }
 }
 
+/// A finite number of seconds: a number, or a `timedelta`.
+pub(super) fn seconds(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    let number = if value.is_instance_of::<PyFloat>() || is_int(value) {
+        value.extract::<f64>()
+    } else if value.is_instance_of::<PyDelta>() {
+        value.call_method0("total_seconds")?.extract::<f64>()
+    } else {
+        return Err(wrong_type(argument, right, value));
+    };
+    match number {
+        Ok(seconds) if seconds.is_finite() => Ok(seconds),
+        Ok(_) => Err(wrong_value(argument, right, value)),
+        Err(error) if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(value.py()) => {
+            Err(wrong_value(argument, right, value))
+        }
+        Err(_) => Err(wrong_type(argument, right, value)),
+    }
+}
+
+/// Seconds in nanoseconds. Beyond some centuries the difference is nobody's.
+pub(super) fn nanos(seconds: f64) -> u64 {
+    (seconds.clamp(0.0, 9e9) * 1e9) as u64
+}
+
 /// A positive, finite number of seconds, or None for no limit.
 pub struct Seconds;
 
@@ -113,20 +143,9 @@ impl OptionKind for Seconds {
         if value.is_none() {
             return Ok(None);
         }
-        if !value.is_instance_of::<PyFloat>() && !is_int(value) {
-            return Err(wrong_type(argument, RIGHT, value));
-        }
-        match value.extract::<f64>() {
-            // Beyond some centuries the difference is nobody's.
-            Ok(seconds) if seconds > 0.0 && seconds.is_finite() => {
-                let nanos = (seconds.min(9e9) * 1e9) as u64;
-                Ok(Some(Duration::from_nanos(nanos.max(1))))
-            }
-            Ok(_) => Err(wrong_value(argument, RIGHT, value)),
-            Err(error) if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(value.py()) => {
-                Err(wrong_value(argument, RIGHT, value))
-            }
-            Err(_) => Err(wrong_type(argument, RIGHT, value)),
+        match seconds(argument, RIGHT, value)? {
+            seconds if seconds > 0.0 => Ok(Some(Duration::from_nanos(nanos(seconds).max(1)))),
+            _ => Err(wrong_value(argument, RIGHT, value)),
         }
     }
 
@@ -151,7 +170,7 @@ impl OptionKind for Lifetime {
 }
 
 /// Seconds of which [`Seconds`] makes exactly so many nanoseconds: they are part of what a shared file is told by.
-fn exact_seconds(nanos: u64) -> f64 {
+pub(super) fn exact_seconds(nanos: u64) -> f64 {
     let near = nanos as f64 / 1e9;
     let next = |step: i64| f64::from_bits(near.to_bits().wrapping_add_signed(step));
     [0, 1, -1].into_iter().map(next).find(|seconds| (seconds * 1e9) as u64 == nanos).unwrap_or(near)

@@ -7,16 +7,19 @@
 use std::time::Duration;
 
 use engine::policy::Kind;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::control_checks::{CopyMode, Exceptions, Fraction, Function, Names, Tags, Ttl, Weight, Window};
 use super::option_checks::{Bytes, CacheName, Flag, Lifetime, OptionKind, Seconds, Size, Strategy};
 use super::parameters::{Given, Parameters};
 
 /// What a row of the table becomes.
 ///
 /// The groups are those of the parameters of `CachedFunction` (`required`, `positional`, and `named`, where the text is what
-/// the signature says), and of what `SharedCachedFunction` takes beside them. Behind `=` stands what the option is where it is left
+/// the signature says), of what `SharedCachedFunction` takes beside them, and of what only the decorator `cache` takes
+/// (`control`), whose default is that of the kind's value. Behind `=` stands what the option is where it is left
 /// out; what must be given has that value in [`Options::plain`] alone, and what concerns the shared backend is None outside of
 /// its class.
 macro_rules! table {
@@ -26,6 +29,7 @@ macro_rules! table {
         named { $($(#[$n_doc:meta])* $n:ident: $n_kind:ident = $n_text:literal => $n_value:expr;)* }
         shared_positional { $($(#[$s_doc:meta])* $s:ident: $s_kind:ident = $s_value:literal;)* }
         shared_named { $($(#[$t_doc:meta])* $t:ident: $t_kind:ident = None;)* }
+        control { $($(#[$c_doc:meta])* $c:ident: $c_kind:ident;)* }
     ) => {
         /// The checked options of a cache.
         #[pyclass(frozen, skip_from_py_object, module = "warp_cache._warp_cache_rs")]
@@ -36,12 +40,13 @@ macro_rules! table {
             $($(#[$n_doc])* pub $n: <$n_kind as OptionKind>::Value,)*
             $($(#[$s_doc])* pub $s: <$s_kind as OptionKind>::Value,)*
             $($(#[$t_doc])* pub $t: <$t_kind as OptionKind>::Value,)*
+            $($(#[$c_doc])* pub $c: <$c_kind as OptionKind>::Value,)*
         }
 
         #[pymethods]
         impl Options {
             #[new]
-            #[pyo3(signature = ($($r,)* $($p,)* $($n,)* $($s=None,)* $($t=None,)*))]
+            #[pyo3(signature = ($($r,)* $($p,)* $($n,)* $($s=None,)* $($t=None,)* $($c=None,)*))]
             #[allow(clippy::too_many_arguments)]
             fn new(
                 $($r: &Bound<'_, PyAny>,)*
@@ -49,6 +54,7 @@ macro_rules! table {
                 $($n: &Bound<'_, PyAny>,)*
                 $($s: Option<&Bound<'_, PyAny>>,)*
                 $($t: Option<&Bound<'_, PyAny>>,)*
+                $($c: Option<&Bound<'_, PyAny>>,)*
             ) -> PyResult<Self> {
                 Ok(Options {
                     $($r: $r_kind::check(stringify!($r), $r)?,)*
@@ -56,7 +62,12 @@ macro_rules! table {
                     $($n: $n_kind::check(stringify!($n), $n)?,)*
                     $($s: $s.map_or(Ok(None), |value| $s_kind::check(stringify!($s), value))?,)*
                     $($t: $t.map_or(Ok(None), |value| $t_kind::check(stringify!($t), value))?,)*
+                    $($c: $c.map_or(Ok(Default::default()), |value| $c_kind::check(stringify!($c), value))?,)*
                 })
+            }
+
+            fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+                self.traverse(&visit)
             }
         }
 
@@ -69,7 +80,15 @@ macro_rules! table {
                     $($n: $n_value,)*
                     $($s: None,)*
                     $($t: None,)*
+                    $($c: Default::default(),)*
                 }
+            }
+
+            /// Shows the garbage collector the objects that options are.
+            pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+                $($p_kind::traverse(&self.$p, visit)?;)*
+                $($c_kind::traverse(&self.$c, visit)?;)*
+                Ok(())
             }
 
             /// The arguments that make the same options.
@@ -80,6 +99,7 @@ macro_rules! table {
                 $(arguments.set_item(stringify!($n), $n_kind::given_back(&self.$n, py)?)?;)*
                 $(arguments.set_item(stringify!($s), $s_kind::given_back(&self.$s, py)?)?;)*
                 $(arguments.set_item(stringify!($t), $t_kind::given_back(&self.$t, py)?)?;)*
+                $(arguments.set_item(stringify!($c), $c_kind::given_back(&self.$c, py)?)?;)*
                 Ok(arguments)
             }
 
@@ -91,6 +111,7 @@ macro_rules! table {
                     $($n: given.named::<$n_kind>(stringify!($n), $n_value)?,)*
                     $($s: None,)*
                     $($t: None,)*
+                    $($c: Default::default(),)*
                 })
             }
 
@@ -105,14 +126,14 @@ macro_rules! table {
         }
 
         const MEMORY: Parameters = Parameters {
-            class: "CachedFunction",
+            callee: "CachedFunction.__new__",
             required: &["fn", $(stringify!($r),)*],
             positional: &[$(stringify!($p),)*],
             named: &[$(stringify!($n),)*],
         };
 
         const SHARED: Parameters = Parameters {
-            class: "SharedCachedFunction",
+            callee: "SharedCachedFunction.__new__",
             required: MEMORY.required,
             positional: &[$(stringify!($p),)* $(stringify!($s),)* NAME],
             named: &[$(stringify!($n),)* $(stringify!($t),)*],
@@ -151,8 +172,8 @@ table! {
         max_size: Size = Some(1);
     }
     positional {
-        /// Nanoseconds; 0 is no limit.
-        ttl: Lifetime = None => 0;
+        /// How long an entry is fresh.
+        ttl: Ttl = None => Ttl::default();
     }
     named {
         /// Whether arguments of different types are different keys.
@@ -173,6 +194,40 @@ table! {
     shared_named {
         /// Bytes at most of the whole file.
         max_bytes: Bytes = None;
+    }
+    control {
+        /// What gives the key of a call in place of its arguments.
+        key: Function;
+        /// Names of parameters that are no part of the key.
+        ignore: Names;
+        /// Nanoseconds after the last use at which an entry is gone; 0 is no limit.
+        tti: Lifetime;
+        /// The fraction of its lifetime by which an entry's is shortened at most.
+        jitter: Fraction;
+        /// Nanoseconds after its lifetime in which an old value is served while it is computed anew.
+        stale_while_revalidate: Window;
+        /// Nanoseconds after its lifetime in which an old value is served where computing fails.
+        stale_if_error: Window;
+        /// Whether a result is to be stored.
+        cache_if: Function;
+        /// The exceptions that are stored like results.
+        cache_exceptions: Exceptions;
+        /// The groups of an entry.
+        tags: Tags;
+        /// Whether each instance has a cache of its own.
+        per_instance: Flag;
+        /// The sum of all weights at most.
+        max_weight: Weight;
+        /// What gives the weight of a value.
+        weigher: Function;
+        /// Who is told of each value that leaves.
+        on_removal: Function;
+        /// What of a stored value is handed out.
+        copy: CopyMode;
+        /// A part of the identity of a shared cache.
+        version: CacheName;
+        /// The same for a whole program.
+        namespace: CacheName;
     }
 }
 

@@ -8,9 +8,10 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::option_checks::OptionKind;
 
-/// The parameters of a class's constructor.
+/// The parameters of a constructor, or of a method.
 pub struct Parameters {
-    pub class: &'static str,
+    /// What is called, as errors name it.
+    pub callee: &'static str,
     /// Positional, to be given.
     pub required: &'static [&'static str],
     /// Positional, after those.
@@ -63,12 +64,12 @@ impl Parameters {
     }
 
     fn wrong(&self, what: &str) -> PyErr {
-        PyTypeError::new_err(format!("{}.__new__() {what}", self.class))
+        PyTypeError::new_err(format!("{}() {what}", self.callee))
     }
 }
 
 impl<'py> Given<'py> {
-    fn get(&self, name: &str) -> Option<&Bound<'py, PyAny>> {
+    pub fn get(&self, name: &str) -> Option<&Bound<'py, PyAny>> {
         self.0.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 

@@ -1,4 +1,4 @@
-//! Recording the calls of all cached functions, at no cost where nothing is recorded.
+//! Recording the calls of all cached functions, at no cost where nothing is recorded; and the registry of these functions.
 //!
 //! Ring 3. An instance points to the function that Python enters, so recording changes the pointers, and a call that is
 //! not recorded runs the same code as if this file did not exist. The entries here put a call's key together as any other
@@ -20,16 +20,16 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyRuntimeWarning};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::call::{finish, instance, Keyed};
-use super::{entry_points, CachedFunction};
-use crate::backend::Backend;
+use super::call::{finish, instance, Keyed, Vectorcall};
+use super::{disabled, entry_points, CachedFunction};
+use crate::backend::HitPath;
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::Arguments;
 use crate::function::reply::Reply;
 use crate::key::signature::ArgBuffer;
 use recording::{Recorded, Session, StreamId};
 
-/// All functions that were called, and whether they are recorded.
+/// All functions that were called, and whether they are recorded. (Whether they are disabled is known to `disabled`.)
 struct Registry {
     functions: Vec<Known>,
     recording: bool,
@@ -90,10 +90,17 @@ impl Drop for Registration {
 
 impl CachedFunction {
     /// Release, as other threads may be calling; the interpreter's read of the pointer is its partner. What an entry needs was
-    /// there before the instance was visible, so it does not matter which of the two entries a call finds.
-    fn set_entry(&self, recording: bool) {
-        let entry = if recording { entry_points::recorded(self) } else { entry_points::usual(self) };
+    /// there before the instance was visible, so it does not matter which of the entries a call finds. To be called under
+    /// `REGISTRY`.
+    fn set_entry(&self, recording: bool) -> Vectorcall {
+        let entry = match (recording, disabled::is_on()) {
+            (false, false) => entry_points::usual(self),
+            (true, false) => entry_points::recorded(self),
+            (false, true) => disabled::entry(self),
+            (true, true) => record_uncached,
+        };
         self.vectorcall.store(entry as *mut c_void, Ordering::Release);
+        entry
     }
 }
 
@@ -111,18 +118,24 @@ pub(crate) unsafe extern "C-unwind" fn enter(
     unsafe {
         caught(|| {
             let this = instance(object);
-            let recording = {
+            let entry = {
                 let mut registry = lock(&REGISTRY);
                 if this.registration.at.load(Ordering::Relaxed) == 0 {
                     registry.functions.push(Known(NonNull::from(this)));
                     this.registration.at.store(registry.functions.len(), Ordering::Relaxed);
                 }
-                this.set_entry(registry.recording);
-                registry.recording
+                this.set_entry(registry.recording)
             };
-            let entry = if recording { entry_points::recorded(this) } else { entry_points::usual(this) };
             entry(object, values, nargsf, names)
         })
+    }
+}
+
+/// Chooses anew what vectorcall enters, where an instance was called before.
+pub(super) fn enter_anew(cached: &CachedFunction) {
+    let registry = lock(&REGISTRY);
+    if cached.registration.at.load(Ordering::Relaxed) != 0 {
+        cached.set_entry(registry.recording);
     }
 }
 
@@ -130,7 +143,7 @@ pub(crate) unsafe extern "C-unwind" fn enter(
 ///
 /// # Safety
 /// To be called as PEP 590 says, with an instance whose cache stores something.
-pub(super) unsafe extern "C-unwind" fn record<B: Backend, R: Reply>(
+pub(super) unsafe extern "C-unwind" fn record<B: HitPath, R: Reply>(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
     nargsf: usize,
@@ -154,11 +167,11 @@ pub(super) unsafe extern "C-unwind" fn record<B: Backend, R: Reply>(
     }
 }
 
-/// A call of a function whose cache has the size 0. Its arguments are hashed for the recording alone, and need not be
-/// hashable: then the call is not noted.
+/// A call of a function whose cache has the size 0, or is disabled. Its arguments are hashed for the recording alone, and need
+/// not be hashable: then the call is not noted.
 ///
 /// # Safety
-/// To be called as PEP 590 says, with an instance whose cache stores nothing.
+/// To be called as PEP 590 says, with an instance.
 pub(super) unsafe extern "C-unwind" fn record_uncached(
     object: *mut ffi::PyObject,
     values: *const *mut ffi::PyObject,
@@ -182,7 +195,9 @@ pub(super) unsafe extern "C-unwind" fn record_uncached(
                     Keyed::Failed => ffi::PyErr_Clear(),
                 }
             }
-            entry_points::usual(this)(object, values, nargsf, names)
+            // (Whoever was disabled when it was called and is not any more is called as usual.)
+            let entry = if disabled::is_on() { disabled::entry(this) } else { entry_points::usual(this) };
+            entry(object, values, nargsf, names)
         })
     }
 }
@@ -253,12 +268,26 @@ fn warn(py: Python<'_>, path: &std::path::Path, error: &std::io::Error) {
 }
 
 /// Gives all functions the entry that they are to have.
-fn set_entries(recording: bool) {
-    let mut registry = lock(&REGISTRY);
-    registry.recording = recording;
+fn set_entries(registry: &Registry) {
     for known in &registry.functions {
         // SAFETY: it is in the registry.
-        unsafe { known.0.as_ref() }.set_entry(recording);
+        unsafe { known.0.as_ref() }.set_entry(registry.recording);
+    }
+}
+
+fn set_recording(recording: bool) {
+    let mut registry = lock(&REGISTRY);
+    registry.recording = recording;
+    set_entries(&registry);
+}
+
+/// Runs `change`, which decides what functions enter beside a recording.
+pub(super) fn change_entries<R>(change: impl FnOnce() -> R) {
+    let registry = lock(&REGISTRY);
+    let was_on = disabled::is_on();
+    change();
+    if disabled::is_on() != was_on {
+        set_entries(&registry);
     }
 }
 
@@ -269,7 +298,7 @@ fn end<R>(number: u32, finish: impl FnOnce(Session) -> R) -> Option<(PathBuf, R)
     if !lock(&SESSION).as_ref().is_some_and(is_wanted) {
         return None;
     }
-    set_entries(false);
+    set_recording(false);
     let Current { session, path } = lock(&SESSION).take()?;
     Some((path, finish(session)))
 }
@@ -293,7 +322,7 @@ pub fn _record_start(path: PathBuf) -> PyResult<u32> {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed) as u32;
     let session = Session::create(&path, number).map_err(|error| opening_failed(&path, &error))?;
     *lock(&SESSION) = Some(Current { session, path });
-    set_entries(true);
+    set_recording(true);
     Ok(number)
 }
 

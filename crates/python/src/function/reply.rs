@@ -6,7 +6,7 @@ use pyo3::ffi;
 
 use super::call::{self, instance, Vectorcall};
 use super::lookup::FastLookup;
-use crate::backend::Backend;
+use crate::backend::HitPath;
 use crate::capi::coroutine;
 use crate::capi::reference::Arguments;
 use crate::function::asynchronous;
@@ -20,14 +20,14 @@ pub(crate) trait Reply {
     /// What the call returns on a hit, for what `take` gave: a new reference, or null with an exception set.
     ///
     /// # Safety
-    /// As for [`Backend::deliver`].
-    unsafe fn hit<B: Backend>(taken: *mut ffi::PyObject) -> *mut ffi::PyObject;
+    /// As for [`HitPath::deliver`].
+    unsafe fn hit<B: HitPath>(taken: *mut ffi::PyObject) -> *mut ffi::PyObject;
 
     /// A call that `hot` left with `found`.
     ///
     /// # Safety
-    /// As for [`Backend::begin`]; `object` is the instance.
-    unsafe fn miss<B: Backend>(
+    /// As for [`HitPath::begin`]; `object` is the instance.
+    unsafe fn miss<B: HitPath>(
         object: *mut ffi::PyObject,
         arguments: &Arguments,
         view: &View<'_>,
@@ -48,13 +48,13 @@ impl Reply for Sync {
     const CALL_UNCACHED: Vectorcall = call::call_uncached;
 
     #[inline(always)]
-    unsafe fn hit<B: Backend>(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    unsafe fn hit<B: HitPath>(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
         unsafe { B::deliver(taken) }
     }
 
     #[inline(always)]
-    unsafe fn miss<B: Backend>(
+    unsafe fn miss<B: HitPath>(
         object: *mut ffi::PyObject,
         arguments: &Arguments,
         view: &View<'_>,
@@ -77,13 +77,13 @@ impl Reply for Async {
     const CALL_UNCACHED: Vectorcall = asynchronous::call_uncached;
 
     #[inline(always)]
-    unsafe fn hit<B: Backend>(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    unsafe fn hit<B: HitPath>(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
         unsafe { ready(B::deliver(taken)) }
     }
 
     #[inline(always)]
-    unsafe fn miss<B: Backend>(
+    unsafe fn miss<B: HitPath>(
         object: *mut ffi::PyObject,
         arguments: &Arguments,
         view: &View<'_>,

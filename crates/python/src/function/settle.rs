@@ -94,12 +94,21 @@ impl CacheState {
                 Some(cache.publish(reserved.0, value.take()?, deadline, now, &mut evicted)?.1)
             })
         });
-        let waited_for = flight.or_else(|| flight_of(record.as_ref()));
-        if let Some(flight) = waited_for {
+        self.complete(flight, record.as_ref(), outcome);
+        self.release(evicted);
+        drop((key, record, value));
+    }
+
+    /// Tells those who wait: by the flight, or by the one in the record of the computation.
+    pub(super) fn complete(
+        &self,
+        flight: Option<SharedFlight>,
+        record: Option<&Value>,
+        outcome: impl FnOnce() -> Outcome<SharedObject>,
+    ) {
+        if let Some(flight) = flight.or_else(|| flight_of(record)) {
             drop(flight.complete(outcome()));
         }
-        drop(evicted);
-        drop((key, record, value));
     }
 
     /// Ends a computation that raised: the exception goes to who waits, and stays set.
@@ -205,7 +214,7 @@ impl CacheState {
 }
 
 /// Whether the reserved entry is out of the index.
-fn is_detached(cache: &Entries, (token, clears): Reserved) -> bool {
+pub(super) fn is_detached(cache: &Entries, (token, clears): Reserved) -> bool {
     cache.clears() != clears || cache.get(token).is_none_or(|entry| entry.value.is_detached())
 }
 

@@ -10,12 +10,13 @@ use std::time::Duration;
 use pyo3::ffi;
 
 use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
+use super::spare::Spare;
 use super::state::CacheState;
 use crate::backend::template;
 use crate::capi::detach::Sleeper;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
-use crate::capi::reference::PyRef;
+use crate::capi::reference::{release, PyRef};
 use crate::codec::{self, Refusal};
 use crate::function::slot_value::{Pending, SharedFlight, Value};
 use crate::key::View;
@@ -43,7 +44,8 @@ const ROUNDS: u32 = 256;
 
 /// What came of an attempt to reserve a slot.
 enum Reserving {
-    Done(Reserved),
+    /// With an entry of the key that is no longer fresh, which was taken out.
+    Done(Reserved, Option<Box<Spare>>),
     /// Somebody was faster.
     Taken,
     /// The cache changed at every comparison.
@@ -95,6 +97,13 @@ pub(crate) trait Miss {
     }
     /// Brings the value for this caller, while somebody else leads; it is kept if nothing else is by then.
     unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject;
+    /// Takes an old value of the key, to be served where computing fails.
+    #[allow(clippy::boxed_local)] // as whoever keeps it has it
+    unsafe fn take_spare(&mut self, _spare: Box<Spare>) {}
+    /// Begins to compute a value anew in the background; false with an exception set.
+    unsafe fn refresh(&mut self, _view: &View<'_>) -> bool {
+        true
+    }
     /// The caller is about to wait.
     fn waits(&mut self) {}
     /// A computation that the caller waited for has ended without a value: it waits for no other.
@@ -104,6 +113,25 @@ pub(crate) trait Miss {
     /// What is left to do when all is settled. `result`: the call's, a strong reference or null with an exception set.
     unsafe fn finish(&mut self, _view: &View<'_>, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
         result
+    }
+}
+
+/// The end of a call that finds a value which is no longer fresh, and has to begin its refresh.
+///
+/// # Safety
+/// As for [`Miss`]; `object` is a strong reference.
+pub(crate) unsafe fn revalidated<M: Miss>(
+    miss: &mut M,
+    view: &View<'_>,
+    object: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if miss.refresh(view) {
+            return object;
+        }
+        release(object);
+        std::ptr::null_mut()
     }
 }
 
@@ -178,8 +206,18 @@ impl CacheState {
                     Found::Value(object) => return object,
                     Found::Failed => return std::ptr::null_mut(),
                     Found::Restless => return miss.compute(),
-                    Found::Absent => match self.reserve(view, me) {
-                        Reserving::Done(reserved) => return self.lead_to_the_end(miss, Some(reserved), None),
+                    Found::Raise(shared) => {
+                        exceptions::raise_own(&shared);
+                        return std::ptr::null_mut();
+                    }
+                    Found::Revalidate(object) => return revalidated(miss, view, object),
+                    Found::Absent | Found::Spare => match self.reserve(view, me) {
+                        Reserving::Done(reserved, spare) => {
+                            if let Some(spare) = spare {
+                                miss.take_spare(spare);
+                            }
+                            return self.lead_to_the_end(miss, Some(reserved), None);
+                        }
                         Reserving::Taken => (),
                         Reserving::Restless => return miss.compute(),
                         Reserving::Failed => return std::ptr::null_mut(),
@@ -246,17 +284,19 @@ impl CacheState {
             let mut key = Some(key);
             let now = self.now();
             let mut evicted = Evicted::default();
+            let mut spare = None;
             let reserved = self.with_entry(view, |cache, at| {
-                if at.is_some() {
-                    return None;
+                if let Some(at) = at {
+                    spare = Some(self.take_out_spare(cache, at, now)?);
                 }
                 cache.expire(now, &mut evicted);
                 let token = cache.reserve(view.hash, view.shape, key.take()?, Value::led(me));
                 Some((token, cache.clears()))
             });
-            drop((evicted, key));
+            self.release(evicted);
+            drop(key);
             match reserved {
-                Changed::Done(Some(reserved)) => Reserving::Done(reserved),
+                Changed::Done(Some(reserved)) => Reserving::Done(reserved, spare.map(Box::new)),
                 Changed::Done(None) => Reserving::Taken,
                 Changed::Restless => Reserving::Restless,
                 Changed::Failed => Reserving::Failed,
@@ -331,8 +371,11 @@ impl CacheState {
             match waited {
                 Err(ErrSet) => return WaitEnd::Result(std::ptr::null_mut()),
                 Ok(Waited::Outcome(Outcome::Value(object))) => {
-                    // SAFETY: attached.
-                    return WaitEnd::Result(unsafe { object.clone_ref() }.into_ptr());
+                    // SAFETY: attached, and no lock is held.
+                    return match unsafe { self.found(object.clone_ref().into_ptr()) } {
+                        Found::Value(object) => WaitEnd::Result(object),
+                        _ => WaitEnd::Result(std::ptr::null_mut()),
+                    };
                 }
                 Ok(Waited::Outcome(Outcome::Template(bytes))) => {
                     // SAFETY: as above; it is a template that the leader has made.

@@ -27,6 +27,8 @@ const DECODED: usize = 0b011;
 const KIND: usize = 0b011;
 /// The entry was taken out of the index; its leader still owns the slot.
 const DETACHED: usize = 0b100;
+/// Of a finished value: there is more to know of it than its object. (No finished value is detached.)
+const SPECIAL: usize = 0b100;
 const TAGS: usize = 0b111;
 
 /// See the module's documentation.
@@ -39,6 +41,26 @@ pub struct Value(*mut u8);
 unsafe impl Send for Value {}
 // SAFETY: as above.
 unsafe impl Sync for Value {}
+
+/// A finished value that there is more to know of: a stored exception, or a stale value that is being computed anew.
+#[derive(Debug)]
+pub struct Special {
+    /// The value, or what `exceptions::share` made of an exception.
+    pub object: PyRef,
+    pub is_exception: bool,
+    pub refresh: Refresh,
+}
+
+/// How the background refreshes of an entry go.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Refresh {
+    /// One is under way.
+    pub runs: bool,
+    /// How many have failed, one after the other.
+    pub failures: u32,
+    /// The next one starts no sooner.
+    pub not_before: u64,
+}
 
 /// The computation that a word stands for.
 #[derive(Debug)]
@@ -58,6 +80,30 @@ impl Value {
     /// A finished value of the decoded level.
     pub fn decoded(value: Box<Decoded>) -> Self {
         Value::tagged(Box::into_raw(value), DECODED)
+    }
+
+    /// A finished value that there is more to know of.
+    pub fn special(special: Box<Special>) -> Self {
+        Value::tagged(Box::into_raw(special), SPECIAL)
+    }
+
+    /// What more there is to know of a finished value.
+    #[inline(always)]
+    pub fn as_special(&self) -> Option<&Special> {
+        // SAFETY: a word with this tag owns the box.
+        (self.tags() == SPECIAL).then(|| unsafe { &*self.0.wrapping_sub(SPECIAL).cast::<Special>() })
+    }
+
+    /// The same, to change; a plain value is made one.
+    pub fn make_special(&mut self) -> Option<&mut Special> {
+        if self.tags() == 0 {
+            // SAFETY: the word is a strong reference, which passes into the box; what is overwritten is not dropped.
+            let object = unsafe { PyRef::steal(self.0.cast()) };
+            let special = Special { object, is_exception: false, refresh: Refresh::default() };
+            std::mem::forget(std::mem::replace(self, Value::special(Box::new(special))));
+        }
+        // SAFETY: a word with this tag owns the box, and this is the only reference to the word.
+        (self.tags() == SPECIAL).then(|| unsafe { &mut *self.0.wrapping_sub(SPECIAL).cast::<Special>() })
     }
 
     /// A computation led by `leader` for which nobody waits.
@@ -105,13 +151,16 @@ impl Value {
 
     /// Whether there is a value, rather than a computation.
     pub fn is_finished(&self) -> bool {
-        self.tags() == 0 || self.tags() == DECODED
+        matches!(self.tags(), 0 | DECODED | SPECIAL)
     }
 
     /// A finished value as an owned reference, to be looked at in place.
     pub fn as_owned(&self) -> Option<&PyRef> {
         if let Some(decoded) = self.as_decoded() {
             return Some(&decoded.object);
+        }
+        if let Some(special) = self.as_special() {
+            return Some(&special.object);
         }
         // SAFETY: a word without tags is a strong reference, never null, and `PyRef` is one transparently.
         (self.tags() == 0).then(|| unsafe { &*(self as *const Value).cast::<PyRef>() })
@@ -149,7 +198,7 @@ impl Value {
     }
 
     pub fn is_detached(&self) -> bool {
-        self.tags() & DETACHED != 0
+        self.tags() & DETACHED != 0 && self.tags() != SPECIAL
     }
 
     pub fn set_detached(&mut self) {
@@ -172,6 +221,9 @@ impl Drop for Value {
         } else if self.tags() & KIND == DECODED {
             // SAFETY: the word owns the box.
             drop(unsafe { Box::<Decoded>::from_raw(self.pointer()) });
+        } else if self.tags() == SPECIAL {
+            // SAFETY: the word owns the box.
+            drop(unsafe { Box::<Special>::from_raw(self.pointer()) });
         }
     }
 }

@@ -4,34 +4,66 @@
 //! [`fast_path`](super::fast_path), computing each missing key once in [`single_flight`](super::single_flight); storing and
 //! clearing are here.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
 
 use super::asynchronous::Flights;
+use super::control::Control;
+use super::fence::{hash_of, Began, Fences};
 use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
 use super::options::Options;
+use super::running::Running;
 use super::slot_value::Value;
+use super::tally::Tally;
 use crate::backend::AnyBackend;
+use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
 use crate::capi::sharing::{share, Shared};
 use crate::key::View;
 use concurrency::clock;
-use engine::cache::{Cache, Evicted};
+use engine::cache::{Cache, Candidate, Cause, Evicted, Expires};
+use engine::slab::Token;
 
 /// See the module's documentation.
 pub(crate) struct CacheState {
     pub(crate) entries: Shared<Entries>,
     /// Nanoseconds; 0 if entries live until they are evicted.
     pub(crate) ttl: u64,
+    /// Whether entries may end, for whatever reason of time.
+    expires: AtomicBool,
+    /// Whether an entry ends that is not used.
+    pub(crate) is_idle_bound: bool,
+    /// What is done with entries beside keeping them.
+    pub(crate) control: Option<Box<Control>>,
+    /// Whether entries are stale for some time before they end.
+    pub(crate) has_windows: bool,
+    /// Whether what is stored is copied when it is handed out.
+    pub(crate) copies: bool,
+    /// Whether it is the cache of one instance of a class (`per_instance`).
+    pub(crate) is_of_instance: bool,
+    pub(crate) tally: Tally,
     /// Whether a lone argument that is an exact int or str is another key than an equal one of another type, as in functools.
     pub(crate) lone_apart: bool,
     pub(crate) single_flight: bool,
+    /// Whether a result is stored that was being computed while the cache was cleared, as functools does where callers do not
+    /// wait for each other.
+    pub(crate) stores_over_clears: bool,
+    pub(crate) fences: Fences,
+    /// The computations under way that have tags.
+    pub(crate) running: Running,
+    /// The same by the hashes of tags.
+    pub(crate) tag_fences: Fences,
     pub(crate) max_size: Option<usize>,
     pub(crate) wait_timeout: Option<Duration>,
+    /// The refreshes under way that somebody may wait for, once there was one.
+    pub(crate) refreshes: PyOnceLock<Py<PyDict>>,
     /// Of a coroutine function.
     pub(crate) flights: Option<Flights>,
     /// Where values live beside the entries: where that is a shared file, the entries are the decoded level in front of it.
@@ -42,25 +74,46 @@ pub(crate) struct CacheState {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Put {
     Always,
-    /// If the key is absent and the cache was cleared this often.
-    IfAbsentSince(u64),
+    /// If the key is absent and was not invalidated since a computation began, nor the cache cleared.
+    IfAbsentSince(Began),
+    /// If the key was not invalidated since a computation began, nor the cache cleared: over an older value.
+    IfCurrent(Began),
     /// Unless the key is being computed.
     UnlessPending,
 }
 
 impl CacheState {
     /// An empty cache.
-    pub(crate) fn new(options: &Options, flights: Option<Flights>, backend: AnyBackend) -> Self {
-        let (strategy, capacity, ttl) = backend.bounds(options);
+    pub(crate) fn new(
+        options: &Options,
+        flights: Option<Flights>,
+        backend: AnyBackend,
+        control: Option<Box<Control>>,
+    ) -> Self {
+        let (strategy, capacity, features) = backend.bounds(options);
+        let expires = features.expires != Expires::No || features.idle.is_some();
         CacheState {
             // SAFETY: the only users of `entries` are the files of `function` and `backend`. All are entered attached; none
             // calls into Python, or drops an object, while it reads or writes.
-            entries: unsafe { share(Cache::new(strategy, capacity, ttl != 0)) },
-            ttl,
+            entries: unsafe { share(Cache::with(strategy, capacity, features)) },
+            ttl: if expires { options.ttl.nanos } else { 0 },
+            expires: AtomicBool::new(expires),
+            is_idle_bound: features.idle.is_some(),
+            // In a shared cache the file knows what is stale.
+            has_windows: backend.shared().is_none() && control.as_ref().is_some_and(|control| control.has_windows()),
+            copies: control.as_ref().is_some_and(|control| control.copies()),
+            control,
+            is_of_instance: false,
+            tally: Tally::default(),
             lone_apart: options.keeps_lone_apart(),
             single_flight: options.single_flight && options.max_size != Some(0),
+            stores_over_clears: !options.by_signature && !options.single_flight,
+            fences: Fences::default(),
+            tag_fences: Fences::default(),
+            running: Running::default(),
             max_size: options.max_size,
             wait_timeout: options.wait_timeout,
+            refreshes: PyOnceLock::new(),
             flights,
             backend,
         }
@@ -69,11 +122,18 @@ impl CacheState {
     /// The present time if entries expire.
     #[inline(always)]
     pub(crate) fn now(&self) -> u64 {
-        if self.ttl != 0 {
+        if self.expires() {
             clock::now()
         } else {
             0
         }
+    }
+
+    /// Whether entries may end, for whatever reason of time.
+    #[inline(always)]
+    pub(crate) fn expires(&self) -> bool {
+        // Relaxed: it changes under the lock, before the first entry that may end comes in.
+        self.expires.load(Ordering::Relaxed)
     }
 
     /// The deadline of an entry made now.
@@ -82,8 +142,20 @@ impl CacheState {
         if self.ttl != 0 {
             clock::deadline(self.ttl)
         } else {
-            0
+            u64::MAX
         }
+    }
+
+    /// What a computation that begins now is compared with when it is stored.
+    #[inline(always)]
+    pub(crate) fn began(&self, hash: u64) -> Began {
+        Began { clears: self.entries.read(|reader| reader.clears()), stamp: self.fences.stamp(hash) }
+    }
+
+    /// Whether the key was not invalidated, nor the cache cleared, since a computation began. To be called under the lock.
+    #[inline(always)]
+    fn is_current(&self, cache: &Entries, hash: u64, began: Began) -> bool {
+        self.fences.stamp(hash) == began.stamp && cache.clears() == began.clears
     }
 
     /// What a lookup that `hot` began comes to, counted as a call.
@@ -117,8 +189,11 @@ impl CacheState {
             let done = self.with_entry(view, |cache, at| {
                 let welcome = match mode {
                     Put::Always => true,
-                    Put::IfAbsentSince(clears) => at.is_none() && cache.clears() == clears,
+                    Put::IfAbsentSince(began) => at.is_none() && self.is_current(cache, view.hash, began),
                     Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
+                    Put::IfCurrent(began) => {
+                        at.is_none_or(|(_, finished)| finished) && self.is_current(cache, view.hash, began)
+                    }
                 };
                 if !welcome {
                     return;
@@ -126,34 +201,25 @@ impl CacheState {
                 let Some((key, value)) = new.take() else {
                     return;
                 };
+                if matches!(mode, Put::Always) {
+                    self.fences.raise(view.hash);
+                }
                 match at {
                     Some((token, true)) => {
                         new = cache.replace(token, value, deadline).map(|old| (key, old));
+                        cache.used_at(token, now);
                     }
                     at => {
                         if let Some((token, _)) = at {
                             // A computation that began before goes on, and is not stored over this value.
-                            if cache.detach(token) {
-                                if let Some(record) = cache.value_mut(token) {
-                                    record.set_detached();
-                                }
-                            }
+                            self.end_entry(cache, token, false, &mut evicted);
                         }
                         cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);
                     }
                 }
             });
             drop((evicted, new));
-            match (done, mode) {
-                (Changed::Done(()), _) => true,
-                (Changed::Restless, Put::IfAbsentSince(_) | Put::UnlessPending) => true,
-                (Changed::Restless, Put::Always) => {
-                    let message = c"the value cannot be stored: the cache changes each time its keys are compared";
-                    ffi::PyErr_SetString(ffi::PyExc_RuntimeError, message.as_ptr());
-                    false
-                }
-                (Changed::Failed, _) => false,
-            }
+            self.is_put(done, mode)
         }
     }
 
@@ -164,7 +230,13 @@ impl CacheState {
     /// As for [`find`](Self::find); `result` is a live object.
     // Not inlined, as nothing may swell the frame that stands on the stack while the function computes.
     #[inline(never)]
-    pub(crate) unsafe fn store(&self, view: &View<'_>, result: *mut ffi::PyObject, hot: FastLookup) -> bool {
+    pub(crate) unsafe fn store(
+        &self,
+        view: &View<'_>,
+        result: *mut ffi::PyObject,
+        hot: FastLookup,
+        began: Began,
+    ) -> bool {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let Some(key) = view.make_key() else {
@@ -175,20 +247,143 @@ impl CacheState {
             let mut evicted = Evicted::default();
             let insert = |cache: &mut Entries| {
                 point("insert");
+                if !self.is_welcome(cache, view.hash, began) {
+                    return;
+                }
                 cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);
             };
             let Err(insert) = self.if_still_absent(hot, insert) else {
                 return true;
             };
             drop(insert);
-            self.store_again(view, result)
+            self.store_again(view, result, began)
         }
+    }
+
+    /// Whether the result of a computation that nobody waited for is to be stored. To be called under the lock.
+    #[inline(always)]
+    fn is_welcome(&self, cache: &Entries, hash: u64, began: Began) -> bool {
+        self.fences.stamp(hash) == began.stamp && (self.stores_over_clears || cache.clears() == began.clears)
+    }
+
+    /// Ends a key's entry, and fences the computations of it that are under way: they go on for those who wait for them.
+    /// Whether there was an entry; `None` with an exception set.
+    ///
+    /// # Safety
+    /// As for [`find`](Self::find).
+    pub(crate) unsafe fn invalidate(&self, view: &View<'_>) -> Option<bool> {
+        let mut evicted = Evicted::default();
+        // SAFETY: the caller's promise.
+        let done = unsafe {
+            self.with_entry(view, |cache, at| {
+                self.fences.raise(view.hash);
+                at.is_some_and(|(token, finished)| self.end_entry(cache, token, finished, &mut evicted))
+            })
+        };
+        let was_there = match done {
+            Changed::Done(was_there) => Some(was_there),
+            Changed::Failed => None,
+            // There is no telling which of them is the key's: all of its hash go.
+            Changed::Restless => Some(self.entries.write(|writer| {
+                let cache = writer.value;
+                self.fences.raise(view.hash);
+                let of_hash = |(token, _, entry): Candidate<'_, PyRef, Value>| (token, entry.value.is_finished());
+                let all: Vec<_> = cache.candidates(view.hash).map(of_hash).collect();
+                let mut end = |&(token, finished): &(Token, bool)| self.end_entry(cache, token, finished, &mut evicted);
+                all.iter().filter(|entry| end(entry)).count() != 0
+            })),
+        };
+        self.release(evicted);
+        was_there
+    }
+
+    /// Has the cache keep lifetimes and tags of single entries from now on. Whether that is new, so that calls enter elsewhere.
+    pub(crate) fn know_more(&self, lifetimes: bool, tags: bool) -> bool {
+        self.entries.write(|writer| {
+            writer.value.know_more(lifetimes, tags);
+            lifetimes && !self.expires.swap(true, Ordering::Relaxed)
+        })
+    }
+
+    /// Ends the entries that have one of these tags, and fences the computations of such that are under way.
+    pub(crate) fn invalidate_tags(&self, tags: &[String]) {
+        let mut evicted = Evicted::default();
+        self.entries.write(|writer| {
+            let cache = writer.value;
+            for tag in tags {
+                self.tag_fences.raise(hash_of(tag));
+                cache.invalidate_tag(tag, &mut evicted);
+            }
+            for (token, clears) in self.running.with_any(tags) {
+                if cache.clears() == clears && cache.get(token).is_some_and(|entry| !entry.value.is_finished()) {
+                    self.end_entry(cache, token, false, &mut evicted);
+                }
+            }
+        });
+        self.release(evicted);
+    }
+
+    /// Whether a call of this key would be answered without computing. `Err` with an exception set.
+    ///
+    /// # Safety
+    /// As for [`find`](Self::find).
+    pub(crate) unsafe fn contains(&self, view: &View<'_>) -> Result<bool, ErrSet> {
+        let now = self.now();
+        let revalidate = self.control.as_ref().map_or(0, |control| control.revalidate);
+        let serves = |cache: &mut Entries, at: Option<(Token, bool)>| {
+            at.is_some_and(|(token, finished)| {
+                finished && (!self.has_windows || now < cache.lifetime(token).fresh.saturating_add(revalidate))
+            })
+        };
+        // SAFETY: the caller's promise.
+        match unsafe { self.with_entry(view, serves) } {
+            Changed::Done(serves) => Ok(serves),
+            Changed::Restless => Ok(false),
+            Changed::Failed => Err(ErrSet),
+        }
+    }
+
+    /// Seconds until a key's entry is no longer fresh; `Ok(None)` if there is none, `Err` with an exception set.
+    ///
+    /// # Safety
+    /// As for [`find`](Self::find).
+    pub(crate) unsafe fn remaining(&self, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
+        let now = clock::exact();
+        let remaining = |cache: &mut Entries, at: Option<(Token, bool)>| {
+            let (token, _) = at.filter(|(_, finished)| *finished)?;
+            let fresh = cache.lifetime(token).fresh.min(cache.end(token));
+            Some(if fresh == u64::MAX { f64::INFINITY } else { (i128::from(fresh) - i128::from(now)) as f64 / 1e9 })
+        };
+        // SAFETY: the caller's promise.
+        match unsafe { self.with_entry(view, remaining) } {
+            Changed::Done(remaining) => Ok(remaining),
+            Changed::Restless => Ok(None),
+            Changed::Failed => Err(ErrSet),
+        }
+    }
+
+    /// Ends an entry; whether it had a value. To be called under the lock.
+    pub(super) fn end_entry(
+        &self,
+        cache: &mut Entries,
+        token: Token,
+        finished: bool,
+        evicted: &mut Evicted<PyRef, Value>,
+    ) -> bool {
+        if finished {
+            cache.remove(token, Cause::Explicit, evicted);
+        } else if cache.detach(token) {
+            if let Some(record) = cache.value_mut(token) {
+                record.set_detached();
+            }
+        }
+        finished
     }
 
     /// As [`store`](Self::store), where something came in meanwhile.
     #[cold]
     #[inline(never)]
-    unsafe fn store_again(&self, view: &View<'_>, result: *mut ffi::PyObject) -> bool {
+    unsafe fn store_again(&self, view: &View<'_>, result: *mut ffi::PyObject, began: Began) -> bool {
         // SAFETY: as for `store`.
         unsafe {
             let Some(key) = view.make_key() else {
@@ -198,6 +393,7 @@ impl CacheState {
             let mut evicted = Evicted::default();
             let mut new = Some((key, Value::ready(PyRef::borrow(result))));
             let stored = self.with_entry(view, |cache, at| match at {
+                _ if !self.is_welcome(cache, view.hash, began) => (),
                 None => {
                     if let Some((key, value)) = new.take() {
                         cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);
@@ -206,6 +402,7 @@ impl CacheState {
                 Some((token, true)) if self.max_size.is_none() => {
                     if let Some((key, value)) = new.take() {
                         new = cache.replace(token, value, deadline).map(|old| (key, old));
+                        cache.used_at(token, now);
                     }
                 }
                 Some(_) => (),
@@ -217,15 +414,23 @@ impl CacheState {
 
     /// Drops all entries of this process and zeroes their counters.
     pub(crate) fn clear(&self, py: Python<'_>) {
+        let evicted = self.clear_silently(py);
+        self.release(evicted);
+    }
+
+    /// The same, of which nobody is told: what has left.
+    pub(crate) fn clear_silently(&self, py: Python<'_>) -> Evicted<PyRef, Value> {
         let mut evicted = Evicted::default();
         self.entries.write(|writer| {
             writer.value.clear(&mut evicted);
+            writer.value.reset_counts();
             writer.reset_counters();
         });
+        self.tally.reset();
         if let Some(flights) = &self.flights {
             flights.forget(py);
         }
-        drop(evicted);
+        evicted
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -233,6 +438,13 @@ impl CacheState {
             flights.traverse(visit)?;
         }
         self.backend.traverse(visit)?;
+        // SAFETY: the collector runs attached.
+        if let Some(refreshes) = self.refreshes.get(unsafe { Python::assume_attached() }) {
+            visit.call(refreshes)?;
+        }
+        if let Some(control) = &self.control {
+            control.traverse(visit)?;
+        }
         // Where the lock is not free the entries are not shown, and so taken for reachable: nothing is freed too early.
         self.entries
             .try_read(|cache| {

@@ -192,11 +192,21 @@ fn usual_size(free: u64, memory: Option<u64>) -> u64 {
     (free.min(memory.unwrap_or(u64::MAX)) / 4).clamp(MIN_MAX_BYTES, DEFAULT_MOST)
 }
 
+fn geometry(options: &Options, max_bytes: u64) -> Result<Geometry, OpenError> {
+    Geometry::with(options.max_size, max_bytes, options.strategy, idle(options) != 0).ok_or_else(|| {
+        OpenError::InvalidSize(format!("max_bytes must be from {MIN_MAX_BYTES} to {MAX_FILE} bytes, got {max_bytes}"))
+    })
+}
+
+/// Whether a cache can be opened with these options, as far as they alone decide that.
+pub fn check(options: &Options) -> Result<(), OpenError> {
+    check_name(&options.name)?;
+    options.max_bytes.map_or(Ok(()), |max_bytes| geometry(options, max_bytes).map(drop))
+}
+
 fn new_header(options: &Options, dir: &Dir) -> Result<(Header, Geometry), OpenError> {
     let max_bytes = options.max_bytes.unwrap_or_else(|| usual_size(dir.free_bytes(), memory::limit()));
-    let geo = Geometry::with(options.max_size, max_bytes, options.strategy, idle(options) != 0).ok_or_else(|| {
-        OpenError::InvalidSize(format!("max_bytes must be from {MIN_MAX_BYTES} to {MAX_FILE} bytes, got {max_bytes}"))
-    })?;
+    let geo = geometry(options, max_bytes)?;
     let mut header = Header {
         magic: MAGIC,
         version: VERSION,

@@ -36,6 +36,16 @@ pub struct Began {
 }
 
 impl Began {
+    /// What was noted before, by its two words.
+    pub fn of(generation: u64, stamp: u64) -> Began {
+        Began { generation, stamp }
+    }
+
+    /// How the fence of the key stood.
+    pub fn stamp(self) -> u64 {
+        self.stamp
+    }
+
     /// Both in one word. Both only grow (but for a generation that is drawn at random), so this is the same only if both are.
     pub(crate) fn word(self) -> u64 {
         self.generation.wrapping_mul(GOLDEN.rotate_left(32) | 1).wrapping_add(self.stamp)

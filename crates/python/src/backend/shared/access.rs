@@ -16,12 +16,16 @@ use crate::backend::shared::reopen::File;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
-use crate::codec::{self, Encoded, Sharing, Spelled};
+use crate::codec::global::Function;
+use crate::codec::{self, Encoded, Refusal, Sharing, Spelled, Stop};
+use crate::function::control::Keeping;
+use crate::function::control_checks::CopyMode;
+use crate::function::handout;
 use crate::function::slot_value::{SharedObject, Value};
 use crate::function::state::{CacheState, Put as Mode};
 use crate::key::{self, View};
 use concurrency::inflight::Outcome;
-use shared::{Began, Lease, SharedCache, Skip, Stored};
+use shared::{Began, Busy, Hit, Kind, Lease, SharedCache, Skip, Stored, Terms};
 
 /// Behind the key of a lone argument that functools keeps apart from an equal int or str.
 const APART: u8 = 0xff;
@@ -33,6 +37,8 @@ pub(crate) struct KeyAccess<'a> {
     buffers: PooledBuffers,
     /// Of a call that is known by these bytes: what they must still say when its result is stored.
     pub editable: Option<Box<Editable<'a>>>,
+    /// How the next result is kept, where that is not what the options say for all.
+    terms: Option<Box<Terms>>,
     /// How the result that `store` was given may be shared, if it got as far as that.
     encoded: Result<Sharing, Encoded>,
     /// The file was lost when this began, and there was no other.
@@ -52,6 +58,12 @@ pub(crate) enum KeyBytes<'a> {
 pub(crate) enum Lookup {
     /// A new strong reference for the caller, and what to keep of it.
     Found(*mut ffi::PyObject, Option<Box<Decoded>>),
+    /// A value that is no longer fresh and may be returned while it is computed anew: a new strong reference, and whether
+    /// that is due.
+    Stale(*mut ffi::PyObject, bool),
+    /// A stored exception, as `exceptions::share` makes it.
+    Raise(PyRef),
+    /// There may be a value that serves where computing fails.
     Absent,
     /// What is there makes no object. Not counted yet.
     Unreadable(Skipped),
@@ -68,12 +80,18 @@ pub(crate) enum Put {
     Skipped(Skipped),
 }
 
+/// What became of bytes that were to be stored.
+enum InFile {
+    /// They are where this says, and there is this to say, counted.
+    Stored(Hit, Sharing, Option<Skipped>),
+    /// Counted.
+    Skipped(Skipped),
+}
+
 /// On what condition a result is stored.
 pub(crate) enum StoreCondition {
     /// The lease is ended, whatever comes of it.
     Lease(Lease),
-    /// Unless the cache was cleared since it had this generation.
-    Since(u64),
     /// Unless it has been fenced since it began so.
     Began(Began),
     /// None: over whatever is there.
@@ -86,6 +104,13 @@ struct Storing<'a> {
     lease: Option<Lease>,
 }
 
+impl<'a> Storing<'a> {
+    fn begin(file: &'a File, hold: &StoreCondition) -> Self {
+        let lease = if let StoreCondition::Lease(lease) = hold { Some(lease.clone()) } else { None };
+        Storing { shm: &file.shm, lease }
+    }
+}
+
 impl Drop for Storing<'_> {
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take().filter(|_| std::thread::panicking()) {
@@ -94,7 +119,26 @@ impl Drop for Storing<'_> {
     }
 }
 
+/// Sets the error of an invalidation that could not even be written.
+///
+/// # Safety
+/// The thread is attached.
+#[cold]
+pub(crate) unsafe fn not_fenced() -> ErrSet {
+    let message = c"the shared cache cannot be written to, so what it has cannot be invalidated";
+    // SAFETY: the caller's promise.
+    unsafe { ffi::PyErr_SetString(ffi::PyExc_OSError, message.as_ptr()) };
+    ErrSet
+}
+
 impl StoreCondition {
+    /// Ends a lease with a result that is not to be stored: what it would have replaced goes.
+    pub fn drop_older(self, shm: &SharedCache) {
+        if let StoreCondition::Lease(lease) = self {
+            shm.complete_without(lease);
+        }
+    }
+
     /// Ends a lease without a value: with a result that is not stored, or with the exception that is set.
     ///
     /// # Safety
@@ -142,7 +186,10 @@ impl<'a> KeyAccess<'a> {
                 // SAFETY: the caller's promise.
                 match unsafe { shared.files.follow() } {
                     Ok(true) => {
-                        let file = shared.files.current_or_reopened();
+                        // SAFETY: the caller's promise.
+                        let Some(file) = (unsafe { shared.files.working() }) else {
+                            return KeyBytes::Unstorable(Skipped::unopened(shared));
+                        };
                         let editable = match spelled {
                             Spelled::Plain => None,
                             Spelled::Editable(named) => Some(Box::new(Editable { view: *view, named })),
@@ -152,6 +199,7 @@ impl<'a> KeyAccess<'a> {
                             file,
                             buffers,
                             editable,
+                            terms: None,
                             encoded: Err(Encoded::Done),
                             lost: file.shm.poisoned(),
                         })
@@ -193,19 +241,90 @@ impl<'a> KeyAccess<'a> {
         let Some(hit) = self.file.shm.get(&buffers.key, &mut buffers.read) else {
             return Lookup::Absent;
         };
+        let now = if hit.fresh < hit.end { self.file.shm.now() } else { 0 };
+        let is_stale = hit.fresh < hit.end && now >= hit.fresh;
+        if is_stale && now >= hit.fresh.saturating_add(self.shared.revalidate) {
+            return Lookup::Absent;
+        }
         let bytes = buffers.read.value();
         // SAFETY: the caller's promise; the object is held until what is to be kept of it is made.
         unsafe {
+            if hit.kind == Kind::Exception {
+                return unpack(bytes);
+            }
             let wanted = self.shared.skips.wanted(Skip::Unreadable);
             let (decoded, refusal) = codec::noting(wanted, || codec::decode_value(bytes));
             match decoded {
                 codec::Decoded::Object(object, sharing) => {
-                    let kept = Decoded::new(self.file, hit, object.as_ptr(), sharing, bytes);
-                    Lookup::Found(object.into_ptr(), kept)
+                    if is_stale {
+                        let is_due = self.file.shm.is_refresh_due(&hit, self.file.shm.hash(&buffers.key));
+                        return hand_out(&self.shared.copy, object)
+                            .map_or(Lookup::Failed, |object| Lookup::Stale(object, is_due));
+                    }
+                    let kept = Decoded::new(&self.shared.copy, self.file, hit, object.as_ptr(), sharing, bytes);
+                    hand_out(&self.shared.copy, object).map_or(Lookup::Failed, |object| Lookup::Found(object, kept))
                 }
                 codec::Decoded::Damaged => Lookup::Unreadable(Skipped { refusal, ..Skipped::new(Skip::Unreadable) }),
                 codec::Decoded::Failed => Lookup::Failed,
             }
+        }
+    }
+
+    /// The value that serves where computing has failed: a new strong reference. `Err` with an exception set.
+    ///
+    /// # Safety
+    /// As for `ask`; no exception is set.
+    pub unsafe fn spare(&mut self) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
+        if self.shared.spare == 0 {
+            return Ok(None);
+        }
+        let buffers = &mut *self.buffers;
+        let Some(hit) = self.file.shm.get(&buffers.key, &mut buffers.read) else {
+            return Ok(None);
+        };
+        let end = hit.fresh.saturating_add(self.shared.spare);
+        if hit.kind == Kind::Exception || self.file.shm.now() >= end {
+            return Ok(None);
+        }
+        let bytes = buffers.read.value();
+        // SAFETY: the caller's promise.
+        unsafe {
+            match codec::decode_value(bytes) {
+                codec::Decoded::Object(object, sharing) => {
+                    // For those who wait.
+                    buffers.value.clear();
+                    buffers.value.extend_from_slice(bytes);
+                    self.encoded = Ok(sharing);
+                    hand_out(&self.shared.copy, object).map(Some).ok_or(ErrSet)
+                }
+                codec::Decoded::Damaged => Ok(None),
+                codec::Decoded::Failed => Err(ErrSet),
+            }
+        }
+    }
+
+    /// Stores an exception, as `exceptions::share` has made it; counts it if it cannot be.
+    ///
+    /// # Safety
+    /// As for `ask`; no exception is set.
+    pub unsafe fn store_raised(&mut self, raised: &PyRef, hold: StoreCondition) -> Result<(), ErrSet> {
+        static PACK: Function = Function::new(c"warp_cache._packed", c"pack");
+        let _storing = Storing::begin(self.file, &hold);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let packed = PACK.call(&[raised.as_ptr()]);
+            let encoded = match &packed {
+                Ok(packed) if ffi::PyBytes_Check(packed.as_ptr()) != 0 => {
+                    let length = ffi::PyBytes_Size(packed.as_ptr()) as usize;
+                    let bytes = std::slice::from_raw_parts(ffi::PyBytes_AsString(packed.as_ptr()).cast(), length);
+                    self.buffers.value.clear();
+                    self.buffers.value.extend_from_slice(bytes);
+                    Ok(Sharing::Pickled)
+                }
+                Err(Stop::Failed) => Err(Encoded::Failed),
+                Ok(_) | Err(Stop::Unstorable) => Err(Encoded::Unstorable),
+            };
+            self.store_encoded(encoded, None, hold).map(|_| ())
         }
     }
 
@@ -214,10 +333,8 @@ impl<'a> KeyAccess<'a> {
     /// # Safety
     /// As for `ask`; `result` is alive.
     pub unsafe fn store(&mut self, result: *mut ffi::PyObject, hold: StoreCondition) -> Result<Put, ErrSet> {
-        let (shm, buffers) = (&self.file.shm, &mut *self.buffers);
-        let lease = if let StoreCondition::Lease(lease) = &hold { Some(lease.clone()) } else { None };
-        let storing = Storing { shm, lease };
-        let deadline = shm.deadline(self.shared.ttl);
+        let _storing = Storing::begin(self.file, &hold);
+        let buffers = &mut *self.buffers;
         buffers.value.clear();
         let encode = || {
             // SAFETY: the caller's promise.
@@ -225,6 +342,30 @@ impl<'a> KeyAccess<'a> {
         };
         let (encoded, refusal) = codec::noting(self.shared.skips.wanted(Skip::Value), encode);
         self.encoded = encoded;
+        // SAFETY: the caller's promise.
+        match unsafe { self.store_encoded(encoded, refusal, hold) }? {
+            InFile::Stored(hit, sharing, skipped) => {
+                let (copy, value) = (&self.shared.copy, &self.buffers.value);
+                // SAFETY: the caller's promise; no exception is set.
+                let kept = unsafe { Decoded::new(copy, self.file, hit, result, sharing, value) };
+                Ok(Put::Stored(kept, skipped))
+            }
+            InFile::Skipped(skipped) => Ok(Put::Skipped(skipped)),
+        }
+    }
+
+    /// Stores what is in the buffer, if it was encoded; what is not stored is counted.
+    ///
+    /// # Safety
+    /// As for `ask`.
+    unsafe fn store_encoded(
+        &mut self,
+        encoded: Result<Sharing, Encoded>,
+        refusal: Option<Refusal>,
+        hold: StoreCondition,
+    ) -> Result<InFile, ErrSet> {
+        let (shm, buffers) = (&self.file.shm, &mut *self.buffers);
+        let terms = self.terms.take().map_or_else(|| Terms::from(shm.deadline(self.shared.ttl)), |terms| *terms);
         if encoded.is_ok() {
             // What the function is may have changed while it ran, and what functions and classes are that it was given.
             // SAFETY: as above; no exception is set.
@@ -259,27 +400,49 @@ impl<'a> KeyAccess<'a> {
             }
         };
         let stored = match hold {
-            StoreCondition::Lease(lease) => shm.complete(lease, key, value, deadline),
-            StoreCondition::Since(generation) => shm.insert_since(key, value, deadline, generation),
-            StoreCondition::Began(began) => shm.insert(key, value, deadline, began),
-            StoreCondition::Nothing => shm.set(key, value, deadline),
+            StoreCondition::Lease(lease) => shm.complete(lease, key, value, terms),
+            StoreCondition::Began(began) => shm.insert(key, value, terms, began),
+            StoreCondition::Nothing => match shm.put(key, value, terms) {
+                Ok(stored) => stored,
+                // SAFETY: attached.
+                Err(Busy) => return Err(unsafe { not_fenced() }),
+            },
         };
-        drop(storing);
         if let Stored::Done(hit) = stored {
             let skipped = shm.take_cramped().map(|(error, here)| {
                 // A full disk makes the cache smaller, as all are told who look at it; that addresses are wanting shows
                 // nowhere else.
-                self.shared.count_skip(self.file, Skip::Space);
+                self.shared.count_skip(Some(self.file), Skip::Space);
                 Skipped { error, transient: !here, ..Skipped::new(Skip::Space) }
             });
-            // SAFETY: the caller's promise; no exception is set.
-            return Ok(Put::Stored(unsafe { Decoded::new(self.file, hit, result, sharing, value) }, skipped));
+            return Ok(InFile::Stored(hit, sharing, skipped));
         }
         let (skip, error) = shm.why(stored).unwrap_or((Skip::Damaged, 0));
         // A file that is lost is replaced at the next call; only where that fails is there something to say.
         let transient = skip.is_transient() || (skip == Skip::Lost && !self.lost);
         let size = key.len() + value.len();
         Ok(Self::skip(self.shared, self.file, Skipped { error, size, transient, ..Skipped::new(skip) }))
+    }
+
+    /// Encodes a result that is not stored, for [`outcome`](Self::outcome).
+    ///
+    /// # Safety
+    /// As for `ask`; `result` is alive; no exception is set.
+    pub unsafe fn encode_for_waiters(&mut self, result: *mut ffi::PyObject) {
+        self.buffers.value.clear();
+        // SAFETY: the caller's promise.
+        self.encoded = unsafe { codec::encode_value(result, &mut self.buffers.value) };
+        if matches!(self.encoded, Err(Encoded::Failed)) {
+            // SAFETY: attached; who waits computes.
+            unsafe { ffi::PyErr_Clear() };
+        }
+    }
+
+    /// How the next result is kept in this file.
+    pub fn set_terms(&mut self, keeping: Keeping) {
+        let Keeping { ttl, window, kind, tags } = keeping;
+        let fresh = ttl.map_or(u64::MAX, |ttl| self.file.shm.now().saturating_add(ttl));
+        self.terms = Some(Box::new(Terms { fresh, end: fresh.saturating_add(window), kind, tags }));
     }
 
     /// What those have who waited for a value that is not kept: `result` itself where nobody can change it, or where it has no
@@ -291,6 +454,7 @@ impl<'a> KeyAccess<'a> {
         // SAFETY: the caller's promise; the buffer is what `store` has encoded.
         unsafe {
             match self.encoded {
+                Ok(_) if matches!(self.shared.copy, CopyMode::Never) => Outcome::Value(Arc::new(PyRef::borrow(result))),
                 Ok(Sharing::Immutable) | Err(Encoded::Unstorable) => Outcome::Value(Arc::new(PyRef::borrow(result))),
                 Ok(Sharing::Containers | Sharing::Pickled) => template::of_bytes(&self.buffers.value)
                     .map_or(Outcome::Abandoned, |template| Outcome::Template(Arc::new(template))),
@@ -299,9 +463,42 @@ impl<'a> KeyAccess<'a> {
         }
     }
 
-    fn skip(shared: &Shared, file: &File, skipped: Skipped) -> Put {
-        shared.count_skip(file, skipped.skip);
-        Put::Skipped(skipped)
+    fn skip(shared: &Shared, file: &File, skipped: Skipped) -> InFile {
+        shared.count_skip(Some(file), skipped.skip);
+        InFile::Skipped(skipped)
+    }
+}
+
+/// What a caller gets of an object that was decoded a moment ago: a new strong reference. `None` with an exception set.
+///
+/// # Safety
+/// The thread is attached and holds no lock. Runs user code.
+unsafe fn hand_out(copy: &CopyMode, object: PyRef) -> Option<*mut ffi::PyObject> {
+    match copy {
+        // SAFETY: the caller's promise.
+        CopyMode::Call(with) => unsafe { handout::copy_by(with, object.as_ptr()) }.ok().map(PyRef::into_ptr),
+        _ => Some(object.into_ptr()),
+    }
+}
+
+/// What is found where the bytes are those of an exception.
+///
+/// # Safety
+/// The thread is attached and holds no lock. Runs user code.
+#[cold]
+unsafe fn unpack(bytes: &[u8]) -> Lookup {
+    static UNPACK: Function = Function::new(c"warp_cache._packed", c"unpack");
+    // SAFETY: the caller's promise; the bytes are copied. A new reference, or null with an exception set.
+    unsafe {
+        let packed = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t);
+        if packed.is_null() {
+            return Lookup::Failed;
+        }
+        match UNPACK.call(&[PyRef::steal(packed).as_ptr()]) {
+            Ok(shared) => Lookup::Raise(shared),
+            Err(Stop::Unstorable) => Lookup::Unreadable(Skipped::new(Skip::Unreadable)),
+            Err(Stop::Failed) => Lookup::Failed,
+        }
     }
 }
 

@@ -15,12 +15,15 @@ use super::Shared;
 use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, StoreCondition};
 use crate::backend::shared::decoded::Decoded;
 use crate::backend::shared::reopen::File;
+use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::{as_error, point};
+use crate::capi::reference::PyRef;
+use crate::function::fence::Began;
 use crate::function::state::{CacheState, Put};
 use crate::function::ticket::Ticket;
 use crate::key::View;
 use concurrency::fork;
-use shared::{Acquired, Lease, SharedCache, Waited};
+use shared::{Acquired, Lease, Purpose, SharedCache, Waited};
 
 impl Shared {
     /// Asks for the lease of a key; see `AsyncCachedFunction._lead`.
@@ -56,10 +59,12 @@ impl Shared {
                 queue.set(turn);
                 match request.look() {
                     Lookup::Found(value, kept) => return self.found(py, state, view, value, kept),
+                    Lookup::Stale(value, _) => return self.found(py, state, view, value, None),
+                    Lookup::Raise(raised) => return Err(raised_own(py, &raised)),
                     Lookup::Failed => return Err(PyErr::fetch(py)),
                     Lookup::Absent => (),
                     Lookup::Unreadable(skipped) => {
-                        self.count_ticket(request.file, ticket, skipped);
+                        self.count_ticket(Some(request.file), ticket, skipped);
                         turn.note_unreadable();
                         queue.set(turn);
                     }
@@ -84,16 +89,49 @@ impl Shared {
                 }
                 Acquired::Present => match request.look() {
                     Lookup::Found(value, kept) => self.found(py, state, view, value, kept),
+                    Lookup::Stale(value, _) => self.found(py, state, view, value, None),
+                    Lookup::Raise(raised) => Err(raised_own(py, &raised)),
                     Lookup::Failed => Err(PyErr::fetch(py)),
                     Lookup::Absent => Ok(alone),
                     Lookup::Unreadable(skipped) => {
-                        self.count_ticket(request.file, ticket, skipped);
+                        self.count_ticket(Some(request.file), ticket, skipped);
                         turn.note_unreadable();
                         queue.set(turn);
                         Ok(alone)
                     }
                 },
             }
+        }
+    }
+
+    /// Asks for the lease of a refresh: `Purpose::Refresh` of one in the background, `Purpose::Anew` of one that somebody asked
+    /// for, which takes it from whoever has it. `None` where there is none to be had.
+    ///
+    /// # Safety
+    /// As for [`Backend::load`](crate::backend::Backend::load).
+    pub(crate) unsafe fn claim(
+        &self,
+        state: &CacheState,
+        view: &View<'_>,
+        purpose: Purpose,
+    ) -> Result<Option<SharedLease>, ErrSet> {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let request = match KeyAccess::ask(self, view) {
+                KeyBytes::KeyAccess(request) => request,
+                KeyBytes::Unstorable(_) => return Ok(None),
+                KeyBytes::Failed => return Err(ErrSet),
+            };
+            let bound = state.wait_timeout.unwrap_or(Duration::MAX);
+            let insist = purpose == Purpose::Anew;
+            Ok(match request.file.shm.acquire_to(purpose, request.key(), bound, insist) {
+                Acquired::Leader(lease) => Some(SharedLease {
+                    file: self.files.of(request.file),
+                    lease: Mutex::new(Some(lease)),
+                    generation: fork::epoch(),
+                }),
+                Acquired::Alone | Acquired::Follower(_) | Acquired::Present => None,
+            })
         }
     }
 
@@ -116,6 +154,16 @@ impl Shared {
             Ok(PyTuple::new(py, [value])?.into_any())
         }
     }
+}
+
+/// A stored exception, as one more caller is to raise it.
+///
+/// # Safety
+/// The thread is attached and holds no lock; no exception is set.
+unsafe fn raised_own(py: Python<'_>, raised: &PyRef) -> PyErr {
+    // SAFETY: the caller's promise.
+    unsafe { exceptions::raise_own(raised) };
+    PyErr::fetch(py)
 }
 
 /// Where a computation stands in the queue for its key's lease.
@@ -168,8 +216,9 @@ impl SharedLease {
     /// On what condition a result is stored that was computed under this lease. It stays here, and is ended here once more:
     /// the result may be stored in another file than the one in which others wait, if this one was left meanwhile, or in
     /// none.
-    pub(crate) fn hold(lease: Option<&Bound<'_, SharedLease>>, generation: u64) -> StoreCondition {
-        lease.and_then(|lease| lease.get().lease()).map_or(StoreCondition::Since(generation), StoreCondition::Lease)
+    pub(crate) fn hold(lease: Option<&Bound<'_, SharedLease>>, began: Began) -> StoreCondition {
+        let began = shared::Began::of(began.clears, began.stamp);
+        lease.and_then(|lease| lease.get().lease()).map_or(StoreCondition::Began(began), StoreCondition::Lease)
     }
 
     fn lease(&self) -> Option<Lease> {
@@ -197,6 +246,11 @@ impl SharedLease {
     /// The same where it ended with what is its caller's alone: nobody else has anything of it.
     fn end_privately(&self) -> PyResult<()> {
         self.give_up(SharedCache::abandon_privately)
+    }
+
+    /// The same for a refresh that has failed: the next one begins later.
+    fn end_failed(&self) -> PyResult<()> {
+        self.give_up(SharedCache::refresh_failed)
     }
 
     /// The same for a computation that was cancelled with its callers: one of those who wait computes in its place.

@@ -8,18 +8,22 @@ use pyo3::prelude::*;
 
 use super::skips::Skipped;
 use super::Shared;
-use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, StoreCondition};
+use crate::backend::shared::access::{not_fenced, KeyAccess, KeyBytes, Lookup, StoreCondition};
 use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
 use crate::backend::shared::by_bytes::{has_instances, BytesKey};
 use crate::backend::shared::decoded::{self, DecodedRef};
 use crate::backend::shared::load::Call;
-use crate::backend::{Backend, Begun, Counters, FileCounters, Known, Told};
+use crate::backend::{Backend, Begun, Counters, FileCounters, HitPath, Known, Told};
 use crate::capi::detach::detached;
-use crate::capi::exceptions::ErrSet;
-use crate::capi::reference::{Arguments, PyRef};
+use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::reference::{release, Arguments, PyRef};
 use crate::capi::sharing::Reader;
 use crate::codec::{self, Encoded, Refusal};
+use crate::function::computation::Computation;
+use crate::function::control::{Keeping, Tags, Verdict, Wish};
+use crate::function::control_checks::CopyMode;
 use crate::function::fast_path::{Peek, Probe};
+use crate::function::fence::{hash_of, Began};
 use crate::function::lookup::{Accounting, Entries, FastLookup, Found};
 use crate::function::options::Options;
 use crate::function::slot_value::Value;
@@ -27,12 +31,13 @@ use crate::function::state::{CacheState, Put};
 use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
 use crate::key::{View, ONE};
+use engine::cache::Features;
 use engine::policy::Kind;
 use engine::slab::{Entry, Token};
-use shared::{Event, Skip};
+use shared::{Busy, Event, Kind as FileKind, Skip, Tags as FileTags};
 
 /// The decoded level: an entry's value is good while the file has it, and the order hears of nothing.
-impl Backend for Shared {
+impl HitPath for Shared {
     type Miss<'a> = Call<'a>;
 
     #[inline(always)]
@@ -77,6 +82,18 @@ impl Backend for Shared {
             };
             match shared.look(&cached.state, view, hot) {
                 Through::Value(value) => Begun::Done(value),
+                Through::Revalidate(value) => {
+                    if cached.begin_refresh(view, arguments) {
+                        Begun::Done(value)
+                    } else {
+                        release(value);
+                        Begun::Done(std::ptr::null_mut())
+                    }
+                }
+                Through::Raise(raised) => {
+                    exceptions::raise_own(&raised);
+                    Begun::Done(std::ptr::null_mut())
+                }
                 Through::Failed => Begun::Done(std::ptr::null_mut()),
                 Through::Unstorable(skipped) => {
                     Begun::Done(cached.tell_with(Some(skipped), view, cached.compute(arguments)))
@@ -97,6 +114,8 @@ impl Backend for Shared {
         // SAFETY: the caller's promise.
         match unsafe { shared.look(state, view, hot) } {
             Through::Value(value) => (Found::Value(value), Known::Nothing, false),
+            Through::Revalidate(value) => (Found::Revalidate(value), Known::Nothing, false),
+            Through::Raise(raised) => (Found::Raise(raised), Known::Nothing, false),
             Through::Failed => (Found::Failed, Known::Nothing, false),
             Through::Missed(request, found, key, unreadable) => {
                 drop(found);
@@ -113,16 +132,18 @@ impl Backend for Shared {
             Through::Unstorable(_) => (Found::Absent, Known::Arguments, false),
         }
     }
+}
 
+impl Backend for Shared {
     unsafe fn asks_to_compare(&self, view: &View<'_>) -> bool {
         // SAFETY: the caller's promise.
         unsafe { !has_instances(view) }
     }
 
-    fn bounds(&self, _: &Options) -> (Kind, Option<usize>, u64) {
+    fn bounds(&self, _: &Options) -> (Kind, Option<usize>, Features) {
         // Whose turn it is to go, and when, is said by the file. Here goes what came first: to decode an entry again for each
         // round of newcomers costs less than to note every use.
-        (Kind::Fifo, Some(self.capacity), 0)
+        (Kind::Fifo, Some(self.capacity), Features::default())
     }
 
     unsafe fn know_default(&mut self, default: *mut ffi::PyObject) -> PyResult<()> {
@@ -142,8 +163,17 @@ impl Backend for Shared {
         self.given_name.as_deref()
     }
 
+    unsafe fn place(&self) -> (Option<String>, bool) {
+        // SAFETY: the caller's promise.
+        let file = unsafe { self.files.working() };
+        (file.map(|file| file.shm.path().to_string_lossy().into_owned()), self.files.is_private())
+    }
+
     fn count_miss(&self, _: &CacheState) {
-        self.count(Event::Miss);
+        // SAFETY: attached, no lock held; no exception is set: the function is about to be called.
+        if let Some(file) = unsafe { self.files.working() } {
+            file.count(Event::Miss);
+        }
     }
 
     unsafe fn load(
@@ -163,8 +193,36 @@ impl Backend for Shared {
     unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            match self.put(&cached.state, view, None, value, StoreCondition::Nothing) {
+            match self.put(&cached.state, view, None, value, StoreCondition::Nothing, None) {
                 Ok(skipped) => cached.tell(skipped, view, value),
+                Err(ErrSet) => false,
+            }
+        }
+    }
+
+    unsafe fn put(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject, wish: Wish) -> bool {
+        let state = &cached.state;
+        let ttl = self.ttl.map(|ttl| ttl.as_nanos() as u64);
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let verdict = match &state.control {
+                Some(control) => control.admit(value, wish),
+                None => Ok(Verdict::plain(value, ttl, wish)),
+            };
+            match verdict {
+                Ok(Verdict::Store(terms)) => {
+                    let tags = self.noted(&terms.tags);
+                    let keeping = match &state.control {
+                        Some(control) => control.keeping(&terms, tags),
+                        None => Keeping { ttl: terms.ttl, window: 0, kind: FileKind::Value, tags },
+                    };
+                    let stored = terms.stored(value);
+                    match self.put(state, view, None, stored, StoreCondition::Nothing, Some(keeping)) {
+                        Ok(skipped) => cached.tell(skipped, view, value),
+                        Err(ErrSet) => false,
+                    }
+                }
+                Ok(Verdict::Drop) => self.end(state, view).is_ok(),
                 Err(ErrSet) => false,
             }
         }
@@ -175,17 +233,44 @@ impl Backend for Shared {
         cached: &CachedFunction,
         ticket: &Bound<'py, Ticket>,
         value: &Bound<'py, PyAny>,
-        epoch: u64,
+        computation: &Computation,
         lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Told<'py>>> {
-        let hold = SharedLease::hold(lease, epoch);
+        let hold = SharedLease::hold(lease, computation.began);
+        let py = ticket.py();
+        let (mut terms, mut keeping) = (None, None);
+        if let Some(control) = &cached.state.control {
+            // SAFETY: the value is alive; the thread is attached and holds no lock.
+            match unsafe { control.appraise(value.as_ptr(), computation.tags.clone()) } {
+                Ok(Verdict::Store(of_value)) => {
+                    keeping = Some(control.keeping(&of_value, computation.noted));
+                    terms = Some(of_value);
+                }
+                Ok(Verdict::Drop) => {
+                    // SAFETY: attached, no lock held; no exception is set.
+                    if let Some(file) = unsafe { self.files.working() } {
+                        hold.drop_older(&file.shm);
+                    }
+                    return Ok(None);
+                }
+                Err(ErrSet) => {
+                    let error = PyErr::fetch(py);
+                    // SAFETY: attached, no lock held; the exception was taken.
+                    unsafe {
+                        if let Some(file) = self.files.working() {
+                            hold.give_up(&file.shm, false);
+                        }
+                    }
+                    return Err(error);
+                }
+            }
+        }
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
         ticket.get().with_views(|view, editable| unsafe {
-            match self.put(&cached.state, view, editable, value.as_ptr(), hold) {
-                Ok(skipped) => {
-                    cached.words_of(ticket.py(), skipped.or_else(|| self.skips.left()), view, value.as_ptr())
-                }
-                Err(ErrSet) => Err(PyErr::fetch(ticket.py())),
+            let stored = terms.as_ref().map_or(value.as_ptr(), |terms| terms.stored(value.as_ptr()));
+            match self.put(&cached.state, view, editable, stored, hold, keeping) {
+                Ok(skipped) => cached.words_of(py, skipped.or_else(|| self.skips.left()), view, value.as_ptr()),
+                Err(ErrSet) => Err(PyErr::fetch(py)),
             }
         })
     }
@@ -202,31 +287,98 @@ impl Backend for Shared {
         ticket.with_view(|view| unsafe { self.ask(py, state, view, ticket, insist, turn) })
     }
 
-    fn epoch(&self, _: &CacheState) -> u64 {
-        self.files.current_or_reopened().shm.generation()
+    fn began(&self, _: &CacheState, view: &View<'_>) -> Began {
+        // SAFETY: attached, no lock held; no exception is set: a computation is about to begin.
+        match unsafe { KeyAccess::ask(self, view) } {
+            KeyBytes::KeyAccess(request) => {
+                let began = request.file.shm.begin(request.file.shm.hash(request.key()));
+                return Began { clears: began.generation, stamp: began.stamp() };
+            }
+            KeyBytes::Unstorable(_) => (),
+            // SAFETY: as above.
+            KeyBytes::Failed => unsafe { ffi::PyErr_Clear() },
+        }
+        // What has no bytes, or no file, is never stored.
+        Began { clears: 0, stamp: 0 }
+    }
+
+    unsafe fn note_tags(&self, tags: &Tags) -> FileTags {
+        self.noted(tags)
+    }
+
+    unsafe fn invalidate_tags(&self, tags: &Tags) -> Result<(), ErrSet> {
+        let hashes: Vec<u64> = tags.iter().map(|tag| hash_of(tag)).collect();
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.files.working() {
+                Some(file) => detached(|| file.shm.invalidate_tags(&hashes)).map_err(|Busy| not_fenced()),
+                None => {
+                    self.clear_unopened();
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    unsafe fn remaining(&self, _: &CacheState, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe { self.left(view) }
+    }
+
+    unsafe fn contains(&self, _: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe { self.has(view) }
+    }
+
+    unsafe fn known<'a>(&'a self, view: &View<'a>) -> Result<Known<'a>, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe { self.known_as(view) }
+    }
+
+    unsafe fn invalidate(&self, state: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe { self.end(state, view) }
     }
 
     unsafe fn counters(&self, state: &CacheState) -> Counters {
-        let file = self.files.current_or_reopened();
         // SAFETY: the caller's promise.
+        let file = unsafe { self.files.working() };
+        // SAFETY: as above.
         unsafe { state.let_go(self, None) };
+        let Some(file) = file else {
+            let of_file = Some(FileCounters { skips: self.skipped([0; Skip::COUNT]), repairs: 0 });
+            let misses = self.skips.lost();
+            return Counters { hits: 0, misses, size: 0, evictions: 0, expirations: 0, weight: 0, of_file };
+        };
         let info = file.shm.info();
         Counters {
             hits: info.hits,
             misses: info.misses,
             size: if self.stores { usize::try_from(info.len).unwrap_or(usize::MAX) } else { 0 },
+            evictions: info.evictions,
+            expirations: info.expirations,
+            weight: 0,
             of_file: Some(FileCounters { skips: self.skipped(info.skips), repairs: info.repairs }),
         }
     }
 
     unsafe fn clear(&self) {
-        // SAFETY: the caller's promise. It may have to wait for a writer.
-        self.files.clear(|shm| unsafe { detached(|| shm.clear()) });
+        // SAFETY: the caller's promise.
+        let cleared = unsafe {
+            // It may have to wait for a writer.
+            self.files.clear(|shm| detached(|| shm.clear()))
+        };
+        if !cleared {
+            self.clear_unopened();
+        }
         self.skips.forget_lost();
         self.held.forget();
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let CopyMode::Call(with) = &self.copy {
+            with.traverse(visit)?;
+        }
         self.files.identity.iter().try_for_each(|identity| visit.call(identity.as_py()))
     }
 }
@@ -235,6 +387,10 @@ impl Backend for Shared {
 pub(crate) enum Through<'a> {
     /// A hit, counted: a new reference.
     Value(*mut ffi::PyObject),
+    /// The same of a value that is no longer fresh, and whose refresh is due.
+    Revalidate(*mut ffi::PyObject),
+    /// A hit, counted: a stored exception, as `exceptions::share` makes it.
+    Raise(PyRef),
     /// An exception is set.
     Failed,
     /// A miss, counted, whose result can be stored; with what the decoded level has, the key by which it knows the call, if
@@ -248,7 +404,7 @@ impl Shared {
     /// Looks for a call's value in both levels, counted as a call, from where `hot` left it.
     ///
     /// # Safety
-    /// As for [`Backend::begin`].
+    /// As for [`HitPath::begin`].
     pub(crate) unsafe fn look<'a>(&'a self, state: &CacheState, view: &View<'a>, hot: FastLookup) -> Through<'a> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
@@ -264,8 +420,8 @@ impl Shared {
                 KeyBytes::KeyAccess(request) => request,
                 KeyBytes::Failed => return Through::Failed,
                 KeyBytes::Unstorable(skipped) => {
-                    let file = self.files.current_or_reopened();
-                    file.count(Event::Miss);
+                    let file = self.files.working();
+                    file.iter().for_each(|file| file.count(Event::Miss));
                     self.count_skip(file, skipped.skip);
                     state.let_go(self, None);
                     return Through::Unstorable(skipped);
@@ -294,12 +450,23 @@ impl Shared {
                     state.keep(self, &key_view, kept, Put::UnlessPending);
                     return Through::Value(value);
                 }
+                Lookup::Stale(value, is_due) => {
+                    request.file.count(Event::Hit);
+                    state.tally.stale_hit();
+                    state.let_go(self, None);
+                    return if is_due { Through::Revalidate(value) } else { Through::Value(value) };
+                }
+                Lookup::Raise(raised) => {
+                    request.file.count(Event::Hit);
+                    state.let_go(self, None);
+                    return Through::Raise(raised);
+                }
                 Lookup::Failed => return Through::Failed,
                 Lookup::Absent => None,
                 Lookup::Unreadable(skipped) => Some(skipped),
             };
             request.file.count(Event::Miss);
-            unreadable.iter().for_each(|skipped| self.count_skip(request.file, skipped.skip));
+            unreadable.iter().for_each(|skipped| self.count_skip(Some(request.file), skipped.skip));
             state.let_go(self, None);
             Through::Missed(request, found, key, unreadable)
         }

@@ -2,7 +2,8 @@
 //!
 //! Ring 3. Nobody may change what another caller sees. An immutable object is handed out as it is; one with dicts, lists or
 //! sets in it is kept for this level alone, and each caller gets a copy of these; of what went through pickle the bytes are
-//! kept, and each caller gets an object of their own.
+//! kept, and each caller gets an object of their own. With `copy=False` all get the decoded object itself, and with a callable
+//! what that makes of it.
 
 use pyo3::ffi;
 
@@ -10,9 +11,12 @@ use super::held::Note;
 use crate::backend::shared::reopen::File;
 use crate::capi::reference::PyRef;
 use crate::codec::{self, Sharing};
+use crate::function::control_checks::CopyMode;
+use crate::function::handout;
 use crate::function::lookup::{Accounting, Found, ScanResult};
 use crate::function::slot_value::Value;
 use crate::function::state::CacheState;
+use engine::cache::Cause;
 use engine::slab::Token;
 use shared::{Event, Hit};
 
@@ -35,6 +39,8 @@ pub(crate) struct DecodedRef(*mut u8);
 const AS_IT_IS: usize = 0;
 const COPIED: usize = 0b010;
 const UNPICKLED: usize = 0b100;
+/// As what the user's `copy` makes of it: the object is a `Handout`.
+const BY_CALL: usize = 0b110;
 const HOW: usize = 0b110;
 
 /// What handing out came to.
@@ -59,6 +65,10 @@ impl DecodedRef {
         unsafe {
             if how == AS_IT_IS {
                 return Delivered::Value(object);
+            }
+            if how == BY_CALL {
+                let made = handout::hand_out(object);
+                return if made.is_null() { Delivered::Failed } else { Delivered::Value(made) };
             }
             let object = PyRef::steal(object);
             if how == COPIED {
@@ -117,11 +127,12 @@ pub(crate) unsafe fn take(value: &Value) -> Option<*mut ffi::PyObject> {
 }
 
 impl Decoded {
-    /// What to keep of an object that somebody else has, found as `hit` and encoded as `bytes`. `None` where memory is short.
+    /// What to keep of an object that somebody else has (unless `copy` lets all have it), found as `hit` and encoded as `bytes`. `None` where memory is short.
     ///
     /// # Safety
     /// `object` is alive; the thread is attached and holds no lock; no exception is set.
     pub unsafe fn new(
+        copy: &CopyMode,
         file: &File,
         hit: Hit,
         object: *mut ffi::PyObject,
@@ -130,10 +141,12 @@ impl Decoded {
     ) -> Option<Box<Decoded>> {
         // SAFETY: the caller's promise; the bytes are copied.
         let (object, how) = unsafe {
-            match sharing {
-                Sharing::Immutable => (Some(PyRef::borrow(object)), AS_IT_IS),
-                Sharing::Containers => (codec::copy(object), COPIED),
-                Sharing::Pickled => {
+            match (copy, sharing) {
+                (CopyMode::Never, _) => (Some(PyRef::borrow(object)), AS_IT_IS),
+                (CopyMode::Call(with), _) => (handout::of_call(with, object), BY_CALL),
+                (_, Sharing::Immutable) => (Some(PyRef::borrow(object)), AS_IT_IS),
+                (_, Sharing::Containers) => (codec::copy(object), COPIED),
+                (_, Sharing::Pickled) => {
                     let bytes = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t);
                     ((!bytes.is_null()).then(|| PyRef::steal(bytes)), UNPICKLED)
                 }
@@ -219,7 +232,7 @@ impl CacheState {
             let entry = writer.value.get(token);
             // Another one that has come to lie at the same address is decoded again, no more.
             if entry.and_then(|entry| entry.value.as_decoded()).is_some_and(|other| std::ptr::eq(other, decoded)) {
-                writer.value.remove(token, &mut evicted);
+                writer.value.remove(token, Cause::Explicit, &mut evicted);
             }
         });
         drop(evicted);

@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use super::Shared;
 use crate::backend::shared::reopen::File;
 use crate::function::state::CacheState;
-use engine::cache::Evicted;
+use engine::cache::{Cause, Evicted};
 use shared::{Hit, NEVER};
 
 /// A decoded value that was put into the level.
@@ -219,7 +219,10 @@ impl CacheState {
     /// The thread is attached and holds no lock; no exception is set. User code may run: destructors.
     pub(crate) unsafe fn let_go(&self, shared: &Shared, new: Option<&Note>) {
         const AT_ONCE: usize = 1024;
-        let gone = shared.held.follow(shared.files.current(), new, shared.ttl.is_some());
+        let Some(file) = shared.files.current() else {
+            return;
+        };
+        let gone = shared.held.follow(file, new, shared.ttl.is_some());
         for some in gone.chunks(AT_ONCE) {
             let mut evicted = Evicted::default();
             self.entries.write(|writer| {
@@ -228,7 +231,7 @@ impl CacheState {
                     while let Some((token, ..)) = writer.value.candidates(mark >> 32).find(|(_, _, entry)| {
                         entry.value.as_decoded().is_some_and(|decoded| decoded.is_from(*slot, version_of(*mark)))
                     }) {
-                        writer.value.remove(token, &mut evicted);
+                        writer.value.remove(token, Cause::Explicit, &mut evicted);
                     }
                 }
             });
@@ -242,7 +245,7 @@ impl CacheState {
     /// As for `let_go`.
     #[inline(always)]
     pub(crate) unsafe fn let_go_if_due(&self, shared: &Shared) {
-        if shared.files.current().shm.wakes() {
+        if shared.files.current().is_some_and(|file| file.shm.wakes()) {
             // SAFETY: the caller's promise.
             unsafe { self.let_go(shared, None) };
         }

@@ -17,9 +17,10 @@ use super::turn::Turn;
 use crate::backend::shared::access::{KeyAccess, Lookup, Put, StoreCondition};
 use crate::backend::shared::decoded::Decoded;
 use crate::capi::detach::Sleeper;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::reference::{release, Arguments, PyRef};
 use crate::codec::Refusal;
+use crate::function::control::{Tags, Verdict};
 use crate::function::lookup::FastLookup;
 use crate::function::single_flight::{Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
@@ -27,7 +28,7 @@ use crate::function::state::Put as Mode;
 use crate::function::CachedFunction;
 use crate::key::View;
 use concurrency::inflight::Outcome;
-use shared::{Acquired, Lease, Skip, Ticket, Waited};
+use shared::{Acquired, Lease, Skip, Tags as FileTags, Ticket, Waited};
 
 /// A missed call.
 pub(crate) struct Call<'a> {
@@ -45,6 +46,8 @@ pub(crate) struct Call<'a> {
     is_counted: bool,
     /// What was put into the decoded level.
     note: Option<Note>,
+    /// The tags of the call, once they are worked out.
+    tags: Option<Tags>,
 }
 
 /// What bringing the value came to.
@@ -114,13 +117,14 @@ impl<'a> Call<'a> {
             is_counted: unreadable.is_some(),
             skipped: unreadable,
             note: None,
+            tags: None,
         }
     }
 
     /// Counts that a value could not be read, once for the call, and tells it at the end.
     fn count_unreadable(&mut self, skipped: Skipped) {
         if !std::mem::replace(&mut self.is_counted, true) {
-            self.request.shared.count_skip(self.request.file, skipped.skip);
+            self.request.shared.count_skip(Some(self.request.file), skipped.skip);
             self.skipped = Some(skipped);
         }
     }
@@ -150,12 +154,38 @@ impl<'a> Call<'a> {
             // Until the result is stored: pickling it may come here again.
             let _computing =
                 matches!(hold, StoreCondition::Lease(_)).then(|| Computing::begin(shm.hash(self.request.key())));
-            let result = self.cached.compute(self.arguments);
-            if result.is_null() {
+            let Ok(tags) = self.work_out_tags() else {
                 hold.give_up(shm, true);
                 return Loaded::Failed;
+            };
+            let noted = self.request.shared.noted(&tags);
+            let result = self.cached.compute(self.arguments);
+            if result.is_null() {
+                return self.failed(hold, tags, noted);
             }
-            match self.request.store(result, hold) {
+            let mut of_result = None;
+            if let Some(control) = &self.cached.state.control {
+                match control.appraise(result, tags) {
+                    Ok(Verdict::Store(terms)) => {
+                        self.request.set_terms(control.keeping(&terms, noted));
+                        of_result = Some(terms);
+                    }
+                    Ok(Verdict::Drop) => {
+                        hold.drop_older(shm);
+                        self.request.encode_for_waiters(result);
+                        return Loaded::Value(result, None);
+                    }
+                    Err(ErrSet) => {
+                        hold.give_up(shm, true);
+                        let raised = crate::capi::exceptions::take();
+                        release(result);
+                        raised.into_iter().for_each(|raised| crate::capi::exceptions::set(raised));
+                        return Loaded::Failed;
+                    }
+                }
+            }
+            let stored = of_result.as_ref().map_or(result, |terms| terms.stored(result));
+            match self.request.store(stored, hold) {
                 Ok(Put::Stored(kept, skipped)) => {
                     self.skipped = skipped.or(self.skipped.take());
                     Loaded::Value(result, kept)
@@ -166,13 +196,72 @@ impl<'a> Call<'a> {
                 }
                 Err(ErrSet) => {
                     // What is raised takes the result's place; it must not meet the end of the result.
-                    let raised = crate::capi::exceptions::take();
+                    let raised = exceptions::take();
                     release(result);
-                    raised.into_iter().for_each(|raised| crate::capi::exceptions::set(raised));
+                    raised.into_iter().for_each(|raised| exceptions::set(raised));
                     Loaded::Failed
                 }
             }
         }
+    }
+
+    /// The end of a computation that raised: an old value may serve, the exception may be stored.
+    #[cold]
+    unsafe fn failed(&mut self, hold: StoreCondition, tags: Tags, noted: FileTags) -> Loaded {
+        let (state, shm) = (&self.cached.state, &self.request.file.shm);
+        // SAFETY: the caller's promise, throughout; an exception is set.
+        unsafe {
+            let Some(control) = state.control.as_ref().filter(|_| exceptions::is_set_shareable()) else {
+                hold.give_up(shm, true);
+                return Loaded::Failed;
+            };
+            let Some(raised) = exceptions::take() else {
+                hold.give_up(shm, false);
+                return Loaded::Failed;
+            };
+            match self.request.spare() {
+                Ok(Some(value)) => {
+                    hold.give_up(shm, false);
+                    state.tally.stale_hit();
+                    return Loaded::Value(value, None);
+                }
+                Ok(None) => (),
+                Err(ErrSet) => {
+                    hold.give_up(shm, true);
+                    return Loaded::Failed;
+                }
+            }
+            match control.store_exception(&raised, tags) {
+                None => hold.give_up(shm, false),
+                Some(Ok(terms)) => {
+                    self.request.set_terms(control.keeping(&terms, noted));
+                    let stored = terms.value.as_owned().map(|shared| self.request.store_raised(shared, hold));
+                    if let Some(Err(ErrSet)) = stored {
+                        return Loaded::Failed;
+                    }
+                }
+                // Interrupted: that is what this caller is to have.
+                Some(Err(ErrSet)) => {
+                    hold.give_up(shm, true);
+                    return Loaded::Failed;
+                }
+            }
+            exceptions::set(raised);
+            Loaded::Failed
+        }
+    }
+
+    /// The tags of the call: asked for once.
+    unsafe fn work_out_tags(&mut self) -> Result<Tags, ErrSet> {
+        if let Some(tags) = &self.tags {
+            return Ok(tags.clone());
+        }
+        // SAFETY: the caller's promise.
+        let tags = unsafe {
+            self.cached.state.control.as_ref().map_or(Ok(Tags::new()), |control| control.tags_of(self.arguments))
+        }?;
+        self.tags = Some(tags.clone());
+        Ok(tags)
     }
 
     /// Computes what somebody else is about to store.
@@ -180,7 +269,7 @@ impl<'a> Call<'a> {
         // SAFETY: the caller's promise.
         let result = unsafe { self.cached.compute(self.arguments) };
         if !result.is_null() {
-            self.request.shared.count_skip(self.request.file, Skip::Superseded);
+            self.request.shared.count_skip(Some(self.request.file), Skip::Superseded);
         }
         result
     }
@@ -212,6 +301,12 @@ impl<'a> Call<'a> {
                 }
                 match self.request.look() {
                     Lookup::Found(value, kept) => return Loaded::Value(value, kept),
+                    // Whoever calls next has it computed anew.
+                    Lookup::Stale(value, _) => return Loaded::Value(value, None),
+                    Lookup::Raise(shared) => {
+                        exceptions::raise_own(&shared);
+                        return Loaded::Failed;
+                    }
                     Lookup::Failed => return Loaded::Failed,
                     Lookup::Absent => (),
                     Lookup::Unreadable(skipped) => {
@@ -252,6 +347,11 @@ impl Miss for Call<'_> {
         let state = &self.cached.state;
         // SAFETY: the promise of `Miss`, throughout.
         unsafe {
+            let Ok(tags) = self.work_out_tags() else {
+                state.settle_failure(reserved, flight);
+                return std::ptr::null_mut();
+            };
+            let _running = state.running.note(reserved, &tags);
             match self.load_or_compute(|| state.free_waiters(reserved, &mut flight)) {
                 Loaded::Value(value, kept) => {
                     let immutable = kept.as_ref().map(|kept| kept.is_immutable());

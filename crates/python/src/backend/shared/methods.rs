@@ -3,17 +3,24 @@
 //! Ring 3.
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 use super::skips::Skipped;
 use super::Shared;
-use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, Put, StoreCondition};
+use crate::backend::shared::access::{not_fenced, KeyAccess, KeyBytes, Lookup, Put, StoreCondition};
 use crate::backend::shared::by_bytes::{BytesKey, Editable};
+use crate::backend::Known;
+use crate::backend::SharedLease;
 use crate::capi::detach::detached;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::reference::PyRef;
+use crate::function::computation::Computation;
+use crate::function::control::Keeping;
 use crate::function::lookup::{Accounting, Found};
 use crate::function::state::{CacheState, Put as Mode};
 use crate::function::ticket::Ticket;
 use crate::key::View;
+use shared::{Busy, Freshness, Skip};
 
 impl Shared {
     /// The value that the file has for a key, as a use that is not counted: a new reference. `Ok(None)` if there is none,
@@ -49,9 +56,15 @@ impl Shared {
                     state.keep(self, &key_view, kept, Mode::UnlessPending);
                     Ok(Some(value))
                 }
+                Lookup::Stale(value, _) => Ok(Some(value)),
+                Lookup::Raise(shared) if ticket.is_some() => {
+                    exceptions::raise_own(&shared);
+                    Err(ErrSet)
+                }
+                Lookup::Raise(_) => Ok(None),
                 looked @ (Lookup::Absent | Lookup::Unreadable(_)) => {
                     if let (Lookup::Unreadable(skipped), Some(ticket)) = (looked, ticket) {
-                        self.count_ticket(request.file, ticket, skipped);
+                        self.count_ticket(Some(request.file), ticket, skipped);
                     }
                     state.let_go(self, None);
                     Ok(None)
@@ -61,8 +74,135 @@ impl Shared {
         }
     }
 
+    /// Where no file can be opened, what is in it when one can is void: more than was asked to be dropped.
+    pub(super) fn clear_unopened(&self) {
+        if self.files.current().is_none() {
+            self.files.clear_unopened();
+        }
+    }
+
+    /// Whether a call would be answered by what the file has for a key; no use.
+    ///
+    /// # Safety
+    /// As for [`load_value`](Self::load_value).
+    pub(super) unsafe fn has(&self, view: &View<'_>) -> Result<bool, ErrSet> {
+        // SAFETY: the caller's promise.
+        match unsafe { KeyAccess::ask(self, view) } {
+            KeyBytes::KeyAccess(request) => {
+                let shm = &request.file.shm;
+                Ok(match shm.look(request.key()) {
+                    (Freshness::Fresh, _) => true,
+                    (Freshness::Stale, Some(hit)) => shm.now() < hit.fresh.saturating_add(self.revalidate),
+                    _ => false,
+                })
+            }
+            KeyBytes::Unstorable(_) => Ok(false),
+            KeyBytes::Failed => Err(ErrSet),
+        }
+    }
+
+    /// Seconds for which a key's entry is fresh.
+    ///
+    /// # Safety
+    /// As for [`load_value`](Self::load_value).
+    pub(super) unsafe fn left(&self, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
+        // SAFETY: the caller's promise.
+        match unsafe { KeyAccess::ask(self, view) } {
+            KeyBytes::KeyAccess(request) => {
+                let seconds = |nanos| if nanos == i64::MAX { f64::INFINITY } else { nanos as f64 / 1e9 };
+                Ok(request.file.shm.ttl(request.key()).map(seconds))
+            }
+            KeyBytes::Unstorable(_) => Ok(None),
+            KeyBytes::Failed => Err(ErrSet),
+        }
+    }
+
+    /// By what a call is known in this process.
+    ///
+    /// # Safety
+    /// As for [`load_value`](Self::load_value).
+    pub(super) unsafe fn known_as<'a>(&'a self, view: &View<'a>) -> Result<Known<'a>, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match KeyAccess::ask(self, view) {
+                KeyBytes::KeyAccess(request) => {
+                    let key = request.by_bytes()?;
+                    Ok(match (key, request.editable) {
+                        (Some(key), Some(editable)) => Known::Bytes(key, *editable),
+                        _ => Known::Arguments,
+                    })
+                }
+                KeyBytes::Unstorable(Skipped { skip: Skip::Argument, .. }) => Ok(Known::Nothing),
+                KeyBytes::Unstorable(_) => Ok(Known::Arguments),
+                KeyBytes::Failed => Err(ErrSet),
+            }
+        }
+    }
+
+    /// Ends a key's entry in the file; whether there was one. Where a writer keeps the lock, the whole cache is voided.
+    ///
+    /// # Safety
+    /// As for [`load_value`](Self::load_value).
+    pub(super) unsafe fn end(&self, state: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let request = match KeyAccess::ask(self, view) {
+                KeyBytes::KeyAccess(request) => request,
+                KeyBytes::Unstorable(_) => {
+                    self.clear_unopened();
+                    return Ok(false);
+                }
+                KeyBytes::Failed => return Err(ErrSet),
+            };
+            let ended = detached(|| request.file.shm.invalidate(request.key()));
+            state.let_go(self, None);
+            ended.map_err(|Busy| not_fenced())
+        }
+    }
+
+    /// Notes that a computation of a coroutine function raised: the exception is stored if the user wants that. The value that
+    /// serves in its place, a new reference, if there is one.
+    ///
+    /// # Safety
+    /// As for [`load_value`](Self::load_value); `error` is alive; no exception is set.
+    pub(crate) unsafe fn failed(
+        &self,
+        state: &CacheState,
+        (view, editable): (&View<'_>, Option<Editable<'_>>),
+        error: &PyRef,
+        computation: &Computation,
+        lease: Option<&Bound<'_, SharedLease>>,
+    ) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let Some(control) = state.control.as_ref().filter(|_| exceptions::is_shareable(error)) else {
+                return Ok(None);
+            };
+            let mut request = match KeyAccess::ask(self, view) {
+                KeyBytes::KeyAccess(request) => request,
+                KeyBytes::Unstorable(_) => return Ok(None),
+                KeyBytes::Failed => return Err(ErrSet),
+            };
+            if let Some(spare) = request.spare()? {
+                state.tally.stale_hit();
+                return Ok(Some(spare));
+            }
+            let Some(terms) = control.store_exception(error, computation.tags.clone()) else {
+                return Ok(None);
+            };
+            let terms = terms?;
+            request.editable = editable.map(Box::new);
+            request.set_terms(control.keeping(&terms, computation.noted));
+            if let Some(shared) = terms.value.as_owned() {
+                request.store_raised(shared, SharedLease::hold(lease, computation.began))?;
+            }
+            Ok(None)
+        }
+    }
+
     /// Stores a value in the file as if it had been computed now. What can't be stored is counted, takes what was there with
-    /// it, and is told to the user by the caller. `editable`: what the bytes in the view were made from, if it has such.
+    /// it, and is told to the user by the caller. `keeping`: how it is kept, where that is not
+    /// what the options say for all. `editable`: what the bytes in the view were made from, if it has such.
     ///
     /// # Safety
     /// As for [`load_value`](Self::load_value); `value` is alive.
@@ -73,6 +213,7 @@ impl Shared {
         editable: Option<Editable<'_>>,
         value: *mut ffi::PyObject,
         hold: StoreCondition,
+        keeping: Option<Keeping>,
     ) -> Result<Option<Skipped>, ErrSet> {
         let by_hand = matches!(hold, StoreCondition::Nothing);
         // SAFETY: the caller's promise, throughout.
@@ -82,7 +223,8 @@ impl Shared {
                 KeyBytes::Unstorable(skipped) => {
                     // A call has counted it already.
                     if by_hand {
-                        self.count_skip(self.files.current_or_reopened(), skipped.skip);
+                        self.count_skip(self.files.working(), skipped.skip);
+                        self.clear_unopened();
                     }
                     return Ok(Some(skipped));
                 }
@@ -91,6 +233,9 @@ impl Shared {
             let key = request.by_bytes()?;
             let key_view = key.as_ref().map_or(*view, BytesKey::view);
             request.editable = editable.map(Box::new);
+            if let Some(keeping) = keeping {
+                request.set_terms(keeping);
+            }
             match request.store(value, hold)? {
                 Put::Stored(kept, skipped) => {
                     let mode = if by_hand { Mode::Always } else { Mode::UnlessPending };
@@ -100,7 +245,7 @@ impl Shared {
                 Put::Skipped(skipped) => {
                     if by_hand {
                         // An older value must not stand for this one.
-                        let _ = detached(|| request.file.shm.invalidate(request.key()));
+                        detached(|| request.file.shm.invalidate(request.key())).map_err(|Busy| not_fenced())?;
                     }
                     state.let_go(self, None);
                     Ok(Some(skipped))

@@ -32,13 +32,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use self::held::Held;
-use self::reopen::{CacheLocation, Reopener};
+use self::reopen::{CacheName, Reopener};
 use self::skips::Skips;
 use crate::backend::AnyBackend;
+use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
+use crate::function::control_checks::CopyMode;
+use crate::function::fence::hash_of;
 use crate::function::options::Options;
 use crate::function::CachedFunction;
-use shared::Event;
+use shared::{Event, Tags as FileTags};
 
 pub(crate) use self::by_bytes::{BytesKey, Editable};
 pub(crate) use self::decoded::{Decoded, DecodedRef};
@@ -56,6 +59,11 @@ pub struct Shared {
     stores: bool,
     /// As in the function's own cache.
     lone_apart: bool,
+    /// What of a decoded value is handed out.
+    copy: CopyMode,
+    /// Nanoseconds for which a stale value is returned while it is computed anew, and where computing fails.
+    revalidate: u64,
+    spare: u64,
     /// What the user calls the cache.
     given_name: Option<String>,
     /// The defaults that have no bytes, by address: the function's signature keeps them.
@@ -65,20 +73,24 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Opens the file of a function's cache. `name`: what the user calls it, or `None` for the function's own.
-    pub fn open(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Shared>> {
+    /// The cache of a function, whose file is opened at the first use. `name`: what the user calls it, or `None` for the
+    /// function's own.
+    pub fn new(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Shared>> {
         skips::install(function.py())?;
-        let place = CacheLocation::find(function, name)?;
-        let files = Reopener::open(place, options).map_err(|error| reopen::raised(&error))?;
-        let room = usize::try_from(files.current().shm.info().capacity).unwrap_or(usize::MAX);
+        let name_of_cache = CacheName::find(function, options, name)?;
+        let files = Reopener::new(name_of_cache, options).map_err(|error| reopen::raised(&error))?;
         Ok(Box::new(Shared {
             files,
-            ttl: (options.ttl != 0).then(|| Duration::from_nanos(options.ttl)),
+            ttl: (options.ttl.nanos != 0).then(|| Duration::from_nanos(options.ttl.nanos)),
             max_key_size: options.max_key_size.unwrap_or(usize::MAX),
             max_value_size: options.max_value_size.unwrap_or(usize::MAX),
-            capacity: options.max_size.map_or(room, |size| size.min(room)).max(1),
+            // What the file has room for is known when it is open, and then the level holds no more than the file does.
+            capacity: options.max_size.unwrap_or(usize::MAX).max(1),
             stores: options.max_size != Some(0),
             lone_apart: options.keeps_lone_apart(),
+            copy: options.copy.clone(),
+            revalidate: options.stale_while_revalidate,
+            spare: options.stale_if_error,
             given_name: name.map(str::to_owned),
             defaults: Vec::new(),
             skips: Skips::default(),
@@ -86,13 +98,40 @@ impl Shared {
         }))
     }
 
+    /// How tags stand in the file.
+    fn noted(&self, tags: &[String]) -> FileTags {
+        if tags.is_empty() {
+            return FileTags::default();
+        }
+        let hashes: Vec<u64> = tags.iter().map(|tag| hash_of(tag)).collect();
+        // SAFETY: attached, no lock held; no exception is set.
+        let file = unsafe { self.files.working() };
+        file.map_or_else(FileTags::default, |file| file.shm.tags(&hashes))
+    }
+
+    /// Opens, before a fork, a file that a child could not open.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock; no exception is set. Runs user code.
+    pub unsafe fn open_before_fork(&self) -> Result<(), ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe { self.files.open_before_fork() }
+    }
+
+    /// Whether all callers may have the same object (`copy=False`).
+    pub(crate) fn shares_objects(&self) -> bool {
+        matches!(self.copy, CopyMode::Never)
+    }
+
     fn defaults(&self) -> &[usize] {
         &self.defaults
     }
 
-    /// Counts something in the file.
+    /// Counts something in the file, if there is one.
     fn count(&self, event: Event) {
-        self.files.current().count(event);
+        if let Some(file) = self.files.current() {
+            file.count(event);
+        }
     }
 }
 
@@ -103,8 +142,9 @@ impl Shared {
 /// computed and not stored. shm_name: the name of the cache, None to derive one from the function. max_bytes: bytes at most
 /// of the whole file, None for a quarter of what is free where it lives, 1 GiB at most. The others: as for CachedFunction.
 ///
-/// Raises TypeError or ValueError for a wrong argument, PermissionError where something in the file's place is not this
-/// user's alone, OSError where the file cannot be made. A call costs O(1) expected.
+/// The file is opened at the first use. Where that fails there is an UncacheableWarning, and every call computes.
+///
+/// Raises TypeError or ValueError for a wrong argument. A call costs O(1) expected.
 #[pyclass(frozen, extends = CachedFunction, subclass, module = "warp_cache._warp_cache_rs")]
 pub struct SharedCachedFunction;
 
@@ -114,7 +154,7 @@ impl SharedCachedFunction {
         options: &Options,
         name: Option<&str>,
     ) -> PyResult<PyClassInitializer<SharedCachedFunction>> {
-        let backend = Shared::open(function, options, name)?;
+        let backend = Shared::new(function, options, name)?;
         let base = CachedFunction::build(function, options, None, AnyBackend::Shared(backend))?;
         Ok(PyClassInitializer::from(base).add_subclass(SharedCachedFunction))
     }

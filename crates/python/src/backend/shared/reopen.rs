@@ -1,21 +1,24 @@
-//! The files of a shared cache: the one in use, and how another one takes its place after somebody has cut it short, or has
-//! removed, renamed or replaced it.
+//! The files of a shared cache: the one in use, opened at the first use, and how another one takes its place after somebody has
+//! cut it short, or has removed, renamed or replaced it.
 //!
 //! Ring 3.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use pyo3::exceptions::{PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyException, PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::capi::exceptions::ErrSet;
+use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
 use crate::capi::sharing::FREE_THREADED;
 use crate::codec::global::{call_method, Name};
 use crate::function::options::Options;
 use concurrency::clock;
+use concurrency::fork;
 use concurrency::thread_id;
 use engine::wire_format;
 use shared::hash::siphash13;
@@ -82,42 +85,68 @@ impl File {
     }
 }
 
-/// Where a function's cache lies.
-pub struct CacheLocation {
-    /// The directory that was asked for, or those that may do.
-    directories: Vec<PathBuf>,
-    asked_for: bool,
+/// What a function's cache is called.
+pub struct CacheName {
     name: String,
     /// Of a function's own cache, what tells whether it still is what the name says. Without it and without a name from the
     /// user no other process can name the file: it loses its name at once, and is shared with forks alone.
     identity: Option<PyRef>,
     private: bool,
+    /// What tells the key function from others where the user named the cache; in all other names it is told already.
+    key: Vec<u8>,
 }
 
-impl CacheLocation {
-    /// The place of the cache that the user named, or of the function's own.
-    pub fn find(function: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<CacheLocation> {
+impl CacheName {
+    /// The name of the cache that the user named, or of the function's own.
+    pub fn find(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<CacheName> {
+        let key = options.key.as_ref().map(|key| key.bind(function.py()));
+        // It loads what will be needed when the file is opened: there may be no importing then.
         let identity = function.py().import("warp_cache._naming.identity")?;
-        let (directories, asked_for) = identity.call_method0("directories")?.extract()?;
         if let Some(name) = name {
-            return Ok(CacheLocation { directories, asked_for, name: safe_name(name), identity: None, private: false });
+            let key = match key {
+                Some(key) => identity.call_method1("key_digest", (key,))?.extract()?,
+                None => Vec::new(),
+            };
+            return Ok(CacheName { name: name.to_owned(), identity: None, private: false, key });
         }
         let (name, identity): (String, Option<Py<PyAny>>) =
-            identity.call_method1("identify", (function,))?.extract()?;
-        let private = identity.is_none();
-        Ok(CacheLocation { directories, asked_for, name, private, identity: identity.map(PyRef::from) })
+            identity.call_method1("identify", (function, key))?.extract()?;
+        let (private, key) = (identity.is_none(), Vec::new());
+        Ok(CacheName { name, private, identity: identity.map(PyRef::from), key })
     }
+}
+
+/// Where a cache lies, by what is configured when it is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    /// The directory that was asked for, or those that may do.
+    directories: Vec<PathBuf>,
+    asked_for: bool,
+    namespace: Option<String>,
+}
+
+/// What is known of the files, and of the last attempt to open one.
+#[derive(Default)]
+struct Known {
+    /// Where the cache is open.
+    place: Option<Place>,
+    /// All of them are kept: decoded values refer to them, and other threads may be at work in them.
+    opened: Vec<Arc<File>>,
+    /// Why nothing is open: where, when (nanoseconds of `clock::now`), and in words.
+    failure: Option<(Place, u64, String)>,
 }
 
 /// The file in use, those before it, and what is needed to open another.
 pub struct Reopener {
-    /// The last of `opened`. Release-stored after the file is made; pairs with the acquire loads.
+    /// The last of `Known::opened`, or null before the first use. Release-stored after the file is made; pairs with the acquire
+    /// loads.
     current: AtomicPtr<File>,
-    /// All of them are kept: decoded values refer to them, and other threads may be at work in them.
-    opened: Mutex<Vec<Arc<File>>>,
+    /// Only within `fork::exclusive`, so no child finds it locked.
+    known: Mutex<Known>,
+    /// But for the directory, and for what the namespace makes of name and fingerprint.
     options: shared::Options,
-    /// Default places; none where a directory was asked for.
-    places: Vec<PathBuf>,
+    namespace: Option<String>,
+    version: Option<String>,
     private: bool,
     pub identity: Option<PyRef>,
     /// The name of a private file, since the function is no longer what the name in the options says: null, or a `String` of
@@ -125,6 +154,11 @@ pub struct Reopener {
     renamed: AtomicPtr<String>,
     /// When another one was last opened (nanoseconds of `clock::now`).
     tried: AtomicU64,
+    /// The process (`fork::epoch`) one of whose threads opens the first file, or 0.
+    opening: AtomicU64,
+    /// Whether what is found in the file at its opening is void: the cache was cleared when it could not be opened. Relaxed: it
+    /// is set by attached threads and read by those that open.
+    void: AtomicBool,
     /// When it was last seen whether the path still names the one in use.
     looked: AtomicU64,
 }
@@ -142,57 +176,215 @@ fn is_due(last: &AtomicU64) -> bool {
         && last.compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
+/// The first file is being opened by this thread: until this is dropped.
+struct Opening<'a>(&'a AtomicU64);
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the acquire in `Reopener::begin_opening`.
+        self.0.store(0, Ordering::Release);
+    }
+}
+
 impl Reopener {
-    pub fn open(place: CacheLocation, options: &Options) -> Result<Reopener, OpenError> {
-        let options = shared::Options {
-            dir: place.directories.first().cloned().unwrap_or_default(),
-            name: place.name,
+    /// The files of a cache that is not open yet. An error is one of the arguments.
+    pub fn new(name: CacheName, options: &Options) -> Result<Reopener, OpenError> {
+        let is_given = !name.private && name.identity.is_none();
+        let options_of_file = shared::Options {
+            dir: PathBuf::new(),
+            name: if is_given { safe_name(&name.name) } else { name.name.clone() },
             strategy: Strategy::from_number(options.strategy as u64).unwrap_or(Strategy::Lru),
             // Without a bound, the bytes are one; and a cache that stores nothing counts all the same.
             max_size: options.max_size.map_or(0, |size| size.max(1) as u64),
             max_bytes: options.max_bytes.map(|bytes| bytes as u64),
-            idle: None,
-            fingerprint: fingerprint(options),
+            idle: (options.tti != 0).then(|| Duration::from_nanos(options.tti)),
+            fingerprint: fingerprint(options, &name.key),
         };
-        let files = Reopener {
+        shared::check(&options_of_file)?;
+        Ok(Reopener {
             current: AtomicPtr::default(),
-            opened: Mutex::default(),
-            options,
-            places: if place.asked_for { Vec::new() } else { place.directories },
-            private: place.private,
-            identity: place.identity,
+            known: Mutex::default(),
+            options: shared::Options { name: name.name, ..options_of_file },
+            namespace: options.namespace.clone(),
+            version: options.version.clone(),
+            private: name.private,
+            identity: name.identity,
             renamed: AtomicPtr::default(),
             tried: AtomicU64::new(0),
-            looked: AtomicU64::new(clock::now()),
-        };
-        files.add()?;
-        Ok(files)
+            looked: AtomicU64::new(0),
+            opening: AtomicU64::new(0),
+            void: AtomicBool::new(false),
+        })
     }
 
-    fn add(&self) -> Result<(), OpenError> {
-        let renamed = self.renamed().map(|name| shared::Options { name: name.clone(), ..self.options.clone() });
-        let options = renamed.as_ref().unwrap_or(&self.options);
+    fn with_known<R>(&self, f: impl FnOnce(&mut Known) -> R) -> R {
+        fork::exclusive(|| f(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Opens the file at its first use, unless that has just failed. What fails is kept for [`failure`](Self::failure).
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock; no exception is set. Runs Python code.
+    #[cold]
+    #[inline(never)]
+    pub unsafe fn open(&self) {
+        point("open the file");
+        // SAFETY: the caller's promise.
+        let place = match unsafe { self.place() } {
+            Ok(place) => place,
+            Err(error) => {
+                // SAFETY: as above.
+                unsafe { self.note_raised(error) };
+                return;
+            }
+        };
+        let Some(opening) = self.begin_opening() else {
+            return;
+        };
+        let now = clock::now();
+        let failed_here = |known: &mut Known| {
+            known.failure.as_ref().is_some_and(|(at, when, _)| *at == place && now.saturating_sub(*when) < PAUSE)
+        };
+        if self.with_known(failed_here) {
+            return;
+        }
+        self.looked.store(now, Ordering::Relaxed);
+        if let Err(error) = self.add(&place) {
+            let failure = Some((place, now, error.to_string()));
+            self.with_known(|known| known.failure = failure);
+        }
+        drop(opening);
+    }
+
+    /// The right to open the first file; `None` if another thread has done it.
+    fn begin_opening(&self) -> Option<Opening<'_>> {
+        let own = fork::epoch();
+        loop {
+            if !self.current.load(Ordering::Acquire).is_null() {
+                return None;
+            }
+            let holder = self.opening.load(Ordering::Relaxed);
+            // What another process has left here is of a thread that this one does not have.
+            let is_free = holder != own;
+            // Acquire: pairs with the release in `Opening::drop`.
+            if is_free && self.opening.compare_exchange(holder, own, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                let opening = Opening(&self.opening);
+                return self.current.load(Ordering::Acquire).is_null().then_some(opening);
+            }
+            // Without a GIL only: whoever opens stays attached and calls nothing of Python's, so it takes a moment.
+            std::thread::yield_now();
+        }
+    }
+
+    /// Where the cache is to lie, as things are now.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock; no exception is set.
+    unsafe fn place(&self) -> PyResult<Place> {
+        // SAFETY: the caller's promise.
+        let py = unsafe { Python::assume_attached() };
+        let identity = py.import("warp_cache._naming.identity")?;
+        let (directories, asked_for, namespace) =
+            identity.call_method1("location", (self.namespace.as_deref(),))?.extract()?;
+        Ok(Place { directories, asked_for, namespace })
+    }
+
+    /// Keeps what Python code has raised.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock.
+    unsafe fn note_raised(&self, error: PyErr) {
+        // SAFETY: the caller's promise.
+        let py = unsafe { Python::assume_attached() };
+        if !error.is_instance_of::<PyException>(py) {
+            // It was meant for somebody else, who is to have it soon.
+            // SAFETY: it may be called in any state.
+            unsafe { pyo3::ffi::PyErr_SetInterrupt() };
+        }
+        let place = Place { directories: Vec::new(), asked_for: false, namespace: None };
+        let failure = Some((place, clock::now(), error.to_string()));
+        self.with_known(|known| known.failure = failure);
+    }
+
+    /// Why the cache could not be opened, in words.
+    pub fn failure(&self) -> Option<String> {
+        self.with_known(|known| known.failure.as_ref().map(|(_, _, why)| why.clone()))
+    }
+
+    /// What is in the file when it can be opened was dropped before.
+    pub fn clear_unopened(&self) {
+        self.void.store(true, Ordering::Relaxed);
+    }
+
+    /// Opens a file and has it used.
+    fn add(&self, place: &Place) -> Result<(), OpenError> {
+        let renamed = self.renamed();
         let private = self.private || renamed.is_some();
-        let shm = match &self.places[..] {
-            [] => SharedCache::open(options)?,
-            places => SharedCache::open_in_first(options, places, private)?,
+        let suffix = match identity_of(place.namespace.as_deref(), self.version.as_deref()) {
+            0 => String::new(),
+            identity => format!("-{identity:016x}"),
+        };
+        let options = shared::Options {
+            dir: place.directories.first().cloned().unwrap_or_default(),
+            name: safe_name(&format!("{}{suffix}", renamed.unwrap_or(&self.options.name))),
+            fingerprint: self.options.fingerprint ^ identity_of(place.namespace.as_deref(), self.version.as_deref()),
+            ..self.options.clone()
+        };
+        let shm = if place.asked_for {
+            SharedCache::open(&options)?
+        } else {
+            SharedCache::open_in_first(&options, &place.directories, private)?
         };
         if private {
             // Where it cannot be removed, it is a file that nobody opens again.
             let _ = std::fs::remove_file(shm.path());
         }
-        let file = Arc::new(File::new(shm, renamed.is_some()));
-        // A fork may have left the mutex locked: then this process goes on with what it has.
-        if let Ok(mut opened) = self.opened.try_lock() {
-            opened.push(Arc::clone(&file));
-            self.current.store(Arc::as_ptr(&file).cast_mut(), Ordering::Release);
+        if self.void.swap(false, Ordering::Relaxed) {
+            shm.clear();
         }
+        let file = Arc::new(File::new(shm, renamed.is_some()));
+        self.with_known(|known| {
+            known.place.get_or_insert_with(|| place.clone());
+            known.failure = None;
+            known.opened.push(Arc::clone(&file));
+            self.current.store(Arc::as_ptr(&file).cast_mut(), Ordering::Release);
+        });
         Ok(())
+    }
+
+    /// Opens another file where the cache lies.
+    fn add_another(&self) {
+        if let Some(place) = self.with_known(|known| known.place.clone()) {
+            // Where that fails, every call is a miss, as before.
+            let _ = self.add(&place);
+        }
     }
 
     fn renamed(&self) -> Option<&String> {
         // SAFETY: null, or what `follow` has stored, which lives as long as this.
         unsafe { self.renamed.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Whether no other process can name the file.
+    pub fn is_private(&self) -> bool {
+        self.private || self.renamed().is_some()
+    }
+
+    /// Opens, before a fork, a file that a child could not open.
+    ///
+    /// # Safety
+    /// As for [`open`](Self::open).
+    pub unsafe fn open_before_fork(&self) -> Result<(), ErrSet> {
+        if self.current().is_none() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                self.follow()?;
+                if self.is_private() {
+                    self.open();
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sees whether the function still is what the file's name says, and from the moment on when it is not, works with a
@@ -220,12 +412,12 @@ impl Reopener {
             if self.renamed.compare_exchange(null, name, Ordering::Release, Ordering::Relaxed).is_err() {
                 // SAFETY: made above; another thread was first.
                 drop(unsafe { Box::from_raw(name) });
-            } else {
+            } else if self.current().is_some() {
                 // Where it cannot be made, every call computes.
-                let _ = self.add();
+                self.add_another();
             }
         }
-        Ok(self.current().renamed)
+        Ok(self.current().is_none_or(|file| file.renamed))
     }
 
     /// Whether a file is right for the function as it is now.
@@ -237,11 +429,11 @@ impl Reopener {
         Ok(file.renamed || self.identity.is_none() || unsafe { self.follow() }? && self.renamed().is_none())
     }
 
-    /// The file in use.
+    /// The file in use; `None` before the first use, or where none can be opened.
     #[inline]
-    pub fn current(&self) -> &File {
-        // SAFETY: `open` has stored the address of a file that `opened` keeps as long as this.
-        unsafe { &*self.current.load(Ordering::Acquire) }
+    pub fn current(&self) -> Option<&File> {
+        // SAFETY: null, or the address of a file that `Known::opened` keeps as long as this.
+        unsafe { self.current.load(Ordering::Acquire).as_ref() }
     }
 
     /// One of the files, for somebody who may outlive this.
@@ -256,37 +448,55 @@ impl Reopener {
         }
     }
 
-    /// The file to work with: another one, if somebody has cut short the one in use, or its path no longer names it. A hit of
-    /// the decoded level does not come here; all else does, and looks once a second at most, or where another process says
-    /// that it should.
+    /// The file to work with: the first one is opened, and another one if somebody has cut short the one in use, or its path no
+    /// longer names it. `None` where none can be opened. A hit of the decoded level does not come here; all else does, and looks
+    /// once a second at most, or where another process says that it should.
+    ///
+    /// # Safety
+    /// As for [`open`](Self::open).
     #[inline]
-    pub fn current_or_reopened(&self) -> &File {
-        let file = self.current();
+    pub unsafe fn working(&self) -> Option<&File> {
+        let Some(file) = self.current() else {
+            // SAFETY: the caller's promise.
+            unsafe { self.open() };
+            return self.current();
+        };
         if self.is_named(file) && (file.shm.may_be_astray() || is_due(&self.looked)) {
             self.look(file);
         }
         // (That it is cut short shows at the first touch, which may have been the one above.)
-        if self.current().shm.poisoned() {
+        if self.current().is_some_and(|file| file.shm.poisoned()) {
             self.replace();
         }
         self.current()
     }
 
-    /// Runs `clear` with the file that the path names, and sees that it was still that one afterwards.
-    pub fn clear(&self, mut clear: impl FnMut(&SharedCache)) {
+    /// Runs `clear` with the file that the path names, and sees that it was still that one afterwards. False where no file can be
+    /// opened.
+    ///
+    /// # Safety
+    /// As for [`open`](Self::open).
+    pub unsafe fn clear(&self, mut clear: impl FnMut(&SharedCache)) -> bool {
+        if self.current().is_none() {
+            // SAFETY: the caller's promise.
+            unsafe { self.open() };
+        }
         for _ in 0..CLEARS {
-            let file = self.current();
+            let Some(file) = self.current() else {
+                return false;
+            };
             if file.shm.poisoned() {
-                let _ = self.add();
+                self.add_another();
             } else if self.is_named(file) {
                 self.look(file);
             }
-            let file = self.current();
+            let file = self.current().unwrap_or(file);
             clear(&file.shm);
             if !self.is_named(file) || file.shm.poisoned() || !file.shm.is_astray() {
                 break;
             }
         }
+        true
     }
 
     /// Whether other processes find the file by its path.
@@ -297,7 +507,7 @@ impl Reopener {
     #[cold]
     fn look(&self, file: &File) {
         if !file.shm.poisoned() && file.shm.is_astray() {
-            let _ = self.add();
+            self.add_another();
             // Whether or not there is another one: nobody must go on with what no clear reaches.
             file.shm.forsake();
         }
@@ -306,8 +516,7 @@ impl Reopener {
     #[cold]
     fn replace(&self) {
         if is_due(&self.tried) {
-            // Where that fails, every call is a miss, as before.
-            let _ = self.add();
+            self.add_another();
         }
     }
 }
@@ -323,10 +532,10 @@ impl Drop for Reopener {
 }
 
 /// What all users of a file must agree on, beside what the file itself knows of.
-fn fingerprint(options: &Options) -> u64 {
+fn fingerprint(options: &Options, key: &[u8]) -> u64 {
     let size = |limit: Option<usize>| limit.map_or(u64::MAX, |limit| limit as u64);
     let parts = [
-        options.ttl,
+        options.ttl.nanos,
         u64::from(options.typed),
         u64::from(options.by_signature),
         size(options.max_key_size),
@@ -334,7 +543,35 @@ fn fingerprint(options: &Options) -> u64 {
         u64::from(wire_format::VERSION),
         u64::from(options.max_size == Some(0)),
     ];
-    siphash13([0, 0], &parts.iter().flat_map(|part| part.to_le_bytes()).collect::<Vec<u8>>())
+    let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.to_le_bytes()).collect();
+    // What makes the key of a call: nothing where that is all of its arguments.
+    if options.key.is_some() {
+        bytes.extend(b"key ");
+        bytes.extend(key);
+    }
+    let mut ignored: Vec<&str> = options.ignore.iter().map(String::as_str).collect();
+    ignored.sort_unstable();
+    ignored.dedup();
+    for name in ignored {
+        bytes.extend(b"ignore ");
+        bytes.extend((name.len() as u64).to_le_bytes());
+        bytes.extend(name.as_bytes());
+    }
+    siphash13([0, 0], &bytes)
+}
+
+/// What namespace and version are, as a number: 0 for neither.
+fn identity_of(namespace: Option<&str>, version: Option<&str>) -> u64 {
+    if namespace.is_none() && version.is_none() {
+        return 0;
+    }
+    let mut bytes = Vec::new();
+    for part in [namespace, version] {
+        // Their lengths tell where they end; nothing at all is not the same as an empty text.
+        bytes.extend(part.map_or(u64::MAX, |part| part.len() as u64).to_le_bytes());
+        bytes.extend(part.unwrap_or_default().as_bytes());
+    }
+    siphash13([0, 0], &bytes).max(1)
 }
 
 /// The Python exception for a cache that could not be opened.

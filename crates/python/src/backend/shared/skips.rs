@@ -54,6 +54,12 @@ impl Skipped {
     pub fn new(skip: Skip) -> Self {
         Skipped { skip, error: 0, size: 0, refusal: None, transient: skip.is_transient() }
     }
+
+    /// The cache cannot be opened.
+    pub fn unopened(shared: &Shared) -> Self {
+        let raised = if shared.skips.wanted(Skip::Lost) { shared.files.failure() } else { None };
+        Skipped { refusal: Some(Refusal { at: usize::MAX, why: None, raised }), ..Skipped::new(Skip::Lost) }
+    }
 }
 
 /// What this process knows of skips beside the file's counters.
@@ -61,7 +67,7 @@ impl Skipped {
 pub(crate) struct Skips {
     /// The reasons that were told, a bit each.
     told: AtomicU64,
-    /// Results that a file which was lost could not count.
+    /// Results that no file could count, as it was lost, or none could be opened.
     lost: AtomicU64,
     /// What there is to say by whoever comes next: a coroutine's call has found it, and only its end can tell.
     left: Mutex<Option<Skipped>>,
@@ -100,17 +106,18 @@ impl Skips {
 
 impl Shared {
     /// Counts what was not stored in a file.
-    pub(crate) fn count_skip(&self, file: &File, skip: Skip) {
-        if file.shm.poisoned() {
-            // Nobody will read its counters.
-            self.skips.lost.fetch_add(1, Ordering::Relaxed);
-        } else {
-            file.shm.count_skip(skip);
+    pub(crate) fn count_skip(&self, file: Option<&File>, skip: Skip) {
+        match file.filter(|file| !file.shm.poisoned()) {
+            Some(file) => file.shm.count_skip(skip),
+            // There is none, or nobody will read its counters.
+            None => {
+                self.skips.lost.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
     /// Counts what a coroutine's call could not read, once for its ticket, and leaves it to be told.
-    pub(super) fn count_ticket(&self, file: &File, ticket: &Ticket, skipped: Skipped) {
+    pub(super) fn count_ticket(&self, file: Option<&File>, ticket: &Ticket, skipped: Skipped) {
         if ticket.is_first_unreadable() {
             self.count_skip(file, skipped.skip);
             self.skips.leave(Some(skipped));
@@ -182,7 +189,8 @@ impl CachedFunction {
         let Some(shared) = self.state.backend.shared().filter(|shared| shared.stores) else {
             return Ok(None);
         };
-        shared.count_skip(shared.files.current_or_reopened(), skip);
+        // SAFETY: the caller's promise.
+        shared.count_skip(unsafe { shared.files.working() }, skip);
         let view = View { values: &[], names: &[], shape: 0, hash: 0, typed: false };
         // SAFETY: the caller's promise.
         unsafe { self.words_of(py, Some(Skipped::new(skip)), &view, std::ptr::null_mut()) }
@@ -232,13 +240,25 @@ impl CachedFunction {
             let limit = match skipped.skip {
                 Skip::KeySize => shared.max_key_size,
                 Skip::ValueSize => shared.max_value_size,
-                _ => usize::try_from(shared.files.current().shm.info().max_bytes).unwrap_or(usize::MAX),
+                _ => {
+                    shared.files.current().map_or(0, |file| file.shm.info().max_bytes).try_into().unwrap_or(usize::MAX)
+                }
             };
-            let path = shared.files.current().shm.path().to_string_lossy().into_owned();
+            let path = shared.files.current().map(|file| file.shm.path().to_string_lossy().into_owned());
+            let path = path.unwrap_or_default();
+            // The numbers in the canonical form of the call, and what they are numbers of.
+            let (at, count, form) = match &self.signature {
+                Some(signature) => {
+                    let (at, count) = signature.number_in_call(at, view.values.len(), view.names.len());
+                    (at, count, "signature")
+                }
+                None if self.options.key.is_some() => (at, view.values.len(), "key"),
+                None => (at, view.values.len(), "call"),
+            };
             let words = (
                 self.function.as_py().bind(py),
                 skipped.skip.name().to_string_lossy(),
-                (at, view.values.len(), names, self.signature.is_some()),
+                (at, count, names, form),
                 refused.map(|refused| Bound::from_borrowed_ptr(py, ffi::Py_TYPE(refused).cast())),
                 refusal.and_then(|refusal| refusal.why.as_deref()),
                 refusal.and_then(|refusal| refusal.raised.as_deref()),

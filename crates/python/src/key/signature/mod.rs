@@ -2,17 +2,19 @@
 //!
 //! Ring 3. The canonical form of a call is a row of values: one for each positional parameter, those that went to `*args`,
 //! one for each keyword-only parameter, and the values of `**kwargs` with their names, in the order of the call. What is
-//! left out is filled with its default. A default that can't be hashed can't be part of a key; in its place stands an
+//! left out is filled with its default. What the user wants [ignored](ignoring) is then left out of the row. A default that can't be hashed can't be part of a key; in its place stands an
 //! object that no caller can pass.
 //!
 //! The signature is that of the callable itself: what it `functools.wraps` may take other arguments or other defaults.
 
+mod ignoring;
 mod read;
 
 use std::mem::MaybeUninit;
 
 use pyo3::ffi;
 
+use self::ignoring::Ignored;
 use crate::capi::reference::{Arguments, PyRef};
 
 /// A parameter that has a name.
@@ -35,6 +37,10 @@ pub struct Signature {
     var_keyword: bool,
     /// At most [`INLINE`] parameters, none of them variadic.
     has_few: bool,
+    /// What `*args` and `**kwargs` are called.
+    variadic: [Option<String>; 2],
+    /// What of a call is no part of its key.
+    ignored: Option<Box<Ignored>>,
 }
 
 /// Room for the canonical form of a call with few parameters.
@@ -43,9 +49,17 @@ pub const FEW: InlineArgs = [const { MaybeUninit::uninit() }; INLINE];
 
 /// Room for a canonical form; small ones need no allocation.
 #[derive(Debug)]
-pub struct ArgBuffer {
+pub struct Row {
     values: ArgVec,
     names: ArgVec,
+}
+
+/// Room for what makes a call's key: its canonical form, or what a key function gave.
+#[derive(Debug, Default)]
+pub struct ArgBuffer {
+    pub row: Row,
+    /// What a key function gave, and its address once more, as a row of one value.
+    key: Option<(PyRef, *mut ffi::PyObject)>,
 }
 
 const INLINE: usize = 12;
@@ -83,6 +97,21 @@ impl ArgVec {
         self.heap.push(object);
     }
 
+    /// Keeps the first `length`.
+    fn truncate(&mut self, length: usize) {
+        if self.length > INLINE {
+            if length > INLINE {
+                self.heap.truncate(length);
+            } else {
+                for (place, &object) in self.inline.iter_mut().zip(&self.heap[..length]) {
+                    place.write(object);
+                }
+                self.heap.clear();
+            }
+        }
+        self.length = length;
+    }
+
     #[inline]
     fn get(&mut self) -> &mut [*mut ffi::PyObject] {
         if self.length <= INLINE {
@@ -94,7 +123,7 @@ impl ArgVec {
     }
 }
 
-impl Default for ArgBuffer {
+impl Default for Row {
     fn default() -> Self {
         Self::new()
     }
@@ -102,7 +131,25 @@ impl Default for ArgBuffer {
 
 impl ArgBuffer {
     pub const fn new() -> Self {
-        ArgBuffer { values: ArgVec::new(), names: ArgVec::new() }
+        ArgBuffer { row: Row::new(), key: None }
+    }
+
+    /// Keeps what a key function gave: the values and names of the key.
+    pub fn keep(&mut self, key: PyRef) -> (&[*mut ffi::PyObject], &[*mut ffi::PyObject]) {
+        let pointer = key.as_ptr();
+        let (_, pointer) = self.key.insert((key, pointer));
+        (std::slice::from_ref(pointer), &[])
+    }
+
+    /// The values of the canonical form and the names of the last of them.
+    pub fn parts(&mut self) -> (&[*mut ffi::PyObject], &[*mut ffi::PyObject]) {
+        self.row.parts()
+    }
+}
+
+impl Row {
+    pub const fn new() -> Self {
+        Row { values: ArgVec::new(), names: ArgVec::new() }
     }
 
     /// The values of the canonical form and the names of the last of them.
@@ -181,7 +228,7 @@ impl Signature {
     /// # Safety
     /// The call still lasts; the thread is attached.
     #[inline(never)]
-    pub unsafe fn canonical(&self, call: &Arguments, scratch: &mut ArgBuffer) -> bool {
+    pub unsafe fn canonical(&self, call: &Arguments, scratch: &mut Row) -> bool {
         let given = call.positional();
         if given > self.positional && !self.var_positional {
             return false;
@@ -244,6 +291,12 @@ impl Signature {
                     .position(|p| unsafe { ffi::PyUnicode_Compare(p.name.as_ptr(), name) == 0 })
             })
             .map(|at| at + from)
+    }
+
+    /// The defaults that may be in a key.
+    pub fn key_defaults(&self) -> impl Iterator<Item = &PyRef> {
+        let kept = self.parameters.iter().enumerate().filter(|(at, _)| !self.is_ignored(*at));
+        kept.filter_map(|(_, parameter)| parameter.default.as_ref())
     }
 
     /// Everything that it refers to, for the garbage collector.

@@ -19,6 +19,20 @@ impl Signature {
         Ok(signature)
     }
 
+    /// That of a function without parameters.
+    fn nothing() -> Self {
+        Signature {
+            parameters: Vec::new(),
+            positional: 0,
+            positional_only: 0,
+            var_positional: false,
+            var_keyword: false,
+            has_few: false,
+            variadic: [None, None],
+            ignored: None,
+        }
+    }
+
     fn read_any(function: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
         if function.is_exact_instance_of::<PyFunction>() {
             return Self::of_function(function).map(Some);
@@ -100,8 +114,7 @@ impl Signature {
             }
         }
         let positional = positional.unwrap_or(parameters.len());
-        let (var_positional, var_keyword, has_few) = (false, false, false);
-        Ok(Some(Self { parameters, positional, positional_only, var_positional, var_keyword, has_few }))
+        Ok(Some(Self { parameters, positional, positional_only, ..Self::nothing() }))
     }
 
     /// Straight from the code object: importing `inspect` takes longer than everything else here.
@@ -131,25 +144,24 @@ impl Signature {
         }
         const VARARGS: usize = 0x04;
         const VARKEYWORDS: usize = 0x08;
+        let (var_positional, var_keyword) = (flags & VARARGS != 0, flags & VARKEYWORDS != 0);
+        // Behind the others, in this order.
+        let name = |at: usize| names.get_item(at)?.extract::<String>();
+        let args = var_positional.then(|| name(parameters.len())).transpose()?;
+        let kwargs = var_keyword.then(|| name(parameters.len() + usize::from(var_positional))).transpose()?;
         Ok(Signature {
             parameters,
             positional,
             positional_only: number("co_posonlyargcount")?,
-            var_positional: flags & VARARGS != 0,
-            var_keyword: flags & VARKEYWORDS != 0,
-            has_few: false,
+            var_positional,
+            var_keyword,
+            variadic: [args, kwargs],
+            ..Self::nothing()
         })
     }
 
     fn of_inspected(signature: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let mut result = Signature {
-            parameters: Vec::new(),
-            positional: 0,
-            positional_only: 0,
-            var_positional: false,
-            var_keyword: false,
-            has_few: false,
-        };
+        let mut result = Self::nothing();
         let mut absent = Absent::default();
         let empty = signature.getattr("empty")?;
         for parameter in signature.getattr("parameters")?.call_method0("values")?.try_iter()? {
@@ -161,9 +173,15 @@ impl Signature {
                     result.positional += 1;
                 }
                 1 => result.positional += 1,
-                2 => result.var_positional = true,
+                2 => {
+                    result.var_positional = true;
+                    result.variadic[0] = Some(parameter.getattr("name")?.extract()?);
+                }
                 3 => (),
-                _ => result.var_keyword = true,
+                _ => {
+                    result.var_keyword = true;
+                    result.variadic[1] = Some(parameter.getattr("name")?.extract()?);
+                }
             }
             if matches!(kind, 0 | 1 | 3) {
                 let default = parameter.getattr("default")?;

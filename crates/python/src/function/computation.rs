@@ -1,0 +1,77 @@
+//! A computation that Python drives: what stood when it began, for the moment when its result is stored.
+//!
+//! Ring 3. Coroutine functions' misses and all refreshes have one.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::control::Tags;
+use super::fence::Began;
+use super::state::Put;
+use super::ticket::Ticket;
+use super::CachedFunction;
+use crate::backend::SharedLease;
+use crate::key::View;
+use concurrency::elapsed::Stopwatch;
+
+/// See the module's documentation.
+#[pyclass(frozen, module = "warp_cache._warp_cache_rs")]
+#[derive(Debug)]
+pub struct Computation {
+    pub(crate) began: Began,
+    pub(crate) tags: Tags,
+    pub(crate) watch: Stopwatch,
+    /// The tags as they stand in the file.
+    pub(crate) noted: shared::Tags,
+}
+
+impl Computation {
+    /// Begins one. Runs the user's `tags`.
+    pub(super) fn begin(
+        cached: &CachedFunction,
+        ticket: &Ticket,
+        args: &Bound<'_, PyTuple>,
+        kwargs: &Bound<'_, PyDict>,
+    ) -> PyResult<Self> {
+        let tags = match &cached.state.control {
+            Some(control) => control.tags_of_call(args, Some(kwargs))?,
+            None => Tags::new(),
+        };
+        let mut began = ticket.with_view(|view| cached.state.backend.began(&cached.state, view));
+        // In a file the tags have stamps of their own, which are noted below.
+        if cached.state.backend.shared().is_none() {
+            began.stamp = began.stamp.wrapping_add(cached.state.tag_fences.stamps(&tags));
+        }
+        // SAFETY: attached, no lock held.
+        let noted = unsafe { cached.state.backend.note_tags(&tags) };
+        Ok(Computation { began, tags, watch: Stopwatch::start(), noted })
+    }
+
+    /// Ends a refresh with a result, which is stored over what is there unless it was fenced; ends
+    /// the lease.
+    pub(super) fn end(
+        &self,
+        cached: &CachedFunction,
+        ticket: &Bound<'_, Ticket>,
+        value: &Bound<'_, PyAny>,
+        lease: Option<&Bound<'_, SharedLease>>,
+    ) -> PyResult<()> {
+        let state = &cached.state;
+        state.tally.load(self.watch, false);
+        if state.backend.shared().is_some() {
+            let told = state.backend.store(cached, ticket, value, self, lease)?;
+            return told.map_or(Ok(()), |told| cached.tell_told(value.py(), &told));
+        }
+        // SAFETY: the ticket holds its key, the caller the value; the thread is attached and holds no lock.
+        let store = |view: &View<'_>| unsafe {
+            state.put_result(view, value.as_ptr(), self.tags.clone(), Put::IfCurrent(self.began))
+        };
+        let ticket = ticket.get();
+        if !ticket.with_view(store) {
+            let error = PyErr::fetch(value.py());
+            ticket.with_view(|view| state.end_refresh(view, true));
+            return Err(error);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,430 @@
+//! Control over entries: what the user's callables say of a result before it is stored.
+//!
+//! Ring 3. A cache without these options has no [`Control`], and its hits know nothing of it. A miss of one that has works out
+//! the tags, computes, and asks `cache_if`, `ttl`, `weigher` and `copy` about the result; what they say are the [`Terms`] under
+//! which it is stored. They run outside of every lock and may call the cache. What one of them raises reaches the caller as
+//! if the function had raised it.
+
+use std::time::Duration;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use super::control_checks::{CopyMode, Object, StoredExceptions, TagSource, MOST_TAGS};
+use super::handout;
+use super::option_checks::{nanos, seconds, shown};
+use super::options::Options;
+use super::slot_value::{Refresh, Special, Value};
+use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::reference::{calls, Arguments, PyRef};
+use concurrency::clock;
+use engine::cache::{Description, Lifetime};
+use engine::hashing::split_mix;
+use shared::{Kind as FileKind, Tags as FileTags};
+
+/// What a cache does with its entries beside keeping them.
+#[derive(Clone, Debug)]
+pub(crate) struct Control {
+    /// Nanoseconds that an entry is fresh; 0 is no limit.
+    ttl: u64,
+    ttl_of: Option<Object>,
+    jitter: f64,
+    pub revalidate: u64,
+    pub spare: u64,
+    cache_if: Option<Object>,
+    exceptions: Option<StoredExceptions>,
+    /// Gives a tuple of strings for a call's arguments.
+    tags: Option<Object>,
+    weigher: Option<Object>,
+    pub on_removal: Option<Object>,
+    /// Whether a key is what the user's `key` gave.
+    pub has_own_keys: bool,
+    pub copy: CopyMode,
+}
+
+/// The tags of an entry.
+pub(crate) type Tags = Vec<String>;
+
+/// What is stored, and how.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub value: Value,
+    /// Nanoseconds that the entry is fresh; `None` is no limit.
+    pub ttl: Option<u64>,
+    /// Whether it is stale for some time before it ends.
+    pub goes_stale: bool,
+    pub weight: u64,
+    pub tags: Tags,
+}
+
+/// How an entry is kept in a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keeping {
+    /// Nanoseconds that it is fresh; `None` is no limit.
+    pub ttl: Option<u64>,
+    /// Nanoseconds for which it is stale then.
+    pub window: u64,
+    pub kind: FileKind,
+    pub tags: FileTags,
+}
+
+/// What is to be done with a result.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Store(Terms),
+    /// It is handed out, and an older entry goes.
+    Drop,
+}
+
+/// What a caller has said of an entry that it stores itself.
+#[derive(Debug, Default)]
+pub(crate) struct Wish {
+    /// Nanoseconds, `Some(None)` for no limit; `None` leaves it to the options.
+    pub ttl: Option<Option<u64>>,
+    /// `None` leaves them to the options.
+    pub tags: Option<Tags>,
+    /// Whether a lifetime of nothing was given.
+    pub is_over: bool,
+}
+
+impl Control {
+    /// The control that the options ask for. `function` is what tags are worked out for.
+    pub fn new(options: &Options, function: &Bound<'_, PyAny>) -> PyResult<Option<Box<Self>>> {
+        let plain = options.ttl.of.is_none()
+            && options.jitter == 0.0
+            && options.stale_while_revalidate == 0
+            && options.stale_if_error == 0
+            && options.cache_if.is_none()
+            && options.cache_exceptions.is_none()
+            && matches!(options.tags, TagSource::None)
+            && options.weigher.is_none()
+            && options.on_removal.is_none()
+            && matches!(options.copy, CopyMode::OfBackend | CopyMode::Never);
+        if plain {
+            return Ok(None);
+        }
+        let tags = match &options.tags {
+            TagSource::None => None,
+            TagSource::Call(of) => Some(of.clone()),
+            TagSource::Templates(templates) => {
+                let made = function.py().import("warp_cache._tags")?.call_method1("source", (function, templates))?;
+                Some(Object::new(&made))
+            }
+        };
+        Ok(Some(Box::new(Control {
+            ttl: options.ttl.nanos,
+            ttl_of: options.ttl.of.clone(),
+            jitter: options.jitter,
+            revalidate: options.stale_while_revalidate,
+            spare: options.stale_if_error,
+            cache_if: options.cache_if.clone(),
+            exceptions: options.cache_exceptions.clone(),
+            tags,
+            weigher: options.weigher.clone(),
+            on_removal: options.on_removal.clone(),
+            has_own_keys: options.key.is_some(),
+            copy: options.copy.clone(),
+        })))
+    }
+
+    /// Whether entries are stale for some time before they end.
+    #[inline]
+    pub fn has_windows(&self) -> bool {
+        self.revalidate | self.spare != 0
+    }
+
+    /// Whether a value is copied when it is stored and handed out.
+    pub fn copies(&self) -> bool {
+        !matches!(self.copy, CopyMode::OfBackend | CopyMode::Never)
+    }
+
+    /// Shows the garbage collector what the options do not refer to.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let objects = [&self.ttl_of, &self.cache_if, &self.tags, &self.weigher, &self.on_removal];
+        objects.into_iter().flatten().try_for_each(|object| object.traverse(visit))?;
+        if let Some(stored) = &self.exceptions {
+            stored.traverse(visit)?;
+        }
+        match &self.copy {
+            CopyMode::Call(with) => with.traverse(visit),
+            _ => Ok(()),
+        }
+    }
+
+    /// The tags of a call.
+    ///
+    /// # Safety
+    /// The call lasts; the thread is attached and holds no lock. User code runs, here as in all that follows.
+    pub unsafe fn tags_of(&self, arguments: &Arguments) -> Result<Tags, ErrSet> {
+        let Some(source) = &self.tags else {
+            return Ok(Tags::new());
+        };
+        // SAFETY: the caller's promise.
+        unsafe {
+            let given =
+                calls::PyObject_Vectorcall(source.as_ptr(), arguments.values, arguments.positional(), arguments.names);
+            let py = Python::assume_attached();
+            let given = Bound::from_owned_ptr_or_opt(py, given).ok_or(ErrSet)?;
+            tags("tags", &given).map_err(|error| set(py, error))
+        }
+    }
+
+    /// [`tags_of`](Self::tags_of), with the arguments as Python has them.
+    pub fn tags_of_call(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Tags> {
+        match &self.tags {
+            None => Ok(Tags::new()),
+            Some(source) => tags("tags", &source.bind(args.py()).call(args, kwargs)?),
+        }
+    }
+
+    /// What is to be done with a result that was computed.
+    ///
+    /// # Safety
+    /// `result` is alive; otherwise as for `tags_of`.
+    pub unsafe fn appraise(&self, result: *mut ffi::PyObject, tags: Tags) -> Result<Verdict, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Some(cache_if) = &self.cache_if {
+                let answer = call(cache_if, result)?;
+                match ffi::PyObject_IsTrue(answer.as_ptr()) {
+                    1 => (),
+                    0 => return Ok(Verdict::Drop),
+                    _ => return Err(ErrSet),
+                }
+            }
+            self.admit(result, Wish { tags: Some(tags), ..Wish::default() })
+        }
+    }
+
+    /// [`appraise`](Self::appraise) of a value that somebody stores by hand: `cache_if` is not asked.
+    ///
+    /// # Safety
+    /// As for `appraise`.
+    pub unsafe fn admit(&self, value: *mut ffi::PyObject, wish: Wish) -> Result<Verdict, ErrSet> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let py = Python::assume_attached();
+            if wish.is_over {
+                return Ok(Verdict::Drop);
+            }
+            let ttl = match (wish.ttl, &self.ttl_of) {
+                (Some(ttl), _) => ttl,
+                (None, None) => (self.ttl != 0).then_some(self.ttl),
+                (None, Some(of)) => {
+                    let given = call(of, value)?;
+                    match lifetime("ttl", given.as_py().bind(py)).map_err(|error| set(py, error))? {
+                        Given::Over => return Ok(Verdict::Drop),
+                        Given::For(nanos) => Some(nanos),
+                        Given::Unlimited => None,
+                    }
+                }
+            };
+            let weight = match &self.weigher {
+                None => 0,
+                Some(weigher) => {
+                    let given = call(weigher, value)?;
+                    weight(given.as_py().bind(py)).map_err(|error| set(py, error))?
+                }
+            };
+            let value = Value::ready(handout::keep(&self.copy, value)?);
+            Ok(Verdict::Store(Terms { value, ttl, goes_stale: true, weight, tags: wish.tags.unwrap_or_default() }))
+        }
+    }
+
+    /// The terms of an exception, if it is one of those that are stored. `shared`: what `exceptions::share` made of it.
+    ///
+    /// # Safety
+    /// The thread is attached.
+    pub unsafe fn store_exception(&self, raised: &PyRef, tags: Tags) -> Option<Result<Terms, ErrSet>> {
+        // SAFETY: the caller's promise; a type's MRO is a tuple of types as long as it is alive.
+        unsafe {
+            let stored = self.exceptions.as_ref()?;
+            let kind = ffi::Py_TYPE(raised.as_ptr());
+            let py = Python::assume_attached();
+            let mro = Bound::from_borrowed_ptr(py, (*kind).tp_mro).cast_into::<PyTuple>().ok()?;
+            let lifetime = mro.iter().find_map(|class| {
+                let of_class = stored.kinds.iter().find(|(kind, _)| kind.as_ptr() == class.as_ptr());
+                of_class.map(|(_, lifetime)| *lifetime)
+            })?;
+            let Some(object) = exceptions::share(raised) else {
+                return Some(Err(ErrSet));
+            };
+            let special = Special { object, is_exception: true, refresh: Refresh::default() };
+            Some(Ok(Terms {
+                value: Value::special(Box::new(special)),
+                ttl: lifetime.or_else(|| (self.ttl != 0).then_some(self.ttl)),
+                goes_stale: false,
+                weight: 0,
+                tags,
+            }))
+        }
+    }
+
+    /// Nanoseconds that an entry which is stored now is fresh, less its part of `jitter`; `None` is no limit.
+    pub fn shortened(&self, terms: &Terms) -> Option<u64> {
+        let shortened = |ttl| match self.jitter {
+            0.0 => ttl,
+            jitter => (ttl as f64 * (1.0 - jitter * fraction())) as u64,
+        };
+        terms.ttl.map(|ttl| shortened(ttl).max(1))
+    }
+
+    /// The moments of an entry that is stored now.
+    pub fn lifetime(&self, terms: &Terms) -> Lifetime {
+        let Some(ttl) = self.shortened(terms) else {
+            return Lifetime::until(u64::MAX);
+        };
+        let fresh = clock::deadline(ttl);
+        Lifetime { fresh, end: fresh.saturating_add(self.window(terms)) }
+    }
+
+    /// Nanoseconds for which an entry is stale before it ends.
+    fn window(&self, terms: &Terms) -> u64 {
+        if terms.goes_stale {
+            self.revalidate.max(self.spare)
+        } else {
+            0
+        }
+    }
+
+    /// How an entry is kept in a file that is stored now. `tags`: its tags as they stood.
+    pub fn keeping(&self, terms: &Terms, tags: FileTags) -> Keeping {
+        let kind = match terms.value.as_special() {
+            Some(special) if special.is_exception => FileKind::Exception,
+            _ => FileKind::Value,
+        };
+        Keeping { ttl: self.shortened(terms), window: self.window(terms), kind, tags }
+    }
+}
+
+impl Verdict {
+    /// About a value that is stored by hand in a cache without control.
+    ///
+    /// # Safety
+    /// `value` is alive; the thread is attached.
+    pub unsafe fn plain(value: *mut ffi::PyObject, ttl: Option<u64>, wish: Wish) -> Self {
+        if wish.is_over {
+            return Verdict::Drop;
+        }
+        // SAFETY: the caller's promise.
+        let value = Value::ready(unsafe { PyRef::borrow(value) });
+        let (ttl, tags) = (wish.ttl.unwrap_or(ttl), wish.tags.unwrap_or_default());
+        Verdict::Store(Terms { value, ttl, goes_stale: false, weight: 0, tags })
+    }
+}
+
+impl Terms {
+    /// What is stored of `value`, which the cache was given: the value, or a copy. Borrowed from these terms and from `value`.
+    ///
+    /// # Safety
+    /// The thread is attached.
+    pub unsafe fn stored(&self, value: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
+        self.value.as_owned().map_or(value, |kept| unsafe { handout::stored_of(kept) })
+    }
+
+    /// Runs `f` with the value and its description.
+    pub fn described<R>(self, lifetime: Lifetime, f: impl FnOnce(Value, &Description<'_>) -> R) -> R {
+        let tags: Vec<&str> = self.tags.iter().map(String::as_str).collect();
+        f(self.value, &Description { lifetime, weight: self.weight, tags: &tags })
+    }
+}
+
+/// A number in [0, 1), the next one of a sequence of this thread.
+fn fraction() -> f64 {
+    thread_local! {
+        static STATE: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    }
+    STATE.with(|state| {
+        let last = state.get();
+        let seed = if last == 0 { split_mix(clock::exact() ^ concurrency::thread_id::current() as u64) } else { last };
+        let next = split_mix(seed) | 1;
+        state.set(next);
+        (next >> 11) as f64 / (1u64 << 53) as f64
+    })
+}
+
+/// Sets an error in this thread.
+fn set(py: Python<'_>, error: PyErr) -> ErrSet {
+    error.restore(py);
+    ErrSet
+}
+
+/// Calls what the user gave with one argument.
+unsafe fn call(function: &Object, argument: *mut ffi::PyObject) -> Result<PyRef, ErrSet> {
+    // SAFETY: the callers'; a new reference, or null with an exception set.
+    unsafe {
+        let arguments = [argument];
+        let result = calls::PyObject_Vectorcall(function.as_ptr(), arguments.as_ptr(), 1, std::ptr::null_mut());
+        if result.is_null() {
+            Err(ErrSet)
+        } else {
+            Ok(PyRef::steal(result))
+        }
+    }
+}
+
+/// A lifetime that a caller gave.
+pub(crate) enum Given {
+    For(u64),
+    Unlimited,
+    /// Nothing, or less.
+    Over,
+}
+
+/// A lifetime as `ttl(value)` and `cache_put` give it: seconds, a timedelta, or None for no limit.
+pub(crate) fn lifetime(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Given> {
+    if value.is_none() {
+        return Ok(Given::Unlimited);
+    }
+    // Infinite ones have a meaning here.
+    match value.extract::<f64>() {
+        Ok(f64::INFINITY) => return Ok(Given::Unlimited),
+        Ok(f64::NEG_INFINITY) => return Ok(Given::Over),
+        _ => (),
+    }
+    let given = seconds(argument, "seconds, a timedelta or None", value)?;
+    Ok(if given > 0.0 { Given::For(nanos(given).max(1)) } else { Given::Over })
+}
+
+/// A weight: an int that is not negative.
+fn weight(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let wrong = || format!("weigher must return an int that is not negative, got {}", shown(value));
+    if !super::option_checks::is_int(value) {
+        return Err(PyTypeError::new_err(wrong()));
+    }
+    if value.lt(0)? {
+        return Err(pyo3::exceptions::PyValueError::new_err(wrong()));
+    }
+    Ok(value.extract().unwrap_or(u64::MAX))
+}
+
+/// The tags of an entry: up to sixteen strings, or one.
+pub(crate) fn tags(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Tags> {
+    let wrong = || {
+        let message = format!("{argument} must be up to {MOST_TAGS} strings, got {}", shown(value));
+        PyTypeError::new_err(message)
+    };
+    if let Ok(one) = value.cast::<PyString>() {
+        return Ok(vec![one.to_cow()?.into_owned()]);
+    }
+    let mut tags = Tags::new();
+    for tag in value.try_iter().map_err(|_| wrong())? {
+        let tag = tag?;
+        tags.push(tag.cast::<PyString>().map_err(|_| wrong())?.to_cow()?.into_owned());
+    }
+    if tags.len() > MOST_TAGS {
+        let message = format!("{argument} must be at most {MOST_TAGS} strings, got {}", tags.len());
+        return Err(pyo3::exceptions::PyValueError::new_err(message));
+    }
+    Ok(tags)
+}
+
+/// Nanoseconds until the next refresh may start after so many failures: one second, two, four, … thirty.
+pub(crate) fn pause_after(failures: u32) -> u64 {
+    let seconds = 1 << failures.saturating_sub(1).min(5);
+    Duration::from_secs(seconds.min(30)).as_nanos() as u64
+}

@@ -1,0 +1,54 @@
+//! The fence: what was computed before an invalidation is not stored after it.
+//!
+//! Ring 3. A computation that has a slot of its own is fenced by being taken out of the index. For all others a stamp is
+//! compared: a key's invalidation changes the stamp that its hash falls on, and who stores a result finds that it is no
+//! longer the one that was there when the computation began. The stamps are made at the first invalidation, and there are so
+//! many that one of a key keeps a computation of another key from being stored in one of 4,096 cases.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+
+use engine::hashing::fold_multiply;
+
+/// The number of stamps, a power of two.
+const STAMPS: usize = 4096;
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(crate) struct Fences(OnceLock<Box<[AtomicU64]>>);
+
+/// What stood at the moment when a computation began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Began {
+    /// How often the cache had been cleared, or the generation of a file.
+    pub clears: u64,
+    /// The stamp of the key.
+    pub stamp: u64,
+}
+
+impl Fences {
+    /// The stamp of a hash.
+    #[inline(always)]
+    pub fn stamp(&self, hash: u64) -> u64 {
+        // Acquire: pairs with the release in `raise`. It is compared under the cache's lock, which orders it as well.
+        self.0.get().map_or(0, |stamps| stamps[hash as usize % STAMPS].load(Ordering::Acquire))
+    }
+
+    /// The stamps of an entry's tags, added up: it changes where one of them does.
+    pub fn stamps(&self, tags: &[String]) -> u64 {
+        tags.iter().fold(0, |sum, tag| sum.wrapping_add(self.stamp(hash_of(tag))))
+    }
+
+    /// Fences the computations of a hash that are under way. To be called under the cache's lock.
+    #[cold]
+    pub fn raise(&self, hash: u64) {
+        let stamps = self.0.get_or_init(|| (0..STAMPS).map(|_| AtomicU64::new(0)).collect());
+        // Release: pairs with the acquire in `stamp`.
+        stamps[hash as usize % STAMPS].fetch_add(1, Ordering::Release);
+    }
+}
+
+/// The hash of a tag.
+pub(crate) fn hash_of(tag: &str) -> u64 {
+    tag.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| fold_multiply(hash ^ u64::from(byte), 0x9E37_79B9_7F4A_7C15))
+}

@@ -1,0 +1,352 @@
+//! Storing under control: results that were appraised, exceptions, values of a lifetime and tags of their own.
+//!
+//! Ring 3. What a cache without [`Control`](super::control::Control) stores does not come here, but for `cache_put` with a
+//! lifetime or tags.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::computation::Computation;
+use super::control::{pause_after, Tags, Terms, Verdict};
+use super::fence::Began;
+use super::lookup::{Changed, Entries};
+use super::removal::Departing;
+use super::slot_value::{SharedFlight, Special, Value};
+use super::state::{CacheState, Put};
+use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::panics::point;
+use crate::capi::reference::PyRef;
+use crate::key::View;
+use concurrency::clock;
+use concurrency::inflight::Outcome;
+use engine::cache::{Cause, Freshness, Lifetime, TooHeavy};
+use engine::slab::Token;
+use std::sync::Arc;
+
+use super::single_flight::Reserved;
+
+impl CacheState {
+    /// What a computation with these tags that begins now is compared with when it is stored.
+    pub(crate) fn began_with(&self, hash: u64, tags: &Tags) -> Began {
+        let began = self.began(hash);
+        Began { stamp: began.stamp.wrapping_add(self.tag_fences.stamps(tags)), ..began }
+    }
+
+    /// Stores what was computed, if the user wants it stored; an older entry goes otherwise. False with an exception set.
+    ///
+    /// # Safety
+    /// As for [`put`](Self::put); `result` is alive.
+    pub(crate) unsafe fn put_result(&self, view: &View<'_>, result: *mut ffi::PyObject, tags: Tags, mode: Put) -> bool {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let Some(control) = &self.control else {
+                return self.put(view, Value::ready(PyRef::borrow(result)), mode);
+            };
+            match control.appraise(result, tags.clone()) {
+                Err(ErrSet) => false,
+                Ok(Verdict::Store(terms)) => self.put_terms(view, terms, mode),
+                Ok(Verdict::Drop) => self.drop_older(view, &tags, mode),
+            }
+        }
+    }
+
+    /// Stores a value under terms; false with an exception set.
+    ///
+    /// # Safety
+    /// As for [`put`](Self::put).
+    pub(crate) unsafe fn put_terms(&self, view: &View<'_>, terms: Terms, mode: Put) -> bool {
+        // SAFETY: the caller's promise, throughout.
+        unsafe {
+            let Some(key) = view.make_key() else {
+                return false;
+            };
+            let (now, lifetime) = (self.now(), self.lifetime_of(&terms));
+            let mut departing = Departing::new(self);
+            let tags = terms.tags.clone();
+            let mut new = Some((key, terms));
+            let done = self.with_entry(view, |cache, at| {
+                if !self.is_wanted(cache, view.hash, &tags, at, now, mode) {
+                    return;
+                }
+                let Some((key, terms)) = new.take() else {
+                    return;
+                };
+                if matches!(mode, Put::Always) {
+                    self.fences.raise(view.hash);
+                }
+                match at {
+                    Some((token, true)) => {
+                        let old = terms.described(lifetime, |value, description| {
+                            cache.replace_described(token, value, description, now, &mut departing.evicted)
+                        });
+                        match old {
+                            Ok(Some(old)) => departing.replaced(key, view.shape, old.value, old.cause),
+                            Ok(None) => departing.keep(key),
+                            Err(TooHeavy(value)) => {
+                                cache.remove(token, Cause::Replaced, &mut departing.evicted);
+                                departing.unused(key, value);
+                            }
+                        }
+                    }
+                    at => {
+                        if let Some((token, _)) = at {
+                            // A computation that began before goes on, and is not stored over this value.
+                            self.end_entry(cache, token, false, &mut departing.evicted);
+                        }
+                        let entered = terms.described(lifetime, |value, description| {
+                            cache.insert_described(
+                                view.hash,
+                                view.shape,
+                                key,
+                                value,
+                                description,
+                                now,
+                                &mut departing.evicted,
+                            )
+                        });
+                        if let Err(TooHeavy(entry)) = entered {
+                            departing.unused(entry.key, entry.value);
+                        }
+                    }
+                }
+            });
+            drop(new);
+            departing.end();
+            self.is_put(done, mode)
+        }
+    }
+
+    /// Whether what `mode` asks for holds. To be called under the lock, with the key's entry.
+    fn is_wanted(
+        &self,
+        cache: &Entries,
+        hash: u64,
+        tags: &Tags,
+        at: Option<(Token, bool)>,
+        now: u64,
+        mode: Put,
+    ) -> bool {
+        let is_current = |began: Began| {
+            self.fences.stamp(hash).wrapping_add(self.tag_fences.stamps(tags)) == began.stamp
+                && (self.stores_over_clears || cache.clears() == began.clears)
+        };
+        match mode {
+            Put::Always => true,
+            Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
+            Put::IfCurrent(began) => at.is_none_or(|(_, finished)| finished) && is_current(began),
+            Put::IfAbsentSince(began) => {
+                at.is_none_or(|(token, done)| done && cache.freshness(token, now) != Freshness::Fresh)
+                    && is_current(began)
+            }
+        }
+    }
+
+    /// Ends an older entry of a result that is not stored; false with an exception set.
+    ///
+    /// # Safety
+    /// As for [`put`](Self::put).
+    pub(crate) unsafe fn drop_older(&self, view: &View<'_>, tags: &Tags, mode: Put) -> bool {
+        let mut departing = Departing::new(self);
+        let now = self.now();
+        // SAFETY: the caller's promise.
+        unsafe {
+            let done = self.with_entry(view, |cache, at| {
+                if !self.is_wanted(cache, view.hash, tags, at, now, mode) {
+                    return;
+                }
+                if matches!(mode, Put::Always) {
+                    self.fences.raise(view.hash);
+                }
+                if let Some((token, finished)) = at {
+                    if finished {
+                        let cause = match cache.freshness(token, now) {
+                            Freshness::Ended => Cause::Expired,
+                            Freshness::Fresh | Freshness::Stale => Cause::Replaced,
+                        };
+                        cache.remove(token, cause, &mut departing.evicted);
+                    } else if matches!(mode, Put::Always) {
+                        self.end_entry(cache, token, false, &mut departing.evicted);
+                    }
+                }
+            });
+            departing.end();
+            self.is_put(done, mode)
+        }
+    }
+
+    /// Whether a change has ended well; else an exception is set.
+    pub(super) fn is_put(&self, done: Changed<()>, mode: Put) -> bool {
+        match (done, mode) {
+            (Changed::Done(()), _) => true,
+            (Changed::Failed, _) => false,
+            (Changed::Restless, Put::Always) => {
+                let message = c"the value cannot be stored: the cache changes each time its keys are compared";
+                // SAFETY: attached, as every caller is.
+                unsafe { ffi::PyErr_SetString(ffi::PyExc_RuntimeError, message.as_ptr()) };
+                false
+            }
+            (Changed::Restless, _) => true,
+        }
+    }
+
+    /// The moments of an entry that is stored now.
+    pub(super) fn lifetime_of(&self, terms: &Terms) -> Lifetime {
+        match &self.control {
+            Some(control) => control.lifetime(terms),
+            None => Lifetime::until(terms.ttl.map_or(u64::MAX, clock::deadline)),
+        }
+    }
+
+    /// Ends a computation under single-flight with a result that is stored under terms.
+    ///
+    /// # Safety
+    /// As for [`settle_success`](Self::settle_success). `outcome`: what those have who waited.
+    pub(crate) unsafe fn settle_terms(
+        &self,
+        reserved: Option<Reserved>,
+        flight: Option<SharedFlight>,
+        terms: Terms,
+        outcome: Outcome<Arc<PyRef>>,
+        mut departing: Departing<'_>,
+    ) {
+        let (now, lifetime) = (self.now(), self.lifetime_of(&terms));
+        let mut terms = Some(terms);
+        let record = reserved.and_then(|reserved| {
+            self.entries.write(|writer| {
+                let cache = writer.value;
+                point("publish");
+                if !cache.is_of_this_life(reserved.1) {
+                    return None;
+                }
+                if super::settle::is_detached(cache, reserved) {
+                    let entry = cache.free(reserved.0)?;
+                    departing.keep(entry.key);
+                    return Some(entry.value);
+                }
+                let published = terms.take()?.described(lifetime, |value, description| {
+                    cache.publish_described(reserved.0, value, description, now, &mut departing.evicted)
+                });
+                match published {
+                    Ok(published) => published.map(|(_, record)| record),
+                    Err(TooHeavy(value)) => {
+                        let entry = cache.free(reserved.0)?;
+                        departing.unused(entry.key, value);
+                        Some(entry.value)
+                    }
+                }
+            })
+        });
+        self.complete(flight, record.as_ref(), || outcome);
+        departing.end();
+        drop((record, terms));
+    }
+
+    /// Notes that an entry is being refreshed, so that nobody begins another refresh in the background.
+    pub(crate) fn mark_refresh(&self, view: &View<'_>) {
+        self.change_special(view, |special| special.refresh.runs = true);
+    }
+
+    /// Ends a refresh that has brought nothing; `failed`: the next one waits for a while.
+    pub(crate) fn end_refresh(&self, view: &View<'_>, failed: bool) {
+        let now = self.now();
+        self.change_special(view, |special| {
+            special.refresh.runs = false;
+            if failed {
+                special.refresh.failures += 1;
+                special.refresh.not_before = now.saturating_add(pause_after(special.refresh.failures));
+            }
+        });
+    }
+
+    /// Changes what is known of an entry's value, if there is one in a cache whose entries go stale.
+    fn change_special(&self, view: &View<'_>, change: impl FnOnce(&mut Special)) {
+        if !self.has_windows {
+            return;
+        }
+        let change = |cache: &mut Entries, at: Option<(Token, bool)>| {
+            let value = at.filter(|(_, finished)| *finished).and_then(|(token, _)| cache.value_mut(token));
+            if let Some(special) = value.and_then(Value::make_special) {
+                change(special);
+            }
+        };
+        // SAFETY: the callers are attached, hold no lock, and the view's objects. What a comparison raises is of no concern.
+        unsafe {
+            if let Changed::Failed = self.with_entry(view, change) {
+                ffi::PyErr_Clear();
+            }
+        }
+    }
+
+    /// Notes that a computation of a coroutine function raised: the exception is stored if the user wants that. The value that
+    /// serves in its place, a new reference, if there is one.
+    pub(crate) fn failed(
+        &self,
+        view: &View<'_>,
+        error: &Bound<'_, PyAny>,
+        computation: &Computation,
+    ) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
+        self.tally.load(computation.watch, true);
+        let Some(control) = &self.control else {
+            return Ok(None);
+        };
+        // SAFETY: attached, no lock held; the view's objects are the ticket's; no exception is set.
+        unsafe {
+            let error = PyRef::borrow(error.as_ptr());
+            if !exceptions::is_shareable(&error) {
+                return Ok(None);
+            }
+            if let Some(spare) = self.spare(view)? {
+                return Ok(Some(spare));
+            }
+            if let Some(terms) = control.store_exception(&error, computation.tags.clone()) {
+                if !self.put_terms(view, terms?, Put::IfCurrent(computation.began)) {
+                    return Err(ErrSet);
+                }
+            }
+            Ok(None)
+        }
+    }
+
+    /// The value that serves where computing has failed, a new reference; counted as a stale hit, and a use.
+    ///
+    /// # Safety
+    /// As for [`find`](Self::find).
+    pub(crate) unsafe fn spare(&self, view: &View<'_>) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
+        let Some(control) = self.control.as_ref().filter(|control| control.spare != 0) else {
+            return Ok(None);
+        };
+        let now = self.now();
+        // SAFETY: the caller's promise; counting a reference runs nothing.
+        unsafe {
+            let found = self.with_entry(view, |cache, at| {
+                let (token, _) = at.filter(|(_, finished)| *finished)?;
+                let value = &cache.get(token)?.value;
+                if value.as_special().is_some_and(|special| special.is_exception) {
+                    return None;
+                }
+                let object = value.as_owned()?.clone_ref();
+                if now >= cache.lifetime(token).fresh.saturating_add(control.spare) {
+                    return Some(Err(object));
+                }
+                cache.hit(token);
+                cache.used_at(token, now);
+                Some(Ok(object))
+            });
+            match found {
+                Changed::Done(Some(Ok(object))) => {
+                    self.tally.stale_hit();
+                    match self.found(object.into_ptr()) {
+                        super::lookup::Found::Value(object) => Ok(Some(object)),
+                        _ => Err(ErrSet),
+                    }
+                }
+                Changed::Done(Some(Err(object))) => {
+                    drop(object);
+                    Ok(None)
+                }
+                Changed::Done(None) | Changed::Restless => Ok(None),
+                Changed::Failed => Err(ErrSet),
+            }
+        }
+    }
+}

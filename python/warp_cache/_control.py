@@ -1,0 +1,73 @@
+"""What options of control over entries mean together, checked at decoration.
+
+Each option by itself is checked by the extension module. Imported where one of them is given.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["check"]
+
+_WINDOWS = ("jitter", "stale_while_revalidate", "stale_if_error")
+# What needs the process's own cache.
+_OF_MEMORY = (
+    "max_weight",
+    "weigher",
+    "on_removal",
+    "per_instance",
+)
+
+
+def check(options: dict[str, Any], shared: bool, *, size_is_given: bool) -> None:
+    """Check options together, and complete them.
+
+    options: those given, by name; of the options of control, only those that are not their default.
+    Raises ValueError that names the options, their values and the remedy.
+    """
+    if "key" in options and "ignore" in options:
+        raise ValueError(
+            f"key and ignore exclude each other, got key={_shown(options['key'])} and "
+            f"ignore={options['ignore']!r}: leave those arguments out in the key function"
+        )
+    if options["ttl"] is None:
+        for name in _WINDOWS:
+            if name in options and options[name]:
+                raise ValueError(f"{name} needs a ttl, got {name}={options[name]!r} and ttl=None")
+    if shared:
+        for name in _OF_MEMORY:
+            if name in options:
+                raise ValueError(
+                    f"{name} needs backend='memory', got {name}={_shown(options[name])} and "
+                    "backend='shared'"
+                )
+        if isinstance(options.get("copy"), str):
+            raise ValueError(
+                f"copy must be None, True, False or a callable with backend='shared', got "
+                f"{_shown(options['copy'])}: values are stored as bytes there"
+            )
+    if ("max_weight" in options) != ("weigher" in options):
+        given, missing = ("max_weight", "weigher")[:: 1 if "max_weight" in options else -1]
+        raise ValueError(
+            f"max_weight and weigher belong together, got {given}={_shown(options[given])} without "
+            f"{missing}: give both or neither"
+        )
+    if "max_weight" in options and not size_is_given:
+        options["max_size"] = None
+    exceptions = options.get("cache_exceptions")
+    if exceptions is not None and callable(options["ttl"]):
+        lifetimes = getattr(exceptions, "values", None)
+        if lifetimes is None or any(lifetime is None for lifetime in lifetimes()):
+            raise ValueError(
+                f"cache_exceptions needs seconds for each type where ttl is a callable, got "
+                f"{_shown(exceptions)}: give a mapping from type to seconds"
+            )
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:
+        return "an object whose repr raises"

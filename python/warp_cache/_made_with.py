@@ -1,0 +1,35 @@
+"""What ``cache_options()`` returns. Imported when it is first called."""
+
+from __future__ import annotations
+
+from warp_cache._strategies import Strategy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from warp_cache._warp_cache_rs import CachedFunction
+
+__all__ = ["options"]
+
+
+def options(cached: CachedFunction[..., Any]) -> dict[str, Any]:
+    """Everything the function's cache was made with, by the names of ``cache``'s parameters.
+
+    Beside these: ``path`` (of the shared cache's file, else None), ``private`` (whether that file
+    is of this process and its forks alone) and ``qualname``.
+    """
+    _, made_with, shared, name = cached._recipe()
+    path, private = cached._place()
+    # Which of the two decorators it was.
+    del made_with["by_signature"]
+    made_with["strategy"] = Strategy(made_with["strategy"])
+    made_with["maxsize"] = made_with["max_size"]
+    return {
+        **made_with,
+        "backend": "shared" if shared else "memory",
+        "name": name,
+        "path": path,
+        "private": private,
+        "qualname": getattr(cached, "__qualname__", None),
+    }

@@ -1,0 +1,161 @@
+"""What concerns all caches of the process: finding them, emptying them, settings, turning them off.
+
+Imported when one of these is first asked for.
+"""
+
+from __future__ import annotations
+
+import os
+
+from warp_cache._configuration import settings
+from warp_cache._decorators import alive
+from warp_cache._warp_cache_rs import _disable, _enable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any
+
+    from warp_cache._warp_cache_rs import CachedFunction
+
+__all__ = ["caches", "clear_all", "configure", "disabled", "invalidate_tags"]
+
+
+def caches() -> list[CachedFunction[..., Any]]:
+    """The decorated functions of this process that are alive, in the order they were made.
+
+    Being listed keeps nothing alive. O(n).
+    """
+    return [cached for reference in list(alive) if (cached := reference()) is not None]
+
+
+def clear_all() -> None:
+    """Call ``cache_clear()`` of each of ``caches()``.
+
+    What one raises does not spare the others; the first such exception is raised at the end.
+    """
+    _each(lambda cached: cached.cache_clear())
+
+
+def invalidate_tags(*tags: str) -> None:
+    """Drop the entries that have any of these tags, in each of ``caches()``.
+
+    A call that begins after the return gets nothing with such a tag that was computed before it.
+    What one cache raises does not spare the others; the first such exception is raised at the end.
+
+    Raises TypeError for a tag that is no string.
+    """
+    for tag in tags:
+        if not isinstance(tag, str):
+            raise TypeError(f"a tag must be a string, got {tag!r}")
+    _each(lambda cached: cached.cache_invalidate_tags(*tags))
+
+
+def _each(do: Callable[[Any], object]) -> None:
+    first: Exception | None = None
+    for cached in caches():
+        try:
+            do(cached)
+        except Exception as error:
+            first = first or error
+    if first is not None:
+        try:
+            raise first
+        finally:
+            # The exception refers to this frame.
+            first = None
+
+
+class _Unchanged(str):
+    """Stands for a setting that is left as it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+_UNCHANGED: Any = _Unchanged()
+
+
+def configure(
+    *,
+    directory: str | os.PathLike[str] | None = _UNCHANGED,
+    namespace: str | None = _UNCHANGED,
+) -> None:
+    """Set defaults for the caches of this process, those decorated before included.
+
+    A shared cache takes note of them when it is opened, at its first use; for caches that are open
+    they come too late. A parameter of the decorator goes before what is configured, and that before
+    the environment. What is left out stays as it is; None takes back what was configured.
+
+    Parameters:
+        directory: where shared caches lie (``WARP_CACHE_DIR``). It is made if it is not there, and
+            must be this user's alone.
+        namespace: a part of the identity of every shared cache (``WARP_CACHE_NAMESPACE``).
+
+    Raises TypeError or ValueError for a wrong argument; then nothing is changed.
+    """
+    given = {"directory": (directory, _directory), "namespace": (namespace, _namespace)}
+    checked = {
+        name: None if value is None else check(value)
+        for name, (value, check) in given.items()
+        if value is not _UNCHANGED
+    }
+    for name, value in checked.items():
+        if value is None:
+            settings.pop(name, None)
+        else:
+            settings[name] = value
+
+
+def _directory(directory: Any) -> str:
+    path = os.fspath(directory) if isinstance(directory, os.PathLike) else directory
+    if not isinstance(path, str):
+        right = "directory must be a str, an os.PathLike of str or None"
+        raise TypeError(f"{right}, got {directory!r}")
+    if not path or "\0" in path:
+        raise ValueError(f"directory must be the path of a directory, got {directory!r}")
+    return os.path.abspath(path)
+
+
+def _namespace(namespace: Any) -> str:
+    right = "namespace must be a non-empty string without lone surrogates, or None"
+    if not isinstance(namespace, str):
+        raise TypeError(f"{right}, got {namespace!r}")
+    if not namespace or any("\ud800" <= character <= "\udfff" for character in namespace):
+        raise ValueError(f"{right}, got {namespace!r}")
+    return namespace
+
+
+class disabled:  # noqa: N801 - it is used like a function
+    """Have every call of a decorated function compute while the block lasts, and store nothing.
+
+    ``with disabled(): ...`` holds for the whole process, all threads included, and may be nested.
+    ``get`` gives None meanwhile, ``cache_contains`` False, ``set`` and ``cache_put`` do nothing,
+    ``cache_refresh`` computes; invalidations work. Calls are not counted, callers of one key do not
+    wait for each other, and arguments need not be hashable. A computation that has begun before
+    goes on, and is stored. ``WARP_CACHE_DISABLED=1`` in the environment does the same for a
+    process.
+
+    A call costs nothing more at any other time.
+    """
+
+    def __enter__(self) -> None:
+        _disable()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        _enable()
+
+
+# As which they are known.
+for _public in (caches, clear_all, configure, disabled, invalidate_tags):
+    _public.__module__ = "warp_cache"
+del _public

@@ -1,0 +1,418 @@
+"""`on_removal`: who is told of each value that leaves, and why (§2.1, §2.7)."""
+
+from __future__ import annotations
+
+import enum
+import gc
+import inspect
+import random
+import sys
+import threading
+from typing import Any
+
+import pytest
+import support
+from control import Body, Kind, cache, lru_cache, warp
+
+
+class Told:
+    """What `on_removal` was called with, as (x, value, name of the cause)."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[Any, Any, Any]] = []
+
+    def __call__(self, call: Any, value: Any, cause: Any) -> None:
+        assert isinstance(cause, warp.RemovalCause)
+        self.all.append((call, value, cause))
+
+    @property
+    def causes(self) -> list[str]:
+        return [cause.name for _, _, cause in self.all]
+
+    @property
+    def short(self) -> list[tuple[Any, Any, str]]:
+        return [(bound(call), value, cause.name) for call, value, cause in self.all]
+
+
+def bound(call: Any) -> Any:
+    """The x of a call of f(x): which of the forms a call is told in, is not specified."""
+    args, kwargs = call
+    assert type(args) is tuple and type(kwargs) is dict
+    return inspect.signature(lambda x: x).bind(*args, **kwargs).arguments["x"]
+
+
+def test_the_causes_are_an_enum() -> None:
+    assert issubclass(warp.RemovalCause, enum.Enum)
+    names = {"EXPLICIT", "REPLACED", "SIZE", "EXPIRED", "COLLECTED"}
+    assert names == {cause.name for cause in warp.RemovalCause}
+
+
+def test_explicit(kind: Kind) -> None:
+    told = Told()
+    f = cache(on_removal=told, tags=("t{x}",))(kind.one(lambda x: f"v{x}"))
+    for x in range(5):
+        kind.call(f, x)
+    f.cache_invalidate(0)
+    assert told.short == [(0, "v0", "EXPLICIT")]
+    f.cache_invalidate(0)
+    f.cache_invalidate_tags("t1")
+    warp.invalidate_tags("t2")
+    assert told.short[1:] == [(1, "v1", "EXPLICIT"), (2, "v2", "EXPLICIT")]
+    f.cache_clear()
+    assert sorted(told.short[3:]) == [(3, "v3", "EXPLICIT"), (4, "v4", "EXPLICIT")]
+    kind.call(f, 5)
+    warp.clear_all()
+    assert told.short[5:] == [(5, "v5", "EXPLICIT")]
+
+
+def test_replaced(kind: Kind) -> None:
+    told = Told()
+    f = cache(on_removal=told)(kind.one(Body()))
+    kind.call(f, 1)
+    f.set("set", 1)
+    f.cache_put("put", (1,))
+    kind.call(f.cache_refresh, 1)
+    assert told.short == [
+        (1, (1, 1), "REPLACED"),
+        (1, "set", "REPLACED"),
+        (1, "put", "REPLACED"),
+    ]
+
+
+def test_size(kind: Kind) -> None:
+    told = Told()
+    f = cache(max_size=2, on_removal=told)(kind.one(lambda x: f"v{x}"))
+    for x in (1, 2, 1, 3, 4):
+        kind.call(f, x)
+    assert told.short == [(2, "v2", "SIZE"), (1, "v1", "SIZE")]
+
+
+def test_weight_is_size(kind: Kind) -> None:
+    told = Told()
+    f = cache(max_weight=10, weigher=lambda value: value, on_removal=told)(kind.one(lambda x: x))
+    for x in (4, 5, 9):
+        kind.call(f, x)
+    assert told.short == [(4, 4, "SIZE"), (5, 5, "SIZE")]
+
+
+def test_a_value_too_heavy_was_never_there_and_the_older_leaves_as_replaced(kind: Kind) -> None:
+    told = Told()
+    f = cache(max_weight=10, weigher=lambda value: value, on_removal=told)(kind.one(lambda x: x))
+    kind.call(f, 11)
+    assert told.all == []
+    f.set(1, "key")
+    f.set(11, "key")
+    assert told.short == [("key", 1, "REPLACED")]
+
+
+def test_expired(kind: Kind, clock: Any) -> None:
+    told = Told()
+    f = cache(ttl=100, on_removal=told)(kind.one(lambda x: f"v{x}"))
+    kind.call(f, 1)
+    kind.call(f, 2)
+    clock.advance(150)
+    f.cache_info()  # drops what has ended
+    assert sorted(told.short) == [(1, "v1", "EXPIRED"), (2, "v2", "EXPIRED")]
+
+
+def test_what_had_ended_and_is_replaced_leaves_as_expired(kind: Kind, clock: Any) -> None:
+    told = Told()
+    f = cache(ttl=100, on_removal=told)(kind.one(lambda x: f"v{x}"))
+    for store in (lambda: kind.call(f, 1), lambda: f.set("set", 1)):
+        kind.call(f, 1)
+        clock.advance(150)
+        store()
+        assert told.causes == ["EXPIRED"]
+        told.all.clear()
+        f.cache_clear()
+        told.all.clear()
+
+
+def test_idle_is_expired(kind: Kind, clock: Any) -> None:
+    told = Told()
+    f = cache(tti=100, on_removal=told)(kind.one(lambda x: f"v{x}"))
+    kind.call(f, 1)
+    clock.advance(150)
+    f.cache_info()
+    assert told.short == [(1, "v1", "EXPIRED")]
+
+
+def test_a_stale_value_that_a_refresh_replaces(kind: Kind, clock: Any) -> None:
+    told = Told()
+    f = cache(ttl=100, stale_while_revalidate=1000, on_removal=told)(kind.one(Body()))
+    kind.call(f, 1)
+    clock.advance(150)
+    assert told.all == [], "it is still there"
+    kind.call(f, 1)
+    kind.eventually(lambda: told.all)
+    assert told.short == [(1, (1, 1), "REPLACED")]
+
+
+def test_a_value_without_life_drops_the_older_one(kind: Kind) -> None:
+    told = Told()
+    f = cache(on_removal=told)(kind.one(lambda x: f"v{x}"))
+    kind.call(f, 1)
+    f.cache_put("never there", (1,), ttl=0)
+    # Which of the two is not specified.
+    assert [(x, value) for x, value, _ in told.short] == [(1, "v1")]
+    assert told.causes[0] in ("EXPLICIT", "REPLACED")
+
+
+def test_values_that_were_never_stored_do_not_leave(kind: Kind) -> None:
+    told = Told()
+    for given in ({"cache_if": lambda value: False}, {"ttl": lambda value: 0}, {"max_size": 0}):
+        f = cache(on_removal=told, **given)(kind.one(Body()))
+        kind.call(f, 1)
+        kind.call(f, 1)
+        f.cache_clear()
+    assert told.all == []
+
+
+def test_the_value_is_the_stored_object(kind: Kind) -> None:
+    told = Told()
+    f = cache(on_removal=told)(kind.one(lambda x: [x]))
+    value = kind.call(f, 1)
+    f.cache_invalidate(1)
+    assert told.all[0][1] is value
+
+
+def test_call_has_the_bound_arguments(kind: Kind) -> None:
+    told = Told()
+    function = kind.two(Body())
+    f = cache(on_removal=told)(function)
+    for args, kwargs in [((1, 2), {}), ((1,), {"y": 2}), ((), {"y": 2, "x": 1})]:
+        kind.call(f, *args, **kwargs)
+        f.cache_invalidate(1, 2)
+        given = told.all[-1][0]
+        arguments = inspect.signature(function).bind(*given[0], **given[1]).arguments
+        assert dict(arguments) == {"x": 1, "y": 2}
+
+
+def test_call_has_no_ignored_arguments(kind: Kind) -> None:
+    told = Told()
+    f = cache(on_removal=told, ignore=("y",))(kind.two(Body()))
+    kind.call(f, 1, ["ignored"])
+    f.cache_invalidate(1)
+    (args, kwargs) = told.all[0][0]
+    assert (args, kwargs) in [((1,), {}), ((), {"x": 1})]
+
+
+def test_with_key_the_key_stands_in_its_place(kind: Kind) -> None:
+    told = Told()
+    f = cache(on_removal=told, key=lambda x: f"key{x}")(kind.one(Body()))
+    kind.call(f, 1)
+    f.cache_invalidate(1)
+    assert told.all[0][0] == "key1"
+
+
+def test_call_of_a_method_has_self_and_of_per_instance_has_none(kind: Kind) -> None:
+    told = Told()
+
+    class Shop:
+        price = cache(on_removal=told)(kind.method(lambda self, x: x))
+        own = cache(on_removal=told, per_instance=True)(kind.method(lambda self, x: x))
+
+    shop = Shop()
+    kind.call(shop.price, 1)
+    kind.call(shop.own, 1)
+    shop.price.cache_invalidate(1)
+    shop.own.cache_invalidate(1)
+    assert told.all[0][0] in [((shop, 1), {}), ((), {"self": shop, "x": 1})]
+    assert told.all[1][0] in [((1,), {}), ((), {"x": 1})]
+
+
+def test_collected_only_for_per_instance(kind: Kind) -> None:
+    told = Told()
+
+    class Shop:
+        price = cache(on_removal=told, per_instance=True)(kind.method(lambda self, x: f"v{x}"))
+
+    shop = Shop()
+    kind.call(shop.price, 1)
+    kind.call(shop.price, 2)
+    del shop
+    gc.collect()
+    assert sorted(told.short) == [(1, "v1", "COLLECTED"), (2, "v2", "COLLECTED")]
+
+
+def test_nothing_when_the_cache_itself_is_freed(kind: Kind) -> None:
+    told = Told()
+    f = cache(on_removal=told)(kind.one(Body()))
+    kind.call(f, 1)
+    del f
+    gc.collect()
+    assert told.all == []
+
+
+def test_nothing_when_the_process_ends() -> None:
+    done = support.run_python(
+        """
+from warp_cache import cache
+
+@cache(on_removal=lambda call, value, cause: print("told", flush=True))
+def f(x):
+    return x
+
+f(1)
+print("the end")
+"""
+    )
+    support.check_clean(done, out="the end")
+
+
+def test_it_runs_with_no_lock_held_and_may_call_the_cache(kind: Kind) -> None:
+    depth = [0]
+
+    def told(call: Any, value: Any, cause: Any) -> None:
+        depth[0] += 1
+        if depth[0] < 5:
+            f.cache_info()
+            f.set("from inside", 100 + depth[0])
+            f.cache_invalidate(100 + depth[0])
+            # Another thread comes through as well: no lock is held.
+            assert support.start(f.cache_contains, 1).result(support.LIMIT) in (True, False)
+            assert support.start(f.cache_info).result(support.LIMIT)
+
+    f = cache(max_size=2, on_removal=told)(kind.one(Body()))
+    for x in range(6):
+        kind.call(f, x)
+    f.cache_clear()
+    assert depth[0] >= 6 and f.cache_info().currsize == 0
+
+
+def test_it_runs_after_the_operation(kind: Kind) -> None:
+    seen = []
+
+    def told(call: Any, value: Any, cause: Any) -> None:
+        seen.append((cause.name, f.cache_contains(1), f.get(1)))
+
+    f = cache(on_removal=told)(kind.one(lambda x: "first"))
+    kind.call(f, 1)
+    f.set("second", 1)
+    f.cache_invalidate(1)
+    assert seen == [("REPLACED", True, "second"), ("EXPLICIT", False, None)]
+
+
+def test_it_runs_in_the_calling_thread(kind: Kind) -> None:
+    threads = []
+    f = cache(on_removal=lambda *args: threads.append(threading.current_thread()))(kind.one(Body()))
+    kind.call(f, 1)
+    f.cache_invalidate(1)
+    assert threads == [threading.current_thread()]
+
+
+def test_what_it_raises_goes_to_the_unraisable_hook(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda event: heard.append(event.exc_value))
+
+    def told(call: Any, value: Any, cause: Any) -> None:
+        raise ValueError("in on_removal", value)
+
+    f = cache(max_size=1, on_removal=told)(kind.one(lambda x: f"v{x}"))
+    assert [kind.call(f, x) for x in (1, 2)] == ["v1", "v2"]
+    f.set("set", 2)
+    assert f.cache_invalidate(2) is True
+    assert [error.args for error in heard] == [
+        ("in on_removal", "v1"),
+        ("in on_removal", "v2"),
+        ("in on_removal", "set"),
+    ]
+    kind.call(f, 3)
+    f.cache_clear()
+    assert len(heard) == 4 and f.cache_info().currsize == 0
+
+
+def test_one_that_raises_keeps_none_of_the_others_from_being_told(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda event: heard.append(event.exc_value))
+    told = []
+
+    def on_removal(call: Any, value: Any, cause: Any) -> None:
+        told.append(value)
+        raise ValueError
+
+    f = cache(on_removal=on_removal)(kind.one(lambda x: x))
+    for x in range(20):
+        kind.call(f, x)
+    f.cache_clear()
+    assert sorted(told) == list(range(20)) and len(heard) == 20
+
+
+@pytest.mark.parametrize("strategy", range(7))
+def test_each_value_leaves_exactly_once(strategy: int, clock: Any) -> None:
+    rng = random.Random(strategy)
+    told = Told()
+    stored: set[int] = set()
+    number = iter(range(10**6))
+
+    def function(x: int) -> int:
+        value = next(number)
+        stored.add(value)
+        return value
+
+    f = cache(strategy=strategy, max_size=20, ttl=100, on_removal=told, tags=("t{x}",))(function)
+    for _ in range(2000):
+        x = rng.randrange(40)
+        what = rng.randrange(12)
+        if what == 0:
+            f.cache_invalidate(x)
+        elif what == 1:
+            f.cache_invalidate_tags(f"t{x}")
+        elif what == 2:
+            f.set(function(x), x)
+        elif what == 3:
+            clock.advance(rng.randrange(30))
+        elif what == 4:
+            f.cache_refresh(x)
+        elif what == 5 and rng.random() < 0.05:
+            f.cache_clear()
+        else:
+            f(x)
+    there = {f.get(x) for x in range(40)} - {None}
+    f.cache_info()
+    left = [value for _, value, _ in told.all]
+    assert len(left) == len(set(left)), "told twice"
+    assert set(left) == stored - there
+
+
+def test_each_value_leaves_exactly_once_among_threads() -> None:
+    lock = threading.Lock()
+    told: list[int] = []
+    stored: list[int] = []
+    number = iter(range(10**7))
+
+    def on_removal(call: Any, value: int, cause: Any) -> None:
+        with lock:
+            told.append(value)
+
+    def function(x: int) -> int:
+        with lock:
+            value = next(number)
+            stored.append(value)
+        return value
+
+    f = cache(max_size=8, on_removal=on_removal)(function)
+
+    def work(seed: int) -> None:
+        rng = random.Random(seed)
+        for _ in range(1500):
+            x = rng.randrange(16)
+            if rng.random() < 0.1:
+                f.cache_invalidate(x)
+            else:
+                f(x)
+
+    support.results(support.start_together([lambda n=n: work(n) for n in range(4)]))
+    f.cache_clear()
+    assert len(told) == len(set(told))
+    # A fenced computation's value was never stored, so it does not leave.
+    assert set(told) <= set(stored)
+
+
+def test_lru_cache_has_no_such_parameter() -> None:
+    with pytest.raises(TypeError, match="on_removal"):
+        lru_cache(on_removal=print)(Body())
