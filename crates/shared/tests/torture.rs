@@ -101,7 +101,7 @@ fn work(dir: &Path, begins_anew: bool) -> ! {
                 }
             }
             600..=899 => ignore(cache.set(&key, &value(k, random.below(1 << 20)), NEVER)),
-            900..=949 => ignore(cache.remove(&key)),
+            900..=949 => ignore(cache.invalidate(&key)),
             950..=996 => {
                 if let Acquired::Leader(lease) = cache.acquire(&key, Duration::from_millis(50), false) {
                     cache.complete(lease, &key, &value(k, random.below(1 << 20)), cache.now() + 5_000_000);

@@ -123,10 +123,6 @@ impl SharedCache {
         self.table.invalidate(key)
     }
 
-    pub fn remove(&self, key: &[u8]) -> Result<bool, Busy> {
-        self.invalidate(key)
-    }
-
     /// Makes all entries void that have one of these tags, and those that are being computed with one. Takes no lock.
     pub fn invalidate_tags(&self, tags: &[u64]) -> Result<(), Busy> {
         self.table.invalidate_tags(tags)

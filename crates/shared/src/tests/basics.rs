@@ -15,7 +15,7 @@ fn what_is_stored_is_found_until_it_is_removed_or_cleared() {
     cache.get(b"a", &mut buf).unwrap();
     assert_eq!(buf.value(), b"22");
     assert_eq!(cache.len(), 1);
-    assert!(cache.remove(b"a").unwrap() && !cache.remove(b"a").unwrap());
+    assert!(cache.invalidate(b"a").unwrap() && !cache.invalidate(b"a").unwrap());
     assert!(cache.get(b"a", &mut buf).is_none());
     for k in [b"a", b"b", b"c"] {
         cache.set(k, k, NEVER);
@@ -323,7 +323,7 @@ fn leases_are_given_once_taken_over_and_waited_for() {
     assert!(matches!(a.complete(late, b"d", b"late", NEVER), Stored::Done(_)), "a late result is as good");
     b.abandon(taken);
     assert!(matches!(b.acquire(b"d", ten, false), Acquired::Present), "not computed a second time");
-    b.remove(b"d").unwrap();
+    b.invalidate(b"d").unwrap();
     assert!(matches!(b.acquire(b"d", ten, false), Acquired::Leader(_)));
     assert!(matches!(a.acquire(b"d", ten, true), Acquired::Leader(_)), "insisting");
 }
@@ -390,7 +390,7 @@ fn changes_are_told_or_said_to_be_too_many() {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let key = (random >> 33) % 150;
         match random >> 60 {
-            0 => ignore(cache.remove(&key.to_ne_bytes())),
+            0 => ignore(cache.invalidate(&key.to_ne_bytes())),
             1 if step % 50 == 0 => {
                 let guard = cache.table().lock(std::time::Duration::from_secs(9)).unwrap();
                 cache.table().repair();

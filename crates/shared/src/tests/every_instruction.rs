@@ -113,7 +113,7 @@ fn operations_stepped_through() {
         let operations: [&dyn Fn(&SharedCache); 6] = [
             &|c| ignore(c.set(&keys[new], &value(&keys[new], 2), NEVER)),
             &|c| ignore(c.set(&keys[1], &value(&keys[1], 5), NEVER)),
-            &|c| ignore(c.remove(&keys[1])),
+            &|c| ignore(c.invalidate(&keys[1])),
             &|c| ignore(c.set(&keys[2], &value(&keys[2], 3), terms(c))),
             &|c| c.invalidate_tags(&[7]).unwrap(),
             &|c| c.clear(),
@@ -125,7 +125,7 @@ fn operations_stepped_through() {
         }
         // The repairer: the file is left locked by a dead process.
         open_isolated(&o).table().lock(std::time::Duration::from_secs(1)).map(std::mem::forget).unwrap();
-        if let Some((n, m)) = step_through(&o, &keys, |c| ignore(c.remove(b"no such key"))) {
+        if let Some((n, m)) = step_through(&o, &keys, |c| ignore(c.invalidate(b"no such key"))) {
             steps += n;
             states += m;
         }

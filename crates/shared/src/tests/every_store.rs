@@ -88,7 +88,7 @@ pub(crate) fn survive(bytes: &[u8], dir: &Path, case: &Case) {
         check_value(k, found.get(k), case, true);
     }
     // A writer: finds the dead owner, repairs. The key is in no one's way.
-    cache.remove(b"no such key").unwrap();
+    cache.invalidate(b"no such key").unwrap();
     let found = content(&cache, &case.keys);
     for k in &case.keys {
         check_value(k, found.get(k), case, false);
@@ -135,7 +135,7 @@ fn survive_the_repair(bytes: &[u8], dir: &Path, case: &Case) {
         NESTED.fetch_add(1, Ordering::Relaxed);
         survive(bytes, &inner.join("copy"), case);
     });
-    cache.remove(b"no such key").unwrap();
+    cache.invalidate(b"no such key").unwrap();
     off.store(true, Ordering::Relaxed);
 }
 
@@ -221,7 +221,7 @@ fn each_operation_of_a_small_cache() {
         let ttl = Duration::from_secs(10);
         die_everywhere(&o, &keys, 10, |c| ignore(c.set(&keys[3], &value(&keys[3], 2), NEVER)));
         die_everywhere(&o, &keys, 10, |c| ignore(c.set(&keys[1], &value(&keys[1], 5), NEVER)));
-        die_everywhere(&o, &keys, 10, |c| ignore(c.remove(&keys[1])));
+        die_everywhere(&o, &keys, 10, |c| ignore(c.invalidate(&keys[1])));
         die_everywhere(&o, &keys, 10, |c| c.clear());
         die_everywhere(&o, &keys, 10, |c| {
             let Acquired::Leader(lease) = c.acquire(&keys[3], ttl, false) else { panic!() };

@@ -189,7 +189,7 @@ fn is_whole(cache: &SharedCache, new: u64, what: &str) {
     let stored = cache.set(b"large", &vec![7; room], NEVER);
     assert!(matches!(stored, Stored::Done(_)), "{what}: {stored:?}, all the room for one");
     assert_eq!(cache.len(), 1, "{what}");
-    assert!(cache.remove(b"large").unwrap(), "{what}");
+    assert!(cache.invalidate(b"large").unwrap(), "{what}");
     assert_eq!((cache.len(), cache.info().data_bytes_used), (0, 0), "{what}");
 }
 

@@ -44,7 +44,7 @@ fn exercise(cache: &SharedCache, random: &mut Random) {
                 }
             }
             5..=7 => ignore(cache.set(&key, &value_of(k), if k % 3 == 0 { cache.now() + 1_000_000 } else { NEVER })),
-            8 => ignore(cache.remove(&key)),
+            8 => ignore(cache.invalidate(&key)),
             9 => cache.for_each(|key, value, _| {
                 let k = u64::from_le_bytes(key.try_into().expect("a key of eight bytes"));
                 assert_eq!(value, value_of(k), "a wrong value");
