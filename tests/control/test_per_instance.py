@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import gc
 import pickle
-import sys
 import threading
 import weakref
 from typing import Any
@@ -435,13 +434,16 @@ def test_a_coroutine_method_keeps_no_instance_alive() -> None:
     assert gone() is None
 
 
-@pytest.mark.xfail(
-    not getattr(sys, "_is_gil_enabled", lambda: True)(),
-    reason="without a GIL the collector does not find the cycle through the class: known gap",
-    strict=False,
-)
 def test_the_class_can_be_collected() -> None:
-    def make() -> Any:
+    def plain() -> Any:
+        class Shop:
+            def __init__(self) -> None:
+                self.own = (self, Shop)
+
+        Shop()
+        return weakref.ref(Shop)
+
+    def cached() -> Any:
         class Shop:
             @cache(per_instance=True)
             def price(self, x: int) -> Any:
@@ -450,10 +452,13 @@ def test_the_class_can_be_collected() -> None:
         Shop().price(1)
         return weakref.ref(Shop)
 
-    gone = make()
+    gone = [make() for make in (plain, cached)]
     support.merge_counts()
     gc.collect()
-    assert gone() is None
+    if gone[0]() is not None:
+        # CPython 3.13 without a GIL makes classes immortal once a thread has been started.
+        pytest.skip("no class is collected here")
+    assert gone[1]() is None
 
 
 def test_a_new_instance_at_an_old_address_has_no_old_results() -> None:
