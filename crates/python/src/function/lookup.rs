@@ -237,7 +237,7 @@ impl CacheState {
     /// # Safety
     /// `token` names a published entry.
     #[inline(always)]
-    unsafe fn note_use(&self, reader: &Reader<'_, Entries>, token: Token, now: u64, count: Accounting) {
+    pub(super) unsafe fn note_use(&self, reader: &Reader<'_, Entries>, token: Token, now: u64, count: Accounting) {
         // SAFETY: the caller's promise.
         unsafe {
             match count {
@@ -248,92 +248,6 @@ impl CacheState {
             if self.is_idle_bound {
                 reader.used_at(token, now);
             }
-        }
-    }
-
-    /// Whether there is more to know of a finished value: it is a stored exception, or no longer fresh.
-    #[inline(always)]
-    unsafe fn is_special(&self, reader: &Reader<'_, Entries>, token: Token, value: &Value, now: u64) -> bool {
-        if self.control.is_none() || !value.is_finished() {
-            return false;
-        }
-        // SAFETY: an entry with a finished value is published.
-        value.as_special().is_some() || self.has_windows && unsafe { reader.expired(token, now) }
-    }
-
-    /// A pass that ends at such a value.
-    ///
-    /// # Safety
-    /// As for [`step`](Self::step).
-    #[cold]
-    unsafe fn step_special(
-        &self,
-        reader: &Reader<'_, Entries>,
-        token: Token,
-        value: &Value,
-        now: u64,
-        count: Accounting,
-    ) -> ScanResult {
-        // SAFETY: the caller's promise; a count changes under the lock, which runs nothing.
-        unsafe {
-            let special = value.as_special();
-            let Some(object) = value.as_owned() else {
-                return ScanResult::Absent;
-            };
-            if special.is_some_and(|special| special.is_exception) {
-                if count == Accounting::AccessOnly {
-                    return ScanResult::Absent;
-                }
-                self.note_use(reader, token, now, count);
-                return ScanResult::Raise(object.clone_ref());
-            }
-            let is_stale = self.has_windows && reader.expired(token, now);
-            let revalidate = self.control.as_ref().map_or(0, |control| control.revalidate);
-            if is_stale && now >= reader.lifetime(token).fresh.saturating_add(revalidate) {
-                if count == Accounting::HitOrMiss {
-                    reader.miss();
-                }
-                return ScanResult::Spare;
-            }
-            self.note_use(reader, token, now, count);
-            let object = object.clone_ref().into_ptr();
-            if !is_stale || count != Accounting::HitOrMiss {
-                return ScanResult::Value(object);
-            }
-            self.tally.stale_hit();
-            match special.map(|special| special.refresh) {
-                Some(refresh) if refresh.runs || now < refresh.not_before => ScanResult::Value(object),
-                _ => ScanResult::Revalidate(token, object),
-            }
-        }
-    }
-
-    /// [`take`](Self::take) of a value that there is more to know of, where nothing but a hit comes of it: it is no exception,
-    /// and if it is no longer fresh, its refresh is under way or not due.
-    ///
-    /// # Safety
-    /// As for `take`.
-    #[inline(never)]
-    pub(crate) unsafe fn take_special(
-        &self,
-        reader: &Reader<'_, Entries>,
-        token: Token,
-        value: &Value,
-    ) -> Option<*mut ffi::PyObject> {
-        let special = value.as_special().filter(|special| !special.is_exception)?;
-        let (now, refresh) = (self.now(), special.refresh);
-        // SAFETY: an entry with a finished value is published; counting a reference runs nothing.
-        unsafe {
-            if reader.expired(token, now) {
-                let revalidate = self.control.as_ref()?.revalidate;
-                let revalidates = now < reader.lifetime(token).fresh.saturating_add(revalidate);
-                if !revalidates || !(refresh.runs || now < refresh.not_before) {
-                    return None;
-                }
-                self.tally.stale_hit();
-            }
-            self.note_use(reader, token, now, Accounting::HitOrMiss);
-            Some(special.object.clone_ref().into_ptr())
         }
     }
 
@@ -353,22 +267,6 @@ impl CacheState {
         } else {
             Found::Value(made)
         }
-    }
-
-    /// Takes the right to refresh an entry, whose value `object` was a moment ago; whether it was there to be had.
-    fn claim_refresh(&self, token: Token, object: *mut ffi::PyObject) -> bool {
-        self.entries.write(|writer| {
-            let Some(value) = writer.value.value_mut(token) else {
-                return false;
-            };
-            if value.as_owned().is_none_or(|own| own.as_ptr() != object) {
-                return false;
-            }
-            let Some(special) = value.make_special() else {
-                return false;
-            };
-            !std::mem::replace(&mut special.refresh.runs, true)
-        })
     }
 
     /// Runs `insert` under the lock if the key is absent, which the hot pass may have shown already; otherwise gives it back.

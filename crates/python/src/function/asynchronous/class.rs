@@ -1,278 +1,28 @@
-//! Cached coroutine functions: the hit is served here, the miss is driven by `warp_cache._async`.
+//! What Python sees of a cached coroutine function: its methods to be awaited, and what `warp_cache._async` needs of it.
 //!
-//! Ring 3. A call decides at once whether it is a hit. A hit gives a coroutine that never suspends. A miss gives the
-//! coroutine `warp_cache._async.compute(cached, ticket, *args, **kwargs)`; the [`Ticket`] carries the key, hashed once,
-//! through whatever awaits lie between the call and the result.
+//! Ring 3.
 
-use pyo3::ffi;
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
-use super::call::instance;
-use super::computation::Computation;
-use super::control::Tags;
-use super::lookup::{Accounting, FastLookup, Found};
-use super::ticket::Ticket;
-use super::{AsyncCachedFunction, CachedFunction};
-use crate::backend::{template, AnyBackend, HitPath, Known, Memory, Shared, SharedLease, SharedTurn, Told};
+use super::Flights;
+use crate::backend::{template, AnyBackend, Memory, Shared, SharedLease, SharedTurn, Told};
 use crate::capi::coroutine;
 use crate::capi::exceptions::{self, ErrSet};
-use crate::capi::panics::{as_error, caught, point};
-use crate::capi::reference::{calls, release, Arguments, PyRef};
+use crate::capi::panics::{as_error, point};
+use crate::capi::reference::PyRef;
 use crate::codec;
+use crate::function::computation::Computation;
+use crate::function::lookup::{Accounting, Found};
+use crate::function::options::Options;
+use crate::function::ticket::Ticket;
+use crate::function::{admit, AsyncCachedFunction, CachedFunction};
 use crate::key::View;
 use shared::Skip;
 
-/// The computations under way, by event loop and ticket; `warp_cache._async` keeps them.
-#[derive(Debug)]
-pub struct Flights(Py<PyDict>);
-
-impl Flights {
-    pub fn new(py: Python<'_>) -> PyResult<Self> {
-        drivers(py)?;
-        Ok(Flights(PyDict::new(py).unbind()))
-    }
-
-    /// Those under way go on, and reach who waits for them; who comes now starts anew.
-    pub fn forget(&self, py: Python<'_>) {
-        self.0.bind(py).clear();
-    }
-
-    pub fn is_empty(&self, py: Python<'_>) -> bool {
-        self.0.bind(py).is_empty()
-    }
-
-    /// [`forget`](Self::forget) for one key.
-    pub fn forget_key(&self, ticket: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = ticket.py();
-        for table in self.0.bind(py).values() {
-            table.call_method1("pop", (ticket, py.None()))?;
-        }
-        Ok(())
-    }
-
-    /// [`forget`](Self::forget) for the computations that have one of the tags.
-    pub fn forget_tags(&self, py: Python<'_>, tags: &Tags) -> PyResult<()> {
-        for table in self.0.bind(py).values() {
-            for flight in table.cast::<PyDict>()?.values() {
-                let computation = flight.getattr("computation")?;
-                let concerned = computation
-                    .cast::<Computation>()
-                    .is_ok_and(|computation| computation.get().tags.iter().any(|tag| tags.contains(tag)));
-                if concerned {
-                    table.call_method1("pop", (flight.getattr("ticket")?, py.None()))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.0)
-    }
-}
-
-/// The coroutine functions that drive what is no hit.
-#[derive(Debug)]
-struct Drivers {
-    compute: Py<PyAny>,
-    pass_on: Py<PyAny>,
-    bypass: Py<PyAny>,
-}
-
-fn drivers(py: Python<'_>) -> PyResult<&Drivers> {
-    static DRIVERS: PyOnceLock<Drivers> = PyOnceLock::new();
-    DRIVERS.get_or_try_init(py, || {
-        let module = py.import("warp_cache._async")?;
-        let driver = |name| module.getattr(name).map(Bound::unbind);
-        Ok(Drivers { compute: driver("compute")?, pass_on: driver("pass_on")?, bypass: driver("bypass")? })
-    })
-}
-
-/// The vectorcall of an async function with a cache of size 0.
-///
-/// # Safety
-/// To be called as PEP 590 says, with an instance.
-pub unsafe extern "C-unwind" fn call_uncached(
-    object: *mut ffi::PyObject,
-    values: *const *mut ffi::PyObject,
-    nargsf: usize,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    let arguments = Arguments { values, nargsf, names };
-    // SAFETY: as in `any`.
-    unsafe { caught(|| instance(object).pass_on_async(object, &arguments)) }
-}
-
-/// A coroutine that raises a stored exception.
-///
-/// # Safety
-/// The thread is attached and holds no lock.
-unsafe fn raising(shared: &PyRef) -> *mut ffi::PyObject {
-    // SAFETY: the caller's promise.
-    let py = unsafe { Python::assume_attached() };
-    let made = py.import("warp_cache._async").and_then(|module| module.call_method1("raising", (shared.as_py(),)));
-    match made {
-        Ok(coroutine) => coroutine.into_ptr(),
-        Err(error) => {
-            error.restore(py);
-            std::ptr::null_mut()
-        }
-    }
-}
-
-impl CachedFunction {
-    /// The coroutine of a call that `hot` left with `found`.
-    ///
-    /// # Safety
-    /// `object` is this instance; the call and the view last; the thread is attached and holds no lock.
-    #[cold]
-    #[inline(never)]
-    pub(crate) unsafe fn miss_async<B: HitPath>(
-        &self,
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
-        view: &View<'_>,
-        found: FastLookup,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let (found, known, is_unreadable) = B::begin_async(&self.state, view, found);
-            match found {
-                Found::Value(value) => return coroutine::ready(value),
-                Found::Failed => return std::ptr::null_mut(),
-                // No slot is ever reserved in the cache of an async function.
-                Found::Pending(_, key) => drop(key),
-                Found::Absent | Found::Spare => (),
-                Found::Restless => return self.go_past(object, arguments),
-                Found::Raise(shared) => return raising(&shared),
-                Found::Revalidate(value) => {
-                    return if self.begin_refresh(view, arguments) {
-                        coroutine::ready(value)
-                    } else {
-                        release(value);
-                        std::ptr::null_mut()
-                    };
-                }
-            }
-            self.start(object, arguments, view, known, is_unreadable)
-        }
-    }
-
-    /// The coroutine that brings a miss to its end. `is_unreadable`: it is counted that a value could not be read.
-    ///
-    /// # Safety
-    /// As for [`miss_async`](Self::miss_async); `known` is what `begin_async` gave.
-    unsafe fn start(
-        &self,
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
-        view: &View<'_>,
-        known: Known<'_>,
-        is_unreadable: bool,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let py = Python::assume_attached();
-            point("start");
-            let Some(ticket) = Ticket::new(view, known, self.state.lone_apart, is_unreadable) else {
-                return std::ptr::null_mut();
-            };
-            let ticket = Bound::new(py, ticket);
-            match ticket.and_then(|ticket| Ok((ticket, drivers(py)?))) {
-                Ok((ticket, drivers)) => self.drive(&drivers.compute, object, Some(ticket.as_any()), arguments),
-                Err(error) => {
-                    error.restore(py);
-                    std::ptr::null_mut()
-                }
-            }
-        }
-    }
-
-    /// A coroutine of a call that is not cached.
-    ///
-    /// # Safety
-    /// As for [`miss_async`](Self::miss_async).
-    #[cold]
-    #[inline(never)]
-    pub(crate) unsafe fn pass_on_async(&self, object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe {
-            caught(|| {
-                self.state.backend.count_miss(&self.state);
-                self.go_past(object, arguments)
-            })
-        }
-    }
-
-    /// A coroutine of a call while caches are disabled.
-    ///
-    /// # Safety
-    /// As for [`miss_async`](Self::miss_async).
-    pub(crate) unsafe fn bypass_async(&self, object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe { self.drive_with(|drivers| &drivers.bypass, object, arguments) }
-    }
-
-    /// A coroutine of a call that has been counted and is not cached.
-    ///
-    /// # Safety
-    /// As for [`miss_async`](Self::miss_async).
-    unsafe fn go_past(&self, object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe { self.drive_with(|drivers| &drivers.pass_on, object, arguments) }
-    }
-
-    /// A coroutine of a driver that needs no ticket.
-    ///
-    /// # Safety
-    /// As for [`miss_async`](Self::miss_async).
-    unsafe fn drive_with(
-        &self,
-        driver: fn(&Drivers) -> &Py<PyAny>,
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let py = Python::assume_attached();
-            match drivers(py) {
-                Ok(drivers) => self.drive(driver(drivers), object, None, arguments),
-                Err(error) => {
-                    error.restore(py);
-                    std::ptr::null_mut()
-                }
-            }
-        }
-    }
-
-    /// Calls `driver(cached[, ticket], *args, **kwargs)`.
-    unsafe fn drive(
-        &self,
-        driver: &Py<PyAny>,
-        object: *mut ffi::PyObject,
-        ticket: Option<&Bound<'_, PyAny>>,
-        arguments: &Arguments,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: as for `miss_async`; the new row borrows what the call and this frame hold.
-        unsafe {
-            let positional = arguments.positional();
-            let count = positional + arguments.keywords().len();
-            let mut row = Vec::with_capacity(count + 2);
-            row.push(object);
-            row.extend(ticket.map(|ticket| ticket.as_ptr()));
-            let added = row.len();
-            row.extend_from_slice(std::slice::from_raw_parts(arguments.values, count));
-            calls::PyObject_Vectorcall(driver.as_ptr(), row.as_ptr(), positional + added, arguments.names)
-        }
-    }
-}
-
 impl CachedFunction {
     /// Tells the user of a result that was not stored, if nobody has by now.
-    pub(super) fn tell_told(&self, py: Python<'_>, told: &Told<'_>) -> PyResult<()> {
+    pub(crate) fn tell_told(&self, py: Python<'_>, told: &Told<'_>) -> PyResult<()> {
         let skip = usize::try_from(told.0).ok().and_then(|number| Skip::ALL.get(number));
         // SAFETY: attached, no lock held; no exception is set.
         if skip.is_none_or(|skip| unsafe { self.tell_in(&told.1, *skip) }) {
@@ -284,11 +34,7 @@ impl CachedFunction {
 }
 
 impl AsyncCachedFunction {
-    fn make<'py>(
-        function: &Bound<'py, PyAny>,
-        options: &super::options::Options,
-        backend: AnyBackend,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn make<'py>(function: &Bound<'py, PyAny>, options: &Options, backend: AnyBackend) -> PyResult<Bound<'py, PyAny>> {
         let py = function.py();
         let base = CachedFunction::build(function, options, Some(Flights::new(py)?), backend)?;
         let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(AsyncCachedFunction))?.into_any();
@@ -316,11 +62,8 @@ fn twin<'py>(
 impl AsyncCachedFunction {
     /// A cached coroutine function made from checked options.
     #[staticmethod]
-    fn _of<'py>(
-        function: &Bound<'py, PyAny>,
-        options: &Bound<'py, super::options::Options>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        super::admit("fn", function)?;
+    fn _of<'py>(function: &Bound<'py, PyAny>, options: &Bound<'py, Options>) -> PyResult<Bound<'py, PyAny>> {
+        admit("fn", function)?;
         as_error(|| Self::make(function, options.get(), AnyBackend::Memory(Memory)))
     }
 
@@ -328,10 +71,10 @@ impl AsyncCachedFunction {
     #[staticmethod]
     fn _of_shared<'py>(
         function: &Bound<'py, PyAny>,
-        options: &Bound<'py, super::options::Options>,
+        options: &Bound<'py, Options>,
         name: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        super::admit("fn", function)?;
+        admit("fn", function)?;
         as_error(|| {
             let backend = AnyBackend::Shared(Shared::new(function, options.get(), name)?);
             Self::make(function, options.get(), backend)
