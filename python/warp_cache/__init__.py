@@ -75,6 +75,10 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def __dir__():
+    return sorted({*globals(), *__all__, "testing"})
+
+
 def _imported_from_rust():
     """Never called: it shows whoever collects an app's modules what the extension imports.
 

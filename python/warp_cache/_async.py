@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from warp_cache._exceptions import Shared, own, put_back, taken_off
-from warp_cache._flight import NOTHING, Flight, current, drop_closed
+from warp_cache._flight import NOTHING, Flight, current, table_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         found = cached._peek(ticket)
         if found:
             return found[0]
-        table = _table(cached._flights, loop)
+        table = table_of(cached._flights, loop)
         flight = table.get(ticket)
         leads = flight is None
         if flight is None:
@@ -88,6 +88,8 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         value, error = await flight.wait(cached._wait_timeout, leads)
         told, flight.told = flight.told, None
         template = None if leads else flight.template
+        if flight.is_stale and not leads and value is not NOTHING:
+            cached._count_stale()
         # An exception's traceback refers to this frame, and the flight may refer to the exception.
         flight = None
         if error is not None:
@@ -111,14 +113,3 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
             return made[0]
         free = True
 
-
-def _table(
-    flights: dict[asyncio.AbstractEventLoop, dict[Ticket, Flight]],
-    loop: asyncio.AbstractEventLoop,
-) -> dict[Ticket, Flight]:
-    """The computations of one event loop."""
-    table = flights.get(loop)
-    if table is None:
-        drop_closed(flights)
-        table = flights.setdefault(loop, {})
-    return table

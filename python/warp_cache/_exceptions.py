@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-__all__ = ["Shared", "own", "put_back", "share", "taken_off", "within"]
+__all__ = ["Shared", "own", "put_back", "share", "store", "taken_off", "within"]
 
 # Read through these, nothing that a class defines can stand in between.
 _part: Any = BaseException.__dict__
@@ -75,6 +75,18 @@ def share(original: BaseException, handled: BaseException | None = None) -> Shar
     return Shared(twin, traceback, twin is not original)
 
 
+def store(original: BaseException) -> Shared:
+    """What is kept of `original`, to be raised later: the same without tracebacks.
+
+    A traceback would keep alive what the computation and its callers had in their variables.
+    """
+    try:
+        twin = _copy(original, without=sys.exc_info()[1], traced=False)
+    except Exception:
+        twin = original
+    return Shared(twin, None, twin is not original)
+
+
 def own(shared: Shared) -> BaseException:
     """The exception for one more caller to raise, in the context of what that one is handling."""
     handled = sys.exc_info()[1]
@@ -119,10 +131,12 @@ def _copy(
     original: BaseException,
     without: BaseException | None = None,
     within: BaseException | None = None,
+    traced: bool = True,
 ) -> BaseException:
     """A copy with copies of what it leads to; or `original`, if it can't be copied.
 
     Contexts do not lead to `without`. The last of them is raised in the context of `within`.
+    traced: whether the copies have the tracebacks.
     """
     # By the id of the original: it and its twin, which is itself where it can't be copied.
     twins: dict[int, tuple[BaseException, BaseException]] = {}
@@ -138,6 +152,8 @@ def _copy(
             stack.extend(members)
             continue
         twin = _bare(error, [twins[id(member)][1] for member in members])
+        if twin is not None and traced:
+            _traceback.__set__(twin, _traceback.__get__(error))
         twins[id(error)] = (error, error if twin is None else twin)
         if twin is not None:
             ahead = (_cause.__get__(error), _following(error, without))
@@ -185,7 +201,7 @@ def _members(error: BaseException) -> Any:
 
 
 def _bare(error: BaseException, members: list[BaseException]) -> BaseException | None:
-    """A copy of `error` without its links to others; None if it can't be copied."""
+    """A copy of `error` without its traceback and its links to others; None if it can't be copied."""
     kind = type(error)
     for make in (_made, _asked) if _is_open(kind) else (_asked,):
         try:
@@ -197,7 +213,6 @@ def _bare(error: BaseException, members: list[BaseException]) -> BaseException |
         _args.__set__(twin, _args.__get__(error))
         _dict.__get__(twin).update(_dict.__get__(error))
         if all([_take(field, error, twin) for field in _fields(kind)]):
-            _traceback.__set__(twin, _traceback.__get__(error))
             return twin
     return None
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     _Cached: TypeAlias = AsyncCachedFunction[..., Any]
 
-__all__ = ["NOTHING", "Flight", "current", "drop_closed"]
+__all__ = ["NOTHING", "Flight", "current", "table_of"]
 
 # No value, no exception.
 NOTHING: Any = object()
@@ -65,6 +65,7 @@ class Flight:
         "freed",
         "future",
         "heir",
+        "is_stale",
         "lease",
         "left",
         "loop",
@@ -108,6 +109,8 @@ class Flight:
         self.template: bytes | None = None
         # What there is to say of a value that could not be stored.
         self.told: tuple[int, tuple[Any, ...]] | None = None
+        # Whether the value is an old one, as computing has failed.
+        self.is_stale = False
         self.error: BaseException | None = None
         self.heir: Waiter | None = None
         self.shared: Shared | None = None
@@ -174,6 +177,7 @@ class Flight:
                 value = await cached._function(*args, **kwargs)
             except Exception as error:
                 if spare := cached._failed(self.ticket, error, computation, lease):
+                    self.is_stale = True
                     if cached._shared:
                         self.note(spare[0])
                     return spare[0]
@@ -301,9 +305,13 @@ class Flight:
         if self.table.get(self.ticket) is self:
             del self.table[self.ticket]
             # An empty table would keep its loop alive.
-            flights = self.call[0]._flights
-            if not self.table and flights.get(self.loop) is self.table:
-                del flights[self.loop]
+            tables = self.tables()
+            if not self.table and tables.get(self.loop) is self.table:
+                del tables[self.loop]
+
+    def tables(self) -> dict[asyncio.AbstractEventLoop, dict[Ticket, Flight]]:
+        """Where its table is, by the loop."""
+        return self.call[0]._flights
 
     def leads_to(self, target: Flight | None) -> bool:
         """Whether this computation is ``target``, or waits (for one that waits …) for it."""
@@ -421,6 +429,18 @@ def drop_closed(flights: dict[asyncio.AbstractEventLoop, dict[Ticket, Flight]]) 
         if loop.is_closed():
             for flight in flights.pop(loop, {}).values():
                 flight.forsake()
+
+
+def table_of(
+    flights: dict[asyncio.AbstractEventLoop, dict[Ticket, Flight]],
+    loop: asyncio.AbstractEventLoop,
+) -> dict[Ticket, Flight]:
+    """The computations of one event loop."""
+    table = flights.get(loop)
+    if table is None:
+        drop_closed(flights)
+        table = flights.setdefault(loop, {})
+    return table
 
 
 def _runs(loop: asyncio.AbstractEventLoop) -> bool:

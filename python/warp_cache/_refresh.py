@@ -13,7 +13,9 @@ import threading
 from collections import deque
 from contextvars import copy_context
 
-from warp_cache._exceptions import own, share
+from warp_cache._exceptions import put_back, taken_off
+from warp_cache._flight import NOTHING, Flight, current, table_of
+from warp_cache._warp_cache_rs import RefreshFlight
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +23,16 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import Any, TypeAlias
 
-    from warp_cache._warp_cache_rs import CachedFunction, Computation, SharedLease, Ticket
+    from warp_cache._warp_cache_rs import (
+        AsyncCachedFunction,
+        CachedFunction,
+        Computation,
+        SharedLease,
+        Ticket,
+    )
 
     _Cached: TypeAlias = CachedFunction[..., Any]
+    _AsyncCached: TypeAlias = AsyncCachedFunction[..., Any]
     _Job: TypeAlias = Callable[[], None]
 
 __all__ = ["begin", "refresh", "refresh_async"]
@@ -122,7 +131,8 @@ def begin(
         cached._not_refreshed(ticket)
         return
     # A task has a copy of the context.
-    task = loop.create_task(_in_background(cached, ticket, args, kwargs, lease))
+    coroutine_function: Any = cached
+    task = loop.create_task(_in_background(coroutine_function, ticket, args, kwargs, lease))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
 
@@ -160,7 +170,7 @@ def _complain(cached: _Cached, error: BaseException) -> None:
 
 
 async def _in_background(
-    cached: _Cached,
+    cached: _AsyncCached,
     ticket: Ticket,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -172,36 +182,6 @@ async def _in_background(
         raise
     except Exception as error:
         _complain(cached, error)
-
-
-class _Flight:
-    """A refresh of a plain function under way, and who waits for it."""
-
-    __slots__ = ("began", "done", "error", "leader", "shared", "value")
-
-    def __init__(self, began: tuple[int, int]) -> None:
-        self.began = began
-        self.leader = threading.get_ident()
-        self.done = threading.Event()
-        self.value: Any = None
-        self.shared: Any = None
-        self.error = False
-
-
-# Who waits for whom: the refresh that a thread waits for. A circle would never end.
-_waits: dict[int, _Flight] = {}
-
-
-def _closes_circle(flight: _Flight) -> bool:
-    me = threading.get_ident()
-    seen: set[int] = set()
-    at: _Flight | None = flight
-    while at is not None and at.leader not in seen:
-        if at.leader == me:
-            return True
-        seen.add(at.leader)
-        at = _waits.get(at.leader)
-    return False
 
 
 def refresh(cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -220,26 +200,31 @@ def _once(
 ) -> Any:
     """Compute and store; or wait for the one who does, if that one began after the last fence."""
     flights = cached._refreshes
-    mine = _Flight(cached._began(ticket))
+    began = cached._began(ticket)
+    mine = RefreshFlight(began)
     other = flights.setdefault(ticket, mine)
     if other is not mine:
-        if other.began == mine.began and not _closes_circle(other):
-            return _wait(other)
-        # It computes what nobody who comes now may have.
+        if _may_join(cached, ticket, began, other):
+            answer = other.wait(cached)
+            if isinstance(answer, tuple):
+                return answer[0]
+            if answer:
+                # It has had its time: this caller computes for all who wait.
+                mine = other
         flights[ticket] = mine
     computation: Computation | None = None
     stored = False
     try:
         lease = cached._begin_refresh(ticket, lease)
         computation = cached._computation(ticket, args, kwargs)
-        mine.value = value = cached._function(*args, **kwargs)
+        mine.begin(computation)
+        value = cached._function(*args, **kwargs)
         stored = True
         cached._refreshed(ticket, value, computation, lease)
+        mine.complete(cached, value)
         return value
     except BaseException as error:
-        mine.error = True
-        if isinstance(error, Exception):
-            mine.shared = share(error)
+        mine.fail(error)
         if not stored:
             cached._not_refreshed(ticket, computation, background)
             _end(lease, computation if isinstance(error, Exception) else None, background)
@@ -247,7 +232,16 @@ def _once(
     finally:
         if flights.get(ticket) is mine:
             del flights[ticket]
-        mine.done.set()
+
+
+def _may_join(
+    cached: _Cached, ticket: Ticket, began: tuple[int, int], other: RefreshFlight | _Refresh
+) -> bool:
+    """Whether a refresh under way began after whatever was invalidated by now."""
+    if other.began_with != began:
+        return False
+    computation = other.computation
+    return computation is None or cached._is_current(ticket, computation)
 
 
 def _end(lease: SharedLease | None, failed: Computation | None, background: bool) -> None:
@@ -262,33 +256,53 @@ def _end(lease: SharedLease | None, failed: Computation | None, background: bool
         lease.end()
 
 
-def _wait(flight: _Flight) -> Any:
-    me = threading.get_ident()
-    before = _waits.get(me)
-    _waits[me] = flight
-    try:
-        flight.done.wait()
-    finally:
-        if before is None:
-            _waits.pop(me, None)
-        else:
-            _waits[me] = before
-    if not flight.error:
-        return flight.value
-    if flight.shared is not None:
-        raise own(flight.shared)
-    raise RuntimeError("the refresh that this one waited for was interrupted: call it again")
+class _Refresh(Flight):
+    """A refresh of a coroutine function under way, and who waits for it."""
+
+    __slots__ = ("background", "began_with", "claimed")
+
+    # What an invalidation of the key changes, as it stood when this began.
+    began_with: tuple[int, int]
+    # Whether nobody has asked for it.
+    background: bool
+    # The lease that it begins with.
+    claimed: SharedLease | None
+
+    def tables(self) -> dict[asyncio.AbstractEventLoop, dict[Ticket, Flight]]:
+        return self.call[0]._refreshes
+
+    async def bring(self, leader: object) -> Any:
+        """The value: computed, and stored."""
+        cached, args, kwargs = self.call
+        lease, self.claimed = self.claimed, None
+        computation: Computation | None = None
+        stored = False
+        try:
+            lease = cached._begin_refresh(self.ticket, lease)
+            self.computation = computation = cached._computation(self.ticket, args, kwargs)
+            value = await cached._function(*args, **kwargs)
+            stored = True
+            cached._refreshed(self.ticket, value, computation, lease)
+            if cached._shared:
+                self.note(value)
+            return value
+        except BaseException as error:
+            if not stored:
+                failed = computation if isinstance(error, Exception) else None
+                cached._not_refreshed(self.ticket, failed, self.background)
+                _end(lease, failed, self.background)
+            raise
 
 
 def refresh_async(
-    cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
+    cached: _AsyncCached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Coroutine[Any, Any, Any]:
     """Compute a coroutine function's value now, and store it."""
     return _once_async(cached, ticket, args, kwargs, None, background=False)
 
 
 async def _once_async(
-    cached: _Cached,
+    cached: _AsyncCached,
     ticket: Ticket,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -296,38 +310,30 @@ async def _once_async(
     *,
     background: bool,
 ) -> Any:
-    flights = cached._refreshes
-    key = (asyncio.get_running_loop(), ticket)
-    began = cached._began(ticket)
-    other = flights.get(key)
-    if other is not None and other[0] == began and other[1] is not asyncio.current_task():
-        return await asyncio.shield(other[2])
-    future: asyncio.Future[Any] = key[0].create_future()
-    # Seen, whether somebody waits or not.
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())
-    mine = flights[key] = (began, asyncio.current_task(), future)
-    computation: Computation | None = None
-    stored = False
-    try:
-        lease = cached._begin_refresh(ticket, lease)
-        computation = cached._computation(ticket, args, kwargs)
-        value = await cached._function(*args, **kwargs)
-        stored = True
-        cached._refreshed(ticket, value, computation, lease)
-        if not future.done():
-            future.set_result(value)
-        return value
-    except BaseException as error:
-        if not future.done():
-            if isinstance(error, Exception):
-                future.set_exception(own(share(error)))
-            else:
-                future.cancel()
-        if not stored:
-            failed = computation if isinstance(error, Exception) else None
-            cached._not_refreshed(ticket, failed, background)
-            _end(lease, failed, background)
-        raise
-    finally:
-        if flights.get(key) is mine:
-            del flights[key]
+    loop = asyncio.get_running_loop()
+    while True:
+        table = table_of(cached._refreshes, loop)
+        began = cached._began(ticket)
+        flight: Any = table.get(ticket)
+        leads = flight is None or not _may_join(cached, ticket, began, flight)
+        if flight is None or leads or flight.leads_to(current.get()):
+            flight = _Refresh(loop, table, cached, ticket, args, kwargs, False)
+            flight.began_with, flight.background, flight.claimed = began, background, lease
+            if leads:
+                table[ticket] = flight
+            leads = True
+        value, error = await flight.wait(cached._wait_timeout, leads)
+        template = None if leads else flight.template
+        # An exception's traceback refers to this frame, and the flight may refer to the exception.
+        flight = None
+        if error is not None:
+            context = taken_off(error)
+            try:
+                raise error
+            finally:
+                put_back(error, context)
+                del error, context
+        if value is not NOTHING and template is None:
+            return value
+        if template is not None and (made := cached._made(ticket, template)):
+            return made[0]

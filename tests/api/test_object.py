@@ -258,3 +258,18 @@ def test_entries_are_per_decorated_object() -> None:
     first, second = cache(function), cache(function)
     first(1)
     assert (first.cache_info().currsize, second.cache_info().currsize) == (1, 0)
+
+
+@pytest.mark.parametrize("decorate", [cache, lru_cache])
+def test_dir_lists_what_the_function_has(decorate: Any) -> None:
+    @decorate
+    def f(x: int) -> int:
+        return x
+
+    f.mark = 1
+    listed = dir(f)
+    assert listed == sorted(set(listed))
+    assert {"mark", "__wrapped__", "__call__", "get", "set", "cache_parameters"} <= set(listed)
+    assert set(dir(functools.lru_cache(len))) <= set(listed)
+    assert all(hasattr(f, name) for name in listed if not name.startswith("__abstract"))
+    assert not [name for name in listed if name.startswith("_") and not name.startswith("__")]

@@ -266,3 +266,50 @@ def test_anything_else_is_wrong(wrong: Any, error: Any) -> None:
 def test_lru_cache_has_no_such_parameter() -> None:
     with pytest.raises(TypeError, match="copy"):
         lru_cache(copy=True)(Body())
+
+
+def test_true_keeps_one_object_one(kind: Kind) -> None:
+    def make(x: Any) -> Any:
+        inner, group = [x], {x}
+        return [inner, inner, (inner, group), {"a": inner, "b": (group,)}]
+
+    f = cache(copy=True)(kind.one(make))
+    for value in (kind.call(f, 1), kind.call(f, 1), f.get(1)):
+        assert value == make(1)
+        assert value[0] is value[1] is value[2][0] is value[3]["a"]
+        assert value[2][1] is value[3]["b"][0]
+        value[0].append("changed")
+        value[2][1].clear()
+
+
+def test_true_takes_no_longer_for_what_is_shared_at_each_level(kind: Kind) -> None:
+    def make(x: Any) -> Any:
+        made: Any = [x]
+        for level in range(120):
+            made = [made, made] if level % 3 else (made, made) if level % 2 else {1: made, 2: made}
+        return made
+
+    f = cache(copy=True)(kind.one(make))
+    for _ in range(3):
+        value = kind.call(f, 1)
+        depth = 0
+        while len(value) == 2:
+            first, second = value.values() if isinstance(value, dict) else value
+            assert first is second
+            value, depth = first, depth + 1
+        assert (value, depth) == ([1], 120)
+
+
+def test_true_copies_what_is_part_of_itself(kind: Kind) -> None:
+    def make(x: Any) -> Any:
+        made: list[Any] = [x]
+        made += [made, (made,), {"self": made}]
+        return made
+
+    f = cache(copy=True)(kind.one(make))
+    first, second = kind.call(f, 1), kind.call(f, 1)
+    assert first is not second
+    for value in (first, second):
+        assert value[1] is value and value[2][0] is value and value[3]["self"] is value
+        value.clear()
+    assert kind.call(f, 1)[0] == 1

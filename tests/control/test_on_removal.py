@@ -416,3 +416,32 @@ def test_each_value_leaves_exactly_once_among_threads() -> None:
 def test_lru_cache_has_no_such_parameter() -> None:
     with pytest.raises(TypeError, match="on_removal"):
         lru_cache(on_removal=print)(Body())
+
+
+@pytest.mark.parametrize("per_instance", [False, True])
+def test_the_call_can_be_made_again(per_instance: bool) -> None:
+    seen: list[Any] = []
+
+    def shape(*args: Any, **kwargs: Any) -> Any:
+        return args, dict(sorted(kwargs.items()))
+
+    class Shop:
+        @cache(
+            on_removal=lambda call, value, cause: seen.append((call, value)),
+            per_instance=per_instance,
+        )
+        def price(self, x: Any, y: Any = 5, *more: Any, k: Any = 1, n: Any = 2, **rest: Any) -> Any:
+            return shape(x, y, *more, k=k, n=n, **rest)
+
+    shop = Shop()
+    calls: list[Any] = [
+        ((1,), {}),
+        ((1, 2, 3, 4), {"n": 7, "z": 8, "a": 9}),
+        ((), {"x": 1, "k": 3}),
+    ]
+    for args, kwargs in calls:
+        shop.price(*args, **kwargs)
+        shop.price.cache_clear()
+        ((told_args, told_kwargs), value) = seen.pop()
+        own = told_args if per_instance else told_args[1:]
+        assert shape(*own, **told_kwargs) == value and told_kwargs.keys() >= {"k", "n"}

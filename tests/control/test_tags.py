@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from typing import Any
 
@@ -478,3 +479,85 @@ def test_tags_are_strings(wrong: Any) -> None:
 def test_lru_cache_has_no_such_parameter() -> None:
     with pytest.raises(TypeError, match="tags"):
         lru_cache(tags=("t",))(Body())
+
+
+# --- what the user is asked while a value is about to be stored ----------------------------------
+
+
+@pytest.mark.parametrize("known_before", [False, True])
+@pytest.mark.parametrize("whole_module", [False, True])
+@pytest.mark.parametrize("in_a_thread", [False, True])
+@pytest.mark.parametrize("parameter", ["cache_if", "ttl", "copy", "weigher"])
+def test_an_invalidation_while_a_value_is_appraised_fences_it(
+    kind: Kind, parameter: str, in_a_thread: bool, whole_module: bool, known_before: bool
+) -> None:
+    armed: list[bool] = []
+
+    def invalidate() -> None:
+        (warp.invalidate_tags if whole_module else f.cache_invalidate_tags)("group")
+
+    def asked(value: Any) -> Any:
+        if armed:
+            armed.clear()
+            if in_a_thread:
+                support.start(invalidate).result(support.LIMIT)
+            else:
+                invalidate()
+        return {"cache_if": True, "ttl": 100, "copy": value, "weigher": 1}[parameter]
+
+    bound = {"max_weight": 9} if parameter == "weigher" else {}
+    f = cache(tags="group", **{parameter: asked}, **bound)(kind.one(lambda x: "old"))
+    if known_before:
+        kind.call(f, 2)
+    armed.append(True)
+    assert kind.call(f, 1) == "old"
+    assert not f.cache_contains(1)
+
+
+def test_a_caller_does_not_wait_for_a_computation_that_was_invalidated_as_it_was_appraised() -> (
+    None
+):
+    entered, go, body = threading.Event(), threading.Event(), Body()
+
+    def cache_if(value: Any) -> bool:
+        if value == (1, 1):
+            entered.set()
+            assert go.wait(support.LIMIT)
+        return True
+
+    f = cache(tags="group", cache_if=cache_if)(Kind(False).one(body))
+    first = support.start(f, 1)
+    assert entered.wait(support.LIMIT)
+    f.cache_invalidate_tags("group")
+    assert f(1) == (1, 2)
+    go.set()
+    assert first.result(support.LIMIT) == (1, 1)
+    assert f(1) == (1, 2)
+
+
+def test_an_old_value_whose_own_tag_is_invalidated_serves_no_more(clock: Any) -> None:
+    kind, body = Kind(False), Body()
+
+    def failing(x: Any) -> Any:
+        f.cache_invalidate_tags("of the old one")
+        return body(x)
+
+    body.fail = ValueError("away")
+    f = cache(ttl=100, stale_if_error=500, tags="of the function")(kind.one(failing))
+    f.cache_put("old", (1,), tags="of the old one")
+    clock.advance(200)
+    with pytest.raises(ValueError, match="away"):
+        f(1)
+    with pytest.raises(ValueError, match="away"):
+        f(1)
+    assert not f.cache_contains(1)
+
+
+def test_tags_of_text_that_has_no_bytes(kind: Kind) -> None:
+    f = cache(tags="user:{x}")(kind.one(Body()))
+    for x in ("\ud800", "\udfff", "plain"):
+        kind.call(f, x)
+    f.cache_invalidate_tags("user:\ud800")
+    assert present(f, "\ud800", "\udfff", "plain") == ["\udfff", "plain"]
+    warp.invalidate_tags("user:\udfff")
+    assert present(f, "\ud800", "\udfff", "plain") == ["plain"]

@@ -223,3 +223,28 @@ def test_the_bound_holds_whatever_happens(strategy: int) -> None:
 def test_lru_cache_has_no_such_parameters() -> None:
     with pytest.raises(TypeError, match="max_weight|weigher"):
         lru_cache(max_weight=10, weigher=same)(Body())
+
+
+def test_stored_exceptions_have_a_bound(kind: Kind) -> None:
+    body = Body()
+    body.fail = KeyError("no")
+    f = cache(max_weight=10_000, weigher=len, cache_exceptions=KeyError)(kind.one(body))
+    for x in range(3000):
+        with pytest.raises(KeyError):
+            kind.call(f, x)
+    info = f.cache_info()
+    assert info.currsize == 1000 and info.weight == 10_000 and info.maxsize is None
+    body.fail, body.make = None, lambda x: "a" * 5000
+    kind.call(f, "value")
+    assert f.cache_contains("value") and f.cache_info().currsize == 501
+
+
+@pytest.mark.parametrize("bound", [1, 7, 10])
+def test_stored_exceptions_fit_any_bound(kind: Kind, bound: int) -> None:
+    body = Body()
+    body.fail = KeyError("no")
+    f = cache(max_weight=bound, weigher=len, cache_exceptions=KeyError)(kind.one(body))
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            kind.call(f, 1)
+    assert body.count == 1 and f.cache_info().weight == 1

@@ -34,6 +34,8 @@ pub enum Outcome<T> {
     /// A value of which each is to have a copy of its own: what to make it from.
     Template(T),
     Error(T),
+    /// An old value, or what to make it from, which serves as computing has failed.
+    Stale(Box<Outcome<T>>),
     /// There is nothing to share: start over.
     Abandoned,
 }

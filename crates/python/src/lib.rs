@@ -42,6 +42,8 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::function::recording::{_record_start, _record_stop};
     #[pymodule_export]
+    use crate::function::refreshing::RefreshFlight;
+    #[pymodule_export]
     use crate::function::ticket::Ticket;
     #[pymodule_export]
     use crate::function::{AsyncCachedFunction, CachedFunction};

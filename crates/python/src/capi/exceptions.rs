@@ -16,6 +16,7 @@ pub(crate) struct ErrSet;
 /// Functions of `warp_cache._exceptions`.
 struct Copiers {
     share: Py<PyAny>,
+    store: Py<PyAny>,
     own: Py<PyAny>,
 }
 
@@ -25,7 +26,8 @@ static COPIERS: PyOnceLock<Copiers> = PyOnceLock::new();
 pub fn install(py: Python<'_>) -> PyResult<()> {
     COPIERS.get_or_try_init(py, || -> PyResult<_> {
         let module = py.import("warp_cache._exceptions")?;
-        Ok(Copiers { share: module.getattr("share")?.unbind(), own: module.getattr("own")?.unbind() })
+        let copier = |name| module.getattr(name).map(Bound::unbind);
+        Ok(Copiers { share: copier("share")?, store: copier("store")?, own: copier("own")? })
     })?;
     Ok(())
 }
@@ -107,6 +109,15 @@ pub unsafe fn is_set_shareable() -> bool {
 pub unsafe fn share(exception: &PyRef) -> Option<PyRef> {
     // SAFETY: the caller's promise.
     unsafe { call(|copiers| &copiers.share, exception) }
+}
+
+/// The same of what is to be kept: without the traceback, which would keep alive all that the computation and its callers had.
+///
+/// # Safety
+/// As for [`share`].
+pub unsafe fn store(exception: &PyRef) -> Option<PyRef> {
+    // SAFETY: the caller's promise.
+    unsafe { call(|copiers| &copiers.store, exception) }
 }
 
 /// Raises in this thread what [`share`] gave, as this thread's own.

@@ -188,6 +188,11 @@ impl CachedFunction {
         as_error(|| Computation::begin(slf.get(), ticket.get(), args, kwargs))
     }
 
+    /// Whether who comes now may have the result of a computation that is under way.
+    fn _is_current(slf: &Bound<'_, Self>, ticket: &Bound<'_, Ticket>, computation: &Bound<'_, Computation>) -> bool {
+        computation.get().is_current(slf.get(), ticket.get())
+    }
+
     /// Stores what a refresh has brought, unless it was fenced; ends the lease.
     #[pyo3(signature = (ticket, value, computation, lease=None))]
     fn _refreshed(
@@ -269,6 +274,25 @@ impl CachedFunction {
 
     fn __deepcopy__<'py>(slf: &Bound<'py, Self>, _memo: &Bound<'py, PyAny>) -> Bound<'py, Self> {
         slf.clone()
+    }
+
+    /// The type's attributes and the function's: `__class__` names functools' type, which has fewer.
+    fn __dir__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let names = slf
+            .get_type()
+            .dir()?
+            .into_iter()
+            .chain(slf.getattr("__dict__")?.try_iter()?.collect::<PyResult<Vec<_>>>()?);
+        let mut shown = Vec::new();
+        for name in names {
+            let text: String = name.extract()?;
+            if !text.starts_with('_') || text.starts_with("__") {
+                shown.push(text);
+            }
+        }
+        shown.sort_unstable();
+        shown.dedup();
+        shown.into_pyobject(slf.py())
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {

@@ -20,6 +20,7 @@ use super::options::Options;
 use super::slot_value::{Refresh, Special, Value};
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::reference::{calls, Arguments, PyRef};
+use crate::key::signature::Signature;
 use concurrency::clock;
 use engine::cache::{Description, Lifetime};
 use engine::hashing::split_mix;
@@ -39,11 +40,18 @@ pub(crate) struct Control {
     /// Gives a tuple of strings for a call's arguments.
     tags: Option<Object>,
     weigher: Option<Object>,
+    /// What a stored exception weighs, which `weigher` is not asked about: so much that there are not too many of them.
+    exception_weight: u64,
     pub on_removal: Option<Object>,
     /// Whether a key is what the user's `key` gave.
     pub has_own_keys: bool,
+    /// The names of a key's last positional values, as `on_removal` is told them.
+    pub keyword_only: Vec<Object>,
     pub copy: CopyMode,
 }
+
+/// Of a cache that is bounded by weight: so many stored exceptions would fill it.
+const MOST_EXCEPTIONS: u64 = 1000;
 
 /// The tags of an entry.
 pub(crate) type Tags = Vec<String>;
@@ -91,8 +99,12 @@ pub(crate) struct Wish {
 }
 
 impl Control {
-    /// The control that the options ask for. `function` is what tags are worked out for.
-    pub fn new(options: &Options, function: &Bound<'_, PyAny>) -> PyResult<Option<Box<Self>>> {
+    /// The control that the options ask for. `function` is what tags are worked out for, `signature` what makes its keys.
+    pub fn new(
+        options: &Options,
+        function: &Bound<'_, PyAny>,
+        signature: Option<&Signature>,
+    ) -> PyResult<Option<Box<Self>>> {
         let plain = options.ttl.of.is_none()
             && options.jitter == 0.0
             && options.stale_while_revalidate == 0
@@ -114,6 +126,7 @@ impl Control {
                 Some(Object::new(&made))
             }
         };
+        let keyword_only = signature.into_iter().flat_map(Signature::keyword_only);
         Ok(Some(Box::new(Control {
             ttl: options.ttl.nanos,
             ttl_of: options.ttl.of.clone(),
@@ -124,8 +137,10 @@ impl Control {
             exceptions: options.cache_exceptions.clone(),
             tags,
             weigher: options.weigher.clone(),
+            exception_weight: options.max_weight.map_or(0, |most| most.div_ceil(MOST_EXCEPTIONS).max(1)),
             on_removal: options.on_removal.clone(),
             has_own_keys: options.key.is_some(),
+            keyword_only: keyword_only.map(|name| Object::new(name.as_py().bind(function.py()))).collect(),
             copy: options.copy.clone(),
         })))
     }
@@ -234,7 +249,7 @@ impl Control {
         }
     }
 
-    /// The terms of an exception, if it is one of those that are stored. `shared`: what `exceptions::share` made of it.
+    /// The terms of an exception, if it is one of those that are stored.
     ///
     /// # Safety
     /// The thread is attached.
@@ -249,7 +264,7 @@ impl Control {
                 let of_class = stored.kinds.iter().find(|(kind, _)| kind.as_ptr() == class.as_ptr());
                 of_class.map(|(_, lifetime)| *lifetime)
             })?;
-            let Some(object) = exceptions::share(raised) else {
+            let Some(object) = exceptions::store(raised) else {
                 return Some(Err(ErrSet));
             };
             let special = Special { object, is_exception: true, refresh: Refresh::default() };
@@ -257,7 +272,7 @@ impl Control {
                 value: Value::special(Box::new(special)),
                 ttl: lifetime.or_else(|| (self.ttl != 0).then_some(self.ttl)),
                 goes_stale: false,
-                weight: 0,
+                weight: self.exception_weight,
                 tags,
             }))
         }
@@ -409,18 +424,30 @@ pub(crate) fn tags(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Tags> {
         PyTypeError::new_err(message)
     };
     if let Ok(one) = value.cast::<PyString>() {
-        return Ok(vec![one.to_cow()?.into_owned()]);
+        return Ok(vec![tag(one)?]);
     }
     let mut tags = Tags::new();
-    for tag in value.try_iter().map_err(|_| wrong())? {
-        let tag = tag?;
-        tags.push(tag.cast::<PyString>().map_err(|_| wrong())?.to_cow()?.into_owned());
+    for item in value.try_iter().map_err(|_| wrong())? {
+        tags.push(tag(item?.cast::<PyString>().map_err(|_| wrong())?)?);
     }
     if tags.len() > MOST_TAGS {
         let message = format!("{argument} must be at most {MOST_TAGS} strings, got {}", tags.len());
         return Err(pyo3::exceptions::PyValueError::new_err(message));
     }
     Ok(tags)
+}
+
+/// A tag's text. A lone surrogate, which is no character, becomes one of those that are for private use.
+pub(crate) fn tag(value: &Bound<'_, PyString>) -> PyResult<String> {
+    if let Ok(text) = value.to_cow() {
+        return Ok(text.into_owned());
+    }
+    let bytes = value.call_method1("encode", ("utf-32-le", "surrogatepass"))?;
+    let points = bytes
+        .extract::<&[u8]>()?
+        .chunks_exact(4)
+        .map(|point| u32::from_le_bytes([point[0], point[1], point[2], point[3]]));
+    Ok(points.filter_map(|point| char::from_u32(point).or(char::from_u32(0x10_0000 + point))).collect())
 }
 
 /// Nanoseconds until the next refresh may start after so many failures: one second, two, four, … thirty.

@@ -48,37 +48,36 @@ impl CachedFunction {
                 return result;
             };
             let Ok(tags) = control.tags_of(arguments) else {
-                state.let_spare_go(spare);
-                state.settle_failure(reserved, flight);
+                state.settle_failure_beside(reserved, flight, spare);
                 return std::ptr::null_mut();
             };
-            let running = state.running.note(reserved, &tags);
+            // Until it is settled: what the user is asked below may invalidate.
+            let _running = state.running.note(reserved, &tags);
             let result = self.compute(arguments);
             point("settle");
-            drop(running);
             if result.is_null() {
                 return state.lead_failed(control, tags, spare, reserved, flight);
             }
+            let verdict = control.appraise(result, tags);
+            let Ok(verdict) = verdict else {
+                release_with_error(result);
+                state.settle_failure_beside(reserved, flight, spare);
+                return std::ptr::null_mut();
+            };
             let mut departing = Departing::new(state);
             if let Some(spare) = spare {
                 spare.leave(&mut departing);
             }
-            match control.appraise(result, tags) {
-                Ok(Verdict::Store(terms)) => {
+            match verdict {
+                Verdict::Store(terms) => {
                     let shared = terms.value.as_owned().map_or_else(|| PyRef::borrow(result), |own| own.clone_ref());
                     state.settle_terms(reserved, flight, terms, Outcome::Value(Arc::new(shared)), departing);
                 }
-                Ok(Verdict::Drop) => {
+                Verdict::Drop => {
                     // Nothing is stored, and who waits has it.
                     let shared = Arc::new(PyRef::borrow(result));
                     state.settle(reserved, flight, None, || Outcome::Value(shared));
                     departing.end();
-                }
-                Err(ErrSet) => {
-                    release_with_error(result);
-                    state.settle_failure(reserved, flight);
-                    departing.end();
-                    return std::ptr::null_mut();
                 }
             }
             result
@@ -236,8 +235,12 @@ impl CacheState {
                 match control.store_exception(&raised, tags) {
                     None => (),
                     Some(Ok(terms)) => {
-                        let shared = terms.value.as_owned().map(|own| own.clone_ref());
-                        let outcome = shared.map_or(Outcome::Abandoned, |shared| Outcome::Error(Arc::new(shared)));
+                        // With the traceback, which is not stored.
+                        let Some(shared) = exceptions::share(&raised) else {
+                            self.settle_failure_beside(reserved, flight, spare);
+                            return std::ptr::null_mut();
+                        };
+                        let outcome = Outcome::Error(Arc::new(shared));
                         let mut departing = Departing::new(self);
                         if let Some(spare) = spare.take() {
                             spare.leave(&mut departing);
@@ -248,25 +251,14 @@ impl CacheState {
                     }
                     // Interrupted: that is what this caller is to have.
                     Some(Err(ErrSet)) => {
-                        self.settle_failure(reserved, flight);
-                        self.let_spare_go(spare);
+                        self.settle_failure_beside(reserved, flight, spare);
                         return std::ptr::null_mut();
                     }
                 }
             }
             exceptions::set(raised);
-            self.settle_failure(reserved, flight);
-            self.let_spare_go(spare);
+            self.settle_failure_beside(reserved, flight, spare);
             std::ptr::null_mut()
-        }
-    }
-
-    /// Ends a spare that serves no more.
-    fn let_spare_go(&self, spare: Option<Box<Spare>>) {
-        if let Some(spare) = spare {
-            let mut departing = Departing::new(self);
-            spare.leave(&mut departing);
-            departing.end();
         }
     }
 }

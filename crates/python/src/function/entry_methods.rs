@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::call::{instance, Keyed};
-use super::control::{lifetime, tags, Given, Tags, Wish};
+use super::control::{lifetime, tag, tags, Given, Tags, Wish};
 use super::methods::{fail, none, Objects};
 use super::parameters::Parameters;
 use super::ticket::Ticket;
@@ -183,7 +183,7 @@ unsafe extern "C-unwind" fn cache_invalidate_tags(
             let mut tags = Tags::new();
             for value in (Arguments { values, nargsf: nargs as usize, names }).parts().0 {
                 let value = Bound::from_borrowed_ptr(py, *value);
-                match value.cast::<PyString>().map(|tag| tag.to_cow().map(|tag| tag.into_owned())) {
+                match value.cast::<PyString>().map(tag) {
                     Ok(Ok(tag)) => tags.push(tag),
                     _ => {
                         let shown = super::option_checks::shown(&value);
@@ -319,7 +319,7 @@ impl CachedFunction {
     ///
     /// # Safety
     /// The view's objects are alive; the thread is attached and holds no lock.
-    unsafe fn invalidate(&self, view: &View<'_>) -> Result<bool, ErrSet> {
+    pub(crate) unsafe fn invalidate(&self, view: &View<'_>) -> Result<bool, ErrSet> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             // What is behind comes first, so that nothing of it comes in again; a computation fails either fence.

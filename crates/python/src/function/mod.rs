@@ -7,7 +7,7 @@
 //! ends such a computation, [`slot_value`] is what a slot holds. [`asynchronous`] serves coroutine functions, whose missed
 //! calls have a [`ticket`]; [`methods`] has the methods that may run user code, [`entry_methods`] those for single
 //! entries, [`fence`] what keeps old results out, [`recording`] notes calls where it is asked
-//! to, and [`disabled`] passes them by. [`bound_method`] is what an instance's attribute is, [`per_instance`] finds the cache of
+//! to, [`refreshing`] waits for refreshes, and [`disabled`] passes them by. [`bound_method`] is what an instance's attribute is, [`per_instance`] finds the cache of
 //! each instance. Where the values live is the [`backend`](crate::backend)'s. This file has the class itself, [`class`] its methods.
 
 // Its macros are for the classes below, and for that of the shared backend.
@@ -35,6 +35,7 @@ pub mod option_checks;
 pub mod parameters;
 pub mod per_instance;
 pub mod recording;
+pub mod refreshing;
 mod removal;
 pub mod reply;
 mod running;
@@ -193,7 +194,7 @@ impl CachedFunction {
             // SAFETY: attached, no lock held; signature and backend live and die together, here.
             unsafe { backend.get_mut().know_default(default.as_ptr()) }?;
         }
-        let control = Control::new(options, function)?;
+        let control = Control::new(options, function, signature.as_ref())?;
         Ok(Self::assemble(function, options, signature, flights, backend, control))
     }
 

@@ -145,7 +145,11 @@ fn call_of<'py>(control: &Control, key: &PyRef, shape: Shape, py: Python<'py>) -
         let view = View::of_key(key, &pointer, shape, 0, false);
         let object = |item: &*mut ffi::PyObject| Bound::from_borrowed_ptr(py, *item);
         let (args, named) = view.values.split_at(view.values.len() - view.names.len());
+        let (args, only) = args.split_at(args.len().saturating_sub(control.keyword_only.len()));
         let kwargs = PyDict::new(py);
+        for (name, value) in control.keyword_only.iter().zip(only) {
+            kwargs.set_item(name.bind(py), object(value))?;
+        }
         for (name, value) in view.names.iter().zip(named) {
             kwargs.set_item(object(name), object(value))?;
         }

@@ -219,7 +219,7 @@ pub(super) fn is_detached(cache: &Entries, (token, clears): Reserved) -> bool {
 }
 
 /// The flight in a slot's word, if it is one that this process may touch.
-fn flight_of(record: Option<&Value>) -> Option<SharedFlight> {
+pub(super) fn flight_of(record: Option<&Value>) -> Option<SharedFlight> {
     match record?.pending()? {
         Pending::Flight(flight) if flight.is_of_this_process() => Some(flight),
         _ => None,

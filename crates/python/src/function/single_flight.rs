@@ -55,7 +55,7 @@ enum Reserving {
 }
 
 /// How a wait ended.
-enum WaitEnd {
+pub(super) enum WaitEnd {
     /// A new reference, or null with an exception set.
     Result(*mut ffi::PyObject),
     /// The computation is over, and there is nothing to have of it but what the cache may have.
@@ -363,11 +363,18 @@ impl CacheState {
     }
 
     /// Waits until something comes of it.
-    unsafe fn wait(&self, me: ThreadId, flight: &SharedFlight, sleeper: &mut Sleeper) -> WaitEnd {
+    ///
+    /// # Safety
+    /// The thread is attached, holds no lock, and is known to wait.
+    pub(super) unsafe fn wait(&self, me: ThreadId, flight: &SharedFlight, sleeper: &mut Sleeper) -> WaitEnd {
         loop {
             point("wait");
             // SAFETY: the thread is attached and holds no lock; a flight knows nothing of Python.
-            let waited = unsafe { sleeper.wait(Duration::MAX, |slice| flight.wait(slice, self.wait_timeout)) };
+            let mut waited = unsafe { sleeper.wait(Duration::MAX, |slice| flight.wait(slice, self.wait_timeout)) };
+            if let Ok(Waited::Outcome(Outcome::Stale(old))) = waited {
+                self.tally.stale_hit();
+                waited = Ok(Waited::Outcome(*old));
+            }
             match waited {
                 Err(ErrSet) => return WaitEnd::Result(std::ptr::null_mut()),
                 Ok(Waited::Outcome(Outcome::Value(object))) => {
@@ -391,7 +398,7 @@ impl CacheState {
                     unsafe { exceptions::raise_own(&error) };
                     return WaitEnd::Result(std::ptr::null_mut());
                 }
-                Ok(Waited::Outcome(Outcome::Abandoned)) => return WaitEnd::Free,
+                Ok(Waited::Outcome(Outcome::Abandoned | Outcome::Stale(_))) => return WaitEnd::Free,
                 Ok(Waited::TimeIsUp) => {
                     if self.wait_timeout.is_some_and(|bound| flight.take_over(me, bound)) {
                         return WaitEnd::Lead;

@@ -9,9 +9,11 @@ use pyo3::ffi;
 
 use super::lookup::{Entries, Found};
 use super::removal::Departing;
+use super::settle::flight_of;
 use super::single_flight::Reserved;
 use super::slot_value::{SharedFlight, Value};
 use super::state::CacheState;
+use crate::capi::exceptions;
 use crate::capi::reference::PyRef;
 use concurrency::inflight::Outcome;
 use engine::cache::{Cause, Departed, Description, Evicted, Lifetime};
@@ -24,6 +26,8 @@ pub(crate) struct Spare {
     lifetime: Lifetime,
     weight: u64,
     tags: Vec<String>,
+    /// What an invalidation of one of its tags changes.
+    stamp: u64,
 }
 
 impl CacheState {
@@ -39,15 +43,16 @@ impl CacheState {
         if now < lifetime.fresh.saturating_add(control.revalidate) {
             return None;
         }
-        let (weight, tags) = (cache.weight_of(token), cache.tags_of(token).map(str::to_owned).collect());
+        let (weight, tags): (_, Vec<_>) = (cache.weight_of(token), cache.tags_of(token).map(str::to_owned).collect());
+        let stamp = self.tag_fences.stamps(&tags);
         let mut out = Evicted::default();
         cache.remove(token, Cause::Replaced, &mut out);
         let departed = out.drain().next()?;
-        Some(Spare { departed, lifetime, weight, tags })
+        Some(Spare { departed, lifetime, weight, tags, stamp })
     }
 
     /// Ends a computation that failed with the spare in its place: the value, a new reference or null with an exception set.
-    /// `Err` gives the spare back where it serves no more: it has ended, or the key was invalidated.
+    /// `Err` gives the spare back where it serves no more: it has ended, or was invalidated.
     ///
     /// # Safety
     /// The thread is attached and holds no lock; no exception is set.
@@ -57,46 +62,15 @@ impl CacheState {
         flight: &Option<SharedFlight>,
         spare: Box<Spare>,
     ) -> Result<*mut ffi::PyObject, Box<Spare>> {
-        let now = self.now();
-        let window = self.control.as_ref().map_or(0, |control| control.spare);
         let object = spare.departed.entry.value.as_owned();
         let Some((object, reserved)) = object.zip(reserved) else {
             return Err(spare);
         };
-        if now >= spare.lifetime.fresh.saturating_add(window) {
-            return Err(spare);
-        }
         // SAFETY: attached (the caller's promise).
         let (object, shared) = unsafe { (object.clone_ref(), object.clone_ref()) };
-        let Spare { departed, lifetime, weight, tags } = *spare;
-        let mut departing = Departing::new(self);
-        let mut departed = Some(departed);
-        let record = self.entries.write(|writer| {
-            let cache = writer.value;
-            if !cache.is_of_this_life(reserved.1) || super::settle::is_detached(cache, reserved) {
-                return None;
-            }
-            let Departed { entry, .. } = departed.take()?;
-            departing.keep(entry.key);
-            let names: Vec<&str> = tags.iter().map(String::as_str).collect();
-            let description = Description { lifetime, weight, tags: &names };
-            match cache.publish_described(reserved.0, entry.value, &description, now, &mut departing.evicted) {
-                Ok(published) => published.map(|(token, record)| {
-                    // SAFETY: it has just been published.
-                    unsafe { cache.used_at(token, now) };
-                    record
-                }),
-                // It was in before.
-                Err(_) => None,
-            }
-        });
-        if let Some(departed) = departed {
-            departing.end();
-            drop((object, shared));
-            return Err(Box::new(Spare { departed, lifetime, weight, tags }));
-        }
-        self.complete(flight.clone(), record.as_ref(), || Outcome::Value(Arc::new(shared)));
-        departing.end();
+        let record = self.put_back(reserved, spare, true)?;
+        let old = || Outcome::Stale(Box::new(Outcome::Value(Arc::new(shared))));
+        self.complete(flight.clone(), record.as_ref(), old);
         drop(record);
         self.tally.stale_hit();
         // SAFETY: the caller's promise.
@@ -104,6 +78,87 @@ impl CacheState {
             Found::Value(object) => object,
             _ => std::ptr::null_mut(),
         })
+    }
+
+    /// Ends a computation that has brought nothing, not even an old value to its caller: the exception that is set goes to who
+    /// waits, if it is one for others, and the spare is there as before.
+    ///
+    /// # Safety
+    /// As for [`settle_failure`](Self::settle_failure).
+    pub(super) unsafe fn settle_failure_beside(
+        &self,
+        reserved: Option<Reserved>,
+        flight: Option<SharedFlight>,
+        spare: Option<Box<Spare>>,
+    ) {
+        // What runs in between must not see the exception.
+        // SAFETY: the caller's promise.
+        let raised = unsafe { exceptions::take() };
+        let (mut reserved, mut flight) = (reserved, flight);
+        match (spare, reserved) {
+            (Some(spare), Some(slot)) => match self.put_back(slot, spare, false) {
+                Ok(record) => {
+                    // The slot is the spare's again.
+                    reserved = None;
+                    flight = flight.or_else(|| flight_of(record.as_ref()));
+                }
+                Err(spare) => self.let_spare_go(spare),
+            },
+            (Some(spare), None) => self.let_spare_go(spare),
+            (None, _) => (),
+        }
+        // SAFETY: what was taken before; the caller's promise.
+        unsafe {
+            raised.into_iter().for_each(|raised| exceptions::set(raised));
+            self.settle_failure(reserved, flight);
+        }
+    }
+
+    /// Ends a spare that serves no more.
+    #[allow(clippy::boxed_local)] // as whoever keeps it has it
+    fn let_spare_go(&self, spare: Box<Spare>) {
+        let mut departing = Departing::new(self);
+        spare.leave(&mut departing);
+        departing.end();
+    }
+
+    /// Puts a spare into the slot of the computation that took it out: the record of that. `used`: it has served.
+    fn put_back(&self, reserved: Reserved, spare: Box<Spare>, used: bool) -> Result<Option<Value>, Box<Spare>> {
+        let now = self.now();
+        let window = self.control.as_ref().map_or(0, |control| control.spare);
+        if now >= spare.lifetime.fresh.saturating_add(window) {
+            return Err(spare);
+        }
+        let Spare { departed, lifetime, weight, tags, stamp } = *spare;
+        let mut departing = Departing::new(self);
+        let mut departed = Some(departed);
+        let record = self.entries.write(|writer| {
+            let cache = writer.value;
+            if !cache.is_of_this_life(reserved.1)
+                || super::settle::is_detached(cache, reserved)
+                || self.tag_fences.stamps(&tags) != stamp
+            {
+                return None;
+            }
+            let Departed { entry, .. } = departed.take()?;
+            departing.keep(entry.key);
+            let names: Vec<&str> = tags.iter().map(String::as_str).collect();
+            let description = Description { lifetime, weight, tags: &names };
+            // It was in before, so it fits.
+            let published = cache.publish_described(reserved.0, entry.value, &description, now, &mut departing.evicted);
+            published.ok().flatten().map(|(token, record)| {
+                if used {
+                    // SAFETY: it has just been published.
+                    unsafe { cache.used_at(token, now) };
+                }
+                record
+            })
+        });
+        departing.end();
+        match (departed, record) {
+            (Some(departed), _) => Err(Box::new(Spare { departed, lifetime, weight, tags, stamp })),
+            (None, record) => Ok(record),
+        }
     }
 }
 

@@ -78,8 +78,17 @@ pub(crate) enum Put {
     IfAbsentSince(Began),
     /// If the key was not invalidated since a computation began, nor the cache cleared: over an older value.
     IfCurrent(Began),
+    /// The same, and over a computation under way, which may have begun before: it is not stored then.
+    Refreshed(Began),
     /// Unless the key is being computed.
     UnlessPending,
+}
+
+impl Put {
+    /// Whether computations of the key that are under way are not to be stored after this.
+    pub(super) fn fences(self) -> bool {
+        matches!(self, Put::Always | Put::Refreshed(_))
+    }
 }
 
 impl CacheState {
@@ -191,6 +200,7 @@ impl CacheState {
                     Put::Always => true,
                     Put::IfAbsentSince(began) => at.is_none() && self.is_current(cache, view.hash, began),
                     Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
+                    Put::Refreshed(began) => self.is_current(cache, view.hash, began),
                     Put::IfCurrent(began) => {
                         at.is_none_or(|(_, finished)| finished) && self.is_current(cache, view.hash, began)
                     }
@@ -201,7 +211,7 @@ impl CacheState {
                 let Some((key, value)) = new.take() else {
                     return;
                 };
-                if matches!(mode, Put::Always) {
+                if mode.fences() {
                     self.fences.raise(view.hash);
                 }
                 match at {

@@ -71,7 +71,7 @@ impl CacheState {
                 let Some((key, terms)) = new.take() else {
                     return;
                 };
-                if matches!(mode, Put::Always) {
+                if mode.fences() {
                     self.fences.raise(view.hash);
                 }
                 match at {
@@ -133,6 +133,7 @@ impl CacheState {
         match mode {
             Put::Always => true,
             Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
+            Put::Refreshed(began) => is_current(began),
             Put::IfCurrent(began) => at.is_none_or(|(_, finished)| finished) && is_current(began),
             Put::IfAbsentSince(began) => {
                 at.is_none_or(|(token, done)| done && cache.freshness(token, now) != Freshness::Fresh)
@@ -154,7 +155,7 @@ impl CacheState {
                 if !self.is_wanted(cache, view.hash, tags, at, now, mode) {
                     return;
                 }
-                if matches!(mode, Put::Always) {
+                if mode.fences() {
                     self.fences.raise(view.hash);
                 }
                 if let Some((token, finished)) = at {
@@ -164,7 +165,7 @@ impl CacheState {
                             Freshness::Fresh | Freshness::Stale => Cause::Replaced,
                         };
                         cache.remove(token, cause, &mut departing.evicted);
-                    } else if matches!(mode, Put::Always) {
+                    } else if mode.fences() {
                         self.end_entry(cache, token, false, &mut departing.evicted);
                     }
                 }

@@ -303,11 +303,11 @@ impl<'a> KeyAccess<'a> {
         }
     }
 
-    /// Stores an exception, as `exceptions::share` has made it; counts it if it cannot be.
+    /// Stores an exception, as `exceptions::store` has made it; counts it if it cannot be, and gives what there is to say.
     ///
     /// # Safety
     /// As for `ask`; no exception is set.
-    pub unsafe fn store_raised(&mut self, raised: &PyRef, hold: StoreCondition) -> Result<(), ErrSet> {
+    pub unsafe fn store_raised(&mut self, raised: &PyRef, hold: StoreCondition) -> Result<Option<Skipped>, ErrSet> {
         static PACK: Function = Function::new(c"warp_cache._packed", c"pack");
         let _storing = Storing::begin(self.file, &hold);
         // SAFETY: the caller's promise.
@@ -324,7 +324,10 @@ impl<'a> KeyAccess<'a> {
                 Err(Stop::Failed) => Err(Encoded::Failed),
                 Ok(_) | Err(Stop::Unstorable) => Err(Encoded::Unstorable),
             };
-            self.store_encoded(encoded, None, hold).map(|_| ())
+            self.store_encoded(encoded, None, hold).map(|stored| match stored {
+                InFile::Stored(_, _, skipped) => skipped,
+                InFile::Skipped(skipped) => Some(skipped),
+            })
         }
     }
 

@@ -222,7 +222,7 @@ impl Backend for Shared {
                         Err(ErrSet) => false,
                     }
                 }
-                Ok(Verdict::Drop) => self.end(state, view).is_ok(),
+                Ok(Verdict::Drop) => cached.invalidate(view).is_ok(),
                 Err(ErrSet) => false,
             }
         }

@@ -48,6 +48,8 @@ pub(crate) struct Call<'a> {
     note: Option<Note>,
     /// The tags of the call, once they are worked out.
     tags: Option<Tags>,
+    /// What it brings is an old value, as computing has failed.
+    is_stale: bool,
 }
 
 /// What bringing the value came to.
@@ -118,6 +120,7 @@ impl<'a> Call<'a> {
             skipped: unreadable,
             note: None,
             tags: None,
+            is_stale: false,
         }
     }
 
@@ -223,6 +226,7 @@ impl<'a> Call<'a> {
                 Ok(Some(value)) => {
                     hold.give_up(shm, false);
                     state.tally.stale_hit();
+                    self.is_stale = true;
                     return Loaded::Value(value, None);
                 }
                 Ok(None) => (),
@@ -235,9 +239,11 @@ impl<'a> Call<'a> {
                 None => hold.give_up(shm, false),
                 Some(Ok(terms)) => {
                     self.request.set_terms(control.keeping(&terms, noted));
-                    let stored = terms.value.as_owned().map(|shared| self.request.store_raised(shared, hold));
-                    if let Some(Err(ErrSet)) = stored {
-                        return Loaded::Failed;
+                    if let Some(shared) = terms.value.as_owned() {
+                        match self.request.store_raised(shared, hold) {
+                            Ok(skipped) => self.skipped = skipped.or(self.skipped.take()),
+                            Err(ErrSet) => return Loaded::Failed,
+                        }
                     }
                 }
                 // Interrupted: that is what this caller is to have.
@@ -360,6 +366,7 @@ impl Miss for Call<'_> {
                         Some(true) => Outcome::Value(Arc::new(PyRef::borrow(value))),
                         // What each caller must have for its own, those who waited get from the decoded level.
                         Some(false) => Outcome::Abandoned,
+                        None if self.is_stale => Outcome::Stale(Box::new(self.request.outcome(value))),
                         None => self.request.outcome(value),
                     });
                     value
@@ -413,11 +420,14 @@ impl Miss for Call<'_> {
 
     /// What the file no longer has goes, and the user is told what was not stored.
     unsafe fn finish(&mut self, view: &View<'_>, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        if result.is_null() {
-            return result;
-        }
-        // SAFETY: the promise of `Miss`; no exception is set.
+        // SAFETY: the promise of `Miss`; no exception is set but where there is no result.
         unsafe {
+            if result.is_null() {
+                if let Some(skipped) = self.skipped.take() {
+                    self.cached.tell_beside(skipped, view);
+                }
+                return result;
+            }
             self.cached.state.let_go(self.request.shared, self.note.as_ref());
             self.cached.tell_with(self.skipped.take(), view, result)
         }

@@ -19,6 +19,7 @@ use crate::function::control::Keeping;
 use crate::function::lookup::{Accounting, Found};
 use crate::function::state::{CacheState, Put as Mode};
 use crate::function::ticket::Ticket;
+use crate::function::CachedFunction;
 use crate::key::View;
 use shared::{Busy, Freshness, Skip};
 
@@ -167,12 +168,13 @@ impl Shared {
     /// As for [`load_value`](Self::load_value); `error` is alive; no exception is set.
     pub(crate) unsafe fn failed(
         &self,
-        state: &CacheState,
+        cached: &CachedFunction,
         (view, editable): (&View<'_>, Option<Editable<'_>>),
         error: &PyRef,
         computation: &Computation,
         lease: Option<&Bound<'_, SharedLease>>,
     ) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
+        let state = &cached.state;
         // SAFETY: the caller's promise, throughout.
         unsafe {
             let Some(control) = state.control.as_ref().filter(|_| exceptions::is_shareable(error)) else {
@@ -194,7 +196,10 @@ impl Shared {
             request.editable = editable.map(Box::new);
             request.set_terms(control.keeping(&terms, computation.noted));
             if let Some(shared) = terms.value.as_owned() {
-                request.store_raised(shared, SharedLease::hold(lease, computation.began))?;
+                let skipped = request.store_raised(shared, SharedLease::hold(lease, computation.began))?;
+                if !cached.tell(skipped, view, error.as_ptr()) {
+                    return Err(ErrSet);
+                }
             }
             Ok(None)
         }
@@ -225,6 +230,7 @@ impl Shared {
                     if by_hand {
                         self.count_skip(self.files.working(), skipped.skip);
                         self.clear_unopened();
+                        state.invalidate(view).ok_or(ErrSet)?;
                     }
                     return Ok(Some(skipped));
                 }
@@ -246,6 +252,7 @@ impl Shared {
                     if by_hand {
                         // An older value must not stand for this one.
                         detached(|| request.file.shm.invalidate(request.key())).map_err(|Busy| not_fenced())?;
+                        state.invalidate(&key_view).ok_or(ErrSet)?;
                     }
                     state.let_go(self, None);
                     Ok(Some(skipped))

@@ -314,6 +314,22 @@ impl CachedFunction {
         }
     }
 
+    /// `tell` of an exception that is set, which stays so unless the warning is an exception itself.
+    ///
+    /// # Safety
+    /// As for `tell`, with an exception set.
+    #[cold]
+    pub(crate) unsafe fn tell_beside(&self, skipped: Skipped, view: &View<'_>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Some(raised) = exceptions::take() {
+                if self.tell(Some(skipped), view, raised.as_ptr()) {
+                    exceptions::set(raised);
+                }
+            }
+        }
+    }
+
     /// The result, unless an exception is set instead.
     unsafe fn or_raise(&self, told: bool, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
         if told {

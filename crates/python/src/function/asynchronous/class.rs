@@ -303,7 +303,7 @@ impl AsyncCachedFunction {
                 // SAFETY: attached, no lock held; the ticket holds its key; no exception is set.
                 ticket.get().with_views(|view, editable| unsafe {
                     let error = PyRef::borrow(error.as_ptr());
-                    shared.failed(&this.state, (view, editable), &error, computation.get(), lease)
+                    shared.failed(this, (view, editable), &error, computation.get(), lease)
                 })
             }
         };
@@ -313,6 +313,11 @@ impl AsyncCachedFunction {
             Ok(None) => Ok(PyTuple::empty(py)),
             Err(ErrSet) => Err(PyErr::fetch(py)),
         })
+    }
+
+    /// Counts a call that is given an old value, as the computation that it waited for has failed.
+    fn _count_stale(slf: &Bound<'_, Self>) {
+        slf.as_super().get().state.tally.stale_hit();
     }
 
     /// Tells the user what `_store` or `_skip` gave, if nobody has by now.

@@ -217,14 +217,9 @@ impl PerInstanceFunction {
         as_error(|| {
             let (py, options) = (function.py(), options.get());
             let signature = CachedFunction::signature(function, options, true)?;
-            let mut base = CachedFunction::assemble(
-                function,
-                options,
-                signature,
-                None,
-                AnyBackend::Memory(Memory),
-                Control::new(options, function)?,
-            );
+            let control = Control::new(options, function, signature.as_ref())?;
+            let mut base =
+                CachedFunction::assemble(function, options, signature, None, AnyBackend::Memory(Memory), control);
             base.vectorcall = AtomicPtr::new(enter as Vectorcall as *mut c_void);
             base.instances = Some(Box::new(Instances::new(is_async)));
             let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(PerInstanceFunction))?.into_any();

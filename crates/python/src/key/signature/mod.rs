@@ -293,6 +293,12 @@ impl Signature {
             .map(|at| at + from)
     }
 
+    /// The names of the keyword-only parameters that are part of the key: its values have them last, before those with names.
+    pub fn keyword_only(&self) -> impl Iterator<Item = &PyRef> {
+        let parameters = self.parameters.iter().enumerate().skip(self.positional);
+        parameters.filter(|(at, _)| !self.is_ignored(*at)).map(|(_, parameter)| &parameter.name)
+    }
+
     /// The defaults that may be in a key.
     pub fn key_defaults(&self) -> impl Iterator<Item = &PyRef> {
         let kept = self.parameters.iter().enumerate().filter(|(at, _)| !self.is_ignored(*at));

@@ -1,0 +1,133 @@
+//! A refresh of a plain function under way, and who waits for it.
+//!
+//! Ring 3. `warp_cache._refresh` drives refreshes; those of one key are one. A wait is one of those that
+//! [`concurrency::inflight`] knows: it is bounded by `wait_timeout`, and refused where it would close a circle with any other.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyTuple};
+
+use super::computation::Computation;
+use super::handout;
+use super::single_flight::WaitEnd;
+use super::slot_value::{SharedFlight, SharedObject};
+use super::CachedFunction;
+use crate::backend::{template, Shared};
+use crate::capi::detach::Sleeper;
+use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::panics::as_error;
+use crate::capi::reference::PyRef;
+use concurrency::inflight::{Flight, Outcome, Waiting};
+use concurrency::thread_id;
+
+/// See the module's documentation.
+#[pyclass(frozen, module = "warp_cache._warp_cache_rs")]
+pub struct RefreshFlight {
+    /// What an invalidation of the key changes, as it stood when this began.
+    #[pyo3(get)]
+    began_with: (u64, u64),
+    /// The computation, once it has begun.
+    computation: PyOnceLock<Py<Computation>>,
+    flight: SharedFlight,
+    waiters: AtomicUsize,
+}
+
+#[pymethods]
+impl RefreshFlight {
+    /// One that this thread leads.
+    #[new]
+    fn new(began_with: (u64, u64)) -> Self {
+        let flight = Arc::new(Flight::new(thread_id::current()));
+        RefreshFlight { began_with, computation: PyOnceLock::new(), flight, waiters: AtomicUsize::new(0) }
+    }
+
+    #[getter]
+    fn computation(slf: &Bound<'_, Self>) -> Option<Py<Computation>> {
+        slf.get().computation.get(slf.py()).map(|computation| computation.clone_ref(slf.py()))
+    }
+
+    /// Notes the computation that has begun.
+    fn begin(&self, computation: &Bound<'_, Computation>) {
+        // That of a leader who was given up stays: who comes is not to have it if it is not current.
+        let _ = self.computation.set(computation.py(), computation.clone().unbind());
+    }
+
+    /// Waits for what comes of it: a tuple with the value, True (compute it for all who wait: the leader has had its time),
+    /// or False (compute it for yourself). Raises what the computation raised.
+    fn wait<'py>(&self, cached: &Bound<'py, CachedFunction>) -> PyResult<Bound<'py, PyAny>> {
+        let (state, py, me) = (&cached.get().state, cached.py(), thread_id::current());
+        let answer = |leads| PyBool::new(py, leads).to_owned().into_any();
+        // SAFETY: attached, no lock held; no exception is set.
+        as_error(|| unsafe {
+            let mut sleeper = Sleeper::new().map_err(|ErrSet| PyErr::fetch(py))?;
+            let waiting = match sleeper.is_green() {
+                true => Waiting::begin_green(me, &self.flight),
+                false => Waiting::begin(me, &self.flight),
+            };
+            let Some(waiting) = waiting else {
+                return Ok(answer(false));
+            };
+            // Relaxed: who is counted too late computes for himself.
+            self.waiters.fetch_add(1, Ordering::Relaxed);
+            let ended = state.wait(me, &self.flight, &mut sleeper);
+            drop(waiting);
+            match ended {
+                WaitEnd::Result(object) => {
+                    let value = Bound::from_owned_ptr_or_err(py, object)?;
+                    Ok(PyTuple::new(py, [value])?.into_any())
+                }
+                WaitEnd::Lead => Ok(answer(true)),
+                WaitEnd::Free | WaitEnd::Unreadable(_) => Ok(answer(false)),
+            }
+        })
+    }
+
+    /// Ends it with a value: whoever waits has that, or one of his own.
+    fn complete(&self, cached: &Bound<'_, CachedFunction>, value: &Bound<'_, PyAny>) {
+        let outcome = match self.waiters.load(Ordering::Relaxed) {
+            0 => Outcome::Abandoned,
+            // SAFETY: attached, no lock held; the value is alive. It has been stored: what is wrong now is no error.
+            _ => unsafe {
+                outcome(cached.get(), value).unwrap_or_else(|ErrSet| {
+                    drop(exceptions::take());
+                    Outcome::Abandoned
+                })
+            },
+        };
+        drop(self.flight.complete(outcome));
+    }
+
+    /// Ends it with an exception.
+    fn fail(&self, error: &Bound<'_, PyAny>) {
+        // SAFETY: attached, no lock held; a copy, or `None` with an exception set.
+        let shared = unsafe {
+            let error = PyRef::borrow(error.as_ptr());
+            let shared = exceptions::is_shareable(&error).then(|| exceptions::share(&error)).flatten();
+            drop(exceptions::take());
+            shared
+        };
+        drop(self.flight.complete(shared.map_or(Outcome::Abandoned, |shared| Outcome::Error(Arc::new(shared)))));
+    }
+}
+
+/// What those have who waited for a value.
+///
+/// # Safety
+/// The value is alive; the thread is attached and holds no lock.
+unsafe fn outcome(cached: &CachedFunction, value: &Bound<'_, PyAny>) -> Result<Outcome<SharedObject>, ErrSet> {
+    let state = &cached.state;
+    // SAFETY: the caller's promise.
+    unsafe {
+        if state.backend.shared().is_some_and(|shared| !Shared::shares_objects(shared)) {
+            if let Some(template) = template::of_value(value.as_ptr())? {
+                return Ok(Outcome::Template(Arc::new(template)));
+            }
+        } else if let Some(control) = state.control.as_ref().filter(|_| state.copies) {
+            return Ok(Outcome::Value(Arc::new(handout::keep(&control.copy, value.as_ptr())?)));
+        }
+        Ok(Outcome::Value(Arc::new(PyRef::borrow(value.as_ptr()))))
+    }
+}
