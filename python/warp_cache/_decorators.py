@@ -323,16 +323,16 @@ def decorator(
         if per_instance:
             from warp_cache import _instances  # noqa: F401 - what the extension module will need
 
-            cached = PerInstanceFunction._of(function, async_options, source is not None)
+            cached = PerInstanceFunction._of(function, async_options, source is not None, name)
         elif source is not None:
             if shared:
                 cached = AsyncCachedFunction._of_shared(function, async_options, name)
             else:
-                cached = AsyncCachedFunction._of(function, async_options)
+                cached = AsyncCachedFunction._of(function, async_options, name)
         elif shared:
             cached = SharedCachedFunction._of(function, options, name)
         else:
-            cached = CachedFunction._of(function, options)
+            cached = CachedFunction._of(function, options, name)
         update_wrapper(cached, function)
         if source is not None:
             present_as_coroutine_function(cached, source)

@@ -106,7 +106,7 @@ class Flight:
         # The value, or the exception as its `heir` is to raise it, and as others are.
         self.value: Any = NOTHING
         # From which those who did not lead make the value, if they can't have the same one.
-        self.template: bytes | None = None
+        self.template: Any = None
         # What there is to say of a value that could not be stored.
         self.told: tuple[int, tuple[Any, ...]] | None = None
         # Whether the value is an old one, as computing has failed.
@@ -178,13 +178,11 @@ class Flight:
             except Exception as error:
                 if spare := cached._failed(self.ticket, error, computation, lease):
                     self.is_stale = True
-                    if cached._shared:
-                        self.note(spare[0])
+                    self.note(spare[0])
                     return spare[0]
                 raise
             self.told = cached._store(self.ticket, value, computation, lease)
-            if cached._shared:
-                self.note(value)
+            self.note(value)
             return value
         except BaseException as error:
             if lease is not None and not isinstance(error, Exception):

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     _Cached: TypeAlias = CachedFunction[..., Any]
     _AsyncCached: TypeAlias = AsyncCachedFunction[..., Any]
-    _Job: TypeAlias = Callable[[], None]
 
 __all__ = ["begin", "refresh", "refresh_async"]
 
@@ -51,12 +50,12 @@ class _Pool:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.jobs: deque[_Job] = deque()
+        self.jobs: deque[_Background] = deque()
         self.condition = threading.Condition(threading.Lock())
         self.threads = 0
         self.idle = 0
 
-    def submit(self, job: _Job) -> bool:
+    def submit(self, job: _Background) -> bool:
         """Have a thread do the job; False if too many wait already."""
         with self.condition:
             if len(self.jobs) >= _QUEUE:
@@ -78,6 +77,13 @@ class _Pool:
                     self.jobs.remove(job)
                     return False
         return True
+
+    def awaits(self, cached: _Cached, ticket: Ticket) -> bool:
+        """Whether a job of this key waits for a thread."""
+        with self.condition:
+            jobs = list(self.jobs)
+        # Keys are compared by code of the user's, so without the lock.
+        return any(job.call[0] is cached and job.call[1] == ticket for job in jobs)
 
     def work(self) -> None:
         while True:
@@ -119,6 +125,11 @@ def begin(
     `lease` is what was claimed of a shared cache; it ends with the last reference to it. Where
     computing is not possible now, the next caller tries again.
     """
+    if _is_under_way(cached, ticket):
+        cached._goes_on(ticket)
+        if lease is not None:
+            lease.leave()
+        return
     if not cached._is_async:
         context = copy_context()
         job = _Background(cached, ticket, args, kwargs, lease, context)
@@ -135,6 +146,17 @@ def begin(
     task = loop.create_task(_in_background(coroutine_function, ticket, args, kwargs, lease))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
+
+
+def _is_under_way(cached: _Cached, ticket: Ticket) -> bool:
+    """Whether a refresh of the key is known to go on: it is not asked for at each stale hit."""
+    flights = cached._refreshes
+    if not cached._is_async:
+        flight = flights.get(ticket)
+        if flight is not None and flight.is_of_this_process:
+            return True
+        return _current_pool().awaits(cached, ticket)
+    return any(ticket in flights[loop] for loop in list(flights) if not loop.is_closed())
 
 
 # A loop keeps weak references only.
@@ -283,8 +305,7 @@ class _Refresh(Flight):
             value = await cached._function(*args, **kwargs)
             stored = True
             cached._refreshed(self.ticket, value, computation, lease)
-            if cached._shared:
-                self.note(value)
+            self.note(value)
             return value
         except BaseException as error:
             if not stored:

@@ -31,7 +31,17 @@ use engine::policy::Kind;
 use engine::slab::{Entry, Token};
 
 /// What this process has: an entry's value is in its slot, and the order hears of each use.
-pub(crate) struct Memory;
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// What the user calls the cache.
+    name: Option<Box<str>>,
+}
+
+impl Memory {
+    pub fn named(name: Option<&str>) -> Self {
+        Memory { name: name.map(Box::from) }
+    }
+}
 
 impl HitPath for Memory {
     type Miss<'a> = Calling<'a>;
@@ -209,6 +219,10 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
 }
 
 impl Backend for Memory {
+    fn given_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     fn bounds(&self, options: &Options) -> (Kind, Option<usize>, Features) {
         let varied =
             options.ttl.of.is_some() || options.jitter != 0.0 || options.cache_exceptions.is_some() || options.tti != 0;

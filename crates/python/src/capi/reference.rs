@@ -14,7 +14,7 @@ use std::ptr::NonNull;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 /// A strong reference.
 #[derive(Debug)]
@@ -130,6 +130,27 @@ fn stay<R>(call: impl FnOnce() -> R) -> R {
     result
 }
 
+/// A module by its name: importing it for the first time runs its code.
+pub fn import<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    let name = PyString::new(py, name);
+    // SAFETY: attached; a live string; a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, calls::PyImport_Import(name.as_ptr())) }
+}
+
+/// Calls what the user gave, or what runs user code, from where PyO3 has called us.
+pub fn call<'py>(
+    callable: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let kwargs = kwargs.map_or(std::ptr::null_mut(), Bound::as_ptr);
+    // SAFETY: attached; live objects; a new reference, or null with an exception set.
+    unsafe {
+        let result = calls::PyObject_Call(callable.as_ptr(), args.as_ptr(), kwargs);
+        Bound::from_owned_ptr_or_err(callable.py(), result)
+    }
+}
+
 /// Functions that may run arbitrary Python code, and so may end the thread: see the module's documentation.
 pub mod calls {
     use super::*;
@@ -189,6 +210,8 @@ pub mod calls {
         PyFrozenSet_New(items: *mut ffi::PyObject) -> *mut ffi::PyObject;
         PySet_Add(set: *mut ffi::PyObject, item: *mut ffi::PyObject) -> c_int;
         PyObject_GetIter(object: *mut ffi::PyObject) -> *mut ffi::PyObject;
+        PyImport_Import(name: *mut ffi::PyObject) -> *mut ffi::PyObject;
+        PyNumber_Index(object: *mut ffi::PyObject) -> *mut ffi::PyObject;
         PyObject_Str(object: *mut ffi::PyObject) -> *mut ffi::PyObject;
         PyObject_Call(callable: *mut ffi::PyObject, args: *mut ffi::PyObject, kwargs: *mut ffi::PyObject) -> *mut ffi::PyObject;
         PyIter_Next(iterator: *mut ffi::PyObject) -> *mut ffi::PyObject;

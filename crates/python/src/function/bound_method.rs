@@ -19,7 +19,7 @@ use super::call::{instance, Vectorcall};
 use super::per_instance::PerInstanceFunction;
 use super::CachedFunction;
 use crate::capi::panics::caught;
-use crate::capi::reference::calls;
+use crate::capi::reference::{calls, import};
 use crate::capi::type_slots;
 
 extern "C" {
@@ -196,8 +196,8 @@ pub(super) fn bind_operation<'py>(
         Place::AfterValue => "after_value",
         Place::Packed => "packed",
     };
-    let helper = py.import("warp_cache._bound")?.getattr(helper)?;
-    py.import("functools")?.getattr("partial")?.call1((helper, operation, instance))
+    let helper = import(py, "warp_cache._bound")?.getattr(helper)?;
+    import(py, "functools")?.getattr("partial")?.call1((helper, operation, instance))
 }
 
 /// `types.MethodType`.
@@ -344,13 +344,13 @@ impl BoundMethod {
         let (this, py) = (slf.get(), slf.py());
         let name = this.function.bind(py).getattr("__name__")?;
         let of = (this.instance.bind(py), name).into_pyobject(py)?;
-        (py.import("builtins")?.getattr("getattr")?, of).into_pyobject(py)
+        (import(py, "builtins")?.getattr("getattr")?, of).into_pyobject(py)
     }
 
     /// Of a copy of the instance.
     fn __deepcopy__<'py>(slf: &Bound<'py, Self>, memo: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let (this, py) = (slf.get(), slf.py());
-        let copied = py.import("copy")?.call_method1("deepcopy", (this.instance.bind(py), memo))?;
+        let copied = import(py, "copy")?.call_method1("deepcopy", (this.instance.bind(py), memo))?;
         let kind: Bound<'py, PyType> = py.get_type::<BoundMethod>();
         kind.call1((this.function.bind(py), copied))
     }

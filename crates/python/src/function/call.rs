@@ -4,6 +4,7 @@
 //! the index, count, note the use, return a new reference. It cannot panic, allocates nothing and goes through no trampoline.
 //! A miss passes the very same argument vector on to the wrapped function.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -205,6 +206,7 @@ pub(super) unsafe extern "C-unwind" fn keyed<B: HitPath, R: Reply>(
             };
             let pointer = key.as_ptr();
             let Some(hash) = key::hash_one(pointer, this.typed) else {
+                name_key(pointer);
                 return std::ptr::null_mut();
             };
             let view = View { values: std::slice::from_ref(&pointer), names: &[], shape: ONE, hash, typed: this.typed };
@@ -377,7 +379,13 @@ impl CachedFunction {
                 _ => self.parts(arguments, &mut scratch.row),
             };
             match parts {
-                Some((values, names)) => self.keyed(values, names),
+                Some((values, names)) => {
+                    let keyed = self.keyed(values, names);
+                    if matches!((&keyed, &self.options.key, values), (Keyed::Failed, Some(_), [_])) {
+                        name_key(values[0]);
+                    }
+                    keyed
+                }
                 None => Keyed::NotACall,
             }
         }
@@ -452,5 +460,26 @@ impl CachedFunction {
             self.state.tally.load(watch, result.is_null());
             result
         }
+    }
+}
+
+/// Has the TypeError of a key that cannot be hashed name the parameter that gave the key.
+///
+/// # Safety
+/// `key` is alive; the thread is attached and holds no lock; an exception is set.
+#[cold]
+#[inline(never)]
+unsafe fn name_key(key: *mut ffi::PyObject) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let py = Python::assume_attached();
+        let error = PyErr::fetch(py);
+        if !error.is_instance_of::<PyTypeError>(py) {
+            return error.restore(py);
+        }
+        let shown = super::option_checks::shown(&Bound::from_borrowed_ptr(py, key));
+        let named = PyTypeError::new_err(format!("key must return what can be hashed, got {shown}"));
+        named.set_cause(py, Some(error));
+        named.restore(py);
     }
 }

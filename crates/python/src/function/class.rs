@@ -20,6 +20,7 @@ use super::{admit, bound_method, disabled, entry_methods, AsyncCachedFunction, C
 use crate::backend::{AnyBackend, Memory, SharedCachedFunction, SharedLease};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
+use crate::capi::reference::{call, import};
 use crate::key::signature::Signature;
 use shared::Purpose;
 
@@ -29,17 +30,24 @@ impl CachedFunction {
     #[pyo3(signature = (*arguments, **keywords), text_signature = None)]
     fn new(arguments: &Bound<'_, PyTuple>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let (function, options) = Options::of_call(arguments, keywords)?;
-        as_error(|| Self::build(&function, &options, None, AnyBackend::Memory(Memory)))
+        as_error(|| Self::build(&function, &options, None, AnyBackend::Memory(Memory::default())))
     }
 
-    /// A cached function made from checked options.
+    /// A cached function made from checked options. `name`: what the user calls it.
     #[staticmethod]
-    fn _of<'py>(function: &Bound<'py, PyAny>, options: &Bound<'py, Options>) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (function, options, name=None))]
+    fn _of<'py>(
+        function: &Bound<'py, PyAny>,
+        options: &Bound<'py, Options>,
+        name: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         admit("fn", function)?;
         as_error(|| {
-            let made =
-                Bound::new(function.py(), Self::build(function, options.get(), None, AnyBackend::Memory(Memory))?)?
-                    .into_any();
+            let made = Bound::new(
+                function.py(),
+                Self::build(function, options.get(), None, AnyBackend::Memory(Memory::named(name)))?,
+            )?
+            .into_any();
             crate::capi::refcount::share_refcount_mode(&made, function);
             Ok(made)
         })
@@ -68,9 +76,9 @@ impl CachedFunction {
     /// By name; but by value for dill, which takes functions so.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+        let modules = import(py, "sys")?.getattr("modules")?.cast_into::<PyDict>()?;
         if modules.contains("dill")? {
-            let reduced = py.import("warp_cache._by_value")?.call_method1("reduce", (slf,))?;
+            let reduced = import(py, "warp_cache._by_value")?.call_method1("reduce", (slf,))?;
             if !reduced.is_none() {
                 return Ok(reduced);
             }
@@ -101,7 +109,7 @@ impl CachedFunction {
     /// Everything the cache was made with, in a new dict: each parameter of ``cache`` by its name, and ``path``,
     /// ``private`` and ``qualname``.
     fn cache_options<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("warp_cache._made_with")?.getattr("options")?.call1((slf,))
+        import(slf.py(), "warp_cache._made_with")?.getattr("options")?.call1((slf,))
     }
 
     /// functools' own class, though not by type: class factories that tell methods from fields, as pydantic's models, know
@@ -120,7 +128,7 @@ impl CachedFunction {
         }
         static OF_FUNCTOOLS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let class = OF_FUNCTOOLS.get_or_try_init(py, || -> PyResult<_> {
-            let cached = py.import("functools")?.call_method1("lru_cache", (py.eval(c"len", None, None)?,))?;
+            let cached = import(py, "functools")?.call_method1("lru_cache", (py.eval(c"len", None, None)?,))?;
             Ok(cached.get_type().into_any().unbind())
         })?;
         Ok(class.bind(py).clone())
@@ -154,11 +162,12 @@ impl CachedFunction {
         let py = slf.py();
         let kwargs = kwargs.cloned().unwrap_or_else(|| PyDict::new(py));
         if disabled::is_on() {
-            return slf.call(args, Some(&kwargs));
+            return call(slf.as_any(), args, Some(&kwargs));
         }
         let asks = if slf.get().state.flights.is_some() { "refresh_async" } else { "refresh" };
         let ticket = as_error(|| slf.get().ticket(args, &kwargs))?;
-        py.import("warp_cache._refresh")?.call_method1(asks, (slf, ticket, args, kwargs))
+        let refresh = import(py, "warp_cache._refresh")?.getattr(asks)?;
+        call(&refresh, &(slf, ticket, args, kwargs).into_pyobject(py)?, None)
     }
 
     /// Opens a shared cache that a child of a fork could not open, as the fork is about to be.
@@ -228,6 +237,11 @@ impl CachedFunction {
             let claimed = claimed.map_err(|ErrSet| PyErr::fetch(slf.py()))?;
             claimed.map(|lease| Bound::new(slf.py(), lease)).transpose()
         })
+    }
+
+    /// Notes that a refresh in the background goes on.
+    fn _goes_on(slf: &Bound<'_, Self>, ticket: &Bound<'_, Ticket>) {
+        ticket.get().with_view(|view| slf.get().state.mark_refresh(view));
     }
 
     /// Notes that a refresh has brought nothing. `computation`: that of one which has failed. `waits`: the next one in the

@@ -11,7 +11,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 
 use super::control_checks::{CopyMode, Object, StoredExceptions, TagSource, MOST_TAGS};
 use super::handout;
@@ -19,7 +19,7 @@ use super::option_checks::{nanos, seconds, shown};
 use super::options::Options;
 use super::slot_value::{Refresh, Special, Value};
 use crate::capi::exceptions::{self, ErrSet};
-use crate::capi::reference::{calls, Arguments, PyRef};
+use crate::capi::reference::{self, calls, import, Arguments, PyRef};
 use crate::key::signature::Signature;
 use concurrency::clock;
 use engine::cache::{Description, Lifetime};
@@ -122,7 +122,7 @@ impl Control {
             TagSource::None => None,
             TagSource::Call(of) => Some(of.clone()),
             TagSource::Templates(templates) => {
-                let made = function.py().import("warp_cache._tags")?.call_method1("source", (function, templates))?;
+                let made = import(function.py(), "warp_cache._tags")?.call_method1("source", (function, templates))?;
                 Some(Object::new(&made))
             }
         };
@@ -191,7 +191,7 @@ impl Control {
     pub fn tags_of_call(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Tags> {
         match &self.tags {
             None => Ok(Tags::new()),
-            Some(source) => tags("tags", &source.bind(args.py()).call(args, kwargs)?),
+            Some(source) => tags("tags", &reference::call(source.bind(args.py()), args, kwargs)?),
         }
     }
 
@@ -405,16 +405,22 @@ pub(crate) fn lifetime(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Giv
     Ok(if given > 0.0 { Given::For(nanos(given).max(1)) } else { Given::Over })
 }
 
-/// A weight: an int that is not negative.
+/// A weight: an int that is not negative, or what counts as one (`__index__`: numpy's numbers).
 fn weight(value: &Bound<'_, PyAny>) -> PyResult<u64> {
     let wrong = || format!("weigher must return an int that is not negative, got {}", shown(value));
-    if !super::option_checks::is_int(value) {
+    if value.is_instance_of::<PyBool>() {
         return Err(PyTypeError::new_err(wrong()));
     }
-    if value.lt(0)? {
+    // SAFETY: attached, with a live object; a new reference or null with an exception set.
+    let index = unsafe { Bound::from_owned_ptr_or_err(value.py(), calls::PyNumber_Index(value.as_ptr())) };
+    let index = index.map_err(|error| match error.is_instance_of::<PyTypeError>(value.py()) {
+        true => PyTypeError::new_err(wrong()),
+        false => error,
+    })?;
+    if index.lt(0)? {
         return Err(pyo3::exceptions::PyValueError::new_err(wrong()));
     }
-    Ok(value.extract().unwrap_or(u64::MAX))
+    Ok(index.extract().unwrap_or(u64::MAX))
 }
 
 /// The tags of an entry: up to sixteen strings, or one.

@@ -16,7 +16,7 @@ use super::state::{CacheState, Put};
 use super::CachedFunction;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
-use crate::capi::reference::{release, Arguments, PyRef};
+use crate::capi::reference::{call, import, release, Arguments, PyRef};
 use crate::key::View;
 use concurrency::inflight::Outcome;
 use shared::Purpose;
@@ -172,7 +172,8 @@ impl CachedFunction {
                     }
                 }
                 let (args, kwargs) = arguments.as_python(py)?;
-                py.import("warp_cache._refresh")?.call_method1("begin", (object, ticket, args, kwargs, lease))?;
+                let begin = import(py, "warp_cache._refresh")?.getattr("begin")?;
+                call(&begin, &(object, ticket, args, kwargs, lease).into_pyobject(py)?, None)?;
                 Ok(())
             });
             match begun {

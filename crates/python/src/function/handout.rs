@@ -8,9 +8,10 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::control_checks::{CopyMode, Object};
+use super::state::CacheState;
 use crate::backend::template;
 use crate::capi::exceptions::ErrSet;
-use crate::capi::reference::{calls, PyRef};
+use crate::capi::reference::{calls, import, PyRef};
 use crate::codec;
 
 /// A stored value that is not handed out itself.
@@ -75,6 +76,26 @@ pub(crate) unsafe fn keep(mode: &CopyMode, value: *mut ffi::PyObject) -> Result<
     }
 }
 
+/// What each of several callers makes a value of his own from: a template, or what a memory cache that copies would store.
+/// `None` if all may have the value itself.
+///
+/// # Safety
+/// As for `keep`.
+pub(crate) unsafe fn for_each(state: &CacheState, value: *mut ffi::PyObject) -> Result<Option<PyRef>, ErrSet> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (state.backend.shared(), &state.control) {
+            (Some(shared), _) if shared.shares_objects() => Ok(None),
+            (Some(_), _) => template::of_value(value),
+            (None, Some(control)) if state.copies => {
+                let kept = keep(&control.copy, value)?;
+                Ok((kept.as_ptr() != value).then_some(kept))
+            }
+            (None, _) => Ok(None),
+        }
+    }
+}
+
 /// Whether a value without a template is one that nobody can change; else pickle's own error is set.
 unsafe fn check_pickles(value: *mut ffi::PyObject) -> Result<(), ErrSet> {
     // SAFETY: the callers'.
@@ -85,7 +106,7 @@ unsafe fn check_pickles(value: *mut ffi::PyObject) -> Result<(), ErrSet> {
         if codec::encode_value(value.as_ptr(), &mut bytes).is_ok() {
             return Ok(());
         }
-        let pickled = py.import("pickle").and_then(|pickle| pickle.call_method1("dumps", (&value,)));
+        let pickled = import(py, "pickle").and_then(|pickle| pickle.call_method1("dumps", (&value,)));
         let error = match pickled {
             Err(error) => error,
             Ok(_) => {

@@ -134,7 +134,8 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
         return Ok(());
     }
     let probe = py.eval(c"len", None, None)?;
-    let blank = Bound::new(py, CachedFunction::build(&probe, &Options::plain(), None, AnyBackend::Memory(Memory))?)?;
+    let blank =
+        Bound::new(py, CachedFunction::build(&probe, &Options::plain(), None, AnyBackend::Memory(Memory::default()))?)?;
     let field = std::ptr::from_ref(&blank.get().vectorcall) as isize;
     let offset = field - blank.as_ptr() as isize;
     // Relaxed: written before there is an instance.

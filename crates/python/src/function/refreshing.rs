@@ -15,7 +15,6 @@ use super::handout;
 use super::single_flight::WaitEnd;
 use super::slot_value::{SharedFlight, SharedObject};
 use super::CachedFunction;
-use crate::backend::{template, Shared};
 use crate::capi::detach::Sleeper;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::as_error;
@@ -42,6 +41,12 @@ impl RefreshFlight {
     fn new(began_with: (u64, u64)) -> Self {
         let flight = Arc::new(Flight::new(thread_id::current()));
         RefreshFlight { began_with, computation: PyOnceLock::new(), flight, waiters: AtomicUsize::new(0) }
+    }
+
+    /// Whether its leader can be in this process.
+    #[getter]
+    fn is_of_this_process(&self) -> bool {
+        self.flight.is_of_this_process()
     }
 
     #[getter]
@@ -118,16 +123,12 @@ impl RefreshFlight {
 /// # Safety
 /// The value is alive; the thread is attached and holds no lock.
 unsafe fn outcome(cached: &CachedFunction, value: &Bound<'_, PyAny>) -> Result<Outcome<SharedObject>, ErrSet> {
-    let state = &cached.state;
     // SAFETY: the caller's promise.
-    unsafe {
-        if state.backend.shared().is_some_and(|shared| !Shared::shares_objects(shared)) {
-            if let Some(template) = template::of_value(value.as_ptr())? {
-                return Ok(Outcome::Template(Arc::new(template)));
-            }
-        } else if let Some(control) = state.control.as_ref().filter(|_| state.copies) {
-            return Ok(Outcome::Value(Arc::new(handout::keep(&control.copy, value.as_ptr())?)));
-        }
-        Ok(Outcome::Value(Arc::new(PyRef::borrow(value.as_ptr()))))
-    }
+    let own = unsafe { handout::for_each(&cached.state, value.as_ptr()) }?;
+    Ok(match own {
+        Some(template) if cached.state.backend.shared().is_some() => Outcome::Template(Arc::new(template)),
+        Some(kept) => Outcome::Value(Arc::new(kept)),
+        // SAFETY: as above.
+        None => Outcome::Value(Arc::new(unsafe { PyRef::borrow(value.as_ptr()) })),
+    })
 }

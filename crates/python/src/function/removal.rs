@@ -11,7 +11,7 @@ use super::control_checks::Object;
 use super::handout;
 use super::slot_value::Value;
 use super::state::CacheState;
-use crate::capi::reference::PyRef;
+use crate::capi::reference::{self, import, PyRef};
 use crate::key::{Shape, View};
 use engine::cache::{Cause, Departed, Evicted};
 use engine::slab::Entry;
@@ -121,8 +121,8 @@ fn tell(control: &Control, on_removal: &Object, departed: Departed<PyRef, Value>
             _ => unsafe { Bound::from_owned_ptr_or_err(py, handout::hand_out(object.clone_ref().into_ptr()))? },
         };
         let call = call_of(control, &departed.entry.key, departed.meta, py)?;
-        let cause = py.import("warp_cache._removal")?.getattr("RemovalCause")?.getattr(cause)?;
-        on_removal.bind(py).call1((call, value, cause))?;
+        let cause = import(py, "warp_cache._removal")?.getattr("RemovalCause")?.getattr(cause)?;
+        reference::call(on_removal.bind(py), &(call, value, cause).into_pyobject(py)?, None)?;
         Ok(())
     })();
     if let Err(error) = told {

@@ -13,6 +13,7 @@ use pyo3::ffi;
 
 use crate::backend::Decoded;
 use crate::capi::reference::PyRef;
+use concurrency::fork;
 use concurrency::inflight::Flight;
 use concurrency::thread_id::{self, ThreadId};
 
@@ -54,12 +55,33 @@ pub struct Special {
 /// How the background refreshes of an entry go.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Refresh {
-    /// One is under way.
-    pub runs: bool,
+    /// One is under way, as far as is known until this moment (it may be lost with its event loop); 0: none.
+    runs_until: u64,
+    /// In which process (`fork::epoch`): a fork's child has none of its parent's threads.
+    runs_in: u64,
     /// How many have failed, one after the other.
     pub failures: u32,
     /// The next one starts no sooner.
     pub not_before: u64,
+}
+
+/// Nanoseconds after which it is asked whether a refresh is still under way.
+const ASKED_AFTER: u64 = 10_000_000_000;
+
+impl Refresh {
+    /// Notes that one begins, or goes on.
+    pub fn begin(&mut self, now: u64) {
+        (self.runs_until, self.runs_in) = (now.saturating_add(ASKED_AFTER), fork::epoch());
+    }
+
+    pub fn end(&mut self) {
+        self.runs_until = 0;
+    }
+
+    /// Whether one may begin.
+    pub fn is_due(&self, now: u64) -> bool {
+        now >= self.not_before && (now >= self.runs_until || self.runs_in != fork::epoch())
+    }
 }
 
 /// The computation that a word stands for.

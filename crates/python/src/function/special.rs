@@ -67,7 +67,7 @@ impl CacheState {
             }
             self.tally.stale_hit();
             match special.map(|special| special.refresh) {
-                Some(refresh) if refresh.runs || now < refresh.not_before => ScanResult::Value(object),
+                Some(refresh) if !refresh.is_due(now) => ScanResult::Value(object),
                 _ => ScanResult::Revalidate(token, object),
             }
         }
@@ -92,7 +92,7 @@ impl CacheState {
             if reader.expired(token, now) {
                 let revalidate = self.control.as_ref()?.revalidate;
                 let revalidates = now < reader.lifetime(token).fresh.saturating_add(revalidate);
-                if !revalidates || !(refresh.runs || now < refresh.not_before) {
+                if !revalidates || refresh.is_due(now) {
                     return None;
                 }
                 self.tally.stale_hit();
@@ -104,6 +104,7 @@ impl CacheState {
 
     /// Takes the right to refresh an entry, whose value `object` was a moment ago; whether it was there to be had.
     pub(super) fn claim_refresh(&self, token: Token, object: *mut ffi::PyObject) -> bool {
+        let now = self.now();
         self.entries.write(|writer| {
             let Some(value) = writer.value.value_mut(token) else {
                 return false;
@@ -114,7 +115,11 @@ impl CacheState {
             let Some(special) = value.make_special() else {
                 return false;
             };
-            !std::mem::replace(&mut special.refresh.runs, true)
+            let is_due = special.refresh.is_due(now);
+            if is_due {
+                special.refresh.begin(now);
+            }
+            is_due
         })
     }
 }

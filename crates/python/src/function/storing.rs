@@ -244,14 +244,15 @@ impl CacheState {
 
     /// Notes that an entry is being refreshed, so that nobody begins another refresh in the background.
     pub(crate) fn mark_refresh(&self, view: &View<'_>) {
-        self.change_special(view, |special| special.refresh.runs = true);
+        let now = self.now();
+        self.change_special(view, |special| special.refresh.begin(now));
     }
 
     /// Ends a refresh that has brought nothing; `failed`: the next one waits for a while.
     pub(crate) fn end_refresh(&self, view: &View<'_>, failed: bool) {
         let now = self.now();
         self.change_special(view, |special| {
-            special.refresh.runs = false;
+            special.refresh.end();
             if failed {
                 special.refresh.failures += 1;
                 special.refresh.not_before = now.saturating_add(pause_after(special.refresh.failures));

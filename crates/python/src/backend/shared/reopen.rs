@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::point;
-use crate::capi::reference::PyRef;
+use crate::capi::reference::{import, PyRef};
 use crate::capi::sharing::FREE_THREADED;
 use crate::codec::global::{call_method, Name};
 use crate::function::options::Options;
@@ -101,7 +101,7 @@ impl CacheName {
     pub fn find(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<CacheName> {
         let key = options.key.as_ref().map(|key| key.bind(function.py()));
         // It loads what will be needed when the file is opened: there may be no importing then.
-        let identity = function.py().import("warp_cache._naming.identity")?;
+        let identity = import(function.py(), "warp_cache._naming.identity")?;
         if let Some(name) = name {
             let key = match key {
                 Some(key) => identity.call_method1("key_digest", (key,))?.extract()?,
@@ -283,7 +283,7 @@ impl Reopener {
     unsafe fn place(&self) -> PyResult<Place> {
         // SAFETY: the caller's promise.
         let py = unsafe { Python::assume_attached() };
-        let identity = py.import("warp_cache._naming.identity")?;
+        let identity = import(py, "warp_cache._naming.identity")?;
         let (directories, asked_for, namespace) =
             identity.call_method1("location", (self.namespace.as_deref(),))?.extract()?;
         Ok(Place { directories, asked_for, namespace })

@@ -19,7 +19,7 @@ use super::Shared;
 use crate::backend::shared::reopen::File;
 use crate::backend::Told;
 use crate::capi::exceptions;
-use crate::capi::reference::{calls, PyRef};
+use crate::capi::reference::{calls, import, PyRef};
 use crate::codec::Refusal;
 use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
@@ -32,7 +32,7 @@ static WARN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// Finds what gives warnings; called when a cache is made, as there may be no importing later.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     WARN.get_or_try_init(py, || -> PyResult<_> {
-        Ok(py.import("warp_cache._uncacheable")?.getattr("warn")?.unbind())
+        Ok(import(py, "warp_cache._uncacheable")?.getattr("warn")?.unbind())
     })?;
     Ok(())
 }

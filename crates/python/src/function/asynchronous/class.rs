@@ -10,9 +10,10 @@ use crate::backend::{template, AnyBackend, Memory, Shared, SharedLease, SharedTu
 use crate::capi::coroutine;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::{as_error, point};
-use crate::capi::reference::PyRef;
+use crate::capi::reference::{call, PyRef};
 use crate::codec;
 use crate::function::computation::Computation;
+use crate::function::handout;
 use crate::function::lookup::{Accounting, Found};
 use crate::function::options::Options;
 use crate::function::ticket::Ticket;
@@ -53,18 +54,23 @@ fn twin<'py>(
     args: Args<'_, 'py>,
     kwargs: Option<Keywords<'_, 'py>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let result = function.call_method(method, args, kwargs)?;
+    let result = call(&function.getattr(method)?, args, kwargs)?;
     // SAFETY: a strong reference, which is given up; the coroutine is a new one, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(function.py(), coroutine::ready(result.into_ptr())) }
 }
 
 #[pymethods]
 impl AsyncCachedFunction {
-    /// A cached coroutine function made from checked options.
+    /// A cached coroutine function made from checked options. `name`: what the user calls it.
     #[staticmethod]
-    fn _of<'py>(function: &Bound<'py, PyAny>, options: &Bound<'py, Options>) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (function, options, name=None))]
+    fn _of<'py>(
+        function: &Bound<'py, PyAny>,
+        options: &Bound<'py, Options>,
+        name: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         admit("fn", function)?;
-        as_error(|| Self::make(function, options.get(), AnyBackend::Memory(Memory)))
+        as_error(|| Self::make(function, options.get(), AnyBackend::Memory(Memory::named(name))))
     }
 
     /// The same with a cache that all processes share. `name`: what the user calls it.
@@ -207,15 +213,13 @@ impl AsyncCachedFunction {
         })
     }
 
-    /// The template of a value that several wait for, from which each makes one of its own; None if all may have the value.
+    /// What each of several who wait for a value makes one of his own from; None if all may have the value itself.
     fn _template<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if slf.as_super().get().state.backend.shared().is_some_and(Shared::shares_objects) {
-            return Ok(None);
-        }
+        let (state, py) = (&slf.as_super().get().state, slf.py());
         // SAFETY: the value is alive; the thread is attached and holds no lock; no exception is set.
-        as_error(|| match unsafe { template::of_value(value.as_ptr()) } {
-            Ok(template) => Ok(template.map(|template| template.as_py().bind(slf.py()).clone())),
-            Err(ErrSet) => Err(PyErr::fetch(slf.py())),
+        as_error(|| match unsafe { handout::for_each(state, value.as_ptr()) } {
+            Ok(template) => Ok(template.map(|template| template.as_py().bind(py).clone())),
+            Err(ErrSet) => Err(PyErr::fetch(py)),
         })
     }
 
@@ -223,12 +227,18 @@ impl AsyncCachedFunction {
     fn _made<'py>(
         slf: &Bound<'py, Self>,
         ticket: &Bound<'py, Ticket>,
-        template: &Bound<'py, PyBytes>,
+        template: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let (state, py) = (&slf.as_super().get().state, slf.py());
         as_error(|| {
+            let Ok(bytes) = template.cast::<PyBytes>() else {
+                // SAFETY: a strong reference, which is given up; a new one, or null with an exception set.
+                let made = unsafe { handout::hand_out(template.clone().into_ptr()) };
+                // SAFETY: as above.
+                return PyTuple::new(py, [unsafe { Bound::from_owned_ptr_or_err(py, made) }?]);
+            };
             // SAFETY: a live `bytes` object; the thread is attached and holds no lock; no exception is set.
-            let make = || unsafe { template::make(&PyRef::borrow(template.as_ptr())) };
+            let make = || unsafe { template::make(&PyRef::borrow(bytes.as_ptr())) };
             match codec::noting(true, make) {
                 (Ok(Some(object)), _) => PyTuple::new(py, [object.as_py().bind(py)]),
                 (Ok(None), refusal) => {

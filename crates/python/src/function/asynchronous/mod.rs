@@ -16,7 +16,7 @@ use pyo3::sync::PyOnceLock;
 use crate::backend::{HitPath, Known};
 use crate::capi::coroutine;
 use crate::capi::panics::{caught, point};
-use crate::capi::reference::{calls, release, Arguments, PyRef};
+use crate::capi::reference::{calls, import, release, Arguments, PyRef};
 use crate::function::call::instance;
 use crate::function::lookup::{FastLookup, Found};
 use crate::function::ticket::Ticket;
@@ -34,7 +34,7 @@ struct Drivers {
 fn drivers(py: Python<'_>) -> PyResult<&Drivers> {
     static DRIVERS: PyOnceLock<Drivers> = PyOnceLock::new();
     DRIVERS.get_or_try_init(py, || {
-        let module = py.import("warp_cache._async")?;
+        let module = import(py, "warp_cache._async")?;
         let driver = |name| module.getattr(name).map(Bound::unbind);
         Ok(Drivers { compute: driver("compute")?, pass_on: driver("pass_on")?, bypass: driver("bypass")? })
     })
@@ -62,7 +62,7 @@ pub unsafe extern "C-unwind" fn call_uncached(
 unsafe fn raising(shared: &PyRef) -> *mut ffi::PyObject {
     // SAFETY: the caller's promise.
     let py = unsafe { Python::assume_attached() };
-    let made = py.import("warp_cache._async").and_then(|module| module.call_method1("raising", (shared.as_py(),)));
+    let made = import(py, "warp_cache._async").and_then(|module| module.call_method1("raising", (shared.as_py(),)));
     match made {
         Ok(coroutine) => coroutine.into_ptr(),
         Err(error) => {

@@ -25,7 +25,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyType};
 
 use crate::backend::{AnyBackend, Memory};
 use crate::capi::panics::{as_error, caught};
-use crate::capi::reference::{Arguments, PyRef};
+use crate::capi::reference::{import, Arguments, PyRef};
 use crate::capi::type_slots;
 use crate::capi::weak::WeakRef;
 use crate::function::asynchronous::Flights;
@@ -187,8 +187,14 @@ impl PerInstanceFunction {
         let flights = if is_async { Some(Flights::new(py)?) } else { None };
         let function = this.function.as_py().bind(py);
         let control = this.state.control.clone();
-        let mut made =
-            CachedFunction::assemble(function, &this.options, signature, flights, AnyBackend::Memory(Memory), control);
+        let mut made = CachedFunction::assemble(
+            function,
+            &this.options,
+            signature,
+            flights,
+            AnyBackend::Memory(Memory::default()),
+            control,
+        );
         made.state.is_of_instance = true;
         // SAFETY: attached; one instance of the type.
         let made = unsafe {
@@ -206,20 +212,28 @@ impl PerInstanceFunction {
 
 #[pymethods]
 impl PerInstanceFunction {
-    /// A function made from checked options.
+    /// A function made from checked options. `name`: what the user calls it.
     #[staticmethod]
+    #[pyo3(signature = (function, options, is_async, name=None))]
     fn _of<'py>(
         function: &Bound<'py, PyAny>,
         options: &Bound<'py, Options>,
         is_async: bool,
+        name: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
         admit("fn", function)?;
         as_error(|| {
             let (py, options) = (function.py(), options.get());
             let signature = CachedFunction::signature(function, options, true)?;
             let control = Control::new(options, function, signature.as_ref())?;
-            let mut base =
-                CachedFunction::assemble(function, options, signature, None, AnyBackend::Memory(Memory), control);
+            let mut base = CachedFunction::assemble(
+                function,
+                options,
+                signature,
+                None,
+                AnyBackend::Memory(Memory::named(name)),
+                control,
+            );
             base.vectorcall = AtomicPtr::new(enter as Vectorcall as *mut c_void);
             base.instances = Some(Box::new(Instances::new(is_async)));
             let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(PerInstanceFunction))?.into_any();
@@ -257,7 +271,7 @@ impl PerInstanceFunction {
     fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if Place::of(&name.to_cow().unwrap_or_default()).is_some() {
-            return py.import("warp_cache._instances")?.getattr("operation")?.call1((slf, name));
+            return import(py, "warp_cache._instances")?.getattr("operation")?.call1((slf, name));
         }
         // SAFETY: live objects; a new reference or null with an exception set.
         unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetAttr(slf.as_ptr(), name.as_ptr())) }
@@ -266,5 +280,5 @@ impl PerInstanceFunction {
 
 /// Has a class hide what its instances keep.
 fn hide(py: Python<'_>, class: &Bound<'_, PyAny>) -> PyResult<()> {
-    py.import("warp_cache._instances")?.getattr("hide")?.call1((class,)).map(|_| ())
+    import(py, "warp_cache._instances")?.getattr("hide")?.call1((class,)).map(|_| ())
 }
