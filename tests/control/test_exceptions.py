@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import threading
 import time
 import traceback
+import weakref
 from typing import Any
 
 import pytest
@@ -359,3 +361,36 @@ def test_a_later_change_of_the_mapping_changes_nothing(kind: Kind) -> None:
     caught(kind, f, 1)
     caught(kind, f, 1)
     assert body.count == 1
+
+
+def test_what_is_stored_keeps_nobodys_variables_alive(kind: Kind) -> None:
+    class Local:
+        """What a frame has, while the exception passes it."""
+
+    seen: list[Any] = []
+
+    def inner(x: Any) -> Any:
+        local = Local()
+        seen.append(weakref.ref(local))
+        try:
+            raise LookupError(x)
+        except LookupError as error:
+            raise KeyError(x) from error
+
+    def outer(f: Any, x: Any) -> None:
+        local = Local()
+        seen.append(weakref.ref(local))
+        with pytest.raises(KeyError):
+            kind.call(f, x)
+
+    f = cache(cache_exceptions=KeyError)(kind.one(inner))
+    for x in range(3):
+        outer(f, x)
+        outer(f, x)
+    # What pytest has caught is gone with the frames.
+    gc.collect()
+    assert [reference() for reference in seen] == [None] * 9
+    with pytest.raises(KeyError) as raised:
+        kind.call(f, 1)
+    assert isinstance(raised.value.__cause__, LookupError)
+    assert f.cache_info()[:2] == (4, 3)

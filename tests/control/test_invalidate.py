@@ -718,3 +718,10 @@ def test_invalidating_every_entry_in_any_order(strategy: int) -> None:
     for x in sorted(present):
         assert f.cache_invalidate(x) is True
     assert f.cache_info().currsize == 0
+
+
+@pytest.mark.parametrize("per_instance", [False, True])
+def test_the_name_is_among_the_options_of_a_cache_in_memory(kind: Kind, per_instance: bool) -> None:
+    f = cache(name="a name", per_instance=per_instance)(kind.one(Body()))
+    assert f.cache_options()["name"] == "a name" and f.cache_options()["path"] is None
+    assert cache(kind.one(Body())).cache_options()["name"] is None

@@ -355,3 +355,11 @@ def test_the_signature_stays_that_of_the_function(kind: Kind) -> None:
     function = kind.two(Body())
     f = cache(ignore=("y",))(function)
     assert inspect.signature(f) == inspect.signature(function)
+
+
+@pytest.mark.parametrize("wrong", [[1], {1: 2}, (1, [2])])
+def test_a_key_that_cannot_be_hashed_is_a_type_error_that_names_key(kind: Kind, wrong: Any) -> None:
+    f = cache(key=lambda x: wrong)(kind.one(Body()))
+    for call in (lambda: kind.call(f, 1), lambda: f.get(1), lambda: f.cache_invalidate(1)):
+        with pytest.raises(TypeError, match=r"key must return what can be hashed, got .*2|1"):
+            call()

@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import math
 import random
+import threading
 import time
 from typing import Any
 
@@ -718,3 +719,73 @@ def test_a_mixed_cache_of_all_windows_counts_what_is_there(clock: Any) -> None:
     assert sizes == sum(1 for x in range(100) if f.cache_ttl(x) is not None)
     assert 39 <= sizes <= 41
     assert 19 <= sum(f.cache_contains(x) for x in range(100)) <= 21
+
+
+# --- what does not end a spare --------------------------------------------------------------------
+
+
+class Interrupted(BaseException):
+    """No Exception, as KeyboardInterrupt."""
+
+
+@pytest.mark.parametrize("ends", ["interruption", "cache_if", "tags", "ttl"])
+def test_an_old_value_outlasts_what_is_no_failure_of_the_function(
+    kind: Kind, clock: Any, ends: str
+) -> None:
+    body, wrong = Body(), [False]
+
+    def asked(*_: Any) -> Any:
+        if wrong[0]:
+            raise LookupError(ends)
+        return {"cache_if": True, "tags": ("group",), "ttl": 100}[ends]
+
+    options = {} if ends == "interruption" else {ends: asked}
+    f = cache(**{"ttl": 100, "stale_if_error": 500, **options})(kind.one(body))
+    assert kind.call(f, 1) == (1, 1)
+    clock.advance(200)
+    wrong[0] = ends != "interruption"
+    if not wrong[0]:
+        body.fail = Interrupted()
+    with pytest.raises((Interrupted, LookupError)):
+        kind.call(f, 1)
+    wrong[0], body.fail = False, ValueError("down")
+    assert kind.call(f, 1) == (1, 1), "the old value, as the function fails now"
+    assert -500 < f.cache_ttl(1) < 0
+    body.fail = None
+    assert kind.call(f, 1) == (1, body.count)
+
+
+def test_each_call_that_waits_for_an_old_value_counts(kind: Kind, clock: Any) -> None:
+    body = Body()
+    body.fail = ValueError("down")
+    gate = threading.Event()
+
+    def failing(x: Any) -> Any:
+        assert gate.wait(support.LIMIT)
+        return body(x)
+
+    async def failing_later(x: Any) -> Any:
+        while not gate.is_set():
+            await asyncio.sleep(0.001)
+        return body(x)
+
+    f = cache(ttl=100, stale_if_error=500)(failing_later if kind.is_async else failing)
+    f.set("old", 1)
+    clock.advance(200)
+
+    async def together() -> list[Any]:
+        tasks = [asyncio.ensure_future(f(1)) for _ in range(4)]
+        await asyncio.sleep(0.01)
+        gate.set()
+        return await asyncio.gather(*tasks)
+
+    if kind.loop is not None:
+        values = kind.loop.run_until_complete(together())
+    else:
+        waits = [support.start(f, 1) for _ in range(4)]
+        support.eventually(lambda: f.cache_info().misses == 4)
+        time.sleep(support.PAUSE)
+        gate.set()
+        values = support.results(waits)
+    assert values == ["old"] * 4
+    assert f.cache_info().stale_hits == 4

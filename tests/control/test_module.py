@@ -653,3 +653,7 @@ def test_a_refresh_in_the_background_is_not_started_within_disabled(clock: Any) 
         assert body.count == 1
     assert f(1) == "old"
     support.eventually(lambda: f.get(1) == (1, 2))
+
+
+def test_dir_lists_what_is_public() -> None:
+    assert set(warp.__all__) | {"testing", "__version__"} <= set(dir(warp))

@@ -149,7 +149,7 @@ def test_what_the_weigher_raises_reaches_the_caller(kind: Kind) -> None:
     assert f.cache_info().currsize == 0
 
 
-@pytest.mark.parametrize("wrong", [1.5, "1", None, object()])
+@pytest.mark.parametrize("wrong", [1.5, "1", None, True, object()])
 def test_a_weight_of_a_wrong_type_is_a_type_error_that_names_the_weigher(
     kind: Kind, wrong: Any
 ) -> None:
@@ -248,3 +248,13 @@ def test_stored_exceptions_fit_any_bound(kind: Kind, bound: int) -> None:
         with pytest.raises(KeyError):
             kind.call(f, 1)
     assert body.count == 1 and f.cache_info().weight == 1
+
+
+def test_a_weight_is_whatever_counts_as_an_int(kind: Kind) -> None:
+    class Counts:
+        def __index__(self) -> int:
+            return 3
+
+    f = cache(max_weight=10, weigher=lambda value: Counts())(kind.one(same))
+    kind.call(f, 1)
+    assert f.cache_info().weight == 3

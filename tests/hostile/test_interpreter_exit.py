@@ -13,7 +13,7 @@ from support import check_clean_often
 REPEATS = 20
 
 START = """
-import atexit, gc, itertools, os, sys, threading, time, weakref
+import atexit, gc, itertools, os, random, sys, threading, time, weakref
 from warp_cache import Strategy, cache, lru_cache
 
 def daemon(target, *args):
@@ -233,6 +233,24 @@ for _ in range(4):
 time.sleep(0.01)
 # The last handler to run: threads wake while the interpreter goes down.
 atexit.register(ending.set)
+"""
+
+SCRIPTS["daemon threads in what users are asked and told"] = """
+def busy(*_):
+    if started.is_set():
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            time.sleep(0.0005)
+    return True
+
+started = threading.Event()
+f = cache(max_size=1, on_removal=busy, tags=lambda i: busy() and ())(lambda i: i)
+g = cache(lambda i: busy())
+f(1)
+started.set()
+daemon(f, 2), daemon(f.cache_invalidate, 1)
+daemon(f.cache_put, 1, (3,)), daemon(g.cache_refresh, 1)
+time.sleep(random.random() / 20)
 """
 
 SCRIPTS["a thread that outlives main and uses the cache"] = """

@@ -507,3 +507,30 @@ def function(x, options={}, missing=object()):
     one.ask("function(1)")
     two.ask("function(1)")
     assert two.ask("tuple(function.cache_info())") == "(1, 1, 128, 1)"
+
+
+class NotToBePickled(Exception):
+    """Holds what has no bytes."""
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_exception_that_is_to_be_stored_and_cannot_is_told(asynchronous: bool) -> None:
+    def raising(x: int) -> None:
+        raise NotToBePickled(threading.Lock())
+
+    async def raising_later(x: int) -> None:
+        raising(x)
+
+    options: Any = {"cache_exceptions": NotToBePickled, "backend": "shared"}
+    f: Any = cache(**options)(raising_later if asynchronous else raising)
+
+    def call() -> None:
+        with pytest.raises(NotToBePickled):
+            asyncio.run(f(1)) if asynchronous else f(1)
+
+    with pytest.warns(UncacheableWarning, match="NotToBePickled"):
+        call()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        f.cache_clear()
+    assert f.cache_info().skips["value"] >= 0

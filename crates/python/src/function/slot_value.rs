@@ -66,7 +66,7 @@ pub struct Refresh {
 }
 
 /// Nanoseconds after which it is asked whether a refresh is still under way.
-const ASKED_AFTER: u64 = 10_000_000_000;
+const ASKED_AFTER: u64 = 1_000_000_000;
 
 impl Refresh {
     /// Notes that one begins, or goes on.

@@ -1,0 +1,344 @@
+"""`cache_refresh` beside other callers: who joins it, who waits, what each gets (§2.2, §2.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import support
+from control import Body, Gate, cache, the_testing, warp
+
+
+@pytest.fixture(params=["memory", "shared"])
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """In memory, then in a file of the test's own."""
+    with the_testing().isolated():
+        yield request.param
+
+
+def gated(gate: Gate) -> Any:
+    """A function of x with a gate. (A name makes it one that processes know.)"""
+
+    def function(x: int) -> Any:
+        return gate(x)
+
+    return function
+
+
+def made(backend: str, function: Any, **options: Any) -> Any:
+    return cache(backend=backend, name="refreshed", **options)(function)
+
+
+@pytest.mark.parametrize("how", ["function", "module", "key"])
+def test_a_refresh_that_was_fenced_is_joined_by_nobody(backend: str, how: str) -> None:
+    gate = Gate()
+    f = made(backend, gated(gate), tags="group:{x}")
+    f.set("before", 1)
+    first = support.start(f.cache_refresh, 1)
+    gate.await_begun(1)
+    gate.source = "new"
+    if how == "function":
+        f.cache_invalidate_tags("group:1")
+    elif how == "module":
+        warp.invalidate_tags("group:1")
+    else:
+        f.cache_invalidate(1)
+    second = support.start(f.cache_refresh, 1)
+    gate.await_begun(2)
+    gate.open(1)
+    assert first.result(support.LIMIT) == "old"
+    gate.open(2)
+    assert second.result(support.LIMIT) == "new"
+    assert f.get(1) == "new"
+
+
+def test_the_value_of_an_older_miss_does_not_stand_over_that_of_a_refresh(backend: str) -> None:
+    gate = Gate()
+    f = made(backend, gated(gate))
+    miss = support.start(f, 1)
+    gate.await_begun(1)
+    gate.source = "new"
+    refresh = support.start(f.cache_refresh, 1)
+    gate.await_begun(2)
+    gate.open(2)
+    assert refresh.result(support.LIMIT) == "new"
+    assert f.get(1) == f(1) == "new"
+    gate.open(1)
+    assert miss.result(support.LIMIT) == "old"
+    assert f.get(1) == f(1) == "new"
+
+
+@pytest.mark.parametrize(
+    "stored", ["cache_put with a lifetime of nothing", "a value without bytes"]
+)
+def test_what_is_not_stored_fences_the_computation_under_way(backend: str, stored: str) -> None:
+    gate = Gate()
+    f = made(backend, gated(gate))
+    miss = support.start(f, 1)
+    gate.await_begun(1)
+    gate.source = "new"
+    if stored == "a value without bytes":
+        if backend == "memory":
+            pytest.skip("memory stores it")
+        with pytest.warns(warp.UncacheableWarning):
+            f.set(threading.Lock(), 1)
+    else:
+        f.cache_put("unused", (1,), ttl=0)
+    second = support.start(f, 1)
+    gate.await_begun(2)
+    gate.open(1)
+    assert miss.result(support.LIMIT) == "old"
+    gate.open(2)
+    assert second.result(support.LIMIT) == f(1) == "new"
+
+
+def test_who_joins_has_a_value_of_his_own(backend: str) -> None:
+    gate = Gate()
+    gate.source = [1]
+    f = made(backend, gated(gate), **({"copy": True} if backend == "memory" else {}))
+    waits = [support.start(f.cache_refresh, 1)]
+    gate.await_begun(1)
+    waits += [support.start(f.cache_refresh, 1) for _ in range(2)]
+    _until_waited_for(waits[1:])
+    gate.open(1)
+    gate.open_all = True
+    values = support.results(waits)
+    assert values == [[1]] * 3
+    values[0].append("changed")
+    assert values[1:] == [[1]] * 2
+    values[1].append("changed")
+    assert values[2] == f(1) == [1]
+
+
+def _until_waited_for(waits: list[Any]) -> None:
+    """Wait until the threads have come to where they wait, as far as can be told from outside."""
+    support.eventually(lambda: all(wait.running() for wait in waits))
+    threading.Event().wait(support.PAUSE)
+
+
+@pytest.mark.parametrize("coroutines", [False, True])
+def test_tasks_that_join_have_values_of_their_own(backend: str, coroutines: bool) -> None:
+    async def main() -> None:
+        gate = asyncio.Event()
+
+        async def function(x: int) -> list[int]:
+            await gate.wait()
+            return [x]
+
+        f = made(backend, function, **({"copy": True} if backend == "memory" else {}))
+        ask = f if coroutines else f.cache_refresh
+        tasks = [asyncio.ensure_future(ask(1)) for _ in range(3)]
+        await asyncio.sleep(0.02)
+        gate.set()
+        values = await asyncio.gather(*tasks)
+        assert values == [[1]] * 3
+        assert len({id(value) for value in values}) == 3
+
+    asyncio.run(asyncio.wait_for(main(), support.LIMIT))
+
+
+def test_a_cancelled_refresh_is_the_others_too(backend: str) -> None:
+    async def main() -> None:
+        body, gate = Body(), asyncio.Event()
+
+        async def function(x: int) -> Any:
+            value = body(x)
+            await gate.wait()
+            return value
+
+        f = made(backend, function)
+        tasks = [asyncio.ensure_future(f.cache_refresh(1)) for _ in range(3)]
+        await asyncio.sleep(0.02)
+        tasks[0].cancel()
+        await asyncio.sleep(0.02)
+        gate.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(results[0], asyncio.CancelledError)
+        assert results[1:] == [(1, 1)] * 2 and body.count == 1
+        assert f.get(1) == (1, 1)
+        # The last one takes the work with it.
+        gate.clear()
+        lone = asyncio.ensure_future(f.cache_refresh(1))
+        await asyncio.sleep(0.02)
+        lone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await lone
+        gate.set()
+        assert await f(1) == (1, 1) and await f.cache_refresh(1) == (1, 3)
+
+    asyncio.run(asyncio.wait_for(main(), support.LIMIT))
+
+
+def test_who_ends_with_what_is_his_alone_leaves_the_others_to_compute(backend: str) -> None:
+    calls: list[int] = []
+    entered, go = threading.Event(), threading.Event()
+
+    def function(x: int) -> int:
+        calls.append(x)
+        if len(calls) == 1:
+            entered.set()
+            assert go.wait(support.LIMIT)
+            raise SystemExit
+        return len(calls)
+
+    f = made(backend, function)
+    first = support.start(f.cache_refresh, 1)
+    assert entered.wait(support.LIMIT)
+    others = [support.start(f.cache_refresh, 1) for _ in range(2)]
+    _until_waited_for(others)
+    go.set()
+    assert isinstance(support.errors([first])[0], SystemExit)
+    assert set(support.results(others)) <= {2, 3}
+
+
+# --- waiting --------------------------------------------------------------------------------------
+
+
+def test_a_wait_is_bounded(backend: str) -> None:
+    lock, entered = threading.Lock(), threading.Event()
+
+    def function(x: int) -> str:
+        entered.set()
+        with lock:
+            return "value"
+
+    f = made(backend, function, wait_timeout=0.2)
+    with lock:
+        first = support.start(f.cache_refresh, 1)
+        assert entered.wait(support.LIMIT)
+
+        def joins() -> str:
+            # It wants the lock, too: it has to get as far as that.
+            entered.clear()
+            return f.cache_refresh(1)
+
+        second = support.start(joins)
+        support.eventually(entered.is_set)
+    assert support.results([first, second]) == ["value"] * 2
+
+
+@pytest.mark.parametrize("asks", ["refreshes", "a refresh and a call"])
+def test_a_circle_of_threads_is_refused(backend: str, asks: str) -> None:
+    both = threading.Barrier(2)
+    depth = threading.local()
+
+    def function(x: int) -> Any:
+        if getattr(depth, "inside", False):
+            return x
+        depth.inside = True
+        both.wait(support.LIMIT)
+        return x, (f.cache_refresh if asks == "refreshes" or x == 1 else f)(3 - x)
+
+    f = made(backend, function, wait_timeout=None)
+    futures = [
+        support.start(f.cache_refresh, 1),
+        support.start(f.cache_refresh if asks == "refreshes" else f, 2),
+    ]
+    assert all(value[0] in (1, 2) for value in support.results(futures))
+
+
+def test_a_circle_of_tasks_is_refused(backend: str) -> None:
+    async def main() -> None:
+        both: list[int] = []
+
+        async def function(x: int) -> Any:
+            both.append(x)
+            if len(both) > 2:
+                return x
+            while len(both) < 2:
+                await asyncio.sleep(0.001)
+            return x, await f.cache_refresh(3 - x)
+
+        f = made(backend, function, wait_timeout=None)
+        results = await asyncio.gather(f.cache_refresh(1), f.cache_refresh(2))
+        assert {result[0] for result in results} == {1, 2}
+
+    asyncio.run(asyncio.wait_for(main(), support.LIMIT))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_child_does_not_wait_for_its_parents_refresh(backend: str) -> None:
+    gate = Gate()
+    f = made(backend, gated(gate))
+    first = support.start(f.cache_refresh, 1)
+    gate.await_begun(1)
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(int(support.LIMIT))
+            gate.open_all, gate.source = True, "of the child"
+            os._exit(0 if f.cache_refresh(1) == "of the child" else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    gate.open(1)
+    assert first.result(support.LIMIT) == "old"
+
+
+# --- refreshes in the background that are lost --------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_child_refreshes_what_its_parent_was_refreshing() -> None:
+    gate = Gate()
+    f = cache(ttl=0.001, stale_while_revalidate=10**6, max_size=None)(gated(gate))
+    for x in range(8):
+        f.set("before", x)
+    support.eventually(lambda: f.cache_ttl(7) < 0)
+    assert [f(x) for x in range(8)] == ["before"] * 8
+    # Four run, four wait for a thread.
+    gate.await_begun(4)
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(int(support.LIMIT))
+            gate.open_all, gate.source = True, "of the child"
+            support.eventually(lambda: all(f(x) == "of the child" for x in range(8)))
+            os._exit(0)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    gate.open_all = True
+    for number in range(1, 5):
+        gate.open(number)
+    support.eventually(lambda: all(f(x) == "old" for x in range(8)))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_refresh_that_is_lost_with_its_loop_begins_again(backend: str) -> None:
+    calls: list[int] = []
+
+    async def function(x: int) -> int:
+        calls.append(x)
+        if len(calls) == 1:
+            await asyncio.Event().wait()
+        return len(calls)
+
+    f = made(backend, function, ttl=0.001, stale_while_revalidate=10**6, wait_timeout=0.5)
+    f.set("before", 1)
+
+    def ask() -> Any:
+        async def main() -> Any:
+            value = await f(1)
+            await asyncio.sleep(0.005)
+            return value
+
+        loop = asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(main())
+        finally:
+            # Without cancelling what it runs.
+            loop.close()
+
+    support.eventually(lambda: f.cache_ttl(1) < 0)
+    assert ask() == "before"
+    support.eventually(lambda: ask() not in ("before", 1))
+    assert len(calls) >= 2
