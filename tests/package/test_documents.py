@@ -6,8 +6,10 @@ says in comments what comes of a statement:
     print(f(1))             #> what it prints; further lines follow as comments of their own
     f([])                   #! TypeError: what it raises
 
-A statement that says nothing must print nothing and raise nothing. A block behind the comment
-`<!-- not run: REASON -->` is skipped, and the reason is shown.
+These comments may stand within the statement, in a `with` block. A statement that says nothing must
+print nothing and raise nothing. A block behind the comment `<!-- not run: REASON -->` is skipped, and
+the reason is shown; one behind `<!-- needs: numpy, pandas -->` only where one of these is not
+installed (`make test-documents` installs all).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import inspect
 import io
 import re
 import sys
+import tokenize
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +49,8 @@ class Example(NamedTuple):
     document: Path
     line: int
     source: str
-    skipped: str | None
+    skipped: str | None = None
+    needs: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.document.name}:{self.line}"
@@ -65,10 +69,12 @@ def prose(document: Path) -> str:
 
 def examples(document: Path) -> Iterator[Example]:
     text = document.read_text(encoding="utf-8")
-    fence = r"^(?:<!-- not run: (?P<why>.+?) -->\n\n?)?```python\n(?P<source>.*?)^```$"
+    marks = r"(?:<!-- not run: (?P<why>[^\n]+?) -->\n\n?)?(?:<!-- needs: (?P<needs>[^\n]+?) -->\n\n?)?"
+    fence = rf"^{marks}```python\n(?P<source>.*?)^```$"
     for found in re.finditer(fence, text, re.DOTALL | re.MULTILINE):
         line = text.count("\n", 0, found.start("source")) + 1
-        yield Example(document, line, found["source"], found["why"])
+        needs = re.findall(r"[\w.]+", found["needs"] or "")
+        yield Example(document, line, found["source"], found["why"], tuple(needs))
 
 
 EXAMPLES = [example for document in DOCUMENTS for example in examples(document)]
@@ -79,13 +85,18 @@ class Expected(NamedTuple):
     raises: str | None
 
 
-def expected(lines: list[str], statement: ast.stmt, until: int) -> Expected:
-    """What the comments at the end of a statement and in the lines up to `until` say of it."""
-    assert statement.end_lineno is not None and statement.end_col_offset is not None
-    last = lines[statement.end_lineno - 1].encode()[statement.end_col_offset :].decode()
+def comments(source: str) -> list[tuple[int, str]]:
+    """The comments of a source, each with the number of its line."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return [(token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT]
+
+
+def expected(said: list[tuple[int, str]], first: int, last: int) -> Expected:
+    """What the comments say in the lines of a statement, and in those up to the next one."""
     printed, raised = [], None
-    for comment in [last, *lines[statement.end_lineno : until]]:
-        comment = comment.strip()
+    for line, comment in said:
+        if not first <= line <= last:
+            continue
         if comment.startswith("#>"):
             printed.append(comment[2:].strip())
         elif comment.startswith("#!"):
@@ -94,15 +105,21 @@ def expected(lines: list[str], statement: ast.stmt, until: int) -> Expected:
     return Expected("\n".join(printed), raised)
 
 
+def first_line(statement: ast.stmt) -> int:
+    """Where a statement begins, its decorators included."""
+    decorators = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+
+
 def run(example: Example) -> None:
     module = types.ModuleType("warp_cache_document")
-    lines = example.source.splitlines()
+    said = comments(example.source)
     body = ast.parse(example.source).body
-    ends = [statement.lineno - 1 for statement in body[1:]] + [len(lines)]
+    ends = [first_line(statement) - 1 for statement in body[1:]] + [len(example.source.splitlines())]
     sys.modules[module.__name__] = module
     try:
         for statement, until in zip(body, ends, strict=True):
-            want = expected(lines, statement, until)
+            want = expected(said, first_line(statement), until)
             raised = None
             place = f"{example.document.name}, line {example.line + statement.lineno - 1}"
             tree = ast.increment_lineno(ast.Module([statement], []), example.line - 1)
@@ -125,6 +142,8 @@ def run(example: Example) -> None:
 def test_an_example_runs_as_written(example: Example) -> None:
     if example.skipped is not None:
         pytest.skip(f"{example}: {example.skipped}")
+    for module in example.needs:
+        pytest.importorskip(module, reason=f"{example}: needs {module}")
     run(example)
 
 
