@@ -45,12 +45,14 @@ def test_a_page_that_shows_how_has_examples_that_run_everywhere(document: Path) 
         assert any(not example.skipped and not example.needs for example in mine)
 
 
-def test_a_mark_belongs_to_an_example() -> None:
-    """A mark that is misspelt, or away from its block, would be none."""
-    for document in DOCUMENTS:
-        marks = re.findall(r"^<!-- (?:not run|needs)\b", document.read_text("utf-8"), re.MULTILINE)
-        marked = [e for e in examples(document) if e.skipped or e.needs]
-        assert len(marks) == len(marked), document
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_a_mark_belongs_to_an_example(document: Path) -> None:
+    """One that is misspelt, or away from its block, would be none."""
+    text = document.read_text(encoding="utf-8")
+    marks = re.findall(r"^<!-- (?:not run|needs)\b", text, re.MULTILINE)
+    before = re.findall(r"^<!-- .*-->\n\n?```python$", text, re.MULTILINE)
+    marked = [example for example in examples(document) if example.skipped or example.needs]
+    assert len(marks) == len(before) == len(marked)
 
 
 @pytest.mark.parametrize(
