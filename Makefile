@@ -99,6 +99,11 @@ torture: installed ## the shared tier: thousands of kills, damaged files and run
 test-only: installed ## Python tests as built, in WORKERS processes; TESTS=tests/api ARGS="-k ttl" picks some
 	$(pytest) -n $(WORKERS) $(TESTS) $(ARGS)
 
+.PHONY: test-documents
+test-documents: build ## the documents' examples, together with the frameworks that they name
+	@$(call sync,--group documents)
+	$(pytest) tests/package $(ARGS)
+
 .PHONY: test-traces-long
 test-traces-long: build ## the long traces against the reference (minutes)
 	$(pytest) tests/traces -m long --timeout 3600 $(ARGS)

@@ -48,8 +48,8 @@ def test_the_types_are_what_the_extension_takes() -> None:
 
 
 def test_every_option_is_in_the_documents() -> None:
-    usage = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
-    described = set(re.findall(r"^\| `(\w+)` \|", usage, re.MULTILINE))
+    page = (ROOT / "docs" / "reference" / "parameters.md").read_text(encoding="utf-8")
+    described = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
     assert names(CacheOptions) | names(LruCacheOptions) <= described
 
 

@@ -1,139 +1,58 @@
-"""The documents are true: examples run as written, links lead somewhere, no parameter is missing.
-
-An example is a fenced block of Python. It runs in a module of its own, statement by statement, and
-says in comments what comes of a statement:
-
-    print(f(1))             #> what it prints; further lines follow as comments of their own
-    f([])                   #! TypeError: what it raises
-
-A statement that says nothing must print nothing and raise nothing. A block behind the comment
-`<!-- not run: REASON -->` is skipped, and the reason is shown.
-"""
+"""The documents are true: examples run as written, links lead somewhere, every page is found."""
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import inspect
-import io
 import re
-import sys
-import types
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 import warp_cache
-from warp_cache import cache, lru_cache
-
-ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
+from tests.package.documents import (
+    DOCS,
+    DOCUMENTS,
+    EXAMPLES,
+    PAGES,
+    PARAMETERS,
+    ROOT,
+    Example,
+    examples,
+    prose,
+    relative,
+    run,
 )
-USAGE = ROOT / "docs" / "usage.md"
 
 # The folders whose files documents name by their paths.
 FOLDERS = sorted({"crates", "python", "tests", "docs", "examples", "scripts", "benchmarks", ".ci"})
-
-
-def _name(document: Path) -> str:
-    return str(document.relative_to(ROOT))
-
-
-class Example(NamedTuple):
-    document: Path
-    line: int
-    source: str
-    skipped: str | None
-
-    def __str__(self) -> str:
-        return f"{self.document.name}:{self.line}"
-
-
-def prose(document: Path) -> str:
-    """A document's text without its fenced blocks, whose lines are left empty."""
-    lines, fenced = [], False
-    for line in document.read_text(encoding="utf-8").splitlines():
-        if line.lstrip().startswith("```"):
-            fenced = not fenced
-            line = ""
-        lines.append("" if fenced else line)
-    return "\n".join(lines)
-
-
-def examples(document: Path) -> Iterator[Example]:
-    text = document.read_text(encoding="utf-8")
-    fence = r"^(?:<!-- not run: (?P<why>.+?) -->\n\n?)?```python\n(?P<source>.*?)^```$"
-    for found in re.finditer(fence, text, re.DOTALL | re.MULTILINE):
-        line = text.count("\n", 0, found.start("source")) + 1
-        yield Example(document, line, found["source"], found["why"])
-
-
-EXAMPLES = [example for document in DOCUMENTS for example in examples(document)]
-
-
-class Expected(NamedTuple):
-    prints: str
-    raises: str | None
-
-
-def expected(lines: list[str], statement: ast.stmt, until: int) -> Expected:
-    """What the comments at the end of a statement and in the lines up to `until` say of it."""
-    assert statement.end_lineno is not None and statement.end_col_offset is not None
-    last = lines[statement.end_lineno - 1].encode()[statement.end_col_offset :].decode()
-    printed, raised = [], None
-    for comment in [last, *lines[statement.end_lineno : until]]:
-        comment = comment.strip()
-        if comment.startswith("#>"):
-            printed.append(comment[2:].strip())
-        elif comment.startswith("#!"):
-            assert raised is None, "one exception for each statement"
-            raised = comment[2:].strip()
-    return Expected("\n".join(printed), raised)
-
-
-def run(example: Example) -> None:
-    module = types.ModuleType("warp_cache_document")
-    lines = example.source.splitlines()
-    body = ast.parse(example.source).body
-    ends = [statement.lineno - 1 for statement in body[1:]] + [len(lines)]
-    sys.modules[module.__name__] = module
-    try:
-        for statement, until in zip(body, ends, strict=True):
-            want = expected(lines, statement, until)
-            raised = None
-            place = f"{example.document.name}, line {example.line + statement.lineno - 1}"
-            tree = ast.increment_lineno(ast.Module([statement], []), example.line - 1)
-            code = compile(tree, str(example.document), "exec", dont_inherit=True)
-            with contextlib.redirect_stdout(io.StringIO()) as out:
-                try:
-                    exec(code, module.__dict__)
-                except Exception as error:
-                    if want.raises is None:
-                        raise
-                    raised = f"{type(error).__name__}: {error}"
-            printed = "\n".join(line.rstrip() for line in out.getvalue().splitlines())
-            assert printed == want.prints, place
-            assert raised == want.raises, place
-    finally:
-        del sys.modules[module.__name__]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
 def test_an_example_runs_as_written(example: Example) -> None:
     if example.skipped is not None:
         pytest.skip(f"{example}: {example.skipped}")
+    for module in example.needs:
+        pytest.importorskip(module, reason=f"{example}: needs {module}")
     run(example)
 
 
-def test_there_are_examples_in_readme_and_usage() -> None:
-    counts = {name: 0 for name in ("README.md", "usage.md")}
-    for example in EXAMPLES:
-        if example.document.name in counts and example.skipped is None:
-            counts[example.document.name] += 1
-    assert counts["README.md"] >= 1 and counts["usage.md"] >= 10
+WITH_EXAMPLES = [ROOT / "README.md", DOCS / "quick-start.md", *PAGES["how-to"]]
+
+
+@pytest.mark.parametrize("document", WITH_EXAMPLES, ids=relative)
+def test_a_page_that_shows_how_has_examples_that_run_everywhere(document: Path) -> None:
+    mine = [example for example in EXAMPLES if example.document == document]
+    if document.name != "production.md":  # shell and YAML
+        assert any(not example.skipped and not example.needs for example in mine)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_a_mark_belongs_to_an_example(document: Path) -> None:
+    """One that is misspelt, or away from its block, would be none."""
+    text = document.read_text(encoding="utf-8")
+    marks = re.findall(r"^<!-- (?:not run|needs)\b", text, re.MULTILINE)
+    before = re.findall(r"^<!-- .*-->\n\n?```python$", text, re.MULTILINE)
+    marked = [example for example in examples(document) if example.skipped or example.needs]
+    assert len(marks) == len(before) == len(marked)
 
 
 @pytest.mark.parametrize(
@@ -145,11 +64,13 @@ def test_there_are_examples_in_readme_and_usage() -> None:
         ("int('x')\n", ValueError),
         ("x = 1 #! ValueError: x\n", AssertionError),
         ("int('x') #! ValueError: something else\n", AssertionError),
+        ("if True:\n    print(1) #> 2\n", AssertionError),
+        ("if True:\n    x = 1 #> 1\n    print(2)\n", AssertionError),
     ],
 )
 def test_a_wrong_example_is_found(source: str, problem: type[Exception]) -> None:
     with pytest.raises(problem):
-        run(Example(USAGE, 1, source, None))
+        run(Example(PARAMETERS, 1, source))
 
 
 # --- links -------------------------------------------------------------------------------------
@@ -162,7 +83,7 @@ def anchors(document: Path) -> set[str]:
     return {heading.replace(" ", "-") for heading in kept}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_links_lead_somewhere(document: Path) -> None:
     broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(document)):
@@ -176,23 +97,23 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert not broken
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_pictures_that_are_shown_exist(document: Path) -> None:
     shown = re.findall(r'(?:srcset|src)="([^"]+)"', prose(document))
-    assert not [name for name in shown if not (document.parent / name).is_file()]
+    assert not [path for path in shown if not (document.parent / path).is_file()]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_files_that_are_named_exist(document: Path) -> None:
     """`crates/engine/src/slab.rs` and the like, in code quotes: from the checkout's root."""
     missing = []
-    for name in re.findall(r"`([\w.\-/]+/[\w.\-/]*)`", prose(document)):
-        if name.split("/")[0] in FOLDERS and not (ROOT / name).exists():
-            missing.append(name)
+    for path in re.findall(r"`([\w.\-/]+/[\w.\-/]*)`", prose(document)):
+        if path.split("/")[0] in FOLDERS and not (ROOT / path).exists():
+            missing.append(path)
     assert not missing
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_make_targets_that_are_named_exist(document: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z][\w.\-]*):", makefile, re.MULTILINE))
@@ -202,106 +123,7 @@ def test_make_targets_that_are_named_exist(document: Path) -> None:
     assert not {t for t in named - targets if not any(re.fullmatch(p, t) for p in patterns)}
 
 
-# --- what must be described --------------------------------------------------------------------
-
-
-def rows(document: Path) -> dict[str, list[str]]:
-    """The rows of a document's tables by the code in their first cell."""
-    found: dict[str, list[str]] = {}
-    for line in prose(document).splitlines():
-        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        if line.startswith("| `") and len(cells) > 1:
-            found.setdefault(cells[0], cells[1:])
-    return found
-
-
-def default(decorator: Any, name: str) -> str:
-    """A parameter's default as a reader of the documents writes it."""
-    value = inspect.signature(decorator).parameters[name].default
-    if isinstance(value, warp_cache.Strategy):
-        return f"`Strategy.{value.name}`"
-    if name == "max_size":
-        return f"`{decorator(lambda: None).cache_parameters()['maxsize']}`"
-    return f"`{value!r}`".replace("'", '"')
-
-
-@pytest.mark.parametrize("decorator", [cache, lru_cache], ids=["cache", "lru_cache"])
-def test_usage_describes_every_parameter(decorator: Any) -> None:
-    described = rows(USAGE)
-    column = 0 if decorator is cache else 1
-    for name in inspect.signature(decorator).parameters:
-        row = described[f"`{name}`"]
-        assert len(row) == 3 and len(row[2]) > 20, name
-        if name == "maxsize":
-            continue  # another name of max_size
-        if decorator is lru_cache and name == "single_flight":
-            assert "`False`" in row[1] and "`True`" in row[1], "it depends on the function"
-        else:
-            assert row[column] == default(decorator, name), name
-
-
-def test_usage_describes_every_method() -> None:
-    text = prose(USAGE)
-    names = {name for name in dir(cache(len)) if not name.startswith("_")}
-    for name in [*sorted(names - {"of"}), "__wrapped__"]:
-        assert re.search(rf"^\| `{name}(\(.*?\))?`", text, re.MULTILINE), name
-
-
-def test_usage_describes_every_public_name() -> None:
-    text = prose(USAGE)
-    assert not {name for name in warp_cache.__all__ if f"`{name}" not in text}
-    for strategy in warp_cache.Strategy:
-        assert f"`Strategy.{strategy.name}`" in text
-
-
-def test_a_sentence_says_what_a_picture_of_the_performance_shows() -> None:
-    text = prose(ROOT / "docs" / "performance.md")
-    sentences = re.findall(r"</picture>\n\n([A-Z][^<#|]+\.)\n", text)
-    assert len(sentences) == text.count("</picture>") > 0
-
-
-ARCHITECTURE = ROOT / "docs" / "architecture"
-LAYOUT = ROOT / "crates" / "shared" / "src" / "file" / "layout.rs"
-
-
-def test_the_architecture_has_a_row_for_every_word_of_the_file() -> None:
-    """Each field that changes while the file is in use, as `name` or by a prefix, `name_*`."""
-    text = prose(ARCHITECTURE / "shared.md")
-    table = text.partition("### The words of the file")[2].partition("\n## ")[0]
-    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")]
-    rows = {name for cell in cells for name in re.findall(r"`(\w+\*?)`", cell)}
-    structs = re.findall(r"^pub struct (\w+) \{\n(.*?)^\}", LAYOUT.read_text("utf-8"), re.M | re.S)
-    described = {"Control", "Cell", "Meta", "AccessMeta", "Link", "Lease", "Proc"} & dict(
-        structs
-    ).keys()
-    missing = [
-        f"{struct}.{field}"
-        for struct, body in structs
-        for field in re.findall(r"^    pub ([a-z]\w*):", body, re.MULTILINE)
-        if struct in described and field not in {*rows, "counters"}
-        if not any(row.endswith("*") and field.startswith(row[:-1]) for row in rows)
-    ]
-    assert "Control" in described and not missing
-
-
-def test_the_architecture_has_a_page_or_a_place_for_every_crate() -> None:
-    overview = prose(ARCHITECTURE.with_suffix(".md"))
-    for crate in (ROOT / "crates").iterdir():
-        if (crate / "Cargo.toml").exists():
-            assert f"| `crates/{crate.name}/` |" in overview, crate.name
-    for page in ARCHITECTURE.glob("*.md"):
-        assert f"(architecture/{page.name})" in overview, page.name
-
-
-def test_departures_and_gaps_are_found_from_the_overview() -> None:
-    overview = prose(ARCHITECTURE.with_suffix(".md")).lower()
-    for heading in ("where the design was left", "what proves what", "known gaps"):
-        assert f"[{heading}](architecture/decisions.md#" in overview, heading
-
-
-def test_readme_keeps_the_place_of_the_numbers() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.search(r"<!-- numbers:begin -->\n.*?<!-- numbers:end -->\n", text, re.DOTALL)
+# --- every page is found -------------------------------------------------------------------------
 
 
 def test_every_document_is_found_from_the_readme() -> None:
@@ -316,6 +138,16 @@ def test_every_document_is_found_from_the_readme() -> None:
             if not re.match(r"[a-z]+:", target):
                 waiting.append((document.parent / target).resolve())
     assert not set(DOCUMENTS) - found
+
+
+def test_every_page_for_users_is_in_their_list_and_short() -> None:
+    listed = set(re.findall(r"\]\(([^)#]+\.md)\)", prose(DOCS / "usage.md")))
+    for folder, pages in PAGES.items():
+        assert pages
+        for page in pages:
+            assert f"{folder}/{page.name}" in listed
+            assert page.read_text(encoding="utf-8").count("\n") <= 200, page
+    assert (DOCS / "quick-start.md").read_text(encoding="utf-8").count("\n") <= 50
 
 
 def test_changelog_has_the_version() -> None:
