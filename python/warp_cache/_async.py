@@ -112,4 +112,3 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         if made:
             return made[0]
         free = True
-

@@ -201,7 +201,7 @@ def _members(error: BaseException) -> Any:
 
 
 def _bare(error: BaseException, members: list[BaseException]) -> BaseException | None:
-    """A copy of `error` without its traceback and its links to others; None if it can't be copied."""
+    """A copy of `error` without traceback and links to others; None if it can't be copied."""
     kind = type(error)
     for make in (_made, _asked) if _is_open(kind) else (_asked,):
         try:

@@ -1,6 +1,6 @@
 """Methods whose instances have a cache each: what is not on the way of a call.
 
-Imported where a class with such a method is made. ``crates/python/src/function/per_instance/mod.rs``
+Imported where a class with such a method is made. ``crates/python/src/function/per_instance/``
 finds the cache of an instance, which lies in its ``__dict__`` under one private name.
 """
 

@@ -19,7 +19,7 @@ from warp_cache._warp_cache_rs import RefreshFlight
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
     from contextvars import Context
     from typing import Any, TypeAlias
 
@@ -51,6 +51,8 @@ class _Pool:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.jobs: deque[_Background] = deque()
+        # Of which functions and keys there are jobs among these.
+        self.keys: set[tuple[int, Ticket]] = set()
         self.condition = threading.Condition(threading.Lock())
         self.threads = 0
         self.idle = 0
@@ -77,13 +79,6 @@ class _Pool:
                     self.jobs.remove(job)
                     return False
         return True
-
-    def awaits(self, cached: _Cached, ticket: Ticket) -> bool:
-        """Whether a job of this key waits for a thread."""
-        with self.condition:
-            jobs = list(self.jobs)
-        # Keys are compared by code of the user's, so without the lock.
-        return any(job.call[0] is cached and job.call[1] == ticket for job in jobs)
 
     def work(self) -> None:
         while True:
@@ -133,7 +128,11 @@ def begin(
     if not cached._is_async:
         context = copy_context()
         job = _Background(cached, ticket, args, kwargs, lease, context)
-        if not _current_pool().submit(job):
+        pool = _current_pool()
+        # (Outside of its lock: keys are compared by code of the user's.)
+        pool.keys.add((id(cached), ticket))
+        if not pool.submit(job):
+            pool.keys.discard((id(cached), ticket))
             cached._not_refreshed(ticket)
         return
     try:
@@ -155,7 +154,7 @@ def _is_under_way(cached: _Cached, ticket: Ticket) -> bool:
         flight = flights.get(ticket)
         if flight is not None and flight.is_of_this_process:
             return True
-        return _current_pool().awaits(cached, ticket)
+        return (id(cached), ticket) in _current_pool().keys
     return any(ticket in flights[loop] for loop in list(flights) if not loop.is_closed())
 
 
@@ -179,6 +178,8 @@ class _Background:
         self.context = context
 
     def __call__(self) -> None:
+        cached, ticket, *_ = self.call
+        _pool.keys.discard((id(cached), ticket))
         try:
             self.context.run(_once, *self.call, background=True)
         except BaseException as error:

@@ -104,7 +104,7 @@ def test_who_joins_has_a_value_of_his_own(backend: str) -> None:
     waits = [support.start(f.cache_refresh, 1)]
     gate.await_begun(1)
     waits += [support.start(f.cache_refresh, 1) for _ in range(2)]
-    _until_waited_for(waits[1:])
+    until_waited_for(f, 2)
     gate.open(1)
     gate.open_all = True
     values = support.results(waits)
@@ -115,10 +115,10 @@ def test_who_joins_has_a_value_of_his_own(backend: str) -> None:
     assert values[2] == f(1) == [1]
 
 
-def _until_waited_for(waits: list[Any]) -> None:
-    """Wait until the threads have come to where they wait, as far as can be told from outside."""
-    support.eventually(lambda: all(wait.running() for wait in waits))
-    threading.Event().wait(support.PAUSE)
+def until_waited_for(f: Any, number: int) -> None:
+    """Wait until so many wait for the one refresh that is under way."""
+    (flight,) = f._refreshes.values()
+    support.eventually(lambda: flight.waiters == number)
 
 
 @pytest.mark.parametrize("coroutines", [False, True])
@@ -190,7 +190,7 @@ def test_who_ends_with_what_is_his_alone_leaves_the_others_to_compute(backend: s
     first = support.start(f.cache_refresh, 1)
     assert entered.wait(support.LIMIT)
     others = [support.start(f.cache_refresh, 1) for _ in range(2)]
-    _until_waited_for(others)
+    until_waited_for(f, 2)
     go.set()
     assert isinstance(support.errors([first])[0], SystemExit)
     assert set(support.results(others)) <= {2, 3}

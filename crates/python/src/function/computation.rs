@@ -83,6 +83,7 @@ impl Computation {
             ticket.with_view(|view| state.end_refresh(view, true));
             return Err(error);
         }
+        ticket.with_view(|view| state.let_refresh_go(view));
         Ok(())
     }
 }

@@ -49,6 +49,12 @@ impl RefreshFlight {
         self.flight.is_of_this_process()
     }
 
+    /// How many have waited for it.
+    #[getter]
+    fn waiters(&self) -> usize {
+        self.waiters.load(Ordering::Relaxed)
+    }
+
     #[getter]
     fn computation(slf: &Bound<'_, Self>) -> Option<Py<Computation>> {
         slf.get().computation.get(slf.py()).map(|computation| computation.clone_ref(slf.py()))

@@ -52,6 +52,12 @@ pub struct Special {
     pub refresh: Refresh,
 }
 
+impl Special {
+    pub fn end_refresh(&mut self) {
+        self.refresh.end();
+    }
+}
+
 /// How the background refreshes of an entry go.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Refresh {
@@ -124,6 +130,11 @@ impl Value {
             let special = Special { object, is_exception: false, refresh: Refresh::default() };
             std::mem::forget(std::mem::replace(self, Value::special(Box::new(special))));
         }
+        self.special_mut()
+    }
+
+    /// What more there is to know of a finished value, to change.
+    pub fn special_mut(&mut self) -> Option<&mut Special> {
         // SAFETY: a word with this tag owns the box, and this is the only reference to the word.
         (self.tags() == SPECIAL).then(|| unsafe { &mut *self.0.wrapping_sub(SPECIAL).cast::<Special>() })
     }

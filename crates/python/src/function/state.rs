@@ -76,19 +76,11 @@ pub(crate) enum Put {
     Always,
     /// If the key is absent and was not invalidated since a computation began, nor the cache cleared.
     IfAbsentSince(Began),
-    /// If the key was not invalidated since a computation began, nor the cache cleared: over an older value.
-    IfCurrent(Began),
-    /// The same, and over a computation under way, which may have begun before: it is not stored then.
+    /// If the key was not invalidated since a computation began, nor the cache cleared: over whatever is there, and over a
+    /// computation under way, which may have begun before and is not stored then.
     Refreshed(Began),
     /// Unless the key is being computed.
     UnlessPending,
-}
-
-impl Put {
-    /// Whether computations of the key that are under way are not to be stored after this.
-    pub(super) fn fences(self) -> bool {
-        matches!(self, Put::Always | Put::Refreshed(_))
-    }
 }
 
 impl CacheState {
@@ -201,9 +193,6 @@ impl CacheState {
                     Put::IfAbsentSince(began) => at.is_none() && self.is_current(cache, view.hash, began),
                     Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
                     Put::Refreshed(began) => self.is_current(cache, view.hash, began),
-                    Put::IfCurrent(began) => {
-                        at.is_none_or(|(_, finished)| finished) && self.is_current(cache, view.hash, began)
-                    }
                 };
                 if !welcome {
                     return;
@@ -211,7 +200,7 @@ impl CacheState {
                 let Some((key, value)) = new.take() else {
                     return;
                 };
-                if mode.fences() {
+                if matches!(mode, Put::Always) {
                     self.fences.raise(view.hash);
                 }
                 match at {

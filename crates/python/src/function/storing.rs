@@ -71,7 +71,7 @@ impl CacheState {
                 let Some((key, terms)) = new.take() else {
                     return;
                 };
-                if mode.fences() {
+                if matches!(mode, Put::Always) {
                     self.fences.raise(view.hash);
                 }
                 match at {
@@ -134,7 +134,6 @@ impl CacheState {
             Put::Always => true,
             Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
             Put::Refreshed(began) => is_current(began),
-            Put::IfCurrent(began) => at.is_none_or(|(_, finished)| finished) && is_current(began),
             Put::IfAbsentSince(began) => {
                 at.is_none_or(|(token, done)| done && cache.freshness(token, now) != Freshness::Fresh)
                     && is_current(began)
@@ -155,7 +154,7 @@ impl CacheState {
                 if !self.is_wanted(cache, view.hash, tags, at, now, mode) {
                     return;
                 }
-                if mode.fences() {
+                if matches!(mode, Put::Always) {
                     self.fences.raise(view.hash);
                 }
                 if let Some((token, finished)) = at {
@@ -165,7 +164,7 @@ impl CacheState {
                             Freshness::Fresh | Freshness::Stale => Cause::Replaced,
                         };
                         cache.remove(token, cause, &mut departing.evicted);
-                    } else if mode.fences() {
+                    } else if matches!(mode, Put::Always | Put::Refreshed(_)) {
                         self.end_entry(cache, token, false, &mut departing.evicted);
                     }
                 }
@@ -242,16 +241,21 @@ impl CacheState {
         drop((record, terms));
     }
 
+    /// Notes that a refresh has ended whose result may not have been stored.
+    pub(crate) fn let_refresh_go(&self, view: &View<'_>) {
+        self.change_special(view, Value::special_mut, Special::end_refresh);
+    }
+
     /// Notes that an entry is being refreshed, so that nobody begins another refresh in the background.
     pub(crate) fn mark_refresh(&self, view: &View<'_>) {
         let now = self.now();
-        self.change_special(view, |special| special.refresh.begin(now));
+        self.change_special(view, Value::make_special, |special| special.refresh.begin(now));
     }
 
     /// Ends a refresh that has brought nothing; `failed`: the next one waits for a while.
     pub(crate) fn end_refresh(&self, view: &View<'_>, failed: bool) {
         let now = self.now();
-        self.change_special(view, |special| {
+        self.change_special(view, Value::make_special, |special| {
             special.refresh.end();
             if failed {
                 special.refresh.failures += 1;
@@ -260,14 +264,19 @@ impl CacheState {
         });
     }
 
-    /// Changes what is known of an entry's value, if there is one in a cache whose entries go stale.
-    fn change_special(&self, view: &View<'_>, change: impl FnOnce(&mut Special)) {
+    /// Changes what is known of an entry's value, if there is one in a cache whose entries go stale. `get`: where that is.
+    fn change_special(
+        &self,
+        view: &View<'_>,
+        get: fn(&mut Value) -> Option<&mut Special>,
+        change: impl FnOnce(&mut Special),
+    ) {
         if !self.has_windows {
             return;
         }
         let change = |cache: &mut Entries, at: Option<(Token, bool)>| {
             let value = at.filter(|(_, finished)| *finished).and_then(|(token, _)| cache.value_mut(token));
-            if let Some(special) = value.and_then(Value::make_special) {
+            if let Some(special) = value.and_then(get) {
                 change(special);
             }
         };
@@ -301,7 +310,7 @@ impl CacheState {
                 return Ok(Some(spare));
             }
             if let Some(terms) = control.store_exception(&error, computation.tags.clone()) {
-                if !self.put_terms(view, terms?, Put::IfCurrent(computation.began)) {
+                if !self.put_terms(view, terms?, Put::IfAbsentSince(computation.began)) {
                     return Err(ErrSet);
                 }
             }
