@@ -94,7 +94,7 @@ class Flight:
         self.table = table
         self.ticket = ticket
         self.call = (cached, args, kwargs)
-        # What stood when it began to compute.
+        # What stood when the first of its works began to compute.
         self.computation: Computation | None = None
         # Whether whoever began this waits for no other process.
         self.free = free
@@ -169,7 +169,9 @@ class Flight:
                     self.note(answer[0])
                     return answer[0]
                 self.lease = lease = answer
-            self.computation = computation = cached._computation(self.ticket, args, kwargs)
+            computation = cached._computation(self.ticket, args, kwargs)
+            if self.computation is None:
+                self.computation = computation
             try:
                 value = await cached._function(*args, **kwargs)
             except Exception as error:
@@ -193,6 +195,16 @@ class Flight:
         finally:
             if lease is not None:
                 lease.end()
+
+    def is_fenced(self) -> bool:
+        """Whether it computes what nobody who comes now may have.
+
+        In memory such a one is taken out of the table; what another process does is seen here.
+        """
+        cached, computation = self.call[0], self.computation
+        if computation is None or not cached._shared:
+            return False
+        return not cached._is_current(self.ticket, computation)
 
     def forsake(self) -> None:
         """Its loop was closed: it will never end, so others may compute."""

@@ -177,10 +177,11 @@ async def _in_background(
 class _Flight:
     """A refresh of a plain function under way, and who waits for it."""
 
-    __slots__ = ("began", "done", "error", "leader", "shared", "value")
+    __slots__ = ("computation", "done", "error", "leader", "shared", "value")
 
-    def __init__(self, began: tuple[int, int]) -> None:
-        self.began = began
+    def __init__(self) -> None:
+        # What stood when it began to compute.
+        self.computation: Computation | None = None
         self.leader = threading.get_ident()
         self.done = threading.Event()
         self.value: Any = None
@@ -190,6 +191,11 @@ class _Flight:
 
 # Who waits for whom: the refresh that a thread waits for. A circle would never end.
 _waits: dict[int, _Flight] = {}
+
+
+def _is_fenced(cached: _Cached, ticket: Ticket, computation: Computation | None) -> bool:
+    """Whether it computes what nobody who comes now may have."""
+    return computation is not None and not cached._is_current(ticket, computation)
 
 
 def _closes_circle(flight: _Flight) -> bool:
@@ -220,18 +226,17 @@ def _once(
 ) -> Any:
     """Compute and store; or wait for the one who does, if that one began after the last fence."""
     flights = cached._refreshes
-    mine = _Flight(cached._began(ticket))
+    mine = _Flight()
     other = flights.setdefault(ticket, mine)
     if other is not mine:
-        if other.began == mine.began and not _closes_circle(other):
+        if not _is_fenced(cached, ticket, other.computation) and not _closes_circle(other):
             return _wait(other)
-        # It computes what nobody who comes now may have.
         flights[ticket] = mine
     computation: Computation | None = None
     stored = False
     try:
         lease = cached._begin_refresh(ticket, lease)
-        computation = cached._computation(ticket, args, kwargs)
+        mine.computation = computation = cached._computation(ticket, args, kwargs)
         mine.value = value = cached._function(*args, **kwargs)
         stored = True
         cached._refreshed(ticket, value, computation, lease)
@@ -280,6 +285,20 @@ def _wait(flight: _Flight) -> Any:
     raise RuntimeError("the refresh that this one waited for was interrupted: call it again")
 
 
+class _TaskFlight:
+    """A refresh of a coroutine function under way, and who waits for it."""
+
+    __slots__ = ("computation", "future", "leader")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        # What stood when it began to compute.
+        self.computation: Computation | None = None
+        self.leader = asyncio.current_task()
+        self.future: asyncio.Future[Any] = loop.create_future()
+        # Seen, whether somebody waits or not.
+        self.future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
 def refresh_async(
     cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Coroutine[Any, Any, Any]:
@@ -298,19 +317,20 @@ async def _once_async(
 ) -> Any:
     flights = cached._refreshes
     key = (asyncio.get_running_loop(), ticket)
-    began = cached._began(ticket)
     other = flights.get(key)
-    if other is not None and other[0] == began and other[1] is not asyncio.current_task():
-        return await asyncio.shield(other[2])
-    future: asyncio.Future[Any] = key[0].create_future()
-    # Seen, whether somebody waits or not.
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())
-    mine = flights[key] = (began, asyncio.current_task(), future)
+    if (
+        other is not None
+        and not _is_fenced(cached, ticket, other.computation)
+        and other.leader is not asyncio.current_task()
+    ):
+        return await asyncio.shield(other.future)
+    mine = flights[key] = _TaskFlight(key[0])
+    future = mine.future
     computation: Computation | None = None
     stored = False
     try:
         lease = cached._begin_refresh(ticket, lease)
-        computation = cached._computation(ticket, args, kwargs)
+        mine.computation = computation = cached._computation(ticket, args, kwargs)
         value = await cached._function(*args, **kwargs)
         stored = True
         cached._refreshed(ticket, value, computation, lease)

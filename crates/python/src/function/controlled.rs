@@ -52,10 +52,10 @@ impl CachedFunction {
                 state.settle_failure(reserved, flight);
                 return std::ptr::null_mut();
             };
-            let running = state.running.note(reserved, &tags);
+            // Until the result is stored: an invalidation before that must find one or the other.
+            let _running = state.running.note(reserved, &tags, None);
             let result = self.compute(arguments);
             point("settle");
-            drop(running);
             if result.is_null() {
                 return state.lead_failed(control, tags, spare, reserved, flight);
             }

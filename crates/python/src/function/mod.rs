@@ -36,7 +36,7 @@ pub mod per_instance;
 pub mod recording;
 mod removal;
 pub mod reply;
-mod running;
+pub(crate) mod running;
 mod settle;
 pub mod single_flight;
 pub mod slot_value;
@@ -61,7 +61,6 @@ use self::asynchronous::Flights;
 use self::call::Vectorcall;
 use self::computation::Computation;
 use self::control::Control;
-use self::fence::Began;
 use self::options::Options;
 use self::per_instance::{Instances, PerInstanceFunction};
 use self::recording::Registration;
@@ -480,11 +479,14 @@ impl CachedFunction {
         })
     }
 
-    /// What an invalidation of the ticket's key changes, and `cache_clear`.
-    fn _began(slf: &Bound<'_, Self>, ticket: &Bound<'_, Ticket>) -> (u64, u64) {
-        let state = &slf.get().state;
-        let Began { clears, stamp } = ticket.get().with_view(|view| state.backend.began(state, view));
-        (clears, stamp)
+    /// Whether nothing has fenced a computation of the ticket's key since it began.
+    fn _is_current(
+        slf: &Bound<'_, Self>,
+        ticket: &Bound<'_, Ticket>,
+        computation: &Bound<'_, Computation>,
+    ) -> PyResult<bool> {
+        let (state, computation) = (&slf.get().state, computation.get());
+        as_error(|| Ok(ticket.get().with_view(|view| state.backend.is_current(state, view, computation))))
     }
 
     /// The refreshes under way; `warp_cache._refresh` keeps them.

@@ -149,7 +149,12 @@ impl CacheState {
     /// What a computation that begins now is compared with when it is stored.
     #[inline(always)]
     pub(crate) fn began(&self, hash: u64) -> Began {
-        Began { clears: self.entries.read(|reader| reader.clears()), stamp: self.fences.stamp(hash) }
+        Began { clears: self.clears(), stamp: self.fences.stamp(hash) }
+    }
+
+    /// How often the cache has been cleared.
+    pub(crate) fn clears(&self) -> u64 {
+        self.entries.read(|reader| reader.clears())
     }
 
     /// Whether the key was not invalidated, nor the cache cleared, since a computation began. To be called under the lock.

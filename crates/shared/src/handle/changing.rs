@@ -29,15 +29,6 @@ impl SharedCache {
         self.store(self.table.hash(key), key, value, &terms.into(), how).unwrap_or_else(|why| why)
     }
 
-    /// `insert`, of what looks at the generation alone.
-    pub fn insert_since(&self, key: &[u8], value: &[u8], terms: impl Into<Terms>, generation: u64) -> Stored {
-        let began = self.table.begin(self.table.hash(key));
-        if began.generation != generation {
-            return Stored::Outdated;
-        }
-        self.insert(key, value, terms, began)
-    }
-
     fn store(&self, hash: u64, key: &[u8], value: &[u8], terms: &Terms, how: Put) -> Result<Stored, Stored> {
         let block = self.table.prepare(hash, key, value, terms)?;
         self.table.prefetch(hash);

@@ -25,6 +25,7 @@ use crate::process::lock::{WriteGuard, CLEAR_TIMEOUT, STORE_TIMEOUT};
 use crate::table::block::ReadBuf;
 use crate::table::head::{Freshness, Terms};
 use crate::table::storing::{Put, Stored};
+use crate::table::tags::Tags;
 use crate::table::Table;
 use engine::hashing::GOLDEN;
 
@@ -64,6 +65,11 @@ impl Table {
         // the computation.
         let stamp = self.region.load(fence_at(hash), Ordering::Acquire);
         Began { generation: self.generation(), stamp }
+    }
+
+    /// Whether nothing has fenced a computation that began so, with these tags.
+    pub(crate) fn is_current(&self, hash: u64, began: Began, tags: &Tags) -> bool {
+        self.begin(hash) == began && self.are_not_invalidated(tags)
     }
 
     pub(crate) fn prefetch_fence(&self, hash: u64) {

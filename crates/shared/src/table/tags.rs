@@ -172,6 +172,15 @@ impl Table {
         tags.are_none() || (self.has_stamps() && self.sum_of(&tags.numbers[..tags.words()]) == tags.sum)
     }
 
+    /// The same, also of tags that found no room for stamps: as long as there is none, an invalidation voids everything.
+    pub(crate) fn are_not_invalidated(&self, tags: &Tags) -> bool {
+        if tags.are_unstorable() {
+            !self.has_stamps()
+        } else {
+            self.are_current(tags)
+        }
+    }
+
     /// Whether no tag has made an entry void that was found in this slot. No lock: the block's words, and the slot's word again.
     /// (The word is one under which a whole block was found; whoever stored that had the stamps' area reserved.)
     #[inline(always)]

@@ -16,12 +16,14 @@ use super::skips::Skipped;
 use super::turn::Turn;
 use crate::backend::shared::access::{KeyAccess, Lookup, Put, StoreCondition};
 use crate::backend::shared::decoded::Decoded;
+use crate::backend::shared::reopen::File;
 use crate::capi::detach::Sleeper;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::reference::{release, Arguments, PyRef};
 use crate::codec::Refusal;
 use crate::function::control::{Tags, Verdict};
 use crate::function::lookup::FastLookup;
+use crate::function::running::InFile;
 use crate::function::single_flight::{Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
 use crate::function::state::Put as Mode;
@@ -96,6 +98,10 @@ impl Drop for Computing {
             Some(keys.swap_remove(at))
         });
     }
+}
+
+fn address(file: &File) -> usize {
+    std::ptr::from_ref(file) as usize
 }
 
 impl<'a> Call<'a> {
@@ -264,6 +270,13 @@ impl<'a> Call<'a> {
         Ok(tags)
     }
 
+    /// How the fences of the call stand.
+    fn in_file(&self, tags: &Tags) -> InFile {
+        let KeyAccess { shared, file, .. } = &self.request;
+        let hash = file.shm.hash(self.request.key());
+        InFile { file: address(file), hash, began: file.shm.begin(hash), tags: shared.noted(tags) }
+    }
+
     /// Computes what somebody else is about to store.
     unsafe fn compute_beside(&mut self) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
@@ -351,7 +364,9 @@ impl Miss for Call<'_> {
                 state.settle_failure(reserved, flight);
                 return std::ptr::null_mut();
             };
-            let _running = state.running.note(reserved, &tags);
+            // Before anything is looked for in the file.
+            let in_file = reserved.map(|_| self.in_file(&tags));
+            let _running = state.running.note(reserved, &tags, in_file);
             match self.load_or_compute(|| state.free_waiters(reserved, &mut flight)) {
                 Loaded::Value(value, kept) => {
                     let immutable = kept.as_ref().map(|kept| kept.is_immutable());
@@ -397,6 +412,13 @@ impl Miss for Call<'_> {
             let brought = self.load_or_compute(|| ());
             self.keep(view, brought)
         }
+    }
+
+    fn is_fenced(&self, reserved: Reserved) -> bool {
+        let file = self.request.file;
+        self.cached.state.running.any_in_file(reserved, |noted| {
+            noted.file != address(file) || !file.shm.is_current(noted.hash, noted.began, &noted.tags)
+        })
     }
 
     fn waits(&mut self) {
