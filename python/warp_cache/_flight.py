@@ -163,13 +163,15 @@ class Flight:
         cached, args, kwargs = self.call
         lease: SharedLease | None = None
         try:
+            computation = cached._computation(self.ticket, args, kwargs)
             if cached._shared:
-                answer = await self.ask(leader)
+                answer = await self.ask(leader, computation)
                 if isinstance(answer, tuple):
                     self.note(answer[0])
                     return answer[0]
                 self.lease = lease = answer
-            computation = cached._computation(self.ticket, args, kwargs)
+                # What was fenced while another process computed does not concern this one.
+                computation = cached._begun_anew(self.ticket, computation)
             if self.computation is None:
                 self.computation = computation
             try:
@@ -223,7 +225,7 @@ class Flight:
         if len(self.waiters) > 1 and not self.future.done():
             self.template = self.call[0]._template(value)
 
-    async def ask(self, leader: Waiter) -> SharedLease | tuple[Any] | None:
+    async def ask(self, leader: Waiter, computation: Computation) -> SharedLease | tuple[Any] | None:
         """Wait while another process computes: the value, or the right to compute it."""
         cached = self.call[0]
         bound = cached._wait_timeout
@@ -231,7 +233,8 @@ class Flight:
         turn = cached._turn(self.free)
         while True:
             waited = self.loop.time() - self.began
-            answer = cached._lead(self.ticket, bound is not None and waited >= bound, turn)
+            insists = bound is not None and waited >= bound
+            answer = cached._lead(self.ticket, insists, computation, turn)
             if answer is not False:
                 # Who waits here has given the other process its time; now it is ours.
                 self.since = self.loop.time()

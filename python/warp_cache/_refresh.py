@@ -235,8 +235,8 @@ def _once(
     computation: Computation | None = None
     stored = False
     try:
-        lease = cached._begin_refresh(ticket, lease)
         mine.computation = computation = cached._computation(ticket, args, kwargs)
+        lease = cached._begin_refresh(ticket, computation, lease)
         mine.value = value = cached._function(*args, **kwargs)
         stored = True
         cached._refreshed(ticket, value, computation, lease)
@@ -329,8 +329,8 @@ async def _once_async(
     computation: Computation | None = None
     stored = False
     try:
-        lease = cached._begin_refresh(ticket, lease)
         mine.computation = computation = cached._computation(ticket, args, kwargs)
+        lease = cached._begin_refresh(ticket, computation, lease)
         value = await cached._function(*args, **kwargs)
         stored = True
         cached._refreshed(ticket, value, computation, lease)

@@ -285,8 +285,9 @@ class CachedFunction(_Operations[_P, _R]):
     def _computation(
         self, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Computation: ...
+    def _begun_anew(self, ticket: Ticket, computation: Computation) -> Computation: ...
     def _begin_refresh(
-        self, ticket: Ticket, lease: SharedLease | None = None
+        self, ticket: Ticket, computation: Computation, lease: SharedLease | None = None
     ) -> SharedLease | None: ...
     def _refreshed(
         self,
@@ -325,7 +326,7 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
     @property
     def _shared(self) -> bool: ...
     def _lead(
-        self, ticket: Ticket, insist: bool, turn: SharedTurn
+        self, ticket: Ticket, insist: bool, computation: Computation, turn: SharedTurn
     ) -> SharedLease | tuple[_T] | Literal[False] | None: ...
     @staticmethod
     def _turn(free: bool) -> SharedTurn: ...

@@ -242,7 +242,7 @@ never! {
     set(&[u8], &[u8], impl Into<Terms>) -> Stored;
     insert(&[u8], &[u8], impl Into<Terms>, Began) -> Stored;
     acquire(&[u8], Duration, bool) -> Acquired;
-    acquire_to(Purpose, &[u8], Duration, bool) -> Acquired;
+    acquire_to(Purpose, &[u8], &Tags, Duration, bool) -> Acquired;
     is_refresh_due(&Hit, u64) -> bool;
     failures(&Hit) -> Failures;
     refresh_failed(Lease);

@@ -268,7 +268,7 @@ pub(crate) trait Backend: Send + Sync {
         py: Python<'py>,
         _state: &CacheState,
         _ticket: &Ticket,
-        _insist: bool,
+        _asks: (bool, &Tags),
         _turn: &SharedTurn,
     ) -> PyResult<Bound<'py, PyAny>> {
         Ok(py.None().into_bound(py))

@@ -37,6 +37,11 @@ impl Computation {
             Some(control) => control.tags_of_call(args, Some(kwargs))?,
             None => Tags::new(),
         };
+        Ok(Self::begin_with(cached, ticket, tags))
+    }
+
+    /// Begins one whose tags are known.
+    pub(super) fn begin_with(cached: &CachedFunction, ticket: &Ticket, tags: Tags) -> Self {
         let mut began = ticket.with_view(|view| cached.state.backend.began(&cached.state, view));
         // In a file the tags have stamps of their own, which are noted below.
         if cached.state.backend.shared().is_none() {
@@ -44,7 +49,7 @@ impl Computation {
         }
         // SAFETY: attached, no lock held.
         let noted = unsafe { cached.state.backend.note_tags(&tags) };
-        Ok(Computation { began, tags, watch: Stopwatch::start(), noted })
+        Computation { began, tags, watch: Stopwatch::start(), noted }
     }
 
     /// Ends a refresh with a result, which is stored over what is there unless it was fenced; ends

@@ -19,7 +19,7 @@ use crate::capi::panics::point;
 use crate::capi::reference::{release, Arguments, PyRef};
 use crate::key::View;
 use concurrency::inflight::Outcome;
-use shared::Purpose;
+use shared::{Purpose, Tags as FileTags};
 
 impl CachedFunction {
     /// Computes as the leader of a key, and settles what comes of it.
@@ -165,7 +165,7 @@ impl CachedFunction {
                 let object = Bound::from_borrowed_ptr(py, self.as_object());
                 let mut lease = None;
                 if let Some(shared) = self.state.backend.shared() {
-                    let claim = |view: &View<'_>| shared.claim(&self.state, view, Purpose::Refresh);
+                    let claim = |view: &View<'_>| shared.claim(&self.state, view, Purpose::Refresh, &FileTags::NONE);
                     lease = ticket.get().with_view(claim).map_err(|ErrSet| PyErr::fetch(py))?;
                     if lease.is_none() {
                         // Somebody else was faster.

@@ -423,6 +423,15 @@ impl CachedFunction {
         as_error(|| Computation::begin(slf.get(), ticket.get(), args, kwargs))
     }
 
+    /// The same computation, beginning now.
+    fn _begun_anew(
+        slf: &Bound<'_, Self>,
+        ticket: &Bound<'_, Ticket>,
+        computation: &Bound<'_, Computation>,
+    ) -> PyResult<Computation> {
+        as_error(|| Ok(Computation::begin_with(slf.get(), ticket.get(), computation.get().tags.clone())))
+    }
+
     /// Stores what a refresh has brought, unless it was fenced; ends the lease.
     #[pyo3(signature = (ticket, value, computation, lease=None))]
     fn _refreshed(
@@ -437,10 +446,11 @@ impl CachedFunction {
 
     /// Notes that a refresh begins, explicit or not. `lease`: of one in the background. The lease of a shared cache, if there
     /// is one to be had.
-    #[pyo3(signature = (ticket, lease=None))]
+    #[pyo3(signature = (ticket, computation, lease=None))]
     fn _begin_refresh<'py>(
         slf: &Bound<'py, Self>,
         ticket: &Bound<'py, Ticket>,
+        computation: &Bound<'py, Computation>,
         lease: Option<Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Bound<'py, SharedLease>>> {
         as_error(|| {
@@ -453,8 +463,9 @@ impl CachedFunction {
             if lease.is_some() {
                 return Ok(lease);
             }
+            let noted = &computation.get().noted;
             // SAFETY: attached, no lock held; the ticket holds its key; no exception is set.
-            let claimed = ticket.get().with_view(|view| unsafe { shared.claim(state, view, Purpose::Anew) });
+            let claimed = ticket.get().with_view(|view| unsafe { shared.claim(state, view, Purpose::Anew, noted) });
             let claimed = claimed.map_err(|ErrSet| PyErr::fetch(slf.py()))?;
             claimed.map(|lease| Bound::new(slf.py(), lease)).transpose()
         })

@@ -280,11 +280,11 @@ impl Backend for Shared {
         py: Python<'py>,
         state: &CacheState,
         ticket: &Ticket,
-        insist: bool,
+        asks: (bool, &Tags),
         turn: &SharedTurn,
     ) -> PyResult<Bound<'py, PyAny>> {
         // SAFETY: the caller's promise; the ticket holds its key.
-        ticket.with_view(|view| unsafe { self.ask(py, state, view, ticket, insist, turn) })
+        ticket.with_view(|view| unsafe { self.ask(py, state, view, ticket, asks, turn) })
     }
 
     fn began(&self, _: &CacheState, view: &View<'_>) -> Began {

@@ -30,7 +30,7 @@ use crate::function::state::Put as Mode;
 use crate::function::CachedFunction;
 use crate::key::View;
 use concurrency::inflight::Outcome;
-use shared::{Acquired, Lease, Skip, Tags as FileTags, Ticket, Waited};
+use shared::{Acquired, Lease, Purpose, Skip, Tags as FileTags, Ticket, Waited};
 
 /// A missed call.
 pub(crate) struct Call<'a> {
@@ -293,9 +293,13 @@ impl<'a> Call<'a> {
         let (mut insist, mut unreadable) = (false, false);
         // SAFETY: the caller's promise, throughout.
         unsafe {
+            let Ok(tags) = self.work_out_tags() else {
+                return Loaded::Failed;
+            };
             loop {
                 let shm = &self.request.file.shm;
-                match shm.acquire(self.request.key(), bound, insist) {
+                let noted = self.request.shared.noted(&tags);
+                match shm.acquire_to(Purpose::Miss, self.request.key(), &noted, bound, insist) {
                     Acquired::Leader(lease) => return self.compute_and_store(Some(lease)),
                     Acquired::Alone => return self.compute_and_store(None),
                     // What is there cannot be decoded.
