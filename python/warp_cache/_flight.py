@@ -313,12 +313,13 @@ class Flight:
         self.loop.call_exception_handler({"message": message, "exception": error})
 
     def leave(self) -> None:
+        # Between any two steps another thread may invalidate, which takes it out as well.
         if self.table.get(self.ticket) is self:
-            del self.table[self.ticket]
+            self.table.pop(self.ticket, None)
             # An empty table would keep its loop alive.
             flights = self.call[0]._flights
             if not self.table and flights.get(self.loop) is self.table:
-                del flights[self.loop]
+                flights.pop(self.loop, None)
 
     def leads_to(self, target: Flight | None) -> bool:
         """Whether this computation is ``target``, or waits (for one that waits …) for it."""

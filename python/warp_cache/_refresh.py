@@ -250,8 +250,9 @@ def _once(
             _end(lease, computation if isinstance(error, Exception) else None, background)
         raise
     finally:
+        # Another thread may take its place, and end, between any two steps.
         if flights.get(ticket) is mine:
-            del flights[ticket]
+            flights.pop(ticket, None)
         mine.done.set()
 
 

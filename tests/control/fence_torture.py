@@ -1,12 +1,14 @@
 """The fence under load: threads, tasks and processes that call and invalidate the same few keys.
 
-Run as a script with a configuration's name, the seconds, a seed, and perhaps a mutant's name. The
-history is judged afterwards (`histories`). Processes are stopped, continued and killed meanwhile.
+Run as a script with the seconds, a seed, and names of configurations, each perhaps with a mutant's
+name behind a colon; each is run in a process of its own. Its history is judged afterwards
+(`histories`). Processes are stopped, continued and killed meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import mmap
 import os
 import random
@@ -16,21 +18,21 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fence_mutants
-from histories import CALL, FENCE, SET, Event, Recorder, judge, read
+from histories import CALL, FENCE, SET, Event, Recorder, Verdict, judge, read
 
 import warp_cache
 
-KEYS = 5
-EVERY_KEY = (1 << KEYS) - 1
 # Functions: plain, a method, a coroutine function, a coroutine method.
 PLAIN, METHOD, TASK, TASK_METHOD = range(4)
 # Far above what any part needs on a loaded machine.
 LIMIT = 60.0
+# Histories at most until one has what is looked for.
+ROUNDS = 30
 
 
 class Answer(Exception):
@@ -53,7 +55,9 @@ class Configuration:
     # Whether `cache_clear` fences: see §2.7.
     clear_fences: bool = True
     mutable: bool = False
-    patch: tuple[str, ...] = field(default=())
+    keys: int = 5
+    # What stands between, of `fence_mutants`, that is no fault.
+    between: tuple[str, ...] = ()
 
     @property
     def has_tags(self) -> bool:
@@ -110,7 +114,10 @@ CONFIGURATIONS: dict[str, Configuration] = {
         {**_SHARED, **_TAGS, "wait_timeout": 0.003}, threads=2, loops=1, processes=2, mutable=True
     ),
     "shared_without_lease": Configuration(
-        {**_SHARED, **_TAGS}, threads=0, loops=2, processes=2, patch=("without_lease",)
+        {**_SHARED, **_TAGS}, threads=0, loops=2, processes=2, between=("without_lease",)
+    ),
+    "shared_crowd": Configuration(
+        {**_SHARED, **_TAGS}, threads=4, loops=1, tasks=8, processes=2, keys=1
     ),
 }
 
@@ -121,6 +128,7 @@ class World:
     def __init__(self, config: Configuration, recorder: Recorder, wrap: Callable[[Any], Any]):
         self.config = config
         self.recorder = recorder
+        self.every_key = (1 << config.keys) - 1
         self.numbers = iter(range(os.getpid() << 32, (os.getpid() + 1) << 32))
 
         def decorated(function: Any, name: str, **more: Any) -> Any:
@@ -227,14 +235,14 @@ class World:
         elif kind < 0.65 and self.config.has_tags:
             tags = [f"key:{key}"] if kind < 0.55 else [f"key:{key}", "none"]
             if kind > 0.63:
-                tags, keys = ["all"], EVERY_KEY
+                tags, keys = ["all"], self.every_key
             if kind < 0.4:
                 # In every cache of this process; so many more than this one are not recorded.
                 done, twin = warp_cache.invalidate_tags(*tags), False  # type: ignore[attr-defined]
             else:
                 done = operation("cache_invalidate_tags")(*tags)
         elif kind < 0.68:
-            keys = EVERY_KEY if self.config.clear_fences else 0
+            keys = self.every_key if self.config.clear_fences else 0
             done = operation("cache_clear")()
         elif kind < 0.75:
             done = operation("cache_put")(self.value(0), (key,), ttl=0)
@@ -252,7 +260,7 @@ class World:
         return (done if twin else None), end
 
     def act(self, number: int) -> None:
-        key = random.randrange(KEYS)
+        key = random.randrange(self.config.keys)
         if random.random() < 0.2:
             _, end = self.writing(number, key)
             end()
@@ -265,7 +273,7 @@ class World:
         self.called(number, key, start, value)
 
     async def act_async(self, number: int) -> None:
-        key = random.randrange(KEYS)
+        key = random.randrange(self.config.keys)
         if random.random() < 0.2:
             done, end = self.writing(number, key)
             if done is not None:
@@ -388,35 +396,74 @@ def work(
     World(config, recorder, wrap).run(stopped)
 
 
-def main(name: str, seconds: float, seed: int, mutant: str | None) -> int:
-    config = CONFIGURATIONS[name]
-    wrap: Any = lambda cached: cached  # noqa: E731
-    for each in (*config.patch, *([mutant] if mutant else [])):
-        wrap = fence_mutants.install(each)
-    chance = random.Random(seed)
+def history(
+    config: Configuration, seconds: float, wrap: Any, chance: random.Random
+) -> tuple[Verdict, str]:
+    """What has happened in so many seconds, judged; and what became of processes."""
     with tempfile.TemporaryDirectory(prefix="warp_cache_fence_") as folder:
-        deaths = ""
         if config.processes:
             processes = Processes(config, Path(folder), wrap, chance)
             processes.run(seconds)
             deaths = f", {processes.killed} kills, {processes.stops} stops"
         else:
             end = time.monotonic() + seconds
-            work(config, Path(folder), wrap, seed, lambda: time.monotonic() >= end)
-        verdict = judge(read(Path(folder)))
-    print(
-        f"{name}, seed {seed}: {verdict.calls} calls, {verdict.hits} hits, {verdict.fences} "
-        f"invalidations, {verdict.crossed} calls crossed by one{deaths}; "
-        f"{len(verdict.violations)} violations"
-    )
-    for violation in verdict.violations[:5]:
-        print(violation)
-    if verdict.violations:
-        return 3
-    # A history without any of these proves nothing.
-    return 0 if verdict.hits and verdict.crossed and verdict.fences else 4
+            work(config, Path(folder), wrap, chance.getrandbits(32), lambda: time.monotonic() >= end)
+            deaths = ""
+        return judge(read(Path(folder))), deaths
+
+
+def torture(name: str, seconds: float, seed: int, mutant: str | None) -> bool:
+    """Whether all is right: no violations, or with a mutant some."""
+    config = CONFIGURATIONS[name]
+    if folder := os.environ.get("WARP_CACHE_DIR"):
+        # Values of another configuration may have another form.
+        os.environ["WARP_CACHE_DIR"] = os.path.join(folder, name)
+    # Refreshes that fail are meant to.
+    logging.getLogger("warp_cache").setLevel(logging.CRITICAL)
+    wrap: Any = lambda cached: cached  # noqa: E731
+    for each in (*config.between, *([mutant] if mutant else [])):
+        wrap = fence_mutants.install(each)
+    chance = random.Random(f"{seed} {name}")
+    # Until a history has what is looked for: without hits and crossed calls it proves nothing.
+    for _ in range(ROUNDS):
+        verdict, deaths = history(config, seconds, wrap, chance)
+        of_mutant = f" with {mutant}" if mutant else ""
+        print(
+            f"{name}{of_mutant}, seed {seed}: {verdict.calls} calls, {verdict.hits} hits, "
+            f"{verdict.fences} invalidations, {verdict.crossed} calls crossed by one{deaths}; "
+            f"{len(verdict.violations)} violations"
+        )
+        if verdict.violations:
+            for violation in verdict.violations[: 0 if mutant else 5]:
+                print(violation)
+            return mutant is not None
+        if mutant is None and verdict.hits and verdict.crossed and verdict.fences:
+            return True
+    return False
+
+
+def main(seconds: float, seed: int, names: list[str]) -> int:
+    """How many went wrong."""
+    wrong = 0
+    for name in names:
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                name, _, mutant = name.partition(":")
+                code = 0 if torture(name, seconds, seed, mutant or None) else 3
+                sys.stdout.flush()
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+                sys.stderr.flush()
+            os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code:
+            print(f"WRONG: {name} ended with {code}")
+            wrong += 1
+    return wrong
 
 
 if __name__ == "__main__":
-    which, how_long, which_seed, *which_mutant = sys.argv[1:]
-    sys.exit(main(which, float(how_long), int(which_seed), *(which_mutant or [None])))
+    sys.exit(main(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

@@ -13,6 +13,8 @@ import pytest
 import support
 from control import Gate, cache, warp
 
+from warp_cache import _async
+
 # What another process does about key 1, and what a later call finds without computing.
 Operation = tuple[Callable[[Any], Any], Any]
 ELSEWHERE: dict[str, Operation] = {
@@ -219,3 +221,36 @@ def test_a_tag_invalidated_inside_a_callable_fences_the_value_about_to_be_stored
     assert not f.cache_contains(1)
     armed[0] = False
     assert f(1) == "value" and f.cache_contains(1)
+
+
+# --- tables of computations that other threads change --------------------------------------------
+
+
+@pytest.mark.parametrize("operation", ["invalidate", "invalidate_tags", "clear", "set"])
+def test_an_invalidation_while_a_computation_leaves_its_table_cancels_nobody(
+    operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may invalidate between any two steps of the loop's own."""
+    armed = [False]
+
+    class Table(dict[Any, Any]):
+        def get(self, *args: Any) -> Any:
+            found = super().get(*args)
+            if armed[0]:
+                armed[0] = False
+                support.start(ELSEWHERE[operation][0], f).result(support.LIMIT)
+            return found
+
+    def table(flights: Any, loop: Any) -> Any:
+        return flights.setdefault(loop, Table())
+
+    monkeypatch.setattr(_async, "_table", table)
+
+    @cache(tags=("k{x}",))
+    async def f(x: int) -> str:
+        armed[0] = True
+        return "value"
+
+    assert asyncio.run(f(1)) == "value"
+    assert armed == [False]
+    assert f.get(1) == ELSEWHERE[operation][1]

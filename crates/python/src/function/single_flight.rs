@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pyo3::ffi;
 
+use super::fence::is_on_for_joining;
 use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
 use super::spare::Spare;
 use super::state::CacheState;
@@ -227,7 +228,7 @@ impl CacheState {
                         Reserving::Restless => return miss.compute(),
                         Reserving::Failed => return std::ptr::null_mut(),
                     },
-                    Found::Pending(token, key) if miss.is_fenced((token, self.clears())) => {
+                    Found::Pending(token, key) if is_on_for_joining() && miss.is_fenced((token, self.clears())) => {
                         self.leave_behind(token, &key);
                         drop(key);
                     }

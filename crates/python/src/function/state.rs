@@ -15,7 +15,7 @@ use pyo3::types::PyDict;
 
 use super::asynchronous::Flights;
 use super::control::Control;
-use super::fence::{hash_of, Began, Fences};
+use super::fence::{self, hash_of, Began, Fences};
 use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
 use super::options::Options;
 use super::running::Running;
@@ -377,7 +377,7 @@ impl CacheState {
     ) -> bool {
         if finished {
             cache.remove(token, Cause::Explicit, evicted);
-        } else if cache.detach(token) {
+        } else if fence::is_on_in_memory() && cache.detach(token) {
             if let Some(record) = cache.value_mut(token) {
                 record.set_detached();
             }

@@ -29,6 +29,32 @@ use crate::table::tags::Tags;
 use crate::table::Table;
 use engine::hashing::GOLDEN;
 
+/// The fence can be switched off in builds with debug assertions, for a test that is to find it missing.
+#[cfg(debug_assertions)]
+pub mod mutant {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static OFF: AtomicBool = AtomicBool::new(false);
+
+    pub fn switch_off() {
+        // Relaxed: a mark on which nothing else hangs.
+        OFF.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_off() -> bool {
+        OFF.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether stores are to be refused that were fenced: always, but for a test.
+#[inline(always)]
+pub(crate) fn is_on() -> bool {
+    #[cfg(debug_assertions)]
+    return !mutant::is_off();
+    #[cfg(not(debug_assertions))]
+    return true;
+}
+
 /// What is noted as a computation begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Began {
