@@ -225,7 +225,9 @@ class Flight:
         if len(self.waiters) > 1 and not self.future.done():
             self.template = self.call[0]._template(value)
 
-    async def ask(self, leader: Waiter, computation: Computation) -> SharedLease | tuple[Any] | None:
+    async def ask(
+        self, leader: Waiter, computation: Computation
+    ) -> SharedLease | tuple[Any] | None:
         """Wait while another process computes: the value, or the right to compute it."""
         cached = self.call[0]
         bound = cached._wait_timeout

@@ -407,7 +407,9 @@ def history(
             deaths = f", {processes.killed} kills, {processes.stops} stops"
         else:
             end = time.monotonic() + seconds
-            work(config, Path(folder), wrap, chance.getrandbits(32), lambda: time.monotonic() >= end)
+            work(
+                config, Path(folder), wrap, chance.getrandbits(32), lambda: time.monotonic() >= end
+            )
             deaths = ""
         return judge(read(Path(folder))), deaths
 

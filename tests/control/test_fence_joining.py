@@ -32,9 +32,7 @@ each_elsewhere = pytest.mark.parametrize("operation", list(ELSEWHERE))
 def two_over_one_file(function: Any, **options: Any) -> tuple[Any, Any]:
     """The same function cached twice, as two processes have it."""
     options = {"tags": ("k{x}",), "max_value_size": 4096, "wait_timeout": None, **options}
-    here, there = (
-        cache(backend="shared", name="joining", **options)(function) for _ in range(2)
-    )
+    here, there = (cache(backend="shared", name="joining", **options)(function) for _ in range(2))
     here.set("other", 0)
     assert there.get(0) == "other"
     return here, there
@@ -221,6 +219,43 @@ def test_a_tag_invalidated_inside_a_callable_fences_the_value_about_to_be_stored
     assert not f.cache_contains(1)
     armed[0] = False
     assert f(1) == "value" and f.cache_contains(1)
+
+
+@pytest.mark.parametrize("backend", ["memory", "shared"])
+def test_a_call_joins_none_whose_value_may_come_from_one_that_was_taken_over(
+    backend: str, waits: support.Waits
+) -> None:
+    """Who takes over works out the tags anew; what is invalidated meanwhile concerns both."""
+    body = Gate()
+    asked: list[int] = []
+    late: list[Any] = []
+
+    def tags(x: int) -> list[str]:
+        asked.append(x)
+        if len(asked) == 2:
+            f.cache_invalidate_tags("k1")
+            body.source = "new"
+            body.open(2)
+            late.append(support.start(f, 1))
+            support.eventually(lambda: late[0].done() or waits._begun.acquire(blocking=False))
+            # What the first one brings, those have who wait for either.
+            body.open(1)
+            assert old.result(support.LIMIT) == "old"
+            body.open_all = True
+        return [f"k{x}"]
+
+    def function(x: int) -> Any:
+        return body(x)
+
+    more: dict[str, Any] = {"backend": "shared", "name": "taken"} if backend == "shared" else {}
+    f = cache(tags=tags, wait_timeout=1.0, **more)(function)
+    old = support.start(f, 1)
+    body.await_begun(1)
+    over = support.start(f, 1)
+    waits.await_calls(1)
+    assert over.result(support.LIMIT) in ("old", "new"), "it came before"
+    assert len(late) == 1 and late[0].result(support.LIMIT) == "new"
+    assert f(1) == "new"
 
 
 # --- tables of computations that other threads change --------------------------------------------

@@ -254,7 +254,6 @@ never! {
     abandon(Lease);
     abandon_privately(Lease);
     leave(Lease);
-    remove(&[u8]) -> Result<bool, ()>;
     clear();
     info() -> Info;
     count_skip(Skip);

@@ -110,11 +110,15 @@ fn operations_on_heads_stepped_through() {
     put(&cache, 0, 1);
     put(&cache, 1, 1);
     cache.set(&keys[2], &value(&keys[2], 1), NEVER);
-    let acquire = |c: &SharedCache, k: usize, purpose: Purpose| {
-        match c.acquire_to(purpose, &keys[k], &c.tags(&[TAG, 8]), ttl, purpose == Purpose::Anew) {
-            Acquired::Leader(lease) => lease,
-            other => panic!("{other:?}"),
-        }
+    let acquire = |c: &SharedCache, k: usize, purpose: Purpose| match c.acquire_to(
+        purpose,
+        &keys[k],
+        &c.tags(&[TAG, 8]),
+        ttl,
+        purpose == Purpose::Anew,
+    ) {
+        Acquired::Leader(lease) => lease,
+        other => panic!("{other:?}"),
     };
     let refresh = |c: &SharedCache| acquire(c, 1, Purpose::Refresh);
     let large = vec![1; 1 << 20];

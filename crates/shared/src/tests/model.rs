@@ -306,7 +306,9 @@ fn run(strategy: Strategy, max: usize, ticks: u64, idle: Option<u64>, ops: Vec<(
                 }
             }
             Op::RefreshFails(k) => {
-                if let Acquired::Leader(lease) = cache.acquire_to(Purpose::Refresh, &key_bytes(k), &Tags::NONE, long, false) {
+                if let Acquired::Leader(lease) =
+                    cache.acquire_to(Purpose::Refresh, &key_bytes(k), &Tags::NONE, long, false)
+                {
                     let e = model.entries.get(&k).unwrap();
                     assert!(model.lives(e) && e.fresh <= model.now, "step {n}");
                     cache.refresh_failed(lease);
