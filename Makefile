@@ -86,7 +86,7 @@ test-loom: ## the locks under loom's model checker, every interleaving within a 
 .PHONY: torture-short
 torture-short: installed ## the shared tier: two thousand kills, how many states of a death were tried (two minutes)
 	WARP_KILLS=2000 WARP_FENCE=300 cargo test --target-dir target $(locked) -p shared -- --nocapture
-	$(pytest) -s tests/shared/test_shared_torture.py
+	WARP_FENCE_SECONDS=3 $(pytest) -s tests/shared/test_shared_torture.py tests/control/test_fence_torture.py
 
 .PHONY: torture
 torture: installed ## the shared tier: thousands of kills, damaged files and runs against its model (minutes)
@@ -94,6 +94,7 @@ torture: installed ## the shared tier: thousands of kills, damaged files and run
 		cargo test --target-dir target $(locked) -p shared -- --nocapture
 	WARP_KILLS=3000 WARP_MUTATIONS=10000 $(pytest) --timeout 3600 $(ARGS) \
 		tests/shared/test_shared_torture.py tests/shared/test_shared_hostile_file.py
+	WARP_FENCE_SECONDS=30 $(pytest) --timeout 3600 $(ARGS) tests/control/test_fence_torture.py
 
 .PHONY: test-only
 test-only: installed ## Python tests as built, in WORKERS processes; TESTS=tests/api ARGS="-k ttl" picks some

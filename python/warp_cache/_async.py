@@ -74,6 +74,8 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
             return found[0]
         table = table_of(cached._flights, loop)
         flight = table.get(ticket)
+        if flight is not None and flight.is_fenced() and not flight.leads_to(current.get()):
+            flight = None
         leads = flight is None
         if flight is None:
             flight = table[ticket] = Flight(loop, table, cached, ticket, args, kwargs, free)

@@ -95,7 +95,7 @@ class Flight:
         self.table = table
         self.ticket = ticket
         self.call = (cached, args, kwargs)
-        # What stood when it began to compute.
+        # What stood when the first of its works began to compute.
         self.computation: Computation | None = None
         # Whether whoever began this waits for no other process.
         self.free = free
@@ -166,13 +166,17 @@ class Flight:
         cached, args, kwargs = self.call
         lease: SharedLease | None = None
         try:
+            computation = cached._computation(self.ticket, args, kwargs)
             if cached._shared:
-                answer = await self.ask(leader)
+                answer = await self.ask(leader, computation)
                 if isinstance(answer, tuple):
                     self.note(answer[0])
                     return answer[0]
                 self.lease = lease = answer
-            self.computation = computation = cached._computation(self.ticket, args, kwargs)
+                # What was fenced while another process computed does not concern this one.
+                computation = cached._begun_anew(self.ticket, computation)
+            if self.computation is None:
+                self.computation = computation
             try:
                 value = await cached._function(*args, **kwargs)
             except Exception as error:
@@ -196,6 +200,16 @@ class Flight:
             if lease is not None:
                 lease.end()
 
+    def is_fenced(self) -> bool:
+        """Whether it computes what nobody who comes now may have.
+
+        In memory such a one is taken out of the table; what another process does is seen here.
+        """
+        cached, computation = self.call[0], self.computation
+        if computation is None or not cached._shared:
+            return False
+        return not cached._is_current(self.ticket, computation)
+
     def forsake(self) -> None:
         """Its loop was closed: it will never end, so others may compute."""
         if self.lease is not None:
@@ -213,7 +227,9 @@ class Flight:
         if len(self.waiters) > 1 and not self.future.done():
             self.template = self.call[0]._template(value)
 
-    async def ask(self, leader: Waiter) -> SharedLease | tuple[Any] | None:
+    async def ask(
+        self, leader: Waiter, computation: Computation
+    ) -> SharedLease | tuple[Any] | None:
         """Wait while another process computes: the value, or the right to compute it."""
         cached = self.call[0]
         bound = cached._wait_timeout
@@ -221,7 +237,8 @@ class Flight:
         turn = cached._turn(self.free)
         while True:
             waited = self.loop.time() - self.began
-            answer = cached._lead(self.ticket, bound is not None and waited >= bound, turn)
+            insists = bound is not None and waited >= bound
+            answer = cached._lead(self.ticket, insists, computation, turn)
             if answer is not False:
                 # Who waits here has given the other process its time; now it is ours.
                 self.since = self.loop.time()
@@ -300,16 +317,13 @@ class Flight:
         self.loop.call_exception_handler({"message": message, "exception": error})
 
     def leave(self) -> None:
+        # Between any two steps another thread may invalidate, which takes it out as well.
         if self.table.get(self.ticket) is self:
-            del self.table[self.ticket]
+            self.table.pop(self.ticket, None)
             # An empty table would keep its loop alive.
-            tables = self.tables()
-            if not self.table and tables.get(self.loop) is self.table:
-                del tables[self.loop]
-
-    def tables(self) -> dict[asyncio.AbstractEventLoop, dict[Ticket, Flight]]:
-        """Where its table is, by the loop."""
-        return self.call[0]._flights
+            flights = self.call[0]._flights
+            if not self.table and flights.get(self.loop) is self.table:
+                flights.pop(self.loop, None)
 
     def leads_to(self, target: Flight | None) -> bool:
         """Whether this computation is ``target``, or waits (for one that waits …) for it."""

@@ -12,9 +12,10 @@ import os
 import threading
 from collections import deque
 from contextvars import copy_context
+from weakref import WeakKeyDictionary, WeakSet
 
 from warp_cache._exceptions import put_back, taken_off
-from warp_cache._flight import NOTHING, Flight, current, table_of
+from warp_cache._flight import NOTHING, Flight, current
 from warp_cache._warp_cache_rs import RefreshFlight
 
 TYPE_CHECKING = False
@@ -143,23 +144,53 @@ def begin(
     # A task has a copy of the context.
     coroutine_function: Any = cached
     task = loop.create_task(_in_background(coroutine_function, ticket, args, kwargs, lease))
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
+    tasks = _of_loop(loop).tasks
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 def _is_under_way(cached: _Cached, ticket: Ticket) -> bool:
     """Whether a refresh of the key is known to go on: it is not asked for at each stale hit."""
-    flights = cached._refreshes
     if not cached._is_async:
-        flight = flights.get(ticket)
+        flight = cached._refreshes.get(ticket)
         if flight is not None and flight.is_of_this_process:
             return True
         return (id(cached), ticket) in _current_pool().keys
-    return any(ticket in flights[loop] for loop in list(flights) if not loop.is_closed())
+    return any(ticket in _table(cached, loop) for loop in list(_loops) if not loop.is_closed())
 
 
-# A loop keeps weak references only.
-_tasks: set[asyncio.Task[None]] = set()
+# The loops that have refreshed.
+_loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+
+
+class _OfLoop:
+    """What a loop refreshes. The loop keeps it, so that what is lost with a closed one is freed."""
+
+    def __init__(self) -> None:
+        # (A loop itself keeps weak references only.)
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.tables: WeakKeyDictionary[Any, dict[Ticket, Flight]] = WeakKeyDictionary()
+
+
+def _of_loop(loop: asyncio.AbstractEventLoop) -> _OfLoop:
+    try:
+        kept: _OfLoop = loop.__dict__["__warp_cache__"]
+    except KeyError:
+        kept = loop.__dict__.setdefault("__warp_cache__", _OfLoop())
+        _loops.add(loop)
+    except AttributeError:
+        # One that has no attributes of its own.
+        kept = _without_attributes.setdefault(loop, _OfLoop())
+        _loops.add(loop)
+    return kept
+
+
+_without_attributes: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop] = WeakKeyDictionary()
+
+
+def _table(cached: _Cached, loop: asyncio.AbstractEventLoop) -> dict[Ticket, Flight]:
+    """The refreshes of a coroutine function that a loop has under way."""
+    return _of_loop(loop).tables.setdefault(cached, {})
 
 
 class _Background:
@@ -223,11 +254,10 @@ def _once(
 ) -> Any:
     """Compute and store; or wait for the one who does, if that one began after the last fence."""
     flights = cached._refreshes
-    began = cached._began(ticket)
-    mine = RefreshFlight(began)
+    mine = RefreshFlight()
     other = flights.setdefault(ticket, mine)
     if other is not mine:
-        if _may_join(cached, ticket, began, other):
+        if _may_join(cached, ticket, other.computation):
             answer = other.wait(cached)
             if isinstance(answer, tuple):
                 return answer[0]
@@ -238,9 +268,9 @@ def _once(
     computation: Computation | None = None
     stored = False
     try:
-        lease = cached._begin_refresh(ticket, lease)
         computation = cached._computation(ticket, args, kwargs)
         mine.begin(computation)
+        lease = cached._begin_refresh(ticket, computation, lease)
         value = cached._function(*args, **kwargs)
         stored = True
         cached._refreshed(ticket, value, computation, lease)
@@ -253,17 +283,13 @@ def _once(
             _end(lease, computation if isinstance(error, Exception) else None, background)
         raise
     finally:
+        # Another thread may take its place, and end, between any two steps.
         if flights.get(ticket) is mine:
-            del flights[ticket]
+            flights.pop(ticket, None)
 
 
-def _may_join(
-    cached: _Cached, ticket: Ticket, began: tuple[int, int], other: RefreshFlight | _Refresh
-) -> bool:
+def _may_join(cached: _Cached, ticket: Ticket, computation: Computation | None) -> bool:
     """Whether a refresh under way began after whatever was invalidated by now."""
-    if other.began_with != began:
-        return False
-    computation = other.computation
     return computation is None or cached._is_current(ticket, computation)
 
 
@@ -282,17 +308,16 @@ def _end(lease: SharedLease | None, failed: Computation | None, background: bool
 class _Refresh(Flight):
     """A refresh of a coroutine function under way, and who waits for it."""
 
-    __slots__ = ("background", "began_with", "claimed")
+    __slots__ = ("background", "claimed")
 
-    # What an invalidation of the key changes, as it stood when this began.
-    began_with: tuple[int, int]
     # Whether nobody has asked for it.
     background: bool
     # The lease that it begins with.
     claimed: SharedLease | None
 
-    def tables(self) -> dict[asyncio.AbstractEventLoop, dict[Ticket, Flight]]:
-        return self.call[0]._refreshes
+    def leave(self) -> None:
+        if self.table.get(self.ticket) is self:
+            self.table.pop(self.ticket, None)
 
     async def bring(self, leader: object) -> Any:
         """The value: computed, and stored."""
@@ -301,8 +326,8 @@ class _Refresh(Flight):
         computation: Computation | None = None
         stored = False
         try:
-            lease = cached._begin_refresh(self.ticket, lease)
             self.computation = computation = cached._computation(self.ticket, args, kwargs)
+            lease = cached._begin_refresh(self.ticket, computation, lease)
             value = await cached._function(*args, **kwargs)
             stored = True
             cached._refreshed(self.ticket, value, computation, lease)
@@ -334,13 +359,12 @@ async def _once_async(
 ) -> Any:
     loop = asyncio.get_running_loop()
     while True:
-        table = table_of(cached._refreshes, loop)
-        began = cached._began(ticket)
+        table = _table(cached, loop)
         flight: Any = table.get(ticket)
-        leads = flight is None or not _may_join(cached, ticket, began, flight)
+        leads = flight is None or not _may_join(cached, ticket, flight.computation)
         if flight is None or leads or flight.leads_to(current.get()):
             flight = _Refresh(loop, table, cached, ticket, args, kwargs, False)
-            flight.began_with, flight.background, flight.claimed = began, background, lease
+            flight.background, flight.claimed = background, lease
             if leads:
                 table[ticket] = flight
             leads = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -337,6 +338,8 @@ def test_a_refresh_that_is_lost_with_its_loop_begins_again(backend: str) -> None
         finally:
             # Without cancelling what it runs.
             loop.close()
+            del loop
+            gc.collect()
 
     support.eventually(lambda: f.cache_ttl(1) < 0)
     assert ask() == "before"

@@ -55,7 +55,11 @@ mod _warp_cache_rs {
         crate::function::install(module.py())?;
         // Not to be in `__all__`, as it is in some builds only.
         #[cfg(debug_assertions)]
-        module.setattr("_panic_at", wrap_pyfunction!(crate::capi::panics::points::_panic_at, module)?)?;
+        {
+            use crate::function::fence::mutants::_switch_fence_off;
+            module.setattr("_panic_at", wrap_pyfunction!(crate::capi::panics::points::_panic_at, module)?)?;
+            module.setattr("_switch_fence_off", wrap_pyfunction!(_switch_fence_off, module)?)?;
+        }
         module.add("ReadyCoroutine", crate::capi::coroutine::install(module.py())?)?;
         let info = module.py().import("warp_cache._info")?;
         for name in ["CacheInfo", "SharedCacheInfo"] {

@@ -105,6 +105,10 @@ impl SharedCache {
     pub fn begin(&self, hash: u64) -> Began {
         self.table.begin(hash)
     }
+    /// Whether nothing has fenced a computation that began so, with these tags.
+    pub fn is_current(&self, hash: u64, began: Began, tags: &Tags) -> bool {
+        self.table.is_current(hash, began, tags)
+    }
     /// The tags of a computation that is about to begin, each a hash; more than 16 are none.
     pub fn tags(&self, tags: &[u64]) -> Tags {
         self.table.tags(tags)

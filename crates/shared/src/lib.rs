@@ -84,6 +84,8 @@ mod exports {
     pub use crate::skip::Skip;
     pub use crate::table::block::ReadBuf;
     pub use crate::table::counters::Event;
+    #[cfg(debug_assertions)]
+    pub use crate::table::fences::mutant;
     pub use crate::table::fences::Began;
     pub use crate::table::head::{Failures, Freshness, Kind, Terms};
     pub use crate::table::reading::{Hit, NEVER};

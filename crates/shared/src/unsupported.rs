@@ -236,13 +236,13 @@ never! {
     freshness(&Hit) -> Freshness;
     hit_while_there(&Hit, &mut u64) -> Freshness;
     begin(u64) -> Began;
+    is_current(u64, Began, &Tags) -> bool;
     tags(&[u64]) -> Tags;
     put(&[u8], &[u8], impl Into<Terms>) -> Result<Stored, ()>;
     set(&[u8], &[u8], impl Into<Terms>) -> Stored;
     insert(&[u8], &[u8], impl Into<Terms>, Began) -> Stored;
-    insert_since(&[u8], &[u8], impl Into<Terms>, u64) -> Stored;
     acquire(&[u8], Duration, bool) -> Acquired;
-    acquire_to(Purpose, &[u8], Duration, bool) -> Acquired;
+    acquire_to(Purpose, &[u8], &Tags, Duration, bool) -> Acquired;
     is_refresh_due(&Hit, u64) -> bool;
     failures(&Hit) -> Failures;
     refresh_failed(Lease);
@@ -254,7 +254,6 @@ never! {
     abandon(Lease);
     abandon_privately(Lease);
     leave(Lease);
-    remove(&[u8]) -> Result<bool, ()>;
     clear();
     info() -> Info;
     count_skip(Skip);

@@ -280,6 +280,10 @@ impl Backend for Memory {
         state.began(view.hash)
     }
 
+    fn is_current(&self, state: &CacheState, view: &View<'_>, computation: &Computation) -> bool {
+        state.began_with(view.hash, &computation.tags) == computation.began
+    }
+
     unsafe fn counters(&self, state: &CacheState) -> Counters {
         let now = state.now();
         let mut evicted = Evicted::default();

@@ -268,7 +268,7 @@ pub(crate) trait Backend: Send + Sync {
         py: Python<'py>,
         _state: &CacheState,
         _ticket: &Ticket,
-        _insist: bool,
+        _asks: (bool, &Tags),
         _turn: &SharedTurn,
     ) -> PyResult<Bound<'py, PyAny>> {
         Ok(py.None().into_bound(py))
@@ -276,6 +276,9 @@ pub(crate) trait Backend: Send + Sync {
 
     /// What a computation that begins now is compared with when it is stored.
     fn began(&self, state: &CacheState, view: &View<'_>) -> Began;
+
+    /// Whether nothing has fenced a computation since it began.
+    fn is_current(&self, state: &CacheState, view: &View<'_>, computation: &Computation) -> bool;
 
     /// The counters; what is over is dropped first and not counted.
     ///

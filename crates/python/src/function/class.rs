@@ -12,7 +12,6 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::computation::Computation;
-use super::fence::Began;
 use super::options::Options;
 use super::per_instance::PerInstanceFunction;
 use super::ticket::Ticket;
@@ -197,9 +196,13 @@ impl CachedFunction {
         as_error(|| Computation::begin(slf.get(), ticket.get(), args, kwargs))
     }
 
-    /// Whether who comes now may have the result of a computation that is under way.
-    fn _is_current(slf: &Bound<'_, Self>, ticket: &Bound<'_, Ticket>, computation: &Bound<'_, Computation>) -> bool {
-        computation.get().is_current(slf.get(), ticket.get())
+    /// The same computation, beginning now.
+    fn _begun_anew(
+        slf: &Bound<'_, Self>,
+        ticket: &Bound<'_, Ticket>,
+        computation: &Bound<'_, Computation>,
+    ) -> PyResult<Computation> {
+        as_error(|| Ok(Computation::begin_with(slf.get(), ticket.get(), computation.get().tags.clone())))
     }
 
     /// Stores what a refresh has brought, unless it was fenced; ends the lease.
@@ -216,10 +219,11 @@ impl CachedFunction {
 
     /// Notes that a refresh begins, explicit or not. `lease`: of one in the background. The lease of a shared cache, if there
     /// is one to be had.
-    #[pyo3(signature = (ticket, lease=None))]
+    #[pyo3(signature = (ticket, computation, lease=None))]
     fn _begin_refresh<'py>(
         slf: &Bound<'py, Self>,
         ticket: &Bound<'py, Ticket>,
+        computation: &Bound<'py, Computation>,
         lease: Option<Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Bound<'py, SharedLease>>> {
         as_error(|| {
@@ -232,8 +236,9 @@ impl CachedFunction {
             if lease.is_some() {
                 return Ok(lease);
             }
+            let noted = &computation.get().noted;
             // SAFETY: attached, no lock held; the ticket holds its key; no exception is set.
-            let claimed = ticket.get().with_view(|view| unsafe { shared.claim(state, view, Purpose::Anew) });
+            let claimed = ticket.get().with_view(|view| unsafe { shared.claim(state, view, Purpose::Anew, noted) });
             let claimed = claimed.map_err(|ErrSet| PyErr::fetch(slf.py()))?;
             claimed.map(|lease| Bound::new(slf.py(), lease)).transpose()
         })
@@ -263,11 +268,14 @@ impl CachedFunction {
         })
     }
 
-    /// What an invalidation of the ticket's key changes, and `cache_clear`.
-    fn _began(slf: &Bound<'_, Self>, ticket: &Bound<'_, Ticket>) -> (u64, u64) {
-        let state = &slf.get().state;
-        let Began { clears, stamp } = ticket.get().with_view(|view| state.backend.began(state, view));
-        (clears, stamp)
+    /// Whether nothing has fenced a computation of the ticket's key since it began.
+    fn _is_current(
+        slf: &Bound<'_, Self>,
+        ticket: &Bound<'_, Ticket>,
+        computation: &Bound<'_, Computation>,
+    ) -> PyResult<bool> {
+        let (state, computation) = (&slf.get().state, computation.get());
+        as_error(|| Ok(ticket.get().with_view(|view| state.backend.is_current(state, view, computation))))
     }
 
     /// The refreshes under way; `warp_cache._refresh` keeps them.

@@ -37,25 +37,19 @@ impl Computation {
             Some(control) => control.tags_of_call(args, Some(kwargs))?,
             None => Tags::new(),
         };
-        let (began, noted) = Self::standing(cached, ticket, &tags);
-        Ok(Computation { began, tags, watch: Stopwatch::start(), noted })
+        Ok(Self::begin_with(cached, ticket, tags))
     }
 
-    /// What stands now of a key and of tags.
-    fn standing(cached: &CachedFunction, ticket: &Ticket, tags: &Tags) -> (Began, shared::Tags) {
+    /// Begins one whose tags are known.
+    pub(super) fn begin_with(cached: &CachedFunction, ticket: &Ticket, tags: Tags) -> Self {
         let mut began = ticket.with_view(|view| cached.state.backend.began(&cached.state, view));
         // In a file the tags have stamps of their own, which are noted below.
         if cached.state.backend.shared().is_none() {
-            began.stamp = began.stamp.wrapping_add(cached.state.tag_fences.stamps(tags));
+            began.stamp = began.stamp.wrapping_add(cached.state.tag_fences.stamps(&tags));
         }
         // SAFETY: attached, no lock held.
-        let noted = unsafe { cached.state.backend.note_tags(tags) };
-        (began, noted)
-    }
-
-    /// Whether nothing has been invalidated since it began, so that who comes now may have its result.
-    pub(super) fn is_current(&self, cached: &CachedFunction, ticket: &Ticket) -> bool {
-        Self::standing(cached, ticket, &self.tags) == (self.began, self.noted)
+        let noted = unsafe { cached.state.backend.note_tags(&tags) };
+        Computation { began, tags, watch: Stopwatch::start(), noted }
     }
 
     /// Ends a refresh with a result, which is stored over what is there unless it was fenced; ends

@@ -19,7 +19,7 @@ use crate::capi::panics::point;
 use crate::capi::reference::{call, import, release, Arguments, PyRef};
 use crate::key::View;
 use concurrency::inflight::Outcome;
-use shared::Purpose;
+use shared::{Purpose, Tags as FileTags};
 
 impl CachedFunction {
     /// Computes as the leader of a key, and settles what comes of it.
@@ -51,8 +51,8 @@ impl CachedFunction {
                 state.settle_failure_beside(reserved, flight, spare);
                 return std::ptr::null_mut();
             };
-            // Until it is settled: what the user is asked below may invalidate.
-            let _running = state.running.note(reserved, &tags);
+            // Until it is settled: an invalidation before that, also by what the user is asked below, must find one or the other.
+            let _running = state.running.note(reserved, &tags, None);
             let result = self.compute(arguments);
             point("settle");
             if result.is_null() {
@@ -164,7 +164,7 @@ impl CachedFunction {
                 let object = Bound::from_borrowed_ptr(py, self.as_object());
                 let mut lease = None;
                 if let Some(shared) = self.state.backend.shared() {
-                    let claim = |view: &View<'_>| shared.claim(&self.state, view, Purpose::Refresh);
+                    let claim = |view: &View<'_>| shared.claim(&self.state, view, Purpose::Refresh, &FileTags::NONE);
                     lease = ticket.get().with_view(claim).map_err(|ErrSet| PyErr::fetch(py))?;
                     if lease.is_none() {
                         // Somebody else was faster.

@@ -10,6 +10,57 @@ use std::sync::OnceLock;
 
 use engine::hashing::fold_multiply;
 
+/// Fences that a test can switch off, in builds with debug assertions, to see that what checks them finds it.
+#[cfg(debug_assertions)]
+pub mod mutants {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use pyo3::exceptions::PyValueError;
+    use pyo3::prelude::*;
+
+    static MEMORY: AtomicBool = AtomicBool::new(false);
+    static JOINING: AtomicBool = AtomicBool::new(false);
+
+    /// Switches a fence off for the rest of the process: "memory" (stamps, and slots taken out of the index), "file" (what a
+    /// store in the file is refused for), "joining" (of computations that another process has fenced). For the tests.
+    #[pyfunction]
+    pub fn _switch_fence_off(name: &str) -> PyResult<()> {
+        match name {
+            "memory" => MEMORY.store(true, Ordering::Relaxed),
+            "joining" => JOINING.store(true, Ordering::Relaxed),
+            "file" => shared::mutant::switch_off(),
+            _ => return Err(PyValueError::new_err("memory, file or joining")),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn memory_is_off() -> bool {
+        MEMORY.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn joining_is_off() -> bool {
+        JOINING.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether computations under way are fenced: always, but for a test.
+#[inline(always)]
+pub(crate) fn is_on_in_memory() -> bool {
+    #[cfg(debug_assertions)]
+    return !mutants::memory_is_off();
+    #[cfg(not(debug_assertions))]
+    return true;
+}
+
+/// Whether nobody joins a computation that another process has fenced: always, but for a test.
+#[inline(always)]
+pub(crate) fn is_on_for_joining() -> bool {
+    #[cfg(debug_assertions)]
+    return !mutants::joining_is_off();
+    #[cfg(not(debug_assertions))]
+    return true;
+}
+
 /// The number of stamps, a power of two.
 const STAMPS: usize = 4096;
 
@@ -42,6 +93,9 @@ impl Fences {
     /// Fences the computations of a hash that are under way. To be called under the cache's lock.
     #[cold]
     pub fn raise(&self, hash: u64) {
+        if !is_on_in_memory() {
+            return;
+        }
         let stamps = self.0.get_or_init(|| (0..STAMPS).map(|_| AtomicU64::new(0)).collect());
         // Release: pairs with the acquire in `stamp`.
         stamps[hash as usize % STAMPS].fetch_add(1, Ordering::Release);

@@ -38,7 +38,7 @@ pub mod recording;
 pub mod refreshing;
 mod removal;
 pub mod reply;
-mod running;
+pub(crate) mod running;
 mod settle;
 pub mod single_flight;
 pub mod slot_value;

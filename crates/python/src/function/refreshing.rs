@@ -25,9 +25,6 @@ use concurrency::thread_id;
 /// See the module's documentation.
 #[pyclass(frozen, module = "warp_cache._warp_cache_rs")]
 pub struct RefreshFlight {
-    /// What an invalidation of the key changes, as it stood when this began.
-    #[pyo3(get)]
-    began_with: (u64, u64),
     /// The computation, once it has begun.
     computation: PyOnceLock<Py<Computation>>,
     flight: SharedFlight,
@@ -38,9 +35,9 @@ pub struct RefreshFlight {
 impl RefreshFlight {
     /// One that this thread leads.
     #[new]
-    fn new(began_with: (u64, u64)) -> Self {
+    fn new() -> Self {
         let flight = Arc::new(Flight::new(thread_id::current()));
-        RefreshFlight { began_with, computation: PyOnceLock::new(), flight, waiters: AtomicUsize::new(0) }
+        RefreshFlight { computation: PyOnceLock::new(), flight, waiters: AtomicUsize::new(0) }
     }
 
     /// Whether its leader can be in this process.

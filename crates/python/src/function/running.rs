@@ -1,47 +1,86 @@
-//! The computations under way that have tags: an invalidation of a tag fences them.
+//! The computations under way that can be fenced by more than what takes their slot out of the index: by a tag, or in a shared
+//! file by another process.
 //!
-//! Ring 3. There are as many as threads compute at a time.
+//! Ring 3. There are as many as threads compute at a time. An invalidation of a tag takes the slots of its computations out
+//! of the index (`with_any`). What another process does is seen by who finds such a slot (`any_in_file`), and does the same
+//! before it waits. A slot that was taken over has what was noted of the one before, too: its waiters may be given what
+//! that one computes.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::control::Tags;
 use super::single_flight::Reserved;
 
+/// How the fences of a shared file stood before a computation, or its look for the value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InFile {
+    /// The address of the file.
+    pub file: usize,
+    /// Of the key, in the file.
+    pub hash: u64,
+    pub began: shared::Began,
+    pub tags: shared::Tags,
+}
+
+#[derive(Clone, Debug)]
+struct Record {
+    reserved: Reserved,
+    tags: Tags,
+    in_file: Option<InFile>,
+}
+
 /// See the module's documentation. Its lock is a leaf: nothing else is taken under it.
 #[derive(Debug, Default)]
-pub(crate) struct Running(Mutex<Vec<(Reserved, Tags)>>);
+pub(crate) struct Running(Mutex<Vec<Record>>);
 
 /// One of them; it ends when this is dropped.
 pub(crate) struct Noted<'a>(&'a Running, Option<Reserved>);
 
 impl Running {
-    /// Notes a computation that begins.
-    pub fn note(&self, reserved: Option<Reserved>, tags: &Tags) -> Noted<'_> {
-        let reserved = reserved.filter(|_| !tags.is_empty());
+    fn records(&self) -> MutexGuard<'_, Vec<Record>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a computation that begins. What is given to those who wait for it must have been found after that.
+    pub fn note(&self, reserved: Option<Reserved>, tags: &Tags, in_file: Option<InFile>) -> Noted<'_> {
+        let reserved = reserved.filter(|_| !tags.is_empty() || in_file.is_some());
         if let Some(reserved) = reserved {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push((reserved, tags.clone()));
+            self.records().push(Record { reserved, tags: tags.clone(), in_file });
         }
+        Noted(self, reserved)
+    }
+
+    /// Notes of a slot what is noted of another one, whose computation has the same waiters. To be ended by
+    /// [`ends`](Self::ends).
+    pub fn inherit(&self, from: Reserved, to: Reserved) {
+        let mut records = self.records();
+        let of_both: Vec<_> = records.iter().filter(|record| record.reserved == from).cloned().collect();
+        records.extend(of_both.into_iter().map(|record| Record { reserved: to, ..record }));
+    }
+
+    /// Whose drop ends what is noted of a slot.
+    pub fn ends(&self, reserved: Option<Reserved>) -> Noted<'_> {
         Noted(self, reserved)
     }
 
     /// The slots of the computations that have one of the tags.
     pub fn with_any(&self, tags: &[String]) -> Vec<Reserved> {
-        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        running
-            .iter()
-            .filter(|(_, own)| own.iter().any(|tag| tags.contains(tag)))
-            .map(|(reserved, _)| *reserved)
-            .collect()
+        let concerned = |record: &&Record| record.tags.iter().any(|tag| tags.contains(tag));
+        self.records().iter().filter(concerned).map(|record| record.reserved).collect()
+    }
+
+    /// Whether this holds of a computation in that slot.
+    pub fn any_in_file(&self, reserved: Reserved, holds: impl Fn(&InFile) -> bool) -> bool {
+        let records = self.records();
+        let mut of_slot = records.iter().filter(|record| record.reserved == reserved);
+        of_slot.any(|record| record.in_file.as_ref().is_some_and(&holds))
     }
 }
 
 impl Drop for Noted<'_> {
     fn drop(&mut self) {
         if let Some(reserved) = self.1 {
-            let mut running = self.0 .0.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(at) = running.iter().position(|(own, _)| *own == reserved) {
-                running.swap_remove(at);
-            }
+            self.0.records().retain(|record| record.reserved != reserved);
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pyo3::ffi;
 
+use super::fence::is_on_for_joining;
 use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
 use super::spare::Spare;
 use super::state::CacheState;
@@ -23,7 +24,7 @@ use crate::key::View;
 use concurrency::inflight::{Flight, Outcome, Waited, Waiting};
 use concurrency::thread_id::{self, ThreadId};
 use engine::cache::Evicted;
-use engine::slab::Token;
+use engine::slab::{Entry, Token};
 
 /// A reserved slot, and how often the cache had been cleared when it was.
 pub(crate) type Reserved = (Token, u64);
@@ -103,6 +104,11 @@ pub(crate) trait Miss {
     /// Begins to compute a value anew in the background; false with an exception set.
     unsafe fn refresh(&mut self, _view: &View<'_>) -> bool {
         true
+    }
+    /// Whether the computation in a slot, or another one that its waiters may be given, was fenced by somebody who could not
+    /// take it out of this cache's index: another process.
+    fn is_fenced(&self, _reserved: Reserved) -> bool {
+        false
     }
     /// The caller is about to wait.
     fn waits(&mut self) {}
@@ -222,6 +228,10 @@ impl CacheState {
                         Reserving::Restless => return miss.compute(),
                         Reserving::Failed => return std::ptr::null_mut(),
                     },
+                    Found::Pending(token, key) if is_on_for_joining() && miss.is_fenced((token, self.clears())) => {
+                        self.leave_behind(token, &key);
+                        drop(key);
+                    }
                     Found::Pending(_, key) if free => {
                         drop(key);
                         return miss.bring_beside(view);
@@ -242,6 +252,7 @@ impl CacheState {
                                 WaitEnd::Lead => {
                                     drop(waiting);
                                     let reserved = self.replace_leader(view, token, &key, &flight);
+                                    let _noted = self.running.ends(reserved);
                                     let flight = Some(Arc::clone(&flight));
                                     return self.lead_to_the_end(miss, reserved, flight);
                                 }
@@ -430,8 +441,26 @@ impl CacheState {
             cache.value_mut(token)?.set_detached();
             // SAFETY: the thread is attached; a new reference runs nothing.
             let key = unsafe { key.clone_ref() };
+            let (before, clears) = (token, cache.clears());
             let token = cache.reserve(view.hash, view.shape, key, Value::flight(Arc::clone(flight)));
-            Some((token, cache.clears()))
+            self.running.inherit((before, clears), (token, clears));
+            Some((token, clears))
         })
+    }
+
+    /// Takes a computation that was fenced out of the index, if it is still in slot `token`: it goes on for those who wait
+    /// for it.
+    #[cold]
+    fn leave_behind(&self, token: Token, key: &PyRef) {
+        self.entries.write(|writer| {
+            let cache = writer.value;
+            let is_there = |entry: &Entry<PyRef, Value>| {
+                entry.key.as_ptr() == key.as_ptr() && !entry.value.is_finished() && !entry.value.is_detached()
+            };
+            if cache.get(token).is_some_and(is_there) {
+                // Nothing leaves with it.
+                self.end_entry(cache, token, false, &mut Evicted::default());
+            }
+        });
     }
 }

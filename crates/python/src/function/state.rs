@@ -15,7 +15,7 @@ use pyo3::types::PyDict;
 
 use super::asynchronous::Flights;
 use super::control::Control;
-use super::fence::{hash_of, Began, Fences};
+use super::fence::{self, hash_of, Began, Fences};
 use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
 use super::options::Options;
 use super::running::Running;
@@ -150,7 +150,12 @@ impl CacheState {
     /// What a computation that begins now is compared with when it is stored.
     #[inline(always)]
     pub(crate) fn began(&self, hash: u64) -> Began {
-        Began { clears: self.entries.read(|reader| reader.clears()), stamp: self.fences.stamp(hash) }
+        Began { clears: self.clears(), stamp: self.fences.stamp(hash) }
+    }
+
+    /// How often the cache has been cleared.
+    pub(crate) fn clears(&self) -> u64 {
+        self.entries.read(|reader| reader.clears())
     }
 
     /// Whether the key was not invalidated, nor the cache cleared, since a computation began. To be called under the lock.
@@ -371,7 +376,7 @@ impl CacheState {
     ) -> bool {
         if finished {
             cache.remove(token, Cause::Explicit, evicted);
-        } else if cache.detach(token) {
+        } else if fence::is_on_in_memory() && cache.detach(token) {
             if let Some(record) = cache.value_mut(token) {
                 record.set_detached();
             }

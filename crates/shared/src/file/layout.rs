@@ -192,7 +192,7 @@ pub struct Lease {
     /// Grows with each change of the state. The futex lies on its low half.
     pub changes: u64,
     pub deadline: u64,
-    /// The cache's generation and the key's fence, as they were when it was given out: see `fences`.
+    /// The cache's generation, the key's fence and its tags, as they were when it was given out: see `fences`, `tags`.
     pub began: u64,
     pub waiters: u64,
     /// In the record of a home's first place: the home's lock. It lies with what is written under it.

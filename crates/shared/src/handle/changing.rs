@@ -9,6 +9,7 @@ use crate::table::fences::Began;
 use crate::table::head::{Failures, Terms};
 use crate::table::reading::Hit;
 use crate::table::storing::{Put, Stored};
+use crate::table::tags::Tags;
 use std::time::Duration;
 
 impl SharedCache {
@@ -29,15 +30,6 @@ impl SharedCache {
         self.store(self.table.hash(key), key, value, &terms.into(), how).unwrap_or_else(|why| why)
     }
 
-    /// `insert`, of what looks at the generation alone.
-    pub fn insert_since(&self, key: &[u8], value: &[u8], terms: impl Into<Terms>, generation: u64) -> Stored {
-        let began = self.table.begin(self.table.hash(key));
-        if began.generation != generation {
-            return Stored::Outdated;
-        }
-        self.insert(key, value, terms, began)
-    }
-
     fn store(&self, hash: u64, key: &[u8], value: &[u8], terms: &Terms, how: Put) -> Result<Stored, Stored> {
         let block = self.table.prepare(hash, key, value, terms)?;
         self.table.prefetch(hash);
@@ -51,15 +43,16 @@ impl SharedCache {
         self.table.acquire(key, bound, force)
     }
 
-    /// `acquire` for whatever purpose.
-    pub fn acquire_to(&self, purpose: Purpose, key: &[u8], bound: Duration, force: bool) -> Acquired {
-        self.table.acquire_to(purpose, key, bound, force)
+    /// `acquire` for whatever purpose, of a call with tags, as they stand now. (A refresh in the background has those of its
+    /// entry.)
+    pub fn acquire_to(&self, purpose: Purpose, key: &[u8], tags: &Tags, bound: Duration, force: bool) -> Acquired {
+        self.table.acquire_to(purpose, key, tags, bound, force)
     }
 
     /// Whether a stale entry is to be refreshed now: nobody seems to do it, and it has not failed a moment ago. No lock.
     pub fn is_refresh_due(&self, hit: &Hit, hash: u64) -> bool {
         let now = self.table.now();
-        self.table.failures(hit, now).not_before <= now && !self.table.is_computed(hash)
+        self.table.failures(hit, now).not_before <= now && !self.table.is_computed(hash, hit)
     }
 
     /// What an entry says about refreshes that have failed.

@@ -14,7 +14,8 @@
 //!
 //! A key is absent, or no longer fresh, when its lease is given out. What a computation ends with is stored only if there is
 //! no other fresh entry by then: what was set by hand meanwhile, or by whoever took over, stays. A lease is void once its
-//! key has been fenced (`table::fences`): nobody who comes then waits for it.
+//! key has been fenced (`table::fences`) or one of the key's tags invalidated: nobody who comes then waits for it. Whoever
+//! asks names the call's tags as they stand now; of a refresh in the background they are those of the entry.
 //!
 //! A refresh of an entry that is there is a computation like any other: the lease is what keeps it the only one.
 //!
@@ -30,6 +31,8 @@ use crate::process::lock::{LockAt, STORE_TIMEOUT};
 use crate::table::block::ReadBuf;
 use crate::table::fences::Began;
 use crate::table::head::Freshness;
+use crate::table::reading::Hit;
+use crate::table::tags::Tags;
 use crate::table::Table;
 use core::mem::offset_of;
 use engine::hashing::GOLDEN;
@@ -43,6 +46,8 @@ pub struct Lease {
     pub(crate) hash: u64,
     /// How the key's fence stood when the computation began.
     pub(crate) began: Began,
+    /// The same with the tags, in one word.
+    word: u64,
     /// The slot and the word of the entry that was there, not fresh; 0 = there was none.
     pub(crate) seen: (u64, u64),
 }
@@ -68,6 +73,8 @@ pub struct Ticket {
     hash: u64,
     /// How the key's fence stood when the computation began.
     began: Began,
+    /// And its tags.
+    tags: Tags,
     /// The computation runs in this very process (which thread's it is, the caller knows).
     pub mine: bool,
 }
@@ -165,12 +172,19 @@ fn checked(sum: u64) -> u64 {
 impl Table {
     /// `acquire_to` for a miss.
     pub(crate) fn acquire(&self, key: &[u8], bound: Duration, force: bool) -> Acquired {
-        self.acquire_to(Purpose::Miss, key, bound, force)
+        self.acquire_to(Purpose::Miss, key, &Tags::NONE, bound, force)
     }
 
-    /// Asks for the lease of a key. `bound`: after so long, others may take it over. `force`: take it even from a
-    /// living owner whose deadline has not come (the caller has waited enough).
-    pub(crate) fn acquire_to(&self, purpose: Purpose, key: &[u8], bound: Duration, force: bool) -> Acquired {
+    /// Asks for the lease of a key, whose tags are these. `bound`: after so long, others may take it over. `force`: take it
+    /// even from a living owner whose deadline has not come (the caller has waited enough).
+    pub(crate) fn acquire_to(
+        &self,
+        purpose: Purpose,
+        key: &[u8],
+        tags: &Tags,
+        bound: Duration,
+        force: bool,
+    ) -> Acquired {
         let hash = self.hash(key);
         let home = home_lock(&places(hash));
         self.region.prefetch(home.word());
@@ -180,6 +194,12 @@ impl Table {
         let Ok((held, _)) = self.hold(home, STORE_TIMEOUT) else { return Acquired::Alone };
         let me = held.owner();
         let began = self.begin(hash);
+        let of_tags = if purpose == Purpose::Refresh {
+            self.find(hash, key, &mut ReadBuf::new()).map_or(0, |hit| self.tag_word(&hit))
+        } else {
+            tags.word()
+        };
+        let word = began.word().wrapping_add(of_tags);
         let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
         let mut free = None;
         let mut predecessor = 0;
@@ -194,7 +214,7 @@ impl Table {
                 continue;
             }
             let deadline = self.region.get(field(index, DEADLINE));
-            let outdated = self.region.get(field(index, BEGAN)) != began.word();
+            let outdated = self.region.get(field(index, BEGAN)) != word;
             let lost = outdated || self.is_void(index, state);
             if force || lost || now >= deadline {
                 free = Some((index, state));
@@ -202,7 +222,8 @@ impl Table {
                 break;
             }
             let deadline = deadline.min(now.saturating_add(bound));
-            return Acquired::Follower(Ticket { index, state, deadline, hash, began, mine: owner_of(state) == me });
+            let mine = owner_of(state) == me;
+            return Acquired::Follower(Ticket { index, state, deadline, hash, began, tags: *tags, mine });
         }
         // Between the caller's miss and now a leader may have stored the value and ended. (Both happen before we see no
         // lease.)
@@ -227,7 +248,7 @@ impl Table {
             predecessor = PRIVATE;
         }
         let state = self.next_state(index, me) | predecessor;
-        self.take(index, old, Lease { index, state, hash, began, seen }, now.saturating_add(bound))
+        self.take(index, old, Lease { index, state, hash, began, word, seen }, now.saturating_add(bound))
     }
 
     fn next_state(&self, index: u64, me: u64) -> u64 {
@@ -251,7 +272,7 @@ impl Table {
     fn take(&self, index: u64, old: u64, mut lease: Lease, deadline: u64) -> Acquired {
         // Before the state, and only under the home's lock: whoever reads these under it finds those of the state.
         self.region.set(field(index, HASH), lease.hash);
-        self.region.set(field(index, BEGAN), lease.began.word());
+        self.region.set(field(index, BEGAN), lease.word);
         self.region.set(field(index, DEADLINE), deadline);
         // Release: pairs with the acquire in `acquire` and `look_at`. It fails only if the owner has gone meanwhile, and then
         // nothing was taken over from it: it has ended, or left.
@@ -359,7 +380,8 @@ impl Table {
             let is_told = state == 0 || (follows(state, ticket.state) && owner_of(state) != 0 && predecessor == 0);
             return if is_told { Waited::Ended } else { Waited::EndedPrivately };
         }
-        let is_lost = is_left || predecessor == LOST || self.begin(ticket.hash) != ticket.began;
+        let is_fenced = !self.is_current(ticket.hash, ticket.began, &ticket.tags);
+        let is_lost = is_left || predecessor == LOST || is_fenced;
         if is_lost || ((is_succeeded || thoroughly) && self.is_dead(owner_of(ticket.state))) {
             Waited::Lost
         } else if is_succeeded || now >= ticket.deadline {
@@ -369,9 +391,9 @@ impl Table {
         }
     }
 
-    /// Whether somebody who lives computes the key, as far as a look without a lock can tell.
-    pub(crate) fn is_computed(&self, hash: u64) -> bool {
-        let began = self.begin(hash).word();
+    /// Whether somebody who lives computes the key of an entry, as far as a look without a lock can tell.
+    pub(crate) fn is_computed(&self, hash: u64, entry: &Hit) -> bool {
+        let began = self.begin(hash).word().wrapping_add(self.tag_word(entry));
         places(hash).any(|index| {
             // Acquire: pairs with the release in `take`.
             let state = self.region.load(lease_state_at(index), Ordering::Acquire);

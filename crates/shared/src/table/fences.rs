@@ -25,8 +25,35 @@ use crate::process::lock::{WriteGuard, CLEAR_TIMEOUT, STORE_TIMEOUT};
 use crate::table::block::ReadBuf;
 use crate::table::head::{Freshness, Terms};
 use crate::table::storing::{Put, Stored};
+use crate::table::tags::Tags;
 use crate::table::Table;
 use engine::hashing::GOLDEN;
+
+/// The fence can be switched off in builds with debug assertions, for a test that is to find it missing.
+#[cfg(debug_assertions)]
+pub mod mutant {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static OFF: AtomicBool = AtomicBool::new(false);
+
+    pub fn switch_off() {
+        // Relaxed: a mark on which nothing else hangs.
+        OFF.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_off() -> bool {
+        OFF.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether stores are to be refused that were fenced: always, but for a test.
+#[inline(always)]
+pub(crate) fn is_on() -> bool {
+    #[cfg(debug_assertions)]
+    return !mutant::is_off();
+    #[cfg(not(debug_assertions))]
+    return true;
+}
 
 /// What is noted as a computation begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +91,11 @@ impl Table {
         // the computation.
         let stamp = self.region.load(fence_at(hash), Ordering::Acquire);
         Began { generation: self.generation(), stamp }
+    }
+
+    /// Whether nothing has fenced a computation that began so, with these tags.
+    pub(crate) fn is_current(&self, hash: u64, began: Began, tags: &Tags) -> bool {
+        self.begin(hash) == began && self.are_not_invalidated(tags)
     }
 
     pub(crate) fn prefetch_fence(&self, hash: u64) {

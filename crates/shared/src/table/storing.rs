@@ -9,7 +9,7 @@ use crate::file::layout::ctl;
 use crate::file::units::{GranuleIndex, Slot, Word};
 use crate::process::lock::WriteGuard;
 use crate::table::block::{Prepared, ReadBuf};
-use crate::table::fences::Began;
+use crate::table::fences::{self, Began};
 use crate::table::head::Freshness;
 use crate::table::index::Unfit;
 use crate::table::reading::{Hit, NoMemory, NEVER};
@@ -72,7 +72,8 @@ impl Table {
     fn put_once(&self, guard: &WriteGuard<'_>, key: &[u8], block: &Prepared, how: Put) -> Stored {
         let now = self.begin(block.hash);
         let generation = now.generation;
-        if how.began.is_some_and(|began| began != now || !self.are_current(&block.terms.tags)) {
+        let is_fenced = how.began.is_some_and(|began| began != now || !self.are_current(&block.terms.tags));
+        if is_fenced && fences::is_on() {
             return Stored::Outdated;
         }
         if self.region.get(ctl!(min_deadline)) != NEVER {

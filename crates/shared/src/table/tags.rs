@@ -55,6 +55,15 @@ impl Tags {
         self.unstorable
     }
 
+    /// How they stand, in one word; 0 of none.
+    pub(crate) fn word(&self) -> u64 {
+        if self.are_none() || self.unstorable {
+            0
+        } else {
+            word_of(self.sum)
+        }
+    }
+
     /// The words of an entry's head.
     pub(crate) fn write(&self, to: &mut [u64]) {
         if self.words > 0 {
@@ -62,6 +71,11 @@ impl Tags {
             to[1..1 + self.words()].copy_from_slice(&self.numbers[..self.words()]);
         }
     }
+}
+
+/// Spreads a sum's bits, so that an invalidation of a tag does not look like one of a key.
+fn word_of(sum: u64) -> u64 {
+    split_mix(sum) | 1
 }
 
 impl Default for Tags {
@@ -172,6 +186,15 @@ impl Table {
         tags.are_none() || (self.has_stamps() && self.sum_of(&tags.numbers[..tags.words()]) == tags.sum)
     }
 
+    /// The same, also of tags that found no room for stamps: as long as there is none, an invalidation voids everything.
+    pub(crate) fn are_not_invalidated(&self, tags: &Tags) -> bool {
+        if tags.are_unstorable() {
+            !self.has_stamps()
+        } else {
+            self.are_current(tags)
+        }
+    }
+
     /// Whether no tag has made an entry void that was found in this slot. No lock: the block's words, and the slot's word again.
     /// (The word is one under which a whole block was found; whoever stored that had the stamps' area reserved.)
     #[inline(always)]
@@ -183,9 +206,25 @@ impl Table {
         let (slot, word) = (Slot::new(hit.slot), Word::from_bits(hit.word));
         let mut words = [0; 1 + MAX_TAGS / PER_WORD];
         let words = &mut words[..(1 + n).min(1 + MAX_TAGS / PER_WORD)];
-        let soft = if hit.is_soft() { 16 } else { 0 };
-        self.region.copy_out(word.granule().offset() + BLOCK_HEAD + soft, words);
+        self.region.copy_out(self.tags_at(hit), words);
         self.sum_of(&words[1..]) == words[0] && self.unchanged_again(slot, word)
+    }
+
+    /// How the tags of an entry stood when it was stored, as [`Tags::word`] has it. No lock: it may be another entry's by now.
+    pub(crate) fn tag_word(&self, hit: &Hit) -> u64 {
+        if hit.tag_words() == 0 {
+            return 0;
+        }
+        let mut sum = [0];
+        self.region.copy_out(self.tags_at(hit), &mut sum);
+        word_of(sum[0])
+    }
+
+    /// Where an entry's tags are.
+    #[inline(always)]
+    fn tags_at(&self, hit: &Hit) -> u64 {
+        let soft = if hit.is_soft() { 16 } else { 0 };
+        Word::from_bits(hit.word).granule().offset() + BLOCK_HEAD + soft
     }
 
     /// Makes all entries void that have one of these tags, and those that are being computed with one.

@@ -337,7 +337,9 @@ fn each_store_that_fails_says_why() {
     assert_eq!(a.why(done), None);
     let large = a.set(b"k", &vec![1; 1 << 20], NEVER);
     assert_eq!(a.why(large), Some((Skip::FileSize, 0)));
-    let late = a.insert_since(b"k", b"v", NEVER, a.generation() + 1);
+    let began = a.begin(a.hash(b"k"));
+    a.clear();
+    let late = a.insert(b"k", b"v", NEVER, began);
     assert_eq!(a.why(late), Some((Skip::Superseded, 0)));
     let guard = b.table().lock(std::time::Duration::from_secs(9)).unwrap();
     let busy = a.set(b"k", b"v", NEVER);

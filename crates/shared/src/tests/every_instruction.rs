@@ -94,6 +94,58 @@ fn step_through(options: &Options, keys: &[Vec<u8>], operation: impl Fn(&SharedC
     Some((steps, states))
 }
 
+/// What is new of entries with a head, of leases and of time to idle.
+#[test]
+fn operations_on_heads_stepped_through() {
+    const TAG: u64 = 7;
+    let (mut steps, mut states) = (0, 0);
+    let dir = tempfile::tempdir().unwrap();
+    let (mut o, keys) = prepared(&dir, Strategy::Lru, 4, 0);
+    std::fs::remove_file(o.dir.join("test.cache")).unwrap();
+    o.idle = Some(std::time::Duration::from_secs(1000));
+    let cache = open_isolated(&o);
+    let ttl = std::time::Duration::from_secs(10);
+    let terms = |c: &SharedCache| Terms { fresh: 1, tags: c.tags(&[TAG, 8]), ..NEVER.into() };
+    let put = |c: &SharedCache, k: usize, version: u8| ignore(c.set(&keys[k], &value(&keys[k], version), terms(c)));
+    put(&cache, 0, 1);
+    put(&cache, 1, 1);
+    cache.set(&keys[2], &value(&keys[2], 1), NEVER);
+    let acquire = |c: &SharedCache, k: usize, purpose: Purpose| match c.acquire_to(
+        purpose,
+        &keys[k],
+        &c.tags(&[TAG, 8]),
+        ttl,
+        purpose == Purpose::Anew,
+    ) {
+        Acquired::Leader(lease) => lease,
+        other => panic!("{other:?}"),
+    };
+    let refresh = |c: &SharedCache| acquire(c, 1, Purpose::Refresh);
+    let large = vec![1; 1 << 20];
+    let operations: [&dyn Fn(&SharedCache); 14] = [
+        &|c| put(c, 3, 2),
+        &|c| put(c, 1, 5),
+        &|c| c.invalidate_tags(&[TAG]).unwrap(),
+        &|c| ignore(c.invalidate(&keys[1])),
+        &|c| ignore(c.set(&keys[1], &large, NEVER)),
+        &|c| ignore(c.insert(&keys[1], &value(&keys[1], 6), terms(c), c.begin(c.hash(&keys[1])))),
+        &|c| ignore(c.complete(refresh(c), &keys[1], &value(&keys[1], 6), terms(c))),
+        &|c| c.complete_without(refresh(c)),
+        &|c| c.refresh_failed(refresh(c)),
+        &|c| ignore(c.complete(acquire(c, 2, Purpose::Anew), &keys[2], &value(&keys[2], 6), terms(c))),
+        &|c| c.abandon(acquire(c, 3, Purpose::Miss)),
+        &|c| c.leave(acquire(c, 3, Purpose::Miss)),
+        &|c| ignore(c.get(&keys[0], &mut ReadBuf::new())),
+        &|c| c.table().void_all().unwrap(),
+    ];
+    for operation in operations {
+        let Some((n, m)) = step_through(&o, &keys, operation) else { return };
+        steps += n;
+        states += m;
+    }
+    println!("{steps} instructions, {states} states");
+}
+
 #[test]
 fn operations_stepped_through() {
     let (mut steps, mut states) = (0, 0);

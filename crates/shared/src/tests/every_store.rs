@@ -267,7 +267,7 @@ fn operations_on_heads_and_fences() {
         die_everywhere(&o, &keys, 60, |c| {
             ignore(c.insert(&keys[1], &value(&keys[1], 5), terms(c), c.begin(c.hash(&keys[1]))))
         });
-        let refresh = |c: &SharedCache| match c.acquire_to(Purpose::Refresh, &keys[2], ttl, false) {
+        let refresh = |c: &SharedCache| match c.acquire_to(Purpose::Refresh, &keys[2], &Tags::NONE, ttl, false) {
             Acquired::Leader(lease) => lease,
             other => panic!("{other:?}"),
         };
@@ -284,6 +284,71 @@ fn operations_on_heads_and_fences() {
             put(c, 5);
         });
     }
+    println!("{} states, {} of them of a repairer", STATES.load(Ordering::Relaxed), NESTED.load(Ordering::Relaxed));
+}
+
+/// Another handle on the file of this one.
+fn beside(cache: &SharedCache, o: &Options) -> SharedCache {
+    open_isolated(&Options { dir: cache.path().parent().unwrap().into(), ..o.clone() })
+}
+
+/// Leases end in several ways, are waited for and taken over; what needs the lock and does not get it does without; hits and
+/// counters write without it.
+#[test]
+fn operations_on_leases_and_without_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let (o, keys) = prepared(&dir, Strategy::Lru, 4, 3);
+    let ttl = Duration::from_secs(10);
+    let lead = |c: &SharedCache, k: usize, force: bool| match c.acquire(&keys[k], ttl, force) {
+        Acquired::Leader(lease) => lease,
+        other => panic!("{other:?}"),
+    };
+    die_everywhere(&o, &keys, 20, |c| c.abandon(lead(c, 3, false)));
+    die_everywhere(&o, &keys, 20, |c| c.abandon_privately(lead(c, 3, false)));
+    die_everywhere(&o, &keys, 20, |c| c.leave(lead(c, 3, false)));
+    die_everywhere(&o, &keys, 20, |c| {
+        let first = lead(c, 3, false);
+        let second = lead(c, 3, true);
+        c.complete(first, &keys[3], &value(&keys[3], 7), NEVER);
+        c.complete(second, &keys[3], &value(&keys[3], 8), NEVER);
+    });
+    die_everywhere(&o, &keys, 20, |c| {
+        let other = beside(c, &o);
+        let _lease = lead(&other, 3, false);
+        let Acquired::Follower(ticket) = c.acquire(&keys[3], ttl, false) else { panic!() };
+        c.wait(&ticket, Duration::from_micros(1));
+    });
+    // A refresh that somebody asks for, of an entry that is fresh.
+    die_everywhere(&o, &keys, 20, |c| {
+        let Acquired::Leader(lease) = c.acquire_to(Purpose::Anew, &keys[1], &Tags::NONE, ttl, true) else { panic!() };
+        c.complete(lease, &keys[1], &value(&keys[1], 9), NEVER);
+    });
+    // What was fenced meanwhile is not stored.
+    die_everywhere(&o, &keys, 20, |c| {
+        let began = c.begin(c.hash(&keys[3]));
+        c.invalidate(&keys[3]).unwrap();
+        assert_eq!(c.insert(&keys[3], &value(&keys[3], 2), NEVER, began), Stored::Outdated);
+    });
+    // A writer is stopped: what has to be dropped takes all with it.
+    let behind_a_writer = |operation: &dyn Fn(&SharedCache)| {
+        die_everywhere(&o, &keys, 20, |c| {
+            let other = beside(c, &o);
+            let held = other.table().lock(ttl).unwrap();
+            operation(c);
+            drop(held);
+        });
+    };
+    behind_a_writer(&|c| assert_eq!(c.invalidate(&keys[1]), Ok(true)));
+    behind_a_writer(&|c| assert_eq!(c.put(&keys[1], &value(&keys[1], 4), NEVER), Ok(Stored::Busy)));
+    behind_a_writer(&|c| c.clear());
+    die_everywhere(&o, &keys, 20, |c| {
+        let hit = c.peek(&keys[0], &mut ReadBuf::new()).unwrap();
+        (0..3).for_each(|_| assert!(c.hit_again(&hit, &mut 0)));
+        c.count(0, Event::Hit);
+        c.count_alone(1, Event::Miss);
+        c.count_skip(Skip::Busy);
+        ignore(c.info());
+    });
     println!("{} states, {} of them of a repairer", STATES.load(Ordering::Relaxed), NESTED.load(Ordering::Relaxed));
 }
 

@@ -59,7 +59,7 @@ fn one_refresh_at_a_time() {
     let both = |time: u64| [&a, &b].map(|cache| at(cache, time));
     both(0);
     let (key, hash) = (b"k", a.hash(b"k"));
-    let refresh = |cache: &SharedCache| cache.acquire_to(Purpose::Refresh, key, LONG, false);
+    let refresh = |cache: &SharedCache| cache.acquire_to(Purpose::Refresh, key, &Tags::NONE, LONG, false);
     assert!(matches!(refresh(&a), Acquired::Present), "there is nothing to renew");
     a.set(key, b"old", stale_terms(10, 1000 * SECOND));
     assert!(matches!(refresh(&a), Acquired::Present));
@@ -98,10 +98,10 @@ fn one_refresh_at_a_time() {
     assert_eq!(a.failures(&a.look(key).1.unwrap()), Failures::default());
     // An explicit refresh takes the place of what is fresh; and of what is there and is not to be stored any more.
     a.set(key, b"fresh", NEVER);
-    let Acquired::Leader(lease) = b.acquire_to(Purpose::Anew, key, LONG, false) else { panic!() };
+    let Acquired::Leader(lease) = b.acquire_to(Purpose::Anew, key, &Tags::NONE, LONG, false) else { panic!() };
     assert!(matches!(b.complete(lease, key, b"anew", NEVER), Stored::Done(_)));
     assert!(a.get(key, &mut buf).is_some() && buf.value() == b"anew");
-    let Acquired::Leader(lease) = b.acquire_to(Purpose::Anew, key, LONG, false) else { panic!() };
+    let Acquired::Leader(lease) = b.acquire_to(Purpose::Anew, key, &Tags::NONE, LONG, false) else { panic!() };
     b.complete_without(lease);
     assert!(a.get(key, &mut buf).is_none());
     assert_eq!(a.info().repairs, 1);

@@ -57,7 +57,7 @@ fn exercise(cache: &SharedCache, random: &mut Random) {
             11 => ignore(cache.set(&key, &value_of(k), tagged)),
             12 => ignore(cache.insert(&key, &value_of(k), tagged, cache.begin(cache.hash(&key)))),
             13 => ignore(cache.invalidate_tags(&[k % 5])),
-            14 => match cache.acquire_to(Purpose::Refresh, &key, Duration::from_millis(1), false) {
+            14 => match cache.acquire_to(Purpose::Refresh, &key, &Tags::NONE, Duration::from_millis(1), false) {
                 Acquired::Leader(lease) if k % 2 == 0 => cache.refresh_failed(lease),
                 Acquired::Leader(lease) => cache.complete_without(lease),
                 _ => {}

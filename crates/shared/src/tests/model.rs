@@ -291,7 +291,7 @@ fn run(strategy: Strategy, max: usize, ticks: u64, idle: Option<u64>, ops: Vec<(
             }
             Op::Refresh(k, len) => {
                 let value = vec![n as u8; len as usize];
-                let acquired = cache.acquire_to(Purpose::Anew, &key_bytes(k), long, false);
+                let acquired = cache.acquire_to(Purpose::Anew, &key_bytes(k), &Tags::NONE, long, false);
                 let Acquired::Leader(lease) = acquired else { panic!("step {n}: {acquired:?}") };
                 if len % 7 == 0 {
                     cache.complete_without(lease);
@@ -306,7 +306,9 @@ fn run(strategy: Strategy, max: usize, ticks: u64, idle: Option<u64>, ops: Vec<(
                 }
             }
             Op::RefreshFails(k) => {
-                if let Acquired::Leader(lease) = cache.acquire_to(Purpose::Refresh, &key_bytes(k), long, false) {
+                if let Acquired::Leader(lease) =
+                    cache.acquire_to(Purpose::Refresh, &key_bytes(k), &Tags::NONE, long, false)
+                {
                     let e = model.entries.get(&k).unwrap();
                     assert!(model.lives(e) && e.fresh <= model.now, "step {n}");
                     cache.refresh_failed(lease);

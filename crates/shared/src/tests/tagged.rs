@@ -129,3 +129,40 @@ fn without_room_for_stamps() {
     assert!(matches!(cache.set(b"k", b"v", terms(&cache, &[7])), Stored::Done(_)));
     assert!(is_there(&cache, b"k"));
 }
+
+/// Whoever comes after an invalidation of a tag computes at once, and whoever waits looks again.
+#[test]
+fn a_lease_is_void_once_a_tag_is_invalidated() {
+    const LONG: Duration = Duration::from_secs(100);
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 100);
+    let (a, b) = (open_isolated(&o), open_isolated(&o));
+    let ask = |cache: &SharedCache, purpose| cache.acquire_to(purpose, b"k", &cache.tags(&[1, 2]), LONG, false);
+    for purpose in [Purpose::Miss, Purpose::Anew] {
+        let Acquired::Leader(lease) = ask(&a, purpose) else { panic!() };
+        let of_old = terms(&a, &[1, 2]);
+        let Acquired::Follower(ticket) = ask(&b, Purpose::Miss) else { panic!() };
+        b.invalidate_tags(&[3]).unwrap();
+        assert_eq!(b.wait(&ticket, Duration::ZERO), Waited::NotYet);
+        assert!(matches!(ask(&b, Purpose::Miss), Acquired::Follower(_)));
+        b.invalidate_tags(&[2]).unwrap();
+        assert_eq!(b.wait(&ticket, Duration::ZERO), Waited::Lost);
+        let Acquired::Leader(next) = ask(&b, Purpose::Miss) else { panic!() };
+        assert_eq!(a.complete(lease, b"k", b"old", of_old), Stored::Outdated);
+        assert!(matches!(b.complete(next, b"k", b"new", terms(&b, &[1, 2])), Stored::Done(_)));
+        b.invalidate(b"k").unwrap();
+    }
+    // A refresh has the tags of its entry: nobody else begins one, and a miss that comes when the entry is gone waits.
+    let stale = Terms { fresh: 1, ..terms(&a, &[1, 2]) };
+    a.set(b"k", b"v", stale);
+    let mut buf = ReadBuf::new();
+    let hit = b.get(b"k", &mut buf).unwrap();
+    assert!(b.is_refresh_due(&hit, b.hash(b"k")));
+    let Acquired::Leader(lease) = a.acquire_to(Purpose::Refresh, b"k", &Tags::NONE, LONG, false) else { panic!() };
+    assert!(!b.is_refresh_due(&hit, b.hash(b"k")));
+    assert!(matches!(ask(&b, Purpose::Miss), Acquired::Follower(_)));
+    b.invalidate_tags(&[1]).unwrap();
+    assert!(matches!(ask(&b, Purpose::Miss), Acquired::Leader(_)));
+    a.abandon(lease);
+    assert_eq!(a.info().repairs, 0);
+}

@@ -18,12 +18,13 @@ use crate::backend::shared::reopen::File;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::{as_error, point};
 use crate::capi::reference::PyRef;
+use crate::function::control::Tags;
 use crate::function::fence::Began;
 use crate::function::state::{CacheState, Put};
 use crate::function::ticket::Ticket;
 use crate::key::View;
 use concurrency::fork;
-use shared::{Acquired, Lease, Purpose, SharedCache, Waited};
+use shared::{Acquired, Lease, Purpose, SharedCache, Tags as FileTags, Waited};
 
 impl Shared {
     /// Asks for the lease of a key; see `AsyncCachedFunction._lead`.
@@ -36,7 +37,7 @@ impl Shared {
         state: &CacheState,
         view: &View<'_>,
         ticket: &Ticket,
-        insist: bool,
+        (insist, tags): (bool, &Tags),
         queue: &SharedTurn,
     ) -> PyResult<Bound<'py, PyAny>> {
         point("_lead");
@@ -71,7 +72,8 @@ impl Shared {
                 }
             }
             let bound = state.wait_timeout.unwrap_or(Duration::MAX);
-            match request.file.shm.acquire(request.key(), bound, insist) {
+            let noted = self.noted(tags);
+            match request.file.shm.acquire_to(Purpose::Miss, request.key(), &noted, bound, insist) {
                 Acquired::Leader(lease) => {
                     let lease = SharedLease {
                         file: self.files.of(request.file),
@@ -104,7 +106,7 @@ impl Shared {
         }
     }
 
-    /// Asks for the lease of a refresh: `Purpose::Refresh` of one in the background, `Purpose::Anew` of one that somebody asked
+    /// Asks for the lease of a refresh, of a call with these tags: `Purpose::Refresh` of one in the background, `Purpose::Anew` of one that somebody asked
     /// for, which takes it from whoever has it. `None` where there is none to be had.
     ///
     /// # Safety
@@ -114,6 +116,7 @@ impl Shared {
         state: &CacheState,
         view: &View<'_>,
         purpose: Purpose,
+        tags: &FileTags,
     ) -> Result<Option<SharedLease>, ErrSet> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
@@ -124,7 +127,7 @@ impl Shared {
             };
             let bound = state.wait_timeout.unwrap_or(Duration::MAX);
             let insist = purpose == Purpose::Anew;
-            Ok(match request.file.shm.acquire_to(purpose, request.key(), bound, insist) {
+            Ok(match request.file.shm.acquire_to(purpose, request.key(), tags, bound, insist) {
                 Acquired::Leader(lease) => Some(SharedLease {
                     file: self.files.of(request.file),
                     lease: Mutex::new(Some(lease)),

@@ -34,7 +34,7 @@ use crate::key::{View, ONE};
 use engine::cache::Features;
 use engine::policy::Kind;
 use engine::slab::{Entry, Token};
-use shared::{Busy, Event, Kind as FileKind, Skip, Tags as FileTags};
+use shared::{Began as FileBegan, Busy, Event, Kind as FileKind, SharedCache, Skip, Tags as FileTags};
 
 /// The decoded level: an entry's value is good while the file has it, and the order hears of nothing.
 impl HitPath for Shared {
@@ -280,26 +280,22 @@ impl Backend for Shared {
         py: Python<'py>,
         state: &CacheState,
         ticket: &Ticket,
-        insist: bool,
+        asks: (bool, &Tags),
         turn: &SharedTurn,
     ) -> PyResult<Bound<'py, PyAny>> {
         // SAFETY: the caller's promise; the ticket holds its key.
-        ticket.with_view(|view| unsafe { self.ask(py, state, view, ticket, insist, turn) })
+        ticket.with_view(|view| unsafe { self.ask(py, state, view, ticket, asks, turn) })
     }
 
     fn began(&self, _: &CacheState, view: &View<'_>) -> Began {
-        // SAFETY: attached, no lock held; no exception is set: a computation is about to begin.
-        match unsafe { KeyAccess::ask(self, view) } {
-            KeyBytes::KeyAccess(request) => {
-                let began = request.file.shm.begin(request.file.shm.hash(request.key()));
-                return Began { clears: began.generation, stamp: began.stamp() };
-            }
-            KeyBytes::Unstorable(_) => (),
-            // SAFETY: as above.
-            KeyBytes::Failed => unsafe { ffi::PyErr_Clear() },
-        }
-        // What has no bytes, or no file, is never stored.
-        Began { clears: 0, stamp: 0 }
+        let began = self.in_file(view, |shm, hash| shm.begin(hash));
+        began.map_or(NEVER_STORED, |began| Began { clears: began.generation, stamp: began.stamp() })
+    }
+
+    fn is_current(&self, _: &CacheState, view: &View<'_>, computation: &Computation) -> bool {
+        let began = FileBegan::of(computation.began.clears, computation.began.stamp);
+        let is_current = self.in_file(view, |shm, hash| shm.is_current(hash, began, &computation.noted));
+        is_current.unwrap_or(computation.began == NEVER_STORED)
     }
 
     unsafe fn note_tags(&self, tags: &Tags) -> FileTags {
@@ -383,6 +379,9 @@ impl Backend for Shared {
     }
 }
 
+/// When a computation began that has no bytes, or no file.
+const NEVER_STORED: Began = Began { clears: 0, stamp: 0 };
+
 /// Where a call that the decoded level does not answer stands after a look into the file.
 pub(crate) enum Through<'a> {
     /// A hit, counted: a new reference.
@@ -401,6 +400,20 @@ pub(crate) enum Through<'a> {
 }
 
 impl Shared {
+    /// Asks the file about a key's hash; `None` where the key has no bytes, or there is no file.
+    fn in_file<R>(&self, view: &View<'_>, ask: impl FnOnce(&SharedCache, u64) -> R) -> Option<R> {
+        // SAFETY: attached, no lock held; no exception is set: a computation is about to begin, or to be waited for.
+        match unsafe { KeyAccess::ask(self, view) } {
+            KeyBytes::KeyAccess(request) => Some(ask(&request.file.shm, request.file.shm.hash(request.key()))),
+            KeyBytes::Unstorable(_) => None,
+            KeyBytes::Failed => {
+                // SAFETY: as above.
+                unsafe { ffi::PyErr_Clear() };
+                None
+            }
+        }
+    }
+
     /// Looks for a call's value in both levels, counted as a call, from where `hot` left it.
     ///
     /// # Safety

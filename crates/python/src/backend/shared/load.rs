@@ -16,19 +16,21 @@ use super::skips::Skipped;
 use super::turn::Turn;
 use crate::backend::shared::access::{KeyAccess, Lookup, Put, StoreCondition};
 use crate::backend::shared::decoded::Decoded;
+use crate::backend::shared::reopen::File;
 use crate::capi::detach::Sleeper;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::reference::{release, Arguments, PyRef};
 use crate::codec::Refusal;
 use crate::function::control::{Tags, Verdict};
 use crate::function::lookup::FastLookup;
+use crate::function::running::InFile;
 use crate::function::single_flight::{Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
 use crate::function::state::Put as Mode;
 use crate::function::CachedFunction;
 use crate::key::View;
 use concurrency::inflight::Outcome;
-use shared::{Acquired, Lease, Skip, Tags as FileTags, Ticket, Waited};
+use shared::{Acquired, Lease, Purpose, Skip, Tags as FileTags, Ticket, Waited};
 
 /// A missed call.
 pub(crate) struct Call<'a> {
@@ -98,6 +100,10 @@ impl Drop for Computing {
             Some(keys.swap_remove(at))
         });
     }
+}
+
+fn address(file: &File) -> usize {
+    std::ptr::from_ref(file) as usize
 }
 
 impl<'a> Call<'a> {
@@ -270,6 +276,13 @@ impl<'a> Call<'a> {
         Ok(tags)
     }
 
+    /// How the fences of the call stand.
+    fn in_file(&self, tags: &Tags) -> InFile {
+        let KeyAccess { shared, file, .. } = &self.request;
+        let hash = file.shm.hash(self.request.key());
+        InFile { file: address(file), hash, began: file.shm.begin(hash), tags: shared.noted(tags) }
+    }
+
     /// Computes what somebody else is about to store.
     unsafe fn compute_beside(&mut self) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
@@ -286,9 +299,13 @@ impl<'a> Call<'a> {
         let (mut insist, mut unreadable) = (false, false);
         // SAFETY: the caller's promise, throughout.
         unsafe {
+            let Ok(tags) = self.work_out_tags() else {
+                return Loaded::Failed;
+            };
             loop {
                 let shm = &self.request.file.shm;
-                match shm.acquire(self.request.key(), bound, insist) {
+                let noted = self.request.shared.noted(&tags);
+                match shm.acquire_to(Purpose::Miss, self.request.key(), &noted, bound, insist) {
                     Acquired::Leader(lease) => return self.compute_and_store(Some(lease)),
                     Acquired::Alone => return self.compute_and_store(None),
                     // What is there cannot be decoded.
@@ -357,7 +374,9 @@ impl Miss for Call<'_> {
                 state.settle_failure(reserved, flight);
                 return std::ptr::null_mut();
             };
-            let _running = state.running.note(reserved, &tags);
+            // Before anything is looked for in the file.
+            let in_file = reserved.map(|_| self.in_file(&tags));
+            let _running = state.running.note(reserved, &tags, in_file);
             match self.load_or_compute(|| state.free_waiters(reserved, &mut flight)) {
                 Loaded::Value(value, kept) => {
                     let immutable = kept.as_ref().map(|kept| kept.is_immutable());
@@ -404,6 +423,13 @@ impl Miss for Call<'_> {
             let brought = self.load_or_compute(|| ());
             self.keep(view, brought)
         }
+    }
+
+    fn is_fenced(&self, reserved: Reserved) -> bool {
+        let file = self.request.file;
+        self.cached.state.running.any_in_file(reserved, |noted| {
+            noted.file != address(file) || !file.shm.is_current(noted.hash, noted.began, &noted.tags)
+        })
     }
 
     fn waits(&mut self) {

@@ -258,16 +258,19 @@ impl AsyncCachedFunction {
 
     /// Asks to compute the ticket's value for all processes: a `SharedLease` (compute it), a tuple with the value (it is
     /// there), False (another one computes it: ask again later) or None (compute it, there is no lease to be had).
-    /// `insist`: this caller has waited long enough. `turn`: one for all questions of this caller.
+    /// `insist`: this caller has waited long enough. `computation`: the one that is to begin. `turn`: one for all questions of
+    /// this caller.
     fn _lead<'py>(
         slf: &Bound<'py, Self>,
         ticket: &Bound<'py, Ticket>,
         insist: bool,
+        computation: &Bound<'py, Computation>,
         turn: &Bound<'py, SharedTurn>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (state, py) = (&slf.as_super().get().state, slf.py());
+        let asks = (insist, &computation.get().tags);
         // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        as_error(|| unsafe { state.backend.acquire(py, state, ticket.get(), insist, turn.get()) })
+        as_error(|| unsafe { state.backend.acquire(py, state, ticket.get(), asks, turn.get()) })
     }
 
     /// For `_lead`. `free`: this caller has waited for a computation that ended without a value, and waits for no other.
