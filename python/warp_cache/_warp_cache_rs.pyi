@@ -4,29 +4,28 @@ What begins with an underscore is there for type checkers, or for this package a
 """
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
-from types import CoroutineType, TracebackType
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from types import TracebackType
 from typing import (
     Any,
     Concatenate,
-    Generic,
     Literal,
     NoReturn,
     ParamSpec,
     SupportsIndex,
-    TypedDict,
     TypeVar,
     final,
     overload,
     type_check_only,
 )
 
-from typing_extensions import Buffer, Self, Unpack
+from typing_extensions import Buffer, Never, Self, Unpack
 
 from warp_cache._flight import Flight
 from warp_cache._info import CacheInfo as CacheInfo
 from warp_cache._info import SharedCacheInfo as SharedCacheInfo
-from warp_cache._options import CommonOptions, ControlOptions, Seconds
+from warp_cache._operations import CachedAttribute, CachedMethod, Operations
+from warp_cache._options import CommonOptions, ControlOptions
 
 __all__ = [
     "AsyncCachedFunction",
@@ -75,153 +74,11 @@ _T = TypeVar("_T")
 # A method's parameters without the first one, and the class of its instance.
 _Q = ParamSpec("_Q")
 _S = TypeVar("_S")
-# What a call gives that lacks the first parameter.
-_B = TypeVar("_B")
 
-@type_check_only
-class _Parameters(TypedDict):
-    maxsize: int | None
-    typed: bool
-
-@type_check_only
-class _Operations(Generic[_P, _R]):
-    """What a decorated function has; a bound method has it too, with its instance bound."""
-
-    __wrapped__: Callable[_P, _R]
-    __name__: str
-    __qualname__: str
-
-    # Checkers disagree about the type of what an async function returns; hence three of each.
-    @overload
-    def get(
-        self: _Operations[_P, Coroutine[Any, Any, _T]], /, *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T | None: ...
-    @overload
-    def get(
-        self: _Operations[_P, CoroutineType[Any, Any, _T]], /, *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T | None: ...
-    @overload
-    def get(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R | None:
-        """The cached value for these arguments, or None. Computes and counts nothing."""
-
-    @overload
-    def set(
-        self: _Operations[_P, Coroutine[Any, Any, _T]],
-        value: _T,
-        /,
-        *args: _P.args,
-        **kwargs: _P.kwargs,
-    ) -> None: ...
-    @overload
-    def set(
-        self: _Operations[_P, CoroutineType[Any, Any, _T]],
-        value: _T,
-        /,
-        *args: _P.args,
-        **kwargs: _P.kwargs,
-    ) -> None: ...
-    @overload
-    def set(self, value: _R, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
-        """Store value for these arguments as if it had been computed now."""
-
-    def cache_invalidate(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
-        """Drop the entry of these arguments; whether there was one."""
-
-    def cache_put(
-        self,
-        value: Any,
-        args: Iterable[Any] = (),
-        kwargs: dict[str, Any] = {},  # noqa: B006
-        *,
-        ttl: Seconds | None = ...,
-        tags: Iterable[str] = ...,
-    ) -> None:
-        """Store value for a call, with a lifetime and tags of its own."""
-
-    def cache_refresh(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        """Compute the value of a call now, store it and return it."""
-
-    def cache_ttl(self, /, *args: _P.args, **kwargs: _P.kwargs) -> float | None:
-        """Seconds until the entry is no longer fresh."""
-
-    def cache_invalidate_tags(self, /, *tags: str) -> None:
-        """Drop the entries of this function that have any of these tags."""
-
-    def cache_contains(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
-        """Whether a call would be answered without computing. No use, and not counted."""
-
-    # Of coroutine functions alone.
-    async def aget(self, /, *args: _P.args, **kwargs: _P.kwargs) -> Any:
-        """``get``, to be awaited."""
-
-    async def aset(self, value: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
-        """``set``, to be awaited."""
-
-    async def acache_contains(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
-        """``cache_contains``, to be awaited."""
-
-    async def acache_invalidate(self, /, *args: _P.args, **kwargs: _P.kwargs) -> bool:
-        """``cache_invalidate``, to be awaited."""
-
-    async def acache_put(
-        self,
-        value: Any,
-        args: Iterable[Any] = (),
-        kwargs: dict[str, Any] = {},  # noqa: B006
-        *,
-        ttl: Seconds | None = ...,
-        tags: Iterable[str] = ...,
-    ) -> None:
-        """``cache_put``, to be awaited."""
-
-    async def acache_ttl(self, /, *args: _P.args, **kwargs: _P.kwargs) -> float | None:
-        """``cache_ttl``, to be awaited."""
-
-    async def acache_invalidate_tags(self, /, *tags: str) -> None:
-        """``cache_invalidate_tags``, to be awaited."""
-
-    async def acache_clear(self) -> None:
-        """``cache_clear``, to be awaited."""
-
-    def cache_info(self) -> CacheInfo:
-        """Hits, misses, the maximum and the present number of entries."""
-
-    def cache_clear(self) -> None:
-        """Drop all entries and zero the counters."""
-
-    def cache_parameters(self) -> _Parameters:
-        """The maximum size and whether the cache is typed, in a new dict."""
-
-    def cache_options(self) -> dict[str, Any]:
-        """Everything the cache was made with, and path, private, qualname, in a new dict."""
-
-@type_check_only
-class _CachedMethod(_Operations[_P, _R], Generic[_P, _R]):
-    """A decorated method, bound to an instance or a class (at run time a ``BoundMethod``)."""
-
-    __self__: Any
-    # A property, as an attribute that is a descriptor would be taken for one that binds.
-    @property
-    def __func__(self) -> CachedFunction[Concatenate[Any, _P], _R]: ...
-    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
-
-@type_check_only
-class _CachedAttribute(_Operations[_P, _R], Generic[_P, _R, _B]):
-    """An attribute whose type does not tell whether a call has to give the first argument.
-
-    ``@classmethod`` and ``@staticmethod`` are invisible: to checkers they are what is below them.
-    """
-
-    @overload
-    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
-    @overload
-    def __call__(
-        self: _CachedAttribute[Concatenate[Any, _Q], _R, _B], *args: _Q.args, **kwargs: _Q.kwargs
-    ) -> _B: ...
-
-class CachedFunction(_Operations[_P, _R]):
+class CachedFunction(Operations[_P, _R]):
     """A function with a cache in front of it."""
 
+    __wrapped__: Callable[_P, _R]
     def __new__(
         cls,
         fn: Callable[_P, _R],
@@ -248,31 +105,40 @@ class CachedFunction(_Operations[_P, _R]):
     def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
 
     # With a callable for the type of self, checkers compare the first parameter with the instance.
-    # In this order: a class method, by class; the same where it returns Self (in mypy); any other
-    # function, by class; a method; a class method, by instance; a static method, by instance, or a
-    # method that returns Self (in mypy).
+    # In this order: a class method, by class; the same where it returns Self, and where Self is
+    # within its result (in mypy); any other function, by class; a method; a class method, by
+    # instance; a method or class method that returns Self (in mypy: a result that is a type
+    # variable could be Never); a static method, by instance.
     @overload
     def __get__(  # type: ignore[misc]
         self: Callable[Concatenate[type[_S], ...], Any], instance: None, owner: type[_S], /
-    ) -> _CachedAttribute[_P, _R, _R]: ...
+    ) -> CachedAttribute[_P, _R, _R]: ...
+    @overload
+    def __get__(  # type: ignore[misc]
+        self: Callable[Concatenate[type[Any], ...], Never], instance: None, owner: type[_S], /
+    ) -> CachedAttribute[_P, _R, _S]: ...
     @overload
     def __get__(  # type: ignore[misc]
         self: Callable[Concatenate[type[Any], ...], Any], instance: None, owner: type, /
-    ) -> _CachedAttribute[_P, _R, Any]: ...
+    ) -> CachedAttribute[_P, _R, Any]: ...
     @overload
     def __get__(self, instance: None, owner: type | None = None, /) -> Self: ...
     @overload
     def __get__(
         self: Callable[Concatenate[_S, _Q], Any], instance: _S, owner: type | None = None, /
-    ) -> _CachedMethod[_Q, _R]: ...
+    ) -> CachedMethod[_P, _Q, _R]: ...
     @overload
     def __get__(  # type: ignore[misc]
         self: Callable[Concatenate[type[_S], _Q], Any], instance: _S, owner: type | None = None, /
-    ) -> _CachedMethod[_Q, _R]: ...
+    ) -> CachedMethod[_P, _Q, _R]: ...
+    @overload
+    def __get__(  # type: ignore[misc]
+        self: Callable[..., Never], instance: _S, owner: type | None = None, /
+    ) -> CachedAttribute[_P, _R, _S]: ...
     @overload
     def __get__(
         self, instance: object, owner: type | None = None, /
-    ) -> _CachedAttribute[_P, _R, Any]: ...
+    ) -> CachedAttribute[_P, _R, Any]: ...
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, _memo: Any, /) -> Self: ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import warnings
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -34,6 +34,9 @@ from warp_cache._warp_cache_rs import CachedFunction
 from warp_cache.testing import Clock, clock, isolated
 
 T = TypeVar("T")
+U = TypeVar("U")
+V = TypeVar("V")
+Text = TypeVar("Text", bound=str)
 
 # mypy takes this for true, and no other checker does.
 MYPY = False
@@ -428,26 +431,199 @@ async def check_class_and_static_methods(shop: Shop[bytes], corner: Corner) -> N
 
 
 class Chained:
-    """mypy does not see through Self here: it says Any, and must not complain about the calls."""
-
     @cache
     def following(self, x: int) -> Self:
         return self
+
+    @lru_cache(maxsize=3)
+    def several(self, x: int) -> list[Self]:
+        return [self]
+
+    @cache(ttl=1)
+    async def later(self, x: int) -> Self:
+        return self
+
+    @cache
+    def paired(self, x: T) -> tuple[Self, T]:
+        return self, x
 
     @classmethod
     @cache
     def named(cls, name: str) -> Self:
         return cls()
 
+    @classmethod
+    @cache(ttl=1)
+    async def named_later(cls, name: str) -> Self:
+        return cls()
+
+    @cache
+    def following_twice(self, x: int) -> Self:
+        return self.following(x).following(x)
+
+    @classmethod
+    @cache
+    def named_twice(cls, name: str) -> Self:
+        return cls.named(name).named(name)
+
 
 class Derived(Chained):
     pass
 
 
-def check_self() -> None:
-    followed: Derived = Derived().following(1)
-    named: Derived = Derived.named("")
-    del followed, named
+async def check_self(derived: Derived, number: int) -> None:
+    assert_type(derived.following(1), Derived)
+    assert_type(derived.following(1).following_twice(2), Derived)
+    assert_type(derived.several(1), list[Derived])
+    assert_type(await derived.later(1), Derived)
+    assert_type(derived.paired(number), tuple[Derived, int])
+    assert_type(derived.named(""), Derived)
+    assert_type(Derived.named(""), Derived)
+    assert_type(Derived.named("").named_twice(""), Derived)
+    assert_type(await derived.named_later(""), Derived)
+    assert_type(await Derived.named_later(""), Derived)
+    assert_type(Derived.following(derived, 1), Derived)
+    assert_type(list(map(derived.following, [1])), list[Derived])
+    assert_type(derived.several.get(1), list[Derived] | None)
+    assert_type(derived.later.get(1), Derived | None)
+    assert_type(await derived.later.aget(1), Derived | None)
+    if not MYPY:  # it takes the operations of such a method, and no call, for those of a function
+        assert_type(derived.following.get(1), Derived | None)
+        assert_type(derived.following.set(derived, 1), None)
+
+
+# --- type variables of a function's own ---------------------------------------------------------
+
+
+@cache
+def same(x: T) -> T:
+    return x
+
+
+@lru_cache(maxsize=3)
+async def same_later(x: T) -> T:
+    return x
+
+
+@cache(backend="shared")
+def lengths(x: list[T]) -> dict[T, int]:
+    return {}
+
+
+class Generous(Generic[U]):
+    @cache
+    def same(self, x: T) -> T:
+        return x
+
+    @cache(ttl=1, per_instance=True)
+    def same_called(self, x: list[T], *, by: dict[T, V]) -> tuple[T, V]:
+        return x[0], by[x[0]]
+
+    @lru_cache
+    def lru_same(self, x: T) -> T:
+        return x
+
+    @lru_cache(maxsize=3)
+    def lru_same_called(self, x: list[T]) -> T:
+        return x[0]
+
+    @cache(backend="shared")
+    def same_text(self, x: Text) -> Text:
+        return x
+
+    @cache(ttl=1)
+    async def same_later(self, x: T) -> T:
+        return x
+
+    @cache
+    def of_both(self, x: U, y: T) -> dict[U, T]:
+        return {x: y}
+
+    @classmethod
+    @cache
+    def same_of_class(cls, x: T) -> T:
+        return x
+
+    @staticmethod
+    @cache
+    def first(x: list[T]) -> T:
+        return x[0]
+
+    def check_within(self, number: int) -> None:
+        assert_type(self.same(number), int)
+        assert_type(self.same_called([number], by={number: ""}), tuple[int, str])
+
+
+async def check_own_type_variables(
+    generous: Generous[bytes], number: int, text: str, data: bytes
+) -> None:
+    assert_type(same(number), int)
+    assert_type(await same_later(number), int)
+    assert_type(lengths([text]), dict[str, int])
+    assert_type(generous.same(number), int)
+    assert_type(generous.same(x=text), str)
+    assert_type(generous.same_called([number], by={number: text}), tuple[int, str])
+    assert_type(generous.lru_same(number), int)
+    assert_type(generous.lru_same_called([number]), int)
+    assert_type(generous.same_text(text), str)
+    assert_type(await generous.same_later(number), int)
+    assert_type(generous.of_both(data, number), dict[bytes, int])
+    assert_type(generous.same_of_class(number), int)
+    assert_type(Generous.same_of_class(number), int)
+    assert_type(generous.first([number]), int)
+    assert_type(Generous.first([number]), int)
+    as_callback: Callable[[int], int] = generous.same
+    assert_type(list(map(generous.same, [number])), list[int])
+    del as_callback
+
+
+async def check_operations_of_own_type_variables(generous: Generous[bytes], number: int) -> None:
+    assert_type(same.get(number), int | None)
+    assert_type(same.set(number, number), None)
+    assert_type(same.cache_put(number, (number,)), None)
+    assert_type(await same_later.acache_put(number, (number,)), None)
+    assert_type(generous.same.get(number), int | None)
+    assert_type(generous.same.set(number, number), None)
+    assert_type(generous.same.cache_put(number, (number,)), None)
+    assert_type(generous.same.cache_invalidate(number), bool)
+    assert_type(generous.same.cache_contains(number), bool)
+    assert_type(generous.same.cache_refresh(number), int)
+    assert_type(generous.same.cache_ttl(number), float | None)
+    assert_type(await generous.same_later.aset(number, number), None)
+    assert_type(await generous.same_later.acache_put(number, (number,)), None)
+    assert_type(await generous.same_later.acache_contains(number), bool)
+    assert_type(await generous.same_later.acache_invalidate(number), bool)
+    assert_type(await generous.same_later.acache_ttl(number), float | None)
+
+
+# --- operations to be awaited, and with arguments in a tuple ------------------------------------
+
+
+@cache
+def marked(x: int) -> Awaitable[str]:
+    return asyncio.get_running_loop().create_future()
+
+
+async def check_values(shop: Shop[bytes], corner: Corner) -> None:
+    assert_type(await fetch.aget("", retries=1), bytes | None)
+    assert_type(await fetch.aset(b"", "", retries=1), None)
+    assert_type(await fetch.acache_put(b"", ("",), {"retries": 1}, ttl=1, tags=("a",)), None)
+    assert_type(fetch.cache_put(b"", ("",)), None)
+    assert_type(await marked.aget(1), str | None)
+    assert_type(await marked.aset("", 1), None)
+    assert_type(await marked.acache_put("", (1,)), None)
+    assert_type(called.cache_put([""], (1,), {"y": ""}, ttl=1, tags=["a"]), None)
+    assert_type(called.cache_refresh(1), list[str])
+    assert_type(await shop.order.aget("tea"), int | None)
+    assert_type(await shop.order.aset(1, "tea"), None)
+    assert_type(await shop.order.acache_put(1, ("tea",)), None)
+    assert_type(shop.order.cache_put(1, ("tea",)), None)
+    assert_type(shop.price.cache_put(1.0, ("tea",)), None)
+    assert_type(shop.first.cache_put(b"", ("tea",)), None)
+    assert_type(await Corner.order.aget(corner, "tea"), int | None)
+    assert_type(await Corner.tax_later.aget(0.1), str | None)
+    assert_type(await Corner.make_later.aget(Corner, "tea"), bytes | None)
+    assert_type(shop.price.__wrapped__(shop, "tea"), float)
 
 
 def decorated_at_once(x: int, *, y: str = "") -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import subprocess
@@ -60,12 +61,13 @@ def test_stubs_are_what_is_there(tmp_path: Path) -> None:
     allowed = tmp_path / "allowed"
     # A type of literals is a union to them, and one that is only there for checkers is missing; the
     # decorators are shown to checkers by overloads, of which the first takes a function; options
-    # that come from a TypedDict are keywords (`tests/api/test_options.py` compares the names); and
-    # all that would change a `Skips` is one function.
+    # that come from a TypedDict are keywords (`tests/api/test_options.py` compares the names); all
+    # that would change a `Skips` is one function; and a stub of its own has what only checkers see.
     names = (
         "\\._.*__(replace|match_args)__",
         ".*SkipReason",
         "\\._options\\.(Memory|Shared|_StrategyName)",
+        "\\._operations",
         "\\._watch\\.Watch",
         "\\.cache",
         "\\.lru_cache",
@@ -86,3 +88,19 @@ def test_stubs_are_what_is_there(tmp_path: Path) -> None:
         allowed,
         "--ignore-unused-allowlist",
     )
+
+
+def test_bound_methods_have_all_operations() -> None:
+    # mypy has a class of its own for them: an operation that is missing there would be to it alone.
+    stub = (ROOT / "python/warp_cache/_operations.pyi").read_text(encoding="utf-8")
+    operations = {
+        kind.name: {
+            entry.name
+            for entry in kind.body
+            if isinstance(entry, (ast.FunctionDef, ast.AsyncFunctionDef))
+        }
+        for kind in ast.parse(stub).body
+        if isinstance(kind, ast.ClassDef)
+    }
+    assert "get" in operations["Operations"]
+    assert operations["_BoundOperations"] == operations["Operations"] | {"__call__"}

@@ -5,7 +5,14 @@ To both of them a comment that has no error to ignore is an error.
 
 # pyright: reportUnnecessaryTypeIgnoreComment=error
 
+from typing import TypeVar
+
+from typing_extensions import Self
+
 from warp_cache import CacheOptions, LruCacheOptions, SharedCacheInfo, Strategy, cache, lru_cache
+
+T = TypeVar("T")
+Text = TypeVar("Text", bound=str)
 
 
 @cache
@@ -31,6 +38,22 @@ class Thing:
     @cache(ttl=1)
     async def later(self, x: int) -> bytes:
         return bytes(x)
+
+    @cache
+    def same(self, x: list[T]) -> T:
+        return x[0]
+
+    @lru_cache
+    def same_text(self, x: Text) -> Text:
+        return x
+
+    @cache
+    async def same_later(self, x: list[T]) -> T:
+        return x[0]
+
+    @cache
+    def following(self, x: int) -> Self:
+        return self
 
     @classmethod
     @cache
@@ -68,6 +91,9 @@ def check_arguments() -> None:
     function.set(b"")  # type: ignore[call-arg]
     function.set("", 1)  # type: ignore[arg-type]
     lru_function.set(b"", "1")  # type: ignore[arg-type]
+    function.cache_put("", (1,))  # type: ignore[arg-type]
+    function.cache_put(b"", (1,), ttl="1")  # type: ignore[arg-type]
+    function.cache_refresh("1")  # type: ignore[arg-type]
     function.cache_info(1)  # type: ignore[call-arg]
     _ = function.cache_info().size  # type: ignore[attr-defined]
     _ = function.cache_parameters()["size"]  # type: ignore[typeddict-item]
@@ -83,8 +109,20 @@ async def check_coroutine_functions() -> None:
     coroutine_function.get("1")  # type: ignore[call-overload]
     coroutine_function.set(1, 1)  # type: ignore[call-overload]
     coroutine_function.set(b"", "1")  # type: ignore[call-overload]
+    await coroutine_function.aget("1")  # type: ignore[call-overload]
+    await coroutine_function.aset(1, 1)  # type: ignore[call-overload]
+    await coroutine_function.aset(b"", "1")  # type: ignore[call-overload]
+    await coroutine_function.acache_put("", (1,))  # type: ignore[arg-type]
+    coroutine_function.cache_put("", (1,))  # type: ignore[call-overload]
     await Thing().later("1")  # type: ignore[arg-type]
     Thing().later.set(b"", "1")  # type: ignore[call-overload]
+    await Thing().later.aget("1")  # type: ignore[call-overload]
+    await Thing().later.aset("", 1)  # type: ignore[call-overload]
+    await Thing().later.aset(b"", "1")  # type: ignore[call-overload]
+    await Thing().later.acache_put("", (1,))  # type: ignore[arg-type]
+    await function.aget(1)  # type: ignore[misc]
+    await function.aset(b"", 1)  # type: ignore[call-overload, misc]
+    await function.acache_put(b"", (1,))  # type: ignore[misc]
     del not_awaited, text
 
 
@@ -104,6 +142,23 @@ def check_methods(thing: Thing) -> None:
     Thing.static("1")  # type: ignore[arg-type]
     Thing.static()  # type: ignore[call-arg]
     thing.static("1")  # type: ignore[call-overload]
+
+
+async def check_own_type_variables(thing: Thing) -> None:
+    thing.same(1)  # type: ignore[arg-type]
+    thing.same()  # type: ignore[call-arg]
+    thing.same([1], 2)  # type: ignore[call-arg]
+    thing.same(thing, [1])  # type: ignore[call-arg, arg-type]
+    text: str = thing.same([1])  # type: ignore[assignment]
+    text = await thing.same_later([1])  # type: ignore[list-item]
+    thing.same_text(1)  # type: ignore[type-var]
+    thing.same.get(1)  # type: ignore[arg-type]
+    thing.same.cache_invalidate(1)  # type: ignore[arg-type]
+    thing.same.cache_contains()  # type: ignore[call-arg]
+    thing.method.cache_put("", (1,))  # type: ignore[arg-type]
+    thing.following("1")  # type: ignore[call-overload]
+    number: int = thing.following(1)  # type: ignore[assignment]
+    del text, number
 
 
 def check_options() -> None:
