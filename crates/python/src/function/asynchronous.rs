@@ -537,7 +537,7 @@ impl AsyncCachedFunction {
         as_error(|| {
             point("_store");
             let computation = computation.get();
-            this.state.tally.load(computation.watch, false);
+            this.state.count_load(computation.watch, false);
             this.state.backend.store(this, ticket, value, computation, lease)
         })
     }
@@ -556,7 +556,7 @@ impl AsyncCachedFunction {
         let failed = || match this.state.backend.shared() {
             None => ticket.get().with_view(|view| this.state.failed(view, error, computation.get())),
             Some(shared) => {
-                this.state.tally.load(computation.get().watch, true);
+                this.state.count_load(computation.get().watch, true);
                 // SAFETY: attached, no lock held; the ticket holds its key; no exception is set.
                 ticket.get().with_views(|view, editable| unsafe {
                     let error = PyRef::borrow(error.as_ptr());

@@ -6,6 +6,7 @@ use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::loads;
 use super::skips::Skipped;
 use super::Shared;
 use crate::backend::shared::access::{not_fenced, KeyAccess, KeyBytes, Lookup, StoreCondition};
@@ -348,7 +349,8 @@ impl Backend for Shared {
         let Some(file) = file else {
             let of_file = Some(FileCounters { skips: self.skipped([0; Skip::COUNT]), repairs: 0 });
             let misses = self.skips.lost();
-            return Counters { hits: 0, misses, size: 0, evictions: 0, expirations: 0, weight: 0, of_file };
+            let totals = state.tally.totals();
+            return Counters { hits: 0, misses, size: 0, evictions: 0, expirations: 0, weight: 0, totals, of_file };
         };
         let info = file.shm.info();
         Counters {
@@ -358,6 +360,7 @@ impl Backend for Shared {
             evictions: info.evictions,
             expirations: info.expirations,
             weight: 0,
+            totals: loads::totals(info.loads).plus(state.tally.totals()),
             of_file: Some(FileCounters { skips: self.skipped(info.skips), repairs: info.repairs }),
         }
     }
@@ -452,7 +455,7 @@ impl Shared {
                 }
                 Lookup::Stale(value, is_due) => {
                     request.file.count(Event::Hit);
-                    state.tally.stale_hit();
+                    self.count_stale_hit(&state.tally);
                     state.let_go(self, None);
                     return if is_due { Through::Revalidate(value) } else { Through::Value(value) };
                 }

@@ -222,7 +222,7 @@ impl<'a> Call<'a> {
             match self.request.spare() {
                 Ok(Some(value)) => {
                     hold.give_up(shm, false);
-                    state.tally.stale_hit();
+                    self.request.shared.count_stale_hit(&state.tally);
                     return Loaded::Value(value, None);
                 }
                 Ok(None) => (),

@@ -184,7 +184,7 @@ impl Shared {
                 KeyBytes::Failed => return Err(ErrSet),
             };
             if let Some(spare) = request.spare()? {
-                state.tally.stale_hit();
+                self.count_stale_hit(&state.tally);
                 return Ok(Some(spare));
             }
             let Some(terms) = control.store_exception(error, computation.tags.clone()) else {

@@ -8,7 +8,7 @@
 //! [`access`] (one key: looking, encoding, storing), [`by_bytes`] (calls that are known by their bytes, as an argument can be
 //! edited), [`call`] (what it is as a [`Backend`](super::Backend)), [`load`] (one
 //! computation for all processes), [`turn`] (whom a caller waits for), [`held`] (letting go what the file no longer has),
-//! [`skips`] (what is not stored), [`template`] (what those who waited make theirs from), [`asynchronous`] (leases of
+//! [`skips`] (what is not stored), [`loads`] (what is counted of computations), [`template`] (what those who waited make theirs from), [`asynchronous`] (leases of
 //! coroutine functions), [`methods`] (`get` and `set`), [`buffers`] (bytes that calls use again), and here the class,
 //! and the file with what belongs to it.
 
@@ -20,6 +20,7 @@ pub mod call;
 pub mod decoded;
 mod held;
 mod load;
+mod loads;
 mod methods;
 mod reopen;
 mod skips;
