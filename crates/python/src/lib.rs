@@ -51,6 +51,7 @@ mod _warp_cache_rs {
         concurrency::fork::watch();
         concurrency::elapsed::install();
         crate::function::install(module.py())?;
+        crate::bindings::watch::install(module)?;
         // Not to be in `__all__`, as it is in some builds only.
         #[cfg(debug_assertions)]
         module.setattr("_panic_at", wrap_pyfunction!(crate::capi::panics::points::_panic_at, module)?)?;

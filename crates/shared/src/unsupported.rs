@@ -247,7 +247,7 @@ never! {
     insert_since(&[u8], &[u8], impl Into<Terms>, u64) -> Stored;
     acquire(&[u8], Duration, bool) -> Acquired;
     acquire_to(Purpose, &[u8], Duration, bool) -> Acquired;
-    is_refresh_due(&Hit, u64) -> bool;
+    is_refresh_due(&Hit) -> bool;
     failures(&Hit) -> Failures;
     refresh_failed(Lease);
     complete_without(Lease);

@@ -94,6 +94,14 @@ impl CacheState {
         }
     }
 
+    /// Counts a call that gets a value which is no longer fresh.
+    pub(crate) fn count_stale_hit(&self) {
+        match self.backend.shared() {
+            None => self.tally.stale_hit(),
+            Some(shared) => shared.count_stale_hit(&self.tally),
+        }
+    }
+
     /// Counts a computation that begins while there is a value.
     pub(crate) fn count_refresh(&self) {
         match self.backend.shared() {

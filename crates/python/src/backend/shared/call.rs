@@ -382,7 +382,7 @@ impl Backend for Shared {
         if let CopyMode::Call(with) = &self.copy {
             with.traverse(visit)?;
         }
-        self.files.identity.iter().try_for_each(|identity| visit.call(identity.as_py()))
+        self.files.identity.iter().try_for_each(|identity| identity.traverse(visit))
     }
 }
 
@@ -416,6 +416,7 @@ impl Shared {
             let found = if has_instances { Found::Absent } else { state.after(view, hot) };
             let found = match found {
                 Found::Value(value) => return Through::Value(value),
+                Found::Revalidate(value) => return Through::Revalidate(value),
                 Found::Failed => return Through::Failed,
                 found => found,
             };
@@ -444,6 +445,7 @@ impl Shared {
             };
             let found = match found {
                 Found::Value(value) => return Through::Value(value),
+                Found::Revalidate(value) => return Through::Revalidate(value),
                 Found::Failed => return Through::Failed,
                 found => found,
             };
@@ -453,10 +455,10 @@ impl Shared {
                     state.keep(self, &key_view, kept, Put::UnlessPending);
                     return Through::Value(value);
                 }
-                Lookup::Stale(value, is_due) => {
+                Lookup::Stale(value, kept, is_due) => {
                     request.file.count(Event::Hit);
-                    self.count_stale_hit(&state.tally);
-                    state.let_go(self, None);
+                    state.count_stale_hit();
+                    state.keep(self, &key_view, kept, Put::UnlessPending);
                     return if is_due { Through::Revalidate(value) } else { Through::Value(value) };
                 }
                 Lookup::Raise(raised) => {

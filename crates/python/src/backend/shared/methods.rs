@@ -52,11 +52,10 @@ impl Shared {
                 }
             }
             match request.look() {
-                Lookup::Found(value, kept) => {
+                Lookup::Found(value, kept) | Lookup::Stale(value, kept, _) => {
                     state.keep(self, &key_view, kept, Mode::UnlessPending);
                     Ok(Some(value))
                 }
-                Lookup::Stale(value, _) => Ok(Some(value)),
                 Lookup::Raise(shared) if ticket.is_some() => {
                     exceptions::raise_own(&shared);
                     Err(ErrSet)
@@ -184,7 +183,7 @@ impl Shared {
                 KeyBytes::Failed => return Err(ErrSet),
             };
             if let Some(spare) = request.spare()? {
-                self.count_stale_hit(&state.tally);
+                state.count_stale_hit();
                 return Ok(Some(spare));
             }
             let Some(terms) = control.store_exception(error, computation.tags.clone()) else {

@@ -9,8 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::{PyException, PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
+use crate::bindings::watch;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
@@ -33,6 +36,8 @@ pub(crate) struct File {
     stripes: Box<[Last]>,
     /// Made since the function is no longer what its name says.
     renamed: bool,
+    /// Nanoseconds for which a value that is no longer fresh is returned while it is computed anew.
+    revalidate: u64,
 }
 
 /// On cache lines of its own.
@@ -40,10 +45,11 @@ pub(crate) struct File {
 struct Last(AtomicU64);
 
 impl File {
-    fn new(shm: SharedCache, renamed: bool) -> Self {
+    fn new(shm: SharedCache, renamed: bool, revalidate: u64) -> Self {
         let stripes = if FREE_THREADED { thread_id::stripes() } else { 0 };
         let nothing = || AtomicU64::new(u64::MAX);
-        File { shm, last: nothing(), stripes: (0..stripes).map(|_| Last(nothing())).collect(), renamed }
+        let stripes = (0..stripes).map(|_| Last(nothing())).collect();
+        File { shm, last: nothing(), stripes, renamed, revalidate }
     }
 
     /// The calling thread's memory of the slot it used last. Threads of one stripe may take each other's for theirs.
@@ -79,9 +85,64 @@ impl File {
         current
     }
 
+    /// Whether what was found is there still, though no longer fresh, and may be returned while it is computed anew; stamps
+    /// the use. `Some`: whether that computation is due.
+    #[cold]
+    pub fn hit_stale(&self, hit: &Hit) -> Option<bool> {
+        if hit.fresh >= hit.end || self.shm.now() >= hit.fresh.saturating_add(self.revalidate) {
+            return None;
+        }
+        // Relaxed, both: as in `hit_again`.
+        let mut slot = self.last().load(Ordering::Relaxed);
+        let stale = self.shm.hit_while_there(hit, &mut slot) == Freshness::Stale;
+        self.last().store(slot, Ordering::Relaxed);
+        stale.then(|| self.shm.is_refresh_due(hit))
+    }
+
     /// Whether what was found is there still, without a use.
     pub fn is_there(&self, hit: &Hit) -> bool {
         self.shm.freshness(hit) == Freshness::Fresh
+    }
+}
+
+/// What a function was when its cache got its name: `warp_cache._naming.identity.Identity`.
+pub struct Identity {
+    object: PyRef,
+    /// Its list of what was seen of the function, which stays the same list.
+    watches: PyRef,
+}
+
+impl Identity {
+    fn new(object: &Bound<'_, PyAny>) -> PyResult<Identity> {
+        let watches = object.getattr("watches")?.cast_into::<PyList>()?;
+        Ok(Identity { object: PyRef::from(object.clone().unbind()), watches: PyRef::from(watches.into_any().unbind()) })
+    }
+
+    /// Shows the garbage collector what it refers to.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.object.as_py())?;
+        visit.call(self.watches.as_py())
+    }
+
+    /// Whether all that was seen of the function is what it was. `Err` with an exception set, which is none that `renamed`
+    /// would take for a change.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock. Runs user code.
+    unsafe fn is_unchanged(&self) -> Result<bool, ErrSet> {
+        // SAFETY: the caller's promise; a list, which this keeps.
+        unsafe {
+            let py = Python::assume_attached();
+            let watches = Bound::from_borrowed_ptr(py, self.watches.as_ptr());
+            match watches.cast::<PyList>().map_err(PyErr::from).and_then(watch::is_unchanged) {
+                Ok(is_unchanged) => Ok(is_unchanged),
+                Err(error) if error.is_instance_of::<PyException>(py) => Ok(false),
+                Err(error) => {
+                    error.restore(py);
+                    Err(ErrSet)
+                }
+            }
+        }
     }
 }
 
@@ -90,7 +151,7 @@ pub struct CacheName {
     name: String,
     /// Of a function's own cache, what tells whether it still is what the name says. Without it and without a name from the
     /// user no other process can name the file: it loses its name at once, and is shared with forks alone.
-    identity: Option<PyRef>,
+    identity: Option<Identity>,
     private: bool,
     /// What tells the key function from others where the user named the cache; in all other names it is told already.
     key: Vec<u8>,
@@ -112,7 +173,8 @@ impl CacheName {
         let (name, identity): (String, Option<Py<PyAny>>) =
             identity.call_method1("identify", (function, key))?.extract()?;
         let (private, key) = (identity.is_none(), Vec::new());
-        Ok(CacheName { name, private, identity: identity.map(PyRef::from), key })
+        let identity = identity.map(|identity| Identity::new(identity.bind(function.py()))).transpose()?;
+        Ok(CacheName { name, private, identity, key })
     }
 }
 
@@ -148,7 +210,7 @@ pub struct Reopener {
     namespace: Option<String>,
     version: Option<String>,
     private: bool,
-    pub identity: Option<PyRef>,
+    pub identity: Option<Identity>,
     /// The name of a private file, since the function is no longer what the name in the options says: null, or a `String` of
     /// ours. Release-stored once; pairs with the acquire loads.
     renamed: AtomicPtr<String>,
@@ -161,6 +223,8 @@ pub struct Reopener {
     void: AtomicBool,
     /// When it was last seen whether the path still names the one in use.
     looked: AtomicU64,
+    /// As in `File`.
+    revalidate: u64,
 }
 
 /// Time between two attempts to open another file, and between two looks at the path.
@@ -212,6 +276,7 @@ impl Reopener {
             renamed: AtomicPtr::default(),
             tried: AtomicU64::new(0),
             looked: AtomicU64::new(0),
+            revalidate: options.stale_while_revalidate,
             opening: AtomicU64::new(0),
             void: AtomicBool::new(false),
         })
@@ -342,7 +407,7 @@ impl Reopener {
         if self.void.swap(false, Ordering::Relaxed) {
             shm.clear();
         }
-        let file = Arc::new(File::new(shm, renamed.is_some()));
+        let file = Arc::new(File::new(shm, renamed.is_some(), self.revalidate));
         self.with_known(|known| {
             known.place.get_or_insert_with(|| place.clone());
             known.failure = None;
@@ -398,9 +463,13 @@ impl Reopener {
             return Ok(true);
         };
         if self.renamed().is_none() {
+            // SAFETY: the caller's promise.
+            if unsafe { identity.is_unchanged() }? {
+                return Ok(true);
+            }
             // SAFETY: the caller's promise; a `str` or None.
             let name = unsafe {
-                let name = call_method(identity.as_ptr(), &RENAMED, None).map_err(|_| ErrSet)?;
+                let name = call_method(identity.object.as_ptr(), &RENAMED, None).map_err(|_| ErrSet)?;
                 if name.as_ptr() == pyo3::ffi::Py_None() {
                     return Ok(true);
                 }
