@@ -89,7 +89,9 @@ impl Shared {
                     Ok(not_yet)
                 }
                 Acquired::Present => match request.look() {
-                    Lookup::Found(value, kept) | Lookup::Stale(value, kept, _) => self.found(py, state, view, value, kept),
+                    Lookup::Found(value, kept) | Lookup::Stale(value, kept, _) => {
+                        self.found(py, state, view, value, kept)
+                    }
                     Lookup::Raise(raised) => Err(raised_own(py, &raised)),
                     Lookup::Failed => Err(PyErr::fetch(py)),
                     Lookup::Absent => Ok(alone),
