@@ -1,13 +1,15 @@
 //! How long something took, at the price of two readings of the processor's time-stamp counter.
 //!
 //! Ring 2. Ticks become time by the counter's rate, which is measured against the system clock, and again each time that the
-//! process has become twice as old. Where the counter is of no use, ticks are nanoseconds of the system clock.
+//! process has become twice as old. Where the counter is of no use, ticks are nanoseconds of the system clock, which is the
+//! machine's in any time namespace: one that goes back as a process enters another would be of no use either.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
+use crate::clock::system;
 use crate::time_stamp;
+use engine::expiration::Instant;
 
 /// A moment of the counter, and the same of the system clock.
 static ORIGIN: OnceLock<(u64, Instant)> = OnceLock::new();
@@ -16,8 +18,12 @@ static ORIGIN: OnceLock<(u64, Instant)> = OnceLock::new();
 static RATE: AtomicU64 = AtomicU64::new(0);
 static MEASURED_OVER: AtomicU64 = AtomicU64::new(0);
 
+/// Nanoseconds over which a rate is measured at least, and more ticks than pass in them.
+const WHILE: u64 = 1_000_000;
+const MOST_TICKS: i64 = 20_000_000;
+
 fn origin() -> (u64, Instant) {
-    *ORIGIN.get_or_init(|| (time_stamp::read(), Instant::now()))
+    *ORIGIN.get_or_init(|| (time_stamp::read(), system()))
 }
 
 /// A moment at which something began.
@@ -63,12 +69,13 @@ fn rate() -> f64 {
 #[inline(never)]
 fn measure() -> f64 {
     let (first, began) = origin();
-    // A rate needs a while to be measured in.
-    while began.elapsed() < Duration::from_millis(1) {
-        std::hint::spin_loop();
+    let (mut passed, mut elapsed) = (0, 0);
+    // A rate needs a while to be measured in: a millisecond, or as many ticks as surely take one, should the clock stand still.
+    while elapsed < WHILE && passed < MOST_TICKS {
+        passed = (time_stamp::read().wrapping_sub(first) as i64).max(1);
+        elapsed = system().saturating_sub(began);
     }
-    let passed = (time_stamp::read().wrapping_sub(first) as i64).max(1);
-    let rate = began.elapsed().as_nanos() as f64 / passed as f64;
+    let rate = elapsed as f64 / passed as f64;
     RATE.store(rate.to_bits(), Ordering::Relaxed);
     // Release: pairs with the acquire in `rate`.
     MEASURED_OVER.store(passed as u64, Ordering::Release);
@@ -88,7 +95,7 @@ fn reading() -> u64 {
 #[cold]
 #[inline(never)]
 fn system_reading() -> u64 {
-    origin().1.elapsed().as_nanos() as u64
+    system().saturating_sub(origin().1)
 }
 
 /// Begins to measure the counter's rate.
@@ -99,11 +106,12 @@ pub fn install() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn ticks_are_time() {
         install();
-        let (watch, clock) = (Stopwatch::start(), Instant::now());
+        let (watch, clock) = (Stopwatch::start(), std::time::Instant::now());
         std::thread::sleep(Duration::from_millis(30));
         let (took, real) = (Duration::from_nanos(Stopwatch::nanoseconds(watch.ticks())), clock.elapsed());
         assert!(took.abs_diff(real) < real / 10 + Duration::from_millis(2), "{took:?} {real:?}");

@@ -60,6 +60,25 @@ fn counters_are_summed_and_zeroed() {
     assert_eq!(c.info().loads, [1, 0, 3, 0, 0], "what comes after a clear counts from there");
 }
 
+/// Before each store of a process that counts a computation, where it might be killed, what others say is right: it has
+/// ended, or ended and raised, or that and its time.
+#[test]
+fn a_computation_that_is_being_counted() {
+    for alone in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let o = options(&dir, Strategy::Lru, 3);
+        let (a, b) = (open_isolated(&o), open_isolated(&o));
+        a.count_load(5, true, alone);
+        let said = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let saying = std::sync::Arc::clone(&said);
+        let hook = move |_: &crate::file::mapping::Region| saying.lock().unwrap().push(b.info().loads);
+        assert!(a.table().region.hook.set(Box::new(hook)).is_ok());
+        a.count_load(7, true, alone);
+        assert_eq!(*said.lock().unwrap(), [[1, 1, 5, 0, 0], [2, 1, 5, 0, 0], [2, 2, 5, 0, 0]]);
+        assert_eq!(open_isolated(&o).info().loads, [2, 2, 12, 0, 0]);
+    }
+}
+
 /// Many computations at once take more time than passes, and one takes as long as it takes.
 #[test]
 fn the_time_of_computations_is_no_count() {

@@ -9,11 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::{PyException, PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 
-use crate::bindings::watch;
+use super::cache_name::{CacheName, Identity};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
@@ -102,79 +100,6 @@ impl File {
     /// Whether what was found is there still, without a use.
     pub fn is_there(&self, hit: &Hit) -> bool {
         self.shm.freshness(hit) == Freshness::Fresh
-    }
-}
-
-/// What a function was when its cache got its name: `warp_cache._naming.identity.Identity`.
-pub struct Identity {
-    object: PyRef,
-    /// Its list of what was seen of the function, which stays the same list.
-    watches: PyRef,
-}
-
-impl Identity {
-    fn new(object: &Bound<'_, PyAny>) -> PyResult<Identity> {
-        let watches = object.getattr("watches")?.cast_into::<PyList>()?;
-        Ok(Identity { object: PyRef::from(object.clone().unbind()), watches: PyRef::from(watches.into_any().unbind()) })
-    }
-
-    /// Shows the garbage collector what it refers to.
-    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(self.object.as_py())?;
-        visit.call(self.watches.as_py())
-    }
-
-    /// Whether all that was seen of the function is what it was. `Err` with an exception set, which is none that `renamed`
-    /// would take for a change.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock. Runs user code.
-    unsafe fn is_unchanged(&self) -> Result<bool, ErrSet> {
-        // SAFETY: the caller's promise; a list, which this keeps.
-        unsafe {
-            let py = Python::assume_attached();
-            let watches = Bound::from_borrowed_ptr(py, self.watches.as_ptr());
-            match watches.cast::<PyList>().map_err(PyErr::from).and_then(watch::is_unchanged) {
-                Ok(is_unchanged) => Ok(is_unchanged),
-                Err(error) if error.is_instance_of::<PyException>(py) => Ok(false),
-                Err(error) => {
-                    error.restore(py);
-                    Err(ErrSet)
-                }
-            }
-        }
-    }
-}
-
-/// What a function's cache is called.
-pub struct CacheName {
-    name: String,
-    /// Of a function's own cache, what tells whether it still is what the name says. Without it and without a name from the
-    /// user no other process can name the file: it loses its name at once, and is shared with forks alone.
-    identity: Option<Identity>,
-    private: bool,
-    /// What tells the key function from others where the user named the cache; in all other names it is told already.
-    key: Vec<u8>,
-}
-
-impl CacheName {
-    /// The name of the cache that the user named, or of the function's own.
-    pub fn find(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<CacheName> {
-        let key = options.key.as_ref().map(|key| key.bind(function.py()));
-        // It loads what will be needed when the file is opened: there may be no importing then.
-        let identity = function.py().import("warp_cache._naming.identity")?;
-        if let Some(name) = name {
-            let key = match key {
-                Some(key) => identity.call_method1("key_digest", (key,))?.extract()?,
-                None => Vec::new(),
-            };
-            return Ok(CacheName { name: name.to_owned(), identity: None, private: false, key });
-        }
-        let (name, identity): (String, Option<Py<PyAny>>) =
-            identity.call_method1("identify", (function, key))?.extract()?;
-        let (private, key) = (identity.is_none(), Vec::new());
-        let identity = identity.map(|identity| Identity::new(identity.bind(function.py()))).transpose()?;
-        Ok(CacheName { name, private, identity, key })
     }
 }
 
