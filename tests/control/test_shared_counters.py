@@ -1,4 +1,4 @@
-"""What a shared cache counts of computations: in the file, for all processes, whatever becomes of them."""
+"""What a shared cache counts of computations: in the file, for all processes."""
 
 from __future__ import annotations
 
@@ -172,7 +172,6 @@ def test_threads_lose_no_count(children: Any) -> None:
     assert first.ask("counted()") == second.ask("counted()") == "(400, 0, 0, 0)"
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
 def test_a_forks_child_counts_for_itself(children: Any) -> None:
     (parent,) = children.start(CHILD)
     parent.ask("f(0)")

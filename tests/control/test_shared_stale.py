@@ -1,4 +1,4 @@
-"""Stale hits of a shared cache come from what the process has decoded, and only while the file has it."""
+"""Stale hits of a shared cache: from what the process has decoded, while the file has it."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class World:
         return (self.folder / "calls").read_text().splitlines()
 
     def become_stale(self) -> None:
-        """Both have the old value; it is stale, and the first process computes it anew, which is held."""
+        """Both have the old value, which is stale; the first one's refresh is held."""
         old = self.first.ask(f"{self.function}(1)")
         assert self.second.ask(f"{self.function}(1)") == old
         support.eventually(lambda: self.second.ask(f"is_stale({self.function})") == "True")

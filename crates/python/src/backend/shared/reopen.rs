@@ -14,7 +14,6 @@ use pyo3::prelude::*;
 use super::cache_name::{CacheName, Identity};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::point;
-use crate::capi::reference::PyRef;
 use crate::capi::sharing::FREE_THREADED;
 use crate::codec::global::{call_method, Name};
 use crate::function::options::Options;
