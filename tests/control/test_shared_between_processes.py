@@ -266,7 +266,6 @@ def test_a_stored_exception_is_raised_in_all(world: World) -> None:
     assert len(world.calls) == 2
 
 
-@pytest.mark.xfail(reason="each process counts its own loads and refreshes", strict=True)
 def test_counters_are_those_of_all(world: World) -> None:
     first, second = world.children
     for child in (first, second, first):

@@ -99,10 +99,10 @@ fn forget_reading() {
 
 /// The clock that counts suspended time too, is the machine's own in any namespace, and never goes back.
 #[cfg(all(unix, not(loom)))]
-use crate::boottime::now as system;
+pub(crate) use crate::boottime::now as system;
 
 #[cfg(not(all(unix, not(loom))))]
-fn system() -> Instant {
+pub(crate) fn system() -> Instant {
     use std::sync::OnceLock;
     static START: OnceLock<std::time::Instant> = OnceLock::new();
     START.get_or_init(std::time::Instant::now).elapsed().as_nanos() as u64

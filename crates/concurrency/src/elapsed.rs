@@ -1,18 +1,29 @@
 //! How long something took, at the price of two readings of the processor's time-stamp counter.
 //!
-//! Ring 2. Ticks are added up and become time when somebody asks: the counter's rate is measured against the system clock over
-//! the life of the process. Where the counter is of no use, ticks are nanoseconds of the system clock.
+//! Ring 2. Ticks become time by the counter's rate, which is measured against the system clock, and again each time that the
+//! process has become twice as old. Where the counter is of no use, ticks are nanoseconds of the system clock, which is the
+//! machine's in any time namespace: one that goes back as a process enters another would be of no use either.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
+use crate::clock::system;
 use crate::time_stamp;
+use engine::expiration::Instant;
 
 /// A moment of the counter, and the same of the system clock.
 static ORIGIN: OnceLock<(u64, Instant)> = OnceLock::new();
 
+/// Nanoseconds of a tick, as the bits of an `f64`, and over how many ticks they were measured; 0 = not yet.
+static RATE: AtomicU64 = AtomicU64::new(0);
+static MEASURED_OVER: AtomicU64 = AtomicU64::new(0);
+
+/// Nanoseconds over which a rate is measured at least, and more ticks than pass in them.
+const WHILE: u64 = 1_000_000;
+const MOST_TICKS: i64 = 20_000_000;
+
 fn origin() -> (u64, Instant) {
-    *ORIGIN.get_or_init(|| (time_stamp::read(), Instant::now()))
+    *ORIGIN.get_or_init(|| (time_stamp::read(), system()))
 }
 
 /// A moment at which something began.
@@ -32,19 +43,43 @@ impl Stopwatch {
         (reading().wrapping_sub(self.0) as i64).max(0) as u64
     }
 
-    /// The time that so many ticks take.
-    pub fn time(ticks: u64) -> Duration {
-        if !time_stamp::is_invariant() {
-            return Duration::from_nanos(ticks);
+    /// The nanoseconds that so many ticks take.
+    pub fn nanoseconds(ticks: u64) -> u64 {
+        if time_stamp::EXISTS && time_stamp::is_invariant() {
+            (ticks as f64 * rate()) as u64
+        } else {
+            ticks
         }
-        let (first, began) = origin();
-        // A rate needs a while to be measured in.
-        while began.elapsed() < Duration::from_millis(1) {
-            std::hint::spin_loop();
-        }
-        let passed = time_stamp::read().wrapping_sub(first).max(1);
-        Duration::from_secs_f64(began.elapsed().as_secs_f64() * ticks as f64 / passed as f64)
     }
+}
+
+fn rate() -> f64 {
+    // Acquire: pairs with the release in `measure`, so that there is a rate.
+    let over = MEASURED_OVER.load(Ordering::Acquire);
+    // (A counter that was set back, by a suspend, has a rate all the same.)
+    let passed = time_stamp::read().wrapping_sub(origin().0) as i64;
+    if over == 0 || passed / 2 > over as i64 {
+        return measure();
+    }
+    // Relaxed: each that was measured is right, a later one is only closer.
+    f64::from_bits(RATE.load(Ordering::Relaxed))
+}
+
+#[cold]
+#[inline(never)]
+fn measure() -> f64 {
+    let (first, began) = origin();
+    let (mut passed, mut elapsed) = (0, 0);
+    // A rate needs a while to be measured in: a millisecond, or as many ticks as surely take one, should the clock stand still.
+    while elapsed < WHILE && passed < MOST_TICKS {
+        passed = (time_stamp::read().wrapping_sub(first) as i64).max(1);
+        elapsed = system().saturating_sub(began);
+    }
+    let rate = elapsed as f64 / passed as f64;
+    RATE.store(rate.to_bits(), Ordering::Relaxed);
+    // Release: pairs with the acquire in `rate`.
+    MEASURED_OVER.store(passed as u64, Ordering::Release);
+    rate
 }
 
 #[inline(always)]
@@ -60,7 +95,7 @@ fn reading() -> u64 {
 #[cold]
 #[inline(never)]
 fn system_reading() -> u64 {
-    origin().1.elapsed().as_nanos() as u64
+    system().saturating_sub(origin().1)
 }
 
 /// Begins to measure the counter's rate.
@@ -71,13 +106,23 @@ pub fn install() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn ticks_are_time() {
         install();
-        let (watch, clock) = (Stopwatch::start(), Instant::now());
+        let (watch, clock) = (Stopwatch::start(), std::time::Instant::now());
         std::thread::sleep(Duration::from_millis(30));
-        let (took, real) = (Stopwatch::time(watch.ticks()), clock.elapsed());
+        let (took, real) = (Duration::from_nanos(Stopwatch::nanoseconds(watch.ticks())), clock.elapsed());
         assert!(took.abs_diff(real) < real / 10 + Duration::from_millis(2), "{took:?} {real:?}");
+    }
+
+    #[test]
+    fn the_rate_is_one_for_all_lengths() {
+        install();
+        for ticks in [1u64 << 20, 1 << 30, 1 << 40] {
+            let (one, two) = (Stopwatch::nanoseconds(ticks), Stopwatch::nanoseconds(2 * ticks));
+            assert!(one > 0 && two.abs_diff(2 * one) <= one / 10, "{ticks}: {one} {two}");
+        }
     }
 }

@@ -53,6 +53,7 @@ mod _warp_cache_rs {
         concurrency::fork::watch();
         concurrency::elapsed::install();
         crate::function::install(module.py())?;
+        crate::bindings::watch::install(module)?;
         // Not to be in `__all__`, as it is in some builds only.
         #[cfg(debug_assertions)]
         {

@@ -7,6 +7,7 @@ use crate::file::atomic::Ordering;
 use crate::file::header::{self, Options, Share};
 use crate::file::layout::ctl;
 use crate::file::units::Slot;
+use crate::load_counter::LoadCounter;
 use crate::policy::Strategy;
 use crate::process::lock::CLEAR_TIMEOUT;
 use crate::skip::Skip;
@@ -33,6 +34,8 @@ pub struct Info {
     pub misses: u64,
     /// By reason: see [`Skip`].
     pub skips: [u64; Skip::COUNT],
+    /// Of computations: see [`LoadCounter`].
+    pub loads: [u64; LoadCounter::COUNT],
     pub len: u64,
     pub max_size: u64,
     /// Entries that there is room for at all: less than `max_size` if `max_bytes` does not allow more.
@@ -259,7 +262,17 @@ impl SharedCache {
 
     /// Counts a result that was not stored.
     pub fn count_skip(&self, skip: Skip) {
-        self.table.count_skip(skip);
+        self.table.count_rare(skip);
+    }
+
+    /// Counts something of computations: a stale hit, a refresh.
+    pub fn count_rare(&self, what: LoadCounter) {
+        self.table.count_rare(what);
+    }
+
+    /// Counts a computation that has ended and took so many nanoseconds. `alone`: as for [`count_alone`](Self::count_alone).
+    pub fn count_load(&self, nanoseconds: u64, failed: bool, alone: bool) {
+        self.table.count_load(nanoseconds, failed, alone);
     }
 
     /// Why something was not stored, and the number of the system's error behind it, or 0. To be asked by who has just
@@ -343,7 +356,8 @@ impl SharedCache {
         Info {
             hits: self.table.counted(Event::Hit),
             misses: self.table.counted(Event::Miss),
-            skips: Skip::ALL.map(|skip| self.table.skipped(skip)),
+            skips: Skip::ALL.map(|skip| self.table.counted_rare(skip)),
+            loads: LoadCounter::ALL.map(|what| self.table.counted_rare(what)),
             len: self.len(),
             max_size: self.table.header.max_size,
             capacity: self.table.max_entries(),

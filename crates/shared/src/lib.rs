@@ -40,6 +40,8 @@ pub mod file;
 #[cfg(unix)]
 pub mod hash;
 #[cfg(unix)]
+pub(crate) mod load_counter;
+#[cfg(unix)]
 pub(crate) mod policy;
 #[cfg(unix)]
 pub mod process;
@@ -78,6 +80,7 @@ mod exports {
     pub use crate::file::header::{check, Options};
     #[cfg(not(loom))]
     pub use crate::handle::{Info, SharedCache};
+    pub use crate::load_counter::LoadCounter;
     pub use crate::policy::Strategy;
     pub use crate::policy::EXACT;
     pub use crate::process::lease::{Acquired, Lease, Purpose, Ticket, Waited};

@@ -7,8 +7,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[path = "load_counter.rs"]
+mod load_counter;
 #[path = "skip.rs"]
 mod skip;
+pub use self::load_counter::LoadCounter;
 pub use self::skip::Skip;
 
 pub mod hash {
@@ -182,6 +185,7 @@ pub struct Info {
     pub hits: u64,
     pub misses: u64,
     pub skips: [u64; Skip::COUNT],
+    pub loads: [u64; LoadCounter::COUNT],
     pub repairs: u64,
     pub len: u64,
     pub capacity: u64,
@@ -243,7 +247,7 @@ never! {
     insert(&[u8], &[u8], impl Into<Terms>, Began) -> Stored;
     acquire(&[u8], Duration, bool) -> Acquired;
     acquire_to(Purpose, &[u8], &Tags, Duration, bool) -> Acquired;
-    is_refresh_due(&Hit, u64) -> bool;
+    is_refresh_due(&Hit) -> bool;
     failures(&Hit) -> Failures;
     refresh_failed(Lease);
     complete_without(Lease);
@@ -257,6 +261,8 @@ never! {
     clear();
     info() -> Info;
     count_skip(Skip);
+    count_rare(LoadCounter);
+    count_load(u64, bool, bool);
     why(Stored) -> Option<(Skip, i32)>;
     take_cramped() -> Option<(i32, bool)>;
     changes() -> u64;

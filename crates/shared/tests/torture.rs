@@ -257,6 +257,8 @@ fn counters_of_the_dead_count() {
         for i in 0..1000 {
             cache.count(i, Event::Hit);
             cache.count_alone(0, Event::Miss);
+            cache.count_load(7, i % 2 == 0, i % 3 == 0);
+            cache.count_rare(LoadCounter::StaleHits);
         }
         // SAFETY: our own process.
         unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
@@ -268,6 +270,7 @@ fn counters_of_the_dead_count() {
     }
     let info = SharedCache::open(&options(dir.path())).unwrap().info();
     assert_eq!((info.hits, info.misses), (12_000, 12_000));
+    assert_eq!(info.loads, [12_000, 6_000, 84_000, 12_000, 0]);
 }
 
 /// Six ask, one computes; it is killed, exactly one other takes over, the rest get its result.

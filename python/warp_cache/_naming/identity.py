@@ -157,8 +157,8 @@ class Identity:
             pass
         if digest != self.digest:
             return _private(self.function)
-        # An equal value in the place of another.
-        self.watches = watches
+        # An equal value in the place of another. (Who looks at this list from Rust keeps it.)
+        self.watches[:] = watches
         return None
 
 

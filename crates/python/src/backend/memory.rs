@@ -293,7 +293,8 @@ impl Backend for Memory {
             cache.expire(now, &mut evicted);
             let (evictions, expirations) = (cache.evictions(), cache.expirations());
             let (size, weight) = (cache.len(), cache.weight());
-            Counters { hits, misses, size, evictions, expirations, weight, of_file: None }
+            let totals = state.tally.totals();
+            Counters { hits, misses, size, evictions, expirations, weight, totals, of_file: None }
         });
         state.release(evicted);
         counters

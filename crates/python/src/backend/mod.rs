@@ -26,6 +26,7 @@ use crate::function::options::Options;
 use crate::function::single_flight::Miss;
 use crate::function::slot_value::Value;
 use crate::function::state::CacheState;
+use crate::function::tally::Totals;
 use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
 use crate::key::View;
@@ -49,6 +50,7 @@ pub(crate) struct Counters {
     pub evictions: u64,
     pub expirations: u64,
     pub weight: u64,
+    pub totals: Totals,
     pub of_file: Option<FileCounters>,
 }
 

@@ -5,7 +5,7 @@
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyFunction, PyType};
+use pyo3::types::{PyDict, PyFunction, PyType};
 
 extern "C" {
     /// A new reference to what is in a cell, or null where that is nothing.
@@ -16,6 +16,36 @@ extern "C" {
 pub fn content<'py>(cell: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     // SAFETY: attached; a closure has cells, whose content is a new reference, or null without an exception.
     unsafe { Bound::from_owned_ptr_or_opt(cell.py(), PyCell_Get(cell.as_ptr())) }
+}
+
+/// Calls `each`, which runs no Python code, with the names and values of a dict.
+#[cfg(not(Py_GIL_DISABLED))]
+pub fn each_entry<'py>(
+    dict: &Bound<'py, PyDict>,
+    mut each: impl FnMut(&Bound<'py, PyAny>, &Bound<'py, PyAny>),
+) -> PyResult<()> {
+    let (py, mut at) = (dict.py(), 0);
+    let (mut name, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: attached, a dict. Only the GIL's holder changes it, and that is this thread, which runs no Python code
+    // meanwhile; the references are its own while `each` has them.
+    unsafe {
+        while ffi::PyDict_Next(dict.as_ptr(), &mut at, &mut name, &mut value) != 0 {
+            each(&Bound::from_borrowed_ptr(py, name), &Bound::from_borrowed_ptr(py, value));
+        }
+    }
+    Ok(())
+}
+
+/// The same where other threads may change the dict meanwhile.
+#[cfg(Py_GIL_DISABLED)]
+pub fn each_entry<'py>(
+    dict: &Bound<'py, PyDict>,
+    mut each: impl FnMut(&Bound<'py, PyAny>, &Bound<'py, PyAny>),
+) -> PyResult<()> {
+    for (name, value) in dict.copy()?.iter() {
+        each(&name, &value);
+    }
+    Ok(())
 }
 
 /// Whether it is a descriptor of a slot, or of what a type in C has in its place.
@@ -81,9 +111,19 @@ pub fn annotations<'py>(function: &Bound<'py, PyFunction>) -> PyResult<Bound<'py
         }
     }
     #[cfg(not(Py_GIL_DISABLED))]
-    // SAFETY: as in `parts`. It spares a dict for each function that has none.
-    if unsafe { (*function.as_ptr().cast::<ffi::PyFunctionObject>()).func_annotations.is_null() } {
-        return Ok(py.None().into_bound(py));
+    {
+        // SAFETY: as in `parts`: a borrowed object or null.
+        let own = unsafe {
+            let own = (*function.as_ptr().cast::<ffi::PyFunctionObject>()).func_annotations;
+            Bound::from_borrowed_ptr_or_opt(py, own)
+        };
+        match own {
+            // It spares a dict for each function that has none.
+            None => return Ok(py.None().into_bound(py)),
+            // (A tuple becomes a dict when somebody asks.)
+            Some(own) if own.is_instance_of::<PyDict>() => return Ok(own),
+            Some(_) => (),
+        }
     }
     function.getattr(intern!(py, "__annotations__"))
 }

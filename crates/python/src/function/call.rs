@@ -457,7 +457,7 @@ impl CachedFunction {
             let result =
                 calls::PyObject_Vectorcall(self.function.as_ptr(), arguments.values, arguments.nargsf, arguments.names);
             calls::Py_LeaveRecursiveCall();
-            self.state.tally.load(watch, result.is_null());
+            self.state.count_load(watch, result.is_null());
             result
         }
     }

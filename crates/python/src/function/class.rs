@@ -228,7 +228,7 @@ impl CachedFunction {
     ) -> PyResult<Option<Bound<'py, SharedLease>>> {
         as_error(|| {
             let state = &slf.get().state;
-            state.tally.refresh();
+            state.count_refresh();
             let Some(shared) = state.backend.shared() else {
                 ticket.get().with_view(|view| state.mark_refresh(view));
                 return Ok(None);
@@ -261,7 +261,7 @@ impl CachedFunction {
         as_error(|| {
             let state = &slf.get().state;
             if let Some(computation) = computation {
-                state.tally.load(computation.get().watch, true);
+                state.count_load(computation.get().watch, true);
             }
             ticket.get().with_view(|view| state.end_refresh(view, waits && computation.is_some()));
             Ok(())

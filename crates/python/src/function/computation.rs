@@ -62,7 +62,7 @@ impl Computation {
         lease: Option<&Bound<'_, SharedLease>>,
     ) -> PyResult<()> {
         let state = &cached.state;
-        state.tally.load(self.watch, false);
+        state.count_load(self.watch, false);
         if state.backend.shared().is_some() {
             let told = state.backend.store(cached, ticket, value, self, lease)?;
             return told.map_or(Ok(()), |told| cached.tell_told(value.py(), &told));

@@ -53,8 +53,10 @@ pub enum ScanResult {
     Spare,
     /// A live value of the decoded level, not yet counted.
     DecodedRef(Token, *const Decoded, DecodedRef),
+    /// The same of one that is no longer fresh; and whether its refresh is due.
+    StaleRef(Token, *const Decoded, DecodedRef, bool),
     /// What the file no longer has.
-    Stale(Token, *const Decoded),
+    Gone(Token, *const Decoded),
 }
 
 /// What a lookup found.
@@ -366,11 +368,20 @@ impl CacheState {
                 },
                 // SAFETY: the caller's promise.
                 ScanResult::DecodedRef(token, decoded, kept) => match unsafe { self.deliver(kept, count) } {
-                    Found::Absent => ScanResult::Stale(token, decoded),
+                    Found::Absent => ScanResult::Gone(token, decoded),
                     found => break found,
                 },
-                ScanResult::Stale(token, decoded) => {
-                    self.forget_stale(token, decoded);
+                // SAFETY: the caller's promise.
+                ScanResult::StaleRef(token, decoded, kept, is_due) => match unsafe { self.deliver(kept, count) } {
+                    Found::Absent => ScanResult::Gone(token, decoded),
+                    Found::Value(object) => {
+                        self.count_stale_hit();
+                        break if is_due { Found::Revalidate(object) } else { Found::Value(object) };
+                    }
+                    found => break found,
+                },
+                ScanResult::Gone(token, decoded) => {
+                    self.forget_gone(token, decoded);
                     break Found::Absent;
                 }
             };

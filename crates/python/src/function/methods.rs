@@ -180,7 +180,7 @@ unsafe extern "C-unwind" fn cache_info(object: *mut ffi::PyObject, _: *mut ffi::
 unsafe fn tell_totals(this: &CachedFunction, info: &PyRef, counters: &Counters) -> bool {
     // SAFETY: attached; the instance has a `__dict__`.
     unsafe {
-        let totals = this.state.tally.totals();
+        let totals = &counters.totals;
         let numbers = [
             (c"evictions", counters.evictions),
             (c"expirations", counters.expirations),
@@ -199,7 +199,8 @@ unsafe fn tell_totals(this: &CachedFunction, info: &PyRef, counters: &Counters) 
         };
         let told = |(name, n): (&std::ffi::CStr, u64)| n == 0 || set(name, ffi::PyLong_FromUnsignedLongLong(n));
         numbers.into_iter().all(told)
-            && (totals.loads == 0 || set(c"load_seconds", ffi::PyFloat_FromDouble(totals.load_time.as_secs_f64())))
+            && (totals.loads == 0
+                || set(c"load_seconds", ffi::PyFloat_FromDouble(totals.load_nanoseconds as f64 / 1e9)))
             && (!this.has_functools_repr() || set(c"_of_functools", PyRef::borrow(ffi::Py_True()).into_ptr()))
     }
 }

@@ -383,7 +383,7 @@ impl CacheState {
             // SAFETY: the thread is attached and holds no lock; a flight knows nothing of Python.
             let mut waited = unsafe { sleeper.wait(Duration::MAX, |slice| flight.wait(slice, self.wait_timeout)) };
             if let Ok(Waited::Outcome(Outcome::Stale(old))) = waited {
-                self.tally.stale_hit();
+                self.count_stale_hit();
                 waited = Ok(Waited::Outcome(*old));
             }
             match waited {

@@ -1,10 +1,10 @@
 //! What a cache counts beside hits and misses: computations, their time, stale hits, refreshes.
 //!
-//! Ring 3. Nothing here is on the path of a hit.
+//! Ring 3. Nothing here is on the path of a hit. A shared cache counts in its file, and here only what no file can count.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
+use super::state::CacheState;
 use crate::capi::sharing::FREE_THREADED;
 use concurrency::elapsed::Stopwatch;
 
@@ -25,8 +25,8 @@ pub(crate) struct Totals {
     pub loads: u64,
     /// Those of them that raised.
     pub load_failures: u64,
-    /// The time that they took, all together.
-    pub load_time: Duration,
+    /// The nanoseconds that they took, all together.
+    pub load_nanoseconds: u64,
     /// Calls that got a value which was no longer fresh.
     pub stale_hits: u64,
     /// Computations that were begun while there was a value.
@@ -57,7 +57,7 @@ impl Tally {
         Totals {
             loads: self.loads.load(Ordering::Relaxed),
             load_failures: self.load_failures.load(Ordering::Relaxed),
-            load_time: Stopwatch::time(self.load_ticks.load(Ordering::Relaxed)),
+            load_nanoseconds: Stopwatch::nanoseconds(self.load_ticks.load(Ordering::Relaxed)),
             stale_hits: self.stale_hits.load(Ordering::Relaxed),
             refreshes: self.refreshes.load(Ordering::Relaxed),
         }
@@ -66,6 +66,47 @@ impl Tally {
     pub fn reset(&self) {
         for counter in [&self.loads, &self.load_failures, &self.load_ticks, &self.stale_hits, &self.refreshes] {
             counter.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Totals {
+    /// What two have counted together. (What a damaged file says may be anything.)
+    pub fn plus(self, other: Totals) -> Totals {
+        Totals {
+            loads: self.loads.wrapping_add(other.loads),
+            load_failures: self.load_failures.wrapping_add(other.load_failures),
+            load_nanoseconds: self.load_nanoseconds.wrapping_add(other.load_nanoseconds),
+            stale_hits: self.stale_hits.wrapping_add(other.stale_hits),
+            refreshes: self.refreshes.wrapping_add(other.refreshes),
+        }
+    }
+}
+
+impl CacheState {
+    /// Counts a computation that has ended, where the cache counts.
+    // Not inlined: see `Tally::load`.
+    #[inline(never)]
+    pub(crate) fn count_load(&self, watch: Stopwatch, failed: bool) {
+        match self.backend.shared() {
+            None => self.tally.load(watch, failed),
+            Some(shared) => shared.count_load(&self.tally, watch, failed),
+        }
+    }
+
+    /// Counts a call that gets a value which is no longer fresh.
+    pub(crate) fn count_stale_hit(&self) {
+        match self.backend.shared() {
+            None => self.tally.stale_hit(),
+            Some(shared) => shared.count_stale_hit(&self.tally),
+        }
+    }
+
+    /// Counts a computation that begins while there is a value.
+    pub(crate) fn count_refresh(&self) {
+        match self.backend.shared() {
+            None => self.tally.refresh(),
+            Some(shared) => shared.count_refresh(&self.tally),
         }
     }
 }

@@ -19,13 +19,14 @@
 
 pub use crate::file::geometry::{Geometry, MIN_MAX_BYTES};
 
+use crate::load_counter::LoadCounter;
 use crate::skip::Skip;
 use core::mem::{align_of, offset_of, size_of};
 
 /// `"warpcach"`, so that a hex dump says what it is.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"warpcach");
 /// Raised with every change of the layout or of the meaning of a field. Another version lives in another file.
-pub const VERSION: u64 = 7;
+pub const VERSION: u64 = 8;
 
 /// The unit of reservation for small areas. Larger hardware pages merely reserve a little more.
 pub const PAGE: u64 = 4096;
@@ -161,8 +162,8 @@ pub struct Control {
     /// Not under the lock: 1 = the area of the tags' stamps is reserved.
     pub tags_ready: u64,
     pub _pad6: [u64; 5],
-    // What the counters of skips stood at when they were last zeroed.
-    pub base_skips: [u64; 16],
+    // What the rare counters stood at when they were last zeroed.
+    pub base_rare: [u64; 24],
 }
 
 /// A doubly linked queue of slots. Ends are slots plus 1; 0 = none.
@@ -205,9 +206,12 @@ pub struct Lease {
 #[repr(C)]
 pub struct Counters {
     pub values: [u64; 2],
-    /// Of the reasons why something was not stored: those of all lines are one row.
-    pub skips: [u64; 6],
+    /// What is counted seldom: those of all lines are one row. The reasons why something was not stored come first, then what
+    /// is counted of computations.
+    pub rare: [u64; 6],
 }
+/// Rare counters of a process.
+pub const RARE: usize = Skip::COUNT + LoadCounter::COUNT;
 
 /// A process: who it is, and what it has counted. Counters outlive their process: the next owner goes on counting.
 #[repr(C)]
@@ -270,13 +274,13 @@ pub const BLOCK_HEAD: u64 = size_of::<BlockHead>() as u64;
 pub const LINE: usize = 64;
 const _: () = {
     assert!(size_of::<Header>() == 14 * 8 && align_of::<Header>() == 8);
-    assert!(size_of::<Control>() == 12 * LINE && align_of::<Control>() == 8);
+    assert!(size_of::<Control>() == 13 * LINE && align_of::<Control>() == 8);
     assert!(offset_of!(Control, lock) == LINE && offset_of!(Control, free_head) == 2 * LINE);
     assert!(offset_of!(Control, cand_bound) == 3 * LINE && offset_of!(Control, base) == 4 * LINE);
     assert!(offset_of!(Control, tick) == 5 * LINE && offset_of!(Control, queues) == 6 * LINE);
     assert!(offset_of!(Control, sample_hits) == 8 * LINE && QUEUES < 4);
-    assert!(offset_of!(Control, change_seq) == 9 * LINE && offset_of!(Control, base_skips) == 10 * LINE);
-    assert!(Skip::COUNT <= 16 && Skip::COUNT <= STRIPES as usize * 6);
+    assert!(offset_of!(Control, change_seq) == 9 * LINE && offset_of!(Control, base_rare) == 10 * LINE);
+    assert!(RARE <= 24 && RARE <= STRIPES as usize * 6);
     assert!(size_of::<Candidate>() == 32 && size_of::<Lease>() == LINE && size_of::<Counters>() == LINE);
     assert!(size_of::<Proc>() == 4 * LINE && offset_of!(Proc, counters) == LINE);
     assert!(size_of::<Cell>() == 16 && size_of::<AccessMeta>() == 16 && size_of::<Link>() == 16);

@@ -50,9 +50,10 @@ impl SharedCache {
     }
 
     /// Whether a stale entry is to be refreshed now: nobody seems to do it, and it has not failed a moment ago. No lock.
-    pub fn is_refresh_due(&self, hit: &Hit, hash: u64) -> bool {
+    pub fn is_refresh_due(&self, hit: &Hit) -> bool {
         let now = self.table.now();
-        self.table.failures(hit, now).not_before <= now && !self.table.is_computed(hash, hit)
+        let is_due = |hash| self.table.failures(hit, now).not_before <= now && !self.table.is_computed(hash, hit);
+        self.table.hash_of(hit).is_some_and(is_due)
     }
 
     /// What an entry says about refreshes that have failed.

@@ -8,9 +8,14 @@
 //! nothing in a sum, and begins anew at the next audit, clear or `info`. And each process remembers what its own counters
 //! stood at when it last looked (at each audit and `info`): since nobody else counts there, what has gone back since, or
 //! ahead faster than that, is put back. Damage within both bounds cannot be told from counting; it stays until a clear.
+//!
+//! Time is no count: many threads compute at once, and one computation may bring hours. But none has taken longer than the
+//! file is old (`longest`), so a line's time has grown by no more than that for each computation that the line has counted.
+//! A computation is counted before its time, so that who reads in the other order never finds time without it.
 
 use crate::file::atomic::Ordering;
-use crate::file::layout::{ctl, proc_at, Counters, Proc, PAGE, PROCS, STRIPES};
+use crate::file::layout::{ctl, proc_at, Counters, Proc, PAGE, PROCS, RARE, STRIPES};
+use crate::load_counter::LoadCounter;
 use crate::process::clock::boot_now;
 use crate::process::identity::{slot_of, Identity};
 use crate::skip::Skip;
@@ -29,8 +34,39 @@ const EVENTS: [Event; 2] = [Event::Hit, Event::Miss];
 const FASTEST: [u64; 3] = [4, 16, 1000];
 /// Counts that are plausible at any time, since the file was made and since this process has last looked at its own.
 const SLACK: [u64; 2] = [1 << 20, 1 << 12];
-/// Counters of a line.
-const OWN: usize = EVENTS.len() * STRIPES as usize + Skip::COUNT;
+/// Counters of a line, its time aside.
+const OWN: usize = EVENTS.len() * STRIPES as usize + RARE - 1;
+/// Nanoseconds that a computation may have taken beyond the age of the file, as it may have begun with another.
+const HEAD_START: u64 = 1_000_000_000;
+
+/// What is counted seldom: its place in the row of the rare counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rare(u64);
+
+impl Rare {
+    const TIME: Rare = Rare::of_loads(LoadCounter::Nanoseconds);
+    const LOADS: Rare = Rare::of_loads(LoadCounter::Loads);
+
+    const fn of_loads(what: LoadCounter) -> Rare {
+        Rare(Skip::COUNT as u64 + what as u64)
+    }
+
+    fn all() -> impl Iterator<Item = Rare> {
+        (0..RARE as u64).map(Rare)
+    }
+}
+
+impl From<Skip> for Rare {
+    fn from(skip: Skip) -> Rare {
+        Rare(skip as u64)
+    }
+}
+
+impl From<LoadCounter> for Rare {
+    fn from(what: LoadCounter) -> Rare {
+        Rare::of_loads(what)
+    }
+}
 
 /// What this process's own counters stood at when it last looked.
 #[derive(Default)]
@@ -40,30 +76,32 @@ pub(crate) struct Tally {
     /// When that was (boot time).
     at: u64,
     values: [u64; OWN],
+    /// The time that computations took.
+    time: u64,
 }
 
 /// Lines of processes in a page.
 const LINES: u64 = PAGE / size_of::<Proc>() as u64;
 
-/// The counter of a skip: they are rare, so all threads of a process share one.
-fn skip_at(slot: u64, skip: Skip) -> u64 {
-    const EACH: u64 = (size_of::<Counters>() - offset_of!(Counters, skips)) as u64 / 8;
-    let (line, at) = (skip as u64 / EACH, skip as u64 % EACH);
+/// A rare counter: all threads of a process share one.
+pub(crate) fn rare_at(slot: u64, rare: Rare) -> u64 {
+    const EACH: u64 = (size_of::<Counters>() - offset_of!(Counters, rare)) as u64 / 8;
+    let (line, at) = (rare.0 / EACH, rare.0 % EACH);
     proc_at(slot)
         + offset_of!(Proc, counters) as u64
         + line * size_of::<Counters>() as u64
-        + offset_of!(Counters, skips) as u64
+        + offset_of!(Counters, rare) as u64
         + 8 * at
 }
 
-fn base_of_skip(skip: Skip) -> u64 {
-    ctl!(base_skips) + 8 * skip as u64
+fn base_of_rare(rare: Rare) -> u64 {
+    ctl!(base_rare) + 8 * rare.0
 }
 
-/// The counters of a line.
-fn counters_of(slot: u64) -> impl Iterator<Item = u64> {
+/// The counters of a line, its time aside.
+fn counts_of(slot: u64) -> impl Iterator<Item = u64> {
     let events = (0..STRIPES).flat_map(move |stripe| EVENTS.map(|event| counter_at(slot, stripe, event as u64)));
-    events.chain(Skip::ALL.map(|skip| skip_at(slot, skip)))
+    events.chain(Rare::all().filter(|rare| *rare != Rare::TIME).map(move |rare| rare_at(slot, rare)))
 }
 
 fn counter_at(slot: u64, stripe: u64, event: u64) -> u64 {
@@ -113,15 +151,33 @@ impl Table {
         self.sum(|slot| (0..STRIPES).map(move |stripe| counter_at(slot, stripe, event)))
     }
 
+    /// The lines that were ever in use and are there.
+    fn lines(&self) -> impl Iterator<Item = u64> + '_ {
+        (0..self.procs_high()).filter(|slot| self.region.covers(proc_at(slot + 1)))
+    }
+
     /// The sum of the counters that each process has at these places. What cannot be right is nothing.
     fn sum<I: Iterator<Item = u64>>(&self, of: impl Fn(u64) -> I) -> u64 {
         let most = self.most(0);
-        (0..self.procs_high())
-            .filter(|slot| self.region.covers(proc_at(slot + 1)))
+        self.lines()
             .flat_map(of)
             .map(|at| self.region.get(at))
             .filter(|count| *count <= most)
             .fold(0, u64::saturating_add)
+    }
+
+    /// The time that a line has counted, and the most that it may be.
+    fn time_of(&self, slot: u64) -> (u64, u64) {
+        // Acquire: pairs with the release in `count_load`. The time is read before the computations that it is of.
+        let time = self.region.load(rare_at(slot, Rare::TIME), Ordering::Acquire);
+        let loads = self.region.get(rare_at(slot, Rare::LOADS));
+        let most = if loads <= self.most(0) { loads.saturating_mul(self.longest()) } else { 0 };
+        (time, most)
+    }
+
+    /// Nanoseconds that one computation may have taken.
+    fn longest(&self) -> u64 {
+        boot_now().saturating_sub(self.header.created).saturating_add(HEAD_START)
     }
 
     pub(crate) fn base_of(&self, event: Event) -> u64 {
@@ -133,23 +189,50 @@ impl Table {
         self.region.set(ctl!(base) + 8 * event as u64, self.total_of(event));
     }
 
-    /// Counts a result that was not stored.
-    pub(crate) fn count_skip(&self, skip: Skip) {
-        self.region.add(skip_at(slot_of(self.identity()), skip), 1, Ordering::Relaxed);
+    /// Counts something rare.
+    pub(crate) fn count_rare(&self, what: impl Into<Rare>) {
+        self.region.add(rare_at(slot_of(self.identity()), what.into()), 1, Ordering::Relaxed);
     }
 
-    /// How many results were not stored since the last `clear`, in all processes together.
-    pub(crate) fn skipped(&self, skip: Skip) -> u64 {
-        self.total_skips(skip).saturating_sub(self.region.get(base_of_skip(skip)))
+    /// Counts a computation that has ended. `alone`: the caller is the only one of its process to count, as in `count_alone`.
+    pub(crate) fn count_load(&self, nanoseconds: u64, failed: bool, alone: bool) {
+        let slot = slot_of(self.identity());
+        let alone = alone && slot != 0;
+        // (The clock is read for those alone that may have begun before the file was made.)
+        let time = if nanoseconds > HEAD_START { nanoseconds.min(self.longest()) } else { nanoseconds };
+        let add = |what: LoadCounter, n: u64| {
+            let at = rare_at(slot, what.into());
+            // Release, for the time: pairs with the acquire in `time_of`.
+            if alone {
+                self.region.store(at, self.region.get(at).wrapping_add(n), Ordering::Release);
+            } else {
+                self.region.add(at, n, Ordering::Release);
+            }
+        };
+        add(LoadCounter::Loads, 1);
+        if failed {
+            add(LoadCounter::Failures, 1);
+        }
+        add(LoadCounter::Nanoseconds, time);
     }
 
-    /// From now on, counts this reason from zero.
-    fn set_base_of_skip(&self, skip: Skip) {
-        self.region.set(base_of_skip(skip), self.total_skips(skip));
+    /// How often something rare has happened since the last `clear`, in all processes together.
+    pub(crate) fn counted_rare(&self, what: impl Into<Rare>) -> u64 {
+        let rare = what.into();
+        self.total_rare(rare).saturating_sub(self.region.get(base_of_rare(rare)))
     }
 
-    fn total_skips(&self, skip: Skip) -> u64 {
-        self.sum(|slot| std::iter::once(skip_at(slot, skip)))
+    /// From now on, counts this from zero.
+    fn set_base_of_rare(&self, rare: Rare) {
+        self.region.set(base_of_rare(rare), self.total_rare(rare));
+    }
+
+    fn total_rare(&self, rare: Rare) -> u64 {
+        if rare == Rare::TIME {
+            let plausible = |(time, most): (u64, u64)| if time <= most { time } else { 0 };
+            return self.lines().map(|slot| plausible(self.time_of(slot))).fold(0, u64::saturating_add);
+        }
+        self.sum(|slot| std::iter::once(rare_at(slot, rare)))
     }
 
     /// How often it has happened since the last `clear`, in all processes together.
@@ -159,7 +242,7 @@ impl Table {
 
     pub(crate) fn zero_counters(&self) {
         EVENTS.into_iter().for_each(|event| self.set_base(event));
-        Skip::ALL.into_iter().for_each(|skip| self.set_base_of_skip(skip));
+        Rare::all().for_each(|rare| self.set_base_of_rare(rare));
     }
 
     /// Nothing can have happened more often than once in a nanosecond since the file was made.
@@ -182,16 +265,22 @@ impl Table {
     pub(crate) fn mend_counters(&self) {
         self.mend_procs_high();
         self.mend_own_counters();
-        let lines = (0..self.procs_high()).flat_map(counters_of).map(|at| (at, 0));
+        let lines = self.lines().flat_map(counts_of).map(|at| (at, 0));
         let own = [(ctl!(evictions), 1), (ctl!(expirations), 1), (ctl!(repairs), 2)];
-        for (at, kind) in lines.filter(|(at, _)| self.region.covers(at + 8)).chain(own) {
+        for (at, kind) in lines.chain(own) {
             if self.region.get(at) > self.most(kind) {
                 self.region.set(at, 0);
             }
         }
+        for slot in self.lines() {
+            let (time, most) = self.time_of(slot);
+            if time > most {
+                self.region.set(rare_at(slot, Rare::TIME), 0);
+            }
+        }
         EVENTS.into_iter().filter(|event| self.base_of(*event) > self.total_of(*event)).for_each(|e| self.set_base(e));
-        let too_high = |skip: &Skip| self.region.get(base_of_skip(*skip)) > self.total_skips(*skip);
-        Skip::ALL.into_iter().filter(too_high).for_each(|skip| self.set_base_of_skip(skip));
+        let too_high = |rare: &Rare| self.region.get(base_of_rare(*rare)) > self.total_rare(*rare);
+        Rare::all().filter(too_high).for_each(|rare| self.set_base_of_rare(rare));
     }
 
     /// This process's own counters are what they were, and what can have come since. (A count of another thread at the
@@ -206,13 +295,25 @@ impl Table {
         let now = boot_now();
         let (same, since) = (tally.of == me, now.saturating_sub(tally.at));
         let fresh = since / FASTEST[0] + SLACK[1];
-        for (at, last) in counters_of(slot_of(me)).zip(&mut tally.values) {
-            let count = self.region.get(at);
-            if same && !(*last..=last.saturating_add(fresh)).contains(&count) {
-                self.region.set(at, *last);
+        // Before what it is compared with, as in `time_of`.
+        let time = self.region.load(rare_at(slot_of(me), Rare::TIME), Ordering::Acquire);
+        let mut loads = 0;
+        for (at, last) in counts_of(slot_of(me)).zip(&mut tally.values) {
+            let (count, before) = (self.region.get(at), *last);
+            if same && !(before..=before.saturating_add(fresh)).contains(&count) {
+                self.region.set(at, before);
             } else {
                 *last = count;
             }
+            if at == rare_at(slot_of(me), Rare::LOADS) {
+                loads = last.saturating_sub(before);
+            }
+        }
+        let last = tally.time;
+        if same && !(last..=last.saturating_add(loads.saturating_mul(self.longest()))).contains(&time) {
+            self.region.set(rare_at(slot_of(me), Rare::TIME), last);
+        } else {
+            tally.time = time;
         }
         (tally.of, tally.at) = (me, now);
     }

@@ -160,6 +160,13 @@ impl Table {
         Some(word.granule().offset() + 8 * FAILURES as u64)
     }
 
+    /// The hash of the key of an entry that was found, if it is there still. No lock.
+    pub(crate) fn hash_of(&self, hit: &Hit) -> Option<u64> {
+        let word = Word::from_bits(hit.word);
+        let head = self.head(word.granule())?;
+        self.unchanged(Slot::new(hit.slot), word).then_some(head.hash)
+    }
+
     /// What is known of failed refreshes of an entry that was found. No lock.
     pub(crate) fn failures(&self, hit: &Hit, now: u64) -> Failures {
         let word = Word::from_bits(hit.word);

@@ -41,14 +41,60 @@ fn counters_are_summed_and_zeroed() {
     a.count_alone(1, Event::Miss);
     b.count(2, Event::Hit);
     b.count_skip(Skip::Value);
+    a.count_load(5, false, true);
+    b.count_load(7, true, false);
+    a.count_rare(LoadCounter::StaleHits);
+    b.count_rare(LoadCounter::Refreshes);
     drop(a);
     let c = open_isolated(&o);
     c.count(0, Event::Hit);
+    c.count_rare(LoadCounter::Refreshes);
     let i = c.info();
     assert_eq!((i.hits, i.misses, i.skips[Skip::Value as usize]), (3, 1, 1));
+    assert_eq!(i.loads, [2, 1, 12, 1, 2]);
     c.clear();
     let i = b.info();
     assert_eq!((i.hits, i.misses, i.skips[Skip::Value as usize]), (0, 0, 0));
+    assert_eq!(i.loads, [0; LoadCounter::COUNT]);
+    b.count_load(3, false, true);
+    assert_eq!(c.info().loads, [1, 0, 3, 0, 0], "what comes after a clear counts from there");
+}
+
+/// Before each store of a process that counts a computation, where it might be killed, what others say is right: it has
+/// ended, or ended and raised, or that and its time.
+#[test]
+fn a_computation_that_is_being_counted() {
+    for alone in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let o = options(&dir, Strategy::Lru, 3);
+        let (a, b) = (open_isolated(&o), open_isolated(&o));
+        a.count_load(5, true, alone);
+        let said = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let saying = std::sync::Arc::clone(&said);
+        let hook = move |_: &crate::file::mapping::Region| saying.lock().unwrap().push(b.info().loads);
+        assert!(a.table().region.hook.set(Box::new(hook)).is_ok());
+        a.count_load(7, true, alone);
+        assert_eq!(*said.lock().unwrap(), [[1, 1, 5, 0, 0], [2, 1, 5, 0, 0], [2, 2, 5, 0, 0]]);
+        assert_eq!(open_isolated(&o).info().loads, [2, 2, 12, 0, 0]);
+    }
+}
+
+/// Many computations at once take more time than passes, and one takes as long as it takes.
+#[test]
+fn the_time_of_computations_is_no_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 3);
+    let (a, b) = (open_isolated(&o), open_isolated(&o));
+    const LONG: u64 = 900_000_000;
+    for n in 1..=1000 {
+        a.count_load(LONG, false, n % 2 == 0);
+        assert_eq!(a.info().loads[LoadCounter::Nanoseconds as usize], n * LONG, "nothing of it is taken for damage");
+    }
+    assert_eq!(b.info().loads, [1000, 0, 1000 * LONG, 0, 0]);
+    // It began an hour before there was this file.
+    b.count_load(3_600_000_000_000, false, false);
+    let [loads, _, time, ..] = a.info().loads;
+    assert!(loads == 1001 && (1001 * LONG..1000 * LONG + 60_000_000_000).contains(&time), "{loads} {time}");
 }
 
 #[test]
@@ -365,6 +411,13 @@ fn each_store_that_fails_says_why() {
         c.count_skip(skip);
         assert_eq!(c.info().skips[skip as usize], 1, "{skip:?}");
     }
+    assert_eq!(c.info().skips, [1; Skip::COUNT]);
+    assert_eq!(c.info().loads, [0; LoadCounter::COUNT]);
+    for what in LoadCounter::ALL {
+        c.count_rare(what);
+        assert_eq!(c.info().loads[what as usize], 1, "{what:?}");
+    }
+    assert_eq!(c.info().loads, [1; LoadCounter::COUNT]);
     assert_eq!(c.info().skips, [1; Skip::COUNT]);
     assert_eq!((c.info().hits, c.info().misses), (0, 0), "they have places of their own");
 }

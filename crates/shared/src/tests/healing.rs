@@ -7,6 +7,7 @@
 use super::hostile::Random;
 use super::*;
 use crate::file::layout::*;
+use crate::table::counters::rare_at;
 use std::fs::File;
 use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
@@ -317,8 +318,13 @@ fn counters_say_nothing_absurd() {
             call(&other, 0..10);
             call(&cache, 0..30);
             cache.count_skip(Skip::Value);
+            for one in [&other, &cache] {
+                one.count_load(1000, true, false);
+                one.count_rare(LoadCounter::Refreshes);
+            }
             let before = cache.info();
             assert_eq!((before.hits, before.misses, before.skips[Skip::Value as usize]), (10, 30, 1));
+            assert_eq!(before.loads, [2, 2, 2000, 0, 2]);
             let word = cache.table().region.get(at);
             cache.table().region.set(at, word ^ 1 << bit);
             let after = cache.info();
@@ -328,7 +334,8 @@ fn counters_say_nothing_absurd() {
             // (The file is not a minute old.)
             let most = 1 << 34;
             let events = [after.hits, after.misses, after.evictions, after.expirations, after.repairs];
-            assert!(events.iter().chain(&after.skips).all(|count| *count < most), "{at} {bit}: {after:?}");
+            let rare = after.skips.iter().chain(&after.loads);
+            assert!(events.iter().chain(rare).all(|count| *count < most), "{at} {bit}: {after:?}");
             // A process that has only hits and asks now and then is as well off as one that stores.
             call(&cache, 1000..1000 + CALLS);
             let later = cache.info();
@@ -336,6 +343,11 @@ fn counters_say_nothing_absurd() {
             cache.clear();
             let cleared = cache.info();
             assert_eq!((cleared.hits, cleared.misses, cleared.skips), (0, 0, [0; Skip::COUNT]));
+            assert_eq!(cleared.loads, [0; LoadCounter::COUNT], "{at} {bit}");
+            // Whatever was damaged, what comes after is counted.
+            cache.count_load(1000, false, true);
+            other.count_load(1000, false, true);
+            assert_eq!(other.info().loads, [2, 0, 2000, 0, 0], "{at} {bit}");
         }
     }
 }
@@ -353,4 +365,27 @@ fn an_audit_mends_counters() {
     call(&cache, 1000..1000 + CALLS);
     let now = cache.table().region.get(at);
     assert!((CALLS - 128..=2 * CALLS).contains(&now), "{now}");
+}
+
+/// Time is compared with the computations that it is of: in a line of this process's own, in another's, and in both where the
+/// computations themselves are damaged.
+#[test]
+fn the_time_of_computations_heals() {
+    for (line, damage) in [(1, u64::MAX), (1, 1 << 36), (1, 0), (2, u64::MAX), (2, 1 << 36), (2, 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let o = options_of(&dir, Strategy::Lru);
+        let (other, cache) = (open_isolated(&o), open_isolated(&o));
+        other.count_load(500, false, true);
+        cache.count_load(700, false, true);
+        assert_eq!(cache.info().loads, [2, 0, 1200, 0, 0]);
+        let at = rare_at(line, LoadCounter::Nanoseconds.into());
+        assert_eq!(cache.table().region.get(at), [500, 700][line as usize - 1], "the place is this one");
+        cache.table().region.set(at, damage);
+        let [loads, _, nanoseconds, ..] = cache.info().loads;
+        // Its own is put back; of the other's, what cannot be is nothing.
+        let expected = if line == 2 { 1200 } else { 700 };
+        assert_eq!((loads, nanoseconds), (2, expected), "line {line}, {damage}");
+        other.count_load(11, false, false);
+        assert_eq!(cache.info().loads[LoadCounter::Nanoseconds as usize], expected + 11, "line {line}, {damage}");
+    }
 }

@@ -58,9 +58,9 @@ pub(crate) enum KeyBytes<'a> {
 pub(crate) enum Lookup {
     /// A new strong reference for the caller, and what to keep of it.
     Found(*mut ffi::PyObject, Option<Box<Decoded>>),
-    /// A value that is no longer fresh and may be returned while it is computed anew: a new strong reference, and whether
-    /// that is due.
-    Stale(*mut ffi::PyObject, bool),
+    /// A value that is no longer fresh and may be returned while it is computed anew: a new strong reference, what to keep of
+    /// it, and whether that computation is due.
+    Stale(*mut ffi::PyObject, Option<Box<Decoded>>, bool),
     /// A stored exception, as `exceptions::share` makes it.
     Raise(PyRef),
     /// There may be a value that serves where computing fails.
@@ -256,13 +256,12 @@ impl<'a> KeyAccess<'a> {
             let (decoded, refusal) = codec::noting(wanted, || codec::decode_value(bytes));
             match decoded {
                 codec::Decoded::Object(object, sharing) => {
-                    if is_stale {
-                        let is_due = self.file.shm.is_refresh_due(&hit, self.file.shm.hash(&buffers.key));
-                        return hand_out(&self.shared.copy, object)
-                            .map_or(Lookup::Failed, |object| Lookup::Stale(object, is_due));
-                    }
                     let kept = Decoded::new(&self.shared.copy, self.file, hit, object.as_ptr(), sharing, bytes);
-                    hand_out(&self.shared.copy, object).map_or(Lookup::Failed, |object| Lookup::Found(object, kept))
+                    let Some(object) = hand_out(&self.shared.copy, object) else { return Lookup::Failed };
+                    if is_stale {
+                        return Lookup::Stale(object, kept, self.file.shm.is_refresh_due(&hit));
+                    }
+                    Lookup::Found(object, kept)
                 }
                 codec::Decoded::Damaged => Lookup::Unreadable(Skipped { refusal, ..Skipped::new(Skip::Unreadable) }),
                 codec::Decoded::Failed => Lookup::Failed,

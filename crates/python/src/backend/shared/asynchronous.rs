@@ -59,8 +59,9 @@ impl Shared {
                 turn.note(waited);
                 queue.set(turn);
                 match request.look() {
-                    Lookup::Found(value, kept) => return self.found(py, state, view, value, kept),
-                    Lookup::Stale(value, _) => return self.found(py, state, view, value, None),
+                    Lookup::Found(value, kept) | Lookup::Stale(value, kept, _) => {
+                        return self.found(py, state, view, value, kept);
+                    }
                     Lookup::Raise(raised) => return Err(raised_own(py, &raised)),
                     Lookup::Failed => return Err(PyErr::fetch(py)),
                     Lookup::Absent => (),
@@ -90,8 +91,9 @@ impl Shared {
                     Ok(not_yet)
                 }
                 Acquired::Present => match request.look() {
-                    Lookup::Found(value, kept) => self.found(py, state, view, value, kept),
-                    Lookup::Stale(value, _) => self.found(py, state, view, value, None),
+                    Lookup::Found(value, kept) | Lookup::Stale(value, kept, _) => {
+                        self.found(py, state, view, value, kept)
+                    }
                     Lookup::Raise(raised) => Err(raised_own(py, &raised)),
                     Lookup::Failed => Err(PyErr::fetch(py)),
                     Lookup::Absent => Ok(alone),

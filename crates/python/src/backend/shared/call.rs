@@ -6,6 +6,7 @@ use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::loads;
 use super::skips::Skipped;
 use super::Shared;
 use crate::backend::shared::access::{not_fenced, KeyAccess, KeyBytes, Lookup, StoreCondition};
@@ -344,7 +345,8 @@ impl Backend for Shared {
         let Some(file) = file else {
             let of_file = Some(FileCounters { skips: self.skipped([0; Skip::COUNT]), repairs: 0 });
             let misses = self.skips.lost();
-            return Counters { hits: 0, misses, size: 0, evictions: 0, expirations: 0, weight: 0, of_file };
+            let totals = state.tally.totals();
+            return Counters { hits: 0, misses, size: 0, evictions: 0, expirations: 0, weight: 0, totals, of_file };
         };
         let info = file.shm.info();
         Counters {
@@ -354,6 +356,7 @@ impl Backend for Shared {
             evictions: info.evictions,
             expirations: info.expirations,
             weight: 0,
+            totals: loads::totals(info.loads).plus(state.tally.totals()),
             of_file: Some(FileCounters { skips: self.skipped(info.skips), repairs: info.repairs }),
         }
     }
@@ -375,7 +378,7 @@ impl Backend for Shared {
         if let CopyMode::Call(with) = &self.copy {
             with.traverse(visit)?;
         }
-        self.files.identity.iter().try_for_each(|identity| visit.call(identity.as_py()))
+        self.files.identity.iter().try_for_each(|identity| identity.traverse(visit))
     }
 }
 
@@ -426,6 +429,7 @@ impl Shared {
             let found = if has_instances { Found::Absent } else { state.after(view, hot) };
             let found = match found {
                 Found::Value(value) => return Through::Value(value),
+                Found::Revalidate(value) => return Through::Revalidate(value),
                 Found::Failed => return Through::Failed,
                 found => found,
             };
@@ -454,6 +458,7 @@ impl Shared {
             };
             let found = match found {
                 Found::Value(value) => return Through::Value(value),
+                Found::Revalidate(value) => return Through::Revalidate(value),
                 Found::Failed => return Through::Failed,
                 found => found,
             };
@@ -463,10 +468,10 @@ impl Shared {
                     state.keep(self, &key_view, kept, Put::UnlessPending);
                     return Through::Value(value);
                 }
-                Lookup::Stale(value, is_due) => {
+                Lookup::Stale(value, kept, is_due) => {
                     request.file.count(Event::Hit);
-                    state.tally.stale_hit();
-                    state.let_go(self, None);
+                    state.count_stale_hit();
+                    state.keep(self, &key_view, kept, Put::UnlessPending);
                     return if is_due { Through::Revalidate(value) } else { Through::Value(value) };
                 }
                 Lookup::Raise(raised) => {

@@ -195,11 +195,20 @@ impl Decoded {
         // SAFETY: its file lives as long as the backend.
         unsafe {
             let file = &*self.file;
-            let current = if count == Accounting::None { file.is_there(&self.hit) } else { file.hit_again(&self.hit) };
-            if current {
-                ScanResult::DecodedRef(token, self, self.kept())
-            } else {
-                ScanResult::Stale(token, self)
+            if count == Accounting::None {
+                return if file.is_there(&self.hit) {
+                    ScanResult::DecodedRef(token, self, self.kept())
+                } else {
+                    ScanResult::Gone(token, self)
+                };
+            }
+            if file.hit_again(&self.hit) {
+                return ScanResult::DecodedRef(token, self, self.kept());
+            }
+            match file.hit_stale(&self.hit) {
+                Some(_) if count == Accounting::AccessOnly => ScanResult::DecodedRef(token, self, self.kept()),
+                Some(is_due) => ScanResult::StaleRef(token, self, self.kept(), is_due),
+                None => ScanResult::Gone(token, self),
             }
         }
     }
@@ -226,7 +235,7 @@ impl CacheState {
 
     /// Takes a value out of the decoded level that is no longer what is in the file.
     #[cold]
-    pub(crate) fn forget_stale(&self, token: Token, decoded: *const Decoded) {
+    pub(crate) fn forget_gone(&self, token: Token, decoded: *const Decoded) {
         let mut evicted = Default::default();
         self.entries.write(|writer| {
             let entry = writer.value.get(token);

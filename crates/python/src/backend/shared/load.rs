@@ -48,6 +48,8 @@ pub(crate) struct Call<'a> {
     is_counted: bool,
     /// What was put into the decoded level.
     note: Option<Note>,
+    /// What the file no longer has was let go since.
+    has_let_go: bool,
     /// The tags of the call, once they are worked out.
     tags: Option<Tags>,
     /// What it brings is an old value, as computing has failed.
@@ -125,6 +127,7 @@ impl<'a> Call<'a> {
             is_counted: unreadable.is_some(),
             skipped: unreadable,
             note: None,
+            has_let_go: false,
             tags: None,
             is_stale: false,
         }
@@ -142,9 +145,10 @@ impl<'a> Call<'a> {
     ///
     /// # Safety
     /// The call and the view last; the thread is attached and holds no lock. So for all methods.
-    unsafe fn keep(&self, view: &View<'_>, brought: Loaded) -> *mut ffi::PyObject {
+    unsafe fn keep(&mut self, view: &View<'_>, brought: Loaded) -> *mut ffi::PyObject {
         match brought {
             Loaded::Value(value, kept) => {
+                self.has_let_go = true;
                 // SAFETY: the caller's promise.
                 unsafe { self.cached.state.keep(self.request.shared, view, kept, Mode::UnlessPending) };
                 value
@@ -231,7 +235,7 @@ impl<'a> Call<'a> {
             match self.request.spare() {
                 Ok(Some(value)) => {
                     hold.give_up(shm, false);
-                    state.tally.stale_hit();
+                    state.count_stale_hit();
                     self.is_stale = true;
                     return Loaded::Value(value, None);
                 }
@@ -325,7 +329,7 @@ impl<'a> Call<'a> {
                 match self.request.look() {
                     Lookup::Found(value, kept) => return Loaded::Value(value, kept),
                     // Whoever calls next has it computed anew.
-                    Lookup::Stale(value, _) => return Loaded::Value(value, None),
+                    Lookup::Stale(value, ..) => return Loaded::Value(value, None),
                     Lookup::Raise(shared) => {
                         exceptions::raise_own(&shared);
                         return Loaded::Failed;
@@ -454,7 +458,9 @@ impl Miss for Call<'_> {
                 }
                 return result;
             }
-            self.cached.state.let_go(self.request.shared, self.note.as_ref());
+            if !self.has_let_go {
+                self.cached.state.let_go(self.request.shared, self.note.as_ref());
+            }
             self.cached.tell_with(self.skipped.take(), view, result)
         }
     }

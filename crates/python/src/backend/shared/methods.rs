@@ -53,11 +53,10 @@ impl Shared {
                 }
             }
             match request.look() {
-                Lookup::Found(value, kept) => {
+                Lookup::Found(value, kept) | Lookup::Stale(value, kept, _) => {
                     state.keep(self, &key_view, kept, Mode::UnlessPending);
                     Ok(Some(value))
                 }
-                Lookup::Stale(value, _) => Ok(Some(value)),
                 Lookup::Raise(shared) if ticket.is_some() => {
                     exceptions::raise_own(&shared);
                     Err(ErrSet)
@@ -186,7 +185,7 @@ impl Shared {
                 KeyBytes::Failed => return Err(ErrSet),
             };
             if let Some(spare) = request.spare()? {
-                state.tally.stale_hit();
+                state.count_stale_hit();
                 return Ok(Some(spare));
             }
             let Some(terms) = control.store_exception(error, computation.tags.clone()) else {

@@ -11,9 +11,10 @@ use std::time::Duration;
 use pyo3::exceptions::{PyException, PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+use super::cache_name::{CacheName, Identity};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::point;
-use crate::capi::reference::{import, PyRef};
+use crate::capi::reference::import;
 use crate::capi::sharing::FREE_THREADED;
 use crate::codec::global::{call_method, Name};
 use crate::function::options::Options;
@@ -33,6 +34,8 @@ pub(crate) struct File {
     stripes: Box<[Last]>,
     /// Made since the function is no longer what its name says.
     renamed: bool,
+    /// Nanoseconds for which a value that is no longer fresh is returned while it is computed anew.
+    revalidate: u64,
 }
 
 /// On cache lines of its own.
@@ -40,10 +43,11 @@ pub(crate) struct File {
 struct Last(AtomicU64);
 
 impl File {
-    fn new(shm: SharedCache, renamed: bool) -> Self {
+    fn new(shm: SharedCache, renamed: bool, revalidate: u64) -> Self {
         let stripes = if FREE_THREADED { thread_id::stripes() } else { 0 };
         let nothing = || AtomicU64::new(u64::MAX);
-        File { shm, last: nothing(), stripes: (0..stripes).map(|_| Last(nothing())).collect(), renamed }
+        let stripes = (0..stripes).map(|_| Last(nothing())).collect();
+        File { shm, last: nothing(), stripes, renamed, revalidate }
     }
 
     /// The calling thread's memory of the slot it used last. Threads of one stripe may take each other's for theirs.
@@ -79,40 +83,23 @@ impl File {
         current
     }
 
+    /// Whether what was found is there still, though no longer fresh, and may be returned while it is computed anew; stamps
+    /// the use. `Some`: whether that computation is due.
+    #[cold]
+    pub fn hit_stale(&self, hit: &Hit) -> Option<bool> {
+        if hit.fresh >= hit.end || self.shm.now() >= hit.fresh.saturating_add(self.revalidate) {
+            return None;
+        }
+        // Relaxed, both: as in `hit_again`.
+        let mut slot = self.last().load(Ordering::Relaxed);
+        let stale = self.shm.hit_while_there(hit, &mut slot) == Freshness::Stale;
+        self.last().store(slot, Ordering::Relaxed);
+        stale.then(|| self.shm.is_refresh_due(hit))
+    }
+
     /// Whether what was found is there still, without a use.
     pub fn is_there(&self, hit: &Hit) -> bool {
         self.shm.freshness(hit) == Freshness::Fresh
-    }
-}
-
-/// What a function's cache is called.
-pub struct CacheName {
-    name: String,
-    /// Of a function's own cache, what tells whether it still is what the name says. Without it and without a name from the
-    /// user no other process can name the file: it loses its name at once, and is shared with forks alone.
-    identity: Option<PyRef>,
-    private: bool,
-    /// What tells the key function from others where the user named the cache; in all other names it is told already.
-    key: Vec<u8>,
-}
-
-impl CacheName {
-    /// The name of the cache that the user named, or of the function's own.
-    pub fn find(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<CacheName> {
-        let key = options.key.as_ref().map(|key| key.bind(function.py()));
-        // It loads what will be needed when the file is opened: there may be no importing then.
-        let identity = import(function.py(), "warp_cache._naming.identity")?;
-        if let Some(name) = name {
-            let key = match key {
-                Some(key) => identity.call_method1("key_digest", (key,))?.extract()?,
-                None => Vec::new(),
-            };
-            return Ok(CacheName { name: name.to_owned(), identity: None, private: false, key });
-        }
-        let (name, identity): (String, Option<Py<PyAny>>) =
-            identity.call_method1("identify", (function, key))?.extract()?;
-        let (private, key) = (identity.is_none(), Vec::new());
-        Ok(CacheName { name, private, identity: identity.map(PyRef::from), key })
     }
 }
 
@@ -148,7 +135,7 @@ pub struct Reopener {
     namespace: Option<String>,
     version: Option<String>,
     private: bool,
-    pub identity: Option<PyRef>,
+    pub identity: Option<Identity>,
     /// The name of a private file, since the function is no longer what the name in the options says: null, or a `String` of
     /// ours. Release-stored once; pairs with the acquire loads.
     renamed: AtomicPtr<String>,
@@ -161,6 +148,8 @@ pub struct Reopener {
     void: AtomicBool,
     /// When it was last seen whether the path still names the one in use.
     looked: AtomicU64,
+    /// As in `File`.
+    revalidate: u64,
 }
 
 /// Time between two attempts to open another file, and between two looks at the path.
@@ -212,6 +201,7 @@ impl Reopener {
             renamed: AtomicPtr::default(),
             tried: AtomicU64::new(0),
             looked: AtomicU64::new(0),
+            revalidate: options.stale_while_revalidate,
             opening: AtomicU64::new(0),
             void: AtomicBool::new(false),
         })
@@ -342,7 +332,7 @@ impl Reopener {
         if self.void.swap(false, Ordering::Relaxed) {
             shm.clear();
         }
-        let file = Arc::new(File::new(shm, renamed.is_some()));
+        let file = Arc::new(File::new(shm, renamed.is_some(), self.revalidate));
         self.with_known(|known| {
             known.place.get_or_insert_with(|| place.clone());
             known.failure = None;
@@ -398,9 +388,13 @@ impl Reopener {
             return Ok(true);
         };
         if self.renamed().is_none() {
+            // SAFETY: the caller's promise.
+            if unsafe { identity.is_unchanged() }? {
+                return Ok(true);
+            }
             // SAFETY: the caller's promise; a `str` or None.
             let name = unsafe {
-                let name = call_method(identity.as_ptr(), &RENAMED, None).map_err(|_| ErrSet)?;
+                let name = call_method(identity.object.as_ptr(), &RENAMED, None).map_err(|_| ErrSet)?;
                 if name.as_ptr() == pyo3::ffi::Py_None() {
                     return Ok(true);
                 }

@@ -293,7 +293,7 @@ impl AsyncCachedFunction {
         as_error(|| {
             point("_store");
             let computation = computation.get();
-            this.state.tally.load(computation.watch, false);
+            this.state.count_load(computation.watch, false);
             this.state.backend.store(this, ticket, value, computation, lease)
         })
     }
@@ -312,7 +312,7 @@ impl AsyncCachedFunction {
         let failed = || match this.state.backend.shared() {
             None => ticket.get().with_view(|view| this.state.failed(view, error, computation.get())),
             Some(shared) => {
-                this.state.tally.load(computation.get().watch, true);
+                this.state.count_load(computation.get().watch, true);
                 // SAFETY: attached, no lock held; the ticket holds its key; no exception is set.
                 ticket.get().with_views(|view, editable| unsafe {
                     let error = PyRef::borrow(error.as_ptr());
@@ -330,7 +330,7 @@ impl AsyncCachedFunction {
 
     /// Counts a call that is given an old value, as the computation that it waited for has failed.
     fn _count_stale(slf: &Bound<'_, Self>) {
-        slf.as_super().get().state.tally.stale_hit();
+        slf.as_super().get().state.count_stale_hit();
     }
 
     /// Tells the user what `_store` or `_skip` gave, if nobody has by now.

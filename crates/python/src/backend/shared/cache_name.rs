@@ -1,0 +1,86 @@
+//! What a function's cache is called, and whether the function is still what that says.
+//!
+//! Ring 3.
+
+use pyo3::exceptions::PyException;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use crate::bindings::watch;
+use crate::capi::exceptions::ErrSet;
+use crate::capi::reference::{import, PyRef};
+use crate::function::options::Options;
+
+/// What a function was when its cache got its name: `warp_cache._naming.identity.Identity`.
+pub struct Identity {
+    pub(super) object: PyRef,
+    /// Its list of what was seen of the function, which stays the same list.
+    watches: PyRef,
+}
+
+impl Identity {
+    fn new(object: &Bound<'_, PyAny>) -> PyResult<Identity> {
+        let watches = object.getattr("watches")?.cast_into::<PyList>()?;
+        Ok(Identity { object: PyRef::from(object.clone().unbind()), watches: PyRef::from(watches.into_any().unbind()) })
+    }
+
+    /// Shows the garbage collector what it refers to.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.object.as_py())?;
+        visit.call(self.watches.as_py())
+    }
+
+    /// Whether all that was seen of the function is what it was. `Err` with an exception set, which is none that `renamed`
+    /// would take for a change.
+    ///
+    /// # Safety
+    /// The thread is attached and holds no lock. Runs user code.
+    pub(super) unsafe fn is_unchanged(&self) -> Result<bool, ErrSet> {
+        // SAFETY: the caller's promise; a list, which this keeps.
+        unsafe {
+            let py = Python::assume_attached();
+            let watches = Bound::from_borrowed_ptr(py, self.watches.as_ptr());
+            match watches.cast::<PyList>().map_err(PyErr::from).and_then(watch::is_unchanged) {
+                Ok(is_unchanged) => Ok(is_unchanged),
+                Err(error) if error.is_instance_of::<PyException>(py) => Ok(false),
+                Err(error) => {
+                    error.restore(py);
+                    Err(ErrSet)
+                }
+            }
+        }
+    }
+}
+
+/// What a function's cache is called.
+pub struct CacheName {
+    pub(super) name: String,
+    /// Of a function's own cache, what tells whether it still is what the name says. Without it and without a name from the
+    /// user no other process can name the file: it loses its name at once, and is shared with forks alone.
+    pub(super) identity: Option<Identity>,
+    pub(super) private: bool,
+    /// What tells the key function from others where the user named the cache; in all other names it is told already.
+    pub(super) key: Vec<u8>,
+}
+
+impl CacheName {
+    /// The name of the cache that the user named, or of the function's own.
+    pub fn find(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<CacheName> {
+        let key = options.key.as_ref().map(|key| key.bind(function.py()));
+        // It loads what will be needed when the file is opened: there may be no importing then.
+        let identity = import(function.py(), "warp_cache._naming.identity")?;
+        if let Some(name) = name {
+            let key = match key {
+                Some(key) => identity.call_method1("key_digest", (key,))?.extract()?,
+                None => Vec::new(),
+            };
+            return Ok(CacheName { name: name.to_owned(), identity: None, private: false, key });
+        }
+        let (name, identity): (String, Option<Py<PyAny>>) =
+            identity.call_method1("identify", (function, key))?.extract()?;
+        let (private, key) = (identity.is_none(), Vec::new());
+        let identity = identity.map(|identity| Identity::new(identity.bind(function.py()))).transpose()?;
+        Ok(CacheName { name, private, identity, key })
+    }
+}

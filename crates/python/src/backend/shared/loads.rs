@@ -1,0 +1,54 @@
+//! What is counted of computations, in the file; where there is none that can count, in this process.
+//!
+//! Ring 3.
+
+use super::Shared;
+use crate::backend::shared::reopen::File;
+use crate::capi::sharing::FREE_THREADED;
+use crate::function::tally::{Tally, Totals};
+use concurrency::elapsed::Stopwatch;
+use shared::LoadCounter;
+
+impl Shared {
+    /// The file that counts; `None` if there is none, or nobody will read its counters.
+    fn counting_file(&self) -> Option<&File> {
+        self.files.current().filter(|file| !file.shm.poisoned())
+    }
+
+    /// A computation has ended.
+    pub(crate) fn count_load(&self, tally: &Tally, watch: Stopwatch, failed: bool) {
+        match self.counting_file() {
+            // With a GIL, which the thread holds, no other thread of the process counts meanwhile.
+            Some(file) => file.shm.count_load(Stopwatch::nanoseconds(watch.ticks()), failed, !FREE_THREADED),
+            None => tally.load(watch, failed),
+        }
+    }
+
+    /// A call gets a value which is no longer fresh.
+    pub(crate) fn count_stale_hit(&self, tally: &Tally) {
+        match self.counting_file() {
+            Some(file) => file.shm.count_rare(LoadCounter::StaleHits),
+            None => tally.stale_hit(),
+        }
+    }
+
+    /// A computation begins while there is a value.
+    pub(crate) fn count_refresh(&self, tally: &Tally) {
+        match self.counting_file() {
+            Some(file) => file.shm.count_rare(LoadCounter::Refreshes),
+            None => tally.refresh(),
+        }
+    }
+}
+
+/// What the file has counted.
+pub(super) fn totals(counted: [u64; LoadCounter::COUNT]) -> Totals {
+    let of = |what: LoadCounter| counted[what as usize];
+    Totals {
+        loads: of(LoadCounter::Loads),
+        load_failures: of(LoadCounter::Failures),
+        load_nanoseconds: of(LoadCounter::Nanoseconds),
+        stale_hits: of(LoadCounter::StaleHits),
+        refreshes: of(LoadCounter::Refreshes),
+    }
+}
