@@ -103,6 +103,10 @@ test-only: installed ## Python tests as built, in WORKERS processes; TESTS=tests
 test-traces-long: build ## the long traces against the reference (minutes)
 	$(pytest) tests/traces -m long --timeout 3600 $(ARGS)
 
+.PHONY: test-peers
+test-peers: installed ## the suites of async-lru and cachetools, with our decorators in the place of theirs
+	@$(python) -m scripts.peer_suites $(ARGS)
+
 .PHONY: fmt
 fmt: setup ## format Rust and Python
 	cargo fmt
