@@ -151,6 +151,10 @@ bench: bench-peers ## all contenders in one run, into docs/measurements; PART=na
 bench-quick: bench-peers ## the same in under three minutes, for a look: the documents stay as they are
 	@$(python) -m benchmarks --quick $(if $(PART),--part "$(PART)") --json benchmarks/results $(ARGS)
 
+.PHONY: bench-before
+bench-before: build ## an earlier revision, whose import the part imports compares with this one's (minutes)
+	@$(python) -m benchmarks.before
+
 .PHONY: bench-compare
 bench-compare: ## what became faster or slower: OLD=old.json NEW=new.json ARGS=--fail-on-regression
 	@$(if $(and $(OLD),$(NEW)),,echo "usage: make bench-compare OLD=old.json NEW=new.json"; exit 2)

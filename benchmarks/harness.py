@@ -49,6 +49,8 @@ class Contender:
     name: str
     target: Any
     note: str = ""
+    # How it is called, where that is not as the row says: a template like those of `Loop`.
+    call: str = ""
 
 
 @dataclass
@@ -143,7 +145,7 @@ class Harness:
         wall: bool = False,
     ) -> Row | None:
         """Time a call for all contenders; the empty loop runs in every round beside them."""
-        loops = [Loop(call, keys, wall=wall) for _ in contenders]
+        loops = [Loop(one.call or call, keys, wall=wall) for one in contenders]
         empty = Loop(call, keys, empty=True, wall=wall)
         runs: list[Callable[[int], int]] = [
             _bound(loop, contender.target)
@@ -180,7 +182,7 @@ class Harness:
             self.skip(work)
             return None
         self.say(f"{self.result.part}: {work}")
-        loops = [Loop("f({0})", keys, awaited=True) for _ in contenders]
+        loops = [Loop(one.call or "f({0})", keys, awaited=True) for one in contenders]
         empty = Loop("f({0})", keys, awaited=True, empty=True)
         event_loop = asyncio.new_event_loop()
         try:
