@@ -44,6 +44,8 @@ def build() -> None:
         # Not into the folder of the checkout's build, whose artifacts these would drive out.
         environment = {**os.environ, "CARGO_TARGET_DIR": str(Path(name) / "target")}
         subprocess.run(command, env=environment, check=True)
+        # As `make build` does for this one: not everywhere may Python write it at an import.
+        subprocess.run([sys.executable, "-m", "compileall", "-q", str(made)], check=True)
         folder().parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made, folder())
 

@@ -132,6 +132,7 @@ _GOALS: list[tuple[str, tuple[str, ...], Callable[[Interpreter], Goal | None]]] 
     ("lifetimes/stale", ("stale, its refresh under way",), _always(Goal(2))),
     ("lifetimes/store", ("random lifetimes",), _always(Goal(1.3))),
     ("invalidation/hit", ("with tags",), _always(Goal(1.15))),
+    ("invalidation/hit-shared", ("with tags",), _always(Goal(1.15))),
     ("invalidation/miss", OURS, _always(Goal(0.3))),
     ("invalidation/tags-memory", (AMONG_MANY,), _always(Goal(6))),
     ("invalidation/tags-shared", (AMONG_MANY,), _always(Goal(2))),

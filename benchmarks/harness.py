@@ -14,7 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.loops import Key, Loop
@@ -163,13 +163,21 @@ class Harness:
         contenders: Sequence[Contender],
         runs: Sequence[Callable[[int], int]],
         empty: Loop,
+        *,
+        sample_ms: float | None = None,
     ) -> Row | None:
-        """The same for runs of the caller's own: nanoseconds for a number of turns of the loop."""
+        """The same for runs of the caller's own: nanoseconds for a number of turns of the loop.
+
+        `sample_ms` is for runs that take much longer than what they time.
+        """
         if self.out_of_time():
             self.skip(work)
             return None
         self.say(f"{self.result.part}: {work}")
-        values = interleave([*runs, _bound(empty, None)], self.options, self.out_of_time)
+        options = self.options
+        if sample_ms is not None:
+            options = replace(options, sample_ms=min(sample_ms, options.sample_ms))
+        values = interleave([*runs, _bound(empty, None)], options, self.out_of_time)
         return self._finish(key, work, contenders, empty, values)
 
     def awaits(

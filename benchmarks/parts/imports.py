@@ -78,7 +78,7 @@ def _against_before(harness: Harness, environment: dict[str, str]) -> None:
     wall: dict[str, list[float]] = {name: [] for name in folders}
     alone: dict[str, list[float]] = {name: [] for name in folders}
     with tempfile.TemporaryDirectory() as elsewhere:
-        # The first round, which is not counted, writes the bytecode and looks what is imported.
+        # The first round, which is not counted, looks what is imported, and warms up.
         for round_number in range(-1, harness.options.rounds):
             if round_number > 0 and harness.out_of_time():
                 harness.skip("some rounds of the imports of before and now")

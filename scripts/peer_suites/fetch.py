@@ -23,10 +23,8 @@ TOOLS = ("pip==26.3", "setuptools==84.2.1", "setuptools-scm==10.3.4")
 
 def tests_of(package: str) -> Path | None:
     """The unpacked folder `tests`; None where no release is pinned for this interpreter."""
+    _download()
     sdist = _sdist(package)
-    if sdist is None and not (TARGET / ".fetched").is_file():
-        _download()
-        sdist = _sdist(package)
     return None if sdist is None else _unpacked(sdist)
 
 
@@ -42,7 +40,10 @@ def _sdist(package: str) -> Path | None:
 
 
 def _download() -> None:
-    """All of them, by pip, which compares the hashes."""
+    """All of them, once for each list, by pip, which compares the hashes."""
+    fetched, pins = TARGET / PINS.name, PINS.read_bytes()
+    if fetched.is_file() and fetched.read_bytes() == pins:
+        return
     TARGET.mkdir(parents=True, exist_ok=True)
     command = [str(UV), "run", "--quiet", "--no-project", "--python", sys.executable]
     for tool in TOOLS:
@@ -50,7 +51,7 @@ def _download() -> None:
     command += ["python", "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-binary", ":all:", "--no-deps", "--no-build-isolation", "--require-hashes"]
     subprocess.run([*command, "--dest", str(TARGET), "--requirement", str(PINS)], check=True)
-    (TARGET / ".fetched").touch()
+    fetched.write_bytes(pins)
 
 
 def _unpacked(sdist: Path) -> Path:
