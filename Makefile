@@ -109,6 +109,10 @@ test-documents: build ## the documents' examples, together with the frameworks t
 test-traces-long: build ## the long traces against the reference (minutes)
 	$(pytest) tests/traces -m long --timeout 3600 $(ARGS)
 
+.PHONY: test-peers
+test-peers: installed ## the suites of async-lru and cachetools, with our decorators in the place of theirs
+	@$(python) -m scripts.peer_suites $(ARGS)
+
 .PHONY: fmt
 fmt: setup ## format Rust and Python
 	cargo fmt
@@ -152,6 +156,10 @@ bench: bench-peers ## all contenders in one run, into docs/measurements; PART=na
 .PHONY: bench-quick
 bench-quick: bench-peers ## the same in under three minutes, for a look: the documents stay as they are
 	@$(python) -m benchmarks --quick $(if $(PART),--part "$(PART)") --json benchmarks/results $(ARGS)
+
+.PHONY: bench-before
+bench-before: build ## an earlier revision, whose import the part imports compares with this one's (minutes)
+	@$(python) -m benchmarks.before
 
 .PHONY: bench-compare
 bench-compare: ## what became faster or slower: OLD=old.json NEW=new.json ARGS=--fail-on-regression

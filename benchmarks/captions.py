@@ -24,6 +24,22 @@ CAPTIONS = {
         "empty coroutine function."
     ),
     "ttl": "A hit's time in nanoseconds in caches whose entries expire.",
+    "lifetimes": (
+        "A hit's time in nanoseconds by the kind of lifetime, and while the value is stale and its "
+        "refresh under way."
+    ),
+    "lifetimes-store": (
+        "The time in nanoseconds of a miss that evicts from a million entries, which live as long "
+        "as each other, or each as long as chance has it."
+    ),
+    "invalidation": (
+        "The time in nanoseconds of an invalidation and the miss that follows it, here and in "
+        "other caches."
+    ),
+    "invalidation-tags": (
+        "The time in nanoseconds to drop ten entries by their tag, from a cache of a thousand and "
+        "of a million."
+    ),
     "misses": (
         "The time in nanoseconds of a miss that evicts, with the call of the function in it; "
         "the function alone stands beside it."

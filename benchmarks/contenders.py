@@ -40,6 +40,7 @@ DISTRIBUTIONS = (
     "async-lru",
     "aiocache",
     "cashews",
+    "dogpile.cache",
     "diskcache",
     "lmdb",
     "pymemcache",

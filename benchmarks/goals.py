@@ -107,6 +107,7 @@ def _async(interpreter: Interpreter) -> Goal:
 
 OURS = (WARP_LRU, WARP_CACHE)
 SHARED = (SHARED_LRU, SHARED_CACHE)
+AMONG_MANY = "among 1,000,000 entries"
 
 # Row, then the contenders that the goal is set for, then the goal itself.
 _GOALS: list[tuple[str, tuple[str, ...], Callable[[Interpreter], Goal | None]]] = [
@@ -126,10 +127,21 @@ _GOALS: list[tuple[str, tuple[str, ...], Callable[[Interpreter], Goal | None]]] 
     ("peers/int", ("cachebox", "moka-py", "cachetools"), _always(Goal(12, ">="))),
     ("async/hit", OURS, _async),
     ("ttl/int", ("with ttl",), _always(Goal(1.08))),
+    ("lifetimes/hit", ("with tti",), _always(Goal(1.15))),
+    ("lifetimes/hit", ("with stale_while_revalidate, fresh",), _always(Goal(1.0))),
+    ("lifetimes/stale", ("stale, its refresh under way",), _always(Goal(2))),
+    ("lifetimes/store", ("random lifetimes",), _always(Goal(1.3))),
+    ("invalidation/hit", ("with tags",), _always(Goal(1.15))),
+    ("invalidation/hit-shared", ("with tags",), _always(Goal(1.15))),
+    ("invalidation/miss", OURS, _always(Goal(0.3))),
+    ("invalidation/tags-memory", (AMONG_MANY,), _always(Goal(6))),
+    ("invalidation/tags-shared", (AMONG_MANY,), _always(Goal(2))),
     ("misses/function", (WARP_LRU,), _on_pgo_311(Goal(0.74))),
     ("misses/function", (WARP_CACHE,), _on_pgo_311(Goal(0.85))),
     ("memory/entry", OURS, _always(Goal(56, of="worst"))),
     ("imports/wall", ("warp_cache",), _always(Goal(6, of="median"))),
+    ("imports/before", ("warp_cache",), _always(Goal(1.0))),
+    ("imports/before-statement", ("warp_cache",), _always(Goal(1.0))),
     ("threads/different-scaling", OURS, _always(Goal(0.95, ">="))),
     ("threads/hot-scaling", OURS, _always(Goal(1.8, ">=", "median"))),
     ("shared/int", SHARED, _always(Goal(0.40))),
@@ -137,6 +149,8 @@ _GOALS: list[tuple[str, tuple[str, ...], Callable[[Interpreter], Goal | None]]] 
     ("shared/bytes", SHARED, _always(Goal(0.30))),
     ("shared/memory", SHARED, _always(Goal(1.8))),
     ("shared/first", SHARED, _always(Goal(1.5))),
+    ("shared/dataclass", (f"{SHARED_CACHE}, copy=False",), _always(Goal(1.8))),
+    ("shared/miss", SHARED, _always(Goal(1.3))),
     ("shared/write", SHARED, _always(Goal(0.05))),
     ("shared/processes-scaling", SHARED, _always(Goal(1.7, ">=", "median"))),
 ]

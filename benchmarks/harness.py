@@ -14,7 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.loops import Key, Loop
@@ -49,6 +49,8 @@ class Contender:
     name: str
     target: Any
     note: str = ""
+    # How it is called, where that is not as the row says: a template like those of `Loop`.
+    call: str = ""
 
 
 @dataclass
@@ -143,7 +145,7 @@ class Harness:
         wall: bool = False,
     ) -> Row | None:
         """Time a call for all contenders; the empty loop runs in every round beside them."""
-        loops = [Loop(call, keys, wall=wall) for _ in contenders]
+        loops = [Loop(one.call or call, keys, wall=wall) for one in contenders]
         empty = Loop(call, keys, empty=True, wall=wall)
         runs: list[Callable[[int], int]] = [
             _bound(loop, contender.target)
@@ -161,13 +163,21 @@ class Harness:
         contenders: Sequence[Contender],
         runs: Sequence[Callable[[int], int]],
         empty: Loop,
+        *,
+        sample_ms: float | None = None,
     ) -> Row | None:
-        """The same for runs of the caller's own: nanoseconds for a number of turns of the loop."""
+        """The same for runs of the caller's own: nanoseconds for a number of turns of the loop.
+
+        `sample_ms` is for runs that take much longer than what they time.
+        """
         if self.out_of_time():
             self.skip(work)
             return None
         self.say(f"{self.result.part}: {work}")
-        values = interleave([*runs, _bound(empty, None)], self.options, self.out_of_time)
+        options = self.options
+        if sample_ms is not None:
+            options = replace(options, sample_ms=min(sample_ms, options.sample_ms))
+        values = interleave([*runs, _bound(empty, None)], options, self.out_of_time)
         return self._finish(key, work, contenders, empty, values)
 
     def awaits(
@@ -180,7 +190,7 @@ class Harness:
             self.skip(work)
             return None
         self.say(f"{self.result.part}: {work}")
-        loops = [Loop("f({0})", keys, awaited=True) for _ in contenders]
+        loops = [Loop(one.call or "f({0})", keys, awaited=True) for one in contenders]
         empty = Loop("f({0})", keys, awaited=True, empty=True)
         event_loop = asyncio.new_event_loop()
         try:

@@ -131,6 +131,12 @@ def _cashews(module: Any, size: int | None) -> Decorator:
     return decorator
 
 
+def _dogpile_ttl(module: Any, size: int | None) -> Decorator:
+    region = module.make_region().configure("dogpile.cache.memory", expiration_time=TTL)
+    decorator: Decorator = region.cache_on_arguments()
+    return decorator
+
+
 CACHEBOX = Peer(
     "cachebox", "cachebox", "cachebox", _cachebox, "defaults: one computation, containers copied"
 )
@@ -189,12 +195,19 @@ CASHEWS = Peer(
     _cashews,
     "always with a ttl; protected=False, no single-flight: does less; keys as text",
 )
+DOGPILE_TTL = Peer(
+    "dogpile.cache",
+    "dogpile.cache",
+    "dogpile.cache",
+    _dogpile_ttl,
+    "in memory, no bound: does less; keys as text",
+)
 
 # Those that promise exactly the same victims as one of our strategies.
 SAME_AS_OURS = {"LRU": (CACHEBOX_LEAN, CACHETOOLS_BARE), "LFU": (CACHETOOLS_LFU,)}
 
 SYNC_PEERS = (CACHEBOX, CACHEBOX_LEAN, MOKA, CACHETOOLS, CACHETOOLS_BARE, THEINE)
-TTL_PEERS = (CACHEBOX_TTL, MOKA_TTL, CACHETOOLS_TTL, THEINE_TTL)
+TTL_PEERS = (CACHEBOX_TTL, MOKA_TTL, CACHETOOLS_TTL, THEINE_TTL, DOGPILE_TTL)
 # cachebox, moka-py and theine memoize coroutine functions too.
 ASYNC_PEERS = (ASYNC_LRU, CACHEBOX_LEAN, MOKA, THEINE, AIOCACHE, CASHEWS)
 ASYNC_TTL_PEERS = (ASYNC_LRU_TTL, CACHEBOX_TTL, MOKA_TTL, THEINE_TTL, AIOCACHE_TTL, CASHEWS)

@@ -1,4 +1,4 @@
-"""What `import warp_cache` adds to the start of an interpreter."""
+"""What `import warp_cache` adds to the start of an interpreter, beside others and before."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import warp_cache
+from benchmarks import before
 from benchmarks.harness import Harness
 from benchmarks.model import Row, Series
 
@@ -33,6 +34,12 @@ MODULES = (
 def run(harness: Harness) -> None:
     """Whole processes with and without the import, in pairs; then the import statement alone."""
     environment = _environment()
+    _against_peers(harness, environment)
+    _against_before(harness, environment)
+    harness.figure("imports", "What an import costs", kind="bars", y_label="ms", rows=["wall"])
+
+
+def _against_peers(harness: Harness, environment: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as elsewhere:
         modules = []
         for module in MODULES:
@@ -57,7 +64,45 @@ def run(harness: Harness) -> None:
     harness.add(Row("imports/wall", work, "ms", [Series(m, wall[m]) for m in modules]))
     work = "the import statement alone, CPU time"
     harness.add(Row("imports/statement", work, "ms", [Series(m, alone[m]) for m in modules]))
-    harness.figure("imports", "What an import costs", kind="bars", y_label="ms", rows=["wall"])
+
+
+def _against_before(harness: Harness, environment: dict[str, str]) -> None:
+    """Both from a folder on the path, so that they are found in the same way."""
+    if not before.folder().is_dir():
+        harness.result.missing.append(f"{before.NAME}: make bench-before builds it")
+        return
+    folders = {
+        before.NAME: before.folder(),
+        "warp_cache": Path(warp_cache.__file__).resolve().parent.parent,
+    }
+    wall: dict[str, list[float]] = {name: [] for name in folders}
+    alone: dict[str, list[float]] = {name: [] for name in folders}
+    with tempfile.TemporaryDirectory() as elsewhere:
+        # The first round, which is not counted, looks what is imported, and warms up.
+        for round_number in range(-1, harness.options.rounds):
+            if round_number > 0 and harness.out_of_time():
+                harness.skip("some rounds of the imports of before and now")
+                break
+            harness.say(f"imports, before: round {round_number + 1} of {harness.options.rounds}")
+            for name, folder in folders.items():
+                found = {**environment, "PYTHONPATH": str(folder)}
+                if round_number < 0:
+                    _require_from(folder, elsewhere, found)
+                    continue
+                bare = _wall("pass", elsewhere, found)
+                wall[name].append(_wall("import warp_cache", elsewhere, found) - bare)
+                alone[name].append(_alone("warp_cache", elsewhere, found))
+    work = "import, beyond bare Python, now and before"
+    harness.add(Row("imports/before", work, "ms", [Series(m, wall[m]) for m in folders]))
+    work = "the import statement alone, CPU time, now and before"
+    series = [Series(m, alone[m]) for m in folders]
+    harness.add(Row("imports/before-statement", work, "ms", series))
+
+
+def _require_from(folder: Path, elsewhere: str, environment: dict[str, str]) -> None:
+    done = _start("import warp_cache; print(warp_cache.__file__)", elsewhere, environment)
+    if done.returncode or folder not in Path(done.stdout.strip()).parents:
+        raise AssertionError(f"not imported from {folder}: {done.stdout}{done.stderr}")
 
 
 def _environment() -> dict[str, str]:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import dumps, loads
@@ -67,10 +67,12 @@ def run(harness: Harness) -> None:
         _hits(harness, folder, theirs, Values("dict", made), "dict of 3 keys with a list")
         _hits(harness, folder, theirs, Values("bytes", _kilobyte), "1 kB of bytes")
         _against_memory(harness)
+        _dataclasses(harness)
         _first_hits(harness, folder)
         with stores.redis_server(harness, folder) as redis:
             _against_servers(harness, folder, redis)
             _writes(harness, theirs, redis)
+        _misses(harness, theirs)
         shared_processes.run(harness, theirs is not None)
     _figures(harness)
 
@@ -104,9 +106,14 @@ def private_folder(harness: Harness) -> Iterator[Path]:
         yield Path(name)
 
 
-def _shared(name: str, values: Values, keys: list[Key], size: int = MAX_SIZE) -> Contender:
-    decorator = OURS[name](max_size=size, backend="shared", name=f"{values.name}-{name}")
-    return _filled(name, decorator(values.function()), values, keys)
+def _shared(
+    name: str, values: Values, keys: list[Key], label: str = "", **options: Any
+) -> Contender:
+    label = label or name
+    decorator = OURS[name](
+        max_size=MAX_SIZE, backend="shared", name=f"{values.name}-{label}", **options
+    )
+    return _filled(label, decorator(values.function()), values, keys)
 
 
 def _upstream(module: ModuleType, values: Values, keys: list[Key]) -> Contender:
@@ -156,6 +163,32 @@ def _against_memory(harness: Harness) -> None:
     contenders += [_shared(name, values, keys) for name in OURS]
     before = len(values.computed)
     harness.calls("memory", "hit, 1 int, shared and in memory", contenders, keys)
+    _require(values, before)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a service may keep of a row of a table."""
+
+    id: int
+    name: str
+    balance: float
+
+
+def _record(a: int) -> Record:
+    return Record(a, f"user {a}", a / 4)
+
+
+def _dataclasses(harness: Harness) -> None:
+    """A frozen object: in memory, handed out as it is, and copied at each hit."""
+    keys, values = one_int(), Values("dataclass", _record)
+    contenders = [
+        _filled(WARP_CACHE, warp_cached(MAX_SIZE)(values.function()), values, keys, "in memory"),
+        _shared(SHARED_CACHE, values, keys, f"{SHARED_CACHE}, copy=False", copy=False),
+        _shared(SHARED_CACHE, values, keys),
+    ]
+    before = len(values.computed)
+    harness.calls("dataclass", "hit, frozen dataclass, shared and in memory", contenders, keys)
     _require(values, before)
 
 
@@ -228,8 +261,21 @@ def _writes(harness: Harness, theirs: ModuleType | None, redis: stores.Redis | N
         contenders.append(_upstream(theirs, values, []))
     key = "write" if redis is not None else "write" + WITHOUT
     work = "miss + write + evict, int, wall time"
-    if harness.calls(key, work, contenders, KEYS, wall=True) is None:
-        return
+    if harness.calls(key, work, contenders, KEYS, wall=True) is not None:
+        _require_misses(ours)
+
+
+def _misses(harness: Harness, theirs: ModuleType | None) -> None:
+    """The same beside the package of this name alone, in CPU time."""
+    values = Values("miss", lambda a: a)
+    ours = [_shared(name, values, []) for name in OURS]
+    contenders = ours if theirs is None else [_upstream(theirs, values, []), *ours]
+    key = "miss" if theirs is not None else "miss" + WITHOUT
+    if harness.calls(key, "miss + write + evict, int", contenders, KEYS) is not None:
+        _require_misses(ours)
+
+
+def _require_misses(ours: Sequence[Contender]) -> None:
     for contender in ours:
         hits, misses, _, size = contender.target.cache_info()
         if hits or not misses or size != MAX_SIZE:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.harness import Contender, Harness, Options, interleave
+from benchmarks.loops import Loop
 from benchmarks.model import PartResult
 
 FAST = Options(rounds=4, sample_ms=1e-6)
@@ -61,6 +62,48 @@ def test_a_row_has_a_value_a_round_for_everyone() -> None:
     assert row.key == "hits/int" and row.series[1].note == "does less"
     assert [len(series.rounds) for series in row.series] == [4, 4]
     assert row.loop is not None and len(row.loop) == 4
+
+
+def test_a_contender_may_be_called_in_a_way_of_its_own() -> None:
+    asked: list[object] = []
+    one = harness()
+    contenders = [
+        Contender("as the row says", lambda key: asked.append(("row", key))),
+        Contender("otherwise", lambda key: asked.append(("own", key)), call="f({0}); f(-{0})"),
+    ]
+    assert one.calls("int", "1 int", contenders, [(1,)], call="f({0} + 1)") is not None
+    assert set(asked) == {("row", 2), ("own", 1), ("own", -1)}
+
+
+def test_an_awaited_contender_may_do_more_than_be_awaited() -> None:
+    asked: list[object] = []
+
+    async def work(key: int) -> None:
+        asked.append(("awaited", key))
+
+    def more(key: int) -> object:
+        asked.append(("called", key))
+        return work(key)
+
+    one = harness()
+    contender = Contender("otherwise", more, call="f({0}); await f(-{0})")
+    assert one.awaits("int", "await f(1)", [contender], [(1,)]) is not None
+    assert set(asked) == {("called", 1), ("awaited", 1), ("called", -1), ("awaited", -1)}
+
+
+def test_a_sample_may_be_shorter_than_the_others_and_never_longer() -> None:
+    turns: list[int] = []
+
+    def run(number: int) -> int:
+        turns.append(number)
+        return 1000 * number
+
+    one = harness(Options(rounds=4, sample_ms=0.1))
+    contender, empty = Contender("a microsecond a turn", run), Loop("f", [(1,)], empty=True)
+    for sample_ms, most in ((None, 100), (0.02, 20), (5.0, 100)):
+        turns.clear()
+        one.runs("row", "work", [contender], [run], empty, sample_ms=sample_ms)
+        assert turns[-1] == most
 
 
 def test_what_there_is_no_time_for_is_named() -> None:

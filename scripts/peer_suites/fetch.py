@@ -1,0 +1,70 @@
+"""Downloads source distributions of peers and unpacks their tests, into the build folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PINS = Path(__file__).with_name("sdists.txt")
+UV = ROOT / "scripts" / "uv"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "peer-suites"
+
+# Fixtures that look at a peer's own bookkeeping; `plugin.py` has what takes their place.
+LEFT_OUT = ("conftest.py",)
+
+# What pip needs to read the metadata of a source distribution without making environments for it.
+TOOLS = ("pip==26.3", "setuptools==84.2.1", "setuptools-scm==10.3.4")
+
+
+def tests_of(package: str) -> Path | None:
+    """The unpacked folder `tests`; None where no release is pinned for this interpreter."""
+    _download()
+    sdist = _sdist(package)
+    return None if sdist is None else _unpacked(sdist)
+
+
+def _sdist(package: str) -> Path | None:
+    """The archive of the pinned version, if it is there."""
+    stem = package.replace("-", "_")
+    for line in PINS.read_text(encoding="utf-8").splitlines():
+        name, _, version = line.split(" ")[0].partition("==")
+        if name == package:
+            path = TARGET / f"{stem}-{version}.tar.gz"
+            return path if path.is_file() else None
+    raise ValueError(f"{PINS.name} has no {package}")
+
+
+def _download() -> None:
+    """All of them, once for each list, by pip, which compares the hashes."""
+    fetched, pins = TARGET / PINS.name, PINS.read_bytes()
+    if fetched.is_file() and fetched.read_bytes() == pins:
+        return
+    TARGET.mkdir(parents=True, exist_ok=True)
+    command = [str(UV), "run", "--quiet", "--no-project", "--python", sys.executable]
+    for tool in TOOLS:
+        command += ["--with", tool]
+    command += ["python", "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-binary", ":all:", "--no-deps", "--no-build-isolation", "--require-hashes"]
+    subprocess.run([*command, "--dest", str(TARGET), "--requirement", str(PINS)], check=True)
+    fetched.write_bytes(pins)
+
+
+def _unpacked(sdist: Path) -> Path:
+    """Its tests alone, so that the package itself cannot be imported by them."""
+    folder = TARGET / sdist.name.removesuffix(".tar.gz")
+    shutil.rmtree(folder, ignore_errors=True)
+    with tarfile.open(sdist) as archive:
+        for member in archive.getmembers():
+            parts = Path(member.name).parts
+            if member.isfile() and parts[1:2] == ("tests",) and parts[-1] not in LEFT_OUT:
+                source = archive.extractfile(member)
+                assert source is not None
+                path = folder.joinpath(*parts[1:])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(source.read())
+    return folder / "tests"
