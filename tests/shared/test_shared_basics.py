@@ -356,3 +356,14 @@ def test_a_file_that_is_deleted(cache_dir: Path) -> None:
     function.cache_clear()
     assert function(1) == function(1) == 1
     assert function.cache_info()[:2] == (1, 1)
+
+
+def test_a_clear_sets_what_left_to_zero() -> None:
+    f = cache(backend="shared", max_size=2, ttl=0.001)(lambda x: x)
+    for x in range(5):
+        f(x)
+    before = f.cache_info()
+    assert before.evictions + before.expirations >= 3
+    f.cache_clear()
+    after = f.cache_info()
+    assert (after.evictions, after.expirations, after.loads, *after) == (0, 0, 0, 0, 0, 2, 0)

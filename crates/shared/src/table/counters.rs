@@ -243,6 +243,8 @@ impl Table {
     pub(crate) fn zero_counters(&self) {
         EVENTS.into_iter().for_each(|event| self.set_base(event));
         Rare::all().for_each(|rare| self.set_base_of_rare(rare));
+        // (Of a writer that a clear goes past, one may be counted from before.)
+        [ctl!(evictions), ctl!(expirations)].into_iter().for_each(|at| self.region.set(at, 0));
     }
 
     /// Nothing can have happened more often than once in a nanosecond since the file was made.
