@@ -67,14 +67,22 @@ fn a_computation_that_is_being_counted() {
     for alone in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let o = options(&dir, Strategy::Lru, 3);
-        let (a, b) = (open_isolated(&o), open_isolated(&o));
+        // The one that looks ends after the other: a handle must not end within another's end.
+        let b = std::sync::Arc::new(open_isolated(&o));
+        let a = open_isolated(&o);
         a.count_load(5, true, alone);
-        let said = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-        let saying = std::sync::Arc::clone(&said);
-        let hook = move |_: &crate::file::mapping::Region| saying.lock().unwrap().push(b.info().loads);
+        // While there is a list: an end of a handle stores as well.
+        let said = std::sync::Arc::new(std::sync::Mutex::new(Some(Vec::new())));
+        let (saying, looking) = (std::sync::Arc::clone(&said), std::sync::Arc::clone(&b));
+        let hook = move |_: &crate::file::mapping::Region| {
+            if let Some(said) = saying.lock().unwrap().as_mut() {
+                said.push(looking.info().loads);
+            }
+        };
         assert!(a.table().region.hook.set(Box::new(hook)).is_ok());
         a.count_load(7, true, alone);
-        assert_eq!(*said.lock().unwrap(), [[1, 1, 5, 0, 0], [2, 1, 5, 0, 0], [2, 2, 5, 0, 0]]);
+        let said = said.lock().unwrap().take();
+        assert_eq!(said.unwrap(), [[1, 1, 5, 0, 0], [2, 1, 5, 0, 0], [2, 2, 5, 0, 0]]);
         assert_eq!(open_isolated(&o).info().loads, [2, 2, 12, 0, 0]);
     }
 }
