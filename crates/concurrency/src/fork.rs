@@ -15,10 +15,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Once;
 
-use crate::spin::SpinLock;
-use crate::{inflight, thread_id};
 #[cfg(unix)]
 use crate::descriptors;
+use crate::spin::SpinLock;
+use crate::{inflight, thread_id};
 
 /// How many forks lie behind this process, plus 1. Relaxed and without a partner: it is written by the only thread of a new
 /// process, and a fork orders everything.

@@ -14,7 +14,8 @@ impl Code {
 
     /// The code of an error's first word; what is no code (capitals, digits) is `ERR`.
     pub(crate) fn new(word: &str) -> Code {
-        let sound = (1..=Self::MOST).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        let sound = (1..=Self::MOST).contains(&word.len())
+            && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
         Code(if sound { word } else { "ERR" }.to_owned())
     }
 
@@ -43,6 +44,8 @@ pub enum Error {
     Protocol(&'static str),
     /// An answer, or a request, beyond its bound.
     TooLarge,
+    /// Whoever was to give a login did not.
+    Credentials,
     /// The server refused the login, or another step of the handshake.
     Refused(Code),
 }
@@ -65,6 +68,7 @@ impl fmt::Display for Error {
             Error::Option(name, what) => write!(f, "{name}: {what}"),
             Error::Protocol(what) => write!(f, "no answer of a Valkey or Redis server: {what}"),
             Error::TooLarge => f.write_str("a request or an answer beyond its bound"),
+            Error::Credentials => f.write_str("no login was given"),
             Error::Refused(code) => write!(f, "the server refused the connection: {}", code.as_str()),
         }
     }

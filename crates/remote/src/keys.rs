@@ -36,7 +36,11 @@ pub fn component(text: &[u8]) -> String {
             }
         }
     }
-    if encoded.len() > MAX_COMPONENT { format!("#{}", digest(encoded.as_bytes())) } else { encoded }
+    if encoded.len() > MAX_COMPONENT {
+        format!("#{}", digest(encoded.as_bytes()))
+    } else {
+        encoded
+    }
 }
 
 /// BLAKE2b-160 in hexadecimal, as `hashlib.blake2b(bytes, digest_size=20).hexdigest()`.
@@ -135,7 +139,11 @@ impl Keys {
         let Some(rest) = key.strip_prefix(self.root.as_bytes()).and_then(|rest| rest.strip_prefix(b"k:")) else {
             return Told::Other;
         };
-        if rest.starts_with(b"#t:") || rest.starts_with(b"#g:") { Told::Stamp } else { Told::Value }
+        if rest.starts_with(b"#t:") || rest.starts_with(b"#g:") {
+            Told::Stamp
+        } else {
+            Told::Value
+        }
     }
 }
 
@@ -205,10 +213,7 @@ mod tests {
     }
 
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
-        prop_oneof![
-            prop::collection::vec(any::<u8>(), 0..200),
-            "[:{}#=+%a]{0,8}".prop_map(String::into_bytes),
-        ]
+        prop_oneof![prop::collection::vec(any::<u8>(), 0..200), "[:{}#=+%a]{0,8}".prop_map(String::into_bytes),]
     }
 
     proptest! {

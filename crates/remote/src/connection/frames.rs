@@ -200,7 +200,11 @@ fn length(line: &[u8]) -> Result<Option<u64>, Error> {
 }
 
 fn bounded(elements: u64) -> Result<u64, Error> {
-    if elements <= MAX_ELEMENTS { Ok(elements) } else { Err(Error::TooLarge) }
+    if elements <= MAX_ELEMENTS {
+        Ok(elements)
+    } else {
+        Err(Error::TooLarge)
+    }
 }
 
 /// Parses one whole reply.

@@ -60,6 +60,8 @@ pub(super) fn greet(
     let selected = if target.db != 0 { connection.receive(deadline)? } else { Value::Okay };
     match hello {
         Value::ServerError(error) if matches!(error.code(), "ERR" | "NOPROTO" | "NOPERM") => {}
+        // Who is told to log in, having done so, spoke to a server that does not know the command.
+        Value::ServerError(error) if error.code() == "NOAUTH" && credentials => {}
         hello => {
             accepted(&hello)?;
             accepted(&selected)?;
@@ -152,7 +154,11 @@ impl Peer {
             Value::Array(fields) => fields.chunks_exact(2).for_each(|pair| field(&pair[0], &pair[1])),
             _ => return Err(NONE),
         }
-        if peer.protocol == 3 { Ok(peer) } else { Err(NONE) }
+        if peer.protocol == 3 {
+            Ok(peer)
+        } else {
+            Err(NONE)
+        }
     }
 }
 

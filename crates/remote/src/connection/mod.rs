@@ -14,10 +14,10 @@ use std::collections::VecDeque;
 
 use redis::{Cmd, Pipeline, Value};
 
+use self::frames::Frames;
 pub use self::frames::MAX_REPLY;
 pub use self::handshake::{Peer, Role};
 pub use self::target::Target;
-use self::frames::Frames;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::secret::Login;

@@ -77,13 +77,15 @@ pub(super) fn decompress(
     }
     let body = match form {
         Form::Plain => Cow::Borrowed(stored),
-        Form::Lz4 => {
-            Cow::Owned(lz4_flex::block::decompress(stored, length).map_err(|_| Unreadable::Compression)?)
-        }
+        Form::Lz4 => Cow::Owned(lz4_flex::block::decompress(stored, length).map_err(|_| Unreadable::Compression)?),
         #[cfg(feature = "zstd")]
         Form::Zstd => Cow::Owned(zstd::bulk::decompress(stored, length).map_err(|_| Unreadable::Compression)?),
         #[cfg(not(feature = "zstd"))]
         Form::Zstd => return Err(Unreadable::Compression),
     };
-    if body.len() == length { Ok(body) } else { Err(Unreadable::Malformed) }
+    if body.len() == length {
+        Ok(body)
+    } else {
+        Err(Unreadable::Malformed)
+    }
 }

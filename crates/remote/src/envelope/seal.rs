@@ -125,7 +125,11 @@ impl Sealer {
         token.copy_from_slice(&fence[1..]);
         if kind == Kind::Lease {
             let stamps = take_stamps(&mut rest)?;
-            return if rest.is_empty() { Ok(Opened::Lease(LeaseEntry { token, stamps })) } else { Err(Unreadable::Malformed) };
+            return if rest.is_empty() {
+                Ok(Opened::Lease(LeaseEntry { token, stamps }))
+            } else {
+                Err(Unreadable::Malformed)
+            };
         }
         let mut duration = || Ok(Duration::from_micros(take_number(&mut rest)?));
         let (lifetime, fresh, computed) = (duration()?, duration()?, duration()?);
@@ -138,7 +142,11 @@ impl Sealer {
     }
 
     fn signed(&self) -> u8 {
-        if self.signers.is_empty() { 0 } else { BLAKE2B }
+        if self.signers.is_empty() {
+            0
+        } else {
+            BLAKE2B
+        }
     }
 
     pub(super) fn sign(&self, key: &[u8], out: &mut Vec<u8>) {
@@ -159,7 +167,11 @@ impl Sealer {
             (BLAKE2B, false) => {
                 // (A hash compares itself in constant time.)
                 let matches = |signer: &Params| mac(signer, key, signed) == signature[..];
-                if self.signers.iter().any(matches) { Ok(()) } else { Err(Unreadable::Signature) }
+                if self.signers.iter().any(matches) {
+                    Ok(())
+                } else {
+                    Err(Unreadable::Signature)
+                }
             }
             (BLAKE2B, true) => Err(Unreadable::Signature),
             (0, false) => Err(Unreadable::Unsigned),

@@ -49,10 +49,7 @@ fn small(body: &[u8]) -> Entry<'_> {
         lifetime: Duration::from_secs(60),
         fresh: Duration::from_secs(30),
         computed: Duration::from_micros(1234),
-        stamps: vec![
-            Stamp { tag: "".into(), stamp: [1; 16] },
-            Stamp { tag: "user%3A1".into(), stamp: [2; 16] },
-        ],
+        stamps: vec![Stamp { tag: "".into(), stamp: [1; 16] }, Stamp { tag: "user%3A1".into(), stamp: [2; 16] }],
         call: b"key bytes"[..].into(),
         body: body.into(),
     }

@@ -128,7 +128,11 @@ impl Socket {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.is_ours() { Ok(()) } else { Err(Error::Closed) }
+        if self.is_ours() {
+            Ok(())
+        } else {
+            Err(Error::Closed)
+        }
     }
 }
 

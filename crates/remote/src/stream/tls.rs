@@ -38,9 +38,7 @@ impl Settings {
                 let verifier = ChainOnly::new(roots(tls)?, provider)?;
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
             }
-            Verify::Nothing => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(Unchecked::new(provider)))
-            }
+            Verify::Nothing => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unchecked::new(provider))),
         };
         let mut config = match &tls.certificate {
             None => builder.with_no_client_auth(),
@@ -48,9 +46,9 @@ impl Settings {
                 let chain = certificates("ssl_certfile", CertificateDer::pem_file_iter(file))?;
                 let (name, key) = tls.key.as_ref().map_or(("ssl_certfile", file), |key| ("ssl_keyfile", key));
                 let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(name, error))?;
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(|_| Error::Option("ssl_keyfile", "does not fit the certificate, or is of an unknown kind"))?
+                builder.with_client_auth_cert(chain, key).map_err(|_| {
+                    Error::Option("ssl_keyfile", "does not fit the certificate, or is of an unknown kind")
+                })?
             }
         };
         config.resumption = rustls::client::Resumption::disabled();
@@ -86,7 +84,8 @@ fn roots(tls: &Tls) -> Result<Arc<RootCertStore>, Error> {
         return native_roots();
     }
     let mut store = RootCertStore::empty();
-    let mut add = |name, certificates: Vec<CertificateDer<'static>>| match store.add_parsable_certificates(certificates) {
+    let mut add = |name, certificates: Vec<CertificateDer<'static>>| match store.add_parsable_certificates(certificates)
+    {
         (0, _) => Err(Error::Option(name, "holds no usable certificate")),
         _ => Ok(()),
     };
@@ -235,10 +234,9 @@ pub(super) fn fault(error: rustls::Error) -> Error {
         rustls::Error::InvalidCertificate(bad) => match bad {
             Bad::Expired | Bad::ExpiredContext { .. } => "the server's certificate has expired",
             Bad::NotValidYet | Bad::NotValidYetContext { .. } => "the server's certificate is not valid yet",
-            Bad::UnknownIssuer => "the server's certificate is of an unknown issuer",
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-                "the server's certificate is for another name"
-            }
+            // (The second: by another authority of the same name.)
+            Bad::UnknownIssuer | Bad::BadSignature => "the server's certificate is of an unknown issuer",
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => "the server's certificate is for another name",
             Bad::Revoked => "the server's certificate is revoked",
             _ => "the server's certificate is not valid",
         },

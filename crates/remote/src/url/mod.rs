@@ -29,7 +29,11 @@ pub enum Address {
 pub enum Servers {
     Single(Address),
     /// The master that the Sentinels know under the service's name. `login` is for the Sentinels themselves.
-    Sentinel { sentinels: Vec<Address>, service: String, login: Login },
+    Sentinel {
+        sentinels: Vec<Address>,
+        service: String,
+        login: Login,
+    },
     /// Some nodes of a cluster, from which the others are learned.
     Cluster(Vec<Address>),
 }

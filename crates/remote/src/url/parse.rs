@@ -103,7 +103,11 @@ fn override_by(slot: &mut Option<Secret>, text: &str) {
 }
 
 fn path_database(text: &str) -> Result<Option<u32>, Invalid> {
-    if text.is_empty() { Ok(None) } else { database("the path", text).map(Some) }
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        database("the path", text).map(Some)
+    }
 }
 
 fn sentinel(hosts: &str, path: &str, login: Login) -> Result<(Servers, Option<u32>), Invalid> {
@@ -142,7 +146,9 @@ fn host(text: &str, default_port: u16) -> Result<Address, Invalid> {
             None => (decode(text), None),
         },
     };
-    if host.is_empty() || host.len() > 255 || host.contains(|c: char| c.is_whitespace() || ",/\\@".contains(c) || c == '\0')
+    if host.is_empty()
+        || host.len() > 255
+        || host.contains(|c: char| c.is_whitespace() || ",/\\@".contains(c) || c == '\0')
     {
         return Err(HOST);
     }

@@ -169,7 +169,11 @@ fn unknown() -> Invalid {
 pub(super) fn database(part: &'static str, text: &str) -> Result<u32, Invalid> {
     let sound = text.len() <= 9 && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let invalid = Invalid { part, what: "must be the number of a database" };
-    if sound { text.parse().map_err(|_| invalid) } else { Err(invalid) }
+    if sound {
+        text.parse().map_err(|_| invalid)
+    } else {
+        Err(invalid)
+    }
 }
 
 /// What `CLIENT SETNAME` accepts: printable ASCII without spaces.

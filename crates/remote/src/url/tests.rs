@@ -66,7 +66,8 @@ fn sentinels_and_clusters_have_several_hosts() {
 
 #[test]
 fn options_of_tls_are_redis_pys() {
-    let text = "rediss://h?ssl_ca_certs=/ca.pem&ssl_certfile=/c&ssl_keyfile=/k&ssl_min_version=TLSv1_3&socket_timeout=5";
+    let text =
+        "rediss://h?ssl_ca_certs=/ca.pem&ssl_certfile=/c&ssl_keyfile=/k&ssl_min_version=TLSv1_3&socket_timeout=5";
     let tls = Url::parse(text).unwrap().tls.unwrap();
     assert_eq!(tls.ca_file.as_deref(), Some("/ca.pem".as_ref()));
     assert_eq!((tls.certificate, tls.key), (Some("/c".into()), Some("/k".into())));
