@@ -176,6 +176,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Of an open breaker: failed probes, the last failure that counted, the probe under way.
+    type Open = (u32, Instant, Option<(Admission, Instant)>);
+
     #[derive(Clone, Debug)]
     enum Step {
         Wait(u64),
@@ -209,8 +212,7 @@ mod tests {
             let mut now = Instant::now();
             let mut under_way: Vec<Admission> = Vec::new();
             let mut timeouts = 0;
-            // While open: failed probes, the last failure that counted, the probe under way.
-            let mut open: Option<(u32, Instant, Option<(Admission, Instant)>)> = None;
+            let mut open: Option<Open> = None;
             for step in steps {
                 let told = match step {
                     Step::Wait(milliseconds) => {
