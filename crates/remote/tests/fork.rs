@@ -5,6 +5,7 @@ mod support;
 use std::io::Read;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::{cmd, Value};
 use remote::breaker::{Admission, Failure, ProcessBreaker};
@@ -64,6 +65,7 @@ fn a_connection_ends_with_its_owner_although_a_child_lives_on() {
         let mut stream = listener.accept().unwrap().0;
         assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
         std::io::Write::write_all(&mut stream, support::HELLO).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         // Ends when the last copy of the client's socket is closed.
         std::io::copy(&mut stream, &mut std::io::sink()).map(drop)
     });
@@ -123,7 +125,7 @@ fn forks_in_the_midst_of_use_leave_children_that_work() {
     for _ in 0..30 {
         in_child(|| {
             let fresh = !breaker.is_open() && pool.idle() == 0;
-            let soon = Deadline::after(std::time::Duration::from_secs(20));
+            let soon = Deadline::after(Duration::from_secs(20));
             fresh && pool.take(soon).is_ok() && remote::stream::resolve::resolve("localhost", 1, soon).is_ok()
         });
     }
