@@ -54,13 +54,12 @@ pub(super) fn compress(body: &[u8], compression: Compression) -> (Form, Cow<'_, 
         #[cfg(feature = "zstd")]
         Compression::Zstd => (Form::Zstd, zstd::bulk::compress(body, 3).ok()),
     };
-    // Where next to nothing is gained, or where the reader's bound would not allow it, it stays as it is.
     match compressed {
-        Some(compressed)
-            if compressed.len() < body.len() - body.len() / 32 && body.len() / MOST_TIMES < compressed.len() =>
-        {
-            (form, compressed.into())
-        }
+        // So much would look like a forged length. lz4 makes nothing a thousandth.
+        #[cfg(feature = "zstd")]
+        Some(compressed) if body.len() / MOST_TIMES > compressed.len() => compress(body, Compression::Lz4),
+        // (Where next to nothing is gained, it stays as it is.)
+        Some(compressed) if compressed.len() < body.len() - body.len() / 32 => (form, compressed.into()),
         _ => (Form::Plain, body.into()),
     }
 }

@@ -189,10 +189,15 @@ fn what_grows_beyond_its_bounds_is_refused() {
 #[cfg(feature = "zstd")]
 #[test]
 fn zstandard_comes_back_and_is_read_whatever_the_reader_writes() {
-    let text = b"some text that is compressed ".repeat(2000);
+    let text: Vec<u8> = (0..5000u32).flat_map(|n| format!("{n} some text that is compressed ").into_bytes()).collect();
     let zstd = Sealer::new(&[], Compression::Zstd).unwrap();
     let [lz4, _] = sealers();
     let bytes = zstd.seal(KEY, &small(&text)).unwrap();
     assert!(bytes.len() < lz4.seal(KEY, &small(&text)).unwrap().len());
     assert_eq!(lz4.open(KEY, &bytes), Ok(Opened::Entry(small(&text))));
+    // What would shrink beyond the reader's bound is compressed all the same.
+    let zeros = vec![0; 1 << 20];
+    let bytes = zstd.seal(KEY, &small(&zeros)).unwrap();
+    assert!(bytes.len() < 1 << 14);
+    assert_eq!(zstd.open(KEY, &bytes), Ok(Opened::Entry(small(&zeros))));
 }
