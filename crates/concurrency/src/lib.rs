@@ -1,7 +1,7 @@
 //! Ring 2: threads and time.
 //!
 //! [`striped`] is the lock of a cache where there is no GIL, [`access`] what a value must offer to be shared, [`inflight`]
-//! one computation for each key, [`clock`], [`boottime`] and [`time_stamp`] the time, [`fork`] what a fork needs, [`thread_id`] who
+//! one computation for each key, [`clock`], [`boottime`] and [`time_stamp`] the time, [`fork`] what a fork needs, [`descriptors`] what a child must not keep open, [`thread_id`] who
 //! asks, [`signals`] a limit that would kill. Under `cfg(loom)` atomics and cells ([`primitives`]) are loom's.
 //!
 //! Lock order: a cache's lock is innermost and is never held while Python code runs or a Python object is released; the
@@ -11,6 +11,8 @@ pub mod access;
 #[cfg(unix)]
 pub mod boottime;
 pub mod clock;
+#[cfg(unix)]
+pub mod descriptors;
 pub mod elapsed;
 pub mod fork;
 pub mod inflight;

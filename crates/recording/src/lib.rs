@@ -118,7 +118,7 @@ impl Session {
         self.calls += 1;
         let written = if stream.buffer.len() >= BUFFER {
             self.write(index)
-        } else if self.calls % CHECK_EVERY == 0 && self.written.elapsed() > FLUSH_INTERVAL {
+        } else if self.calls.is_multiple_of(CHECK_EVERY) && self.written.elapsed() > FLUSH_INTERVAL {
             self.write_all()
         } else {
             Ok(())

@@ -73,7 +73,7 @@ pub mod tinylfu {
     /// Whether a candidate that has been used so often stays in the place of the main part's victim.
     #[inline(always)]
     pub fn admits(candidate: u8, victim: u8, random: impl FnOnce() -> u64) -> bool {
-        candidate > victim || (candidate >= WARM && random() % ONCE_IN == 0)
+        candidate > victim || (candidate >= WARM && random().is_multiple_of(ONCE_IN))
     }
 
     /// A hill climber: how far the window has moved, and how it will. All zeros at the beginning.

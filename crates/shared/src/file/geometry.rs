@@ -201,9 +201,9 @@ mod tests {
             assert!(!strategy.has_queues() || g.link(end) <= g.idle);
             assert!(g.slots_end(g.capacity) <= g.history && g.history_line(g.history_lines) <= g.tags);
             assert!(g.tag(g.tag_words) <= g.changes && g.changes + 8 * g.change_words <= g.bitmap);
-            assert!(g.bitmap % PAGE == 0 && g.changes % PAGE == 0 && g.tags % PAGE == 0);
+            assert!(g.bitmap.is_multiple_of(PAGE) && g.changes.is_multiple_of(PAGE) && g.tags.is_multiple_of(PAGE));
             assert!(!strategy.has_queues() || idles || g.link(end) == g.slots_end(g.capacity));
-            assert!(g.bitmap + g.granules / 8 <= g.data && g.data % GRANULE == 0);
+            assert!(g.bitmap + g.granules / 8 <= g.data && g.data.is_multiple_of(GRANULE));
             assert!(g.end <= max_bytes && g.granules >= 64, "{max_size} {max_bytes} {g:?}");
             assert!(Geometry::buckets(g.max_level) * BUCKET_CELLS > g.capacity);
             if max_size == 0 {

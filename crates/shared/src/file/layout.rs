@@ -292,7 +292,9 @@ const _: () = {
     assert!(HEADER_COPY_AT as usize + size_of::<Header>() <= CONTROL_AT as usize);
     assert!(PROCS.is_power_of_two() && LEASES.is_power_of_two() && LEVEL0_BUCKETS.is_power_of_two());
     assert!(cfg!(loom) || LEVEL0_BYTES == PAGE);
-    assert!(FENCES.is_power_of_two() && (cfg!(loom) || (FENCES_AT % PAGE == 0 && INDEX_AT % PAGE == 0)));
+    assert!(
+        FENCES.is_power_of_two() && (cfg!(loom) || (FENCES_AT.is_multiple_of(PAGE) && INDEX_AT.is_multiple_of(PAGE)))
+    );
 };
 
 pub const HEADER_COPY_AT: u64 = 256;

@@ -84,7 +84,7 @@ mod handler {
             );
             // Acquire: pairs with the fence in `set`.
             fence(Ordering::Acquire);
-            (number % 2 == 0 && self.number.load(Ordering::Relaxed) == number).then_some(found)
+            (number.is_multiple_of(2) && self.number.load(Ordering::Relaxed) == number).then_some(found)
         }
     }
 

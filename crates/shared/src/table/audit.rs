@@ -68,7 +68,7 @@ impl Table {
         // Relaxed, and not even one addition: it matters little if a turn is lost.
         let n = self.audits.locks.load(Ordering::Relaxed);
         self.audits.locks.store(n.wrapping_add(1), Ordering::Relaxed);
-        if n % EVERY == 0 && !cfg!(loom) {
+        if n.is_multiple_of(EVERY) && !cfg!(loom) {
             self.audit(n == 0);
         }
     }
@@ -241,7 +241,7 @@ impl Table {
             self.clear_pool();
         }
         let rounds = self.audits.rounds.fetch_add(1, Ordering::Relaxed);
-        if rounds % SELDOM == 0 {
+        if rounds.is_multiple_of(SELDOM) {
             self.mend_counters();
         }
         Ok(())

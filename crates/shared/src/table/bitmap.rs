@@ -90,7 +90,7 @@ impl Table {
     pub(crate) fn room_was_hidden(&self) -> bool {
         let words = self.data_ready() / GRANULES_PER_WORD;
         let n = self.no_room.fetch_add(1, Ordering::Relaxed);
-        if n % (words / 256).max(16) != 0 {
+        if !n.is_multiple_of((words / 256).max(16)) {
             return false;
         }
         let ones: u64 = (0..words).map(|word| self.ones(word)).sum();

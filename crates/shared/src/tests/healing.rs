@@ -201,11 +201,11 @@ fn heals(strategy: Strategy, kind: &Kind, how: How, random: &mut Random, turn: u
     // Empty, some entries, or as many as there may be and some that have gone.
     let filled = [0, 40, 3 * SIZE, SIZE - 1][(turn % 4) as usize];
     call(&cache, 0..filled);
-    if turn % 3 == 0 {
+    if turn.is_multiple_of(3) {
         cache.set(b"mortal", b"mortal", cache.now() + 3_600_000_000_000);
     }
     let file = File::options().read(true).write(true).open(cache.path()).unwrap();
-    let fresh = turn % 2 == 0;
+    let fresh = turn.is_multiple_of(2);
     let cache = if fresh {
         drop(cache);
         None

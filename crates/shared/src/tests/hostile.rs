@@ -43,7 +43,9 @@ fn exercise(cache: &SharedCache, random: &mut Random) {
                     cache.hit_again(&hit, &mut 0);
                 }
             }
-            5..=7 => ignore(cache.set(&key, &value_of(k), if k % 3 == 0 { cache.now() + 1_000_000 } else { NEVER })),
+            5..=7 => {
+                ignore(cache.set(&key, &value_of(k), if k.is_multiple_of(3) { cache.now() + 1_000_000 } else { NEVER }))
+            }
             8 => ignore(cache.invalidate(&key)),
             9 => cache.for_each(|key, value, _| {
                 let k = u64::from_le_bytes(key.try_into().expect("a key of eight bytes"));
@@ -58,7 +60,7 @@ fn exercise(cache: &SharedCache, random: &mut Random) {
             12 => ignore(cache.insert(&key, &value_of(k), tagged, cache.begin(cache.hash(&key)))),
             13 => ignore(cache.invalidate_tags(&[k % 5])),
             14 => match cache.acquire_to(Purpose::Refresh, &key, &Tags::NONE, Duration::from_millis(1), false) {
-                Acquired::Leader(lease) if k % 2 == 0 => cache.refresh_failed(lease),
+                Acquired::Leader(lease) if k.is_multiple_of(2) => cache.refresh_failed(lease),
                 Acquired::Leader(lease) => cache.complete_without(lease),
                 _ => {}
             },

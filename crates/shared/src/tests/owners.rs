@@ -168,7 +168,7 @@ fn waiters_at_their_bound_rob_nobody() {
                         continue;
                     };
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two in one lock");
-                    if random.next() % 4 == 0 {
+                    if random.next().is_multiple_of(4) {
                         std::thread::sleep(Duration::from_micros(random.next() % 300));
                     }
                     inside.fetch_sub(1, Ordering::SeqCst);

@@ -1,0 +1,96 @@
+//! Why something at a server failed. No error holds or shows anything of an address, a login, a path or a reply's text.
+
+use std::fmt;
+use std::io;
+
+/// What a server answered with instead of a result: the first word of its error, as `WRONGPASS`.
+///
+/// The rest of the text is dropped: it may repeat arguments, among them a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code(String);
+
+impl Code {
+    const MOST: usize = 32;
+
+    /// The code of an error's first word; what is no code (capitals, digits) is `ERR`.
+    pub(crate) fn new(word: &str) -> Code {
+        let sound = (1..=Self::MOST).contains(&word.len())
+            && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        Code(if sound { word } else { "ERR" }.to_owned())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a connection, a request or its answer failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// There was no whole answer (or no connection) at the deadline.
+    Timeout,
+    /// The server closed the connection.
+    Closed,
+    /// The host's name has no address, or none was found yet.
+    Resolve,
+    /// The system refused.
+    Io(io::ErrorKind),
+    /// No TLS connection: what is wrong.
+    Tls(&'static str),
+    /// A file that the address names cannot be used: the parameter, and what is wrong.
+    Option(&'static str, &'static str),
+    /// What the server sent is no answer.
+    Protocol(&'static str),
+    /// An answer, or a request, beyond its bound.
+    TooLarge,
+    /// Whoever was to give a login did not.
+    Credentials,
+    /// The server refused the login, or another step of the handshake.
+    Refused(Code),
+}
+
+impl Error {
+    /// Whether the server was not reached, or has not answered: not, where it answered and refused.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Error::Timeout | Error::Closed | Error::Resolve | Error::Io(_))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Timeout => f.write_str("the server did not answer in time"),
+            Error::Closed => f.write_str("the server closed the connection"),
+            Error::Resolve => f.write_str("the server's name has no address"),
+            Error::Io(kind) => write!(f, "no connection to the server: {kind}"),
+            Error::Tls(what) => write!(f, "no TLS connection to the server: {what}"),
+            Error::Option(name, what) => write!(f, "{name}: {what}"),
+            Error::Protocol(what) => write!(f, "no answer of a Valkey or Redis server: {what}"),
+            Error::TooLarge => f.write_str("a request or an answer beyond its bound"),
+            Error::Credentials => f.write_str("no login was given"),
+            Error::Refused(code) => write!(f, "the server refused the connection: {}", code.as_str()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Error::Timeout,
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Error::Closed,
+            kind => Error::Io(kind),
+        }
+    }
+}
+
+impl From<rustix::io::Errno> for Error {
+    fn from(errno: rustix::io::Errno) -> Error {
+        io::Error::from(errno).into()
+    }
+}

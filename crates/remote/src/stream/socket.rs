@@ -1,0 +1,158 @@
+//! Sockets that never block, and waits that end at a deadline.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use concurrency::descriptors::{self, Owned};
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::{self, sockopt, AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketType};
+
+use crate::deadline::Deadline;
+use crate::error::Error;
+
+/// A connected socket of this process. In a fork's child it is closed: each operation gives [`Error::Closed`].
+pub struct Socket(Owned);
+
+impl Socket {
+    pub(super) fn tcp(address: SocketAddr, deadline: Deadline) -> Result<Socket, Error> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = Socket(descriptors::open(|| unblocking(family))?);
+        match net::connect(&socket.0, &address) {
+            Ok(()) => {}
+            Err(Errno::INPROGRESS | Errno::INTR) => {
+                socket.wait(PollFlags::OUT, deadline)?;
+                sockopt::socket_error(&socket.0)??;
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+        // An answer is one piece; nothing is gained by waiting for more.
+        sockopt::set_tcp_nodelay(&socket.0, true)?;
+        sockopt::set_socket_keepalive(&socket.0, true)?;
+        Ok(socket)
+    }
+
+    pub(super) fn unix(path: &Path, deadline: Deadline) -> Result<Socket, Error> {
+        let address = SocketAddrUnix::new(path)?;
+        let socket = Socket(descriptors::open(|| unblocking(AddressFamily::UNIX))?);
+        loop {
+            match net::connect(&socket.0, &address) {
+                Ok(()) => return Ok(socket),
+                // The server's queue is full, and no event tells when it is no longer.
+                Err(Errno::AGAIN) => std::thread::sleep(deadline.remaining()?.min(Duration::from_millis(2))),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Reads what is there; `None` = nothing yet, 0 = the end.
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
+        self.check()?;
+        loop {
+            match net::recv(&self.0, &mut *buffer, RecvFlags::empty()) {
+                Ok((read, _)) => return Ok(Some(read)),
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Writes what there is room for; `None` = none yet.
+    pub(super) fn send(&self, bytes: &[u8]) -> Result<Option<usize>, Error> {
+        self.check()?;
+        // A peer that has gone is an error here and no signal.
+        #[cfg(not(target_vendor = "apple"))]
+        const FLAGS: SendFlags = SendFlags::NOSIGNAL;
+        #[cfg(target_vendor = "apple")]
+        const FLAGS: SendFlags = SendFlags::empty();
+        loop {
+            match net::send(&self.0, bytes, FLAGS) {
+                Ok(written) => return Ok(Some(written)),
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    pub(super) fn read(&self, buffer: &mut [u8], deadline: Deadline) -> Result<usize, Error> {
+        loop {
+            // First the wait: who asks has just written, and the answer is not there yet.
+            self.wait(PollFlags::IN, deadline)?;
+            match self.receive(buffer)? {
+                Some(0) => return Err(Error::Closed),
+                Some(read) => return Ok(read),
+                None => {}
+            }
+        }
+    }
+
+    pub(super) fn write(&self, mut bytes: &[u8], deadline: Deadline) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            match self.send(bytes)? {
+                Some(written) => bytes = &bytes[written..],
+                None => self.wait(PollFlags::OUT, deadline)?,
+            }
+            if !bytes.is_empty() {
+                deadline.remaining()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until one of the events, an error or the end is there.
+    pub(super) fn wait(&self, events: PollFlags, deadline: Deadline) -> Result<(), Error> {
+        self.check()?;
+        loop {
+            let left = deadline.remaining()?;
+            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) as _ };
+            match poll(&mut [PollFd::new(&self.0, events)], Some(&left)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    pub(super) fn is_readable(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        self.is_ours() && !matches!(poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&now)), Ok(0))
+    }
+
+    pub fn is_ours(&self) -> bool {
+        self.0.is_ours()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.is_ours() {
+            Ok(())
+        } else {
+            Err(Error::Closed)
+        }
+    }
+}
+
+impl AsFd for Socket {
+    /// Panics in a child of the process that connected ([`Owned::as_fd`]).
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn unblocking(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
+    net::socket_with(family, SocketType::STREAM, net::SocketFlags::CLOEXEC | net::SocketFlags::NONBLOCK, None)
+}
+
+#[cfg(target_vendor = "apple")]
+fn unblocking(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
+    let fd = net::socket(family, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    sockopt::set_socket_nosigpipe(&fd, true)?;
+    Ok(fd)
+}
