@@ -258,7 +258,7 @@ def _once(
     other = flights.setdefault(ticket, mine)
     if other is not mine:
         if _may_join(cached, ticket, other.computation):
-            answer = other.wait(cached)
+            answer = cached._wait_for(other)
             if isinstance(answer, tuple):
                 return answer[0]
             if answer:
@@ -274,7 +274,7 @@ def _once(
         value = cached._function(*args, **kwargs)
         stored = True
         cached._refreshed(ticket, value, computation, lease)
-        mine.complete(cached, value)
+        cached._complete(mine, value)
         return value
     except BaseException as error:
         mine.fail(error)
@@ -326,7 +326,10 @@ class _Refresh(Flight):
         computation: Computation | None = None
         stored = False
         try:
-            self.computation = computation = cached._computation(self.ticket, args, kwargs)
+            computation = cached._computation(self.ticket, args, kwargs)
+            # Of several works any may bring the value: who joins asks about the first.
+            if self.computation is None:
+                self.computation = computation
             lease = cached._begin_refresh(self.ticket, computation, lease)
             value = await cached._function(*args, **kwargs)
             stored = True

@@ -105,8 +105,14 @@ def between_flights(stand_in: Any) -> None:
 def between_refreshes(stand_in: Any) -> None:
     """The same for refreshes, in the background or not."""
     once, once_async = _refresh._once, _refresh._once_async
-    _refresh._once = lambda cached, *rest, **more: once(stand_in(cached), *rest, **more)
-    _refresh._once_async = lambda cached, *rest, **more: once_async(stand_in(cached), *rest, **more)
+    made: dict[Any, Any] = {}
+
+    def one(cached: Any) -> Any:
+        """The same one each time: refreshes are kept by the cached function."""
+        return made.setdefault(cached, stand_in(cached))
+
+    _refresh._once = lambda cached, *rest, **more: once(one(cached), *rest, **more)
+    _refresh._once_async = lambda cached, *rest, **more: once_async(one(cached), *rest, **more)
 
 
 def install(name: str) -> Any:

@@ -14,6 +14,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::computation::Computation;
 use super::options::Options;
 use super::per_instance::PerInstanceFunction;
+use super::refreshing::RefreshFlight;
 use super::ticket::Ticket;
 use super::{admit, bound_method, disabled, entry_methods, AsyncCachedFunction, CachedFunction};
 use crate::backend::{AnyBackend, Memory, SharedCachedFunction, SharedLease};
@@ -203,6 +204,17 @@ impl CachedFunction {
         computation: &Bound<'_, Computation>,
     ) -> PyResult<Computation> {
         as_error(|| Ok(Computation::begin_with(slf.get(), ticket.get(), computation.get().tags.clone())))
+    }
+
+    /// Waits for a refresh: a tuple with its value, True (compute it for all who wait: the leader has had its time), or False
+    /// (compute it for yourself). Raises what it raised.
+    fn _wait_for<'py>(slf: &Bound<'py, Self>, flight: &Bound<'py, RefreshFlight>) -> PyResult<Bound<'py, PyAny>> {
+        flight.get().wait(slf)
+    }
+
+    /// Gives those who wait for a refresh its value.
+    fn _complete(slf: &Bound<'_, Self>, flight: &Bound<'_, RefreshFlight>, value: &Bound<'_, PyAny>) {
+        flight.get().complete(slf, value);
     }
 
     /// Stores what a refresh has brought, unless it was fenced; ends the lease.

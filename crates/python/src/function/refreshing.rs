@@ -63,9 +63,23 @@ impl RefreshFlight {
         let _ = self.computation.set(computation.py(), computation.clone().unbind());
     }
 
+    /// Ends it with an exception.
+    fn fail(&self, error: &Bound<'_, PyAny>) {
+        // SAFETY: attached, no lock held; a copy, or `None` with an exception set.
+        let shared = unsafe {
+            let error = PyRef::borrow(error.as_ptr());
+            let shared = exceptions::is_shareable(&error).then(|| exceptions::share(&error)).flatten();
+            drop(exceptions::take());
+            shared
+        };
+        drop(self.flight.complete(shared.map_or(Outcome::Abandoned, |shared| Outcome::Error(Arc::new(shared)))));
+    }
+}
+
+impl RefreshFlight {
     /// Waits for what comes of it: a tuple with the value, True (compute it for all who wait: the leader has had its time),
     /// or False (compute it for yourself). Raises what the computation raised.
-    fn wait<'py>(&self, cached: &Bound<'py, CachedFunction>) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn wait<'py>(&self, cached: &Bound<'py, CachedFunction>) -> PyResult<Bound<'py, PyAny>> {
         let (state, py, me) = (&cached.get().state, cached.py(), thread_id::current());
         let answer = |leads| PyBool::new(py, leads).to_owned().into_any();
         // SAFETY: attached, no lock held; no exception is set.
@@ -94,7 +108,7 @@ impl RefreshFlight {
     }
 
     /// Ends it with a value: whoever waits has that, or one of his own.
-    fn complete(&self, cached: &Bound<'_, CachedFunction>, value: &Bound<'_, PyAny>) {
+    pub(super) fn complete(&self, cached: &Bound<'_, CachedFunction>, value: &Bound<'_, PyAny>) {
         let outcome = match self.waiters.load(Ordering::Relaxed) {
             0 => Outcome::Abandoned,
             // SAFETY: attached, no lock held; the value is alive. It has been stored: what is wrong now is no error.
@@ -106,18 +120,6 @@ impl RefreshFlight {
             },
         };
         drop(self.flight.complete(outcome));
-    }
-
-    /// Ends it with an exception.
-    fn fail(&self, error: &Bound<'_, PyAny>) {
-        // SAFETY: attached, no lock held; a copy, or `None` with an exception set.
-        let shared = unsafe {
-            let error = PyRef::borrow(error.as_ptr());
-            let shared = exceptions::is_shareable(&error).then(|| exceptions::share(&error)).flatten();
-            drop(exceptions::take());
-            shared
-        };
-        drop(self.flight.complete(shared.map_or(Outcome::Abandoned, |shared| Outcome::Error(Arc::new(shared)))));
     }
 }
 

@@ -237,6 +237,7 @@ impl<'a> KeyAccess<'a> {
     /// As for `ask`.
     pub unsafe fn look(&mut self) -> Lookup {
         point("look into the file");
+        self.file.forget_last();
         let buffers = &mut *self.buffers;
         let Some(hit) = self.file.shm.get(&buffers.key, &mut buffers.read) else {
             return Lookup::Absent;
@@ -385,6 +386,7 @@ impl<'a> KeyAccess<'a> {
         }
         let (key, value) = (&buffers.key[..], &buffers.value[..]);
         point("store in the file");
+        self.file.forget_last();
         let sharing = match encoded {
             Ok(sharing) if value.len() <= self.shared.max_value_size => sharing,
             skipped => {

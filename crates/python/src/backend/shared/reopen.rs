@@ -60,6 +60,12 @@ impl File {
         }
     }
 
+    /// Something else is used, or comes in: the next use of that slot is one of its own.
+    pub fn forget_last(&self) {
+        // Relaxed: as in `hit_again`.
+        self.last().store(u64::MAX, Ordering::Relaxed);
+    }
+
     /// Counts something. The thread is attached.
     #[inline(always)]
     pub fn count(&self, event: Event) {
