@@ -24,6 +24,8 @@ pub(crate) struct InFile {
 
 #[derive(Clone, Debug)]
 struct Record {
+    /// Of whoever noted it: the slot may be another computation's before that is ended.
+    note: u64,
     reserved: Reserved,
     tags: Tags,
     in_file: Option<InFile>,
@@ -31,56 +33,79 @@ struct Record {
 
 /// See the module's documentation. Its lock is a leaf: nothing else is taken under it.
 #[derive(Debug, Default)]
-pub(crate) struct Running(Mutex<Vec<Record>>);
+pub(crate) struct Running(Mutex<Records>);
 
-/// One of them; it ends when this is dropped.
-pub(crate) struct Noted<'a>(&'a Running, Option<Reserved>);
+#[derive(Debug, Default)]
+struct Records {
+    all: Vec<Record>,
+    /// The notes made so far.
+    notes: u64,
+}
+
+/// The number of a note.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoteId(u64);
+
+/// A note; it ends when this is dropped.
+pub(crate) struct Noted<'a>(&'a Running, Option<NoteId>);
+
+impl Records {
+    fn next(&mut self) -> u64 {
+        self.notes += 1;
+        self.notes
+    }
+}
 
 impl Running {
-    fn records(&self) -> MutexGuard<'_, Vec<Record>> {
+    fn records(&self) -> MutexGuard<'_, Records> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a computation that begins. What is given to those who wait for it must have been found after that.
     pub fn note(&self, reserved: Option<Reserved>, tags: &Tags, in_file: Option<InFile>) -> Noted<'_> {
         let reserved = reserved.filter(|_| !tags.is_empty() || in_file.is_some());
-        if let Some(reserved) = reserved {
-            self.records().push(Record { reserved, tags: tags.clone(), in_file });
-        }
-        Noted(self, reserved)
+        let note = reserved.map(|reserved| {
+            let mut records = self.records();
+            let note = records.next();
+            records.all.push(Record { note, reserved, tags: tags.clone(), in_file });
+            NoteId(note)
+        });
+        Noted(self, note)
     }
 
     /// Notes of a slot what is noted of another one, whose computation has the same waiters. To be ended by
     /// [`ends`](Self::ends).
-    pub fn inherit(&self, from: Reserved, to: Reserved) {
+    pub fn inherit(&self, from: Reserved, to: Reserved) -> NoteId {
         let mut records = self.records();
-        let of_both: Vec<_> = records.iter().filter(|record| record.reserved == from).cloned().collect();
-        records.extend(of_both.into_iter().map(|record| Record { reserved: to, ..record }));
+        let note = records.next();
+        let of_both: Vec<_> = records.all.iter().filter(|record| record.reserved == from).cloned().collect();
+        records.all.extend(of_both.into_iter().map(|record| Record { note, reserved: to, ..record }));
+        NoteId(note)
     }
 
-    /// Whose drop ends what is noted of a slot.
-    pub fn ends(&self, reserved: Option<Reserved>) -> Noted<'_> {
-        Noted(self, reserved)
+    /// Whose drop ends a note.
+    pub fn ends(&self, note: Option<NoteId>) -> Noted<'_> {
+        Noted(self, note)
     }
 
     /// The slots of the computations that have one of the tags.
     pub fn with_any(&self, tags: &[String]) -> Vec<Reserved> {
         let concerned = |record: &&Record| record.tags.iter().any(|tag| tags.contains(tag));
-        self.records().iter().filter(concerned).map(|record| record.reserved).collect()
+        self.records().all.iter().filter(concerned).map(|record| record.reserved).collect()
     }
 
     /// Whether this holds of a computation in that slot.
     pub fn any_in_file(&self, reserved: Reserved, holds: impl Fn(&InFile) -> bool) -> bool {
         let records = self.records();
-        let mut of_slot = records.iter().filter(|record| record.reserved == reserved);
+        let mut of_slot = records.all.iter().filter(|record| record.reserved == reserved);
         of_slot.any(|record| record.in_file.as_ref().is_some_and(&holds))
     }
 }
 
 impl Drop for Noted<'_> {
     fn drop(&mut self) {
-        if let Some(reserved) = self.1 {
-            self.0.records().retain(|record| record.reserved != reserved);
+        if let Some(NoteId(note)) = self.1 {
+            self.0.records().all.retain(|record| record.note != note);
         }
     }
 }

@@ -11,6 +11,7 @@ use pyo3::ffi;
 
 use super::fence::is_on_for_joining;
 use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
+use super::running::NoteId;
 use super::spare::Spare;
 use super::state::CacheState;
 use crate::backend::template;
@@ -251,8 +252,8 @@ impl CacheState {
                             Join::Flight(flight, waiting) => match self.wait(me, &flight, &mut sleeper) {
                                 WaitEnd::Lead => {
                                     drop(waiting);
-                                    let reserved = self.replace_leader(view, token, &key, &flight);
-                                    let _noted = self.running.ends(reserved);
+                                    let (reserved, note) = self.replace_leader(view, token, &key, &flight).unzip();
+                                    let _noted = self.running.ends(note);
                                     let flight = Some(Arc::clone(&flight));
                                     return self.lead_to_the_end(miss, reserved, flight);
                                 }
@@ -427,7 +428,7 @@ impl CacheState {
         token: Token,
         key: &PyRef,
         flight: &SharedFlight,
-    ) -> Option<Reserved> {
+    ) -> Option<(Reserved, NoteId)> {
         self.entries.write(|writer| {
             let cache = writer.value;
             let entry = cache.get(token)?;
@@ -443,8 +444,8 @@ impl CacheState {
             let key = unsafe { key.clone_ref() };
             let (before, clears) = (token, cache.clears());
             let token = cache.reserve(view.hash, view.shape, key, Value::flight(Arc::clone(flight)));
-            self.running.inherit((before, clears), (token, clears));
-            Some((token, clears))
+            let note = self.running.inherit((before, clears), (token, clears));
+            Some(((token, clears), note))
         })
     }
 
