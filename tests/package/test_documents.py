@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 from pathlib import Path
 
@@ -32,6 +34,9 @@ def test_an_example_runs_as_written(example: Example) -> None:
         pytest.skip(f"{example}: {example.skipped}")
     for module in example.needs:
         pytest.importorskip(module, reason=f"{example}: needs {module}")
+    # Without a GIL, what earlier examples made may live on: it is not to tell this one of its end.
+    with contextlib.redirect_stdout(io.StringIO()):
+        warp_cache.clear_all()
     run(example)
 
 
