@@ -73,6 +73,12 @@ pub use self::exports::*;
 
 #[cfg(unix)]
 mod exports {
+    pub use crate::file::atomic::{fence, AtomicU32, AtomicU64};
+    #[cfg(not(loom))]
+    pub use crate::file::mapping::fixed::{Shape, HEAD};
+    pub use crate::file::mapping::fixed::{Content, FixedFile};
+    #[cfg(not(loom))]
+    pub use crate::process::held::Held;
     pub use crate::error::{Busy, Hindrance, OpenError, OpenErrorKind, Refusal};
     #[cfg(not(loom))]
     pub use crate::file::directory::{safe_name, MAX_NAME};

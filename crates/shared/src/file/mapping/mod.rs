@@ -29,6 +29,11 @@ mod addresses;
 #[cfg(not(loom))]
 mod descriptor;
 #[cfg(not(loom))]
+pub(crate) mod fixed;
+#[cfg(loom)]
+#[path = "fixed_model.rs"]
+pub(crate) mod fixed;
+#[cfg(not(loom))]
 mod growth;
 #[cfg(loom)]
 mod model;
@@ -36,7 +41,7 @@ mod model;
 mod region;
 
 #[cfg(not(loom))]
-pub(crate) use self::descriptor::{file_len, Descriptor};
+pub(crate) use self::descriptor::{file_len, is_same_file, Descriptor};
 #[cfg(loom)]
 pub(crate) use self::model::Region;
 #[cfg(not(loom))]
