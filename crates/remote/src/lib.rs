@@ -7,6 +7,8 @@
 
 #![cfg(unix)]
 #![forbid(unsafe_code)]
+// A model has no use for much of it.
+#![cfg_attr(loom, allow(dead_code, unused_imports))]
 
 #[cfg(not(loom))]
 pub mod breaker;

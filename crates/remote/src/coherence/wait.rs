@@ -51,7 +51,7 @@ impl Words {
 
     fn fence(&self) {
         #[cfg(loom)]
-        if self.mutant == super::words::Mutant::NoFence {
+        if self.mutant != super::words::Mutant::None {
             return;
         }
         fence(Ordering::SeqCst);

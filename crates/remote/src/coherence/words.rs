@@ -17,7 +17,7 @@ use super::layout::{at, Counter};
 pub(super) enum Mutant {
     #[default]
     None,
-    /// A confirmation does not order the raises before it.
+    /// A confirmation does not order the raises before it. (Nor do fences: that of a wake stands between both.)
     RelaxedConfirmation,
     /// Neither who waits nor who wakes has a fence.
     NoFence,
