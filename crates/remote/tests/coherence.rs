@@ -2,9 +2,11 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
+use std::fs::Permissions;
+use std::io::{BufRead, BufReader, Lines};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,12 +16,21 @@ use remote::coherence::{Coherence, Counter, Stripe, Tracking};
 use rustix::process::{kill_process, waitpid, Pid, Signal, WaitOptions};
 use support::forwarder::{Direction, Forwarder};
 use support::host::{attended, key, keys, with_readers, From, History, Reader, Seen, KEYS};
+use tempfile::TempDir;
+
 use support::{late, open, programs, until, with_each_server, Server};
 
 /// So long that nothing in a test waits for it: only a push tells.
 const LONG: Duration = Duration::from_secs(40);
 /// So short that a test can wait for it to pass.
 const SHORT: Duration = Duration::from_millis(400);
+
+/// One that is its owner's alone, as coherence files want it.
+fn directory() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
+    directory
+}
 
 fn nanoseconds(time: Duration) -> u64 {
     time.as_nanos() as u64
@@ -43,10 +54,13 @@ fn hits(seen: &Seen) {
 #[test]
 fn what_one_host_writes_another_is_told() {
     with_each_server(&[], |server| {
-        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let dirs = [directory(), directory()];
         let hosts = [0, 1].map(|i| attended(Some(dirs[i].path()), &server.url(), LONG));
         hosts.iter().for_each(|host| confirmed(host));
-        assert!(hosts.iter().all(|host| host.is_shared() && host.words().tracking() == Tracking::Told));
+        for host in &hosts {
+            assert!(host.is_shared(), "{:?}", host.why_private().map(ToString::to_string));
+            assert_eq!(host.words().tracking(), Tracking::Told);
+        }
         let mut writer = open(&server.url(), late()).unwrap();
         let (history, mut reader) = (History::default(), Reader::new(&hosts[1], &server.url(), nanoseconds(LONG)));
         for (round, i) in (0..3).flat_map(|round| (0..KEYS).map(move |i| (round, i))) {
@@ -57,7 +71,7 @@ fn what_one_host_writes_another_is_told() {
         // A flush names no key.
         writer.request(&cmd("FLUSHALL"), late()).unwrap();
         until("all is void", || reader.read(0) == Some((None, From::Far)));
-        until("what is not there is known", || reader.near(0) == Some(None));
+        until("that it is not there is known", || reader.read(0) == Some((None, From::Near)));
         assert!(hosts[1].words().counter(Counter::Flushes) == 1 && hosts[1].words().counter(Counter::Sessions) == 1);
 
         // Who waits is woken by a push, long before its time.
@@ -74,7 +88,7 @@ fn what_one_host_writes_another_is_told() {
 
 /// The listener's connection goes silent; the reader's own goes on. `bound`: what the reader takes for fresh.
 fn cut(server: &Server, direction: Direction, bound: u64) -> Seen {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = directory();
     let forwarder = Forwarder::to(server.port);
     let host = attended(Some(dir.path()), &forwarder.url(), SHORT);
     confirmed(&host);
@@ -123,12 +137,17 @@ fn without_the_bound_the_checker_finds_what_is_older() {
 fn member() {
     let (Ok(dir), Ok(url)) = (std::env::var("WARP_MEMBER_DIR"), std::env::var("WARP_MEMBER_URL")) else { return };
     let staleness = Duration::from_millis(std::env::var("WARP_MEMBER_STALENESS").unwrap().parse().unwrap());
-    let _host = attended(Some(Path::new(&dir)), &url, staleness);
+    let host = attended(Some(Path::new(&dir)), &url, staleness);
+    assert!(host.is_shared());
     println!("\nattending");
     let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
 }
 
-struct Member(Child);
+struct Member {
+    child: Child,
+    /// Its output, into which it writes until it ends.
+    _lines: Lines<BufReader<ChildStdout>>,
+}
 
 impl Member {
     fn start(dir: &Path, url: &str, staleness: Duration) -> Member {
@@ -141,19 +160,19 @@ impl Member {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.map_while(Result::ok).any(|line| line == "attending"));
-        Member(child)
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.by_ref().map_while(Result::ok).any(|line| line == "attending"));
+        Member { child, _lines: lines }
     }
 
     fn pid(&self) -> u64 {
-        u64::from(self.0.id())
+        u64::from(self.child.id())
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.0), signal).unwrap();
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
         if signal == Signal::STOP {
-            let status = waitpid(Some(Pid::from_child(&self.0)), WaitOptions::UNTRACED).unwrap().unwrap().1;
+            let status = waitpid(Some(Pid::from_child(&self.child)), WaitOptions::UNTRACED).unwrap().unwrap().1;
             assert!(status.stopped());
         }
     }
@@ -161,15 +180,15 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 #[test]
 fn a_listener_that_is_stopped_is_stood_in_for_and_one_that_is_killed_replaced() {
     with_each_server(&[], |server| {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = directory();
         let member = Member::start(dir.path(), &server.url(), SHORT);
         let host = attended(Some(dir.path()), &server.url(), SHORT);
         let (words, me) = (host.words(), u64::from(std::process::id()));
@@ -227,7 +246,7 @@ fn a_listener_that_is_stopped_is_stood_in_for_and_one_that_is_killed_replaced() 
 fn a_server_that_is_restarted_empty_has_nothing() {
     for program in programs() {
         let mut server = Server::start(&program, &[], None).unwrap();
-        let dir = tempfile::tempdir().unwrap();
+        let dir = directory();
         let host = attended(Some(dir.path()), &server.url(), SHORT);
         confirmed(&host);
         let (history, url) = (History::default(), server.url());
@@ -250,7 +269,7 @@ fn a_server_that_is_restarted_empty_has_nothing() {
 #[test]
 fn a_full_server_that_refuses_writes_is_listened_to() {
     with_each_server(&["--maxmemory-policy", "noeviction"], |server| {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = directory();
         let host = attended(Some(dir.path()), &server.url(), SHORT);
         let mut admin = open(&server.url(), late()).unwrap();
         let reserve = keys().heartbeat_prefix({
@@ -277,7 +296,7 @@ fn a_full_server_that_refuses_writes_is_listened_to() {
 #[test]
 fn a_server_without_tracking_is_known_as_such() {
     with_each_server(&["--rename-command", "CLIENT", ""], |server| {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = directory();
         let host = attended(Some(dir.path()), &server.url(), SHORT);
         until("it is known", || host.words().tracking() == Tracking::Untold);
         let now = boottime::now();

@@ -104,6 +104,11 @@ impl Beats {
         }
     }
 
+    /// All keys are gone: the reserve is to be made again.
+    pub(super) fn flushed(&mut self) {
+        self.reserve = [Reserve::None; KEPT as usize];
+    }
+
     /// The server told of a key: the moment that this confirms.
     pub(super) fn told(&mut self, number: u64) -> Option<u64> {
         if number >= KEPT {

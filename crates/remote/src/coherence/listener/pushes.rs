@@ -6,16 +6,24 @@ use super::super::layout::{Counter, Stripe};
 use super::super::words::Words;
 use crate::keys::Keys;
 
-/// Raises what a push tells of, in the order in which it does; gives the numbers of the listener's own heartbeats in it,
-/// which come to count after all of this.
-pub(super) fn apply(words: &Words, keys: &Keys, own: &[u8], push: Value) -> Vec<u64> {
-    let Value::Push { kind: PushKind::Invalidate, data } = push else { return Vec::new() };
+/// What of a push is the session's matter, after all else in it has been applied.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Own {
+    /// The numbers of its heartbeats.
+    pub(super) beats: Vec<u64>,
+    /// Its keys are gone.
+    pub(super) flushed: bool,
+}
+
+/// Raises what a push tells of.
+pub(super) fn apply(words: &Words, keys: &Keys, own: &[u8], push: Value) -> Own {
+    let Value::Push { kind: PushKind::Invalidate, data } = push else { return Own::default() };
     words.count(Counter::Pushes, 1);
     let (mut stripes, mut beats) = (Vec::new(), Vec::new());
-    let mut is_flush = true;
+    let mut flushed = true;
     if let Some(Value::Array(told)) = data.into_iter().next() {
         // What is no key is taken for a flush.
-        is_flush = told.iter().any(|key| !matches!(key, Value::BulkString(_)));
+        flushed = told.iter().any(|key| !matches!(key, Value::BulkString(_)));
         for key in &told {
             let Value::BulkString(key) = key else { continue };
             match key.strip_prefix(own) {
@@ -26,9 +34,9 @@ pub(super) fn apply(words: &Words, keys: &Keys, own: &[u8], push: Value) -> Vec<
     }
     words.count(Counter::Keys, stripes.len() as u64);
     words.raise(&stripes);
-    if is_flush {
+    if flushed {
         words.count(Counter::Flushes, 1);
         words.raise_epoch();
     }
-    beats
+    Own { beats, flushed }
 }

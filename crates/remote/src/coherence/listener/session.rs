@@ -136,7 +136,13 @@ impl<'a> Session<'a> {
         let left = Duration::from_nanos(self.next.saturating_sub(boottime::now())).max(Duration::from_micros(1));
         match self.connection.next_message(Deadline::after(left)) {
             Ok(push @ Value::Push { .. }) => {
-                for number in pushes::apply(self.words, self.keys, &self.own, push) {
+                let told = pushes::apply(self.words, self.keys, &self.own, push);
+                if told.flushed {
+                    // Nothing can be proved before there is a heartbeat again.
+                    self.beats.flushed();
+                    self.next = 0;
+                }
+                for number in told.beats {
                     let confirmed = self.beats.told(number);
                     self.confirm(number, confirmed);
                 }
