@@ -11,17 +11,17 @@
 
 use std::collections::VecDeque;
 
-/// Heartbeats whose time is kept; and keys of the reserve. Numbers below are the reserve's.
-pub(super) const KEPT: u64 = 16;
+/// Heartbeats whose time is kept; and keys of the reserve.
+pub(super) const KEPT: usize = 16;
 /// While heartbeats are refused, one in so many is tried all the same.
 const RETRY: u64 = 8;
 
-/// What to send.
+/// What to send, with the number of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command {
-    /// A write of the key with this number, with a short life.
+    /// A write of a new key, with a short life.
     Beat(u64),
-    /// A write of a key of the reserve, with a long life.
+    /// A write of a new key, with a long life.
     Reserve(u64),
     /// A new long life for a key of the reserve.
     Extend(u64),
@@ -37,24 +37,38 @@ pub(super) enum Reply {
     Refused,
 }
 
+/// A key of the reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reserve {
-    None,
-    /// It is there, and nothing of it is under way.
-    Idle,
-    /// Something was sent (at a moment that counts, or 0), and not both its push and its reply have come.
-    Sent {
-        at: u64,
-        told: bool,
-        answered: bool,
-    },
+struct Reserve {
+    number: u64,
+    /// The clock before it was sent, if what is under way is to confirm it.
+    sent: Option<u64>,
+    told: bool,
+    answered: bool,
+}
+
+impl Reserve {
+    /// Whether nothing of it is under way.
+    fn is_idle(&self) -> bool {
+        self.told && self.answered
+    }
+
+    /// What is confirmed now that both have come.
+    fn confirmed(&mut self) -> Option<u64> {
+        if self.is_idle() {
+            self.sent.take()
+        } else {
+            None
+        }
+    }
 }
 
 pub(super) struct Beats {
-    /// Of the last ones, number and the clock before it was sent; 0 = taken.
-    kept: [(u64, u64); KEPT as usize],
+    /// Of the last heartbeats, the clock before each was sent; taken by its push.
+    kept: [(u64, Option<u64>); KEPT],
+    /// The number of the next new key: no two ever have the same, so no push is taken for another key's.
     next: u64,
-    reserve: [Reserve; KEPT as usize],
+    reserve: Vec<Reserve>,
     turn: u64,
     refused: bool,
     owed: VecDeque<Command>,
@@ -62,14 +76,8 @@ pub(super) struct Beats {
 
 impl Beats {
     pub(super) fn new() -> Beats {
-        Beats {
-            kept: [(0, 0); KEPT as usize],
-            next: KEPT,
-            reserve: [Reserve::None; KEPT as usize],
-            turn: 0,
-            refused: false,
-            owed: VecDeque::new(),
-        }
+        let (kept, reserve, owed) = ([(0, None); KEPT], Vec::new(), VecDeque::new());
+        Beats { kept, next: 1, reserve, turn: 0, refused: false, owed }
     }
 
     /// What to send at the next turn; [`Beats::sent`] is to be told of each, in order.
@@ -78,47 +86,62 @@ impl Beats {
         let mut commands = Vec::new();
         if !self.refused || self.turn % RETRY == 0 {
             commands.push(Command::Beat(self.next));
+            self.next += 1;
         }
         if self.refused {
-            let idle = (0..KEPT).map(|i| (self.turn + i) % KEPT).find(|k| self.reserve[*k as usize] == Reserve::Idle);
-            commands.extend(idle.map(Command::Extend));
+            // The one that has been idle for longest.
+            if let Some(at) = self.reserve.iter().position(Reserve::is_idle) {
+                let used = self.reserve.remove(at);
+                self.reserve.push(used);
+                commands.push(Command::Extend(used.number));
+            }
         }
         commands
     }
 
-    /// The keys that the reserve lacks.
-    pub(super) fn missing(&self) -> Vec<Command> {
-        (0..KEPT).filter(|k| self.reserve[*k as usize] == Reserve::None).map(Command::Reserve).collect()
+    /// New keys for what the reserve lacks.
+    pub(super) fn missing(&mut self) -> Vec<Command> {
+        let first = self.next;
+        self.next += (KEPT - self.reserve.len()) as u64;
+        (first..self.next).map(Command::Reserve).collect()
     }
 
     /// It is being sent; `now` is the clock before.
     pub(super) fn sent(&mut self, command: Command, now: u64) {
         self.owed.push_back(command);
+        let (told, answered) = (false, false);
         match command {
-            Command::Beat(number) => {
-                self.kept[(number % KEPT) as usize] = (number, now);
-                self.next = number + 1;
+            Command::Beat(number) => self.kept[number as usize % KEPT] = (number, Some(now)),
+            Command::Reserve(number) => self.reserve.push(Reserve { number, sent: None, told, answered }),
+            Command::Extend(number) => {
+                if let Some(reserve) = self.reserved(number) {
+                    *reserve = Reserve { number, sent: Some(now), told, answered };
+                }
             }
-            Command::Reserve(k) => self.reserve[k as usize] = Reserve::Sent { at: 0, told: false, answered: false },
-            Command::Extend(k) => self.reserve[k as usize] = Reserve::Sent { at: now, told: false, answered: false },
         }
+    }
+
+    fn reserved(&mut self, number: u64) -> Option<&mut Reserve> {
+        self.reserve.iter_mut().find(|reserve| reserve.number == number)
     }
 
     /// All keys are gone: the reserve is to be made again.
     pub(super) fn flushed(&mut self) {
-        self.reserve = [Reserve::None; KEPT as usize];
+        self.reserve.clear();
     }
 
     /// The server told of a key: the moment that this confirms.
     pub(super) fn told(&mut self, number: u64) -> Option<u64> {
-        if number >= KEPT {
-            let (kept, at) = &mut self.kept[(number % KEPT) as usize];
-            return if *kept == number { Some(std::mem::take(at)).filter(|at| *at != 0) } else { None };
+        if let Some(reserve) = self.reserved(number) {
+            reserve.told = true;
+            return reserve.confirmed();
         }
-        let reserve = &mut self.reserve[number as usize];
-        let Reserve::Sent { at, answered, .. } = *reserve else { return None };
-        *reserve = if answered { Reserve::Idle } else { Reserve::Sent { at, told: true, answered } };
-        (answered && at != 0).then_some(at)
+        let (kept, sent) = &mut self.kept[number as usize % KEPT];
+        if *kept == number {
+            sent.take()
+        } else {
+            None
+        }
     }
 
     /// The next reply came: to which number, the moment that this confirms, and whether another turn is due at once. `None`:
@@ -130,20 +153,17 @@ impl Beats {
                 self.refused = reply == Reply::Refused;
                 Some((number, None, due))
             }
-            Command::Reserve(k) | Command::Extend(k) => {
-                let reserve = &mut self.reserve[k as usize];
-                let mut confirmed = None;
-                *reserve = match *reserve {
-                    Reserve::Sent { at, told: true, .. } if reply == Reply::Done => {
-                        confirmed = Some(at).filter(|at| *at != 0);
-                        Reserve::Idle
-                    }
-                    Reserve::Sent { at, told: false, .. } if reply == Reply::Done => {
-                        Reserve::Sent { at, told: false, answered: true }
-                    }
-                    _ => Reserve::None,
-                };
-                Some((k, confirmed, false))
+            Command::Reserve(number) | Command::Extend(number) if reply == Reply::Done => {
+                let reserve = self.reserved(number);
+                let confirmed = reserve.and_then(|reserve| {
+                    reserve.answered = true;
+                    reserve.confirmed()
+                });
+                Some((number, confirmed, false))
+            }
+            Command::Reserve(number) | Command::Extend(number) => {
+                self.reserve.retain(|reserve| reserve.number != number);
+                Some((number, None, false))
             }
         }
     }
@@ -163,51 +183,62 @@ mod tests {
     #[test]
     fn the_push_of_a_heartbeat_confirms_the_clock_before_it_and_only_once() {
         let mut beats = Beats::new();
-        assert_eq!([beat(&mut beats, 100), beat(&mut beats, 200)], [Command::Beat(16), Command::Beat(17)]);
-        assert_eq!(beats.told(18), None, "nobody has sent it");
-        assert_eq!(beats.replied(Reply::Done), Some((16, None, false)), "a reply confirms nothing");
-        assert_eq!(beats.told(16), Some(100));
-        assert_eq!(beats.told(16), None, "its expiry");
-        assert_eq!(beats.told(17), Some(200));
-        for now in 3..=18 {
+        assert_eq!([beat(&mut beats, 100), beat(&mut beats, 200)], [Command::Beat(1), Command::Beat(2)]);
+        assert_eq!(beats.told(3), None, "nobody has sent it");
+        assert_eq!(beats.replied(Reply::Done), Some((1, None, false)), "a reply confirms nothing");
+        assert_eq!(beats.told(1), Some(100));
+        assert_eq!(beats.told(1), None, "its expiry");
+        assert_eq!(beats.told(2), Some(200));
+        for now in 3..=20 {
             beat(&mut beats, now * 100);
         }
-        assert_eq!(beats.told(33), Some(1800));
-        beat(&mut beats, 1900);
-        beat(&mut beats, 2000);
-        assert_eq!(beats.told(19), None, "too old to be known");
+        assert_eq!(beats.told(4), None, "too old to be known");
+        assert_eq!([beats.told(5), beats.told(20)], [Some(500), Some(2000)]);
+    }
+
+    /// A session with a reserve of two keys, in which a heartbeat was refused.
+    fn refused() -> Beats {
+        let mut beats = Beats::new();
+        assert_eq!(beats.missing().len(), KEPT);
+        for number in 1..=2 {
+            beats.sent(Command::Reserve(number), 1);
+            assert_eq!(beats.told(number), None, "that it was made confirms nothing");
+            assert_eq!(beats.replied(Reply::Done), Some((number, None, false)));
+        }
+        beat(&mut beats, 50);
+        assert!(matches!(beats.replied(Reply::Refused), Some((_, None, true))), "another way, at once");
+        beats
     }
 
     #[test]
     fn a_full_server_is_beaten_by_lifetimes_and_both_push_and_reply_count() {
-        let mut beats = Beats::new();
-        assert_eq!(beats.missing().len(), 16);
-        for k in 0..2 {
-            beats.sent(Command::Reserve(k), 1);
-            assert_eq!(beats.told(k), None);
-            assert_eq!(beats.replied(Reply::Done), Some((k, None, false)));
-        }
-        assert_eq!(beats.missing().len(), 14);
-        beat(&mut beats, 50);
-        assert_eq!(beats.replied(Reply::Refused), Some((16, None, true)), "another way, at once");
-        let Command::Extend(k) = beat(&mut beats, 100) else { panic!() };
-        let Command::Extend(other) = beat(&mut beats, 200) else { panic!() };
-        assert_ne!(k, other);
+        let mut beats = refused();
+        assert_eq!([beat(&mut beats, 100), beat(&mut beats, 200)], [Command::Extend(1), Command::Extend(2)]);
         assert!(beats.turn().is_empty(), "both are under way");
-        assert_eq!(beats.told(k), None);
-        assert_eq!(beats.replied(Reply::Done), Some((k, Some(100), false)));
-        assert_eq!(beats.told(k), None, "again");
+        assert_eq!(beats.told(1), None);
+        assert_eq!(beats.replied(Reply::Done), Some((1, Some(100), false)));
+        assert_eq!(beats.told(1), None, "again");
         // It was evicted, and told of for that.
-        assert_eq!(beats.told(other), None);
-        assert_eq!(beats.replied(Reply::Absent), Some((other, None, false)));
-        assert_eq!(beats.missing().len(), 15);
+        assert_eq!(beats.told(2), None);
+        assert_eq!(beats.replied(Reply::Absent), Some((2, None, false)));
+        assert_eq!(beats.missing().len(), KEPT - 1);
         // The reply may also come first.
-        let Command::Extend(again) = beat(&mut beats, 300) else { panic!() };
-        assert_eq!((again, beats.replied(Reply::Done)), (k, Some((k, None, false))));
-        assert_eq!(beats.told(k), Some(300));
-        while !beats.turn().contains(&Command::Beat(17)) {}
-        beats.sent(Command::Beat(17), 400);
-        assert_eq!(beats.replied(Reply::Done), Some((17, None, false)));
-        assert_eq!(beats.turn(), [Command::Beat(18)]);
+        assert_eq!(beat(&mut beats, 300), Command::Extend(1));
+        assert_eq!(beats.replied(Reply::Done), Some((1, None, false)));
+        assert_eq!(beats.told(1), Some(300));
+        let retried = (0..RETRY).flat_map(|_| beats.turn()).find(|command| matches!(command, Command::Beat(_))).unwrap();
+        beats.sent(retried, 400);
+        assert!(matches!(beats.replied(Reply::Done), Some((_, None, false))));
+        assert!(matches!(beats.turn()[..], [Command::Beat(_)]), "it takes writes again");
+    }
+
+    #[test]
+    fn what_a_flush_has_taken_confirms_nothing() {
+        let mut beats = refused();
+        assert_eq!(beat(&mut beats, 100), Command::Extend(1));
+        beats.flushed();
+        assert_eq!((beats.told(1), beats.replied(Reply::Done)), (None, Some((1, None, false))));
+        let new = beats.missing();
+        assert!(new.len() == KEPT && !new.contains(&Command::Reserve(1)) && !new.contains(&Command::Reserve(2)));
     }
 }
