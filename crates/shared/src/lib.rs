@@ -73,22 +73,22 @@ pub use self::exports::*;
 
 #[cfg(unix)]
 mod exports {
-    pub use crate::file::atomic::{fence, AtomicU32, AtomicU64};
-    #[cfg(not(loom))]
-    pub use crate::file::mapping::fixed::{Shape, HEAD};
-    pub use crate::file::mapping::fixed::{Content, FixedFile};
-    #[cfg(not(loom))]
-    pub use crate::process::held::Held;
     pub use crate::error::{Busy, Hindrance, OpenError, OpenErrorKind, Refusal};
+    pub use crate::file::atomic::{fence, AtomicU32, AtomicU64};
     #[cfg(not(loom))]
     pub use crate::file::directory::{safe_name, MAX_NAME};
     #[cfg(not(loom))]
     pub use crate::file::header::{check, Options};
+    pub use crate::file::mapping::fixed::{Content, FixedFile};
+    #[cfg(not(loom))]
+    pub use crate::file::mapping::fixed::{Shape, HEAD};
     #[cfg(not(loom))]
     pub use crate::handle::{Info, SharedCache};
     pub use crate::load_counter::LoadCounter;
     pub use crate::policy::Strategy;
     pub use crate::policy::EXACT;
+    #[cfg(not(loom))]
+    pub use crate::process::held::Held;
     pub use crate::process::lease::{Acquired, Lease, Purpose, Ticket, Waited};
     pub use crate::skip::Skip;
     pub use crate::table::block::ReadBuf;

@@ -87,7 +87,7 @@ fn known<R>(f: impl FnOnce(&mut Known) -> R) -> R {
 }
 
 fn find(known: &Known, id: (u64, u64)) -> Option<Arc<Coherence>> {
-    known.iter().find(|known| known.0 == id)?.1.upgrade().filter(|found| !found.words().memory.is_truncated())
+    known.iter().find(|known| known.0 == id)?.1.upgrade().filter(|found| !found.words().is_lost())
 }
 
 /// The file in a directory, which is made if need be; the same object for all who open it in one process.

@@ -62,7 +62,7 @@ impl Words {
     pub fn pair(&self, stripes: &[Stripe]) -> Pair {
         let epoch = self.epoch();
         match self.sum(stripes) {
-            Some(stamp) if epoch != 0 => Pair { epoch, stamp },
+            Some(stamp) if epoch != 0 && !self.is_lost() => Pair { epoch, stamp },
             _ => Pair::VOID,
         }
     }
@@ -71,7 +71,7 @@ impl Words {
     #[inline]
     pub fn with_more(&self, pair: Pair, stripes: &[Stripe]) -> Pair {
         match self.sum(stripes) {
-            Some(more) if !pair.is_void() => Pair { stamp: pair.stamp + more, ..pair },
+            Some(more) if !pair.is_void() && !self.is_lost() => Pair { stamp: pair.stamp + more, ..pair },
             _ => Pair::VOID,
         }
     }

@@ -76,8 +76,20 @@ impl Words {
         self.word(at::CONFIRMED).load(Ordering::Acquire)
     }
 
+    /// Whether somebody has cut the file short: parts of it are zeros of this process's own, which no other one raises. It
+    /// validates nothing more; whoever has it opens it anew.
+    pub fn is_lost(&self) -> bool {
+        #[cfg(not(loom))]
+        return self.memory.is_truncated();
+        #[cfg(loom)]
+        false
+    }
+
     /// The listener has processed all that the server told before `sent`, a reading of the boot clock.
     pub fn confirm(&self, sent: u64) {
+        if self.is_lost() {
+            return;
+        }
         #[cfg(not(loom))]
         let order = Ordering::Release;
         #[cfg(loom)]
@@ -95,6 +107,9 @@ impl Words {
 
     /// Voids everything, and wakes all who wait for a push.
     pub fn raise_epoch(&self) {
+        if self.is_lost() {
+            return;
+        }
         self.add_to_epoch();
         self.wake_all();
     }

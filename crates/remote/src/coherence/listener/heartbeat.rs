@@ -226,7 +226,8 @@ mod tests {
         assert_eq!(beat(&mut beats, 300), Command::Extend(1));
         assert_eq!(beats.replied(Reply::Done), Some((1, None, false)));
         assert_eq!(beats.told(1), Some(300));
-        let retried = (0..RETRY).flat_map(|_| beats.turn()).find(|command| matches!(command, Command::Beat(_))).unwrap();
+        let retried =
+            (0..RETRY).flat_map(|_| beats.turn()).find(|command| matches!(command, Command::Beat(_))).unwrap();
         beats.sent(retried, 400);
         assert!(matches!(beats.replied(Reply::Done), Some((_, None, false))));
         assert!(matches!(beats.turn()[..], [Command::Beat(_)]), "it takes writes again");

@@ -1,7 +1,8 @@
 //! The thread that each process with a remote cache has: it listens for the host if it is elected, and looks for the
 //! election if it is not.
 //!
-//! It owns no Python object. It ends with its [`Coherence`], or with the process; nothing waits for it. [`election`] says who
+//! It owns no Python object. It ends with its [`Coherence`] (or when that is of no more use), or with the process;
+//! nothing waits for it. [`election`] says who
 //! listens, [`session`] is one tracked connection, [`heartbeat`] what is confirmed and when, [`pushes`] what the server
 //! tells.
 
@@ -83,7 +84,7 @@ struct Thread {
 
 impl Thread {
     fn is_over(&self) -> bool {
-        self.owner.strong_count() == 0
+        self.owner.strong_count() == 0 || self.words.is_lost()
     }
 
     fn run(self) {

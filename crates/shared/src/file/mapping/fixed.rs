@@ -123,7 +123,10 @@ impl FixedFile {
     pub fn private(shape: Shape, content: &Content) -> io::Result<FixedFile> {
         let mapping = Mapping::private(shape.bytes() as u64)?;
         let new = FixedFile::over(mapping, shape, None, sigbus::Watched::new());
-        assert!(content.words.len() == shape.words && content.halves.len() == shape.halves, "a content of another shape");
+        assert!(
+            content.words.len() == shape.words && content.halves.len() == shape.halves,
+            "a content of another shape"
+        );
         // Relaxed: nobody else has it yet.
         use std::sync::atomic::Ordering::Relaxed;
         content.words.iter().enumerate().for_each(|(i, word)| new.word(i).store(*word, Relaxed));
@@ -131,7 +134,12 @@ impl FixedFile {
         Ok(new)
     }
 
-    fn over(mapping: Mapping, shape: Shape, file: Option<(Descriptor, PathBuf)>, watched: sigbus::Watched) -> FixedFile {
+    fn over(
+        mapping: Mapping,
+        shape: Shape,
+        file: Option<(Descriptor, PathBuf)>,
+        watched: sigbus::Watched,
+    ) -> FixedFile {
         let base = NonNull::new(mapping.base.cast()).expect("mmap never returns null for us");
         FixedFile { base, shape, _mapping: mapping, file, watched }
     }
