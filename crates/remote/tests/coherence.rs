@@ -243,6 +243,33 @@ fn a_listener_that_is_stopped_is_stood_in_for_and_one_that_is_killed_replaced() 
 }
 
 #[test]
+fn what_is_written_while_nobody_listens_is_not_missed() {
+    with_each_server(&[], |server| {
+        let dir = directory();
+        let host = attended(Some(dir.path()), &server.url(), SHORT);
+        let words = host.words();
+        confirmed(&host);
+        let (history, mut writer) = (History::default(), open(&server.url(), late()).unwrap());
+        writer.request(&cmd("FLUSHALL"), late()).unwrap();
+        let readers = (0..2).map(|_| Reader::new(&host, &server.url(), nanoseconds(SHORT))).collect();
+        let seen = with_readers(readers, &history, |seen| {
+            for _ in 0..12 {
+                hits(seen);
+                let (sessions, client) = (words.counter(Counter::Sessions), words.record().client);
+                let killed = writer.request(cmd("CLIENT").arg("KILL").arg("ID").arg(client), late());
+                assert_eq!(killed, Ok(Value::Int(1)));
+                until("a new session", || {
+                    (0..KEYS).for_each(|i| history.write(&mut writer, i));
+                    words.counter(Counter::Sessions) > sessions
+                });
+                until("a heartbeat of it", || words.record().beat.is_some());
+            }
+        });
+        assert!(seen.lateness.into_inner() < nanoseconds(SHORT));
+    });
+}
+
+#[test]
 fn a_server_that_is_restarted_empty_has_nothing() {
     for program in programs() {
         let mut server = Server::start(&program, &[], None).unwrap();

@@ -6,7 +6,8 @@
 //! (reading, storing, and what goes by itself), `process::lock` and `process::identity` (who may write, and who is who),
 //! `file::life` and `process::witness` (who lives), `table::repair` and `audit`, then what is derived or beside it:
 //! `table::index`, `table::bitmap`, `policy`, `process::lease`, `table::counters`; `table::changes` (what those in front of
-//! the file must let go); `file::directory` and `file::header` (how a file comes to be), `handle` (what others see of it).
+//! the file must let go); `file::directory` and `file::header` (how a file comes to be), `file::mapping::fixed` and `process::held` (a small file and a lock
+//! for the remote tier), `handle` (what others see of it).
 //! Nothing in here knows Python. `unsafe` is found below `file/` alone: the mapping, `sigbus`, words as bytes, and system
 //! calls; everything between is checked code over atomic words.
 //!
@@ -74,21 +75,15 @@ pub use self::exports::*;
 #[cfg(unix)]
 mod exports {
     pub use crate::error::{Busy, Hindrance, OpenError, OpenErrorKind, Refusal};
-    pub use crate::file::atomic::{fence, AtomicU32, AtomicU64};
     #[cfg(not(loom))]
     pub use crate::file::directory::{safe_name, MAX_NAME};
     #[cfg(not(loom))]
     pub use crate::file::header::{check, Options};
-    pub use crate::file::mapping::fixed::{Content, FixedFile};
-    #[cfg(not(loom))]
-    pub use crate::file::mapping::fixed::{Shape, HEAD};
     #[cfg(not(loom))]
     pub use crate::handle::{Info, SharedCache};
     pub use crate::load_counter::LoadCounter;
     pub use crate::policy::Strategy;
     pub use crate::policy::EXACT;
-    #[cfg(not(loom))]
-    pub use crate::process::held::Held;
     pub use crate::process::lease::{Acquired, Lease, Purpose, Ticket, Waited};
     pub use crate::skip::Skip;
     pub use crate::table::block::ReadBuf;

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use concurrency::{boottime, fork};
 use engine::hashing::split_mix;
-use shared::{Content, FixedFile, OpenError, Shape, HEAD};
+use shared::file::fixed::{Content, FixedFile, Shape, HEAD};
+use shared::OpenError;
 
 use super::layout::{at, HALVES, MAGIC, VERSION};
 use super::words::{Words, MOST_STALENESS};

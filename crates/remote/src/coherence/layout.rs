@@ -16,7 +16,7 @@ pub(super) const VERSION: u64 = 1;
 
 /// Places of the words of 64 bits.
 pub(super) mod at {
-    /// The head: what [`shared::HEAD`] words say about the file. Written before the file has its name, never after.
+    /// The head: what [`HEAD`](shared::file::fixed) words say about the file. Written before the file has its name, never after.
     pub const MAGIC: usize = 0;
     pub const VERSION: usize = 1;
     pub const BOOT: usize = 2;
@@ -126,4 +126,4 @@ impl Counter {
     }
 }
 
-const _: () = assert!(at::COUNTERS + Counter::Refusals as usize + 1 <= at::END);
+const _: () = assert!(at::COUNTERS + (Counter::Refusals as usize) < at::END);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use shared::{Content, FixedFile};
+use shared::file::fixed::{Content, FixedFile};
 
 use super::layout::{at, Stripe, HALVES};
 use super::stamp::Pair;

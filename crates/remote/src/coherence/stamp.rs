@@ -12,7 +12,7 @@
 use std::sync::atomic::Ordering;
 
 use concurrency::boottime;
-use shared::AtomicU32;
+use shared::file::fixed::AtomicU32;
 
 use super::layout::Stripe;
 use super::words::Words;

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use concurrency::boottime;
-use shared::fence;
+use shared::file::fixed::fence;
 use shared::process::futex;
 
 use super::layout::{at, Stripe, BELLS};

@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use shared::{AtomicU64, FixedFile};
+use shared::file::fixed::{AtomicU64, FixedFile};
 
 use super::layout::{at, Counter};
 

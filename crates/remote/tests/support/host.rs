@@ -16,7 +16,7 @@ use remote::connection::Connection;
 use remote::keys::{Keys, Name};
 use remote::pool::Pool;
 
-use super::{late, open, target};
+use super::{late, open, target, until};
 
 pub const KEYS: u8 = 8;
 
@@ -67,6 +67,12 @@ impl History {
     pub fn wiped(&self) {
         let now = boottime::now();
         self.writes.iter().for_each(|writes| writes.lock().unwrap().push((None, now)));
+    }
+
+    /// When the last write was acknowledged.
+    fn last(&self) -> u64 {
+        let last = |writes: &Mutex<Vec<(_, u64)>>| writes.lock().unwrap().last().map_or(0, |write| write.1);
+        self.writes.iter().map(last).max().unwrap_or(0)
     }
 
     /// By how much (nanoseconds) a read is older than what was acknowledged before it began.
@@ -160,7 +166,7 @@ pub struct Seen {
 
 /// Runs with readers that read all keys over and over; `f` writes, and makes trouble.
 pub fn with_readers(readers: Vec<Reader>, history: &History, f: impl FnOnce(&Seen)) -> Seen {
-    let seen = Seen::default();
+    let (seen, bound) = (Seen::default(), readers[0].bound);
     std::thread::scope(|scope| {
         struct Stop<'a>(&'a Seen);
         impl Drop for Stop<'_> {
@@ -187,6 +193,9 @@ pub fn with_readers(readers: Vec<Reader>, history: &History, f: impl FnOnce(&See
         }
         let _stop = Stop(&seen);
         f(&seen);
+        // What is wrong now that all is quiet would stay so: they read on until it shows.
+        let quiet = history.last().saturating_add(bound.saturating_mul(2));
+        until("time passes", || bound == u64::MAX || boottime::now() > quiet);
     });
     seen
 }

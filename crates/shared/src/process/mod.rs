@@ -3,7 +3,7 @@
 pub mod clock;
 pub mod futex;
 #[cfg(not(loom))]
-pub(crate) mod held;
+pub mod held;
 pub(crate) mod identity;
 pub(crate) mod lease;
 pub(crate) mod lock;

@@ -6,7 +6,7 @@
 //! stripes, and only the one that is published confirms.
 
 use concurrency::boottime;
-use shared::Held;
+use shared::process::held::Held;
 
 use super::super::layout::Counter;
 use super::super::words::Words;

@@ -84,7 +84,7 @@ impl Beats {
     pub(super) fn turn(&mut self) -> Vec<Command> {
         self.turn += 1;
         let mut commands = Vec::new();
-        if !self.refused || self.turn % RETRY == 0 {
+        if !self.refused || self.turn.is_multiple_of(RETRY) {
             commands.push(Command::Beat(self.next));
             self.next += 1;
         }
