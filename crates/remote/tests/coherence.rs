@@ -40,6 +40,11 @@ fn confirmed(coherence: &Coherence) {
     until("a heartbeat comes back", || coherence.words().record().beat.is_some());
 }
 
+fn listens(coherence: &Coherence, pid: u64) {
+    let words = coherence.words();
+    until("it listens", || words.record().pid == pid && words.record().beat.is_some());
+}
+
 fn confirmed_anew(coherence: &Coherence) {
     let before = coherence.words().counter(Counter::Confirmations);
     until("another heartbeat comes back", || coherence.words().counter(Counter::Confirmations) > before);
@@ -132,14 +137,15 @@ fn without_the_bound_the_checker_finds_what_is_older() {
     });
 }
 
-/// A process of a host: what it attends to until its parent ends it.
+/// A process of a host, which listens until its parent ends it.
 #[test]
 fn member() {
     let (Ok(dir), Ok(url)) = (std::env::var("WARP_MEMBER_DIR"), std::env::var("WARP_MEMBER_URL")) else { return };
     let staleness = Duration::from_millis(std::env::var("WARP_MEMBER_STALENESS").unwrap().parse().unwrap());
     let host = attended(Some(Path::new(&dir)), &url, staleness);
     assert!(host.is_shared());
-    println!("\nattending");
+    listens(&host, u64::from(std::process::id()));
+    println!("\nlistening");
     let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
 }
 
@@ -161,7 +167,7 @@ impl Member {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.by_ref().map_while(Result::ok).any(|line| line == "attending"));
+        assert!(lines.by_ref().map_while(Result::ok).any(|line| line == "listening"));
         Member { child, _lines: lines }
     }
 
@@ -192,8 +198,6 @@ fn a_listener_that_is_stopped_is_stood_in_for_and_one_that_is_killed_replaced() 
         let member = Member::start(dir.path(), &server.url(), SHORT);
         let host = attended(Some(dir.path()), &server.url(), SHORT);
         let (words, me) = (host.words(), u64::from(std::process::id()));
-        let listens = |pid| until("a listener", || words.record().pid == pid && words.record().beat.is_some());
-        listens(member.pid());
         let (history, mut writer) = (History::default(), open(&server.url(), late()).unwrap());
         writer.request(&cmd("FLUSHALL"), late()).unwrap();
         let readers = (0..2).map(|_| Reader::new(&host, &server.url(), nanoseconds(SHORT))).collect();
@@ -207,7 +211,7 @@ fn a_listener_that_is_stopped_is_stood_in_for_and_one_that_is_killed_replaced() 
                 write();
                 words.record().pid == me
             });
-            listens(me);
+            listens(&host, me);
             hits(seen);
             assert_eq!(words.counter(Counter::StandIns), 1);
             // Nobody reads its session any more.
@@ -227,14 +231,14 @@ fn a_listener_that_is_stopped_is_stood_in_for_and_one_that_is_killed_replaced() 
                 write();
                 words.record().pid == member.pid()
             });
-            listens(member.pid());
+            listens(&host, member.pid());
             hits(seen);
             member.signal(Signal::KILL);
             until("it is replaced", || {
                 write();
                 words.record().pid == me
             });
-            listens(me);
+            listens(&host, me);
             write();
             hits(seen);
         });

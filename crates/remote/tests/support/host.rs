@@ -46,11 +46,13 @@ pub fn settings(url: &str) -> Arc<Settings> {
     })
 }
 
-/// What was written, in the order in which it was; and when each was acknowledged.
+/// A value (`None`: it has gone), and the boot clock after its write was acknowledged.
+type Write = (Option<u64>, u64);
+
+/// What was written to each key, in order.
 #[derive(Default)]
 pub struct History {
-    /// Of each key: value (`None`: it has gone) and the boot clock after its acknowledgement.
-    writes: [Mutex<Vec<(Option<u64>, u64)>>; KEYS as usize],
+    writes: [Mutex<Vec<Write>>; KEYS as usize],
 }
 
 impl History {
@@ -71,7 +73,7 @@ impl History {
 
     /// When the last write was acknowledged.
     fn last(&self) -> u64 {
-        let last = |writes: &Mutex<Vec<(_, u64)>>| writes.lock().unwrap().last().map_or(0, |write| write.1);
+        let last = |writes: &Mutex<Vec<Write>>| writes.lock().unwrap().last().map_or(0, |write| write.1);
         self.writes.iter().map(last).max().unwrap_or(0)
     }
 
