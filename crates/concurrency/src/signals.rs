@@ -93,3 +93,27 @@ pub fn in_programs_threads<R>(f: impl FnOnce() -> R) -> R {
 pub fn unharmed<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
+
+#[cfg(all(test, unix, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Whether the calling thread has the signal blocked.
+    fn blocks(signal: libc::c_int) -> bool {
+        // SAFETY: an all-zero set is valid and outlives the calls; without a new set the mask is only read.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut set);
+            libc::sigismember(&set, signal) == 1
+        }
+    }
+
+    #[test]
+    fn a_thread_of_ours_takes_no_signal_but_those_of_its_faults() {
+        let before = [libc::SIGINT, libc::SIGALRM, libc::SIGBUS].map(blocks);
+        let thread =
+            in_programs_threads(|| std::thread::spawn(|| [libc::SIGINT, libc::SIGALRM, libc::SIGBUS].map(blocks)));
+        assert_eq!(thread.join().unwrap(), [true, true, false]);
+        assert_eq!([libc::SIGINT, libc::SIGALRM, libc::SIGBUS].map(blocks), before);
+    }
+}
