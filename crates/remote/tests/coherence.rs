@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use concurrency::boottime;
 use redis::{cmd, Value};
+use remote::breaker::{Admission, Failure};
 use remote::coherence::{Coherence, Counter, Stripe, Tracking};
 use rustix::process::{kill_process, waitpid, Pid, Signal, WaitOptions};
 use support::forwarder::{Direction, Forwarder};
-use support::host::{attended, key, keys, with_readers, From, History, Reader, Seen, KEYS};
+use support::host::{attended, key, keys, settings, with_readers, From, History, Reader, Seen, KEYS, SUBJECT};
 use tempfile::TempDir;
 
 use support::{late, open, programs, until, with_each_server, Server};
@@ -295,6 +296,53 @@ fn a_server_that_is_restarted_empty_has_nothing() {
         });
         assert!(seen.lateness.into_inner() < nanoseconds(SHORT));
     }
+}
+
+#[test]
+fn a_breaker_is_closed_by_the_thread_whether_it_listens_or_not() {
+    for program in programs() {
+        let mut server = Server::start(&program, &[], None).unwrap();
+        let dir = directory();
+        let member = Member::start(dir.path(), &server.url(), SHORT);
+        let other = Coherence::open(Some(dir.path()), SUBJECT).unwrap();
+        let alone = Coherence::open(None, SUBJECT).unwrap();
+        let both = [&other, &alone].map(|host| {
+            let settings = settings(&server.url());
+            host.attend(&settings);
+            (host, settings)
+        });
+        listens(&alone, u64::from(std::process::id()));
+        server.restart(|| {
+            for (_, settings) in &both {
+                settings.breaker.failed(Admission::Pass, Failure::Connect);
+                assert!(settings.breaker.is_open());
+            }
+        });
+        for (_, settings) in &both {
+            until("it is closed", || !settings.breaker.is_open());
+        }
+        // Nor does one stay open while the listener's connection stands.
+        both[1].1.breaker.failed(Admission::Pass, Failure::Connect);
+        until("it is closed again", || !both[1].1.breaker.is_open());
+        listens(&other, member.pid());
+    }
+}
+
+#[test]
+fn who_listens_no_more_leaves_the_lock_to_others() {
+    with_each_server(&[], |server| {
+        let dir = directory();
+        let first = attended(Some(dir.path()), &server.url(), LONG);
+        confirmed(&first);
+        let session = first.words().record().session;
+        drop(first);
+        let second = attended(Some(dir.path()), &server.url(), LONG);
+        until("another session", || {
+            let record = second.words().record();
+            record.session != session && record.beat.is_some()
+        });
+        assert_eq!(second.words().counter(Counter::StandIns), 0);
+    });
 }
 
 #[test]

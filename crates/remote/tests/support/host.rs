@@ -19,6 +19,7 @@ use remote::pool::Pool;
 use super::{late, open, target, until};
 
 pub const KEYS: u8 = 8;
+pub const SUBJECT: Subject<'_> = Subject { server: "the server", namespace: b"test" };
 
 pub fn keys() -> Keys {
     Keys::new(b"test")
@@ -30,7 +31,7 @@ pub fn key(i: u8) -> Vec<u8> {
 
 /// Opens the coherence of a directory and has it attended by this process, through this address.
 pub fn attended(dir: Option<&Path>, url: &str, staleness: Duration) -> Arc<Coherence> {
-    let coherence = Coherence::open(dir, Subject { server: "the server", namespace: b"test" }).unwrap();
+    let coherence = Coherence::open(dir, SUBJECT).unwrap();
     coherence.words().ask_staleness(staleness);
     coherence.attend(&settings(url));
     coherence

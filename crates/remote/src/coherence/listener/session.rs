@@ -14,7 +14,7 @@ use super::super::words::{Record, Tracking, Words};
 use super::election::Role;
 use super::heartbeat::{Beats, Command, Reply};
 use super::{pushes, Settings, Thread};
-use crate::breaker::{Admission, Failure};
+use crate::breaker::{Admission, Failure, ProcessBreaker};
 use crate::connection::{self, Connection};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -40,6 +40,8 @@ impl From<Error> for Ended {
     }
 }
 
+/// The longest wait for a push, after which the session sees that nobody needs it any more.
+const LOOKS_UP: Duration = Duration::from_millis(500);
 /// The life of the reserve's keys, in milliseconds.
 const LONG: u64 = 24 * 3600 * 1000;
 
@@ -61,6 +63,7 @@ pub(super) fn run(thread: &Thread, role: Role) -> Ended {
 struct Session<'a> {
     words: &'a Words,
     keys: &'a Keys,
+    breaker: &'a ProcessBreaker,
     role: Role,
     connection: Connection,
     id: u128,
@@ -118,7 +121,7 @@ impl<'a> Session<'a> {
         let now = boottime::now();
         let own = own.into_bytes();
         let beats = Beats::new();
-        Ok(Session { words, keys, role, connection, id, own, beats, is_proved: false, heard: now, next: now })
+        Ok(Session { words, keys, breaker, role, connection, id, own, beats, is_proved: false, heard: now, next: now })
     }
 
     /// Sends what is due, then waits for one push or reply, or until something is due.
@@ -133,7 +136,8 @@ impl<'a> Session<'a> {
         if now.saturating_sub(self.heard) > 2 * staleness.as_nanos() as u64 {
             return Err(Ended::Lost);
         }
-        let left = Duration::from_nanos(self.next.saturating_sub(boottime::now())).max(Duration::from_micros(1));
+        let left = Duration::from_nanos(self.next.saturating_sub(boottime::now()));
+        let left = left.clamp(Duration::from_micros(1), LOOKS_UP);
         match self.connection.next_message(Deadline::after(left)) {
             Ok(push @ Value::Push { .. }) => {
                 let told = pushes::apply(self.words, self.keys, &self.own, push);
@@ -218,6 +222,9 @@ impl<'a> Session<'a> {
         let Some(sent) = confirmed else { return };
         self.heard = boottime::now();
         self.is_proved = true;
+        if self.breaker.is_open() {
+            self.breaker.answered();
+        }
         // (One that is not published leads perhaps to another server than the one that connections are proved for.)
         if self.words.is_published(self.id) {
             self.words.note_beat(number);

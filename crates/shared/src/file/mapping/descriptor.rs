@@ -37,6 +37,7 @@ pub(crate) fn file_len(fd: BorrowedFd<'_>) -> io::Result<u64> {
 }
 
 /// Whether both descriptors are of one file.
+#[cfg(target_os = "linux")]
 pub(crate) fn is_same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
     file_id(one).is_some() && file_id(one) == file_id(other)
 }

@@ -40,8 +40,10 @@ mod model;
 #[cfg(not(loom))]
 mod region;
 
+#[cfg(all(target_os = "linux", not(loom)))]
+pub(crate) use self::descriptor::is_same_file;
 #[cfg(not(loom))]
-pub(crate) use self::descriptor::{file_len, is_same_file, Descriptor};
+pub(crate) use self::descriptor::{file_len, Descriptor};
 #[cfg(loom)]
 pub(crate) use self::model::Region;
 #[cfg(not(loom))]
