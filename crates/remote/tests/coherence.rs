@@ -3,10 +3,8 @@
 mod support;
 
 use std::fs::Permissions;
-use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,11 +12,13 @@ use concurrency::boottime;
 use redis::{cmd, Value};
 use remote::breaker::{Admission, Failure};
 use remote::coherence::{Coherence, Counter, Stripe, Tracking};
-use rustix::process::{kill_process, waitpid, Pid, Signal, WaitOptions};
+use remote::connection::Connection;
+use rustix::process::Signal;
 use support::forwarder::{Direction, Forwarder};
 use support::host::{attended, key, keys, settings, with_readers, From, History, Reader, Seen, KEYS, SUBJECT};
 use tempfile::TempDir;
 
+use support::member::Member;
 use support::{late, open, programs, until, with_each_server, Server};
 
 /// So long that nothing in a test waits for it: only a push tells.
@@ -102,7 +102,7 @@ fn cut(server: &Server, direction: Direction, bound: u64) -> Seen {
     writer.request(&cmd("FLUSHALL"), late()).unwrap();
     let readers = (0..2).map(|_| Reader::new(&host, &server.url(), bound)).collect();
     with_readers(readers, &history, |seen| {
-        for _ in 0..3 {
+        for _ in 0..2 {
             (0..KEYS).for_each(|i| history.write(&mut writer, i));
             hits(seen);
             forwarder.hold(direction);
@@ -138,6 +138,51 @@ fn without_the_bound_the_checker_finds_what_is_older() {
     });
 }
 
+/// A reader asks for a value, which is overwritten and told of before its answer comes; what it has near then.
+fn overtaken(server: &Server, stamp_after: bool) -> Option<Option<u64>> {
+    let host = attended(None, &server.url(), LONG);
+    confirmed(&host);
+    let (history, mut writer) = (History::default(), open(&server.url(), late()).unwrap());
+    let forwarder = Forwarder::to(server.port);
+    let mut reader = Reader::new(&host, &forwarder.url(), nanoseconds(LONG));
+    reader.stamp_after = stamp_after;
+    history.write(&mut writer, 0);
+    // (Its connection is proved with another key.)
+    reader.read(1).unwrap();
+    let mut gets = cmd("INFO");
+    gets.arg("commandstats");
+    let gets = |writer: &mut Connection| {
+        let text = match writer.request(&gets, late()).unwrap() {
+            Value::BulkString(text) => String::from_utf8(text).unwrap(),
+            Value::VerbatimString { text, .. } => text,
+            other => panic!("{other:?}"),
+        };
+        let line = text.lines().find_map(|line| line.strip_prefix("cmdstat_get:calls=")).unwrap_or("0,");
+        line.split_once(',').unwrap().0.parse::<u64>().unwrap()
+    };
+    let (before, stripe) = (gets(&mut writer), Stripe::of_value(&key(0)));
+    forwarder.hold(Direction::ToClient);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| reader.read(0).unwrap());
+        until("the server has answered", || gets(&mut writer) > before);
+        let seen = host.words().pair(&[stripe]);
+        history.write(&mut writer, 0);
+        until("it is told", || host.words().pair(&[stripe]) != seen);
+        forwarder.release();
+        assert_eq!(reading.join().unwrap(), (Some(1), From::Far));
+    });
+    reader.near(0)
+}
+
+#[test]
+fn a_value_that_a_push_has_overtaken_is_void_and_with_a_later_stamp_it_would_not_be() {
+    with_each_server(&[], |server| {
+        assert_eq!(overtaken(server, false), None);
+        open(&server.url(), late()).unwrap().request(&cmd("FLUSHALL"), late()).unwrap();
+        assert_eq!(overtaken(server, true), Some(Some(1)));
+    });
+}
+
 /// A process of a host, which listens until its parent ends it.
 #[test]
 fn member() {
@@ -148,48 +193,6 @@ fn member() {
     listens(&host, u64::from(std::process::id()));
     println!("\nlistening");
     let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-}
-
-struct Member {
-    child: Child,
-    /// Its output, into which it writes until it ends.
-    _lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Member {
-    fn start(dir: &Path, url: &str, staleness: Duration) -> Member {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "member", "--nocapture"])
-            .env("WARP_MEMBER_DIR", dir)
-            .env("WARP_MEMBER_URL", url)
-            .env("WARP_MEMBER_STALENESS", staleness.as_millis().to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.by_ref().map_while(Result::ok).any(|line| line == "listening"));
-        Member { child, _lines: lines }
-    }
-
-    fn pid(&self) -> u64 {
-        u64::from(self.child.id())
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-        if signal == Signal::STOP {
-            let status = waitpid(Some(Pid::from_child(&self.child)), WaitOptions::UNTRACED).unwrap().unwrap().1;
-            assert!(status.stopped());
-        }
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]

@@ -111,12 +111,14 @@ pub struct Reader {
     near: HashMap<u8, Copy>,
     /// What is taken for fresh, in nanoseconds: a mutant's may be endless.
     pub bound: u64,
+    /// A mutant: the stamp is read after the value.
+    pub stamp_after: bool,
 }
 
 impl Reader {
     pub fn new(coherence: &Coherence, url: &str, bound: u64) -> Reader {
         let words = coherence.words().clone();
-        Reader { words, connection: None, url: url.to_owned(), near: HashMap::new(), bound }
+        Reader { words, connection: None, url: url.to_owned(), near: HashMap::new(), bound, stamp_after: false }
     }
 
     pub fn near(&mut self, i: u8) -> Option<Option<u64>> {
@@ -143,12 +145,15 @@ impl Reader {
         }
         let connection = self.connection.as_mut()?;
         let proved = self.words.prove(connection, &keys(), late()).ok()?;
-        let pair = self.words.pair(&[Stripe::of_value(&key(i))]);
+        let mut pair = self.words.pair(&[Stripe::of_value(&key(i))]);
         let version = match connection.request(cmd("GET").arg(key(i)), late()).ok()? {
             Value::BulkString(text) => Some(std::str::from_utf8(&text).unwrap().parse().unwrap()),
             Value::Nil => None,
             other => panic!("{other:?}"),
         };
+        if self.stamp_after {
+            pair = self.words.pair(&[Stripe::of_value(&key(i))]);
+        }
         // (`proved` is of the epoch that `pair` has, or the pair is void by now.)
         if proved && connection.proof == pair.epoch {
             self.near.insert(i, Copy { pair, version });

@@ -4,6 +4,7 @@
 pub mod certificates;
 pub mod forwarder;
 pub mod host;
+pub mod member;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
