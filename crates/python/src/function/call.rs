@@ -478,7 +478,8 @@ unsafe fn name_key(key: *mut ffi::PyObject) {
             return error.restore(py);
         }
         let shown = super::option_checks::shown(&Bound::from_borrowed_ptr(py, key));
-        let named = PyTypeError::new_err(format!("key must return what can be hashed, got {shown}"));
+        let said = error.value(py).to_string();
+        let named = PyTypeError::new_err(format!("{said}; key must return what can be hashed, got {shown}"));
         named.set_cause(py, Some(error));
         named.restore(py);
     }
