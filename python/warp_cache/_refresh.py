@@ -274,18 +274,23 @@ def _once(
         value = cached._function(*args, **kwargs)
         stored = True
         cached._refreshed(ticket, value, computation, lease)
+        # Who comes from here on begins one of his own.
+        _leave(flights, ticket, mine)
         cached._complete(mine, value)
         return value
     except BaseException as error:
+        _leave(flights, ticket, mine)
         mine.fail(error)
         if not stored:
             cached._not_refreshed(ticket, computation, background)
             _end(lease, computation if isinstance(error, Exception) else None, background)
         raise
-    finally:
-        # Another thread may take its place, and end, between any two steps.
-        if flights.get(ticket) is mine:
-            flights.pop(ticket, None)
+
+
+def _leave(flights: dict[Any, Any], ticket: Ticket, mine: RefreshFlight) -> None:
+    # Another thread may take its place, and end, between any two steps.
+    if flights.get(ticket) is mine:
+        flights.pop(ticket, None)
 
 
 def _may_join(cached: _Cached, ticket: Ticket, computation: Computation | None) -> bool:
