@@ -82,6 +82,8 @@ test-loom: ## the locks under loom's model checker, every interleaving within a 
 		cargo test --target-dir target/loom $(locked) --release -p concurrency --test 'loom_*'
 	RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 		cargo test --target-dir target/loom $(locked) --release -p shared --lib
+	RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		cargo test --target-dir target/loom $(locked) --release -p remote --lib
 
 .PHONY: torture-short
 torture-short: installed ## the shared tier: two thousand kills, how many states of a death were tried (two minutes)

@@ -98,14 +98,32 @@ def test_a_sentence_says_what_a_picture_of_the_performance_shows() -> None:
 
 ARCHITECTURE = ROOT / "docs" / "architecture"
 LAYOUT = ROOT / "crates" / "shared" / "src" / "file" / "layout.rs"
+COHERENCE_LAYOUT = ROOT / "crates" / "remote" / "src" / "coherence" / "layout.rs"
+
+
+def words_in_table(page: str, heading: str) -> set[str]:
+    """The names in the first column of the table below a heading."""
+    text = prose(ARCHITECTURE / page)
+    table = re.split(r"\n##", text.partition(f"### {heading}\n")[2])[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")]
+    return {name for cell in cells for name in re.findall(r"`(\w+\*?)`", cell)}
+
+
+def test_the_architecture_has_a_row_for_every_word_of_the_coherence_file() -> None:
+    places = (
+        COHERENCE_LAYOUT.read_text("utf-8").partition("pub(super) mod at {")[2].partition("\n}")[0]
+    )
+    words = {name.lower() for name in re.findall(r"pub const (\w+): usize", places)} - {"end"}
+    assert (
+        {"confirmed", "epoch"}
+        <= words
+        <= words_in_table("remote.md", "The words of the coherence file")
+    )
 
 
 def test_the_architecture_has_a_row_for_every_word_of_the_file() -> None:
     """Each field that changes while the file is in use, as `name` or by a prefix, `name_*`."""
-    text = prose(ARCHITECTURE / "shared.md")
-    table = text.partition("### The words of the file")[2].partition("\n## ")[0]
-    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")]
-    rows = {name for cell in cells for name in re.findall(r"`(\w+\*?)`", cell)}
+    rows = words_in_table("shared.md", "The words of the file")
     structs = re.findall(r"^pub struct (\w+) \{\n(.*?)^\}", LAYOUT.read_text("utf-8"), re.M | re.S)
     described = {"Control", "Cell", "Meta", "AccessMeta", "Link", "Lease", "Proc"} & dict(
         structs

@@ -61,8 +61,59 @@ pub fn unharmed<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Runs what starts a thread of ours: it inherits that all signals are blocked but those that its own faults cause, so that
+/// the program's handlers run in the program's threads, and their calls are interrupted as they would be without us.
+#[cfg(unix)]
+pub fn in_programs_threads<R>(f: impl FnOnce() -> R) -> R {
+    struct Former(libc::sigset_t);
+    impl Drop for Former {
+        fn drop(&mut self) {
+            // SAFETY: the set is the one that the thread had.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+        }
+    }
+    // SAFETY: all-zero sets are valid and outlive the calls.
+    let former = unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut former: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        for fault in [libc::SIGBUS, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT] {
+            libc::sigdelset(&mut all, fault);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &all, &mut former);
+        Former(former)
+    };
+    let result = f();
+    drop(former);
+    result
+}
+
 /// (Only there is a limit that is enforced by a signal.)
 #[cfg(not(unix))]
 pub fn unharmed<R>(f: impl FnOnce() -> R) -> R {
     f()
+}
+
+#[cfg(all(test, unix, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Whether the calling thread has the signal blocked.
+    fn blocks(signal: libc::c_int) -> bool {
+        // SAFETY: an all-zero set is valid and outlives the calls; without a new set the mask is only read.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut set);
+            libc::sigismember(&set, signal) == 1
+        }
+    }
+
+    #[test]
+    fn a_thread_of_ours_takes_no_signal_but_those_of_its_faults() {
+        let before = [libc::SIGINT, libc::SIGALRM, libc::SIGBUS].map(blocks);
+        let thread =
+            in_programs_threads(|| std::thread::spawn(|| [libc::SIGINT, libc::SIGALRM, libc::SIGBUS].map(blocks)));
+        assert_eq!(thread.join().unwrap(), [true, true, false]);
+        assert_eq!([libc::SIGINT, libc::SIGALRM, libc::SIGBUS].map(blocks), before);
+    }
 }

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use redis::{cmd, Value};
 use remote::breaker::{Admission, Failure, ProcessBreaker};
+use remote::coherence::{Coherence, Counter};
 use remote::deadline::Deadline;
 use remote::error::Error;
 use remote::pool::Pool;
-use support::{hostile_after_hello, late, open, target, with_each_server};
+use support::host::{attended, settings};
+use support::{hostile_after_hello, late, open, target, until, with_each_server};
 
 /// Runs `f` in a fork. A panic or a hang of it is the test's failure.
 fn in_child(f: impl FnOnce() -> bool) {
@@ -132,4 +134,26 @@ fn forks_in_the_midst_of_use_leave_children_that_work() {
     stop.store(true, Ordering::Relaxed);
     busy.into_iter().for_each(|thread| thread.join().unwrap());
     assert!(breaker.is_open());
+}
+
+#[test]
+fn a_child_listens_for_itself_at_its_first_use() {
+    with_each_server(&[], |server| {
+        let listens = |coherence: &Coherence| {
+            let record = coherence.words().record();
+            record.pid == u64::from(std::process::id()) && record.beat.is_some()
+        };
+        let coherence = attended(None, &server.url(), Duration::from_millis(200));
+        until("the parent listens", || listens(&coherence));
+        in_child(|| {
+            let inherited = !listens(&coherence);
+            coherence.attend(&settings(&server.url()));
+            until("the child listens", || listens(&coherence));
+            inherited
+        });
+        let confirmed = || coherence.words().counter(Counter::Confirmations);
+        let before = confirmed();
+        until("the parent still listens", || confirmed() > before);
+        assert!(listens(&coherence) && coherence.words().counter(Counter::Sessions) == 1);
+    });
 }

@@ -6,7 +6,8 @@
 //! (reading, storing, and what goes by itself), `process::lock` and `process::identity` (who may write, and who is who),
 //! `file::life` and `process::witness` (who lives), `table::repair` and `audit`, then what is derived or beside it:
 //! `table::index`, `table::bitmap`, `policy`, `process::lease`, `table::counters`; `table::changes` (what those in front of
-//! the file must let go); `file::directory` and `file::header` (how a file comes to be), `handle` (what others see of it).
+//! the file must let go); `file::directory` and `file::header` (how a file comes to be), `file::mapping::fixed` and `process::held` (a small file and a lock
+//! for the remote tier), `handle` (what others see of it).
 //! Nothing in here knows Python. `unsafe` is found below `file/` alone: the mapping, `sigbus`, words as bytes, and system
 //! calls; everything between is checked code over atomic words.
 //!

@@ -134,6 +134,19 @@ impl Connection {
         }
     }
 
+    /// The next push or reply, whichever comes first: for an owner that waits for both.
+    ///
+    /// # Errors
+    /// After [`Error::Timeout`] it can be waited for again.
+    pub fn next_message(&mut self, deadline: Deadline) -> Result<Value, Error> {
+        if let Some(push) = self.take_push() {
+            return Ok(push);
+        }
+        let message = self.next(deadline)?;
+        // (A push itself is kept in order with the others, and only announced.)
+        Ok(if matches!(message, Value::Push { .. }) { self.take_push().unwrap_or(message) } else { message })
+    }
+
     /// A push that has come with earlier replies.
     pub fn take_push(&mut self) -> Option<Value> {
         let push = self.pushes.pop_front();

@@ -2,6 +2,9 @@
 #![allow(dead_code)] // Each test binary uses some of it.
 
 pub mod certificates;
+pub mod forwarder;
+pub mod host;
+pub mod member;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -37,9 +40,19 @@ pub fn open(url: &str, deadline: Deadline) -> Result<Connection, Error> {
     Connection::open(&target, &login, deadline)
 }
 
+/// Waits for what comes sooner or later; only a test that hangs fails.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let since = std::time::Instant::now();
+    while !condition() {
+        assert!(since.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// A server of the system's or of a package, which lives as long as this.
 pub struct Server {
     child: Child,
+    command: Command,
     directory: tempfile::TempDir,
     pub port: u16,
     pub tls_port: Option<u16>,
@@ -97,7 +110,7 @@ impl Server {
             }
             command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             let child = command.spawn().expect("the server's program");
-            let mut server = Server { child, directory, port, tls_port, program: program.to_owned() };
+            let mut server = Server { child, command, directory, port, tls_port, program: program.to_owned() };
             loop {
                 if TcpStream::connect(("127.0.0.1", port)).is_ok() && server.socket().exists() {
                     return Some(server);
@@ -109,6 +122,16 @@ impl Server {
             }
         }
         None
+    }
+
+    /// Kills it, and starts it again at its port, empty. `meanwhile` runs while there is none.
+    pub fn restart(&mut self, meanwhile: impl FnOnce()) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let _ = std::fs::remove_file(self.socket());
+        meanwhile();
+        self.child = self.command.spawn().expect("the server's program");
+        until("the server starts again", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
     }
 
     pub fn socket(&self) -> PathBuf {

@@ -132,19 +132,7 @@ impl Table {
     /// A descriptor of a description of its own, for the same file, whatever it is called by now.
     #[cfg(target_os = "linux")]
     pub(crate) fn open_anew(&self, path: Option<&PathBuf>) -> std::io::Result<OwnedFd> {
-        use std::os::unix::fs::OpenOptionsExt;
-        let open = |path: &Path| {
-            // NONBLOCK: what has the name by now must not make us wait.
-            let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-            let file = std::fs::File::options().read(true).write(true).custom_flags(flags).open(path)?;
-            match self.region.is_file_of(file.as_fd()) {
-                true => Ok(OwnedFd::from(file)),
-                false => Err(std::io::Error::from_raw_os_error(libc::ESTALE)),
-            }
-        };
-        // The first way needs /proc, the second the file's name.
-        let anew = open(format!("/proc/thread-self/fd/{}", self.region.fd().as_raw_fd()).as_ref());
-        anew.or_else(|error| path.map_or(Err(error), |path| open(path)))
+        open_anew(self.region.fd(), path.map(PathBuf::as_path), |fd| self.region.is_file_of(fd))
     }
 
     /// Asks for the byte of an identity, through the cache's own descriptor, which holds no locks of its description.
@@ -169,6 +157,33 @@ impl Table {
             Byte::Unknown
         }
     }
+}
+
+/// Opens the file of a descriptor anew: by the descriptor, which needs /proc, or by the file's name.
+#[cfg(target_os = "linux")]
+pub(crate) fn open_anew(
+    fd: BorrowedFd<'_>,
+    path: Option<&Path>,
+    is_same: impl Fn(BorrowedFd<'_>) -> bool,
+) -> std::io::Result<OwnedFd> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let open = |path: &Path| {
+        // NONBLOCK: what has the name by now must not make us wait.
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        let file = std::fs::File::options().read(true).write(true).custom_flags(flags).open(path)?;
+        match is_same(file.as_fd()) {
+            true => Ok(OwnedFd::from(file)),
+            false => Err(std::io::Error::from_raw_os_error(libc::ESTALE)),
+        }
+    };
+    let anew = open(format!("/proc/thread-self/fd/{}", fd.as_raw_fd()).as_ref());
+    anew.or_else(|error| path.map_or(Err(error), open))
+}
+
+/// Whether somebody has a byte locked, as far as the kernel says.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_locked(fd: BorrowedFd<'_>, at: u64) -> bool {
+    look(fd, at).is_some_and(|lock| lock.l_type != UNLOCK as libc::c_short)
 }
 
 /// Whether the kernel says that a process has a line of this file's. (One that cannot lock is not seen, nor, where the

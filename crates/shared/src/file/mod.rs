@@ -9,6 +9,13 @@ pub(crate) mod atomic;
 pub(crate) mod directory;
 #[cfg(not(loom))]
 pub(crate) mod disk;
+/// A file of one size for others than caches, and the atomics that its words are.
+pub mod fixed {
+    pub use super::atomic::{fence, AtomicU32, AtomicU64};
+    pub use super::mapping::fixed::{Content, FixedFile};
+    #[cfg(not(loom))]
+    pub use super::mapping::fixed::{Shape, HEAD};
+}
 pub mod geometry;
 #[cfg(not(loom))]
 pub(crate) mod header;

@@ -82,14 +82,25 @@ fn low_half(word: &AtomicU64) -> *const u32 {
 /// Sleeps while the word is `seen`, until it is woken, for at most `time`. Between processes, if the word is shared.
 #[cfg(all(target_os = "linux", not(loom)))]
 pub(crate) fn futex_wait(word: &AtomicU64, seen: u64, time: Duration) {
-    let time = libc::timespec { tv_sec: time.as_secs() as libc::time_t, tv_nsec: time.subsec_nanos() as _ };
-    // SAFETY: the word and `time` outlive the call. A page that is gone gives EFAULT.
-    unsafe { libc::syscall(libc::SYS_futex, low_half(word), libc::FUTEX_WAIT, seen as u32, &time) };
+    futex_wait_half(low_half(word), seen as u32, time);
 }
 
 /// Wakes all who sleep on the word.
 #[cfg(all(target_os = "linux", not(loom)))]
 pub(crate) fn futex_wake(word: &AtomicU64) {
+    futex_wake_half(low_half(word));
+}
+
+/// `futex_wait` on a word of 32 bits.
+#[cfg(all(target_os = "linux", not(loom)))]
+pub(crate) fn futex_wait_half(word: *const u32, seen: u32, time: Duration) {
+    let time = libc::timespec { tv_sec: time.as_secs() as libc::time_t, tv_nsec: time.subsec_nanos() as _ };
+    // SAFETY: `time` outlives the call. An address where nothing is, or a page that is gone, gives EFAULT.
+    unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT, seen, &time) };
+}
+
+#[cfg(all(target_os = "linux", not(loom)))]
+pub(crate) fn futex_wake_half(word: *const u32) {
     // SAFETY: waking reads no memory.
-    unsafe { libc::syscall(libc::SYS_futex, low_half(word), libc::FUTEX_WAKE, i32::MAX) };
+    unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, i32::MAX) };
 }

@@ -10,6 +10,7 @@ mod basics;
 mod every_instruction;
 mod every_store;
 mod fenced;
+mod fixed;
 mod headed;
 mod healing;
 mod hostile;

@@ -72,6 +72,18 @@ impl Mapping {
         Ok(Mapping { base, bytes, watch: watched.map(|watched| watched.watch(base as usize, bytes)) })
     }
 
+    /// Memory of this process's own in the place of a file's.
+    pub(super) fn private(bytes: u64) -> io::Result<Mapping> {
+        let bytes = usize::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON);
+        // SAFETY: a fresh mapping at an address of the system's choice touches no memory of ours.
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Mapping { base, bytes, watch: None })
+    }
+
     /// Takes the addresses behind it as well, if nothing is there.
     #[cfg(target_os = "linux")]
     pub(super) fn lengthen(&mut self, bytes: u64) -> bool {

@@ -36,6 +36,12 @@ pub(crate) fn file_len(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(rustix::fs::fstat(fd)?.st_size as u64)
 }
 
+/// Whether both descriptors are of one file.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
+    file_id(one).is_some() && file_id(one) == file_id(other)
+}
+
 #[allow(clippy::unnecessary_cast)] // types differ between systems
 pub(super) fn file_id(fd: BorrowedFd<'_>) -> Option<(u64, u64)> {
     rustix::fs::fstat(fd).ok().map(|st| (st.st_dev as u64, st.st_ino as u64))

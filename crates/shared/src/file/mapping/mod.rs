@@ -29,12 +29,19 @@ mod addresses;
 #[cfg(not(loom))]
 mod descriptor;
 #[cfg(not(loom))]
+pub(crate) mod fixed;
+#[cfg(loom)]
+#[path = "fixed_model.rs"]
+pub(crate) mod fixed;
+#[cfg(not(loom))]
 mod growth;
 #[cfg(loom)]
 mod model;
 #[cfg(not(loom))]
 mod region;
 
+#[cfg(all(target_os = "linux", not(loom)))]
+pub(crate) use self::descriptor::is_same_file;
 #[cfg(not(loom))]
 pub(crate) use self::descriptor::{file_len, Descriptor};
 #[cfg(loom)]

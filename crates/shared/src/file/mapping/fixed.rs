@@ -1,0 +1,206 @@
+//! A small file of one size, mapped as a whole: words of 64 bits, then words of 32 bits that can be slept on.
+//!
+//! Whoever opens it says what a new one holds and which one is sound; what it means is theirs. It has the checks of a
+//! cache's file: a private directory, owner and mode, no half-made file under its name, a file of no use replaced by
+//! `rename`. Where no file can be had, the same words lie in memory of the process's own ([`FixedFile::private`]).
+//!
+//! A file that somebody cuts short reads as zeros from then on ([`sigbus`]), so to its users 0 must mean "nothing is known".
+
+use super::addresses::Mapping;
+use super::descriptor::{file_len, Descriptor};
+use crate::error::OpenError;
+use crate::file::atomic::{AtomicU32, AtomicU64};
+use crate::file::directory::{check_name, Dir, FileId, Missing};
+use crate::file::disk::reserve_file;
+use crate::file::sigbus;
+use crate::file::system::{read_exact_at, write_all_at};
+use crate::process::held::Held;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+
+/// Rounds of "somebody was faster" before giving up.
+const TRIES: u32 = 20;
+/// Words that tell whether a file is sound.
+pub const HEAD: usize = 8;
+
+/// How many words of either kind there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// `HEAD` at least.
+    pub words: usize,
+    pub halves: usize,
+}
+
+impl Shape {
+    fn bytes(self) -> usize {
+        self.words * 8 + self.halves * 4
+    }
+}
+
+/// What its words are at first.
+pub struct Content {
+    pub words: Vec<u64>,
+    pub halves: Vec<u32>,
+}
+
+impl Content {
+    fn bytes(&self, shape: Shape) -> Vec<u8> {
+        assert!(self.words.len() == shape.words && self.halves.len() == shape.halves, "a content of another shape");
+        let words = self.words.iter().flat_map(|word| word.to_ne_bytes());
+        words.chain(self.halves.iter().flat_map(|half| half.to_ne_bytes())).collect()
+    }
+}
+
+pub struct FixedFile {
+    base: NonNull<AtomicU64>,
+    shape: Shape,
+    /// What `base` is the start of.
+    _mapping: Mapping,
+    /// `None`: memory of this process's own.
+    file: Option<(Descriptor, PathBuf)>,
+    watched: sigbus::Watched,
+}
+
+// SAFETY: `base` points to a mapping that lives as long as the value; it is only ever accessed atomically.
+unsafe impl Send for FixedFile {}
+// SAFETY: as above.
+unsafe impl Sync for FixedFile {}
+
+impl FixedFile {
+    /// Opens the file, or makes it; the directory is made with its parents.
+    ///
+    /// # Errors
+    /// The directory or the file is refused, or the system refuses.
+    pub fn open(
+        dir: &Path,
+        name: &str,
+        shape: Shape,
+        content: impl Fn() -> Content,
+        is_sound: impl Fn(&[u64; HEAD]) -> bool,
+    ) -> Result<FixedFile, OpenError> {
+        check_name(name)?;
+        sigbus::install();
+        let dir = Dir::open(dir, Missing::MadeWithParents)?;
+        let path = dir.path(name);
+        let fail = |what: &'static str| {
+            let path = path.clone();
+            move |error| OpenError::io(&path, what, error)
+        };
+        for _ in 0..TRIES {
+            let found = dir.open_file(name, |_, fd| drop(fd))?;
+            let old = match found {
+                Some((fd, id)) if is_good(&fd, shape, &is_sound) => {
+                    let _: FileId = id;
+                    return FixedFile::map(fd, shape, path.clone()).map_err(fail("map"));
+                }
+                Some((_, id)) => Some(id),
+                None => None,
+            };
+            let bytes = content().bytes(shape);
+            dir.with_dir_lock(|| {
+                dir.create(name, old, |fd| {
+                    reserve_file(fd, 0, bytes.len() as u64).map_err(fail("create"))?;
+                    write_all_at(fd, &bytes, 0).map_err(fail("create"))
+                })
+            })?;
+        }
+        Err(fail("open")(io::Error::other("other processes keep taking its name")))
+    }
+
+    fn map(fd: OwnedFd, shape: Shape, path: PathBuf) -> io::Result<FixedFile> {
+        let watched = sigbus::Watched::new();
+        let bytes = shape.bytes() as u64;
+        let mapping = Mapping::new(fd.as_fd(), bytes, bytes, Some(&watched))?;
+        Ok(FixedFile::over(mapping, shape, Some((Descriptor::new(fd), path)), watched))
+    }
+
+    /// The same in memory of this process alone; a fork's child has a copy.
+    ///
+    /// # Errors
+    /// The system has no memory.
+    pub fn private(shape: Shape, content: &Content) -> io::Result<FixedFile> {
+        let mapping = Mapping::private(shape.bytes() as u64)?;
+        let new = FixedFile::over(mapping, shape, None, sigbus::Watched::new());
+        assert!(
+            content.words.len() == shape.words && content.halves.len() == shape.halves,
+            "a content of another shape"
+        );
+        // Relaxed: nobody else has it yet.
+        use std::sync::atomic::Ordering::Relaxed;
+        content.words.iter().enumerate().for_each(|(i, word)| new.word(i).store(*word, Relaxed));
+        content.halves.iter().enumerate().for_each(|(i, half)| new.half(i).store(*half, Relaxed));
+        Ok(new)
+    }
+
+    fn over(
+        mapping: Mapping,
+        shape: Shape,
+        file: Option<(Descriptor, PathBuf)>,
+        watched: sigbus::Watched,
+    ) -> FixedFile {
+        let base = NonNull::new(mapping.base.cast()).expect("mmap never returns null for us");
+        FixedFile { base, shape, _mapping: mapping, file, watched }
+    }
+
+    #[inline(always)]
+    pub fn word(&self, i: usize) -> &AtomicU64 {
+        assert!(i < self.shape.words, "a word outside the file");
+        // SAFETY: the mapping has so many words from its page-aligned start on, and lives as long as `self`. Everybody
+        // accesses them atomically and in this size. Whether the file has that page is `sigbus`'s matter.
+        unsafe { self.base.add(i).as_ref() }
+    }
+
+    #[inline(always)]
+    pub fn half(&self, i: usize) -> &AtomicU32 {
+        assert!(i < self.shape.halves, "a word outside the file");
+        // SAFETY: as above: the words of 32 bits begin where those of 64 end.
+        unsafe { self.base.add(self.shape.words).cast::<AtomicU32>().add(i).as_ref() }
+    }
+
+    /// Whether other processes see it.
+    pub fn is_shared(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Which file it is.
+    pub fn id(&self) -> Option<(u64, u64)> {
+        self.file.as_ref().and_then(|(fd, _)| fd.file)
+    }
+
+    /// Which file has a name, without opening it.
+    pub fn identify(dir: &Path, name: &str) -> Option<(u64, u64)> {
+        Dir::open(dir, Missing::Left).ok()?.identify(name)
+    }
+
+    /// Whether somebody has cut it short.
+    pub fn is_truncated(&self) -> bool {
+        self.watched.fired()
+    }
+
+    /// Takes a lock of the file, which is this process's until it is dropped or the process ends; `None` if another
+    /// process has it. Private memory's is always free.
+    ///
+    /// # Errors
+    /// The file system has no such locks, or the descriptor is not the file's any more: the system's number.
+    pub fn try_hold(&self) -> Result<Option<Held>, i32> {
+        let Some((descriptor, path)) = &self.file else { return Ok(Some(Held::nothing())) };
+        if !descriptor.is_ours() {
+            return Err(libc::EBADF);
+        }
+        Held::try_take(descriptor.fd.as_fd(), path)
+    }
+}
+
+/// Whether a file has the length and the head of one that can be used.
+fn is_good(fd: &OwnedFd, shape: Shape, is_sound: impl Fn(&[u64; HEAD]) -> bool) -> bool {
+    if file_len(fd.as_fd()).ok() != Some(shape.bytes() as u64) {
+        return false;
+    }
+    let mut bytes = [0; HEAD * 8];
+    if read_exact_at(fd.as_fd(), &mut bytes, 0).is_err() {
+        return false;
+    }
+    is_sound(&std::array::from_fn(|i| u64::from_ne_bytes(bytes[i * 8..][..8].try_into().expect("eight bytes"))))
+}
