@@ -2,7 +2,8 @@
 //!
 //! From the outside in: [`url`] is where the servers are, [`pool`] a process's connections to one of them, [`breaker`] when
 //! not to try, [`connection`] commands, replies and pushes, [`stream`] bytes under a [`deadline`]. [`keys`] names what lies on
-//! the server, [`envelope`] is what a value looks like there. [`coherence`] is how this host learns what has changed there. Nothing here shows an address, a login or a key: types print
+//! the server, [`envelope`] is what a value looks like there. [`coherence`] is how this host learns what has changed there; [`tier`] is what a cache
+//! asks of all this. Nothing here shows an address, a login or a key: types print
 //! their kind, errors fixed text.
 
 #![cfg(unix)]
@@ -31,5 +32,9 @@ pub mod random;
 pub mod secret;
 #[cfg(not(loom))]
 pub mod stream;
+// What its operations read comes with them.
+#[cfg(not(loom))]
+#[allow(dead_code, rustdoc::broken_intra_doc_links)]
+pub mod tier;
 #[cfg(not(loom))]
 pub mod url;

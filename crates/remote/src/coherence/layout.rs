@@ -88,6 +88,22 @@ impl Stripe {
         }
     }
 
+    /// A number that stands for it, in this version of the layout: for an entry that keeps its stripes.
+    #[inline(always)]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// What [`Stripe::bits`] gave; of any other number some stripe.
+    #[inline(always)]
+    pub const fn from_bits(bits: u32) -> Stripe {
+        if bits >= BELLS as u32 && bits < HALVES as u32 {
+            Stripe(bits)
+        } else {
+            Stripe(BELLS as u32)
+        }
+    }
+
     #[inline(always)]
     pub(super) fn index(self) -> usize {
         self.0 as usize

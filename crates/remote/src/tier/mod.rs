@@ -1,0 +1,92 @@
+//! The tier beyond the host, as a cache asks for it: values, leases, fences and clears on a server.
+//!
+//! A [`Tier`] is one server and namespace, as configured; a [`Scope`] is a function or a cache object in it, a [`Call`] one of
+//! its keys. Each operation is one call that blocks for at most the tier's timeout, and is made without the GIL. No
+//! Python here.
+//!
+//! | step | operation |
+//! |---|---|
+//! | near hit | [`Tier::near`] |
+//! | far hit, or a lease | [`Tier::look`] |
+//! | somebody else computes | [`Tier::wait`] |
+//! | this process computes | [`Tier::look_at_flight`] |
+//! | store, or give up | [`Tier::store`], [`Tier::abandon`] |
+//! | refresh beside the old value | [`Tier::refresh`] |
+//! | `get`, `cache_contains`, `cache_ttl` | [`Tier::peek`] |
+//! | `set`, `cache_put` | [`Tier::put`] |
+//! | `cache_invalidate`, `cache_invalidate_tags`, `cache_clear` | [`Tier::invalidate`], [`Tier::invalidate_tags`], [`Tier::clear`] |
+//! | many keys | the same with `_many` |
+//!
+//! **The fence.** A computation claims its key by a *lease* that lies under it, and stores by comparison with it. Whoever
+//! invalidates deletes value or lease; so what was computed before is never stored after. Tags and generations are
+//! random *stamps* on the server: a value names those from before its computation, and counts only while they are unchanged.
+
+mod call;
+mod lease;
+mod near;
+mod options;
+mod outcome;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::call::{Call, Scope, StampKey, TooManyTags};
+pub use self::lease::{Lease, Theirs};
+pub use self::near::{Cover, Near};
+pub use self::options::{OpenError, Options};
+pub use self::outcome::{Draft, Failure, Found, Looked, Stored, Why};
+use crate::breaker::ProcessBreaker;
+use crate::coherence::listener::Settings;
+use crate::coherence::{Coherence, Tracking};
+use crate::envelope::Sealer;
+use crate::keys::{component, Keys, Name};
+use crate::pool::Pool;
+
+/// One server and namespace, with all that a process needs to use it. A fork's child goes on with it.
+pub struct Tier {
+    keys: Keys,
+    sealer: Sealer,
+    pool: Arc<Pool>,
+    breaker: Arc<ProcessBreaker>,
+    coherence: Arc<Coherence>,
+    settings: Arc<Settings>,
+    /// The bound of one wait for the server.
+    timeout: Duration,
+    /// How old a near copy may be, in nanoseconds.
+    staleness: u64,
+}
+
+impl Tier {
+    /// A function or an object by its name and the version that its user gave (UTF-8, `surrogatepass`). `longest`: the
+    /// longest lifetime of its values, windows included.
+    pub fn scope(&self, name: &[u8], version: Option<&[u8]>, longest: Duration) -> Arc<Scope> {
+        Arc::new(Scope::new(&self.keys, Name::new(name, version), longest))
+    }
+
+    /// A tag, for [`Tier::invalidate_tags`].
+    pub fn tag(&self, tag: &[u8]) -> StampKey {
+        StampKey::of_tag(&self.keys, &component(tag))
+    }
+
+    /// What the host knows of the server: whether it tells what changes, counters, why there is no shared file.
+    pub fn coherence(&self) -> &Arc<Coherence> {
+        &self.coherence
+    }
+
+    /// Whether near copies last for `staleness` only, because the server does not tell what changes.
+    pub fn is_untold(&self) -> bool {
+        self.coherence.words().tracking() == Tracking::Untold
+    }
+
+    /// Whether the server has not answered lately and is not asked.
+    pub fn is_down(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    /// Begins what this process needs to be told of changes. Each operation does so by itself; this is for who has near hits
+    /// only, as a fork's child at first. One load.
+    #[inline]
+    pub fn attend(&self) {
+        self.coherence.attend(&self.settings);
+    }
+}
