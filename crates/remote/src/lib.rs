@@ -32,9 +32,7 @@ pub mod random;
 pub mod secret;
 #[cfg(not(loom))]
 pub mod stream;
-// What its operations read comes with them.
 #[cfg(not(loom))]
-#[allow(dead_code, rustdoc::broken_intra_doc_links)]
 pub mod tier;
 #[cfg(not(loom))]
 pub mod url;

@@ -3,7 +3,7 @@
 //! All processes of a host that use one server and namespace share a *coherence file* ([`file`], [`layout`], [`words`]). One
 //! of them *listens* ([`listener`]): the server tells it each key that was written, and it raises that key's stripe. An
 //! entry near the reader keeps the sum of its stripes from before it was read ([`stamp`]); a near hit compares. Who waits for
-//! a key sleeps until its stripe is raised ([`wait`]). Connections that fill entries prove that they lead to the
+//! a key sleeps until its stripe is raised ([`wait`]); what this process computes itself, [`members`] knows. Connections that fill entries prove that they lead to the
 //! listener's server ([`proof`]).
 //!
 //! What holds: a read that begins more than `staleness` after a change on the server was acknowledged returns nothing
@@ -16,6 +16,8 @@ pub mod layout;
 pub mod listener;
 #[cfg(all(test, loom))]
 mod loom_models;
+#[cfg(not(loom))]
+pub mod members;
 #[cfg(not(loom))]
 pub mod proof;
 pub mod stamp;
@@ -41,6 +43,7 @@ mod whole {
 
     use super::file::{self, Subject};
     use super::listener::{self, Settings};
+    use super::members::Members;
     use super::words::Words;
 
     /// The coherence of one server and namespace, as this process has it.
@@ -48,12 +51,13 @@ mod whole {
         words: Arc<Words>,
         /// The count of forks of the process whose thread runs; 0 = none.
         pub(in crate::coherence) running: Arc<AtomicU64>,
+        members: Arc<Members>,
         why_private: Option<OpenError>,
     }
 
     impl Coherence {
         pub(in crate::coherence) fn over(words: Words, why_private: Option<OpenError>) -> Coherence {
-            Coherence { words: Arc::new(words), running: Arc::new(AtomicU64::new(0)), why_private }
+            Coherence { words: Arc::new(words), running: Arc::default(), members: Arc::default(), why_private }
         }
 
         /// The file of a directory; where that cannot be used, memory of this process's own.
@@ -70,6 +74,11 @@ mod whole {
 
         pub fn words(&self) -> &Arc<Words> {
             &self.words
+        }
+
+        /// The leases of this process.
+        pub fn members(&self) -> &Arc<Members> {
+            &self.members
         }
 
         /// Whether other processes of the host have it, too.

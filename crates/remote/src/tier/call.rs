@@ -110,6 +110,15 @@ impl Call {
         &self.scope
     }
 
+    /// What the envelope has of its key.
+    pub(super) fn inscribed(&self) -> &[u8] {
+        if self.keys.is_hashed {
+            &self.key
+        } else {
+            &[]
+        }
+    }
+
     pub(super) fn stripe(&self) -> Stripe {
         self.stripes[0]
     }

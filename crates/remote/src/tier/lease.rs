@@ -1,37 +1,72 @@
 //! Claims: this process's, and those of others.
 
 use std::fmt;
+use std::sync::Arc;
 
+use concurrency::fork;
+use redis::{Pipeline, Value};
+
+use super::compare::{self, Change};
 use super::near::Cover;
+use super::read::{glance, Judged};
+use super::stamps::{Renewal, Stamps};
+use super::trip::{number, sound, Must, Trip};
+use super::{Call, Looked, Tier, Why};
+use crate::coherence::members::Members;
 use crate::coherence::Pair;
 use crate::envelope::{Stamp, Token};
+use crate::error::Error;
 
-/// The right and the duty to compute a value for all hosts. Given to [`Tier::store`](super::Tier::store) or
-/// [`Tier::abandon`](super::Tier::abandon); one that is dropped instead is taken for dead by others after 3 s.
+/// The life of a lease on the server, in milliseconds. (What counts is whether its owner lives.)
+pub(super) const DAY: u64 = 24 * 3600 * 1000;
+/// How often a look begins again because somebody was faster.
+const ROUNDS: usize = 3;
+
+/// The right and the duty to compute a value for all hosts. Given to [`Tier::store`] or [`Tier::abandon`]; one that is
+/// dropped instead is taken for dead by others after 3 s.
 pub struct Lease {
-    pub(super) token: Token,
+    pub(super) held: Held,
     /// As it lies on the server.
     pub(super) sealed: Vec<u8>,
     /// From before the computation.
     pub(super) stamps: Vec<Stamp<'static>>,
-    /// Stamps to be renewed with the store.
-    pub(super) renew: Vec<Vec<u8>>,
+    /// To be made with the store.
+    pub(super) renewals: Vec<Renewal>,
     pub(super) cover: Cover,
-    pub(super) beside: Option<Beside>,
-    /// The count of forks of the process that took it: a child owns none of its parent's.
-    pub(super) fork: u64,
+    /// It lies beside a value, which may have had this token; else in its place.
+    pub(super) beside: Option<Option<Token>>,
 }
 
-/// A lease that lies beside a value.
-pub(super) struct Beside {
-    /// The old value's; `None`: there was none.
-    pub(super) old: Option<Token>,
+/// A token that this process is known to hold; until it is dropped.
+pub(super) struct Held {
+    members: Arc<Members>,
+    pub(super) token: Token,
+    /// The count of forks of the process: a child owns none of its parent's.
+    fork: u64,
+}
+
+impl Held {
+    pub(super) fn new(members: &Arc<Members>) -> Held {
+        let token = members.token();
+        members.hold(token);
+        Held { members: members.clone(), token, fork: fork::epoch() }
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        self.fork == fork::epoch()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.members.release(&self.token);
+    }
 }
 
 impl Lease {
-    /// By which a flight is known to others of the process: [`Looked::Ours`](super::Looked::Ours).
+    /// By which a flight is known to others of the process: [`Looked::Ours`].
     pub fn token(&self) -> &Token {
-        &self.token
+        &self.held.token
     }
 
     /// How the result may be kept near if it is not stored far, because the server cannot hold it.
@@ -63,4 +98,154 @@ impl fmt::Debug for Theirs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Theirs(…)")
     }
+}
+
+/// A key to be claimed.
+pub(super) struct Claim {
+    pub(super) cover: Cover,
+    /// What lies there and is to be replaced; `None`: nothing.
+    pub(super) old: Option<Vec<u8>>,
+}
+
+impl Tier {
+    /// The value of a call, or the right to compute it.
+    pub fn look(&self, call: &Call) -> Looked {
+        self.look_many(&[call]).pop().expect("an answer for each call")
+    }
+
+    /// The same for many calls, with as many trips as one takes.
+    pub fn look_many(&self, calls: &[&Call]) -> Vec<Looked> {
+        match self.visit(Must::May, |trip| look(trip, calls)) {
+            Ok(looked) => looked,
+            Err(why) => calls.iter().map(|call| Looked::Alone(self.alone(call), Why::Failed(why.clone()))).collect(),
+        }
+    }
+
+    /// Whether a flight of this process still has the key, with the present stamps: the pair that the flight takes over, and
+    /// may then be joined by. `token`: that of its lease.
+    pub fn look_at_flight(&self, call: &Call, token: &Token) -> Option<Pair> {
+        let (mut glances, _) = self.visit(Must::May, |trip| glance(trip, &[call])).ok()?;
+        let glance = glances.pop()?;
+        match glance.judged {
+            Judged::Lease { token: found, .. } if found == *token && glance.cover.until == 0 => Some(glance.cover.pair),
+            _ => None,
+        }
+    }
+}
+
+fn look(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<Vec<Looked>, Error> {
+    let tier = trip.tier;
+    let mut answers: Vec<Option<Looked>> = calls.iter().map(|_| None).collect();
+    for _ in 0..ROUNDS {
+        let open: Vec<usize> = (0..calls.len()).filter(|i| answers[*i].is_none()).collect();
+        if open.is_empty() {
+            break;
+        }
+        let asked: Vec<&Call> = open.iter().map(|i| calls[*i]).collect();
+        let (glances, stamps) = glance(trip, &asked)?;
+        let mut claims = Vec::new();
+        for (i, glance) in open.into_iter().zip(glances) {
+            let (call, cover) = (calls[i], glance.cover);
+            let mut claim = |old| claims.push((i, Claim { cover, old }));
+            let members = tier.coherence.members();
+            answers[i] = match glance.judged {
+                Judged::Found(found) => Some(Looked::Found(found)),
+                Judged::Unreadable(why) => Some(Looked::Alone(tier.alone(call), Why::Unreadable(why))),
+                Judged::Other => Some(Looked::Alone(tier.alone(call), Why::Other)),
+                Judged::Lease { token, .. } if members.is_held(&token) => Some(Looked::Ours(token, tier.alone(call))),
+                // One that its flight has dropped.
+                Judged::Lease { token, sealed, .. } if members.is_own(&token) => {
+                    claim(Some(sealed));
+                    None
+                }
+                Judged::Lease { token, taken, .. } => {
+                    let next = tier.next_look(taken);
+                    let theirs = Theirs { token, seen: glance.seen, taken, next, changes: 0 };
+                    Some(Looked::Theirs(Box::new(theirs)))
+                }
+                Judged::Void(old) => {
+                    claim(Some(old));
+                    None
+                }
+                Judged::Absent => {
+                    claim(None);
+                    None
+                }
+            };
+        }
+        for (i, lease) in claim(trip, calls, claims, stamps)? {
+            answers[i] = Some(Looked::Mine(Box::new(lease)));
+        }
+    }
+    let answer = |(answer, call): (Option<Looked>, &&Call)| {
+        answer.unwrap_or_else(|| Looked::Alone(tier.alone(call), Why::Contended))
+    };
+    Ok(answers.into_iter().zip(calls).map(answer).collect())
+}
+
+/// Takes leases; those that were got.
+pub(super) fn claim(
+    trip: &mut Trip<'_>,
+    calls: &[&Call],
+    claims: Vec<(usize, Claim)>,
+    mut stamps: Stamps,
+) -> Result<Vec<(usize, Lease)>, Error> {
+    if claims.is_empty() {
+        return Ok(Vec::new());
+    }
+    let claimed: Vec<&Call> = claims.iter().map(|(i, _)| calls[*i]).collect();
+    let keys = Stamps::keys(&claimed);
+    let mut renewals = Vec::new();
+    if keys.iter().any(|(key, _)| stamps.get(key).is_none()) {
+        (stamps, renewals) = Stamps::make(trip, &keys)?;
+    }
+
+    let mut leases = Vec::new();
+    for (i, claim) in claims {
+        // (A stamp that cannot be made is one that somebody has put something else under.)
+        let Some(stamps) = stamps.of(calls[i]) else { continue };
+        let held = Held::new(trip.tier.coherence.members());
+        let sealed = trip.tier.sealer.seal_lease(&calls[i].keys.value, &held.token, &stamps);
+        let Ok(sealed) = sealed else { continue };
+        let lease = Lease { held, sealed, stamps, renewals: Vec::new(), cover: claim.cover, beside: None };
+        leases.push((i, claim.old, lease));
+    }
+    let (mut fresh, mut changes) = (Pipeline::new(), Vec::new());
+    for (i, old, lease) in &leases {
+        let key = &calls[*i].keys.value[..];
+        match old {
+            None => {
+                fresh.cmd("SET").arg(key).arg(&lease.sealed).arg("NX").arg("PX").arg(DAY);
+            }
+            Some(old) => changes.push(Change::Replace { key, old, new: &lease.sealed, life: DAY }),
+        }
+    }
+    keys.iter().for_each(|(key, _)| {
+        fresh.cmd("PTTL").arg(&key.key);
+    });
+    let mut replies = trip.run(&fresh)?.into_iter();
+    let mut got = Vec::with_capacity(leases.len());
+    for (_, old, _) in &leases {
+        // (Its place is taken by the comparisons below.)
+        got.push(old.is_none() && sound(replies.next().unwrap_or(Value::Nil))? == Value::Okay);
+    }
+    for ((key, life), reply) in keys.iter().zip(replies) {
+        if number(reply)? < (*life / 2) as i64 && renewals.iter().all(|renewal| renewal.key != key.key) {
+            renewals.push(Renewal { key: key.key.clone(), life: *life });
+        }
+    }
+    let mut outcomes = compare::make(trip, &changes)?.into_iter();
+    for ((_, old, _), got) in leases.iter().zip(&mut got) {
+        if old.is_some() {
+            *got = outcomes.next().unwrap_or(Ok(false)).map_err(Error::Refused)?;
+        }
+    }
+    let leases = leases.into_iter().zip(got).filter(|(_, got)| *got);
+    Ok(leases
+        .map(|((i, _, lease), _)| {
+            let own = |renewal: &&Renewal| calls[i].stamps.iter().any(|key| key.key == renewal.key);
+            let renewals = renewals.iter().filter(own).cloned().collect();
+            (i, Lease { renewals, ..lease })
+        })
+        .collect())
 }

@@ -11,7 +11,6 @@
 //! | somebody else computes | [`Tier::wait`] |
 //! | this process computes | [`Tier::look_at_flight`] |
 //! | store, or give up | [`Tier::store`], [`Tier::abandon`] |
-//! | refresh beside the old value | [`Tier::refresh`] |
 //! | `get`, `cache_contains`, `cache_ttl` | [`Tier::peek`] |
 //! | `set`, `cache_put` | [`Tier::put`] |
 //! | `cache_invalidate`, `cache_invalidate_tags`, `cache_clear` | [`Tier::invalidate`], [`Tier::invalidate_tags`], [`Tier::clear`] |
@@ -22,10 +21,17 @@
 //! random *stamps* on the server: a value names those from before its computation, and counts only while they are unchanged.
 
 mod call;
+mod compare;
 mod lease;
 mod near;
 mod options;
 mod outcome;
+mod read;
+mod stamps;
+mod store;
+mod trip;
+mod wait;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +41,8 @@ pub use self::lease::{Lease, Theirs};
 pub use self::near::{Cover, Near};
 pub use self::options::{OpenError, Options};
 pub use self::outcome::{Draft, Failure, Found, Looked, Stored, Why};
+pub use self::store::Store;
+pub use self::write::PutError;
 use crate::breaker::ProcessBreaker;
 use crate::coherence::listener::Settings;
 use crate::coherence::{Coherence, Tracking};
@@ -54,6 +62,8 @@ pub struct Tier {
     timeout: Duration,
     /// How old a near copy may be, in nanoseconds.
     staleness: u64,
+    /// How changes by comparison are made there.
+    ways: compare::Ways,
 }
 
 impl Tier {

@@ -37,7 +37,9 @@ impl Near<'_> {
         if cover.until == 0 {
             self.look.as_ref().is_some_and(|look| self.words.holds(look, cover.pair, stripes))
         } else {
-            self.words.look_until(self.now, cover.until).is_some_and(|look| self.words.holds(&look, cover.pair, stripes))
+            self.words
+                .look_until(self.now, cover.until)
+                .is_some_and(|look| self.words.holds(&look, cover.pair, stripes))
         }
     }
 }

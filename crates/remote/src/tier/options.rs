@@ -88,7 +88,8 @@ impl Tier {
     /// # Errors
     /// The options cannot be used. That a directory cannot is none: see [`Coherence::why_private`].
     pub fn open(options: Options) -> Result<Arc<Tier>, OpenError> {
-        let Options { url, logins, namespace, directory, secrets, compression, max_value, staleness, timeout } = options;
+        let Options { url, logins, namespace, directory, secrets, compression, max_value, staleness, timeout } =
+            options;
         let address = match &url.servers {
             Servers::Single(address) => address.clone(),
             Servers::Sentinel { .. } => return Err(OpenError::Unsupported("Sentinels")),
@@ -110,6 +111,16 @@ impl Tier {
         let (keys, breaker) = (Keys::new(&namespace), Arc::new(ProcessBreaker::default()));
         let settings = Arc::new(Settings { pool: pool.clone(), keys: keys.clone(), breaker: breaker.clone(), timeout });
         let staleness = u64::try_from(staleness.as_nanos()).unwrap_or(u64::MAX);
-        Ok(Arc::new(Tier { keys, sealer, pool, breaker, coherence, settings, timeout, staleness }))
+        Ok(Arc::new(Tier {
+            keys,
+            sealer,
+            pool,
+            breaker,
+            coherence,
+            settings,
+            timeout,
+            staleness,
+            ways: Default::default(),
+        }))
     }
 }

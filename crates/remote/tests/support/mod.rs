@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod forwarder;
 pub mod host;
 pub mod member;
+pub mod tiers;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

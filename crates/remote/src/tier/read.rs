@@ -1,0 +1,177 @@
+//! Reading: what lies under calls' keys, and what of it counts.
+//!
+//! In one trip: each value and its time to live, **then** the stamps. So stamps that agree with a value's were the server's
+//! after the value was. The pairs are read before all of it.
+
+use concurrency::boottime;
+use redis::{Pipeline, Value};
+
+use super::lease::DAY;
+use super::near::Cover;
+use super::stamps::Stamps;
+use super::trip::{bytes, number, Must, Trip};
+use super::{Call, Found, Tier};
+use crate::coherence::Pair;
+use crate::envelope::{Entry, Opened, Token, Unreadable};
+use crate::error::Error;
+
+/// What was read of one call.
+pub(super) struct Glance {
+    /// From before.
+    pub(super) cover: Cover,
+    /// That of the value's stripe alone, from before.
+    pub(super) seen: Pair,
+    pub(super) judged: Judged,
+}
+
+pub(super) enum Judged {
+    Found(Box<Found>),
+    /// Somebody computes with the present stamps, since a moment of the boot clock.
+    Lease {
+        token: Token,
+        taken: u64,
+        sealed: Vec<u8>,
+    },
+    /// What lies there counts no longer, and may be replaced by comparison.
+    Void(Vec<u8>),
+    Absent,
+    Unreadable(Unreadable),
+    /// Another call's.
+    Other,
+}
+
+/// What lies under one key, before the stamps are known.
+struct Raw {
+    bytes: Option<Vec<u8>>,
+    /// In milliseconds; −1: it has no end, −2: it has ended since it was read.
+    left: i64,
+}
+
+impl Tier {
+    /// What the server has for a call, if it can be had and read: no lease is taken, none is waited for.
+    pub fn peek(&self, call: &Call) -> Option<Found> {
+        self.peek_many(&[call]).pop().flatten()
+    }
+
+    /// The same for many calls in one trip.
+    pub fn peek_many(&self, calls: &[&Call]) -> Vec<Option<Found>> {
+        let Ok((glances, _)) = self.visit(Must::May, |trip| glance(trip, calls)) else {
+            return calls.iter().map(|_| None).collect();
+        };
+        let found = |glance: Glance| match glance.judged {
+            Judged::Found(found) => Some(*found),
+            _ => None,
+        };
+        glances.into_iter().map(found).collect()
+    }
+}
+
+/// Reads calls, and the stamps of all of them.
+pub(super) fn glance(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<(Vec<Glance>, Stamps), Error> {
+    if calls.is_empty() {
+        return Ok((Vec::new(), Stamps::default()));
+    }
+    let tier = trip.tier;
+    let words = tier.coherence.words();
+    let proved = trip.proved()?;
+    // Before anything that the values depend on is read.
+    let began = boottime::now();
+    let pairs: Vec<(Pair, Pair)> =
+        calls.iter().map(|call| (words.pair(call.stripes()), words.pair(&[call.stripe()]))).collect();
+
+    let keys = Stamps::keys(calls);
+    let mut commands = Pipeline::new();
+    for call in calls {
+        commands.cmd("GET").arg(&call.keys.value).cmd("PTTL").arg(&call.keys.value);
+    }
+    keys.iter().for_each(|(key, _)| Stamps::ask(&mut commands, key));
+    let mut replies = trip.run(&commands)?.into_iter();
+    let mut next = || replies.next().unwrap_or(Value::Nil);
+    let mut raws = Vec::with_capacity(calls.len());
+    for _ in calls {
+        raws.push(Raw { bytes: bytes(next())?, left: number(next())? });
+    }
+    let mut stamps = Stamps::default();
+    for (key, _) in &keys {
+        stamps.note(key, next())?;
+    }
+
+    let opened: Vec<_> = calls.iter().zip(&raws).map(|(call, raw)| open(tier, call, raw)).collect();
+    let named = |opened: &Result<Option<Opened<'_>>, Unreadable>, call: &Call| match opened {
+        Ok(Some(Opened::Entry(entry))) => stamps.unknown(call, &entry.stamps),
+        Ok(Some(Opened::Lease(lease))) => stamps.unknown(call, &lease.stamps),
+        _ => Vec::new(),
+    };
+    let unknown: Vec<_> = opened.iter().zip(calls).map(|(opened, call)| named(opened, call)).collect();
+    // Their stripes, then their keys.
+    let pairs: Vec<_> = pairs
+        .into_iter()
+        .zip(&unknown)
+        .map(|((pair, seen), more)| {
+            let stripes: Vec<_> = more.iter().map(|key| key.stripe).collect();
+            (words.with_more(pair, &stripes), seen)
+        })
+        .collect();
+    if unknown.iter().any(|more| !more.is_empty()) {
+        let mut commands = Pipeline::new();
+        unknown.iter().flatten().for_each(|key| Stamps::ask(&mut commands, key));
+        let replies = trip.run(&commands)?;
+        for (key, reply) in unknown.iter().flatten().zip(replies) {
+            stamps.note(key, reply)?;
+        }
+    }
+
+    let cover = |pair: Pair| {
+        let covered = proved != 0 && proved == pair.epoch;
+        Cover { pair, until: if covered { 0 } else { began.saturating_add(tier.staleness) } }
+    };
+    let glances = opened.iter().zip(&raws).zip(calls).zip(&unknown).zip(pairs);
+    let glances = glances.map(|((((opened, raw), call), more), (pair, seen))| {
+        let cover = cover(pair);
+        let sealed = || raw.bytes.clone().unwrap_or_default();
+        let judged = match opened {
+            Err(why) => Judged::Unreadable(*why),
+            Ok(None) => Judged::Absent,
+            // (No end of its life: not ours.)
+            Ok(Some(_)) if raw.left == -1 => Judged::Void(sealed()),
+            Ok(Some(Opened::Lease(lease))) if stamps.count(call, &lease.stamps) => {
+                let age = DAY.saturating_sub(u64::try_from(raw.left).unwrap_or(0)) * 1_000_000;
+                Judged::Lease { token: lease.token, taken: began.saturating_sub(age), sealed: sealed() }
+            }
+            Ok(Some(Opened::Entry(entry))) if entry.call[..] != *call.inscribed() => Judged::Other,
+            Ok(Some(Opened::Entry(entry))) if stamps.count(call, &entry.stamps) => {
+                let mut stripes = call.stripes.clone();
+                stripes.extend(more.iter().map(|key| key.stripe));
+                Judged::Found(Box::new(found(entry, raw.left, began, cover, stripes)))
+            }
+            Ok(Some(_)) => Judged::Void(sealed()),
+        };
+        Glance { cover, seen, judged }
+    });
+    Ok((glances.collect(), stamps))
+}
+
+fn open<'a>(tier: &Tier, call: &Call, raw: &'a Raw) -> Result<Option<Opened<'a>>, Unreadable> {
+    raw.bytes.as_ref().map(|bytes| tier.sealer.open(&call.keys.value, bytes)).transpose()
+}
+
+fn found(entry: &Entry<'_>, left: i64, began: u64, cover: Cover, stripes: Vec<crate::coherence::Stripe>) -> Found {
+    // What has ended since it was read is returned, and not kept.
+    let ended = left < 0;
+    let left = u64::try_from(left).unwrap_or(0) * 1_000_000;
+    let nanoseconds = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let age = nanoseconds(entry.lifetime).saturating_sub(left);
+    let fresh = nanoseconds(entry.fresh);
+    Found {
+        kind: entry.kind,
+        codec: entry.codec,
+        body: entry.body.to_vec(),
+        fresh_until: began.saturating_add(fresh).saturating_sub(age),
+        ends: began.saturating_add(left),
+        computed: entry.computed,
+        cover: if ended { Cover::VOID } else { cover },
+        stripes,
+        tags: entry.stamps.iter().filter(|s| !s.tag.is_empty()).map(|s| s.tag.to_string()).collect(),
+        token: entry.token,
+    }
+}

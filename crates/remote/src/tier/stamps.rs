@@ -1,0 +1,125 @@
+//! Tags' and generations' stamps: reading them, and making those that are absent.
+
+use std::collections::HashMap;
+
+use redis::{Pipeline, Value};
+
+use super::call::StampKey;
+use super::trip::{bytes, number, Trip};
+use super::Call;
+use crate::envelope::Stamp;
+use crate::error::Error;
+use crate::random;
+
+/// What the server has under keys of stamps, as read in one trip.
+#[derive(Default)]
+pub(super) struct Stamps {
+    known: HashMap<Vec<u8>, Option<[u8; 16]>>,
+}
+
+/// A stamp of another length is nobody's, and equals none.
+fn stamp(bytes: Option<Vec<u8>>) -> Option<[u8; 16]> {
+    bytes.and_then(|bytes| bytes.try_into().ok())
+}
+
+impl Stamps {
+    /// The keys of these calls, each once.
+    pub(super) fn keys<'a>(calls: &[&'a Call]) -> Vec<(&'a StampKey, u64)> {
+        let mut keys: Vec<(&StampKey, u64)> = Vec::new();
+        for call in calls {
+            let life = u64::try_from(call.scope.life.as_millis()).unwrap_or(u64::MAX);
+            for key in &call.stamps {
+                match keys.iter_mut().find(|known| known.0.key == key.key) {
+                    Some(known) => known.1 = known.1.max(life),
+                    None => keys.push((key, life)),
+                }
+            }
+        }
+        keys
+    }
+
+    /// Adds the command that reads a key.
+    pub(super) fn ask(commands: &mut Pipeline, key: &StampKey) {
+        commands.cmd("GET").arg(&key.key);
+    }
+
+    pub(super) fn note(&mut self, key: &StampKey, reply: Value) -> Result<(), Error> {
+        self.known.insert(key.key.clone(), stamp(bytes(reply)?));
+        Ok(())
+    }
+
+    /// Whether a key has been read.
+    pub(super) fn has(&self, key: &StampKey) -> bool {
+        self.known.contains_key(&key.key)
+    }
+
+    pub(super) fn get(&self, key: &StampKey) -> Option<[u8; 16]> {
+        self.known.get(&key.key).copied().flatten()
+    }
+
+    /// Makes those that are absent, and reads all anew; the keys that are to be renewed, with their life in milliseconds.
+    pub(super) fn make(trip: &mut Trip<'_>, keys: &[(&StampKey, u64)]) -> Result<(Stamps, Vec<Renewal>), Error> {
+        let mut commands = Pipeline::new();
+        for (key, life) in keys {
+            let mut new = [0; 16];
+            random::fill(&mut new);
+            commands.cmd("SET").arg(&key.key).arg(&new).arg("NX").arg("PX").arg(*life);
+            Stamps::ask(&mut commands, key);
+            commands.cmd("PTTL").arg(&key.key);
+        }
+        let mut replies = trip.run(&commands)?.into_iter();
+        let (mut stamps, mut renewals) = (Stamps::default(), Vec::new());
+        for (key, life) in keys {
+            let mut next = || replies.next().unwrap_or(Value::Nil);
+            super::trip::sound(next())?;
+            stamps.note(key, next())?;
+            if number(next())? < (life / 2) as i64 {
+                renewals.push(Renewal { key: key.key.clone(), life: *life });
+            }
+        }
+        Ok((stamps, renewals))
+    }
+
+    /// Those of a call, for an envelope; `None` if one is absent.
+    pub(super) fn of(&self, call: &Call) -> Option<Vec<Stamp<'static>>> {
+        call.stamps.iter().map(|key| Some(Stamp { tag: key.tag.clone().into(), stamp: self.get(key)? })).collect()
+    }
+
+    /// Whether all that an envelope names are what the server has. One without its function's generation is nobody's.
+    pub(super) fn count(&self, call: &Call, named: &[Stamp<'_>]) -> bool {
+        named.iter().any(|stamp| stamp.tag.is_empty())
+            && named.iter().all(|stamp| match self.key(call, &stamp.tag) {
+                Some(present) => present == stamp.stamp,
+                None => false,
+            })
+    }
+
+    fn key(&self, call: &Call, tag: &str) -> Option<[u8; 16]> {
+        match call.stamps.iter().find(|key| key.tag == tag) {
+            Some(key) => self.get(key),
+            None => self.get(&StampKey::of_tag(&call.scope.keys, tag)),
+        }
+    }
+
+    /// The keys of tags that an envelope names and nobody has read.
+    pub(super) fn unknown(&self, call: &Call, named: &[Stamp<'_>]) -> Vec<StampKey> {
+        let named = named.iter().filter(|stamp| !stamp.tag.is_empty());
+        let named = named.filter(|stamp| call.stamps.iter().all(|key| key.tag != stamp.tag));
+        let keys = named.map(|stamp| StampKey::of_tag(&call.scope.keys, &stamp.tag));
+        keys.filter(|key| !self.has(key)).collect()
+    }
+}
+
+/// A stamp's key whose life is half over.
+#[derive(Clone, Debug)]
+pub(super) struct Renewal {
+    pub(super) key: Vec<u8>,
+    /// In milliseconds.
+    pub(super) life: u64,
+}
+
+impl Renewal {
+    pub(super) fn ask(&self, commands: &mut Pipeline) {
+        commands.cmd("PEXPIRE").arg(&self.key).arg(self.life);
+    }
+}

@@ -1,0 +1,144 @@
+//! Storing what was computed under a lease, or giving the lease up. Both are fenced: done only if the lease is still there.
+
+use std::time::Duration;
+
+use redis::Pipeline;
+
+use super::compare::{self, Change};
+use super::lease::Lease;
+use super::trip::{Must, Trip};
+use super::{Call, Draft, Failure, Stored, Tier};
+use crate::envelope::{Entry, Stamp, Token, Unstorable};
+use crate::error::{Code, Error};
+
+/// A computation's result, and under what it is stored.
+pub struct Store<'a> {
+    pub call: &'a Call,
+    pub lease: Box<Lease>,
+    pub draft: Draft<'a>,
+}
+
+/// A sealed value, and its life on the server in milliseconds.
+pub(super) struct Sealed {
+    pub(super) bytes: Vec<u8>,
+    pub(super) life: u64,
+}
+
+impl Tier {
+    pub(super) fn seal(
+        &self,
+        call: &Call,
+        token: Token,
+        stamps: &[Stamp<'static>],
+        draft: &Draft<'_>,
+    ) -> Result<Sealed, Unstorable> {
+        // The server's lives are whole milliseconds; an age is what has passed of one.
+        let life = u64::try_from(draft.lifetime.as_millis()).unwrap_or(u64::MAX).clamp(1, MOST);
+        let lifetime = Duration::from_millis(life);
+        let entry = Entry {
+            kind: draft.kind,
+            token,
+            codec: draft.codec,
+            lifetime,
+            fresh: draft.fresh.min(lifetime),
+            computed: draft.computed,
+            stamps: stamps.to_vec(),
+            call: call.inscribed().into(),
+            body: draft.body.into(),
+        };
+        Ok(Sealed { bytes: self.sealer.seal(&call.keys.value, &entry)?, life })
+    }
+
+    /// Stores a value, if its lease is still there.
+    pub fn store(&self, call: &Call, lease: Box<Lease>, draft: Draft<'_>) -> Stored {
+        self.store_many(vec![Store { call, lease, draft }]).pop().expect("an answer for each store")
+    }
+
+    /// The same for many, in one trip.
+    pub fn store_many(&self, stores: Vec<Store<'_>>) -> Vec<Stored> {
+        let members = self.coherence.members();
+        let sealed: Vec<Result<Sealed, Stored>> = stores
+            .iter()
+            .map(|Store { call, lease, draft }| {
+                if !lease.held.is_ours() {
+                    return Err(Stored::Fenced);
+                }
+                self.seal(call, members.token(), &lease.stamps, draft).map_err(Stored::Unstorable)
+            })
+            .collect();
+        let asked = || stores.iter().zip(&sealed).filter(|(store, _)| store.lease.held.is_ours());
+        let outcomes = if asked().next().is_none() {
+            Ok(Vec::new())
+        } else {
+            self.visit(Must::May, |trip| {
+                renew(trip, stores.iter().map(|store| &*store.lease))?;
+                let changes: Vec<Change<'_>> = asked()
+                    .map(|(store, sealed)| match sealed {
+                        Ok(sealed) => change(store.call, &store.lease, sealed),
+                        Err(_) => give_up(store.call, &store.lease),
+                    })
+                    .collect();
+                let outcomes = compare::make(trip, &changes)?;
+                // A lease that could not be replaced keeps others waiting.
+                let refused: Vec<Change<'_>> = asked()
+                    .zip(&outcomes)
+                    .filter(|(_, outcome)| outcome.is_err())
+                    .map(|((store, _), _)| give_up(store.call, &store.lease))
+                    .collect();
+                compare::make(trip, &refused)?;
+                Ok(outcomes)
+            })
+        };
+        let mut outcomes = outcomes.map(Vec::into_iter);
+        let stored = |(store, sealed): (&Store<'_>, &Result<Sealed, Stored>)| match (sealed, &mut outcomes) {
+            (Err(stored), outcomes) => {
+                if let (Ok(outcomes), true) = (outcomes, store.lease.held.is_ours()) {
+                    outcomes.next();
+                }
+                stored.clone()
+            }
+            (Ok(_), Err(failure)) => Stored::Failed(failure.clone()),
+            (Ok(_), Ok(outcomes)) => match outcomes.next() {
+                Some(Ok(true)) => Stored::Done,
+                Some(Ok(false)) => Stored::Fenced,
+                Some(Err(code)) => Stored::Failed(Failure::Refused(code)),
+                None => Stored::Failed(Failure::Refused(Code::new("ERR"))),
+            },
+        };
+        stores.iter().zip(&sealed).map(stored).collect()
+    }
+
+    /// Gives a lease up: the computation raised, or its result is not to be stored. Who waits elsewhere computes.
+    pub fn abandon(&self, call: &Call, lease: Box<Lease>) {
+        if lease.held.is_ours() {
+            // (One that the server does not hear of is dead to others after 3 s.)
+            let _ = self.visit(Must::May, |trip| compare::make(trip, &[give_up(call, &lease)]).map(drop));
+        }
+    }
+}
+
+/// The longest life of a value: ten years.
+const MOST: u64 = 10 * 366 * 24 * 3600 * 1000;
+
+fn change<'a>(call: &'a Call, lease: &'a Lease, sealed: &'a Sealed) -> Change<'a> {
+    let (key, new, life) = (&call.keys.value[..], &sealed.bytes[..], sealed.life);
+    match &lease.beside {
+        None => Change::Replace { key, old: &lease.sealed, new, life },
+        Some(old) => {
+            let old = old.as_ref().map_or(&b""[..], |token| &token[..]);
+            Change::Refresh { key, lease_key: &call.keys.refresh, lease: &lease.sealed, old, new, life }
+        }
+    }
+}
+
+fn give_up<'a>(call: &'a Call, lease: &'a Lease) -> Change<'a> {
+    let key = if lease.beside.is_some() { &call.keys.refresh } else { &call.keys.value };
+    Change::Remove { key, old: &lease.sealed }
+}
+
+/// Gives new lives to stamps of which half is over, before values name them for longer.
+fn renew<'a>(trip: &mut Trip<'_>, leases: impl Iterator<Item = &'a Lease>) -> Result<(), Error> {
+    let mut commands = Pipeline::new();
+    leases.flat_map(|lease| &lease.renewals).for_each(|renewal| renewal.ask(&mut commands));
+    trip.run(&commands).map(drop)
+}

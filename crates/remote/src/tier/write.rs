@@ -1,0 +1,163 @@
+//! What a user changes: values that are set, invalidations, clears. Each takes effect when the server has it; then, and also if
+//! it did not answer, the stripes here are raised, so that nothing older is valid near.
+
+use std::fmt;
+
+use redis::{Pipeline, Value};
+
+use super::call::{Scope, StampKey};
+use super::stamps::Stamps;
+use super::trip::{bytes, number, sound, Must};
+use super::{Call, Draft, Failure, Tier};
+use crate::coherence::Stripe;
+use crate::envelope::{Kind, Unstorable};
+use crate::error::{Code, Error};
+
+/// Why a value was not put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PutError {
+    /// The server cannot hold it: the older value is still there, and is to be invalidated.
+    Unstorable(Unstorable),
+    /// The server did not acknowledge it.
+    Failed(Failure),
+}
+
+impl fmt::Display for PutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PutError::Unstorable(why) => why.fmt(f),
+            PutError::Failed(why) => why.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PutError {}
+
+/// Raises stripes when it is dropped: whatever became of a write.
+struct Raise<'a> {
+    tier: &'a Tier,
+    stripes: Vec<Stripe>,
+}
+
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.tier.coherence.words().raise(&self.stripes);
+    }
+}
+
+impl Tier {
+    fn raise(&self, stripes: impl Iterator<Item = Stripe>) -> Raise<'_> {
+        Raise { tier: self, stripes: stripes.collect() }
+    }
+
+    /// Puts a value over whatever is there; who computes the key cannot store any more.
+    ///
+    /// # Errors
+    /// See [`PutError`].
+    pub fn put(&self, call: &Call, draft: Draft<'_>) -> Result<(), PutError> {
+        self.put_many(&[(call, draft)]).pop().expect("an answer for each value")
+    }
+
+    /// The same for many, in two trips.
+    pub fn put_many(&self, puts: &[(&Call, Draft<'_>)]) -> Vec<Result<(), PutError>> {
+        let _raise = self.raise(puts.iter().map(|(call, _)| call.stripe()));
+        let put = self.visit(Must::Try, |trip| {
+            let calls: Vec<&Call> = puts.iter().map(|put| put.0).collect();
+            let (stamps, renewals) = Stamps::make(trip, &Stamps::keys(&calls))?;
+            let mut commands = Pipeline::new();
+            renewals.iter().for_each(|renewal| renewal.ask(&mut commands));
+            let mut answers: Vec<Option<PutError>> = Vec::with_capacity(puts.len());
+            for (call, draft) in puts {
+                let token = self.coherence.members().token();
+                let Some(stamps) = stamps.of(call) else {
+                    answers.push(Some(PutError::Failed(Failure::Refused(Code::new("WRONGTYPE")))));
+                    continue;
+                };
+                answers.push(match self.seal(call, token, &stamps, draft) {
+                    Ok(sealed) => {
+                        let set = commands.cmd("SET").arg(&call.keys.value).arg(sealed.bytes);
+                        set.arg("PX").arg(sealed.life);
+                        None
+                    }
+                    Err(why) => Some(PutError::Unstorable(why)),
+                });
+            }
+            let mut replies = trip.run(&commands)?.into_iter().skip(renewals.len());
+            let answer = |answer: Option<PutError>| match answer {
+                Some(why) => Err(why),
+                None => match sound(replies.next().unwrap_or(Value::Nil)) {
+                    Ok(Value::Okay) => Ok(()),
+                    Ok(_) => Err(PutError::Failed(Failure::Unanswered(Error::Protocol("an answer to SET")))),
+                    Err(Error::Refused(code)) => Err(PutError::Failed(Failure::Refused(code))),
+                    Err(error) => Err(PutError::Failed(Failure::Unanswered(error))),
+                },
+            };
+            Ok(answers.into_iter().map(answer).collect::<Vec<_>>())
+        });
+        put.unwrap_or_else(|why| puts.iter().map(|_| Err(PutError::Failed(why.clone()))).collect())
+    }
+
+    /// Removes the value of a call, or the lease of who computes it; whether there was a value or an exception.
+    ///
+    /// # Errors
+    /// The server did not acknowledge it; it may still take effect.
+    pub fn invalidate(&self, call: &Call) -> Result<bool, Failure> {
+        self.invalidate_many(&[call]).map(|mut there| there.pop().unwrap_or(false))
+    }
+
+    /// The same for many, in one trip.
+    ///
+    /// # Errors
+    /// As [`Tier::invalidate`]: none of them may be taken for done.
+    pub fn invalidate_many(&self, calls: &[&Call]) -> Result<Vec<bool>, Failure> {
+        let _raise = self.raise(calls.iter().map(|call| call.stripe()));
+        self.visit(Must::Try, |trip| {
+            let mut commands = Pipeline::new();
+            for call in calls {
+                commands.cmd("GETRANGE").arg(&call.keys.value).arg(0).arg(0);
+                commands.cmd("DEL").arg(&call.keys.value).arg(&call.keys.refresh);
+            }
+            let mut replies = trip.run(&commands)?.into_iter();
+            let mut next = || replies.next().unwrap_or(Value::Nil);
+            let mut there = Vec::with_capacity(calls.len());
+            for _ in calls {
+                // (A key of another kind has no first byte, and goes too.)
+                let first = bytes(next()).ok().flatten().and_then(|first| first.first().copied());
+                let removed = number(next())?;
+                there.push(removed > 0 && first.and_then(Kind::of).is_some_and(|kind| kind != Kind::Lease));
+            }
+            Ok(there)
+        })
+    }
+
+    /// Voids all values with any of these tags, in every scope of the namespace, and keeps those that are computed from being
+    /// stored so that they count.
+    ///
+    /// # Errors
+    /// As [`Tier::invalidate`].
+    pub fn invalidate_tags(&self, tags: &[StampKey]) -> Result<(), Failure> {
+        self.renew_stamps(&tags.iter().collect::<Vec<_>>())
+    }
+
+    /// Voids all values of a scope, likewise.
+    ///
+    /// # Errors
+    /// As [`Tier::invalidate`].
+    pub fn clear(&self, scope: &Scope) -> Result<(), Failure> {
+        self.renew_stamps(&[&scope.generation])
+    }
+
+    fn renew_stamps(&self, keys: &[&StampKey]) -> Result<(), Failure> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let _raise = self.raise(keys.iter().map(|key| key.stripe));
+        self.visit(Must::Try, |trip| {
+            let mut commands = Pipeline::new();
+            keys.iter().for_each(|key| {
+                commands.cmd("DEL").arg(&key.key);
+            });
+            trip.run(&commands)?.into_iter().try_for_each(|reply| number(reply).map(drop))
+        })
+    }
+}
