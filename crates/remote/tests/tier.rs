@@ -7,7 +7,7 @@ use std::time::Duration;
 use concurrency::boottime;
 use redis::{cmd, Value};
 use remote::envelope::Kind;
-use remote::tier::{Draft, Failure, Looked, Stored, Why};
+use remote::tier::{Call, Draft, Failure, Looked, Stored, Tier, Why};
 use support::tiers::{call, compute, covered, draft, found, holds, host, mine, options, scope, theirs, told, HOUR};
 use support::{late, open, until, with_each_server};
 
@@ -134,13 +134,7 @@ fn one_of_two_hosts_computes_and_the_other_waits() {
         let lease = mine(one.look(&a));
         let other = theirs(two.look(&b));
         std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| {
-                let mut looked = Looked::Theirs(other);
-                while let Looked::Theirs(theirs) = looked {
-                    looked = two.wait(&b, theirs, Duration::from_secs(30));
-                }
-                looked
-            });
+            let waiter = scope.spawn(|| wait(&two, &b, Looked::Theirs(other)));
             assert_eq!(one.store(&a, lease, draft(b"value")), Stored::Done);
             assert_eq!(found(waiter.join().unwrap()).body, b"value");
         });
@@ -158,11 +152,7 @@ fn who_waits_for_a_computation_that_gives_nothing_computes() {
         let mut leases = Vec::new();
         let mut alone = 0;
         for (i, theirs) in (1..).zip(waiting) {
-            let mut looked = Looked::Theirs(theirs);
-            while let Looked::Theirs(theirs) = looked {
-                looked = hosts[i].wait(&calls[i], theirs, Duration::from_secs(30));
-            }
-            match looked {
+            match wait(&hosts[i], &calls[i], Looked::Theirs(theirs)) {
                 Looked::Mine(lease) => leases.push((i, lease)),
                 Looked::Alone(_, Why::Ended) => alone += 1,
                 other => panic!("{other:?}"),
@@ -223,7 +213,7 @@ fn what_cannot_be_read_is_left_to_those_who_can() {
         let signed = |secrets: &[&str]| {
             let mut options = options(&server.url(), None);
             options.secrets = secrets.iter().map(|secret| remote::secret::Secret::new(*secret)).collect();
-            remote::tier::Tier::open(options).unwrap()
+            Tier::open(options).unwrap()
         };
         let (old, both, other) = (signed(&["old"]), signed(&["new", "old"]), signed(&["other"]));
         compute(&old, &call(&old, b"1"), b"value");
@@ -245,13 +235,12 @@ fn what_cannot_be_read_is_left_to_those_who_can() {
 
 #[test]
 fn a_server_that_is_down_costs_one_wait_and_then_none() {
-    let url = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        format!("redis://{}", listener.local_addr().unwrap())
-    };
-    let tier = host(&url);
+    let tier = host("unix:///nowhere/socket");
     let call = call(&tier, b"1");
-    let Looked::Alone(cover, Why::Failed(Failure::Unanswered(_))) = tier.look(&call) else { panic!("an answer") };
+    // (Its listener may have been faster to find out.)
+    let Looked::Alone(cover, Why::Failed(Failure::Unanswered(_) | Failure::Open)) = tier.look(&call) else {
+        panic!("an answer")
+    };
     assert!(cover.until > boottime::now() && !cover.is_void());
     assert!(tier.near(boottime::now()).holds(cover, call.stripes()));
     assert!(tier.is_down());
@@ -281,5 +270,89 @@ fn many_keys_are_looked_up_stored_put_and_removed_together() {
         assert_eq!(tier.invalidate_many(&calls).unwrap(), vec![true; 100]);
         assert!(tier.peek_many(&calls).iter().all(Option::is_none));
         assert!(tier.look_many(&[]).is_empty() && tier.put_many(&[]).is_empty());
+    });
+}
+
+/// Waits as a caller does, however long it takes.
+fn wait(tier: &Tier, call: &Call, mut looked: Looked) -> Looked {
+    while let Looked::Theirs(theirs) = looked {
+        looked = tier.wait(call, theirs, Duration::from_secs(30));
+    }
+    looked
+}
+
+#[test]
+fn a_lease_whose_owner_has_died_is_replaced_and_one_whose_owner_computes_is_not() {
+    with_each_server(&[], |server| {
+        let (one, two) = (told(&server.url()), told(&server.url()));
+        let (dead, alive) = (call(&one, b"dead"), call(&one, b"alive"));
+        let at_two = [b"dead".as_slice(), b"alive"].map(|key| call(&two, key));
+        // (One that is dropped is as one of a process that was killed.)
+        drop(mine(one.look(&dead)));
+        let kept = mine(one.look(&alive));
+        std::thread::scope(|scope| {
+            let (at_two, host) = (&at_two, &two);
+            let waiter = scope.spawn(move || found(wait(host, &at_two[1], host.look(&at_two[1]))));
+            let lease = mine(wait(&two, &at_two[0], two.look(&at_two[0])));
+            assert_eq!(two.store(&at_two[0], lease, draft(b"again")), Stored::Done);
+            // The other's is older than the one that was taken for dead, and waited for.
+            let theirs = theirs(two.look(&at_two[1]));
+            assert!(matches!(two.wait(&at_two[1], theirs, Duration::from_millis(1)), Looked::Theirs(_)));
+            assert_eq!(one.store(&alive, kept, draft(b"once")), Stored::Done);
+            assert_eq!(waiter.join().unwrap().body, b"once");
+        });
+    });
+}
+
+#[test]
+fn a_refresh_lies_beside_its_value_and_is_one_for_all_hosts() {
+    with_each_server(&[], |server| {
+        let (one, two) = (told(&server.url()), told(&server.url()));
+        let (a, b) = (call(&one, b"1"), call(&two, b"1"));
+        compute(&one, &a, b"old");
+        let old = found(one.look(&a)).token;
+        let lease = mine(one.refresh(&a, &old));
+        assert_eq!(found(two.look(&b)).body, b"old");
+        let other = two.refresh(&b, &old);
+        assert!(matches!(other, Looked::Theirs(_)));
+        assert!(matches!(one.refresh(&a, &old), Looked::Ours(..)));
+        assert_eq!(one.store(&a, lease, draft(b"new")), Stored::Done);
+        assert_eq!(found(wait(&two, &b, other)).body, b"new");
+        // Who comes with the old one learns that there is another.
+        assert_eq!(found(one.refresh(&a, &old)).body, b"new");
+
+        // One that gives nothing leaves the old one, and leaves the place to the next.
+        let new = found(one.look(&a)).token;
+        let lease = mine(one.refresh(&a, &new));
+        let other = two.refresh(&b, &new);
+        one.abandon(&a, lease);
+        let lease = mine(wait(&two, &b, other));
+        assert_eq!(found(one.look(&a)).body, b"new");
+
+        // An invalidation and a set in between win; a clear does, too.
+        one.invalidate(&a).unwrap();
+        assert_eq!(two.store(&b, lease, draft(b"late")), Stored::Fenced);
+        assert!(one.peek(&a).is_none());
+        let lease = mine(two.refresh(&b, &new));
+        assert_eq!(two.store(&b, lease, draft(b"plain")), Stored::Done);
+        let plain = found(two.look(&b)).token;
+        let lease = mine(two.refresh(&b, &plain));
+        one.put(&a, draft(b"set")).unwrap();
+        assert_eq!(two.store(&b, lease, draft(b"late")), Stored::Fenced);
+        assert_eq!(found(two.look(&b)).body, b"set");
+        let set = found(two.look(&b)).token;
+        let lease = mine(two.refresh(&b, &set));
+        one.clear(&scope(&one)).unwrap();
+        two.store(&b, lease, draft(b"late"));
+        assert!(one.peek(&a).is_none());
+        // A value that ended meanwhile is replaced.
+        compute(&one, &a, b"short");
+        let short = found(one.look(&a)).token;
+        let lease = mine(one.refresh(&a, &short));
+        let mut raw = open(&server.url(), late()).unwrap();
+        let mut end = cmd("EVAL");
+        end.arg("for _,k in ipairs(redis.call('KEYS','*:k:f:{=1}')) do redis.call('DEL',k) end return 1").arg(0);
+        assert_eq!(raw.request(&end, late()), Ok(Value::Int(1)));
+        assert_eq!(one.store(&a, lease, draft(b"long")), Stored::Done);
     });
 }

@@ -17,6 +17,17 @@ struct State {
     id: [u8; MEMBER],
     /// Tokens of leases, and the boot clock when each was taken.
     held: Vec<(Token, u64)>,
+    /// A thread says so on the server.
+    is_said: bool,
+}
+
+/// A lease that was taken so long ago (nanoseconds) is said to be alive; a younger one is taken for it.
+const SAID: u64 = 1_000_000_000;
+
+/// What this process says on the server: its name, and the tokens of what it has computed for long.
+pub struct Said {
+    pub id: [u8; MEMBER],
+    pub tokens: Vec<Token>,
 }
 
 /// The leases of one process at one server and namespace. A fork's child begins with none, under another name.
@@ -37,7 +48,7 @@ impl Members {
         fork::exclusive(|| {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             if state.fork != fork::epoch() {
-                *state = State { fork: fork::epoch(), id, held: Vec::new() };
+                *state = State { fork: fork::epoch(), id, ..State::default() };
             }
             f(&mut state)
         })
@@ -75,13 +86,31 @@ impl Members {
         });
     }
 
-    /// This process's name, and the tokens of leases that were taken so long ago (nanoseconds).
-    pub fn older(&self, age: u64) -> ([u8; MEMBER], Vec<Token>) {
+    /// Whether a thread is to begin to say what this process computes. Who is told so says it until [`Members::to_say`] is
+    /// `None`, or calls [`Members::fall_silent`] at once.
+    pub fn begin_saying(&self) -> bool {
         let now = boottime::now();
         self.with(|state| {
-            let old = state.held.iter().filter(|held| now.saturating_sub(held.1) >= age).map(|held| held.0);
-            (state.id, old.collect())
+            let begins = !state.is_said && state.held.iter().any(|held| now.saturating_sub(held.1) >= SAID);
+            state.is_said |= begins;
+            begins
         })
+    }
+
+    /// What is to be said; `None`: nothing more, and nobody says it from now on.
+    pub fn to_say(&self) -> Option<Said> {
+        let now = boottime::now();
+        self.with(|state| {
+            let old = state.held.iter().filter(|held| now.saturating_sub(held.1) >= SAID).map(|held| held.0);
+            let said = Said { id: state.id, tokens: old.collect() };
+            state.is_said = !said.tokens.is_empty();
+            state.is_said.then_some(said)
+        })
+    }
+
+    /// Nobody says it.
+    pub fn fall_silent(&self) {
+        self.with(|state| state.is_said = false);
     }
 }
 
@@ -99,8 +128,19 @@ mod tests {
         members.hold(second);
         members.release(&first);
         assert!(!members.is_held(&first) && members.is_held(&second));
-        assert_eq!(members.older(u64::MAX).1, [] as [Token; 0]);
-        let (id, old) = members.older(0);
-        assert_eq!((old, &id[..]), (vec![second], &second[..MEMBER]));
+    }
+
+    #[test]
+    fn only_what_takes_long_is_said_and_by_one_thread() {
+        let members = Members::default();
+        let token = members.token();
+        members.hold(token);
+        assert!(!members.begin_saying() && members.to_say().is_none());
+        members.with(|state| state.held[0].1 = boottime::now() - SAID);
+        assert!(members.begin_saying() && !members.begin_saying());
+        let said = members.to_say().unwrap();
+        assert_eq!((said.tokens, &said.id[..]), (vec![token], &token[..MEMBER]));
+        members.release(&token);
+        assert!(members.to_say().is_none() && !members.begin_saying());
     }
 }

@@ -20,7 +20,7 @@ use crate::error::Error;
 /// The life of a lease on the server, in milliseconds. (What counts is whether its owner lives.)
 pub(super) const DAY: u64 = 24 * 3600 * 1000;
 /// How often a look begins again because somebody was faster.
-const ROUNDS: usize = 3;
+pub(super) const ROUNDS: usize = 3;
 
 /// The right and the duty to compute a value for all hosts. Given to [`Tier::store`] or [`Tier::abandon`]; one that is
 /// dropped instead is taken for dead by others after 3 s.
@@ -33,8 +33,8 @@ pub struct Lease {
     /// To be made with the store.
     pub(super) renewals: Vec<Renewal>,
     pub(super) cover: Cover,
-    /// It lies beside a value, which may have had this token; else in its place.
-    pub(super) beside: Option<Option<Token>>,
+    /// It lies beside a value that has this token; else in its place.
+    pub(super) beside: Option<Token>,
 }
 
 /// A token that this process is known to hold; until it is dropped.
@@ -92,6 +92,8 @@ pub struct Theirs {
     pub(super) next: u64,
     /// How many leases this one has waited for before.
     pub(super) changes: u32,
+    /// It lies beside a value that has this token.
+    pub(super) beside: Option<Token>,
 }
 
 impl fmt::Debug for Theirs {
@@ -133,7 +135,12 @@ impl Tier {
     }
 }
 
-fn look(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<Vec<Looked>, Error> {
+/// When a lease was taken (boot clock), as the time that it still has says.
+pub(super) fn taken(now: u64, left: i64) -> u64 {
+    now.saturating_sub(DAY.saturating_sub(u64::try_from(left).unwrap_or(0)) * 1_000_000)
+}
+
+pub(super) fn look(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<Vec<Looked>, Error> {
     let tier = trip.tier;
     let mut answers: Vec<Option<Looked>> = calls.iter().map(|_| None).collect();
     for _ in 0..ROUNDS {
@@ -160,7 +167,7 @@ fn look(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<Vec<Looked>, Error> {
                 }
                 Judged::Lease { token, taken, .. } => {
                     let next = tier.next_look(taken);
-                    let theirs = Theirs { token, seen: glance.seen, taken, next, changes: 0 };
+                    let theirs = Theirs { token, seen: glance.seen, taken, next, changes: 0, beside: None };
                     Some(Looked::Theirs(Box::new(theirs)))
                 }
                 Judged::Void(old) => {
@@ -230,9 +237,7 @@ pub(super) fn claim(
         got.push(old.is_none() && sound(replies.next().unwrap_or(Value::Nil))? == Value::Okay);
     }
     for ((key, life), reply) in keys.iter().zip(replies) {
-        if number(reply)? < (*life / 2) as i64 && renewals.iter().all(|renewal| renewal.key != key.key) {
-            renewals.push(Renewal { key: key.key.clone(), life: *life });
-        }
+        Renewal::note(&mut renewals, key, *life, number(reply)?);
     }
     let mut outcomes = compare::make(trip, &changes)?.into_iter();
     for ((_, old, _), got) in leases.iter().zip(&mut got) {

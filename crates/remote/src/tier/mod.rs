@@ -11,6 +11,7 @@
 //! | somebody else computes | [`Tier::wait`] |
 //! | this process computes | [`Tier::look_at_flight`] |
 //! | store, or give up | [`Tier::store`], [`Tier::abandon`] |
+//! | refresh beside the old value | [`Tier::refresh`] |
 //! | `get`, `cache_contains`, `cache_ttl` | [`Tier::peek`] |
 //! | `set`, `cache_put` | [`Tier::put`] |
 //! | `cache_invalidate`, `cache_invalidate_tags`, `cache_clear` | [`Tier::invalidate`], [`Tier::invalidate_tags`], [`Tier::clear`] |
@@ -27,6 +28,7 @@ mod near;
 mod options;
 mod outcome;
 mod read;
+mod refresh;
 mod stamps;
 mod store;
 mod trip;

@@ -6,7 +6,7 @@
 use concurrency::boottime;
 use redis::{Pipeline, Value};
 
-use super::lease::DAY;
+use super::lease::taken;
 use super::near::Cover;
 use super::stamps::Stamps;
 use super::trip::{bytes, number, Must, Trip};
@@ -135,8 +135,7 @@ pub(super) fn glance(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<(Vec<Glance
             // (No end of its life: not ours.)
             Ok(Some(_)) if raw.left == -1 => Judged::Void(sealed()),
             Ok(Some(Opened::Lease(lease))) if stamps.count(call, &lease.stamps) => {
-                let age = DAY.saturating_sub(u64::try_from(raw.left).unwrap_or(0)) * 1_000_000;
-                Judged::Lease { token: lease.token, taken: began.saturating_sub(age), sealed: sealed() }
+                Judged::Lease { token: lease.token, taken: taken(began, raw.left), sealed: sealed() }
             }
             Ok(Some(Opened::Entry(entry))) if entry.call[..] != *call.inscribed() => Judged::Other,
             Ok(Some(Opened::Entry(entry))) if stamps.count(call, &entry.stamps) => {

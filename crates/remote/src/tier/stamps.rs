@@ -73,9 +73,7 @@ impl Stamps {
             let mut next = || replies.next().unwrap_or(Value::Nil);
             super::trip::sound(next())?;
             stamps.note(key, next())?;
-            if number(next())? < (life / 2) as i64 {
-                renewals.push(Renewal { key: key.key.clone(), life: *life });
-            }
+            Renewal::note(&mut renewals, key, *life, number(next())?);
         }
         Ok((stamps, renewals))
     }
@@ -119,6 +117,13 @@ pub(super) struct Renewal {
 }
 
 impl Renewal {
+    /// Adds a key, if less than half of its life is left (milliseconds).
+    pub(super) fn note(renewals: &mut Vec<Renewal>, key: &StampKey, life: u64, left: i64) {
+        if left < (life / 2) as i64 && renewals.iter().all(|renewal| renewal.key != key.key) {
+            renewals.push(Renewal { key: key.key.clone(), life });
+        }
+    }
+
     pub(super) fn ask(&self, commands: &mut Pipeline) {
         commands.cmd("PEXPIRE").arg(&self.key).arg(self.life);
     }

@@ -124,10 +124,7 @@ fn change<'a>(call: &'a Call, lease: &'a Lease, sealed: &'a Sealed) -> Change<'a
     let (key, new, life) = (&call.keys.value[..], &sealed.bytes[..], sealed.life);
     match &lease.beside {
         None => Change::Replace { key, old: &lease.sealed, new, life },
-        Some(old) => {
-            let old = old.as_ref().map_or(&b""[..], |token| &token[..]);
-            Change::Refresh { key, lease_key: &call.keys.refresh, lease: &lease.sealed, old, new, life }
-        }
+        Some(old) => Change::Refresh { key, lease_key: &call.keys.refresh, lease: &lease.sealed, old, new, life },
     }
 }
 

@@ -7,6 +7,7 @@ use redis::{Pipeline, Value};
 
 use super::lease::{claim, Claim, Theirs};
 use super::read::{glance, Judged};
+use super::refresh;
 use super::trip::{bytes, Must, Trip};
 use super::{Call, Looked, Tier, Why};
 use crate::coherence::members::MEMBER;
@@ -51,20 +52,23 @@ impl Tier {
         if !told && boottime::now() < theirs.next {
             return Looked::Theirs(theirs);
         }
-        match self.visit(Must::May, |trip| look(trip, call, &theirs)) {
+        match self.visit(Must::May, |trip| match &theirs.beside {
+            None => look(trip, call, &theirs),
+            Some(old) => refresh::look(trip, call, &theirs, old),
+        }) {
             Err(why) => Looked::Alone(self.alone(call), Why::Failed(why)),
             Ok(Waited::Done(looked)) => looked,
             Ok(Waited::Again(seen, taken, token)) => {
                 let changes = theirs.changes + u32::from(token != theirs.token);
                 let next = boottime::now() + self.pause();
-                *theirs = Theirs { token, seen, taken, next, changes };
+                *theirs = Theirs { token, seen, taken, next, changes, beside: theirs.beside };
                 Looked::Theirs(theirs)
             }
         }
     }
 }
 
-enum Waited {
+pub(super) enum Waited {
     Done(Looked),
     /// The pair of the value's stripe, and the lease.
     Again(crate::coherence::Pair, u64, Token),
@@ -105,7 +109,7 @@ fn look(trip: &mut Trip<'_>, call: &Call, theirs: &Theirs) -> Result<Waited, Err
 }
 
 /// Whether the owner of a lease says that it computes it.
-fn lives(trip: &mut Trip<'_>, token: &Token) -> Result<bool, Error> {
+pub(super) fn lives(trip: &mut Trip<'_>, token: &Token) -> Result<bool, Error> {
     let mut commands = Pipeline::new();
     commands.cmd("GET").arg(trip.tier.keys.member(&token[..MEMBER]));
     let reply = trip.run(&commands)?.pop().unwrap_or(Value::Nil);

@@ -4,12 +4,13 @@
 //! It owns no Python object. It ends with its [`Coherence`] (or when that is of no more use), or with the process;
 //! nothing waits for it. [`election`] says who
 //! listens, [`session`] is one tracked connection, [`heartbeat`] what is confirmed and when, [`pushes`] what the server
-//! tells.
+//! tells; [`voice`] is how others know that this process computes.
 
 mod election;
 mod heartbeat;
 mod pushes;
 mod session;
+mod voice;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -20,6 +21,7 @@ use concurrency::{boottime, fork};
 
 use self::election::Candidate;
 use self::session::Ended;
+use super::members::Members;
 use super::words::{Tracking, Words};
 use super::Coherence;
 use crate::breaker::{Admission, Failure, ProcessBreaker};
@@ -55,6 +57,7 @@ pub(super) fn attend(coherence: &Arc<Coherence>, settings: &Arc<Settings>) {
     let thread = Thread {
         words: coherence.words().clone(),
         owner: Arc::downgrade(coherence),
+        members: coherence.members().clone(),
         settings: settings.clone(),
         _running: Running { epoch, running: running.clone() },
     };
@@ -78,6 +81,7 @@ impl Drop for Running {
 struct Thread {
     words: Arc<Words>,
     owner: Weak<Coherence>,
+    members: Arc<Members>,
     settings: Arc<Settings>,
     _running: Running,
 }
@@ -90,6 +94,7 @@ impl Thread {
     fn run(self) {
         let mut candidate = Candidate::default();
         while !self.is_over() {
+            self.speak();
             let Some(role) = candidate.role(&self.words) else {
                 self.probe();
                 std::thread::sleep(between(50, 100));
@@ -113,6 +118,7 @@ impl Thread {
         while !self.is_over() {
             let now = boottime::now();
             self.words.note_seen(now);
+            self.speak();
             let left = Duration::from_nanos(end.saturating_sub(now));
             if left.is_zero() {
                 return;
@@ -132,9 +138,9 @@ impl Thread {
             return;
         }
         match pool.open(Deadline::after(*timeout)) {
-            Err(error) if error.is_unreachable() => breaker.failed(admission, Failure::Connect),
-            // (Its greeting was answered. It is given to the pool.)
-            _ => breaker.answered(),
+            Err(_) => breaker.failed(admission, Failure::Connect),
+            // (It is given to the pool.)
+            Ok(_) => breaker.answered(),
         }
     }
 }

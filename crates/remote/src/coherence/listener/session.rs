@@ -53,6 +53,7 @@ pub(super) fn run(thread: &Thread, role: Role) -> Ended {
             if thread.is_over() {
                 return Ended::Over;
             }
+            thread.speak();
             if let Err(ended) = session.step() {
                 return ended;
             }
