@@ -12,6 +12,7 @@ TESTS ?= tests
 ARGS ?=
 WORKERS ?= 2
 PART ?=
+PROFILE ?=
 OLD ?=
 NEW ?=
 
@@ -25,9 +26,14 @@ locked := $(if $(CI),--locked)
 export UV_PROJECT_ENVIRONMENT := $(venv)
 export UV_LOCK_TIMEOUT ?= 3600
 export CARGO_TARGET_DIR := $(target)
+# Another of cargo's profiles than release: PROFILE=trial is built in half the time.
+ifneq ($(PROFILE),)
+export MATURIN_PEP517_ARGS := --profile $(PROFILE)
+endif
 
 # Not every tool has a wheel for a free-threaded build: there it is maturin and the tests alone.
 groups := $(if $(filter %t,$(name)),--no-default-groups --group build --group test)
+checkers := $(if $(filter %t,$(name)),,--group lint)
 # Installers compile a package's modules, but not one that is editable; and where Python may not write bytecode, each of the
 # many processes of the tests would compile them anew.
 compile = $(python) -m compileall -q python/warp_cache
@@ -49,25 +55,24 @@ help: ## print this
 	@awk -F ':.*## ' '/^[a-z][^:]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: setup
-setup: ## uv and the virtual environment (.venv, or .venv-$PYTHON) with all tools
+setup: ## uv and the virtual environment (.venv, or .venv-$PYTHON) with what builds and tests
 	@mkdir -p "$(target)"
 	@$(call sync,--no-install-project)
 	@echo "$(venv): $$($(python) -VV)"
 
 .PHONY: build
 build: setup ## the extension module, optimised, and the package installed as editable
-	@echo "building (release)"
+	@echo "building ($(or $(PROFILE),release))"
 	@$(call sync,--reinstall-package warp_cache)
 	@$(compile)
 
 .PHONY: build-debug
-build-debug: setup ## the same with debug assertions; stays until the sources change or make build
-	@echo "building (debug)"
-	@MATURIN_PEP517_ARGS="--profile dev" && export MATURIN_PEP517_ARGS && $(call sync,--reinstall-package warp_cache)
-	@$(compile)
+build-debug: ## the same with debug assertions; stays until the sources change or make build
+	@$(MAKE) --no-print-directory build PROFILE=dev
 
 .PHONY: test
 test: build ## set up, build, Rust tests, loom, Python tests
+	@$(call sync,--no-install-project $(checkers))
 	@$(MAKE) --no-print-directory test-rust
 	@$(MAKE) --no-print-directory test-loom
 	@$(MAKE) --no-print-directory test-only
@@ -116,14 +121,18 @@ test-peers: installed ## the suites of async-lru and cachetools, with our decora
 	@$(python) -m scripts.peer_suites $(ARGS)
 
 .PHONY: fmt
-fmt: setup ## format Rust and Python
+fmt: checkers ## format Rust and Python
 	cargo fmt
 	$(venv)/bin/ruff check --fix-only --select I .
 	$(venv)/bin/ruff format .
 
 .PHONY: lint
-lint: setup ## rustfmt, clippy, ruff, mypy --strict, basedpyright, ty
+lint: checkers ## rustfmt, clippy, ruff, mypy --strict, basedpyright, ty
 	@scripts/lint $(venv)
+
+.PHONY: checkers
+checkers: setup # and the linters and type checkers, which nothing else needs
+	@$(call sync,--no-install-project $(checkers))
 
 .PHONY: all
 all: ## lint, then test
@@ -147,8 +156,8 @@ python-3.%: # any other: make python-3.14t
 	@scripts/get-python 3.$*
 
 .PHONY: demo
-demo: build ## the main job on real input: the standard library analysed, with and without a cache
-	@$(python) examples/demo.py $(ARGS)
+demo: ## the main job on real input, the standard library analysed with and without a cache (the first time: two minutes)
+	@scripts/demo "$(PYTHON)" $(ARGS)
 
 .PHONY: bench
 bench: bench-peers ## all contenders in one run, into docs/measurements; PART=name,… measures some parts
@@ -179,6 +188,7 @@ perf-check: build ## instructions of a hit against the committed counts; ARGS=--
 
 .PHONY: wheel
 wheel: setup ## a wheel in dist/, tried in an empty environment
+	@rm -f dist/*.whl
 	@$(venv)/bin/maturin build --release $(locked) --interpreter $(python) --out dist
 	@$(python) scripts/check_wheel.py dist
 

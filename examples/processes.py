@@ -15,7 +15,7 @@ from typing import Any
 
 import library
 from progress import Progress
-from tables import aligned
+from tables import aligned, saved
 
 WORKER = Path(__file__).with_name("worker.py")
 REPORTS = ("sizes", "complexity", "vocabulary", "cross-references")
@@ -62,11 +62,8 @@ def run_all() -> int:
     print(table(runs))
     print()
     *_, first, second = runs
-    print(
-        f"First run: {first.by_others:,} times a process got an analysis that another one had "
-        f"made, or was making;\nsecond run, in new processes: {second.by_others:,} times, "
-        f"and {second.computed:,} were computed."
-    )
+    print(saved("Shared, 1st run", first.calls, first.computed, len(files)))
+    print(saved("Shared, 2nd run, in new processes", second.calls, second.computed, len(files)))
     if any(run.results != runs[0].results for run in runs):
         print("The reports differ, which must never happen.", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""What every test shares: its own cache directory, hypothesis' profile, the opt-in marker."""
+"""What every test shares: a cache directory, a small heap, hypothesis' profile, a marker."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import support
 from hypothesis import HealthCheck, configuration, settings
+from support import small_heap as small_heap
 from support import waits as waits
 
 settings.register_profile(

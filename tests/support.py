@@ -43,12 +43,13 @@ def limit_items(items: Iterable[pytest.Item], config: pytest.Config, folder: Pat
 
 
 @pytest.fixture(autouse=True, scope="module")
-def small_heap() -> Iterator[None]:
-    """Hide what pytest itself holds from the collector: some tests collect thousands of times."""
+def small_heap() -> None:
+    """Hide from the collector what pytest holds and what earlier modules have left alive.
+
+    Hundreds of tests collect, some of them thousands of times.
+    """
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def examples(number: int) -> int:

@@ -1,4 +1,4 @@
-"""Gives each test of this folder its time limit and a heap that is quickly collected."""
+"""Gives each test of this folder its time limit."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import support
-
-small_heap = support.small_heap
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -16,7 +16,6 @@ import support
 
 from warp_cache import cache
 
-small_heap = support.small_heap  # the collector runs often
 # What pickled objects call when they are made or unmade; each test sets its own.
 hooks: dict[str, Callable[..., Any]] = {}
 
