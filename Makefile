@@ -112,6 +112,11 @@ test-documents: build ## the documents' examples, together with the frameworks t
 	@$(call sync,--group documents)
 	$(pytest) tests/package $(ARGS)
 
+.PHONY: docs
+docs: build ## the documents as a site, target/site/html/index.html; fails at a dead link or a name without a text
+	@$(call sync,--group documents)
+	@$(python) -m scripts.site
+
 .PHONY: test-traces-long
 test-traces-long: build ## the long traces against the reference (minutes)
 	$(pytest) tests/traces -m long --timeout 3600 $(ARGS)
@@ -194,7 +199,7 @@ wheel: setup ## a wheel in dist/, tried in an empty environment
 
 .PHONY: clean
 clean: ## remove all that make has made here (a built CPython is kept elsewhere, and stays)
-	rm -rf target dist .venv .venv-* .tools uv.lock .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf target dist .cache .venv .venv-* .tools uv.lock .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f python/warp_cache/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -58,6 +58,7 @@ class record:  # noqa: N801 - it is used like a function
 
     @property
     def path(self) -> str:
+        """The file that this process writes."""
         return self._template.replace("{pid}", str(os.getpid()))
 
     def __enter__(self) -> Self:

@@ -52,6 +52,20 @@ pub enum OpenErrorKind {
 #[derive(Clone, Copy, Debug)]
 pub enum Hindrance {}
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        OpenError.fmt(f)
+    }
+}
+
+#[cfg(debug_assertions)]
+pub mod mutant {
+    pub fn switch_off() {}
+}
+
 #[derive(Clone, Copy, Debug)]
 pub enum Strategy {
     Lru,
@@ -106,6 +120,10 @@ pub enum Freshness {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tags;
 
+impl Tags {
+    pub const NONE: Tags = Tags;
+}
+
 pub const MAX_TAGS: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +149,16 @@ pub struct Failures {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Began {
     pub generation: u64,
+}
+
+impl Began {
+    pub fn of(generation: u64, _: u64) -> Began {
+        Began { generation }
+    }
+
+    pub fn stamp(self) -> u64 {
+        0
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +203,7 @@ pub enum Acquired {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
     Ended,
+    EndedPrivately,
     Lost,
     Overdue,
     NotYet,
@@ -184,6 +213,8 @@ pub enum Waited {
 pub struct Info {
     pub hits: u64,
     pub misses: u64,
+    pub evictions: u64,
+    pub expirations: u64,
     pub skips: [u64; Skip::COUNT],
     pub loads: [u64; LoadCounter::COUNT],
     pub repairs: u64,
@@ -242,7 +273,7 @@ never! {
     begin(u64) -> Began;
     is_current(u64, Began, &Tags) -> bool;
     tags(&[u64]) -> Tags;
-    put(&[u8], &[u8], impl Into<Terms>) -> Result<Stored, ()>;
+    put(&[u8], &[u8], impl Into<Terms>) -> Result<Stored, Busy>;
     set(&[u8], &[u8], impl Into<Terms>) -> Stored;
     insert(&[u8], &[u8], impl Into<Terms>, Began) -> Stored;
     acquire(&[u8], Duration, bool) -> Acquired;
@@ -251,8 +282,8 @@ never! {
     failures(&Hit) -> Failures;
     refresh_failed(Lease);
     complete_without(Lease);
-    invalidate(&[u8]) -> Result<bool, ()>;
-    invalidate_tags(&[u64]) -> Result<(), ()>;
+    invalidate(&[u8]) -> Result<bool, Busy>;
+    invalidate_tags(&[u64]) -> Result<(), Busy>;
     wait(&Ticket, Duration) -> Waited;
     complete(Lease, &[u8], &[u8], impl Into<Terms>) -> Stored;
     abandon(Lease);
