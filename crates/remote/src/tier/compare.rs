@@ -53,9 +53,19 @@ enum Way {
     Watch,
 }
 
-/// The best way that is left: a server that refuses one is not asked for it again.
+/// The best way that is left for each kind of change: a server that refuses one is not asked for it again.
 #[derive(Default)]
-pub(super) struct Ways(AtomicU8);
+pub(super) struct Ways([AtomicU8; 3]);
+
+impl Change<'_> {
+    fn kind(&self) -> usize {
+        match self {
+            Change::Replace { .. } => 0,
+            Change::Remove { .. } => 1,
+            Change::Refresh { .. } => 2,
+        }
+    }
+}
 
 impl Ways {
     fn of(&self, peer: &Peer, change: &Change<'_>) -> Way {
@@ -70,15 +80,15 @@ impl Ways {
             Change::Refresh { .. } => false,
         };
         // Relaxed: it orders nothing.
-        match self.0.load(Ordering::Relaxed) {
+        match self.0[change.kind()].load(Ordering::Relaxed) {
             0 if has => Way::Command,
             0 | 1 => Way::Script,
             _ => Way::Watch,
         }
     }
 
-    fn refused(&self, way: Way) {
-        self.0.fetch_max(way as u8 + 1, Ordering::Relaxed);
+    fn refused(&self, change: &Change<'_>, way: Way) {
+        self.0[change.kind()].fetch_max(way as u8 + 1, Ordering::Relaxed);
     }
 }
 
@@ -103,7 +113,7 @@ pub(super) fn make(trip: &mut Trip<'_>, changes: &[Change<'_>]) -> Result<Vec<Ou
         let replies = trip.run(&commands)?;
         for ((i, way), reply) in asked.into_iter().zip(replies) {
             match outcome(reply) {
-                Err(code) if ["ERR", "NOPERM"].contains(&code.as_str()) => trip.tier.ways.refused(way),
+                Err(code) if ["ERR", "NOPERM"].contains(&code.as_str()) => trip.tier.ways.refused(&changes[i], way),
                 outcome => outcomes[i] = Some(outcome),
             }
         }

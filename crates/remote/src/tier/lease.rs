@@ -161,17 +161,17 @@ pub(super) fn look(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<Vec<Looked>, 
                 Judged::Other => Some(Looked::Alone(tier.alone(call), Why::Other)),
                 Judged::Lease { token, .. } if members.is_held(&token) => Some(Looked::Ours(token, tier.alone(call))),
                 // One that its flight has dropped.
-                Judged::Lease { token, sealed, .. } if members.is_own(&token) => {
-                    claim(Some(sealed));
+                Judged::Lease { token, .. } if members.is_own(&token) => {
+                    claim(Some(glance.sealed));
                     None
                 }
-                Judged::Lease { token, taken, .. } => {
+                Judged::Lease { token, taken } => {
                     let next = tier.next_look(taken);
                     let theirs = Theirs { token, seen: glance.seen, taken, next, changes: 0, beside: None };
                     Some(Looked::Theirs(Box::new(theirs)))
                 }
-                Judged::Void(old) => {
-                    claim(Some(old));
+                Judged::Void => {
+                    claim(Some(glance.sealed));
                     None
                 }
                 Judged::Absent => {

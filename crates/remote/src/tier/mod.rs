@@ -15,6 +15,7 @@
 //! | `get`, `cache_contains`, `cache_ttl` | [`Tier::peek`] |
 //! | `set`, `cache_put` | [`Tier::put`] |
 //! | `cache_invalidate`, `cache_invalidate_tags`, `cache_clear` | [`Tier::invalidate`], [`Tier::invalidate_tags`], [`Tier::clear`] |
+//! | an object's `add`, `incr`, `replace`, `touch`, `pop` | [`Tier::read`], [`Tier::add`], [`Tier::replace`], [`Tier::discard`] |
 //! | many keys | the same with `_many` |
 //!
 //! **The fence.** A computation claims its key by a *lease* that lies under it, and stores by comparison with it. Whoever
@@ -25,6 +26,7 @@ mod call;
 mod compare;
 mod lease;
 mod near;
+mod object;
 mod options;
 mod outcome;
 mod read;

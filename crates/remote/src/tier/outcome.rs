@@ -6,11 +6,10 @@ use std::time::Duration;
 use super::lease::{Lease, Theirs};
 use super::near::Cover;
 use crate::coherence::Stripe;
-use crate::envelope::{Codec, Kind, Token, Unreadable, Unstorable};
+use crate::envelope::{Codec, Kind, Stamp, Token, Unreadable, Unstorable};
 use crate::error::{Code, Error};
 
 /// A value or an exception that the server has.
-#[derive(Debug)]
 pub struct Found {
     pub kind: Kind,
     pub codec: Codec,
@@ -29,6 +28,15 @@ pub struct Found {
     pub tags: Vec<String>,
     /// Another one for each value: what a refresh or a replacement compares.
     pub token: Token,
+    pub(super) stamps: Vec<Stamp<'static>>,
+    /// As it lies on the server.
+    pub(super) sealed: Vec<u8>,
+}
+
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Found").field("kind", &self.kind).field("codec", &self.codec).finish_non_exhaustive()
+    }
 }
 
 /// What a look for a call's value has come to.

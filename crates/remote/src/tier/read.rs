@@ -12,7 +12,7 @@ use super::stamps::Stamps;
 use super::trip::{bytes, number, Must, Trip};
 use super::{Call, Found, Tier};
 use crate::coherence::Pair;
-use crate::envelope::{Entry, Opened, Token, Unreadable};
+use crate::envelope::{Entry, Opened, Stamp, Token, Unreadable};
 use crate::error::Error;
 
 /// What was read of one call.
@@ -22,6 +22,8 @@ pub(super) struct Glance {
     /// That of the value's stripe alone, from before.
     pub(super) seen: Pair,
     pub(super) judged: Judged,
+    /// As it lies there, for a comparison; of what is found, [`Found`] has it.
+    pub(super) sealed: Vec<u8>,
 }
 
 pub(super) enum Judged {
@@ -30,10 +32,9 @@ pub(super) enum Judged {
     Lease {
         token: Token,
         taken: u64,
-        sealed: Vec<u8>,
     },
     /// What lies there counts no longer, and may be replaced by comparison.
-    Void(Vec<u8>),
+    Void,
     Absent,
     Unreadable(Unreadable),
     /// Another call's.
@@ -128,14 +129,13 @@ pub(super) fn glance(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<(Vec<Glance
     let glances = opened.iter().zip(&raws).zip(calls).zip(&unknown).zip(pairs);
     let glances = glances.map(|((((opened, raw), call), more), (pair, seen))| {
         let cover = cover(pair);
-        let sealed = || raw.bytes.clone().unwrap_or_default();
         let judged = match opened {
             Err(why) => Judged::Unreadable(*why),
             Ok(None) => Judged::Absent,
             // (No end of its life: not ours.)
-            Ok(Some(_)) if raw.left == -1 => Judged::Void(sealed()),
+            Ok(Some(_)) if raw.left == -1 => Judged::Void,
             Ok(Some(Opened::Lease(lease))) if stamps.count(call, &lease.stamps) => {
-                Judged::Lease { token: lease.token, taken: taken(began, raw.left), sealed: sealed() }
+                Judged::Lease { token: lease.token, taken: taken(began, raw.left) }
             }
             Ok(Some(Opened::Entry(entry))) if entry.call[..] != *call.inscribed() => Judged::Other,
             Ok(Some(Opened::Entry(entry))) if stamps.count(call, &entry.stamps) => {
@@ -143,11 +143,20 @@ pub(super) fn glance(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<(Vec<Glance
                 stripes.extend(more.iter().map(|key| key.stripe));
                 Judged::Found(Box::new(found(entry, raw.left, began, cover, stripes)))
             }
-            Ok(Some(_)) => Judged::Void(sealed()),
+            Ok(Some(_)) => Judged::Void,
         };
-        Glance { cover, seen, judged }
+        Glance { cover, seen, judged, sealed: Vec::new() }
     });
-    Ok((glances.collect(), stamps))
+    let mut glances: Vec<Glance> = glances.collect();
+    drop(opened);
+    for (glance, raw) in glances.iter_mut().zip(raws) {
+        let sealed = raw.bytes.unwrap_or_default();
+        match &mut glance.judged {
+            Judged::Found(found) => found.sealed = sealed,
+            _ => glance.sealed = sealed,
+        }
+    }
+    Ok((glances, stamps))
 }
 
 fn open<'a>(tier: &Tier, call: &Call, raw: &'a Raw) -> Result<Option<Opened<'a>>, Unreadable> {
@@ -172,5 +181,7 @@ fn found(entry: &Entry<'_>, left: i64, began: u64, cover: Cover, stripes: Vec<cr
         stripes,
         tags: entry.stamps.iter().filter(|s| !s.tag.is_empty()).map(|s| s.tag.to_string()).collect(),
         token: entry.token,
+        stamps: entry.stamps.iter().map(|s| Stamp { tag: s.tag.to_string().into(), stamp: s.stamp }).collect(),
+        sealed: Vec::new(),
     }
 }

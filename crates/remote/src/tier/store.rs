@@ -108,12 +108,15 @@ impl Tier {
         stores.iter().zip(&sealed).map(stored).collect()
     }
 
-    /// Gives a lease up: the computation raised, or its result is not to be stored. Who waits elsewhere computes.
-    pub fn abandon(&self, call: &Call, lease: Box<Lease>) {
-        if lease.held.is_ours() {
-            // (One that the server does not hear of is dead to others after 3 s.)
-            let _ = self.visit(Must::May, |trip| compare::make(trip, &[give_up(call, &lease)]).map(drop));
+    /// Gives a lease up: the computation raised, or its result is not to be stored. Who waits elsewhere computes. Whether it
+    /// was still there, as far as the server said.
+    pub fn abandon(&self, call: &Call, lease: Box<Lease>) -> bool {
+        if !lease.held.is_ours() {
+            return false;
         }
+        // (One that the server does not hear of is dead to others after 3 s.)
+        let outcome = self.visit(Must::May, |trip| compare::make(trip, &[give_up(call, &lease)]));
+        matches!(outcome.as_deref(), Ok([Ok(true)]))
     }
 }
 

@@ -83,22 +83,22 @@ fn look(trip: &mut Trip<'_>, call: &Call, theirs: &Theirs) -> Result<Waited, Err
         Judged::Found(found) => return Ok(Waited::Done(Looked::Found(found))),
         Judged::Unreadable(why) => return alone(Why::Unreadable(why)),
         Judged::Other => return alone(Why::Other),
-        Judged::Lease { token, taken, sealed } if token == theirs.token => {
+        Judged::Lease { token, taken } if token == theirs.token => {
             let age = boottime::now().saturating_sub(taken);
             if age <= DEAD || lives(trip, &token)? {
                 return Ok(Waited::Again(glance.seen, taken, token));
             }
-            Some(sealed)
+            Some(glance.sealed)
         }
         // Another one: the awaited has ended without a value, or its owner has died and somebody was faster.
-        Judged::Lease { token, taken, .. } => {
+        Judged::Lease { token, taken } => {
             let may_have_died = boottime::now().saturating_sub(theirs.taken) > DEAD;
             if may_have_died && theirs.changes < MOST_CHANGES && !tier.coherence.members().is_own(&token) {
                 return Ok(Waited::Again(glance.seen, taken, token));
             }
             return alone(Why::Ended);
         }
-        Judged::Void(sealed) => Some(sealed),
+        Judged::Void => Some(glance.sealed),
         Judged::Absent => None,
     };
     let claims = vec![(0, Claim { cover: glance.cover, old })];

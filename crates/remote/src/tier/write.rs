@@ -20,6 +20,10 @@ pub enum PutError {
     Unstorable(Unstorable),
     /// The server did not acknowledge it.
     Failed(Failure),
+    /// What lies there cannot be read, so it cannot be told whether it is to stay.
+    Unreadable,
+    /// Others have changed the key again and again.
+    Contended,
 }
 
 impl fmt::Display for PutError {
@@ -27,6 +31,8 @@ impl fmt::Display for PutError {
         match self {
             PutError::Unstorable(why) => why.fmt(f),
             PutError::Failed(why) => why.fmt(f),
+            PutError::Unreadable => f.write_str("what the server has under this key cannot be read here"),
+            PutError::Contended => f.write_str("the key is changed by others all the time"),
         }
     }
 }
@@ -34,7 +40,7 @@ impl fmt::Display for PutError {
 impl std::error::Error for PutError {}
 
 /// Raises stripes when it is dropped: whatever became of a write.
-struct Raise<'a> {
+pub(super) struct Raise<'a> {
     tier: &'a Tier,
     stripes: Vec<Stripe>,
 }
@@ -46,7 +52,7 @@ impl Drop for Raise<'_> {
 }
 
 impl Tier {
-    fn raise(&self, stripes: impl Iterator<Item = Stripe>) -> Raise<'_> {
+    pub(super) fn raise(&self, stripes: impl Iterator<Item = Stripe>) -> Raise<'_> {
         Raise { tier: self, stripes: stripes.collect() }
     }
 

@@ -1,0 +1,109 @@
+//! What a server must allow: all the tier does, under the documented access list, and without scripts.
+
+mod support;
+
+use redis::{cmd, Value};
+use remote::tier::{Looked, Stored, Tier};
+use support::tiers::{call, compute, confirmed, draft, found, mine, options, scope};
+use support::{late, open, until, with_each_server, Server};
+
+/// The access list of the documents, scripts aside.
+const RULES: &str =
+    "+hello +auth +select +role +client|tracking +client|setname +client|id +client|kill +get +mget +set \
+    +del +getrange +pttl +pexpire +touch +exists +watch +multi +exec +unwatch +cluster|slots +cluster|shards";
+const SCRIPTS: &str = "+eval +evalsha +script|load";
+
+fn with_rules(rules: &str, test: impl Fn(&Server, &str)) {
+    let mut arguments = vec!["--user", "cache", "on", ">word", "resetchannels", "~wc1:test:*", "-@all"];
+    arguments.extend(rules.split_whitespace());
+    with_each_server(&arguments, |server| test(server, &server.url().replace("://", "://cache:word@")));
+}
+
+/// All that a cache does, on two hosts.
+fn everything(url: &str) {
+    let hosts = [0, 1].map(|_| {
+        let tier = Tier::open(options(url, None)).unwrap();
+        confirmed(&tier);
+        tier
+    });
+    let [one, two] = &hosts;
+    let (a, b) = (call(one, b"1"), call(two, b"1"));
+    // Stored, found, refreshed.
+    compute(one, &a, b"first");
+    let old = found(two.look(&b));
+    assert_eq!(old.body, b"first");
+    let lease = mine(two.refresh(&b, &old.token));
+    assert_eq!(two.store(&b, lease, draft(b"second")), Stored::Done);
+    let second = found(one.look(&a));
+    assert_eq!(second.body, b"second");
+    // A refresh that is overtaken, and one that is given up.
+    let lease = mine(two.refresh(&b, &second.token));
+    one.put(&a, draft(b"third")).unwrap();
+    assert_eq!(two.store(&b, lease, draft(b"late")), Stored::Fenced);
+    let third = found(two.look(&b)).token;
+    let lease = mine(two.refresh(&b, &third));
+    two.abandon(&b, lease);
+    let lease = mine(one.refresh(&a, &third));
+    one.abandon(&a, lease);
+    // Fenced, given up, cleared, replaced.
+    assert_eq!(one.invalidate(&a), Ok(true));
+    let lease = mine(one.look(&a));
+    assert_eq!(two.invalidate(&b), Ok(false));
+    assert_eq!(one.store(&a, lease, draft(b"late")), Stored::Fenced);
+    assert!(two.peek(&b).is_none());
+    let lease = mine(two.look(&b));
+    assert!(matches!(one.look(&a), Looked::Theirs(_)));
+    two.abandon(&b, lease);
+    compute(one, &a, b"again");
+    two.clear(&scope(two)).unwrap();
+    two.invalidate_tags(&[two.tag(b"tag")]).unwrap();
+    compute(one, &a, b"after the clear");
+    assert_eq!(found(two.look(&b)).body, b"after the clear");
+    // Somebody else's lease that is not to be touched.
+    one.invalidate(&a).unwrap();
+    let late = mine(one.look(&a));
+    two.invalidate(&b).unwrap();
+    let lease = mine(two.look(&b));
+    one.abandon(&a, late);
+    assert_eq!(two.store(&b, lease, draft(b"kept")), Stored::Done);
+    until("it is told", || one.peek(&a).is_some());
+}
+
+/// The commands that the server refused.
+fn refused(server: &Server) -> Vec<String> {
+    let mut admin = open(&server.url(), late()).unwrap();
+    let Ok(Value::Array(entries)) = admin.request(cmd("ACL").arg("LOG"), late()) else { panic!("a log") };
+    let text = |value: &Value| match value {
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::SimpleString(text) => text.clone(),
+        _ => String::new(),
+    };
+    let object = |entry: Value| match entry {
+        Value::Map(fields) => fields.iter().find(|field| text(&field.0) == "object").map(|field| text(&field.1)),
+        _ => None,
+    };
+    entries.into_iter().map(|entry| object(entry).unwrap_or_default()).collect()
+}
+
+#[test]
+fn the_documented_access_list_is_enough() {
+    with_rules(&format!("{RULES} {SCRIPTS}"), |server, url| {
+        everything(url);
+        // What only some servers have is done without where it is not allowed.
+        let refused = refused(server);
+        assert!(refused.iter().all(|command| command == "delifeq" || command == "delex"), "{refused:?}");
+    });
+}
+
+#[test]
+fn without_scripts_changes_are_watched() {
+    with_rules(RULES, |server, url| {
+        everything(url);
+        assert!(refused(server).contains(&"eval".to_owned()));
+    });
+}
+
+#[test]
+fn all_rights() {
+    with_each_server(&[], |server| everything(&server.url()));
+}
