@@ -13,7 +13,9 @@ use remote::coherence::{Coherence, Counter};
 use remote::deadline::Deadline;
 use remote::error::Error;
 use remote::pool::Pool;
+use remote::tier::{Looked, Stored};
 use support::host::{attended, settings};
+use support::tiers::{call, compute, covered, draft, mine, told};
 use support::{hostile_after_hello, late, open, target, until, with_each_server};
 
 /// Runs `f` in a fork. A panic or a hang of it is the test's failure.
@@ -155,5 +157,24 @@ fn a_child_listens_for_itself_at_its_first_use() {
         let before = confirmed();
         until("the parent still listens", || confirmed() > before);
         assert!(listens(&coherence) && coherence.words().counter(Counter::Sessions) == 1);
+    });
+}
+
+#[test]
+fn a_child_owns_none_of_its_parents_leases_and_uses_the_tier_for_itself() {
+    with_each_server(&[], |server| {
+        let tier = told(&server.url());
+        let call = call(&tier, b"1");
+        let mut lease = Some(mine(tier.look(&call)));
+        in_child(|| {
+            let waits = matches!(tier.look(&call), Looked::Theirs(_));
+            let fenced = tier.store(&call, lease.take().unwrap(), draft(b"child's")) == Stored::Fenced;
+            let other = support::tiers::call(&tier, b"2");
+            compute(&tier, &other, b"child's");
+            waits && fenced && covered(&tier, &other).body == b"child's"
+        });
+        assert!(matches!(tier.look(&call), Looked::Ours(..)));
+        assert_eq!(tier.store(&call, lease.take().unwrap(), draft(b"parent's")), Stored::Done);
+        assert_eq!(covered(&tier, &support::tiers::call(&tier, b"2")).body, b"child's");
     });
 }

@@ -2,9 +2,12 @@
 
 mod support;
 
+use std::time::Duration;
+
+use concurrency::boottime;
 use redis::{cmd, Value};
 use remote::tier::{Looked, Stored, Tier};
-use support::tiers::{call, compute, confirmed, draft, found, mine, options, scope};
+use support::tiers::{call, compute, confirmed, draft, found, holds, mine, options, scope};
 use support::{late, open, until, with_each_server, Server};
 
 /// The access list of the documents, scripts aside.
@@ -106,4 +109,35 @@ fn without_scripts_changes_are_watched() {
 #[test]
 fn all_rights() {
     with_each_server(&[], |server| everything(&server.url()));
+}
+
+#[test]
+fn without_tracking_copies_are_kept_for_the_staleness_and_all_else_goes_on() {
+    let rules = format!("{RULES} {SCRIPTS}").replace("+client|tracking ", "");
+    with_rules(&rules, |_, url| {
+        let [one, two] = [0, 1].map(|_| Tier::open(options(url, None)).unwrap());
+        let [a, b] = [&one, &two].map(|tier| call(tier, b"1"));
+        compute(&one, &a, b"value");
+        two.attend();
+        until("that is known", || one.is_untold() && two.is_untold());
+        let far = found(two.look(&b));
+        let left = far.cover.until - boottime::now();
+        assert!(left <= Duration::from_secs(40).as_nanos() as u64 && holds(&two, &far));
+        // Here it is void at once, elsewhere when its time is over.
+        two.invalidate(&b).unwrap();
+        assert!(!holds(&two, &far));
+        // Nobody is woken: who waits looks again and again.
+        let lease = mine(one.look(&a));
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let mut looked = two.look(&b);
+                while let Looked::Theirs(theirs) = looked {
+                    looked = two.wait(&b, theirs, Duration::from_secs(30));
+                }
+                found(looked).body
+            });
+            assert_eq!(one.store(&a, lease, draft(b"once")), Stored::Done);
+            assert_eq!(waiter.join().unwrap(), b"once");
+        });
+    });
 }

@@ -152,7 +152,7 @@ pub(super) fn look(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<Vec<Looked>, 
         let (glances, stamps) = glance(trip, &asked)?;
         let mut claims = Vec::new();
         for (i, glance) in open.into_iter().zip(glances) {
-            let (call, cover) = (calls[i], glance.cover);
+            let (call, cover) = (calls[i], glance.alone);
             let mut claim = |old| claims.push((i, Claim { cover, old }));
             let members = tier.coherence.members();
             answers[i] = match glance.judged {

@@ -19,6 +19,8 @@ use crate::error::Error;
 pub(super) struct Glance {
     /// From before.
     pub(super) cover: Cover,
+    /// The same for what is computed now, and the server does not get.
+    pub(super) alone: Cover,
     /// That of the value's stripe alone, from before.
     pub(super) seen: Pair,
     pub(super) judged: Judged,
@@ -145,7 +147,8 @@ pub(super) fn glance(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<(Vec<Glance
             }
             Ok(Some(_)) => Judged::Void,
         };
-        Glance { cover, seen, judged, sealed: Vec::new() }
+        let alone = Cover { until: began.saturating_add(tier.staleness), ..cover };
+        Glance { cover, alone, seen, judged, sealed: Vec::new() }
     });
     let mut glances: Vec<Glance> = glances.collect();
     drop(opened);

@@ -53,7 +53,7 @@ fn old_value(trip: &mut Trip<'_>, call: &Call, old: &Token) -> Result<Old, Error
     let (mut glances, stamps) = glance(trip, &[call])?;
     let Some(glance) = glances.pop() else { return Err(Error::Protocol("no answer")) };
     Ok(match glance.judged {
-        Judged::Found(found) if found.token == *old => Old::There(glance.cover, glance.seen, stamps),
+        Judged::Found(found) if found.token == *old => Old::There(glance.alone, glance.seen, stamps),
         Judged::Found(found) => Old::Else(Looked::Found(found)),
         _ => match lease::look(trip, &[call])?.pop() {
             Some(looked) => Old::Else(looked),

@@ -101,7 +101,7 @@ fn look(trip: &mut Trip<'_>, call: &Call, theirs: &Theirs) -> Result<Waited, Err
         Judged::Void => Some(glance.sealed),
         Judged::Absent => None,
     };
-    let claims = vec![(0, Claim { cover: glance.cover, old })];
+    let claims = vec![(0, Claim { cover: glance.alone, old })];
     match claim(trip, &[call], claims, stamps)?.pop() {
         Some((_, lease)) => Ok(Waited::Done(Looked::Mine(Box::new(lease)))),
         None => alone(Why::Ended),

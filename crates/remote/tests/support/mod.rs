@@ -1,6 +1,7 @@
 //! What the tests of this crate share: real servers, a hostile one, deadlines.
 #![allow(dead_code)] // Each test binary uses some of it.
 
+pub mod cache;
 pub mod certificates;
 pub mod forwarder;
 pub mod host;
