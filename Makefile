@@ -197,6 +197,15 @@ wheel: setup ## a wheel in dist/, tried in an empty environment
 	@$(venv)/bin/maturin build --release $(locked) --interpreter $(python) --out dist
 	@$(python) scripts/check_wheel.py dist
 
+.PHONY: wheels
+wheels: setup ## wheels for any Linux, one for each CPython there is, and the sdist; each tried in an empty environment
+	@$(call sync,--no-install-project --group package)
+	@scripts/wheels $(venv) $(VERSIONS)
+
+.PHONY: check-platforms
+check-platforms: setup ## does it compile for Windows and macOS? cargo check, with the standard libraries that rustup brings
+	@scripts/check-platforms
+
 .PHONY: clean
 clean: ## remove all that make has made here (a built CPython is kept elsewhere, and stays)
 	rm -rf target dist .cache .venv .venv-* .tools uv.lock .pytest_cache .mypy_cache .ruff_cache .hypothesis

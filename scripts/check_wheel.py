@@ -57,4 +57,5 @@ def main() -> None:
     print(f"{wheel.name}: {wheel.stat().st_size / 1024:.0f} KiB, requires nothing")
 
 
-main()
+if __name__ == "__main__":
+    main()
