@@ -27,7 +27,8 @@ def main() -> int:
     command = [str(zensical), "build", "--clean", "--strict", "--config-file", "mkdocs.yml"]
     if subprocess.run(command, cwd=ROOT).returncode != 0:
         return 1
-    problems = [*api.problems(), *pages.problems(work / "html", staged + 1)]
+    absent = [f"{name} cannot be imported here, so it is in no page" for name in api.missing()]
+    problems = [*absent, *api.problems(), *pages.problems(work / "html", staged + 1)]
     print("\n".join(problems) or f"every link leads somewhere; open {work}/html/index.html")
     return 1 if problems else 0
 

@@ -33,8 +33,24 @@ def modules() -> list[ModuleType]:
     """The public modules: warp_cache itself, and each file or folder without an underscore."""
     files = {path.stem for path in PACKAGE.glob("*.py")}
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    names = sorted(name for name in files | folders if not name.startswith("_"))
-    return [warp_cache, *(importlib.import_module(f"warp_cache.{name}") for name in names)]
+    return [warp_cache, *(module for module in map(_imported, sorted(files | folders)) if module)]
+
+
+def missing() -> list[str]:
+    """Public modules that cannot be imported here, as their library is not there."""
+    names = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+    return [
+        f"warp_cache.{name}" for name in sorted(names) if _imported(name) is None and name[0] != "_"
+    ]
+
+
+def _imported(name: str) -> ModuleType | None:
+    if name.startswith("_"):
+        return None
+    try:
+        return importlib.import_module(f"warp_cache.{name}")
+    except ImportError:
+        return None
 
 
 def told() -> Iterator[tuple[str, str, Any]]:
