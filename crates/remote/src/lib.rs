@@ -1,6 +1,6 @@
 //! Ring 2: the way to a Valkey or Redis server, for the tier beyond the host. No Python.
 //!
-//! From the outside in: [`url`] is where the servers are, [`pool`] a process's connections to one of them, [`breaker`] when
+//! From the outside in: [`url`] is where the servers are, [`topology`] which of them has the data, [`pool`] a process's connections to one of them, [`breaker`] when
 //! not to try, [`connection`] commands, replies and pushes, [`stream`] bytes under a [`deadline`]. [`keys`] names what lies on
 //! the server, [`envelope`] is what a value looks like there. [`coherence`] is how this host learns what has changed there; [`tier`] is what a cache
 //! asks of all this. Nothing here shows an address, a login or a key: types print
@@ -34,5 +34,7 @@ pub mod secret;
 pub mod stream;
 #[cfg(not(loom))]
 pub mod tier;
+#[cfg(not(loom))]
+pub mod topology;
 #[cfg(not(loom))]
 pub mod url;

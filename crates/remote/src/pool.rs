@@ -15,6 +15,7 @@ use crate::connection::{Connection, Target};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::secret::Login;
+use crate::topology::Place;
 
 /// A connection that was idle for longer is closed at the next visit: servers and firewalls drop such ones silently.
 const IDLE: Duration = Duration::from_secs(60);
@@ -31,7 +32,7 @@ struct Idle {
 }
 
 pub struct Pool {
-    target: Target,
+    place: Place,
     login: Box<Logins>,
     most_idle: usize,
     /// Locked within `fork::exclusive` only, so nobody waits and no child finds it locked.
@@ -41,9 +42,14 @@ pub struct Pool {
 impl Pool {
     /// An empty pool that keeps at most so many connections while nobody uses them.
     pub fn new(target: Target, login: Box<Logins>, most_idle: usize) -> Arc<Pool> {
+        Pool::at(Place::Fixed(target), login, most_idle)
+    }
+
+    /// The same of a server that may move.
+    pub fn at(place: Place, login: Box<Logins>, most_idle: usize) -> Arc<Pool> {
         let connections = Vec::with_capacity(most_idle);
         let idle = Mutex::new(Idle { epoch: fork::epoch(), generation: 0, connections });
-        Arc::new(Pool { target, login, most_idle, idle })
+        Arc::new(Pool { place, login, most_idle, idle })
     }
 
     /// Runs with the idle connections of this process; what it returns is dropped outside.
@@ -87,8 +93,25 @@ impl Pool {
     /// A new connection, whatever is idle.
     pub fn open(self: &Arc<Self>, deadline: Deadline) -> Result<Lease, Error> {
         let generation = self.with(|idle| idle.generation);
-        let connection = Connection::open(&self.target, &(self.login)()?, deadline)?;
+        let connection = self.place.open(&(self.login)()?, deadline)?;
         Ok(Lease { pool: self.clone(), connection: Some(connection), generation, reused: false })
+    }
+
+    /// Sees to it that a server that has moved is noticed, now and then; nobody waits for it.
+    pub fn look_around(self: &Arc<Self>) {
+        if let Place::Master(sentinels) = &self.place {
+            let pool = Arc::downgrade(self);
+            sentinels.look_around(move || {
+                if let Some(pool) = pool.upgrade() {
+                    pool.clear();
+                }
+            });
+        }
+    }
+
+    /// Raised by each [`Pool::clear`]: a connection of another generation leads, perhaps, to another server.
+    pub fn generation(&self) -> u64 {
+        self.with(|idle| idle.generation)
     }
 
     /// Closes all that are idle; those in use are closed when they are given back.
@@ -136,6 +159,11 @@ impl Lease {
         self.reused
     }
 
+    /// The pool's when it was taken.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Takes it out of the pool for good.
     pub fn keep(mut self) -> Connection {
         self.connection.take().expect("a lease has its connection until it is dropped")
@@ -158,7 +186,11 @@ impl DerefMut for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take().filter(Connection::is_usable) {
+        let Some(connection) = self.connection.take() else { return };
+        if connection.is_retired() {
+            self.pool.place.doubt();
+        }
+        if connection.is_usable() {
             self.pool.give_back(connection, self.generation);
         }
     }

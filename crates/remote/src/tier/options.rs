@@ -16,7 +16,8 @@ use crate::error::Error;
 use crate::keys::Keys;
 use crate::pool::{Logins, Pool};
 use crate::secret::Secret;
-use crate::url::{Servers, Url};
+use crate::topology::{Place, Sentinels};
+use crate::url::{Address, Servers, Url};
 
 /// The most idle connections of a process.
 const MOST_IDLE: usize = 16;
@@ -90,19 +91,22 @@ impl Tier {
     pub fn open(options: Options) -> Result<Arc<Tier>, OpenError> {
         let Options { url, logins, namespace, directory, secrets, compression, max_value, staleness, timeout } =
             options;
-        let address = match &url.servers {
-            Servers::Single(address) => address.clone(),
-            Servers::Sentinel { .. } => return Err(OpenError::Unsupported("Sentinels")),
-            Servers::Cluster(_) => return Err(OpenError::Unsupported("clusters")),
-        };
         let secrets: Vec<&[u8]> = secrets.iter().map(Secret::expose).collect();
         let sealer = Sealer::new(&secrets, compression).map_err(|_| OpenError::EmptySecret)?.with_max_value(max_value);
-        let target = Target::new(&url, address).map_err(OpenError::Target)?;
+        let target = |address: &Address| Target::new(&url, address.clone()).map_err(OpenError::Target);
+        let place = match &url.servers {
+            Servers::Single(address) => Place::Fixed(target(address)?),
+            Servers::Sentinel { sentinels, service, login } => {
+                let first = sentinels.first().ok_or(OpenError::Unsupported("Sentinels without any"))?;
+                Place::Master(Sentinels::new(target(first)?, sentinels, service.clone(), login.clone()))
+            }
+            Servers::Cluster(_) => return Err(OpenError::Unsupported("clusters")),
+        };
         let logins = logins.unwrap_or_else(|| {
             let login = url.login.clone();
             Box::new(move || Ok(login.clone()))
         });
-        let pool = Pool::new(target, logins, MOST_IDLE);
+        let pool = Pool::at(place, logins, MOST_IDLE);
         let server = url.canonical();
         let server = std::str::from_utf8(server.expose()).expect("a canonical address is text");
         let subject = Subject { server, namespace: &namespace };

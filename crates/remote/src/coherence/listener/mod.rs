@@ -95,6 +95,7 @@ impl Thread {
         let mut candidate = Candidate::default();
         while !self.is_over() {
             self.speak();
+            self.settings.pool.look_around();
             let Some(role) = candidate.role(&self.words) else {
                 self.probe();
                 std::thread::sleep(between(50, 100));
@@ -119,6 +120,7 @@ impl Thread {
             let now = boottime::now();
             self.words.note_seen(now);
             self.speak();
+            self.settings.pool.look_around();
             let left = Duration::from_nanos(end.saturating_sub(now));
             if left.is_zero() {
                 return;

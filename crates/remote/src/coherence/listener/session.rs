@@ -54,6 +54,11 @@ pub(super) fn run(thread: &Thread, role: Role) -> Ended {
                 return Ended::Over;
             }
             thread.speak();
+            thread.settings.pool.look_around();
+            if thread.settings.pool.generation() != session.generation {
+                // The server has moved.
+                return Ended::Lost;
+            }
             if let Err(ended) = session.step() {
                 return ended;
             }
@@ -67,6 +72,8 @@ struct Session<'a> {
     breaker: &'a ProcessBreaker,
     role: Role,
     connection: Connection,
+    /// Of the pool, when it was opened.
+    generation: u64,
     id: u128,
     /// The prefix of its heartbeats.
     own: Vec<u8>,
@@ -83,8 +90,11 @@ impl<'a> Session<'a> {
         let Settings { pool, keys, breaker, .. } = settings;
         let half = Deadline::after(words.staleness() / 2);
         let admission = if breaker.is_open() { breaker.admit() } else { Admission::Pass };
-        let mut connection = match pool.open(half) {
-            Ok(lease) => lease.keep(),
+        let (mut connection, generation) = match pool.open(half) {
+            Ok(lease) => {
+                let generation = lease.generation();
+                (lease.keep(), generation)
+            }
             Err(error) => {
                 if admission != Admission::Deny && error.is_unreachable() {
                     breaker.failed(admission, Failure::Connect);
@@ -122,7 +132,20 @@ impl<'a> Session<'a> {
         let now = boottime::now();
         let own = own.into_bytes();
         let beats = Beats::new();
-        Ok(Session { words, keys, breaker, role, connection, id, own, beats, is_proved: false, heard: now, next: now })
+        Ok(Session {
+            words,
+            keys,
+            breaker,
+            role,
+            connection,
+            generation,
+            id,
+            own,
+            beats,
+            is_proved: false,
+            heard: now,
+            next: now,
+        })
     }
 
     /// Sends what is due, then waits for one push or reply, or until something is due.
