@@ -41,7 +41,7 @@ fn time(what: &str, n: u64, mut f: impl FnMut(u64)) {
 fn mixed(cache: &SharedCache, seed: u64, time: Duration, caller: u64) -> f64 {
     let (mut random, mut n, since, mut last) = (seed | 1, 0u64, Instant::now(), u64::MAX);
     let cpu = cpu_seconds();
-    let mut known: Vec<Option<Hit>> = vec![None; 4096];
+    let mut known: Vec<Option<Remembered>> = (0..4096).map(|_| None).collect();
     let mut buf = ReadBuf::new();
     while n % 256 != 0 || since.elapsed() < time {
         random ^= random << 13;
@@ -59,11 +59,11 @@ fn mixed(cache: &SharedCache, seed: u64, time: Duration, caller: u64) -> f64 {
         }
         spin(600 * caller);
         let key = k.to_le_bytes();
-        known[k as usize] = cache.get(&key, &mut buf);
+        known[k as usize] = cache.get(&key, &mut buf).map(Remembered::from);
         if known[k as usize].is_none() {
             cache.count_alone(0, Event::Miss);
             if let Stored::Done(hit) = cache.set(&key, b"twelve bytes", NEVER) {
-                known[k as usize] = Some(hit);
+                known[k as usize] = Some(hit.into());
             }
         }
     }
@@ -95,8 +95,10 @@ fn main() {
         for k in 0..max_size {
             cache.set(&k.to_le_bytes(), b"twelve bytes", NEVER);
         }
-        let hits: Vec<Hit> =
-            (0..100u64).filter_map(|k| cache.get(&(max_size - 1 - k).to_le_bytes(), &mut buf)).collect();
+        let hits: Vec<Remembered> = (0..100u64)
+            .filter_map(|k| cache.get(&(max_size - 1 - k).to_le_bytes(), &mut buf))
+            .map(Remembered::from)
+            .collect();
         let (m, mut last) = (hits.len() as u64, u64::MAX);
         time(&format!("{max_size}: hit_again + count_alone"), 1_000_000, |i| {
             if black_box(cache.hit_again(&hits[(i % m) as usize], &mut last)) {
@@ -133,7 +135,7 @@ fn main() {
         let mut hits = Vec::new();
         for k in 0..max_size {
             if let Stored::Done(hit) = cache.set(&k.to_le_bytes(), b"twelve bytes", NEVER) {
-                hits.push(hit);
+                hits.push(Remembered::from(hit));
             }
         }
         hits.truncate(100);
@@ -175,9 +177,9 @@ fn main() {
         ("with a tag", Terms { tags: cache.tags(&several[..1]), ..NEVER.into() }),
         ("with sixteen tags", Terms { tags: cache.tags(&several), ..NEVER.into() }),
     ] {
-        let hits: Vec<Hit> = (0..100u64)
+        let hits: Vec<Remembered> = (0..100u64)
             .filter_map(|k| match cache.set(&k.to_le_bytes(), b"twelve bytes", terms) {
-                Stored::Done(hit) => Some(hit),
+                Stored::Done(hit) => Some(hit.into()),
                 _ => None,
             })
             .collect();

@@ -15,7 +15,7 @@ use crate::table::block::ReadBuf;
 use crate::table::counters::Event;
 use crate::table::fences::Began;
 use crate::table::head::Freshness;
-use crate::table::reading::{Hit, NEVER};
+use crate::table::reading::{Hit, Remembered, NEVER};
 use crate::table::storing::Stored;
 use crate::table::tags::Tags;
 use std::path::{Path, PathBuf};
@@ -190,24 +190,33 @@ impl SharedCache {
     /// A hit of the decoded level in front of this one: checks that it is current and fresh, and stamps its use.
     /// `last` is the calling thread's own memory of the slot it used last, for this cache; start it with `u64::MAX`.
     #[inline(always)]
-    pub fn hit_again(&self, hit: &Hit, last: &mut u64) -> bool {
+    pub fn hit_again(&self, hit: &Remembered, last: &mut u64) -> bool {
         if !self.still_current(hit) {
             return false;
         }
-        if hit.until == NEVER {
-            if self.table.touch_at_once(Slot::new(hit.slot), *last == hit.slot) {
-                *last = hit.slot;
-                return true;
-            }
-            if self.table.mark_use(Slot::new(hit.slot)) {
-                return true;
-            }
+        if hit.until == NEVER && self.use_at_once(hit, last) {
+            return true;
         }
         self.hit_again_slowly(hit, last)
     }
 
+    /// The use of an entry, where no moment has to be compared with; false (and nothing done) where one is needed to stamp it.
+    #[inline(always)]
+    fn use_at_once(&self, hit: &Hit, last: &mut u64) -> bool {
+        let slot = Slot::new(hit.slot);
+        if self.table.touch_at_once(slot, *last == hit.slot) {
+            *last = hit.slot;
+            return true;
+        }
+        self.table.mark_use(slot)
+    }
+
     #[inline(never)]
-    fn hit_again_slowly(&self, hit: &Hit, last: &mut u64) -> bool {
+    fn hit_again_slowly(&self, hit: &Remembered, last: &mut u64) -> bool {
+        if hit.is_for_ever_but_for_tags() && !self.table.idles() {
+            return self.table.tags_hold_again(hit)
+                && (self.use_at_once(hit, last) || self.hit_again_closely(hit, NEVER, 0, self.table.use_tick(), last));
+        }
         let tick = self.table.use_tick();
         if hit.until != NEVER {
             let now = self.table.now_coarse(tick);
@@ -221,7 +230,7 @@ impl SharedCache {
     }
 
     /// `hit_again` that finds a stale entry as well, and says which.
-    pub fn hit_while_there(&self, hit: &Hit, last: &mut u64) -> Freshness {
+    pub fn hit_while_there(&self, hit: &Remembered, last: &mut u64) -> Freshness {
         if !self.still_current(hit) {
             return Freshness::Gone;
         }
@@ -238,9 +247,9 @@ impl SharedCache {
 
     /// A hit of what has more to it than a deadline, or was perhaps stale.
     #[inline(never)]
-    fn hit_again_closely(&self, hit: &Hit, until: u64, now: u64, tick: u64, last: &mut u64) -> bool {
+    fn hit_again_closely(&self, hit: &Remembered, until: u64, now: u64, tick: u64, last: &mut u64) -> bool {
         let slot = Slot::new(hit.slot);
-        if now >= until || !(hit.is_plain() || self.table.holds(hit, now)) {
+        if now >= until || !(hit.is_plain() || self.table.holds_again(hit, now)) {
             return false;
         }
         self.table.note_use(slot, now);

@@ -4,7 +4,7 @@ use crate::file::atomic::{AtomicU64, Ordering};
 use crate::loom_models::{faulty, model, must_fail, world, TIMEOUT};
 use crate::table::block::ReadBuf;
 use crate::table::head::{Freshness, Terms};
-use crate::table::reading::NEVER;
+use crate::table::reading::{Remembered, NEVER};
 use crate::table::storing::Put;
 use crate::table::{Mutant, Table};
 use loom::thread;
@@ -81,4 +81,34 @@ fn tag_against_a_reader(late: bool) {
 fn a_tag_against_a_reader() {
     tag_against_a_reader(false);
     must_fail("the stamp noted late", || tag_against_a_reader(true));
+}
+
+/// An entry is found, remembered and hit again while its tag is invalidated: whoever finds it may remember it, and hits it no
+/// more once that has returned.
+fn tag_against_a_remembered_hit(mutant: Mutant) {
+    model("a tag against a remembered hit", 3, move || {
+        let process = world();
+        let (reading, other) = (process(1), faulty(process(2), mutant));
+        let terms = Terms { tags: other.tags(&[3]), ..NEVER.into() };
+        let block = other.prepare(other.hash(b"k"), b"k", &[0], &terms).unwrap();
+        other.put(&other.lock(TIMEOUT).unwrap(), b"k", &block, Put::WHATEVER);
+        let finder = reading.clone();
+        let t = thread::spawn(move || {
+            let hit = finder.find(finder.hash(b"k"), b"k", &mut ReadBuf::new()).unwrap();
+            let remembered = Remembered::from(hit);
+            // The second one goes by what the first has remembered.
+            let held = [finder.tags_hold_again(&remembered), finder.tags_hold_again(&remembered)];
+            assert!(held[0] || !held[1], "valid again");
+            remembered
+        });
+        other.invalidate_tags(&[3]).unwrap();
+        let remembered = t.join().unwrap();
+        assert!(!reading.tags_hold_again(&remembered), "hit after the invalidation");
+    });
+}
+
+#[test]
+fn a_tag_against_a_remembered_hit() {
+    tag_against_a_remembered_hit(Mutant::None);
+    must_fail("the epoch before the stamps", || tag_against_a_remembered_hit(Mutant::EpochFirst));
 }

@@ -71,6 +71,7 @@ fn world_of(strategy: Strategy) -> impl Fn(u64) -> Arc<Table> {
     region.set(ctl!(slots_ready), 2);
     region.set(ctl!(data_ready), 64);
     region.set(ctl!(tags_ready), 1);
+    region.set(ctl!(tag_epoch), 1);
     region.set(ctl!(min_deadline), NEVER);
     region.set(ctl!(procs_high), 8);
     move |slot| {

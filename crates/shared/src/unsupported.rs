@@ -103,6 +103,23 @@ pub struct Hit {
     pub kind: Kind,
 }
 
+#[derive(Debug)]
+pub struct Remembered(Hit);
+
+impl From<Hit> for Remembered {
+    fn from(hit: Hit) -> Remembered {
+        Remembered(hit)
+    }
+}
+
+impl std::ops::Deref for Remembered {
+    type Target = Hit;
+
+    fn deref(&self) -> &Hit {
+        &self.0
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     #[default]
@@ -261,7 +278,7 @@ never! {
     deadline(Option<Duration>) -> u64;
     get(&[u8], &mut ReadBuf) -> Option<Hit>;
     still_current(&Hit) -> bool;
-    hit_again(&Hit, &mut u64) -> bool;
+    hit_again(&Remembered, &mut u64) -> bool;
     count(u64, Event);
     count_alone(u64, Event);
     peek(&[u8], &mut ReadBuf) -> Option<Hit>;
@@ -269,7 +286,7 @@ never! {
     contains(&[u8]) -> bool;
     ttl(&[u8]) -> Option<i64>;
     freshness(&Hit) -> Freshness;
-    hit_while_there(&Hit, &mut u64) -> Freshness;
+    hit_while_there(&Remembered, &mut u64) -> Freshness;
     begin(u64) -> Began;
     is_current(u64, Began, &Tags) -> bool;
     tags(&[u64]) -> Tags;

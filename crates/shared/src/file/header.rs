@@ -152,9 +152,10 @@ fn fill_unguarded(fd: BorrowedFd<'_>, header: &Header, geo: &Geometry) -> io::Re
     }
     let word = |value: u64, at: u64| write_all_at(fd, &value.to_ne_bytes(), at);
     // Anything: what damage puts there is no stamp that has been.
-    let [seed, _] = header.seed;
+    let [seed, other] = header.seed;
     let stamps = (0..FENCES).flat_map(|i| split_mix(split_mix(seed).wrapping_add(i)).to_ne_bytes());
     write_all_at(fd, &stamps.collect::<Vec<u8>>(), FENCES_AT)?;
+    word(split_mix(other) | 1, ctl!(tag_epoch))?;
     word(slots, ctl!(slots_ready))?;
     word(changes, ctl!(change_len))?;
     word(NEVER, ctl!(min_deadline))?;

@@ -92,7 +92,8 @@ pub struct Control {
     pub slots_ready: u64,
     pub data_ready: u64,
     pub tick_offset: u64,
-    pub procs_high: u64,
+    /// Another one after each invalidation of tags: see `tags`.
+    pub tag_epoch: u64,
     /// TinyLFU: how often all frequencies have been halved.
     pub epoch: u64,
     /// Not 0: another file has this one's name by now, perhaps. Whoever reads it looks (see `file::astray`).
@@ -128,7 +129,9 @@ pub struct Control {
     /// Under the lock: so many buckets of the index had to be passed to find all entries their places, in sum: what all
     /// counts of overflow add up to.
     pub passed: u64,
-    pub _pad2: [u64; 4],
+    /// Not under the lock: so many lines of processes were ever in use.
+    pub procs_high: u64,
+    pub _pad2: [u64; 3],
     // Every use in tick mode 0 writes this line.
     pub tick: u64,
     pub _pad3: [u64; 7],

@@ -12,7 +12,7 @@ use crate::error::Busy;
 use crate::file::layout::BLOCK_HEAD;
 use crate::file::units::{Slot, Word};
 use crate::process::lock::STORE_TIMEOUT;
-use crate::table::reading::{Hit, NEVER};
+use crate::table::reading::{Hit, Remembered, NEVER};
 use crate::table::tags::Tags;
 use crate::table::Table;
 
@@ -202,6 +202,12 @@ impl Table {
         } else {
             Freshness::Fresh
         }
+    }
+
+    /// `holds` of an entry that is hit again and again.
+    #[inline]
+    pub(crate) fn holds_again(&self, hit: &Remembered, now: u64) -> bool {
+        (hit.tag_words() == 0 || self.tags_hold_again(hit)) && !self.is_idle(Slot::new(hit.slot), now)
     }
 
     /// Of an entry that is not plain: no tag has made it void, and it has not been idle for too long.

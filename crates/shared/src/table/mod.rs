@@ -52,6 +52,8 @@ pub(crate) enum Mutant {
     NoFence,
     /// An invalidation does not change the key's stamp.
     NoStamp,
+    /// An invalidation of tags changes the epoch before the stamps.
+    EpochFirst,
 }
 
 pub(crate) struct Table {

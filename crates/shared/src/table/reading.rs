@@ -7,6 +7,8 @@ use crate::hash::siphash13;
 use crate::table::block::ReadBuf;
 use crate::table::head::{Kind, Lengths};
 use crate::table::Table;
+use std::ops::Deref;
+use std::sync::atomic::AtomicU64;
 
 /// No deadline.
 pub const NEVER: u64 = u64::MAX;
@@ -30,6 +32,28 @@ pub struct Hit {
     tag_words: u8,
 }
 
+/// A [`Hit`] as a level in front of the file remembers it.
+#[derive(Debug)]
+pub struct Remembered {
+    hit: Hit,
+    /// The file's tag epoch, as it was before its tags were last found to hold (see `tags`); 0 = they were not looked at yet.
+    pub(crate) tag_epoch: AtomicU64,
+}
+
+impl From<Hit> for Remembered {
+    fn from(hit: Hit) -> Remembered {
+        Remembered { hit, tag_epoch: AtomicU64::new(0) }
+    }
+}
+
+impl Deref for Remembered {
+    type Target = Hit;
+
+    fn deref(&self) -> &Hit {
+        &self.hit
+    }
+}
+
 impl Hit {
     /// A part of the word that is another one after each change of the slot.
     pub fn version(&self) -> u32 {
@@ -40,6 +64,11 @@ impl Hit {
     #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
         self.until != 0
+    }
+    /// Whether it has tags and no deadline.
+    #[inline(always)]
+    pub(crate) fn is_for_ever_but_for_tags(&self) -> bool {
+        self.tag_words != 0 && self.fresh == NEVER
     }
     /// Whether its head has a soft deadline.
     pub(crate) fn is_soft(&self) -> bool {

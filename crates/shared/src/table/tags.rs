@@ -13,6 +13,18 @@
 //! in its place. So no stamp of before comes back by zeros, and hardly by anything else: what damage leaves makes entries
 //! void. Nothing has to be repaired, and neither repair nor clear touches stamps.
 //!
+//! **The tag epoch.** Who remembers an entry and hits it again need not add up each time. One word, the epoch, becomes another
+//! after each invalidation has changed its stamps, and before it returns. Who finds that the tags hold remembers the epoch from
+//! before that look (`Remembered`); as long as it is the same, no invalidation has returned since, and the tags hold. So a
+//! hit after such a return finds another epoch, adds up again, and finds the stamps changed: it reads the epoch (acquire)
+//! before them. In the other order, epoch before stamps, a reader in between would remember the new epoch with the old
+//! sum.
+//!
+//! A death between stamps and epoch is one of a call that has not returned. Lookups in the file find its entries void; who
+//! remembers one may go on being served until the key's slot changes or any tag is invalidated, as if that call had never begun
+//! and the entry had been evicted. Neither is told anything but what was right before the call. The epoch begins at random
+//! and moves as the stamps do, so damage leaves a number that nobody remembers; 0 is none that anybody does.
+//!
 //! The stamps' area is reserved when the first tag is named. Where there is no disk for it, nothing with tags is stored,
 //! and an invalidation voids the whole cache.
 
@@ -20,7 +32,7 @@ use crate::error::Busy;
 use crate::file::atomic::{fence, Ordering};
 use crate::file::layout::{ctl, BLOCK_HEAD, PAGE};
 use crate::file::units::{Slot, Word};
-use crate::table::reading::Hit;
+use crate::table::reading::{Hit, Remembered};
 use crate::table::Table;
 use engine::hashing::{split_mix, GOLDEN};
 
@@ -210,6 +222,23 @@ impl Table {
         self.sum_of(&words[1..]) == words[0] && self.unchanged_again(slot, word)
     }
 
+    /// `tags_hold` of an entry that is hit again and again, each time at the price of one word as long as no tag is
+    /// invalidated.
+    #[inline(always)]
+    pub(crate) fn tags_hold_again(&self, hit: &Remembered) -> bool {
+        // Acquire: pairs with the release in `raise_tag_epoch`. Who sees an invalidation's epoch sees its stamps.
+        let epoch = self.region.known(ctl!(tag_epoch)).load(Ordering::Acquire);
+        // Relaxed, here and below: whichever thread's number is there, it was read before that thread found that the tags hold.
+        if epoch == hit.tag_epoch.load(Ordering::Relaxed) && epoch != 0 {
+            return true;
+        }
+        let hold = self.tags_hold(hit);
+        if hold {
+            hit.tag_epoch.store(epoch, Ordering::Relaxed);
+        }
+        hold
+    }
+
     /// How the tags of an entry stood when it was stored, as [`Tags::word`] has it. No lock: it may be another entry's by now.
     pub(crate) fn tag_word(&self, hit: &Hit) -> u64 {
         if hit.tag_words() == 0 {
@@ -236,14 +265,29 @@ impl Table {
             // (By damage alone there may be such entries all the same.)
             return self.void_all();
         }
+        #[cfg(loom)]
+        if self.mutant == crate::table::Mutant::EpochFirst {
+            self.raise_tag_epoch();
+        }
         for tag in tags {
             // Release: pairs with the acquires in `stamp_of` and `sum_of`.
             self.region.add(self.tag_at(self.number_of(*tag)), GOLDEN, Ordering::AcqRel);
         }
+        #[cfg(loom)]
+        if self.mutant == crate::table::Mutant::EpochFirst {
+            return Ok(());
+        }
+        self.raise_tag_epoch();
         fence(Ordering::SeqCst);
         if self.region.truncated() {
             return Err(Busy);
         }
         Ok(())
+    }
+
+    /// After stamps have changed: who remembers entries looks at theirs.
+    fn raise_tag_epoch(&self) {
+        // Release: pairs with the acquire in `tags_hold_again`.
+        self.region.add(ctl!(tag_epoch), GOLDEN, Ordering::AcqRel);
     }
 }

@@ -25,9 +25,9 @@ fn what_is_stored_is_found_until_it_is_removed_or_cleared() {
     cache.set(b"d", b"4", NEVER);
     assert!(cache.get(b"b", &mut buf).is_none() && cache.get(b"a", &mut buf).is_some());
     let hit = cache.get(b"a", &mut buf).unwrap();
-    assert!(cache.still_current(&hit) && cache.hit_again(&hit, &mut 0));
+    assert!(cache.still_current(&hit) && cache.hit_again(&hit.into(), &mut 0));
     cache.clear();
-    assert!(!cache.still_current(&hit) && !cache.hit_again(&hit, &mut 0));
+    assert!(!cache.still_current(&hit) && !cache.hit_again(&hit.into(), &mut 0));
     assert!(cache.is_empty() && cache.get(b"a", &mut buf).is_none());
     assert_eq!(cache.info().repairs, 0);
 }

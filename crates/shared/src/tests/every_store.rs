@@ -343,7 +343,7 @@ fn operations_on_leases_and_without_the_lock() {
     behind_a_writer(&|c| c.clear());
     die_everywhere(&o, &keys, 20, |c| {
         let hit = c.peek(&keys[0], &mut ReadBuf::new()).unwrap();
-        (0..3).for_each(|_| assert!(c.hit_again(&hit, &mut 0)));
+        (0..3).for_each(|_| assert!(c.hit_again(&hit.into(), &mut 0)));
         c.count(0, Event::Hit);
         c.count_alone(1, Event::Miss);
         c.count_skip(Skip::Busy);

@@ -26,19 +26,19 @@ fn fresh_stale_gone() {
     let hit = cache.get(key, &mut buf).unwrap();
     assert_eq!((hit, buf.value(), buf.fresh(), buf.deadline()), (stored, &b"a value"[..], START + 10, START + 20));
     assert_eq!((hit.fresh, hit.end, hit.kind), (START + 10, START + 20, Kind::Value));
-    assert!(cache.contains(key) && cache.ttl(key) == Some(10) && cache.hit_again(&hit, &mut last));
-    assert_eq!(cache.hit_while_there(&hit, &mut last), Freshness::Fresh);
+    assert!(cache.contains(key) && cache.ttl(key) == Some(10) && cache.hit_again(&hit.into(), &mut last));
+    assert_eq!(cache.hit_while_there(&hit.into(), &mut last), Freshness::Fresh);
     at(&cache, 10);
     assert_eq!((cache.freshness(&hit), cache.ttl(key)), (Freshness::Stale, Some(0)));
     assert!(!cache.contains(key) && cache.look(key) == (Freshness::Stale, Some(hit)) && cache.len() == 1);
-    assert!(!cache.hit_again(&hit, &mut last));
-    assert_eq!(cache.hit_while_there(&hit, &mut last), Freshness::Stale);
+    assert!(!cache.hit_again(&hit.into(), &mut last));
+    assert_eq!(cache.hit_while_there(&hit.into(), &mut last), Freshness::Stale);
     assert_eq!(cache.get(key, &mut buf), Some(hit));
     at(&cache, 15);
     assert_eq!(cache.ttl(key), Some(-5));
     at(&cache, 20);
     assert_eq!((cache.freshness(&hit), cache.ttl(key), cache.len()), (Freshness::Gone, None, 0));
-    assert_eq!(cache.hit_while_there(&hit, &mut last), Freshness::Gone);
+    assert_eq!(cache.hit_while_there(&hit.into(), &mut last), Freshness::Gone);
     assert_eq!((cache.get(key, &mut buf), cache.look(key)), (None, (Freshness::Gone, None)));
     assert_eq!(cache.invalidate(key), Ok(false), "it was not there any more");
     // An exception; for ever; and one that is fresh for longer than it is there.
@@ -125,7 +125,7 @@ fn idle_entries_end() {
         assert_eq!((a.len(), a.ttl(b"got"), a.ttl(b"ttl")), (304, Some(idle as i64), Some(3 * SECOND as i64)));
         for time in 1..5 {
             both(time * 6 * SECOND);
-            assert!(b.hit_again(&again, &mut 0) && b.get(b"got", &mut buf).is_some());
+            assert!(b.hit_again(&again.into(), &mut 0) && b.get(b"got", &mut buf).is_some());
             let there = b.peek(b"peeked", &mut buf).is_some();
             assert_eq!((there, b.contains(b"peeked")), (time == 1, time == 1), "{strategy:?}");
             assert!(!b.contains(b"ttl"));
@@ -137,7 +137,7 @@ fn idle_entries_end() {
         both(24 * SECOND + idle - 1);
         assert!(b.freshness(&again) == Freshness::Fresh && b.contains(b"got"));
         both(24 * SECOND + idle);
-        assert!(!b.hit_again(&again, &mut 0) && b.get(b"got", &mut buf).is_none() && b.is_empty());
+        assert!(!b.hit_again(&again.into(), &mut 0) && b.get(b"got", &mut buf).is_none() && b.is_empty());
         // A moment in the future is damage, and lengthens no life.
         a.set(b"k", b"v", NEVER);
         (0..400).for_each(|slot| {

@@ -43,7 +43,7 @@ fn kinds(geo: &Geometry) -> Vec<Kind> {
     macro_rules! control {
         ($($field:ident)+) => { $(kinds.push(Kind { name: stringify!($field), words: vec![ctl!($field)] });)+ };
     }
-    control!(generation index_level slots_ready data_ready tick_offset procs_high epoch moved tags_ready);
+    control!(generation index_level slots_ready data_ready tick_offset procs_high epoch moved tags_ready tag_epoch);
     control!(count publish_seq cand_head cand_len last_tick evictions free_head slot_high alloc_cursor used_granules);
     control!(swept_generation min_deadline sweep_min sweep_cursor expirations repairs audit passed);
     control!(base_generation tick queue_seq hand history_lines ghost_seq ghost_room sample_hits sample_accesses sample_look);

@@ -40,7 +40,7 @@ fn exercise(cache: &SharedCache, random: &mut Random) {
             0..=4 => {
                 if let Some(hit) = cache.get(&key, &mut buf) {
                     assert_eq!(buf.value(), value_of(k), "a wrong value");
-                    cache.hit_again(&hit, &mut 0);
+                    cache.hit_again(&hit.into(), &mut 0);
                 }
             }
             5..=7 => {
@@ -67,7 +67,7 @@ fn exercise(cache: &SharedCache, random: &mut Random) {
             15 => {
                 if let (_, Some(hit)) = cache.look(&key) {
                     ignore((cache.failures(&hit), cache.is_refresh_due(&hit), cache.ttl(&key)));
-                    ignore(cache.hit_while_there(&hit, &mut 0));
+                    ignore(cache.hit_while_there(&hit.into(), &mut 0));
                 }
             }
             _ => {

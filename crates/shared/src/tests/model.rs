@@ -246,7 +246,7 @@ fn run(strategy: Strategy, max: usize, ticks: u64, idle: Option<u64>, ops: Vec<(
     };
     let mut running: Vec<Running> = Vec::new();
     let long = std::time::Duration::from_secs(1);
-    let mut known: Vec<HashMap<u8, (Hit, Vec<u8>)>> = vec![HashMap::new(); 3];
+    let mut known: Vec<HashMap<u8, (Remembered, Vec<u8>)>> = (0..3).map(|_| HashMap::new()).collect();
     let (mut last, mut repairs) = ([u64::MAX; 3], 0);
     let mut buf = ReadBuf::new();
     let set_clock = |now: u64| handles.iter().for_each(|h| h.table().test_now.store(now, Ordering::SeqCst));
@@ -258,7 +258,7 @@ fn run(strategy: Strategy, max: usize, ticks: u64, idle: Option<u64>, ops: Vec<(
                 let hit = cache.get(&key_bytes(k), &mut buf);
                 assert_eq!(hit.map(|_| buf.value().to_vec()), model.get(k), "step {n}, key {k}");
                 if let Some(hit) = hit {
-                    known[who].insert(k, (hit, buf.value().to_vec()));
+                    known[who].insert(k, (hit.into(), buf.value().to_vec()));
                 }
             }
             Op::Again(k) => {

@@ -75,11 +75,11 @@ fn a_repeated_hit_writes_nothing() {
         let count = move |_: &crate::file::mapping::Region| ignore(counter.fetch_add(1, Ordering::SeqCst));
         assert!(cache.table().region.hook.set(Box::new(count)).is_ok());
         for (key, hit) in [(b"k", hit), (b"m", mortal)] {
-            let some = |c: &SharedCache| (0..20).for_each(|_| assert!(c.hit_again(&hit, &mut 0)));
+            let some = |c: &SharedCache| (0..20).for_each(|_| assert!(c.hit_again(&hit.into(), &mut 0)));
             assert_eq!(stores(&cache, &counted, some), first, "{strategy:?}");
             let more = |c: &SharedCache| {
                 for _ in 0..20 {
-                    assert!(c.hit_again(&hit, &mut 0) && c.get(key, &mut ReadBuf::new()).is_some());
+                    assert!(c.hit_again(&hit.into(), &mut 0) && c.get(key, &mut ReadBuf::new()).is_some());
                 }
             };
             assert_eq!(stores(&cache, &counted, more), 0, "{strategy:?}");

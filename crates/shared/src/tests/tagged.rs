@@ -34,7 +34,7 @@ fn entries_with_a_tag_are_void_and_no_others() {
                 Stored::Done(hit) => hit,
                 other => panic!("{other:?}"),
             };
-            assert!(a.hit_again(&hit, &mut 0) && b.hit_again(&hit, &mut 0));
+            assert!(a.hit_again(&hit.into(), &mut 0) && b.hit_again(&hit.into(), &mut 0));
             assert_eq!(b.peek(&[n as u8], &mut ReadBuf::new()), Some(hit));
         }
         a.set(b"plain", b"v", NEVER);
@@ -44,10 +44,10 @@ fn entries_with_a_tag_are_void_and_no_others() {
             assert_eq!((buf.key(), buf.value()), (&[n as u8][..], &[n as u8; 9][..]));
             // Another tag; then one of its own, the first or the last.
             a.invalidate_tags(&others).unwrap();
-            assert!(b.hit_again(&hit, &mut 0));
+            assert!(b.hit_again(&hit.into(), &mut 0));
             let of_it = &tags_of[n as usize];
             a.invalidate_tags(&[of_it[if n % 2 == 0 { 0 } else { of_it.len() - 1 }]]).unwrap();
-            assert!(!b.hit_again(&hit, &mut 0) && !is_there(&b, &[n as u8]) && !b.contains(&[n as u8]));
+            assert!(!b.hit_again(&hit.into(), &mut 0) && !is_there(&b, &[n as u8]) && !b.contains(&[n as u8]));
             assert_eq!(b.freshness(&hit), Freshness::Gone);
             assert!(b.still_current(&hit), "but in the file");
             // It is absent for all purposes.
@@ -58,6 +58,80 @@ fn entries_with_a_tag_are_void_and_no_others() {
         assert!(is_there(&a, b"plain") && is_there(&a, &[0]));
         assert_eq!(a.info().repairs, 0);
     }
+}
+
+/// Who remembers an entry adds up its stamps once, and again after an invalidation of any tag, not at each hit.
+#[test]
+fn a_remembered_hit_goes_by_the_epoch() {
+    for strategy in Strategy::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let o = options(&dir, strategy, 100);
+        let (a, b) = (open_isolated(&o), open_isolated(&o));
+        let epoch = || a.table().region.get(ctl!(tag_epoch));
+        assert_ne!(epoch(), 0);
+        let Stored::Done(hit) = a.set(b"k", b"v", terms(&a, &[1, 2])) else { panic!() };
+        let remembered = Remembered::from(hit);
+        let seen = || remembered.tag_epoch.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(seen(), 0, "nobody has looked");
+        assert!(b.hit_again(&remembered, &mut 0));
+        assert_eq!(seen(), epoch());
+        // Another tag's: one more look, and remembered again.
+        let before = epoch();
+        a.invalidate_tags(&[3]).unwrap();
+        assert_ne!(epoch(), before);
+        assert!(b.hit_again(&remembered, &mut 0));
+        assert_eq!(seen(), epoch());
+        // Its own. What is not found to hold is not remembered.
+        a.invalidate_tags(&[2]).unwrap();
+        assert!(!b.hit_again(&remembered, &mut 0) && !b.hit_again(&remembered, &mut 0));
+        assert_ne!(seen(), epoch());
+        // Stored over an invalidation by hand: void from the first hit on.
+        let old = terms(&a, &[1]);
+        a.invalidate_tags(&[1]).unwrap();
+        let Stored::Done(hit) = a.set(b"k", b"v", old) else { panic!() };
+        assert!(!b.hit_again(&hit.into(), &mut 0));
+        // An epoch that damage has left as 0 is nobody's: each hit adds up.
+        let Stored::Done(hit) = a.set(b"k", b"v", terms(&a, &[1])) else { panic!() };
+        let remembered = Remembered::from(hit);
+        a.table().region.set(ctl!(tag_epoch), 0);
+        assert!(b.hit_again(&remembered, &mut 0) && b.hit_again(&remembered, &mut 0));
+        a.table().region.set(a.table().geo.tag(a.table().number_of(1)), 1);
+        assert!(!b.hit_again(&remembered, &mut 0));
+    }
+}
+
+/// An invalidation that ends at any of its stores was none for who remembers an entry, or it holds; the next one that returns
+/// holds.
+#[test]
+fn a_remembered_hit_after_a_death() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 100);
+    let (mut deaths, mut served) = (0, 0);
+    for stores in 0.. {
+        let (dying, reader) = (open_isolated(&o), open_isolated(&o));
+        let Stored::Done(hit) = reader.set(b"k", b"v", terms(&reader, &[1, 2])) else { panic!() };
+        let remembered = Remembered::from(hit);
+        assert!(reader.hit_again(&remembered, &mut 0));
+        let left = std::sync::atomic::AtomicU64::new(stores);
+        let hook = move |_: &crate::file::mapping::Region| {
+            if left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) == 0 {
+                std::panic::panic_any("dies");
+            }
+        };
+        assert!(dying.table().region.hook.set(Box::new(hook)).is_ok());
+        let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dying.invalidate_tags(&[1, 2]))).is_err();
+        assert_eq!(reader.hit_again(&remembered, &mut 0), died, "{stores}");
+        served += u64::from(died && !is_there(&reader, b"k"));
+        // (The first death is before anything was changed.)
+        assert_eq!(is_there(&reader, b"k"), stores == 0 && died);
+        reader.invalidate_tags(&[2]).unwrap();
+        assert!(!reader.hit_again(&remembered, &mut 0) && !is_there(&reader, b"k"));
+        if !died {
+            break;
+        }
+        deaths += 1;
+    }
+    assert_eq!((deaths, served), (3, 2), "two stamps and the epoch");
 }
 
 #[test]

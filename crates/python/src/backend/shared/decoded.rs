@@ -18,14 +18,14 @@ use crate::function::slot_value::Value;
 use crate::function::state::CacheState;
 use engine::cache::Cause;
 use engine::slab::Token;
-use shared::{Event, Hit};
+use shared::{Event, Hit, Remembered};
 
 /// See the module's documentation.
 pub(crate) struct Decoded {
     /// Of what is pickled, the bytes.
     pub object: PyRef,
     how: usize,
-    hit: Hit,
+    hit: Remembered,
     /// One of the files of the backend of the cache that this is kept in.
     file: *const File,
 }
@@ -156,12 +156,12 @@ impl Decoded {
             // SAFETY: attached; the value is there all the same.
             unsafe { ffi::PyErr_Clear() };
         }
-        Some(Box::new(Decoded { object: object?, how, hit, file }))
+        Some(Box::new(Decoded { object: object?, how, hit: hit.into(), file }))
     }
 
     /// What the backend is to know of it, once it is in the decoded level. `hash`: of its key.
     pub fn note(&self, hash: u64) -> Note {
-        Note { file: self.file, hit: self.hit, hash }
+        Note { file: self.file, hit: *self.hit, hash }
     }
 
     /// Whether it was found in this slot, when that was so.

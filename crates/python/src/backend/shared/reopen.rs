@@ -23,7 +23,7 @@ use concurrency::fork;
 use concurrency::thread_id;
 use engine::wire_format;
 use shared::hash::siphash13;
-use shared::{safe_name, Event, Freshness, Hit, OpenError, OpenErrorKind, SharedCache, Strategy};
+use shared::{safe_name, Event, Freshness, Hit, OpenError, OpenErrorKind, Remembered, SharedCache, Strategy};
 
 /// An open file.
 pub(crate) struct File {
@@ -78,7 +78,7 @@ impl File {
 
     /// Whether what was found is there still; stamps the use.
     #[inline(always)]
-    pub fn hit_again(&self, hit: &Hit) -> bool {
+    pub fn hit_again(&self, hit: &Remembered) -> bool {
         // Relaxed, both: a number that is right or not.
         let before = self.last().load(Ordering::Relaxed);
         let mut slot = before;
@@ -92,7 +92,7 @@ impl File {
     /// Whether what was found is there still, though no longer fresh, and may be returned while it is computed anew; stamps
     /// the use. `Some`: whether that computation is due.
     #[cold]
-    pub fn hit_stale(&self, hit: &Hit) -> Option<bool> {
+    pub fn hit_stale(&self, hit: &Remembered) -> Option<bool> {
         if hit.fresh >= hit.end || self.shm.now() >= hit.fresh.saturating_add(self.revalidate) {
             return None;
         }
