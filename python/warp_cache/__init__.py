@@ -7,12 +7,11 @@
 import os as _os
 
 from warp_cache._decorators import cache, lru_cache
-from warp_cache._info import CacheInfo, SharedCacheInfo
 from warp_cache._strategies import Backend, Strategy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from warp_cache._info import SkipReason
+    from warp_cache._info import CacheInfo, SharedCacheInfo, SkipReason
     from warp_cache._module import caches, clear_all, configure, disabled, invalidate_tags
     from warp_cache._options import CacheOptions, LruCacheOptions
     from warp_cache._recording import record
@@ -63,11 +62,12 @@ def __getattr__(name):
         import warp_cache.testing as testing
 
         return testing
-    # Types, which importing typing makes, and nobody needs at run time.
-    if name == "SkipReason":
-        from warp_cache._info import SkipReason
+    # What calls return is there once there is something to call; SkipReason is a type, which
+    # importing typing makes, and nobody needs at run time.
+    if name in ("CacheInfo", "SharedCacheInfo", "SkipReason"):
+        from warp_cache import _info
 
-        return SkipReason
+        return getattr(_info, name)
     if name in ("CacheOptions", "LruCacheOptions"):
         from warp_cache import _options
 

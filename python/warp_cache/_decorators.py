@@ -300,7 +300,8 @@ def decorator(
     per_instance = getattr(make, "keywords", {}).get("per_instance", False)
 
     def decorate(function: _Function) -> CachedFunction[..., Any]:
-        # What only decorating needs is not loaded by importing the package.
+        # What only decorating needs is not loaded by importing the package, nor what calls return.
+        from warp_cache import _info  # noqa: F401
         from warp_cache._callables import (
             coroutine_function,
             present_as_coroutine_function,

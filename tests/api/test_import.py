@@ -10,7 +10,7 @@ before = set(sys.modules)
 import warp_cache
 slow = {"asyncio", "inspect", "re", "threading", "typing", "typing_extensions"}
 # What only decorating, failing and warning need.
-rooms = ("async", "callables", "exceptions", "flight", "naming", "uncacheable")
+rooms = ("async", "callables", "exceptions", "flight", "info", "naming", "uncacheable")
 slow |= {"warp_cache._" + name for name in rooms}
 print(sorted(slow & set(sys.modules) - before))
 """

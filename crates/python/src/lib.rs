@@ -62,10 +62,10 @@ mod _warp_cache_rs {
             module.setattr("_switch_fence_off", wrap_pyfunction!(_switch_fence_off, module)?)?;
         }
         module.add("ReadyCoroutine", crate::capi::coroutine::install(module.py())?)?;
-        let info = module.py().import("warp_cache._info")?;
-        for name in ["CacheInfo", "SharedCacheInfo"] {
-            module.add(name, info.getattr(name)?)?;
-        }
-        Ok(())
+        // Not in `__all__`, which has what it gives.
+        use crate::function::methods::late_attribute;
+        module.setattr("__getattr__", wrap_pyfunction!(late_attribute, module)?)?;
+        module.index()?.append("CacheInfo")?;
+        module.index()?.append("SharedCacheInfo")
     }
 }

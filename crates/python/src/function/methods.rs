@@ -19,18 +19,47 @@ use crate::capi::type_slots::{add_methods, Method};
 use crate::key::signature::ArgBuffer;
 use shared::Skip;
 
-/// `warp_cache._info.CacheInfo`.
-static CACHE_INFO: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-/// `warp_cache._info.SharedCacheInfo`.
-static SHARED_CACHE_INFO: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-/// `warp_cache._info.Skips`.
-static SKIPS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static CACHE_INFO: InfoClass = InfoClass::new("CacheInfo");
+static SHARED_CACHE_INFO: InfoClass = InfoClass::new("SharedCacheInfo");
+static SKIPS: InfoClass = InfoClass::new("Skips");
+
+/// A class of `warp_cache._info`. Importing the package does without that module: it is there once a function is decorated.
+struct InfoClass {
+    name: &'static str,
+    class: PyOnceLock<Py<PyType>>,
+}
+
+impl InfoClass {
+    const fn new(name: &'static str) -> Self {
+        InfoClass { name, class: PyOnceLock::new() }
+    }
+
+    /// The class; `None` with an exception set.
+    fn get<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyType>> {
+        match self.class.import(py, "warp_cache._info", self.name) {
+            Ok(class) => Some(class),
+            Err(error) => {
+                error.restore(py);
+                None
+            }
+        }
+    }
+}
+
+/// `__getattr__` of the extension module: classes that were once made with it.
+#[pyfunction(name = "__getattr__")]
+pub fn late_attribute<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    match [&CACHE_INFO, &SHARED_CACHE_INFO].into_iter().find(|class| class.name == name) {
+        Some(class) => Ok(class.class.import(py, "warp_cache._info", class.name)?.clone().into_any()),
+        None => {
+            let message = format!("module 'warp_cache._warp_cache_rs' has no attribute '{name}'");
+            Err(pyo3::exceptions::PyAttributeError::new_err(message))
+        }
+    }
+}
 
 /// Gives the methods to the type; called once, before it is visible.
 pub fn install(kind: &Bound<'_, PyType>) -> PyResult<()> {
-    CACHE_INFO.import(kind.py(), "warp_cache._info", "CacheInfo")?;
-    SHARED_CACHE_INFO.import(kind.py(), "warp_cache._info", "SharedCacheInfo")?;
-    SKIPS.import(kind.py(), "warp_cache._info", "Skips")?;
     // SAFETY: each function checks its arguments' number and takes instances of the type only.
     unsafe {
         add_methods(
@@ -272,7 +301,7 @@ unsafe fn number(n: u64) -> Option<PyRef> {
 }
 
 /// A `CacheInfo` or one of its kind, made without its `__new__`, which is Python code.
-unsafe fn info(kind: &PyOnceLock<Py<PyType>>, counters: &Counters, max_size: Option<usize>) -> Option<PyRef> {
+unsafe fn info(kind: &InfoClass, counters: &Counters, max_size: Option<usize>) -> Option<PyRef> {
     // SAFETY: attached; each number is a new reference or null with an exception set; `tuple.__new__` makes an instance of
     // any type derived from it.
     unsafe {
