@@ -7,7 +7,8 @@ finds the cache of an instance, which lies in its ``__dict__`` under one private
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
+from copyreg import dispatch_table
+from functools import partial, wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,12 @@ _DEPTH = 6
 
 
 def hide(cls: type) -> None:
-    """Have instances of the class be copied and pickled without what they keep here."""
+    """Have instances of the class be copied and pickled without what they keep here.
+
+    What copyreg knows of the class goes before its methods: it is looked at again at the first call
+    of each instance, as it may come late.
+    """
+    _hide_registered(cls)
     if getattr(getattr(cls, "__reduce_ex__", None), _MARK, False):
         return
     own = vars(cls).get("__reduce_ex__")
@@ -45,6 +51,20 @@ def hide(cls: type) -> None:
         setattr(cls, "__reduce_ex__", __reduce_ex__)  # noqa: B010 - checkers know another type
 
 
+def _hide_registered(cls: type) -> None:
+    """The same of what is registered for the class by ``copyreg.pickle``."""
+    reduce = dispatch_table.get(cls)
+    if reduce is None or getattr(reduce, _MARK, False):
+        return
+
+    @wraps(reduce)
+    def registered(self: Any, /) -> Any:
+        return _without(self, partial(reduce, self))
+
+    setattr(registered, _MARK, True)
+    dispatch_table[cls] = registered
+
+
 def _reduced(self: Any, protocol: Any, ours: Callable[..., Any], own: Any) -> Any:
     """What the class would give for an instance that keeps nothing.
 
@@ -55,16 +75,21 @@ def _reduced(self: Any, protocol: Any, ours: Callable[..., Any], own: Any) -> An
         reduce = _inherited(type(self), ours).__get__(self, type(self))
     else:
         reduce = own.__get__(self, type(self))
+    return _without(self, partial(reduce, protocol))
+
+
+def _without(self: Any, reduce: Callable[[], Any]) -> Any:
+    """What ``reduce`` gives for an instance that keeps nothing."""
     try:
         state = object.__getattribute__(self, "__dict__")
     except AttributeError:
         state = None
     if not isinstance(state, dict) or _NAME not in state:
-        return reduce(protocol)
+        return reduce()
     # The class's own code sees an instance as it was before its first call.
     kept = state.pop(_NAME)
     try:
-        result = reduce(protocol)
+        result = reduce()
         # The instance's `__dict__` itself, which is about to have it again.
         return _replaced(result, state, dict(state), _DEPTH)
     finally:

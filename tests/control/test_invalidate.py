@@ -339,7 +339,9 @@ def test_put_with_no_life_stores_nothing_and_drops_the_older(
 
 
 @both
-@pytest.mark.parametrize(("ttl", "error"), [("60", TypeError), (math.nan, ValueError)])
+@pytest.mark.parametrize(
+    ("ttl", "error"), [("60", TypeError), (math.nan, ValueError), (math.inf, ValueError)]
+)
 def test_put_with_a_wrong_lifetime(decorate: Any, kind: Kind, ttl: Any, error: Any) -> None:
     f = decorate(kind.one(Body()))
     kind.call(f, 1)

@@ -96,6 +96,16 @@ def test_a_value_with_no_life_is_not_stored(kind: Kind, nothing: Any) -> None:
     assert f.cache_info() == (0, 2, 128, 0)
 
 
+@pytest.mark.parametrize("wrong", [math.inf, math.nan])
+def test_a_life_without_limit_is_none_and_not_inf(kind: Kind, wrong: float) -> None:
+    f = cache(ttl=lambda value: wrong)(kind.one(lambda x: x))
+    with pytest.raises(ValueError, match=f"ttl must be .*None for no limit, got {wrong}"):
+        kind.call(f, 1)
+    with pytest.raises(ValueError, match=f"ttl must be .*None for no limit, got {wrong}"):
+        f.cache_put(1, (1,), ttl=wrong)
+    assert f.cache_info().currsize == 0
+
+
 def test_a_value_with_no_life_drops_the_older_entry(kind: Kind) -> None:
     f = cache(ttl=lambda value: 100 if value == "good" else 0)(kind.one(lambda x: "computed"))
     f.set("good", 1)

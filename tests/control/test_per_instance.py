@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import dataclasses
 import gc
 import pickle
@@ -562,6 +563,40 @@ def test_an_instance_pickles_to_the_same_bytes_before_and_after(make: Any, proto
     assert pickle.dumps(instance, protocol) == before
     instance.method.cache_clear()
     assert pickle.dumps(instance, protocol) == before
+
+
+class Registered(Plain):
+    """One that copyreg has a reducer for, which hands out the instance's own ``__dict__``."""
+
+
+def _reduce_registered(instance: Registered) -> Any:
+    return Registered.__new__, (Registered,), vars(instance)
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_what_copyreg_knows_of_a_class_hides_its_caches_too(protocol: int, late: bool) -> None:
+    known = copyreg.dispatch_table
+    try:
+        if late:
+            Registered(0).method(5)
+        copyreg.pickle(Registered, _reduce_registered)  # type: ignore[arg-type]
+        instance = Registered(1)
+        before = pickle.dumps(instance, protocol)
+        instance.method(5)
+        instance.method.set(threading.Lock(), 6)  # could not be pickled
+        assert pickle.dumps(instance, protocol) == before
+        for other in (copy.copy(instance), pickle.loads(pickle.dumps(instance, protocol))):
+            assert type(other) is Registered and vars(other) == {"number": 1}
+            assert other.method.get(6) is None and other.method(5) == (1, 5)
+        assert instance.method.cache_info().currsize == 2, "it has its cache again"
+        # Once, and not once for each instance.
+        wrapped = known[Registered]
+        assert wrapped.__wrapped__ is _reduce_registered  # type: ignore[attr-defined]
+        Registered(2).method(5)
+        assert known[Registered] is wrapped
+    finally:
+        known.pop(Registered, None)
 
 
 def test_a_copy_made_in_any_other_way_answers_nothing() -> None:

@@ -223,6 +223,22 @@ def test_tags_of_a_wrong_type_are_a_type_error_that_names_them(kind: Kind, wrong
     assert f.cache_info().currsize == 0
 
 
+@pytest.mark.parametrize("backend", ["memory", "shared"])
+@pytest.mark.parametrize("tags", [("all", "{x}"), lambda x: ["all", x], lambda x: x])
+def test_an_empty_tag_is_refused_wherever_it_comes_from(
+    kind: Kind, tags: Any, backend: str
+) -> None:
+    body = Body()
+    f = cache(tags=tags, backend=backend, name="empty")(kind.one(body))
+    assert kind.call(f, "a") == ("a", 1)
+    with pytest.raises(ValueError, match="tags must be strings that are not empty, got"):
+        kind.call(f, "")
+    with pytest.raises(ValueError, match="tags must be strings that are not empty, got"):
+        f.cache_put("put", ("b",), tags=[""])
+    assert body.count == 1, "as where the tags raise, the function does not run"
+    assert present(f, "a", "b", "") == ["a"]
+
+
 def test_up_to_sixteen_tags(kind: Kind) -> None:
     names = [f"t{n}" for n in range(16)]
     f = cache(tags=names)(kind.one(Body()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import gc
 import pickle
@@ -251,6 +252,46 @@ def test_a_clear_during_the_computation() -> None:
     assert function.get(1) is None
     assert function(2) == function(2) == 2
     assert function.cache_info() == (1, 1, 128, 1)
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+def test_a_clear_during_a_computation_of_lru_cache_is_as_in_functools(kind: str) -> None:
+    during: list[Callable[[], object]] = []
+
+    def body(x: int) -> int:
+        for work in during:
+            work()
+        return x
+
+    async def coroutine(x: int) -> int:
+        return body(x)
+
+    source: Any = body if kind == "plain" else coroutine
+    function = lru_cache(backend="shared", name="cleared", single_flight=False)(source)
+    other = lru_cache(backend="shared", name="cleared", single_flight=False)(source)
+
+    def call(x: int) -> int:
+        result: Any = function(x)
+        return asyncio.run(result) if kind == "coroutine" else result
+
+    # The result is stored over the clear, whoever clears.
+    for clear in (function.cache_clear, other.cache_clear):
+        during[:] = [clear]
+        assert call(1) == 1
+        assert function.get(1) == other.get(1) == 1
+        assert function.cache_info() == (0, 0, 128, 1)
+    # What functools does not have fences.
+    for fence in (
+        lambda: function.cache_invalidate(2),
+        lambda: other.cache_invalidate(2),
+        lambda: other.set(5, 2) or other.cache_invalidate(2),
+    ):
+        during[:] = [fence, function.cache_clear]
+        assert call(2) == 2
+        assert function.get(2) is None
+    during[:] = [function.cache_clear, lambda: other.set(7, 3)]
+    assert call(3) == 3
+    assert function.get(3) == 7
 
 
 @support.uncacheable

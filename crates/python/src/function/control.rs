@@ -395,13 +395,11 @@ pub(crate) fn lifetime(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Giv
     if value.is_none() {
         return Ok(Given::Unlimited);
     }
-    // Infinite ones have a meaning here.
-    match value.extract::<f64>() {
-        Ok(f64::INFINITY) => return Ok(Given::Unlimited),
-        Ok(f64::NEG_INFINITY) => return Ok(Given::Over),
-        _ => (),
+    // No lifetime at all, like any other that is not more than nothing.
+    if matches!(value.extract::<f64>(), Ok(f64::NEG_INFINITY)) {
+        return Ok(Given::Over);
     }
-    let given = seconds(argument, "seconds, a timedelta or None", value)?;
+    let given = seconds(argument, "a finite number of seconds, a timedelta, or None for no limit", value)?;
     Ok(if given > 0.0 { Given::For(nanos(given).max(1)) } else { Given::Over })
 }
 
@@ -423,18 +421,26 @@ fn weight(value: &Bound<'_, PyAny>) -> PyResult<u64> {
     Ok(index.extract().unwrap_or(u64::MAX))
 }
 
-/// The tags of an entry: up to sixteen strings, or one.
+/// The tags of an entry: up to sixteen strings that are not empty, or one.
 pub(crate) fn tags(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Tags> {
     let wrong = || {
         let message = format!("{argument} must be up to {MOST_TAGS} strings, got {}", shown(value));
         PyTypeError::new_err(message)
     };
+    let of_entry = |text: &Bound<'_, PyString>| match tag(text)? {
+        empty if empty.is_empty() => {
+            // Templates are asked for none: it is what one of them has come to.
+            let message = format!("{argument} must be strings that are not empty, got {}", shown(value));
+            Err(pyo3::exceptions::PyValueError::new_err(message))
+        }
+        tag => Ok(tag),
+    };
     if let Ok(one) = value.cast::<PyString>() {
-        return Ok(vec![tag(one)?]);
+        return Ok(vec![of_entry(one)?]);
     }
     let mut tags = Tags::new();
     for item in value.try_iter().map_err(|_| wrong())? {
-        tags.push(tag(item?.cast::<PyString>().map_err(|_| wrong())?)?);
+        tags.push(of_entry(item?.cast::<PyString>().map_err(|_| wrong())?)?);
     }
     if tags.len() > MOST_TAGS {
         let message = format!("{argument} must be at most {MOST_TAGS} strings, got {}", tags.len());
