@@ -131,7 +131,12 @@ impl SharedCache {
     /// Copies the value of `key` into `buf`, as a use, be it fresh or stale. Takes no lock and never waits. Nothing is counted:
     /// see `count`.
     pub fn get(&self, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
-        let hit = self.peek(key, buf)?;
+        self.get_hashed(self.table.hash(key), key, buf)
+    }
+
+    /// `get` of a key whose hash is known.
+    pub fn get_hashed(&self, hash: u64, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
+        let hit = self.peek_hashed(hash, key, buf)?;
         self.table.touch_now(Slot::new(hit.slot));
         if self.table.idles() {
             self.table.note_use(Slot::new(hit.slot), self.table.now());
@@ -141,7 +146,11 @@ impl SharedCache {
 
     /// `get` that is no use.
     pub fn peek(&self, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
-        let hit = self.table.find(self.table.hash(key), key, buf)?;
+        self.peek_hashed(self.table.hash(key), key, buf)
+    }
+
+    fn peek_hashed(&self, hash: u64, key: &[u8], buf: &mut ReadBuf) -> Option<Hit> {
+        let hit = self.table.find(hash, key, buf)?;
         (self.table.freshness(&hit) != Freshness::Gone).then_some(hit)
     }
 

@@ -8,11 +8,16 @@
 use engine::hashing::split_mix;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+/// What is left behind the last eight bytes that are a word.
 #[inline]
-fn le_word(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    word[..bytes.len()].copy_from_slice(bytes);
-    u64::from_le_bytes(word)
+fn tail(bytes: &[u8]) -> u64 {
+    let left = bytes.len() % 8;
+    match bytes.last_chunk() {
+        _ if left == 0 => 0,
+        // Some of these bytes belong to the word before.
+        Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * left),
+        None => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }
 
 #[inline]
@@ -36,14 +41,14 @@ pub fn siphash13(seed: [u64; 2], bytes: &[u8]) -> u64 {
         seed[0] ^ 0x6c79_6765_6e65_7261,
         seed[1] ^ 0x7465_6462_7974_6573,
     ];
-    let mut chunks = bytes.chunks_exact(8);
-    for chunk in &mut chunks {
-        let m = le_word(chunk);
+    let (words, _) = bytes.as_chunks::<8>();
+    for word in words {
+        let m = u64::from_le_bytes(*word);
         v[3] ^= m;
         sip_round(&mut v);
         v[0] ^= m;
     }
-    let last = le_word(chunks.remainder()) | (bytes.len() as u64) << 56;
+    let last = tail(bytes) | (bytes.len() as u64) << 56;
     v[3] ^= last;
     sip_round(&mut v);
     v[0] ^= last;

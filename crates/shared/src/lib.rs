@@ -92,7 +92,7 @@ mod exports {
     pub use crate::table::fences::mutant;
     pub use crate::table::fences::Began;
     pub use crate::table::head::{Failures, Freshness, Kind, Terms};
-    pub use crate::table::reading::{Hit, Remembered, NEVER};
+    pub use crate::table::reading::{Hit, Remembered, Sought, NEVER};
     pub use crate::table::storing::Stored;
     pub use crate::table::tags::{Tags, MAX_TAGS};
 }

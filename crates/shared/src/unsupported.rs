@@ -103,6 +103,13 @@ pub struct Hit {
     pub kind: Kind,
 }
 
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'a> {
+    pub key: &'a [u8],
+    pub hash: u64,
+    pub absent_since: Option<u64>,
+}
+
 #[derive(Debug)]
 pub struct Remembered(Hit);
 
@@ -277,6 +284,8 @@ never! {
     now() -> u64;
     deadline(Option<Duration>) -> u64;
     get(&[u8], &mut ReadBuf) -> Option<Hit>;
+    get_hashed(u64, &[u8], &mut ReadBuf) -> Option<Hit>;
+    insert_hashed(u64, &[u8], &[u8], impl Into<Terms>, Began) -> Stored;
     still_current(&Hit) -> bool;
     hit_again(&Remembered, &mut u64) -> bool;
     count(u64, Event);
@@ -294,7 +303,7 @@ never! {
     set(&[u8], &[u8], impl Into<Terms>) -> Stored;
     insert(&[u8], &[u8], impl Into<Terms>, Began) -> Stored;
     acquire(&[u8], Duration, bool) -> Acquired;
-    acquire_to(Purpose, &[u8], &Tags, Duration, bool) -> Acquired;
+    acquire_sought(Purpose, &Sought<'_>, &Tags, Duration, bool) -> Acquired;
     is_refresh_due(&Hit) -> bool;
     failures(&Hit) -> Failures;
     refresh_failed(Lease);

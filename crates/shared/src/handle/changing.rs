@@ -7,7 +7,7 @@ use crate::process::lease::{Acquired, Lease, Purpose, Ticket, Waited};
 use crate::process::lock::STORE_TIMEOUT;
 use crate::table::fences::Began;
 use crate::table::head::{Failures, Terms};
-use crate::table::reading::Hit;
+use crate::table::reading::{Hit, Sought};
 use crate::table::storing::{Put, Stored};
 use crate::table::tags::Tags;
 use std::time::Duration;
@@ -26,8 +26,20 @@ impl SharedCache {
 
     /// Stores what was computed without a lease, unless it has been fenced since it began.
     pub fn insert(&self, key: &[u8], value: &[u8], terms: impl Into<Terms>, began: Began) -> Stored {
+        self.insert_hashed(self.table.hash(key), key, value, terms, began)
+    }
+
+    /// `insert` of a key whose hash is known.
+    pub fn insert_hashed(
+        &self,
+        hash: u64,
+        key: &[u8],
+        value: &[u8],
+        terms: impl Into<Terms>,
+        began: Began,
+    ) -> Stored {
         let how = Put { began: Some(began), over: None };
-        self.store(self.table.hash(key), key, value, &terms.into(), how).unwrap_or_else(|why| why)
+        self.store(hash, key, value, &terms.into(), how).unwrap_or_else(|why| why)
     }
 
     fn store(&self, hash: u64, key: &[u8], value: &[u8], terms: &Terms, how: Put) -> Result<Stored, Stored> {
@@ -47,6 +59,18 @@ impl SharedCache {
     /// entry.)
     pub fn acquire_to(&self, purpose: Purpose, key: &[u8], tags: &Tags, bound: Duration, force: bool) -> Acquired {
         self.table.acquire_to(purpose, key, tags, bound, force)
+    }
+
+    /// `acquire_to` of a key that was looked for.
+    pub fn acquire_sought(
+        &self,
+        purpose: Purpose,
+        sought: &Sought<'_>,
+        tags: &Tags,
+        bound: Duration,
+        force: bool,
+    ) -> Acquired {
+        self.table.acquire_sought(purpose, sought, tags, bound, force)
     }
 
     /// Whether a stale entry is to be refreshed now: nobody seems to do it, and it has not failed a moment ago. No lock.

@@ -31,7 +31,7 @@ use crate::process::lock::{LockAt, STORE_TIMEOUT};
 use crate::table::block::ReadBuf;
 use crate::table::fences::Began;
 use crate::table::head::Freshness;
-use crate::table::reading::Hit;
+use crate::table::reading::{Hit, Sought};
 use crate::table::tags::Tags;
 use crate::table::Table;
 use core::mem::offset_of;
@@ -175,8 +175,7 @@ impl Table {
         self.acquire_to(Purpose::Miss, key, &Tags::NONE, bound, force)
     }
 
-    /// Asks for the lease of a key, whose tags are these. `bound`: after so long, others may take it over. `force`: take it
-    /// even from a living owner whose deadline has not come (the caller has waited enough).
+    /// `acquire_sought` of a key that was not looked for.
     pub(crate) fn acquire_to(
         &self,
         purpose: Purpose,
@@ -185,7 +184,21 @@ impl Table {
         bound: Duration,
         force: bool,
     ) -> Acquired {
-        let hash = self.hash(key);
+        let sought = Sought { key, hash: self.hash(key), absent_since: None };
+        self.acquire_sought(purpose, &sought, tags, bound, force)
+    }
+
+    /// Asks for the lease of a key, whose tags are these. `bound`: after so long, others may take it over. `force`: take it
+    /// even from a living owner whose deadline has not come (the caller has waited enough).
+    pub(crate) fn acquire_sought(
+        &self,
+        purpose: Purpose,
+        sought: &Sought<'_>,
+        tags: &Tags,
+        bound: Duration,
+        force: bool,
+    ) -> Acquired {
+        let Sought { key, hash, absent_since } = *sought;
         let home = home_lock(&places(hash));
         self.region.prefetch(home.word());
         self.region.prefetch(lease_state_at(places(hash).start));
@@ -227,7 +240,12 @@ impl Table {
         }
         // Between the caller's miss and now a leader may have stored the value and ended. (Both happen before we see no
         // lease.)
-        let found = self.find(hash, key, &mut ReadBuf::new());
+        // Not if no slot's word has changed since that miss. (Where damage says so, the value is computed once more, and the
+        // store finds the other one.)
+        let found = match absent_since {
+            Some(changes) if changes == self.changes() => None,
+            _ => self.find(hash, key, &mut ReadBuf::new()),
+        };
         let freshness = found.as_ref().map_or(Freshness::Gone, |hit| self.freshness(hit));
         let is_due = match (purpose, freshness) {
             (Purpose::Anew, _) | (Purpose::Miss, Freshness::Stale | Freshness::Gone) => true,

@@ -131,6 +131,9 @@ impl Table {
                 return Ok(());
             }
         }
+        // Before the generation: a computation that is to be stored over a clear reads that one first, so it finds that this
+        // was more.
+        self.region.add(fence_at(hash), GOLDEN, Ordering::AcqRel);
         self.void_all()
     }
 

@@ -32,6 +32,16 @@ pub struct Hit {
     tag_words: u8,
 }
 
+/// A key that is looked for in a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'a> {
+    pub key: &'a [u8],
+    /// Its hash in that file.
+    pub hash: u64,
+    /// How many changes there had been (`SharedCache::changes`) when a lookup began that found nothing; `None` = none has.
+    pub absent_since: Option<u64>,
+}
+
 /// A [`Hit`] as a level in front of the file remembers it.
 #[derive(Debug)]
 pub struct Remembered {

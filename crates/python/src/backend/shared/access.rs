@@ -25,7 +25,7 @@ use crate::function::slot_value::{SharedObject, Value};
 use crate::function::state::{CacheState, Put as Mode};
 use crate::key::{self, View};
 use concurrency::inflight::Outcome;
-use shared::{Began, Busy, Hit, Kind, Lease, SharedCache, Skip, Stored, Terms};
+use shared::{Began, Busy, Hit, Kind, Lease, SharedCache, Skip, Sought, Stored, Terms};
 
 /// Behind the key of a lone argument that functools keeps apart from an equal int or str.
 const APART: u8 = 0xff;
@@ -34,6 +34,10 @@ const APART: u8 = 0xff;
 pub(crate) struct KeyAccess<'a> {
     pub shared: &'a Shared,
     pub file: &'a File,
+    /// Of the key, in that file.
+    pub hash: u64,
+    /// As in [`Sought`].
+    absent_since: Option<u64>,
     buffers: PooledBuffers,
     /// Of a call that is known by these bytes: what they must still say when its result is stored.
     pub editable: Option<Box<Editable<'a>>>,
@@ -94,6 +98,8 @@ pub(crate) enum StoreCondition {
     Lease(Lease),
     /// Unless it has been fenced since it began so.
     Began(Began),
+    /// Unless its key has been: a clear since is none of its business, as in functools.
+    OverClears(Began),
     /// None: over whatever is there.
     Nothing,
 }
@@ -132,6 +138,15 @@ pub(crate) unsafe fn not_fenced() -> ErrSet {
 }
 
 impl StoreCondition {
+    /// On which a computation without a lease is stored that began so.
+    pub fn since(state: &CacheState, began: Began) -> Self {
+        if state.stores_over_clears {
+            StoreCondition::OverClears(began)
+        } else {
+            StoreCondition::Began(began)
+        }
+    }
+
     /// Ends a lease with a result that is not to be stored: what it would have replaced goes.
     pub fn drop_older(self, shm: &SharedCache) {
         if let StoreCondition::Lease(lease) = self {
@@ -197,6 +212,8 @@ impl<'a> KeyAccess<'a> {
                         KeyBytes::KeyAccess(KeyAccess {
                             shared,
                             file,
+                            hash: file.shm.hash(&buffers.key),
+                            absent_since: None,
                             buffers,
                             editable,
                             terms: None,
@@ -219,6 +236,11 @@ impl<'a> KeyAccess<'a> {
         &self.buffers.key
     }
 
+    /// The key, and what is known of it in the file.
+    pub fn sought(&self) -> Sought<'_> {
+        Sought { key: &self.buffers.key, hash: self.hash, absent_since: self.absent_since }
+    }
+
     /// The key by which this process knows the call, if that is its bytes and not what it was asked for.
     ///
     /// # Safety
@@ -228,7 +250,7 @@ impl<'a> KeyAccess<'a> {
             return Ok(None);
         };
         // SAFETY: the caller's promise.
-        unsafe { BytesKey::new(self.key(), self.file.shm.hash(self.key())) }.map(Some)
+        unsafe { BytesKey::new(self.key(), self.hash) }.map(Some)
     }
 
     /// Looks into the file, as a use. Counts nothing.
@@ -239,9 +261,13 @@ impl<'a> KeyAccess<'a> {
         point("look into the file");
         self.file.forget_last();
         let buffers = &mut *self.buffers;
-        let Some(hit) = self.file.shm.get(&buffers.key, &mut buffers.read) else {
+        // Before the look: what comes later shows.
+        let changes = self.file.shm.changes();
+        let Some(hit) = self.file.shm.get_hashed(self.hash, &buffers.key, &mut buffers.read) else {
+            self.absent_since = Some(changes);
             return Lookup::Absent;
         };
+        self.absent_since = None;
         let now = if hit.fresh < hit.end { self.file.shm.now() } else { 0 };
         let is_stale = hit.fresh < hit.end && now >= hit.fresh;
         if is_stale && now >= hit.fresh.saturating_add(self.shared.revalidate) {
@@ -279,7 +305,7 @@ impl<'a> KeyAccess<'a> {
             return Ok(None);
         }
         let buffers = &mut *self.buffers;
-        let Some(hit) = self.file.shm.get(&buffers.key, &mut buffers.read) else {
+        let Some(hit) = self.file.shm.get_hashed(self.hash, &buffers.key, &mut buffers.read) else {
             return Ok(None);
         };
         let end = hit.fresh.saturating_add(self.shared.spare);
@@ -405,7 +431,11 @@ impl<'a> KeyAccess<'a> {
         };
         let stored = match hold {
             StoreCondition::Lease(lease) => shm.complete(lease, key, value, terms),
-            StoreCondition::Began(began) => shm.insert(key, value, terms, began),
+            StoreCondition::Began(began) => shm.insert_hashed(self.hash, key, value, terms, began),
+            // (What fences without the lock fences the key as well, before it voids the others.)
+            StoreCondition::OverClears(began) => {
+                shm.insert_hashed(self.hash, key, value, terms, Began::of(shm.generation(), began.stamp()))
+            }
             StoreCondition::Nothing => match shm.put(key, value, terms) {
                 Ok(stored) => stored,
                 // SAFETY: attached.

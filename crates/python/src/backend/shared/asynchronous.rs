@@ -74,7 +74,7 @@ impl Shared {
             }
             let bound = state.wait_timeout.unwrap_or(Duration::MAX);
             let noted = self.noted(tags);
-            match request.file.shm.acquire_to(Purpose::Miss, request.key(), &noted, bound, insist) {
+            match request.file.shm.acquire_sought(Purpose::Miss, &request.sought(), &noted, bound, insist) {
                 Acquired::Leader(lease) => {
                     let lease = SharedLease {
                         file: self.files.of(request.file),
@@ -129,7 +129,7 @@ impl Shared {
             };
             let bound = state.wait_timeout.unwrap_or(Duration::MAX);
             let insist = purpose == Purpose::Anew;
-            Ok(match request.file.shm.acquire_to(purpose, request.key(), tags, bound, insist) {
+            Ok(match request.file.shm.acquire_sought(purpose, &request.sought(), tags, bound, insist) {
                 Acquired::Leader(lease) => Some(SharedLease {
                     file: self.files.of(request.file),
                     lease: Mutex::new(Some(lease)),
@@ -221,9 +221,10 @@ impl SharedLease {
     /// On what condition a result is stored that was computed under this lease. It stays here, and is ended here once more:
     /// the result may be stored in another file than the one in which others wait, if this one was left meanwhile, or in
     /// none.
-    pub(crate) fn hold(lease: Option<&Bound<'_, SharedLease>>, began: Began) -> StoreCondition {
+    pub(crate) fn hold(state: &CacheState, lease: Option<&Bound<'_, SharedLease>>, began: Began) -> StoreCondition {
         let began = shared::Began::of(began.clears, began.stamp);
-        lease.and_then(|lease| lease.get().lease()).map_or(StoreCondition::Began(began), StoreCondition::Lease)
+        let lease = lease.and_then(|lease| lease.get().lease());
+        lease.map_or_else(|| StoreCondition::since(state, began), StoreCondition::Lease)
     }
 
     fn lease(&self) -> Option<Lease> {

@@ -3,6 +3,7 @@
 //! Ring 3. A call keeps what it has taken while Python code runs; calls within it take others.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 
 use shared::ReadBuf;
@@ -20,16 +21,17 @@ const KEPT_BYTES: usize = 1 << 16;
 const KEPT: usize = 8;
 
 thread_local! {
-    static FREE: RefCell<Vec<Buffers>> = const { RefCell::new(Vec::new()) };
+    #[allow(clippy::vec_box)] // they come and go in their boxes
+    static FREE: RefCell<Vec<Box<Buffers>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Buffers lent to a call, empty at first (but for what `read` last read).
-pub struct PooledBuffers(Buffers);
+/// Buffers lent to a call, empty at first (but for what `read` last read). In a box, as what has them is handed on.
+pub struct PooledBuffers(ManuallyDrop<Box<Buffers>>);
 
 impl PooledBuffers {
     pub fn new() -> Self {
         let kept = FREE.try_with(|free| free.try_borrow_mut().ok()?.pop()).ok().flatten();
-        PooledBuffers(kept.unwrap_or_default())
+        PooledBuffers(ManuallyDrop::new(kept.unwrap_or_default()))
     }
 }
 
@@ -49,7 +51,8 @@ impl DerefMut for PooledBuffers {
 
 impl Drop for PooledBuffers {
     fn drop(&mut self) {
-        let mut buffers = std::mem::take(&mut self.0);
+        // SAFETY: it is taken here alone, and nobody sees this after.
+        let mut buffers = unsafe { ManuallyDrop::take(&mut self.0) };
         if buffers.key.capacity() + buffers.value.capacity() + buffers.read.capacity() > KEPT_BYTES {
             return;
         }

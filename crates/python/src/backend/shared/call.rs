@@ -237,7 +237,7 @@ impl Backend for Shared {
         computation: &Computation,
         lease: Option<&Bound<'py, SharedLease>>,
     ) -> PyResult<Option<Told<'py>>> {
-        let hold = SharedLease::hold(lease, computation.began);
+        let hold = SharedLease::hold(&cached.state, lease, computation.began);
         let py = ticket.py();
         let (mut terms, mut keeping) = (None, None);
         if let Some(control) = &cached.state.control {
@@ -407,7 +407,7 @@ impl Shared {
     fn in_file<R>(&self, view: &View<'_>, ask: impl FnOnce(&SharedCache, u64) -> R) -> Option<R> {
         // SAFETY: attached, no lock held; no exception is set: a computation is about to begin, or to be waited for.
         match unsafe { KeyAccess::ask(self, view) } {
-            KeyBytes::KeyAccess(request) => Some(ask(&request.file.shm, request.file.shm.hash(request.key()))),
+            KeyBytes::KeyAccess(request) => Some(ask(&request.file.shm, request.hash)),
             KeyBytes::Unstorable(_) => None,
             KeyBytes::Failed => {
                 // SAFETY: as above.

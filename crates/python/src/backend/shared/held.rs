@@ -50,6 +50,23 @@ pub(crate) struct Gone {
     mark: Mark,
 }
 
+/// All of that: as a rule one, the place of which a miss has taken, so nothing is allocated for it.
+#[derive(Default)]
+struct AllGone {
+    first: Option<Gone>,
+    others: Vec<Gone>,
+}
+
+impl AllGone {
+    fn push(&mut self, gone: Gone) {
+        if self.first.is_none() {
+            self.first = Some(gone);
+        } else {
+            self.others.push(gone);
+        }
+    }
+}
+
 /// Slots on one page.
 const PAGE: usize = 512;
 
@@ -94,14 +111,14 @@ impl Notes {
         before
     }
 
-    fn let_go(&mut self, slot: u64, gone: &mut Vec<Gone>) {
+    fn let_go(&mut self, slot: u64, gone: &mut AllGone) {
         let mark = self.set(slot, 0);
         if mark != 0 {
             gone.push(Gone { slot, mark });
         }
     }
 
-    fn let_all_go(&mut self, gone: &mut Vec<Gone>) {
+    fn let_all_go(&mut self, gone: &mut AllGone) {
         for (number, page) in std::mem::take(&mut self.pages).into_iter().enumerate() {
             for (at, mark) in page.iter().flat_map(|page| page.iter().enumerate()).filter(|(_, mark)| **mark != 0) {
                 gone.push(Gone { slot: (number * PAGE + at) as u64, mark: *mark });
@@ -112,7 +129,7 @@ impl Notes {
     }
 
     /// Brings this up to what the file has now.
-    fn follow(&mut self, file: &File, gone: &mut Vec<Gone>) {
+    fn follow(&mut self, file: &File, gone: &mut AllGone) {
         let shm = &file.shm;
         // Before anything that is compared: what changes later is seen the next time.
         let (generation, now) = (shm.generation(), shm.changes());
@@ -145,7 +162,7 @@ impl Notes {
         }
     }
 
-    fn note(&mut self, new: &Note, gone: &mut Vec<Gone>) {
+    fn note(&mut self, new: &Note, gone: &mut AllGone) {
         let (slot, version) = (new.hit.slot, new.hit.version());
         let mark = mark(new.hash, version);
         if self.file != new.file as usize || self.generation != new.hit.generation {
@@ -163,7 +180,7 @@ impl Notes {
     }
 
     /// Lets go what has expired, and says when there will be more.
-    fn expire(&mut self, now: u64, gone: &mut Vec<Gone>) -> u64 {
+    fn expire(&mut self, now: u64, gone: &mut AllGone) -> u64 {
         while let Some(&Reverse((deadline, slot, version))) = self.due.peek() {
             if deadline > now {
                 break;
@@ -186,8 +203,8 @@ impl Notes {
 
 impl Held {
     /// Notes what was put into the level since; gives what is to be taken out of it.
-    fn follow(&self, file: &File, new: Option<&Note>, expires: bool) -> Vec<Gone> {
-        let mut gone = Vec::new();
+    fn follow(&self, file: &File, new: Option<&Note>, expires: bool) -> AllGone {
+        let mut gone = AllGone::default();
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         notes.follow(file, &mut gone);
         if let Some(new) = new {
@@ -208,7 +225,7 @@ impl Held {
     /// The level was emptied.
     pub fn forget(&self) {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.let_all_go(&mut Vec::new());
+        notes.let_all_go(&mut AllGone::default());
     }
 }
 
@@ -223,7 +240,7 @@ impl CacheState {
             return;
         };
         let gone = shared.held.follow(file, new, shared.ttl.is_some());
-        for some in gone.chunks(AT_ONCE) {
+        for some in gone.first.as_slice().chunks(1).chain(gone.others.chunks(AT_ONCE)) {
             let mut evicted = Evicted::default();
             self.entries.write(|writer| {
                 for Gone { slot, mark } in some {

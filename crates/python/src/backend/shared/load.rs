@@ -160,13 +160,14 @@ impl<'a> Call<'a> {
     /// Computes, and stores what came of it.
     unsafe fn compute_and_store(&mut self, lease: Option<Lease>) -> Loaded {
         let shm = &self.request.file.shm;
-        let began = || shm.begin(shm.hash(self.request.key()));
-        let hold = lease.map_or_else(|| StoreCondition::Began(began()), StoreCondition::Lease);
+        let began = || shm.begin(self.request.hash);
+        let began = || StoreCondition::since(&self.cached.state, began());
+        let hold = lease.map_or_else(began, StoreCondition::Lease);
         // SAFETY: the caller's promise, throughout.
         unsafe {
             // Until the result is stored: pickling it may come here again.
             let _computing =
-                matches!(hold, StoreCondition::Lease(_)).then(|| Computing::begin(shm.hash(self.request.key())));
+                matches!(hold, StoreCondition::Lease(_)).then(|| Computing::begin(self.request.hash));
             let Ok(tags) = self.work_out_tags() else {
                 hold.give_up(shm, true);
                 return Loaded::Failed;
@@ -269,21 +270,21 @@ impl<'a> Call<'a> {
 
     /// The tags of the call: asked for once.
     unsafe fn work_out_tags(&mut self) -> Result<Tags, ErrSet> {
+        let Some(control) = &self.cached.state.control else {
+            return Ok(Tags::new());
+        };
         if let Some(tags) = &self.tags {
             return Ok(tags.clone());
         }
         // SAFETY: the caller's promise.
-        let tags = unsafe {
-            self.cached.state.control.as_ref().map_or(Ok(Tags::new()), |control| control.tags_of(self.arguments))
-        }?;
+        let tags = unsafe { control.tags_of(self.arguments) }?;
         self.tags = Some(tags.clone());
         Ok(tags)
     }
 
     /// How the fences of the call stand.
     fn in_file(&self, tags: &Tags) -> InFile {
-        let KeyAccess { shared, file, .. } = &self.request;
-        let hash = file.shm.hash(self.request.key());
+        let &KeyAccess { shared, file, hash, .. } = &self.request;
         InFile { file: address(file), hash, began: file.shm.begin(hash), tags: shared.noted(tags) }
     }
 
@@ -309,13 +310,13 @@ impl<'a> Call<'a> {
             loop {
                 let shm = &self.request.file.shm;
                 let noted = self.request.shared.noted(&tags);
-                match shm.acquire_to(Purpose::Miss, self.request.key(), &noted, bound, insist) {
+                match shm.acquire_sought(Purpose::Miss, &self.request.sought(), &noted, bound, insist) {
                     Acquired::Leader(lease) => return self.compute_and_store(Some(lease)),
                     Acquired::Alone => return self.compute_and_store(None),
                     // What is there cannot be decoded.
                     Acquired::Present if unreadable => return self.compute_and_store(None),
                     Acquired::Present => unreadable = true,
-                    Acquired::Follower(ticket) if ticket.mine && Computing::has(shm.hash(self.request.key())) => {
+                    Acquired::Follower(ticket) if ticket.mine && Computing::has(self.request.hash) => {
                         let result = self.compute_beside();
                         return if result.is_null() { Loaded::Failed } else { Loaded::Value(result, None) };
                     }

@@ -102,6 +102,7 @@ impl Shared {
     }
 
     /// How tags stand in the file.
+    #[inline]
     fn noted(&self, tags: &[String]) -> FileTags {
         if tags.is_empty() {
             return FileTags::default();
