@@ -62,12 +62,12 @@ impl Running {
     }
 
     /// Notes a computation that begins. What is given to those who wait for it must have been found after that.
-    pub fn note(&self, reserved: Option<Reserved>, tags: &Tags, in_file: Option<InFile>) -> Noted<'_> {
+    pub fn note(&self, reserved: Option<Reserved>, tags: &[String], in_file: Option<InFile>) -> Noted<'_> {
         let reserved = reserved.filter(|_| !tags.is_empty() || in_file.is_some());
         let note = reserved.map(|reserved| {
             let mut records = self.records();
             let note = records.next();
-            records.all.push(Record { note, reserved, tags: tags.clone(), in_file });
+            records.all.push(Record { note, reserved, tags: tags.to_vec(), in_file });
             NoteId(note)
         });
         Noted(self, note)

@@ -30,14 +30,7 @@ impl SharedCache {
     }
 
     /// `insert` of a key whose hash is known.
-    pub fn insert_hashed(
-        &self,
-        hash: u64,
-        key: &[u8],
-        value: &[u8],
-        terms: impl Into<Terms>,
-        began: Began,
-    ) -> Stored {
+    pub fn insert_hashed(&self, hash: u64, key: &[u8], value: &[u8], terms: impl Into<Terms>, began: Began) -> Stored {
         let how = Put { began: Some(began), over: None };
         self.store(hash, key, value, &terms.into(), how).unwrap_or_else(|why| why)
     }

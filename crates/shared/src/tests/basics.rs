@@ -298,6 +298,44 @@ fn a_waiter_knows_how_the_computation_ended() {
 
 /// The owner goes between the look of who takes its lease over and the taking: whoever asks leads all the same, and those
 /// who wait learn of it as if the owner had gone before.
+/// A miss asks for its lease without looking again, unless something has changed in the file since it looked.
+#[test]
+fn who_has_looked_in_vain_is_told_what_came_since() {
+    use std::time::Duration;
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 100);
+    let (a, b) = (open_isolated(&o), open_isolated(&o));
+    let hash = a.hash(b"k");
+    let look = || {
+        let changes = a.changes();
+        assert!(a.get_hashed(hash, b"k", &mut ReadBuf::new()).is_none());
+        Sought { key: b"k", hash, absent_since: Some(changes) }
+    };
+    let ask = |sought: &Sought<'_>| a.acquire_sought(Purpose::Miss, sought, &Tags::NONE, Duration::from_secs(9), false);
+    let leads = |sought: &Sought<'_>| match ask(sought) {
+        Acquired::Leader(lease) => lease,
+        other => panic!("{other:?}"),
+    };
+    // Nothing has changed; something else has; all was cleared.
+    a.abandon(leads(&look()));
+    let sought = look();
+    b.set(b"other", b"v", NEVER);
+    a.abandon(leads(&sought));
+    let sought = look();
+    b.clear();
+    a.abandon(leads(&sought));
+    // The value came.
+    let sought = look();
+    b.set(b"k", b"theirs", NEVER);
+    assert!(matches!(ask(&sought), Acquired::Present));
+    // Damage hides that: it is computed once more, and what is there stays.
+    a.table().region.set(crate::file::layout::ctl!(change_seq), sought.absent_since.unwrap());
+    assert_eq!(a.complete(leads(&sought), b"k", b"ours", NEVER), Stored::Outdated);
+    let mut buf = ReadBuf::new();
+    assert!(a.get_hashed(hash, b"k", &mut buf).is_some() && buf.value() == b"theirs");
+    assert_eq!(a.info().repairs, 0);
+}
+
 #[test]
 fn who_takes_a_lease_over_leads_though_the_owner_goes_at_that_moment() {
     use crate::file::layout::{lease_at, Lease as Record, LEASES};

@@ -166,20 +166,19 @@ impl<'a> Call<'a> {
         // SAFETY: the caller's promise, throughout.
         unsafe {
             // Until the result is stored: pickling it may come here again.
-            let _computing =
-                matches!(hold, StoreCondition::Lease(_)).then(|| Computing::begin(self.request.hash));
-            let Ok(tags) = self.work_out_tags() else {
-                hold.give_up(shm, true);
+            let _computing = matches!(hold, StoreCondition::Lease(_)).then(|| Computing::begin(self.request.hash));
+            if self.work_out_tags().is_err() {
+                hold.give_up(&self.request.file.shm, true);
                 return Loaded::Failed;
-            };
-            let noted = self.request.shared.noted(&tags);
+            }
+            let noted = self.request.shared.noted(self.tags());
             let result = self.cached.compute(self.arguments);
             if result.is_null() {
-                return self.failed(hold, tags, noted);
+                return self.failed(hold, noted);
             }
             let mut of_result = None;
             if let Some(control) = &self.cached.state.control {
-                match control.appraise(result, tags) {
+                match control.appraise(result, self.tags().to_vec()) {
                     Ok(Verdict::Store(terms)) => {
                         self.request.set_terms(control.keeping(&terms, noted));
                         of_result = Some(terms);
@@ -221,7 +220,7 @@ impl<'a> Call<'a> {
 
     /// The end of a computation that raised: an old value may serve, the exception may be stored.
     #[cold]
-    unsafe fn failed(&mut self, hold: StoreCondition, tags: Tags, noted: FileTags) -> Loaded {
+    unsafe fn failed(&mut self, hold: StoreCondition, noted: FileTags) -> Loaded {
         let (state, shm) = (&self.cached.state, &self.request.file.shm);
         // SAFETY: the caller's promise, throughout; an exception is set.
         unsafe {
@@ -246,7 +245,7 @@ impl<'a> Call<'a> {
                     return Loaded::Failed;
                 }
             }
-            match control.store_exception(&raised, tags) {
+            match control.store_exception(&raised, self.tags().to_vec()) {
                 None => hold.give_up(shm, false),
                 Some(Ok(terms)) => {
                     self.request.set_terms(control.keeping(&terms, noted));
@@ -268,24 +267,25 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The tags of the call: asked for once.
-    unsafe fn work_out_tags(&mut self) -> Result<Tags, ErrSet> {
-        let Some(control) = &self.cached.state.control else {
-            return Ok(Tags::new());
-        };
-        if let Some(tags) = &self.tags {
-            return Ok(tags.clone());
+    /// Asks for the tags of the call, once.
+    #[inline]
+    unsafe fn work_out_tags(&mut self) -> Result<(), ErrSet> {
+        if let (Some(control), None) = (&self.cached.state.control, &self.tags) {
+            // SAFETY: the caller's promise.
+            self.tags = Some(unsafe { control.tags_of(self.arguments) }?);
         }
-        // SAFETY: the caller's promise.
-        let tags = unsafe { control.tags_of(self.arguments) }?;
-        self.tags = Some(tags.clone());
-        Ok(tags)
+        Ok(())
+    }
+
+    /// The tags of the call, as they were worked out.
+    fn tags(&self) -> &[String] {
+        self.tags.as_deref().unwrap_or_default()
     }
 
     /// How the fences of the call stand.
-    fn in_file(&self, tags: &Tags) -> InFile {
+    fn in_file(&self) -> InFile {
         let &KeyAccess { shared, file, hash, .. } = &self.request;
-        InFile { file: address(file), hash, began: file.shm.begin(hash), tags: shared.noted(tags) }
+        InFile { file: address(file), hash, began: file.shm.begin(hash), tags: shared.noted(self.tags()) }
     }
 
     /// Computes what somebody else is about to store.
@@ -304,12 +304,12 @@ impl<'a> Call<'a> {
         let (mut insist, mut unreadable) = (false, false);
         // SAFETY: the caller's promise, throughout.
         unsafe {
-            let Ok(tags) = self.work_out_tags() else {
+            if self.work_out_tags().is_err() {
                 return Loaded::Failed;
-            };
+            }
             loop {
                 let shm = &self.request.file.shm;
-                let noted = self.request.shared.noted(&tags);
+                let noted = self.request.shared.noted(self.tags());
                 match shm.acquire_sought(Purpose::Miss, &self.request.sought(), &noted, bound, insist) {
                     Acquired::Leader(lease) => return self.compute_and_store(Some(lease)),
                     Acquired::Alone => return self.compute_and_store(None),
@@ -375,13 +375,13 @@ impl Miss for Call<'_> {
         let state = &self.cached.state;
         // SAFETY: the promise of `Miss`, throughout.
         unsafe {
-            let Ok(tags) = self.work_out_tags() else {
+            if self.work_out_tags().is_err() {
                 state.settle_failure(reserved, flight);
                 return std::ptr::null_mut();
-            };
+            }
             // Before anything is looked for in the file.
-            let in_file = reserved.map(|_| self.in_file(&tags));
-            let _running = state.running.note(reserved, &tags, in_file);
+            let in_file = reserved.map(|_| self.in_file());
+            let _running = state.running.note(reserved, self.tags(), in_file);
             match self.load_or_compute(|| state.free_waiters(reserved, &mut flight)) {
                 Loaded::Value(value, kept) => {
                     let immutable = kept.as_ref().map(|kept| kept.is_immutable());

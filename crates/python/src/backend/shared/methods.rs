@@ -195,7 +195,8 @@ impl Shared {
             request.editable = editable.map(Box::new);
             request.set_terms(control.keeping(&terms, computation.noted));
             if let Some(shared) = terms.value.as_owned() {
-                let skipped = request.store_raised(shared, SharedLease::hold(&cached.state, lease, computation.began))?;
+                let skipped =
+                    request.store_raised(shared, SharedLease::hold(&cached.state, lease, computation.began))?;
                 if !cached.tell(skipped, view, error.as_ptr()) {
                     return Err(ErrSet);
                 }
