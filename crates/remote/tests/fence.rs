@@ -8,14 +8,10 @@ use std::time::Duration;
 
 use concurrency::boottime;
 use redis::{cmd, Value};
-use remote::coherence::file::Subject;
-use remote::coherence::Coherence;
 use remote::tier::Tier;
-use remote::url::Url;
 use support::cache::{Fault, Host, Source, Truth, KEYS};
 use support::forwarder::{Direction, Forwarder};
-use support::host::settings;
-use support::tiers::{call, compute, confirmed, covered, found, holds, options, told};
+use support::tiers::{call, compute, covered, found, holds, told, Apart};
 use support::{late, open, until, with_each_server, Server};
 
 /// Invalidations of each host; `WARP_FENCES` asks for another number.
@@ -122,18 +118,9 @@ fn each_fault_of_the_fence_shows() {
 
 /// A host whose listener's connection can be held, while its data connections go on.
 fn with_held_pushes(server: &Server, test: impl Fn(&Arc<Tier>, &Forwarder)) {
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let forwarder = Forwarder::to(server.port);
-    let canonical = Url::parse(&server.url()).unwrap().canonical();
-    let subject = Subject { server: std::str::from_utf8(canonical.expose()).unwrap(), namespace: b"test" };
-    let coherence = Coherence::open(Some(directory.path()), subject).unwrap();
-    coherence.words().ask_staleness(Duration::from_secs(40));
-    coherence.attend(&settings(&forwarder.url()));
-    let tier = Tier::open(options(&server.url(), Some(directory.path()))).unwrap();
-    confirmed(&tier);
-    assert!(Arc::ptr_eq(tier.coherence(), &coherence));
-    test(&tier, &forwarder);
+    let apart = Apart::new(&forwarder.url(), &server.url());
+    test(&apart.tier, &forwarder);
     forwarder.release();
 }
 
@@ -162,7 +149,7 @@ fn with_stripes_raised_only_before_sending_what_is_void_would_be_valid() {
             forwarder.hold(Direction::ToClient);
             tier.coherence().words().raise(call.stripes());
             // A reader comes in between.
-            let near = covered(tier, &call);
+            let near = found(tier.look(&call));
             let mut remove = cmd("EVAL");
             remove.arg("return redis.call('DEL',unpack(redis.call('KEYS','*:k:f:{=1}')))").arg(0);
             assert_eq!(raw.request(&remove, late()), Ok(Value::Int(1)));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use concurrency::boottime;
 use redis::{cmd, Value};
 use remote::tier::{Looked, Stored, Tier};
-use support::tiers::{call, compute, confirmed, draft, found, holds, mine, options, scope};
+use support::tiers::{call, compute, confirmed, draft, found, holds, mine, options, scope, wait};
 use support::{late, open, until, with_each_server, Server};
 
 /// The access list of the documents, scripts aside.
@@ -129,13 +129,7 @@ fn without_tracking_copies_are_kept_for_the_staleness_and_all_else_goes_on() {
         // Nobody is woken: who waits looks again and again.
         let lease = mine(one.look(&a));
         std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| {
-                let mut looked = two.look(&b);
-                while let Looked::Theirs(theirs) = looked {
-                    looked = two.wait(&b, theirs, Duration::from_secs(30));
-                }
-                found(looked).body
-            });
+            let waiter = scope.spawn(|| found(wait(&two, &b, two.look(&b))).body);
             assert_eq!(one.store(&a, lease, draft(b"once")), Stored::Done);
             assert_eq!(waiter.join().unwrap(), b"once");
         });

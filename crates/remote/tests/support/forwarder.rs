@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,17 +20,21 @@ struct Held {
 /// It lives as long as the tests.
 pub struct Forwarder {
     port: u16,
+    /// Where new connections lead.
+    to: Arc<AtomicU16>,
     held: Arc<(Mutex<Held>, Condvar)>,
 }
 
 impl Forwarder {
     pub fn to(port: u16) -> Forwarder {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let forwarder = Forwarder { port: listener.local_addr().unwrap().port(), held: Arc::default() };
+        let to = Arc::new(AtomicU16::new(port));
+        let port = listener.local_addr().unwrap().port();
+        let forwarder = Forwarder { port, to: to.clone(), held: Arc::default() };
         let held = forwarder.held.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                let Ok(server) = TcpStream::connect(("127.0.0.1", to.load(Ordering::Relaxed))) else { continue };
                 for (from, to, direction) in
                     [(&client, &server, Direction::ToServer), (&server, &client, Direction::ToClient)]
                 {
@@ -40,6 +45,11 @@ impl Forwarder {
             }
         });
         forwarder
+    }
+
+    /// New connections lead to another server from now on; the others stay.
+    pub fn lead_to(&self, port: u16) {
+        self.to.store(port, Ordering::Relaxed);
     }
 
     pub fn url(&self) -> String {
