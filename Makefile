@@ -161,7 +161,7 @@ python-3.%: # any other: make python-3.14t
 	@scripts/get-python 3.$*
 
 .PHONY: demo
-demo: ## the main job on real input, the standard library analysed with and without a cache (the first time: two minutes)
+demo: ## the main job on real input, the standard library analysed with and without a cache
 	@scripts/demo "$(PYTHON)" $(ARGS)
 
 .PHONY: bench
@@ -204,7 +204,8 @@ wheels: setup ## wheels for any Linux, one for each CPython there is, and the sd
 
 .PHONY: check-platforms
 check-platforms: setup ## does it compile for Windows and macOS? cargo check, with the standard libraries that rustup brings
-	@scripts/check-platforms
+	@$(call sync,--no-install-project --group package)
+	@scripts/check-platforms $(venv)
 
 .PHONY: clean
 clean: ## remove all that make has made here (a built CPython is kept elsewhere, and stays)
