@@ -5,6 +5,7 @@ What begins with an underscore is there for type checkers, or for this package a
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine, Generator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import (
     Any,
@@ -40,6 +41,7 @@ __all__ = [
     "ReadyCoroutine",
     "SharedCacheInfo",
     "SharedCachedFunction",
+    "SharedFile",
     "SharedLease",
     "SharedTurn",
     "Ticket",
@@ -56,15 +58,21 @@ __all__ = [
     "_explain_key",
     "_is_plain_key",
     "_is_unchanged",
+    "_leftovers",
     "_record_read",
     "_record_start",
     "_record_stop",
+    "_remove",
     "_replay",
     "_sample",
     "_seen_in_class",
     "_seen_in_dict",
     "_seen_in_function",
     "_seen_in_instance",
+    "_show_key",
+    "_show_value",
+    "_survey",
+    "_try_out",
 ]
 
 # The wrapped function's parameters and result. An async function's result is a coroutine; _T is
@@ -436,3 +444,36 @@ def _clock_stop() -> None: ...
 def _clock_advance(nanos: int) -> None: ...
 def _clock_go_on() -> None: ...
 def _clock_now() -> int: ...
+
+def _survey(directory: str) -> list[dict[str, Any]]:
+    """What is known of each file of a directory that is called as a shared cache's is. O(files)."""
+
+def _remove(
+    directory: str, file: str
+) -> Literal["removed", "in use", "absent", "no cache"]:
+    """Remove a cache's file that no process has open; else why it was not."""
+
+def _leftovers(directory: str, remove: bool) -> list[str]:
+    """The files that processes left which were killed as they made a cache, perhaps removed."""
+
+def _try_out(directory: str) -> int:
+    """Try whether a cache can lie in a directory: the bytes that are free. Raises OSError."""
+
+@final
+class SharedFile:
+    """A cache's file that is there, whatever the cache's parameters: see ``_cli.files``."""
+
+    def __new__(cls, directory: str, file: str) -> Self: ...
+    @property
+    def path(self) -> Path: ...
+    def info(self) -> dict[str, Any]: ...
+    def look_through(
+        self, start: int, slots: int, limit: int, head: int
+    ) -> tuple[list[dict[str, Any]], int | None]: ...
+    def invalidate(self, key: bytes) -> bool: ...
+    def invalidate_tags(self, tags: list[str]) -> None: ...
+    def clear(self) -> None: ...
+    def is_astray(self) -> bool: ...
+
+def _show_key(bytes: bytes, limit: int) -> str | None: ...
+def _show_value(bytes: bytes, limit: int) -> tuple[str | None, str | None] | None: ...

@@ -146,6 +146,11 @@ impl<'a> Reader<'a> {
         self.rest.is_empty() && self.owed == 0
     }
 
+    /// Bytes that are left.
+    pub fn rest(&self) -> usize {
+        self.rest.len()
+    }
+
     #[inline]
     pub fn byte(&mut self) -> Option<u8> {
         let (&first, rest) = self.rest.split_first()?;

@@ -26,6 +26,10 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::bindings::codec::{_copy, _decode_value, _encode_key, _encode_value, _explain_key, _is_plain_key};
     #[pymodule_export]
+    use crate::bindings::codec::{_show_key, _show_value};
+    #[pymodule_export]
+    use crate::bindings::inspection::{_leftovers, _remove, _survey, _try_out, SharedFile};
+    #[pymodule_export]
     use crate::bindings::simulate::{_record_read, _replay, _sample};
     #[pymodule_export]
     use crate::bindings::watch::{_is_unchanged, _seen_in_class, _seen_in_dict, _seen_in_function, _seen_in_instance};

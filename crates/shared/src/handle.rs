@@ -66,8 +66,11 @@ impl SharedCache {
         Ok(SharedCache { table: Share::new(table), path })
     }
 
-    #[cfg(test)]
-    #[allow(dead_code)] // crates/shared/src/tests/mod.rs wants it
+    /// A handle of a file that was found, not asked for by its parameters.
+    pub(crate) fn attached(table: Share, path: PathBuf) -> SharedCache {
+        SharedCache { table, path }
+    }
+
     pub(crate) fn table(&self) -> &crate::table::Table {
         &self.table
     }

@@ -7,7 +7,7 @@
 //! `file::life` and `process::witness` (who lives), `table::repair` and `audit`, then what is derived or beside it:
 //! `table::index`, `table::bitmap`, `policy`, `process::lease`, `table::counters`; `table::changes` (what those in front of
 //! the file must let go); `file::directory` and `file::header` (how a file comes to be), `file::mapping::fixed` and `process::held` (a small file and a lock
-//! for the remote tier), `handle` (what others see of it).
+//! for the remote tier), `handle` (what others see of it), `inspection` (what a look from outside sees).
 //! Nothing in here knows Python. `unsafe` is found below `file/` alone: the mapping, `sigbus`, words as bytes, and system
 //! calls; everything between is checked code over atomic words.
 //!
@@ -53,6 +53,8 @@ pub(crate) mod table;
 
 #[cfg(all(unix, not(loom)))]
 pub(crate) mod handle;
+#[cfg(all(unix, not(loom)))]
+pub mod inspection;
 
 #[cfg(all(test, not(loom)))]
 pub(crate) mod testing;

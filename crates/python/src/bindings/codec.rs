@@ -107,3 +107,18 @@ pub fn _copy<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         }
     }
 }
+
+/// A call's key as text of about so many bytes, or None if it is none.
+#[pyfunction]
+pub fn _show_key(bytes: &Bound<'_, PyBytes>, limit: usize) -> Option<String> {
+    // SAFETY: attached.
+    unsafe { crate::codec::show_key(bytes.as_bytes(), limit) }
+}
+
+/// A value's type and text, each None of a pickle; None if the bytes are no value's.
+#[pyfunction]
+pub fn _show_value(bytes: &Bound<'_, PyBytes>, limit: usize) -> Option<(Option<&'static str>, Option<String>)> {
+    // SAFETY: attached.
+    let shown = unsafe { crate::codec::show_value(bytes.as_bytes(), limit) };
+    shown.map(|shown| (shown.kind, shown.text))
+}

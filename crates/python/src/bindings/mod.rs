@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod codec;
+pub mod inspection;
 pub mod simulate;
 pub mod watch;

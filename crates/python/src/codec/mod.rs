@@ -23,6 +23,7 @@ mod number;
 mod pickle;
 mod reduce;
 mod refusal;
+mod show;
 
 pub use self::copy::copy;
 pub use self::decode::decode_value;
@@ -30,6 +31,7 @@ pub use self::encode::encode_value;
 pub use self::key::{encode_key, encode_key_with, explain_key, is_editable, Spelled};
 pub use self::named::Hash;
 pub use self::refusal::{noting, Refusal};
+pub use self::show::{show_key, show_value, ShownValue};
 
 use pyo3::ffi;
 

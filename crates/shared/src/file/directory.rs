@@ -63,6 +63,18 @@ struct Status {
     links: u64,
 }
 
+/// What `ls -l` would say of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    pub owner: u32,
+    pub mode: u32,
+    pub length: u64,
+    /// Bytes that the file system has given it.
+    pub allocated: u64,
+    /// Seconds since 1970: since then no process has begun to write to it.
+    pub written: i64,
+}
+
 #[allow(clippy::unnecessary_cast)] // types differ between systems
 fn status(fd: &OwnedFd) -> io::Result<Status> {
     let found = fs::fstat(fd)?;
@@ -149,9 +161,46 @@ impl Dir {
         status.map(|status| (status.st_dev as u64, status.st_ino as u64))
     }
 
+    /// What is to be seen of a name without opening it.
+    #[allow(clippy::unnecessary_cast)] // types differ between systems
+    pub(crate) fn listed(&self, name: &str) -> Option<Listed> {
+        let found = fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some(Listed {
+            owner: found.st_uid,
+            mode: found.st_mode as u32 & 0o7777,
+            length: found.st_size as u64,
+            allocated: found.st_blocks as u64 * 512,
+            written: found.st_mtime as i64,
+        })
+    }
+
     /// Makes an empty file, if it can be made. (It is told by its name alone.)
     pub(crate) fn touch(&self, name: &str) {
         drop(openat(&self.fd, name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL));
+    }
+
+    /// A file that has no name, for a trial.
+    pub(crate) fn nameless(&self) -> io::Result<OwnedFd> {
+        let name = format!(".trial.cache.{}.{:x}.tmp", std::process::id(), crate::process::clock::boot_now());
+        let fd = openat(&self.fd, &name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
+        fs::unlinkat(&self.fd, &name, AtFlags::empty())?;
+        Ok(fd)
+    }
+
+    /// Takes a file's name away.
+    pub(crate) fn unlink(&self, name: &str) -> io::Result<()> {
+        Ok(fs::unlinkat(&self.fd, name, AtFlags::empty())?)
+    }
+
+    /// The names of all that is in here and can be written as text.
+    pub(crate) fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::Dir::read_from(&self.fd)? {
+            if let Ok(name) = entry?.file_name().to_str() {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
     }
 
     /// Opens an existing file and checks it; `None` if there is none. `rejected` gets the descriptor of a file that is
@@ -272,22 +321,23 @@ impl Dir {
         Ok(true)
     }
 
-    /// Temporary files of creators that were killed a minute ago or more.
-    fn remove_leftovers(&self, name: &str) {
-        let prefix = format!(".{name}.");
-        for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            let file = entry.file_name();
-            let ours = file.to_str().is_some_and(|f| f.starts_with(&prefix) && f.ends_with(".tmp"));
-            let old = || {
-                entry
-                    .metadata()
-                    .ok()
-                    .and_then(|m| m.modified().ok()?.elapsed().ok())
-                    .is_some_and(|age| age.as_secs() >= 60)
-            };
-            if ours && old() {
-                let _ = std::fs::remove_file(entry.path());
-            }
+    /// Temporary files of creators that were killed a minute ago or more: of this file, or of any.
+    pub(crate) fn leftovers(&self, of: Option<&str>) -> Vec<String> {
+        let is_of = |name: &str| match of {
+            Some(file) => name.starts_with(&format!(".{file}.")),
+            None => name.starts_with('.') && name.contains(".cache."),
+        };
+        let is_old = |name: &String| {
+            let modified = self.path(name).symlink_metadata().and_then(|found| found.modified());
+            modified.ok().and_then(|at| at.elapsed().ok()).is_some_and(|age| age.as_secs() >= 60)
+        };
+        let names = self.names().unwrap_or_default().into_iter();
+        names.filter(|name| name.ends_with(".tmp") && is_of(name)).filter(is_old).collect()
+    }
+
+    fn remove_leftovers(&self, file: &str) {
+        for name in self.leftovers(Some(file)) {
+            let _ = self.unlink(&name);
         }
     }
 

@@ -25,7 +25,9 @@ use crate::file::memory;
 use crate::file::sigbus;
 use crate::file::system::write_all_at;
 use crate::file::units::Slot;
-use crate::file::validation::{first_slots, header_sum, mark_moved, validate, write_header, Content, Ours};
+use crate::file::validation::{
+    examine, first_slots, header_sum, mark_moved, read_header, validate, write_header, Content, Ours, Unusable,
+};
 use crate::hash::siphash13;
 use crate::policy::Strategy;
 use crate::process::clock;
@@ -75,7 +77,7 @@ fn registered(id: FileId) -> Option<Arc<Table>> {
 }
 
 /// The file may be one that a table of ours has locks on: then the descriptor must stay open with it.
-fn close_or_keep(id: FileId, fd: OwnedFd) {
+pub(crate) fn close_or_keep(id: FileId, fd: OwnedFd) {
     fork::exclusive(|| match registered(id) {
         Some(table) => table.region.keep(Descriptor::new(fd)),
         None => drop(fd),
@@ -308,6 +310,26 @@ pub(crate) fn open_in(
     Err(crowded(&dir.path(&names[0])))
 }
 
+/// Opens the file of this name that is there, whatever its parameters, for somebody who looks from outside: as a process
+/// would that comes to use it, but that none is made or replaced. `None`: there is no file.
+pub(crate) fn attach(dir: &Dir, file: &str) -> Result<Option<Result<Share, Unusable>>, OpenError> {
+    sigbus::install();
+    note_root();
+    let path = dir.path(file);
+    if let Some(table) = dir.identify(file).and_then(|id| fork::exclusive(|| registered(id))) {
+        return Ok(Some(Ok(Share::new(table))));
+    }
+    let Some((fd, id)) = dir.open_file(file, close_or_keep)? else { return Ok(None) };
+    let header = read_header(fd.as_fd());
+    match header.and_then(|header| examine(fd.as_fd(), header).ok_or(Unusable::Damaged)) {
+        Ok(ours) => map_table(fd, id, ours, true, path).map(|(table, _)| Some(Ok(Share::new(table)))),
+        Err(why) => {
+            close_or_keep(id, fd);
+            Ok(Some(Err(why)))
+        }
+    }
+}
+
 /// A file that is being replaced.
 struct Old {
     id: FileId,
@@ -325,7 +347,7 @@ impl Drop for Old {
 const WORTHWHILE: u64 = 4 * MIN_MAX_BYTES;
 
 /// Whether a file that nobody else has yet can be mapped, filled and locked.
-fn probe(fd: BorrowedFd<'_>, locks: bool, room: u64) -> Result<(), (&'static str, io::Error)> {
+pub(crate) fn probe(fd: BorrowedFd<'_>, locks: bool, room: u64) -> Result<(), (&'static str, io::Error)> {
     if room < WORTHWHILE {
         return Err(("create", io::Error::from_raw_os_error(libc::ENOSPC)));
     }

@@ -192,6 +192,15 @@ pub(crate) fn somebody_lives(fd: BorrowedFd<'_>) -> bool {
     look_at(fd, LINES_AT, PROCS).is_some_and(|lock| lock.l_type != UNLOCK as libc::c_short)
 }
 
+/// The lines of the processes that the kernel says to live.
+pub(crate) fn living_lines(fd: BorrowedFd<'_>) -> Vec<u64> {
+    if !somebody_lives(fd) {
+        return Vec::new();
+    }
+    let is_held = |line: &u64| look(fd, line_byte(*line)).is_some_and(|lock| lock.l_type != UNLOCK as libc::c_short);
+    (1..PROCS).filter(is_held).collect()
+}
+
 /// The lock that is in the way of one at this byte, if the system says.
 fn look(fd: BorrowedFd<'_>, at: u64) -> Option<libc::flock> {
     look_at(fd, at, 1)

@@ -76,27 +76,57 @@ fn sound_header(fd: BorrowedFd<'_>) -> Option<Result<Header, Header>> {
     Some(Ok(copy))
 }
 
-/// Validates a file by what `pread` says: a file that is cut short while we look cannot hurt.
-pub(super) fn validate(fd: BorrowedFd<'_>, fingerprint: u64) -> Content {
+/// Why a file is of no use to anybody of this version and this boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// Of this version of the format.
+    Version(u64),
+    EarlierBoot,
+    Damaged,
+    /// Nothing says that it ever was a cache.
+    NoCache,
+}
+
+/// The parameters of a file that somebody of our version made since the start of the machine, whoever it is of. By what
+/// `pread` says: a file that is cut short while we look cannot hurt.
+pub(crate) fn read_header(fd: BorrowedFd<'_>) -> Result<Header, Unusable> {
     let header = match sound_header(fd) {
         Some(Ok(header)) => header,
-        Some(Err(header)) if header.magic == MAGIC && header.version != VERSION => return Content::Foreign,
-        _ => return Content::Dead,
+        Some(Err(header)) if header.magic == MAGIC && header.version != VERSION => {
+            return Err(Unusable::Version(header.version))
+        }
+        _ => return Err(if bears_magic(fd) { Unusable::Damaged } else { Unusable::NoCache }),
     };
     // A file that says it is from the future is one of an earlier boot whose id could not be read. Who cannot read it
     // now must not take the file away from those who can.
     let boot = clock::boot_id();
     let earlier = boot != [0, 0] && header.boot != [0, 0] && header.boot != boot;
     if earlier || header.created > clock::boot_now() {
-        return Content::Dead;
+        return Err(Unusable::EarlierBoot);
     }
-    if header.fingerprint != fingerprint {
-        return Content::Foreign;
+    Ok(header)
+}
+
+/// Whether a file says that it is a cache, in its header or the copy.
+pub(crate) fn bears_magic(fd: BorrowedFd<'_>) -> bool {
+    [0, HEADER_COPY_AT].into_iter().any(|at| read_words::<1>(fd, at) == Some([MAGIC]))
+}
+
+/// Validates a file of this fingerprint.
+pub(super) fn validate(fd: BorrowedFd<'_>, fingerprint: u64) -> Content {
+    match read_header(fd) {
+        Ok(header) if header.fingerprint != fingerprint => Content::Foreign,
+        Ok(header) => examine(fd, header).map_or(Content::Dead, Content::Ours),
+        Err(Unusable::Version(_)) => Content::Foreign,
+        Err(_) => Content::Dead,
     }
-    let Some(strategy) = Strategy::from_number(header.strategy) else { return Content::Dead };
-    let geo = Geometry::with(header.max_size, header.max_bytes, strategy, header.idle != 0);
-    let Some(geo) = geo else { return Content::Dead };
-    let Some(control) = read_words::<{ size_of::<Control>() / 8 }>(fd, CONTROL_AT) else { return Content::Dead };
+}
+
+/// What is to be known of a file with this header; `None` if it is of no use.
+pub(super) fn examine(fd: BorrowedFd<'_>, header: Header) -> Option<Ours> {
+    let strategy = Strategy::from_number(header.strategy)?;
+    let geo = Geometry::with(header.max_size, header.max_bytes, strategy, header.idle != 0)?;
+    let control = read_words::<{ size_of::<Control>() / 8 }>(fd, CONTROL_AT)?;
     let len = crate::file::mapping::file_len(fd).unwrap_or(0);
     let (level, slots, data) = (
         control[offset_of!(Control, index_level) / 8],
@@ -108,11 +138,8 @@ pub(super) fn validate(fd: BorrowedFd<'_>, fingerprint: u64) -> Content {
         || len < Geometry::level_at(level + 1)
         || len < geo.slots_end(slots)
         || (data > 0 && len < geo.data + data * GRANULE);
-    if !damaged || (len >= geo.slots_end(first_slots(&geo)) && life::somebody_lives(fd)) {
-        Content::Ours(Ours { header, geo, damaged })
-    } else {
-        Content::Dead
-    }
+    let is_of_use = !damaged || (len >= geo.slots_end(first_slots(&geo)) && life::somebody_lives(fd));
+    is_of_use.then_some(Ours { header, geo, damaged })
 }
 
 /// Slots of a new file.
@@ -122,7 +149,7 @@ pub(super) fn first_slots(geo: &Geometry) -> u64 {
 
 /// A file has lost its name to another one: whoever has it open still is told, at the next call. What they have decoded of
 /// it is void from now on. (Only for a file of ours; what stands there may be anything.)
-pub(super) fn mark_moved(fd: BorrowedFd<'_>, generation: u64) {
+pub(crate) fn mark_moved(fd: BorrowedFd<'_>, generation: u64) {
     let is_ours = read_words::<1>(fd, 0).is_some_and(|magic| magic == [MAGIC]) || life::somebody_lives(fd);
     let there = crate::file::mapping::file_len(fd).is_ok_and(|len| len >= CONTROL_END);
     if is_ours && there {

@@ -48,6 +48,7 @@ use shared::{Event, Tags as FileTags};
 
 pub(crate) use self::by_bytes::{BytesKey, Editable};
 pub(crate) use self::decoded::{Decoded, DecodedRef};
+pub(crate) use self::reopen::raised;
 
 /// A cache file that all processes of the host share; the entries of this process are the decoded level in front of it.
 pub struct Shared {

@@ -1,0 +1,386 @@
+"""What ``doctor`` looks at: the directories, the processes, the caches' files and their counters.
+
+Each check is a function that yields findings; a new one is a line in ``CHECKS``.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from dataclasses import dataclass
+
+from warp_cache import _configuration
+from warp_cache._cli import files, listing, output, processes, tables
+from warp_cache._naming.identity import directories
+from warp_cache._warp_cache_rs import _try_out
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from warp_cache._cli.files import CacheFile, Place
+
+__all__ = ["CHECKS", "SKIPS", "Finding", "Scene", "how_they_differ"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is as it should be ("ok"), to be known ("note"), or wrong ("problem")."""
+
+    level: str
+    about: str
+    text: str
+    remedy: str | None = None
+
+
+@dataclass
+class Scene:
+    """What all checks look at."""
+
+    directory: str | None
+    places: list[Place]
+
+    @property
+    def caches(self) -> list[CacheFile]:
+        return [cache for place in self.places for cache in place.caches]
+
+
+# Why results were not stored, and what helps: the reasons of cache_info().skips.
+SKIPS = {
+    "argument": (
+        "were given an argument that has no bytes which every process would know it by",
+        "pass what tells it apart (an id, a str, a tuple), or leave it out with ignore= or key=; "
+        "the UncacheableWarning of the process names it",
+    ),
+    "key_size": (
+        "had arguments of more bytes than max_key_size",
+        "raise it, or pass what tells them apart",
+    ),
+    "value": (
+        "gave a value that cannot be pickled",
+        'return what can be, or use backend="memory"',
+    ),
+    "value_size": ("gave a value of more bytes than max_value_size", "raise it"),
+    "file_size": ("gave a value larger than the whole file", "raise max_bytes"),
+    "unreadable": (
+        "found a value that could not be unpickled",
+        "make its class importable in every process",
+    ),
+    "space": (
+        "found no space for the file, or no addresses to map it at",
+        "free some, raise the limit (ulimit -f, ulimit -v, a quota), or set WARP_CACHE_DIR",
+    ),
+    "locks": (
+        "found no byte-range locks",
+        "set WARP_CACHE_DIR to a directory on a local file system",
+    ),
+    "processes": (
+        "ran in a process beyond the 255 that can write to one file",
+        "run fewer, or give some a cache of another name",
+    ),
+    "lost": (
+        "found the file cut short, removed or replaced, or its descriptor closed",
+        "see that nothing else writes in the directory",
+    ),
+    "busy": (
+        "found a writer that kept the lock too long",
+        "look for a stopped process (state T) among those that have it open",
+    ),
+    "damaged": ("found the file damaged, which has been repaired since", None),
+    "superseded": ("came after another value or an invalidation", None),
+}
+# These pass by themselves, or are as they must be.
+_PASSING = ("busy", "damaged", "superseded")
+
+
+def _enabled(_: Scene) -> Iterator[Finding]:
+    if os.environ.get("WARP_CACHE_DISABLED") == "1":
+        yield Finding(
+            "problem",
+            "caching",
+            "WARP_CACHE_DISABLED=1 is set: every call computes and stores nothing",
+            "unset it",
+        )
+    namespace = _configuration.namespace()
+    if namespace is not None:
+        yield Finding(
+            "note",
+            "namespace",
+            f"this environment's namespace is {namespace!r}: processes of another do not share",
+        )
+
+
+def _directories(scene: Scene) -> Iterator[Finding]:
+    """The place that a cache would lie in: rights, space, locks."""
+    given, is_asked_for = directories()
+    if scene.directory is not None:
+        given, is_asked_for = [os.path.abspath(scene.directory)], True
+    usable = False
+    refused: list[Finding] = []
+    for directory in given:
+        if not os.path.lexists(directory):
+            finding = _missing(directory, is_asked_for)
+            usable = usable or finding.level != "problem"
+        else:
+            try:
+                free = _try_out(directory)
+            except OSError as error:
+                refused.append(_unusable(directory, error))
+                continue
+            usable = True
+            finding = Finding(
+                "ok",
+                "directory",
+                f"{directory} can be used: files can be made, mapped and locked there, and "
+                f"{tables.size(free)} are free",
+            )
+        # Of the default places the first is taken that will do.
+        if is_asked_for or os.path.lexists(directory):
+            yield finding
+        if usable and not is_asked_for:
+            break
+    for finding in refused:
+        level = "note" if usable else "problem"
+        yield Finding(level, finding.about, finding.text, finding.remedy)
+    if not usable and not refused and not is_asked_for:
+        yield Finding(
+            "problem",
+            "directory",
+            f"none of the default places is there: {', '.join(given)}",
+            "set WARP_CACHE_DIR to a directory on a local file system",
+        )
+
+
+def _missing(directory: str, is_asked_for: bool) -> Finding:
+    parent = os.path.dirname(directory)
+    while is_asked_for and not os.path.lexists(parent) and parent != os.path.dirname(parent):
+        parent = os.path.dirname(parent)
+    if os.path.isdir(parent) and os.access(parent, os.W_OK | os.X_OK):
+        text = f"{directory} is not there yet; the first shared cache makes it"
+        return Finding("note" if is_asked_for else "ok", "directory", text)
+    return Finding(
+        "problem",
+        "directory",
+        f"{directory} is not there and cannot be made, as user "
+        f"{listing.owner(_user())} may not write in {parent}",
+        "set WARP_CACHE_DIR to a directory that can be",
+    )
+
+
+def _user() -> int:
+    return os.geteuid() if sys.platform != "win32" else 0
+
+
+def _unusable(directory: str, error: OSError) -> Finding:
+    text = error.strerror or str(error)
+    about = "directory"
+    if isinstance(error, PermissionError):
+        about = "rights"
+    elif "lock a byte" in text:
+        about, text = "locks", f"the file system has no byte-range locks: {text}"
+    elif "no space" in text:
+        about = "space"
+    # What helps stands at the end of the text.
+    return Finding("problem", about, f"{directory} cannot be used: {text}")
+
+
+def _users(_: Scene) -> Iterator[Finding]:
+    """Other users' directories beside this one's."""
+    if _configuration.directory() is not None:
+        return
+    seen: dict[int, str] = {}
+    for directory in directories()[0]:
+        parent = os.path.dirname(directory)
+        try:
+            names = sorted(os.listdir(parent))
+        except OSError:
+            continue
+        for name in names:
+            path = os.path.join(parent, name)
+            try:
+                status = os.lstat(path)
+            except OSError:
+                continue
+            if name.startswith("warp_cache-") and stat.S_ISDIR(status.st_mode):
+                if status.st_uid != _user():
+                    seen.setdefault(status.st_uid, path)
+    for user, path in seen.items():
+        yield Finding(
+            "note",
+            "user",
+            f"user {listing.owner(user)} has caches of its own, in {path}; this is user "
+            f"{listing.owner(_user())}, and users never share",
+            "run all workers as one user",
+        )
+
+
+def _elsewhere(scene: Scene) -> Iterator[Finding]:
+    """Processes of this user whose caches lie in another directory."""
+    here = {place.directory for place in scene.places}
+    apart: dict[str, list[int]] = {}
+    for pid, paths in sorted(processes.of_this_user().items()):
+        for folder in sorted({os.path.dirname(path) for path in paths} - here):
+            apart.setdefault(folder, []).append(pid)
+    for folder, pids in apart.items():
+        if not _has_a_cache(folder):
+            continue
+        known = processes.process(pids[0])
+        told = known.told if known else f"process {pids[0]}"
+        more = f" and {len(pids) - 1} more" if len(pids) > 1 else ""
+        yield Finding(
+            "note",
+            "directory",
+            f"{told}{more} of this user has caches in another directory, {folder}: it shares "
+            "nothing with what runs in this environment",
+            "give all workers the same WARP_CACHE_DIR (or TMPDIR, which the default follows)",
+        )
+
+
+def _has_a_cache(folder: str) -> bool:
+    try:
+        return any(cache.is_sound for cache in files.all_caches(folder))
+    except output.UserError:
+        return False
+
+
+def _unusable_files(scene: Scene) -> Iterator[Finding]:
+    """What is in the directories and is no cache of this version, or may not be used."""
+    for place in scene.places:
+        if place.why is not None and scene.directory is None and len(scene.places) > 1:
+            # The check of directories has said so.
+            continue
+    for cache in scene.caches:
+        path, state = cache.path, cache.found["state"]
+        if state == "refused":
+            yield Finding("problem", "rights", tables.printable(cache.found["why"]))
+        elif state == "format":
+            yield Finding(
+                "note",
+                "format",
+                f"{path} is of format {cache.found['version']}: another version of warp_cache "
+                "made it, and does not share with this one",
+                "upgrade all workers together; prune removes it once nobody has it open",
+            )
+        elif state in ("boot", "damaged"):
+            what = "of an earlier start of the machine" if state == "boot" else "damaged"
+            yield Finding("note", "file", f"{path} is {what}; its next user makes it anew")
+        elif state == "no cache":
+            yield Finding("note", "file", f"{path} is no cache's file; its next user replaces it")
+
+
+def _parted(scene: Scene) -> Iterator[Finding]:
+    """Caches of one name that processes have open side by side."""
+    by_name: dict[str, list[CacheFile]] = {}
+    for cache in scene.caches:
+        if cache.is_sound and cache.processes:
+            by_name.setdefault(cache.name, []).append(cache)
+    for name, caches in by_name.items():
+        for other in caches[1:]:
+            why, remedy = how_they_differ(caches[0], other)
+            yield Finding(
+                "problem",
+                "sharing",
+                f"processes {_pids(caches[0])} and {_pids(other)} each have a cache of "
+                f"{tables.printable(name)}, and do not share: {why}",
+                remedy,
+            )
+
+
+def _pids(cache: CacheFile) -> str:
+    pids = [str(pid) for pid in cache.processes]
+    return ", ".join(pids[:5]) + (", ..." if len(pids) > 5 else "") or "(none)"
+
+
+def how_they_differ(one: CacheFile, other: CacheFile) -> tuple[str, str]:
+    """Why two files of one name are two, and what helps."""
+    if one.directory != other.directory:
+        return (
+            f"they lie in different directories, {one.directory} and {other.directory}",
+            "give all workers the same WARP_CACHE_DIR (or TMPDIR)",
+        )
+    if one.code != other.code:
+        pythons = [_pythons(cache) for cache in (one, other)]
+        if pythons[0] and pythons[1] and not pythons[0] & pythons[1]:
+            named = [", ".join(sorted(found)) for found in pythons]
+            return (
+                f"they run different Pythons, {named[0]} and {named[1]}",
+                "run all workers with one Python, or name the cache (name=)",
+            )
+        return (
+            "the function's code differs, or what it uses does (globals, defaults, what it closes "
+            "over): one runs edited or older code",
+            "restart all workers with the same code; prune removes what is left of the older",
+        )
+    if one.scope != other.scope:
+        return (
+            f"their namespace or version differs ({_scopes(one)} and {_scopes(other)})",
+            "give all workers the same namespace (WARP_CACHE_NAMESPACE) and version=",
+        )
+    differing = [
+        f"{name} is {_shown(one.found.get(name))} and {_shown(other.found.get(name))}"
+        for name in ("max_size", "max_bytes", "strategy", "tti")
+        if one.found.get(name) != other.found.get(name)
+    ]
+    told = ", ".join(differing) or (
+        "ttl, typed, key, ignore, max_key_size or max_value_size, or which of the two decorators"
+    )
+    return f"their parameters differ: {told}", "decorate with the same parameters everywhere"
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else str(value)
+
+
+def _pythons(cache: CacheFile) -> set[str]:
+    known = [processes.process(pid) for pid in cache.processes]
+    return {one.executable for one in known if one is not None and one.executable}
+
+
+def _scopes(cache: CacheFile) -> str:
+    if cache.scope is None:
+        return "neither given"
+    known = [processes.process(pid) for pid in cache.processes]
+    names = {one.environment.get("WARP_CACHE_NAMESPACE") for one in known if one} - {None}
+    if len(names) == 1:
+        return f"WARP_CACHE_NAMESPACE={names.pop()}"
+    return f"number {cache.scope}"
+
+
+def _not_stored(scene: Scene) -> Iterator[Finding]:
+    """What the files have counted of calls that were not stored, and of deaths."""
+    for cache in scene.caches:
+        info = listing.counted(cache)
+        if info is None:
+            continue
+        name = tables.printable(cache.name)
+        for reason, number in info["skips"].items():
+            what, remedy = SKIPS.get(reason, (f"were not stored: {reason}", None))
+            calls = "call" if number == 1 else "calls"
+            yield Finding(
+                "note" if reason in _PASSING else "problem",
+                "not stored",
+                f"{name}: {tables.count(number)} {calls} {what}",
+                remedy,
+            )
+        if info["repairs"]:
+            times = "once" if info["repairs"] == 1 else f"{tables.count(info['repairs'])} times"
+            yield Finding(
+                "note",
+                "repairs",
+                f"{name} was put in order {times}: a process was killed in it, or something "
+                "damaged it",
+            )
+
+
+# The check of the server comes here once a cache can have one.
+CHECKS = (
+    _enabled,
+    _directories,
+    _users,
+    _elsewhere,
+    _unusable_files,
+    _parted,
+    _not_stored,
+)
