@@ -164,6 +164,59 @@ def test_lru_is_kept_where_it_does_not_matter() -> None:
     assert "keep LRU" in advised.sentence
 
 
+@settings(deadline=None, max_examples=150)
+@given(
+    keys=streams,
+    strategy=st.sampled_from(list(Strategy)),
+    size=st.one_of(st.none(), st.integers(0, 40)),
+    sizes=st.one_of(st.none(), st.lists(st.integers(1, 30), min_size=1, max_size=4)),
+)
+def test_nothing_is_advised_that_has_fewer_hits_than_the_recording(
+    keys: list[int], strategy: Strategy, size: int | None, sizes: list[int] | None
+) -> None:
+    measured = curves.measure(workload(keys, strategy=strategy, max_size=size), sizes)
+    limit = len(set(keys)) if size is None else size
+    now = measured.at(strategy, [limit])[0] if limit else 0.0
+    advised = advice.advise(measured, only_these=sizes is not None)
+    if advised.strategy is None:
+        return
+    assert advised.ratio >= now
+    again = len(set(keys)) if advised.size is None else advised.size
+    assert advised.ratio == (measured.at(advised.strategy, [again])[0] if again else 0.0)
+    assert "no fewer than now" in advised.goal and advised.goal in " ".join(
+        terminal.report(measured, advised).split()
+    )
+
+
+def test_a_cache_with_many_hits_is_not_told_to_shrink() -> None:
+    """A hundred entries that have 96 % were once told that sixteen, with 88 %, were enough."""
+    chance = random.Random(5)
+    keys = [min(int(chance.expovariate(0.11)), 99) for _ in range(20_000)]
+    measured = curves.measure(workload(keys, strategy=Strategy.LRU, max_size=30))
+    now = measured.at(Strategy.LRU, [30])[0]
+    before = advice.advise(curves.measure(workload(keys)))
+    assert before.size is not None and before.size < 30 and before.ratio < now
+    advised = advice.advise(measured)
+    assert advised.ratio >= now
+    assert advised.goal.endswith("and with no fewer than now")
+    # One that has no hits at all may be told anything.
+    none = advice.advise(curves.measure(workload(keys, strategy=Strategy.LRU, max_size=0)))
+    assert (none.size, none.ratio) == (before.size, before.ratio)
+
+
+def test_what_is_as_good_as_it_can_be_is_kept() -> None:
+    keys = [at % 10 for at in range(1000)]
+    kept = advice.advise(curves.measure(workload(keys, strategy=Strategy.FIFO, max_size=9)))
+    assert kept.size == 10
+    kept = advice.advise(curves.measure(workload(keys, strategy=Strategy.FIFO, max_size=10)))
+    assert (kept.strategy, kept.size) in ((Strategy.FIFO, 10), (Strategy.LRU, 10))
+    one = advice.advise(
+        curves.measure(workload(keys, strategy=Strategy.LRU, max_size=10), [3, 5]), only_these=True
+    )
+    assert (one.strategy, one.size) == (Strategy.LRU, 10)
+    assert one.sentence.startswith("Keep LRU with max_size=10: 99 % of calls are hits")
+
+
 def test_no_size_helps_where_all_keys_differ(advise: Run, tmp_path: Path) -> None:
     (tmp_path / "keys.txt").write_text("".join(f"{at}\n" for at in range(100)))
     status, out, errors = advise("keys.txt")

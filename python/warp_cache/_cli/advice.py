@@ -27,8 +27,11 @@ class Advice:
 
     strategy: Strategy | None
     size: int | None
+    """None with a strategy: what is there, which has no bound, is to be kept."""
     ratio: float
     sentence: str
+    goal: str = ""
+    """What was looked for, in words; empty where nothing was."""
 
 
 def percent(ratio: float) -> str:
@@ -44,8 +47,9 @@ def percent(ratio: float) -> str:
 def advise(curves: Curves, only_these: bool = False) -> Advice:
     """The least size with nine tenths of the possible hits, and the strategy that needs least.
 
-    LRU is kept where no other strategy is better by half a point. only_these: among the sizes that
-    were measured, with no others between them.
+    Never one with fewer hits than the recorded function has as it is. LRU is kept where no other
+    strategy is better by half a point. only_these: among the sizes that were measured, with no
+    others between them.
     """
     calls, unique = len(curves.workload.keys), curves.workload.unique
     most = (calls - unique) / calls
@@ -59,16 +63,24 @@ def advise(curves: Curves, only_these: bool = False) -> Advice:
         )
         return Advice(None, None, most, sentence)
 
-    enough = most * _ENOUGH
+    now = _now(curves)
+    least = 0.0 if now is None else now
+    enough = max(most * _ENOUGH, least)
+    goal = f"the least size with {percent(_ENOUGH)} of the hits that any cache could have"
+    if now is not None:
+        goal += ", and with no fewer than now"
     # The last size, where none has enough.
     at = min(_first(ratios, enough) for ratios in curves.ratios.values())
     at = min(at, len(curves.sizes) - 1)
     strategy = max(curves.ratios, key=lambda strategy: curves.ratios[strategy][at])
-    if curves.ratios[strategy][at] - curves.ratios[Strategy.LRU][at] < _MATTERS:
+    lru = curves.ratios[Strategy.LRU][at]
+    if curves.ratios[strategy][at] - lru < _MATTERS and lru >= least:
         strategy = Strategy.LRU
     size, ratio = curves.sizes[at], curves.ratios[strategy][at]
     if not only_these and at > 0 and ratio >= enough:
         size, ratio = _smallest(curves, strategy, at, enough)
+    if now is not None and (ratio < now or _is_as_small(curves, size, ratio, now, enough)):
+        return _keep(curves, now, most, goal, only_these)
 
     chosen = f"strategy=Strategy.{strategy.name}, max_size={size}"
     parts = [f"{chosen}: {percent(ratio)} of calls are hits"]
@@ -78,7 +90,26 @@ def advise(curves: Curves, only_these: bool = False) -> Advice:
     else:
         parts.append(f", {_compared(curves, size, ratio, only_these)}")
         parts.append(f"; no cache can have more than {percent(most)}")
-    return Advice(strategy, size, ratio, "".join([*parts, _now(curves, strategy, size), "."]))
+    workload = curves.workload
+    if now is not None and (workload.strategy, workload.max_size) != (strategy, size):
+        parts.append(f" (now {_as_it_is(curves)}: {percent(now)})")
+    return Advice(strategy, size, ratio, "".join([*parts, "."]), goal)
+
+
+def _is_as_small(curves: Curves, size: int, ratio: float, now: float, enough: float) -> bool:
+    """Whether what the recorded function has is enough, and no larger than what was found."""
+    limit = curves.workload.max_size
+    return limit is not None and now >= enough and (limit, -now) < (size, -ratio)
+
+
+def _keep(curves: Curves, now: float, most: float, goal: str, only_these: bool) -> Advice:
+    workload = curves.workload
+    other = "of these sizes has as many hits" if only_these else "smaller has as many hits"
+    sentence = (
+        f"Keep {_as_it_is(curves)}: {percent(now)} of calls are hits, of {percent(most)} at most, "
+        f"and none {other}."
+    )
+    return Advice(workload.strategy, workload.max_size, now, sentence, goal)
 
 
 def _first(ratios: list[float], enough: float) -> int:
@@ -131,11 +162,16 @@ def _compared(curves: Curves, size: int, ratio: float, only_these: bool) -> str:
     return f"as many as LRU with {found[0] if found else curves.sizes[at]}"
 
 
-def _now(curves: Curves, strategy: Strategy, size: int) -> str:
-    """What the recorded function has."""
+def _now(curves: Curves) -> float | None:
+    """The hit ratio of the recorded function as it is; None where that is not known."""
     workload = curves.workload
-    if workload.strategy is None or (workload.strategy, workload.max_size) == (strategy, size):
-        return ""
+    if workload.strategy is None:
+        return None
     limit = workload.unique if workload.max_size is None else workload.max_size
-    ratio = curves.at(workload.strategy, [limit])[0] if limit else 0.0
-    return f" (now {workload.strategy.name} with max_size={workload.max_size}: {percent(ratio)})"
+    return curves.at(workload.strategy, [limit])[0] if limit else 0.0
+
+
+def _as_it_is(curves: Curves) -> str:
+    workload = curves.workload
+    assert workload.strategy is not None
+    return f"{workload.strategy.name} with max_size={workload.max_size}"

@@ -141,5 +141,6 @@ def _described(measured: Curves, advised: Advice) -> dict[str, Any]:
             "max_size": advised.size,
             "hit_ratio": advised.ratio,
             "sentence": advised.sentence,
+            "goal": advised.goal or None,
         },
     }

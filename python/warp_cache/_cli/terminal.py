@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from warp_cache._cli.advice import Advice
     from warp_cache._cli.curves import Curves
 
-__all__ = ["heading", "replayed", "report", "rows"]
+__all__ = ["heading", "replayed", "report", "rows", "sought"]
 
 _WIDTH = 80
 
@@ -26,6 +26,11 @@ def replayed(curves: Curves) -> str:
     if curves.rate == 1:
         return ""
     return f"Replayed: {percent(curves.rate)} of the keys, chosen by hash, stand for all."
+
+
+def sought(advised: Advice) -> str:
+    """What the advice is the best for; empty where there is none."""
+    return f"Looked for: {advised.goal}." if advised.goal else ""
 
 
 def rows(curves: Curves) -> list[list[str]]:
@@ -54,4 +59,6 @@ def report(curves: Curves, advised: Advice) -> str:
             cells = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
             parts.append(" ".join(cells).rstrip())
         parts.append("")
-    return "\n".join([*parts, *textwrap.wrap(advised.sentence, _WIDTH), ""])
+    parts += textwrap.wrap(advised.sentence, _WIDTH)
+    parts += textwrap.wrap(sought(advised), _WIDTH)
+    return "\n".join([*parts, ""])

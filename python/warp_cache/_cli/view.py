@@ -53,4 +53,5 @@ class View:
                     *(Text(cell, style="bold green" if "*" in cell else "") for cell in line)
                 )
             show(table)
-        show(Text(advised.sentence + "\n"))
+        show(Text(advised.sentence))
+        show(Text(terminal.sought(advised) + "\n", style="dim"))

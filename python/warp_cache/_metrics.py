@@ -1,0 +1,183 @@
+"""What is measured of the caches, by names as Micrometer has them.
+
+``prometheus`` and ``opentelemetry`` offer it to their libraries. A new metric is a line in
+``METRICS``, and a row in docs/reference/metrics.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+
+from warp_cache._module import caches
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+__all__ = ["METRICS", "Metric", "Sample", "samples"]
+
+_logger = logging.getLogger("warp_cache")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Something that is measured of each cache."""
+
+    name: str
+    """With dots, as OpenTelemetry has it; Prometheus has underscores."""
+    unit: str
+    help: str
+    counts: bool
+    """Whether it only ever grows, but for a clear."""
+    read: Callable[[Any, dict[str, Any]], Iterable[tuple[str, float]]]
+    """From ``cache_info()`` and ``cache_options()``: values, each with that of ``label``."""
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A value of a metric."""
+
+    metric: Metric
+    cache: str
+    backend: str
+    label: str
+    value: float
+
+
+def _one(name: str) -> Callable[[Any, dict[str, Any]], Iterable[tuple[str, float]]]:
+    return lambda info, options: [("", getattr(info, name))]
+
+
+def _gets(info: Any, options: dict[str, Any]) -> Iterable[tuple[str, float]]:
+    return [("hit", info.hits), ("miss", info.misses)]
+
+
+def _loads(info: Any, options: dict[str, Any]) -> Iterable[tuple[str, float]]:
+    return [("success", info.loads - info.load_failures), ("failure", info.load_failures)]
+
+
+def _most(info: Any, options: dict[str, Any]) -> Iterable[tuple[str, float]]:
+    return [] if info.max_size is None else [("", info.max_size)]
+
+
+def _weight(info: Any, options: dict[str, Any]) -> Iterable[tuple[str, float]]:
+    return [] if options.get("max_weight") is None else [("", info.weight)]
+
+
+def _skips(info: Any, options: dict[str, Any]) -> Iterable[tuple[str, float]]:
+    return [(str(reason), number) for reason, number in getattr(info, "skips", {}).items()]
+
+
+def _repairs(info: Any, options: dict[str, Any]) -> Iterable[tuple[str, float]]:
+    return [("", info.repairs)] if hasattr(info, "repairs") else []
+
+
+METRICS = (
+    Metric("cache.gets", "{call}", "Calls, by whether they were hits.", True, _gets, "result"),
+    Metric("cache.size", "{entry}", "Entries.", False, _one("current_size")),
+    Metric("cache.max.size", "{entry}", "Entries at most.", False, _most),
+    Metric("cache.weight", "1", "The sum of the entries' weights.", False, _weight),
+    Metric(
+        "cache.evictions",
+        "{entry}",
+        "Entries that gave way to others.",
+        True,
+        _one("evictions"),
+    ),
+    Metric(
+        "cache.expirations",
+        "{entry}",
+        "Entries that were dropped as they had ended.",
+        True,
+        _one("expirations"),
+    ),
+    Metric(
+        "cache.load",
+        "{computation}",
+        "Computations that have ended, by whether they raised.",
+        True,
+        _loads,
+        "result",
+    ),
+    Metric(
+        "cache.load.duration",
+        "s",
+        "The time that computations took, all together.",
+        True,
+        _one("load_seconds"),
+    ),
+    Metric(
+        "cache.stale.hits",
+        "{call}",
+        "Calls that got a value which was no longer fresh.",
+        True,
+        _one("stale_hits"),
+    ),
+    Metric(
+        "cache.refreshes",
+        "{computation}",
+        "Computations begun while there was a value.",
+        True,
+        _one("refreshes"),
+    ),
+    Metric(
+        "cache.skips",
+        "{call}",
+        "Results that were not stored, by reason (shared caches).",
+        True,
+        _skips,
+        "reason",
+    ),
+    Metric(
+        "cache.repairs",
+        "{repair}",
+        "How often a shared cache's file was put in order.",
+        True,
+        _repairs,
+    ),
+)
+
+
+def samples(
+    metrics: Iterable[Metric] = METRICS, *, is_counted: Callable[[str], bool] = lambda _: True
+) -> list[Sample]:
+    """The values of all caches of this process, with one for each metric, cache and label.
+
+    Caches of one name and backend are added up; several functions of one shared file are one cache.
+    is_counted: whether caches of a backend are. What a cache raises is logged, and the others are
+    measured. O(caches), and O(n) of a shared cache in which entries have ended.
+    """
+    found: dict[tuple[Metric, str, str, str], float] = {}
+    files: set[str] = set()
+    chosen = list(metrics)
+    for cache in caches():
+        try:
+            options = cache.cache_options()
+            backend: str = options["backend"]
+            path = options["path"]
+            if not is_counted(backend) or path in files:
+                continue
+            info = cache.cache_info()
+            name = _name(cache, options)
+            if path is not None:
+                files.add(path)
+            for metric in chosen:
+                for label, value in metric.read(info, options):
+                    at = metric, name, backend, label
+                    found[at] = found.get(at, 0) + value
+        except Exception:
+            _logger.warning("a cache cannot be measured: %r", cache, exc_info=True)
+    return [Sample(*at, value) for at, value in found.items()]
+
+
+def _name(cache: Any, options: dict[str, Any]) -> str:
+    """What the user calls the cache, else its function."""
+    if options["name"] is not None:
+        return os.fspath(options["name"])
+    module = getattr(cache, "__module__", None)
+    called = options["qualname"] or type(cache).__qualname__
+    return f"{module}.{called}" if isinstance(module, str) else str(called)
