@@ -143,13 +143,14 @@ METRICS = (
 
 
 def samples(
-    metrics: Iterable[Metric] = METRICS, *, is_counted: Callable[[str], bool] = lambda _: True
+    metrics: Iterable[Metric] = METRICS, *, only_of_the_host: bool = False
 ) -> list[Sample]:
     """The values of all caches of this process, with one for each metric, cache and label.
 
     Caches of one name and backend are added up; several functions of one shared file are one cache.
-    is_counted: whether caches of a backend are. What a cache raises is logged, and the others are
-    measured. O(caches), and O(n) of a shared cache in which entries have ended.
+    only_of_the_host: only caches that all processes of the host share. What a cache raises is
+    logged, and the others are measured. O(caches), and O(n) of a shared cache in which entries have
+    ended.
     """
     found: dict[tuple[Metric, str, str, str], float] = {}
     files: set[str] = set()
@@ -159,7 +160,8 @@ def samples(
             options = cache.cache_options()
             backend: str = options["backend"]
             path = options["path"]
-            if not is_counted(backend) or path in files:
+            is_of_the_host = backend == "shared" and not options["private"]
+            if path in files or only_of_the_host and not is_of_the_host:
                 continue
             info = cache.cache_info()
             name = _name(cache, options)

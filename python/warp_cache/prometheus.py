@@ -31,7 +31,8 @@ _registered: WeakKeyDictionary[CollectorRegistry, CacheCollector] = WeakKeyDicti
 
 
 def _is_multiprocess() -> bool:
-    return any(name in os.environ for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"))
+    names = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
+    return any(name in os.environ for name in names)
 
 
 class CacheCollector(Collector):
@@ -50,8 +51,7 @@ class CacheCollector(Collector):
     def collect(self) -> Iterable[Family]:
         """The metrics with the values that they have now."""
         families = _families()
-        is_alone = _is_multiprocess()
-        for sample in samples(is_counted=lambda backend: not is_alone or backend == "shared"):
+        for sample in samples(only_of_the_host=_is_multiprocess()):
             family, label = families[sample.metric.name]
             labels = [sample.cache, sample.backend, *([sample.label] if label else [])]
             family.add_metric(labels, sample.value)
@@ -78,10 +78,14 @@ def register(registry: CollectorRegistry = REGISTRY) -> CacheCollector:
     Returns the collector, which ``registry.unregister`` takes away. A second call for a registry
     gives the same one. Raises ValueError where the registry has other metrics of these names.
     """
-    known = _registered.get(registry)
-    if known is not None and known in registry._collector_to_names:
-        return known
     collector = CacheCollector()
-    registry.register(collector)
+    try:
+        registry.register(collector)
+    except ValueError:
+        # The names are taken: by our own, it may be.
+        known = _registered.get(registry)
+        if known is None:
+            raise
+        return known
     _registered[registry] = collector
     return collector

@@ -14,6 +14,7 @@ mod fixed;
 mod headed;
 mod healing;
 mod hostile;
+mod inspected;
 #[cfg(target_os = "linux")]
 mod living;
 mod model;
