@@ -14,7 +14,7 @@ use crate::file::layout::{proc_at, Header, Proc};
 use crate::file::life::living_lines;
 use crate::file::system::read_exact_at;
 use crate::file::units::Slot;
-use crate::file::validation::{bears_magic, mark_moved, read_header};
+use crate::file::validation::{bears_magic, examine, mark_moved, read_header};
 use crate::handle::SharedCache;
 use crate::policy::Strategy;
 use crate::process::clock::boot_now;
@@ -93,8 +93,10 @@ fn find(dir: &Dir, file: String) -> Option<Found> {
         Ok(None) => return None,
         Err(error) => (Vec::new(), State::Refused(error)),
         Ok(Some((fd, id))) => {
-            let state =
-                read_header(fd.as_fd()).map_or_else(State::Unusable, |header| State::Sound(Parameters::from(&header)));
+            let ours = read_header(fd.as_fd())
+                .and_then(|header| examine(fd.as_fd(), header).ok_or(Unusable::Damaged))
+                .map(|ours| Parameters::from(&ours.header));
+            let state = ours.map_or_else(State::Unusable, State::Sound);
             let processes = living_lines(fd.as_fd()).into_iter().map(|line| pid_of(fd.as_fd(), line)).collect();
             close_or_keep(id, fd);
             (processes, state)

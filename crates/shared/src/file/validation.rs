@@ -23,7 +23,7 @@ pub(super) enum Content {
 }
 
 /// A file of this cache.
-pub(super) struct Ours {
+pub(crate) struct Ours {
     pub header: Header,
     pub geo: Geometry,
     /// Its control words are damaged.
@@ -123,7 +123,7 @@ pub(super) fn validate(fd: BorrowedFd<'_>, fingerprint: u64) -> Content {
 }
 
 /// What is to be known of a file with this header; `None` if it is of no use.
-pub(super) fn examine(fd: BorrowedFd<'_>, header: Header) -> Option<Ours> {
+pub(crate) fn examine(fd: BorrowedFd<'_>, header: Header) -> Option<Ours> {
     let strategy = Strategy::from_number(header.strategy)?;
     let geo = Geometry::with(header.max_size, header.max_bytes, strategy, header.idle != 0)?;
     let control = read_words::<{ size_of::<Control>() / 8 }>(fd, CONTROL_AT)?;
