@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 
 from warp_cache._module import caches
@@ -142,9 +141,7 @@ METRICS = (
 )
 
 
-def samples(
-    metrics: Iterable[Metric] = METRICS, *, only_of_the_host: bool = False
-) -> list[Sample]:
+def samples(metrics: Iterable[Metric] = METRICS, *, only_of_the_host: bool = False) -> list[Sample]:
     """The values of all caches of this process, with one for each metric, cache and label.
 
     Caches of one name and backend are added up; several functions of one shared file are one cache.
@@ -179,7 +176,7 @@ def samples(
 def _name(cache: Any, options: dict[str, Any]) -> str:
     """What the user calls the cache, else its function."""
     if options["name"] is not None:
-        return os.fspath(options["name"])
+        return str(options["name"])
     module = getattr(cache, "__module__", None)
     called = options["qualname"] or type(cache).__qualname__
     return f"{module}.{called}" if isinstance(module, str) else str(called)

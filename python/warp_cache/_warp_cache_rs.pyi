@@ -444,13 +444,10 @@ def _clock_stop() -> None: ...
 def _clock_advance(nanos: int) -> None: ...
 def _clock_go_on() -> None: ...
 def _clock_now() -> int: ...
-
 def _survey(directory: str) -> list[dict[str, Any]]:
     """What is known of each file of a directory that is called as a shared cache's is. O(files)."""
 
-def _remove(
-    directory: str, file: str
-) -> Literal["removed", "in use", "absent", "no cache"]:
+def _remove(directory: str, file: str) -> Literal["removed", "in use", "absent", "no cache"]:
     """Remove a cache's file that no process has open; else why it was not."""
 
 def _leftovers(directory: str, remove: bool) -> list[str]:

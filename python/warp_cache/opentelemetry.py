@@ -26,6 +26,12 @@ except ImportError as error:
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import TypedDict
+
+    class _About(TypedDict):
+        unit: str
+        description: str
+
 
 __all__ = ["instrument"]
 
@@ -47,11 +53,11 @@ def instrument(meter_provider: MeterProvider | None = None) -> None:
         return
     meter = provider.get_meter("warp_cache", __version__)
     for metric in METRICS:
+        about: _About = {"unit": metric.unit, "description": metric.help}
         if metric.counts:
-            make = meter.create_observable_counter
+            meter.create_observable_counter(metric.name, [_callback(metric)], **about)
         else:
-            make = meter.create_observable_up_down_counter
-        make(metric.name, [_callback(metric)], unit=metric.unit, description=metric.help)
+            meter.create_observable_up_down_counter(metric.name, [_callback(metric)], **about)
     _instrumented.add(provider)
 
 

@@ -69,6 +69,11 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "app.py").write_text(APP)
     monkeypatch.chdir(folder)
+    # Its text changes faster than the times of files tell.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in [name for name in sys.modules if name.endswith("app")]:
+        del sys.modules[name]
     return folder
 
 
@@ -85,7 +90,12 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.getcwd(), **environment},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.getcwd(),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **environment,
+            },
         )
         assert self.read() == "ready"
 
@@ -143,6 +153,8 @@ class Terminal:
             stderr=theirs,
             env=environment,
             start_new_session=True,
+            # Who runs the tests in the background ignores it, and so would this process.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         os.close(theirs)
         self.descriptor = ours

@@ -5,27 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-
-def files_of(folder: Path) -> dict[str, Path]:
-    return {path.name.partition(".cache")[0]: path for path in folder.glob("*.cache")}
+from tests.operate.older import files_of, make_older
 
 
 def listed(run: Any, *arguments: str) -> dict[str, dict[str, Any]]:
     status, out, errors = run("ls", "--json", *arguments)
     assert (status, errors) == (0, "")
     return {cache["full_name"]: cache for cache in json.loads(out)["caches"]}
-
-
-def make_older(path: Path, version: int = 7) -> None:
-    content = bytearray(path.read_bytes())
-    content[8:16] = struct.pack("=Q", version)
-    path.write_bytes(content)
 
 
 def test_nothing_to_list(run: Any, cache_dir: Path) -> None:
@@ -147,7 +138,9 @@ def test_info(run: Any, worker: Any, cache_dir: Path) -> None:
     assert document["path"] == str(path) and document["counted"]["entries"] == 2
 
 
-@pytest.mark.parametrize("name", ["nothing", "app.loa.", "", "/nowhere/x.cache", "../x", "a\x1b[31m"])
+@pytest.mark.parametrize(
+    "name", ["nothing", "app.loa.", "", "/nowhere/x.cache", "../x", "a\x1b[31m"]
+)
 def test_wrong_names(run: Any, worker: Any, name: str) -> None:
     worker().ask("load(1)")
     status, out, errors = run("info", name)

@@ -73,7 +73,7 @@ def _clear(options: argparse.Namespace) -> int:
     if not options.yes:
         if options.json or sys.stdin is None or not sys.stdin.isatty():
             raise output.UserError("add --yes where nobody can be asked")
-        shown = tables.printable(cache.full)
+        shown = output.printable(cache.full)
         asked = f"Drop all {tables.count(before)} entries of {shown}? [y/N] "
         try:
             answer = input(asked)
@@ -86,12 +86,8 @@ def _clear(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"path": cache.path, "dropped": before}))
     else:
-        print(f"{tables.printable(cache.full)} is empty; it had {_entries(before)}.")
+        print(f"{output.printable(cache.full)} is empty; it had {tables.entries(before)}.")
     return 0
-
-
-def _entries(number: int) -> str:
-    return f"{tables.count(number)} entr{'y' if number == 1 else 'ies'}"
 
 
 def key_of(text: str) -> bytes | None:
@@ -103,8 +99,8 @@ def key_of(text: str) -> bytes | None:
             if not isinstance(parsed, ast.Call) or not isinstance(parsed.func, ast.Name):
                 continue
             values = [ast.literal_eval(value) for value in parsed.args]
-            names = [keyword.arg for keyword in parsed.keywords]
-            if None in names:
+            names = [keyword.arg for keyword in parsed.keywords if keyword.arg is not None]
+            if len(names) < len(parsed.keywords):
                 continue
             values += [ast.literal_eval(keyword.value) for keyword in parsed.keywords]
             return _encode_key(tuple(values), tuple(names) or None)
@@ -134,9 +130,9 @@ def _drop(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"path": cache.path, "key": options.key, "dropped": dropped}))
     elif dropped:
-        print(f"dropped {_entries(dropped)} of {tables.printable(cache.full)}")
+        print(f"dropped {tables.entries(dropped)} of {output.printable(cache.full)}")
     else:
-        told = f"{tables.printable(cache.full)} has no entry {tables.printable(options.key)}"
+        told = f"{output.printable(cache.full)} has no entry {output.printable(options.key)}"
         print(told if is_known else f"{told}; write the key as keys shows it, or its id")
     return 0 if dropped else 1
 
@@ -163,7 +159,7 @@ def _invalidate_tags(options: argparse.Namespace) -> int:
         print(json.dumps({"tags": options.tags, "caches": done, "failed": failed}, indent=2))
     else:
         caches = f"{len(done)} cache{'' if len(done) == 1 else 's'}"
-        print(f"{', '.join(map(tables.printable, options.tags))}: invalidated in {caches}")
+        print(f"{', '.join(map(output.printable, options.tags))}: invalidated in {caches}")
         for one in failed:
-            output.complain(tables.printable(one["why"]))
+            output.complain(one["why"])
     return 2 if failed else 0

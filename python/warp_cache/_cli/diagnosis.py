@@ -91,6 +91,8 @@ SKIPS = {
     "damaged": ("found the file damaged, which has been repaired since", None),
     "superseded": ("came after another value or an invalidation", None),
 }
+# So many findings of one kind are told one by one.
+_FEW = 5
 # These pass by themselves, or are as they must be.
 _PASSING = ("busy", "damaged", "superseded")
 
@@ -203,9 +205,9 @@ def _users(_: Scene) -> Iterator[Finding]:
                 status = os.lstat(path)
             except OSError:
                 continue
-            if name.startswith("warp_cache-") and stat.S_ISDIR(status.st_mode):
-                if status.st_uid != _user():
-                    seen.setdefault(status.st_uid, path)
+            is_place = name.startswith("warp_cache-") and stat.S_ISDIR(status.st_mode)
+            if is_place and status.st_uid != _user():
+                seen.setdefault(status.st_uid, path)
     for user, path in seen.items():
         yield Finding(
             "note",
@@ -223,9 +225,9 @@ def _elsewhere(scene: Scene) -> Iterator[Finding]:
     for pid, paths in sorted(processes.of_this_user().items()):
         for folder in sorted({os.path.dirname(path) for path in paths} - here):
             apart.setdefault(folder, []).append(pid)
-    for folder, pids in apart.items():
-        if not _has_a_cache(folder):
-            continue
+    others = [folder for folder in apart if _has_a_cache(folder)]
+    for folder in others[:_FEW]:
+        pids = apart[folder]
         known = processes.process(pids[0])
         told = known.told if known else f"process {pids[0]}"
         more = f" and {len(pids) - 1} more" if len(pids) > 1 else ""
@@ -236,6 +238,9 @@ def _elsewhere(scene: Scene) -> Iterator[Finding]:
             "nothing with what runs in this environment",
             "give all workers the same WARP_CACHE_DIR (or TMPDIR, which the default follows)",
         )
+    if len(others) > _FEW:
+        rest = len(others) - _FEW
+        yield Finding("note", "directory", f"processes of this user use {rest} more directories")
 
 
 def _has_a_cache(folder: str) -> bool:
@@ -254,7 +259,7 @@ def _unusable_files(scene: Scene) -> Iterator[Finding]:
     for cache in scene.caches:
         path, state = cache.path, cache.found["state"]
         if state == "refused":
-            yield Finding("problem", "rights", tables.printable(cache.found["why"]))
+            yield Finding("problem", "rights", output.printable(cache.found["why"]))
         elif state == "format":
             yield Finding(
                 "note",
@@ -283,7 +288,7 @@ def _parted(scene: Scene) -> Iterator[Finding]:
                 "problem",
                 "sharing",
                 f"processes {_pids(caches[0])} and {_pids(other)} each have a cache of "
-                f"{tables.printable(name)}, and do not share: {why}",
+                f"{output.printable(name)}, and do not share: {why}",
                 remedy,
             )
 
@@ -354,7 +359,7 @@ def _not_stored(scene: Scene) -> Iterator[Finding]:
         info = listing.counted(cache)
         if info is None:
             continue
-        name = tables.printable(cache.name)
+        name = output.printable(cache.name)
         for reason, number in info["skips"].items():
             what, remedy = SKIPS.get(reason, (f"were not stored: {reason}", None))
             calls = "call" if number == 1 else "calls"

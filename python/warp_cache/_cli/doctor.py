@@ -12,6 +12,7 @@ from typing import Any
 
 from warp_cache import __version__, _configuration
 from warp_cache._cli import diagnosis, files, function, listing, output, tables
+from warp_cache._naming.identity import directories
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     output.prepare()
-    examined = None if options.function is None else function.load(options.function)
+    name: str | None = options.function
+    examined = None if name is None else function.load(name)
     if examined is not None:
         # Its file is there from now on, as in any process that calls it.
         examined.cache_info()
@@ -52,8 +54,8 @@ def _run(options: argparse.Namespace) -> int:
     else:
         scene = diagnosis.Scene(options.directory, files.places(options.directory))
     findings = [finding for check in diagnosis.CHECKS for finding in check(scene)]
-    if examined is not None:
-        findings += function.examine(examined, options.function, scene)
+    if name is not None:
+        findings += function.examine(examined, name, scene)
     is_wrong = any(finding.level == "problem" for finding in findings)
     if options.json:
         document = {
@@ -83,7 +85,7 @@ def _environment() -> dict[str, Any]:
         "libc": " ".join(platform.libc_ver()),
         "processors": os.cpu_count(),
         "user": user,
-        "directories": diagnosis.directories()[0],
+        "directories": directories()[0],
         "configured": {name: _configuration.in_use(name) for name in _configuration.VARIABLES},
     }
 
@@ -91,13 +93,13 @@ def _environment() -> dict[str, Any]:
 def _tell(findings: list[Finding], caches: int) -> None:
     width = min(tables.width() or _WIDEST, _WIDEST)
     for finding in findings:
-        text = f"{finding.level:<8} {finding.about}: {tables.printable(finding.text)}"
+        text = f"{finding.level:<8} {finding.about}: {output.printable(finding.text)}"
         _wrap(text, " " * 9, width)
         if finding.remedy:
             _wrap(f"{'':9}-> {finding.remedy}", " " * 12, width)
     problems = sum(finding.level == "problem" for finding in findings)
     told = f"{problems} problem{'' if problems == 1 else 's'}" if problems else "Nothing is wrong"
-    print(f"{told}, in {caches} cache{'' if caches == 1 else 's'}.")
+    _wrap(f"{told}, in {caches} cache{'' if caches == 1 else 's'}.", "", width)
 
 
 def _wrap(text: str, indent: str, width: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -49,11 +51,16 @@ class Screen:
         self._live = Live(console=View().console, screen=True, auto_refresh=False)
 
     def open(self) -> AbstractContextManager[object]:
-        return self._live
+        return self._live if self._live.console.is_terminal else nullcontext()
 
     @property
     def height(self) -> int:
-        return self._live.console.height
+        console = self._live.console
+        return console.height if console.is_terminal else 1 << 30
 
     def draw(self, title: str, header: list[str], rows: list[list[str]]) -> None:
-        self._live.update(made(header, rows, title), refresh=True)
+        drawn = made(header, rows, title)
+        if self._live.console.is_terminal:
+            self._live.update(drawn, refresh=True)
+        else:
+            self._live.console.print(drawn)

@@ -28,7 +28,7 @@ _IN_A_TABLE = 300
 _IN_JSON = 1 << 16
 # Bytes of a pickle in which its type is looked for, and names of functions that only rebuild.
 _HEAD = 4096
-_MAKERS = ("copyreg", "copy_reg")
+_MAKERS = ("copyreg", "copy_reg", "warp_cache")
 _STRINGS = ("SHORT_BINUNICODE", "BINUNICODE", "UNICODE")
 _PLAIN = {
     "EMPTY_LIST": "list",
@@ -70,7 +70,7 @@ def key_text(entry: dict[str, Any]) -> str:
     """A key as it can be typed; else its identity and size."""
     key: str | None = entry["key"]
     if key is not None:
-        return tables.printable(key)
+        return output.printable(key)
     return f"<key {entry['id']} of {len(entry['key_bytes'])} bytes>"
 
 
@@ -88,7 +88,8 @@ def pickled_type(head: bytes) -> str:
                 return _PLAIN[name]
             elif name == "GLOBAL" or name == "STACK_GLOBAL" and len(texts) >= 2:
                 module, called = str(argument).split(" ", 1) if argument else texts[-2:]
-                if module not in _MAKERS and not called.startswith("_"):
+                is_maker = called.startswith("_") or module.partition(".")[0] in _MAKERS
+                if not is_maker:
                     return f"{module}.{called}" if module != "builtins" else called
     except Exception:
         # Its end is cut off, or it is none.
@@ -99,7 +100,7 @@ def pickled_type(head: bytes) -> str:
 def _type(entry: dict[str, Any]) -> str:
     kind: str | None = entry["value_type"]
     if entry["pickle"] is not None:
-        kind = tables.printable(pickled_type(entry["pickle"]))
+        kind = output.printable(pickled_type(entry["pickle"]))
     if kind is None:
         return "damaged"
     return f"raises {kind}" if entry["exception"] else kind
@@ -129,11 +130,10 @@ def _matches(entry: dict[str, Any], pattern: str) -> bool:
 
 def _line(entry: dict[str, Any]) -> str:
     left = entry["fresh_for"]
+    lasts = "always" if left is None else tables.age(left)
     if not entry["fresh"]:
         lasts = "stale"
-    else:
-        lasts = "always" if left is None else tables.age(left)
-    value = "" if entry["value"] is None else f" = {tables.printable(entry['value'])}"
+    value = "" if entry["value"] is None else f" = {output.printable(entry['value'])}"
     size = tables.size(entry["value_size"])
     return f"{size:>7}  {lasts:>7}  {_type(entry):<10}  {key_text(entry)}{value}"
 

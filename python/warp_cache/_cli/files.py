@@ -68,9 +68,9 @@ class CacheFile:
         assert match is not None
         self.name, self.code, self.scope, self.parameters = match.groups()
         # Eight digits may be a part of a name that somebody has given.
-        if self.parameters is not None and self.found.get("fingerprint") != self.parameters:
-            if self.found["state"] == "sound":
-                self.name, self.parameters = f"{self.name}-{self.parameters}", None
+        is_known = self.parameters is None or not self.is_sound
+        if not is_known and self.found["fingerprint"] != self.parameters:
+            self.name, self.parameters = f"{self.name}-{self.parameters}", None
 
     @property
     def full(self) -> str:
@@ -94,7 +94,7 @@ class CacheFile:
     @property
     def unwritten(self) -> float:
         """Seconds since a process last began to write to it, at least."""
-        return max(0.0, time.time() - self.found["written"])
+        return max(0.0, time.time() - float(self.found["written"]))
 
     @property
     def state(self) -> str:
@@ -102,7 +102,7 @@ class CacheFile:
         found = self.found
         if not self.is_sound:
             named = {"format": f"format {found.get('version')}", "boot": "earlier boot"}
-            return named.get(found["state"], found["state"])
+            return named.get(found["state"], str(found["state"]))
         if self.processes:
             return "in use"
         return "older code" if self.is_superseded else "idle"

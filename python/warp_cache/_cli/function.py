@@ -96,7 +96,7 @@ def _among(path: str, name: str, scene: Scene) -> Iterator[Finding]:
         return
     pids = ", ".join(map(str, mine.processes[:8])) or "none"
     info = listing.counted(mine)
-    entries = "" if info is None else f", {tables.count(info['entries'])} entries"
+    entries = "" if info is None else f", {tables.entries(info['entries'])}"
     yield Finding(
         "ok", "file", f"{name} has its cache in {path}{entries}; other processes with it: {pids}"
     )

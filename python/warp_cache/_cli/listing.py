@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Any
 
@@ -61,7 +60,7 @@ def rows(caches: list[CacheFile]) -> list[list[str]]:
     for cache in caches:
         info = counted(cache)
         is_only = sum(other.name == cache.name for other in caches) == 1
-        name = tables.printable(cache.name if is_only else cache.full)
+        name = output.printable(cache.name if is_only else cache.full)
         size = tables.size(cache.found["allocated"])
         age = tables.age(cache.found.get("age"))
         if info is None:
@@ -86,13 +85,13 @@ def _list(options: argparse.Namespace) -> None:
         tables.show(options, HEADER, rows(caches))
     else:
         where = ", ".join(place.directory for place in places)
-        print(f"There are no shared caches in {tables.printable(where)}.")
+        print(f"There are no shared caches in {output.printable(where)}.")
     for place in places:
         if place.why is not None:
             output.complain(place.why)
     for cache in caches:
         if why := cache.found.get("why"):
-            output.complain(tables.printable(why))
+            output.complain(why)
     if len(places) == 1 and places[0].why is not None:
         raise output.UserError("the directory cannot be used")
 
@@ -134,9 +133,9 @@ def _inform(options: argparse.Namespace) -> None:
         print(json.dumps({**cache.described(), "counted": info}, indent=2))
         return
     lines = [
-        [what, tables.printable(text)] for what, text in _lines(cache, info) if text is not None
+        [what, output.printable(text)] for what, text in _lines(cache, info) if text is not None
     ]
-    tables.show(options, [tables.printable(cache.name), ""], lines)
+    tables.show(options, [output.printable(cache.name), ""], lines)
 
 
 def _lines(cache: CacheFile, info: dict[str, Any]) -> list[tuple[str, str | None]]:

@@ -12,15 +12,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["UserError", "complain", "ended", "prepare", "spare", "write"]
+__all__ = ["UserError", "complain", "ended", "prepare", "printable", "spare", "write"]
 
 
 class UserError(Exception):
     """What keeps a command from its work: a message for the user, of one line."""
 
 
+def printable(text: str) -> str:
+    """A text that changes nothing about the terminal, whoever has written it."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def complain(message: str) -> None:
     """Print a message to standard error, if there is one: print would take standard output."""
+    message = "\n".join(map(printable, message.split("\n")))
     if sys.stderr is not None:
         # Where it cannot be written either, the exit status tells.
         with suppress(OSError):

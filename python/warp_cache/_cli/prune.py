@@ -94,7 +94,7 @@ def _run(options: argparse.Namespace) -> int:
     else:
         _tell(options, removed)
         for one in failed:
-            output.complain(tables.printable(one["why"]))
+            output.complain(one["why"])
     return 2 if failed else 0
 
 
@@ -103,7 +103,7 @@ def _tell(options: argparse.Namespace, removed: list[dict[str, Any]]) -> None:
         print("There is nothing to remove.")
         return
     lines = [
-        [tables.printable(one["path"]), tables.size(one["bytes"]), one["why"]] for one in removed
+        [output.printable(one["path"]), tables.size(one["bytes"]), one["why"]] for one in removed
     ]
     done = "WOULD REMOVE" if options.dry_run else "REMOVED"
     tables.show(options, [done, "BYTES", "WHY"], lines)

@@ -20,8 +20,8 @@ __all__ = [
     "add_shape",
     "age",
     "count",
+    "entries",
     "plain",
-    "printable",
     "ratio",
     "rich_view",
     "show",
@@ -96,13 +96,12 @@ def shorten(text: str, limit: int) -> str:
     return f"{text[: limit - 2 - end]}..{text[-end:]}"
 
 
-def printable(text: str) -> str:
-    """A text that changes nothing about the terminal, whoever has written it."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def count(number: int) -> str:
     return f"{number:,}"
+
+
+def entries(number: int) -> str:
+    return f"{count(number)} entr{'y' if number == 1 else 'ies'}"
 
 
 def size(number: float) -> str:

@@ -94,7 +94,7 @@ def _row(one: dict[str, Any]) -> list[str]:
     if calls:
         ratio = tables.ratio(rates["hits"], rates["misses"])
     return [
-        tables.printable(one["name"]),
+        output.printable(one["name"]),
         _rate(calls),
         ratio,
         _rate(rates["loads"]),
@@ -127,7 +127,8 @@ class _Plain:
 
     def draw(self, title: str, header: list[str], rows: list[list[str]]) -> None:
         lines = tables.plain(header, rows, tables.width())
-        print("\n".join([self._clear + title, *lines, ""][: self.height]), flush=True)
+        print(self._clear, end="")
+        print("\n".join([title[: tables.width()], *lines, ""][: self.height]), flush=True)
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -203,16 +203,21 @@ fn put_entry<'py>(py: Python<'py>, entry: &Entry<'_>, limit: usize, head: usize)
     // SAFETY: attached.
     dict.set_item("key", unsafe { show_key(entry.key, limit) })?;
     dict.set_item("key_bytes", PyBytes::new(py, entry.key))?;
+    let is_exception = entry.kind == Kind::Exception;
+    // A stored exception is a pickle without a header.
     // SAFETY: attached.
-    let shown = unsafe { show_value(entry.value, limit) };
-    let is_pickle = matches!(shown, Some(ShownValue { kind: None, .. }));
+    let shown = if is_exception { None } else { unsafe { show_value(entry.value, limit) } };
+    let pickle = match &shown {
+        None if is_exception => Some(entry.value),
+        Some(ShownValue { kind: None, .. }) => Some(&entry.value[1..]),
+        _ => None,
+    };
     let (kind, text) = shown.map_or((None, None), |shown| (shown.kind, shown.text));
     dict.set_item("value_type", kind)?;
     dict.set_item("value", text)?;
-    let pickle = is_pickle.then(|| PyBytes::new(py, &entry.value[1..entry.value.len().min(1 + head)]));
-    dict.set_item("pickle", pickle)?;
+    dict.set_item("pickle", pickle.map(|pickle| PyBytes::new(py, &pickle[..pickle.len().min(head)])))?;
     dict.set_item("value_size", entry.value.len())?;
-    dict.set_item("exception", entry.kind == Kind::Exception)?;
+    dict.set_item("exception", is_exception)?;
     dict.set_item("fresh", entry.is_fresh)?;
     dict.set_item("tagged", entry.has_tags)?;
     let seconds = |nanoseconds: Option<u64>| nanoseconds.map(|nanoseconds| nanoseconds as f64 / SECOND);

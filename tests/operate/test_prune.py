@@ -1,0 +1,101 @@
+"""`prune`: what nobody can use is removed, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.operate.older import files_of, make_older
+
+
+def pruned(run: Any, *arguments: str) -> dict[str, str]:
+    """Of each file that is removed the reason."""
+    status, out, errors = run("prune", "--json", *arguments)
+    assert (status, errors) == (0, "")
+    found = json.loads(out)
+    assert found["failed"] == []
+    return {os.path.basename(one["path"]): one["why"] for one in found["removed"]}
+
+
+def test_what_is_of_no_use_goes(run: Any, worker: Any, cache_dir: Path) -> None:
+    one = worker()
+    one.ask("(load(1), named(1))")
+    load = next(path for name, path in files_of(cache_dir).items() if name.startswith("app.load"))
+    for name in ("format", "short"):
+        shutil.copy(load, cache_dir / f"{name}.cache")
+    make_older(cache_dir / "format.cache")
+    os.truncate(cache_dir / "short.cache", 9000)
+    (cache_dir / "mine.cache").write_text("not a cache")
+    os.chmod(cache_dir / "mine.cache", 0o600)
+    (cache_dir / ".x.cache.1.2.tmp").write_text("")
+    os.utime(cache_dir / ".x.cache.1.2.tmp", (0, 0))
+    before = sorted(os.listdir(cache_dir))
+    expected = {
+        "format.cache": "format 7",
+        "short.cache": "damaged",
+        ".x.cache.1.2.tmp": "never finished",
+    }
+    assert pruned(run, "--dry-run") == expected
+    assert sorted(os.listdir(cache_dir)) == before
+    status, out, _ = run("prune", "--dry-run")
+    assert status == 0 and out.startswith("WOULD REMOVE") and "format 7" in out
+    assert pruned(run) == expected
+    assert sorted(os.listdir(cache_dir)) == sorted(set(before) - set(expected))
+    assert run("prune") == (0, "There is nothing to remove.\n", "")
+    assert one.ask("load.cache_info().hits") == "0" and one.ask("load(1)") != ""
+    assert one.ask("load.cache_info().hits") == "1", "the caches in use are as they were"
+
+
+def test_older_code_goes(run: Any, app: Path, worker: Any, cache_dir: Path) -> None:
+    old = worker()
+    old.ask("load(1)")
+    source = (app / "app.py").read_text()
+    (app / "app.py").write_text(source.replace('"x": x,', '"x": x + 1,'))
+    new = worker()
+    new.ask("load(1)")
+    # Both versions are running: neither is left over.
+    assert pruned(run) == {}
+    old.close()
+    assert list(pruned(run).values()) == ["older code"]
+    assert len(files_of(cache_dir)) == 1
+    assert new.ask("load.cache_info().hits") == "0" and new.ask("load(1)") == "{'x': 2, 'y': 2}"
+    assert new.ask("load.cache_info().hits") == "1"
+
+
+def test_by_age(run: Any, worker: Any, cache_dir: Path) -> None:
+    one, two = worker(), worker()
+    one.ask("named(1)")
+    two.ask("pickled(1)")
+    two.close()
+    assert pruned(run, "--older-than", "1h") == {}
+    long_ago = time.time() - 7200
+    for path in cache_dir.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    # What a process has open is not old.
+    assert (
+        pruned(run, "--older-than", "1h") == {"pickled.cache": "unused for 2 h"}
+        or pruned(run, "--older-than", "1h") == {}
+    )
+    assert set(files_of(cache_dir)) == {"named"}
+
+
+@pytest.mark.parametrize("span", ["", "7", "d", "7 years", "-1h", "1e3s", "١h"])
+def test_wrong_spans(run: Any, span: str) -> None:
+    status, out, errors = run("prune", "--older-than", span)
+    assert (status, out) == (2, "")
+    assert "a number with s, min, h, d or w, as 90min or 7d" in errors or "expected one" in errors
+
+
+def test_a_file_that_may_not_be_removed(run: Any, worker: Any, cache_dir: Path) -> None:
+    worker().ask("named(1)")
+    os.chmod(cache_dir, 0o755)
+    status, out, errors = run("prune", "--directory", str(cache_dir))
+    os.chmod(cache_dir, 0o700)
+    assert status == 2 and "its permissions are 0755" in errors
+    assert "nothing to remove" in out

@@ -1,0 +1,208 @@
+"""All commands on a terminal of 80 columns, on narrow ones, in pipes, in other encodings."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import support
+
+COMMANDS = [
+    ["ls"],
+    ["info", "app.load"],
+    ["keys", "app.load"],
+    ["top", "--count", "1"],
+    ["doctor"],
+    ["prune", "--dry-run"],
+    ["drop", "app.load", "5"],
+    ["invalidate-tag", "none"],
+]
+ids = pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+
+
+def shell(command: str, **environment: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            f"set -o pipefail; {command.replace('WARP', sys.executable + ' -m warp_cache')}",
+        ],
+        capture_output=True,
+        timeout=support.LIMIT,
+        env={**os.environ, **environment},
+    )
+    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode()
+
+
+def bare(text: str) -> str:
+    """Without what colours it and moves the cursor."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+@pytest.fixture
+def busy(worker: Any) -> Any:
+    one = worker()
+    one.ask("[load('a long argument ' * 9 + str(i)) for i in range(30)]")
+    one.ask("named(1)")
+    return one
+
+
+@pytest.mark.parametrize("columns", [80, 20])
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "rich"])
+@ids
+def test_no_line_is_wider_than_the_terminal(
+    busy: Any, terminal: Any, command: list[str], plain: bool, columns: int
+) -> None:
+    more = ["--plain"] if plain and command[0] in ("ls", "info", "top", "prune") else []
+    # A process's name may be long, and the folder of a test's caches is.
+    if not plain:
+        pytest.importorskip("rich")
+    shown = terminal(*command, *more, columns=columns)
+    text = bare(shown.read_all())
+    assert shown.process.returncode in (0, 1), text
+    assert "Traceback" not in text
+    lines = [line for line in text.splitlines() if "->" not in line]
+    if command[0] not in ("drop", "invalidate-tag", "prune"):
+        widest = max(map(len, lines))
+        assert widest <= max(columns, 20), text
+
+
+@ids
+def test_in_a_pipe_nothing_is_shortened(busy: Any, command: list[str]) -> None:
+    status, out, errors = shell(f"WARP {' '.join(command)} | cat")
+    assert status in (0, 1) and errors == ""
+    assert "\x1b" not in out and out.isascii() and out.endswith("\n")
+    if command[0] in ("ls", "top"):
+        assert "app.load" in out and "named" in out
+    if command[0] == "keys":
+        assert "a long argument " * 9 in out and len(out.splitlines()) == 30
+
+
+@ids
+def test_json_everywhere(busy: Any, command: list[str]) -> None:
+    status, out, errors = shell(f"WARP {' '.join(command)} --json")
+    assert status in (0, 1) and errors == ""
+    assert isinstance(json.loads(out), dict)
+
+
+@ids
+def test_help_and_wrong_options(run: Any, command: list[str]) -> None:
+    status, out, errors = run(command[0], "--help")
+    assert (status, errors) == (0, "") and "--json" in out and "usage:" in out
+    status, out, errors = run(*command, "--unknown")
+    assert (status, out) == (2, "") and "--unknown" in errors
+
+
+@pytest.mark.parametrize("shape", ["", "--json", "--rich"])
+@pytest.mark.parametrize(
+    "command", [["ls"], ["keys", "app.load"], ["top"], ["doctor"]], ids=lambda c: c[0]
+)
+def test_a_reader_who_has_seen_enough(busy: Any, command: list[str], shape: str) -> None:
+    if shape == "--rich":
+        pytest.importorskip("rich")
+        if command[0] in ("keys", "doctor"):
+            shape = ""
+    more = "--interval 0.05" if command[0] == "top" else ""
+    status, out, errors = shell(f"WARP {' '.join(command)} {shape} {more} | head -n 1")
+    assert errors == "" and len(out.splitlines()) <= 1
+    assert status in (0, 1, 141)
+
+
+@ids
+def test_standard_output_that_is_closed_or_full(busy: Any, command: list[str]) -> None:
+    call = " ".join(command)
+    status, _, errors = shell(f"WARP {call} >&-")
+    assert (status, errors) == (2, f"warp_cache {command[0]}: standard output is closed\n")
+    status, _, errors = shell(f"WARP {call} >/dev/full")
+    assert status == 2 and errors.endswith("No space left on device\n")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@ids
+def test_other_encodings(worker: Any, command: list[str], encoding: str) -> None:
+    worker().ask("(load('Grüße ✓ \\udc80'), load(b'\\xff'))")
+    status, out, errors = shell(f"WARP {' '.join(command)}", PYTHONIOENCODING=encoding, LC_ALL="C")
+    assert status in (0, 1) and "Traceback" not in errors
+    if command[0] == "keys":
+        assert "Gr" in out and "\\udc80" in out
+
+
+def test_colours_and_their_absence(busy: Any, terminal: Any) -> None:
+    pytest.importorskip("rich")
+    assert "\x1b[" in terminal("ls").read_all()
+    colours = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
+    assert colours.search(terminal("ls").read_all())
+    assert not colours.search(terminal("ls", NO_COLOR="1").read_all())
+    assert "\x1b" not in terminal("ls", "--plain").read_all()
+    status, out, _ = shell("WARP ls --rich")
+    assert status == 0 and "app.load" in out
+
+
+def test_without_rich(busy: Any, terminal: Any, tmp_path: Any) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "rich.py").write_text("raise ModuleNotFoundError('no', name='rich')")
+    path = {"PYTHONPATH": str(hidden)}
+    text = terminal("ls", **path).read_all()
+    assert "app.load" in text and "\x1b" not in text
+    status, _, errors = shell("WARP ls --rich", **path)
+    assert status == 2 and "rich>=13" in errors
+    shown = terminal("top", "--interval", "0.1", **path)
+    shown.read_until("app.load")
+    assert shown.interrupt() == 0
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "rich"])
+def test_top_shows_who_is_at_work_until_it_is_interrupted(
+    busy: Any, terminal: Any, plain: bool
+) -> None:
+    if not plain:
+        pytest.importorskip("rich")
+    shown = terminal("top", "--interval", "0.1", *(["--plain"] if plain else []))
+    shown.read_until("CALLS/s")
+    # (The name of the busiest comes first.)
+    shown.text = ""
+    busy.ask("[named(i) for i in range(2000)] and None")
+    shown.read_until("named")
+    assert shown.interrupt() == 0
+    assert "Traceback" not in shown.text
+
+
+def test_top_counts_by_the_second(busy: Any) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-m", "warp_cache", "top", "--json", "--interval", "0.2"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    try:
+        program.stdout.readline()
+        busy.ask("[named(1) for i in range(5000)] and None")
+        calls = 0.0
+        while not calls:
+            document = json.loads(program.stdout.readline())
+            (named,) = (one for one in document["caches"] if one["name"] == "named")
+            calls = named["rates"]["hits"]
+        assert document["caches"][0]["name"] == "named", "the busiest is the first"
+        # None goes back when the cache is cleared.
+        busy.ask("named.cache_clear()")
+        for _ in range(2):
+            document = json.loads(program.stdout.readline())
+            assert all(rate >= 0 for one in document["caches"] for rate in one["rates"].values())
+    finally:
+        program.terminate()
+        program.wait()
+        program.stdout.close()
+
+
+@pytest.mark.parametrize("interval", ["0", "x", "-1", "nan", "1e9"])
+def test_wrong_intervals(run: Any, interval: str) -> None:
+    status, out, errors = run("top", "--interval", interval)
+    assert (status, out) == (2, "") and "seconds from 0.05 to 86400" in errors
+    assert run("top", "--count", "0")[0] == 2
