@@ -18,10 +18,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib import import_module
 
 from warp_cache import __version__
-from warp_cache._cli import output
+from warp_cache._cli import (
+    advise,
+    change,
+    doctor,
+    entries,
+    exchange,
+    listing,
+    output,
+    prune,
+    top,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 # The modules of the commands, in the order of the help.
-_COMMANDS = ("listing", "entries", "top", "change", "prune", "doctor", "advise", "exchange")
+_COMMANDS = (listing, entries, top, change, prune, doctor, advise, exchange)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
         title="commands", metavar="COMMAND", dest="command", required=True
     )
     for module in _COMMANDS:
-        import_module(f"warp_cache._cli.{module}").add_to(commands)
+        module.add_to(commands)
     try:
         options = parser.parse_args(arguments)
     except SystemExit as exit:

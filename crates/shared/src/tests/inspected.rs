@@ -189,15 +189,15 @@ fn damage_of_all_kinds_is_looked_at_without_harm() {
             computed(&cache, &[i], &[i; 30]);
         }
         // Half of the time a process has it open meanwhile.
-        let cache = (round % 2 == 0).then_some(cache);
+        let cache = (round.is_multiple_of(2)).then_some(cache);
         let path = o.dir.join("test.cache");
         let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
         let length = file.metadata().unwrap().len();
         for _ in 0..1 + random.next() % 30 {
-            let at = if random.next() % 3 == 0 { random.next() % 1344 } else { random.next() % length };
+            let at = if random.next().is_multiple_of(3) { random.next() % 1344 } else { random.next() % length };
             file.write_all_at(&random.next().to_ne_bytes(), at / 8 * 8).unwrap();
         }
-        if round % 7 == 0 {
+        if round.is_multiple_of(7) {
             file.set_len(random.next() % length).unwrap();
         }
         for one in survey(&o.dir).unwrap() {
