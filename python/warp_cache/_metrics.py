@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-__all__ = ["METRICS", "Metric", "Sample", "samples"]
+__all__ = ["METRICS", "Metric", "Sample", "looked_at", "samples"]
 
 _logger = logging.getLogger("warp_cache")
 
@@ -154,13 +154,12 @@ def samples(metrics: Iterable[Metric] = METRICS, *, only_of_the_host: bool = Fal
     chosen = list(metrics)
     for cache in caches():
         try:
-            options = cache.cache_options()
+            options, info = looked_at(cache)
             backend: str = options["backend"]
-            path = options["path"]
-            is_of_the_host = backend == "shared" and not options["private"]
+            path = options.get("path")
+            is_of_the_host = backend == "shared" and not options.get("private")
             if path in files or only_of_the_host and not is_of_the_host:
                 continue
-            info = cache.cache_info()
             name = _name(cache, options)
             if path is not None:
                 files.add(path)
@@ -173,10 +172,17 @@ def samples(metrics: Iterable[Metric] = METRICS, *, only_of_the_host: bool = Fal
     return [Sample(*at, value) for at, value in found.items()]
 
 
+def looked_at(cache: Any) -> tuple[dict[str, Any], Any]:
+    """The options and counters of a decorated function, or of a cache object."""
+    if hasattr(cache, "cache_options"):
+        return cache.cache_options(), cache.cache_info()
+    return cache.options(), cache.info()
+
+
 def _name(cache: Any, options: dict[str, Any]) -> str:
     """What the user calls the cache, else its function."""
-    if options["name"] is not None:
+    if options.get("name") is not None:
         return str(options["name"])
     module = getattr(cache, "__module__", None)
-    called = options["qualname"] or type(cache).__qualname__
+    called = options.get("qualname") or type(cache).__qualname__
     return f"{module}.{called}" if isinstance(module, str) else str(called)

@@ -12,6 +12,7 @@ from typing import Any
 
 from warp_cache import __version__, _configuration
 from warp_cache._cli import diagnosis, files, function, listing, output, tables
+from warp_cache._metrics import looked_at
 from warp_cache._naming.identity import directories
 
 TYPE_CHECKING = False
@@ -48,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
     examined = None if name is None else function.load(name)
     if examined is not None:
         # Its file is there from now on, as in any process that calls it.
-        examined.cache_info()
+        looked_at(examined)
     if options.directory is not None and not os.path.isdir(options.directory):
         scene = diagnosis.Scene(options.directory, [])
     else:
@@ -86,7 +87,8 @@ def _environment() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "user": user,
         "directories": directories()[0],
-        "configured": {name: _configuration.in_use(name) for name in _configuration.VARIABLES},
+        # (One by one: what a server is reached with is nobody's business.)
+        "configured": {name: _configuration.in_use(name) for name in ("directory", "namespace")},
     }
 
 

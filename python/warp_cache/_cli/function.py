@@ -9,6 +9,7 @@ import sys
 from warp_cache._cli import listing, processes, tables
 from warp_cache._cli.diagnosis import Finding, how_they_differ
 from warp_cache._cli.output import UserError
+from warp_cache._metrics import looked_at
 from warp_cache._naming import identity
 from warp_cache._warp_cache_rs import CachedFunction
 
@@ -40,15 +41,20 @@ def load(name: str) -> Any:
         found = getattr(found, part)
     # A method is bound; a class or static method is in what the class keeps.
     found = getattr(found, "__func__", found)
-    if not issubclass(type(found), CachedFunction):
+    is_object = type(found).__module__.partition(".")[0] == "warp_cache" and all(
+        callable(getattr(found, name, None)) for name in ("options", "info")
+    )
+    if not is_object and not issubclass(type(found), CachedFunction):
         kind = type(found).__name__
-        raise UserError(f"{name} is no function with a cache of warp_cache, but a {kind}")
+        raise UserError(
+            f"{name} is no function with a cache of warp_cache, and no cache, but a {kind}"
+        )
     return found
 
 
 def examine(function: Any, name: str, scene: Scene) -> Iterator[Finding]:
     """Whether other processes share the function's cache, and which do not, why."""
-    options = function.cache_options()
+    options, _ = looked_at(function)
     if options["backend"] != "shared":
         yield Finding(
             "note",
@@ -57,7 +63,7 @@ def examine(function: Any, name: str, scene: Scene) -> Iterator[Finding]:
             'decorate it with backend="shared"',
         )
         return
-    if options["private"]:
+    if options.get("private"):
         why = _why_private(function, options)
         yield Finding(
             "problem",
@@ -68,7 +74,7 @@ def examine(function: Any, name: str, scene: Scene) -> Iterator[Finding]:
             "give the cache a name (name=)",
         )
         return
-    path = options["path"]
+    path = options.get("path")
     if path is None:
         yield Finding(
             "problem",
