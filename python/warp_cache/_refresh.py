@@ -173,18 +173,17 @@ class _OfLoop:
 
 
 def _of_loop(loop: asyncio.AbstractEventLoop) -> _OfLoop:
-    try:
-        kept: _OfLoop = loop.__dict__["__warp_cache__"]
-    except KeyError:
-        kept = loop.__dict__.setdefault("__warp_cache__", _OfLoop())
-        _loops.add(loop)
-    except AttributeError:
-        # One that has no attributes of its own.
-        kept = _without_attributes.setdefault(loop, _OfLoop())
+    attributes = getattr(loop, "__dict__", None)
+    where: Any = _without_attributes if attributes is None else attributes
+    key = loop if attributes is None else "__warp_cache__"
+    kept: _OfLoop | None = where.get(key)
+    if kept is None:
+        kept = where.setdefault(key, _OfLoop())
         _loops.add(loop)
     return kept
 
 
+# What is kept of loops that have no attributes of their own.
 _without_attributes: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop] = WeakKeyDictionary()
 
 
@@ -265,15 +264,12 @@ def _once(
                 # It has had its time: this caller computes for all who wait.
                 mine = other
         flights[ticket] = mine
-    computation: Computation | None = None
-    stored = False
+    attempt = _Attempt(cached, ticket, lease, background)
     try:
-        computation = cached._computation(ticket, args, kwargs)
-        mine.begin(computation)
-        lease = cached._begin_refresh(ticket, computation, lease)
+        mine.begin(attempt.begin(args, kwargs))
+        attempt.lead()
         value = cached._function(*args, **kwargs)
-        stored = True
-        cached._refreshed(ticket, value, computation, lease)
+        attempt.store(value)
         # Who comes from here on begins one of his own.
         _leave(flights, ticket, mine)
         cached._complete(mine, value)
@@ -281,9 +277,7 @@ def _once(
     except BaseException as error:
         _leave(flights, ticket, mine)
         mine.fail(error)
-        if not stored:
-            cached._not_refreshed(ticket, computation, background)
-            _end(lease, computation if isinstance(error, Exception) else None, background)
+        attempt.fail(error)
         raise
 
 
@@ -298,16 +292,49 @@ def _may_join(cached: _Cached, ticket: Ticket, computation: Computation | None) 
     return computation is None or cached._is_current(ticket, computation)
 
 
-def _end(lease: SharedLease | None, failed: Computation | None, background: bool) -> None:
-    """End the lease of a refresh that has brought nothing."""
-    if lease is None:
-        return
-    if failed is None:
-        lease.leave()
-    elif background:
-        lease.end_failed()
-    else:
-        lease.end()
+class _Attempt:
+    """A computation of a refresh, from its beginning to what is stored of it."""
+
+    __slots__ = ("background", "cached", "computation", "lease", "stored", "ticket")
+
+    def __init__(
+        self, cached: Any, ticket: Ticket, lease: SharedLease | None, background: bool
+    ) -> None:
+        self.cached = cached
+        self.ticket = ticket
+        # The right to compute for all processes: claimed before, or by `lead`.
+        self.lease = lease
+        self.background = background
+        self.computation: Computation | None = None
+        self.stored = False
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Computation:
+        computation: Computation = self.cached._computation(self.ticket, args, kwargs)
+        self.computation = computation
+        return computation
+
+    def lead(self) -> None:
+        self.lease = self.cached._begin_refresh(self.ticket, self.computation, self.lease)
+
+    def store(self, value: Any) -> None:
+        self.stored = True
+        self.cached._refreshed(self.ticket, value, self.computation, self.lease)
+
+    def fail(self, error: BaseException) -> None:
+        """End what has brought nothing: a cancelled task says nothing of its function."""
+        if self.stored:
+            return
+        failed = self.computation if isinstance(error, Exception) else None
+        counted = failed if self.cached._is_async else self.computation
+        self.cached._not_refreshed(self.ticket, counted, self.background)
+        if self.lease is None:
+            return
+        if failed is None:
+            self.lease.leave()
+        elif self.background:
+            self.lease.end_failed()
+        else:
+            self.lease.end()
 
 
 class _Refresh(Flight):
@@ -328,24 +355,19 @@ class _Refresh(Flight):
         """The value: computed, and stored."""
         cached, args, kwargs = self.call
         lease, self.claimed = self.claimed, None
-        computation: Computation | None = None
-        stored = False
+        attempt = _Attempt(cached, self.ticket, lease, self.background)
         try:
-            computation = cached._computation(self.ticket, args, kwargs)
+            computation = attempt.begin(args, kwargs)
             # Of several works any may bring the value: who joins asks about the first.
             if self.computation is None:
                 self.computation = computation
-            lease = cached._begin_refresh(self.ticket, computation, lease)
+            attempt.lead()
             value = await cached._function(*args, **kwargs)
-            stored = True
-            cached._refreshed(self.ticket, value, computation, lease)
+            attempt.store(value)
             self.note(value)
             return value
         except BaseException as error:
-            if not stored:
-                failed = computation if isinstance(error, Exception) else None
-                cached._not_refreshed(self.ticket, failed, self.background)
-                _end(lease, failed, self.background)
+            attempt.fail(error)
             raise
 
 

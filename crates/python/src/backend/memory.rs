@@ -6,17 +6,20 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::{Backend, Begun, Counters, HitPath, Known, SharedLease, Told};
+use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions;
 use crate::capi::panics::point;
-use crate::capi::reference::{release, Arguments, PyRef};
+use crate::capi::reference::PyRef;
 use crate::capi::sharing::Reader;
+use crate::function::call::new_reference;
 use crate::function::computation::Computation;
 use crate::function::control::Wish;
 use crate::function::control_checks::TagSource;
+use crate::function::fast_lookup::FastLookup;
 use crate::function::fast_path::{self, Peek, Probe};
 use crate::function::fence::Began;
 use crate::function::handout;
-use crate::function::lookup::{Entries, FastLookup, Found};
+use crate::function::lookup::{Entries, Found};
 use crate::function::options::Options;
 use crate::function::single_flight::{revalidated, Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
@@ -76,9 +79,9 @@ impl HitPath for Memory {
     }
 
     #[inline(always)]
-    unsafe fn begin<'a>(
+    fn begin<'a>(
         cached: &'a CachedFunction,
-        arguments: &'a Arguments,
+        arguments: &'a Arguments<'a>,
         view: &View<'a>,
         hot: FastLookup,
     ) -> Begun<Calling<'a>> {
@@ -87,12 +90,10 @@ impl HitPath for Memory {
             // What reserves the slot looks as well.
             return Begun::Miss(calling, None, None);
         }
-        // SAFETY: the caller's promise.
-        match unsafe { cached.state.after(view, hot) } {
-            Found::Value(object) => Begun::Done(object),
-            Found::Failed => Begun::Done(std::ptr::null_mut()),
-            // SAFETY: the caller's promise.
-            Found::Restless => Begun::Done(unsafe { cached.compute(arguments) }),
+        match cached.state.after(view, hot) {
+            Found::Value(object) => Begun::Done(Some(object)),
+            Found::Failed => Begun::Done(None),
+            Found::Restless => Begun::Done(cached.compute(arguments)),
             // Without single-flight there are no computations on record, and without control nothing else.
             found => {
                 drop(found);
@@ -102,9 +103,8 @@ impl HitPath for Memory {
     }
 
     #[inline(always)]
-    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
-        // SAFETY: the caller's promise.
-        (unsafe { state.after(view, hot) }, Known::Arguments, false)
+    fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
+        (state.after(view, hot), Known::Arguments, false)
     }
 }
 
@@ -149,7 +149,7 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
         entry: &Entry<PyRef, Value>,
         sought: impl Probe,
     ) -> Option<Peek> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the token names the entry, whose shape is the one that is sought.
         unsafe {
             if !IDLE {
                 return fast_path::fast_path::<EXPIRES>(reader, token, entry, sought);
@@ -170,19 +170,19 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
 
     #[inline(always)]
     unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
+        // SAFETY: `take` gave a strong reference; the thread is attached.
         unsafe {
             if COPY {
-                handout::hand_out(taken)
+                new_reference(handout::hand_out(Python::assume_attached(), PyRef::steal(taken)))
             } else {
                 Memory::deliver(taken)
             }
         }
     }
 
-    unsafe fn begin<'a>(
+    fn begin<'a>(
         cached: &'a CachedFunction,
-        arguments: &'a Arguments,
+        arguments: &'a Arguments<'a>,
         view: &View<'_>,
         hot: FastLookup,
     ) -> Begun<ControlledCalling<'a>> {
@@ -191,30 +191,26 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
             // What reserves the slot looks as well.
             return Begun::Miss(calling, None, None);
         }
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            match cached.state.after(view, hot) {
-                Found::Value(object) => Begun::Done(object),
-                Found::Failed => Begun::Done(std::ptr::null_mut()),
-                Found::Restless => Begun::Done(cached.compute(arguments)),
-                Found::Raise(shared) => {
-                    exceptions::raise_own(&shared);
-                    Begun::Done(std::ptr::null_mut())
-                }
-                Found::Revalidate(object) => Begun::Done(revalidated(&mut calling, view, object)),
-                // Without single-flight there are no computations on record.
-                found @ (Found::Absent | Found::Spare | Found::Pending(..)) => {
-                    drop(found);
-                    Begun::Miss(calling, None, None)
-                }
+        match cached.state.after(view, hot) {
+            Found::Value(object) => Begun::Done(Some(object)),
+            Found::Failed => Begun::Done(None),
+            Found::Restless => Begun::Done(cached.compute(arguments)),
+            Found::Raise(shared) => {
+                exceptions::raise_own(arguments.py(), &shared);
+                Begun::Done(None)
+            }
+            Found::Revalidate(object) => Begun::Done(revalidated(&mut calling, view, object)),
+            // Without single-flight there are no computations on record.
+            found @ (Found::Absent | Found::Spare | Found::Pending(..)) => {
+                drop(found);
+                Begun::Miss(calling, None, None)
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
-        // SAFETY: the caller's promise.
-        unsafe { Memory::begin_async(state, view, hot) }
+    fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
+        Memory::begin_async(state, view, hot)
     }
 }
 
@@ -239,22 +235,20 @@ impl Backend for Memory {
         (options.strategy, options.max_size.map(|n| n.max(1)), features)
     }
 
-    fn count_miss(&self, state: &CacheState) {
+    fn count_miss(&self, _: Python<'_>, state: &CacheState) {
         state.entries.read(|reader| reader.miss());
     }
 
-    unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
-        // SAFETY: the caller's promise.
-        unsafe { cached.state.put(view, Value::ready(PyRef::borrow(value)), Put::Always) }
+    fn set(&self, cached: &CachedFunction, view: &View<'_>, value: Ref<'_>) -> bool {
+        cached.state.put(view, Value::ready(value.to_owned()), Put::Always)
     }
 
-    unsafe fn put(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject, wish: Wish) -> bool {
+    fn put(&self, cached: &CachedFunction, view: &View<'_>, value: Ref<'_>, wish: Wish) -> bool {
         let has_tags = wish.tags.as_ref().is_some_and(|tags| !tags.is_empty());
         if cached.state.know_more(wish.ttl.is_some_and(|ttl| ttl.is_some()), has_tags) {
             cached.enter_anew();
         }
-        // SAFETY: the caller's promise.
-        unsafe { cached.state.set_under_control(view, value, wish) }
+        cached.state.set_under_control(view, value, wish)
     }
 
     fn store<'py>(
@@ -267,9 +261,8 @@ impl Backend for Memory {
     ) -> PyResult<Option<Told<'py>>> {
         let mode = Put::IfAbsentSince(computation.began);
         let tags = computation.tags.clone();
-        // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        let put = |view: &View<'_>| unsafe { cached.state.put_result(view, value.as_ptr(), tags, mode) };
-        if ticket.get().with_view(put) {
+        let put = |view: &View<'_>| cached.state.put_result(view, value.into(), tags, mode);
+        if ticket.get().with_view(ticket.py(), put) {
             Ok(None)
         } else {
             Err(PyErr::fetch(ticket.py()))
@@ -284,7 +277,7 @@ impl Backend for Memory {
         state.began_with(view.hash, &computation.tags) == computation.began
     }
 
-    unsafe fn counters(&self, state: &CacheState) -> Counters {
+    fn counters(&self, _: Python<'_>, state: &CacheState) -> Counters {
         let now = state.now();
         let mut evicted = Evicted::default();
         let counters = state.entries.write(|writer| {
@@ -304,95 +297,73 @@ impl Backend for Memory {
 /// A miss of a function whose values live in this process: the wrapped function is called, and that is all.
 pub(crate) struct Calling<'a> {
     cached: &'a CachedFunction,
-    arguments: &'a Arguments,
+    arguments: &'a Arguments<'a>,
 }
 
 impl Miss for Calling<'_> {
     #[inline(always)]
-    unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Miss`.
-        unsafe {
-            let result = self.cached.compute(self.arguments);
-            point("settle");
-            if result.is_null() {
-                self.cached.state.settle_failure(reserved, flight);
-            } else {
-                self.cached.state.settle_success(reserved, flight, result);
-            }
-            result
+    fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> Option<PyRef> {
+        let (py, state) = (self.arguments.py(), &self.cached.state);
+        let result = self.cached.compute(self.arguments);
+        point("settle");
+        match &result {
+            Some(result) => state.settle_success(reserved, flight, result.lend(py)),
+            None => state.settle_failure(py, reserved, flight),
         }
+        result
     }
 
     // Not inlined: it would swell the frame of misses that do not come here.
     #[inline(never)]
-    unsafe fn bring_alone(&mut self, view: &View<'_>, hot: FastLookup) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Miss`.
-        unsafe {
-            let began = self.cached.state.began(view.hash);
-            let result = self.cached.compute(self.arguments);
-            if result.is_null() || self.cached.state.store(view, result, hot, began) {
-                return result;
-            }
-            release(result);
-            std::ptr::null_mut()
-        }
+    fn bring_alone(&mut self, view: &View<'_>, hot: FastLookup) -> Option<PyRef> {
+        let began = self.cached.state.began(view.hash);
+        let result = self.cached.compute(self.arguments)?;
+        self.cached.state.store(view, result.lend(view.py()), hot, began).then_some(result)
     }
 
     #[inline(always)]
-    unsafe fn compute(&mut self) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Miss`.
-        unsafe { self.cached.compute(self.arguments) }
+    fn compute(&mut self) -> Option<PyRef> {
+        self.cached.compute(self.arguments)
     }
 
-    unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
+    fn bring_beside(&mut self, view: &View<'_>) -> Option<PyRef> {
         let state = &self.cached.state;
         let began = state.began(view.hash);
-        // SAFETY: the promise of `Miss`; the result is a live object.
-        unsafe {
-            let result = self.cached.compute(self.arguments);
-            if !result.is_null() && !state.put(view, Value::ready(PyRef::borrow(result)), Put::IfAbsentSince(began)) {
-                release(result);
-                return std::ptr::null_mut();
-            }
-            result
-        }
+        let result = self.cached.compute(self.arguments)?;
+        let value = Value::ready(result.clone_ref(view.py()));
+        state.put(view, value, Put::IfAbsentSince(began)).then_some(result)
     }
 }
 
 /// The same where the user has a say about results.
 pub(crate) struct ControlledCalling<'a> {
     cached: &'a CachedFunction,
-    arguments: &'a Arguments,
+    arguments: &'a Arguments<'a>,
     spare: Option<Box<Spare>>,
 }
 
 impl Miss for ControlledCalling<'_> {
-    unsafe fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Miss`.
-        unsafe { self.cached.lead_under_control(self.arguments, self.spare.take(), reserved, flight) }
+    fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> Option<PyRef> {
+        self.cached.lead_under_control(self.arguments, self.spare.take(), reserved, flight)
     }
 
-    unsafe fn bring_alone(&mut self, view: &View<'_>, _: FastLookup) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Miss`.
-        unsafe { self.cached.bring_under_control(self.arguments, view) }
+    fn bring_alone(&mut self, view: &View<'_>, _: FastLookup) -> Option<PyRef> {
+        self.cached.bring_under_control(self.arguments, view)
     }
 
-    unsafe fn compute(&mut self) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Miss`.
-        unsafe { self.cached.compute(self.arguments) }
+    fn compute(&mut self) -> Option<PyRef> {
+        self.cached.compute(self.arguments)
     }
 
-    unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Miss`.
-        unsafe { self.cached.bring_under_control(self.arguments, view) }
+    fn bring_beside(&mut self, view: &View<'_>) -> Option<PyRef> {
+        self.cached.bring_under_control(self.arguments, view)
     }
 
-    unsafe fn take_spare(&mut self, spare: Box<Spare>) {
+    fn take_spare(&mut self, spare: Box<Spare>) {
         self.spare = Some(spare);
     }
 
-    unsafe fn refresh(&mut self, view: &View<'_>) -> bool {
-        // SAFETY: the promise of `Miss`.
-        unsafe { self.cached.begin_refresh(view, self.arguments) }
+    fn refresh(&mut self, view: &View<'_>) -> bool {
+        self.cached.begin_refresh(view, self.arguments)
     }
 }

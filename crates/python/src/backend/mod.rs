@@ -13,15 +13,17 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::ErrSet;
-use crate::capi::reference::{Arguments, PyRef};
+use crate::capi::reference::PyRef;
 use crate::capi::sharing::Reader;
 use crate::codec::Refusal;
 use crate::function::computation::Computation;
 use crate::function::control::{Tags, Wish};
+use crate::function::fast_lookup::FastLookup;
 use crate::function::fast_path::{Peek, Probe};
 use crate::function::fence::Began;
-use crate::function::lookup::{Entries, FastLookup, Found};
+use crate::function::lookup::{Entries, Found};
 use crate::function::options::Options;
 use crate::function::single_flight::Miss;
 use crate::function::slot_value::Value;
@@ -62,8 +64,8 @@ pub(crate) struct FileCounters {
 
 /// How a call that brought no value at the first pass begins.
 pub(crate) enum Begun<M> {
-    /// It ends here: a new reference, or null with an exception set.
-    Done(*mut ffi::PyObject),
+    /// It ends here: `None` with an exception set.
+    Done(Option<PyRef>),
     /// A value is to be brought. With what a lookup among the entries found, if there was one after the first pass, and the
     /// key by which it was made, where that is not the call's.
     Miss(M, Option<Found>, Option<BytesKey>),
@@ -115,31 +117,23 @@ pub(crate) trait HitPath {
     unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject;
 
     /// Begins a call that `hot` left without a value: what is behind the entries is looked at, and the miss is counted.
-    ///
-    /// # Safety
-    /// The call and the view last; the thread is attached and holds no lock.
-    unsafe fn begin<'a>(
+    fn begin<'a>(
         cached: &'a CachedFunction,
-        arguments: &'a Arguments,
+        arguments: &'a Arguments<'a>,
         view: &View<'a>,
         hot: FastLookup,
     ) -> Begun<Self::Miss<'a>>;
 
     /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call, by what
     /// the call is known on a miss, and whether it was counted, too, that what there is could not be read.
-    ///
-    /// # Safety
-    /// As for `begin`.
-    unsafe fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool);
+    fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool);
 }
 
-/// Where a function's values live, for all that is not the way of a call.
+/// Where a function's values live, for all that is not the way of a call. All are called with no lock held; those that may
+/// run user code, with no exception set.
 pub(crate) trait Backend: Send + Sync {
     /// Whether the `__eq__` of these arguments may tell that they are the key of an entry.
-    ///
-    /// # Safety
-    /// The view's objects are alive; the thread is attached and holds no lock; no exception is set.
-    unsafe fn asks_to_compare(&self, _view: &View<'_>) -> bool {
+    fn asks_to_compare(&self, _view: &View<'_>) -> bool {
         true
     }
 
@@ -147,10 +141,7 @@ pub(crate) trait Backend: Send + Sync {
     fn bounds(&self, options: &Options) -> (Kind, Option<usize>, Features);
 
     /// Takes note of a parameter's default.
-    ///
-    /// # Safety
-    /// It outlives this; the thread is attached and holds no lock. Runs user code.
-    unsafe fn know_default(&mut self, _default: *mut ffi::PyObject) -> PyResult<()> {
+    fn know_default(&mut self, _default: Ref<'_>) -> PyResult<()> {
         Ok(())
     }
 
@@ -160,27 +151,16 @@ pub(crate) trait Backend: Send + Sync {
     }
 
     /// The path of the file, if it is or can be opened, and whether it is of this process and its forks alone.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock; no exception is set. User code may run.
-    unsafe fn place(&self) -> (Option<String>, bool) {
+    fn place(&self, _: Python<'_>) -> (Option<String>, bool) {
         (None, false)
     }
 
     /// Counts a call that no lookup counts.
-    fn count_miss(&self, state: &CacheState);
+    fn count_miss(&self, py: Python<'_>, state: &CacheState);
 
-    /// The value behind the entries, as a use that is not counted: a new reference. `Ok(None)` if there is none, `Err` with
+    /// The value behind the entries, as a use that is not counted. `Ok(None)` if there is none, `Err` with
     /// an exception set. `ticket`: of a call that computes the value if it cannot be read, which is counted.
-    ///
-    /// # Safety
-    /// The view's objects are alive; the thread is attached and holds no lock.
-    unsafe fn load(
-        &self,
-        _state: &CacheState,
-        _view: &View<'_>,
-        _ticket: Option<&Ticket>,
-    ) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
+    fn load(&self, _state: &CacheState, _view: &View<'_>, _ticket: Option<&Ticket>) -> Result<Option<PyRef>, ErrSet> {
         Ok(None)
     }
 
@@ -188,67 +168,41 @@ pub(crate) trait Backend: Send + Sync {
     fn count_unreadable(&self, _ticket: &Ticket, _refusal: Option<Refusal>) {}
 
     /// Stores a value as if it had been computed now, over whatever is there; false with an exception set.
-    ///
-    /// # Safety
-    /// As for `load`; `value` is alive.
-    unsafe fn set(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject) -> bool;
+    fn set(&self, cached: &CachedFunction, view: &View<'_>, value: Ref<'_>) -> bool;
 
     /// Whether a call would be answered without computing; no use, not counted. `Err` with an exception set.
-    ///
-    /// # Safety
-    /// As for `load`.
-    unsafe fn contains(&self, state: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
-        // SAFETY: the caller's promise.
-        unsafe { state.contains(view) }
+    fn contains(&self, state: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
+        state.contains(view)
     }
 
     /// By what a call is known among those under way. `Err` with an exception set.
-    ///
-    /// # Safety
-    /// As for `load`.
-    unsafe fn known<'a>(&'a self, _view: &View<'a>) -> Result<Known<'a>, ErrSet> {
+    fn known<'a>(&'a self, _view: &View<'a>) -> Result<Known<'a>, ErrSet> {
         Ok(Known::Arguments)
     }
 
     /// Ends a key's entry behind the entries and fences the computations of it; whether there was one. `Err` with an exception
     /// set.
-    ///
-    /// # Safety
-    /// As for `load`.
-    unsafe fn invalidate(&self, _state: &CacheState, _view: &View<'_>) -> Result<bool, ErrSet> {
+    fn invalidate(&self, _state: &CacheState, _view: &View<'_>) -> Result<bool, ErrSet> {
         Ok(false)
     }
 
     /// How tags stand behind the entries, for a computation that begins now.
-    ///
-    /// # Safety
-    /// As for `load`.
-    unsafe fn note_tags(&self, _tags: &Tags) -> FileTags {
+    fn note_tags(&self, _: Python<'_>, _tags: &Tags) -> FileTags {
         FileTags::default()
     }
 
     /// The same for all entries that have one of these tags.
-    ///
-    /// # Safety
-    /// As for `load`.
-    unsafe fn invalidate_tags(&self, _tags: &Tags) -> Result<(), ErrSet> {
+    fn invalidate_tags(&self, _: Python<'_>, _tags: &Tags) -> Result<(), ErrSet> {
         Ok(())
     }
 
     /// Seconds until a key's entry is no longer fresh; `Ok(None)` if there is none, `Err` with an exception set.
-    ///
-    /// # Safety
-    /// As for `load`.
-    unsafe fn remaining(&self, state: &CacheState, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
-        // SAFETY: the caller's promise.
-        unsafe { state.remaining(view) }
+    fn remaining(&self, state: &CacheState, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
+        state.remaining(view)
     }
 
     /// `set`, of a value with a lifetime and tags of its own.
-    ///
-    /// # Safety
-    /// As for `set`.
-    unsafe fn put(&self, cached: &CachedFunction, view: &View<'_>, value: *mut ffi::PyObject, wish: Wish) -> bool;
+    fn put(&self, cached: &CachedFunction, view: &View<'_>, value: Ref<'_>, wish: Wish) -> bool;
 
     /// Stores what a coroutine function's ticket has come to, unless there is a value meanwhile or it was fenced since the
     /// computation began; ends the lease.
@@ -262,10 +216,7 @@ pub(crate) trait Backend: Send + Sync {
     ) -> PyResult<Option<Told<'py>>>;
 
     /// Asks for the right to compute a key for all who share it; see `AsyncCachedFunction._lead`.
-    ///
-    /// # Safety
-    /// As for `load`.
-    unsafe fn acquire<'py>(
+    fn acquire<'py>(
         &self,
         py: Python<'py>,
         _state: &CacheState,
@@ -283,16 +234,10 @@ pub(crate) trait Backend: Send + Sync {
     fn is_current(&self, state: &CacheState, view: &View<'_>, computation: &Computation) -> bool;
 
     /// The counters; what is over is dropped first and not counted.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock; no exception is set. User code may run: destructors.
-    unsafe fn counters(&self, state: &CacheState) -> Counters;
+    fn counters(&self, py: Python<'_>, state: &CacheState) -> Counters;
 
     /// Empties what is behind the entries.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock.
-    unsafe fn clear(&self) {}
+    fn clear(&self, _: Python<'_>) {}
 
     /// Shows the garbage collector what it refers to.
     fn traverse(&self, _visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

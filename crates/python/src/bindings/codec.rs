@@ -5,6 +5,8 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
+use crate::capi::borrowed::Ref;
+use crate::capi::reference::tuple_items;
 use crate::codec::{Decoded, Encoded, Sharing, Spelled};
 use crate::key::{self, View};
 
@@ -16,8 +18,9 @@ fn number(sharing: Sharing) -> u8 {
     }
 }
 
-fn items(tuple: &Bound<'_, PyTuple>) -> Vec<*mut pyo3::ffi::PyObject> {
-    tuple.iter_borrowed().map(|item| item.as_ptr()).collect()
+fn items<'a>(tuple: &'a Bound<'_, PyTuple>) -> &'a [Ref<'a>] {
+    // SAFETY: a tuple keeps its items.
+    unsafe { Ref::row(tuple_items(tuple.as_ptr())) }
 }
 
 /// The canonical bytes of a call, or None if it has none.
@@ -31,10 +34,9 @@ pub fn _encode_key<'py>(
     let py = args.py();
     let (values, names) = (items(args), names.map(items).unwrap_or_default());
     let shape = key::shape(values.len(), names.len().min(values.len()));
-    let view = View { values: &values, names: &names, shape, hash: 0, typed };
+    let view = View { values, names, shape, hash: 0, typed };
     let mut out = Vec::new();
-    // SAFETY: the caller's tuples keep their items; attached, no lock held.
-    match unsafe { crate::codec::encode_key(&view, &mut out) } {
+    match crate::codec::encode_key(&view, &mut out) {
         Encoded::Done => Ok(Some(PyBytes::new(py, &out))),
         Encoded::Unstorable => Ok(None),
         Encoded::Failed => Err(PyErr::fetch(py)),
@@ -45,9 +47,8 @@ pub fn _encode_key<'py>(
 #[pyfunction]
 pub fn _is_plain_key(args: &Bound<'_, PyTuple>) -> PyResult<bool> {
     let values = items(args);
-    let view = View { values: &values, names: &[], shape: key::shape(values.len(), 0), hash: 0, typed: false };
-    // SAFETY: the caller's tuple keeps its items; attached, no lock held.
-    match unsafe { crate::codec::encode_key_with(&view, &[], &mut Vec::new()) } {
+    let view = View { values, names: &[], shape: key::shape(values.len(), 0), hash: 0, typed: false };
+    match crate::codec::encode_key_with(&view, &[], &mut Vec::new()) {
         Ok(spelled) => Ok(matches!(spelled, Spelled::Plain)),
         Err(Encoded::Failed) => Err(PyErr::fetch(args.py())),
         Err(_) => Ok(false),
@@ -59,9 +60,8 @@ pub fn _is_plain_key(args: &Bound<'_, PyTuple>) -> PyResult<bool> {
 pub fn _explain_key(args: &Bound<'_, PyTuple>) -> PyResult<Option<(usize, String)>> {
     let values = items(args);
     let shape = key::shape(values.len(), 0);
-    let view = View { values: &values, names: &[], shape, hash: 0, typed: false };
-    // SAFETY: the caller's tuple keeps its items; attached, no lock held.
-    let refusal = unsafe { crate::codec::explain_key(&view) };
+    let view = View { values, names: &[], shape, hash: 0, typed: false };
+    let refusal = crate::codec::explain_key(&view);
     match PyErr::take(args.py()) {
         Some(error) => Err(error),
         None => Ok(refusal),
@@ -73,8 +73,7 @@ pub fn _explain_key(args: &Bound<'_, PyTuple>) -> PyResult<Option<(usize, String
 pub fn _encode_value<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<(Bound<'py, PyBytes>, u8)>> {
     let py = value.py();
     let mut out = Vec::new();
-    // SAFETY: the caller keeps the object; attached, no lock held.
-    match unsafe { crate::codec::encode_value(value.as_ptr(), &mut out) } {
+    match crate::codec::encode_value(value.into(), &mut out) {
         Ok(sharing) => Ok(Some((PyBytes::new(py, &out), number(sharing)))),
         Err(Encoded::Failed) => Err(PyErr::fetch(py)),
         Err(_) => Ok(None),
@@ -84,13 +83,8 @@ pub fn _encode_value<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<(Bound<'
 /// The value of these bytes and how it may be shared, or None if they are damaged.
 #[pyfunction]
 pub fn _decode_value(bytes: &Bound<'_, PyBytes>) -> PyResult<Option<(Py<PyAny>, u8)>> {
-    // SAFETY: attached, no lock held; the caller keeps the bytes.
-    match unsafe { crate::codec::decode_value(bytes.as_bytes()) } {
-        Decoded::Object(object, sharing) => {
-            // SAFETY: a strong reference.
-            let object = unsafe { Bound::from_owned_ptr(bytes.py(), object.into_ptr()) };
-            Ok(Some((object.unbind(), number(sharing))))
-        }
+    match crate::codec::decode_value(bytes.py(), bytes.as_bytes()) {
+        Decoded::Object(object, sharing) => Ok(Some((object.into_bound(bytes.py()).unbind(), number(sharing)))),
         Decoded::Damaged => Ok(None),
         Decoded::Failed => Err(PyErr::fetch(bytes.py())),
     }
@@ -99,12 +93,9 @@ pub fn _decode_value(bytes: &Bound<'_, PyBytes>) -> PyResult<Option<(Py<PyAny>, 
 /// A copy of a value's containers, its leaves shared.
 #[pyfunction]
 pub fn _copy<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: the caller keeps the object; attached, no lock held; the result is a strong reference.
-    unsafe {
-        match crate::codec::copy(value.as_ptr()) {
-            Some(copy) => Ok(Bound::from_owned_ptr(value.py(), copy.into_ptr())),
-            None => Err(PyErr::fetch(value.py())),
-        }
+    match crate::codec::copy(value.into()) {
+        Some(copy) => Ok(copy.into_bound(value.py())),
+        None => Err(PyErr::fetch(value.py())),
     }
 }
 

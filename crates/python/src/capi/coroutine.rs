@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::capi::reference::release;
+use super::reference::{release, PyRef};
 
 /// The object. It is not tracked by the collector: it refers to its value only until it is awaited.
 #[repr(C)]
@@ -63,12 +63,9 @@ fn pool() -> *mut Pool {
 /// The type object; set once by [`install`], before any coroutine is made. Relaxed: importing the module is a barrier.
 static TYPE: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
 
-/// A coroutine whose result is `value`, or null with an exception set.
-///
-/// # Safety
-/// `value` is a strong reference, which is given up; the thread is attached.
+/// A coroutine whose result is `value`; `None` with an exception set.
 #[inline]
-pub unsafe fn ready(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub fn ready(_: Python<'_>, value: PyRef) -> Option<PyRef> {
     // SAFETY: the pool is this thread's alone (attached, and nothing here runs Python). What it holds is memory of objects
     // of the type, with their header in place but for the count, and with their reference to the type.
     unsafe {
@@ -82,14 +79,14 @@ pub unsafe fn ready(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
             let kind = TYPE.load(Ordering::Relaxed);
             let object = ffi::PyObject_Malloc(size_of::<Ready>()).cast::<ffi::PyObject>();
             if object.is_null() {
-                release(value);
-                return ffi::PyErr_NoMemory();
+                ffi::PyErr_NoMemory();
+                return None;
             }
             ffi::PyObject_Init(object, kind).cast::<Ready>()
         };
-        (*object).value = value;
+        (*object).value = value.into_ptr();
         (*object).raised = false;
-        object.cast()
+        Some(PyRef::steal(object.cast()))
     }
 }
 

@@ -8,6 +8,7 @@ use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{calls, PyRef};
@@ -22,8 +23,8 @@ const GREEN_LAST: Duration = Duration::from_millis(20);
 /// Runs `wait` without the interpreter, so that others can have it.
 ///
 /// # Safety
-/// The thread is attached and holds no lock; `wait` touches nothing of Python's.
-pub(crate) unsafe fn detached<R>(wait: impl FnOnce() -> R) -> R {
+/// `wait` touches nothing of Python's.
+pub(crate) unsafe fn detached<R>(_: Python<'_>, wait: impl FnOnce() -> R) -> R {
     // SAFETY: the thread gets its own state back.
     unsafe {
         let state = calls::PyEval_SaveThread();
@@ -42,13 +43,9 @@ pub(crate) struct Sleeper {
 }
 
 impl Sleeper {
-    /// For one wait of this thread. `Err` with an exception set.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock. Runs Python code where a library of green threads is loaded.
-    pub unsafe fn new() -> Result<Self, ErrSet> {
-        // SAFETY: the caller's promise.
-        let green = unsafe { find_green()? };
+    /// For one wait of this thread. `Err` with an exception set. Runs Python code where a library of green threads is loaded.
+    pub fn new(py: Python<'_>) -> Result<Self, ErrSet> {
+        let green = find_green(py)?;
         Ok(Sleeper { main: is_main_thread(), green: green.map(|sleep| (sleep, GREEN_FIRST)) })
     }
 
@@ -61,17 +58,22 @@ impl Sleeper {
     /// signal handler raised, or who ended the green thread.
     ///
     /// # Safety
-    /// As for `new`; `wait` touches nothing of Python's.
-    pub unsafe fn wait<R>(&mut self, left: Duration, wait: impl FnOnce(Duration) -> R) -> Result<R, ErrSet> {
-        // SAFETY: the caller's promise, throughout.
+    /// `wait` touches nothing of Python's.
+    pub unsafe fn wait<R>(
+        &mut self,
+        py: Python<'_>,
+        left: Duration,
+        wait: impl FnOnce(Duration) -> R,
+    ) -> Result<R, ErrSet> {
+        // SAFETY: the caller's promise about `wait`; attached.
         unsafe {
             if let Some((sleep, pause)) = &mut self.green {
-                sleep_green(sleep, (*pause).min(left))?;
+                sleep_green(py, sleep, (*pause).min(left))?;
                 *pause = (*pause * 2).min(GREEN_LAST);
                 return Ok(wait(Duration::ZERO));
             }
             let slice = if self.main { SLICE_MAIN } else { SLICE };
-            let waited = detached(|| wait(slice.min(left)));
+            let waited = detached(py, || wait(slice.min(left)));
             if self.main && calls::PyErr_CheckSignals() != 0 {
                 return Err(ErrSet);
             }
@@ -81,11 +83,8 @@ impl Sleeper {
 }
 
 /// What puts a green thread of this thread to sleep; `None` where there are none.
-///
-/// # Safety
-/// As for [`Sleeper::new`].
-unsafe fn find_green() -> Result<Option<PyRef>, ErrSet> {
-    // SAFETY: the caller's promise. The modules' dict is the interpreter's; what it has is borrowed, and not touched.
+fn find_green(_: Python<'_>) -> Result<Option<PyRef>, ErrSet> {
+    // SAFETY: attached. The modules' dict is the interpreter's; what it has is borrowed, and not touched.
     unsafe {
         let modules = ffi::PyImport_GetModuleDict();
         let is_loaded = |name: &std::ffi::CStr| !ffi::PyDict_GetItemString(modules, name.as_ptr()).is_null();
@@ -102,20 +101,15 @@ unsafe fn find_green() -> Result<Option<PyRef>, ErrSet> {
 }
 
 /// Sleeps, while other green threads of this thread run.
-///
-/// # Safety
-/// As for [`Sleeper::new`].
-unsafe fn sleep_green(sleep: &PyRef, time: Duration) -> Result<(), ErrSet> {
+fn sleep_green(py: Python<'_>, sleep: &PyRef, time: Duration) -> Result<(), ErrSet> {
     let began = Instant::now();
-    // SAFETY: the caller's promise.
-    unsafe {
-        let seconds = checked(ffi::PyFloat_FromDouble(time.as_secs_f64()))?;
-        let arguments = [seconds.as_ptr()];
-        checked(calls::PyObject_Vectorcall(sleep.as_ptr(), arguments.as_ptr(), 1, std::ptr::null_mut()))?;
-        // What a test has put in the place of `time.sleep`, say, may not sleep at all.
-        if began.elapsed() < time.min(GREEN_FIRST) / 10 {
-            detached(|| std::thread::sleep(time.min(GREEN_FIRST)));
-        }
+    // SAFETY: attached; a new reference, or null with an exception set.
+    let seconds = unsafe { checked(ffi::PyFloat_FromDouble(time.as_secs_f64()))? };
+    drop(sleep.lend(py).call(&[seconds.lend(py)]).ok_or(ErrSet)?);
+    // What a test has put in the place of `time.sleep`, say, may not sleep at all.
+    if began.elapsed() < time.min(GREEN_FIRST) / 10 {
+        // SAFETY: sleeping touches nothing of Python's.
+        unsafe { detached(py, || std::thread::sleep(time.min(GREEN_FIRST))) };
     }
     Ok(())
 }

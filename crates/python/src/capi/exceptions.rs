@@ -7,7 +7,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::capi::reference::{calls, PyRef};
+use super::borrowed::Ref;
+use super::reference::PyRef;
 
 /// An exception is set in this thread.
 #[derive(Debug)]
@@ -33,11 +34,8 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
 }
 
 /// Takes the exception that is set in this thread, normalized; `None` if none is set.
-///
-/// # Safety
-/// The thread is attached.
-pub unsafe fn take() -> Option<PyRef> {
-    // SAFETY: the caller's promise; what is fetched are strong references or null, which are all accounted for.
+pub fn take(_: Python<'_>) -> Option<PyRef> {
+    // SAFETY: attached; what is fetched are strong references or null, which are all accounted for.
     unsafe {
         #[cfg(Py_3_12)]
         let exception = ffi::PyErr_GetRaisedException();
@@ -61,11 +59,8 @@ pub unsafe fn take() -> Option<PyRef> {
 }
 
 /// Sets an exception in this thread, as `take` found it.
-///
-/// # Safety
-/// The thread is attached; `exception` is one.
-pub unsafe fn set(exception: PyRef) {
-    // SAFETY: the caller's promise; each function called takes over the references it is given.
+pub fn set(_: Python<'_>, exception: PyRef) {
+    // SAFETY: attached; the object is an exception. Each function called takes over the references it is given.
     unsafe {
         #[cfg(Py_3_12)]
         ffi::PyErr_SetRaisedException(exception.into_ptr());
@@ -81,10 +76,7 @@ pub unsafe fn set(exception: PyRef) {
 
 /// Whether others may have it too: what derives from `BaseException` only (KeyboardInterrupt, SystemExit, CancelledError)
 /// is meant for the one who got it.
-///
-/// # Safety
-/// The thread is attached.
-pub unsafe fn is_shareable(exception: &PyRef) -> bool {
+pub fn is_shareable(_: Python<'_>, exception: &PyRef) -> bool {
     // SAFETY: the type objects of built-in exceptions live for ever; a check of the type itself runs no code.
     unsafe {
         let kind = ffi::PyExc_Exception.cast::<ffi::PyTypeObject>();
@@ -93,56 +85,40 @@ pub unsafe fn is_shareable(exception: &PyRef) -> bool {
 }
 
 /// [`is_shareable`] of the exception that is set.
-///
-/// # Safety
-/// The thread is attached, and an exception is set.
-pub unsafe fn is_set_shareable() -> bool {
-    // SAFETY: as above; of a class without a metaclass of its own, only its bases are looked at.
+pub fn is_set_shareable(_: Python<'_>) -> bool {
+    // SAFETY: attached, an exception is set; of a class without a metaclass of its own, only its bases are looked at.
     unsafe { ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) != 0 }
 }
 
 /// What others are to raise instead of `exception`, for [`raise_own`]; `None` with another exception set (the interpreter was
 /// interrupted, or memory is short).
-///
-/// # Safety
-/// The thread is attached and holds no lock; no exception is set, and `exception` has not gone on yet.
-pub unsafe fn share(exception: &PyRef) -> Option<PyRef> {
-    // SAFETY: the caller's promise.
-    unsafe { call(|copiers| &copiers.share, exception) }
+pub fn share(py: Python<'_>, exception: &PyRef) -> Option<PyRef> {
+    call(py, |copiers| &copiers.share, exception)
 }
 
 /// The same of what is to be kept: without the traceback, which would keep alive all that the computation and its callers had.
-///
-/// # Safety
-/// As for [`share`].
-pub unsafe fn store(exception: &PyRef) -> Option<PyRef> {
-    // SAFETY: the caller's promise.
-    unsafe { call(|copiers| &copiers.store, exception) }
+pub fn store(py: Python<'_>, exception: &PyRef) -> Option<PyRef> {
+    call(py, |copiers| &copiers.store, exception)
 }
 
 /// Raises in this thread what [`share`] gave, as this thread's own.
-///
-/// # Safety
-/// The thread is attached and holds no lock; no exception is set.
-pub unsafe fn raise_own(shared: &PyRef) {
-    // SAFETY: the caller's promise.
-    unsafe { call(|copiers| &copiers.own, shared).into_iter().for_each(|exception| set(exception)) }
+pub fn raise_own(py: Python<'_>, shared: &PyRef) {
+    call(py, |copiers| &copiers.own, shared).into_iter().for_each(|exception| set(py, exception))
+}
+
+/// Drops an object while an exception is set, which stays so, and which the object's end does not meet.
+pub fn drop_beside(py: Python<'_>, object: PyRef) {
+    let raised = take(py);
+    drop(object);
+    raised.into_iter().for_each(|raised| set(py, raised));
 }
 
 /// Calls one of the functions; `None` with an exception set.
-///
-/// # Safety
-/// As for [`share`].
-unsafe fn call(function: impl Fn(&Copiers) -> &Py<PyAny>, argument: &PyRef) -> Option<PyRef> {
-    // SAFETY: the caller's promise; the call gives a new reference, or null with an exception set.
-    unsafe {
-        let Some(copiers) = COPIERS.get(Python::assume_attached()) else {
-            ffi::PyErr_BadInternalCall();
-            return None;
-        };
-        let arguments = [argument.as_ptr()];
-        let function = function(copiers).as_ptr();
-        let result = calls::PyObject_Vectorcall(function, arguments.as_ptr(), 1, std::ptr::null_mut());
-        (!result.is_null()).then(|| PyRef::steal(result))
-    }
+fn call(py: Python<'_>, function: impl Fn(&Copiers) -> &Py<PyAny>, argument: &PyRef) -> Option<PyRef> {
+    let Some(copiers) = COPIERS.get(py) else {
+        // SAFETY: attached.
+        unsafe { ffi::PyErr_BadInternalCall() };
+        return None;
+    };
+    Ref::from(function(copiers).bind(py)).call(&[argument.lend(py)])
 }

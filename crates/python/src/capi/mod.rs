@@ -3,6 +3,7 @@
 //!
 //! Ring 3. A `cfg` on the version of Python or on the GIL that concerns one of these stands in its file and nowhere else.
 
+pub mod borrowed;
 pub mod coroutine;
 pub mod detach;
 pub mod exceptions;

@@ -15,24 +15,20 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-/// Runs `f`; a panic is null with a RuntimeError set.
-///
-/// # Safety
-/// The thread is attached.
+/// Runs `f`, which CPython has called; a panic is null with a RuntimeError set.
 #[inline(always)]
-pub unsafe fn caught(f: impl FnOnce() -> *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub fn caught(f: impl FnOnce() -> *mut ffi::PyObject) -> *mut ffi::PyObject {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(object) => object,
         Err(panic) => {
-            // SAFETY: the caller's promise.
-            unsafe { raise(panic) };
+            raise(panic);
             std::ptr::null_mut()
         }
     }
 }
 
 /// Runs a block that gives an object and cannot panic: of that, only debug builds, whose assertions can, need to be convinced.
-/// (A macro, as the compiler may make a call of a closure, which a hit would pay for.) In an unsafe block, attached.
+/// (A macro, as the compiler may make a call of a closure, which a hit would pay for.)
 macro_rules! caught_in_debug {
     ($block:block) => {
         if cfg!(debug_assertions) {
@@ -50,14 +46,11 @@ pub fn as_error<T>(f: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
 }
 
 /// Sets the exception; one that is set is given up for it.
-///
-/// # Safety
-/// The thread is attached.
 #[cold]
 #[inline(never)]
-unsafe fn raise(panic: Box<dyn Any + Send>) {
+fn raise(panic: Box<dyn Any + Send>) {
     let message = message(&*panic);
-    // SAFETY: the caller's promise; the text is borrowed for the call, which makes a str of it.
+    // SAFETY: what CPython has called is attached; the text is borrowed for the call, which makes a str of it.
     unsafe {
         let text = ffi::PyUnicode_FromStringAndSize(message.as_ptr().cast(), message.len() as ffi::Py_ssize_t);
         if !text.is_null() {

@@ -16,6 +16,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use super::borrowed::Ref;
+
 /// A strong reference.
 #[derive(Debug)]
 #[repr(transparent)]
@@ -36,6 +38,15 @@ impl PyRef {
         debug_assert!(!object.is_null());
         // SAFETY: not null (the caller's promise).
         PyRef(unsafe { NonNull::new_unchecked(object) })
+    }
+
+    /// Takes over a strong reference; `None` for null.
+    ///
+    /// # Safety
+    /// As for [`steal`](Self::steal), but that `object` may be null.
+    #[inline(always)]
+    pub unsafe fn steal_or_none(object: *mut ffi::PyObject) -> Option<Self> {
+        NonNull::new(object).map(PyRef)
     }
 
     /// Adds a reference to a borrowed object.
@@ -61,13 +72,23 @@ impl PyRef {
         std::mem::ManuallyDrop::new(self).0.as_ptr()
     }
 
+    /// The object, for an attached thread.
+    #[inline(always)]
+    pub fn lend<'a>(&'a self, py: Python<'a>) -> Ref<'a> {
+        Ref::of(py, self)
+    }
+
     /// One reference more.
-    ///
-    /// # Safety
-    /// The thread is attached.
-    pub unsafe fn clone_ref(&self) -> Self {
-        // SAFETY: the object lives, as this reference shows.
+    #[inline(always)]
+    pub fn clone_ref(&self, _: Python<'_>) -> Self {
+        // SAFETY: the object lives, as this reference shows; the thread is attached.
         unsafe { Self::borrow(self.as_ptr()) }
+    }
+
+    /// The same reference as one of PyO3's, for an attached thread.
+    pub fn into_bound(self, py: Python<'_>) -> Bound<'_, PyAny> {
+        // SAFETY: a strong reference, which is given up.
+        unsafe { Bound::from_owned_ptr(py, self.into_ptr()) }
     }
 
     /// The same reference in PyO3's terms.
@@ -105,8 +126,18 @@ pub unsafe fn release(object: *mut ffi::PyObject) {
             ffi::Py_DECREF(object);
             return;
         }
-        calls::Py_DecRef(object);
+        release_last(object);
     }
+}
+
+/// [`release`] where the count takes more than a look: it may be the last one.
+///
+/// # Safety
+/// As for [`release`].
+#[inline(never)]
+unsafe fn release_last(object: *mut ffi::PyObject) {
+    // SAFETY: the caller's promise.
+    unsafe { calls::Py_DecRef(object) }
 }
 
 /// Runs `call`, which calls into Python; should the thread be ended inside it, it stops here, and nothing is unwound.
@@ -286,77 +317,6 @@ mod vectorcall {
     }
 }
 
-/// A call as vectorcall passes it: borrowed, valid while the call lasts.
-#[derive(Clone, Copy, Debug)]
-pub struct Arguments {
-    /// Positional values, then those of the keywords.
-    pub values: *const *mut ffi::PyObject,
-    /// The number of positional values, with vectorcall's flag.
-    pub nargsf: usize,
-    /// A tuple of names, or null.
-    pub names: *mut ffi::PyObject,
-}
-
-impl Arguments {
-    /// The arguments as Python has them: a tuple and a dict.
-    ///
-    /// # Safety
-    /// The call still lasts.
-    pub unsafe fn as_python<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        // SAFETY: the caller's promise; vectorcall passes live objects, the names last.
-        unsafe {
-            let object = |item: &*mut ffi::PyObject| Bound::from_borrowed_ptr(py, *item);
-            let (values, names) = self.parts();
-            let (args, named) = values.split_at(values.len() - names.len());
-            let kwargs = PyDict::new(py);
-            for (name, value) in names.iter().zip(named) {
-                kwargs.set_item(object(name), object(value))?;
-            }
-            Ok((PyTuple::new(py, args.iter().map(object))?, kwargs))
-        }
-    }
-
-    /// A call without keywords.
-    #[inline(always)]
-    pub fn plain(values: *const *mut ffi::PyObject, nargsf: usize) -> Self {
-        Arguments { values, nargsf, names: std::ptr::null_mut() }
-    }
-
-    #[inline(always)]
-    pub fn positional(&self) -> usize {
-        self.nargsf & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET
-    }
-
-    /// All values, and the names of the last of them.
-    ///
-    /// # Safety
-    /// The call still lasts.
-    #[inline(always)]
-    pub unsafe fn parts(&self) -> (&[*mut ffi::PyObject], &[*mut ffi::PyObject]) {
-        // SAFETY: vectorcall passes the positional values, then one for each keyword.
-        unsafe {
-            let names = self.keywords();
-            let count = self.positional() + names.len();
-            // A call without arguments may come with a null pointer.
-            let values = if count == 0 { &[] } else { std::slice::from_raw_parts(self.values, count) };
-            (values, names)
-        }
-    }
-
-    /// The keywords' names.
-    ///
-    /// # Safety
-    /// The call still lasts.
-    #[inline(always)]
-    pub unsafe fn keywords(&self) -> &[*mut ffi::PyObject] {
-        if self.names.is_null() {
-            return &[];
-        }
-        // SAFETY: vectorcall passes a tuple of names; the caller keeps it.
-        unsafe { tuple_items(self.names) }
-    }
-}
-
 /// The items of a tuple, borrowed.
 ///
 /// # Safety
@@ -371,10 +331,8 @@ pub unsafe fn tuple_items<'a>(tuple: *mut ffi::PyObject) -> &'a [*mut ffi::PyObj
 }
 
 /// A new tuple of the items, or `None` with an exception set.
-///
-/// # Safety
-/// The items are live objects; the thread is attached. Python code may run (the garbage collector's).
-pub unsafe fn new_tuple(items: impl ExactSizeIterator<Item = *mut ffi::PyObject>) -> Option<PyRef> {
+/// Python code may run: the garbage collector's.
+pub fn new_tuple<'a>(_: Python<'a>, items: impl ExactSizeIterator<Item = Ref<'a>>) -> Option<PyRef> {
     // SAFETY: `PyTuple_New` gives a tuple of that length with empty items, each of which is set once, to a new reference.
     unsafe {
         let tuple = calls::PyTuple_New(items.len() as ffi::Py_ssize_t);
@@ -382,8 +340,7 @@ pub unsafe fn new_tuple(items: impl ExactSizeIterator<Item = *mut ffi::PyObject>
             return None;
         }
         for (at, item) in items.enumerate() {
-            ffi::Py_INCREF(item);
-            ffi::PyTuple_SET_ITEM(tuple, at as ffi::Py_ssize_t, item);
+            ffi::PyTuple_SET_ITEM(tuple, at as ffi::Py_ssize_t, item.to_owned().into_ptr());
         }
         Some(PyRef::steal(tuple))
     }

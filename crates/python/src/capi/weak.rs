@@ -5,7 +5,8 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::capi::reference::PyRef;
+use super::borrowed::Ref;
+use super::reference::PyRef;
 
 /// A weak reference to an object.
 #[derive(Debug)]
@@ -40,27 +41,19 @@ impl WeakRef {
     }
 
     /// Whether it refers to this object.
-    ///
-    /// # Safety
-    /// The object is alive; the thread is attached.
     #[inline(always)]
-    pub unsafe fn is_to(&self, object: *mut ffi::PyObject) -> bool {
+    pub fn is_to(&self, object: Ref<'_>) -> bool {
         // SAFETY: a weak reference has the object's address in its second field until that ends; whoever reads another
         // address than that of a live object reads one that differs.
-        unsafe {
-            #[cfg(not(Py_GIL_DISABLED))]
-            return (*self.0.as_ptr().cast::<Weak>()).object == object;
-            #[cfg(Py_GIL_DISABLED)]
-            return self.get().is_some_and(|found| found.as_ptr() == object);
-        }
+        #[cfg(not(Py_GIL_DISABLED))]
+        return unsafe { (*self.0.as_ptr().cast::<Weak>()).object } == object.as_ptr();
+        #[cfg(Py_GIL_DISABLED)]
+        return self.get(object.py()).is_some_and(|found| found.as_ptr() == object.as_ptr());
     }
 
     /// A new reference to the object; `None` if it has ended.
-    ///
-    /// # Safety
-    /// The thread is attached.
     #[inline(always)]
-    pub unsafe fn get(&self) -> Option<PyRef> {
+    pub fn get(&self, _: Python<'_>) -> Option<PyRef> {
         // SAFETY: the field is the address of an object or that of None. One that is about to end has no references left,
         // and may have code run before its weak references know.
         unsafe {
@@ -125,9 +118,10 @@ impl Recent {
     /// What belongs to an object, borrowed: `None` where that is not known here, or has ended.
     ///
     /// # Safety
-    /// The object is alive; the thread is attached. The weak references of all pairs are alive.
+    /// The weak references of all pairs are alive. The result is used before anything runs.
     #[inline(always)]
-    pub unsafe fn find(&self, first: *mut ffi::PyObject) -> Option<*mut ffi::PyObject> {
+    pub unsafe fn find<'a>(&self, object: Ref<'a>) -> Option<Ref<'a>> {
+        let first = object.as_ptr();
         #[cfg(not(Py_GIL_DISABLED))]
         // SAFETY: a pair's references are alive, and what one refers to is alive while it has references itself.
         unsafe {
@@ -136,7 +130,7 @@ impl Recent {
                 && (*pair.to_first.cast::<Weak>()).object == first
                 && (*pair.to_second.cast::<Weak>()).object == pair.second
                 && ffi::Py_REFCNT(pair.second) > 0;
-            is_it.then_some(pair.second)
+            is_it.then(|| Ref::new(pair.second))
         }
         #[cfg(Py_GIL_DISABLED)]
         {
@@ -177,7 +171,7 @@ impl<T> Guarded<T> {
     /// Runs `f` with the value.
     ///
     /// # Safety
-    /// The thread is attached; `f` neither calls into Python nor drops an object, nor comes here again.
+    /// The thread is attached. `f` neither calls into Python nor drops an object, nor comes here again.
     #[inline(always)]
     pub unsafe fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         #[cfg(not(Py_GIL_DISABLED))]

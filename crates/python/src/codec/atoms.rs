@@ -7,6 +7,7 @@ use std::ffi::c_int;
 use pyo3::ffi;
 
 use super::{classify_exception, Stop};
+use crate::capi::borrowed::Ref;
 use crate::capi::layout;
 use engine::wire_format::{self, tag};
 
@@ -30,7 +31,7 @@ pub unsafe fn put_int(object: *mut ffi::PyObject, out: &mut Vec<u8>) {
 #[cold]
 unsafe fn put_big_int(object: *mut ffi::PyObject, out: &mut Vec<u8>) {
     // SAFETY: the caller passes an `int`.
-    let (negative, digits) = unsafe { layout::int_digits(object) };
+    let (negative, digits) = unsafe { layout::int_digits(Ref::new(object)) };
     let mut magnitude = Vec::with_capacity(digits.len() * 4);
     let (mut bits, mut count) = (0u64, 0);
     for &digit in digits {

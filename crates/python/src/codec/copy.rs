@@ -5,7 +5,9 @@
 use std::collections::HashMap;
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
+use crate::capi::borrowed::Ref;
 use crate::capi::reference::{calls, tuple_items, PyRef};
 
 /// Deeper than anything that is encoded: only a value that its owner changes meanwhile can go beyond.
@@ -59,7 +61,7 @@ unsafe fn copy_nested(
         let stands_once = ffi::Py_REFCNT(object) <= references;
         if !stands_once {
             if let Some((_, copy)) = memo.get(&(object as usize)) {
-                return Some(copy.clone_ref());
+                return Some(PyRef::borrow(copy.as_ptr()));
             }
         }
         if depth == 0 {
@@ -68,7 +70,7 @@ unsafe fn copy_nested(
         }
         let note = |memo: &mut Memo, copy: &PyRef| {
             if !stands_once {
-                memo.insert(object as usize, (PyRef::borrow(object), copy.clone_ref()));
+                memo.insert(object as usize, (PyRef::borrow(object), PyRef::borrow(copy.as_ptr())));
             }
         };
         if kind == &raw mut ffi::PyList_Type {
@@ -88,7 +90,7 @@ unsafe fn copy_nested(
             };
             // A tuple that is part of itself has been copied on the way.
             if let Some((_, copy)) = memo.get(&(object as usize)) {
-                return Some(copy.clone_ref());
+                return Some(PyRef::borrow(copy.as_ptr()));
             }
             note(memo, &copy);
             Some(copy)
@@ -156,6 +158,6 @@ unsafe fn copy_tuple(tuple: *mut ffi::PyObject, depth: u32, memo: &mut Memo) -> 
         if copies.is_empty() {
             return Some(PyRef::borrow(tuple));
         }
-        crate::capi::reference::new_tuple(copies.iter().map(PyRef::as_ptr))
+        crate::capi::reference::new_tuple(Python::assume_attached(), copies.iter().map(|item| Ref::new(item.as_ptr())))
     }
 }

@@ -6,8 +6,10 @@ use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 use super::{checked, Stop};
+use crate::capi::borrowed::Ref;
 use crate::capi::reference::{calls, PyRef};
 
 /// A name as a `str`, made when it is needed first and kept for ever.
@@ -75,6 +77,15 @@ impl Function {
             let call = calls::PyObject_Vectorcall;
             checked(call(self.get()?, arguments.as_ptr(), arguments.len(), std::ptr::null_mut()))
         }
+    }
+}
+
+impl Function {
+    /// [`call`](Self::call), of objects that are known to be alive.
+    pub fn call_with(&self, _: Python<'_>, arguments: &[Ref<'_>]) -> Result<PyRef, Stop> {
+        let row: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).collect();
+        // SAFETY: the arguments are alive, and the thread is attached.
+        unsafe { self.call(&row) }
     }
 }
 

@@ -8,11 +8,13 @@
 use std::collections::HashMap;
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 use super::decode::{made, or_damaged, DecodeError, Decoder};
 use super::global::Function;
 use super::named::{Hash, HASH};
 use super::{classify_exception, Stop};
+use crate::capi::borrowed::Ref;
 use crate::capi::reference::{calls, new_tuple, PyRef};
 use engine::wire_format::{key, tag};
 
@@ -129,7 +131,8 @@ impl Loader<'_> {
         // SAFETY: the items live until the tuple has them.
         unsafe {
             let items = self.many(count)?;
-            new_tuple(items.iter().map(PyRef::as_ptr)).ok_or(Wrong::DecodeError(DecodeError::ErrSet))
+            new_tuple(Python::assume_attached(), items.iter().map(|item| Ref::new(item.as_ptr())))
+                .ok_or(Wrong::DecodeError(DecodeError::ErrSet))
         }
     }
 
@@ -177,7 +180,7 @@ impl Loader<'_> {
                 self.decoder.reader.byte();
             } else {
                 let (first, last) = (self.read()?, self.read()?);
-                let one = crate::capi::layout::ints_equal(first.as_ptr(), last.as_ptr());
+                let one = crate::capi::layout::ints_equal(&first, &last);
                 parts.extend([first, last]);
                 if !one {
                     parts.push(self.read()?);
@@ -191,7 +194,7 @@ impl Loader<'_> {
         let bytes = or_damaged(self.decoder.reader.bytes(HASH))?;
         let hash = Hash::try_from(bytes).map_err(|_| DecodeError::Damaged)?;
         // SAFETY: attached.
-        Ok(unsafe { or_damaged(self.named.get(&hash))?.clone_ref() })
+        Ok(unsafe { PyRef::borrow(or_damaged(self.named.get(&hash))?.as_ptr()) })
     }
 
     /// The count of parts, the class, then the parts.
@@ -221,7 +224,8 @@ impl Loader<'_> {
                 items.push(self.read()?);
             }
             self.decoder.reader.byte();
-            new_tuple(items.iter().map(PyRef::as_ptr)).ok_or(Wrong::DecodeError(DecodeError::ErrSet))
+            new_tuple(Python::assume_attached(), items.iter().map(|item| Ref::new(item.as_ptr())))
+                .ok_or(Wrong::DecodeError(DecodeError::ErrSet))
         }
     }
 
@@ -241,7 +245,8 @@ impl Loader<'_> {
             for _ in 0..count {
                 pairs.push(self.tuple(2)?);
             }
-            new_tuple(pairs.iter().map(PyRef::as_ptr)).ok_or(Wrong::DecodeError(DecodeError::ErrSet))
+            new_tuple(Python::assume_attached(), pairs.iter().map(|item| Ref::new(item.as_ptr())))
+                .ok_or(Wrong::DecodeError(DecodeError::ErrSet))
         }
     }
 }

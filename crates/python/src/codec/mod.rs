@@ -25,18 +25,41 @@ mod reduce;
 mod refusal;
 mod show;
 
-pub use self::copy::copy;
-pub use self::decode::decode_value;
-pub use self::encode::encode_value;
-pub use self::key::{encode_key, encode_key_with, explain_key, is_editable, Spelled};
+pub use self::key::{encode_key, encode_key_with, explain_key, Spelled};
 pub use self::named::Hash;
 pub use self::refusal::{noting, Refusal};
 pub use self::show::{show_key, show_value, ShownValue};
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
+use crate::capi::borrowed::Ref;
 use crate::capi::exceptions;
 use crate::capi::reference::PyRef;
+
+/// Writes a value's bytes behind what is in `out`; where there are none, `out` is as it was. Runs user code.
+pub fn encode_value(object: Ref<'_>, out: &mut Vec<u8>) -> Result<Sharing, Encoded> {
+    // SAFETY: alive and kept, on an attached thread.
+    unsafe { encode::encode_value(object.as_ptr(), out) }
+}
+
+/// The object of a value's bytes. Runs user code.
+pub fn decode_value(_: Python<'_>, bytes: &[u8]) -> Decoded {
+    // SAFETY: the thread is attached.
+    unsafe { decode::decode_value(bytes) }
+}
+
+/// A copy of the lists, dicts and sets in an object, and in these; `None` with an exception set.
+pub fn copy(object: Ref<'_>) -> Option<PyRef> {
+    // SAFETY: alive and kept, on an attached thread.
+    unsafe { copy::copy(object.as_ptr()) }
+}
+
+/// Whether an object's class can be edited in place.
+pub fn is_editable(object: Ref<'_>) -> bool {
+    // SAFETY: an object keeps its type.
+    unsafe { key::is_editable(object.kind()) }
+}
 
 /// How an attempt to encode ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +123,7 @@ unsafe fn classify_exception() -> Stop {
         {
             return Stop::Failed;
         }
-        if let Some(raised) = exceptions::take() {
+        if let Some(raised) = exceptions::take(Python::assume_attached()) {
             refusal::raised(&raised);
         }
         Stop::Unstorable

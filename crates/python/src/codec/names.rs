@@ -37,7 +37,7 @@ pub unsafe fn name<E>(characters: &[u8], make: impl FnOnce() -> Result<PyRef, E>
             }
         }
         let made = make()?;
-        place.set(made.clone_ref().into_ptr());
+        place.set(PyRef::borrow(made.as_ptr()).into_ptr());
         if !kept.is_null() {
             drop(PyRef::steal(kept));
         }

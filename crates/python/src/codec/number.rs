@@ -131,6 +131,7 @@ unsafe fn put_decimal(object: *mut ffi::PyObject, out: &mut Vec<u8>) -> Result<(
 
 /// A quotient of two ints in lowest terms, the second of which is positive.
 unsafe fn put_ratio(numerator: &PyRef, denominator: &PyRef, out: &mut Vec<u8>) -> Result<(), Stop> {
+    let is_whole = |one: &PyRef| crate::capi::layout::ints_equal(denominator, one);
     let (numerator, denominator) = (numerator.as_ptr(), denominator.as_ptr());
     // SAFETY: attached; both are checked to be exact `int`s.
     unsafe {
@@ -138,7 +139,7 @@ unsafe fn put_ratio(numerator: &PyRef, denominator: &PyRef, out: &mut Vec<u8>) -
             return Err(Stop::Unstorable);
         }
         let one = checked(ffi::PyLong_FromLong(1))?;
-        if crate::capi::layout::ints_equal(denominator, one.as_ptr()) {
+        if is_whole(&one) {
             atoms::put_int(numerator, out);
             return Ok(());
         }

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 use crate::capi::exceptions;
 use crate::capi::reference::{calls, PyRef};
@@ -75,14 +76,14 @@ pub(super) unsafe fn raised(raised: &PyRef) {
         let kind = std::ffi::CStr::from_ptr((*ffi::Py_TYPE(raised.as_ptr())).tp_name).to_string_lossy();
         let shown = calls::PyObject_Str(raised.as_ptr());
         if shown.is_null() {
-            drop(exceptions::take());
+            drop(exceptions::take(Python::assume_attached()));
             kind.into_owned()
         } else {
             let shown = PyRef::steal(shown);
             let mut length = 0;
             let text = ffi::PyUnicode_AsUTF8AndSize(shown.as_ptr(), &mut length);
             if text.is_null() {
-                drop(exceptions::take());
+                drop(exceptions::take(Python::assume_attached()));
                 kind.into_owned()
             } else {
                 let text = std::slice::from_raw_parts(text.cast::<u8>(), length as usize);

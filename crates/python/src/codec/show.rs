@@ -4,6 +4,7 @@
 //! never loaded and no name is looked up, so no code runs that is not Python's own. The bytes may be anything.
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 use super::decode::{made, Decoder};
 use super::named::HASH;
@@ -200,7 +201,7 @@ impl<'a> Shower<'a> {
         let text = unsafe { made(ffi::PyObject_Repr(object.as_ptr())) };
         let Ok(text) = text else {
             // SAFETY: an exception is set: an int beyond the digits that Python writes, or no memory.
-            drop(unsafe { exceptions::take() });
+            drop(unsafe { exceptions::take(Python::assume_attached()) });
             return self.say("<int>");
         };
         let mut length = 0;
@@ -208,7 +209,7 @@ impl<'a> Shower<'a> {
         let bytes = unsafe {
             let data = ffi::PyUnicode_AsUTF8AndSize(text.as_ptr(), &mut length);
             if data.is_null() {
-                drop(exceptions::take());
+                drop(exceptions::take(Python::assume_attached()));
                 return None;
             }
             std::slice::from_raw_parts(data.cast::<u8>(), length as usize)

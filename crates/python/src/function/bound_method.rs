@@ -15,7 +15,8 @@ use pyo3::pyclass::CompareOp;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
-use super::call::{instance, Vectorcall};
+use super::call::Vectorcall;
+use super::instance::instance;
 use super::per_instance::PerInstanceFunction;
 use super::CachedFunction;
 use crate::capi::panics::caught;

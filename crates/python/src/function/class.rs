@@ -101,9 +101,8 @@ impl CachedFunction {
     }
 
     /// The path of the shared file, and whether no other process can name it.
-    fn _place(&self) -> PyResult<(Option<String>, bool)> {
-        // SAFETY: attached, no lock held; no exception is set.
-        as_error(|| Ok(unsafe { self.state.backend.place() }))
+    fn _place(&self, py: Python<'_>) -> PyResult<(Option<String>, bool)> {
+        as_error(|| Ok(self.state.backend.place(py)))
     }
 
     /// Everything the cache was made with, in a new dict: each parameter of ``cache`` by its name, and ``path``,
@@ -176,7 +175,7 @@ impl CachedFunction {
             return Ok(());
         };
         // SAFETY: attached, no lock held; no exception is set.
-        as_error(|| unsafe { shared.open_before_fork() }.map_err(|ErrSet| PyErr::fetch(slf.py())))
+        as_error(|| shared.open_before_fork(slf.py()).map_err(|ErrSet| PyErr::fetch(slf.py())))
     }
 
     // What follows is what `warp_cache._async` and `warp_cache._refresh` need.
@@ -203,7 +202,7 @@ impl CachedFunction {
         ticket: &Bound<'_, Ticket>,
         computation: &Bound<'_, Computation>,
     ) -> PyResult<Computation> {
-        as_error(|| Ok(Computation::begin_with(slf.get(), ticket.get(), computation.get().tags.clone())))
+        as_error(|| Ok(Computation::begin_with(slf.py(), slf.get(), ticket.get(), computation.get().tags.clone())))
     }
 
     /// Waits for a refresh: a tuple with its value, True (compute it for all who wait: the leader has had its time), or False
@@ -242,15 +241,14 @@ impl CachedFunction {
             let state = &slf.get().state;
             state.count_refresh();
             let Some(shared) = state.backend.shared() else {
-                ticket.get().with_view(|view| state.mark_refresh(view));
+                ticket.get().with_view(ticket.py(), |view| state.mark_refresh(view));
                 return Ok(None);
             };
             if lease.is_some() {
                 return Ok(lease);
             }
             let noted = &computation.get().noted;
-            // SAFETY: attached, no lock held; the ticket holds its key; no exception is set.
-            let claimed = ticket.get().with_view(|view| unsafe { shared.claim(state, view, Purpose::Anew, noted) });
+            let claimed = ticket.get().with_view(slf.py(), |view| shared.claim(state, view, Purpose::Anew, noted));
             let claimed = claimed.map_err(|ErrSet| PyErr::fetch(slf.py()))?;
             claimed.map(|lease| Bound::new(slf.py(), lease)).transpose()
         })
@@ -258,7 +256,7 @@ impl CachedFunction {
 
     /// Notes that a refresh in the background goes on.
     fn _goes_on(slf: &Bound<'_, Self>, ticket: &Bound<'_, Ticket>) {
-        ticket.get().with_view(|view| slf.get().state.mark_refresh(view));
+        ticket.get().with_view(ticket.py(), |view| slf.get().state.mark_refresh(view));
     }
 
     /// Notes that a refresh has brought nothing. `computation`: that of one which has failed. `waits`: the next one in the
@@ -275,7 +273,7 @@ impl CachedFunction {
             if let Some(computation) = computation {
                 state.count_load(computation.get().watch, true);
             }
-            ticket.get().with_view(|view| state.end_refresh(view, waits && computation.is_some()));
+            ticket.get().with_view(ticket.py(), |view| state.end_refresh(view, waits && computation.is_some()));
             Ok(())
         })
     }
@@ -287,7 +285,7 @@ impl CachedFunction {
         computation: &Bound<'_, Computation>,
     ) -> PyResult<bool> {
         let (state, computation) = (&slf.get().state, computation.get());
-        as_error(|| Ok(ticket.get().with_view(|view| state.backend.is_current(state, view, computation))))
+        as_error(|| Ok(ticket.get().with_view(ticket.py(), |view| state.backend.is_current(state, view, computation))))
     }
 
     /// The refreshes under way; `warp_cache._refresh` keeps them.

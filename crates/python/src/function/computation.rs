@@ -37,18 +37,17 @@ impl Computation {
             Some(control) => control.tags_of_call(args, Some(kwargs))?,
             None => Tags::new(),
         };
-        Ok(Self::begin_with(cached, ticket, tags))
+        Ok(Self::begin_with(args.py(), cached, ticket, tags))
     }
 
     /// Begins one whose tags are known.
-    pub(super) fn begin_with(cached: &CachedFunction, ticket: &Ticket, tags: Tags) -> Self {
-        let mut began = ticket.with_view(|view| cached.state.backend.began(&cached.state, view));
+    pub(super) fn begin_with(py: Python<'_>, cached: &CachedFunction, ticket: &Ticket, tags: Tags) -> Self {
+        let mut began = ticket.with_view(py, |view| cached.state.backend.began(&cached.state, view));
         // In a file the tags have stamps of their own, which are noted below.
         if cached.state.backend.shared().is_none() {
             began.stamp = began.stamp.wrapping_add(cached.state.tag_fences.stamps(&tags));
         }
-        // SAFETY: attached, no lock held.
-        let noted = unsafe { cached.state.backend.note_tags(&tags) };
+        let noted = cached.state.backend.note_tags(py, &tags);
         Computation { began, tags, watch: Stopwatch::start(), noted }
     }
 
@@ -67,17 +66,15 @@ impl Computation {
             let told = state.backend.store(cached, ticket, value, self, lease)?;
             return told.map_or(Ok(()), |told| cached.tell_told(value.py(), &told));
         }
-        // SAFETY: the ticket holds its key, the caller the value; the thread is attached and holds no lock.
-        let store = |view: &View<'_>| unsafe {
-            state.put_result(view, value.as_ptr(), self.tags.clone(), Put::Refreshed(self.began))
-        };
-        let ticket = ticket.get();
-        if !ticket.with_view(store) {
-            let error = PyErr::fetch(value.py());
-            ticket.with_view(|view| state.end_refresh(view, true));
+        let (py, ticket) = (value.py(), ticket.get());
+        let store =
+            |view: &View<'_>| state.put_result(view, value.into(), self.tags.clone(), Put::Refreshed(self.began));
+        if !ticket.with_view(py, store) {
+            let error = PyErr::fetch(py);
+            ticket.with_view(py, |view| state.end_refresh(view, true));
             return Err(error);
         }
-        ticket.with_view(|view| state.let_refresh_go(view));
+        ticket.with_view(py, |view| state.let_refresh_go(view));
         Ok(())
     }
 }

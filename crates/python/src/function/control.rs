@@ -8,18 +8,18 @@
 use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
-use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyString, PyTuple, PyTypeMethods};
 
 use super::control_checks::{CopyMode, Object, StoredExceptions, TagSource, MOST_TAGS};
 use super::handout;
 use super::option_checks::{nanos, seconds, shown};
 use super::options::Options;
 use super::slot_value::{Refresh, Special, Value};
+use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::{self, ErrSet};
-use crate::capi::reference::{self, calls, import, Arguments, PyRef};
+use crate::capi::reference::{self, calls, import, PyRef};
 use crate::key::signature::Signature;
 use concurrency::clock;
 use engine::cache::{Description, Lifetime};
@@ -170,21 +170,13 @@ impl Control {
     }
 
     /// The tags of a call.
-    ///
-    /// # Safety
-    /// The call lasts; the thread is attached and holds no lock. User code runs, here as in all that follows.
-    pub unsafe fn tags_of(&self, arguments: &Arguments) -> Result<Tags, ErrSet> {
+    pub fn tags_of(&self, arguments: &Arguments<'_>) -> Result<Tags, ErrSet> {
         let Some(source) = &self.tags else {
             return Ok(Tags::new());
         };
-        // SAFETY: the caller's promise.
-        unsafe {
-            let given =
-                calls::PyObject_Vectorcall(source.as_ptr(), arguments.values, arguments.positional(), arguments.names);
-            let py = Python::assume_attached();
-            let given = Bound::from_owned_ptr_or_opt(py, given).ok_or(ErrSet)?;
-            tags("tags", &given).map_err(|error| set(py, error))
-        }
+        let py = arguments.py();
+        let given = arguments.call_anew(source.lend(py)).ok_or(ErrSet)?;
+        tags("tags", given.as_py().bind(py)).map_err(|error| set(py, error))
     }
 
     /// [`tags_of`](Self::tags_of), with the arguments as Python has them.
@@ -196,86 +188,66 @@ impl Control {
     }
 
     /// What is to be done with a result that was computed.
-    ///
-    /// # Safety
-    /// `result` is alive; otherwise as for `tags_of`.
-    pub unsafe fn appraise(&self, result: *mut ffi::PyObject, tags: Tags) -> Result<Verdict, ErrSet> {
-        // SAFETY: the caller's promise.
-        unsafe {
-            if let Some(cache_if) = &self.cache_if {
-                let answer = call(cache_if, result)?;
-                match ffi::PyObject_IsTrue(answer.as_ptr()) {
-                    1 => (),
-                    0 => return Ok(Verdict::Drop),
-                    _ => return Err(ErrSet),
-                }
+    pub fn appraise(&self, result: Ref<'_>, tags: Tags) -> Result<Verdict, ErrSet> {
+        if let Some(cache_if) = &self.cache_if {
+            let answer = call(cache_if, result)?;
+            match answer.as_py().bind(result.py()).is_truthy() {
+                Ok(true) => (),
+                Ok(false) => return Ok(Verdict::Drop),
+                Err(error) => return Err(set(result.py(), error)),
             }
-            self.admit(result, Wish { tags: Some(tags), ..Wish::default() })
         }
+        self.admit(result, Wish { tags: Some(tags), ..Wish::default() })
     }
 
     /// [`appraise`](Self::appraise) of a value that somebody stores by hand: `cache_if` is not asked.
-    ///
-    /// # Safety
-    /// As for `appraise`.
-    pub unsafe fn admit(&self, value: *mut ffi::PyObject, wish: Wish) -> Result<Verdict, ErrSet> {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let py = Python::assume_attached();
-            if wish.is_over {
-                return Ok(Verdict::Drop);
-            }
-            let ttl = match (wish.ttl, &self.ttl_of) {
-                (Some(ttl), _) => ttl,
-                (None, None) => (self.ttl != 0).then_some(self.ttl),
-                (None, Some(of)) => {
-                    let given = call(of, value)?;
-                    match lifetime("ttl", given.as_py().bind(py)).map_err(|error| set(py, error))? {
-                        Given::Over => return Ok(Verdict::Drop),
-                        Given::For(nanos) => Some(nanos),
-                        Given::Unlimited => None,
-                    }
-                }
-            };
-            let weight = match &self.weigher {
-                None => 0,
-                Some(weigher) => {
-                    let given = call(weigher, value)?;
-                    weight(given.as_py().bind(py)).map_err(|error| set(py, error))?
-                }
-            };
-            let value = Value::ready(handout::keep(&self.copy, value)?);
-            Ok(Verdict::Store(Terms { value, ttl, goes_stale: true, weight, tags: wish.tags.unwrap_or_default() }))
+    pub fn admit(&self, value: Ref<'_>, wish: Wish) -> Result<Verdict, ErrSet> {
+        let py = value.py();
+        if wish.is_over {
+            return Ok(Verdict::Drop);
         }
+        let ttl = match (wish.ttl, &self.ttl_of) {
+            (Some(ttl), _) => ttl,
+            (None, None) => (self.ttl != 0).then_some(self.ttl),
+            (None, Some(of)) => {
+                let given = call(of, value)?;
+                match lifetime("ttl", given.as_py().bind(py)).map_err(|error| set(py, error))? {
+                    Given::Over => return Ok(Verdict::Drop),
+                    Given::For(nanos) => Some(nanos),
+                    Given::Unlimited => None,
+                }
+            }
+        };
+        let weight = match &self.weigher {
+            None => 0,
+            Some(weigher) => {
+                let given = call(weigher, value)?;
+                weight(given.as_py().bind(py)).map_err(|error| set(py, error))?
+            }
+        };
+        let value = Value::ready(handout::keep(&self.copy, value)?);
+        Ok(Verdict::Store(Terms { value, ttl, goes_stale: true, weight, tags: wish.tags.unwrap_or_default() }))
     }
 
     /// The terms of an exception, if it is one of those that are stored.
-    ///
-    /// # Safety
-    /// The thread is attached.
-    pub unsafe fn store_exception(&self, raised: &PyRef, tags: Tags) -> Option<Result<Terms, ErrSet>> {
-        // SAFETY: the caller's promise; a type's MRO is a tuple of types as long as it is alive.
-        unsafe {
-            let stored = self.exceptions.as_ref()?;
-            let kind = ffi::Py_TYPE(raised.as_ptr());
-            let py = Python::assume_attached();
-            let mro = Bound::from_borrowed_ptr(py, (*kind).tp_mro).cast_into::<PyTuple>().ok()?;
-            let lifetime = mro.iter().find_map(|class| {
-                let of_class = stored.kinds.iter().find(|(kind, _)| kind.as_ptr() == class.as_ptr());
-                of_class.map(|(_, lifetime)| *lifetime)
-            })?;
-            let Some(object) = exceptions::store(raised) else {
-                return Some(Err(ErrSet));
-            };
-            let special = Special { object, is_exception: true, refresh: Refresh::default() };
-            Some(Ok(Terms {
-                value: Value::special(Box::new(special)),
-                ttl: lifetime.or_else(|| (self.ttl != 0).then_some(self.ttl)),
-                goes_stale: false,
-                weight: self.exception_weight,
-                tags,
-            }))
-        }
+    pub fn store_exception(&self, py: Python<'_>, raised: &PyRef, tags: Tags) -> Option<Result<Terms, ErrSet>> {
+        let stored = self.exceptions.as_ref()?;
+        let mro = raised.as_py().bind(py).get_type().mro();
+        let lifetime = mro.iter().find_map(|class| {
+            let of_class = stored.kinds.iter().find(|(kind, _)| kind.as_ptr() == class.as_ptr());
+            of_class.map(|(_, lifetime)| *lifetime)
+        })?;
+        let Some(object) = exceptions::store(py, raised) else {
+            return Some(Err(ErrSet));
+        };
+        let special = Special { object, is_exception: true, refresh: Refresh::default() };
+        Some(Ok(Terms {
+            value: Value::special(Box::new(special)),
+            ttl: lifetime.or_else(|| (self.ttl != 0).then_some(self.ttl)),
+            goes_stale: false,
+            weight: self.exception_weight,
+            tags,
+        }))
     }
 
     /// Nanoseconds that an entry which is stored now is fresh, less its part of `jitter`; `None` is no limit.
@@ -317,15 +289,11 @@ impl Control {
 
 impl Verdict {
     /// About a value that is stored by hand in a cache without control.
-    ///
-    /// # Safety
-    /// `value` is alive; the thread is attached.
-    pub unsafe fn plain(value: *mut ffi::PyObject, ttl: Option<u64>, wish: Wish) -> Self {
+    pub fn plain(value: Ref<'_>, ttl: Option<u64>, wish: Wish) -> Self {
         if wish.is_over {
             return Verdict::Drop;
         }
-        // SAFETY: the caller's promise.
-        let value = Value::ready(unsafe { PyRef::borrow(value) });
+        let value = Value::ready(value.to_owned());
         let (ttl, tags) = (wish.ttl.unwrap_or(ttl), wish.tags.unwrap_or_default());
         Verdict::Store(Terms { value, ttl, goes_stale: false, weight: 0, tags })
     }
@@ -333,12 +301,8 @@ impl Verdict {
 
 impl Terms {
     /// What is stored of `value`, which the cache was given: the value, or a copy. Borrowed from these terms and from `value`.
-    ///
-    /// # Safety
-    /// The thread is attached.
-    pub unsafe fn stored(&self, value: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        self.value.as_owned().map_or(value, |kept| unsafe { handout::stored_of(kept) })
+    pub fn stored<'a>(&'a self, value: Ref<'a>) -> Ref<'a> {
+        self.value.as_owned().map_or(value, |kept| handout::stored_of(value.py(), kept))
     }
 
     /// Runs `f` with the value and its description.
@@ -369,17 +333,8 @@ fn set(py: Python<'_>, error: PyErr) -> ErrSet {
 }
 
 /// Calls what the user gave with one argument.
-unsafe fn call(function: &Object, argument: *mut ffi::PyObject) -> Result<PyRef, ErrSet> {
-    // SAFETY: the callers'; a new reference, or null with an exception set.
-    unsafe {
-        let arguments = [argument];
-        let result = calls::PyObject_Vectorcall(function.as_ptr(), arguments.as_ptr(), 1, std::ptr::null_mut());
-        if result.is_null() {
-            Err(ErrSet)
-        } else {
-            Ok(PyRef::steal(result))
-        }
-    }
+fn call(function: &Object, argument: Ref<'_>) -> Result<PyRef, ErrSet> {
+    function.lend(argument.py()).call(&[argument]).ok_or(ErrSet)
 }
 
 /// A lifetime that a caller gave.

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::call::{instance, Vectorcall};
+use super::call::{new_reference, Vectorcall};
+use super::instance::instance;
 use super::{recording, CachedFunction};
+use crate::capi::borrowed::{Arguments, Level};
 use crate::capi::panics::{caught, point};
-use crate::capi::reference::{calls, Arguments};
 
 /// How many ask for it. Changed under a lock of `recording`; read without one, so Relaxed: a thread that finds an older number
 /// has called before the change.
@@ -40,19 +41,16 @@ unsafe extern "C-unwind" fn call(
     nargsf: usize,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: Python calls this for an instance, with a call that lasts until this returns. The recursion is counted because
-    // this frame lies on the C stack, which Python would otherwise not know of.
-    unsafe {
-        caught(|| {
-            point("disabled");
-            if calls::Py_EnterRecursiveCall(c" while calling a cached function".as_ptr()) != 0 {
-                return std::ptr::null_mut();
-            }
-            let result = calls::PyObject_Vectorcall(instance(object).function.as_ptr(), values, nargsf, names);
-            calls::Py_LeaveRecursiveCall();
-            result
-        })
-    }
+    // SAFETY: Python calls this for an instance, with a call that lasts until this returns.
+    let (this, arguments) = unsafe { (instance(object), Arguments::new(values, nargsf, names)) };
+    caught(|| {
+        point("disabled");
+        // The recursion is counted because this frame lies on the C stack, which Python would otherwise not know of.
+        let Some(_level) = Level::enter(arguments.py(), c" while calling a cached function") else {
+            return std::ptr::null_mut();
+        };
+        new_reference(arguments.call(this.function.lend(arguments.py())))
+    })
 }
 
 /// # Safety
@@ -64,7 +62,8 @@ unsafe extern "C-unwind" fn call_async(
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `call`.
-    unsafe { caught(|| instance(object).bypass_async(object, &Arguments { values, nargsf, names })) }
+    let (this, arguments) = unsafe { (instance(object), Arguments::new(values, nargsf, names)) };
+    caught(|| new_reference(this.bypass_async(&arguments)))
 }
 
 /// Disables the caches of this process, until `_enable` has been called as often.

@@ -8,16 +8,17 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
-use super::call::{instance, Keyed};
 use super::control::{lifetime, tag, tags, Given, Tags, Wish};
+use super::instance::{instance, Instance};
+use super::keyed::Keyed;
 use super::methods::{fail, none, Objects};
 use super::parameters::Parameters;
 use super::ticket::Ticket;
 use super::{disabled, CachedFunction};
 use crate::backend::Known;
+use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{caught, point};
-use crate::capi::reference::Arguments;
 use crate::capi::type_slots::{add_methods, Method};
 use crate::key::signature::ArgBuffer;
 use crate::key::View;
@@ -82,29 +83,22 @@ impl Answer {
 }
 
 /// The answer about the entry of a call's arguments; `unfit`: about arguments that are no call.
-///
-/// # Safety
-/// As for a method: `object` is an instance, and the arguments last.
-unsafe fn about(
-    object: *mut ffi::PyObject,
-    arguments: &Arguments,
+fn about(
+    this: Instance<'_>,
+    arguments: &Arguments<'_>,
     empty: Answer,
     unfit: impl FnOnce() -> *mut ffi::PyObject,
     ask: impl FnOnce(&CachedFunction, &View<'_>) -> Answer,
 ) -> *mut ffi::PyObject {
-    // SAFETY: the caller's promise.
-    unsafe {
-        caught(|| {
-            let this = instance(object);
-            let mut scratch = ArgBuffer::new();
-            match this.view(arguments, &mut scratch) {
-                Keyed::Failed => std::ptr::null_mut(),
-                Keyed::NotACall => unfit(),
-                Keyed::View(_) if this.state.max_size == Some(0) => empty.into_ptr(),
-                Keyed::View(view) => ask(this, &view).into_ptr(),
-            }
-        })
-    }
+    caught(|| {
+        let mut scratch = ArgBuffer::new();
+        match this.view(arguments, &mut scratch) {
+            Keyed::Failed => std::ptr::null_mut(),
+            Keyed::NotACall => unfit(),
+            Keyed::View(_) if this.state.max_size == Some(0) => empty.into_ptr(),
+            Keyed::View(view) => ask(&this, &view).into_ptr(),
+        }
+    })
 }
 
 unsafe extern "C-unwind" fn cache_invalidate(
@@ -113,15 +107,13 @@ unsafe extern "C-unwind" fn cache_invalidate(
     nargs: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    let arguments = Arguments { values, nargsf: nargs as usize, names };
-    let unfit = || fail(c"cache_invalidate(): the arguments do not fit the cached function");
     // SAFETY: Python calls this for an instance, with arguments that last until it returns.
-    unsafe {
-        about(object, &arguments, Answer::Bool(false), unfit, |this, view| {
-            point("cache_invalidate");
-            Answer::of(this.invalidate(view))
-        })
-    }
+    let (this, arguments) = unsafe { (instance(object), Arguments::new(values, nargs as usize, names)) };
+    let unfit = || fail(c"cache_invalidate(): the arguments do not fit the cached function");
+    about(this, &arguments, Answer::Bool(false), unfit, |this, view| {
+        point("cache_invalidate");
+        Answer::of(this.invalidate(view))
+    })
 }
 
 unsafe extern "C-unwind" fn cache_contains(
@@ -130,18 +122,16 @@ unsafe extern "C-unwind" fn cache_contains(
     nargs: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    let arguments = Arguments { values, nargsf: nargs as usize, names };
-    let unfit = || Answer::Bool(false).into_ptr();
     // SAFETY: as above.
-    unsafe {
-        about(object, &arguments, Answer::Bool(false), unfit, |this, view| {
-            point("cache_contains");
-            if disabled::is_on() {
-                return Answer::Bool(false);
-            }
-            Answer::of(this.state.backend.contains(&this.state, view))
-        })
-    }
+    let (this, arguments) = unsafe { (instance(object), Arguments::new(values, nargs as usize, names)) };
+    let unfit = || Answer::Bool(false).into_ptr();
+    about(this, &arguments, Answer::Bool(false), unfit, |this, view| {
+        point("cache_contains");
+        if disabled::is_on() {
+            return Answer::Bool(false);
+        }
+        Answer::of(this.state.backend.contains(&this.state, view))
+    })
 }
 
 unsafe extern "C-unwind" fn cache_ttl(
@@ -150,20 +140,18 @@ unsafe extern "C-unwind" fn cache_ttl(
     nargs: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    let arguments = Arguments { values, nargsf: nargs as usize, names };
     // SAFETY: as above.
-    unsafe {
-        about(
-            object,
-            &arguments,
-            Answer::None,
-            || Answer::None.into_ptr(),
-            |this, view| match this.state.backend.remaining(&this.state, view) {
-                Ok(remaining) => remaining.map_or(Answer::None, Answer::Seconds),
-                Err(ErrSet) => Answer::Failed,
-            },
-        )
-    }
+    let (this, arguments) = unsafe { (instance(object), Arguments::new(values, nargs as usize, names)) };
+    about(
+        this,
+        &arguments,
+        Answer::None,
+        || Answer::None.into_ptr(),
+        |this, view| match this.state.backend.remaining(&this.state, view) {
+            Ok(remaining) => remaining.map_or(Answer::None, Answer::Seconds),
+            Err(ErrSet) => Answer::Failed,
+        },
+    )
 }
 
 unsafe extern "C-unwind" fn cache_invalidate_tags(
@@ -173,34 +161,32 @@ unsafe extern "C-unwind" fn cache_invalidate_tags(
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: as above.
-    unsafe {
-        caught(|| {
-            let py = Python::assume_attached();
-            let this = instance(object);
-            if !names.is_null() {
-                return fail(c"cache_invalidate_tags() takes no keyword arguments: cache_invalidate_tags(*tags)");
-            }
-            let mut tags = Tags::new();
-            for value in (Arguments { values, nargsf: nargs as usize, names }).parts().0 {
-                let value = Bound::from_borrowed_ptr(py, *value);
-                match value.cast::<PyString>().map(tag) {
-                    Ok(Ok(tag)) => tags.push(tag),
-                    _ => {
-                        let shown = super::option_checks::shown(&value);
-                        PyTypeError::new_err(format!("a tag must be a string, got {shown}")).restore(py);
-                        return std::ptr::null_mut();
-                    }
+    let (this, arguments) = unsafe { (instance(object), Arguments::new(values, nargs as usize, names)) };
+    caught(|| {
+        let py = arguments.py();
+        if arguments.has_names() {
+            return fail(c"cache_invalidate_tags() takes no keyword arguments: cache_invalidate_tags(*tags)");
+        }
+        let mut tags = Tags::new();
+        for value in arguments.parts().0 {
+            let value = value.to_bound();
+            match value.cast::<PyString>().map(tag) {
+                Ok(Ok(tag)) => tags.push(tag),
+                _ => {
+                    let shown = super::option_checks::shown(&value);
+                    PyTypeError::new_err(format!("a tag must be a string, got {shown}")).restore(py);
+                    return std::ptr::null_mut();
                 }
             }
-            match this.invalidate_tags(py, &tags) {
-                Ok(()) => none(),
-                Err(error) => {
-                    error.restore(py);
-                    std::ptr::null_mut()
-                }
+        }
+        match this.invalidate_tags(py, &tags) {
+            Ok(()) => none(),
+            Err(error) => {
+                error.restore(py);
+                std::ptr::null_mut()
             }
-        })
-    }
+        }
+    })
 }
 
 /// What `cache_put` takes.
@@ -250,9 +236,8 @@ pub(super) fn cache_put(
             wish.tags = Some(control.tags_of_call(&args, Some(&kwargs))?);
         }
     }
-    // SAFETY: the thread is attached and holds no lock.
-    let put = |view: &View<'_>| unsafe {
-        if this.state.backend.put(this, view, value.as_ptr(), wish) && this.forget_flights(view).is_ok() {
+    let put = |view: &View<'_>| {
+        if this.state.backend.put(this, view, Ref::from(&value), wish) && this.forget_flights(view).is_ok() {
             Ok(())
         } else {
             Err(PyErr::fetch(py))
@@ -271,16 +256,11 @@ fn with_view<R>(
 ) -> PyResult<R> {
     let py = args.py();
     let row: Vec<_> = args.iter().chain(kwargs.values()).collect();
-    let pointers: Vec<_> = row.iter().map(Bound::as_ptr).collect();
+    let values: Vec<Ref<'_>> = row.iter().map(Ref::from).collect();
     let names = (!kwargs.is_empty()).then(|| PyTuple::new(py, kwargs.keys())).transpose()?;
-    let arguments = Arguments {
-        values: pointers.as_ptr(),
-        nargsf: args.len(),
-        names: names.as_ref().map_or(std::ptr::null_mut(), |names| names.as_ptr()),
-    };
+    let arguments = Arguments::of(&values, names.as_ref());
     let mut scratch = ArgBuffer::new();
-    // SAFETY: the row holds the arguments; the thread is attached and holds no lock.
-    match unsafe { this.view(&arguments, &mut scratch) } {
+    match this.view(&arguments, &mut scratch) {
         Keyed::Failed => Err(PyErr::fetch(py)),
         Keyed::NotACall => {
             let message = format!("{method}(): the arguments of the call do not fit the cached function");
@@ -297,17 +277,13 @@ pub(super) fn ticket<'py>(
     kwargs: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, Ticket>> {
     let py = args.py();
-    with_view(this, "cache_refresh", args, kwargs, |view| {
-        // SAFETY: attached, no lock held; the view lasts.
-        unsafe { this.ticket_of(py, view) }
-    })
+    with_view(this, "cache_refresh", args, kwargs, |view| this.ticket_of(py, view))
 }
 
 impl CachedFunction {
     /// Ends the entries that have one of these tags, wherever they are, and fences the computations of such.
     fn invalidate_tags(&self, py: Python<'_>, tags: &Tags) -> PyResult<()> {
-        // SAFETY: attached, no lock held.
-        unsafe { self.state.backend.invalidate_tags(tags) }.map_err(|ErrSet| PyErr::fetch(py))?;
+        self.state.backend.invalidate_tags(py, tags).map_err(|ErrSet| PyErr::fetch(py))?;
         self.state.invalidate_tags(tags);
         match &self.state.flights {
             Some(flights) => flights.forget_tags(py, tags),
@@ -316,55 +292,37 @@ impl CachedFunction {
     }
 
     /// Ends a key's entry, wherever it is, and fences the computations of it; whether there was one.
-    ///
-    /// # Safety
-    /// The view's objects are alive; the thread is attached and holds no lock.
-    pub(crate) unsafe fn invalidate(&self, view: &View<'_>) -> Result<bool, ErrSet> {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            // What is behind comes first, so that nothing of it comes in again; a computation fails either fence.
-            let behind = self.state.backend.invalidate(&self.state, view)?;
-            let here = match self.state.backend.known(view)? {
-                Known::Arguments => self.state.invalidate(view).ok_or(ErrSet)?,
-                Known::Bytes(key, _) => self.state.invalidate(&key.view()).ok_or(ErrSet)?,
-                Known::Nothing => false,
-            };
-            self.forget_flights(view)?;
-            Ok(behind || here && self.state.backend.shared().is_none())
-        }
+    pub(crate) fn invalidate(&self, view: &View<'_>) -> Result<bool, ErrSet> {
+        // What is behind comes first, so that nothing of it comes in again; a computation fails either fence.
+        let behind = self.state.backend.invalidate(&self.state, view)?;
+        let here = match self.state.backend.known(view)? {
+            Known::Arguments => self.state.invalidate(view).ok_or(ErrSet)?,
+            Known::Bytes(key, _) => self.state.invalidate(&key.view(view.py())).ok_or(ErrSet)?,
+            Known::Nothing => false,
+        };
+        self.forget_flights(view)?;
+        Ok(behind || here && self.state.backend.shared().is_none())
     }
 
     /// A ticket of a call.
-    ///
-    /// # Safety
-    /// As for [`invalidate`](Self::invalidate).
-    pub(super) unsafe fn ticket_of<'py>(&self, py: Python<'py>, view: &View<'_>) -> PyResult<Bound<'py, Ticket>> {
-        // SAFETY: the caller's promise.
-        let ticket = unsafe {
-            let known = self.state.backend.known(view).map_err(|ErrSet| PyErr::fetch(py))?;
-            Ticket::new(view, known, self.state.lone_apart, false)
-        };
+    pub(super) fn ticket_of<'py>(&self, py: Python<'py>, view: &View<'_>) -> PyResult<Bound<'py, Ticket>> {
+        let known = self.state.backend.known(view).map_err(|ErrSet| PyErr::fetch(py))?;
+        let ticket = Ticket::new(view, known, self.state.lone_apart, false);
         Bound::new(py, ticket.ok_or_else(|| PyErr::fetch(py))?)
     }
 
     /// Lets the computations of a coroutine function's key that are under way go on for those who wait for them alone.
-    ///
-    /// # Safety
-    /// As for [`invalidate`](Self::invalidate).
-    pub(super) unsafe fn forget_flights(&self, view: &View<'_>) -> Result<(), ErrSet> {
+    pub(super) fn forget_flights(&self, view: &View<'_>) -> Result<(), ErrSet> {
         let Some(flights) = &self.state.flights else {
             return Ok(());
         };
-        // SAFETY: the caller's promise.
-        unsafe {
-            let py = Python::assume_attached();
-            if flights.is_empty(py) {
-                return Ok(());
-            }
-            self.ticket_of(py, view).and_then(|ticket| flights.forget_key(ticket.as_any())).map_err(|error| {
-                error.restore(py);
-                ErrSet
-            })
+        let py = view.py();
+        if flights.is_empty(py) {
+            return Ok(());
         }
+        self.ticket_of(py, view).and_then(|ticket| flights.forget_key(ticket.as_any())).map_err(|error| {
+            error.restore(py);
+            ErrSet
+        })
     }
 }

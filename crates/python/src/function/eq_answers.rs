@@ -84,7 +84,7 @@ impl EqAnswers {
     /// Asks Python and notes the answer.
     ///
     /// # Safety
-    /// As for [`View::ask`]; `key` is the key that a pass of the same lookup gave, with `inserts`.
+    /// As for [`View::ask`]: a pass of the same lookup gave the key, with `inserts`.
     pub(super) unsafe fn ask(&mut self, view: &View<'_>, key: PyRef, inserts: u64) -> Answer {
         let (_question, around) = Question::begin();
         if self.inserts.replace(inserts).is_some_and(|before| before != inserts) {
@@ -94,8 +94,8 @@ impl EqAnswers {
                 return Answer::Restless;
             }
         }
-        // SAFETY: the caller's promise; `key` is a strong reference.
-        match unsafe { view.ask(key.as_ptr()) } {
+        // SAFETY: the caller's promise.
+        match unsafe { view.ask(key.lend(view.py())) } {
             Some(true) => {
                 // A former equal key has left the cache, or the pass would have ended with it.
                 self.equal = Some(key);

@@ -6,12 +6,15 @@
 
 use pyo3::ffi;
 
-use super::call::{any, finish, finish_parts, ignoring, instance, missed};
-use super::lookup::{Entries, FastLookup};
+use super::call::{any, finish, finish_parts, ignoring, missed};
+use super::fast_lookup::FastLookup;
+use super::instance::instance;
+use super::lookup::Entries;
 use super::state::CacheState;
 use crate::backend::HitPath;
+use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::panics::{caught, caught_in_debug, point};
-use crate::capi::reference::{tuple_items, Arguments, PyRef};
+use crate::capi::reference::{tuple_items, PyRef};
 use crate::capi::sharing::{Reader, READERS_MAY_PAUSE};
 use crate::function::reply::Reply;
 use crate::function::slot_value::Value;
@@ -57,7 +60,7 @@ pub(super) unsafe extern "C-unwind" fn one<B: HitPath, R: Reply, const EXPIRES: 
     unsafe {
         caught_in_debug!({
             if is_plain(1, nargsf, names) {
-                let value = *values;
+                let value = Ref::new(*values);
                 if let Some(hash) = key::inline::hash_one(value) {
                     let seen = instance(object).state.peek::<B, EXPIRES>(hash, OneArg(value));
                     return dispatch::<B, R>(seen, object, values, nargsf, hash);
@@ -87,7 +90,7 @@ pub(super) unsafe extern "C-unwind" fn two<B: HitPath, R: Reply, const EXPIRES: 
     unsafe {
         caught_in_debug!({
             if is_plain(2, nargsf, names) {
-                let (first, second) = (*values, *values.add(1));
+                let (first, second) = (Ref::new(*values), Ref::new(*values.add(1)));
                 if let Some(hash) = key::inline::hash_two(first, second) {
                     let seen = instance(object).state.peek::<B, EXPIRES>(hash, TwoArgs(first, second));
                     return dispatch::<B, R>(seen, object, values, nargsf, hash);
@@ -113,7 +116,7 @@ pub(super) unsafe extern "C-unwind" fn second<B: HitPath, R: Reply, const EXPIRE
     unsafe {
         caught_in_debug!({
             if is_plain(2, nargsf, names) {
-                let value = *values.add(1);
+                let value = Ref::new(*values.add(1));
                 if let Some(hash) = key::inline::hash_one(value) {
                     match instance(object).state.peek::<B, EXPIRES>(hash, OneArg(value)) {
                         Peek::Hit(value) => return R::hit::<B>(value),
@@ -142,14 +145,9 @@ unsafe extern "C-unwind" fn missed_second<B: HitPath, R: Reply>(
     found: FastLookup,
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `any`; the call has two arguments.
-    unsafe {
-        caught(|| {
-            let arguments = Arguments::plain(values, nargsf);
-            let key = Arguments::plain(values.add(1), 1);
-            let view = key.plain_view(hash);
-            R::miss::<B>(object, &arguments, &view, found)
-        })
-    }
+    let (this, arguments, key) =
+        unsafe { (instance(object), Arguments::plain(values, nargsf), Arguments::plain(values.add(1), 1)) };
+    caught(|| R::miss::<B>(this, &arguments, &key.plain_view(hash), found))
 }
 
 /// What becomes of a call at which a glance was taken.
@@ -187,12 +185,8 @@ unsafe extern "C-unwind" fn lookup<B: HitPath, R: Reply>(
     nargsf: usize,
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
-    unsafe {
-        caught_in_debug!({
-            let arguments = Arguments::plain(values, nargsf);
-            finish_parts::<B, R>(object, &arguments, arguments.parts().0, &[])
-        })
-    }
+    let (this, arguments) = unsafe { (instance(object), Arguments::plain(values, nargsf)) };
+    caught_in_debug!({ finish_parts::<B, R>(this, &arguments, arguments.plain_values(), &[]) })
 }
 
 /// A whole lookup of a call without keywords.
@@ -207,12 +201,8 @@ unsafe extern "C-unwind" fn lookup_hashed<B: HitPath, R: Reply>(
     hash: u64,
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
-    unsafe {
-        caught_in_debug!({
-            let arguments = Arguments::plain(values, nargsf);
-            finish::<B, R>(object, &arguments, &arguments.plain_view(hash))
-        })
-    }
+    let (this, arguments) = unsafe { (instance(object), Arguments::plain(values, nargsf)) };
+    caught_in_debug!({ finish::<B, R>(this, &arguments, &arguments.plain_view(hash)) })
 }
 
 /// A hit in an order that takes a call to change.
@@ -227,7 +217,7 @@ unsafe extern "C-unwind" fn found<B: HitPath, R: Reply>(
     // SAFETY: the entry has a finished value; otherwise as in `one`.
     unsafe {
         caught_in_debug!({
-            let reader = instance(object).state.entries.reader();
+            let reader = instance(object).get().state.entries.reader();
             let value = reader.slot(token).1.value.object().unwrap_unchecked();
             ffi::Py_INCREF(value);
             reader.hit(token);
@@ -253,12 +243,12 @@ unsafe extern "C-unwind" fn compare_candidate<B: HitPath, R: Reply>(
     // SAFETY: as in `one`.
     unsafe {
         caught_in_debug!({
-            let state = &instance(object).state;
+            let state = &instance(object).get().state;
             let reader = state.entries.reader();
             let (_, entry) = reader.slot(token);
             let arguments = Arguments::plain(values, nargsf);
             let view = arguments.plain_view(hash);
-            if view.equals(entry.key.as_ptr()) == Equality::Yes {
+            if view.equals(entry.key.lend(view.py())) == Equality::Yes {
                 if let Some(value) = B::take(state, &reader, token, &entry.value) {
                     drop(reader);
                     return R::hit::<B>(value);
@@ -271,12 +261,9 @@ unsafe extern "C-unwind" fn compare_candidate<B: HitPath, R: Reply>(
 }
 
 impl CacheState {
-    /// Looks at the first candidate of a hash.
-    ///
-    /// # Safety
-    /// The thread is attached; what is sought is alive and has this hash, at a glance.
+    /// Looks at the first candidate of a hash, which is that of what is sought, at a glance.
     #[inline(always)]
-    unsafe fn peek<B: HitPath, const EXPIRES: bool>(&self, hash: u64, sought: impl Probe) -> Peek {
+    fn peek<B: HitPath, const EXPIRES: bool>(&self, hash: u64, sought: impl Probe) -> Peek {
         let reader = self.entries.reader();
         point("glance");
         let token = match reader.first(hash) {
@@ -337,15 +324,15 @@ pub(crate) trait Probe: Copy {
     /// Whether a stored key is surely this one.
     ///
     /// # Safety
-    /// The key has this shape; it and the arguments are alive, and those have a hash at a glance.
+    /// The key has this shape.
     unsafe fn is_in(self, key: &PyRef) -> bool;
 }
 
 /// One argument.
 #[derive(Clone, Copy)]
-struct OneArg(*mut ffi::PyObject);
+struct OneArg<'a>(Ref<'a>);
 
-impl Probe for OneArg {
+impl Probe for OneArg<'_> {
     #[inline(always)]
     fn shape(self) -> key::Shape {
         ONE
@@ -353,16 +340,15 @@ impl Probe for OneArg {
 
     #[inline(always)]
     unsafe fn is_in(self, key: &PyRef) -> bool {
-        // SAFETY: the caller's promise.
-        unsafe { is_same(key.as_ptr(), self.0) }
+        is_same(key.lend(self.0.py()), self.0)
     }
 }
 
 /// Two arguments.
 #[derive(Clone, Copy)]
-struct TwoArgs(*mut ffi::PyObject, *mut ffi::PyObject);
+struct TwoArgs<'a>(Ref<'a>, Ref<'a>);
 
-impl Probe for TwoArgs {
+impl Probe for TwoArgs<'_> {
     #[inline(always)]
     fn shape(self) -> key::Shape {
         TWO
@@ -373,19 +359,15 @@ impl Probe for TwoArgs {
         // SAFETY: a key of this shape is a tuple of two; otherwise the caller's promise.
         unsafe {
             let items = tuple_items(key.as_ptr()).as_ptr();
-            is_same(*items, self.0) && is_same(*items.add(1), self.1)
+            is_same(Ref::new(*items), self.0) && is_same(Ref::new(*items.add(1)), self.1)
         }
     }
 }
 
 /// Whether the stored value is surely the call's, as far as it is to be found out here.
-///
-/// # Safety
-/// Both are alive; the call's has a hash at a glance.
 #[inline(always)]
-unsafe fn is_same(stored: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe { key::inline::same(stored, value) || !READERS_MAY_PAUSE && key::same(stored, value) }
+fn is_same(stored: Ref<'_>, value: Ref<'_>) -> bool {
+    key::inline::same(stored, value) || !READERS_MAY_PAUSE && key::same(stored, value)
 }
 
 /// Whether the entry has surely not expired.

@@ -3,15 +3,16 @@
 //!
 //! Ring 3. A value that nobody can change is stored as it is. Any other is in a [`Handout`], which says how it is handed out.
 
-use pyo3::ffi;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::control_checks::{CopyMode, Object};
 use super::state::CacheState;
 use crate::backend::template;
+use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
-use crate::capi::reference::{calls, import, PyRef};
+use crate::capi::reference::{import, PyRef};
 use crate::codec;
 
 /// A stored value that is not handed out itself.
@@ -43,155 +44,109 @@ impl Handout {
 }
 
 /// What is stored of a value.
-///
-/// # Safety
-/// The value is alive; the thread is attached and holds no lock. Runs user code.
-pub(crate) unsafe fn keep(mode: &CopyMode, value: *mut ffi::PyObject) -> Result<PyRef, ErrSet> {
-    // SAFETY: the caller's promise, throughout.
-    unsafe {
-        let (stored, how) = match mode {
-            CopyMode::OfBackend | CopyMode::Never => return Ok(PyRef::borrow(value)),
-            CopyMode::Containers => (codec::copy(value).ok_or(ErrSet)?, How::Containers),
-            CopyMode::Pickle => match template::of_value(value)? {
-                Some(bytes) => (bytes, How::Template),
-                None => {
-                    check_pickles(value)?;
-                    return Ok(PyRef::borrow(value));
-                }
-            },
-            CopyMode::Call(with) => (copy_by(with, value)?, How::Call(with.clone())),
-        };
-        // A copy that is the value itself has nothing in it that could be changed.
-        if matches!(how, How::Containers) && stored.as_ptr() == value {
-            return Ok(stored);
-        }
-        let py = Python::assume_attached();
-        match Py::new(py, Handout { stored, how }) {
-            Ok(handout) => Ok(handout.into_any().into()),
-            Err(error) => {
-                error.restore(py);
-                Err(ErrSet)
+pub(crate) fn keep(mode: &CopyMode, value: Ref<'_>) -> Result<PyRef, ErrSet> {
+    let (stored, how) = match mode {
+        CopyMode::OfBackend | CopyMode::Never => return Ok(value.to_owned()),
+        CopyMode::Containers => (codec::copy(value).ok_or(ErrSet)?, How::Containers),
+        CopyMode::Pickle => match template::of_value(value)? {
+            Some(bytes) => (bytes, How::Template),
+            None => {
+                check_pickles(value)?;
+                return Ok(value.to_owned());
             }
+        },
+        CopyMode::Call(with) => (copy_by(with, value)?, How::Call(with.clone())),
+    };
+    // A copy that is the value itself has nothing in it that could be changed.
+    if matches!(how, How::Containers) && stored.as_ptr() == value.as_ptr() {
+        return Ok(stored);
+    }
+    let py = value.py();
+    match Py::new(py, Handout { stored, how }) {
+        Ok(handout) => Ok(handout.into_any().into()),
+        Err(error) => {
+            error.restore(py);
+            Err(ErrSet)
         }
     }
 }
 
 /// What each of several callers makes a value of his own from: a template, or what a memory cache that copies would store.
 /// `None` if all may have the value itself.
-///
-/// # Safety
-/// As for `keep`.
-pub(crate) unsafe fn for_each(state: &CacheState, value: *mut ffi::PyObject) -> Result<Option<PyRef>, ErrSet> {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match (state.backend.shared(), &state.control) {
-            (Some(shared), _) if shared.shares_objects() => Ok(None),
-            (Some(_), _) => template::of_value(value),
-            (None, Some(control)) if state.copies => {
-                let kept = keep(&control.copy, value)?;
-                Ok((kept.as_ptr() != value).then_some(kept))
-            }
-            (None, _) => Ok(None),
+pub(crate) fn for_each(state: &CacheState, value: Ref<'_>) -> Result<Option<PyRef>, ErrSet> {
+    match (state.backend.shared(), &state.control) {
+        (Some(shared), _) if shared.shares_objects() => Ok(None),
+        (Some(_), _) => template::of_value(value),
+        (None, Some(control)) if state.copies => {
+            let kept = keep(&control.copy, value)?;
+            Ok((kept.as_ptr() != value.as_ptr()).then_some(kept))
         }
+        (None, _) => Ok(None),
     }
 }
 
 /// Whether a value without a template is one that nobody can change; else pickle's own error is set.
-unsafe fn check_pickles(value: *mut ffi::PyObject) -> Result<(), ErrSet> {
-    // SAFETY: the callers'.
-    unsafe {
-        let py = Python::assume_attached();
-        let value = Bound::from_borrowed_ptr(py, value);
-        let mut bytes = Vec::new();
-        if codec::encode_value(value.as_ptr(), &mut bytes).is_ok() {
-            return Ok(());
-        }
-        let pickled = import(py, "pickle").and_then(|pickle| pickle.call_method1("dumps", (&value,)));
-        let error = match pickled {
-            Err(error) => error,
-            Ok(_) => {
-                let kind = value.get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
-                pyo3::exceptions::PyTypeError::new_err(format!("copy=\"pickle\": a {kind} cannot be stored as bytes"))
-            }
-        };
-        error.restore(py);
-        Err(ErrSet)
+fn check_pickles(value: Ref<'_>) -> Result<(), ErrSet> {
+    let (py, object) = (value.py(), value);
+    let value = object.to_bound();
+    let mut bytes = Vec::new();
+    if codec::encode_value(object, &mut bytes).is_ok() {
+        return Ok(());
     }
+    let pickled = import(py, "pickle").and_then(|pickle| pickle.call_method1("dumps", (&value,)));
+    let error = match pickled {
+        Err(error) => error,
+        Ok(_) => {
+            let kind = value.get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
+            pyo3::exceptions::PyTypeError::new_err(format!("copy=\"pickle\": a {kind} cannot be stored as bytes"))
+        }
+    };
+    error.restore(py);
+    Err(ErrSet)
 }
 
 /// What a cache keeps of a value that was copied already, and of which each caller gets what `with` makes of it. `None` with an
 /// exception set.
-///
-/// # Safety
-/// As for `keep`.
-pub(crate) unsafe fn of_call(with: &Object, stored: *mut ffi::PyObject) -> Option<PyRef> {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let py = Python::assume_attached();
-        match Py::new(py, Handout { stored: PyRef::borrow(stored), how: How::Call(with.clone()) }) {
-            Ok(handout) => Some(handout.into_any().into()),
-            Err(error) => {
-                error.restore(py);
-                None
-            }
+pub(crate) fn of_call(with: &Object, stored: Ref<'_>) -> Option<PyRef> {
+    let py = stored.py();
+    match Py::new(py, Handout { stored: stored.to_owned(), how: How::Call(with.clone()) }) {
+        Ok(handout) => Some(handout.into_any().into()),
+        Err(error) => {
+            error.restore(py);
+            None
         }
     }
 }
 
 /// What `keep` has stored, borrowed: the copy, or the value itself.
-///
-/// # Safety
-/// The thread is attached.
-pub(crate) unsafe fn stored_of(kept: &PyRef) -> *mut ffi::PyObject {
-    // SAFETY: the caller's promise.
-    let py = unsafe { Python::assume_attached() };
-    kept.as_py().bind(py).cast_exact::<Handout>().map_or(kept.as_ptr(), |handout| handout.get().stored.as_ptr())
+pub(crate) fn stored_of<'a>(py: Python<'a>, kept: &'a PyRef) -> Ref<'a> {
+    let handout = kept.as_py().bind(py).cast_exact::<Handout>();
+    handout.map_or(kept, |handout| &handout.get().stored).lend(py)
 }
 
 /// What the callable of `copy` makes of a value; `Err` with an exception set.
-///
-/// # Safety
-/// As for `keep`.
-pub(crate) unsafe fn copy_by(with: &Object, value: *mut ffi::PyObject) -> Result<PyRef, ErrSet> {
-    // SAFETY: the callers'; a new reference, or null with an exception set.
-    unsafe {
-        let arguments = [value];
-        let copy = calls::PyObject_Vectorcall(with.as_ptr(), arguments.as_ptr(), 1, std::ptr::null_mut());
-        if copy.is_null() {
-            Err(ErrSet)
-        } else {
-            Ok(PyRef::steal(copy))
-        }
-    }
+pub(crate) fn copy_by(with: &Object, value: Ref<'_>) -> Result<PyRef, ErrSet> {
+    with.lend(value.py()).call(&[value]).ok_or(ErrSet)
 }
 
-/// What a caller gets for what is stored: a new reference, or null with an exception set.
-///
-/// # Safety
-/// `stored` is a strong reference to what `keep` gave, which is given up; the thread is attached and holds no lock.
+/// What a caller gets for what `keep` gave; `None` with an exception set.
 #[inline]
-pub(crate) unsafe fn hand_out(stored: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let py = Python::assume_attached();
-        let stored = Bound::from_owned_ptr(py, stored);
-        let Ok(handout) = stored.cast_exact::<Handout>() else {
-            return stored.into_ptr();
-        };
-        let handout = handout.get();
-        let made = match &handout.how {
-            How::Containers => codec::copy(handout.stored.as_ptr()).ok_or(ErrSet),
-            How::Call(with) => copy_by(with, handout.stored.as_ptr()),
-            How::Template => match template::make(&handout.stored) {
-                Ok(Some(object)) => Ok(object),
-                Ok(None) => {
-                    let message = c"a stored value cannot be unpickled any more";
-                    ffi::PyErr_SetString(ffi::PyExc_RuntimeError, message.as_ptr());
-                    Err(ErrSet)
-                }
-                Err(ErrSet) => Err(ErrSet),
-            },
-        };
-        made.map_or(std::ptr::null_mut(), PyRef::into_ptr)
+pub(crate) fn hand_out(py: Python<'_>, stored: PyRef) -> Option<PyRef> {
+    let Ok(handout) = stored.as_py().bind(py).cast_exact::<Handout>() else {
+        return Some(stored);
+    };
+    let handout = handout.get();
+    let object = handout.stored.lend(py);
+    match &handout.how {
+        How::Containers => codec::copy(object),
+        How::Call(with) => copy_by(with, object).ok(),
+        How::Template => match template::make(py, &handout.stored) {
+            Ok(Some(object)) => Some(object),
+            Ok(None) => {
+                PyRuntimeError::new_err("a stored value cannot be unpickled any more").restore(py);
+                None
+            }
+            Err(ErrSet) => None,
+        },
     }
 }

@@ -8,13 +8,16 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-use super::call::{instance, Keyed};
+use super::call::new_reference;
+use super::instance::instance;
+use super::keyed::Keyed;
 use super::lookup::{Accounting, Found};
 use super::{disabled, CachedFunction};
 use crate::backend::{Counters, FileCounters};
+use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{caught, point};
-use crate::capi::reference::{new_tuple, Arguments, PyRef};
+use crate::capi::reference::{new_tuple, PyRef};
 use crate::capi::type_slots::{add_methods, Method};
 use crate::key::signature::ArgBuffer;
 use shared::Skip;
@@ -123,7 +126,7 @@ unsafe extern "C-unwind" fn get(
         caught(|| {
             point("get");
             let this = instance(object);
-            let arguments = Arguments { values, nargsf: nargs as usize, names };
+            let arguments = Arguments::new(values, nargs as usize, names);
             let mut scratch = ArgBuffer::new();
             if this.state.max_size == Some(0) || disabled::is_on() {
                 return none();
@@ -138,12 +141,12 @@ unsafe extern "C-unwind" fn get(
                         Found::Absent
                     };
                     match found {
-                        Found::Value(value) => value,
+                        Found::Value(value) => value.into_ptr(),
                         Found::Failed => std::ptr::null_mut(),
                         found => {
                             drop(found);
                             match this.state.backend.load(&this.state, &view, None) {
-                                Ok(value) => value.unwrap_or_else(none),
+                                Ok(value) => value.map_or_else(none, PyRef::into_ptr),
                                 Err(ErrSet) => std::ptr::null_mut(),
                             }
                         }
@@ -168,7 +171,7 @@ unsafe extern "C-unwind" fn set(
                 return fail(c"set() needs the value as its first argument: set(value, /, *args, **kwargs)");
             }
             let this = instance(object);
-            let arguments = Arguments { values: values.add(1), nargsf: nargs as usize - 1, names };
+            let arguments = Arguments::new(values.add(1), nargs as usize - 1, names);
             if this.state.max_size == Some(0) || disabled::is_on() {
                 return none();
             }
@@ -177,7 +180,7 @@ unsafe extern "C-unwind" fn set(
                 Keyed::Failed => std::ptr::null_mut(),
                 Keyed::NotACall => fail(c"set(): the arguments after value do not fit the cached function"),
                 Keyed::View(view) => {
-                    if this.set(&arguments, &view, *values) && this.forget_flights(&view).is_ok() {
+                    if this.set(&arguments, &view, Ref::new(*values)) && this.forget_flights(&view).is_ok() {
                         none()
                     } else {
                         std::ptr::null_mut()
@@ -194,19 +197,20 @@ unsafe extern "C-unwind" fn cache_info(object: *mut ffi::PyObject, _: *mut ffi::
         caught(|| {
             point("cache_info");
             let this = instance(object);
-            let counters = this.state.backend.counters(&this.state);
+            let py = this.object().py();
+            let counters = this.state.backend.counters(py, &this.state);
             let info = match &counters.of_file {
-                Some(of_file) => shared_info(&counters, of_file, this.state.max_size),
-                None => info(&CACHE_INFO, &counters, this.state.max_size),
+                Some(of_file) => shared_info(py, &counters, of_file, this.state.max_size),
+                None => info(py, &CACHE_INFO, &counters, this.state.max_size),
             };
-            let info = info.filter(|info| tell_totals(this, info, &counters));
-            info.map_or(std::ptr::null_mut(), PyRef::into_ptr)
+            let info = info.filter(|info| tell_totals(py, &this, info, &counters));
+            new_reference(info)
         })
     }
 }
 
 /// Sets the attributes that are not 0; false with an exception set.
-unsafe fn tell_totals(this: &CachedFunction, info: &PyRef, counters: &Counters) -> bool {
+fn tell_totals(py: Python<'_>, this: &CachedFunction, info: &PyRef, counters: &Counters) -> bool {
     // SAFETY: attached; the instance has a `__dict__`.
     unsafe {
         let totals = &counters.totals;
@@ -224,7 +228,7 @@ unsafe fn tell_totals(this: &CachedFunction, info: &PyRef, counters: &Counters) 
                 return false;
             }
             let value = PyRef::steal(value);
-            set_attribute(info, name, &value)
+            set_attribute(py, info, name, &value)
         };
         let told = |(name, n): (&std::ffi::CStr, u64)| n == 0 || set(name, ffi::PyLong_FromUnsignedLongLong(n));
         numbers.into_iter().all(told)
@@ -235,7 +239,7 @@ unsafe fn tell_totals(this: &CachedFunction, info: &PyRef, counters: &Counters) 
 }
 
 /// Sets an attribute of an object that refuses it to others; false with an exception set.
-unsafe fn set_attribute(object: &PyRef, name: &std::ffi::CStr, value: &PyRef) -> bool {
+fn set_attribute(_: Python<'_>, object: &PyRef, name: &std::ffi::CStr, value: &PyRef) -> bool {
     // SAFETY: attached; live objects; a new string, or null with an exception set.
     unsafe {
         let name = ffi::PyUnicode_InternFromString(name.as_ptr());
@@ -248,51 +252,50 @@ unsafe fn set_attribute(object: &PyRef, name: &std::ffi::CStr, value: &PyRef) ->
 }
 
 /// A `SharedCacheInfo`.
-unsafe fn shared_info(counters: &Counters, of_file: &FileCounters, max_size: Option<usize>) -> Option<PyRef> {
+fn shared_info(py: Python<'_>, counters: &Counters, of_file: &FileCounters, max_size: Option<usize>) -> Option<PyRef> {
     // SAFETY: as in `info`; the instance has a `__dict__`.
     unsafe {
-        let made = info(&SHARED_CACHE_INFO, counters, max_size)?;
+        let made = info(py, &SHARED_CACHE_INFO, counters, max_size)?;
         let (mut oversize, mut skips) = (0, None);
         for (skip, count) in Skip::ALL.into_iter().zip(of_file.skips).filter(|(_, count)| *count != 0) {
             if skips.is_none() {
-                skips = Some(empty_skips()?);
+                skips = Some(empty_skips(py)?);
             }
             if skip.is_of_the_call() {
                 // A damaged file may say anything.
                 oversize = u64::wrapping_add(oversize, count);
             }
-            let (skips, count) = (skips.as_ref()?, number(count)?);
+            let (skips, count) = (skips.as_ref()?, number(py, count)?);
             if ffi::PyDict_SetItemString(skips.as_ptr(), skip.name().as_ptr(), count.as_ptr()) != 0 {
                 return None;
             }
         }
         // What is not set is as in the class: nothing.
         if let Some(skips) = skips {
-            let oversize = number(oversize)?;
+            let oversize = number(py, oversize)?;
             for (name, value) in [(c"oversize_skips", oversize), (c"skips", skips)] {
-                if !set_attribute(&made, name, &value) {
+                if !set_attribute(py, &made, name, &value) {
                     return None;
                 }
             }
         }
-        let repairs = number(of_file.repairs)?;
-        set_attribute(&made, c"repairs", &repairs).then_some(made)
+        let repairs = number(py, of_file.repairs)?;
+        set_attribute(py, &made, c"repairs", &repairs).then_some(made)
     }
 }
 
 /// An empty `Skips`: a dict of a class of its own, made without running code.
-unsafe fn empty_skips() -> Option<PyRef> {
+fn empty_skips(py: Python<'_>) -> Option<PyRef> {
     // SAFETY: attached; `dict.__new__` makes an instance of any type derived from it.
     unsafe {
-        let py = Python::assume_attached();
-        let none = new_tuple([].into_iter())?;
+        let none = new_tuple(py, [].into_iter())?;
         let made = (ffi::PyDict_Type.tp_new?)(SKIPS.get(py)?.as_ptr().cast(), none.as_ptr(), std::ptr::null_mut());
         (!made.is_null()).then(|| PyRef::steal(made))
     }
 }
 
 /// An int.
-unsafe fn number(n: u64) -> Option<PyRef> {
+fn number(_: Python<'_>, n: u64) -> Option<PyRef> {
     // SAFETY: attached; a new reference, or null with an exception set.
     unsafe {
         let object = ffi::PyLong_FromUnsignedLongLong(n);
@@ -301,15 +304,14 @@ unsafe fn number(n: u64) -> Option<PyRef> {
 }
 
 /// A `CacheInfo` or one of its kind, made without its `__new__`, which is Python code.
-unsafe fn info(kind: &InfoClass, counters: &Counters, max_size: Option<usize>) -> Option<PyRef> {
+fn info(py: Python<'_>, kind: &InfoClass, counters: &Counters, max_size: Option<usize>) -> Option<PyRef> {
     // SAFETY: attached; each number is a new reference or null with an exception set; `tuple.__new__` makes an instance of
     // any type derived from it.
     unsafe {
-        let py = Python::assume_attached();
         let Counters { hits, misses, size, .. } = *counters;
-        let fields = [number(hits)?, number(misses)?, size_object(max_size)?, number(size as u64)?];
-        let fields = new_tuple(fields.iter().map(PyRef::as_ptr))?;
-        let arguments = new_tuple([fields.as_ptr()].into_iter())?;
+        let fields = [number(py, hits)?, number(py, misses)?, size_object(py, max_size)?, number(py, size as u64)?];
+        let fields = new_tuple(py, fields.iter().map(|field| field.lend(py)))?;
+        let arguments = new_tuple(py, [fields.lend(py)].into_iter())?;
         let kind = kind.get(py)?.as_ptr().cast::<ffi::PyTypeObject>();
         let new = ffi::PyTuple_Type.tp_new?;
         let made = new(kind, arguments.as_ptr(), std::ptr::null_mut());
@@ -318,7 +320,7 @@ unsafe fn info(kind: &InfoClass, counters: &Counters, max_size: Option<usize>) -
 }
 
 /// An int, or None.
-unsafe fn size_object(size: Option<usize>) -> Option<PyRef> {
+fn size_object(_: Python<'_>, size: Option<usize>) -> Option<PyRef> {
     // SAFETY: attached; a new reference, or null with an exception set.
     unsafe {
         match size {
@@ -341,7 +343,7 @@ unsafe extern "C-unwind" fn cache_parameters(object: *mut ffi::PyObject, _: *mut
                 return parameters;
             }
             let parameters = PyRef::steal(parameters);
-            let Some(size) = size_object(this.state.max_size) else {
+            let Some(size) = size_object(this.object().py(), this.state.max_size) else {
                 return std::ptr::null_mut();
             };
             let typed = if this.typed { ffi::Py_True() } else { ffi::Py_False() };
@@ -361,8 +363,9 @@ unsafe extern "C-unwind" fn cache_clear(object: *mut ffi::PyObject, _: *mut ffi:
         caught(|| {
             point("cache_clear");
             let this = instance(object);
-            this.state.backend.clear();
-            this.state.clear(Python::assume_attached());
+            let py = this.object().py();
+            this.state.backend.clear(py);
+            this.state.clear(py);
             none()
         })
     }

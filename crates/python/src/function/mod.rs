@@ -23,12 +23,17 @@ pub mod control;
 pub mod control_checks;
 mod controlled;
 pub mod disabled;
+mod ending;
 mod entry_methods;
 pub mod entry_points;
 mod eq_answers;
+pub mod fast_lookup;
 pub mod fast_path;
 pub mod fence;
 pub mod handout;
+pub mod instance;
+mod joining;
+pub mod keyed;
 pub mod lookup;
 pub mod methods;
 pub mod option_checks;
@@ -158,10 +163,12 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
 static OFFSET: AtomicIsize = AtomicIsize::new(0);
 
 impl CachedFunction {
-    /// The instance's object, borrowed.
-    pub(crate) fn as_object(&self) -> *mut ffi::PyObject {
+    /// The instance's object.
+    pub(crate) fn as_object<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         let field = std::ptr::from_ref(&self.vectorcall).cast::<u8>();
-        field.wrapping_offset(-OFFSET.load(Ordering::Relaxed)).cast::<ffi::PyObject>().cast_mut()
+        let object = field.wrapping_offset(-OFFSET.load(Ordering::Relaxed)).cast::<ffi::PyObject>().cast_mut();
+        // SAFETY: whoever has the instance keeps its object, in which the field is at that offset.
+        unsafe { Bound::from_borrowed_ptr(py, object) }
     }
 
     /// Whether `cache_info()` is shown as functools shows it.
@@ -192,8 +199,8 @@ impl CachedFunction {
     ) -> PyResult<Self> {
         let signature = Self::signature(function, options, false)?;
         for default in signature.iter().flat_map(Signature::key_defaults) {
-            // SAFETY: attached, no lock held; signature and backend live and die together, here.
-            unsafe { backend.get_mut().know_default(default.as_ptr()) }?;
+            // Signature and backend live and die together, here.
+            backend.get_mut().know_default(default.lend(function.py()))?;
         }
         let control = Control::new(options, function, signature.as_ref())?;
         Ok(Self::assemble(function, options, signature, flights, backend, control))

@@ -20,11 +20,13 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyRuntimeWarning};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::call::{finish, instance, Keyed, Vectorcall};
+use super::call::{finish, Vectorcall};
+use super::instance::instance;
+use super::keyed::Keyed;
 use super::{disabled, entry_points, CachedFunction};
 use crate::backend::HitPath;
+use crate::capi::borrowed::Arguments;
 use crate::capi::panics::{caught, point};
-use crate::capi::reference::Arguments;
 use crate::function::reply::Reply;
 use crate::key::signature::ArgBuffer;
 use recording::{Recorded, Session, StreamId};
@@ -121,7 +123,7 @@ pub(crate) unsafe extern "C-unwind" fn enter(
             let entry = {
                 let mut registry = lock(&REGISTRY);
                 if this.registration.at.load(Ordering::Relaxed) == 0 {
-                    registry.functions.push(Known(NonNull::from(this)));
+                    registry.functions.push(Known(NonNull::from(this.get())));
                     this.registration.at.store(registry.functions.len(), Ordering::Relaxed);
                 }
                 this.set_entry(registry.recording)
@@ -153,14 +155,14 @@ pub(super) unsafe extern "C-unwind" fn record<B: HitPath, R: Reply>(
     unsafe {
         caught(|| {
             let this = instance(object);
-            let arguments = Arguments { values, nargsf, names };
+            let arguments = Arguments::new(values, nargsf, names);
             let mut scratch = ArgBuffer::new();
             match this.view(&arguments, &mut scratch) {
                 Keyed::View(view) => {
-                    note(this, view.hash);
-                    finish::<B, R>(object, &arguments, &view)
+                    note(&this, view.hash);
+                    finish::<B, R>(this, &arguments, &view)
                 }
-                Keyed::NotACall => R::pass_on(object, &arguments),
+                Keyed::NotACall => R::pass_on(this, &arguments),
                 Keyed::Failed => std::ptr::null_mut(),
             }
         })
@@ -182,11 +184,11 @@ pub(super) unsafe extern "C-unwind" fn record_uncached(
     unsafe {
         caught(|| {
             let this = instance(object);
-            let arguments = Arguments { values, nargsf, names };
+            let arguments = Arguments::new(values, nargsf, names);
             {
                 let mut scratch = ArgBuffer::new();
                 match this.view(&arguments, &mut scratch) {
-                    Keyed::View(view) => note(this, view.hash),
+                    Keyed::View(view) => note(&this, view.hash),
                     Keyed::NotACall => (),
                     // What interrupts the program is not an answer of `__hash__`.
                     Keyed::Failed if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) == 0 => {
@@ -196,17 +198,14 @@ pub(super) unsafe extern "C-unwind" fn record_uncached(
                 }
             }
             // (Whoever was disabled when it was called and is not any more is called as usual.)
-            let entry = if disabled::is_on() { disabled::entry(this) } else { entry_points::usual(this) };
+            let entry = if disabled::is_on() { disabled::entry(&this) } else { entry_points::usual(&this) };
             entry(object, values, nargsf, names)
         })
     }
 }
 
 /// Notes a call.
-///
-/// # Safety
-/// The thread is attached and holds no lock; `this` outlives the call.
-unsafe fn note(this: &CachedFunction, hash: u64) {
+fn note(this: &CachedFunction, hash: u64) {
     point("note");
     let (noted, number) = match &mut *lock(&SESSION) {
         Some(current) => (current.session.note(&this.registration.place, hash), current.session.number()),

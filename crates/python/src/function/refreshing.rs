@@ -12,13 +12,13 @@ use pyo3::types::{PyBool, PyTuple};
 
 use super::computation::Computation;
 use super::handout;
-use super::single_flight::WaitEnd;
+use super::joining::WaitEnd;
 use super::slot_value::{SharedFlight, SharedObject};
 use super::CachedFunction;
+use crate::capi::borrowed::Ref;
 use crate::capi::detach::Sleeper;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::as_error;
-use crate::capi::reference::PyRef;
 use concurrency::inflight::{Flight, Outcome, Waiting};
 use concurrency::thread_id;
 
@@ -65,13 +65,9 @@ impl RefreshFlight {
 
     /// Ends it with an exception.
     fn fail(&self, error: &Bound<'_, PyAny>) {
-        // SAFETY: attached, no lock held; a copy, or `None` with an exception set.
-        let shared = unsafe {
-            let error = PyRef::borrow(error.as_ptr());
-            let shared = exceptions::is_shareable(&error).then(|| exceptions::share(&error)).flatten();
-            drop(exceptions::take());
-            shared
-        };
+        let (py, error) = (error.py(), Ref::from(error).to_owned());
+        let shared = exceptions::is_shareable(py, &error).then(|| exceptions::share(py, &error)).flatten();
+        drop(exceptions::take(py));
         drop(self.flight.complete(shared.map_or(Outcome::Abandoned, |shared| Outcome::Error(Arc::new(shared)))));
     }
 }
@@ -82,9 +78,8 @@ impl RefreshFlight {
     pub(super) fn wait<'py>(&self, cached: &Bound<'py, CachedFunction>) -> PyResult<Bound<'py, PyAny>> {
         let (state, py, me) = (&cached.get().state, cached.py(), thread_id::current());
         let answer = |leads| PyBool::new(py, leads).to_owned().into_any();
-        // SAFETY: attached, no lock held; no exception is set.
-        as_error(|| unsafe {
-            let mut sleeper = Sleeper::new().map_err(|ErrSet| PyErr::fetch(py))?;
+        as_error(|| {
+            let mut sleeper = Sleeper::new(py).map_err(|ErrSet| PyErr::fetch(py))?;
             let waiting = match sleeper.is_green() {
                 true => Waiting::begin_green(me, &self.flight),
                 false => Waiting::begin(me, &self.flight),
@@ -94,12 +89,12 @@ impl RefreshFlight {
             };
             // Relaxed: who is counted too late computes for himself.
             self.waiters.fetch_add(1, Ordering::Relaxed);
-            let ended = state.wait(me, &self.flight, &mut sleeper);
+            let ended = state.wait(py, me, &self.flight, &mut sleeper);
             drop(waiting);
             match ended {
                 WaitEnd::Result(object) => {
-                    let value = Bound::from_owned_ptr_or_err(py, object)?;
-                    Ok(PyTuple::new(py, [value])?.into_any())
+                    let value = object.ok_or_else(|| PyErr::fetch(py))?;
+                    Ok(PyTuple::new(py, [value.into_bound(py)])?.into_any())
                 }
                 WaitEnd::Lead => Ok(answer(true)),
                 WaitEnd::Free | WaitEnd::Unreadable(_) => Ok(answer(false)),
@@ -111,29 +106,22 @@ impl RefreshFlight {
     pub(super) fn complete(&self, cached: &Bound<'_, CachedFunction>, value: &Bound<'_, PyAny>) {
         let outcome = match self.waiters.load(Ordering::Relaxed) {
             0 => Outcome::Abandoned,
-            // SAFETY: attached, no lock held; the value is alive. It has been stored: what is wrong now is no error.
-            _ => unsafe {
-                outcome(cached.get(), value).unwrap_or_else(|ErrSet| {
-                    drop(exceptions::take());
-                    Outcome::Abandoned
-                })
-            },
+            // It has been stored: what is wrong now is no error.
+            _ => outcome(cached.get(), value).unwrap_or_else(|ErrSet| {
+                drop(exceptions::take(value.py()));
+                Outcome::Abandoned
+            }),
         };
         drop(self.flight.complete(outcome));
     }
 }
 
 /// What those have who waited for a value.
-///
-/// # Safety
-/// The value is alive; the thread is attached and holds no lock.
-unsafe fn outcome(cached: &CachedFunction, value: &Bound<'_, PyAny>) -> Result<Outcome<SharedObject>, ErrSet> {
-    // SAFETY: the caller's promise.
-    let own = unsafe { handout::for_each(&cached.state, value.as_ptr()) }?;
+fn outcome(cached: &CachedFunction, value: &Bound<'_, PyAny>) -> Result<Outcome<SharedObject>, ErrSet> {
+    let own = handout::for_each(&cached.state, value.into())?;
     Ok(match own {
         Some(template) if cached.state.backend.shared().is_some() => Outcome::Template(Arc::new(template)),
         Some(kept) => Outcome::Value(Arc::new(kept)),
-        // SAFETY: as above.
-        None => Outcome::Value(Arc::new(unsafe { PyRef::borrow(value.as_ptr()) })),
+        None => Outcome::Value(Arc::new(Ref::from(value).to_owned())),
     })
 }

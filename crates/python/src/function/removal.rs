@@ -112,13 +112,11 @@ fn tell(control: &Control, on_removal: &Object, departed: Departed<PyRef, Value>
         return;
     };
     // An exception that is on its way must not be seen by the callback, and comes back after.
-    // SAFETY: as above.
-    let raised = unsafe { crate::capi::exceptions::take() };
+    let raised = crate::capi::exceptions::take(py);
     let told = (|| -> PyResult<()> {
         let value = match departed.entry.value.as_special() {
             Some(special) if special.is_exception => special.object.as_py().bind(py).getattr("error")?,
-            // SAFETY: a new reference to a stored value; what is given is one, or null with an exception set.
-            _ => unsafe { Bound::from_owned_ptr_or_err(py, handout::hand_out(object.clone_ref().into_ptr()))? },
+            _ => handout::hand_out(py, object.clone_ref(py)).ok_or_else(|| PyErr::fetch(py))?.into_bound(py),
         };
         let call = call_of(control, &departed.entry.key, departed.meta, py)?;
         let cause = import(py, "warp_cache._removal")?.getattr("RemovalCause")?.getattr(cause)?;
@@ -129,8 +127,7 @@ fn tell(control: &Control, on_removal: &Object, departed: Departed<PyRef, Value>
         error.write_unraisable(py, Some(on_removal.bind(py)));
     }
     if let Some(raised) = raised {
-        // SAFETY: what was taken before.
-        unsafe { crate::capi::exceptions::set(raised) };
+        crate::capi::exceptions::set(py, raised);
     }
 }
 
@@ -139,21 +136,18 @@ fn call_of<'py>(control: &Control, key: &PyRef, shape: Shape, py: Python<'py>) -
     if control.has_own_keys {
         return Ok(key.as_py().bind(py).clone());
     }
-    let pointer = key.as_ptr();
-    // SAFETY: the key of an entry with this shape; its items live as long as it does.
-    unsafe {
-        let view = View::of_key(key, &pointer, shape, 0, false);
-        let object = |item: &*mut ffi::PyObject| Bound::from_borrowed_ptr(py, *item);
-        let (args, named) = view.values.split_at(view.values.len() - view.names.len());
-        let (args, only) = args.split_at(args.len().saturating_sub(control.keyword_only.len()));
-        let kwargs = PyDict::new(py);
-        for (name, value) in control.keyword_only.iter().zip(only) {
-            kwargs.set_item(name.bind(py), object(value))?;
-        }
-        for (name, value) in view.names.iter().zip(named) {
-            kwargs.set_item(object(name), object(value))?;
-        }
-        let args = PyTuple::new(py, args.iter().map(object))?;
-        Ok((args, kwargs).into_pyobject(py)?.into_any())
+    let key = key.lend(py);
+    // SAFETY: the key of an entry with this shape.
+    let view = unsafe { View::of_key(&key, shape, 0, false) };
+    let (args, named) = view.values.split_at(view.values.len() - view.names.len());
+    let (args, only) = args.split_at(args.len().saturating_sub(control.keyword_only.len()));
+    let kwargs = PyDict::new(py);
+    for (name, value) in control.keyword_only.iter().zip(only) {
+        kwargs.set_item(name.bind(py), value.bind(py))?;
     }
+    for (name, value) in view.names.iter().zip(named) {
+        kwargs.set_item(name.bind(py), value.bind(py))?;
+    }
+    let args = PyTuple::new(py, args.iter().map(|value| value.bind(py)))?;
+    Ok((args, kwargs).into_pyobject(py)?.into_any())
 }

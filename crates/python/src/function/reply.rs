@@ -3,12 +3,16 @@
 //! Ring 3. The choice is compiled in, as that of the [`Backend`] is: an entry point is generic over both.
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
-use super::call::{self, instance, Vectorcall};
-use super::lookup::FastLookup;
+use super::call::{self, new_reference, Vectorcall};
+use super::fast_lookup::FastLookup;
+use super::instance::Instance;
 use crate::backend::HitPath;
+use crate::capi::borrowed::Arguments;
 use crate::capi::coroutine;
-use crate::capi::reference::Arguments;
+use crate::capi::panics::caught;
+use crate::capi::reference::PyRef;
 use crate::function::asynchronous;
 use crate::key::View;
 
@@ -24,21 +28,15 @@ pub(crate) trait Reply {
     unsafe fn hit<B: HitPath>(taken: *mut ffi::PyObject) -> *mut ffi::PyObject;
 
     /// A call that `hot` left with `found`.
-    ///
-    /// # Safety
-    /// As for [`HitPath::begin`]; `object` is the instance.
-    unsafe fn miss<B: HitPath>(
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
+    fn miss<B: HitPath>(
+        this: Instance<'_>,
+        arguments: &Arguments<'_>,
         view: &View<'_>,
         found: FastLookup,
     ) -> *mut ffi::PyObject;
 
     /// A call without a key, left to the wrapped function.
-    ///
-    /// # Safety
-    /// As for `miss`.
-    unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject;
+    fn pass_on(this: Instance<'_>, arguments: &Arguments<'_>) -> *mut ffi::PyObject;
 }
 
 /// A plain function's: the value.
@@ -54,19 +52,17 @@ impl Reply for Sync {
     }
 
     #[inline(always)]
-    unsafe fn miss<B: HitPath>(
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
+    fn miss<B: HitPath>(
+        this: Instance<'_>,
+        arguments: &Arguments<'_>,
         view: &View<'_>,
         found: FastLookup,
     ) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe { instance(object).miss::<B>(arguments, view, found) }
+        new_reference(this.miss::<B>(arguments, view, found))
     }
 
-    unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe { instance(object).pass_on(arguments) }
+    fn pass_on(this: Instance<'_>, arguments: &Arguments<'_>) -> *mut ffi::PyObject {
+        caught(|| new_reference(this.pass_on(arguments)))
     }
 }
 
@@ -78,36 +74,22 @@ impl Reply for Async {
 
     #[inline(always)]
     unsafe fn hit<B: HitPath>(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe { ready(B::deliver(taken)) }
+        // SAFETY: the caller's promise; what is delivered is a new reference, on an attached thread.
+        let (py, value) = unsafe { (Python::assume_attached(), PyRef::steal_or_none(B::deliver(taken))) };
+        new_reference(value.and_then(|value| coroutine::ready(py, value)))
     }
 
     #[inline(always)]
-    unsafe fn miss<B: HitPath>(
-        object: *mut ffi::PyObject,
-        arguments: &Arguments,
+    fn miss<B: HitPath>(
+        this: Instance<'_>,
+        arguments: &Arguments<'_>,
         view: &View<'_>,
         found: FastLookup,
     ) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe { instance(object).miss_async::<B>(object, arguments, view, found) }
+        new_reference(this.miss_async::<B>(arguments, view, found))
     }
 
-    unsafe fn pass_on(object: *mut ffi::PyObject, arguments: &Arguments) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe { instance(object).pass_on_async(object, arguments) }
+    fn pass_on(this: Instance<'_>, arguments: &Arguments<'_>) -> *mut ffi::PyObject {
+        caught(|| new_reference(this.pass_on_async(arguments)))
     }
-}
-
-/// The coroutine of a value, or null for null.
-///
-/// # Safety
-/// `value` is a strong reference, which is given up; the thread is attached.
-#[inline(always)]
-pub(crate) unsafe fn ready(value: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    if value.is_null() {
-        return value;
-    }
-    // SAFETY: the caller's promise.
-    unsafe { coroutine::ready(value) }
 }

@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use pyo3::ffi;
+use pyo3::prelude::*;
 
 use super::lookup::Entries;
 use super::single_flight::Reserved;
 use super::state::CacheState;
+use crate::capi::borrowed::Ref;
 use crate::capi::exceptions;
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
@@ -20,33 +21,19 @@ use engine::slab::Entry;
 
 impl CacheState {
     /// Ends a computation that has brought this result.
-    ///
-    /// # Safety
-    /// As for `CacheState::fly`; `result` is a live object.
     #[inline(never)]
-    pub(crate) unsafe fn settle_success(
-        &self,
-        reserved: Option<Reserved>,
-        flight: Option<SharedFlight>,
-        result: *mut ffi::PyObject,
-    ) {
-        // SAFETY: as for `fly`; `result` is a live object.
-        unsafe {
-            if reserved.is_some_and(|reserved| flight.is_none() && self.publish_unwatched(reserved, result)) {
-                return;
-            }
-            let value = Some(Value::ready(PyRef::borrow(result)));
-            self.settle(reserved, flight, value, || Outcome::Value(Arc::new(PyRef::borrow(result))));
+    pub(crate) fn settle_success(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>, result: Ref<'_>) {
+        if reserved.is_some_and(|reserved| flight.is_none() && self.publish_unwatched(reserved, result)) {
+            return;
         }
+        let value = Some(Value::ready(result.to_owned()));
+        self.settle(reserved, flight, value, || Outcome::Value(Arc::new(result.to_owned())));
     }
 
     /// Publishes the result of a computation for which nobody has waited, which is the usual case; else does nothing, and is
     /// false.
-    ///
-    /// # Safety
-    /// As for `CacheState::fly`; `result` is a live object.
     #[inline(always)]
-    unsafe fn publish_unwatched(&self, (token, clears): Reserved, result: *mut ffi::PyObject) -> bool {
+    fn publish_unwatched(&self, (token, clears): Reserved, result: Ref<'_>) -> bool {
         let (now, deadline) = (self.now(), self.deadline());
         let mut evicted = Evicted::default();
         self.entries.write(|writer| {
@@ -55,8 +42,7 @@ impl CacheState {
             if cache.clears() != clears || !cache.get(token).is_some_and(|entry| entry.value.is_unwatched()) {
                 return false;
             }
-            // SAFETY: the thread is attached; counting a reference runs nothing.
-            let value = Value::ready(unsafe { PyRef::borrow(result) });
+            let value = Value::ready(result.to_owned());
             // The record is a number, which there is nothing to drop of.
             cache.publish(token, value, deadline, now, &mut evicted).is_some_and(|(_, record)| {
                 std::mem::forget(record);
@@ -66,11 +52,8 @@ impl CacheState {
     }
 
     /// Ends a computation: its slot takes `value`, or is given back where there is none; who waits is given `outcome`.
-    ///
-    /// # Safety
-    /// As for `CacheState::fly`.
     #[inline(always)]
-    pub(crate) unsafe fn settle(
+    pub(crate) fn settle(
         &self,
         reserved: Option<Reserved>,
         flight: Option<SharedFlight>,
@@ -111,49 +94,40 @@ impl CacheState {
         }
     }
 
-    /// Ends a computation that raised: the exception goes to who waits, and stays set.
-    ///
-    /// # Safety
-    /// As for `CacheState::fly`.
+    /// Ends a computation that raised: the exception, which is set, goes to who waits, and stays so.
     #[inline(never)]
-    pub(crate) unsafe fn settle_failure(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>) {
-        // SAFETY: as for `fly`; an exception is set, which stays so.
-        unsafe {
-            let entry = reserved.and_then(|reserved| self.give_back(reserved));
-            let waited_for = flight.or_else(|| flight_of(entry.as_ref().map(|entry| &entry.value)));
-            if waited_for.is_none() && entry.is_none() {
-                return;
-            }
-            let mut raised = exceptions::take();
-            if let Some(flight) = waited_for {
-                let shareable = raised.as_ref().filter(|raised| exceptions::is_shareable(raised));
-                // A copy, as the original's traceback grows while it propagates here.
-                let shared = shareable.map(|raised| exceptions::share(raised));
-                let outcome = match shared {
-                    Some(Some(shared)) => Outcome::Error(Arc::new(shared)),
-                    None => Outcome::Abandoned,
-                    // Interrupted: that is what this caller is to have.
-                    Some(None) => {
-                        raised = exceptions::take();
-                        Outcome::Abandoned
-                    }
-                };
-                drop(flight.complete(outcome));
-            }
-            drop(entry);
-            if let Some(raised) = raised {
-                exceptions::set(raised);
-            }
+    pub(crate) fn settle_failure(&self, py: Python<'_>, reserved: Option<Reserved>, flight: Option<SharedFlight>) {
+        let entry = reserved.and_then(|reserved| self.give_back(reserved));
+        let waited_for = flight.or_else(|| flight_of(entry.as_ref().map(|entry| &entry.value)));
+        if waited_for.is_none() && entry.is_none() {
+            return;
+        }
+        let mut raised = exceptions::take(py);
+        if let Some(flight) = waited_for {
+            let shareable = raised.as_ref().filter(|raised| exceptions::is_shareable(py, raised));
+            // A copy, as the original's traceback grows while it propagates here.
+            let shared = shareable.map(|raised| exceptions::share(py, raised));
+            let outcome = match shared {
+                Some(Some(shared)) => Outcome::Error(Arc::new(shared)),
+                None => Outcome::Abandoned,
+                // Interrupted: that is what this caller is to have.
+                Some(None) => {
+                    raised = exceptions::take(py);
+                    Outcome::Abandoned
+                }
+            };
+            drop(flight.complete(outcome));
+        }
+        drop(entry);
+        if let Some(raised) = raised {
+            exceptions::set(py, raised);
         }
     }
 
     /// Frees those who wait for this thread's computation, as if it had ended without an outcome. It goes on, and whoever
     /// comes from now on waits for it. (Of a flight that another has taken over, the waiters are that one's.)
-    ///
-    /// # Safety
-    /// As for `CacheState::fly`; `reserved` and `flight` are this thread's.
     #[cold]
-    pub(crate) unsafe fn free_waiters(&self, reserved: Option<Reserved>, flight: &mut Option<SharedFlight>) {
+    pub(crate) fn free_waiters(&self, reserved: Option<Reserved>, flight: &mut Option<SharedFlight>) {
         let me = thread_id::current();
         let record = reserved.and_then(|(token, clears)| {
             self.entries.write(|writer| {

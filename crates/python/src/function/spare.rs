@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use pyo3::ffi;
+use pyo3::prelude::*;
 
-use super::lookup::{Entries, Found};
+use super::lookup::Entries;
 use super::removal::Departing;
 use super::settle::flight_of;
 use super::single_flight::Reserved;
@@ -53,47 +53,37 @@ impl CacheState {
 
     /// Ends a computation that failed with the spare in its place: the value, a new reference or null with an exception set.
     /// `Err` gives the spare back where it serves no more: it has ended, or was invalidated.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock; no exception is set.
-    pub(super) unsafe fn settle_spare(
+    pub(super) fn settle_spare(
         &self,
+        py: Python<'_>,
         reserved: Option<Reserved>,
         flight: &Option<SharedFlight>,
         spare: Box<Spare>,
-    ) -> Result<*mut ffi::PyObject, Box<Spare>> {
+    ) -> Result<Option<PyRef>, Box<Spare>> {
         let object = spare.departed.entry.value.as_owned();
         let Some((object, reserved)) = object.zip(reserved) else {
             return Err(spare);
         };
-        // SAFETY: attached (the caller's promise).
-        let (object, shared) = unsafe { (object.clone_ref(), object.clone_ref()) };
+        let (object, shared) = (object.clone_ref(py), object.clone_ref(py));
         let record = self.put_back(reserved, spare, true)?;
         let old = || Outcome::Stale(Box::new(Outcome::Value(Arc::new(shared))));
         self.complete(flight.clone(), record.as_ref(), old);
         drop(record);
         self.tally.stale_hit();
-        // SAFETY: the caller's promise.
-        Ok(match unsafe { self.found(object.into_ptr()) } {
-            Found::Value(object) => object,
-            _ => std::ptr::null_mut(),
-        })
+        Ok(self.handed_out(py, object))
     }
 
     /// Ends a computation that has brought nothing, not even an old value to its caller: the exception that is set goes to who
     /// waits, if it is one for others, and the spare is there as before.
-    ///
-    /// # Safety
-    /// As for [`settle_failure`](Self::settle_failure).
-    pub(super) unsafe fn settle_failure_beside(
+    pub(super) fn settle_failure_beside(
         &self,
+        py: Python<'_>,
         reserved: Option<Reserved>,
         flight: Option<SharedFlight>,
         spare: Option<Box<Spare>>,
     ) {
         // What runs in between must not see the exception.
-        // SAFETY: the caller's promise.
-        let raised = unsafe { exceptions::take() };
+        let raised = exceptions::take(py);
         let (mut reserved, mut flight) = (reserved, flight);
         match (spare, reserved) {
             (Some(spare), Some(slot)) => match self.put_back(slot, spare, false) {
@@ -107,11 +97,8 @@ impl CacheState {
             (Some(spare), None) => self.let_spare_go(spare),
             (None, _) => (),
         }
-        // SAFETY: what was taken before; the caller's promise.
-        unsafe {
-            raised.into_iter().for_each(|raised| exceptions::set(raised));
-            self.settle_failure(reserved, flight);
-        }
+        raised.into_iter().for_each(|raised| exceptions::set(py, raised));
+        self.settle_failure(py, reserved, flight);
     }
 
     /// Ends a spare that serves no more.

@@ -5,9 +5,11 @@
 use super::lookup::{Accounting, Entries, ScanResult};
 use super::slot_value::Value;
 use super::state::CacheState;
+use crate::capi::reference::PyRef;
 use crate::capi::sharing::Reader;
 use engine::slab::Token;
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 impl CacheState {
     /// Whether there is more to know of a finished value: it is a stored exception, or no longer fresh.
@@ -33,6 +35,7 @@ impl CacheState {
     #[cold]
     pub(super) unsafe fn step_special(
         &self,
+        py: Python<'_>,
         reader: &Reader<'_, Entries>,
         token: Token,
         value: &Value,
@@ -50,7 +53,7 @@ impl CacheState {
                     return ScanResult::Absent;
                 }
                 self.note_use(reader, token, now, count);
-                return ScanResult::Raise(object.clone_ref());
+                return ScanResult::Raise(object.clone_ref(py));
             }
             let is_stale = self.has_windows && reader.expired(token, now);
             let revalidate = self.control.as_ref().map_or(0, |control| control.revalidate);
@@ -61,7 +64,7 @@ impl CacheState {
                 return ScanResult::Spare;
             }
             self.note_use(reader, token, now, count);
-            let object = object.clone_ref().into_ptr();
+            let object = object.clone_ref(py);
             if !is_stale || count != Accounting::HitOrMiss {
                 return ScanResult::Value(object);
             }
@@ -98,18 +101,18 @@ impl CacheState {
                 self.tally.stale_hit();
             }
             self.note_use(reader, token, now, Accounting::HitOrMiss);
-            Some(special.object.clone_ref().into_ptr())
+            Some(PyRef::borrow(special.object.as_ptr()).into_ptr())
         }
     }
 
     /// Takes the right to refresh an entry, whose value `object` was a moment ago; whether it was there to be had.
-    pub(super) fn claim_refresh(&self, token: Token, object: *mut ffi::PyObject) -> bool {
+    pub(super) fn claim_refresh(&self, token: Token, object: &PyRef) -> bool {
         let now = self.now();
         self.entries.write(|writer| {
             let Some(value) = writer.value.value_mut(token) else {
                 return false;
             };
-            if value.as_owned().is_none_or(|own| own.as_ptr() != object) {
+            if value.as_owned().is_none_or(|own| own.as_ptr() != object.as_ptr()) {
                 return false;
             }
             let Some(special) = value.make_special() else {

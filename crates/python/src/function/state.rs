@@ -1,13 +1,12 @@
 //! `CacheState`: the cache under a function, with its entries, their lifetimes, the computations under way and the backend.
 //!
 //! Ring 3. It knows keys and values, not functions. Finding entries is in [`lookup`](super::lookup) and
-//! [`fast_path`](super::fast_path), computing each missing key once in [`single_flight`](super::single_flight); storing and
-//! clearing are here.
+//! [`fast_path`](super::fast_path), computing each missing key once in [`single_flight`](super::single_flight); storing is
+//! here, and what is asked of single entries; ending them in [`ending`](super::ending).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -15,20 +14,21 @@ use pyo3::types::PyDict;
 
 use super::asynchronous::Flights;
 use super::control::Control;
-use super::fence::{self, hash_of, Began, Fences};
-use super::lookup::{Accounting, Changed, Entries, FastLookup, Found};
+use super::fast_lookup::FastLookup;
+use super::fence::{Began, Fences};
+use super::lookup::{Accounting, Changed, Entries, Found};
 use super::options::Options;
 use super::running::Running;
 use super::slot_value::Value;
 use super::tally::Tally;
 use crate::backend::AnyBackend;
+use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::point;
-use crate::capi::reference::PyRef;
 use crate::capi::sharing::{share, Shared};
 use crate::key::View;
 use concurrency::clock;
-use engine::cache::{Cache, Candidate, Cause, Evicted, Expires};
+use engine::cache::{Cache, Evicted, Expires};
 use engine::slab::Token;
 
 /// See the module's documentation.
@@ -165,66 +165,59 @@ impl CacheState {
     }
 
     /// What a lookup that `hot` began comes to, counted as a call.
-    ///
-    /// # Safety
-    /// As for [`find`](Self::find).
     #[inline(always)]
-    pub(crate) unsafe fn after(&self, view: &View<'_>, found: FastLookup) -> Found {
+    pub(crate) fn after(&self, view: &View<'_>, found: FastLookup) -> Found {
         if found.is_absent() {
             Found::Absent
         } else {
-            // SAFETY: the caller's promise.
-            unsafe { self.find(view, Accounting::HitOrMiss) }
+            self.find(view, Accounting::HitOrMiss)
         }
     }
 
     /// Stores a value as if it had been computed now; false with an exception set. Where the cache changes at each
     /// comparison, that is one of what must be stored; whatever else need not be.
-    ///
-    /// # Safety
-    /// The view's objects are alive; the thread is attached and holds no lock.
-    pub(crate) unsafe fn put(&self, view: &View<'_>, value: Value, mode: Put) -> bool {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let Some(key) = view.make_key() else {
-                return false;
+    pub(crate) fn put(&self, view: &View<'_>, value: Value, mode: Put) -> bool {
+        let Some(key) = view.make_key() else {
+            return false;
+        };
+        let (now, deadline) = (self.now(), self.deadline());
+        let mut evicted = Evicted::default();
+        let mut new = Some((key, value));
+        let done = self.with_entry(view, |cache, at| {
+            let welcome = match mode {
+                Put::Always => true,
+                Put::IfAbsentSince(began) => at.is_none() && self.is_current(cache, view.hash, began),
+                Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
+                Put::Refreshed(began) => self.is_current(cache, view.hash, began),
             };
-            let (now, deadline) = (self.now(), self.deadline());
-            let mut evicted = Evicted::default();
-            let mut new = Some((key, value));
-            let done = self.with_entry(view, |cache, at| {
-                let welcome = match mode {
-                    Put::Always => true,
-                    Put::IfAbsentSince(began) => at.is_none() && self.is_current(cache, view.hash, began),
-                    Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
-                    Put::Refreshed(began) => self.is_current(cache, view.hash, began),
-                };
-                if !welcome {
-                    return;
-                }
-                let Some((key, value)) = new.take() else {
-                    return;
-                };
-                if matches!(mode, Put::Always) {
-                    self.fences.raise(view.hash);
-                }
-                match at {
-                    Some((token, true)) => {
+            if !welcome {
+                return;
+            }
+            let Some((key, value)) = new.take() else {
+                return;
+            };
+            if matches!(mode, Put::Always) {
+                self.fences.raise(view.hash);
+            }
+            match at {
+                Some((token, true)) => {
+                    // SAFETY: an entry with a finished value is published.
+                    unsafe {
                         new = cache.replace(token, value, deadline).map(|old| (key, old));
                         cache.used_at(token, now);
                     }
-                    at => {
-                        if let Some((token, _)) = at {
-                            // A computation that began before goes on, and is not stored over this value.
-                            self.end_entry(cache, token, false, &mut evicted);
-                        }
-                        cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);
-                    }
                 }
-            });
-            drop((evicted, new));
-            self.is_put(done, mode)
-        }
+                at => {
+                    if let Some((token, _)) = at {
+                        // A computation that began before goes on, and is not stored over this value.
+                        self.end_entry(cache, token, false, &mut evicted);
+                    }
+                    cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);
+                }
+            }
+        });
+        drop((evicted, new));
+        self.is_put(view.py(), done, mode)
     }
 
     /// Stores a result as functools does: where the key is there meanwhile, a bounded cache keeps what it has and an
@@ -234,71 +227,31 @@ impl CacheState {
     /// As for [`find`](Self::find); `result` is a live object.
     // Not inlined, as nothing may swell the frame that stands on the stack while the function computes.
     #[inline(never)]
-    pub(crate) unsafe fn store(
-        &self,
-        view: &View<'_>,
-        result: *mut ffi::PyObject,
-        hot: FastLookup,
-        began: Began,
-    ) -> bool {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let Some(key) = view.make_key() else {
-                return false;
-            };
-            let value = Value::ready(PyRef::borrow(result));
-            let (now, deadline) = (self.now(), self.deadline());
-            let mut evicted = Evicted::default();
-            let insert = |cache: &mut Entries| {
-                point("insert");
-                if !self.is_welcome(cache, view.hash, began) {
-                    return;
-                }
-                cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);
-            };
-            let Err(insert) = self.if_still_absent(hot, insert) else {
-                return true;
-            };
-            drop(insert);
-            self.store_again(view, result, began)
-        }
+    pub(crate) fn store(&self, view: &View<'_>, result: Ref<'_>, hot: FastLookup, began: Began) -> bool {
+        let Some(key) = view.make_key() else {
+            return false;
+        };
+        let value = Value::ready(result.to_owned());
+        let (now, deadline) = (self.now(), self.deadline());
+        let mut evicted = Evicted::default();
+        let insert = |cache: &mut Entries| {
+            point("insert");
+            if !self.is_welcome(cache, view.hash, began) {
+                return;
+            }
+            cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);
+        };
+        let Err(insert) = self.if_still_absent(hot, insert) else {
+            return true;
+        };
+        drop(insert);
+        self.store_again(view, result, began)
     }
 
     /// Whether the result of a computation that nobody waited for is to be stored. To be called under the lock.
     #[inline(always)]
     fn is_welcome(&self, cache: &Entries, hash: u64, began: Began) -> bool {
         self.fences.stamp(hash) == began.stamp && (self.stores_over_clears || cache.clears() == began.clears)
-    }
-
-    /// Ends a key's entry, and fences the computations of it that are under way: they go on for those who wait for them.
-    /// Whether there was an entry; `None` with an exception set.
-    ///
-    /// # Safety
-    /// As for [`find`](Self::find).
-    pub(crate) unsafe fn invalidate(&self, view: &View<'_>) -> Option<bool> {
-        let mut evicted = Evicted::default();
-        // SAFETY: the caller's promise.
-        let done = unsafe {
-            self.with_entry(view, |cache, at| {
-                self.fences.raise(view.hash);
-                at.is_some_and(|(token, finished)| self.end_entry(cache, token, finished, &mut evicted))
-            })
-        };
-        let was_there = match done {
-            Changed::Done(was_there) => Some(was_there),
-            Changed::Failed => None,
-            // There is no telling which of them is the key's: all of its hash go.
-            Changed::Restless => Some(self.entries.write(|writer| {
-                let cache = writer.value;
-                self.fences.raise(view.hash);
-                let of_hash = |(token, _, entry): Candidate<'_, PyRef, Value>| (token, entry.value.is_finished());
-                let all: Vec<_> = cache.candidates(view.hash).map(of_hash).collect();
-                let mut end = |&(token, finished): &(Token, bool)| self.end_entry(cache, token, finished, &mut evicted);
-                all.iter().filter(|entry| end(entry)).count() != 0
-            })),
-        };
-        self.release(evicted);
-        was_there
     }
 
     /// Has the cache keep lifetimes and tags of single entries from now on. Whether that is new, so that calls enter elsewhere.
@@ -309,29 +262,8 @@ impl CacheState {
         })
     }
 
-    /// Ends the entries that have one of these tags, and fences the computations of such that are under way.
-    pub(crate) fn invalidate_tags(&self, tags: &[String]) {
-        let mut evicted = Evicted::default();
-        self.entries.write(|writer| {
-            let cache = writer.value;
-            for tag in tags {
-                self.tag_fences.raise(hash_of(tag));
-                cache.invalidate_tag(tag, &mut evicted);
-            }
-            for (token, clears) in self.running.with_any(tags) {
-                if cache.clears() == clears && cache.get(token).is_some_and(|entry| !entry.value.is_finished()) {
-                    self.end_entry(cache, token, false, &mut evicted);
-                }
-            }
-        });
-        self.release(evicted);
-    }
-
     /// Whether a call of this key would be answered without computing. `Err` with an exception set.
-    ///
-    /// # Safety
-    /// As for [`find`](Self::find).
-    pub(crate) unsafe fn contains(&self, view: &View<'_>) -> Result<bool, ErrSet> {
+    pub(crate) fn contains(&self, view: &View<'_>) -> Result<bool, ErrSet> {
         let now = self.now();
         let revalidate = self.control.as_ref().map_or(0, |control| control.revalidate);
         let serves = |cache: &mut Entries, at: Option<(Token, bool)>| {
@@ -339,8 +271,7 @@ impl CacheState {
                 finished && (!self.has_windows || now < cache.lifetime(token).fresh.saturating_add(revalidate))
             })
         };
-        // SAFETY: the caller's promise.
-        match unsafe { self.with_entry(view, serves) } {
+        match self.with_entry(view, serves) {
             Changed::Done(serves) => Ok(serves),
             Changed::Restless => Ok(false),
             Changed::Failed => Err(ErrSet),
@@ -348,93 +279,50 @@ impl CacheState {
     }
 
     /// Seconds until a key's entry is no longer fresh; `Ok(None)` if there is none, `Err` with an exception set.
-    ///
-    /// # Safety
-    /// As for [`find`](Self::find).
-    pub(crate) unsafe fn remaining(&self, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
+    pub(crate) fn remaining(&self, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
         let now = clock::exact();
         let remaining = |cache: &mut Entries, at: Option<(Token, bool)>| {
             let (token, _) = at.filter(|(_, finished)| *finished)?;
             let fresh = cache.lifetime(token).fresh.min(cache.end(token));
             Some(if fresh == u64::MAX { f64::INFINITY } else { (i128::from(fresh) - i128::from(now)) as f64 / 1e9 })
         };
-        // SAFETY: the caller's promise.
-        match unsafe { self.with_entry(view, remaining) } {
+        match self.with_entry(view, remaining) {
             Changed::Done(remaining) => Ok(remaining),
             Changed::Restless => Ok(None),
             Changed::Failed => Err(ErrSet),
         }
     }
 
-    /// Ends an entry; whether it had a value. To be called under the lock.
-    pub(super) fn end_entry(
-        &self,
-        cache: &mut Entries,
-        token: Token,
-        finished: bool,
-        evicted: &mut Evicted<PyRef, Value>,
-    ) -> bool {
-        if finished {
-            cache.remove(token, Cause::Explicit, evicted);
-        } else if fence::is_on_in_memory() && cache.detach(token) {
-            if let Some(record) = cache.value_mut(token) {
-                record.set_detached();
-            }
-        }
-        finished
-    }
-
     /// As [`store`](Self::store), where something came in meanwhile.
     #[cold]
     #[inline(never)]
-    unsafe fn store_again(&self, view: &View<'_>, result: *mut ffi::PyObject, began: Began) -> bool {
-        // SAFETY: as for `store`.
-        unsafe {
-            let Some(key) = view.make_key() else {
-                return false;
-            };
-            let (now, deadline) = (self.now(), self.deadline());
-            let mut evicted = Evicted::default();
-            let mut new = Some((key, Value::ready(PyRef::borrow(result))));
-            let stored = self.with_entry(view, |cache, at| match at {
-                _ if !self.is_welcome(cache, view.hash, began) => (),
-                None => {
-                    if let Some((key, value)) = new.take() {
-                        cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);
-                    }
+    fn store_again(&self, view: &View<'_>, result: Ref<'_>, began: Began) -> bool {
+        let Some(key) = view.make_key() else {
+            return false;
+        };
+        let (now, deadline) = (self.now(), self.deadline());
+        let mut evicted = Evicted::default();
+        let mut new = Some((key, Value::ready(result.to_owned())));
+        let stored = self.with_entry(view, |cache, at| match at {
+            _ if !self.is_welcome(cache, view.hash, began) => (),
+            None => {
+                if let Some((key, value)) = new.take() {
+                    cache.insert(view.hash, view.shape, key, value, deadline, now, &mut evicted);
                 }
-                Some((token, true)) if self.max_size.is_none() => {
-                    if let Some((key, value)) = new.take() {
+            }
+            Some((token, true)) if self.max_size.is_none() => {
+                if let Some((key, value)) = new.take() {
+                    // SAFETY: an entry with a finished value is published.
+                    unsafe {
                         new = cache.replace(token, value, deadline).map(|old| (key, old));
                         cache.used_at(token, now);
                     }
                 }
-                Some(_) => (),
-            });
-            drop((evicted, new));
-            !matches!(stored, Changed::Failed)
-        }
-    }
-
-    /// Drops all entries of this process and zeroes their counters.
-    pub(crate) fn clear(&self, py: Python<'_>) {
-        let evicted = self.clear_silently(py);
-        self.release(evicted);
-    }
-
-    /// The same, of which nobody is told: what has left.
-    pub(crate) fn clear_silently(&self, py: Python<'_>) -> Evicted<PyRef, Value> {
-        let mut evicted = Evicted::default();
-        self.entries.write(|writer| {
-            writer.value.clear(&mut evicted);
-            writer.value.reset_counts();
-            writer.reset_counters();
+            }
+            Some(_) => (),
         });
-        self.tally.reset();
-        if let Some(flights) = &self.flights {
-            flights.forget(py);
-        }
-        evicted
+        drop((evicted, new));
+        !matches!(stored, Changed::Failed)
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

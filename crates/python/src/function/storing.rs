@@ -3,7 +3,7 @@
 //! Ring 3. What a cache without [`Control`](super::control::Control) stores does not come here, but for `cache_put` with a
 //! lifetime or tags.
 
-use pyo3::ffi;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::computation::Computation;
@@ -13,6 +13,7 @@ use super::lookup::{Changed, Entries};
 use super::removal::Departing;
 use super::slot_value::{SharedFlight, Special, Value};
 use super::state::{CacheState, Put};
+use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
@@ -33,87 +34,76 @@ impl CacheState {
     }
 
     /// Stores what was computed, if the user wants it stored; an older entry goes otherwise. False with an exception set.
-    ///
-    /// # Safety
-    /// As for [`put`](Self::put); `result` is alive.
-    pub(crate) unsafe fn put_result(&self, view: &View<'_>, result: *mut ffi::PyObject, tags: Tags, mode: Put) -> bool {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let Some(control) = &self.control else {
-                return self.put(view, Value::ready(PyRef::borrow(result)), mode);
-            };
-            match control.appraise(result, tags.clone()) {
-                Err(ErrSet) => false,
-                Ok(Verdict::Store(terms)) => self.put_terms(view, terms, mode),
-                Ok(Verdict::Drop) => self.drop_older(view, &tags, mode),
-            }
+    pub(crate) fn put_result(&self, view: &View<'_>, result: Ref<'_>, tags: Tags, mode: Put) -> bool {
+        let Some(control) = &self.control else {
+            return self.put(view, Value::ready(result.to_owned()), mode);
+        };
+        match control.appraise(result, tags.clone()) {
+            Err(ErrSet) => false,
+            Ok(Verdict::Store(terms)) => self.put_terms(view, terms, mode),
+            Ok(Verdict::Drop) => self.drop_older(view, &tags, mode),
         }
     }
 
     /// Stores a value under terms; false with an exception set.
-    ///
-    /// # Safety
-    /// As for [`put`](Self::put).
-    pub(crate) unsafe fn put_terms(&self, view: &View<'_>, terms: Terms, mode: Put) -> bool {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let Some(key) = view.make_key() else {
-                return false;
+    pub(crate) fn put_terms(&self, view: &View<'_>, terms: Terms, mode: Put) -> bool {
+        let Some(key) = view.make_key() else {
+            return false;
+        };
+        let (now, lifetime) = (self.now(), self.lifetime_of(&terms));
+        let mut departing = Departing::new(self);
+        let tags = terms.tags.clone();
+        let mut new = Some((key, terms));
+        let done = self.with_entry(view, |cache, at| {
+            if !self.is_wanted(cache, view.hash, &tags, at, now, mode) {
+                return;
+            }
+            let Some((key, terms)) = new.take() else {
+                return;
             };
-            let (now, lifetime) = (self.now(), self.lifetime_of(&terms));
-            let mut departing = Departing::new(self);
-            let tags = terms.tags.clone();
-            let mut new = Some((key, terms));
-            let done = self.with_entry(view, |cache, at| {
-                if !self.is_wanted(cache, view.hash, &tags, at, now, mode) {
-                    return;
-                }
-                let Some((key, terms)) = new.take() else {
-                    return;
-                };
-                if matches!(mode, Put::Always) {
-                    self.fences.raise(view.hash);
-                }
-                match at {
-                    Some((token, true)) => {
-                        let old = terms.described(lifetime, |value, description| {
-                            cache.replace_described(token, value, description, now, &mut departing.evicted)
-                        });
-                        match old {
-                            Ok(Some(old)) => departing.replaced(key, view.shape, old.value, old.cause),
-                            Ok(None) => departing.keep(key),
-                            Err(TooHeavy(value)) => {
-                                cache.remove(token, Cause::Replaced, &mut departing.evicted);
-                                departing.unused(key, value);
-                            }
-                        }
-                    }
-                    at => {
-                        if let Some((token, _)) = at {
-                            // A computation that began before goes on, and is not stored over this value.
-                            self.end_entry(cache, token, false, &mut departing.evicted);
-                        }
-                        let entered = terms.described(lifetime, |value, description| {
-                            cache.insert_described(
-                                view.hash,
-                                view.shape,
-                                key,
-                                value,
-                                description,
-                                now,
-                                &mut departing.evicted,
-                            )
-                        });
-                        if let Err(TooHeavy(entry)) = entered {
-                            departing.unused(entry.key, entry.value);
+            if matches!(mode, Put::Always) {
+                self.fences.raise(view.hash);
+            }
+            match at {
+                Some((token, true)) => {
+                    // SAFETY: an entry with a finished value is published.
+                    let old = terms.described(lifetime, |value, description| unsafe {
+                        cache.replace_described(token, value, description, now, &mut departing.evicted)
+                    });
+                    match old {
+                        Ok(Some(old)) => departing.replaced(key, view.shape, old.value, old.cause),
+                        Ok(None) => departing.keep(key),
+                        Err(TooHeavy(value)) => {
+                            cache.remove(token, Cause::Replaced, &mut departing.evicted);
+                            departing.unused(key, value);
                         }
                     }
                 }
-            });
-            drop(new);
-            departing.end();
-            self.is_put(done, mode)
-        }
+                at => {
+                    if let Some((token, _)) = at {
+                        // A computation that began before goes on, and is not stored over this value.
+                        self.end_entry(cache, token, false, &mut departing.evicted);
+                    }
+                    let entered = terms.described(lifetime, |value, description| {
+                        cache.insert_described(
+                            view.hash,
+                            view.shape,
+                            key,
+                            value,
+                            description,
+                            now,
+                            &mut departing.evicted,
+                        )
+                    });
+                    if let Err(TooHeavy(entry)) = entered {
+                        departing.unused(entry.key, entry.value);
+                    }
+                }
+            }
+        });
+        drop(new);
+        departing.end();
+        self.is_put(view.py(), done, mode)
     }
 
     /// Whether what `mode` asks for holds. To be called under the lock, with the key's entry.
@@ -142,47 +132,40 @@ impl CacheState {
     }
 
     /// Ends an older entry of a result that is not stored; false with an exception set.
-    ///
-    /// # Safety
-    /// As for [`put`](Self::put).
-    pub(crate) unsafe fn drop_older(&self, view: &View<'_>, tags: &Tags, mode: Put) -> bool {
+    pub(crate) fn drop_older(&self, view: &View<'_>, tags: &Tags, mode: Put) -> bool {
         let mut departing = Departing::new(self);
         let now = self.now();
-        // SAFETY: the caller's promise.
-        unsafe {
-            let done = self.with_entry(view, |cache, at| {
-                if !self.is_wanted(cache, view.hash, tags, at, now, mode) {
-                    return;
+        let done = self.with_entry(view, |cache, at| {
+            if !self.is_wanted(cache, view.hash, tags, at, now, mode) {
+                return;
+            }
+            if matches!(mode, Put::Always) {
+                self.fences.raise(view.hash);
+            }
+            if let Some((token, finished)) = at {
+                if finished {
+                    let cause = match cache.freshness(token, now) {
+                        Freshness::Ended => Cause::Expired,
+                        Freshness::Fresh | Freshness::Stale => Cause::Replaced,
+                    };
+                    cache.remove(token, cause, &mut departing.evicted);
+                } else if matches!(mode, Put::Always | Put::Refreshed(_)) {
+                    self.end_entry(cache, token, false, &mut departing.evicted);
                 }
-                if matches!(mode, Put::Always) {
-                    self.fences.raise(view.hash);
-                }
-                if let Some((token, finished)) = at {
-                    if finished {
-                        let cause = match cache.freshness(token, now) {
-                            Freshness::Ended => Cause::Expired,
-                            Freshness::Fresh | Freshness::Stale => Cause::Replaced,
-                        };
-                        cache.remove(token, cause, &mut departing.evicted);
-                    } else if matches!(mode, Put::Always | Put::Refreshed(_)) {
-                        self.end_entry(cache, token, false, &mut departing.evicted);
-                    }
-                }
-            });
-            departing.end();
-            self.is_put(done, mode)
-        }
+            }
+        });
+        departing.end();
+        self.is_put(view.py(), done, mode)
     }
 
     /// Whether a change has ended well; else an exception is set.
-    pub(super) fn is_put(&self, done: Changed<()>, mode: Put) -> bool {
+    pub(super) fn is_put(&self, py: Python<'_>, done: Changed<()>, mode: Put) -> bool {
         match (done, mode) {
             (Changed::Done(()), _) => true,
             (Changed::Failed, _) => false,
             (Changed::Restless, Put::Always) => {
-                let message = c"the value cannot be stored: the cache changes each time its keys are compared";
-                // SAFETY: attached, as every caller is.
-                unsafe { ffi::PyErr_SetString(ffi::PyExc_RuntimeError, message.as_ptr()) };
+                let message = "the value cannot be stored: the cache changes each time its keys are compared";
+                PyRuntimeError::new_err(message).restore(py);
                 false
             }
             (Changed::Restless, _) => true,
@@ -198,10 +181,7 @@ impl CacheState {
     }
 
     /// Ends a computation under single-flight with a result that is stored under terms.
-    ///
-    /// # Safety
-    /// As for [`settle_success`](Self::settle_success). `outcome`: what those have who waited.
-    pub(crate) unsafe fn settle_terms(
+    pub(crate) fn settle_terms(
         &self,
         reserved: Option<Reserved>,
         flight: Option<SharedFlight>,
@@ -280,84 +260,74 @@ impl CacheState {
                 change(special);
             }
         };
-        // SAFETY: the callers are attached, hold no lock, and the view's objects. What a comparison raises is of no concern.
-        unsafe {
-            if let Changed::Failed = self.with_entry(view, change) {
-                ffi::PyErr_Clear();
-            }
+        if let Changed::Failed = self.with_entry(view, change) {
+            // What a comparison raises is of no concern.
+            drop(exceptions::take(view.py()));
         }
     }
 
     /// Notes that a computation of a coroutine function raised: the exception is stored if the user wants that. The value that
-    /// serves in its place, a new reference, if there is one.
+    /// serves in its place, if there is one.
     pub(crate) fn failed(
         &self,
         view: &View<'_>,
         error: &Bound<'_, PyAny>,
         computation: &Computation,
-    ) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
+    ) -> Result<Option<PyRef>, ErrSet> {
         self.tally.load(computation.watch, true);
         let Some(control) = &self.control else {
             return Ok(None);
         };
-        // SAFETY: attached, no lock held; the view's objects are the ticket's; no exception is set.
-        unsafe {
-            let error = PyRef::borrow(error.as_ptr());
-            if !exceptions::is_shareable(&error) {
-                return Ok(None);
-            }
-            if let Some(spare) = self.spare(view)? {
-                return Ok(Some(spare));
-            }
-            if let Some(terms) = control.store_exception(&error, computation.tags.clone()) {
-                if !self.put_terms(view, terms?, Put::IfAbsentSince(computation.began)) {
-                    return Err(ErrSet);
-                }
-            }
-            Ok(None)
+        let (py, error) = (view.py(), Ref::from(error).to_owned());
+        if !exceptions::is_shareable(py, &error) {
+            return Ok(None);
         }
+        if let Some(spare) = self.spare(view)? {
+            return Ok(Some(spare));
+        }
+        if let Some(terms) = control.store_exception(py, &error, computation.tags.clone()) {
+            if !self.put_terms(view, terms?, Put::IfAbsentSince(computation.began)) {
+                return Err(ErrSet);
+            }
+        }
+        Ok(None)
     }
 
-    /// The value that serves where computing has failed, a new reference; counted as a stale hit, and a use.
-    ///
-    /// # Safety
-    /// As for [`find`](Self::find).
-    pub(crate) unsafe fn spare(&self, view: &View<'_>) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
+    /// The value that serves where computing has failed; counted as a stale hit, and a use.
+    pub(crate) fn spare(&self, view: &View<'_>) -> Result<Option<PyRef>, ErrSet> {
         let Some(control) = self.control.as_ref().filter(|control| control.spare != 0) else {
             return Ok(None);
         };
         let now = self.now();
-        // SAFETY: the caller's promise; counting a reference runs nothing.
-        unsafe {
-            let found = self.with_entry(view, |cache, at| {
-                let (token, _) = at.filter(|(_, finished)| *finished)?;
-                let value = &cache.get(token)?.value;
-                if value.as_special().is_some_and(|special| special.is_exception) {
-                    return None;
-                }
-                let object = value.as_owned()?.clone_ref();
-                if now >= cache.lifetime(token).fresh.saturating_add(control.spare) {
-                    return Some(Err(object));
-                }
+        let py = view.py();
+        let found = self.with_entry(view, |cache, at| {
+            let (token, _) = at.filter(|(_, finished)| *finished)?;
+            let value = &cache.get(token)?.value;
+            if value.as_special().is_some_and(|special| special.is_exception) {
+                return None;
+            }
+            let object = value.as_owned()?.clone_ref(py);
+            if now >= cache.lifetime(token).fresh.saturating_add(control.spare) {
+                return Some(Err(object));
+            }
+            // SAFETY: an entry with a finished value is published.
+            unsafe {
                 cache.hit(token);
                 cache.used_at(token, now);
-                Some(Ok(object))
-            });
-            match found {
-                Changed::Done(Some(Ok(object))) => {
-                    self.tally.stale_hit();
-                    match self.found(object.into_ptr()) {
-                        super::lookup::Found::Value(object) => Ok(Some(object)),
-                        _ => Err(ErrSet),
-                    }
-                }
-                Changed::Done(Some(Err(object))) => {
-                    drop(object);
-                    Ok(None)
-                }
-                Changed::Done(None) | Changed::Restless => Ok(None),
-                Changed::Failed => Err(ErrSet),
             }
+            Some(Ok(object))
+        });
+        match found {
+            Changed::Done(Some(Ok(object))) => {
+                self.tally.stale_hit();
+                self.handed_out(py, object).map(Some).ok_or(ErrSet)
+            }
+            Changed::Done(Some(Err(object))) => {
+                drop(object);
+                Ok(None)
+            }
+            Changed::Done(None) | Changed::Restless => Ok(None),
+            Changed::Failed => Err(ErrSet),
         }
     }
 }

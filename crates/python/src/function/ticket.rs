@@ -47,27 +47,21 @@ const QUESTIONS: u32 = 4096;
 
 impl Ticket {
     /// The ticket of a call. `None` with an exception set. `is_unreadable`: it is counted that the call could not read a value.
-    ///
-    /// # Safety
-    /// The views' objects are alive; the thread is attached and holds no lock.
-    pub(super) unsafe fn new(view: &View<'_>, known: Known<'_>, lone_apart: bool, is_unreadable: bool) -> Option<Self> {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let ticket = |view: &View<'_>, made_from| {
-                let (shape, hash, typed) = (view.shape, view.hash, view.typed);
-                let (asked, is_unreadable) = (AtomicU32::new(0), AtomicBool::new(is_unreadable));
-                let key = view.make_key()?;
-                Some(Ticket { key, shape, hash, typed, lone_apart, made_from, alone: false, asked, is_unreadable })
-            };
-            let (bytes, editable) = match known {
-                Known::Bytes(bytes, editable) => (bytes, editable),
-                Known::Arguments => return ticket(view, None),
-                Known::Nothing => return ticket(view, None).map(|ticket| Ticket { alone: true, ..ticket }),
-            };
-            let View { shape, typed, .. } = *view;
-            let made_from = MadeFrom { key: view.make_key()?, shape, typed, named: editable.named };
-            ticket(&bytes.view(), Some(made_from))
-        }
+    pub(super) fn new(view: &View<'_>, known: Known<'_>, lone_apart: bool, is_unreadable: bool) -> Option<Self> {
+        let ticket = |view: &View<'_>, made_from| {
+            let (shape, hash, typed) = (view.shape, view.hash, view.typed);
+            let (asked, is_unreadable) = (AtomicU32::new(0), AtomicBool::new(is_unreadable));
+            let key = view.make_key()?;
+            Some(Ticket { key, shape, hash, typed, lone_apart, made_from, alone: false, asked, is_unreadable })
+        };
+        let (bytes, editable) = match known {
+            Known::Bytes(bytes, editable) => (bytes, editable),
+            Known::Arguments => return ticket(view, None),
+            Known::Nothing => return ticket(view, None).map(|ticket| Ticket { alone: true, ..ticket }),
+        };
+        let View { shape, typed, .. } = *view;
+        let made_from = MadeFrom { key: view.make_key()?, shape, typed, named: editable.named };
+        ticket(&bytes.view(view.py()), Some(made_from))
     }
 
     /// Whether to count that its call could not read a value; true once.
@@ -76,24 +70,24 @@ impl Ticket {
         !self.is_unreadable.swap(true, Ordering::Relaxed)
     }
 
-    pub(crate) fn with_view<R>(&self, f: impl FnOnce(&View<'_>) -> R) -> R {
-        let pointer = self.key.as_ptr();
+    pub(crate) fn with_view<R>(&self, py: Python<'_>, f: impl FnOnce(&View<'_>) -> R) -> R {
+        let key = self.key.lend(py);
         // SAFETY: the key was made from a view with this shape and hash.
-        f(&unsafe { View::of_key(&self.key, &pointer, self.shape, self.hash, self.typed) })
+        f(&unsafe { View::of_key(&key, self.shape, self.hash, self.typed) })
     }
 }
 
 impl Ticket {
     /// [`with_view`](Self::with_view), with what the bytes in the view were made from, if it has such.
-    pub(crate) fn with_views<R>(&self, f: impl FnOnce(&View<'_>, Option<Editable<'_>>) -> R) -> R {
+    pub(crate) fn with_views<R>(&self, py: Python<'_>, f: impl FnOnce(&View<'_>, Option<Editable<'_>>) -> R) -> R {
         let Some(MadeFrom { key, shape, typed, named }) = &self.made_from else {
-            return self.with_view(|view| f(view, None));
+            return self.with_view(py, |view| f(view, None));
         };
-        let pointer = key.as_ptr();
+        let key = key.lend(py);
         // SAFETY: the key was made from a view with this shape. What is done with it does not go by its hash.
-        let view = unsafe { View::of_key(key, &pointer, *shape, 0, *typed) };
+        let view = unsafe { View::of_key(&key, *shape, 0, *typed) };
         let editable = Editable { view, named: Arc::clone(named) };
-        self.with_view(|view| f(view, Some(editable)))
+        self.with_view(py, |view| f(view, Some(editable)))
     }
 }
 
@@ -117,19 +111,20 @@ impl Ticket {
         if self.hash != other.hash || self.shape != other.shape {
             return Ok(false);
         }
-        // SAFETY: the other's key has the view's shape, and is held by its ticket.
-        let compare = |view: &View<'_>| unsafe {
-            let key = other.key.as_ptr();
-            match view.equals(key) {
+        let key = other.key.lend(py);
+        let compare = |view: &View<'_>| {
+            // SAFETY: the other's key has the view's shape.
+            match unsafe { view.equals(key) } {
                 Equality::Yes => Ok(true),
                 Equality::No => Ok(false),
                 Equality::Unknown if self.lone_apart && view.is_apart(key) => Ok(false),
                 // Relaxed: a count. Who is not found in the table computes for itself.
                 Equality::Unknown if self.asked.fetch_add(1, Ordering::Relaxed) >= QUESTIONS => Ok(false),
-                Equality::Unknown => view.ask(key).ok_or_else(|| PyErr::fetch(py)),
+                // SAFETY: as above.
+                Equality::Unknown => unsafe { view.ask(key) }.ok_or_else(|| PyErr::fetch(py)),
             }
         };
-        as_error(|| self.with_view(compare))
+        as_error(|| self.with_view(py, compare))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

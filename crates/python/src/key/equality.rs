@@ -5,7 +5,8 @@
 use pyo3::ffi;
 
 use super::view::{View, ONE};
-use crate::capi::layout::{self, Exact};
+use crate::capi::borrowed::Ref;
+use crate::capi::layout::{Exact, Str, Tuple};
 use crate::capi::reference::{calls, tuple_items};
 
 /// Nesting of tuples that is compared in place; beyond it, the comparison is Python's, which knows its stack.
@@ -33,57 +34,50 @@ impl From<bool> for Equality {
 
 /// Whether two objects are equal, as far as can be said without running user code.
 #[inline(always)]
-fn objects_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, typed: bool) -> Equality {
+fn objects_equal(a: Ref<'_>, b: Ref<'_>, typed: bool) -> Equality {
     if a == b {
         return Equality::Yes;
     }
-    // SAFETY: live objects; the layouts are read for exact types only.
-    unsafe {
-        if layout::is_exact(a, &raw mut ffi::PyLong_Type) && layout::is_exact(b, &raw mut ffi::PyLong_Type) {
-            return layout::ints_equal(a, b).into();
-        }
-        if layout::is_exact(a, &raw mut ffi::PyUnicode_Type) && layout::is_exact(b, &raw mut ffi::PyUnicode_Type) {
-            return strs_equal(a, b);
-        }
+    if let (Some(a), Some(b)) = (a.as_int(), b.as_int()) {
+        return a.equals(b).into();
+    }
+    if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
+        return strs_equal(a, b);
     }
     others_equal(a, b, typed, DEPTH)
 }
 
-/// # Safety
-/// Both are exact `str`s.
 #[inline(never)]
-unsafe fn strs_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> Equality {
-    // SAFETY: the caller's promise.
-    unsafe { layout::strs_equal(a, b) }.map_or(Equality::Unknown, Equality::from)
+fn strs_equal(a: Str<'_>, b: Str<'_>) -> Equality {
+    a.equals(b).map_or(Equality::Unknown, Equality::from)
 }
 
 #[inline(never)]
-fn others_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, typed: bool, depth: u32) -> Equality {
-    // SAFETY: live objects; the layouts are read for exact types only.
-    unsafe {
-        if typed && layout::type_of(a) != layout::type_of(b) {
-            return Equality::No;
+fn others_equal(a: Ref<'_>, b: Ref<'_>, typed: bool, depth: u32) -> Equality {
+    if typed && a.kind() != b.kind() {
+        return Equality::No;
+    }
+    match (a.exact(), b.exact()) {
+        (Exact::Str(a), Exact::Str(b)) => strs_equal(a, b),
+        (Exact::Int(a), Exact::Int(b)) => a.equals(b).into(),
+        (Exact::Bytes(a), Exact::Bytes(b)) => (a.as_slice() == b.as_slice()).into(),
+        // A NaN equals nothing.
+        (Exact::Float(a), Exact::Float(b)) => (a.value() == b.value()).into(),
+        // Both are singletons, and identity was looked at before.
+        (Exact::Bool, Exact::Bool) | (Exact::None, Exact::None) => Equality::No,
+        (Exact::Tuple(a), Exact::Tuple(b)) => tuples_equal(a, b, depth),
+        (Exact::Other, _) | (_, Exact::Other) => Equality::Unknown,
+        (Exact::Int(_) | Exact::Float(_) | Exact::Bool, Exact::Int(_) | Exact::Float(_) | Exact::Bool) => {
+            Equality::Unknown
         }
-        match (layout::exact(a), layout::exact(b)) {
-            (Exact::Str, Exact::Str) => strs_equal(a, b),
-            (Exact::Int, Exact::Int) => layout::ints_equal(a, b).into(),
-            (Exact::Bytes, Exact::Bytes) => layout::bytes_equal(a, b).into(),
-            (Exact::Float, Exact::Float) => layout::floats_equal(a, b).into(),
-            // Both are singletons, and identity was looked at before.
-            (Exact::Bool, Exact::Bool) | (Exact::None, Exact::None) => Equality::No,
-            (Exact::Tuple, Exact::Tuple) => tuples_equal(a, b, depth),
-            (Exact::Other, _) | (_, Exact::Other) => Equality::Unknown,
-            (Exact::Int | Exact::Float | Exact::Bool, Exact::Int | Exact::Float | Exact::Bool) => Equality::Unknown,
-            // Exact types that never equal one another.
-            _ => Equality::No,
-        }
+        // Exact types that never equal one another.
+        _ => Equality::No,
     }
 }
 
 /// As Python compares tuples: `typed` does not reach into them, as in functools.
-unsafe fn tuples_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, depth: u32) -> Equality {
-    // SAFETY: the caller passes exact tuples.
-    let (a, b) = unsafe { (tuple_items(a), tuple_items(b)) };
+fn tuples_equal(a: Tuple<'_>, b: Tuple<'_>, depth: u32) -> Equality {
+    let (a, b) = (a.items(), b.items());
     if a.len() != b.len() {
         return Equality::No;
     }
@@ -103,21 +97,12 @@ unsafe fn tuples_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject, depth: u32)
 }
 
 /// Whether functools takes a lone argument itself for a key: an exact `int` or `str`. Of any other it makes a tuple.
-///
-/// # Safety
-/// It is alive; the thread is attached.
-pub unsafe fn is_key_itself(object: *mut ffi::PyObject) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe {
-        layout::is_exact(object, &raw mut ffi::PyLong_Type) || layout::is_exact(object, &raw mut ffi::PyUnicode_Type)
-    }
+pub fn is_key_itself(object: Ref<'_>) -> bool {
+    object.as_int().is_some() || object.as_str().is_some()
 }
 
 /// Whether two objects are equal, untyped; `false` may also mean that only Python can tell.
-///
-/// # Safety
-/// Both are alive; the thread is attached.
-pub unsafe fn same(stored: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
+pub fn same(stored: Ref<'_>, value: Ref<'_>) -> bool {
     objects_equal(stored, value, false) == Equality::Yes
 }
 
@@ -125,27 +110,21 @@ impl View<'_> {
     /// Whether this call's key is `key`, whose shape is the view's, as far as can be said without running user code.
     ///
     /// # Safety
-    /// `key` is the live key of an entry whose stored shape is `self.shape`; the thread is attached.
+    /// `key` is the key of an entry whose stored shape is `self.shape`.
     #[inline]
-    pub unsafe fn equals(&self, key: *mut ffi::PyObject) -> Equality {
-        // SAFETY: the caller's promise.
-        unsafe {
-            if self.shape == ONE {
-                self.equals_one(key)
-            } else {
-                self.equals_many(key)
-            }
+    pub unsafe fn equals(&self, key: Ref<'_>) -> Equality {
+        if self.shape == ONE {
+            self.equals_one(key)
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { self.equals_many(key) }
         }
     }
 
     /// [`equals`](Self::equals) where the shape is `ONE`.
-    ///
-    /// # Safety
-    /// As for `equals`.
     #[inline(always)]
-    pub unsafe fn equals_one(&self, key: *mut ffi::PyObject) -> Equality {
-        // SAFETY: a shape of one positional argument has one value.
-        objects_equal(key, unsafe { *self.values.get_unchecked(0) }, self.typed)
+    pub fn equals_one(&self, key: Ref<'_>) -> Equality {
+        objects_equal(key, self.one(), self.typed)
     }
 
     /// [`equals`](Self::equals) where the shape is another.
@@ -153,13 +132,9 @@ impl View<'_> {
     /// # Safety
     /// As for `equals`.
     #[inline(always)]
-    pub unsafe fn equals_many(&self, key: *mut ffi::PyObject) -> Equality {
+    pub unsafe fn equals_many(&self, key: Ref<'_>) -> Equality {
         // SAFETY: the key of any shape but `ONE` is a tuple.
-        unsafe { self.equals_tuple(tuple_items(key)) }
-    }
-
-    #[inline(always)]
-    unsafe fn equals_tuple(&self, items: &[*mut ffi::PyObject]) -> Equality {
+        let items = unsafe { Ref::row(tuple_items(key.as_ptr())) };
         let count = self.values.len();
         if items.len() != count + usize::from(!self.names.is_empty()) {
             return Equality::No;
@@ -174,7 +149,7 @@ impl View<'_> {
             return Equality::Yes;
         }
         // SAFETY: where names follow, the last item is a tuple of them.
-        let names = unsafe { tuple_items(items[count]) };
+        let names = unsafe { Ref::row(tuple_items(items[count].as_ptr())) };
         if names.len() != self.names.len() {
             return Equality::No;
         }
@@ -188,50 +163,47 @@ impl View<'_> {
     }
 
     /// Whether this call has a lone argument that functools keeps apart from the one in `key`, though they may be equal.
+    pub fn is_apart(&self, key: Ref<'_>) -> bool {
+        self.shape == ONE && is_key_itself(key) != is_key_itself(self.one())
+    }
+
+    /// Asks Python whether this call's key is `key`; `None` with an exception set. Runs user code, so no lock may be held.
     ///
     /// # Safety
     /// As for [`equals`](Self::equals).
-    pub unsafe fn is_apart(&self, key: *mut ffi::PyObject) -> bool {
-        // SAFETY: a shape of one positional argument has one value; the caller's promise.
-        unsafe { self.shape == ONE && is_key_itself(key) != is_key_itself(*self.values.get_unchecked(0)) }
-    }
-
-    /// Asks Python whether this call's key is `key`; `None` with an exception set. Runs user code.
-    ///
-    /// # Safety
-    /// As for [`equals`](Self::equals); the caller holds a strong reference to `key` and no lock.
-    pub unsafe fn ask(&self, key: *mut ffi::PyObject) -> Option<bool> {
-        // SAFETY: the caller's promise. Stored keys come first, as in `dict`.
-        unsafe {
-            if self.shape == ONE {
-                return self.ask_one(key, self.values[0], self.typed);
+    pub unsafe fn ask(&self, key: Ref<'_>) -> Option<bool> {
+        // Stored keys come first, as in `dict`.
+        if self.shape == ONE {
+            return ask_one(key, self.one(), self.typed);
+        }
+        // SAFETY: the key of any shape but `ONE` is a tuple.
+        let items = unsafe { Ref::row(tuple_items(key.as_ptr())) };
+        for (&stored, &value) in items.iter().zip(self.values) {
+            if !ask_one(stored, value, self.typed)? {
+                return Some(false);
             }
-            let items = tuple_items(key);
-            for (&stored, &value) in items.iter().zip(self.values) {
-                if !self.ask_one(stored, value, self.typed)? {
+        }
+        if !self.names.is_empty() {
+            // SAFETY: where names follow, the last item is a tuple of them.
+            let names = unsafe { Ref::row(tuple_items(items[self.values.len()].as_ptr())) };
+            for (&stored, &name) in names.iter().zip(self.names) {
+                if !ask_one(stored, name, false)? {
                     return Some(false);
                 }
             }
-            if !self.names.is_empty() {
-                for (&stored, &name) in tuple_items(items[self.values.len()]).iter().zip(self.names) {
-                    if !self.ask_one(stored, name, false)? {
-                        return Some(false);
-                    }
-                }
-            }
-            Some(true)
         }
+        Some(true)
     }
+}
 
-    unsafe fn ask_one(&self, stored: *mut ffi::PyObject, value: *mut ffi::PyObject, typed: bool) -> Option<bool> {
-        match objects_equal(stored, value, typed) {
-            Equality::Yes => Some(true),
-            Equality::No => Some(false),
-            // SAFETY: live objects, no lock held.
-            Equality::Unknown => match unsafe { calls::PyObject_RichCompareBool(stored, value, ffi::Py_EQ) } {
-                -1 => None,
-                answer => Some(answer != 0),
-            },
+fn ask_one(stored: Ref<'_>, value: Ref<'_>, typed: bool) -> Option<bool> {
+    match objects_equal(stored, value, typed) {
+        Equality::Yes => Some(true),
+        Equality::No => Some(false),
+        Equality::Unknown => {
+            // SAFETY: live objects.
+            let answer = unsafe { calls::PyObject_RichCompareBool(stored.as_ptr(), value.as_ptr(), ffi::Py_EQ) };
+            (answer != -1).then_some(answer != 0)
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use pyo3::ffi;
 
-use crate::capi::layout;
+use crate::capi::borrowed::Ref;
 use crate::capi::reference::calls;
 use engine::hashing::{fold_multiply as mix, GOLDEN as MULTIPLIER};
 
@@ -23,38 +23,32 @@ pub(super) fn start(values: usize, names: usize) -> u64 {
 }
 
 /// The hash of one object as Python has it, or `None` with an exception set.
-///
-/// # Safety
-/// `object` is a live object, and the thread is attached.
 #[inline(always)]
-unsafe fn hash_object(object: *mut ffi::PyObject) -> Option<isize> {
-    // SAFETY: the caller's promise; the layouts are read for exact types only.
-    unsafe {
-        if layout::is_exact(object, &raw mut ffi::PyLong_Type) {
-            if let Some(hash) = layout::short_int_hash(object) {
-                return Some(hash);
-            }
-        } else if layout::is_exact(object, &raw mut ffi::PyUnicode_Type) {
-            let hash = layout::kept_str_hash(object);
-            if hash != -1 {
-                return Some(hash);
-            }
+fn hash_object(object: Ref<'_>) -> Option<isize> {
+    if let Some(int) = object.as_int() {
+        if let Some(hash) = int.short_hash() {
+            return Some(hash);
         }
-        hash_slowly(object)
+    } else if let Some(string) = object.as_str() {
+        let hash = string.kept_hash();
+        if hash != -1 {
+            return Some(hash);
+        }
     }
+    hash_slowly(object)
 }
 
 #[cold]
-unsafe fn hash_slowly(object: *mut ffi::PyObject) -> Option<isize> {
-    // SAFETY: as for `hash_object`; the level is left by whoever has entered it.
+fn hash_slowly(object: Ref<'_>) -> Option<isize> {
+    // SAFETY: a live object; the level is left by whoever has entered it.
     unsafe {
         // A class may have a cached function as its `__hash__`, which asks for the hash of its argument, and so on: where no
         // frame of Python's is on the way, nobody else counts the depth.
-        let is_of_class = ffi::PyType_HasFeature(layout::type_of(object), ffi::Py_TPFLAGS_HEAPTYPE) != 0;
+        let is_of_class = ffi::PyType_HasFeature(object.kind(), ffi::Py_TPFLAGS_HEAPTYPE) != 0;
         if is_of_class && calls::Py_EnterRecursiveCall(c" while hashing an argument".as_ptr()) != 0 {
             return None;
         }
-        let hash = calls::PyObject_Hash(object);
+        let hash = calls::PyObject_Hash(object.as_ptr());
         if is_of_class {
             calls::Py_LeaveRecursiveCall();
         }
@@ -63,19 +57,14 @@ unsafe fn hash_slowly(object: *mut ffi::PyObject) -> Option<isize> {
 }
 
 #[inline(always)]
-fn type_bits(object: *mut ffi::PyObject) -> u64 {
-    // SAFETY: a live object (the callers').
-    (unsafe { layout::type_of(object) } as usize as u64).rotate_left(32)
+fn type_bits(object: Ref<'_>) -> u64 {
+    (object.kind() as usize as u64).rotate_left(32)
 }
 
 /// The hash of a call with one positional argument, or `None` with an exception set.
-///
-/// # Safety
-/// As for `hash_object`.
 #[inline(always)]
-pub unsafe fn hash_one(object: *mut ffi::PyObject, typed: bool) -> Option<u64> {
-    // SAFETY: the caller's promise.
-    let mut hash = unsafe { hash_object(object) }? as u64;
+pub fn hash_one(object: Ref<'_>, typed: bool) -> Option<u64> {
+    let mut hash = hash_object(object)? as u64;
     if typed {
         hash ^= type_bits(object);
     }
@@ -83,14 +72,10 @@ pub unsafe fn hash_one(object: *mut ffi::PyObject, typed: bool) -> Option<u64> {
 }
 
 /// The hash of any other call, or `None` with an exception set.
-///
-/// # Safety
-/// As for `hash_object`, for every value and name.
 #[inline(always)]
-pub unsafe fn hash_many(values: &[*mut ffi::PyObject], names: &[*mut ffi::PyObject], typed: bool) -> Option<u64> {
+pub fn hash_many(values: &[Ref<'_>], names: &[Ref<'_>], typed: bool) -> Option<u64> {
     let mut state = start(values.len(), names.len());
-    // SAFETY: the caller's promise.
-    let hash_of = |value| unsafe {
+    let hash_of = |value| {
         let hash = hash_object(value)? as u64;
         Some(if typed { hash ^ type_bits(value) } else { hash })
     };
@@ -102,8 +87,7 @@ pub unsafe fn hash_many(values: &[*mut ffi::PyObject], names: &[*mut ffi::PyObje
         state = mix_two(state, hash_of(value)?, 0);
     }
     for &name in names {
-        // SAFETY: the caller's promise.
-        state = mix_two(state, unsafe { hash_object(name) }? as u64, 0);
+        state = mix_two(state, hash_object(name)? as u64, 0);
     }
     Some(state)
 }

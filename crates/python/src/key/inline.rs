@@ -2,61 +2,40 @@
 //!
 //! Ring 3. They agree with `key::hash_one`, `key::hash_many` and `View::equals` wherever they decide.
 
-use pyo3::ffi;
-
 use super::hash::{mix_two, start, START};
-use crate::capi::layout;
+use crate::capi::borrowed::Ref;
 use engine::hashing::{fold_multiply as mix, GOLDEN as MULTIPLIER};
 
 /// The hash of one object where it takes no call to tell: of ints of one digit that are not negative, of strings that keep
 /// theirs, and of objects that hash by their address.
-///
-/// # Safety
-/// As for `key::hash_one`.
 #[inline(always)]
-unsafe fn hash_object(object: *mut ffi::PyObject) -> Option<u64> {
-    // SAFETY: the caller's promise; the layouts are read for exact types only.
-    unsafe {
-        if layout::is_exact(object, &raw mut ffi::PyLong_Type) {
-            layout::plain_digit(object).map(u64::from)
-        } else if layout::is_exact(object, &raw mut ffi::PyUnicode_Type) {
-            let hash = layout::kept_str_hash(object);
-            (hash != -1).then_some(hash as u64)
-        } else {
-            layout::address_hash(object).map(|hash| hash as u64)
-        }
+fn hash_object(object: Ref<'_>) -> Option<u64> {
+    if let Some(int) = object.as_int() {
+        int.plain_digit().map(u64::from)
+    } else if let Some(string) = object.as_str() {
+        let hash = string.kept_hash();
+        (hash != -1).then_some(hash as u64)
+    } else {
+        object.address_hash().map(|hash| hash as u64)
     }
 }
 
 /// [`key::hash_one`](super::hash_one), untyped, where it takes no call to tell.
-///
-/// # Safety
-/// As for `key::hash_one`.
 #[inline(always)]
-pub unsafe fn hash_one(object: *mut ffi::PyObject) -> Option<u64> {
-    // SAFETY: the caller's promise.
-    unsafe { hash_object(object) }.map(|hash| mix(hash ^ START, MULTIPLIER))
+pub fn hash_one(object: Ref<'_>) -> Option<u64> {
+    hash_object(object).map(|hash| mix(hash ^ START, MULTIPLIER))
 }
 
 /// [`key::hash_many`](super::hash_many) of two values, untyped, where it takes no call to tell.
-///
-/// # Safety
-/// As for `key::hash_one`, for both.
 #[inline(always)]
-pub unsafe fn hash_two(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> Option<u64> {
-    // SAFETY: the caller's promise.
-    let (a, b) = unsafe { (hash_object(a)?, hash_object(b)?) };
+pub fn hash_two(a: Ref<'_>, b: Ref<'_>) -> Option<u64> {
+    let (a, b) = (hash_object(a)?, hash_object(b)?);
     Some(mix_two(start(2, 0), a, b))
 }
 
-/// Whether two objects are equal, where it takes no call to tell; `false` may also mean that it does.
-///
-/// # Safety
-/// Both are alive; the second has a hash at a glance.
+/// Whether two objects are equal, where it takes no call to tell; `false` may also mean that it does. The second has a hash
+/// at a glance: an exact `int` has a plain digit.
 #[inline(always)]
-pub unsafe fn same(stored: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
-    // SAFETY: the caller's promise: an exact `int` has a plain digit.
-    unsafe {
-        stored == value || layout::is_exact(value, &raw mut ffi::PyLong_Type) && layout::same_digit(stored, value)
-    }
+pub fn same(stored: Ref<'_>, value: Ref<'_>) -> bool {
+    stored == value || value.as_int().is_some_and(|value| value.is_same_digit(stored))
 }

@@ -2,9 +2,10 @@
 //!
 //! Ring 3. What a key and its shape are, the head of [`key`](super) says.
 
-use pyo3::ffi;
+use pyo3::prelude::*;
 
-use crate::capi::reference::{new_tuple, tuple_items, Arguments, PyRef};
+use crate::capi::borrowed::{Arguments, Ref};
+use crate::capi::reference::{new_tuple, tuple_items, PyRef};
 
 /// The shape of a key: the number of values that stand for positional arguments, and the flag below.
 pub type Shape = u32;
@@ -21,9 +22,9 @@ pub const AS_BYTES: Shape = NAMED - 2;
 /// The arguments that make a key, borrowed from a call or from a stored key.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    pub values: &'a [*mut ffi::PyObject],
+    pub values: &'a [Ref<'a>],
     /// The names of the last `names.len()` values.
-    pub names: &'a [*mut ffi::PyObject],
+    pub names: &'a [Ref<'a>],
     pub shape: Shape,
     pub hash: u64,
     pub typed: bool,
@@ -42,70 +43,65 @@ pub fn shape(values: usize, names: usize) -> Shape {
     }
 }
 
-impl Arguments {
-    /// The view of a call without keywords, untyped.
-    ///
-    /// # Safety
-    /// The call still lasts and has at least one argument; `hash` is the hash of its values.
+impl<'a> Arguments<'a> {
+    /// The view of a call without keywords, untyped. `hash` is the hash of its values.
     #[inline(always)]
-    pub unsafe fn plain_view(&self, hash: u64) -> View<'_> {
-        let count = self.positional();
-        // SAFETY: vectorcall passes so many values.
-        let values = unsafe { std::slice::from_raw_parts(self.values, count) };
-        View { values, names: &[], shape: shape(count, 0), hash, typed: false }
+    pub fn plain_view(&self, hash: u64) -> View<'a> {
+        let values = self.plain_values();
+        View { values, names: &[], shape: shape(values.len(), 0), hash, typed: false }
     }
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
     /// The key to store for this call, or `None` with an exception set. May run the garbage collector, so any code.
-    ///
-    /// # Safety
-    /// The view's objects are alive, the thread is attached and holds no lock.
     #[inline]
-    pub unsafe fn make_key(&self) -> Option<PyRef> {
-        // SAFETY: the caller's promise.
-        unsafe {
-            if self.shape == ONE {
-                Some(PyRef::borrow(*self.values.get_unchecked(0)))
-            } else {
-                self.tuple_key()
-            }
+    pub fn make_key(&self) -> Option<PyRef> {
+        if self.shape == ONE {
+            Some(self.one().to_owned())
+        } else {
+            self.tuple_key()
         }
     }
 
+    /// The value of a view whose shape is [`ONE`].
+    #[inline(always)]
+    pub(super) fn one(&self) -> Ref<'a> {
+        debug_assert!(self.shape == ONE && !self.values.is_empty());
+        // SAFETY: a shape of one positional argument has one value.
+        unsafe { *self.values.get_unchecked(0) }
+    }
+
     #[inline(never)]
-    unsafe fn tuple_key(&self) -> Option<PyRef> {
-        // SAFETY: as for `make_key`.
-        unsafe {
-            if self.names.is_empty() {
-                return new_tuple(self.values.iter().copied());
-            }
-            let names = new_tuple(self.names.iter().copied())?;
-            let count = self.values.len() + 1;
-            new_tuple((0..count).map(|i| self.values.get(i).copied().unwrap_or(names.as_ptr())))
+    fn tuple_key(&self) -> Option<PyRef> {
+        let py = self.py();
+        if self.names.is_empty() {
+            return new_tuple(py, self.values.iter().copied());
         }
+        let names = new_tuple(py, self.names.iter().copied())?;
+        let count = self.values.len() + 1;
+        new_tuple(py, (0..count).map(|i| self.values.get(i).copied().unwrap_or(names.lend(py))))
+    }
+
+    /// That the thread is attached: whoever has a view is, as its objects show.
+    #[inline(always)]
+    pub fn py(&self) -> Python<'a> {
+        // SAFETY: a view is made of a call or of a stored key on an attached thread, and does not leave it.
+        unsafe { Python::assume_attached() }
     }
 
     /// The view of a stored key.
     ///
     /// # Safety
-    /// `key` is the key of an entry with this shape and hash, and outlives the view.
-    pub unsafe fn of_key<'a>(
-        key: &'a PyRef,
-        pointer: &'a *mut ffi::PyObject,
-        shape: Shape,
-        hash: u64,
-        typed: bool,
-    ) -> View<'a> {
-        debug_assert_eq!(key.as_ptr(), *pointer);
+    /// `key` is the key of an entry with this shape and hash.
+    pub unsafe fn of_key(key: &'a Ref<'a>, shape: Shape, hash: u64, typed: bool) -> View<'a> {
         let (values, names): (&[_], &[_]) = if shape == ONE {
-            (std::slice::from_ref(pointer), &[])
+            (std::slice::from_ref(key), &[])
         } else {
             // SAFETY: the key of any other shape is a tuple, whose last item is one where names follow.
             unsafe {
-                let items = tuple_items(*pointer);
+                let items = Ref::row(tuple_items(key.as_ptr()));
                 match items.split_last() {
-                    Some((names, values)) if shape & NAMED != 0 => (values, tuple_items(*names)),
+                    Some((names, values)) if shape & NAMED != 0 => (values, Ref::row(tuple_items(names.as_ptr()))),
                     _ => (items, &[]),
                 }
             }

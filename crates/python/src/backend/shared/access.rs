@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use pyo3::ffi;
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use super::buffers::PooledBuffers;
 use super::by_bytes::{self, BytesKey, Editable};
@@ -12,7 +14,8 @@ use super::skips::Skipped;
 use super::template;
 use super::Shared;
 use crate::backend::shared::decoded::Decoded;
-use crate::backend::shared::reopen::File;
+use crate::backend::shared::file::File;
+use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
@@ -32,6 +35,7 @@ const APART: u8 = 0xff;
 
 /// A key as bytes, and the file to use it on.
 pub(crate) struct KeyAccess<'a> {
+    py: Python<'a>,
     pub shared: &'a Shared,
     pub file: &'a File,
     /// Of the key, in that file.
@@ -60,11 +64,11 @@ pub(crate) enum KeyBytes<'a> {
 
 /// What a look into the file brings.
 pub(crate) enum Lookup {
-    /// A new strong reference for the caller, and what to keep of it.
-    Found(*mut ffi::PyObject, Option<Box<Decoded>>),
-    /// A value that is no longer fresh and may be returned while it is computed anew: a new strong reference, what to keep of
-    /// it, and whether that computation is due.
-    Stale(*mut ffi::PyObject, Option<Box<Decoded>>, bool),
+    /// What the caller gets, and what to keep of it.
+    Found(PyRef, Option<Box<Decoded>>),
+    /// A value that is no longer fresh and may be returned while it is computed anew, what to keep of it, and whether
+    /// that computation is due.
+    Stale(PyRef, Option<Box<Decoded>>, bool),
     /// A stored exception, as `exceptions::share` makes it.
     Raise(PyRef),
     /// There may be a value that serves where computing fails.
@@ -126,14 +130,10 @@ impl Drop for Storing<'_> {
 }
 
 /// Sets the error of an invalidation that could not even be written.
-///
-/// # Safety
-/// The thread is attached.
 #[cold]
-pub(crate) unsafe fn not_fenced() -> ErrSet {
-    let message = c"the shared cache cannot be written to, so what it has cannot be invalidated";
-    // SAFETY: the caller's promise.
-    unsafe { ffi::PyErr_SetString(ffi::PyExc_OSError, message.as_ptr()) };
+pub(crate) fn not_fenced(py: Python<'_>) -> ErrSet {
+    let message = "the shared cache cannot be written to, so what it has cannot be invalidated";
+    PyOSError::new_err(message).restore(py);
     ErrSet
 }
 
@@ -155,13 +155,9 @@ impl StoreCondition {
     }
 
     /// Ends a lease without a value: with a result that is not stored, or with the exception that is set.
-    ///
-    /// # Safety
-    /// The thread is attached.
-    pub unsafe fn give_up(self, shm: &SharedCache, is_raised: bool) {
+    pub fn give_up(self, py: Python<'_>, shm: &SharedCache, is_raised: bool) {
         let StoreCondition::Lease(lease) = self else { return };
-        // SAFETY: the caller's promise.
-        if is_raised && unsafe { !exceptions::is_set_shareable() } {
+        if is_raised && !exceptions::is_set_shareable(py) {
             shm.abandon_privately(lease);
         } else {
             shm.abandon(lease);
@@ -171,38 +167,26 @@ impl StoreCondition {
 
 impl<'a> KeyAccess<'a> {
     /// The key of a call.
-    ///
-    /// # Safety
-    /// The view's objects are alive, as long as this; the thread is attached and holds no lock. User code may run, as in all
-    /// methods but `key`.
-    pub unsafe fn ask(shared: &'a Shared, view: &View<'a>) -> KeyBytes<'a> {
-        let mut buffers = PooledBuffers::new();
+    pub fn ask(shared: &'a Shared, view: &View<'a>) -> KeyBytes<'a> {
+        let (py, mut buffers) = (view.py(), PooledBuffers::new());
         let encode = || {
-            // SAFETY: the caller's promise; the defaults are those of the function.
-            unsafe {
-                if let Some(bytes) = by_bytes::bytes_of(view) {
-                    buffers.key.extend_from_slice(bytes);
-                    return Ok(Spelled::Plain);
-                }
-                codec::encode_key_with(view, shared.defaults(), &mut buffers.key)
+            if let Some(bytes) = by_bytes::bytes_of(view) {
+                buffers.key.extend_from_slice(bytes);
+                return Ok(Spelled::Plain);
             }
+            codec::encode_key_with(view, shared.defaults(), &mut buffers.key)
         };
         let (spelled, refusal) = codec::noting(shared.skips.wanted(Skip::Argument), encode);
         point("encode the key");
-        if spelled.is_ok() && shared.lone_apart && view.shape == key::ONE {
-            // SAFETY: as above.
-            if unsafe { !key::is_key_itself(view.values[0]) } {
-                // Keys say where they end, so this is none that another call has.
-                buffers.key.push(APART);
-            }
+        if spelled.is_ok() && shared.lone_apart && view.shape == key::ONE && !key::is_key_itself(view.values[0]) {
+            // Keys say where they end, so this is none that another call has.
+            buffers.key.push(APART);
         }
         match spelled {
             Ok(spelled) if buffers.key.len() <= shared.max_key_size => {
-                // SAFETY: the caller's promise.
-                match unsafe { shared.files.follow() } {
+                match shared.files.follow(py) {
                     Ok(true) => {
-                        // SAFETY: the caller's promise.
-                        let Some(file) = (unsafe { shared.files.working() }) else {
+                        let Some(file) = shared.files.working(py) else {
                             return KeyBytes::Unstorable(Skipped::unopened(shared));
                         };
                         let editable = match spelled {
@@ -210,6 +194,7 @@ impl<'a> KeyAccess<'a> {
                             Spelled::Editable(named) => Some(Box::new(Editable { view: *view, named })),
                         };
                         KeyBytes::KeyAccess(KeyAccess {
+                            py,
                             shared,
                             file,
                             hash: file.shm.hash(&buffers.key),
@@ -242,22 +227,15 @@ impl<'a> KeyAccess<'a> {
     }
 
     /// The key by which this process knows the call, if that is its bytes and not what it was asked for.
-    ///
-    /// # Safety
-    /// As for `ask`; no exception is set.
-    pub unsafe fn by_bytes(&self) -> Result<Option<BytesKey>, ErrSet> {
+    pub fn by_bytes(&self) -> Result<Option<BytesKey>, ErrSet> {
         let Some(_) = self.editable else {
             return Ok(None);
         };
-        // SAFETY: the caller's promise.
-        unsafe { BytesKey::new(self.key(), self.hash) }.map(Some)
+        BytesKey::new(self.py, self.key(), self.hash).map(Some)
     }
 
     /// Looks into the file, as a use. Counts nothing.
-    ///
-    /// # Safety
-    /// As for `ask`.
-    pub unsafe fn look(&mut self) -> Lookup {
+    pub fn look(&mut self) -> Lookup {
         point("look into the file");
         self.file.forget_last();
         let buffers = &mut *self.buffers;
@@ -273,34 +251,28 @@ impl<'a> KeyAccess<'a> {
         if is_stale && now >= hit.fresh.saturating_add(self.shared.revalidate) {
             return Lookup::Absent;
         }
-        let bytes = buffers.read.value();
-        // SAFETY: the caller's promise; the object is held until what is to be kept of it is made.
-        unsafe {
-            if hit.kind == Kind::Exception {
-                return unpack(bytes);
-            }
-            let wanted = self.shared.skips.wanted(Skip::Unreadable);
-            let (decoded, refusal) = codec::noting(wanted, || codec::decode_value(bytes));
-            match decoded {
-                codec::Decoded::Object(object, sharing) => {
-                    let kept = Decoded::new(&self.shared.copy, self.file, hit, object.as_ptr(), sharing, bytes);
-                    let Some(object) = hand_out(&self.shared.copy, object) else { return Lookup::Failed };
-                    if is_stale {
-                        return Lookup::Stale(object, kept, self.file.shm.is_refresh_due(&hit));
-                    }
-                    Lookup::Found(object, kept)
+        let (py, bytes) = (self.py, buffers.read.value());
+        if hit.kind == Kind::Exception {
+            return unpack(py, bytes);
+        }
+        let wanted = self.shared.skips.wanted(Skip::Unreadable);
+        let (decoded, refusal) = codec::noting(wanted, || codec::decode_value(py, bytes));
+        match decoded {
+            codec::Decoded::Object(object, sharing) => {
+                let kept = Decoded::new(&self.shared.copy, self.file, hit, object.lend(py), sharing, bytes);
+                let Some(object) = hand_out(self.py, &self.shared.copy, object) else { return Lookup::Failed };
+                if is_stale {
+                    return Lookup::Stale(object, kept, self.file.shm.is_refresh_due(&hit));
                 }
-                codec::Decoded::Damaged => Lookup::Unreadable(Skipped { refusal, ..Skipped::new(Skip::Unreadable) }),
-                codec::Decoded::Failed => Lookup::Failed,
+                Lookup::Found(object, kept)
             }
+            codec::Decoded::Damaged => Lookup::Unreadable(Skipped { refusal, ..Skipped::new(Skip::Unreadable) }),
+            codec::Decoded::Failed => Lookup::Failed,
         }
     }
 
     /// The value that serves where computing has failed: a new strong reference. `Err` with an exception set.
-    ///
-    /// # Safety
-    /// As for `ask`; no exception is set.
-    pub unsafe fn spare(&mut self) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
+    pub fn spare(&mut self) -> Result<Option<PyRef>, ErrSet> {
         if self.shared.spare == 0 {
             return Ok(None);
         }
@@ -313,70 +285,51 @@ impl<'a> KeyAccess<'a> {
             return Ok(None);
         }
         let bytes = buffers.read.value();
-        // SAFETY: the caller's promise.
-        unsafe {
-            match codec::decode_value(bytes) {
-                codec::Decoded::Object(object, sharing) => {
-                    // For those who wait.
-                    buffers.value.clear();
-                    buffers.value.extend_from_slice(bytes);
-                    self.encoded = Ok(sharing);
-                    hand_out(&self.shared.copy, object).map(Some).ok_or(ErrSet)
-                }
-                codec::Decoded::Damaged => Ok(None),
-                codec::Decoded::Failed => Err(ErrSet),
+        match codec::decode_value(self.py, bytes) {
+            codec::Decoded::Object(object, sharing) => {
+                // For those who wait.
+                buffers.value.clear();
+                buffers.value.extend_from_slice(bytes);
+                self.encoded = Ok(sharing);
+                hand_out(self.py, &self.shared.copy, object).map(Some).ok_or(ErrSet)
             }
+            codec::Decoded::Damaged => Ok(None),
+            codec::Decoded::Failed => Err(ErrSet),
         }
     }
 
     /// Stores an exception, as `exceptions::store` has made it; counts it if it cannot be, and gives what there is to say.
-    ///
-    /// # Safety
-    /// As for `ask`; no exception is set.
-    pub unsafe fn store_raised(&mut self, raised: &PyRef, hold: StoreCondition) -> Result<Option<Skipped>, ErrSet> {
+    pub fn store_raised(&mut self, raised: &PyRef, hold: StoreCondition) -> Result<Option<Skipped>, ErrSet> {
         static PACK: Function = Function::new(c"warp_cache._packed", c"pack");
         let _storing = Storing::begin(self.file, &hold);
-        // SAFETY: the caller's promise.
-        unsafe {
-            let packed = PACK.call(&[raised.as_ptr()]);
-            let encoded = match &packed {
-                Ok(packed) if ffi::PyBytes_Check(packed.as_ptr()) != 0 => {
-                    let length = ffi::PyBytes_Size(packed.as_ptr()) as usize;
-                    let bytes = std::slice::from_raw_parts(ffi::PyBytes_AsString(packed.as_ptr()).cast(), length);
-                    self.buffers.value.clear();
-                    self.buffers.value.extend_from_slice(bytes);
-                    Ok(Sharing::Pickled)
-                }
-                Err(Stop::Failed) => Err(Encoded::Failed),
-                Ok(_) | Err(Stop::Unstorable) => Err(Encoded::Unstorable),
-            };
-            self.store_encoded(encoded, None, hold).map(|stored| match stored {
-                InFile::Stored(_, _, skipped) => skipped,
-                InFile::Skipped(skipped) => Some(skipped),
-            })
-        }
+        let packed = PACK.call_with(self.py, &[raised.lend(self.py)]);
+        let encoded = match packed.as_ref().map(|packed| packed.as_py().bind(self.py).cast::<PyBytes>()) {
+            Ok(Ok(packed)) => {
+                self.buffers.value.clear();
+                self.buffers.value.extend_from_slice(packed.as_bytes());
+                Ok(Sharing::Pickled)
+            }
+            Err(Stop::Failed) => Err(Encoded::Failed),
+            Ok(_) | Err(Stop::Unstorable) => Err(Encoded::Unstorable),
+        };
+        self.store_encoded(encoded, None, hold).map(|stored| match stored {
+            InFile::Stored(_, _, skipped) => skipped,
+            InFile::Skipped(skipped) => Some(skipped),
+        })
     }
 
     /// Stores a result that is there now; counts it if it cannot be.
-    ///
-    /// # Safety
-    /// As for `ask`; `result` is alive.
-    pub unsafe fn store(&mut self, result: *mut ffi::PyObject, hold: StoreCondition) -> Result<Put, ErrSet> {
+    pub fn store(&mut self, result: Ref<'_>, hold: StoreCondition) -> Result<Put, ErrSet> {
         let _storing = Storing::begin(self.file, &hold);
         let buffers = &mut *self.buffers;
         buffers.value.clear();
-        let encode = || {
-            // SAFETY: the caller's promise.
-            unsafe { codec::encode_value(result, &mut buffers.value) }
-        };
+        let encode = || codec::encode_value(result, &mut buffers.value);
         let (encoded, refusal) = codec::noting(self.shared.skips.wanted(Skip::Value), encode);
         self.encoded = encoded;
-        // SAFETY: the caller's promise.
-        match unsafe { self.store_encoded(encoded, refusal, hold) }? {
+        match self.store_encoded(encoded, refusal, hold)? {
             InFile::Stored(hit, sharing, skipped) => {
                 let (copy, value) = (&self.shared.copy, &self.buffers.value);
-                // SAFETY: the caller's promise; no exception is set.
-                let kept = unsafe { Decoded::new(copy, self.file, hit, result, sharing, value) };
+                let kept = Decoded::new(copy, self.file, hit, result, sharing, value);
                 Ok(Put::Stored(kept, skipped))
             }
             InFile::Skipped(skipped) => Ok(Put::Skipped(skipped)),
@@ -384,10 +337,7 @@ impl<'a> KeyAccess<'a> {
     }
 
     /// Stores what is in the buffer, if it was encoded; what is not stored is counted.
-    ///
-    /// # Safety
-    /// As for `ask`.
-    unsafe fn store_encoded(
+    fn store_encoded(
         &mut self,
         encoded: Result<Sharing, Encoded>,
         refusal: Option<Refusal>,
@@ -397,16 +347,12 @@ impl<'a> KeyAccess<'a> {
         let terms = self.terms.take().map_or_else(|| Terms::from(shm.deadline(self.shared.ttl)), |terms| *terms);
         if encoded.is_ok() {
             // What the function is may have changed while it ran, and what functions and classes are that it was given.
-            // SAFETY: as above; no exception is set.
-            let right = unsafe {
-                match (self.shared.files.is_right(self.file), &self.editable) {
-                    (Ok(true), Some(editable)) => editable.is_unedited(self.shared, &buffers.key),
-                    (right, _) => right,
-                }
+            let right = match (self.shared.files.is_right(self.py, self.file), &self.editable) {
+                (Ok(true), Some(editable)) => editable.is_unedited(self.shared, &buffers.key),
+                (right, _) => right,
             };
             if !matches!(right, Ok(true)) {
-                // SAFETY: as above.
-                unsafe { hold.give_up(shm, right.is_err()) };
+                hold.give_up(self.py, shm, right.is_err());
                 return right.map(|_| Self::skip(self.shared, self.file, Skipped::new(Skip::Superseded)));
             }
         }
@@ -416,8 +362,7 @@ impl<'a> KeyAccess<'a> {
         let sharing = match encoded {
             Ok(sharing) if value.len() <= self.shared.max_value_size => sharing,
             skipped => {
-                // SAFETY: as above.
-                unsafe { hold.give_up(shm, matches!(skipped, Err(Encoded::Failed))) };
+                hold.give_up(self.py, shm, matches!(skipped, Err(Encoded::Failed)));
                 return match skipped {
                     Ok(_) => Ok(Self::skip(
                         self.shared,
@@ -438,8 +383,7 @@ impl<'a> KeyAccess<'a> {
             }
             StoreCondition::Nothing => match shm.put(key, value, terms) {
                 Ok(stored) => stored,
-                // SAFETY: attached.
-                Err(Busy) => return Err(unsafe { not_fenced() }),
+                Err(Busy) => return Err(not_fenced(self.py)),
             },
         };
         if let Stored::Done(hit) = stored {
@@ -459,16 +403,12 @@ impl<'a> KeyAccess<'a> {
     }
 
     /// Encodes a result that is not stored, for [`outcome`](Self::outcome).
-    ///
-    /// # Safety
-    /// As for `ask`; `result` is alive; no exception is set.
-    pub unsafe fn encode_for_waiters(&mut self, result: *mut ffi::PyObject) {
+    pub fn encode_for_waiters(&mut self, result: Ref<'_>) {
         self.buffers.value.clear();
-        // SAFETY: the caller's promise.
-        self.encoded = unsafe { codec::encode_value(result, &mut self.buffers.value) };
+        self.encoded = codec::encode_value(result, &mut self.buffers.value);
         if matches!(self.encoded, Err(Encoded::Failed)) {
-            // SAFETY: attached; who waits computes.
-            unsafe { ffi::PyErr_Clear() };
+            // Who waits computes.
+            drop(exceptions::take(self.py));
         }
     }
 
@@ -481,19 +421,13 @@ impl<'a> KeyAccess<'a> {
 
     /// What those have who waited for a value that is not kept: `result` itself where nobody can change it, or where it has no
     /// bytes, as `store` has found; else a template of it, or nothing.
-    ///
-    /// # Safety
-    /// As for `ask`; `result` is alive; no exception is set.
-    pub unsafe fn outcome(&self, result: *mut ffi::PyObject) -> Outcome<SharedObject> {
-        // SAFETY: the caller's promise; the buffer is what `store` has encoded.
-        unsafe {
-            match self.encoded {
-                Ok(_) if matches!(self.shared.copy, CopyMode::Never) => Outcome::Value(Arc::new(PyRef::borrow(result))),
-                Ok(Sharing::Immutable) | Err(Encoded::Unstorable) => Outcome::Value(Arc::new(PyRef::borrow(result))),
-                Ok(Sharing::Containers | Sharing::Pickled) => template::of_bytes(&self.buffers.value)
-                    .map_or(Outcome::Abandoned, |template| Outcome::Template(Arc::new(template))),
-                Err(Encoded::Done | Encoded::Failed) => Outcome::Abandoned,
-            }
+    pub fn outcome(&self, result: Ref<'_>) -> Outcome<SharedObject> {
+        match self.encoded {
+            Ok(_) if matches!(self.shared.copy, CopyMode::Never) => Outcome::Value(Arc::new(result.to_owned())),
+            Ok(Sharing::Immutable) | Err(Encoded::Unstorable) => Outcome::Value(Arc::new(result.to_owned())),
+            Ok(Sharing::Containers | Sharing::Pickled) => template::of_bytes(self.py, &self.buffers.value)
+                .map_or(Outcome::Abandoned, |template| Outcome::Template(Arc::new(template))),
+            Err(Encoded::Done | Encoded::Failed) => Outcome::Abandoned,
         }
     }
 
@@ -503,54 +437,38 @@ impl<'a> KeyAccess<'a> {
     }
 }
 
-/// What a caller gets of an object that was decoded a moment ago: a new strong reference. `None` with an exception set.
-///
-/// # Safety
-/// The thread is attached and holds no lock. Runs user code.
-unsafe fn hand_out(copy: &CopyMode, object: PyRef) -> Option<*mut ffi::PyObject> {
+/// What a caller gets of an object that was decoded a moment ago. `None` with an exception set.
+fn hand_out(py: Python<'_>, copy: &CopyMode, object: PyRef) -> Option<PyRef> {
     match copy {
-        // SAFETY: the caller's promise.
-        CopyMode::Call(with) => unsafe { handout::copy_by(with, object.as_ptr()) }.ok().map(PyRef::into_ptr),
-        _ => Some(object.into_ptr()),
+        CopyMode::Call(with) => handout::copy_by(with, object.lend(py)).ok(),
+        _ => Some(object),
     }
 }
 
 /// What is found where the bytes are those of an exception.
-///
-/// # Safety
-/// The thread is attached and holds no lock. Runs user code.
 #[cold]
-unsafe fn unpack(bytes: &[u8]) -> Lookup {
+fn unpack(py: Python<'_>, bytes: &[u8]) -> Lookup {
     static UNPACK: Function = Function::new(c"warp_cache._packed", c"unpack");
-    // SAFETY: the caller's promise; the bytes are copied. A new reference, or null with an exception set.
-    unsafe {
-        let packed = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t);
-        if packed.is_null() {
-            return Lookup::Failed;
-        }
-        match UNPACK.call(&[PyRef::steal(packed).as_ptr()]) {
-            Ok(shared) => Lookup::Raise(shared),
-            Err(Stop::Unstorable) => Lookup::Unreadable(Skipped::new(Skip::Unreadable)),
-            Err(Stop::Failed) => Lookup::Failed,
-        }
+    let Ok(packed) = by_bytes::bytes_object(py, bytes) else {
+        return Lookup::Failed;
+    };
+    match UNPACK.call_with(py, &[packed.lend(py)]) {
+        Ok(shared) => Lookup::Raise(shared),
+        Err(Stop::Unstorable) => Lookup::Unreadable(Skipped::new(Skip::Unreadable)),
+        Err(Stop::Failed) => Lookup::Failed,
     }
 }
 
 impl CacheState {
     /// Puts into the decoded level what was found in the file or stored there, and takes out what is not there any more.
-    ///
-    /// # Safety
-    /// As for [`put`](Self::put); no exception is set.
-    pub(crate) unsafe fn keep(&self, shared: &Shared, view: &View<'_>, kept: Option<Box<Decoded>>, mode: Mode) {
+    pub(crate) fn keep(&self, shared: &Shared, view: &View<'_>, kept: Option<Box<Decoded>>, mode: Mode) {
         let note = kept.as_ref().map(|kept| kept.note(view.hash));
-        // SAFETY: the caller's promise. Where that fails, the entry is in the file all the same.
-        unsafe {
-            if let Some(kept) = kept {
-                if !self.put(view, Value::decoded(kept), mode) {
-                    ffi::PyErr_Clear();
-                }
+        if let Some(kept) = kept {
+            if !self.put(view, Value::decoded(kept), mode) {
+                // The entry is in the file all the same.
+                drop(exceptions::take(view.py()));
             }
-            self.let_go(shared, note.as_ref());
         }
+        self.let_go(view.py(), shared, note.as_ref());
     }
 }

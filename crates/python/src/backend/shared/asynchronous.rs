@@ -6,7 +6,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyTuple};
 
@@ -14,7 +13,7 @@ use super::turn::Turn;
 use super::Shared;
 use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, StoreCondition};
 use crate::backend::shared::decoded::Decoded;
-use crate::backend::shared::reopen::File;
+use crate::backend::shared::file::File;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::{as_error, point};
 use crate::capi::reference::PyRef;
@@ -28,10 +27,7 @@ use shared::{Acquired, Lease, Purpose, SharedCache, Tags as FileTags, Waited};
 
 impl Shared {
     /// Asks for the lease of a key; see `AsyncCachedFunction._lead`.
-    ///
-    /// # Safety
-    /// As for [`Backend::load`](crate::backend::Backend::load).
-    pub(super) unsafe fn ask<'py>(
+    pub(super) fn ask<'py>(
         &self,
         py: Python<'py>,
         state: &CacheState,
@@ -43,131 +39,112 @@ impl Shared {
         point("_lead");
         let alone = py.None().into_bound(py);
         let not_yet = PyBool::new(py, false).to_owned().into_any();
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let mut request = match KeyAccess::ask(self, view) {
-                KeyBytes::KeyAccess(request) => request,
-                KeyBytes::Unstorable(_) => return Ok(alone),
-                KeyBytes::Failed => return Err(PyErr::fetch(py)),
-            };
-            let mut turn = queue.get();
-            if let Some(awaited) = turn.ticket.filter(|_| !insist) {
-                let waited = request.file.shm.wait(&awaited, Duration::ZERO);
-                if waited == Waited::NotYet {
-                    return Ok(not_yet);
-                }
-                turn.note(waited);
-                queue.set(turn);
-                match request.look() {
-                    Lookup::Found(value, kept) | Lookup::Stale(value, kept, _) => {
-                        return self.found(py, state, view, value, kept);
-                    }
-                    Lookup::Raise(raised) => return Err(raised_own(py, &raised)),
-                    Lookup::Failed => return Err(PyErr::fetch(py)),
-                    Lookup::Absent => (),
-                    Lookup::Unreadable(skipped) => {
-                        self.count_ticket(Some(request.file), ticket, skipped);
-                        turn.note_unreadable();
-                        queue.set(turn);
-                    }
-                }
+        let mut request = match KeyAccess::ask(self, view) {
+            KeyBytes::KeyAccess(request) => request,
+            KeyBytes::Unstorable(_) => return Ok(alone),
+            KeyBytes::Failed => return Err(PyErr::fetch(py)),
+        };
+        let mut turn = queue.get();
+        if let Some(awaited) = turn.ticket.filter(|_| !insist) {
+            let waited = request.file.shm.wait(&awaited, Duration::ZERO);
+            if waited == Waited::NotYet {
+                return Ok(not_yet);
             }
-            let bound = state.wait_timeout.unwrap_or(Duration::MAX);
-            let noted = self.noted(tags);
-            match request.file.shm.acquire_sought(Purpose::Miss, &request.sought(), &noted, bound, insist) {
-                Acquired::Leader(lease) => {
-                    let lease = SharedLease {
-                        file: self.files.of(request.file),
-                        lease: Mutex::new(Some(lease)),
-                        generation: fork::epoch(),
-                    };
-                    Ok(Bound::new(py, lease)?.into_any())
+            turn.note(waited);
+            queue.set(turn);
+            match request.look() {
+                Lookup::Found(value, kept) | Lookup::Stale(value, kept, _) => {
+                    return self.found(py, state, view, value, kept);
                 }
-                Acquired::Alone => Ok(alone),
-                Acquired::Follower(_) if turn.is_free() => Ok(alone),
-                Acquired::Follower(other) => {
-                    turn.ticket = Some(other);
+                Lookup::Raise(raised) => return Err(raised_own(py, &raised)),
+                Lookup::Failed => return Err(PyErr::fetch(py)),
+                Lookup::Absent => (),
+                Lookup::Unreadable(skipped) => {
+                    self.count_ticket(Some(request.file), ticket, skipped);
+                    turn.note_unreadable();
                     queue.set(turn);
-                    Ok(not_yet)
                 }
-                Acquired::Present => match request.look() {
-                    Lookup::Found(value, kept) | Lookup::Stale(value, kept, _) => {
-                        self.found(py, state, view, value, kept)
-                    }
-                    Lookup::Raise(raised) => Err(raised_own(py, &raised)),
-                    Lookup::Failed => Err(PyErr::fetch(py)),
-                    Lookup::Absent => Ok(alone),
-                    Lookup::Unreadable(skipped) => {
-                        self.count_ticket(Some(request.file), ticket, skipped);
-                        turn.note_unreadable();
-                        queue.set(turn);
-                        Ok(alone)
-                    }
-                },
             }
+        }
+        let bound = state.wait_timeout.unwrap_or(Duration::MAX);
+        let noted = self.noted(py, tags);
+        match request.file.shm.acquire_sought(Purpose::Miss, &request.sought(), &noted, bound, insist) {
+            Acquired::Leader(lease) => {
+                let lease = SharedLease {
+                    // SAFETY: the request's file is from `working`.
+                    file: unsafe { self.files.of(request.file) },
+                    lease: Mutex::new(Some(lease)),
+                    generation: fork::epoch(),
+                };
+                Ok(Bound::new(py, lease)?.into_any())
+            }
+            Acquired::Alone => Ok(alone),
+            Acquired::Follower(_) if turn.is_free() => Ok(alone),
+            Acquired::Follower(other) => {
+                turn.ticket = Some(other);
+                queue.set(turn);
+                Ok(not_yet)
+            }
+            Acquired::Present => match request.look() {
+                Lookup::Found(value, kept) | Lookup::Stale(value, kept, _) => self.found(py, state, view, value, kept),
+                Lookup::Raise(raised) => Err(raised_own(py, &raised)),
+                Lookup::Failed => Err(PyErr::fetch(py)),
+                Lookup::Absent => Ok(alone),
+                Lookup::Unreadable(skipped) => {
+                    self.count_ticket(Some(request.file), ticket, skipped);
+                    turn.note_unreadable();
+                    queue.set(turn);
+                    Ok(alone)
+                }
+            },
         }
     }
 
     /// Asks for the lease of a refresh, of a call with these tags: `Purpose::Refresh` of one in the background, `Purpose::Anew` of one that somebody asked
     /// for, which takes it from whoever has it. `None` where there is none to be had.
-    ///
-    /// # Safety
-    /// As for [`Backend::load`](crate::backend::Backend::load).
-    pub(crate) unsafe fn claim(
+    pub(crate) fn claim(
         &self,
         state: &CacheState,
         view: &View<'_>,
         purpose: Purpose,
         tags: &FileTags,
     ) -> Result<Option<SharedLease>, ErrSet> {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let request = match KeyAccess::ask(self, view) {
-                KeyBytes::KeyAccess(request) => request,
-                KeyBytes::Unstorable(_) => return Ok(None),
-                KeyBytes::Failed => return Err(ErrSet),
-            };
-            let bound = state.wait_timeout.unwrap_or(Duration::MAX);
-            let insist = purpose == Purpose::Anew;
-            Ok(match request.file.shm.acquire_sought(purpose, &request.sought(), tags, bound, insist) {
-                Acquired::Leader(lease) => Some(SharedLease {
-                    file: self.files.of(request.file),
-                    lease: Mutex::new(Some(lease)),
-                    generation: fork::epoch(),
-                }),
-                Acquired::Alone | Acquired::Follower(_) | Acquired::Present => None,
-            })
-        }
+        let request = match KeyAccess::ask(self, view) {
+            KeyBytes::KeyAccess(request) => request,
+            KeyBytes::Unstorable(_) => return Ok(None),
+            KeyBytes::Failed => return Err(ErrSet),
+        };
+        let bound = state.wait_timeout.unwrap_or(Duration::MAX);
+        let insist = purpose == Purpose::Anew;
+        Ok(match request.file.shm.acquire_sought(purpose, &request.sought(), tags, bound, insist) {
+            Acquired::Leader(lease) => Some(SharedLease {
+                // SAFETY: the request's file is from `working`.
+                file: unsafe { self.files.of(request.file) },
+                lease: Mutex::new(Some(lease)),
+                generation: fork::epoch(),
+            }),
+            Acquired::Alone | Acquired::Follower(_) | Acquired::Present => None,
+        })
     }
 
     /// A tuple with a value that was found in the file, which is kept.
-    ///
-    /// # Safety
-    /// As for [`Backend::load`](crate::backend::Backend::load); `value` is a strong reference, which is given up.
-    unsafe fn found<'py>(
+    fn found<'py>(
         &self,
         py: Python<'py>,
         state: &CacheState,
         view: &View<'_>,
-        value: *mut ffi::PyObject,
+        value: PyRef,
         kept: Option<Box<Decoded>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let value = Bound::from_owned_ptr(py, value);
-            state.keep(self, view, kept, Put::UnlessPending);
-            Ok(PyTuple::new(py, [value])?.into_any())
-        }
+        let value = value.into_bound(py);
+        state.keep(self, view, kept, Put::UnlessPending);
+        Ok(PyTuple::new(py, [value])?.into_any())
     }
 }
 
 /// A stored exception, as one more caller is to raise it.
-///
-/// # Safety
-/// The thread is attached and holds no lock; no exception is set.
-unsafe fn raised_own(py: Python<'_>, raised: &PyRef) -> PyErr {
-    // SAFETY: the caller's promise.
-    unsafe { exceptions::raise_own(raised) };
+fn raised_own(py: Python<'_>, raised: &PyRef) -> PyErr {
+    exceptions::raise_own(py, raised);
     PyErr::fetch(py)
 }
 

@@ -9,11 +9,13 @@
 use std::sync::Arc;
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 use super::Shared;
-use crate::capi::exceptions::ErrSet;
-use crate::capi::layout::{self, Exact};
-use crate::capi::reference::{calls, tuple_items, PyRef};
+use crate::capi::borrowed::Ref;
+use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::layout::Exact;
+use crate::capi::reference::{calls, PyRef};
 use crate::codec::{self, Encoded, Hash, Spelled};
 use crate::key::{View, AS_BYTES};
 
@@ -27,39 +29,39 @@ pub(crate) struct BytesKey {
 
 impl BytesKey {
     /// `hash`: of the bytes.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock; no exception is set.
-    pub unsafe fn new(bytes: &[u8], hash: u64) -> Result<BytesKey, ErrSet> {
-        // SAFETY: the caller's promise; a new reference, or null with an exception set.
-        unsafe {
-            let value = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t);
-            if value.is_null() {
-                return Err(ErrSet);
-            }
-            Ok(BytesKey { _bytes: PyRef::steal(value), value, hash })
-        }
+    pub fn new(py: Python<'_>, bytes: &[u8], hash: u64) -> Result<BytesKey, ErrSet> {
+        let bytes = bytes_object(py, bytes)?;
+        let value = bytes.as_ptr();
+        Ok(BytesKey { _bytes: bytes, value, hash })
+    }
+
+    /// Of the bytes.
+    pub fn hash(&self) -> u64 {
+        self.hash
     }
 
     /// The view by which entries and computations are found.
-    pub fn view(&self) -> View<'_> {
-        View { values: std::slice::from_ref(&self.value), names: &[], shape: AS_BYTES, hash: self.hash, typed: false }
+    pub fn view<'a>(&'a self, _: Python<'a>) -> View<'a> {
+        // SAFETY: it is kept beside; the thread is attached.
+        let values = unsafe { Ref::row(std::slice::from_ref(&self.value)) };
+        View { values, names: &[], shape: AS_BYTES, hash: self.hash, typed: false }
     }
 }
 
+/// A `bytes` object; `Err` with a MemoryError set.
+pub(crate) fn bytes_object(_: Python<'_>, bytes: &[u8]) -> Result<PyRef, ErrSet> {
+    // SAFETY: attached; the bytes are copied. A new reference, or null with an exception set.
+    let made = unsafe {
+        PyRef::steal_or_none(ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t))
+    };
+    made.ok_or(ErrSet)
+}
+
 /// The bytes in a view that has them in the place of the arguments.
-///
-/// # Safety
-/// The view's objects are alive, as long as the result.
-pub(crate) unsafe fn bytes_of<'a>(view: &View<'a>) -> Option<&'a [u8]> {
-    if view.shape != AS_BYTES {
-        return None;
-    }
-    // SAFETY: a view of this shape has one exact `bytes`, which never changes.
-    unsafe {
-        let value = *view.values.first()?;
-        let length = ffi::PyBytes_Size(value) as usize;
-        Some(std::slice::from_raw_parts(ffi::PyBytes_AsString(value).cast(), length))
+pub(crate) fn bytes_of<'a>(view: &View<'a>) -> Option<&'a [u8]> {
+    match view.values.first().filter(|_| view.shape == AS_BYTES)?.exact() {
+        Exact::Bytes(bytes) => Some(bytes.as_slice()),
+        _ => None,
     }
 }
 
@@ -73,13 +75,9 @@ pub(crate) struct Editable<'a> {
 impl Editable<'_> {
     /// Whether functions and classes in the arguments are what they were when the bytes were made. State may have come to
     /// differ: what a method notes in its object, say, does not make the result another one.
-    ///
-    /// # Safety
-    /// The view's objects are alive; the thread is attached and holds no lock; no exception is set. Runs user code.
-    pub unsafe fn is_unedited(&self, shared: &Shared, key: &[u8]) -> Result<bool, ErrSet> {
+    pub fn is_unedited(&self, shared: &Shared, key: &[u8]) -> Result<bool, ErrSet> {
         let mut again = Vec::new();
-        // SAFETY: the caller's promise.
-        match unsafe { codec::encode_key_with(&self.view, shared.defaults(), &mut again) } {
+        match codec::encode_key_with(&self.view, shared.defaults(), &mut again) {
             // One byte may follow that is not of the arguments.
             Ok(_) if key.starts_with(&again) => Ok(true),
             Ok(Spelled::Editable(now)) => Ok(self.named.iter().all(|hash| now.contains(hash))),
@@ -94,38 +92,33 @@ const DEPTH: u32 = 8;
 
 /// Whether one of a call's arguments is of a class that can be edited, as far as that is seen at once: its `__eq__` is not
 /// asked whether it equals what is plain.
-///
-/// # Safety
-/// The view's objects are alive; the thread is attached and holds no lock; no exception is set.
-pub(crate) unsafe fn has_instances(view: &View<'_>) -> bool {
-    // SAFETY: the caller's promise.
-    view.values.iter().any(|&value| unsafe { is_instance(value, DEPTH) })
+pub(crate) fn has_instances(view: &View<'_>) -> bool {
+    view.values.iter().any(|&value| is_instance(value, DEPTH))
 }
 
-unsafe fn is_instance(object: *mut ffi::PyObject, depth: u32) -> bool {
-    // SAFETY: a live object; a tuple keeps its items; a frozenset's iterator gives strong references and runs nothing.
-    unsafe {
-        match layout::exact(object) {
-            Exact::Tuple => depth == 0 || tuple_items(object).iter().any(|&item| is_instance(item, depth - 1)),
-            Exact::Other if ffi::Py_TYPE(object) == &raw mut ffi::PyFrozenSet_Type => {
-                let items = if depth == 0 { std::ptr::null_mut() } else { calls::PyObject_GetIter(object) };
-                if items.is_null() {
-                    ffi::PyErr_Clear();
-                    return true;
-                }
-                let items = PyRef::steal(items);
-                loop {
-                    let item = calls::PyIter_Next(items.as_ptr());
-                    if item.is_null() {
-                        return false;
-                    }
-                    if is_instance(PyRef::steal(item).as_ptr(), depth - 1) {
-                        return true;
-                    }
+fn is_instance(object: Ref<'_>, depth: u32) -> bool {
+    let py = object.py();
+    match object.exact() {
+        Exact::Tuple(tuple) => depth == 0 || tuple.items().iter().any(|&item| is_instance(item, depth - 1)),
+        Exact::Other if object.is_exact(&raw mut ffi::PyFrozenSet_Type) => {
+            if depth == 0 {
+                return true;
+            }
+            // SAFETY: a live object; the iterator gives strong references and runs nothing.
+            let Some(items) = (unsafe { PyRef::steal_or_none(calls::PyObject_GetIter(object.as_ptr())) }) else {
+                drop(exceptions::take(py));
+                return true;
+            };
+            loop {
+                // SAFETY: as above.
+                match unsafe { PyRef::steal_or_none(calls::PyIter_Next(items.as_ptr())) } {
+                    None => return false,
+                    Some(item) if is_instance(item.lend(py), depth - 1) => return true,
+                    Some(_) => (),
                 }
             }
-            Exact::Other => codec::is_editable(ffi::Py_TYPE(object)),
-            _ => false,
         }
+        Exact::Other => codec::is_editable(object),
+        _ => false,
     }
 }

@@ -33,21 +33,14 @@ impl Identity {
 
     /// Whether all that was seen of the function is what it was. `Err` with an exception set, which is none that `renamed`
     /// would take for a change.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock. Runs user code.
-    pub(super) unsafe fn is_unchanged(&self) -> Result<bool, ErrSet> {
-        // SAFETY: the caller's promise; a list, which this keeps.
-        unsafe {
-            let py = Python::assume_attached();
-            let watches = Bound::from_borrowed_ptr(py, self.watches.as_ptr());
-            match watches.cast::<PyList>().map_err(PyErr::from).and_then(watch::is_unchanged) {
-                Ok(is_unchanged) => Ok(is_unchanged),
-                Err(error) if error.is_instance_of::<PyException>(py) => Ok(false),
-                Err(error) => {
-                    error.restore(py);
-                    Err(ErrSet)
-                }
+    pub(super) fn is_unchanged(&self, py: Python<'_>) -> Result<bool, ErrSet> {
+        let watches = self.watches.as_py().bind(py);
+        match watches.cast::<PyList>().map_err(PyErr::from).and_then(watch::is_unchanged) {
+            Ok(is_unchanged) => Ok(is_unchanged),
+            Err(error) if error.is_instance_of::<PyException>(py) => Ok(false),
+            Err(error) => {
+                error.restore(py);
+                Err(ErrSet)
             }
         }
     }

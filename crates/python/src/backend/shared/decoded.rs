@@ -6,9 +6,13 @@
 //! what that makes of it.
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 use super::held::Note;
-use crate::backend::shared::reopen::File;
+use super::template;
+use crate::backend::shared::file::File;
+use crate::capi::borrowed::Ref;
+use crate::capi::exceptions;
 use crate::capi::reference::PyRef;
 use crate::codec::{self, Sharing};
 use crate::function::control_checks::CopyMode;
@@ -45,8 +49,7 @@ const HOW: usize = 0b110;
 
 /// What handing out came to.
 pub(crate) enum Delivered {
-    /// A new strong reference.
-    Value(*mut ffi::PyObject),
+    Value(PyRef),
     /// The bytes make no object.
     Damaged,
     /// An exception is set.
@@ -54,41 +57,28 @@ pub(crate) enum Delivered {
 }
 
 impl DecodedRef {
-    /// What the caller gets for it.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock.
-    pub(crate) unsafe fn deliver(self) -> Delivered {
+    /// What the caller gets for it. It may run user code.
+    pub(crate) fn deliver(self, py: Python<'_>) -> Delivered {
         let how = self.0 as usize & HOW;
-        let object = self.0.wrapping_sub(how).cast::<ffi::PyObject>();
-        // SAFETY: the word owns a reference. Bytes are what `Decoded::new` keeps of what is pickled.
-        unsafe {
-            if how == AS_IT_IS {
-                return Delivered::Value(object);
-            }
-            if how == BY_CALL {
-                let made = handout::hand_out(object);
-                return if made.is_null() { Delivered::Failed } else { Delivered::Value(made) };
-            }
-            let object = PyRef::steal(object);
-            if how == COPIED {
-                return codec::copy(object.as_ptr())
-                    .map_or(Delivered::Failed, |copy| Delivered::Value(copy.into_ptr()));
-            }
-            let length = ffi::PyBytes_Size(object.as_ptr()) as usize;
-            let bytes = std::slice::from_raw_parts(ffi::PyBytes_AsString(object.as_ptr()).cast(), length);
-            match codec::decode_value(bytes) {
-                codec::Decoded::Object(object, _) => Delivered::Value(object.into_ptr()),
-                codec::Decoded::Damaged => Delivered::Damaged,
-                codec::Decoded::Failed => Delivered::Failed,
-            }
-        }
+        // SAFETY: the word owns a reference.
+        let object = unsafe { PyRef::steal(self.0.wrapping_sub(how).cast()) };
+        let made = match how {
+            AS_IT_IS => Some(object),
+            BY_CALL => handout::hand_out(py, object),
+            COPIED => codec::copy(object.lend(py)),
+            _ => match codec::decode_value(py, template::bytes_of(py, &object)) {
+                codec::Decoded::Object(object, _) => Some(object),
+                codec::Decoded::Damaged => return Delivered::Damaged,
+                codec::Decoded::Failed => None,
+            },
+        };
+        made.map_or(Delivered::Failed, Delivered::Value)
     }
 
     /// `deliver` of what [`take`] has let through: null with an exception set.
     ///
     /// # Safety
-    /// As for `deliver`; `word` is from `take`, and is given up.
+    /// `word` is from `take`, and is given up; the thread is attached.
     #[inline(always)]
     pub(crate) unsafe fn hand_out_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
         if word as usize & HOW == AS_IT_IS {
@@ -101,8 +91,8 @@ impl DecodedRef {
     #[inline(never)]
     unsafe fn copy_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: as for `hand_out_taken`.
-        match unsafe { DecodedRef(word.cast()).deliver() } {
-            Delivered::Value(object) => object,
+        match DecodedRef(word.cast()).deliver(unsafe { Python::assume_attached() }) {
+            Delivered::Value(object) => object.into_ptr(),
             Delivered::Damaged | Delivered::Failed => std::ptr::null_mut(),
         }
     }
@@ -122,39 +112,31 @@ pub(crate) unsafe fn take(value: &Value) -> Option<*mut ffi::PyObject> {
             return None;
         }
         (*decoded.file).count(Event::Hit);
-        Some(decoded.kept().0.cast())
+        Some(decoded.kept(Python::assume_attached()).0.cast())
     }
 }
 
 impl Decoded {
     /// What to keep of an object that somebody else has (unless `copy` lets all have it), found as `hit` and encoded as `bytes`. `None` where memory is short.
-    ///
-    /// # Safety
-    /// `object` is alive; the thread is attached and holds no lock; no exception is set.
-    pub unsafe fn new(
+    pub fn new(
         copy: &CopyMode,
         file: &File,
         hit: Hit,
-        object: *mut ffi::PyObject,
+        object: Ref<'_>,
         sharing: Sharing,
         bytes: &[u8],
     ) -> Option<Box<Decoded>> {
-        // SAFETY: the caller's promise; the bytes are copied.
-        let (object, how) = unsafe {
-            match (copy, sharing) {
-                (CopyMode::Never, _) => (Some(PyRef::borrow(object)), AS_IT_IS),
-                (CopyMode::Call(with), _) => (handout::of_call(with, object), BY_CALL),
-                (_, Sharing::Immutable) => (Some(PyRef::borrow(object)), AS_IT_IS),
-                (_, Sharing::Containers) => (codec::copy(object), COPIED),
-                (_, Sharing::Pickled) => {
-                    let bytes = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t);
-                    ((!bytes.is_null()).then(|| PyRef::steal(bytes)), UNPICKLED)
-                }
-            }
+        let py = object.py();
+        let (object, how) = match (copy, sharing) {
+            (CopyMode::Never, _) => (Some(object.to_owned()), AS_IT_IS),
+            (CopyMode::Call(with), _) => (handout::of_call(with, object), BY_CALL),
+            (_, Sharing::Immutable) => (Some(object.to_owned()), AS_IT_IS),
+            (_, Sharing::Containers) => (codec::copy(object), COPIED),
+            (_, Sharing::Pickled) => (template::of_bytes(py, bytes), UNPICKLED),
         };
         if object.is_none() {
-            // SAFETY: attached; the value is there all the same.
-            unsafe { ffi::PyErr_Clear() };
+            // The value is there all the same.
+            drop(exceptions::take(py));
         }
         Some(Box::new(Decoded { object: object?, how, hit: hit.into(), file }))
     }
@@ -175,39 +157,31 @@ impl Decoded {
     }
 
     /// A new reference, and how to hand it out.
-    ///
-    /// # Safety
-    /// The thread is attached.
     #[inline(always)]
-    unsafe fn kept(&self) -> DecodedRef {
-        let object = self.object.as_ptr();
+    fn kept(&self, py: Python<'_>) -> DecodedRef {
+        let object = self.object.clone_ref(py).into_ptr();
         debug_assert_eq!(object as usize & (HOW | 1), 0);
-        // SAFETY: a live object.
-        unsafe { ffi::Py_INCREF(object) };
         DecodedRef(object.cast::<u8>().wrapping_add(self.how))
     }
 
     /// A lookup that comes to this value, in the slot `token`.
-    ///
-    /// # Safety
-    /// As for `CacheState::step`.
-    pub unsafe fn step(&self, token: Token, count: Accounting) -> ScanResult {
+    pub fn step(&self, py: Python<'_>, token: Token, count: Accounting) -> ScanResult {
         // SAFETY: its file lives as long as the backend.
         unsafe {
             let file = &*self.file;
             if count == Accounting::None {
                 return if file.is_there(&self.hit) {
-                    ScanResult::DecodedRef(token, self, self.kept())
+                    ScanResult::DecodedRef(token, self, self.kept(py))
                 } else {
                     ScanResult::Gone(token, self)
                 };
             }
             if file.hit_again(&self.hit) {
-                return ScanResult::DecodedRef(token, self, self.kept());
+                return ScanResult::DecodedRef(token, self, self.kept(py));
             }
             match file.hit_stale(&self.hit) {
-                Some(_) if count == Accounting::AccessOnly => ScanResult::DecodedRef(token, self, self.kept()),
-                Some(is_due) => ScanResult::StaleRef(token, self, self.kept(), is_due),
+                Some(_) if count == Accounting::AccessOnly => ScanResult::DecodedRef(token, self, self.kept(py)),
+                Some(is_due) => ScanResult::StaleRef(token, self, self.kept(py), is_due),
                 None => ScanResult::Gone(token, self),
             }
         }
@@ -216,12 +190,8 @@ impl Decoded {
 
 impl CacheState {
     /// Hands a kept value out, and counts it as `count` says; `Absent` where that is not possible.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock.
-    pub(crate) unsafe fn deliver(&self, kept: DecodedRef, count: Accounting) -> Found {
-        // SAFETY: the caller's promise.
-        match unsafe { kept.deliver() } {
+    pub(crate) fn deliver(&self, py: Python<'_>, kept: DecodedRef, count: Accounting) -> Found {
+        match kept.deliver(py) {
             Delivered::Value(object) => {
                 if let (Some(shared), Accounting::HitOrMiss) = (self.backend.shared(), count) {
                     shared.count(Event::Hit);

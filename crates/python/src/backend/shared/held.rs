@@ -19,7 +19,9 @@ use std::collections::BinaryHeap;
 use std::sync::{Mutex, PoisonError};
 
 use super::Shared;
-use crate::backend::shared::reopen::File;
+use pyo3::prelude::*;
+
+use crate::backend::shared::file::File;
 use crate::function::state::CacheState;
 use engine::cache::{Cause, Evicted};
 use shared::{Hit, NEVER};
@@ -231,10 +233,7 @@ impl Held {
 
 impl CacheState {
     /// Takes out of the decoded level what the file no longer has. `new`: what was put into it.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock; no exception is set. User code may run: destructors.
-    pub(crate) unsafe fn let_go(&self, shared: &Shared, new: Option<&Note>) {
+    pub(crate) fn let_go(&self, _: Python<'_>, shared: &Shared, new: Option<&Note>) {
         const AT_ONCE: usize = 1024;
         let Some(file) = shared.files.current() else {
             return;
@@ -257,14 +256,10 @@ impl CacheState {
     }
 
     /// `let_go`, where hits have been told to take the long way for it.
-    ///
-    /// # Safety
-    /// As for `let_go`.
     #[inline(always)]
-    pub(crate) unsafe fn let_go_if_due(&self, shared: &Shared) {
+    pub(crate) fn let_go_if_due(&self, py: Python<'_>, shared: &Shared) {
         if shared.files.current().is_some_and(|file| file.shm.wakes()) {
-            // SAFETY: the caller's promise.
-            unsafe { self.let_go(shared, None) };
+            self.let_go(py, shared, None);
         }
     }
 }

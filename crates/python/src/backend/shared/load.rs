@@ -5,24 +5,23 @@
 //! without one, or die; then it looks into the file and asks again, and whether it waits once more is up to its [`Turn`].
 //! At the bound, counted from when this caller began to wait for anybody, it takes the lease away.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pyo3::ffi;
-
+use super::computing::Computing;
 use super::held::Note;
 use super::skips::Skipped;
 use super::turn::Turn;
 use crate::backend::shared::access::{KeyAccess, Lookup, Put, StoreCondition};
 use crate::backend::shared::decoded::Decoded;
-use crate::backend::shared::reopen::File;
+use crate::backend::shared::file::File;
+use crate::capi::borrowed::Arguments;
 use crate::capi::detach::Sleeper;
 use crate::capi::exceptions::{self, ErrSet};
-use crate::capi::reference::{release, Arguments, PyRef};
+use crate::capi::reference::PyRef;
 use crate::codec::Refusal;
 use crate::function::control::{Tags, Verdict};
-use crate::function::lookup::FastLookup;
+use crate::function::fast_lookup::FastLookup;
 use crate::function::running::InFile;
 use crate::function::single_flight::{Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
@@ -36,7 +35,7 @@ use shared::{Acquired, Lease, Purpose, Skip, Tags as FileTags, Ticket, Waited};
 pub(crate) struct Call<'a> {
     cached: &'a CachedFunction,
     request: KeyAccess<'a>,
-    arguments: &'a Arguments,
+    arguments: &'a Arguments<'a>,
     /// When this caller began to wait for somebody.
     waiting_since: Option<Instant>,
     turn: Turn,
@@ -58,8 +57,8 @@ pub(crate) struct Call<'a> {
 
 /// What bringing the value came to.
 enum Loaded {
-    /// A new strong reference, and what to keep of it if it is in the file.
-    Value(*mut ffi::PyObject, Option<Box<Decoded>>),
+    /// The value, and what to keep of it if it is in the file.
+    Value(PyRef, Option<Box<Decoded>>),
     /// An exception is set.
     Failed,
 }
@@ -73,37 +72,6 @@ enum Awaited {
     Interrupted,
 }
 
-thread_local! {
-    /// The keys that this thread computes under a lease, as their hashes (which the seeds of files tell apart).
-    static COMPUTING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The registration of a key as being computed by this thread; ends when dropped.
-struct Computing(u64);
-
-impl Computing {
-    fn begin(hash: u64) -> Computing {
-        let _ = COMPUTING.try_with(|keys| keys.try_borrow_mut().map(|mut keys| keys.push(hash)));
-        Computing(hash)
-    }
-
-    /// Whether this very thread computes the key: to wait for it would never end.
-    fn has(hash: u64) -> bool {
-        COMPUTING.try_with(|keys| keys.try_borrow().is_ok_and(|keys| keys.contains(&hash))).unwrap_or(false)
-    }
-}
-
-impl Drop for Computing {
-    fn drop(&mut self) {
-        let _ = COMPUTING.try_with(|keys| {
-            let mut keys = keys.try_borrow_mut().ok()?;
-            // Greenlets of one thread may end in any order.
-            let at = keys.iter().rposition(|hash| *hash == self.0)?;
-            Some(keys.swap_remove(at))
-        });
-    }
-}
-
 fn address(file: &File) -> usize {
     std::ptr::from_ref(file) as usize
 }
@@ -113,7 +81,7 @@ impl<'a> Call<'a> {
     pub fn new(
         cached: &'a CachedFunction,
         request: KeyAccess<'a>,
-        arguments: &'a Arguments,
+        arguments: &'a Arguments<'a>,
         hash: u64,
         unreadable: Option<Skipped>,
     ) -> Self {
@@ -142,137 +110,123 @@ impl<'a> Call<'a> {
     }
 
     /// Keeps in the decoded level what was brought, and gives the value.
-    ///
-    /// # Safety
-    /// The call and the view last; the thread is attached and holds no lock. So for all methods.
-    unsafe fn keep(&mut self, view: &View<'_>, brought: Loaded) -> *mut ffi::PyObject {
+    fn keep(&mut self, view: &View<'_>, brought: Loaded) -> Option<PyRef> {
         match brought {
             Loaded::Value(value, kept) => {
                 self.has_let_go = true;
-                // SAFETY: the caller's promise.
-                unsafe { self.cached.state.keep(self.request.shared, view, kept, Mode::UnlessPending) };
-                value
+                self.cached.state.keep(self.request.shared, view, kept, Mode::UnlessPending);
+                Some(value)
             }
-            Loaded::Failed => std::ptr::null_mut(),
+            Loaded::Failed => None,
         }
     }
 
     /// Computes, and stores what came of it.
-    unsafe fn compute_and_store(&mut self, lease: Option<Lease>) -> Loaded {
+    fn compute_and_store(&mut self, lease: Option<Lease>) -> Loaded {
+        let py = self.arguments.py();
         let shm = &self.request.file.shm;
-        let began = || shm.begin(self.request.hash);
-        let began = || StoreCondition::since(&self.cached.state, began());
+        let began = || StoreCondition::since(&self.cached.state, shm.begin(self.request.hash));
         let hold = lease.map_or_else(began, StoreCondition::Lease);
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            // Until the result is stored: pickling it may come here again.
-            let _computing = matches!(hold, StoreCondition::Lease(_)).then(|| Computing::begin(self.request.hash));
-            if self.work_out_tags().is_err() {
-                hold.give_up(&self.request.file.shm, true);
-                return Loaded::Failed;
-            }
-            let noted = self.request.shared.noted(self.tags());
-            let result = self.cached.compute(self.arguments);
-            if result.is_null() {
-                return self.failed(hold, noted);
-            }
-            let mut of_result = None;
-            if let Some(control) = &self.cached.state.control {
-                match control.appraise(result, self.tags().to_vec()) {
-                    Ok(Verdict::Store(terms)) => {
-                        self.request.set_terms(control.keeping(&terms, noted));
-                        of_result = Some(terms);
-                    }
-                    Ok(Verdict::Drop) => {
-                        hold.drop_older(shm);
-                        self.request.encode_for_waiters(result);
-                        return Loaded::Value(result, None);
-                    }
-                    Err(ErrSet) => {
-                        hold.give_up(shm, true);
-                        let raised = crate::capi::exceptions::take();
-                        release(result);
-                        raised.into_iter().for_each(|raised| crate::capi::exceptions::set(raised));
-                        return Loaded::Failed;
-                    }
+        // Until the result is stored: pickling it may come here again.
+        let _computing = matches!(hold, StoreCondition::Lease(_)).then(|| Computing::begin(self.request.hash));
+        if self.work_out_tags().is_err() {
+            hold.give_up(py, &self.request.file.shm, true);
+            return Loaded::Failed;
+        }
+        let (shm, noted) = (&self.request.file.shm, self.request.shared.noted(py, self.tags()));
+        let Some(result) = self.cached.compute(self.arguments) else {
+            return self.failed(hold, noted);
+        };
+        let mut of_result = None;
+        if let Some(control) = &self.cached.state.control {
+            match control.appraise(result.lend(py), self.tags().to_vec()) {
+                Ok(Verdict::Store(terms)) => {
+                    self.request.set_terms(control.keeping(&terms, noted));
+                    of_result = Some(terms);
                 }
-            }
-            let stored = of_result.as_ref().map_or(result, |terms| terms.stored(result));
-            match self.request.store(stored, hold) {
-                Ok(Put::Stored(kept, skipped)) => {
-                    self.skipped = skipped.or(self.skipped.take());
-                    Loaded::Value(result, kept)
-                }
-                Ok(Put::Skipped(skipped)) => {
-                    self.skipped = Some(skipped);
-                    Loaded::Value(result, None)
+                Ok(Verdict::Drop) => {
+                    hold.drop_older(shm);
+                    self.request.encode_for_waiters(result.lend(py));
+                    return Loaded::Value(result, None);
                 }
                 Err(ErrSet) => {
-                    // What is raised takes the result's place; it must not meet the end of the result.
-                    let raised = exceptions::take();
-                    release(result);
-                    raised.into_iter().for_each(|raised| exceptions::set(raised));
-                    Loaded::Failed
+                    hold.give_up(py, shm, true);
+                    exceptions::drop_beside(py, result);
+                    return Loaded::Failed;
                 }
+            }
+        }
+        let value = result.lend(py);
+        let stored = of_result.as_ref().map_or(value, |terms| terms.stored(value));
+        match self.request.store(stored, hold) {
+            Ok(Put::Stored(kept, skipped)) => {
+                self.skipped = skipped.or(self.skipped.take());
+                Loaded::Value(result, kept)
+            }
+            Ok(Put::Skipped(skipped)) => {
+                self.skipped = Some(skipped);
+                Loaded::Value(result, None)
+            }
+            Err(ErrSet) => {
+                // What is raised takes the result's place; it must not meet the end of the result.
+                exceptions::drop_beside(py, result);
+                Loaded::Failed
             }
         }
     }
 
     /// The end of a computation that raised: an old value may serve, the exception may be stored.
     #[cold]
-    unsafe fn failed(&mut self, hold: StoreCondition, noted: FileTags) -> Loaded {
+    fn failed(&mut self, hold: StoreCondition, noted: FileTags) -> Loaded {
+        let py = self.arguments.py();
         let (state, shm) = (&self.cached.state, &self.request.file.shm);
-        // SAFETY: the caller's promise, throughout; an exception is set.
-        unsafe {
-            let Some(control) = state.control.as_ref().filter(|_| exceptions::is_set_shareable()) else {
-                hold.give_up(shm, true);
-                return Loaded::Failed;
-            };
-            let Some(raised) = exceptions::take() else {
-                hold.give_up(shm, false);
-                return Loaded::Failed;
-            };
-            match self.request.spare() {
-                Ok(Some(value)) => {
-                    hold.give_up(shm, false);
-                    state.count_stale_hit();
-                    self.is_stale = true;
-                    return Loaded::Value(value, None);
-                }
-                Ok(None) => (),
-                Err(ErrSet) => {
-                    hold.give_up(shm, true);
-                    return Loaded::Failed;
-                }
+        let Some(control) = state.control.as_ref().filter(|_| exceptions::is_set_shareable(py)) else {
+            hold.give_up(py, shm, true);
+            return Loaded::Failed;
+        };
+        let Some(raised) = exceptions::take(py) else {
+            hold.give_up(py, shm, false);
+            return Loaded::Failed;
+        };
+        match self.request.spare() {
+            Ok(Some(value)) => {
+                hold.give_up(py, shm, false);
+                state.count_stale_hit();
+                self.is_stale = true;
+                return Loaded::Value(value, None);
             }
-            match control.store_exception(&raised, self.tags().to_vec()) {
-                None => hold.give_up(shm, false),
-                Some(Ok(terms)) => {
-                    self.request.set_terms(control.keeping(&terms, noted));
-                    if let Some(shared) = terms.value.as_owned() {
-                        match self.request.store_raised(shared, hold) {
-                            Ok(skipped) => self.skipped = skipped.or(self.skipped.take()),
-                            Err(ErrSet) => return Loaded::Failed,
-                        }
+            Ok(None) => (),
+            Err(ErrSet) => {
+                hold.give_up(py, shm, true);
+                return Loaded::Failed;
+            }
+        }
+        match control.store_exception(py, &raised, self.tags().to_vec()) {
+            None => hold.give_up(py, shm, false),
+            Some(Ok(terms)) => {
+                self.request.set_terms(control.keeping(&terms, noted));
+                if let Some(shared) = terms.value.as_owned() {
+                    match self.request.store_raised(shared, hold) {
+                        Ok(skipped) => self.skipped = skipped.or(self.skipped.take()),
+                        Err(ErrSet) => return Loaded::Failed,
                     }
                 }
-                // Interrupted: that is what this caller is to have.
-                Some(Err(ErrSet)) => {
-                    hold.give_up(shm, true);
-                    return Loaded::Failed;
-                }
             }
-            exceptions::set(raised);
-            Loaded::Failed
+            // Interrupted: that is what this caller is to have.
+            Some(Err(ErrSet)) => {
+                hold.give_up(py, shm, true);
+                return Loaded::Failed;
+            }
         }
+        exceptions::set(py, raised);
+        Loaded::Failed
     }
 
     /// Asks for the tags of the call, once.
     #[inline]
-    unsafe fn work_out_tags(&mut self) -> Result<(), ErrSet> {
+    fn work_out_tags(&mut self) -> Result<(), ErrSet> {
         if let (Some(control), None) = (&self.cached.state.control, &self.tags) {
-            // SAFETY: the caller's promise.
-            self.tags = Some(unsafe { control.tags_of(self.arguments) }?);
+            self.tags = Some(control.tags_of(self.arguments)?);
         }
         Ok(())
     }
@@ -285,83 +239,78 @@ impl<'a> Call<'a> {
     /// How the fences of the call stand.
     fn in_file(&self) -> InFile {
         let &KeyAccess { shared, file, hash, .. } = &self.request;
-        InFile { file: address(file), hash, began: file.shm.begin(hash), tags: shared.noted(self.tags()) }
+        let tags = shared.noted(self.arguments.py(), self.tags());
+        InFile { file: address(file), hash, began: file.shm.begin(hash), tags }
     }
 
     /// Computes what somebody else is about to store.
-    unsafe fn compute_beside(&mut self) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        let result = unsafe { self.cached.compute(self.arguments) };
-        if !result.is_null() {
-            self.request.shared.count_skip(Some(self.request.file), Skip::Superseded);
-        }
-        result
+    fn compute_beside(&mut self) -> Option<PyRef> {
+        let result = self.cached.compute(self.arguments)?;
+        self.request.shared.count_skip(Some(self.request.file), Skip::Superseded);
+        Some(result)
     }
 
     /// Has the value computed by one of all processes. `free_waiters`: frees those who wait for this call.
-    unsafe fn load_or_compute(&mut self, mut free_waiters: impl FnMut()) -> Loaded {
+    fn load_or_compute(&mut self, mut free_waiters: impl FnMut()) -> Loaded {
         let bound = self.cached.state.wait_timeout.unwrap_or(Duration::MAX);
         let (mut insist, mut unreadable) = (false, false);
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            if self.work_out_tags().is_err() {
-                return Loaded::Failed;
+        if self.work_out_tags().is_err() {
+            return Loaded::Failed;
+        }
+        loop {
+            let shm = &self.request.file.shm;
+            let noted = self.request.shared.noted(self.arguments.py(), self.tags());
+            match shm.acquire_sought(Purpose::Miss, &self.request.sought(), &noted, bound, insist) {
+                Acquired::Leader(lease) => return self.compute_and_store(Some(lease)),
+                Acquired::Alone => return self.compute_and_store(None),
+                // What is there cannot be decoded.
+                Acquired::Present if unreadable => return self.compute_and_store(None),
+                Acquired::Present => unreadable = true,
+                Acquired::Follower(ticket) if ticket.mine && Computing::has(self.request.hash) => {
+                    let result = self.compute_beside();
+                    return result.map_or(Loaded::Failed, |result| Loaded::Value(result, None));
+                }
+                Acquired::Follower(_) if self.turn.is_free() => return self.compute_and_store(None),
+                Acquired::Follower(ticket) => match self.wait(&ticket, self.cached.state.wait_timeout) {
+                    Awaited::Over(how) => self.turn.note(how),
+                    Awaited::TimeIsUp => insist = true,
+                    Awaited::Interrupted => return Loaded::Failed,
+                },
             }
-            loop {
-                let shm = &self.request.file.shm;
-                let noted = self.request.shared.noted(self.tags());
-                match shm.acquire_sought(Purpose::Miss, &self.request.sought(), &noted, bound, insist) {
-                    Acquired::Leader(lease) => return self.compute_and_store(Some(lease)),
-                    Acquired::Alone => return self.compute_and_store(None),
-                    // What is there cannot be decoded.
-                    Acquired::Present if unreadable => return self.compute_and_store(None),
-                    Acquired::Present => unreadable = true,
-                    Acquired::Follower(ticket) if ticket.mine && Computing::has(self.request.hash) => {
-                        let result = self.compute_beside();
-                        return if result.is_null() { Loaded::Failed } else { Loaded::Value(result, None) };
-                    }
-                    Acquired::Follower(_) if self.turn.is_free() => return self.compute_and_store(None),
-                    Acquired::Follower(ticket) => match self.wait(&ticket, self.cached.state.wait_timeout) {
-                        Awaited::Over(how) => self.turn.note(how),
-                        Awaited::TimeIsUp => insist = true,
-                        Awaited::Interrupted => return Loaded::Failed,
-                    },
+            match self.request.look() {
+                Lookup::Found(value, kept) => return Loaded::Value(value, kept),
+                // Whoever calls next has it computed anew.
+                Lookup::Stale(value, ..) => return Loaded::Value(value, None),
+                Lookup::Raise(shared) => {
+                    exceptions::raise_own(self.arguments.py(), &shared);
+                    return Loaded::Failed;
                 }
-                match self.request.look() {
-                    Lookup::Found(value, kept) => return Loaded::Value(value, kept),
-                    // Whoever calls next has it computed anew.
-                    Lookup::Stale(value, ..) => return Loaded::Value(value, None),
-                    Lookup::Raise(shared) => {
-                        exceptions::raise_own(&shared);
-                        return Loaded::Failed;
-                    }
-                    Lookup::Failed => return Loaded::Failed,
-                    Lookup::Absent => (),
-                    Lookup::Unreadable(skipped) => {
-                        self.count_unreadable(skipped);
-                        self.turn.note_unreadable();
-                    }
+                Lookup::Failed => return Loaded::Failed,
+                Lookup::Absent => (),
+                Lookup::Unreadable(skipped) => {
+                    self.count_unreadable(skipped);
+                    self.turn.note_unreadable();
                 }
-                if self.turn.frees_others() {
-                    free_waiters();
-                }
+            }
+            if self.turn.frees_others() {
+                free_waiters();
             }
         }
     }
 
     /// Waits for another's computation.
-    unsafe fn wait(&mut self, ticket: &Ticket, bound: Option<Duration>) -> Awaited {
+    fn wait(&mut self, ticket: &Ticket, bound: Option<Duration>) -> Awaited {
+        let py = self.arguments.py();
         let waiting_since = *self.waiting_since.get_or_insert_with(Instant::now);
         let shm = &self.request.file.shm;
-        // SAFETY: the thread is attached and holds no lock; the file knows nothing of Python.
-        let Ok(mut sleeper) = (unsafe { Sleeper::new() }) else { return Awaited::Interrupted };
+        let Ok(mut sleeper) = Sleeper::new(py) else { return Awaited::Interrupted };
         loop {
             let left = bound.map_or(Duration::MAX, |bound| bound.saturating_sub(waiting_since.elapsed()));
             if left.is_zero() {
                 return Awaited::TimeIsUp;
             }
-            // SAFETY: as above.
-            match unsafe { sleeper.wait(left, |slice| shm.wait(ticket, slice)) } {
+            // SAFETY: the file knows nothing of Python.
+            match unsafe { sleeper.wait(py, left, |slice| shm.wait(ticket, slice)) } {
                 Ok(Waited::NotYet) => (),
                 Ok(how) => return Awaited::Over(how),
                 Err(ErrSet) => return Awaited::Interrupted,
@@ -371,63 +320,52 @@ impl<'a> Call<'a> {
 }
 
 impl Miss for Call<'_> {
-    unsafe fn lead(&mut self, reserved: Option<Reserved>, mut flight: Option<SharedFlight>) -> *mut ffi::PyObject {
-        let state = &self.cached.state;
-        // SAFETY: the promise of `Miss`, throughout.
-        unsafe {
-            if self.work_out_tags().is_err() {
-                state.settle_failure(reserved, flight);
-                return std::ptr::null_mut();
+    fn lead(&mut self, reserved: Option<Reserved>, mut flight: Option<SharedFlight>) -> Option<PyRef> {
+        let (py, state) = (self.arguments.py(), &self.cached.state);
+        if self.work_out_tags().is_err() {
+            state.settle_failure(py, reserved, flight);
+            return None;
+        }
+        // Before anything is looked for in the file.
+        let in_file = reserved.map(|_| self.in_file());
+        let _running = state.running.note(reserved, self.tags(), in_file);
+        match self.load_or_compute(|| state.free_waiters(reserved, &mut flight)) {
+            Loaded::Value(value, kept) => {
+                let immutable = kept.as_ref().map(|kept| kept.is_immutable());
+                self.note = kept.as_ref().map(|kept| kept.note(self.hash));
+                self.cached.state.settle(reserved, flight, kept.map(Value::decoded), || match immutable {
+                    Some(true) => Outcome::Value(Arc::new(value.clone_ref(py))),
+                    // What each caller must have for its own, those who waited get from the decoded level.
+                    Some(false) => Outcome::Abandoned,
+                    None if self.is_stale => Outcome::Stale(Box::new(self.request.outcome(value.lend(py)))),
+                    None => self.request.outcome(value.lend(py)),
+                });
+                Some(value)
             }
-            // Before anything is looked for in the file.
-            let in_file = reserved.map(|_| self.in_file());
-            let _running = state.running.note(reserved, self.tags(), in_file);
-            match self.load_or_compute(|| state.free_waiters(reserved, &mut flight)) {
-                Loaded::Value(value, kept) => {
-                    let immutable = kept.as_ref().map(|kept| kept.is_immutable());
-                    self.note = kept.as_ref().map(|kept| kept.note(self.hash));
-                    self.cached.state.settle(reserved, flight, kept.map(Value::decoded), || match immutable {
-                        Some(true) => Outcome::Value(Arc::new(PyRef::borrow(value))),
-                        // What each caller must have for its own, those who waited get from the decoded level.
-                        Some(false) => Outcome::Abandoned,
-                        None if self.is_stale => Outcome::Stale(Box::new(self.request.outcome(value))),
-                        None => self.request.outcome(value),
-                    });
-                    value
-                }
-                Loaded::Failed => {
-                    self.cached.state.settle_failure(reserved, flight);
-                    std::ptr::null_mut()
-                }
+            Loaded::Failed => {
+                self.cached.state.settle_failure(py, reserved, flight);
+                None
             }
         }
     }
 
-    unsafe fn bring_alone(&mut self, view: &View<'_>, _: FastLookup) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Miss`.
-        unsafe {
-            let brought = self.compute_and_store(None);
-            self.keep(view, brought)
-        }
+    fn bring_alone(&mut self, view: &View<'_>, _: FastLookup) -> Option<PyRef> {
+        let brought = self.compute_and_store(None);
+        self.keep(view, brought)
     }
 
-    unsafe fn compute(&mut self) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Miss`.
-        unsafe { self.compute_beside() }
+    fn compute(&mut self) -> Option<PyRef> {
+        self.compute_beside()
     }
 
-    unsafe fn compute_beside_green(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
+    fn compute_beside_green(&mut self, view: &View<'_>) -> Option<PyRef> {
         // If it computes, so do we; if it waits for another process, so do we.
-        // SAFETY: the promise of `Miss`.
-        unsafe { self.bring_beside(view) }
+        self.bring_beside(view)
     }
 
-    unsafe fn bring_beside(&mut self, view: &View<'_>) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Miss`.
-        unsafe {
-            let brought = self.load_or_compute(|| ());
-            self.keep(view, brought)
-        }
+    fn bring_beside(&mut self, view: &View<'_>) -> Option<PyRef> {
+        let brought = self.load_or_compute(|| ());
+        self.keep(view, brought)
     }
 
     fn is_fenced(&self, reserved: Reserved) -> bool {
@@ -450,19 +388,16 @@ impl Miss for Call<'_> {
     }
 
     /// What the file no longer has goes, and the user is told what was not stored.
-    unsafe fn finish(&mut self, view: &View<'_>, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        // SAFETY: the promise of `Miss`; no exception is set but where there is no result.
-        unsafe {
-            if result.is_null() {
-                if let Some(skipped) = self.skipped.take() {
-                    self.cached.tell_beside(skipped, view);
-                }
-                return result;
+    fn finish(&mut self, view: &View<'_>, result: Option<PyRef>) -> Option<PyRef> {
+        let Some(result) = result else {
+            if let Some(skipped) = self.skipped.take() {
+                self.cached.tell_beside(skipped, view);
             }
-            if !self.has_let_go {
-                self.cached.state.let_go(self.request.shared, self.note.as_ref());
-            }
-            self.cached.tell_with(self.skipped.take(), view, result)
+            return None;
+        };
+        if !self.has_let_go {
+            self.cached.state.let_go(view.py(), self.request.shared, self.note.as_ref());
         }
+        self.cached.tell_with(self.skipped.take(), view, Some(result))
     }
 }

@@ -3,7 +3,7 @@
 //! Ring 3.
 
 use super::Shared;
-use crate::backend::shared::reopen::File;
+use crate::backend::shared::file::File;
 use crate::capi::sharing::FREE_THREADED;
 use crate::function::tally::{Tally, Totals};
 use concurrency::elapsed::Stopwatch;

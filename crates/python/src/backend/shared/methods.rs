@@ -2,15 +2,15 @@
 //!
 //! Ring 3.
 
-use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::skips::Skipped;
 use super::Shared;
 use crate::backend::shared::access::{not_fenced, KeyAccess, KeyBytes, Lookup, Put, StoreCondition};
-use crate::backend::shared::by_bytes::{BytesKey, Editable};
+use crate::backend::shared::by_bytes::Editable;
 use crate::backend::Known;
 use crate::backend::SharedLease;
+use crate::capi::borrowed::Ref;
 use crate::capi::detach::detached;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::reference::PyRef;
@@ -24,53 +24,47 @@ use crate::key::View;
 use shared::{Busy, Freshness, Skip};
 
 impl Shared {
-    /// The value that the file has for a key, as a use that is not counted: a new reference. `Ok(None)` if there is none,
+    /// The value that the file has for a key, as a use that is not counted. `Ok(None)` if there is none,
     /// `Err` with an exception set. `ticket`: see [`Backend::load`](crate::backend::Backend::load).
-    ///
-    /// # Safety
-    /// The view's objects are alive; the thread is attached and holds no lock.
-    pub(super) unsafe fn load_value(
+    pub(super) fn load_value(
         &self,
         state: &CacheState,
         view: &View<'_>,
         ticket: Option<&Ticket>,
-    ) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let mut request = match KeyAccess::ask(self, view) {
-                KeyBytes::KeyAccess(request) => request,
-                KeyBytes::Unstorable(_) => return Ok(None),
-                KeyBytes::Failed => return Err(ErrSet),
-            };
-            let key = request.by_bytes()?;
-            let key_view = key.as_ref().map_or(*view, BytesKey::view);
-            if key.is_some() {
-                state.let_go(self, None);
-                match state.find(&key_view, Accounting::AccessOnly) {
-                    Found::Value(value) => return Ok(Some(value)),
-                    Found::Failed => return Err(ErrSet),
-                    found => drop(found),
-                }
+    ) -> Result<Option<PyRef>, ErrSet> {
+        let mut request = match KeyAccess::ask(self, view) {
+            KeyBytes::KeyAccess(request) => request,
+            KeyBytes::Unstorable(_) => return Ok(None),
+            KeyBytes::Failed => return Err(ErrSet),
+        };
+        let key = request.by_bytes()?;
+        let key_view = key.as_ref().map_or(*view, |key| key.view(view.py()));
+        if key.is_some() {
+            state.let_go(view.py(), self, None);
+            match state.find(&key_view, Accounting::AccessOnly) {
+                Found::Value(value) => return Ok(Some(value)),
+                Found::Failed => return Err(ErrSet),
+                found => drop(found),
             }
-            match request.look() {
-                Lookup::Found(value, kept) | Lookup::Stale(value, kept, _) => {
-                    state.keep(self, &key_view, kept, Mode::UnlessPending);
-                    Ok(Some(value))
-                }
-                Lookup::Raise(shared) if ticket.is_some() => {
-                    exceptions::raise_own(&shared);
-                    Err(ErrSet)
-                }
-                Lookup::Raise(_) => Ok(None),
-                looked @ (Lookup::Absent | Lookup::Unreadable(_)) => {
-                    if let (Lookup::Unreadable(skipped), Some(ticket)) = (looked, ticket) {
-                        self.count_ticket(Some(request.file), ticket, skipped);
-                    }
-                    state.let_go(self, None);
-                    Ok(None)
-                }
-                Lookup::Failed => Err(ErrSet),
+        }
+        match request.look() {
+            Lookup::Found(value, kept) | Lookup::Stale(value, kept, _) => {
+                state.keep(self, &key_view, kept, Mode::UnlessPending);
+                Ok(Some(value))
             }
+            Lookup::Raise(shared) if ticket.is_some() => {
+                exceptions::raise_own(view.py(), &shared);
+                Err(ErrSet)
+            }
+            Lookup::Raise(_) => Ok(None),
+            looked @ (Lookup::Absent | Lookup::Unreadable(_)) => {
+                if let (Lookup::Unreadable(skipped), Some(ticket)) = (looked, ticket) {
+                    self.count_ticket(Some(request.file), ticket, skipped);
+                }
+                state.let_go(view.py(), self, None);
+                Ok(None)
+            }
+            Lookup::Failed => Err(ErrSet),
         }
     }
 
@@ -82,12 +76,8 @@ impl Shared {
     }
 
     /// Whether a call would be answered by what the file has for a key; no use.
-    ///
-    /// # Safety
-    /// As for [`load_value`](Self::load_value).
-    pub(super) unsafe fn has(&self, view: &View<'_>) -> Result<bool, ErrSet> {
-        // SAFETY: the caller's promise.
-        match unsafe { KeyAccess::ask(self, view) } {
+    pub(super) fn has(&self, view: &View<'_>) -> Result<bool, ErrSet> {
+        match KeyAccess::ask(self, view) {
             KeyBytes::KeyAccess(request) => {
                 let shm = &request.file.shm;
                 Ok(match shm.look(request.key()) {
@@ -102,12 +92,8 @@ impl Shared {
     }
 
     /// Seconds for which a key's entry is fresh.
-    ///
-    /// # Safety
-    /// As for [`load_value`](Self::load_value).
-    pub(super) unsafe fn left(&self, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
-        // SAFETY: the caller's promise.
-        match unsafe { KeyAccess::ask(self, view) } {
+    pub(super) fn left(&self, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
+        match KeyAccess::ask(self, view) {
             KeyBytes::KeyAccess(request) => {
                 let seconds = |nanos| if nanos == i64::MAX { f64::INFINITY } else { nanos as f64 / 1e9 };
                 Ok(request.file.shm.ttl(request.key()).map(seconds))
@@ -118,145 +104,123 @@ impl Shared {
     }
 
     /// By what a call is known in this process.
-    ///
-    /// # Safety
-    /// As for [`load_value`](Self::load_value).
-    pub(super) unsafe fn known_as<'a>(&'a self, view: &View<'a>) -> Result<Known<'a>, ErrSet> {
-        // SAFETY: the caller's promise.
-        unsafe {
-            match KeyAccess::ask(self, view) {
-                KeyBytes::KeyAccess(request) => {
-                    let key = request.by_bytes()?;
-                    Ok(match (key, request.editable) {
-                        (Some(key), Some(editable)) => Known::Bytes(key, *editable),
-                        _ => Known::Arguments,
-                    })
-                }
-                KeyBytes::Unstorable(Skipped { skip: Skip::Argument, .. }) => Ok(Known::Nothing),
-                KeyBytes::Unstorable(_) => Ok(Known::Arguments),
-                KeyBytes::Failed => Err(ErrSet),
+    pub(super) fn known_as<'a>(&'a self, view: &View<'a>) -> Result<Known<'a>, ErrSet> {
+        match KeyAccess::ask(self, view) {
+            KeyBytes::KeyAccess(request) => {
+                let key = request.by_bytes()?;
+                Ok(match (key, request.editable) {
+                    (Some(key), Some(editable)) => Known::Bytes(key, *editable),
+                    _ => Known::Arguments,
+                })
             }
+            KeyBytes::Unstorable(Skipped { skip: Skip::Argument, .. }) => Ok(Known::Nothing),
+            KeyBytes::Unstorable(_) => Ok(Known::Arguments),
+            KeyBytes::Failed => Err(ErrSet),
         }
     }
 
     /// Ends a key's entry in the file; whether there was one. Where a writer keeps the lock, the whole cache is voided.
-    ///
-    /// # Safety
-    /// As for [`load_value`](Self::load_value).
-    pub(super) unsafe fn end(&self, state: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let request = match KeyAccess::ask(self, view) {
-                KeyBytes::KeyAccess(request) => request,
-                KeyBytes::Unstorable(_) => {
-                    self.clear_unopened();
-                    return Ok(false);
-                }
-                KeyBytes::Failed => return Err(ErrSet),
-            };
-            let ended = detached(|| request.file.shm.invalidate(request.key()));
-            state.let_go(self, None);
-            ended.map_err(|Busy| not_fenced())
-        }
+    pub(super) fn end(&self, state: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {
+        let request = match KeyAccess::ask(self, view) {
+            KeyBytes::KeyAccess(request) => request,
+            KeyBytes::Unstorable(_) => {
+                self.clear_unopened();
+                return Ok(false);
+            }
+            KeyBytes::Failed => return Err(ErrSet),
+        };
+        // SAFETY: the file knows nothing of Python.
+        let ended = unsafe { detached(view.py(), || request.file.shm.invalidate(request.key())) };
+        state.let_go(view.py(), self, None);
+        ended.map_err(|Busy| not_fenced(view.py()))
     }
 
     /// Notes that a computation of a coroutine function raised: the exception is stored if the user wants that. The value that
-    /// serves in its place, a new reference, if there is one.
-    ///
-    /// # Safety
-    /// As for [`load_value`](Self::load_value); `error` is alive; no exception is set.
-    pub(crate) unsafe fn failed(
+    /// serves in its place, if there is one.
+    pub(crate) fn failed(
         &self,
         cached: &CachedFunction,
         (view, editable): (&View<'_>, Option<Editable<'_>>),
         error: &PyRef,
         computation: &Computation,
         lease: Option<&Bound<'_, SharedLease>>,
-    ) -> Result<Option<*mut ffi::PyObject>, ErrSet> {
+    ) -> Result<Option<PyRef>, ErrSet> {
         let state = &cached.state;
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let Some(control) = state.control.as_ref().filter(|_| exceptions::is_shareable(error)) else {
-                return Ok(None);
-            };
-            let mut request = match KeyAccess::ask(self, view) {
-                KeyBytes::KeyAccess(request) => request,
-                KeyBytes::Unstorable(_) => return Ok(None),
-                KeyBytes::Failed => return Err(ErrSet),
-            };
-            if let Some(spare) = request.spare()? {
-                state.count_stale_hit();
-                return Ok(Some(spare));
-            }
-            let Some(terms) = control.store_exception(error, computation.tags.clone()) else {
-                return Ok(None);
-            };
-            let terms = terms?;
-            request.editable = editable.map(Box::new);
-            request.set_terms(control.keeping(&terms, computation.noted));
-            if let Some(shared) = terms.value.as_owned() {
-                let skipped =
-                    request.store_raised(shared, SharedLease::hold(&cached.state, lease, computation.began))?;
-                if !cached.tell(skipped, view, error.as_ptr()) {
-                    return Err(ErrSet);
-                }
-            }
-            Ok(None)
+        let Some(control) = state.control.as_ref().filter(|_| exceptions::is_shareable(view.py(), error)) else {
+            return Ok(None);
+        };
+        let mut request = match KeyAccess::ask(self, view) {
+            KeyBytes::KeyAccess(request) => request,
+            KeyBytes::Unstorable(_) => return Ok(None),
+            KeyBytes::Failed => return Err(ErrSet),
+        };
+        if let Some(spare) = request.spare()? {
+            state.count_stale_hit();
+            return Ok(Some(spare));
         }
+        let Some(terms) = control.store_exception(view.py(), error, computation.tags.clone()) else {
+            return Ok(None);
+        };
+        let terms = terms?;
+        request.editable = editable.map(Box::new);
+        request.set_terms(control.keeping(&terms, computation.noted));
+        if let Some(shared) = terms.value.as_owned() {
+            let skipped = request.store_raised(shared, SharedLease::hold(state, lease, computation.began))?;
+            if !cached.tell(skipped, view, error.lend(view.py())) {
+                return Err(ErrSet);
+            }
+        }
+        Ok(None)
     }
 
     /// Stores a value in the file as if it had been computed now. What can't be stored is counted, takes what was there with
     /// it, and is told to the user by the caller. `keeping`: how it is kept, where that is not
     /// what the options say for all. `editable`: what the bytes in the view were made from, if it has such.
-    ///
-    /// # Safety
-    /// As for [`load_value`](Self::load_value); `value` is alive.
-    pub(super) unsafe fn put(
+    pub(super) fn put(
         &self,
         state: &CacheState,
         view: &View<'_>,
         editable: Option<Editable<'_>>,
-        value: *mut ffi::PyObject,
+        value: Ref<'_>,
         hold: StoreCondition,
         keeping: Option<Keeping>,
     ) -> Result<Option<Skipped>, ErrSet> {
         let by_hand = matches!(hold, StoreCondition::Nothing);
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            let mut request = match KeyAccess::ask(self, view) {
-                KeyBytes::KeyAccess(request) => request,
-                KeyBytes::Unstorable(skipped) => {
-                    // A call has counted it already.
-                    if by_hand {
-                        self.count_skip(self.files.working(), skipped.skip);
-                        self.clear_unopened();
-                        state.invalidate(view).ok_or(ErrSet)?;
-                    }
-                    return Ok(Some(skipped));
+        let mut request = match KeyAccess::ask(self, view) {
+            KeyBytes::KeyAccess(request) => request,
+            KeyBytes::Unstorable(skipped) => {
+                // A call has counted it already.
+                if by_hand {
+                    self.count_skip(self.files.working(view.py()), skipped.skip);
+                    self.clear_unopened();
+                    state.invalidate(view).ok_or(ErrSet)?;
                 }
-                KeyBytes::Failed => return Err(ErrSet),
-            };
-            let key = request.by_bytes()?;
-            let key_view = key.as_ref().map_or(*view, BytesKey::view);
-            request.editable = editable.map(Box::new);
-            if let Some(keeping) = keeping {
-                request.set_terms(keeping);
+                return Ok(Some(skipped));
             }
-            match request.store(value, hold)? {
-                Put::Stored(kept, skipped) => {
-                    let mode = if by_hand { Mode::Always } else { Mode::UnlessPending };
-                    state.keep(self, &key_view, kept, mode);
-                    Ok(skipped)
+            KeyBytes::Failed => return Err(ErrSet),
+        };
+        let key = request.by_bytes()?;
+        let key_view = key.as_ref().map_or(*view, |key| key.view(view.py()));
+        request.editable = editable.map(Box::new);
+        if let Some(keeping) = keeping {
+            request.set_terms(keeping);
+        }
+        match request.store(value, hold)? {
+            Put::Stored(kept, skipped) => {
+                let mode = if by_hand { Mode::Always } else { Mode::UnlessPending };
+                state.keep(self, &key_view, kept, mode);
+                Ok(skipped)
+            }
+            Put::Skipped(skipped) => {
+                if by_hand {
+                    // An older value must not stand for this one.
+                    // SAFETY: the file knows nothing of Python.
+                    let ended = unsafe { detached(view.py(), || request.file.shm.invalidate(request.key())) };
+                    ended.map_err(|Busy| not_fenced(view.py()))?;
+                    state.invalidate(&key_view).ok_or(ErrSet)?;
                 }
-                Put::Skipped(skipped) => {
-                    if by_hand {
-                        // An older value must not stand for this one.
-                        detached(|| request.file.shm.invalidate(request.key())).map_err(|Busy| not_fenced())?;
-                        state.invalidate(&key_view).ok_or(ErrSet)?;
-                    }
-                    state.let_go(self, None);
-                    Ok(Some(skipped))
-                }
+                state.let_go(view.py(), self, None);
+                Ok(Some(skipped))
             }
         }
     }

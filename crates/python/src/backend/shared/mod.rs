@@ -18,10 +18,13 @@ mod buffers;
 mod by_bytes;
 mod cache_name;
 pub mod call;
+mod computing;
 pub mod decoded;
+mod file;
 mod held;
 mod load;
 mod loads;
+mod look;
 mod methods;
 mod reopen;
 mod skips;
@@ -104,23 +107,18 @@ impl Shared {
 
     /// How tags stand in the file.
     #[inline]
-    fn noted(&self, tags: &[String]) -> FileTags {
+    fn noted(&self, py: Python<'_>, tags: &[String]) -> FileTags {
         if tags.is_empty() {
             return FileTags::default();
         }
         let hashes: Vec<u64> = tags.iter().map(|tag| hash_of(tag)).collect();
-        // SAFETY: attached, no lock held; no exception is set.
-        let file = unsafe { self.files.working() };
+        let file = self.files.working(py);
         file.map_or_else(FileTags::default, |file| file.shm.tags(&hashes))
     }
 
     /// Opens, before a fork, a file that a child could not open.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock; no exception is set. Runs user code.
-    pub unsafe fn open_before_fork(&self) -> Result<(), ErrSet> {
-        // SAFETY: the caller's promise.
-        unsafe { self.files.open_before_fork() }
+    pub fn open_before_fork(&self, py: Python<'_>) -> Result<(), ErrSet> {
+        self.files.open_before_fork(py)
     }
 
     /// Whether all callers may have the same object (`copy=False`).

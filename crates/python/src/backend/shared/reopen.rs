@@ -12,102 +12,17 @@ use pyo3::exceptions::{PyException, PyOSError, PyPermissionError, PyRuntimeError
 use pyo3::prelude::*;
 
 use super::cache_name::{CacheName, Identity};
+use super::file::File;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::point;
 use crate::capi::reference::import;
-use crate::capi::sharing::FREE_THREADED;
 use crate::codec::global::{call_method, Name};
 use crate::function::options::Options;
 use concurrency::clock;
 use concurrency::fork;
-use concurrency::thread_id;
 use engine::wire_format;
 use shared::hash::siphash13;
-use shared::{safe_name, Event, Freshness, Hit, OpenError, OpenErrorKind, Remembered, SharedCache, Strategy};
-
-/// An open file.
-pub(crate) struct File {
-    pub shm: SharedCache,
-    /// The slot that was used last: with a GIL, by its holder.
-    last: AtomicU64,
-    /// Without one, for each stripe of threads.
-    stripes: Box<[Last]>,
-    /// Made since the function is no longer what its name says.
-    renamed: bool,
-    /// Nanoseconds for which a value that is no longer fresh is returned while it is computed anew.
-    revalidate: u64,
-}
-
-/// On cache lines of its own.
-#[repr(align(128))]
-struct Last(AtomicU64);
-
-impl File {
-    fn new(shm: SharedCache, renamed: bool, revalidate: u64) -> Self {
-        let stripes = if FREE_THREADED { thread_id::stripes() } else { 0 };
-        let nothing = || AtomicU64::new(u64::MAX);
-        let stripes = (0..stripes).map(|_| Last(nothing())).collect();
-        File { shm, last: nothing(), stripes, renamed, revalidate }
-    }
-
-    /// The calling thread's memory of the slot it used last. Threads of one stripe may take each other's for theirs.
-    #[inline(always)]
-    fn last(&self) -> &AtomicU64 {
-        if FREE_THREADED {
-            &self.stripes[thread_id::index() & (self.stripes.len() - 1)].0
-        } else {
-            &self.last
-        }
-    }
-
-    /// Something else is used, or comes in: the next use of that slot is one of its own.
-    pub fn forget_last(&self) {
-        // Relaxed: as in `hit_again`.
-        self.last().store(u64::MAX, Ordering::Relaxed);
-    }
-
-    /// Counts something. The thread is attached.
-    #[inline(always)]
-    pub fn count(&self, event: Event) {
-        if FREE_THREADED {
-            self.shm.count(thread_id::index() as u64, event);
-        } else {
-            self.shm.count_alone(0, event);
-        }
-    }
-
-    /// Whether what was found is there still; stamps the use.
-    #[inline(always)]
-    pub fn hit_again(&self, hit: &Remembered) -> bool {
-        // Relaxed, both: a number that is right or not.
-        let before = self.last().load(Ordering::Relaxed);
-        let mut slot = before;
-        let current = self.shm.hit_again(hit, &mut slot);
-        if slot != before {
-            self.last().store(slot, Ordering::Relaxed);
-        }
-        current
-    }
-
-    /// Whether what was found is there still, though no longer fresh, and may be returned while it is computed anew; stamps
-    /// the use. `Some`: whether that computation is due.
-    #[cold]
-    pub fn hit_stale(&self, hit: &Remembered) -> Option<bool> {
-        if hit.fresh >= hit.end || self.shm.now() >= hit.fresh.saturating_add(self.revalidate) {
-            return None;
-        }
-        // Relaxed, both: as in `hit_again`.
-        let mut slot = self.last().load(Ordering::Relaxed);
-        let stale = self.shm.hit_while_there(hit, &mut slot) == Freshness::Stale;
-        self.last().store(slot, Ordering::Relaxed);
-        stale.then(|| self.shm.is_refresh_due(hit))
-    }
-
-    /// Whether what was found is there still, without a use.
-    pub fn is_there(&self, hit: &Hit) -> bool {
-        self.shm.freshness(hit) == Freshness::Fresh
-    }
-}
+use shared::{safe_name, OpenError, OpenErrorKind, SharedCache, Strategy};
 
 /// Where a cache lies, by what is configured when it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,19 +133,14 @@ impl Reopener {
     }
 
     /// Opens the file at its first use, unless that has just failed. What fails is kept for [`failure`](Self::failure).
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock; no exception is set. Runs Python code.
     #[cold]
     #[inline(never)]
-    pub unsafe fn open(&self) {
+    pub fn open(&self, py: Python<'_>) {
         point("open the file");
-        // SAFETY: the caller's promise.
-        let place = match unsafe { self.place() } {
+        let place = match self.place(py) {
             Ok(place) => place,
             Err(error) => {
-                // SAFETY: as above.
-                unsafe { self.note_raised(error) };
+                self.note_raised(py, error);
                 return;
             }
         };
@@ -273,12 +183,7 @@ impl Reopener {
     }
 
     /// Where the cache is to lie, as things are now.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock; no exception is set.
-    unsafe fn place(&self) -> PyResult<Place> {
-        // SAFETY: the caller's promise.
-        let py = unsafe { Python::assume_attached() };
+    fn place(&self, py: Python<'_>) -> PyResult<Place> {
         let identity = import(py, "warp_cache._naming.identity")?;
         let (directories, asked_for, namespace) =
             identity.call_method1("location", (self.namespace.as_deref(),))?.extract()?;
@@ -286,12 +191,7 @@ impl Reopener {
     }
 
     /// Keeps what Python code has raised.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock.
-    unsafe fn note_raised(&self, error: PyErr) {
-        // SAFETY: the caller's promise.
-        let py = unsafe { Python::assume_attached() };
+    fn note_raised(&self, py: Python<'_>, error: PyErr) {
         if !error.is_instance_of::<PyException>(py) {
             // It was meant for somebody else, who is to have it soon.
             // SAFETY: it may be called in any state.
@@ -367,17 +267,11 @@ impl Reopener {
     }
 
     /// Opens, before a fork, a file that a child could not open.
-    ///
-    /// # Safety
-    /// As for [`open`](Self::open).
-    pub unsafe fn open_before_fork(&self) -> Result<(), ErrSet> {
+    pub fn open_before_fork(&self, py: Python<'_>) -> Result<(), ErrSet> {
         if self.current().is_none() {
-            // SAFETY: the caller's promise.
-            unsafe {
-                self.follow()?;
-                if self.is_private() {
-                    self.open();
-                }
+            self.follow(py)?;
+            if self.is_private() {
+                self.open(py);
             }
         }
         Ok(())
@@ -385,27 +279,22 @@ impl Reopener {
 
     /// Sees whether the function still is what the file's name says, and from the moment on when it is not, works with a
     /// private file. Whether a file is right for the function as it is now: there may be none.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock. Runs user code.
-    pub unsafe fn follow(&self) -> Result<bool, ErrSet> {
+    pub fn follow(&self, py: Python<'_>) -> Result<bool, ErrSet> {
         static RENAMED: Name = Name::new(c"renamed");
         let Some(identity) = &self.identity else {
             return Ok(true);
         };
         if self.renamed().is_none() {
-            // SAFETY: the caller's promise.
-            if unsafe { identity.is_unchanged() }? {
+            if identity.is_unchanged(py)? {
                 return Ok(true);
             }
-            // SAFETY: the caller's promise; a `str` or None.
-            let name = unsafe {
-                let name = call_method(identity.object.as_ptr(), &RENAMED, None).map_err(|_| ErrSet)?;
-                if name.as_ptr() == pyo3::ffi::Py_None() {
-                    return Ok(true);
-                }
-                Bound::from_owned_ptr(Python::assume_attached(), name.into_ptr()).extract::<String>()
-            };
+            // SAFETY: the object is kept.
+            let name = unsafe { call_method(identity.object.as_ptr(), &RENAMED, None) };
+            let name = name.map_err(|_| ErrSet)?.into_bound(py);
+            if name.is_none() {
+                return Ok(true);
+            }
+            let name = name.extract::<String>();
             let name = Box::into_raw(Box::new(name.unwrap_or_default()));
             // Release: pairs with the acquire loads.
             let null = std::ptr::null_mut();
@@ -421,12 +310,8 @@ impl Reopener {
     }
 
     /// Whether a file is right for the function as it is now.
-    ///
-    /// # Safety
-    /// As for [`follow`](Self::follow).
-    pub unsafe fn is_right(&self, file: &File) -> Result<bool, ErrSet> {
-        // SAFETY: the caller's promise.
-        Ok(file.renamed || self.identity.is_none() || unsafe { self.follow() }? && self.renamed().is_none())
+    pub fn is_right(&self, py: Python<'_>, file: &File) -> Result<bool, ErrSet> {
+        Ok(file.renamed || self.identity.is_none() || self.follow(py)? && self.renamed().is_none())
     }
 
     /// The file in use; `None` before the first use, or where none can be opened.
@@ -451,14 +336,10 @@ impl Reopener {
     /// The file to work with: the first one is opened, and another one if somebody has cut short the one in use, or its path no
     /// longer names it. `None` where none can be opened. A hit of the decoded level does not come here; all else does, and looks
     /// once a second at most, or where another process says that it should.
-    ///
-    /// # Safety
-    /// As for [`open`](Self::open).
     #[inline]
-    pub unsafe fn working(&self) -> Option<&File> {
+    pub fn working(&self, py: Python<'_>) -> Option<&File> {
         let Some(file) = self.current() else {
-            // SAFETY: the caller's promise.
-            unsafe { self.open() };
+            self.open(py);
             return self.current();
         };
         if self.is_named(file) && (file.shm.may_be_astray() || is_due(&self.looked)) {
@@ -473,13 +354,9 @@ impl Reopener {
 
     /// Runs `clear` with the file that the path names, and sees that it was still that one afterwards. False where no file can be
     /// opened.
-    ///
-    /// # Safety
-    /// As for [`open`](Self::open).
-    pub unsafe fn clear(&self, mut clear: impl FnMut(&SharedCache)) -> bool {
+    pub fn clear(&self, py: Python<'_>, mut clear: impl FnMut(&SharedCache)) -> bool {
         if self.current().is_none() {
-            // SAFETY: the caller's promise.
-            unsafe { self.open() };
+            self.open(py);
         }
         for _ in 0..CLEARS {
             let Some(file) = self.current() else {

@@ -10,16 +10,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use super::Shared;
-use crate::backend::shared::reopen::File;
+use crate::backend::shared::file::File;
 use crate::backend::Told;
+use crate::capi::borrowed::Ref;
 use crate::capi::exceptions;
-use crate::capi::reference::{calls, import, PyRef};
+use crate::capi::reference::{call, import, PyRef};
 use crate::codec::Refusal;
 use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
@@ -133,47 +133,37 @@ impl Shared {
 }
 
 impl CachedFunction {
-    /// Tells the user, if that was not done for this reason; false with an exception set. `value`: the result, or null.
-    ///
-    /// # Safety
-    /// The view's objects and the value are alive; the thread is attached and holds no lock; no exception is set.
+    /// Tells the user, if that was not done for this reason; false with an exception set. `value`: the result.
     #[cold]
     #[inline(never)]
-    pub(crate) unsafe fn tell(&self, skipped: Option<Skipped>, view: &View<'_>, value: *mut ffi::PyObject) -> bool {
+    pub(crate) fn tell(&self, skipped: Option<Skipped>, view: &View<'_>, value: Ref<'_>) -> bool {
         let (Some(shared), Some(skipped)) = (self.state.backend.shared(), skipped) else {
             return true;
         };
         if skipped.transient || !shared.skips.wanted(skipped.skip) {
             return true;
         }
-        // SAFETY: the caller's promise.
-        unsafe {
-            let py = Python::assume_attached();
-            match self.words(py, shared, &skipped, view, value) {
-                Ok(words) => self.tell_in(&words, skipped.skip),
-                Err(error) => {
-                    error.restore(py);
-                    false
-                }
+        let py = value.py();
+        match self.words(py, shared, &skipped, view, Some(value)) {
+            Ok(words) => self.tell_in(&words, skipped.skip),
+            Err(error) => {
+                error.restore(py);
+                false
             }
         }
     }
 
     /// The arguments of `_uncacheable.warn`; `None` where nobody is to be told.
-    ///
-    /// # Safety
-    /// As for `tell`.
-    pub(crate) unsafe fn words_of<'py>(
+    pub(crate) fn words_of<'py>(
         &self,
         py: Python<'py>,
         skipped: Option<Skipped>,
         view: &View<'_>,
-        value: *mut ffi::PyObject,
+        value: Option<Ref<'_>>,
     ) -> PyResult<Option<Told<'py>>> {
         match (self.state.backend.shared(), skipped) {
             (Some(shared), Some(skipped)) if !skipped.transient && shared.skips.wanted(skipped.skip) => {
-                // SAFETY: the caller's promise.
-                let words = unsafe { self.words(py, shared, &skipped, view, value) }?;
+                let words = self.words(py, shared, &skipped, view, value)?;
                 Ok(Some((skipped.skip as u64, words)))
             }
             _ => Ok(None),
@@ -181,100 +171,80 @@ impl CachedFunction {
     }
 
     /// Counts a result that nobody tried to store, if this cache stores anything; gives what is to be told.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock; no exception is set.
     #[cold]
-    pub(crate) unsafe fn give_up<'py>(&self, py: Python<'py>, skip: Skip) -> PyResult<Option<Told<'py>>> {
+    pub(crate) fn give_up<'py>(&self, py: Python<'py>, skip: Skip) -> PyResult<Option<Told<'py>>> {
         let Some(shared) = self.state.backend.shared().filter(|shared| shared.stores) else {
             return Ok(None);
         };
-        // SAFETY: the caller's promise.
-        shared.count_skip(unsafe { shared.files.working() }, skip);
+        shared.count_skip(shared.files.working(py), skip);
         let view = View { values: &[], names: &[], shape: 0, hash: 0, typed: false };
-        // SAFETY: the caller's promise.
-        unsafe { self.words_of(py, Some(Skipped::new(skip)), &view, std::ptr::null_mut()) }
+        self.words_of(py, Some(Skipped::new(skip)), &view, None)
     }
 
     /// A call that does not fit the signature, and yet the function has taken it.
-    ///
-    /// # Safety
-    /// As for `tell_with`.
-    pub(crate) unsafe fn is_unfit(&self, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        if result.is_null() || self.state.backend.shared().is_none() {
-            return result;
+    pub(crate) fn is_unfit(&self, py: Python<'_>, result: Option<PyRef>) -> Option<PyRef> {
+        let result = result?;
+        if self.state.backend.shared().is_none() {
+            return Some(result);
         }
-        // SAFETY: the caller's promise.
-        unsafe {
-            let py = Python::assume_attached();
-            let told = match self.give_up(py, Skip::Argument) {
-                Ok(words) => words.is_none_or(|(_, words)| self.tell_in(&words, Skip::Argument)),
-                Err(error) => {
-                    error.restore(py);
-                    false
-                }
-            };
-            self.or_raise(told, result)
-        }
+        let told = match self.give_up(py, Skip::Argument) {
+            Ok(words) => words.is_none_or(|(_, words)| self.tell_in(&words, Skip::Argument)),
+            Err(error) => {
+                error.restore(py);
+                false
+            }
+        };
+        or_raise(py, told, result)
     }
 
-    unsafe fn words<'py>(
+    fn words<'py>(
         &self,
         py: Python<'py>,
         shared: &Shared,
         skipped: &Skipped,
         view: &View<'_>,
-        value: *mut ffi::PyObject,
+        value: Option<Ref<'_>>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let refusal = skipped.refusal.as_ref();
         let at = refusal.map_or(usize::MAX, |refusal| refusal.at);
-        // SAFETY: as for `tell`.
-        unsafe {
-            let object = |object: *mut ffi::PyObject| Bound::from_borrowed_ptr(py, object);
-            let names = PyTuple::new(py, view.names.iter().map(|&name| object(name)))?;
-            // What is refused: an argument, or else the value.
-            let refused = match skipped.skip {
-                Skip::Argument => view.values.get(at).copied(),
-                _ => (!value.is_null()).then_some(value),
-            };
-            let limit = match skipped.skip {
-                Skip::KeySize => shared.max_key_size,
-                Skip::ValueSize => shared.max_value_size,
-                _ => {
-                    shared.files.current().map_or(0, |file| file.shm.info().max_bytes).try_into().unwrap_or(usize::MAX)
-                }
-            };
-            let path = shared.files.current().map(|file| file.shm.path().to_string_lossy().into_owned());
-            let path = path.unwrap_or_default();
-            // The numbers in the canonical form of the call, and what they are numbers of.
-            let (at, count, form) = match &self.signature {
-                Some(signature) => {
-                    let (at, count) = signature.number_in_call(at, view.values.len(), view.names.len());
-                    (at, count, "signature")
-                }
-                None if self.options.key.is_some() => (at, view.values.len(), "key"),
-                None => (at, view.values.len(), "call"),
-            };
-            let words = (
-                self.function.as_py().bind(py),
-                skipped.skip.name().to_string_lossy(),
-                (at, count, names, form),
-                refused.map(|refused| Bound::from_borrowed_ptr(py, ffi::Py_TYPE(refused).cast())),
-                refusal.and_then(|refusal| refusal.why.as_deref()),
-                refusal.and_then(|refusal| refusal.raised.as_deref()),
-                (skipped.size, limit),
-                skipped.error,
-                path,
-            );
-            words.into_pyobject(py)
-        }
+        let names = PyTuple::new(py, view.names.iter().map(|name| name.bind(py)))?;
+        // What is refused: an argument, or else the value.
+        let refused = match skipped.skip {
+            Skip::Argument => view.values.get(at).copied(),
+            _ => value,
+        };
+        let limit = match skipped.skip {
+            Skip::KeySize => shared.max_key_size,
+            Skip::ValueSize => shared.max_value_size,
+            _ => shared.files.current().map_or(0, |file| file.shm.info().max_bytes).try_into().unwrap_or(usize::MAX),
+        };
+        let path = shared.files.current().map(|file| file.shm.path().to_string_lossy().into_owned());
+        let path = path.unwrap_or_default();
+        // The numbers in the canonical form of the call, and what they are numbers of.
+        let (at, count, form) = match &self.signature {
+            Some(signature) => {
+                let (at, count) = signature.number_in_call(at, view.values.len(), view.names.len());
+                (at, count, "signature")
+            }
+            None if self.options.key.is_some() => (at, view.values.len(), "key"),
+            None => (at, view.values.len(), "call"),
+        };
+        let words = (
+            self.function.as_py().bind(py),
+            skipped.skip.name().to_string_lossy(),
+            (at, count, names, form),
+            refused.map(|refused| refused.bind(py).get_type()),
+            refusal.and_then(|refusal| refusal.why.as_deref()),
+            refusal.and_then(|refusal| refusal.raised.as_deref()),
+            (skipped.size, limit),
+            skipped.error,
+            path,
+        );
+        words.into_pyobject(py)
     }
 
     /// Gives a warning, unless another thread has; false with an exception set.
-    ///
-    /// # Safety
-    /// The thread is attached and holds no lock; no exception is set.
-    pub(crate) unsafe fn tell_in(&self, words: &Bound<'_, PyTuple>, skip: Skip) -> bool {
+    pub(crate) fn tell_in(&self, words: &Bound<'_, PyTuple>, skip: Skip) -> bool {
         let Some(shared) = self.state.backend.shared() else {
             return true;
         };
@@ -284,64 +254,41 @@ impl CachedFunction {
         let Some(warn) = WARN.get(words.py()) else {
             return true;
         };
-        // SAFETY: the caller's promise; a new reference or null with an exception set.
-        unsafe {
-            let done = calls::PyObject_Call(warn.as_ptr(), words.as_ptr(), std::ptr::null_mut());
-            if done.is_null() {
-                // An exception is no warning: who asked for exceptions gets one each time.
-                shared.skips.told.fetch_and(!bit(skip), Ordering::Relaxed);
-                return false;
-            }
-            drop(PyRef::steal(done));
-        }
-        true
+        let done = call(warn.bind(words.py()), words, None);
+        done.map_err(|error| {
+            // An exception is no warning: who asked for exceptions gets one each time.
+            shared.skips.told.fetch_and(!bit(skip), Ordering::Relaxed);
+            error.restore(words.py());
+        })
+        .is_ok()
     }
 
-    /// `tell`, for a caller with a result: it is given back, or released where the warning is an exception.
-    ///
-    /// # Safety
-    /// As for `tell`; `result` is a strong reference, or null with an exception set.
-    pub(crate) unsafe fn tell_with(
-        &self,
-        skipped: Option<Skipped>,
-        view: &View<'_>,
-        result: *mut ffi::PyObject,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let told = result.is_null() || self.tell(skipped, view, result);
-            self.or_raise(told, result)
-        }
+    /// `tell`, for a caller with a result (`None` with an exception set): it is given back, or released where the warning is an
+    /// exception.
+    pub(crate) fn tell_with(&self, skipped: Option<Skipped>, view: &View<'_>, result: Option<PyRef>) -> Option<PyRef> {
+        let (py, result) = (view.py(), result?);
+        let told = self.tell(skipped, view, result.lend(py));
+        or_raise(py, told, result)
     }
 
     /// `tell` of an exception that is set, which stays so unless the warning is an exception itself.
-    ///
-    /// # Safety
-    /// As for `tell`, with an exception set.
     #[cold]
-    pub(crate) unsafe fn tell_beside(&self, skipped: Skipped, view: &View<'_>) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            if let Some(raised) = exceptions::take() {
-                if self.tell(Some(skipped), view, raised.as_ptr()) {
-                    exceptions::set(raised);
-                }
+    pub(crate) fn tell_beside(&self, skipped: Skipped, view: &View<'_>) {
+        let py = view.py();
+        if let Some(raised) = exceptions::take(py) {
+            if self.tell(Some(skipped), view, raised.lend(py)) {
+                exceptions::set(py, raised);
             }
         }
     }
+}
 
-    /// The result, unless an exception is set instead.
-    unsafe fn or_raise(&self, told: bool, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        if told {
-            return result;
-        }
-        // SAFETY: as for `tell_with`.
-        unsafe {
-            // What is raised must not meet the end of the result.
-            let raised = exceptions::take();
-            drop(PyRef::steal(result));
-            raised.into_iter().for_each(|raised| exceptions::set(raised));
-            std::ptr::null_mut()
-        }
+/// The result, unless an exception is set instead.
+fn or_raise(py: Python<'_>, told: bool, result: PyRef) -> Option<PyRef> {
+    if told {
+        return Some(result);
     }
+    // What is raised must not meet the end of the result.
+    exceptions::drop_beside(py, result);
+    None
 }

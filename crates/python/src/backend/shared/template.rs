@@ -3,57 +3,44 @@
 //! Ring 3. Nobody may change what another caller sees, so each makes a value of its own from the bytes that the value was
 //! when it was there. They are a `bytes` object, which nobody else has.
 
-use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
-use crate::capi::exceptions::ErrSet;
+use super::by_bytes::bytes_object;
+use crate::capi::borrowed::Ref;
+use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::reference::PyRef;
 use crate::codec::{self, Sharing};
 
 /// The template of a value whose bytes these are; `None` where memory is short.
-///
-/// # Safety
-/// The thread is attached and holds no lock; no exception is set.
-pub(crate) unsafe fn of_bytes(bytes: &[u8]) -> Option<PyRef> {
-    // SAFETY: the caller's promise; the bytes are copied. A new reference, or null with an exception set.
-    unsafe {
-        let object = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t);
-        if object.is_null() {
-            ffi::PyErr_Clear();
-            return None;
-        }
-        Some(PyRef::steal(object))
+pub(crate) fn of_bytes(py: Python<'_>, bytes: &[u8]) -> Option<PyRef> {
+    let made = bytes_object(py, bytes);
+    if made.is_err() {
+        drop(exceptions::take(py));
     }
+    made.ok()
 }
 
 /// The template of a value. `None`: all may have the value itself, as it cannot be changed or has no bytes.
-///
-/// # Safety
-/// As for `of_bytes`; `object` is alive. Runs user code.
-pub(crate) unsafe fn of_value(object: *mut ffi::PyObject) -> Result<Option<PyRef>, ErrSet> {
+pub(crate) fn of_value(object: Ref<'_>) -> Result<Option<PyRef>, ErrSet> {
     let mut bytes = Vec::new();
-    // SAFETY: the caller's promise.
-    unsafe {
-        match codec::encode_value(object, &mut bytes) {
-            Ok(Sharing::Immutable) | Err(codec::Encoded::Unstorable) => Ok(None),
-            Ok(Sharing::Containers | Sharing::Pickled) => Ok(of_bytes(&bytes)),
-            Err(_) => Err(ErrSet),
-        }
+    match codec::encode_value(object, &mut bytes) {
+        Ok(Sharing::Immutable) | Err(codec::Encoded::Unstorable) => Ok(None),
+        Ok(Sharing::Containers | Sharing::Pickled) => Ok(of_bytes(object.py(), &bytes)),
+        Err(_) => Err(ErrSet),
     }
 }
 
 /// A value of its own for one who waited. `None`: the bytes make no object. `Err` with an exception set.
-///
-/// # Safety
-/// The thread is attached and holds no lock; no exception is set; `template` is a `bytes` object. Runs user code.
-pub(crate) unsafe fn make(template: &PyRef) -> Result<Option<PyRef>, ErrSet> {
-    // SAFETY: the caller's promise; the object keeps its bytes, which never change.
-    unsafe {
-        let length = ffi::PyBytes_Size(template.as_ptr()) as usize;
-        let bytes = std::slice::from_raw_parts(ffi::PyBytes_AsString(template.as_ptr()).cast(), length);
-        match codec::decode_value(bytes) {
-            codec::Decoded::Object(object, _) => Ok(Some(object)),
-            codec::Decoded::Damaged => Ok(None),
-            codec::Decoded::Failed => Err(ErrSet),
-        }
+pub(crate) fn make(py: Python<'_>, template: &PyRef) -> Result<Option<PyRef>, ErrSet> {
+    match codec::decode_value(py, bytes_of(py, template)) {
+        codec::Decoded::Object(object, _) => Ok(Some(object)),
+        codec::Decoded::Damaged => Ok(None),
+        codec::Decoded::Failed => Err(ErrSet),
     }
+}
+
+/// What a `bytes` of ours holds; nothing of anything else.
+pub(crate) fn bytes_of<'a>(py: Python<'a>, object: &'a PyRef) -> &'a [u8] {
+    object.as_py().bind(py).cast::<PyBytes>().map_or(&[], |bytes| bytes.as_bytes())
 }

@@ -35,12 +35,9 @@ use crate::key::View;
 use engine::wire_format::{self, key};
 
 /// Writes a call's canonical bytes behind what is in `out`; where there are none, `out` is as it was.
-///
-/// # Safety
-/// The view's objects are alive, and kept so by the caller; the thread is attached and holds no lock. Runs user code.
-pub unsafe fn encode_key(view: &View<'_>, out: &mut Vec<u8>) -> Encoded {
-    // SAFETY: the caller's promise.
-    unsafe { encode_key_with(view, &[], out) }.map_or_else(|encoded| encoded, |_| Encoded::Done)
+/// Runs user code.
+pub fn encode_key(view: &View<'_>, out: &mut Vec<u8>) -> Encoded {
+    encode_key_with(view, &[], out).map_or_else(|encoded| encoded, |_| Encoded::Done)
 }
 
 /// What a call's bytes depend on.
@@ -54,14 +51,10 @@ pub enum Spelled {
 
 /// [`encode_key`] where some objects, given by their addresses, are defaults that have no bytes: each is spelled by its
 /// number in the list, by which all processes know it.
-///
-/// # Safety
-/// As for [`encode_key`].
-pub unsafe fn encode_key_with(view: &View<'_>, defaults: &[usize], out: &mut Vec<u8>) -> Result<Spelled, Encoded> {
+pub fn encode_key_with(view: &View<'_>, defaults: &[usize], out: &mut Vec<u8>) -> Result<Spelled, Encoded> {
     let start = out.len();
     let mut writer = Writer::new();
-    // SAFETY: the caller's promise.
-    match unsafe { put_view(&mut writer, defaults, view, out) } {
+    match put_view(&mut writer, defaults, view, out) {
         Ok(()) if writer.plain => Ok(Spelled::Plain),
         Ok(()) => Ok(Spelled::Editable(writer.named.keys().copied().collect())),
         Err(stop) => {
@@ -75,14 +68,10 @@ pub unsafe fn encode_key_with(view: &View<'_>, defaults: &[usize], out: &mut Vec
 /// Why a call has no canonical bytes, found by trying once more: which of the view's values it is about, by number, and the
 /// reason, after the name of a type ("Connection: it is compared by identity"). `None` where it has some now, or an exception is
 /// set.
-///
-/// # Safety
-/// As for [`encode_key`].
 #[cold]
-pub unsafe fn explain_key(view: &View<'_>) -> Option<(usize, String)> {
+pub fn explain_key(view: &View<'_>) -> Option<(usize, String)> {
     let mut writer = Writer::new();
-    // SAFETY: the caller's promise.
-    match unsafe { put_view(&mut writer, &[], view, &mut Vec::new()) } {
+    match put_view(&mut writer, &[], view, &mut Vec::new()) {
         Err(Stop::Unstorable) => {
             let reason = writer.why.unwrap_or_else(|| String::from("there are no bytes that stand for it"));
             Some((writer.at, reason))
@@ -91,19 +80,19 @@ pub unsafe fn explain_key(view: &View<'_>) -> Option<(usize, String)> {
     }
 }
 
-unsafe fn put_view(writer: &mut Writer, defaults: &[usize], view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
+fn put_view(writer: &mut Writer, defaults: &[usize], view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
     // The shape: how many values there are, and how many of them have names.
     let named = !view.names.is_empty();
     wire_format::put_varint(out, (view.values.len() as u64) << 1 | u64::from(named));
     if named {
         wire_format::put_varint(out, view.names.len() as u64);
     }
-    // SAFETY: the caller's promise; names are `str`s, maybe of a derived type.
+    // SAFETY: a view's objects are alive and kept; names are `str`s, maybe of a derived type.
     unsafe {
         for (at, &value) in view.values.iter().enumerate() {
             writer.at = at;
-            if let Some(number) = defaults.iter().position(|&default| default == value as usize) {
-                let kind = ffi::Py_TYPE(value);
+            if let Some(number) = defaults.iter().position(|&default| default == value.as_ptr() as usize) {
+                let kind = value.kind();
                 // As most of these are: `object()`.
                 writer.plain &= kind == &raw mut ffi::PyBaseObject_Type;
                 out.push(key::DEFAULT);
@@ -111,12 +100,12 @@ unsafe fn put_view(writer: &mut Writer, defaults: &[usize], view: &View<'_>, out
                 continue;
             }
             if view.typed {
-                put_type(writer, ffi::Py_TYPE(value), out)?;
+                put_type(writer, value.kind(), out)?;
             }
-            writer.put(value, out, wire_format::MAX_DEPTH)?;
+            writer.put(value.as_ptr(), out, wire_format::MAX_DEPTH)?;
         }
         for &name in view.names {
-            atoms::put_str(name, out)?;
+            atoms::put_str(name.as_ptr(), out)?;
         }
     }
     Ok(())

@@ -246,7 +246,7 @@ impl Writer {
             let first = checked(calls::PyObject_GetItem(range, checked(ffi::PyLong_FromLong(0))?.as_ptr()))?;
             self.put(first.as_ptr(), out, depth)?;
             self.put(last.as_ptr(), out, depth)?;
-            if !crate::capi::layout::ints_equal(first.as_ptr(), last.as_ptr()) {
+            if !crate::capi::layout::ints_equal(&first, &last) {
                 static STEP: global::Name = global::Name::new(c"step");
                 self.put(global::attribute(range, &STEP)?.as_ptr(), out, depth)?;
             }

@@ -7,10 +7,11 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::Flights;
 use crate::backend::{template, AnyBackend, Memory, Shared, SharedLease, SharedTurn, Told};
+use crate::capi::borrowed::Ref;
 use crate::capi::coroutine;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::{as_error, point};
-use crate::capi::reference::{call, PyRef};
+use crate::capi::reference::call;
 use crate::codec;
 use crate::function::computation::Computation;
 use crate::function::handout;
@@ -25,8 +26,7 @@ impl CachedFunction {
     /// Tells the user of a result that was not stored, if nobody has by now.
     pub(crate) fn tell_told(&self, py: Python<'_>, told: &Told<'_>) -> PyResult<()> {
         let skip = usize::try_from(told.0).ok().and_then(|number| Skip::ALL.get(number));
-        // SAFETY: attached, no lock held; no exception is set.
-        if skip.is_none_or(|skip| unsafe { self.tell_in(&told.1, *skip) }) {
+        if skip.is_none_or(|skip| self.tell_in(&told.1, *skip)) {
             Ok(())
         } else {
             Err(PyErr::fetch(py))
@@ -54,9 +54,10 @@ fn twin<'py>(
     args: Args<'_, 'py>,
     kwargs: Option<Keywords<'_, 'py>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let py = function.py();
     let result = call(&function.getattr(method)?, args, kwargs)?;
-    // SAFETY: a strong reference, which is given up; the coroutine is a new one, or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(function.py(), coroutine::ready(result.into_ptr())) }
+    let made = coroutine::ready(py, result.unbind().into());
+    Ok(made.ok_or_else(|| PyErr::fetch(py))?.into_bound(py))
 }
 
 #[pymethods]
@@ -189,14 +190,13 @@ impl AsyncCachedFunction {
     /// A tuple with the ticket's value if it is cached by now, else an empty one; counts nothing but what cannot be read.
     fn _peek<'py>(slf: &Bound<'py, Self>, ticket: &Bound<'py, Ticket>) -> PyResult<Bound<'py, PyTuple>> {
         let (this, py) = (slf.as_super().get(), slf.py());
-        // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        let look = |view: &View<'_>| unsafe {
+        let look = |view: &View<'_>| {
             point("_peek");
             match this.state.find(view, Accounting::None) {
                 Found::Value(object) => Ok(Some(object)),
                 Found::Revalidate(object) => Ok(Some(object)),
                 Found::Raise(shared) => {
-                    exceptions::raise_own(&shared);
+                    exceptions::raise_own(py, &shared);
                     Err(ErrSet)
                 }
                 Found::Failed => Err(ErrSet),
@@ -205,9 +205,8 @@ impl AsyncCachedFunction {
                 }
             }
         };
-        as_error(|| match ticket.get().with_view(look) {
-            // SAFETY: a new strong reference.
-            Ok(Some(object)) => PyTuple::new(py, [unsafe { Bound::from_owned_ptr(py, object) }]),
+        as_error(|| match ticket.get().with_view(py, look) {
+            Ok(Some(object)) => PyTuple::new(py, [object.into_bound(py)]),
             Ok(None) => Ok(PyTuple::empty(py)),
             Err(ErrSet) => Err(PyErr::fetch(py)),
         })
@@ -216,8 +215,7 @@ impl AsyncCachedFunction {
     /// What each of several who wait for a value makes one of his own from; None if all may have the value itself.
     fn _template<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (state, py) = (&slf.as_super().get().state, slf.py());
-        // SAFETY: the value is alive; the thread is attached and holds no lock; no exception is set.
-        as_error(|| match unsafe { handout::for_each(state, value.as_ptr()) } {
+        as_error(|| match handout::for_each(state, value.into()) {
             Ok(template) => Ok(template.map(|template| template.as_py().bind(py).clone())),
             Err(ErrSet) => Err(PyErr::fetch(py)),
         })
@@ -232,13 +230,10 @@ impl AsyncCachedFunction {
         let (state, py) = (&slf.as_super().get().state, slf.py());
         as_error(|| {
             let Ok(bytes) = template.cast::<PyBytes>() else {
-                // SAFETY: a strong reference, which is given up; a new one, or null with an exception set.
-                let made = unsafe { handout::hand_out(template.clone().into_ptr()) };
-                // SAFETY: as above.
-                return PyTuple::new(py, [unsafe { Bound::from_owned_ptr_or_err(py, made) }?]);
+                let made = handout::hand_out(py, template.clone().unbind().into());
+                return PyTuple::new(py, [made.ok_or_else(|| PyErr::fetch(py))?.into_bound(py)]);
             };
-            // SAFETY: a live `bytes` object; the thread is attached and holds no lock; no exception is set.
-            let make = || unsafe { template::make(&PyRef::borrow(bytes.as_ptr())) };
+            let make = || template::make(py, &Ref::from(bytes.as_any()).to_owned());
             match codec::noting(true, make) {
                 (Ok(Some(object)), _) => PyTuple::new(py, [object.as_py().bind(py)]),
                 (Ok(None), refusal) => {
@@ -269,8 +264,7 @@ impl AsyncCachedFunction {
     ) -> PyResult<Bound<'py, PyAny>> {
         let (state, py) = (&slf.as_super().get().state, slf.py());
         let asks = (insist, &computation.get().tags);
-        // SAFETY: the ticket holds its key; the thread is attached and holds no lock.
-        as_error(|| unsafe { state.backend.acquire(py, state, ticket.get(), asks, turn.get()) })
+        as_error(|| state.backend.acquire(py, state, ticket.get(), asks, turn.get()))
     }
 
     /// For `_lead`. `free`: this caller has waited for a computation that ended without a value, and waits for no other.
@@ -310,19 +304,17 @@ impl AsyncCachedFunction {
     ) -> PyResult<Bound<'py, PyTuple>> {
         let (this, py) = (slf.as_super().get(), slf.py());
         let failed = || match this.state.backend.shared() {
-            None => ticket.get().with_view(|view| this.state.failed(view, error, computation.get())),
+            None => ticket.get().with_view(py, |view| this.state.failed(view, error, computation.get())),
             Some(shared) => {
                 this.state.count_load(computation.get().watch, true);
-                // SAFETY: attached, no lock held; the ticket holds its key; no exception is set.
-                ticket.get().with_views(|view, editable| unsafe {
-                    let error = PyRef::borrow(error.as_ptr());
+                ticket.get().with_views(py, |view, editable| {
+                    let error = Ref::from(error).to_owned();
                     shared.failed(this, (view, editable), &error, computation.get(), lease)
                 })
             }
         };
         as_error(|| match failed() {
-            // SAFETY: a new strong reference.
-            Ok(Some(object)) => PyTuple::new(py, [unsafe { Bound::from_owned_ptr(py, object) }]),
+            Ok(Some(object)) => PyTuple::new(py, [object.into_bound(py)]),
             Ok(None) => Ok(PyTuple::empty(py)),
             Err(ErrSet) => Err(PyErr::fetch(py)),
         })
@@ -342,7 +334,6 @@ impl AsyncCachedFunction {
     /// computation stores. What is to be told of it.
     fn _skip<'py>(slf: &Bound<'py, Self>, unfit: bool) -> PyResult<Option<Told<'py>>> {
         let skip = if unfit { Skip::Argument } else { Skip::Superseded };
-        // SAFETY: attached, no lock held; no exception is set.
-        unsafe { slf.as_super().get().give_up(slf.py(), skip) }
+        slf.as_super().get().give_up(slf.py(), skip)
     }
 }

@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyType};
 use super::{hide, PerInstanceFunction};
 use crate::capi::reference::PyRef;
 use crate::capi::weak::{Guarded, WeakRef};
-use crate::function::call::instance;
+use crate::function::instance::instance;
 
 /// Whose the caches are.
 #[derive(Debug)]
@@ -62,8 +62,7 @@ impl InstanceCaches {
 
     fn is_of(&self, instance: &Bound<'_, PyAny>) -> bool {
         match &self.owner {
-            // SAFETY: attached, with a live instance.
-            Owner::Weak(owner) => unsafe { owner.is_to(instance.as_ptr()) },
+            Owner::Weak(owner) => owner.is_to(instance.into()),
             Owner::Address(address) => *address == instance.as_ptr() as usize,
             Owner::Nobody => false,
         }
@@ -73,8 +72,7 @@ impl InstanceCaches {
     pub(super) fn cache_of(&self, function: &Bound<'_, PerInstanceFunction>) -> PyResult<PyRef> {
         let of = |caches: &mut Vec<(PyRef, PyRef)>| {
             let found = caches.iter().find(|(of, _)| of.as_ptr() == function.as_ptr());
-            // SAFETY: attached.
-            found.map(|(_, cache)| unsafe { cache.clone_ref() })
+            found.map(|(_, cache)| cache.clone_ref(function.py()))
         };
         // SAFETY: attached; looking and counting references runs nothing.
         unsafe {
@@ -82,7 +80,7 @@ impl InstanceCaches {
                 return Ok(found);
             }
             let made = PerInstanceFunction::make(function)?;
-            let mut entry = Some((PyRef::borrow(function.as_ptr()), made.clone_ref()));
+            let mut entry = Some((PyRef::borrow(function.as_ptr()), made.clone_ref(function.py())));
             let kept = self.caches.with(|caches| {
                 let found = of(caches);
                 if found.is_none() {
@@ -160,9 +158,9 @@ impl Forget {
         let py = reference.py();
         // SAFETY: attached; a `CachedFunction`, held meanwhile.
         unsafe {
-            if let Some(function) = self.of_function.get() {
+            if let Some(function) = self.of_function.get(py) {
                 let function = function.as_py().bind(py);
-                if let Some(instances) = &instance(function.as_ptr()).instances {
+                if let Some(instances) = &instance(function.as_ptr()).get().instances {
                     instances.forget(self.address, reference.as_ptr());
                 }
             }

@@ -8,7 +8,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
 
+use crate::capi::borrowed::Ref;
 use crate::capi::reference::PyRef;
 use crate::capi::weak::{Guarded, Recent, WeakRef};
 use engine::hashing::{fold_multiply, GOLDEN};
@@ -68,13 +70,10 @@ impl Hasher for AddressHasher {
 
 impl Kept {
     #[inline(always)]
-    unsafe fn get(&self) -> Option<PyRef> {
-        // SAFETY: the thread is attached (the callers').
-        unsafe {
-            match self {
-                Kept::ByInstance(cache) => cache.get(),
-                Kept::Here(cache) => Some(cache.clone_ref()),
-            }
+    fn get(&self, py: Python<'_>) -> Option<PyRef> {
+        match self {
+            Kept::ByInstance(cache) => cache.get(py),
+            Kept::Here(cache) => Some(cache.clone_ref(py)),
         }
     }
 }
@@ -82,14 +81,11 @@ impl Kept {
 impl Known {
     /// Its cache, if instance and cache are alive. What is only held meanwhile goes to `later`, to be dropped where code may
     /// run.
-    unsafe fn living(&self, later: &mut Vec<PyRef>) -> Option<PyRef> {
-        // SAFETY: the thread is attached (the callers').
-        unsafe {
-            if let Some(owner) = &self.owner {
-                later.push(owner.get()?);
-            }
-            self.cache.get()
+    fn living(&self, py: Python<'_>, later: &mut Vec<PyRef>) -> Option<PyRef> {
+        if let Some(owner) = &self.owner {
+            later.push(owner.get(py)?);
         }
+        self.cache.get(py)
     }
 }
 
@@ -99,32 +95,25 @@ impl Instances {
     }
 
     /// The cache of an instance, if that is known.
-    ///
-    /// # Safety
-    /// The instance is alive; the thread is attached.
     #[inline(always)]
-    pub(super) unsafe fn get_quickly(&self, instance: *mut ffi::PyObject) -> Option<PyRef> {
-        // SAFETY: the caller's promise; looking and counting a reference runs nothing. What is remembered is in the table.
-        unsafe {
-            let recent = self.known.with(|known| known.recent.find(instance).map(|own| PyRef::borrow(own)));
-            recent.or_else(|| self.get(instance))
-        }
+    pub(super) fn get_quickly(&self, instance: Ref<'_>) -> Option<PyRef> {
+        // SAFETY: looking and counting a reference runs nothing. What is remembered is in the table.
+        let recent = unsafe { self.known.with(|known| known.recent.find(instance).map(Ref::to_owned)) };
+        recent.or_else(|| self.get(instance))
     }
 
     /// The same by the table.
-    ///
-    /// # Safety
-    /// As for `get_quickly`.
     #[inline(never)]
-    pub(super) unsafe fn get(&self, instance: *mut ffi::PyObject) -> Option<PyRef> {
-        // SAFETY: the caller's promise; looking up and counting a reference runs nothing.
+    pub(super) fn get(&self, instance: Ref<'_>) -> Option<PyRef> {
+        let address = instance.as_ptr() as usize;
+        // SAFETY: looking up and counting a reference runs nothing.
         unsafe {
             self.known.with(|known| {
-                let found = known.by_address.get(&(instance as usize))?;
+                let found = known.by_address.get(&address)?;
                 let owner = found.owner.as_ref().filter(|owner| owner.is_to(instance))?;
-                let own = found.cache.get()?;
+                let own = found.cache.get(instance.py())?;
                 if let Kept::ByInstance(cache) = &found.cache {
-                    known.recent.remember((instance, owner), (own.as_ptr(), cache));
+                    known.recent.remember((instance.as_ptr(), owner), (own.as_ptr(), cache));
                 }
                 Some(own)
             })
@@ -132,26 +121,24 @@ impl Instances {
     }
 
     /// Takes note of an instance. If another thread has been first with one that is kept here, that one is given.
-    ///
-    /// # Safety
-    /// The thread is attached.
-    pub(super) unsafe fn insert(&self, instance: *mut ffi::PyObject, known: Known) -> Option<PyRef> {
+    pub(super) fn insert(&self, instance: Ref<'_>, known: Known) -> Option<PyRef> {
+        let (py, address) = (instance.py(), instance.as_ptr() as usize);
         let (mut later, mut ended) = (Vec::new(), Vec::new());
         // SAFETY: as in `get`; what is taken out is dropped below.
         unsafe {
             self.known.with(|instances| {
                 instances.recent.forget();
-                if let Some(before) = instances.by_address.get(&(instance as usize)) {
+                if let Some(before) = instances.by_address.get(&address) {
                     let is_same = before.owner.as_ref().is_some_and(|owner| owner.is_to(instance));
                     if let (true, Kept::Here(cache)) = (is_same, &before.cache) {
-                        let cache = cache.clone_ref();
+                        let cache = cache.clone_ref(py);
                         ended.push(known);
                         return Some(cache);
                     }
                 }
                 if instances.by_address.len() >= instances.sweep_at {
                     let gone: Vec<usize> = (instances.by_address.iter())
-                        .filter_map(|(address, known)| match known.living(&mut later) {
+                        .filter_map(|(address, known)| match known.living(py, &mut later) {
                             Some(cache) => {
                                 later.push(cache);
                                 None
@@ -162,29 +149,24 @@ impl Instances {
                     ended.extend(gone.iter().filter_map(|address| instances.by_address.remove(address)));
                     instances.sweep_at = instances.by_address.len() * 2 + 64;
                 }
-                ended.extend(instances.by_address.insert(instance as usize, known));
+                ended.extend(instances.by_address.insert(address, known));
                 None
             })
         }
     }
 
     /// The caches of the instances that are alive.
-    ///
-    /// # Safety
-    /// The thread is attached.
-    pub(super) unsafe fn living(&self) -> Vec<PyRef> {
+    pub(super) fn living(&self, py: Python<'_>) -> Vec<PyRef> {
         let mut later = Vec::new();
         // SAFETY: as in `get`.
         unsafe {
-            self.known.with(|known| known.by_address.values().filter_map(|known| known.living(&mut later)).collect())
+            self.known
+                .with(|known| known.by_address.values().filter_map(|known| known.living(py, &mut later)).collect())
         }
     }
 
     /// Lets an instance go whose end its weak reference has told.
-    ///
-    /// # Safety
-    /// The thread is attached.
-    pub(super) unsafe fn forget(&self, address: usize, reference: *mut ffi::PyObject) {
+    pub(super) fn forget(&self, address: usize, reference: *mut ffi::PyObject) {
         // SAFETY: as in `get`; what is taken out is dropped behind this.
         let gone = unsafe {
             self.known.with(|known| {

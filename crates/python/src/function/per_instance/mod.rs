@@ -24,14 +24,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
 
 use crate::backend::{AnyBackend, Memory};
+use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::panics::{as_error, caught};
-use crate::capi::reference::{import, Arguments, PyRef};
+use crate::capi::reference::{import, PyRef};
 use crate::capi::type_slots;
 use crate::capi::weak::WeakRef;
 use crate::function::asynchronous::Flights;
 use crate::function::bound_method::Place;
-use crate::function::call::{instance, Vectorcall};
+use crate::function::call::{new_reference, Vectorcall};
 use crate::function::control::Control;
+use crate::function::instance::instance;
 use crate::function::options::Options;
 use crate::function::{admit, AsyncCachedFunction, CachedFunction};
 
@@ -54,8 +56,8 @@ unsafe extern "C-unwind" fn enter(
     // SAFETY: Python calls this for an instance, with a call that lasts until this returns.
     unsafe {
         if nargsf & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET != 0 {
-            let instances = instance(object).instances.as_ref().unwrap_unchecked();
-            if let Some(own) = instances.get_quickly(*values) {
+            let instances = instance(object).get().instances.as_ref().unwrap_unchecked();
+            if let Some(own) = instances.get_quickly(Ref::new(*values)) {
                 // The instance may be left by its cache while that is called.
                 return entry(&own)(own.as_ptr(), values, nargsf, names);
             }
@@ -87,23 +89,21 @@ unsafe extern "C-unwind" fn enter_new(
     // SAFETY: as in `enter`.
     unsafe {
         caught(|| {
-            let py = Python::assume_attached();
-            let arguments = Arguments { values, nargsf, names };
+            let arguments = Arguments::new(values, nargsf, names);
             let this = instance(object);
             let first = match arguments.positional() {
                 0 => this.signature.as_ref().and_then(|signature| signature.first_by_name(&arguments)),
-                _ => Some(*values),
+                _ => arguments.parts().0.first().copied(),
             };
             let Some(first) = first else {
                 // The function is to complain.
-                return this.compute(&arguments);
+                return new_reference(this.compute(&arguments));
             };
-            let of_instances: Bound<'_, PerInstanceFunction> =
-                Bound::from_borrowed_ptr(py, object).cast_into_unchecked();
-            match PerInstanceFunction::find(&of_instances, &Bound::from_borrowed_ptr(py, first)) {
+            let of_instances = this.object().to_bound().cast_into_unchecked::<PerInstanceFunction>();
+            match PerInstanceFunction::find(&of_instances, &first.to_bound()) {
                 Ok(own) => entry(&own)(own.as_ptr(), values, nargsf, names),
                 Err(error) => {
-                    error.restore(py);
+                    error.restore(first.py());
                     std::ptr::null_mut()
                 }
             }
@@ -138,8 +138,7 @@ impl PerInstanceFunction {
     /// The cache of an instance; it is made if there is none.
     pub(super) fn find(slf: &Bound<'_, Self>, instance: &Bound<'_, PyAny>) -> PyResult<PyRef> {
         let (py, instances) = (slf.py(), Self::instances(slf)?);
-        // SAFETY: attached, with a live instance.
-        if let Some(own) = unsafe { instances.get(instance.as_ptr()) } {
+        if let Some(own) = instances.get(instance.into()) {
             return Ok(own);
         }
         let owner = WeakRef::new(instance, None)?;
@@ -148,8 +147,7 @@ impl PerInstanceFunction {
             let own = caches.get().cache_of(slf)?;
             if let Some(cache) = WeakRef::new(own.as_py().bind(py), None)? {
                 let known = Known { owner: WeakRef::new(instance, None)?, cache: Kept::ByInstance(cache) };
-                // SAFETY: attached.
-                unsafe { instances.insert(instance.as_ptr(), known) };
+                instances.insert(instance.into(), known);
             }
             return Ok(own);
         }
@@ -158,12 +156,9 @@ impl PerInstanceFunction {
         };
         let forget = Bound::new(py, Forget { of_function, address: instance.as_ptr() as usize })?;
         let own = Self::make(slf)?;
-        // SAFETY: attached.
-        unsafe {
-            let cache = Kept::Here(own.clone_ref());
-            let known = Known { owner: WeakRef::new(instance, Some(forget.as_any()))?, cache };
-            Ok(instances.insert(instance.as_ptr(), known).unwrap_or(own))
-        }
+        let cache = Kept::Here(own.clone_ref(py));
+        let known = Known { owner: WeakRef::new(instance, Some(forget.as_any()))?, cache };
+        Ok(instances.insert(instance.into(), known).unwrap_or(own))
     }
 
     /// What is said of an instance that nothing can be kept with.
@@ -182,8 +177,7 @@ impl PerInstanceFunction {
     fn make(slf: &Bound<'_, Self>) -> PyResult<PyRef> {
         let (this, py) = (slf.as_super().get(), slf.py());
         let is_async = Self::instances(slf)?.is_async;
-        // SAFETY: attached.
-        let signature = this.signature.as_ref().map(|signature| unsafe { signature.duplicate() });
+        let signature = this.signature.as_ref().map(|signature| signature.duplicate(py));
         let flights = if is_async { Some(Flights::new(py)?) } else { None };
         let function = this.function.as_py().bind(py);
         let control = this.state.control.clone();
@@ -262,8 +256,7 @@ impl PerInstanceFunction {
 
     /// The caches of the instances that are alive.
     fn _living<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
-        // SAFETY: attached.
-        let living = unsafe { Self::instances(slf)?.living() };
+        let living = Self::instances(slf)?.living(slf.py());
         PyList::new(slf.py(), living.iter().map(|cache| cache.as_py().clone_ref(slf.py())))
     }
 

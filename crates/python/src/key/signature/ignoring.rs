@@ -4,11 +4,11 @@
 //! it is neither hashed nor compared nor kept.
 
 use pyo3::exceptions::PyValueError;
-use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{ArgBuffer, Parameter, Signature};
-use crate::capi::reference::{Arguments, PyRef};
+use super::{ArgBuffer, Parameter, Parts, Signature};
+use crate::capi::borrowed::{Arguments, Ref};
+use crate::capi::reference::PyRef;
 
 /// Which values of a canonical form are left out.
 #[derive(Clone, Debug)]
@@ -77,12 +77,8 @@ impl Signature {
     }
 
     /// Another one of the same parameters.
-    ///
-    /// # Safety
-    /// The thread is attached.
-    pub unsafe fn duplicate(&self) -> Self {
-        // SAFETY: the caller's promise.
-        let duplicate = |object: &PyRef| unsafe { object.clone_ref() };
+    pub fn duplicate(&self, py: Python<'_>) -> Self {
+        let duplicate = |object: &PyRef| object.clone_ref(py);
         let parameter =
             |of: &Parameter| Parameter { name: duplicate(&of.name), default: of.default.as_ref().map(duplicate) };
         Signature {
@@ -94,15 +90,11 @@ impl Signature {
     }
 
     /// The value of the first parameter in a call without positional arguments.
-    ///
-    /// # Safety
-    /// The call lasts.
-    pub unsafe fn first_by_name(&self, call: &Arguments) -> Option<*mut ffi::PyObject> {
+    pub fn first_by_name<'a>(&self, call: &Arguments<'a>) -> Option<Ref<'a>> {
         if self.positional == 0 || self.positional_only > 0 {
             return None;
         }
-        // SAFETY: the caller's promise.
-        let (values, names) = unsafe { call.parts() };
+        let (values, names) = call.parts();
         values.iter().zip(names).find(|(_, &name)| self.find(name) == Some(0)).map(|(&value, _)| value)
     }
 
@@ -133,31 +125,22 @@ impl Signature {
     }
 
     /// The values and names that make a call's key, without what is ignored; `None` for a call that the function would refuse.
-    ///
-    /// # Safety
-    /// The call lasts as long as the result; the thread is attached.
-    pub unsafe fn kept<'a>(
-        &self,
-        call: &'a Arguments,
-        scratch: &'a mut ArgBuffer,
-    ) -> Option<(&'a [*mut ffi::PyObject], &'a [*mut ffi::PyObject])> {
-        // SAFETY: the caller's promise, throughout.
-        unsafe {
-            if let (Some(ignored), true) = (&self.ignored, call.names.is_null()) {
-                let (given, (from, to)) = (call.positional(), self.direct());
-                // It is its own canonical form.
-                if from <= given && given <= to {
-                    if let Some(values) = ignored.lead.and_then(|lead| call.parts().0.get(lead..)) {
-                        return Some((values, &[]));
-                    }
+    pub fn kept<'a>(&'a self, call: &Arguments<'a>, scratch: &'a mut ArgBuffer) -> Option<Parts<'a>> {
+        if let (Some(ignored), false) = (&self.ignored, call.has_names()) {
+            let (given, (from, to)) = (call.positional(), self.direct());
+            // It is its own canonical form.
+            if from <= given && given <= to {
+                if let Some(values) = ignored.lead.and_then(|lead| call.parts().0.get(lead..)) {
+                    return Some((values, &[]));
                 }
             }
-            if !self.canonical(call, &mut scratch.row) {
-                return None;
-            }
-            self.leave_out(scratch);
-            Some(scratch.parts())
         }
+        if !self.write_canonical(call, &mut scratch.row) {
+            return None;
+        }
+        self.leave_out(scratch);
+        // SAFETY: it was written, of what the call and the signature keep.
+        Some(unsafe { scratch.row.parts() })
     }
 
     /// Takes what is ignored out of a canonical form.

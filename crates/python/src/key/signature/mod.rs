@@ -13,9 +13,11 @@ mod read;
 use std::mem::MaybeUninit;
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 use self::ignoring::Ignored;
-use crate::capi::reference::{Arguments, PyRef};
+use crate::capi::borrowed::{Arguments, Ref};
+use crate::capi::reference::PyRef;
 
 /// A parameter that has a name.
 #[derive(Debug)]
@@ -47,12 +49,15 @@ pub struct Signature {
 pub type InlineArgs = [MaybeUninit<*mut ffi::PyObject>; INLINE];
 pub const FEW: InlineArgs = [const { MaybeUninit::uninit() }; INLINE];
 
-/// Room for a canonical form; small ones need no allocation.
+/// Room for a canonical form, as bare pointers: it outlives the call. Small ones need no allocation.
 #[derive(Debug)]
 pub struct Row {
     values: ArgVec,
     names: ArgVec,
 }
+
+/// The values that make a call's key, and the names of the last of them.
+pub type Parts<'a> = (&'a [Ref<'a>], &'a [Ref<'a>]);
 
 /// Room for what makes a call's key: its canonical form, or what a key function gave.
 #[derive(Debug, Default)]
@@ -135,15 +140,12 @@ impl ArgBuffer {
     }
 
     /// Keeps what a key function gave: the values and names of the key.
-    pub fn keep(&mut self, key: PyRef) -> (&[*mut ffi::PyObject], &[*mut ffi::PyObject]) {
+    pub fn keep<'a>(&'a mut self, key: PyRef, py: Python<'a>) -> Parts<'a> {
         let pointer = key.as_ptr();
         let (_, pointer) = self.key.insert((key, pointer));
-        (std::slice::from_ref(pointer), &[])
-    }
-
-    /// The values of the canonical form and the names of the last of them.
-    pub fn parts(&mut self) -> (&[*mut ffi::PyObject], &[*mut ffi::PyObject]) {
-        self.row.parts()
+        let _ = py;
+        // SAFETY: what is kept beside it is its object.
+        (unsafe { Ref::row(std::slice::from_ref(pointer)) }, &[])
     }
 }
 
@@ -153,8 +155,12 @@ impl Row {
     }
 
     /// The values of the canonical form and the names of the last of them.
-    pub fn parts(&mut self) -> (&[*mut ffi::PyObject], &[*mut ffi::PyObject]) {
-        (self.values.get(), self.names.get())
+    ///
+    /// # Safety
+    /// What was written last lives as long as the result, and none of it is null.
+    unsafe fn parts<'a>(&'a mut self) -> Parts<'a> {
+        // SAFETY: the caller's promise.
+        unsafe { (Ref::row(self.values.get()), Ref::row(self.names.get())) }
     }
 }
 
@@ -176,31 +182,23 @@ impl Signature {
 
     /// [`canonical`](Self::canonical) where [`has_few`](Self::has_few): the row of values, `None` for a call that the function
     /// would refuse.
-    ///
-    /// # Safety
-    /// The call still lasts; the thread is attached.
     #[inline]
-    pub unsafe fn bind_inline<'a>(
-        &self,
-        call: &'a Arguments,
-        row: &'a mut InlineArgs,
-    ) -> Option<&'a [*mut ffi::PyObject]> {
+    pub fn bind_inline<'a>(&'a self, call: &Arguments<'a>, row: &'a mut InlineArgs) -> Option<&'a [Ref<'a>]> {
         debug_assert!(self.has_few);
         let (given, count) = (call.positional(), self.parameters.len());
         if given > self.positional {
             return None;
         }
-        // SAFETY: the caller's promise.
-        let (values, keywords) = unsafe { call.parts() };
+        let (values, keywords) = call.parts();
         let (_, by_name) = self.parameters.split_at(given.max(self.positional_only).min(count));
-        let in_order = |(p, &name): (&Parameter, &*mut ffi::PyObject)| p.name.as_ptr() == name;
+        let in_order = |(p, name): (&Parameter, &Ref<'_>)| p.name.as_ptr() == name.as_ptr();
         if keywords.len() == by_name.len() && values.len() == count && by_name.iter().zip(keywords).all(in_order) {
             // Everything was given, in the order of the parameters.
             return Some(values);
         }
         let row = row.get_mut(..count)?;
-        for (place, &value) in row.iter_mut().zip(&values[..given]) {
-            place.write(value);
+        for (place, value) in row.iter_mut().zip(&values[..given]) {
+            place.write(value.as_ptr());
         }
         for place in &mut row[given..] {
             place.write(std::ptr::null_mut());
@@ -212,32 +210,36 @@ impl Signature {
             if !place.is_null() {
                 return None;
             }
-            *place = value;
+            *place = value.as_ptr();
         }
         for (place, parameter) in row.iter_mut().zip(&self.parameters).skip(given) {
             if place.is_null() {
                 *place = parameter.default.as_ref()?.as_ptr();
             }
         }
-        Some(row)
+        // SAFETY: all of it is set, to what the call or the signature keeps.
+        Some(unsafe { Ref::row(row) })
     }
 
-    /// Writes the canonical form of a call to `scratch`; false for a call that the function would refuse. O(values +
-    /// keywords × parameters); nothing is run.
-    ///
-    /// # Safety
-    /// The call still lasts; the thread is attached.
+    /// The canonical form of a call; `None` for one that the function would refuse. O(values + keywords × parameters);
+    /// nothing is run.
+    #[inline(always)]
+    pub fn canonical<'a>(&'a self, call: &Arguments<'a>, row: &'a mut Row) -> Option<Parts<'a>> {
+        // SAFETY: it was written, of what the call and the signature keep.
+        self.write_canonical(call, row).then(|| unsafe { row.parts() })
+    }
+
+    /// Writes the canonical form of a call to `scratch`; false for a call that the function would refuse.
     #[inline(never)]
-    pub unsafe fn canonical(&self, call: &Arguments, scratch: &mut Row) -> bool {
+    fn write_canonical(&self, call: &Arguments<'_>, scratch: &mut Row) -> bool {
         let given = call.positional();
         if given > self.positional && !self.var_positional {
             return false;
         }
-        // SAFETY: the caller's promise.
-        let (values, keywords) = unsafe { call.parts() };
+        let (values, keywords) = call.parts();
         let named = self.positional.max(given);
-        for &value in &values[..given] {
-            scratch.values.push(value);
+        for value in &values[..given] {
+            scratch.values.push(value.as_ptr());
         }
         for _ in given..named + self.parameters.len() - self.positional {
             scratch.values.push(std::ptr::null_mut());
@@ -250,9 +252,9 @@ impl Signature {
                     if !place.is_null() {
                         return false;
                     }
-                    *place = value;
+                    *place = value.as_ptr();
                 }
-                None if self.var_keyword => scratch.names.push(name),
+                None if self.var_keyword => scratch.names.push(name.as_ptr()),
                 None => return false,
             }
         }
@@ -269,7 +271,7 @@ impl Signature {
         if scratch.names.length > 0 {
             for (&name, &value) in keywords.iter().zip(&values[given..]) {
                 if self.find(name).is_none() {
-                    scratch.values.push(value);
+                    scratch.values.push(value.as_ptr());
                 }
             }
         }
@@ -278,17 +280,17 @@ impl Signature {
 
     /// The parameter that a keyword names. Names are interned, so the first loop finds them.
     #[inline]
-    fn find(&self, name: *mut ffi::PyObject) -> Option<usize> {
+    fn find(&self, name: Ref<'_>) -> Option<usize> {
         let from = self.positional_only;
         let parameters = &self.parameters[from..];
         parameters
             .iter()
-            .position(|p| p.name.as_ptr() == name)
+            .position(|p| p.name.as_ptr() == name.as_ptr())
             .or_else(|| {
                 parameters
                     .iter()
                     // SAFETY: names are strings, maybe of a derived type: what is compared are their characters.
-                    .position(|p| unsafe { ffi::PyUnicode_Compare(p.name.as_ptr(), name) == 0 })
+                    .position(|p| unsafe { ffi::PyUnicode_Compare(p.name.as_ptr(), name.as_ptr()) == 0 })
             })
             .map(|at| at + from)
     }
