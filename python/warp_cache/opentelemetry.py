@@ -18,10 +18,10 @@ try:
         Observation,
         get_meter_provider,
     )
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         "warp_cache.opentelemetry needs opentelemetry-api: pip install opentelemetry-api"
-    ) from error
+    ) from _missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

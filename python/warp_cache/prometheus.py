@@ -14,10 +14,10 @@ from warp_cache._metrics import METRICS, samples
 try:
     from prometheus_client.core import REGISTRY, CounterMetricFamily, GaugeMetricFamily
     from prometheus_client.registry import Collector, CollectorRegistry
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         "warp_cache.prometheus needs prometheus_client: pip install prometheus-client"
-    ) from error
+    ) from _missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
