@@ -13,15 +13,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from warp_cache._info import CacheInfo, SharedCacheInfo, SkipReason
     from warp_cache._module import caches, clear_all, configure, disabled, invalidate_tags
+    from warp_cache._object import DELETE, Cache, CacheLock, CacheUnavailable
     from warp_cache._options import CacheOptions, LruCacheOptions
     from warp_cache._recording import record
     from warp_cache._removal import RemovalCause
     from warp_cache._uncacheable import UncacheableWarning
 
 __all__ = [
+    "DELETE",
     "Backend",
+    "Cache",
     "CacheInfo",
+    "CacheLock",
     "CacheOptions",
+    "CacheUnavailable",
     "LruCacheOptions",
     "RemovalCause",
     "SharedCacheInfo",
@@ -54,6 +59,10 @@ def __getattr__(name):
         from warp_cache._uncacheable import UncacheableWarning
 
         return UncacheableWarning
+    if name in ("DELETE", "Cache", "CacheLock", "CacheUnavailable"):
+        from warp_cache import _object
+
+        return getattr(_object, name)
     if name in ("caches", "clear_all", "configure", "disabled", "invalidate_tags"):
         from warp_cache import _module
 

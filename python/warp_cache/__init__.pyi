@@ -14,6 +14,10 @@ from warp_cache._module import clear_all as clear_all
 from warp_cache._module import configure as configure
 from warp_cache._module import disabled as disabled
 from warp_cache._module import invalidate_tags as invalidate_tags
+from warp_cache._object import DELETE as DELETE
+from warp_cache._object import Cache as Cache
+from warp_cache._object import CacheLock as CacheLock
+from warp_cache._object import CacheUnavailable as CacheUnavailable
 from warp_cache._options import (
     AnyStrategy,
     ControlledOptions,
@@ -33,9 +37,13 @@ from warp_cache._uncacheable import UncacheableWarning as UncacheableWarning
 from warp_cache._warp_cache_rs import CachedFunction, SharedCachedFunction
 
 __all__ = [
+    "DELETE",
     "Backend",
+    "Cache",
     "CacheInfo",
+    "CacheLock",
     "CacheOptions",
+    "CacheUnavailable",
     "LruCacheOptions",
     "RemovalCause",
     "SharedCacheInfo",

@@ -9,7 +9,7 @@ import os
 
 from warp_cache._configuration import settings
 from warp_cache._decorators import alive
-from warp_cache._warp_cache_rs import _disable, _enable
+from warp_cache._warp_cache_rs import CacheObject, _disable, _enable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,25 +17,27 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from warp_cache._object import Cache
     from warp_cache._warp_cache_rs import CachedFunction
 
 __all__ = ["caches", "clear_all", "configure", "disabled", "invalidate_tags"]
 
 
-def caches() -> list[CachedFunction[..., Any]]:
-    """The decorated functions of this process that are alive, in the order they were made.
+def caches() -> list[CachedFunction[..., Any] | Cache[Any, Any]]:
+    """The decorated functions and cache objects of this process that are alive.
 
+    In the order they were made.
     Being listed keeps nothing alive. O(n).
     """
     return [cached for reference in list(alive) if (cached := reference()) is not None]
 
 
 def clear_all() -> None:
-    """Call ``cache_clear()`` of each of ``caches()``.
+    """Empty each of ``caches()``.
 
     What one raises does not spare the others; the first such exception is raised at the end.
     """
-    _each(lambda cached: cached.cache_clear())
+    _each(lambda cached: _function(cached).cache_clear())
 
 
 def invalidate_tags(*tags: str) -> None:
@@ -49,7 +51,12 @@ def invalidate_tags(*tags: str) -> None:
     for tag in tags:
         if not isinstance(tag, str):
             raise TypeError(f"a tag must be a string, got {tag!r}")
-    _each(lambda cached: cached.cache_invalidate_tags(*tags))
+    _each(lambda cached: _function(cached).cache_invalidate_tags(*tags))
+
+
+def _function(cached: Any) -> Any:
+    """The decorated function itself, or the one behind a cache object."""
+    return cached._loader if isinstance(cached, CacheObject) else cached
 
 
 def _each(do: Callable[[Any], object]) -> None:

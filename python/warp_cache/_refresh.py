@@ -126,7 +126,7 @@ def begin(
         if lease is not None:
             lease.leave()
         return
-    if not cached._is_async:
+    if not _is_async(cached):
         context = copy_context()
         job = _Background(cached, ticket, args, kwargs, lease, context)
         pool = _current_pool()
@@ -149,9 +149,15 @@ def begin(
     task.add_done_callback(tasks.discard)
 
 
+def _is_async(cached: _Cached) -> bool:
+    """Whether what is to be computed is to be awaited; a cache object says it of each call."""
+    awaits = cached.__dict__.get("_awaits")
+    return cached._is_async if awaits is None else bool(awaits())
+
+
 def _is_under_way(cached: _Cached, ticket: Ticket) -> bool:
     """Whether a refresh of the key is known to go on: it is not asked for at each stale hit."""
-    if not cached._is_async:
+    if not _is_async(cached):
         flight = cached._refreshes.get(ticket)
         if flight is not None and flight.is_of_this_process:
             return True

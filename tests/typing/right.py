@@ -13,6 +13,7 @@ from typing_extensions import Self, Unpack, assert_type
 
 from warp_cache import (
     Backend,
+    Cache,
     CacheInfo,
     CacheOptions,
     LruCacheOptions,
@@ -650,7 +651,7 @@ def check_record() -> None:
 
 
 def check_the_module() -> None:
-    assert_type(caches(), list[CachedFunction[..., Any]])
+    assert_type(caches(), list[CachedFunction[..., Any] | Cache[Any, Any]])
     clear_all()
     invalidate_tags("a", "b")
     configure(directory=Path("caches"), namespace="tests")

@@ -1,7 +1,7 @@
 //! Ring 3: CPython. The extension module of warp_cache.
 //!
 //! [`key`] hashes and compares arguments, [`codec`] makes bytes of objects, [`function`] is what a decorated function
-//! becomes, [`backend`] what stands behind its own cache, [`capi`] knows the inner workings of CPython, [`bindings`] are
+//! becomes, [`object`] a cache that is used like a dict, [`backend`] what stands behind its own cache, [`capi`] knows the inner workings of CPython, [`bindings`] are
 //! functions that Python calls by name.
 
 #[macro_use]
@@ -12,6 +12,7 @@ mod bindings;
 mod capi;
 mod codec;
 mod key;
+mod object;
 
 #[pyo3::pymodule(gil_used = false)]
 mod _warp_cache_rs {
@@ -51,6 +52,14 @@ mod _warp_cache_rs {
     use crate::function::ticket::Ticket;
     #[pymodule_export]
     use crate::function::{AsyncCachedFunction, CachedFunction};
+    #[pymodule_export]
+    use crate::object::exchange::Seen;
+    #[pymodule_export]
+    use crate::object::loader::_make_loader;
+    #[pymodule_export]
+    use crate::object::locks::HeldLock;
+    #[pymodule_export]
+    use crate::object::CacheObject;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -65,6 +74,7 @@ mod _warp_cache_rs {
             module.setattr("_panic_at", wrap_pyfunction!(crate::capi::panics::points::_panic_at, module)?)?;
             module.setattr("_switch_fence_off", wrap_pyfunction!(_switch_fence_off, module)?)?;
         }
+        module.add("CacheMapping", crate::object::slots::make(module.py())?)?;
         module.add("ReadyCoroutine", crate::capi::coroutine::install(module.py())?)?;
         // Not in `__all__`, which has what it gives.
         use crate::function::methods::late_attribute;

@@ -1,6 +1,8 @@
 //! The handle: what the rest of the program sees of a shared cache. Byte strings in, byte strings out.
 
 mod changing;
+mod exchanging;
+mod locking;
 
 use crate::error::{Hindrance, OpenError};
 use crate::file::atomic::Ordering;

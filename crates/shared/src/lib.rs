@@ -86,10 +86,12 @@ mod exports {
     pub use crate::load_counter::LoadCounter;
     pub use crate::policy::Strategy;
     pub use crate::policy::EXACT;
+    pub use crate::process::key_lock::KeyLock;
     pub use crate::process::lease::{Acquired, Lease, Purpose, Ticket, Waited};
     pub use crate::skip::Skip;
     pub use crate::table::block::ReadBuf;
     pub use crate::table::counters::Event;
+    pub use crate::table::exchange::{Change, Present};
     #[cfg(debug_assertions)]
     pub use crate::table::fences::mutant;
     pub use crate::table::fences::Began;

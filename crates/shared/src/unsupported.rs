@@ -97,6 +97,7 @@ pub enum Event {
 #[derive(Clone, Copy, Debug)]
 pub struct Hit {
     pub slot: u64,
+    pub word: u64,
     pub generation: u64,
     pub fresh: u64,
     pub end: u64,
@@ -330,7 +331,30 @@ never! {
     version(u64) -> u32;
     wake_at(u64);
     wakes() -> bool;
+    len() -> u64;
+    len_is_plain() -> bool;
+    note_apart();
+    lock_key(&[u8], Option<Duration>) -> Result<Option<KeyLock>, Busy>;
+    unlock_key(&KeyLock) -> bool;
+    is_key_locked(&[u8]) -> bool;
 }
+
+#[derive(Clone, Copy, Debug)]
+pub struct Present<'a> {
+    pub hit: Hit,
+    pub value: &'a [u8],
+    pub terms: Terms,
+}
+
+#[derive(Debug)]
+pub enum Change<'a> {
+    Nothing,
+    Remove,
+    Store(Option<std::borrow::Cow<'a, [u8]>>, Terms),
+}
+
+#[derive(Clone, Debug)]
+pub struct KeyLock(Infallible);
 
 pub fn check(_: &Options) -> Result<(), OpenError> {
     Err(OpenError)
@@ -339,6 +363,27 @@ pub fn check(_: &Options) -> Result<(), OpenError> {
 impl SharedCache {
     pub fn open(_: &Options) -> Result<SharedCache, OpenError> {
         Err(OpenError)
+    }
+
+    pub fn change<'a>(
+        &self,
+        _: &[u8],
+        _: Duration,
+        _: &mut dyn FnMut(Option<Present<'_>>) -> Change<'a>,
+    ) -> Result<Option<Stored>, Busy> {
+        match self.0 {}
+    }
+
+    pub fn pop(&self, _: impl FnMut(&[u8], &[u8]) -> bool) -> Result<bool, Busy> {
+        match self.0 {}
+    }
+
+    pub fn for_each_by_use(&self, _: impl FnMut(&[u8], &[u8], &Hit)) {
+        match self.0 {}
+    }
+
+    pub fn purge(&self) -> Result<u64, Busy> {
+        match self.0 {}
     }
 
     pub fn changes_since(&self, _: u64, _: u64, _: impl FnMut(u64)) -> bool {

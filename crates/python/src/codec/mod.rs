@@ -24,11 +24,13 @@ mod pickle;
 mod reduce;
 mod refusal;
 mod show;
+mod small_int;
 
-pub use self::key::{encode_key, encode_key_with, explain_key, Spelled};
+pub use self::key::{compares_as, encode_key, encode_key_with, explain_key, Spelled};
 pub use self::named::Hash;
 pub use self::refusal::{noting, Refusal};
 pub use self::show::{show_key, show_value, ShownValue};
+pub use self::small_int::{int_bytes, small_int};
 
 use pyo3::ffi;
 use pyo3::prelude::*;

@@ -148,6 +148,15 @@ impl CachedFunction {
         as_error(|| entry_methods::cache_put(slf, arguments, keywords))
     }
 
+    /// What makes a call's key: its shape, and the key. For memoized functions of cache objects.
+    fn _canonical<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        as_error(|| entry_methods::canonical(self, args, kwargs))
+    }
+
     /// Compute the value of a call now, store it and return it.
     ///
     /// Callers meanwhile get the old value; concurrent refreshes of one key are one. Neither a hit nor a miss. A coroutine of

@@ -40,6 +40,8 @@ pub(crate) struct Control {
     /// Gives a tuple of strings for a call's arguments.
     tags: Option<Object>,
     weigher: Option<Object>,
+    /// Of a cache object: gives the lifetime of a result, in a tuple, or None where that is the cache's own.
+    terms: Option<Object>,
     /// What a stored exception weighs, which `weigher` is not asked about: so much that there are not too many of them.
     exception_weight: u64,
     pub on_removal: Option<Object>,
@@ -105,7 +107,7 @@ impl Control {
         function: &Bound<'_, PyAny>,
         signature: Option<&Signature>,
     ) -> PyResult<Option<Box<Self>>> {
-        let plain = options.ttl.of.is_none()
+        let is_plain = options.ttl.of.is_none()
             && options.jitter == 0.0
             && options.stale_while_revalidate == 0
             && options.stale_if_error == 0
@@ -115,9 +117,14 @@ impl Control {
             && options.weigher.is_none()
             && options.on_removal.is_none()
             && matches!(options.copy, CopyMode::OfBackend | CopyMode::Never);
-        if plain {
+        if is_plain {
             return Ok(None);
         }
+        Self::of(options, function, signature).map(Some)
+    }
+
+    /// The same, whatever the options ask for.
+    pub fn of(options: &Options, function: &Bound<'_, PyAny>, signature: Option<&Signature>) -> PyResult<Box<Self>> {
         let tags = match &options.tags {
             TagSource::None => None,
             TagSource::Call(of) => Some(of.clone()),
@@ -127,7 +134,7 @@ impl Control {
             }
         };
         let keyword_only = signature.into_iter().flat_map(Signature::keyword_only);
-        Ok(Some(Box::new(Control {
+        Ok(Box::new(Control {
             ttl: options.ttl.nanos,
             ttl_of: options.ttl.of.clone(),
             jitter: options.jitter,
@@ -137,12 +144,29 @@ impl Control {
             exceptions: options.cache_exceptions.clone(),
             tags,
             weigher: options.weigher.clone(),
+            terms: None,
             exception_weight: options.max_weight.map_or(0, |most| most.div_ceil(MOST_EXCEPTIONS).max(1)),
             on_removal: options.on_removal.clone(),
             has_own_keys: options.key.is_some(),
             keyword_only: keyword_only.map(|name| Object::new(name.as_py().bind(function.py()))).collect(),
             copy: options.copy.clone(),
-        })))
+        }))
+    }
+
+    /// Makes this the control of a cache object: `terms(value)` gives what `get_or_set` was told of the entry, `tags(*args)` its
+    /// tags.
+    pub fn of_object(mut self: Box<Self>, terms: Object, tags: Object) -> Box<Self> {
+        (self.terms, self.tags, self.has_own_keys) = (Some(terms), Some(tags), true);
+        self
+    }
+
+    /// Whether a value that is stored by hand is asked nothing, and stored for the time that all are.
+    pub fn only_keeps(&self) -> bool {
+        self.jitter == 0.0
+            && !self.has_windows()
+            && self.weigher.is_none()
+            && self.on_removal.is_none()
+            && !self.copies()
     }
 
     /// Whether entries are stale for some time before they end.
@@ -158,7 +182,7 @@ impl Control {
 
     /// Shows the garbage collector what the options do not refer to.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let objects = [&self.ttl_of, &self.cache_if, &self.tags, &self.weigher, &self.on_removal];
+        let objects = [&self.ttl_of, &self.cache_if, &self.tags, &self.weigher, &self.terms, &self.on_removal];
         objects.into_iter().flatten().try_for_each(|object| object.traverse(visit))?;
         if let Some(stored) = &self.exceptions {
             stored.traverse(visit)?;
@@ -197,7 +221,20 @@ impl Control {
                 Err(error) => return Err(set(result.py(), error)),
             }
         }
-        self.admit(result, Wish { tags: Some(tags), ..Wish::default() })
+        let mut wish = Wish { tags: Some(tags), ..Wish::default() };
+        if let Some(terms) = &self.terms {
+            let given = call(terms, result)?;
+            let py = result.py();
+            if let Ok(given) = given.as_py().bind(py).cast::<PyTuple>() {
+                let given = given.get_item(0).and_then(|ttl| lifetime("ttl", &ttl));
+                match given.map_err(|error| set(py, error))? {
+                    Given::Over => wish.is_over = true,
+                    Given::For(nanos) => wish.ttl = Some(Some(nanos)),
+                    Given::Unlimited => wish.ttl = Some(None),
+                }
+            }
+        }
+        self.admit(result, wish)
     }
 
     /// [`appraise`](Self::appraise) of a value that somebody stores by hand: `cache_if` is not asked.
@@ -252,25 +289,39 @@ impl Control {
 
     /// Nanoseconds that an entry which is stored now is fresh, less its part of `jitter`; `None` is no limit.
     pub fn shortened(&self, terms: &Terms) -> Option<u64> {
+        self.shorten(terms.ttl)
+    }
+
+    fn shorten(&self, ttl: Option<u64>) -> Option<u64> {
         let shortened = |ttl| match self.jitter {
             0.0 => ttl,
             jitter => (ttl as f64 * (1.0 - jitter * fraction())) as u64,
         };
-        terms.ttl.map(|ttl| shortened(ttl).max(1))
+        ttl.map(|ttl| shortened(ttl).max(1))
     }
 
     /// The moments of an entry that is stored now.
     pub fn lifetime(&self, terms: &Terms) -> Lifetime {
-        let Some(ttl) = self.shortened(terms) else {
+        self.lifetime_for(terms.ttl, terms.goes_stale)
+    }
+
+    /// The moments of an entry that lives for so many nanoseconds from now on.
+    pub fn lifetime_for(&self, ttl: Option<u64>, goes_stale: bool) -> Lifetime {
+        let Some(ttl) = self.shorten(ttl) else {
             return Lifetime::until(u64::MAX);
         };
         let fresh = clock::deadline(ttl);
-        Lifetime { fresh, end: fresh.saturating_add(self.window(terms)) }
+        Lifetime { fresh, end: fresh.saturating_add(self.window(goes_stale)) }
+    }
+
+    /// For how many nanoseconds an entry is fresh in a file, and then stale.
+    pub fn span(&self, ttl: Option<u64>) -> (Option<u64>, u64) {
+        (self.shorten(ttl), self.window(true))
     }
 
     /// Nanoseconds for which an entry is stale before it ends.
-    fn window(&self, terms: &Terms) -> u64 {
-        if terms.goes_stale {
+    fn window(&self, goes_stale: bool) -> u64 {
+        if goes_stale {
             self.revalidate.max(self.spare)
         } else {
             0
@@ -283,7 +334,7 @@ impl Control {
             Some(special) if special.is_exception => FileKind::Exception,
             _ => FileKind::Value,
         };
-        Keeping { ttl: self.shortened(terms), window: self.window(terms), kind, tags }
+        Keeping { ttl: self.shortened(terms), window: self.window(terms.goes_stale), kind, tags }
     }
 }
 

@@ -60,7 +60,7 @@ impl CacheState {
     }
 
     /// Ends an entry; whether it had a value. To be called under the lock.
-    pub(super) fn end_entry(
+    pub(crate) fn end_entry(
         &self,
         cache: &mut Entries,
         token: Token,

@@ -270,6 +270,19 @@ fn with_view<R>(
     }
 }
 
+/// What makes a call's key, as one object: its shape, and the key.
+pub(super) fn canonical<'py>(
+    this: &CachedFunction,
+    args: &Bound<'py, PyTuple>,
+    kwargs: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let py = args.py();
+    with_view(this, "a memoized function", args, kwargs, |view| {
+        let key = view.make_key().ok_or_else(|| PyErr::fetch(py))?;
+        (view.shape, key.as_py()).into_pyobject(py)
+    })
+}
+
 /// A ticket for a call.
 pub(super) fn ticket<'py>(
     this: &CachedFunction,
@@ -312,7 +325,7 @@ impl CachedFunction {
     }
 
     /// Lets the computations of a coroutine function's key that are under way go on for those who wait for them alone.
-    pub(super) fn forget_flights(&self, view: &View<'_>) -> Result<(), ErrSet> {
+    pub(crate) fn forget_flights(&self, view: &View<'_>) -> Result<(), ErrSet> {
         let Some(flights) = &self.state.flights else {
             return Ok(());
         };

@@ -4,12 +4,16 @@
 //! expire, whether one or two arguments are a key as they come, or a part of them, or what a key function gives) and by whether
 //! calls are recorded.
 
+use pyo3::prelude::*;
+
 use super::call::{any, ignoring, keyed, Vectorcall};
 use super::fast_path::{one, second, two};
 use super::recording::{record, record_uncached};
 use super::reply::{Async, Reply, Sync};
-use super::CachedFunction;
+use super::{disabled, CachedFunction};
 use crate::backend::{ControlledMemory, HitPath, Memory, Shared};
+use crate::capi::borrowed::Ref;
+use crate::capi::reference::PyRef;
 
 /// The entry points of one purpose.
 trait EntryPoints {
@@ -99,4 +103,15 @@ pub(crate) fn usual(cached: &CachedFunction) -> Vectorcall {
 /// What Python enters while calls are recorded.
 pub(crate) fn recorded(cached: &CachedFunction) -> Vectorcall {
     choose::<Recorded>(cached)
+}
+
+/// Calls a function as one that is no coroutine function, whatever it is; `None` with an exception set.
+pub(crate) fn call_sync(py: Python<'_>, cached: &CachedFunction, values: &[Ref<'_>]) -> Option<PyRef> {
+    if disabled::is_on() {
+        return cached.function.lend(py).call(values);
+    }
+    let (entry, object) = (choose_backend::<Usual, Sync>(cached), cached.as_object(py));
+    // SAFETY: what is chosen takes the instance, and is called as PEP 590 says: a row of references is one of pointers. It gives
+    // a new reference, or null with an exception set.
+    unsafe { PyRef::steal_or_none(entry(object.as_ptr(), values.as_ptr().cast(), values.len(), std::ptr::null_mut())) }
 }

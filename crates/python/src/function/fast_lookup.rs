@@ -16,7 +16,7 @@ pub struct FastLookup(*mut u8);
 
 impl FastLookup {
     /// Something that is left to [`CacheState::step`]; nothing was counted.
-    const UNDECIDED: FastLookup = FastLookup::number(1);
+    pub(crate) const UNDECIDED: FastLookup = FastLookup::number(1);
 
     /// An odd number in a pointer's place, which is not looked at.
     #[inline(always)]

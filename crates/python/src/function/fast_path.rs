@@ -263,7 +263,7 @@ unsafe extern "C-unwind" fn compare_candidate<B: HitPath, R: Reply>(
 impl CacheState {
     /// Looks at the first candidate of a hash, which is that of what is sought, at a glance.
     #[inline(always)]
-    fn peek<B: HitPath, const EXPIRES: bool>(&self, hash: u64, sought: impl Probe) -> Peek {
+    pub(crate) fn peek<B: HitPath, const EXPIRES: bool>(&self, hash: u64, sought: impl Probe) -> Peek {
         let reader = self.entries.reader();
         point("glance");
         let token = match reader.first(hash) {
@@ -330,7 +330,7 @@ pub(crate) trait Probe: Copy {
 
 /// One argument.
 #[derive(Clone, Copy)]
-struct OneArg<'a>(Ref<'a>);
+pub(crate) struct OneArg<'a>(pub Ref<'a>);
 
 impl Probe for OneArg<'_> {
     #[inline(always)]

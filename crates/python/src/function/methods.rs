@@ -107,7 +107,7 @@ pub(super) fn fail(message: &'static std::ffi::CStr) -> *mut ffi::PyObject {
     std::ptr::null_mut()
 }
 
-pub(super) fn none() -> *mut ffi::PyObject {
+pub(crate) fn none() -> *mut ffi::PyObject {
     // SAFETY: attached; a new reference to an object that lives for ever.
     unsafe {
         ffi::Py_INCREF(ffi::Py_None());

@@ -41,7 +41,7 @@ pub mod parameters;
 pub mod per_instance;
 pub mod recording;
 pub mod refreshing;
-mod removal;
+pub(crate) mod removal;
 pub mod reply;
 pub(crate) mod running;
 mod settle;
@@ -207,7 +207,7 @@ impl CachedFunction {
     }
 
     /// The same of what makes a call's key.
-    fn assemble(
+    pub(crate) fn assemble(
         function: &Bound<'_, PyAny>,
         options: &Options,
         signature: Option<Signature>,
@@ -234,7 +234,11 @@ impl CachedFunction {
 
     /// What of a call makes its key, where that is neither the pattern of the call nor what a key function gives.
     /// `without_first`: the first positional parameter is no part of it.
-    fn signature(function: &Bound<'_, PyAny>, options: &Options, without_first: bool) -> PyResult<Option<Signature>> {
+    pub(crate) fn signature(
+        function: &Bound<'_, PyAny>,
+        options: &Options,
+        without_first: bool,
+    ) -> PyResult<Option<Signature>> {
         if !options.by_signature || options.key.is_some() {
             return Ok(None);
         }

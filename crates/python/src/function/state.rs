@@ -55,6 +55,8 @@ pub(crate) struct CacheState {
     /// Whether a result is stored that was being computed while the cache was cleared, as functools does where callers do not
     /// wait for each other.
     pub(crate) stores_over_clears: bool,
+    /// Whether a cache object's memoized functions have entries that are none of the object's.
+    has_apart: AtomicBool,
     pub(crate) fences: Fences,
     /// The computations under way that have tags.
     pub(crate) running: Running,
@@ -109,6 +111,7 @@ impl CacheState {
             lone_apart: options.keeps_lone_apart(),
             single_flight: options.single_flight && options.max_size != Some(0),
             stores_over_clears: !options.by_signature && !options.single_flight,
+            has_apart: AtomicBool::new(false),
             fences: Fences::default(),
             tag_fences: Fences::default(),
             running: Running::default(),
@@ -135,6 +138,16 @@ impl CacheState {
     pub(crate) fn expires(&self) -> bool {
         // Relaxed: it changes under the lock, before the first entry that may end comes in.
         self.expires.load(Ordering::Relaxed)
+    }
+
+    /// Notes that there are entries of memoized functions.
+    pub(crate) fn note_apart(&self) {
+        // Relaxed, here and below: it is noted before there is such an entry, and the lock orders them.
+        self.has_apart.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_apart(&self) -> bool {
+        self.has_apart.load(Ordering::Relaxed)
     }
 
     /// The deadline of an entry made now.

@@ -173,10 +173,18 @@ impl CacheState {
     }
 
     /// The moments of an entry that is stored now.
-    pub(super) fn lifetime_of(&self, terms: &Terms) -> Lifetime {
+    pub(crate) fn lifetime_of(&self, terms: &Terms) -> Lifetime {
         match &self.control {
             Some(control) => control.lifetime(terms),
             None => Lifetime::until(terms.ttl.map_or(u64::MAX, clock::deadline)),
+        }
+    }
+
+    /// The moments of an entry that is to live for so many nanoseconds from now on.
+    pub(crate) fn lifetime_for(&self, ttl: Option<u64>) -> Lifetime {
+        match &self.control {
+            Some(control) => control.lifetime_for(ttl, true),
+            None => Lifetime::until(ttl.map_or(u64::MAX, clock::deadline)),
         }
     }
 

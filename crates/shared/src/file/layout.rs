@@ -164,7 +164,9 @@ pub struct Control {
     pub change_len: u64,
     /// Not under the lock: 1 = the area of the tags' stamps is reserved.
     pub tags_ready: u64,
-    pub _pad6: [u64; 5],
+    /// Not under the lock: 1 = there may be entries that are not for all who walk over them (of a cache object's functions).
+    pub apart: u64,
+    pub _pad6: [u64; 4],
     // What the rare counters stood at when they were last zeroed.
     pub base_rare: [u64; 24],
 }

@@ -94,7 +94,7 @@ impl Table {
         (next.slot.number() < self.geo.capacity).then_some((next.slot, next.word))
     }
 
-    fn order_key(&self, slot: Slot) -> Key {
+    pub(crate) fn order_key(&self, slot: Slot) -> Key {
         let count = if self.strategy == Strategy::Lfu { self.region.get(self.count_at(slot)) } else { 0 };
         [count, self.region.get(self.used_at(slot))]
     }

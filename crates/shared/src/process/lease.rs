@@ -41,13 +41,13 @@ use std::time::Duration;
 /// The right, and the duty, to compute a key.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    index: u64,
-    state: u64,
+    pub(super) index: u64,
+    pub(super) state: u64,
     pub(crate) hash: u64,
     /// How the key's fence stood when the computation began.
     pub(crate) began: Began,
     /// The same with the tags, in one word.
-    word: u64,
+    pub(super) word: u64,
     /// The slot and the word of the entry that was there, not fresh; 0 = there was none.
     pub(crate) seen: (u64, u64),
 }
@@ -113,14 +113,14 @@ const LOOK: Duration = Duration::from_millis(20);
 // owner made of it who left, or who ended privately.
 const PREDECESSOR: u64 = 3 << IDENTITY_BITS;
 /// The acquisition before was taken over at its bound.
-const OVERDUE: u64 = 1 << IDENTITY_BITS;
+pub(super) const OVERDUE: u64 = 1 << IDENTITY_BITS;
 /// It ended privately. Of a state without an owner: this very acquisition did.
 const PRIVATE: u64 = 2 << IDENTITY_BITS;
 /// It was taken over because it was lost.
-const LOST: u64 = 3 << IDENTITY_BITS;
+pub(super) const LOST: u64 = 3 << IDENTITY_BITS;
 const NONCE_AT: u32 = IDENTITY_BITS + 2;
 
-const fn owner_of(state: u64) -> Identity {
+pub(super) const fn owner_of(state: u64) -> Identity {
     state & (OVERDUE - 1)
 }
 
@@ -143,23 +143,23 @@ const fn ended_privately(state: u64) -> u64 {
     left(state) | PRIVATE
 }
 
-fn field(index: u64, offset: usize) -> u64 {
+pub(super) fn field(index: u64, offset: usize) -> u64 {
     lease_at(index) + offset as u64
 }
-const HASH: usize = offset_of!(Record, hash);
+pub(super) const HASH: usize = offset_of!(Record, hash);
 const NONCE: usize = offset_of!(Record, nonce);
 const CHANGES: usize = offset_of!(Record, changes);
-const DEADLINE: usize = offset_of!(Record, deadline);
-const BEGAN: usize = offset_of!(Record, began);
+pub(super) const DEADLINE: usize = offset_of!(Record, deadline);
+pub(super) const BEGAN: usize = offset_of!(Record, began);
 const WAITERS: usize = offset_of!(Record, waiters);
 const SEAL: usize = offset_of!(Record, seal);
 
 /// The lock of a home, in the record of its first place.
-fn home_lock(places: &std::ops::Range<u64>) -> LockAt {
+pub(super) fn home_lock(places: &std::ops::Range<u64>) -> LockAt {
     LockAt::home(places.start / LEASE_WAYS, field(places.start, offset_of!(Record, lock)))
 }
 
-fn places(hash: u64) -> std::ops::Range<u64> {
+pub(super) fn places(hash: u64) -> std::ops::Range<u64> {
     let home = (hash >> 40) * LEASE_WAYS % LEASES;
     home..home + LEASE_WAYS
 }
@@ -269,7 +269,7 @@ impl Table {
         self.take(index, old, Lease { index, state, hash, began, word, seen }, now.saturating_add(bound))
     }
 
-    fn next_state(&self, index: u64, me: u64) -> u64 {
+    pub(super) fn next_state(&self, index: u64, me: u64) -> u64 {
         let nonce = self.region.get(field(index, NONCE)).wrapping_add(1);
         self.region.set(field(index, NONCE), nonce);
         nonce << NONCE_AT | me
@@ -283,11 +283,11 @@ impl Table {
     }
 
     /// Whether a state, read under the home's lock, is nobody's: its owner is dead, or it is not what `take` wrote.
-    fn is_void(&self, index: u64, state: u64) -> bool {
+    pub(super) fn is_void(&self, index: u64, state: u64) -> bool {
         self.region.get(field(index, SEAL)) != self.seal(index, state) || self.is_dead(owner_of(state))
     }
 
-    fn take(&self, index: u64, old: u64, mut lease: Lease, deadline: u64) -> Acquired {
+    pub(super) fn take(&self, index: u64, old: u64, mut lease: Lease, deadline: u64) -> Acquired {
         // Before the state, and only under the home's lock: whoever reads these under it finds those of the state.
         self.region.set(field(index, HASH), lease.hash);
         self.region.set(field(index, BEGAN), lease.word);
@@ -341,7 +341,7 @@ impl Table {
         }
     }
 
-    fn notify(&self, index: u64) {
+    pub(super) fn notify(&self, index: u64) {
         // Release, then look for waiters: pairs with `wait`, which counts itself before it reads `changes`. SeqCst on
         // both sides: either the waiter sees the new number, or we see the waiter.
         self.region.add(field(index, CHANGES), 1, Ordering::SeqCst);

@@ -5,6 +5,7 @@ pub mod futex;
 #[cfg(not(loom))]
 pub mod held;
 pub(crate) mod identity;
+pub(crate) mod key_lock;
 pub(crate) mod lease;
 pub(crate) mod lock;
 #[cfg(not(loom))]

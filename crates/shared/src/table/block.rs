@@ -11,6 +11,7 @@ use crate::hash::{bind, checksum};
 use crate::process::lock::WriteGuard;
 use crate::table::head::{self, Kind, Lengths, Terms};
 use crate::table::storing::Stored;
+use crate::table::tags::{Tags, MAX_TAG_WORDS};
 #[cfg(loom)]
 use crate::table::Mutant;
 use crate::table::Table;
@@ -60,6 +61,16 @@ impl ReadBuf {
     }
     pub fn kind(&self) -> Kind {
         self.lengths().kind()
+    }
+    /// What the entry last read is kept under.
+    pub(crate) fn terms(&self) -> Terms {
+        let (fresh, end, lengths) = (self.fresh(), self.deadline(), self.lengths());
+        let at = BODY / 8 + 2 * usize::from(lengths.is_soft());
+        let tags = match lengths.tags().min(MAX_TAG_WORDS) {
+            0 => Tags::NONE,
+            count => Tags::read(self.words.get(at..).unwrap_or_default(), count),
+        };
+        Terms { fresh, end, kind: lengths.kind(), tags }
     }
     pub(crate) fn lengths(&self) -> Lengths {
         Lengths(self.words[LENGTHS])

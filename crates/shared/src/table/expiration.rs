@@ -8,10 +8,14 @@
 //! whoever remembers a hit remembers its generation. Freeing the memory is left to whoever has the lock next, so a
 //! clear needs nobody's consent.
 
+use crate::error::Busy;
 use crate::file::atomic::Ordering;
 use crate::file::layout::ctl;
 use crate::file::units::Slot;
 use crate::policy::EXACT;
+use crate::process::lock::CLEAR_TIMEOUT;
+use crate::table::block::ReadBuf;
+use crate::table::head::Freshness;
 use crate::table::reading::NEVER;
 use crate::table::Table;
 
@@ -58,6 +62,22 @@ impl Table {
         if to == high {
             self.region.set(ctl!(min_deadline), self.region.get(ctl!(sweep_min)));
         }
+    }
+
+    /// Takes away every entry that has ended, for whatever reason: how many.
+    pub(crate) fn purge(&self) -> Result<u64, Busy> {
+        let _guard = self.lock(CLEAR_TIMEOUT)?;
+        let (mut buf, mut count) = (ReadBuf::new(), 0);
+        for slot in self.slots() {
+            let ended = !self.word(slot).is_free()
+                && self.entry(slot, &mut buf).is_some_and(|hit| self.freshness(&hit) == Freshness::Gone);
+            if ended {
+                self.add_guarded(ctl!(expirations), 1);
+                self.discard(slot);
+                count += 1;
+            }
+        }
+        Ok(count)
     }
 
     /// Voids all entries at once, without a lock: their generation has passed.

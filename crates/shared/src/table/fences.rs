@@ -150,7 +150,7 @@ impl Table {
     }
 
     /// Under the lock: takes the key's entry away, or else everything.
-    fn drop_entry(&self, guard: &WriteGuard<'_>, hash: u64, key: &[u8]) -> Result<bool, Busy> {
+    pub(crate) fn drop_entry(&self, guard: &WriteGuard<'_>, hash: u64, key: &[u8]) -> Result<bool, Busy> {
         let removed = self.remove(guard, hash, key);
         if self.owns() {
             if let Ok(removed) = removed {

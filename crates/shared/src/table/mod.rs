@@ -11,6 +11,7 @@ pub(crate) mod bitmap;
 pub(crate) mod block;
 pub(crate) mod changes;
 pub(crate) mod counters;
+pub(crate) mod exchange;
 pub(crate) mod expiration;
 pub(crate) mod fences;
 pub(crate) mod head;

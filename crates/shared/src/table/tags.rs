@@ -39,6 +39,8 @@ use engine::hashing::{split_mix, GOLDEN};
 /// Tags that an entry may have.
 pub const MAX_TAGS: usize = 16;
 const PER_WORD: usize = 4;
+/// Words that their numbers take at most.
+pub(crate) const MAX_TAG_WORDS: usize = MAX_TAGS / PER_WORD;
 /// In the place of a number: none.
 const NOTHING: u64 = 1 << 15;
 
@@ -74,6 +76,16 @@ impl Tags {
         } else {
             word_of(self.sum)
         }
+    }
+
+    /// The tags of an entry, from the words of its head.
+    pub(crate) fn read(words: &[u64], count: usize) -> Tags {
+        let mut tags = Tags { words: count as u8, ..Tags::NONE };
+        if let (Some(sum), Some(numbers)) = (words.first(), words.get(1..1 + count)) {
+            tags.sum = *sum;
+            tags.numbers[..count].copy_from_slice(numbers);
+        }
+        tags
     }
 
     /// The words of an entry's head.

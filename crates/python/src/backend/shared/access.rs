@@ -42,7 +42,7 @@ pub(crate) struct KeyAccess<'a> {
     pub hash: u64,
     /// As in [`Sought`].
     absent_since: Option<u64>,
-    buffers: PooledBuffers,
+    pub(super) buffers: PooledBuffers,
     /// Of a call that is known by these bytes: what they must still say when its result is stored.
     pub editable: Option<Box<Editable<'a>>>,
     /// How the next result is kept, where that is not what the options say for all.

@@ -55,9 +55,18 @@ pub struct CacheName {
     pub(super) private: bool,
     /// What tells the key function from others where the user named the cache; in all other names it is told already.
     pub(super) key: Vec<u8>,
+    /// It is a cache object's, which no lifetime is a part of.
+    pub(super) is_object: bool,
 }
 
 impl CacheName {
+    /// The name of a cache object's cache.
+    pub fn of_object(py: Python<'_>, name: &str) -> PyResult<CacheName> {
+        // As in `find`.
+        import(py, "warp_cache._naming.identity")?;
+        Ok(CacheName { name: name.to_owned(), identity: None, private: false, key: Vec::new(), is_object: true })
+    }
+
     /// The name of the cache that the user named, or of the function's own.
     pub fn find(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<CacheName> {
         let key = options.key.as_ref().map(|key| key.bind(function.py()));
@@ -68,12 +77,12 @@ impl CacheName {
                 Some(key) => identity.call_method1("key_digest", (key,))?.extract()?,
                 None => Vec::new(),
             };
-            return Ok(CacheName { name: name.to_owned(), identity: None, private: false, key });
+            return Ok(CacheName { name: name.to_owned(), identity: None, private: false, key, is_object: false });
         }
         let (name, identity): (String, Option<Py<PyAny>>) =
             identity.call_method1("identify", (function, key))?.extract()?;
         let (private, key) = (identity.is_none(), Vec::new());
         let identity = identity.map(|identity| Identity::new(identity.bind(function.py()))).transpose()?;
-        Ok(CacheName { name, private, identity, key })
+        Ok(CacheName { name, private, identity, key, is_object: false })
     }
 }

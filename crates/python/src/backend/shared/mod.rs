@@ -9,7 +9,7 @@
 //! edited), [`call`] (what it is as a [`Backend`](super::Backend)), [`load`] (one
 //! computation for all processes), [`turn`] (whom a caller waits for), [`held`] (letting go what the file no longer has),
 //! [`skips`] (what is not stored), [`loads`] (what is counted of computations), [`template`] (what those who waited make theirs from), [`asynchronous`] (leases of
-//! coroutine functions), [`methods`] (`get` and `set`), [`buffers`] (bytes that calls use again), and here the class,
+//! coroutine functions), [`methods`] (`get` and `set`), [`buffers`] (bytes that calls use again), [`object`] (what a cache object does with the file), and here the class,
 //! and the file with what belongs to it.
 
 pub mod access;
@@ -26,6 +26,7 @@ mod load;
 mod loads;
 mod look;
 mod methods;
+pub mod object;
 mod reopen;
 mod skips;
 pub mod template;
@@ -84,7 +85,16 @@ impl Shared {
     /// function's own.
     pub fn new(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Shared>> {
         skips::install(function.py())?;
-        let name_of_cache = CacheName::find(function, options, name)?;
+        Self::with_name(CacheName::find(function, options, name)?, options, name)
+    }
+
+    /// The cache of an object of this name.
+    pub fn of_object(py: Python<'_>, options: &Options, name: &str) -> PyResult<Box<Shared>> {
+        skips::install(py)?;
+        Self::with_name(CacheName::of_object(py, name)?, options, Some(name))
+    }
+
+    fn with_name(name_of_cache: CacheName, options: &Options, name: Option<&str>) -> PyResult<Box<Shared>> {
         let files = Reopener::new(name_of_cache, options).map_err(|error| reopen::raised(&error))?;
         Ok(Box::new(Shared {
             files,

@@ -108,7 +108,7 @@ impl Reopener {
             max_size: options.max_size.map_or(0, |size| size.max(1) as u64),
             max_bytes: options.max_bytes.map(|bytes| bytes as u64),
             idle: (options.tti != 0).then(|| Duration::from_nanos(options.tti)),
-            fingerprint: fingerprint(options, &name.key),
+            fingerprint: if name.is_object { fingerprint_of_object(options) } else { fingerprint(options, &name.key) },
         };
         shared::check(&options_of_file)?;
         Ok(Reopener {
@@ -409,6 +409,14 @@ impl Drop for Reopener {
 }
 
 /// What all users of a file must agree on, beside what the file itself knows of.
+/// What tells a cache object's file from others of its name, beside its sizes and its policy.
+fn fingerprint_of_object(options: &Options) -> u64 {
+    let parts = [u64::from(wire_format::VERSION), u64::from(options.max_size == Some(0))];
+    let mut bytes = b"cache object".to_vec();
+    bytes.extend(parts.iter().flat_map(|part| part.to_le_bytes()));
+    siphash13([0, 0], &bytes)
+}
+
 fn fingerprint(options: &Options, key: &[u8]) -> u64 {
     let size = |limit: Option<usize>| limit.map_or(u64::MAX, |limit| limit as u64);
     let parts = [

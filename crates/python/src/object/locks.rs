@@ -1,0 +1,69 @@
+//! The locks on keys of a shared cache object; those of memory are Python's.
+//!
+//! Ring 3.
+
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use super::{view_of, CacheObject};
+use crate::backend::AnyBackend;
+use crate::capi::borrowed::Ref;
+use crate::capi::exceptions::ErrSet;
+use crate::capi::panics::as_error;
+use crate::function::CachedFunction;
+use ::shared::KeyLock;
+
+/// A lock that was taken in a file.
+#[pyclass(frozen, module = "warp_cache._warp_cache_rs", name = "_HeldLock")]
+pub struct HeldLock {
+    lock: KeyLock,
+    /// The address of the file that it is in, as `Shared` keeps all it has opened.
+    file: usize,
+}
+
+fn shared(cached: &CachedFunction) -> Option<&crate::backend::Shared> {
+    match &cached.state.backend {
+        AnyBackend::Shared(shared) => Some(shared),
+        AnyBackend::Memory(_) => None,
+    }
+}
+
+/// Takes the lock of a key, unless somebody has it.
+pub(super) fn lock<'py>(
+    cached: &CachedFunction,
+    key: &Bound<'py, PyAny>,
+    lease: Option<f64>,
+) -> PyResult<Option<Bound<'py, HeldLock>>> {
+    let py = key.py();
+    as_error(|| {
+        let Some(shared) = shared(cached) else { return Ok(None) };
+        let key_ref = Ref::from(key);
+        let lease = lease.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+        let view = view_of(&key_ref).map_err(|ErrSet| PyErr::fetch(py))?;
+        let taken = shared.lock_object(&view, lease).map_err(|ErrSet| PyErr::fetch(py))?;
+        taken.map(|(lock, file)| Bound::new(py, HeldLock { lock, file })).transpose()
+    })
+}
+
+/// Gives a lock back; whether it was this one's still.
+pub(super) fn unlock(cached: &CachedFunction, held: &HeldLock) -> bool {
+    shared(cached).is_some_and(|shared| shared.unlock_object(&held.lock, held.file))
+}
+
+/// Whether somebody has the lock of a key.
+pub(super) fn is_locked(cached: &CachedFunction, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = key.py();
+    let Some(shared) = shared(cached) else { return Ok(false) };
+    let key_ref = Ref::from(key);
+    let view = view_of(&key_ref).map_err(|ErrSet| PyErr::fetch(py))?;
+    shared.is_object_locked(&view).map_err(|ErrSet| PyErr::fetch(py))
+}
+
+impl CacheObject {
+    /// Runs `f` with the loader. (For this module and `methods`.)
+    pub(super) fn with_cached<R>(&self, py: Python<'_>, f: impl FnOnce(&CachedFunction) -> PyResult<R>) -> PyResult<R> {
+        let cached = self.cached(py).map_err(|ErrSet| PyErr::fetch(py))?;
+        as_error(|| f(cached))
+    }
+}

@@ -1,0 +1,109 @@
+//! Locks on keys: a record in the table of leases that stands for no computation.
+//!
+//! It is given out and given back as a lease is, and falls free with its owner's death; but no fence and no clear concerns it,
+//! and it ends by itself only where whoever took it said when. Its hash is that of its bytes behind a mark, so it is no key's
+//! lease. Where all places of its home are taken nobody gets it now: the caller tries again.
+//!
+//! **A death** of its owner makes it void. One between the words of the record and its state leaves a record that is nobody's.
+
+use crate::error::Busy;
+use crate::file::atomic::Ordering;
+use crate::file::layout::lease_state_at;
+use crate::process::clock;
+use crate::process::lease::{
+    field, home_lock, owner_of, places, Acquired, Lease, BEGAN, DEADLINE, HASH, LOST, OVERDUE,
+};
+use crate::process::lock::CLEAR_TIMEOUT;
+use crate::table::fences::Began;
+use crate::table::Table;
+use engine::hashing::GOLDEN;
+use std::time::Duration;
+
+/// In the place of how a key's fence stood: no lock is ever outdated.
+const LOCK: u64 = GOLDEN ^ 0x4C4F_434B;
+/// Before the bytes of what is locked.
+const MARK: &[u8] = b"\xfflock ";
+
+/// A lock that was taken, by this process and whoever has this.
+#[derive(Clone, Debug)]
+pub struct KeyLock {
+    lease: Lease,
+    /// When it falls free (nanoseconds of `clock::boot_now`).
+    deadline: u64,
+}
+
+impl Table {
+    fn lock_hash(&self, key: &[u8]) -> u64 {
+        let mut bytes = MARK.to_vec();
+        bytes.extend_from_slice(key);
+        self.hash(&bytes)
+    }
+
+    /// Takes the lock of a key, unless somebody has it: `None` then. `lease`: after so long others may take it.
+    pub(crate) fn lock_key(&self, key: &[u8], lease: Option<Duration>) -> Result<Option<KeyLock>, Busy> {
+        let hash = self.lock_hash(key);
+        let now = clock::boot_now();
+        let nanos = |lease: Duration| u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX);
+        let deadline = lease.map_or(u64::MAX, |lease| now.saturating_add(nanos(lease)));
+        let (held, _) = self.hold(home_lock(&places(hash)), CLEAR_TIMEOUT)?;
+        let me = held.owner();
+        let (mut free, mut predecessor) = (None, 0);
+        for index in places(hash) {
+            // Acquire: pairs with the releases in `take` and `unlock_key`.
+            let state = self.region.load(lease_state_at(index), Ordering::Acquire);
+            if self.is_lock(index, state, hash) {
+                let is_void = self.is_void(index, state);
+                if !is_void && now < self.region.get(field(index, DEADLINE)) {
+                    return Ok(None);
+                }
+                free = Some((index, state));
+                predecessor = if is_void { LOST } else { OVERDUE };
+                break;
+            }
+            if free.is_none() && (state == 0 || self.is_void(index, state)) {
+                free = Some((index, state));
+            }
+        }
+        let Some((index, old)) = free else { return Ok(None) };
+        let state = self.next_state(index, me) | predecessor;
+        let began = Began::of(0, 0);
+        let lease = Lease { index, state, hash, began, word: LOCK, seen: (0, 0) };
+        match self.take(index, old, lease, deadline) {
+            Acquired::Leader(lease) => Ok(Some(KeyLock { lease, deadline })),
+            Acquired::Follower(_) | Acquired::Present | Acquired::Alone => Ok(None),
+        }
+    }
+
+    /// Gives a lock back; whether it was this one's still.
+    pub(crate) fn unlock_key(&self, lock: &KeyLock) -> bool {
+        let lease = &lock.lease;
+        // In a fork's child it is the parent's.
+        if owner_of(lease.state) != self.identity() {
+            return false;
+        }
+        let in_time = clock::boot_now() < lock.deadline;
+        // Release: what was done under the lock is seen by who takes it next.
+        let given = self.region.cas(lease_state_at(lease.index), lease.state, 0, Ordering::Release).is_ok();
+        if given {
+            self.notify(lease.index);
+        }
+        given && in_time
+    }
+
+    /// Whether somebody has the lock of a key. No lock is taken.
+    pub(crate) fn is_key_locked(&self, key: &[u8]) -> bool {
+        let (hash, now) = (self.lock_hash(key), clock::boot_now());
+        places(hash).any(|index| {
+            // Acquire: pairs with the release in `take`.
+            let state = self.region.load(lease_state_at(index), Ordering::Acquire);
+            self.is_lock(index, state, hash)
+                && now < self.region.get(field(index, DEADLINE))
+                && !self.is_void(index, state)
+        })
+    }
+
+    fn is_lock(&self, index: u64, state: u64, hash: u64) -> bool {
+        let is_this = |offset, value| self.region.get(field(index, offset)) == value;
+        state != 0 && owner_of(state) != 0 && is_this(HASH, hash) && is_this(BEGAN, LOCK)
+    }
+}

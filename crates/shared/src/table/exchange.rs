@@ -1,0 +1,126 @@
+//! Changes of one entry that depend on what it is: looked at, decided and made under the writers' lock.
+//!
+//! What a caller is told of such a change must be what happened, so there is no other way here than the lock: who does not
+//! get it in time learns that, and nothing was done. A change that was made fences the key, as a store by
+//! hand does.
+//!
+//! **A death** leaves what the store or the removal that it was in leaves: the old entry, the new one, or none.
+
+use crate::error::Busy;
+use crate::file::units::Slot;
+use crate::policy::Strategy;
+use crate::process::lock::{WriteGuard, CLEAR_TIMEOUT};
+use crate::table::block::ReadBuf;
+use crate::table::head::{Freshness, Terms};
+use crate::table::reading::Hit;
+use crate::table::storing::{Put, Stored};
+use crate::table::Table;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// An entry that is there, under the lock.
+#[derive(Clone, Copy, Debug)]
+pub struct Present<'a> {
+    pub hit: Hit,
+    pub value: &'a [u8],
+    /// What it is kept under: until when, and with which tags.
+    pub terms: Terms,
+}
+
+/// What is to become of a key's entry.
+#[derive(Debug)]
+pub enum Change<'a> {
+    /// It stays as it is.
+    Nothing,
+    Remove,
+    /// `None`: the value that is there.
+    Store(Option<Cow<'a, [u8]>>, Terms),
+}
+
+impl Table {
+    /// Changes a key's entry as `decide` says, which is given what is there, fresh or stale. What became of a store. `decide` runs
+    /// under the lock: it must not wait, nor call anything that may.
+    pub(crate) fn change<'a>(
+        &self,
+        key: &[u8],
+        wait: Duration,
+        decide: &mut dyn FnMut(Option<Present<'_>>) -> Change<'a>,
+    ) -> Result<Option<Stored>, Busy> {
+        let hash = self.hash(key);
+        self.prefetch(hash);
+        let guard = self.lock(wait)?;
+        let mut buf = ReadBuf::new();
+        let found = self.find_or(hash, key, &mut buf, |_| {}).map_err(|_| Busy)?;
+        let there = found.filter(|hit| self.freshness(hit) != Freshness::Gone);
+        let present = there.map(|hit| Present { hit, value: buf.value(), terms: buf.terms() });
+        match decide(present) {
+            Change::Nothing => Ok(None),
+            Change::Remove => {
+                self.raise_fence(&guard, hash);
+                if let Some(hit) = found {
+                    self.discard(Slot::new(hit.slot));
+                }
+                if self.owns() {
+                    Ok(None)
+                } else {
+                    Err(Busy)
+                }
+            }
+            Change::Store(value, terms) => {
+                let value = value.as_deref().unwrap_or_else(|| buf.value());
+                let block = self.prepare(hash, key, value, &terms);
+                let stored = block.map_or_else(|why| why, |block| self.put(&guard, key, &block, Put::WHATEVER));
+                if !matches!(stored, Stored::Done(_)) {
+                    self.drop_entry(&guard, hash, key)?;
+                }
+                // After the entry: who begins from here on has found it.
+                self.raise_fence(&guard, hash);
+                if matches!(stored, Stored::Busy) {
+                    Err(Busy)
+                } else {
+                    Ok(Some(stored))
+                }
+            }
+        }
+    }
+
+    /// Takes the policy's next victim out, and fences it; `take` is given key and value of each that may be it, and says which.
+    /// Whether one was taken.
+    pub(crate) fn pop(&self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> Result<bool, Busy> {
+        let guard = self.lock(CLEAR_TIMEOUT)?;
+        let mut buf = ReadBuf::new();
+        let first = self.victim();
+        for slot in first.into_iter().chain(self.by_use()) {
+            if self.word(slot).is_free() {
+                continue;
+            }
+            let there = self.entry(slot, &mut buf).filter(|hit| self.freshness(hit) != Freshness::Gone);
+            if there.is_some() && take(buf.key(), buf.value()) {
+                return self.take_out(&guard, slot, buf.hash()).map(|()| true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn take_out(&self, guard: &WriteGuard<'_>, slot: Slot, hash: u64) -> Result<(), Busy> {
+        self.raise_fence(guard, hash);
+        self.discard(slot);
+        if self.owns() {
+            Ok(())
+        } else {
+            Err(Busy)
+        }
+    }
+
+    /// The slots, the victim first where that is told by stamps.
+    pub(crate) fn by_use(&self) -> Vec<Slot> {
+        let mut slots: Vec<Slot> = self.slots().filter(|slot| !self.word(*slot).is_free()).collect();
+        if !self.strategy.has_queues() {
+            slots.sort_by_cached_key(|slot| self.order_key(*slot));
+        }
+        if self.strategy == Strategy::Mru {
+            slots.reverse();
+        }
+        slots
+    }
+}

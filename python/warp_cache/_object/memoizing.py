@@ -1,0 +1,228 @@
+"""``Cache.memoize``: functions whose results are entries of a cache object.
+
+A call's key is worked out by a decorated function of its own, which keeps nothing; the entry is a
+call of the object's loader with two values, so it is none of the object's keys.
+"""
+
+from __future__ import annotations
+
+from functools import partial, update_wrapper
+
+from warp_cache._object import operations
+from warp_cache._object.loading import Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ["Memoized", "memoize"]
+
+_OPTIONS = ("key", "ignore", "ttl", "tags", "typed", "cache_if")
+
+
+def memoize(cache: Any, options: dict[str, Any]) -> Callable[[Any], Any]:
+    """The decorator."""
+    for name in options:
+        if name not in _OPTIONS:
+            wrong = f"memoize() got an unexpected keyword argument {name!r}"
+            raise TypeError(f"{wrong}: it takes {', '.join(_OPTIONS)}")
+    ttl = options.get("ttl", ...)
+    if not callable(ttl):
+        operations.check_ttl(ttl)
+
+    def decorate(function: Any) -> Any:
+        if not callable(function):
+            raise TypeError(f"fn must be a callable, got {function!r}")
+        return Memoized(cache, function, options)
+
+    return decorate
+
+
+def _twin(name: str) -> Any:
+    async def twin(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self, name)(*args, **kwargs)
+
+    twin.__name__ = f"a{name}"
+    return twin
+
+
+class Memoized:
+    """A function whose results are entries of a cache object, with the methods of a cached one."""
+
+    def __init__(self, cache: Any, function: Any, options: dict[str, Any]) -> None:
+        from warp_cache import cache as decorate
+        from warp_cache._callables import coroutine_function, present_as_coroutine_function
+
+        given = {name: options[name] for name in ("key", "ignore", "typed") if name in options}
+        tags = options.get("tags", ())
+        # It keeps no entry: it knows what makes a call's key, and its tags.
+        self._keys: Any = decorate(function, max_size=0, **given)
+        self._tags: Any = _source(function, tags)
+        self._cache = cache
+        self._ttl = options.get("ttl", ...)
+        self._cache_if = options.get("cache_if")
+        self._function = function
+        self._mark = _mark(function, cache)
+        source = coroutine_function(function)
+        self._is_async = source is not None
+        self._group = f"\0memoize {self._mark}"
+        update_wrapper(self, function)
+        if source is not None:
+            present_as_coroutine_function(self, source)
+        cache._note_memoized()
+
+    def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        return self._mark, self._keys._canonical(args, kwargs)
+
+    def _asked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+        function = self._function
+        tags = self._all_tags(args, kwargs)
+        ttl = self._ttl
+        operations.check(self._cache, 1.0 if callable(ttl) else ttl, tags)
+        compute = partial(function, *args, **kwargs)
+        return Request(compute, ttl, tags, awaits=self._is_async, cache_if=self._cache_if)
+
+    def _all_tags(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
+        own = () if self._tags is None else operations.checked_tags(self._tags(*args, **kwargs))
+        return (*own[:16], self._group)[:16] if len(own) < 16 else own
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        key, asked = self._key(args, kwargs), self._asked(args, kwargs)
+        if self._is_async:
+            return operations.load_async(self._cache, key, asked)
+        return operations.load(self._cache, key, asked)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else _Bound(self, instance)
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        return self._cache._loader.get(*self._key(args, kwargs))
+
+    def set(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
+        self.cache_put(value, args, kwargs)
+
+    def cache_put(
+        self, value: Any, args: Any = (), kwargs: Any = None, *, ttl: Any = ..., tags: Any = ...
+    ) -> None:
+        args, kwargs = tuple(args), dict(kwargs or {})
+        key = self._key(args, kwargs)
+        ttl = self._ttl if ttl is ... else ttl
+        if callable(ttl):
+            ttl = ttl(value)
+        if tags is ...:
+            tags = self._all_tags(args, kwargs)
+        else:
+            tags = (*operations.checked_tags(tags), self._group)
+        given = {} if ttl is ... else {"ttl": ttl}
+        self._cache._loader.cache_put(value, key, tags=tags, **given)
+
+    def cache_contains(self, *args: Any, **kwargs: Any) -> bool:
+        return bool(self._cache._loader.cache_contains(*self._key(args, kwargs)))
+
+    def cache_invalidate(self, *args: Any, **kwargs: Any) -> bool:
+        return bool(self._cache._loader.cache_invalidate(*self._key(args, kwargs)))
+
+    def cache_ttl(self, *args: Any, **kwargs: Any) -> float | None:
+        left: float | None = self._cache._loader.cache_ttl(*self._key(args, kwargs))
+        return left
+
+    def cache_refresh(self, *args: Any, **kwargs: Any) -> Any:
+        from warp_cache._object.loading import request
+
+        key, asked = self._key(args, kwargs), self._asked(args, kwargs)
+        loader = self._cache._loader
+        if self._is_async:
+            return _refreshed(loader, key, asked)
+        from warp_cache._refresh import refresh
+
+        token = request.set(asked)
+        try:
+            return refresh(loader, self._cache._ticket(*key), key, {})
+        finally:
+            request.reset(token)
+
+    def cache_invalidate_tags(self, *tags: str) -> None:
+        self._cache.invalidate_tags(*tags)
+
+    def cache_clear(self) -> None:
+        self._cache.invalidate_tags(self._group)
+
+    def cache_info(self) -> Any:
+        return self._cache.info()
+
+    def cache_parameters(self) -> dict[str, Any]:
+        parameters: dict[str, Any] = self._cache._loader.cache_parameters()
+        return {**parameters, "typed": self._keys.cache_parameters()["typed"]}
+
+    aget = _twin("get")
+    aset = _twin("set")
+    acache_put = _twin("cache_put")
+    acache_contains = _twin("cache_contains")
+    acache_invalidate = _twin("cache_invalidate")
+    acache_ttl = _twin("cache_ttl")
+    acache_clear = _twin("cache_clear")
+    acache_invalidate_tags = _twin("cache_invalidate_tags")
+
+    def cache_options(self) -> dict[str, Any]:
+        own = {"ttl": self._cache._given["ttl"] if self._ttl is ... else self._ttl}
+        name = getattr(self, "__qualname__", None)
+        return {**self._cache.options(), **own, "qualname": name}
+
+
+async def _refreshed(loader: Any, key: tuple[Any, Any], asked: Request) -> Any:
+    from warp_cache._object.loading import request
+
+    token = request.set(asked)
+    try:
+        return await loader.cache_refresh(*key)
+    finally:
+        request.reset(token)
+
+
+class _Bound:
+    """A memoized function as the attribute of an instance."""
+
+    def __init__(self, function: Memoized, instance: Any) -> None:
+        self.__func__ = function
+        self.__self__ = instance
+        self.__wrapped__ = function.__get__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__func__(self.__self__, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.__func__, name)
+        if name.startswith(("cache_", "acache_")) or name in ("get", "aget"):
+            if name.endswith(("put", "clear", "tags", "info", "parameters", "options")):
+                return found
+            return partial(found, self.__self__)
+        return found
+
+
+def _source(function: Any, tags: Any) -> Any:
+    """What gives the tags of a call, or None."""
+    if callable(tags):
+        return tags
+    tags = operations.checked_tags(tags)
+    if not tags:
+        return None
+    from warp_cache._tags import source
+
+    return source(function, list(tags))
+
+
+def _mark(function: Any, cache: Any) -> str:
+    """What tells the function's entries from others: the same in every process."""
+    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
+    if cache._given["backend"] != "shared":
+        return f"{name} {id(function):x}"
+    from warp_cache._naming import identity
+
+    described, is_private = identity.describe(function)
+    if is_private:
+        # No other process can say whether its function is this one.
+        import uuid
+
+        described = uuid.uuid4().hex
+    return f"{name} {described}"

@@ -1,0 +1,163 @@
+"""How a cache object is made: its options checked, its loader built; and made once more."""
+
+from __future__ import annotations
+
+from _weakref import ref
+
+from warp_cache._decorators import _ABSENT as ABSENT
+from warp_cache._decorators import _is_shared, _named_strategy, alive
+from warp_cache._object import loading
+from warp_cache._strategies import Strategy
+from warp_cache._warp_cache_rs import Options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = [
+    "ABSENT",
+    "LRU",
+    "checked",
+    "close",
+    "copied",
+    "open_object",
+    "options",
+    "reduced",
+    "shown",
+]
+
+LRU = Strategy.LRU
+
+# What is left to the extension module where it has this value, which stands for nothing given.
+_DEFAULTS: dict[str, Any] = {
+    "tti": None,
+    "jitter": 0.0,
+    "stale_while_revalidate": 0,
+    "stale_if_error": 0,
+    "max_weight": None,
+    "weigher": None,
+    "on_removal": None,
+    "copy": None,
+    "version": None,
+    "namespace": None,
+}
+
+
+def checked(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of ``Cache``, checked as far as they concern each other."""
+    shared = _is_shared(given["backend"], given["name"])
+    if shared and given["name"] is None:
+        raise ValueError(
+            "name must be given with backend='shared', got None: it is what the other processes "
+            "find the cache by"
+        )
+    if callable(given["ttl"]):
+        raise TypeError(
+            f"ttl must be seconds, a timedelta or None, got {given['ttl']!r}: give set() and the "
+            "others a ttl for each entry"
+        )
+    checked = dict(given)
+    if isinstance(checked["strategy"], str):
+        checked["strategy"] = _named_strategy(checked["strategy"])
+    size_is_given = checked["max_size"] is not ABSENT
+    if not size_is_given:
+        checked["max_size"] = 128
+    named = {
+        name: value
+        for name, value in checked.items()
+        if name not in ("backend", "name") and not (name in _DEFAULTS and value is _DEFAULTS[name])
+    }
+    from warp_cache._control import check
+
+    for name, default in _DEFAULTS.items():
+        if default is not None and checked[name] is None:
+            raise TypeError(f"{name} must be like its default {default!r}, got None")
+    check(named, shared, size_is_given=size_is_given)
+    checked["max_size"] = named["max_size"]
+    checked["backend"] = "shared" if shared else "memory"
+    return checked
+
+
+def open_object(cache: Any, given: dict[str, Any]) -> None:
+    """Build the loader, and make the object one over it."""
+    shared = given["backend"] == "shared"
+    options = {
+        name: value
+        for name, value in given.items()
+        if name not in ("backend", "name") and not (name in _DEFAULTS and value is _DEFAULTS[name])
+    }
+    made = Options(
+        by_signature=True,
+        single_flight=True,
+        typed=False,
+        max_key_size=None,
+        max_value_size=None,
+        **options,
+    )
+    name = given["name"]
+    kind = type(cache)
+    loader = loading.make(made, name if shared else None, _title(kind, name))
+    cache._open(loader, hasattr(kind, "__missing__"))
+    _known(cache)
+
+
+class _Reference(ref):  # type: ignore[type-arg]
+    """A weak reference to an object that has no hash: it is equal to itself alone."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def _known(cache: Any) -> None:
+    alive[_Reference(cache, alive.pop)] = None
+
+
+def _title(kind: type, name: str | None) -> str:
+    return kind.__name__ if name is None else f"{kind.__name__}({name!r})"
+
+
+def shown(cache: Any) -> str:
+    """The repr: name, backend and sizes, never keys or values."""
+    given = cache._given
+    name = "" if given["name"] is None else f"name={given['name']!r}, "
+    kind = type(cache).__name__
+    return (
+        f"<{kind} {name}backend={given['backend']!r}, max_size={given['max_size']!r}, "
+        f"{len(cache)} entries>"
+    )
+
+
+def options(cache: Any) -> dict[str, Any]:
+    path, private = cache._loader._place()
+    made_with = dict(cache._given)
+    made_with["strategy"] = Strategy(made_with["strategy"])
+    return {**made_with, "path": path, "private": private}
+
+
+def close(cache: Any) -> None:
+    """Nothing is held that others wait for: the file is unmapped with the last reference."""
+
+
+def _again(kind: Any, given: dict[str, Any], entries: list[Any], attributes: Any) -> Any:
+    """An object made once more."""
+    cache: Any = kind.__new__(kind)
+    cache._given, cache._locks = given, {}
+    open_object(cache, given)
+    for key, value, seconds, tags in entries:
+        cache.set(key, value, ttl=seconds, tags=tags)
+    if attributes:
+        cache.__dict__.update(attributes)
+    return cache
+
+
+def copied(cache: Any) -> Any:
+    entries = [] if cache._given["backend"] == "shared" else cache._entries(True)
+    return _again(type(cache), cache._given, entries, dict(getattr(cache, "__dict__", ())))
+
+
+def reduced(cache: Any) -> Any:
+    entries = [] if cache._given["backend"] == "shared" else cache._entries(True)
+    return _again, (type(cache), cache._given, entries, dict(getattr(cache, "__dict__", ())))

@@ -1,0 +1,182 @@
+"""What a cache object does in several steps: each is one change of an entry, tried until nobody
+else has changed it between its steps.
+
+The steps are the extension module's: ``_see`` (an entry as it is), ``_swap`` and ``_take`` (a
+change, if the entry is still that one).
+"""
+
+from __future__ import annotations
+
+import inspect
+from datetime import timedelta
+
+from warp_cache._object.loading import Request, request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+__all__ = ["DELETE", "add", "compute", "discard", "get_or_set", "replace", "set_many"]
+
+
+class _Delete:
+    """What a callable given to ``Cache.compute`` returns to have the entry deleted."""
+
+    __module__ = "warp_cache"
+
+    def __init__(self) -> None:
+        self.__qualname__ = "DELETE"
+
+    def __repr__(self) -> str:
+        return "warp_cache.DELETE"
+
+    def __reduce__(self) -> str:
+        return "DELETE"
+
+
+DELETE = _Delete()
+
+
+def add(cache: Any, key: Any, value: Any, ttl: Any, tags: Any) -> bool:
+    return bool(cache._swap(key, value, None, False, ttl, tags) > 0)
+
+
+def compute(cache: Any, key: Any, function: Callable[[Any], Any], ttl: Any) -> Any:
+    if not callable(function):
+        raise TypeError(f"f must be a callable that is given the old value, got {function!r}")
+    check_ttl(ttl)
+    while True:
+        found = cache._see(key)
+        old, seen = (None, None) if found is None else found
+        value = function(old)
+        if inspect.isawaitable(value):
+            close(value)
+            raise TypeError(
+                f"f must return a value, got an awaitable of {function!r}: use acompute"
+            )
+        done, value = change(cache, key, seen, value, ttl)
+        if done:
+            return value
+
+
+def change(cache: Any, key: Any, seen: Any, value: Any, ttl: Any) -> tuple[bool, Any]:
+    """Store what was computed of an entry, or delete it. Whether the entry was still that one."""
+    if value is DELETE:
+        if seen is None or cache._take(key, seen) is not None:
+            return True, None
+        return False, None
+    return bool(cache._swap(key, value, seen, True, ttl, ...) != 0), value
+
+
+def replace(cache: Any, key: Any, old: Any, new: Any, ttl: Any) -> bool:
+    check_ttl(ttl)
+    while True:
+        found = cache._see(key)
+        if found is None or not equal(found[0], old):
+            return False
+        stored = cache._swap(key, new, found[1], True, ttl, ...)
+        if stored:
+            return bool(stored > 0)
+
+
+def discard(cache: Any, key: Any, old: Any) -> bool:
+    while True:
+        found = cache._see(key)
+        if found is None or not equal(found[0], old):
+            return False
+        if cache._take(key, found[1]) is not None:
+            return True
+
+
+def equal(stored: Any, old: Any) -> bool:
+    return stored is old or bool(stored == old)
+
+
+def get_or_set(cache: Any, key: Any, function: Callable[[], Any], ttl: Any, tags: Any) -> Any:
+    from warp_cache._callables import coroutine_function
+
+    if not callable(function):
+        raise TypeError(f"f must be a callable without arguments, got {function!r}")
+    tags = check(cache, ttl, tags)
+    if coroutine_function(function) is not None:
+        return load_async(cache, (key,), Request(function, ttl, tags, awaits=True))
+    return load(cache, (key,), Request(_plain(function), ttl, tags, awaits=False))
+
+
+def load(cache: Any, arguments: tuple[Any, ...], asked: Request) -> Any:
+    """The value of an entry; what is asked for computes it where there is none."""
+    token = request.set(asked)
+    try:
+        return cache._load(*arguments)
+    finally:
+        request.reset(token)
+
+
+async def load_async(cache: Any, arguments: tuple[Any, ...], asked: Request) -> Any:
+    token = request.set(asked)
+    try:
+        return await cache._loader(*arguments)
+    finally:
+        request.reset(token)
+
+
+def _plain(function: Callable[[], Any]) -> Callable[[], Any]:
+    def compute() -> Any:
+        value = function()
+        if inspect.isawaitable(value):
+            close(value)
+            raise TypeError(
+                f"f must return a value or be a coroutine function, got an awaitable of "
+                f"{function!r}: use await aget_or_set(...)"
+            )
+        return value
+
+    return compute
+
+
+def close(awaitable: Any) -> None:
+    """A coroutine that nobody awaits is ended, so that there is no warning beside the error."""
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()
+
+
+def check(cache: Any, ttl: Any, tags: Any) -> tuple[str, ...]:
+    """Check a lifetime and tags; the cache keeps such of single entries from now on."""
+    check_ttl(ttl)
+    own = checked_tags(tags)
+    if (ttl is not ... and ttl is not None) or own:
+        cache._know_more(ttl is not ... and ttl is not None, bool(own))
+    return own
+
+
+def check_ttl(ttl: Any) -> None:
+    if ttl is ... or ttl is None:
+        return
+    right = "ttl must be positive (seconds or a timedelta), or None for no limit"
+    seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+    if isinstance(seconds, bool) or not hasattr(type(seconds), "__float__"):
+        raise TypeError(f"{right}, got {ttl!r}")
+    if not float(seconds) > 0:
+        raise ValueError(f"{right}, got {ttl!r}: delete the key to end its entry")
+
+
+def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    checked: tuple[Any, ...] = (tags,) if isinstance(tags, str) else tuple(tags)
+    for tag in checked:
+        if not isinstance(tag, str):
+            raise TypeError(f"tags must be up to 16 strings, got {tags!r}")
+    if len(checked) > 16:
+        raise ValueError(f"tags must be at most 16 strings, got {len(checked)}")
+    return checked
+
+
+def set_many(cache: Any, entries: Any, ttl: Any, tags: Any) -> list[Any]:
+    check_ttl(ttl)
+    tags = checked_tags(tags)
+    pairs = entries.items() if hasattr(entries, "items") else entries
+    pairs = [(key, value) for key, value in pairs]
+    # What cannot be stored is known before anything is.
+    for key, value in pairs:
+        cache._check(key, value)
+    return [key for key, value in pairs if not cache.set(key, value, ttl=ttl, tags=tags)]

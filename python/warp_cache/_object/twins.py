@@ -1,0 +1,109 @@
+"""The operations of a cache object for coroutines.
+
+None of them hands anything to a thread: what they wait for is the file's lock alone, for a bounded
+time, which all but never takes as long as a thread's switch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+
+from warp_cache._object import operations
+from warp_cache._object.loading import Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ["Twins"]
+
+
+def _twin(name: str) -> Any:
+    async def twin(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self, name)(*args, **kwargs)
+
+    twin.__name__ = f"a{name}"
+    twin.__qualname__ = f"Cache.a{name}"
+    twin.__doc__ = f"``{name}``, to be awaited."
+    return twin
+
+
+class Twins:
+    """For each operation that may wait, one to be awaited."""
+
+    __slots__ = ()
+
+    aget = _twin("get")
+    apeek = _twin("peek")
+    aset = _twin("set")
+    aadd = _twin("add")
+    asetdefault = _twin("setdefault")
+    areplace = _twin("replace")
+    adiscard = _twin("discard")
+    apop = _twin("pop")
+    adelete = _twin("delete")
+    aincr = _twin("incr")
+    atouch = _twin("touch")
+    attl = _twin("ttl")
+    aget_many = _twin("get_many")
+    aset_many = _twin("set_many")
+    adelete_many = _twin("delete_many")
+    aclear = _twin("clear")
+    ainvalidate_tags = _twin("invalidate_tags")
+
+    async def apopitem(self: Any) -> tuple[Any, Any]:
+        """``popitem``, to be awaited."""
+        popped: tuple[Any, Any] = self.popitem()
+        return popped
+
+    async def apurge(self: Any) -> int:
+        """``purge``, to be awaited."""
+        return int(self.purge())
+
+    async def ainfo(self: Any) -> Any:
+        """``info``, to be awaited."""
+        return self.info()
+
+    async def aclose(self: Any) -> None:
+        """``close``, to be awaited."""
+        self.close()
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aget_or_set(
+        self, key: Any, f: Callable[[], Any], *, ttl: Any = ..., tags: Any = ()
+    ) -> Any:
+        """``get_or_set``; what ``f()`` gives may be a value, or what is to be awaited."""
+        if not callable(f):
+            raise TypeError(f"f must be a callable without arguments, got {f!r}")
+        tags = operations.check(self, ttl, tags)
+
+        async def compute() -> Any:
+            value = f()
+            return await value if inspect.isawaitable(value) else value
+
+        asked = Request(compute, ttl, tags, awaits=True)
+        return await operations.load_async(self, (key,), asked)
+
+    async def acompute(self, key: Any, f: Callable[[Any], Any], *, ttl: Any = ...) -> Any:
+        """``compute``; what ``f(old)`` gives may be a value, or what is to be awaited."""
+        if not callable(f):
+            raise TypeError(f"f must be a callable that is given the old value, got {f!r}")
+        operations.check_ttl(ttl)
+        cache: Any = self
+        while True:
+            found = cache._see(key)
+            old, seen = (None, None) if found is None else found
+            value = f(old)
+            if inspect.isawaitable(value):
+                value = await value
+            done, value = operations.change(cache, key, seen, value, ttl)
+            if done:
+                return value
+            await asyncio.sleep(0)

@@ -1,0 +1,132 @@
+"""The cache object in coroutines, and memoized functions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from warp_cache import Cache
+
+Make = Callable[..., Cache[Any, Any]]
+
+
+def test_one_computation_for_a_loop(make: Make) -> None:
+    async def main() -> None:
+        cache = make()
+        calls: list[int] = []
+
+        async def compute() -> int:
+            calls.append(1)
+            await asyncio.sleep(0.01)
+            return 7
+
+        assert await asyncio.gather(*(cache.get_or_set("a", compute) for _ in range(5))) == [7] * 5
+        assert calls == [1]
+        assert await cache.get_or_set("a", compute) == 7
+        assert await cache.aget_or_set("b", lambda: 8) == 8
+        assert await cache.aget_or_set("c", lambda: compute()) == 7  # noqa: PLW0108
+        assert await cache.aget("b") == 8
+
+    asyncio.run(main())
+
+
+def test_twins(make: Make) -> None:
+    async def main() -> None:
+        cache = make()
+        assert await cache.aset("a", 1, ttl=100)
+        assert not await cache.aadd("a", 2)
+        assert await cache.aincr("a") == 2
+        assert await cache.areplace("a", 2, 3)
+        assert await cache.atouch("a", 50)
+        assert 49 < await cache.attl("a") <= 50
+
+        async def double(old: Any) -> Any:
+            await asyncio.sleep(0)
+            return old * 2
+
+        assert await cache.acompute("a", double) == 6
+        assert await cache.apop("a") == 6
+        assert await cache.aset_many({"b": 1, "c": 2}) == []
+        assert await cache.aget_many(["b", "c", "d"]) == {"b": 1, "c": 2}
+        assert await cache.adelete("b")
+        assert await cache.adelete_many(["c", "d"]) == 1
+        async with cache.lock("x"):
+            assert cache.lock("x").locked()
+            assert not await cache.lock("x").aacquire(blocking=False)
+
+    asyncio.run(main())
+
+
+def test_memoized_functions_share_a_cache(make: Make) -> None:
+    cache = make()
+    calls: list[Any] = []
+
+    @cache.memoize
+    def square(x: int, y: int = 0) -> int:
+        calls.append(x)
+        return x * x + y
+
+    @cache.memoize(ttl=100, tags="t{x}", ignore=("other",))
+    def cube(x: int, other: object = None) -> int:
+        calls.append(x)
+        return x**3
+
+    assert square(3) == square(x=3) == square(3, y=0) == 9
+    assert cube(3, []) == cube(3, {}) == 27
+    assert calls == [3, 3]
+    assert len(cache) == 0
+    assert list(cache) == []
+    assert not cache
+    assert cache == {}
+    with pytest.raises(KeyError):
+        cache.popitem()
+    assert cache.info().currsize == 2
+    assert square.get(3) == 9
+    assert square.cache_contains(3)
+    assert 99 < (cube.cache_ttl(3) or 0) <= 100
+    cube.cache_invalidate_tags("t3")
+    assert not cube.cache_contains(3)
+    square.cache_put(10, (4,))
+    assert square(4) == 10
+    assert square.cache_refresh(4) == 16
+    assert square(4) == 16
+    assert square.cache_invalidate(4)
+    cube(3)
+    square.cache_clear()
+    assert square.get(3) is None
+    assert cube.get(3) == 27
+    cache.clear()
+    assert cube.get(3) is None
+
+
+def test_memoized_methods_and_coroutine_functions(make: Make) -> None:
+    cache = make()
+    calls: list[int] = []
+
+    @cache.memoize
+    async def load(x: int) -> int:
+        calls.append(x)
+        await asyncio.sleep(0)
+        return x + 1
+
+    async def main() -> None:
+        assert await asyncio.gather(load(1), load(1)) == [2, 2]
+        assert await load(1) == 2
+
+    asyncio.run(main())
+    assert calls == [1]
+    assert asyncio.iscoroutinefunction(load)
+    if cache.options()["backend"] == "memory":
+
+        class Thing:
+            @cache.memoize
+            def method(self, x: int) -> int:
+                return x
+
+        thing = Thing()
+        assert thing.method(5) == 5
+        assert thing.method.cache_contains(5)
+        assert not Thing().method.cache_contains(5)

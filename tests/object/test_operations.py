@@ -1,0 +1,469 @@
+"""Each operation of the cache object, in both tiers."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import warp_cache
+from warp_cache import DELETE, Cache, testing
+
+Make = Callable[..., Cache[Any, Any]]
+
+
+def test_reading_and_what_it_counts(make: Make) -> None:
+    cache = make()
+    cache["a"] = [1]
+    assert cache["a"] == cache.get("a") == cache.peek("a") == [1]
+    assert cache.get("b") is None
+    assert cache.get("b", 2) == cache.get("b", default=2) == 2
+    assert cache.peek("b", 3) == 3
+    assert "a" in cache
+    assert "b" not in cache
+    with pytest.raises(KeyError, match="b"):
+        cache["b"]
+    info = cache.info()
+    assert (info.hits, info.misses, info.currsize) == (2, 4, 1)
+
+
+def test_renewing_is_for_entries_that_end(make: Make) -> None:
+    cache = make()
+    cache["stays"] = 1
+    cache.set("ends", 2, ttl=10)
+    assert cache.get("stays", renew=100) == 1
+    assert cache.ttl("stays") == math.inf
+    assert cache.get("ends", renew=timedelta(seconds=100)) == 2
+    assert 99 < cache.ttl("ends") <= 100
+    assert cache.get("none", renew=5) is None
+    with pytest.raises(ValueError, match="positive"):
+        cache.get("ends", renew=0)
+    assert (cache.info().hits, cache.info().misses) == (2, 1)
+
+
+def test_set_and_lifetimes(make: Make) -> None:
+    cache = make(ttl=50)
+    assert cache.set("a", 1)
+    assert 49 < cache.ttl("a") <= 50
+    assert cache.set("a", 2, ttl=None)
+    assert cache.ttl("a") == math.inf
+    assert cache.set("a", 3, ttl=timedelta(minutes=1))
+    assert 59 < cache.ttl("a") <= 60
+    for wrong in (0, -1, timedelta(0)):
+        for call in (cache.set, cache.add):
+            with pytest.raises(ValueError, match="ttl must be positive"):
+                call("a", 4, ttl=wrong)
+    with pytest.raises(TypeError, match="ttl"):
+        cache.set("a", 4, ttl="soon")
+    with pytest.raises(TypeError, match="tags"):
+        cache.set("a", 4, tags=[1])
+    assert cache["a"] == 3
+    with pytest.raises(KeyError):
+        cache.ttl("b")
+
+
+def test_an_entry_ends(make: Make) -> None:
+    cache = make()
+    cache.set("a", 1, ttl=1e-6)
+    while "a" in cache:
+        pass
+    assert len(cache) == 0
+    assert list(cache) == []
+    assert cache.get("a") is None
+    assert cache.add("a", 2)
+    assert cache["a"] == 2
+
+
+def test_add_and_setdefault(make: Make) -> None:
+    cache = make()
+    assert cache.add("a", 1, ttl=100)
+    assert not cache.add("a", 2)
+    assert cache["a"] == 1
+    assert 99 < cache.ttl("a") <= 100
+    assert cache.setdefault("a", 3) == 1
+    assert cache.setdefault("b", 4) == 4
+    assert cache.setdefault("c") is None
+    assert "c" in cache
+
+
+def test_compute(make: Make) -> None:
+    cache = make()
+    assert cache.compute("a", lambda old: (old or 0) + 1, ttl=100) == 1
+    assert cache.compute("a", lambda old: (old or 0) + 1) == 2
+    assert 99 < cache.ttl("a") <= 100
+    assert cache.compute("a", lambda old: DELETE) is None
+    assert "a" not in cache
+    assert cache.compute("a", lambda old: DELETE) is None
+
+
+def test_compute_runs_again_where_the_entry_has_changed_by_version(make: Make) -> None:
+    cache = make()
+    cache["a"] = 1
+    seen: list[Any] = []
+
+    def add(old: Any) -> Any:
+        seen.append(old)
+        if len(seen) == 1:
+            cache["a"] = 1  # equal, and another entry
+        return old + 1
+
+    assert cache.compute("a", add) == 2
+    assert seen == [1, 1]
+
+    def fail(old: Any) -> Any:
+        raise LookupError(old)
+
+    with pytest.raises(LookupError, match="2"):
+        cache.compute("a", fail)
+    assert cache["a"] == 2
+
+
+def test_replace_and_discard(make: Make) -> None:
+    cache = make()
+    cache.set("a", 1, ttl=100)
+    assert not cache.replace("a", 2, 3)
+    assert cache.replace("a", 1.0, 3)
+    assert 99 < cache.ttl("a") <= 100
+    assert cache.replace("a", 3, 4, ttl=None)
+    assert cache.ttl("a") == math.inf
+    assert not cache.replace("b", None, 1)
+    assert not cache.discard("a", 3)
+    assert cache.discard("a", 4)
+    assert not cache.discard("a", 4)
+
+
+def test_taking_out(make: Make) -> None:
+    cache = make()
+    cache.update(a=1, b=2, c=3)
+    assert cache.pop("a") == 1
+    assert cache.pop("a", None) is None
+    with pytest.raises(KeyError):
+        cache.pop("a")
+    del cache["b"]
+    with pytest.raises(KeyError):
+        del cache["b"]
+    assert cache.delete("c")
+    assert not cache.delete("c")
+    with pytest.raises(KeyError):
+        cache.popitem()
+
+
+def test_popitem_is_the_next_victim(make: Make) -> None:
+    cache = make(strategy="lru")
+    for key in "abc":
+        cache[key] = key.upper()
+    assert cache["a"] == "A"
+    assert list(cache) == ["b", "c", "a"]
+    assert cache.popitem() == ("b", "B")
+    assert cache.popitem() == ("c", "C")
+    assert cache.popitem() == ("a", "A")
+
+
+def test_incr(make: Make) -> None:
+    cache = make()
+    with pytest.raises(KeyError):
+        cache.incr("n")
+    assert cache.incr("n", default=10, ttl=100) == 11
+    assert cache.incr("n", 5, default=0, ttl=1) == 16
+    assert 99 < cache.ttl("n") <= 100
+    assert cache.incr("n", -16) == 0
+    assert cache.incr("n", 2**63) == 2**63
+    assert cache.incr("n", 2**63) == 2**64
+    assert cache.incr("n", -(2**64)) == 0
+    assert cache["n"] == 0
+    for other in (True, 1.0, "1"):
+        cache["x"] = other
+        with pytest.raises(TypeError, match="int"):
+            cache.incr("x")
+        assert cache["x"] is other or cache["x"] == other
+    with pytest.raises(TypeError, match="delta"):
+        cache.incr("n", 1.5)  # type: ignore[arg-type]
+    assert cache.info().misses == 0
+
+
+def test_touch(make: Make) -> None:
+    cache = make(ttl=50)
+    assert not cache.touch("a")
+    cache["a"] = 1
+    assert cache.touch("a", 100)
+    assert 99 < cache.ttl("a") <= 100
+    assert cache.touch("a")
+    assert 49 < cache.ttl("a") <= 50
+    assert cache.touch("a", None)
+    assert cache.ttl("a") == math.inf
+    assert cache["a"] == 1
+
+
+def test_get_or_set(make: Make) -> None:
+    cache = make()
+    calls: list[int] = []
+
+    def compute() -> int:
+        calls.append(1)
+        return 5
+
+    assert cache.get_or_set("a", compute, ttl=100, tags="group") == 5
+    assert cache.get_or_set("a", compute) == 5
+    assert calls == [1]
+    assert 99 < cache.ttl("a") <= 100
+    cache.invalidate_tags("group")
+    assert "a" not in cache
+    assert cache.get_or_set("a", lambda: 6) == 6
+    assert cache.ttl("a") == math.inf
+
+    def fail() -> int:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        cache.get_or_set("b", fail)
+    assert "b" not in cache
+    # Computations that ask the cache themselves have requests of their own.
+    assert cache.get_or_set("c", lambda: cache.get_or_set("d", lambda: 1) + 1) == 2
+    assert (cache["c"], cache["d"]) == (2, 1)
+
+
+def test_what_is_set_meanwhile_stays(make: Make) -> None:
+    cache = make()
+
+    def compute() -> int:
+        cache["a"] = 1
+        return 2
+
+    assert cache.get_or_set("a", compute) == 2
+    assert cache["a"] == 1
+
+
+def test_a_plain_callable_gives_no_awaitable(make: Make) -> None:
+    cache = make()
+
+    async def coroutine() -> int:
+        return 1
+
+    with pytest.raises(TypeError, match="aget_or_set"):
+        cache.get_or_set("a", lambda: coroutine())  # noqa: PLW0108 - no coroutine function
+    assert "a" not in cache
+
+
+def test_many(make: Make) -> None:
+    cache = make()
+    assert cache.set_many({"a": 1, "b": 2}, ttl=100) == []
+    assert cache.set_many([("c", 3)]) == []
+    assert cache.get_many(["a", "x", "c"]) == {"a": 1, "c": 3}
+    assert 99 < cache.ttl("a") <= 100
+    assert cache.delete_many(["a", "x", "c"]) == 2
+    assert dict(cache.items()) == {"b": 2}
+
+
+def test_iteration_is_over_a_snapshot(make: Make) -> None:
+    cache = make()
+    cache.update({"a1": 1, "a2": 2, "b1": 3})
+    seen = []
+    for key in cache:
+        seen.append(key)
+        cache.clear()
+        cache[key + "x"] = 0
+    assert sorted(seen) == ["a1", "a2", "b1"]
+    cache.clear()
+    cache.update({"a1": 1, "a2": 2, "b1": 3})
+    items = iter(cache.items())
+    del cache[next(items)[0]]
+    gone = next(iter(cache))
+    rest = iter(list(cache))
+    del cache[gone]
+    assert gone in list(rest)
+    assert len(list(cache.values())) == 1
+    assert cache == dict(cache.items())
+    assert cache != {}
+
+
+def test_prefixes(make: Make) -> None:
+    cache = make()
+    cache.update({"a1": 1, "a2": 2, "b1": 3})
+    cache[("a", 1)] = 4
+    cache[b"a1"] = 5
+    assert sorted(cache.keys("a")) == ["a1", "a2"]
+    assert list(cache.keys(b"a")) == [b"a1"]
+    assert len(cache.keys("a")) == 2
+    assert "a1" in cache.keys("a")
+    assert "b1" not in cache.keys("a")
+    assert cache.clear("a") == 2
+    assert cache.clear(prefix="b") == 1
+    assert len(cache) == 2
+    assert cache.clear() == 2
+    assert not cache
+
+
+def test_tags(make: Make) -> None:
+    cache = make()
+    cache.set("a", 1, tags=["x", "y"])
+    cache.set("b", 2, tags="y")
+    cache["c"] = 3
+    cache.incr("a", 1)
+    cache.invalidate_tags("x")
+    assert sorted(cache) == ["b", "c"]
+    assert len(cache) == 2
+    warp_cache.invalidate_tags("y")
+    assert list(cache) == ["c"]
+    with pytest.raises(ValueError, match="16"):
+        cache.set("d", 4, tags=[str(i) for i in range(17)])
+
+
+def test_size_bounds(make: Make) -> None:
+    cache = make(3)
+    for number in range(10):
+        cache[number] = number
+    assert len(cache) == 3
+    assert cache.info().evictions == 7
+    nothing = make(0)
+    nothing["a"] = 1
+    assert not nothing.set("a", 1)
+    assert "a" not in nothing
+    assert nothing.get_or_set("a", lambda: 2) == 2
+    assert len(nothing) == 0
+    assert nothing.incr("a", default=4) == 5
+    assert "a" not in nothing
+
+
+def test_the_repr_tells_no_secrets(make: Make) -> None:
+    cache = make()
+    cache["secret key"] = "secret value"
+    assert "secret" not in repr(cache)
+    assert cache.options()["backend"] in repr(cache)
+
+
+def test_copies_and_pickles(make: Make) -> None:
+    cache = make(ttl=100)
+    cache["a"] = [1]
+    cache.set("b", 2, ttl=None)
+    for other in (cache.copy(), copy.copy(cache), pickle.loads(pickle.dumps(cache))):
+        assert other == cache
+        assert 98 < other.ttl("a") <= 100
+        assert other.ttl("b") == math.inf
+        assert other.options() == cache.options()
+        other["c"] = 1
+        assert ("c" in cache) == (cache.options()["backend"] == "shared")
+        del other["c"]
+
+
+def test_closing_drops_nothing(make: Make) -> None:
+    with make() as cache:
+        cache["a"] = 1
+    assert cache.copy()["a"] == 1
+
+
+def test_purge(make: Make) -> None:
+    cache = make()
+    cache["b"] = 2
+    cache.set("a", 1, ttl=1e-6)
+    while "a" in cache:
+        pass
+    assert cache.purge() == 1
+    assert cache.purge() == 0
+
+
+def test_the_module_knows_objects(make: Make) -> None:
+    cache = make()
+    cache["a"] = 1
+    assert any(known is cache for known in warp_cache.caches())
+    with warp_cache.disabled():
+        assert cache["a"] == 1
+        cache["b"] = 2
+        assert cache.get_or_set("a", lambda: 3) == 3
+    assert cache["b"] == 2
+    warp_cache.clear_all()
+    assert len(cache) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backend": "shared"}, "name"),
+        ({"ttl": lambda value: 1}, "ttl"),
+        ({"jitter": 0.5}, "jitter needs a ttl"),
+        ({"max_weight": 10}, "weigher"),
+        ({"backend": "disk"}, "backend"),
+        ({"strategy": "best"}, "strategy"),
+        ({"ttl": 0}, "ttl"),
+        ({"backend": "shared", "name": "x", "on_removal": print}, "on_removal"),
+        ({"remote": True}, "remote"),
+    ],
+)
+def test_wrong_arguments(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        Cache(**options)
+
+
+def test_keys_of_the_shared_tier_are_read_back() -> None:
+    cache = Cache[Any, int](backend="shared", name="keys")
+    keys = [None, 2, 2.5, "é", b"b", (1, ("a", None)), frozenset([1, (2, "x")]), 2**80, -7]
+    for number, key in enumerate(keys):
+        cache[key] = number
+    assert {key: cache[key] for key in cache} == dict(zip(keys, range(len(keys)), strict=True))
+    cache[True] = 100
+    assert cache[1] == 100
+    for wrong in (object(), 1j, math.nan, (1, object()), frozenset([1j])):
+        for use in (cache.__getitem__, cache.get, cache.__contains__, cache.incr, cache.delete):
+            with pytest.raises(TypeError, match="key of a shared cache"):
+                use(wrong)
+
+
+def test_values_that_cannot_be_stored_leave_what_is_there() -> None:
+    cache = Cache[str, Any](backend="shared", name="values")
+    cache["a"] = 1
+    for call in (cache.set, cache.__setitem__):
+        with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
+            call("a", lambda: 1)
+    with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
+        cache.set_many({"b": 1, "a": lambda: 1})
+    assert dict(cache.items()) == {"a": 1}
+
+
+def test_removals_are_told_with_the_key() -> None:
+    told: list[Any] = []
+    cache = Cache[str, int](2, on_removal=lambda *removal: told.append(removal))
+    cache["a"] = 1
+    cache["a"] = 2
+    cache["b"] = 3
+    cache["c"] = 4
+    del cache["b"]
+    assert [(key, value, cause.name) for key, value, cause in told] == [
+        ("a", 1, "REPLACED"),
+        ("a", 2, "SIZE"),
+        ("b", 3, "EXPLICIT"),
+    ]
+
+
+def test_weights() -> None:
+    cache = Cache[str, str](max_weight=10, weigher=len)
+    assert cache.set("a", "x" * 6)
+    assert cache.set("b", "x" * 5)
+    assert list(cache) == ["b"]
+    assert not cache.set("b", "x" * 11)
+    assert "b" not in cache
+    assert cache.info().weight == 0
+
+
+def test_stale_entries_are_refreshed_by_get_or_set_alone() -> None:
+    with testing.clock() as clock:
+        cache = Cache[str, int](ttl=10, stale_while_revalidate=10, stale_if_error=30)
+        cache["a"] = 1
+        clock.advance(15)
+        assert cache["a"] == cache.get("a") == cache.peek("a") == 1
+        assert "a" in cache
+        assert len(cache) == 1
+        clock.advance(10)
+        assert "a" not in cache
+        assert list(cache) == []
+        assert len(cache) == 0
+
+        def fail() -> int:
+            raise LookupError
+
+        assert cache.get_or_set("a", fail) == 1
+        assert cache.get_or_set("a", lambda: 2) == 2
+        assert cache["a"] == 2
