@@ -3,6 +3,8 @@
 //! Ring 3. They take their arguments as vectorcall brings them, so that a lookup needs no tuple, and report a lack of memory
 //! where PyO3's conversions would panic.
 
+use std::ffi::CStr;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -17,43 +19,53 @@ use crate::backend::{Counters, FileCounters};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{caught, point};
-use crate::capi::reference::{new_tuple, PyRef};
+use crate::capi::reference::{calls, new_tuple, PyRef};
 use crate::capi::type_slots::{add_methods, Method};
 use crate::key::signature::ArgBuffer;
 use shared::Skip;
 
-static CACHE_INFO: InfoClass = InfoClass::new("CacheInfo");
-static SHARED_CACHE_INFO: InfoClass = InfoClass::new("SharedCacheInfo");
-static SKIPS: InfoClass = InfoClass::new("Skips");
+static CACHE_INFO: InfoClass = InfoClass::new(c"CacheInfo");
+static SHARED_CACHE_INFO: InfoClass = InfoClass::new(c"SharedCacheInfo");
+static SKIPS: InfoClass = InfoClass::new(c"Skips");
 
 /// A class of `warp_cache._info`. Importing the package does without that module: it is there once a function is decorated.
 struct InfoClass {
-    name: &'static str,
+    name: &'static CStr,
     class: PyOnceLock<Py<PyType>>,
 }
 
 impl InfoClass {
-    const fn new(name: &'static str) -> Self {
+    const fn new(name: &'static CStr) -> Self {
         InfoClass { name, class: PyOnceLock::new() }
     }
 
     /// The class; `None` with an exception set.
     fn get<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyType>> {
-        match self.class.import(py, "warp_cache._info", self.name) {
-            Ok(class) => Some(class),
-            Err(error) => {
-                error.restore(py);
-                None
-            }
-        }
+        let class = self.class.get_or_try_init(py, || self.find(py));
+        class.map(|class| class.bind(py)).ok()
+    }
+
+    /// PyO3's way there panics where a `str` cannot be made.
+    fn find(&self, py: Python<'_>) -> Result<Py<PyType>, ErrSet> {
+        // SAFETY: attached; each call gives a new reference, or null with an exception set.
+        let class = unsafe {
+            let found = |object| PyRef::steal_or_none(object).ok_or(ErrSet);
+            let module = found(calls::PyImport_ImportModule(c"warp_cache._info".as_ptr()))?;
+            let name = found(ffi::PyUnicode_InternFromString(self.name.as_ptr()))?;
+            found(calls::PyObject_GetAttr(module.as_ptr(), name.as_ptr()))?.into_bound(py)
+        };
+        class.cast_into::<PyType>().map(Bound::unbind).map_err(|error| {
+            PyErr::from(error).restore(py);
+            ErrSet
+        })
     }
 }
 
 /// `__getattr__` of the extension module: classes that were once made with it.
 #[pyfunction(name = "__getattr__")]
 pub fn late_attribute<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    match [&CACHE_INFO, &SHARED_CACHE_INFO].into_iter().find(|class| class.name == name) {
-        Some(class) => Ok(class.class.import(py, "warp_cache._info", class.name)?.clone().into_any()),
+    match [&CACHE_INFO, &SHARED_CACHE_INFO].into_iter().find(|class| class.name.to_bytes() == name.as_bytes()) {
+        Some(class) => class.get(py).map(|class| class.clone().into_any()).ok_or_else(|| PyErr::fetch(py)),
         None => {
             let message = format!("module 'warp_cache._warp_cache_rs' has no attribute '{name}'");
             Err(pyo3::exceptions::PyAttributeError::new_err(message))
@@ -101,7 +113,7 @@ pub fn install(kind: &Bound<'_, PyType>) -> PyResult<()> {
 pub(super) type Objects = *const *mut ffi::PyObject;
 
 /// Sets an exception and gives the null that reports it.
-pub(super) fn fail(message: &'static std::ffi::CStr) -> *mut ffi::PyObject {
+pub(super) fn fail(message: &'static CStr) -> *mut ffi::PyObject {
     // SAFETY: attached, as every caller here is.
     unsafe { ffi::PyErr_SetString(ffi::PyExc_TypeError, message.as_ptr()) };
     std::ptr::null_mut()
@@ -223,14 +235,14 @@ fn tell_totals(py: Python<'_>, this: &CachedFunction, info: &PyRef, counters: &C
             (c"refreshes", totals.refreshes),
             (c"weight", counters.weight),
         ];
-        let set = |name: &std::ffi::CStr, value: *mut ffi::PyObject| {
+        let set = |name: &CStr, value: *mut ffi::PyObject| {
             if value.is_null() {
                 return false;
             }
             let value = PyRef::steal(value);
             set_attribute(py, info, name, &value)
         };
-        let told = |(name, n): (&std::ffi::CStr, u64)| n == 0 || set(name, ffi::PyLong_FromUnsignedLongLong(n));
+        let told = |(name, n): (&CStr, u64)| n == 0 || set(name, ffi::PyLong_FromUnsignedLongLong(n));
         numbers.into_iter().all(told)
             && (totals.loads == 0
                 || set(c"load_seconds", ffi::PyFloat_FromDouble(totals.load_nanoseconds as f64 / 1e9)))
@@ -239,7 +251,7 @@ fn tell_totals(py: Python<'_>, this: &CachedFunction, info: &PyRef, counters: &C
 }
 
 /// Sets an attribute of an object that refuses it to others; false with an exception set.
-fn set_attribute(_: Python<'_>, object: &PyRef, name: &std::ffi::CStr, value: &PyRef) -> bool {
+fn set_attribute(_: Python<'_>, object: &PyRef, name: &CStr, value: &PyRef) -> bool {
     // SAFETY: attached; live objects; a new string, or null with an exception set.
     unsafe {
         let name = ffi::PyUnicode_InternFromString(name.as_ptr());
