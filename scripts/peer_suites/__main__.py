@@ -1,10 +1,12 @@
-"""Runs the tests of async-lru and cachetools with our decorators in the place of theirs.
+"""Runs the tests of other packages with what is ours in the place of theirs.
 
-usage: python -m scripts.peer_suites [PACKAGE …]      by the interpreter that the build is for
+usage: python -m scripts.peer_suites peers|frameworks [PACKAGE …]      by the interpreter that the
+build is for
 
-Prints how many passed and which did not. A test that does not pass is red unless `exceptions.py`
-lists it with a reason, and so is one that passes although it is listed. What pytest said is kept
-beside the downloads, in the folder `peer-suites` of the build.
+Prints how many passed and which did not. A test that does not pass is red unless it is listed with
+a reason (`exceptions.py`, `frameworks/exceptions.py`), and so is one that passes although it is
+listed, and another number of those that pass than the table has. What pytest said is kept beside
+the downloads, in the folder `peer-suites` of the build.
 """
 
 from __future__ import annotations
@@ -15,96 +17,81 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from scripts.peer_suites import exceptions
 from scripts.peer_suites.fetch import ROOT, TARGET, UV, tests_of
+from scripts.peer_suites.suite import Suite
+from scripts.peer_suites.table import GROUPS
 
-PYTEST_ASYNCIO = "pytest-asyncio==1.5.0"
-# As async-lru has them: coroutine functions are tests, and warnings are errors. But what a failed
-# test leaves behind (a coroutine that nobody awaits) is no failure of the next one.
-SETTINGS = (
-    *("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
-    *("-W", "error", "-W", "default::pytest.PytestUnraisableExceptionWarning"),
-)
+HERE = Path(__file__).parent
+# Most of them sleep more than they work.
+AT_ONCE = int(os.environ.get("WARP_CACHE_SUITES") or 3)
 
 
-@dataclass(frozen=True)
-class Suite:
-    """The tests of one peer that are run with one of our decorators."""
-
-    package: str
-    part: str
-    decorator: str
-    # By which names its files are found.
-    files: str
-    # Test by test, why it cannot pass.
-    excepted: Mapping[str, str]
-    # How many have to pass; a suite that lost its tests is no green one.
-    least: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.package}, {self.part}, by {self.decorator}"
-
-    @property
-    def module(self) -> str:
-        return self.package.replace("-", "_")
-
-
-# Of async-lru, the tests of its private class stand apart: they are no contract.
-PUBLIC, INSIDE = "test_[!i]*.py", "test_internals.py"
-
-SUITES = (
-    Suite("async-lru", "public", "cache", PUBLIC, exceptions.ASYNC_LRU_BY_CACHE, 52),
-    Suite("async-lru", "public", "lru_cache", PUBLIC, exceptions.ASYNC_LRU_BY_LRU_CACHE, 42),
-    Suite("async-lru", "internals", "cache", INSIDE, exceptions.ASYNC_LRU_INSIDE, 4),
-    Suite("async-lru", "internals", "lru_cache", INSIDE, exceptions.ASYNC_LRU_INSIDE, 4),
-    Suite("cachetools", "func", "cache", "test_func.py", exceptions.CACHETOOLS_BY_CACHE, 46),
-    Suite(
-        "cachetools", "func", "lru_cache", "test_func.py", exceptions.CACHETOOLS_BY_LRU_CACHE, 31
-    ),
-)
-
-
-def main(wanted: Sequence[str]) -> int:
-    packages = sorted({suite.package for suite in SUITES})
+def main(group: str, wanted: Sequence[str]) -> int:
+    suites = GROUPS[group]
+    packages = sorted({suite.package for suite in suites})
     unknown = sorted(set(wanted) - set(packages))
     if unknown:
         print(f"there are suites of {', '.join(packages)}, not of {', '.join(unknown)}")
         return 2
-    chosen = [suite for suite in SUITES if not wanted or suite.package in wanted]
-    red = [suite.name for suite in chosen if not _is_as_expected(suite)]
-    print(f"peers' suites not as expected: {'; '.join(red)}" if red else "all as expected")
+    chosen = [suite for suite in suites if not wanted or suite.package in wanted]
+    # One after the other: a download, and environments that have most packages in common.
+    ready = [(suite, _ready(suite)) for suite in chosen]
+    red = []
+    with ThreadPoolExecutor(AT_ONCE if group == "frameworks" else 1) as pool:
+        for (suite, _), said in zip(ready, pool.map(lambda each: _run(*each), ready), strict=True):
+            print("\n".join(said), flush=True)
+            if any(line.startswith("   RED: ") for line in said):
+                red.append(suite.name)
+    print(f"suites not as expected: {'; '.join(red)}" if red else "all as expected")
     return 1 if red else 0
 
 
-def _is_as_expected(suite: Suite) -> bool:
-    tests = tests_of(suite.package)
-    if tests is None:
-        print(f"== {suite.name}: no release is pinned for this interpreter")
-        return True
-    found = _outcomes(suite, tests, sorted(path.name for path in tests.glob(suite.files)))
+def _ready(suite: Suite) -> list[Path] | None:
+    """The files with its tests; None where there are none for this interpreter."""
+    if not suite.runs_here:
+        return None
+    found: list[Path] = []
+    for files in suite.files:
+        if files.startswith(f"{HERE.name}/"):
+            found.append(HERE.parent / files)
+            continue
+        tests = tests_of(suite.package)
+        if tests is None:
+            return None
+        found += sorted(tests.glob(files))
+    return found
+
+
+def _run(suite: Suite, files: list[Path] | None) -> list[str]:
+    """What is printed of a suite."""
+    if files is None:
+        return [f"== {suite.name}: no release is pinned for this interpreter"]
+    began = time.monotonic()
+    try:
+        found = _outcomes(suite, [str(path) for path in files])
+    except RuntimeError as error:
+        return [f"== {suite.name}", f"   RED: {error}"]
     late = sorted(_of(found, "failed") - suite.excepted.keys())
     if late:
         # They sleep, and take for granted that the machine has time for them meanwhile.
-        found.update(_outcomes(suite, tests, late))
+        where = {path.name: str(path) for path in files}
+        again = [where[name.partition("::")[0]] + "::" + name.partition("::")[2] for name in late]
+        found.update(_outcomes(suite, again))
     passed, failed = _of(found, "passed"), _of(found, "failed")
     run = len(passed) + len(failed)
     skipped = f", {len(found) - run} skipped" if len(found) > run else ""
-    print(f"== {suite.name}: {len(passed)} of {run} passed{skipped}")
+    took = time.monotonic() - began
+    said = [f"== {suite.name}: {len(passed)} of {run} passed{skipped}, {took:.0f} s"]
     for reason, names in itertools.groupby(suite.excepted, suite.excepted.__getitem__):
-        print(f"   not passed: {reason}")
-        for name in sorted(failed.intersection(names)):
-            print(f"      {name}")
-    for name in late:
-        print(f"   tried twice: {name}")
-    wrong = unexpected(suite, found)
-    for line in wrong:
-        print(f"   RED: {line}")
-    return not wrong
+        said.append(f"   not passed: {reason}")
+        said += [f"      {name}" for name in sorted(failed.intersection(names))]
+    said += [f"   tried twice: {name}" for name in late]
+    return said + [f"   RED: {line}" for line in unexpected(suite, found)]
 
 
 def unexpected(suite: Suite, found: Mapping[str, str]) -> list[str]:
@@ -114,8 +101,8 @@ def unexpected(suite: Suite, found: Mapping[str, str]) -> list[str]:
     wrong = [f"{name} fails, and is not listed" for name in failed - listed]
     wrong += [f"{name} passes, and is listed" for name in passed & listed]
     wrong += [f"{name} is listed, and did not run" for name in listed - passed - failed]
-    if len(passed) < suite.least:
-        wrong.append(f"{suite.least} at least were to pass")
+    if len(passed) != suite.passes:
+        wrong.append(f"{suite.passes} were to pass, not {len(passed)}")
     return sorted(wrong)
 
 
@@ -123,38 +110,51 @@ def _of(outcomes: Mapping[str, str], outcome: str) -> set[str]:
     return {name for name, ended in outcomes.items() if ended == outcome}
 
 
-def _outcomes(suite: Suite, tests: Path, names: Sequence[str]) -> dict[str, str]:
-    """How each test ended, in a process of its own."""
+def _outcomes(suite: Suite, tests: Sequence[str]) -> dict[str, str]:
+    """How each test ended, in a process and with a directory of its own."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "outcomes.json"
         environment = {
             **os.environ,
-            "WARP_CACHE_STAND_IN": f"{suite.module}:{suite.decorator}",
+            "WARP_CACHE_STAND_IN": f"{suite.module}:{suite.ours}",
             "WARP_CACHE_OUTCOMES": str(output),
-            "PYTHONPATH": str(ROOT),
+            "WARP_CACHE_DIR": folder,
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         }
         command = [str(UV), "run", "--quiet", "--no-sync", "--project", str(ROOT)]
-        command += ["--python", sys.executable, "--with", PYTEST_ASYNCIO, "python", "-m", "pytest"]
+        command += ["--python", sys.executable]
+        for needed in suite.needs:
+            command += ["--with", needed]
+        command += ["python", "-m", "pytest", "--quiet", "--tb=short"]
+        command += [] if suite.fixtures else ["--noconftest"]
         command += [
-            "--quiet",
-            "--tb=short",
             "-p",
-            "scripts.peer_suites.plugin",
+            "scripts.peer_suites.outcomes",
+            "-p",
+            f"scripts.peer_suites.{suite.plugin}",
+        ]
+        command += [
             "-p",
             "no:cacheprovider",
+            "-c",
+            os.devnull,
+            "--timeout",
+            "120",
+            *suite.options,
+            *tests,
         ]
-        command += ["-c", os.devnull, "--rootdir", str(tests), *SETTINGS]
-        command += [str(tests / name) for name in names]
         done = subprocess.run(
-            command, cwd=tests, env=environment, capture_output=True, text=True, check=False
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
         )
+        (TARGET / f"{suite.name}.log").write_text(done.stdout + done.stderr, encoding="utf-8")
         # 1: some tests failed.
         if done.returncode not in (0, 1) or not output.is_file():
-            raise SystemExit(f"{suite.name}: pytest failed\n{done.stdout}{done.stderr}")
-        (TARGET / f"{suite.name}.log").write_text(done.stdout, encoding="utf-8")
+            raise RuntimeError(f"pytest failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         found: dict[str, str] = json.loads(output.read_text(encoding="utf-8"))
         return found
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    if len(sys.argv) < 2 or sys.argv[1] not in GROUPS:
+        sys.exit(__doc__)
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-
-def _by_test(reasons: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """The reason of each test, from the tests of each reason."""
-    return {test: reason for reason, tests in reasons.items() for test in tests}
-
+from scripts.peer_suites.suite import by_test
 
 _WAITS_ARE_MISSES = "the call looks up: one that waits for another's computation counts a miss"
 _ANY_LOOP = "values are kept, not tasks: a new event loop finds them, and nobody is warned"
@@ -77,7 +71,7 @@ _KEYS = [
     "test_key_with_maxsize",
 ]
 
-ASYNC_LRU_BY_CACHE = _by_test(
+ASYNC_LRU_BY_CACHE = by_test(
     {
         **_ASYNC_LRU,
         "typed is allowed with key, and looks at what that returned": [
@@ -85,10 +79,10 @@ ASYNC_LRU_BY_CACHE = _by_test(
         ],
     }
 )
-ASYNC_LRU_BY_LRU_CACHE = _by_test(
+ASYNC_LRU_BY_LRU_CACHE = by_test(
     {**_ASYNC_LRU, _NO_KEY: [f"test_key.py::{name}" for name in _KEYS]}
 )
-ASYNC_LRU_INSIDE = _by_test(
+ASYNC_LRU_INSIDE = by_test(
     {
         _NO_MOCK: [
             "test_internals.py::test_done_callback_cancelled",
@@ -111,8 +105,8 @@ _FUNC: dict[str, list[str]] = {
     ],
     _CHOICE: ["test_func.py::RRDecoratorTest::test_rr_choice"],
 }
-CACHETOOLS_BY_CACHE = _by_test(_FUNC)
-CACHETOOLS_BY_LRU_CACHE = _by_test(
+CACHETOOLS_BY_CACHE = by_test(_FUNC)
+CACHETOOLS_BY_LRU_CACHE = by_test(
     {
         **_FUNC,
         _ONE_INT: [

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,11 +15,11 @@ PINS = Path(__file__).with_name("sdists.txt")
 UV = ROOT / "scripts" / "uv"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "peer-suites"
 
-# Fixtures that look at a peer's own bookkeeping; `plugin.py` has what takes their place.
-LEFT_OUT = ("conftest.py",)
-
 # What pip needs to read the metadata of a source distribution without making environments for it.
-TOOLS = ("pip==26.3", "setuptools==84.2.1", "setuptools-scm==10.3.4")
+TOOLS = (
+    *("pip==26.3", "setuptools==84.2.1", "setuptools-scm==10.3.4", "flit-core==4.2.0"),
+    *("hatchling==1.33.0", "hatch-vcs==0.5.0", "maturin==1.16.0"),
+)
 
 
 def tests_of(package: str) -> Path | None:
@@ -30,13 +31,18 @@ def tests_of(package: str) -> Path | None:
 
 def _sdist(package: str) -> Path | None:
     """The archive of the pinned version, if it is there."""
-    stem = package.replace("-", "_")
+    stem = package.replace("-", "_").replace(".", "_").lower()
+    known = False
     for line in PINS.read_text(encoding="utf-8").splitlines():
         name, _, version = line.split(" ")[0].partition("==")
         if name == package:
+            known = True
             path = TARGET / f"{stem}-{version}.tar.gz"
-            return path if path.is_file() else None
-    raise ValueError(f"{PINS.name} has no {package}")
+            if path.is_file():
+                return path
+    if not known:
+        raise ValueError(f"{PINS.name} has no {package}")
+    return None
 
 
 def _download() -> None:
@@ -55,16 +61,20 @@ def _download() -> None:
 
 
 def _unpacked(sdist: Path) -> Path:
-    """Its tests alone, so that the package itself cannot be imported by them."""
+    """Its tests alone, so that the package itself cannot be imported by them; once for each
+    archive.
+    """
     folder = TARGET / sdist.name.removesuffix(".tar.gz")
-    shutil.rmtree(folder, ignore_errors=True)
-    with tarfile.open(sdist) as archive:
+    if folder.is_dir():
+        return folder / "tests"
+    with tempfile.TemporaryDirectory(dir=TARGET) as work, tarfile.open(sdist) as archive:
         for member in archive.getmembers():
             parts = Path(member.name).parts
-            if member.isfile() and parts[1:2] == ("tests",) and parts[-1] not in LEFT_OUT:
+            if member.isfile() and parts[1:2] == ("tests",):
                 source = archive.extractfile(member)
                 assert source is not None
-                path = folder.joinpath(*parts[1:])
+                path = Path(work).joinpath(*parts[1:])
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(source.read())
+        shutil.copytree(work, folder)
     return folder / "tests"

@@ -1,0 +1,3 @@
+"""What stands in for the caches of frameworks while their own tests run, one plugin of pytest for
+each.
+"""
