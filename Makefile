@@ -123,7 +123,13 @@ test-traces-long: build ## the long traces against the reference (minutes)
 
 .PHONY: test-peers
 test-peers: installed ## the suites of async-lru and cachetools, with our decorators in the place of theirs
-	@$(python) -m scripts.peer_suites $(ARGS)
+	@$(python) -m scripts.peer_suites peers $(ARGS)
+
+.PHONY: test-frameworks
+test-frameworks: build ## the suites of frameworks and caches, with our adapters and our object; then tests/frameworks
+	@$(call sync,--group frameworks)
+	@$(python) -m scripts.peer_suites frameworks $(ARGS)
+	$(pytest) -n $(WORKERS) tests/frameworks
 
 .PHONY: fmt
 fmt: checkers ## format Rust and Python

@@ -95,11 +95,12 @@ class Cache(CacheMapping, Twins):
     def setdefault(self, key: Any, default: Any = None, /) -> Any:
         """The value of a key; where it has none, default is stored and returned."""
         while True:
-            try:
-                return CacheMapping.__getitem__(self, key)
-            except KeyError:
-                if self._swap(key, default, None, False, ..., ...):
-                    return default
+            # Not by [], which asks __missing__.
+            found = CacheMapping.get(self, key, _NOTHING)
+            if found is not _NOTHING:
+                return found
+            if self._swap(key, default, None, False, ..., ...):
+                return default
 
     def get_or_set(self, key: Any, f: Callable[[], Any], *, ttl: Any = ..., tags: Any = ()) -> Any:
         """The value of a key; where it has none, what ``f()`` gives, which is stored.

@@ -1,0 +1,126 @@
+"""What the adapters for frameworks have in common: one cache object for each name, and seconds as
+the cache takes them.
+
+Frameworks make their objects for each thread or request, so an adapter's constructor has to cost
+nothing: the cache objects stay here, open as long as the process lives. Nothing here imports a
+framework.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+
+from warp_cache import Cache, _configuration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+    from typing import Any
+
+__all__ = ["NOTHING", "Kept", "kept", "seconds", "whole_number", "whole_seconds"]
+
+_log = logging.getLogger("warp_cache")
+
+# What no cache holds: tells a missing entry from None.
+NOTHING: Any = type("_Nothing", (), {"__slots__": (), "__repr__": lambda self: "<nothing>"})()
+
+_kept: dict[tuple[object, ...], Kept] = {}
+
+
+class Kept:
+    """A cache object of this process, and whether it has been told that it evicts what it was to
+    keep.
+    """
+
+    __slots__ = ("_named", "_stored", "cache")
+
+    # Every so many stores it is looked at whether something was evicted.
+    LOOKS = 256
+
+    def __init__(self, cache: Cache[Any, Any], named: str | None) -> None:
+        self.cache = cache
+        # What a log calls it, until it has; None: it may evict.
+        self._named = named
+        self._stored = 0
+
+    def stored(self) -> None:
+        """Call it after a store: the first eviction that is seen is logged, once for the process.
+
+        Counts without a lock: a count that is lost only puts the look off.
+        """
+        self._stored += 1
+        if self._stored % self.LOOKS == 0 and self._named is not None:
+            evicted = self.cache.info().evictions
+            if evicted:
+                named, self._named = self._named, None
+                _log.warning(
+                    "%s is full: %d entries had to make room for others; give it more max_bytes",
+                    named,
+                    evicted,
+                )
+
+
+def kept(name: str, options: Mapping[str, Any]) -> Kept:
+    """The cache of this name with these options (of ``Cache``), the same one for all callers of the
+    process.
+
+    Where ``max_size`` is None nothing is to be evicted, and what is evicted nevertheless is logged.
+    Raises what ``Cache`` raises for a wrong option. O(1), a microsecond when the cache is there.
+    """
+    if "directory" in options:
+        options = dict(options)
+        _place(options.pop("directory"))
+    identity = (name, *sorted(options.items(), key=lambda option: option[0]))
+    found = _kept.get(identity)
+    if found is None:
+        everything = options.get("max_size") is None
+        given: dict[str, Any] = {"name": name, "max_size": None, **options}
+        cache: Cache[Any, Any] = Cache(**given)
+        # Of two threads that are first at once one wins; what the other made was never used.
+        found = _kept.setdefault(identity, Kept(cache, f"cache {name!r}" if everything else None))
+    return found
+
+
+def _place(directory: str) -> None:
+    """Have the shared caches of this process lie there; all do, so another directory is a
+    ValueError.
+    """
+    from warp_cache import configure
+
+    configured = _configuration.settings.get("directory")
+    if configured is None:
+        configure(directory=directory)
+    elif configured != os.path.abspath(directory):
+        raise ValueError(
+            f"directory is {configured!r} for all caches of this process, "
+            f"and {directory!r} is asked for: give the same one"
+        )
+
+
+def seconds(lifetime: float | timedelta) -> float:
+    """A lifetime in seconds, whether given as a number or as a timedelta."""
+    found: Any = lifetime
+    return found.total_seconds() if hasattr(found, "total_seconds") else found  # type: ignore[no-any-return]
+
+
+def whole_number(name: str, given: Any, least: int = 1) -> int:
+    """``given`` as an int, where it is one or spells one; ValueError names the setting and what
+    would be right.
+    """
+    try:
+        number = int(given)
+        if number != float(given) or isinstance(given, bool) or number < least:
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f"{name} must be a whole number of at least {least}, got {given!r}"
+        ) from None
+    return number
+
+
+def whole_seconds(remaining: float) -> int:
+    """Remaining seconds, rounded up: what is there still has 1 at least."""
+    return math.ceil(remaining)

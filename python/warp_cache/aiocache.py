@@ -1,0 +1,150 @@
+# pyright: reportMissingImports=false
+"""A cache of aiocache that all processes of the host share:
+``Cache(warp_cache.aiocache.SharedCache, name="shop")``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiocache.base import BaseCache
+from aiocache.serializers import NullSerializer
+
+from warp_cache._adapting import kept
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["SharedBackend", "SharedCache"]
+
+
+class SharedBackend(BaseCache):
+    """What aiocache asks of a backend, over a shared cache; ``SharedCache`` is the class to use."""
+
+    def __init__(
+        self,
+        name: str = "aiocache",
+        max_size: int | None = None,
+        max_bytes: int | None = None,
+        strategy: Any = None,
+        backend: str = "shared",
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        ours = {
+            "max_size": max_size,
+            "max_bytes": max_bytes,
+            "strategy": strategy,
+            "backend": backend,
+        }
+        if backend == "memory":
+            ours["copy"] = "pickle"
+        self._kept = kept(
+            name, {option: given for option, given in ours.items() if given is not None}
+        )
+        self._cache = self._kept.cache
+
+    async def _get(self, key: Any, encoding: str = "utf-8", _conn: Any = None) -> Any:
+        return self._cache.get(key)
+
+    async def _gets(self, key: Any, encoding: str = "utf-8", _conn: Any = None) -> Any:
+        return self._cache.get(key)
+
+    async def _multi_get(
+        self, keys: Iterable[Any], encoding: str = "utf-8", _conn: Any = None
+    ) -> list[Any]:
+        keys = list(keys)
+        found = self._cache.get_many(keys)
+        return [found.get(key) for key in keys]
+
+    async def _set(
+        self,
+        key: Any,
+        value: Any,
+        ttl: float | None = None,
+        _cas_token: Any = None,
+        _conn: Any = None,
+    ) -> Any:
+        if _cas_token is not None:
+            return int(await self._cache.areplace(key, _cas_token, value, ttl=ttl or None))
+        stored = await self._cache.aset(key, value, ttl=ttl or None)
+        self._kept.stored()
+        return stored
+
+    async def _multi_set(
+        self, pairs: Iterable[tuple[Any, Any]], ttl: float | None = None, _conn: Any = None
+    ) -> bool:
+        failed = await self._cache.aset_many(dict(pairs), ttl=ttl or None)
+        self._kept.stored()
+        return not failed
+
+    async def _add(self, key: Any, value: Any, ttl: float | None = None, _conn: Any = None) -> bool:
+        if not await self._cache.aadd(key, value, ttl=ttl or None):
+            raise ValueError(f"Key {key} already exists, use .set to update the value")
+        self._kept.stored()
+        return True
+
+    async def _exists(self, key: Any, _conn: Any = None) -> bool:
+        return key in self._cache
+
+    async def _increment(self, key: Any, delta: int, _conn: Any = None) -> int:
+        try:
+            return await self._cache.aincr(key, delta, default=0, ttl=None)
+        except TypeError:
+            # Text that spells a number counts, as with aiocache's own.
+            return await self._cache.acompute(key, lambda old: _number(old) + delta)  # type: ignore[return-value]
+
+    async def _expire(self, key: Any, ttl: float | None, _conn: Any = None) -> bool:
+        return await self._cache.atouch(key, ttl or None)
+
+    async def _delete(self, key: Any, _conn: Any = None) -> int:
+        return int(await self._cache.adelete(key))
+
+    async def _clear(self, namespace: str | None = None, _conn: Any = None) -> bool:
+        await (self._cache.aclear(namespace) if namespace else self._cache.aclear())
+        return True
+
+    async def _raw(
+        self, command: str, *args: Any, encoding: str = "utf-8", _conn: Any = None, **kwargs: Any
+    ) -> Any:
+        """A method of ``warp_cache.Cache``."""
+        done = getattr(self._cache, command)(*args, **kwargs)
+        return await done if hasattr(done, "__await__") else done
+
+    async def _redlock_release(self, key: Any, value: Any) -> int:
+        return int(await self._cache.adiscard(key, value))
+
+
+def _number(old: Any) -> int:
+    try:
+        return int(old)
+    except (TypeError, ValueError):
+        raise TypeError("Value is not an integer") from None
+
+
+class SharedCache(SharedBackend):
+    """A cache that all processes of the host share.
+
+    Parameters:
+        name: what the processes that share it call it.
+        max_size, max_bytes, strategy: as ``warp_cache.Cache`` takes them; without ``max_size`` the
+            file's size alone bounds it.
+        serializer, plugins, namespace, timeout, ttl, key_builder: aiocache's own. No serializer is
+            needed.
+
+    A ttl of None or 0 has no end. Raises what ``warp_cache.Cache`` raises for a wrong option, and
+    ``CacheUnavailable``, an OSError, where the file cannot be used for what must not be told
+    wrongly (``add``, ``increment``, ``expire``, locks).
+    """
+
+    NAME = "warp_cache"
+
+    def __init__(self, serializer: Any = None, **options: Any) -> None:
+        super().__init__(serializer=serializer or NullSerializer(), **options)
+
+    @classmethod
+    def parse_uri_path(cls, path: str) -> dict[str, str]:
+        """The name, from the path of a URL: ``warp_cache:///shop``."""
+        name = path.strip("/")
+        return {"name": name} if name else {}

@@ -1,0 +1,137 @@
+"""The lock of a Django cache, with the arguments and methods of redis-py's."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+
+from warp_cache import CacheUnavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from typing_extensions import Self
+
+    from warp_cache import Cache, CacheLock
+
+__all__ = ["Lock"]
+
+
+class Lock:
+    """A lock across all processes of the host, free at once when its holder dies.
+
+    While it is held an entry with its token stands under its key, as with Redis, so that the
+    cache's ``has_key`` tells. The lock itself is no entry: neither ``clear`` nor an eviction takes
+    it from its holder.
+    """
+
+    def __init__(
+        self,
+        cache: Cache[Any, Any],
+        key: Any,
+        timeout: float | None,
+        blocking: bool,
+        blocking_timeout: float | None,
+    ) -> None:
+        self.name = key
+        self.timeout = timeout
+        self.blocking = blocking
+        self.blocking_timeout = blocking_timeout
+        self._cache = cache
+        self._lock: CacheLock = cache.lock(key, lease=timeout)
+        self._token: str | None = None
+
+    def acquire(
+        self,
+        blocking: bool | None = None,
+        blocking_timeout: float | None = None,
+        token: str | None = None,
+    ) -> bool:
+        """Take the lock; whether it was got.
+
+        Parameters:
+            blocking: whether to wait for it, else what the lock was made with.
+            blocking_timeout: seconds to wait at most, else what the lock was made with.
+            token: what stands under the key meanwhile, else something random.
+        """
+        wait = self.blocking if blocking is None else blocking
+        longest = self.blocking_timeout if blocking_timeout is None else blocking_timeout
+        got = (
+            self._lock.acquire(True, longest)
+            if wait and longest != 0
+            else self._lock.acquire(False)
+        )
+        if got:
+            self._hold(token)
+        return got
+
+    async def aacquire(
+        self,
+        blocking: bool | None = None,
+        blocking_timeout: float | None = None,
+        token: str | None = None,
+    ) -> bool:
+        """``acquire`` to be awaited: the loop goes on meanwhile."""
+        wait = self.blocking if blocking is None else blocking
+        longest = self.blocking_timeout if blocking_timeout is None else blocking_timeout
+        if wait and longest != 0:
+            got = await self._lock.aacquire(True, longest)
+        else:
+            got = await self._lock.aacquire(False)
+        if got:
+            self._hold(token)
+        return got
+
+    def _hold(self, token: str | None) -> None:
+        self._token = token or uuid.uuid4().hex
+        self._cache.set(self.name, self._token, ttl=self.timeout)
+
+    def release(self) -> None:
+        """Let the lock go; any thread of the process that took it may. RuntimeError if it is not
+        held any more.
+        """
+        token, self._token = self._token, None
+        if token is not None:
+            # Where it cannot: the entry ends with the timeout, and says nothing about the lock.
+            with contextlib.suppress(CacheUnavailable):
+                self._cache.discard(self.name, token)
+        self._lock.release()
+
+    async def arelease(self) -> None:
+        """``release`` to be awaited."""
+        self.release()
+
+    def locked(self) -> bool:
+        """Whether anybody holds the lock."""
+        return self._lock.locked()
+
+    def owned(self) -> bool:
+        """Whether this object holds the lock."""
+        return (
+            self._token is not None
+            and self._lock.locked()
+            and self._cache.peek(self.name) == self._token
+        )
+
+    def __enter__(self) -> Self:
+        if self.acquire():
+            return self
+        raise self._late()
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
+    async def __aenter__(self) -> Self:
+        if await self.aacquire():
+            return self
+        raise self._late()
+
+    async def __aexit__(self, *error: object) -> None:
+        self.release()
+
+    def _late(self) -> TimeoutError:
+        waited = (
+            f" within {self.blocking_timeout} s" if self.blocking and self.blocking_timeout else ""
+        )
+        return TimeoutError(f"the lock {self.name!r} was not got{waited}: somebody else holds it")

@@ -1,0 +1,53 @@
+# pyright: reportMissingImports=false
+"""The settings of a cache in ``CACHES`` as options of ``warp_cache.Cache``."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ImproperlyConfigured
+
+from warp_cache._adapting import whole_number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+__all__ = ["options_of"]
+
+# By what OPTIONS calls it: what the cache calls it, and whether it is a number.
+_BOTH = {"MAX_ENTRIES": ("max_size", True), "STRATEGY": ("strategy", False)}
+_SHARED = {
+    **_BOTH,
+    "MAX_BYTES": ("max_bytes", True),
+    "DIRECTORY": ("directory", False),
+    "REMOTE": ("remote", False),
+}
+# Django's own, which has no meaning where one entry makes room for one; the other is for the
+# backend itself.
+_OTHERS = frozenset({"CULL_FREQUENCY", "REVERSE_KEY_FUNCTION"})
+
+
+def options_of(backend: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the cache: those that were given. ImproperlyConfigured names one that is
+    wrong, and what is right.
+    """
+    known = _SHARED if backend == "shared" else _BOTH
+    options: dict[str, Any] = {"backend": backend}
+    if backend == "memory":
+        options["copy"] = "pickle"
+    for name, given in (params.get("OPTIONS") or {}).items():
+        if name in _OTHERS:
+            continue
+        if name not in known:
+            right = ", ".join(sorted({*known, *_OTHERS}))
+            raise ImproperlyConfigured(f"OPTIONS of a {backend} cache are {right}; got {name!r}")
+        option, number = known[name]
+        if given is None:
+            continue
+        if number:
+            try:
+                given = whole_number(name, given, 0 if name == "MAX_ENTRIES" else 1)
+            except ValueError as error:
+                raise ImproperlyConfigured(str(error)) from None
+        options[option] = str(given) if name == "DIRECTORY" else given
+    return options

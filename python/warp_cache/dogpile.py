@@ -1,0 +1,132 @@
+# pyright: reportMissingImports=false, reportIncompatibleMethodOverride=false
+"""A backend of dogpile.cache that all processes of the host share:
+``make_region().configure("warp_cache.shared")``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import Any
+
+from dogpile.cache import register_backend
+from dogpile.cache.api import NO_VALUE, CacheBackend, CachedValue
+
+from warp_cache import CacheUnavailable
+from warp_cache._adapting import NOTHING, kept
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["SharedBackend"]
+
+# What the region's users may give; a region passes on what other backends take, too.
+_OPTIONS = ("max_size", "max_bytes", "strategy", "namespace", "version", "backend", "wait_timeout")
+
+
+class SharedBackend(CacheBackend):
+    """The backend ``warp_cache.shared``.
+
+    Arguments of ``configure(arguments={…})``: ``name`` ("dogpile" unless given); ``max_size``,
+    ``max_bytes``, ``strategy``, ``namespace``, ``version`` as ``warp_cache.Cache`` takes them (no
+    bound but ``max_bytes`` unless ``max_size`` is given); ``distributed_lock`` (True unless given:
+    one process creates a value at a time) and ``lock_timeout``, seconds after which its lock falls
+    free (None: with its holder). Others are for other backends, and have no effect.
+
+    When a value is too old is the region's affair, by the time that is stored with it: the cache
+    itself ends nothing.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        options = {name: arguments[name] for name in _OPTIONS if name in arguments}
+        options.setdefault("backend", "shared")
+        self._kept = kept(arguments.get("name", "dogpile"), options)
+        self._cache = self._kept.cache
+        self._distributed = bool(arguments.get("distributed_lock", True))
+        self._lease = arguments.get("lock_timeout")
+
+    def has_lock_timeout(self) -> bool:
+        """Whether the mutex falls free by itself: then two may create a value at once."""
+        return self._lease is not None
+
+    def get_mutex(self, key: str) -> _Mutex | None:
+        """The lock of a key, across processes; None without ``distributed_lock``."""
+        return _Mutex(self._cache, key, self._lease) if self._distributed else None
+
+    def get(self, key: str) -> Any:
+        """The value with its time, or NO_VALUE. O(1)."""
+        return _given(self._cache.get(key, NOTHING))
+
+    def get_multi(self, keys: Iterable[str]) -> list[Any]:
+        """As ``get``, for each of the keys."""
+        keys = list(keys)
+        found = self._cache.get_many(keys)
+        return [_given(found.get(key, NOTHING)) for key in keys]
+
+    def set(self, key: str, value: Any) -> None:
+        """Store a value with its time. O(1)."""
+        self._cache.set(key, _stored(value))
+        self._kept.stored()
+
+    def set_multi(self, mapping: Mapping[str, Any]) -> None:
+        """Store each of the values."""
+        self._cache.set_many({key: _stored(value) for key, value in mapping.items()})
+        self._kept.stored()
+
+    def delete(self, key: str) -> None:
+        """Drop a value, if there is one. O(1)."""
+        self._cache.delete(key)
+
+    def delete_multi(self, keys: Iterable[str]) -> None:
+        """Drop each of the values."""
+        self._cache.delete_many(list(keys))
+
+
+def _stored(value: Any) -> Any:
+    """A region's value with its time as a plain tuple, which needs no pickle; bytes of a serializer
+    as they are.
+    """
+    return tuple(value) if isinstance(value, CachedValue) else value
+
+
+def _given(stored: Any) -> Any:
+    if stored is NOTHING:
+        return NO_VALUE
+    return CachedValue(*stored) if type(stored) is tuple else stored
+
+
+class _Mutex:
+    """The lock of a key, as a region uses it: taken by one process at a time, and free when its
+    holder dies.
+
+    Where the file cannot be used it is a lock of this process alone: values are created, though not
+        once.
+    """
+
+    def __init__(self, cache: Any, key: str, lease: float | None) -> None:
+        self._lock = cache.lock(key, lease=lease)
+        self._instead: threading.Lock | None = None
+
+    def acquire(self, wait: bool = True) -> bool:
+        try:
+            return bool(self._lock.acquire(wait))
+        except CacheUnavailable:
+            self._instead = threading.Lock()
+            return self._instead.acquire()
+
+    def release(self) -> None:
+        instead, self._instead = self._instead, None
+        if instead is not None:
+            instead.release()
+            return
+        # Its time may be over, and another one have it: the value was created twice, which no
+        # caller can mend.
+        with contextlib.suppress(RuntimeError):
+            self._lock.release()
+
+    def locked(self) -> bool:
+        return self._instead is not None or bool(self._lock.locked())
+
+
+register_backend("warp_cache.shared", "warp_cache.dogpile", "SharedBackend")

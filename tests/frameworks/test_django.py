@@ -1,0 +1,399 @@
+"""Django's backends: what its own tests do not see, and users need."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import threading
+import timeit
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+django = pytest.importorskip("django")
+
+from django.conf import settings  # noqa: E402
+from django.core.cache import caches  # noqa: E402
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation  # noqa: E402
+from django.utils.functional import empty  # noqa: E402
+
+from warp_cache import _adapting  # noqa: E402
+from warp_cache.django import MemoryCache, SharedCache  # noqa: E402
+from warp_cache.django._checks import check_caches  # noqa: E402
+from warp_cache.django._keys import glob  # noqa: E402
+
+BOTH = pytest.mark.parametrize("backend", [SharedCache, MemoryCache])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _settings() -> Iterator[None]:
+    """Settings while these tests run: examples of the documents have others."""
+    before = settings._wrapped
+    settings._wrapped = empty
+    settings.configure(SECRET_KEY="not a secret", CACHES={})
+    yield
+    settings._wrapped = before
+    # What `override_settings` has left there.
+    caches.__dict__.pop("settings", None)
+    caches._settings = None
+
+
+@pytest.fixture(autouse=True)
+def _new_caches() -> Iterator[None]:
+    """The directory is another one for each test; so are the caches."""
+    _adapting._kept.clear()
+    yield
+    _adapting._kept.clear()
+
+
+def made(backend: type[Any], **params: Any) -> Any:
+    return backend("test", params)
+
+
+@BOTH
+def test_a_negative_timeout_has_ended(backend: type[Any]) -> None:
+    cache = made(backend)
+    cache.set("k", 1)
+    cache.set("k", 2, -1)
+    assert cache.get("k") is None
+    assert cache.add("k", 1, -5) is True and cache.get("k") is None
+    cache.set("k", 1)
+    assert cache.add("k", 2, -5) is False and cache.get("k") == 1
+    assert cache.touch("k", -1) is True and cache.get("k") is None
+    assert cache.touch("k", -1) is False
+    assert cache.get_or_set("k", lambda: 7, -1) == 7 and not cache.has_key("k")
+    cache.set_many({"a": 1}, -1)
+    assert not cache.has_key("a")
+
+
+@BOTH
+def test_incr_keeps_the_timeout(backend: type[Any]) -> None:
+    cache = made(backend)
+    cache.set("k", 1, 1000)
+    cache.incr("k", 5)
+    assert 990 < cache.ttl("k") <= 1000
+    assert asyncio.run(cache.aincr("k", -1)) == 5
+    assert 990 < cache.ttl("k") <= 1000
+    cache.set("forever", 1, None)
+    cache.decr("forever")
+    assert cache.ttl("forever") is None
+
+
+@BOTH
+def test_incr_adds_whatever_python_adds(backend: type[Any]) -> None:
+    cache = made(backend)
+    cache.set("k", 1.5)
+    assert cache.incr("k", 2) == 3.5 and cache.incr("k", 0.25) == 3.75
+    with pytest.raises(ValueError, match="not found"):
+        cache.incr("none", 0.5)
+    cache.set("text", "a")
+    with pytest.raises(TypeError):
+        cache.incr("text")
+
+
+@BOTH
+def test_a_version_moves_with_what_is_left_of_its_timeout(backend: type[Any]) -> None:
+    cache = made(backend)
+    cache.set("k", "value", 500)
+    assert cache.incr_version("k") == 2
+    assert cache.get("k") is None and cache.get("k", version=2) == "value"
+    assert 490 < cache.ttl("k", version=2) <= 500
+    assert asyncio.run(cache.adecr_version("k", version=2)) == 1
+    assert 490 < cache.ttl("k") <= 500
+
+
+@BOTH
+def test_nobody_gets_another_ones_object(backend: type[Any]) -> None:
+    cache = made(backend)
+    value = {"a": [1]}
+    cache.set("k", value)
+    value["a"].append(2)
+    first = cache.get("k")
+    first["a"].append(3)
+    cache.get_many(["k"])["k"]["a"].append(4)
+    cache.get_or_set("k", dict)["a"].append(5)
+    assert cache.get("k") == {"a": [1]}
+
+
+@BOTH
+def test_errors_of_pickle_come_out(backend: type[Any]) -> None:
+    class Refuses:
+        def __reduce__(self) -> Any:
+            raise pickle.PicklingError("not me")
+
+    cache = made(backend)
+    cache.set("k", "old")
+    for method in (cache.set, cache.add):
+        with pytest.raises(pickle.PicklingError, match="not me"):
+            method("other", Refuses())
+    with pytest.raises(pickle.PicklingError, match="not me"):
+        cache.set_many({"x": 1, "k": Refuses()})
+    assert cache.get("k") == "old"
+    if backend is SharedCache:
+        assert cache.get("x") is None
+
+
+@BOTH
+def test_the_a_methods_take_no_thread(backend: type[Any]) -> None:
+    cache = made(backend)
+
+    async def use() -> None:
+        await cache.aset("k", 1)
+        assert await cache.aget("k") == 1 and await cache.ahas_key("k")
+        assert await cache.aadd("k", 2) is False and await cache.aincr("k") == 2
+        await cache.aset_many({"a": 1, "b": 2})
+        assert await cache.aget_many(["a", "b"]) == {"a": 1, "b": 2}
+        await cache.adelete_many(["a"])
+        assert await cache.atouch("b", 100) and await cache.adelete("b")
+        await cache.aclear()
+        assert await cache.aget("k", "none") == "none"
+
+    before = threading.enumerate()
+    asyncio.run(use())
+    assert threading.enumerate() == before
+
+
+@BOTH
+def test_aget_or_set_awaits_its_default_once(backend: type[Any]) -> None:
+    cache = made(backend)
+    runs = []
+
+    async def compute() -> str:
+        runs.append(1)
+        await asyncio.sleep(0)
+        return "value"
+
+    async def use() -> list[Any]:
+        both = await asyncio.gather(*(cache.aget_or_set("k", compute) for _ in range(5)))
+        return [
+            *both,
+            await cache.aget_or_set("l", lambda: compute()),
+            await cache.aget_or_set("m", 3),
+        ]
+
+    assert asyncio.run(use()) == ["value"] * 6 + [3]
+    assert len(runs) == 2
+
+
+@BOTH
+def test_what_asks_the_database_to_be_pickled_takes_a_thread(backend: type[Any]) -> None:
+    class Query:
+        def __reduce__(self) -> Any:
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                return str, ("rows",)
+            raise SynchronousOnlyOperation("not in a loop")
+
+    cache = made(backend)
+
+    async def use() -> None:
+        await cache.aset("a", Query())
+        assert await cache.aadd("b", Query())
+        await cache.aset_many({"c": Query()})
+
+    asyncio.run(use())
+    assert cache.get_many("abc") == dict.fromkeys("abc", "rows")
+
+
+@BOTH
+def test_close_drops_nothing_and_threads_have_one_cache(backend: type[Any]) -> None:
+    cache = made(backend)
+    cache.set("k", "value")
+    cache.close()
+    assert cache.get("k") == "value"
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(made(backend).get("k")))
+    thread.start()
+    thread.join()
+    assert seen == ["value"]
+    assert made(backend)._cache is cache._cache
+
+
+def test_a_constructor_for_each_thread_opens_nothing() -> None:
+    made(SharedCache).set("k", 1)
+    opened = []
+    original = _adapting.Cache.__init__
+    _adapting.Cache.__init__ = lambda *a, **o: opened.append(1) or original(*a, **o)  # type: ignore
+    try:
+        timeit.timeit(lambda: made(SharedCache), number=100)
+    finally:
+        _adapting.Cache.__init__ = original  # type: ignore[method-assign]
+    assert not opened
+
+
+def test_a_key_function_may_be_set_at_run_time() -> None:
+    cache = made(SharedCache)
+    cache.set("k", "plain")
+    cache.key_func = lambda key, prefix, version: f"mine-{key}"
+    assert cache.get("k") is None
+    cache.set("k", "mine")
+    assert list(cache._cache) and "mine-k" in cache._cache and ":1:k" in cache._cache
+
+
+def test_a_subclass_validates_keys_in_its_way() -> None:
+    class Liberal(SharedCache):
+        def validate_key(self, key: Any) -> None:
+            assert key.startswith(":1:")
+
+    Liberal("test", {}).set("with spaces" * 30, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"MAX_ENTRIES": "many"}, "MAX_ENTRIES must be a whole number of at least 0, got 'many'"),
+        ({"MAX_BYTES": 0}, "MAX_BYTES must be a whole number of at least 1, got 0"),
+        ({"MAX_ENTRY": 1}, "OPTIONS of a shared cache are .*got 'MAX_ENTRY'"),
+        ({"STRATEGY": "best"}, "strategy"),
+    ],
+)
+def test_a_wrong_option_is_told_by_name(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=message):
+        made(SharedCache, OPTIONS=options)
+
+
+def test_max_entries_is_exact() -> None:
+    cache = made(SharedCache, OPTIONS={"MAX_ENTRIES": 10, "CULL_FREQUENCY": 2})
+    cache.set_many({str(n): n for n in range(25)})
+    assert len(cache._cache) == 10
+
+
+def test_one_directory_for_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("warp_cache._configuration.settings", {})
+    one = made(SharedCache, OPTIONS={"DIRECTORY": tmp_path / "one"})
+    one.set("k", 1)
+    assert list((tmp_path / "one").iterdir())
+    with pytest.raises(ImproperlyConfigured, match="directory is .*one"):
+        SharedCache("other", {"OPTIONS": {"DIRECTORY": tmp_path / "two"}})
+
+
+@pytest.mark.filterwarnings("ignore::warp_cache.UncacheableWarning")
+def test_a_directory_that_cannot_be_used_breaks_no_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no directory")
+    monkeypatch.setenv("WARP_CACHE_DIR", str(tmp_path / "file"))
+    cache = made(SharedCache)
+    cache.set("k", 1)
+    assert cache.get("k", "none") == "none" and not cache.has_key("k")
+    assert cache.add("k", 1) is False and cache.touch("k") is False
+    assert cache.get_or_set("k", lambda: 7) == 7
+    with pytest.raises(ValueError, match="cannot be reached"):
+        cache.incr("k")
+    assert cache.get_many(["k"]) == {}
+
+
+def test_the_first_eviction_of_what_is_to_stay_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    cache = made(SharedCache, OPTIONS={"MAX_BYTES": 1_000_000})
+    with caplog.at_level(logging.WARNING, "warp_cache"):
+        for number in range(3000):
+            cache.set(str(number), "x" * 2000)
+    told = [record for record in caplog.records if "had to make room" in record.getMessage()]
+    assert len(told) == 1 and "'test'" in told[0].getMessage()
+
+
+def test_patterns_are_those_of_redis() -> None:
+    cases = {
+        "a*c": (["ac", "abc", "ab:c"], ["ab", "xac"]),
+        "a?c": (["abc"], ["ac", "abbc"]),
+        "[a-c]x": (["ax", "cx"], ["dx", "-x"]),
+        "[^a]x": (["bx"], ["ax"]),
+        "[]x": ([], ["x", "ax"]),
+        "[a\\-c]": (["a", "-", "c"], ["b"]),
+        "\\*": (["*"], ["a"]),
+        "a.b": (["a.b"], ["axb"]),
+        "[": (["["], ["a"]),
+    }
+    for pattern, (right, wrong) in cases.items():
+        begins, matches = glob(pattern)
+        assert all(matches.fullmatch(key) and key.startswith(begins) for key in right), pattern
+        assert not any(matches.fullmatch(key) for key in wrong), pattern
+
+
+def test_prefixes_and_versions_are_taken_to_the_letter_in_patterns() -> None:
+    star, plain = made(SharedCache, KEY_PREFIX="*"), made(SharedCache, KEY_PREFIX="p")
+    star.set("k1", 1)
+    plain.set("k1", 1)
+    plain.set("k1", 1, version=2)
+    assert star.keys("k*") == ["k1"] and star.delete_pattern("*") == 1
+    assert plain.keys("k*") == ["k1"] and plain.get("k1", version=2) == 1
+
+
+def test_a_lock_has_its_token_under_its_key() -> None:
+    cache = made(SharedCache)
+    lock = cache.lock("job", timeout=60)
+    with lock:
+        assert cache.has_key("job") and lock.owned() and lock.locked()
+        with pytest.raises(TimeoutError, match="somebody else holds it"):
+            cache.lock("job", blocking_timeout=0.01).__enter__()
+        cache.clear()
+        assert cache.lock("job").acquire(blocking=False) is False
+    assert not cache.has_key("job") and not lock.owned()
+    with pytest.raises(RuntimeError):
+        lock.release()
+
+
+def test_a_lock_in_coroutines() -> None:
+    cache = made(SharedCache)
+
+    async def use() -> bool:
+        async with cache.lock("job", blocking_timeout=10):
+            return await cache.lock("job").aacquire(blocking=False)
+
+    assert asyncio.run(use()) is False
+
+
+def test_set_if(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = made(SharedCache)
+    assert cache.set("k", 1, xx=True) is False and not cache.has_key("k")
+    assert cache.set("k", 1, nx=True) is True and cache.set("k", 2, nx=True) is False
+    assert cache.set("k", 3, 100, xx=True) is True and cache.get("k") == 3
+    with pytest.raises(ValueError, match="nx and xx"):
+        cache.set("k", 3, nx=True, xx=True)
+
+
+@pytest.mark.parametrize(
+    ("configured", "engine", "ids"),
+    [
+        ({"default": {"BACKEND": "warp_cache.django.SharedCache"}}, "cache", []),
+        ({"default": {"BACKEND": "warp_cache.django.MemoryCache"}}, "cache", ["W002"]),
+        ({"default": {"BACKEND": "warp_cache.django.MemoryCache"}}, "db", []),
+        (
+            {
+                "default": {
+                    "BACKEND": "warp_cache.django.SharedCache",
+                    "OPTIONS": {"MAX_BYTES": 1 << 60},
+                }
+            },
+            "cache",
+            ["W001"],
+        ),
+        (
+            {"default": {"BACKEND": "warp_cache.django.SharedCache", "OPTIONS": {"SIZE": 1}}},
+            "cache",
+            ["E001"],
+        ),
+        (
+            {
+                "default": {
+                    "BACKEND": "warp_cache.django.SharedCache",
+                    "OPTIONS": {"DIRECTORY": __file__},
+                }
+            },
+            "cache",
+            ["E002"],
+        ),
+    ],
+)
+def test_the_system_check(configured: Any, engine: str, ids: list[str]) -> None:
+    from django.test import override_settings
+
+    sessions = f"django.contrib.sessions.backends.{engine}"
+    with override_settings(CACHES=configured, SESSION_ENGINE=sessions):
+        assert [message.id for message in check_caches()] == [
+            f"warp_cache.{found}" for found in ids
+        ]
