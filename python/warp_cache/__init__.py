@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from warp_cache._object import DELETE, Cache, CacheLock, CacheUnavailable
     from warp_cache._options import CacheOptions, LruCacheOptions
     from warp_cache._recording import record
+    from warp_cache._remote.errors import RemoteError
     from warp_cache._removal import RemovalCause
     from warp_cache._uncacheable import UncacheableWarning
 
@@ -28,6 +29,7 @@ __all__ = [
     "CacheOptions",
     "CacheUnavailable",
     "LruCacheOptions",
+    "RemoteError",
     "RemovalCause",
     "SharedCacheInfo",
     "SkipReason",
@@ -55,6 +57,10 @@ def __getattr__(name):
         from warp_cache._removal import RemovalCause
 
         return RemovalCause
+    if name == "RemoteError":
+        from warp_cache._remote.errors import RemoteError
+
+        return RemoteError
     if name == "UncacheableWarning":
         from warp_cache._uncacheable import UncacheableWarning
 

@@ -30,6 +30,7 @@ from warp_cache._options import (
 from warp_cache._options import CacheOptions as CacheOptions
 from warp_cache._options import LruCacheOptions as LruCacheOptions
 from warp_cache._recording import record as record
+from warp_cache._remote.errors import RemoteError as RemoteError
 from warp_cache._removal import RemovalCause as RemovalCause
 from warp_cache._strategies import Backend as Backend
 from warp_cache._strategies import Strategy as Strategy
@@ -45,6 +46,7 @@ __all__ = [
     "CacheOptions",
     "CacheUnavailable",
     "LruCacheOptions",
+    "RemoteError",
     "RemovalCause",
     "SharedCacheInfo",
     "SkipReason",

@@ -39,6 +39,10 @@ async def _alone(
     cached: _Cached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """A call that nobody waits for."""
+    if cached._remote:
+        from warp_cache._remote.awaiting import alone
+
+        return await alone(cached, ticket, args, kwargs)
     computation = cached._computation(ticket, args, kwargs)
     try:
         value = await cached._function(*args, **kwargs)
@@ -76,6 +80,15 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         flight = table.get(ticket)
         if flight is not None and flight.is_fenced() and not flight.leads_to(current.get()):
             flight = None
+        if flight is not None and flight.turn is not None and not flight.turn.is_current():
+            from warp_cache._remote.awaiting import is_fenced
+
+            fenced = await is_fenced(flight)
+            if table.get(ticket) is not flight:
+                # Meanwhile it has ended, or there is another one.
+                continue
+            if fenced and not flight.leads_to(current.get()):
+                flight = None
         leads = flight is None
         if flight is None:
             flight = table[ticket] = Flight(loop, table, cached, ticket, args, kwargs, free)

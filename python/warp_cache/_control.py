@@ -27,6 +27,10 @@ def check(options: dict[str, Any], shared: bool, *, size_is_given: bool) -> None
     options: those given, by name; of the options of control, only those that are not their default.
     Raises ValueError that names the options, their values and the remedy.
     """
+    if "remote" in options:
+        from warp_cache._remote.option import check as check_remote
+
+        check_remote(options, shared)
     if "key" in options and "ignore" in options:
         raise ValueError(
             f"key and ignore exclude each other, got key={_shown(options['key'])} and "

@@ -67,6 +67,7 @@ _CONTROL: dict[str, Any] = {
     "copy": None,
     "version": None,
     "namespace": None,
+    "remote": None,
 }
 
 # The decorated functions, in the order they were made: those whose reference still gives one. (Such
@@ -108,6 +109,7 @@ def _cache(
     copy: Any = None,
     version: str | None = None,
     namespace: str | None = None,
+    remote: str | bool | None = None,
 ) -> _Decorator:
     """Cache the results of a function.
 
@@ -156,7 +158,10 @@ def _cache(
             only.
         copy: None (memory hands out the stored object, a shared cache copies), True (exact
             containers are copied), "pickle" (stored as bytes), False (never), or a callable.
-        version, namespace: strings that are part of the identity of a shared cache.
+        version, namespace: strings that are part of the identity of a shared or remote cache.
+        remote: the URL of a Valkey or Redis server that holds the values for all hosts, or True for
+            the one that ``configure(remote=...)`` or WARP_CACHE_REMOTE names; this cache is then a
+            near copy of what is there. Needs a ttl.
 
     Returns a decorator, or the decorated function where one is given. It has ``cache_info()``,
     ``cache_clear()``, ``cache_parameters()``, ``get(*args, **kwargs)``,

@@ -22,7 +22,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
-    from warp_cache._warp_cache_rs import AsyncCachedFunction, Computation, SharedLease, Ticket
+    from warp_cache._warp_cache_rs import (
+        AsyncCachedFunction,
+        Computation,
+        RemoteTurn,
+        SharedLease,
+        Ticket,
+    )
 
     _Cached: TypeAlias = AsyncCachedFunction[..., Any]
 
@@ -75,6 +81,7 @@ class Flight:
         "template",
         "ticket",
         "told",
+        "turn",
         "value",
         "waiters",
         "waits",
@@ -119,6 +126,8 @@ class Flight:
         self.left = False
         # The right to compute for all processes, where there are others.
         self.lease: SharedLease | None = None
+        # The way to the server, where there is one.
+        self.turn: RemoteTurn | None = None
         self.began = self.since = loop.time()
         # Those who are to have the outcome.
         self.waiters: list[Waiter] = []
@@ -167,6 +176,10 @@ class Flight:
         lease: SharedLease | None = None
         try:
             computation = cached._computation(self.ticket, args, kwargs)
+            if cached._remote:
+                from warp_cache._remote.awaiting import bring
+
+                return await bring(self, computation)
             if cached._shared:
                 answer = await self.ask(leader, computation)
                 if isinstance(answer, tuple):

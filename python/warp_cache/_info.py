@@ -77,6 +77,9 @@ class CacheInfo(_Fields):
     load_seconds the time that they took, all together. stale_hits: calls that got a value which was
     no longer fresh. refreshes: computations begun while there was a value. weight: the sum of the
     entries' weights.
+
+    With ``remote``: remote_hits: hits that the server has answered. remote_misses: calls that had
+    to compute. remote_errors: requests that the server did not answer as it should.
     """
 
     __module__ = "warp_cache"
@@ -89,6 +92,9 @@ class CacheInfo(_Fields):
     stale_hits: int = 0
     refreshes: int = 0
     weight: int = 0
+    remote_hits: int = 0
+    remote_misses: int = 0
+    remote_errors: int = 0
     _of_functools: bool = False
 
     def __repr__(self) -> str:
@@ -116,6 +122,9 @@ class CacheInfo(_Fields):
         "stale_hits",
         "refreshes",
         "weight",
+        "remote_hits",
+        "remote_misses",
+        "remote_errors",
     )
 
     @property

@@ -90,6 +90,12 @@ def configure(
     *,
     directory: str | os.PathLike[str] | None = _UNCHANGED,
     namespace: str | None = _UNCHANGED,
+    remote: str | None = _UNCHANGED,
+    secret: str | bytes | list[str | bytes] | None = _UNCHANGED,
+    staleness: float | None = _UNCHANGED,
+    timeout: float | None = _UNCHANGED,
+    credentials: Callable[[], str | tuple[str, str]] | None = _UNCHANGED,
+    pickle: str | None = _UNCHANGED,
 ) -> None:
     """Set defaults for the caches of this process, those decorated before included.
 
@@ -100,15 +106,31 @@ def configure(
     Parameters:
         directory: where shared caches lie (``WARP_CACHE_DIR``). It is made if it is not there, and
             must be this user's alone.
-        namespace: a part of the identity of every shared cache (``WARP_CACHE_NAMESPACE``).
+        namespace: a part of the identity of every shared and remote cache
+            (``WARP_CACHE_NAMESPACE``).
+        remote: the URL of the server of caches with ``remote=True`` (``WARP_CACHE_REMOTE``, where
+            ``off`` means none, and no word about it).
+        secret: what signs values on the server, so that any that can be pickled may be stored; of a
+            list the first signs, and all verify.
+        staleness: seconds after which a change on the server is seen on every host at the latest
+            (1.0).
+        timeout: seconds that a call waits for the server at most (0.25).
+        credentials: a callable that gives a password, or a pair of user and password, asked at each
+            connect.
+        pickle: "trusted" to store pickles that nobody has signed: whoever can write to the server
+            can then run code here.
 
     Raises TypeError or ValueError for a wrong argument; then nothing is changed.
     """
-    given = {"directory": (directory, _directory), "namespace": (namespace, _namespace)}
+    given = {**locals()}
+    checks: dict[str, Callable[[Any], Any]] = {"directory": _directory, "namespace": _namespace}
+    given = {name: value for name, value in given.items() if value is not _UNCHANGED}
+    if not given.keys() <= checks.keys():
+        from warp_cache._remote.settings import CHECKS
+
+        checks |= CHECKS
     checked = {
-        name: None if value is None else check(value)
-        for name, (value, check) in given.items()
-        if value is not _UNCHANGED
+        name: None if value is None else checks[name](value) for name, value in given.items()
     }
     for name, value in checked.items():
         if value is None:

@@ -73,6 +73,7 @@ class ControlOptions(TypedDict, total=False):
     copy: bool | Literal["pickle"] | Callable[[Any], Any] | None
     version: str | None
     namespace: str | None
+    remote: str | bool | None
 
 
 class ControlledOptions(DecoratorOptions, ControlOptions, total=False):

@@ -182,10 +182,11 @@ def _of_loop(loop: asyncio.AbstractEventLoop) -> _OfLoop:
     attributes = getattr(loop, "__dict__", None)
     where: Any = _without_attributes if attributes is None else attributes
     key = loop if attributes is None else "__warp_cache__"
-    kept: _OfLoop | None = where.get(key)
-    if kept is None:
-        kept = where.setdefault(key, _OfLoop())
-        _loops.add(loop)
+    known: _OfLoop | None = where.get(key)
+    if known is not None:
+        return known
+    kept: _OfLoop = where.setdefault(key, _OfLoop())
+    _loops.add(loop)
     return kept
 
 
@@ -274,8 +275,12 @@ def _once(
     try:
         mine.begin(attempt.begin(args, kwargs))
         attempt.lead()
-        value = cached._function(*args, **kwargs)
-        attempt.store(value)
+        if cached._remote:
+            from warp_cache._remote.awaiting import recompute_here
+
+            value = attempt.sent(recompute_here(*attempt.call_there(args, kwargs)))
+        else:
+            value = attempt.store(cached._function(*args, **kwargs))
         # Who comes from here on begins one of his own.
         _leave(flights, ticket, mine)
         cached._complete(mine, value)
@@ -322,9 +327,20 @@ class _Attempt:
     def lead(self) -> None:
         self.lease = self.cached._begin_refresh(self.ticket, self.computation, self.lease)
 
-    def store(self, value: Any) -> None:
+    def store(self, value: Any) -> Any:
         self.stored = True
         self.cached._refreshed(self.ticket, value, self.computation, self.lease)
+        return value
+
+    def call_there(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """What computes it for all hosts is given."""
+        return self.cached, self.ticket, args, kwargs, self.computation, self.background
+
+    def sent(self, value: Any) -> Any:
+        """Note what a server has, which tells of it."""
+        self.stored = True
+        self.cached._not_refreshed(self.ticket)
+        return value
 
     def fail(self, error: BaseException) -> None:
         """End what has brought nothing: a cancelled task says nothing of its function."""
@@ -368,8 +384,12 @@ class _Refresh(Flight):
             if self.computation is None:
                 self.computation = computation
             attempt.lead()
-            value = await cached._function(*args, **kwargs)
-            attempt.store(value)
+            if cached._remote:
+                from warp_cache._remote.awaiting import recompute
+
+                value = attempt.sent(await recompute(*attempt.call_there(args, kwargs)))
+            else:
+                value = attempt.store(await cached._function(*args, **kwargs))
             self.note(value)
             return value
         except BaseException as error:

@@ -2,7 +2,7 @@
 //!
 //! Ring 1. A value is one header byte (see [`header`]) and a body; a body is a tag byte and what belongs to it, nested for
 //! containers. Small numbers and lengths are part of the tag. A key is a sequence of bodies with tags of its own (see
-//! [`key`]). Words are in the machine's own byte order: a file never leaves its host.
+//! [`key`]). Numbers are little-endian; characters of more than one byte are as the machine has them.
 //!
 //! No body is the beginning of another, so a sequence of bodies can be read in one way only.
 
@@ -10,7 +10,7 @@ use crate::varint;
 pub use crate::varint::{put as put_varint, unzigzag, zigzag};
 
 /// To be changed whenever bytes that exist would be read differently.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Containers nested deeper than this have no spelling.
 pub const MAX_DEPTH: u32 = 100;
@@ -68,6 +68,8 @@ pub mod tag {
     pub const DICT: u8 = 0xC0;
     pub const SET: u8 = 0xC1;
     pub const FROZENSET: u8 = 0xC2;
+    /// An object of the standard library that cannot be changed: the number of its class, and a tuple of what makes it.
+    pub const STANDARD: u8 = 0xC3;
 }
 
 /// First bytes that occur in keys only.
@@ -197,7 +199,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn double(&mut self) -> Option<f64> {
         let bytes = self.bytes(8)?.try_into().ok()?;
-        Some(f64::from_bits(u64::from_ne_bytes(bytes)))
+        Some(f64::from_bits(u64::from_le_bytes(bytes)))
     }
 
     /// The number of entries of a container, with `each` items in each of them; from now on the items are owed.

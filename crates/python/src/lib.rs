@@ -19,6 +19,10 @@ mod _warp_cache_rs {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use crate::backend::remote::driven::RemoteTurn;
+    #[pymodule_export]
+    use crate::backend::remote::ServerAddress;
+    #[pymodule_export]
     use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
     #[pymodule_export]
     use crate::backend::shared::SharedCachedFunction;

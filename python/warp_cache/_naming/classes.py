@@ -12,7 +12,7 @@ from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, Simp
 
 from warp_cache._naming import watch
 from warp_cache._naming.instances import BARE, has_only_attributes, is_frozen
-from warp_cache._naming.places import NoName, is_at, is_of_python, module_name, place, version
+from warp_cache._naming.places import NoName, is_at, is_of_python, module_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def a_class(to: Description, value: type, lenient: bool = False) -> None:
     module, qualname = value.__module__, value.__qualname__
     if not is_at(value, module, qualname):
         raise NoName(f"the class {qualname} is not found under its name")
-    to.feed("class", *place(module, needs_file=not to.as_argument), qualname)
+    to.feed("class", *to.place(module, needs_file=not to.as_argument), qualname)
     _bases(to, value, lenient)
 
 
@@ -112,7 +112,7 @@ def _name_among_types(value: type) -> str | None:
 def _one_of_the_bases(to: Description, base: Any, lenient: bool) -> None:
     flags, module = type.__dict__["__flags__"].__get__(base), base.__module__
     if not flags & _HEAP_TYPE or flags & _IMMUTABLE_TYPE:
-        to.feed("type in C", *version(module))
+        to.feed("type in C", *to.version(module))
     elif is_of_python(module) and is_at(base, module, base.__qualname__):
         to.feed("class of Python")
     else:

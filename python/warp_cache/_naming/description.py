@@ -31,7 +31,7 @@ from types import (
 
 from warp_cache._naming import classes, functions, instances
 from warp_cache._naming.bytecode import has_docstring
-from warp_cache._naming.places import NoName
+from warp_cache._naming.places import NoName, place, version
 
 try:
     # What hashlib has under this name; that would load OpenSSL, which takes longer than the rest.
@@ -63,10 +63,14 @@ class Description:
         documentation), and so do the lists, dicts and sets among a class's attributes as they are
         now; for a name, which is good for later, there must be none.
     with_items: so do those that a function refers to.
+    anywhere: what differs between hosts does not count: files, lines, when a file was written.
     """
 
-    def __init__(self, as_argument: bool = False, with_items: bool = False) -> None:
+    def __init__(
+        self, as_argument: bool = False, with_items: bool = False, anywhere: bool = False
+    ) -> None:
         self.as_argument = as_argument
+        self.anywhere = anywhere
         self.with_items = with_items
         # Whether it is an instance whose attributes are looked at.
         self.within_instance = False
@@ -88,6 +92,16 @@ class Description:
     def feed(self, *parts: str | bytes | int) -> None:
         # Unambiguous, and it escapes lone surrogates.
         self.hash.update(ascii(parts).encode("ascii"))
+
+    def place(self, module: object, needs_file: bool = True) -> tuple[str, ...]:
+        """Where a module is, as far as it counts."""
+        name, file = place(module, needs_file)
+        return (name,) if self.anywhere else (name, file)
+
+    def version(self, module: object) -> tuple[str, ...]:
+        """What tells apart two states of a module that cannot be looked into, likewise."""
+        # (The last part is when its file was written.)
+        return version(module)[:2] if self.anywhere else version(module)
 
     def watch(self, look: Callable[[Any], tuple[Any, ...]], holder: Any) -> None:
         # In a part apart, it may have been met before.

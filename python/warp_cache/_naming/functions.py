@@ -21,9 +21,7 @@ from warp_cache._naming.places import (
     is_of_python,
     is_placed,
     module_name,
-    place,
     real_path,
-    version,
 )
 
 TYPE_CHECKING = False
@@ -96,8 +94,7 @@ def a_function(to: Description, function: FunctionType) -> None:
         "function",
         module_name(str(module)),
         qualname,
-        real_path(file) or file,
-        code.co_firstlineno,
+        *(() if to.anywhere else (real_path(file) or file, code.co_firstlineno)),
     )
     to.code(code)
     to.values("defaults", function.__defaults__ or ())
@@ -179,7 +176,7 @@ def a_module(to: Description, value: ModuleType) -> None:
     name = value.__name__
     if not is_of_python(name) or sys.modules.get(name) is not value:
         raise NoName(f"the module {name!r} can change")
-    to.feed("module", *place(name))
+    to.feed("module", *to.place(name))
 
 
 def a_builtin(to: Description, value: Any) -> None:
@@ -187,7 +184,7 @@ def a_builtin(to: Description, value: Any) -> None:
     if owner is None or isinstance(owner, ModuleType):
         if not is_at(value, module, value.__qualname__):
             raise NoName(f"{value.__qualname__} is not found under its name")
-        to.feed("builtin", *place(module), value.__qualname__, *version(module))
+        to.feed("builtin", *to.place(module), value.__qualname__, *to.version(module))
     else:
         to.feed("builtin method", value.__qualname__)
         to.value(owner)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from warp_cache._naming.watch import _Watch
 
-__all__ = ["Identity", "describe", "directories", "identify", "key_digest", "location"]
+__all__ = ["Identity", "describe", "directories", "head", "identify", "key_digest", "location"]
 
 # A name has at most 180 characters (crates/shared/src/file/directory.rs); the longest suffix is
 # a private one.
@@ -116,7 +116,7 @@ def identify(
     except Exception:
         # NoName; or too deep a nesting; or an object that fails when it is looked at.
         return _private(function), None
-    return f"{_head(function)}-{identity.digest.hex()}", identity
+    return f"{head(function)}-{identity.digest.hex()}", identity
 
 
 def key_digest(key: Callable[..., Any]) -> bytes:
@@ -129,7 +129,7 @@ def key_digest(key: Callable[..., Any]) -> bytes:
 
 def _private(function: Any) -> str:
     unique = f"{os.getpid()}-{next(_counter)}-{os.urandom(8).hex()}"
-    return f"{_head(function)}-private-{unique}"
+    return f"{head(function)}-private-{unique}"
 
 
 class Identity:
@@ -172,7 +172,7 @@ def _description(
     return description.digest(), description.watches
 
 
-def _head(function: Any) -> str:
+def head(function: Any) -> str:
     """The part of the name that is there to be read."""
     for _ in range(100):
         if type(function) is functools.partial:

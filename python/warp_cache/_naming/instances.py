@@ -11,7 +11,7 @@ from copyreg import dispatch_table
 from types import MemberDescriptorType
 
 from warp_cache._naming import watch
-from warp_cache._naming.places import NoName, is_at, is_of_python, place, version
+from warp_cache._naming.places import NoName, is_at, is_of_python
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def a_reduced(to: Description, value: Any) -> None:
         module = getattr(value, "__module__", None)
         if not is_at(value, module, parts):
             raise NoName(f"{parts} is not found under its name")
-        to.feed("global", *place(module), parts, *version(module))
+        to.feed("global", *to.place(module), parts, *to.version(module))
         to.value(kind)
         return
     made: list[Any] = [*parts, None]

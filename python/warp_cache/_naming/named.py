@@ -21,7 +21,7 @@ from types import (
 
 from warp_cache._naming import classes, functions, instances, watch
 from warp_cache._naming.description import Description
-from warp_cache._naming.places import NoName, is_at, is_of_python, module_name, place, version
+from warp_cache._naming.places import NoName, is_at, is_of_python, module_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _zone(to: Description, value: Any) -> None:
     parts: Any = _reduction(value) if _has_own_reduction(kind) else None
     if type(parts) is not tuple or len(parts) != 2 or parts[0](*parts[1]) is not value:
         raise NoName("a time zone of this class is compared by identity")
-    to.feed("zone", *version(kind.__module__))
+    to.feed("zone", *to.version(kind.__module__))
     made_by = named(parts[0], 1)
     if type(made_by) is str:
         raise NoName(made_by)
@@ -195,7 +195,7 @@ def _global(to: Description, value: Any) -> None:
     module = getattr(value, "__module__", None)
     if not is_at(value, module, name):
         module = _home(value, name)
-    to.feed("global", *place(module), name, *version(module))
+    to.feed("global", *to.place(module), name, *to.version(module))
     if kind.__module__ == "typing" and is_of_python("typing"):
         instances.of_typing(to, value)
         return

@@ -5,7 +5,7 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{Backend, Begun, Counters, HitPath, Known, SharedLease, Told};
+use super::{Backend, Begun, Counters, HitPath, Known, OfServer, SharedLease, Told};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions;
 use crate::capi::panics::point;
@@ -186,31 +186,42 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
         view: &View<'_>,
         hot: FastLookup,
     ) -> Begun<ControlledCalling<'a>> {
-        let mut calling = ControlledCalling { cached, arguments, spare: None };
-        if cached.state.single_flight {
-            // What reserves the slot looks as well.
-            return Begun::Miss(calling, None, None);
-        }
-        match cached.state.after(view, hot) {
-            Found::Value(object) => Begun::Done(Some(object)),
-            Found::Failed => Begun::Done(None),
-            Found::Restless => Begun::Done(cached.compute(arguments)),
-            Found::Raise(shared) => {
-                exceptions::raise_own(arguments.py(), &shared);
-                Begun::Done(None)
-            }
-            Found::Revalidate(object) => Begun::Done(revalidated(&mut calling, view, object)),
-            // Without single-flight there are no computations on record.
-            found @ (Found::Absent | Found::Spare | Found::Pending(..)) => {
-                drop(found);
-                Begun::Miss(calling, None, None)
-            }
-        }
+        begin_controlled(cached, arguments, view, hot, ControlledCalling { cached, arguments, spare: None })
     }
 
     #[inline(always)]
     fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
         Memory::begin_async(state, view, hot)
+    }
+}
+
+/// Begins a call where entries may be stale, or exceptions.
+#[inline(always)]
+pub(super) fn begin_controlled<M: Miss>(
+    cached: &CachedFunction,
+    arguments: &Arguments<'_>,
+    view: &View<'_>,
+    hot: FastLookup,
+    mut calling: M,
+) -> Begun<M> {
+    if cached.state.single_flight {
+        // What reserves the slot looks as well.
+        return Begun::Miss(calling, None, None);
+    }
+    match cached.state.after(view, hot) {
+        Found::Value(object) => Begun::Done(Some(object)),
+        Found::Failed => Begun::Done(None),
+        Found::Restless => Begun::Done(cached.compute(arguments)),
+        Found::Raise(shared) => {
+            exceptions::raise_own(arguments.py(), &shared);
+            Begun::Done(None)
+        }
+        Found::Revalidate(object) => Begun::Done(revalidated(&mut calling, view, object)),
+        // Without single-flight there are no computations on record.
+        found @ (Found::Absent | Found::Spare | Found::Pending(..)) => {
+            drop(found);
+            Begun::Miss(calling, None, None)
+        }
     }
 }
 
@@ -222,6 +233,8 @@ impl Backend for Memory {
     fn bounds(&self, options: &Options) -> (Kind, Option<usize>, Features) {
         let varied =
             options.ttl.of.is_some() || options.jitter != 0.0 || options.cache_exceptions.is_some() || options.tti != 0;
+        // What a server has was not stored now.
+        let varied = varied || options.remote.is_given();
         let features = Features {
             expires: match options.ttl.is_given() {
                 _ if varied => Expires::Varied,
@@ -287,7 +300,8 @@ impl Backend for Memory {
             let (evictions, expirations) = (cache.evictions(), cache.expirations());
             let (size, weight) = (cache.len(), cache.weight());
             let totals = state.tally.totals();
-            Counters { hits, misses, size, evictions, expirations, weight, totals, of_file: None }
+            let of_server = OfServer::default();
+            Counters { hits, misses, size, evictions, expirations, weight, totals, of_server, of_file: None }
         });
         state.release(evicted);
         counters

@@ -4,6 +4,7 @@
 //! files.
 
 mod memory;
+pub mod remote;
 pub mod shared;
 
 use std::ops::Deref;
@@ -38,6 +39,7 @@ use engine::policy::Kind;
 use engine::slab::{Entry, Token};
 
 pub(crate) use self::memory::{ControlledMemory, Memory};
+pub(crate) use self::remote::{driven, Covered, Flying, NearMemory, Remote, Server};
 pub(crate) use self::shared::asynchronous::{SharedLease, SharedTurn};
 pub(crate) use self::shared::{template, BytesKey, Decoded, DecodedRef, Editable, Shared, SharedCachedFunction};
 
@@ -53,7 +55,19 @@ pub(crate) struct Counters {
     pub expirations: u64,
     pub weight: u64,
     pub totals: Totals,
+    pub of_server: OfServer,
     pub of_file: Option<FileCounters>,
+}
+
+/// What is counted of calls that came to a server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OfServer {
+    /// Calls that got their value from it.
+    pub hits: u64,
+    /// Calls that had to compute.
+    pub misses: u64,
+    /// Requests that it has not answered as it should.
+    pub errors: u64,
 }
 
 /// What a shared file counts beside.
@@ -145,6 +159,11 @@ pub(crate) trait Backend: Send + Sync {
         Ok(())
     }
 
+    /// Whether what is behind the entries says what there is.
+    fn is_behind(&self) -> bool {
+        false
+    }
+
     /// What the user calls the cache.
     fn given_name(&self) -> Option<&str> {
         None
@@ -192,7 +211,7 @@ pub(crate) trait Backend: Send + Sync {
     }
 
     /// The same for all entries that have one of these tags.
-    fn invalidate_tags(&self, _: Python<'_>, _tags: &Tags) -> Result<(), ErrSet> {
+    fn invalidate_tags(&self, _: Python<'_>, _state: &CacheState, _tags: &Tags) -> Result<(), ErrSet> {
         Ok(())
     }
 
@@ -236,8 +255,10 @@ pub(crate) trait Backend: Send + Sync {
     /// The counters; what is over is dropped first and not counted.
     fn counters(&self, py: Python<'_>, state: &CacheState) -> Counters;
 
-    /// Empties what is behind the entries.
-    fn clear(&self, _: Python<'_>) {}
+    /// Empties what is behind the entries. `Err` with an exception set.
+    fn clear(&self, _: Python<'_>, _state: &CacheState) -> Result<(), ErrSet> {
+        Ok(())
+    }
 
     /// Shows the garbage collector what it refers to.
     fn traverse(&self, _visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -249,12 +270,29 @@ pub(crate) trait Backend: Send + Sync {
 pub(crate) enum AnyBackend {
     Memory(Memory),
     Shared(Box<Shared>),
+    Remote(Box<Remote>),
 }
 
 impl AnyBackend {
+    /// Of a function whose values live in this process, or on a server behind it.
+    pub(crate) fn of_memory(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Self> {
+        Ok(if options.remote.is_given() {
+            AnyBackend::Remote(Remote::new(function, options, name)?)
+        } else {
+            AnyBackend::Memory(Memory::named(name))
+        })
+    }
+
+    pub(crate) fn remote(&self) -> Option<&Remote> {
+        match self {
+            AnyBackend::Remote(remote) => Some(remote),
+            AnyBackend::Memory(_) | AnyBackend::Shared(_) => None,
+        }
+    }
+
     pub(crate) fn shared(&self) -> Option<&Shared> {
         match self {
-            AnyBackend::Memory(_) => None,
+            AnyBackend::Memory(_) | AnyBackend::Remote(_) => None,
             AnyBackend::Shared(shared) => Some(shared),
         }
     }
@@ -263,6 +301,7 @@ impl AnyBackend {
         match self {
             AnyBackend::Memory(memory) => memory,
             AnyBackend::Shared(shared) => &mut **shared,
+            AnyBackend::Remote(remote) => &mut **remote,
         }
     }
 }
@@ -274,6 +313,7 @@ impl Deref for AnyBackend {
         match self {
             AnyBackend::Memory(memory) => memory,
             AnyBackend::Shared(shared) => &**shared,
+            AnyBackend::Remote(remote) => &**remote,
         }
     }
 }

@@ -70,14 +70,14 @@ pub unsafe fn append(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Stop> {
 #[inline]
 pub fn put_float(value: f64, out: &mut Vec<u8>) {
     out.push(tag::FLOAT);
-    out.extend_from_slice(&value.to_bits().to_ne_bytes());
+    out.extend_from_slice(&value.to_bits().to_le_bytes());
 }
 
 #[inline]
 pub fn put_complex(value: ffi::Py_complex, out: &mut Vec<u8>) {
     out.push(tag::COMPLEX);
-    out.extend_from_slice(&value.real.to_bits().to_ne_bytes());
-    out.extend_from_slice(&value.imag.to_bits().to_ne_bytes());
+    out.extend_from_slice(&value.real.to_bits().to_le_bytes());
+    out.extend_from_slice(&value.imag.to_bits().to_le_bytes());
 }
 
 /// A `str`, of a derived type too.

@@ -5,7 +5,7 @@
 
 use pyo3::ffi;
 
-use super::{classify_exception, names, pickle, Decoded, Sharing, Stop};
+use super::{classify_exception, names, pickle, standard, Decoded, Sharing, Stop};
 use crate::capi::reference::{calls, PyRef};
 use engine::wire_format::{header, tag, unzigzag, Reader, MAX_DEPTH};
 
@@ -120,7 +120,26 @@ impl<'a> Decoder<'a> {
                         _ => self.set(count, tag, depth),
                     }
                 }
+                tag::STANDARD => self.standard(depth),
                 _ => Err(DecodeError::Damaged),
+            }
+        }
+    }
+
+    /// An object of the standard library, by its class and what its constructor is given.
+    unsafe fn standard(&mut self, depth: u32) -> Result<PyRef, DecodeError> {
+        let class = or_damaged(self.reader.byte())?;
+        self.announce(1, 1, depth)?;
+        // SAFETY: as for `read`.
+        unsafe {
+            let parts = self.item(depth)?;
+            if ffi::PyTuple_CheckExact(parts.as_ptr()) == 0 {
+                return Err(DecodeError::Damaged);
+            }
+            match or_damaged(standard::make(class, &parts))? {
+                Ok(object) => Ok(object),
+                Err(Stop::Unstorable) => Err(DecodeError::Damaged),
+                Err(Stop::Failed) => Err(DecodeError::ErrSet),
             }
         }
     }

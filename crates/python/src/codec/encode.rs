@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use pyo3::ffi;
 
-use super::{atoms, pickle, Encoded, Sharing, Stop};
+use super::{atoms, pickle, standard, Encoded, Sharing, Stop};
 use crate::capi::reference::{calls, tuple_items, PyRef};
 use crate::capi::sharing::FREE_THREADED;
 use engine::wire_format::{self, header, tag};
@@ -17,6 +17,20 @@ use engine::wire_format::{self, header, tag};
 /// # Safety
 /// `object` is alive, and kept so by the caller; the thread is attached and holds no lock. Runs user code.
 pub unsafe fn encode_value(object: *mut ffi::PyObject, out: &mut Vec<u8>) -> Result<Sharing, Encoded> {
+    // SAFETY: the caller's promise.
+    unsafe { encode(object, out, true) }
+}
+
+/// [`encode_value`] without pickling anything: what has no spelling of its own has no bytes.
+///
+/// # Safety
+/// As for `encode_value`.
+pub unsafe fn encode_plain(object: *mut ffi::PyObject, out: &mut Vec<u8>) -> Result<Sharing, Encoded> {
+    // SAFETY: the caller's promise.
+    unsafe { encode(object, out, false) }
+}
+
+unsafe fn encode(object: *mut ffi::PyObject, out: &mut Vec<u8>, may_pickle: bool) -> Result<Sharing, Encoded> {
     let start = out.len();
     out.push(header::IMMUTABLE);
     let mut encoder = Encoder { out, seen: Seen::default(), kept: Vec::new(), repeated: 0, containers: 0 };
@@ -28,6 +42,7 @@ pub unsafe fn encode_value(object: *mut ffi::PyObject, out: &mut Vec<u8>) -> Res
                 out[start] = header::CONTAINERS;
                 Ok(Sharing::Containers)
             }
+            Err(Other::Pickle) if !may_pickle => Err(Stop::Unstorable),
             Err(Other::Pickle) => {
                 out.truncate(start);
                 pickle::put(object, out)
@@ -147,6 +162,10 @@ impl Encoder<'_> {
         unsafe {
             let is_frozenset = kind == &raw mut ffi::PyFrozenSet_Type;
             let is_tuple = kind == &raw mut ffi::PyTuple_Type;
+            let changeable = [&raw mut ffi::PyList_Type, &raw mut ffi::PyDict_Type, &raw mut ffi::PySet_Type];
+            if !is_frozenset && !is_tuple && !changeable.contains(&kind) {
+                return self.put_standard(object, depth);
+            }
             let (start, containers) = (self.out.len(), self.containers);
             let is_shared = is_shared(object);
             if !is_frozenset && !is_tuple {
@@ -166,10 +185,8 @@ impl Encoder<'_> {
                 self.put_list(object, depth)?;
             } else if kind == &raw mut ffi::PyDict_Type {
                 self.put_dict(object, depth)?;
-            } else if kind == &raw mut ffi::PySet_Type || is_frozenset {
-                self.put_set(object, if is_frozenset { tag::FROZENSET } else { tag::SET }, depth)?;
             } else {
-                return Err(Other::Pickle);
+                self.put_set(object, if is_frozenset { tag::FROZENSET } else { tag::SET }, depth)?;
             }
             // The empty tuple and the empty frozenset are one object for all.
             let length = self.out.len() - start;
@@ -180,6 +197,24 @@ impl Encoder<'_> {
                     return Err(Other::Pickle);
                 }
             }
+            drop(kept);
+            Ok(())
+        }
+    }
+
+    /// What the standard library has that cannot be changed.
+    unsafe fn put_standard(&mut self, object: *mut ffi::PyObject, depth: u32) -> Result<(), Other> {
+        // SAFETY: as for `put`; the object is kept by the caller.
+        unsafe {
+            if depth == 0 {
+                return Err(Other::Pickle);
+            }
+            let kept = PyRef::borrow(object);
+            let start = self.out.len();
+            let Some((class, parts)) = standard::parts_of(object)? else { return Err(Other::Pickle) };
+            self.out.extend_from_slice(&[tag::STANDARD, class]);
+            self.put(parts.as_ptr(), depth - 1)?;
+            self.note_leaf(object, start)?;
             drop(kept);
             Ok(())
         }

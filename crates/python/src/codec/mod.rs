@@ -25,6 +25,7 @@ mod reduce;
 mod refusal;
 mod show;
 mod small_int;
+mod standard;
 
 pub use self::key::{compares_as, encode_key, encode_key_with, explain_key, Spelled};
 pub use self::named::Hash;
@@ -43,6 +44,12 @@ use crate::capi::reference::PyRef;
 pub fn encode_value(object: Ref<'_>, out: &mut Vec<u8>) -> Result<Sharing, Encoded> {
     // SAFETY: alive and kept, on an attached thread.
     unsafe { encode::encode_value(object.as_ptr(), out) }
+}
+
+/// [`encode_value`] without pickling anything: what has no spelling of its own has no bytes.
+pub fn encode_plain(object: Ref<'_>, out: &mut Vec<u8>) -> Result<Sharing, Encoded> {
+    // SAFETY: as above.
+    unsafe { encode::encode_plain(object.as_ptr(), out) }
 }
 
 /// The object of a value's bytes. Runs user code.

@@ -17,6 +17,7 @@ use super::per_instance::PerInstanceFunction;
 use super::refreshing::RefreshFlight;
 use super::ticket::Ticket;
 use super::{admit, bound_method, disabled, entry_methods, AsyncCachedFunction, CachedFunction};
+use crate::backend::driven;
 use crate::backend::{AnyBackend, Memory, SharedCachedFunction, SharedLease};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
@@ -45,7 +46,7 @@ impl CachedFunction {
         as_error(|| {
             let made = Bound::new(
                 function.py(),
-                Self::build(function, options.get(), None, AnyBackend::Memory(Memory::named(name)))?,
+                Self::build(function, options.get(), None, AnyBackend::of_memory(function, options.get(), name)?)?,
             )?
             .into_any();
             crate::capi::refcount::share_refcount_mode(&made, function);
@@ -261,6 +262,70 @@ impl CachedFunction {
             let claimed = claimed.map_err(|ErrSet| PyErr::fetch(slf.py()))?;
             claimed.map(|lease| Bound::new(slf.py(), lease)).transpose()
         })
+    }
+
+    /// Seconds that a caller waits for another's computation, or None.
+    #[getter]
+    fn _patience(slf: &Bound<'_, Self>) -> Option<f64> {
+        slf.get().state.wait_timeout.map(|bound| bound.as_secs_f64())
+    }
+
+    /// Whether there is a server behind the cache; it is looked for at the first use.
+    #[getter]
+    fn _remote(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        as_error(|| driven::has_server(slf.get(), slf.py()))
+    }
+
+    /// The way of the ticket's call to the server. `anew`: the value is to be computed, whatever is there.
+    fn _turn_there(
+        slf: &Bound<'_, Self>,
+        ticket: &Bound<'_, Ticket>,
+        computation: &Bound<'_, Computation>,
+        anew: bool,
+    ) -> PyResult<driven::RemoteTurn> {
+        as_error(|| driven::begin(slf.get(), slf.py(), ticket.get(), computation.get(), anew))
+    }
+
+    /// What the server has: a tuple with the value, an empty one (compute it), or None (ask once more).
+    fn _take_there<'py>(
+        slf: &Bound<'py, Self>,
+        ticket: &Bound<'py, Ticket>,
+        computation: &Bound<'py, Computation>,
+        turn: &Bound<'py, driven::RemoteTurn>,
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        as_error(|| driven::take(slf.get(), slf.py(), ticket.get(), computation.get(), turn.get()))
+    }
+
+    /// Notes what the turn is to send of a value.
+    fn _keep_there(
+        slf: &Bound<'_, Self>,
+        value: &Bound<'_, PyAny>,
+        computation: &Bound<'_, Computation>,
+        turn: &Bound<'_, driven::RemoteTurn>,
+    ) -> PyResult<()> {
+        as_error(|| driven::keep(slf.get(), value, computation.get(), turn.get()))
+    }
+
+    /// Keeps near what the turn has not sent, and tells the user why that was.
+    fn _settle_there(
+        slf: &Bound<'_, Self>,
+        ticket: &Bound<'_, Ticket>,
+        value: &Bound<'_, PyAny>,
+        computation: &Bound<'_, Computation>,
+        turn: &Bound<'_, driven::RemoteTurn>,
+    ) -> PyResult<()> {
+        as_error(|| driven::settle(slf.get(), value, ticket.get(), computation.get(), turn.get()))
+    }
+
+    /// Notes what the turn is to send of an exception: a tuple with the value that serves in its place, or an empty one.
+    fn _failed_there<'py>(
+        slf: &Bound<'py, Self>,
+        ticket: &Bound<'py, Ticket>,
+        error: &Bound<'py, PyAny>,
+        computation: &Bound<'py, Computation>,
+        turn: &Bound<'py, driven::RemoteTurn>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        as_error(|| driven::failed(slf.get(), error, ticket.get(), computation.get(), turn.get()))
     }
 
     /// Notes that a refresh in the background goes on.

@@ -68,6 +68,8 @@ pub(crate) struct Terms {
     pub goes_stale: bool,
     pub weight: u64,
     pub tags: Tags,
+    /// The moments at which it ends, where they are not counted from now.
+    pub moments: Option<Lifetime>,
 }
 
 /// How an entry is kept in a file.
@@ -116,7 +118,8 @@ impl Control {
             && matches!(options.tags, TagSource::None)
             && options.weigher.is_none()
             && options.on_removal.is_none()
-            && matches!(options.copy, CopyMode::OfBackend | CopyMode::Never);
+            && matches!(options.copy, CopyMode::OfBackend | CopyMode::Never)
+            && !options.remote.is_given();
         if is_plain {
             return Ok(None);
         }
@@ -255,15 +258,18 @@ impl Control {
                 }
             }
         };
-        let weight = match &self.weigher {
-            None => 0,
-            Some(weigher) => {
-                let given = call(weigher, value)?;
-                weight(given.as_py().bind(py)).map_err(|error| set(py, error))?
-            }
-        };
+        let weight = self.weigh(value)?;
         let value = Value::ready(handout::keep(&self.copy, value)?);
-        Ok(Verdict::Store(Terms { value, ttl, goes_stale: true, weight, tags: wish.tags.unwrap_or_default() }))
+        let tags = wish.tags.unwrap_or_default();
+        Ok(Verdict::Store(Terms { value, ttl, goes_stale: true, weight, tags, moments: None }))
+    }
+
+    /// What a value weighs.
+    pub fn weigh(&self, value: Ref<'_>) -> Result<u64, ErrSet> {
+        let Some(weigher) = &self.weigher else { return Ok(0) };
+        let py = value.py();
+        let given = call(weigher, value)?;
+        weight(given.as_py().bind(py)).map_err(|error| set(py, error))
     }
 
     /// The terms of an exception, if it is one of those that are stored.
@@ -277,13 +283,14 @@ impl Control {
         let Some(object) = exceptions::store(py, raised) else {
             return Some(Err(ErrSet));
         };
-        let special = Special { object, is_exception: true, refresh: Refresh::default() };
+        let special = Special { object, is_exception: true, refresh: Refresh::default(), covered: None };
         Some(Ok(Terms {
             value: Value::special(Box::new(special)),
             ttl: lifetime.or_else(|| (self.ttl != 0).then_some(self.ttl)),
             goes_stale: false,
             weight: self.exception_weight,
             tags,
+            moments: None,
         }))
     }
 
@@ -302,7 +309,10 @@ impl Control {
 
     /// The moments of an entry that is stored now.
     pub fn lifetime(&self, terms: &Terms) -> Lifetime {
-        self.lifetime_for(terms.ttl, terms.goes_stale)
+        match terms.moments {
+            Some(moments) => moments,
+            None => self.lifetime_for(terms.ttl, terms.goes_stale),
+        }
     }
 
     /// The moments of an entry that lives for so many nanoseconds from now on.
@@ -320,7 +330,7 @@ impl Control {
     }
 
     /// Nanoseconds for which an entry is stale before it ends.
-    fn window(&self, goes_stale: bool) -> u64 {
+    pub fn window(&self, goes_stale: bool) -> u64 {
         if goes_stale {
             self.revalidate.max(self.spare)
         } else {
@@ -346,7 +356,7 @@ impl Verdict {
         }
         let value = Value::ready(value.to_owned());
         let (ttl, tags) = (wish.ttl.unwrap_or(ttl), wish.tags.unwrap_or_default());
-        Verdict::Store(Terms { value, ttl, goes_stale: false, weight: 0, tags })
+        Verdict::Store(Terms { value, ttl, goes_stale: false, weight: 0, tags, moments: None })
     }
 }
 

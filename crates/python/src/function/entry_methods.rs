@@ -296,7 +296,7 @@ pub(super) fn ticket<'py>(
 impl CachedFunction {
     /// Ends the entries that have one of these tags, wherever they are, and fences the computations of such.
     fn invalidate_tags(&self, py: Python<'_>, tags: &Tags) -> PyResult<()> {
-        self.state.backend.invalidate_tags(py, tags).map_err(|ErrSet| PyErr::fetch(py))?;
+        self.state.backend.invalidate_tags(py, &self.state, tags).map_err(|ErrSet| PyErr::fetch(py))?;
         self.state.invalidate_tags(tags);
         match &self.state.flights {
             Some(flights) => flights.forget_tags(py, tags),
@@ -314,7 +314,7 @@ impl CachedFunction {
             Known::Nothing => false,
         };
         self.forget_flights(view)?;
-        Ok(behind || here && self.state.backend.shared().is_none())
+        Ok(behind || here && !self.state.backend.is_behind())
     }
 
     /// A ticket of a call.

@@ -11,7 +11,7 @@ use super::fast_path::{one, second, two};
 use super::recording::{record, record_uncached};
 use super::reply::{Async, Reply, Sync};
 use super::{disabled, CachedFunction};
-use crate::backend::{ControlledMemory, HitPath, Memory, Shared};
+use crate::backend::{ControlledMemory, HitPath, Memory, NearMemory, Shared};
 use crate::capi::borrowed::Ref;
 use crate::capi::reference::PyRef;
 
@@ -83,6 +83,12 @@ fn choose_backend<E: EntryPoints, R: Reply>(cached: &CachedFunction) -> Vectorca
         E::uncached::<R>()
     } else if cached.state.backend.shared().is_some() {
         E::storing::<Shared, R>(cached)
+    } else if cached.state.backend.remote().is_some() {
+        if cached.state.copies {
+            E::storing::<NearMemory<true>, R>(cached)
+        } else {
+            E::storing::<NearMemory<false>, R>(cached)
+        }
     } else {
         let is_controlled = cached.state.control.is_some();
         match (cached.state.is_idle_bound, cached.state.copies) {

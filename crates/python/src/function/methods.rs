@@ -234,6 +234,9 @@ fn tell_totals(py: Python<'_>, this: &CachedFunction, info: &PyRef, counters: &C
             (c"stale_hits", totals.stale_hits),
             (c"refreshes", totals.refreshes),
             (c"weight", counters.weight),
+            (c"remote_hits", counters.of_server.hits),
+            (c"remote_misses", counters.of_server.misses),
+            (c"remote_errors", counters.of_server.errors),
         ];
         let set = |name: &CStr, value: *mut ffi::PyObject| {
             if value.is_null() {
@@ -376,7 +379,9 @@ unsafe extern "C-unwind" fn cache_clear(object: *mut ffi::PyObject, _: *mut ffi:
             point("cache_clear");
             let this = instance(object);
             let py = this.object().py();
-            this.state.backend.clear(py);
+            if this.state.backend.clear(py, &this.state).is_err() {
+                return std::ptr::null_mut();
+            }
             this.state.clear(py);
             none()
         })

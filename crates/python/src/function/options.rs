@@ -14,6 +14,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::control_checks::{CopyMode, Exceptions, Fraction, Function, Names, Tags, Ttl, Weight, Window};
 use super::option_checks::{Bytes, CacheName, Flag, Lifetime, OptionKind, Seconds, Size, Strategy};
 use super::parameters::{Given, Parameters};
+use crate::backend::Server;
 
 /// What a row of the table becomes.
 ///
@@ -228,6 +229,8 @@ table! {
         version: CacheName;
         /// The same for a whole program.
         namespace: CacheName;
+        /// The server behind the cache.
+        remote: Server;
     }
 }
 

@@ -6,10 +6,11 @@
 //! before it waits. A slot that was taken over has what was noted of the one before, too: its waiters may be given what
 //! that one computes.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::control::Tags;
 use super::single_flight::Reserved;
+use crate::backend::Flying;
 
 /// How the fences of a shared file stood before a computation, or its look for the value.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +29,14 @@ struct Record {
     note: u64,
     reserved: Reserved,
     tags: Tags,
-    in_file: Option<InFile>,
+    fences: Option<Beyond>,
+}
+
+/// The fences that are not of this process.
+#[derive(Clone, Debug)]
+pub(crate) enum Beyond {
+    InFile(InFile),
+    OnServer(Arc<Flying>),
 }
 
 /// See the module's documentation. Its lock is a leaf: nothing else is taken under it.
@@ -62,12 +70,12 @@ impl Running {
     }
 
     /// Notes a computation that begins. What is given to those who wait for it must have been found after that.
-    pub fn note(&self, reserved: Option<Reserved>, tags: &[String], in_file: Option<InFile>) -> Noted<'_> {
-        let reserved = reserved.filter(|_| !tags.is_empty() || in_file.is_some());
+    pub fn note(&self, reserved: Option<Reserved>, tags: &[String], fences: Option<Beyond>) -> Noted<'_> {
+        let reserved = reserved.filter(|_| !tags.is_empty() || fences.is_some());
         let note = reserved.map(|reserved| {
             let mut records = self.records();
             let note = records.next();
-            records.all.push(Record { note, reserved, tags: tags.to_vec(), in_file });
+            records.all.push(Record { note, reserved, tags: tags.to_vec(), fences });
             NoteId(note)
         });
         Noted(self, note)
@@ -98,7 +106,19 @@ impl Running {
     pub fn any_in_file(&self, reserved: Reserved, holds: impl Fn(&InFile) -> bool) -> bool {
         let records = self.records();
         let mut of_slot = records.all.iter().filter(|record| record.reserved == reserved);
-        of_slot.any(|record| record.in_file.as_ref().is_some_and(&holds))
+        of_slot.any(|record| matches!(&record.fences, Some(Beyond::InFile(in_file)) if holds(in_file)))
+    }
+
+    /// What is known of the computations in that slot at a server.
+    pub fn on_server(&self, reserved: Reserved) -> Vec<Arc<Flying>> {
+        let records = self.records();
+        let of_slot = records.all.iter().filter(|record| record.reserved == reserved);
+        of_slot
+            .filter_map(|record| match &record.fences {
+                Some(Beyond::OnServer(flying)) => Some(Arc::clone(flying)),
+                _ => None,
+            })
+            .collect()
     }
 }
 

@@ -230,7 +230,7 @@ impl CacheState {
         let mut spare = None;
         let reserved = self.with_entry(view, |cache, at| {
             if let Some(at) = at {
-                spare = Some(self.take_out_spare(cache, at, now)?);
+                spare = self.take_out_spare(cache, at, now, &mut evicted)?;
             }
             cache.expire(now, &mut evicted);
             let token = cache.reserve(view.hash, view.shape, key.take()?, Value::led(me));

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use pyo3::ffi;
 
+use crate::backend::Covered;
 use crate::backend::Decoded;
 use crate::capi::reference::PyRef;
 use concurrency::fork;
@@ -50,9 +51,16 @@ pub struct Special {
     pub object: PyRef,
     pub is_exception: bool,
     pub refresh: Refresh,
+    /// Of a copy of what a server has: until when it is one.
+    pub covered: Option<Box<Covered>>,
 }
 
 impl Special {
+    /// Whether it is a copy of what a server has no longer, as far as is known here.
+    pub fn is_void(&self) -> bool {
+        self.covered.as_ref().is_some_and(|covered| !covered.holds())
+    }
+
     pub fn end_refresh(&mut self) {
         self.refresh.end();
     }
@@ -122,12 +130,26 @@ impl Value {
         (self.tags() == SPECIAL).then(|| unsafe { &*self.0.wrapping_sub(SPECIAL).cast::<Special>() })
     }
 
+    /// Whether it is a copy of what a server has no longer.
+    pub fn is_void(&self) -> bool {
+        self.as_special().is_some_and(Special::is_void)
+    }
+
+    /// Of a copy of what a server has: whether it may serve where computing fails, for `window` nanoseconds after it was known
+    /// to be one.
+    pub fn is_spare_beyond(&self, window: u64) -> bool {
+        self.as_special()
+            .filter(|special| !special.is_exception)
+            .and_then(|special| special.covered.as_ref())
+            .is_some_and(|covered| covered.is_spare(window))
+    }
+
     /// The same, to change; a plain value is made one.
     pub fn make_special(&mut self) -> Option<&mut Special> {
         if self.tags() == 0 {
             // SAFETY: the word is a strong reference, which passes into the box; what is overwritten is not dropped.
             let object = unsafe { PyRef::steal(self.0.cast()) };
-            let special = Special { object, is_exception: false, refresh: Refresh::default() };
+            let special = Special { object, is_exception: false, refresh: Refresh::default(), covered: None };
             std::mem::forget(std::mem::replace(self, Value::special(Box::new(special))));
         }
         self.special_mut()

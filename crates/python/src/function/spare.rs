@@ -31,16 +31,24 @@ pub(crate) struct Spare {
 }
 
 impl CacheState {
-    /// Takes the entry of a key out if it is a spare. To be called under the lock.
+    /// Takes the entry of a key out if it serves no more, or as a spare: `Some` of that if it is one. To be called under the
+    /// lock.
     pub(super) fn take_out_spare(
         &self,
         cache: &mut Entries,
         (token, finished): (Token, bool),
         now: u64,
-    ) -> Option<Spare> {
-        let control = self.control.as_ref().filter(|_| finished && self.has_windows)?;
+        evicted: &mut Evicted<PyRef, Value>,
+    ) -> Option<Option<Spare>> {
+        let control = self.control.as_ref().filter(|_| finished)?;
+        let value = &cache.get(token)?.value;
+        let is_void = value.is_void();
+        if is_void && !value.is_spare_beyond(control.spare) {
+            cache.remove(token, Cause::Explicit, evicted);
+            return Some(None);
+        }
         let lifetime = cache.lifetime(token);
-        if now < lifetime.fresh.saturating_add(control.revalidate) {
+        if !is_void && (!self.has_windows || now < lifetime.fresh.saturating_add(control.revalidate)) {
             return None;
         }
         let (weight, tags): (_, Vec<_>) = (cache.weight_of(token), cache.tags_of(token).map(str::to_owned).collect());
@@ -48,12 +56,12 @@ impl CacheState {
         let mut out = Evicted::default();
         cache.remove(token, Cause::Replaced, &mut out);
         let departed = out.drain().next()?;
-        Some(Spare { departed, lifetime, weight, tags, stamp })
+        Some(Some(Spare { departed, lifetime, weight, tags, stamp }))
     }
 
     /// Ends a computation that failed with the spare in its place: the value, a new reference or null with an exception set.
     /// `Err` gives the spare back where it serves no more: it has ended, or was invalidated.
-    pub(super) fn settle_spare(
+    pub(crate) fn settle_spare(
         &self,
         py: Python<'_>,
         reserved: Option<Reserved>,
@@ -75,7 +83,7 @@ impl CacheState {
 
     /// Ends a computation that has brought nothing, not even an old value to its caller: the exception that is set goes to who
     /// waits, if it is one for others, and the spare is there as before.
-    pub(super) fn settle_failure_beside(
+    pub(crate) fn settle_failure_beside(
         &self,
         py: Python<'_>,
         reserved: Option<Reserved>,
@@ -113,7 +121,11 @@ impl CacheState {
     fn put_back(&self, reserved: Reserved, spare: Box<Spare>, used: bool) -> Result<Option<Value>, Box<Spare>> {
         let now = self.now();
         let window = self.control.as_ref().map_or(0, |control| control.spare);
-        if now >= spare.lifetime.fresh.saturating_add(window) {
+        let is_spare = match spare.departed.entry.value.as_special().and_then(|special| special.covered.as_ref()) {
+            Some(_) => spare.departed.entry.value.is_spare_beyond(window),
+            None => true,
+        };
+        if !is_spare || now >= spare.lifetime.fresh.saturating_add(window) {
             return Err(spare);
         }
         let Spare { departed, lifetime, weight, tags, stamp } = *spare;
@@ -151,7 +163,7 @@ impl CacheState {
 
 impl Spare {
     /// What has left with it.
-    pub(super) fn leave(self, departing: &mut Departing<'_>) {
+    pub(crate) fn leave(self, departing: &mut Departing<'_>) {
         let Departed { entry, meta, cause } = self.departed;
         departing.replaced(entry.key, meta, entry.value, cause);
     }

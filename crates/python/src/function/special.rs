@@ -45,6 +45,12 @@ impl CacheState {
         // SAFETY: the caller's promise; a count changes under the lock, which runs nothing.
         unsafe {
             let special = value.as_special();
+            if let Some(void) = special.filter(|special| special.is_void()) {
+                if count == Accounting::HitOrMiss {
+                    reader.miss();
+                }
+                return if void.is_exception { ScanResult::Absent } else { ScanResult::Spare };
+            }
             let Some(object) = value.as_owned() else {
                 return ScanResult::Absent;
             };
@@ -88,7 +94,7 @@ impl CacheState {
         token: Token,
         value: &Value,
     ) -> Option<*mut ffi::PyObject> {
-        let special = value.as_special().filter(|special| !special.is_exception)?;
+        let special = value.as_special().filter(|special| !special.is_exception && !special.is_void())?;
         let (now, refresh) = (self.now(), special.refresh);
         // SAFETY: an entry with a finished value is published; counting a reference runs nothing.
         unsafe {

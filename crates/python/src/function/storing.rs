@@ -125,8 +125,10 @@ impl CacheState {
             Put::UnlessPending => at.is_none_or(|(_, finished)| finished),
             Put::Refreshed(began) => is_current(began),
             Put::IfAbsentSince(began) => {
-                at.is_none_or(|(token, done)| done && cache.freshness(token, now) != Freshness::Fresh)
-                    && is_current(began)
+                let is_void = |token| cache.get(token).is_some_and(|entry| entry.value.is_void());
+                at.is_none_or(|(token, done)| {
+                    done && (cache.freshness(token, now) != Freshness::Fresh || is_void(token))
+                }) && is_current(began)
             }
         }
     }
@@ -315,7 +317,11 @@ impl CacheState {
                 return None;
             }
             let object = value.as_owned()?.clone_ref(py);
-            if now >= cache.lifetime(token).fresh.saturating_add(control.spare) {
+            let is_spare = match value.as_special().and_then(|special| special.covered.as_ref()) {
+                Some(covered) => covered.is_spare(control.spare),
+                None => true,
+            };
+            if !is_spare || now >= cache.lifetime(token).fresh.saturating_add(control.spare) {
                 return Some(Err(object));
             }
             // SAFETY: an entry with a finished value is published.

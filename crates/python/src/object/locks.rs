@@ -7,7 +7,6 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use super::{view_of, CacheObject};
-use crate::backend::AnyBackend;
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
@@ -23,10 +22,7 @@ pub struct HeldLock {
 }
 
 fn shared(cached: &CachedFunction) -> Option<&crate::backend::Shared> {
-    match &cached.state.backend {
-        AnyBackend::Shared(shared) => Some(shared),
-        AnyBackend::Memory(_) => None,
-    }
+    cached.state.backend.shared()
 }
 
 /// Takes the lock of a key, unless somebody has it.

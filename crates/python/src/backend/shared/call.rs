@@ -15,7 +15,7 @@ use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
 use crate::backend::shared::by_bytes::{has_instances, BytesKey};
 use crate::backend::shared::decoded::{self, DecodedRef};
 use crate::backend::shared::load::Call;
-use crate::backend::{Backend, Begun, Counters, FileCounters, HitPath, Known, Told};
+use crate::backend::{Backend, Begun, Counters, FileCounters, HitPath, Known, OfServer, Told};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::detach::detached;
 use crate::capi::exceptions::{self, ErrSet};
@@ -150,6 +150,10 @@ impl Backend for Shared {
         Ok(())
     }
 
+    fn is_behind(&self) -> bool {
+        true
+    }
+
     fn given_name(&self) -> Option<&str> {
         self.given_name.as_deref()
     }
@@ -273,7 +277,7 @@ impl Backend for Shared {
         self.noted(py, tags)
     }
 
-    fn invalidate_tags(&self, py: Python<'_>, tags: &Tags) -> Result<(), ErrSet> {
+    fn invalidate_tags(&self, py: Python<'_>, _: &CacheState, tags: &Tags) -> Result<(), ErrSet> {
         let hashes: Vec<u64> = tags.iter().map(|tag| hash_of(tag)).collect();
         match self.files.working(py) {
             // SAFETY: the file knows nothing of Python.
@@ -307,8 +311,18 @@ impl Backend for Shared {
         let Some(file) = file else {
             let of_file = Some(FileCounters { skips: self.skipped([0; Skip::COUNT]), repairs: 0 });
             let misses = self.skips.lost();
-            let totals = state.tally.totals();
-            return Counters { hits: 0, misses, size: 0, evictions: 0, expirations: 0, weight: 0, totals, of_file };
+            let (totals, of_server) = (state.tally.totals(), OfServer::default());
+            return Counters {
+                hits: 0,
+                misses,
+                size: 0,
+                evictions: 0,
+                expirations: 0,
+                weight: 0,
+                totals,
+                of_server,
+                of_file,
+            };
         };
         let info = file.shm.info();
         Counters {
@@ -319,11 +333,12 @@ impl Backend for Shared {
             expirations: info.expirations,
             weight: 0,
             totals: loads::totals(info.loads).plus(state.tally.totals()),
+            of_server: OfServer::default(),
             of_file: Some(FileCounters { skips: self.skipped(info.skips), repairs: info.repairs }),
         }
     }
 
-    fn clear(&self, py: Python<'_>) {
+    fn clear(&self, py: Python<'_>, _: &CacheState) -> Result<(), ErrSet> {
         // It may have to wait for a writer.
         // SAFETY: the file knows nothing of Python.
         let cleared = self.files.clear(py, |shm| unsafe { detached(py, || shm.clear()) });
@@ -332,6 +347,7 @@ impl Backend for Shared {
         }
         self.skips.forget_lost();
         self.held.forget();
+        Ok(())
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

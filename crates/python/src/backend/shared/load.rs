@@ -22,7 +22,7 @@ use crate::capi::reference::PyRef;
 use crate::codec::Refusal;
 use crate::function::control::{Tags, Verdict};
 use crate::function::fast_lookup::FastLookup;
-use crate::function::running::InFile;
+use crate::function::running::{Beyond, InFile};
 use crate::function::single_flight::{Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
 use crate::function::state::Put as Mode;
@@ -327,7 +327,7 @@ impl Miss for Call<'_> {
             return None;
         }
         // Before anything is looked for in the file.
-        let in_file = reserved.map(|_| self.in_file());
+        let in_file = reserved.map(|_| Beyond::InFile(self.in_file()));
         let _running = state.running.note(reserved, self.tags(), in_file);
         match self.load_or_compute(|| state.free_waiters(reserved, &mut flight)) {
             Loaded::Value(value, kept) => {

@@ -3,15 +3,15 @@
 //! Ring 3.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use super::Flights;
-use crate::backend::{template, AnyBackend, Memory, Shared, SharedLease, SharedTurn, Told};
+use crate::backend::{template, AnyBackend, Shared, SharedLease, SharedTurn, Told};
 use crate::capi::borrowed::Ref;
 use crate::capi::coroutine;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::{as_error, point};
-use crate::capi::reference::call;
+use crate::capi::reference::{call, import};
 use crate::codec;
 use crate::function::computation::Computation;
 use crate::function::handout;
@@ -55,6 +55,13 @@ fn twin<'py>(
     kwargs: Option<Keywords<'_, 'py>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = function.py();
+    if function.as_super().get().state.backend.remote().is_some() {
+        // It may wait for the server: beside the loop.
+        let twin = import(py, "warp_cache._remote.awaiting")?.getattr("twin")?;
+        let first = [function.as_any().clone(), PyString::new(py, method).into_any()];
+        let args = PyTuple::new(py, first.into_iter().chain(args.iter()).collect::<Vec<_>>())?;
+        return call(&twin, &args, kwargs);
+    }
     let result = call(&function.getattr(method)?, args, kwargs)?;
     let made = coroutine::ready(py, result.unbind().into());
     Ok(made.ok_or_else(|| PyErr::fetch(py))?.into_bound(py))
@@ -71,7 +78,7 @@ impl AsyncCachedFunction {
         name: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
         admit("fn", function)?;
-        as_error(|| Self::make(function, options.get(), AnyBackend::Memory(Memory::named(name))))
+        as_error(|| Self::make(function, options.get(), AnyBackend::of_memory(function, options.get(), name)?))
     }
 
     /// The same with a cache that all processes share. `name`: what the user calls it.

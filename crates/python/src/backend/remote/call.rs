@@ -1,0 +1,264 @@
+//! The way of a plain call: the near hit, and a miss that goes to the server.
+//!
+//! Ring 3.
+
+use std::sync::Arc;
+
+use pyo3::ffi;
+
+use super::bring::Brought;
+use super::near::Flying;
+use super::opened::Opened;
+use super::Remote;
+use crate::backend::memory::{begin_controlled, Memory};
+use crate::backend::{Begun, ControlledMemory, HitPath, Known};
+use crate::capi::borrowed::{Arguments, Ref};
+use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::reference::PyRef;
+use crate::capi::sharing::Reader;
+use crate::function::control::{Control, Tags, Terms};
+use crate::function::fast_lookup::FastLookup;
+use crate::function::fast_path::{Peek, Probe};
+use crate::function::handout;
+use crate::function::lookup::{Entries, Found};
+use crate::function::removal::Departing;
+use crate::function::running::Beyond;
+use crate::function::single_flight::{Miss, Reserved};
+use crate::function::slot_value::{SharedFlight, Value};
+use crate::function::spare::Spare;
+use crate::function::state::{CacheState, Put};
+use crate::function::CachedFunction;
+use crate::key::View;
+use concurrency::inflight::Outcome;
+use engine::slab::{Entry, Token};
+
+/// Entries of this process that are near copies: a hit is that of [`ControlledMemory`], which does not take a void one.
+pub(crate) struct NearMemory<const COPY: bool>;
+
+impl<const COPY: bool> HitPath for NearMemory<COPY> {
+    type Miss<'a> = RemoteCalling<'a>;
+
+    #[inline(always)]
+    unsafe fn take(
+        state: &CacheState,
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        value: &Value,
+    ) -> Option<*mut ffi::PyObject> {
+        // SAFETY: the caller's promise, throughout.
+        unsafe { ControlledMemory::<false, COPY>::take(state, reader, token, value) }
+    }
+
+    #[inline(always)]
+    unsafe fn fast_path<const EXPIRES: bool>(
+        reader: &Reader<'_, Entries>,
+        token: Token,
+        entry: &Entry<PyRef, Value>,
+        sought: impl Probe,
+    ) -> Option<Peek> {
+        // SAFETY: the caller's promise.
+        unsafe { ControlledMemory::<false, COPY>::fast_path::<EXPIRES>(reader, token, entry, sought) }
+    }
+
+    #[inline(always)]
+    unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        // SAFETY: the caller's promise.
+        unsafe { ControlledMemory::<false, COPY>::deliver(taken) }
+    }
+
+    fn begin<'a>(
+        cached: &'a CachedFunction,
+        arguments: &'a Arguments<'a>,
+        view: &View<'a>,
+        hot: FastLookup,
+    ) -> Begun<RemoteCalling<'a>> {
+        let Some(remote) = cached.state.backend.remote() else {
+            return Begun::Done(cached.pass_on(arguments));
+        };
+        let Ok(opened) = remote.opened(arguments.py()) else {
+            return Begun::Done(None);
+        };
+        let Ok(key) = opened.map_or(Ok(None), |_| remote.key_of(view)) else {
+            return Begun::Done(None);
+        };
+        let calling = RemoteCalling { cached, remote, opened, arguments, key, hash: view.hash, spare: None };
+        begin_controlled(cached, arguments, view, hot, calling)
+    }
+
+    #[inline(always)]
+    fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
+        Memory::begin_async(state, view, hot)
+    }
+}
+
+/// A missed call.
+pub(crate) struct RemoteCalling<'a> {
+    pub(super) cached: &'a CachedFunction,
+    pub(super) remote: &'a Remote,
+    opened: Option<&'a Opened>,
+    pub(super) arguments: &'a Arguments<'a>,
+    /// The call's bytes, from before it runs.
+    key: Option<Vec<u8>>,
+    hash: u64,
+    pub(super) spare: Option<Box<Spare>>,
+}
+
+impl RemoteCalling<'_> {
+    /// Brings the value for this caller, whom nobody waits for; kept if nothing has fenced it.
+    fn bring_for_one(&mut self, view: &View<'_>) -> Option<PyRef> {
+        let Some(opened) = self.opened else {
+            return self.cached.bring_under_control(self.arguments, view);
+        };
+        let (py, state) = (view.py(), &self.cached.state);
+        let tags = state.control.as_ref().map_or(Ok(Tags::new()), |control| control.tags_of(self.arguments)).ok()?;
+        let began = state.began_with(view.hash, &tags);
+        let mut trip = self.remote.trip(opened, self.key.as_deref(), self.hash, &tags);
+        let keep =
+            |terms: Option<Terms>| terms.is_none_or(|terms| state.put_terms(view, terms, Put::IfAbsentSince(began)));
+        match self.bring(opened, &mut trip, &tags, None) {
+            Brought::Value(object, terms) => {
+                if keep(terms) {
+                    return Some(object);
+                }
+                exceptions::drop_beside(py, object);
+                None
+            }
+            Brought::Stale(object) => {
+                state.count_stale_hit();
+                Some(object)
+            }
+            Brought::Raised(terms) => {
+                let raised = exceptions::take(py);
+                if keep(terms) {
+                    raised.into_iter().for_each(|raised| exceptions::set(py, raised));
+                }
+                None
+            }
+            Brought::Failed => None,
+        }
+    }
+}
+
+impl Miss for RemoteCalling<'_> {
+    fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> Option<PyRef> {
+        let (py, state) = (self.arguments.py(), &self.cached.state);
+        let (Some(opened), Some(control)) = (self.opened, &state.control) else {
+            return self.cached.lead_under_control(self.arguments, self.spare.take(), reserved, flight);
+        };
+        let Ok(tags) = control.tags_of(self.arguments) else {
+            state.settle_failure_beside(py, reserved, flight, self.spare.take());
+            return None;
+        };
+        let mut trip = self.remote.trip(opened, self.key.as_deref(), self.hash, &tags);
+        // Before anything is read at the server.
+        let flying = Flying::new(&opened.tier, &trip.call);
+        let fences = reserved.map(|_| Beyond::OnServer(Arc::clone(&flying)));
+        let _running = state.running.note(reserved, &tags, fences);
+        match self.bring(opened, &mut trip, &tags, Some(&flying)) {
+            Brought::Value(object, terms) => {
+                let outcome = outcome(control, terms.as_ref(), object.lend(py));
+                self.settle(reserved, flight, terms, outcome);
+                Some(object)
+            }
+            Brought::Stale(object) => {
+                state.count_stale_hit();
+                let old = outcome(control, None, object.lend(py));
+                self.settle(reserved, flight, None, Outcome::Stale(Box::new(old)));
+                Some(object)
+            }
+            Brought::Raised(terms) => {
+                let raised = exceptions::take(py)?;
+                if let Some(old) = self.spare.take() {
+                    match state.settle_spare(py, reserved, &flight, old) {
+                        Ok(object) => return object,
+                        Err(old) => self.spare = Some(old),
+                    }
+                }
+                match terms {
+                    None => {
+                        exceptions::set(py, raised);
+                        state.settle_failure_beside(py, reserved, flight, self.spare.take());
+                    }
+                    Some(terms) => {
+                        let Some(shared) = exceptions::share(py, &raised) else {
+                            state.settle_failure_beside(py, reserved, flight, self.spare.take());
+                            return None;
+                        };
+                        self.settle(reserved, flight, Some(terms), Outcome::Error(Arc::new(shared)));
+                        exceptions::set(py, raised);
+                    }
+                }
+                None
+            }
+            Brought::Failed => {
+                state.settle_failure_beside(py, reserved, flight, self.spare.take());
+                None
+            }
+        }
+    }
+
+    fn bring_alone(&mut self, view: &View<'_>, _: FastLookup) -> Option<PyRef> {
+        self.bring_for_one(view)
+    }
+
+    fn compute(&mut self) -> Option<PyRef> {
+        self.cached.compute(self.arguments)
+    }
+
+    fn bring_beside(&mut self, view: &View<'_>) -> Option<PyRef> {
+        self.bring_for_one(view)
+    }
+
+    fn take_spare(&mut self, spare: Box<Spare>) {
+        self.spare = Some(spare);
+    }
+
+    fn refresh(&mut self, view: &View<'_>) -> bool {
+        self.cached.begin_refresh(view, self.arguments)
+    }
+
+    fn is_fenced(&self, reserved: Reserved) -> bool {
+        let flying = self.cached.state.running.on_server(reserved);
+        flying.iter().any(|flying| !flying.may_join(self.arguments.py()))
+    }
+}
+
+/// What those have who waited for a value: what is kept of it, if each is to have one of his own.
+fn outcome(control: &Control, terms: Option<&Terms>, object: Ref<'_>) -> Outcome<Arc<PyRef>> {
+    let py = object.py();
+    if let Some(kept) = terms.and_then(|terms| terms.value.as_owned()) {
+        return Outcome::Value(Arc::new(kept.clone_ref(py)));
+    }
+    match handout::keep(&control.copy, object) {
+        Ok(kept) => Outcome::Value(Arc::new(kept)),
+        Err(ErrSet) => {
+            // The value is there; who waits brings his own.
+            drop(exceptions::take(py));
+            Outcome::Abandoned
+        }
+    }
+}
+
+impl RemoteCalling<'_> {
+    /// Settles what the call has reserved. What was kept aside leaves.
+    fn settle(
+        &mut self,
+        reserved: Option<Reserved>,
+        flight: Option<SharedFlight>,
+        terms: Option<Terms>,
+        outcome: Outcome<Arc<PyRef>>,
+    ) {
+        let state = &self.cached.state;
+        let mut departing = Departing::new(state);
+        if let Some(spare) = self.spare.take() {
+            spare.leave(&mut departing);
+        }
+        match terms {
+            Some(terms) => state.settle_terms(reserved, flight, terms, outcome, departing),
+            None => {
+                state.settle(reserved, flight, None, || outcome);
+                departing.end();
+            }
+        }
+    }
+}

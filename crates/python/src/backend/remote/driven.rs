@@ -1,0 +1,330 @@
+//! Calls whose way to the server Python drives: those of coroutine functions, and refreshes.
+//!
+//! Ring 3. What may wait for the server (`ask`, `send`) touches nothing of the caches and may run in any thread, without the
+//! interpreter; what runs the user's code or changes the entries runs in the thread of the call.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use super::near::Flying;
+use super::opened::{asking, Opened};
+use super::trip::{Right, Sending, Step, Trip};
+use super::values::{self, Read, Reason};
+use super::Remote;
+use crate::capi::borrowed::Ref;
+use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::panics::as_error;
+use crate::function::computation::Computation;
+use crate::function::control::{Control, Terms, Verdict};
+use crate::function::state::Put;
+use crate::function::ticket::Ticket;
+use crate::function::CachedFunction;
+use concurrency::clock;
+use concurrency::elapsed::Stopwatch;
+use remote::tier::Cover;
+
+/// One call's way to the server.
+#[pyclass(frozen, module = "warp_cache._warp_cache_rs")]
+pub struct RemoteTurn {
+    /// `None` while a thread is on the way.
+    turn: Mutex<Option<Turn>>,
+    flying: Arc<Flying>,
+    /// Whether it is a refresh.
+    anew: bool,
+}
+
+struct Turn {
+    trip: Trip,
+    /// What is to be sent, and whether what the server has is to go instead.
+    sending: Option<Sending>,
+    drops: bool,
+    /// How the result is kept here if the server does not get it.
+    terms: Option<Terms>,
+    cover: Cover,
+    tell: Option<Reason>,
+}
+
+impl RemoteTurn {
+    /// Runs `f` with the turn, which nobody else has meanwhile.
+    fn with<R>(&self, f: impl FnOnce(&mut Turn) -> R) -> PyResult<R> {
+        let lock = || self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = lock().take();
+        let Some(mut turn) = taken else {
+            return Err(PyRuntimeError::new_err("another thread is on the way to the server for this call"));
+        };
+        let result = f(&mut turn);
+        *lock() = Some(turn);
+        Ok(result)
+    }
+}
+
+#[pymethods]
+impl RemoteTurn {
+    /// Asks the server, and waits for at most so many seconds where another process computes: whether there is an answer.
+    /// To be called where waiting harms nobody.
+    fn ask(&self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
+        let time = Duration::from_secs_f64(seconds.clamp(0.0, 1e6));
+        as_error(|| {
+            let flying = &self.flying;
+            self.with(|turn| {
+                // SAFETY: the trip knows nothing of Python.
+                let has_come = unsafe { asking(py, || turn.trip.advance(time)) };
+                if let Step::Compute(Right::Lease(lease)) = &turn.trip.step {
+                    flying.has_lease(lease.token());
+                }
+                has_come
+            })
+        })
+    }
+
+    /// Has the caller compute, whatever others do.
+    fn insist(&self) -> PyResult<()> {
+        self.with(|turn| turn.trip.compute_alone())
+    }
+
+    /// Sends what there is to send, or gives the right to compute back. To be called where waiting harms nobody.
+    fn send(&self, py: Python<'_>) -> PyResult<()> {
+        as_error(|| {
+            self.with(|turn| {
+                let Turn { trip, sending, drops, cover, .. } = turn;
+                // SAFETY: as in `ask`.
+                *cover = unsafe {
+                    asking(py, || match sending.take() {
+                        Some(sending) => trip.send(&sending),
+                        None if *drops => {
+                            drop(trip.drop_older());
+                            Cover::VOID
+                        }
+                        None => trip.give_up(),
+                    })
+                };
+            })
+        })
+    }
+
+    /// Whether a caller who comes now may have the result. To be called where waiting harms nobody.
+    fn may_join(&self, py: Python<'_>) -> PyResult<bool> {
+        as_error(|| Ok(self.flying.may_join(py)))
+    }
+
+    /// The same without asking the server: false where that is not known.
+    fn is_current(&self) -> bool {
+        self.flying.is_current()
+    }
+}
+
+impl Remote {
+    fn parts<'a>(&'a self, cached: &'a CachedFunction, py: Python<'_>) -> PyResult<(&'a Opened, &'a Control)> {
+        let opened = fetched(py, self.opened(py))?;
+        opened.zip(cached.state.control.as_deref()).ok_or_else(|| PyRuntimeError::new_err("there is no server"))
+    }
+}
+
+/// The remote backend of a function that has one.
+fn remote_of(cached: &CachedFunction) -> PyResult<&Remote> {
+    cached.state.backend.remote().ok_or_else(|| PyRuntimeError::new_err("the cache has no server"))
+}
+
+fn fetched<R>(py: Python<'_>, result: Result<R, ErrSet>) -> PyResult<R> {
+    result.map_err(|ErrSet| PyErr::fetch(py))
+}
+
+/// Whether there is a server behind the cache; it is looked for at the first use.
+pub(crate) fn has_server(cached: &CachedFunction, py: Python<'_>) -> PyResult<bool> {
+    match cached.state.backend.remote() {
+        None => Ok(false),
+        Some(remote) => fetched(py, remote.opened(py)).map(|opened| opened.is_some()),
+    }
+}
+
+/// The way of a ticket's call. `anew`: the value is computed anew, whatever is there.
+pub(crate) fn begin(
+    cached: &CachedFunction,
+    py: Python<'_>,
+    ticket: &Ticket,
+    computation: &Computation,
+    anew: bool,
+) -> PyResult<RemoteTurn> {
+    let remote = remote_of(cached)?;
+    let (opened, _) = remote.parts(cached, py)?;
+    let (key, hash) = ticket.with_view(py, |view| (remote.key_of(view), view.hash));
+    let mut trip = remote.trip(opened, fetched(py, key)?.as_deref(), hash, &computation.tags);
+    if anew {
+        trip.step = Step::Anew;
+    }
+    let flying = Flying::new(&opened.tier, &trip.call);
+    let turn = Turn { trip, sending: None, drops: false, terms: None, cover: Cover::VOID, tell: None };
+    Ok(RemoteTurn { turn: Mutex::new(Some(turn)), flying, anew })
+}
+
+/// What the server has: a tuple with the value, which is kept near; an empty one if the caller is to compute; None if it is
+/// to ask once more. Raises a stored exception.
+pub(crate) fn take<'py>(
+    cached: &CachedFunction,
+    py: Python<'py>,
+    ticket: &Ticket,
+    computation: &Computation,
+    turn: &RemoteTurn,
+) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    let remote = remote_of(cached)?;
+    let (opened, control) = remote.parts(cached, py)?;
+    fetched(py, remote.tell_untold(py, opened))?;
+    let found = turn.with(|turn| {
+        remote.count_errors(&mut turn.trip);
+        match std::mem::replace(&mut turn.trip.step, Step::Over) {
+            Step::Found(found) => Some(found),
+            step => {
+                turn.trip.step = step;
+                None
+            }
+        }
+    })?;
+    let Some(found) = found else {
+        remote.count_miss_there();
+        return Ok(Some(PyTuple::empty(py)));
+    };
+    let now = clock::exact();
+    if now >= found.fresh_until.saturating_add(control.revalidate) {
+        turn.with(|turn| turn.trip.step = Step::Renew(found))?;
+        return Ok(None);
+    }
+    let (object, is_exception) = match fetched(py, values::read(py, &found, opened.may_pickle))? {
+        Read::Value(object) => (object, false),
+        Read::Raised(shared) => (shared, true),
+        Read::Unreadable => {
+            turn.with(|turn| turn.trip.is_unreadable())?;
+            remote.count_error();
+            remote.count_miss_there();
+            return Ok(Some(PyTuple::empty(py)));
+        }
+    };
+    let tags = computation.tags.clone();
+    let terms = fetched(py, values::near_terms(opened, control, &found, object.lend(py), is_exception, tags))?;
+    keep_near(cached, py, ticket, computation, terms)?;
+    remote.count_hit();
+    if is_exception {
+        exceptions::raise_own(py, &object);
+        return Err(PyErr::fetch(py));
+    }
+    if now >= found.fresh_until {
+        cached.state.count_stale_hit();
+    }
+    PyTuple::new(py, [object.as_py()]).map(Some)
+}
+
+/// Keeps something near, unless it was fenced here.
+fn keep_near(
+    cached: &CachedFunction,
+    py: Python<'_>,
+    ticket: &Ticket,
+    computation: &Computation,
+    terms: Option<Terms>,
+) -> PyResult<()> {
+    let Some(terms) = terms else { return Ok(()) };
+    let mode = Put::IfAbsentSince(computation.began);
+    if ticket.with_view(py, |view| cached.state.put_terms(view, terms, mode)) {
+        Ok(())
+    } else {
+        Err(PyErr::fetch(py))
+    }
+}
+
+/// Notes what is to be sent of a value that was computed. It runs the user's code.
+pub(crate) fn keep(
+    cached: &CachedFunction,
+    value: &Bound<'_, PyAny>,
+    computation: &Computation,
+    turn: &RemoteTurn,
+) -> PyResult<()> {
+    let py = value.py();
+    let (opened, control) = remote_of(cached)?.parts(cached, py)?;
+    cached.state.count_load(computation.watch, false);
+    let terms = match fetched(py, control.appraise(value.into(), computation.tags.clone()))? {
+        Verdict::Store(terms) => terms,
+        Verdict::Drop => {
+            return turn.with(|turn| {
+                turn.drops = turn.trip.old.is_some();
+            });
+        }
+    };
+    let computed = Duration::from_nanos(Stopwatch::nanoseconds(computation.watch.ticks()));
+    let has_key = turn.with(|turn| turn.trip.has_key)?;
+    let sending =
+        if has_key { fetched(py, values::sending(opened, control, &terms, value.into(), computed))? } else { None };
+    turn.with(|turn| {
+        turn.tell = match (&sending, has_key) {
+            (Some(_), _) => None,
+            (None, true) => Some(Reason::Value),
+            (None, false) => Some(Reason::Argument),
+        };
+        turn.sending = sending;
+        turn.terms = Some(terms);
+    })
+}
+
+/// Keeps near what was not sent, and tells the user why that was.
+pub(crate) fn settle(
+    cached: &CachedFunction,
+    value: &Bound<'_, PyAny>,
+    ticket: &Ticket,
+    computation: &Computation,
+    turn: &RemoteTurn,
+) -> PyResult<()> {
+    let (py, remote) = (value.py(), remote_of(cached)?);
+    let (opened, _) = remote.parts(cached, py)?;
+    if turn.anew {
+        // What is near is the old one, until the server tells of the new one.
+        ticket.with_view(py, |view| remote.drop_here(&cached.state, view));
+    }
+    let (terms, tell) = turn.with(|turn| {
+        remote.count_errors(&mut turn.trip);
+        let (cover, call) = (turn.cover, Arc::clone(&turn.trip.call));
+        let terms = turn.terms.take().and_then(|terms| values::alone_terms(py, opened, terms, cover, call.stripes()));
+        (terms, turn.tell.take())
+    })?;
+    keep_near(cached, py, ticket, computation, terms)?;
+    let Some(reason) = tell else { return Ok(()) };
+    let told = matches!(reason, Reason::Value).then(|| value.into());
+    fetched(py, remote.told.tell(py, cached, reason, told, opened.may_pickle))
+}
+
+/// Notes what is to be sent of an exception: a tuple with the value that serves in its place, or an empty one.
+pub(crate) fn failed<'py>(
+    cached: &CachedFunction,
+    error: &Bound<'py, PyAny>,
+    ticket: &Ticket,
+    computation: &Computation,
+    turn: &RemoteTurn,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let py = error.py();
+    let (opened, control) = remote_of(cached)?.parts(cached, py)?;
+    cached.state.count_load(computation.watch, true);
+    let raised = Ref::from(error).to_owned();
+    if !exceptions::is_shareable(py, &raised) {
+        return Ok(PyTuple::empty(py));
+    }
+    let old = turn.with(|turn| turn.trip.old.take())?;
+    if let Some(old) = old.filter(|old| clock::exact() < old.fresh_until.saturating_add(control.spare)) {
+        if let Read::Value(object) = fetched(py, values::read(py, &old, opened.may_pickle))? {
+            cached.state.count_stale_hit();
+            return PyTuple::new(py, [object.as_py()]);
+        }
+    }
+    if let Some(object) = fetched(py, ticket.with_view(py, |view| cached.state.spare(view)))? {
+        return PyTuple::new(py, [object.as_py()]);
+    }
+    if let Some(terms) = control.store_exception(py, &raised, computation.tags.clone()) {
+        let terms = fetched(py, terms)?;
+        let computed = Duration::from_nanos(Stopwatch::nanoseconds(computation.watch.ticks()));
+        let sending = fetched(py, values::sending(opened, control, &terms, raised.lend(py), computed))?;
+        turn.with(|turn| {
+            turn.sending = sending.filter(|_| turn.trip.has_key);
+            turn.terms = Some(terms);
+        })?;
+    }
+    Ok(PyTuple::empty(py))
+}

@@ -1,0 +1,179 @@
+//! The remote backend: a server that all hosts share, behind the entries of this process.
+//!
+//! Ring 3. The protocol is [`remote::tier`]'s. The entries here are near copies of what the server has: each is *covered*
+//! ([`near`]), and one that is void is absent to every lookup. A call that finds none goes to the server ([`trip`], the way of
+//! a plain call in [`call`], that of a coroutine function's in [`driven`]), and computes if that has none, for all hosts or
+//! for this process alone. Without a server the cache is one in memory.
+//!
+//! Its other parts: [`address`] (the option), [`opened`] (what is configured, opened at the first use), [`values`] (objects and
+//! bytes), [`bring`] (how a plain call gets its value), [`methods`] (what users change and ask).
+
+mod address;
+mod bring;
+mod call;
+pub mod driven;
+mod methods;
+mod near;
+mod opened;
+mod trip;
+mod values;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+pub(crate) use self::address::{Server, ServerAddress, Source};
+pub(crate) use self::call::NearMemory;
+pub(crate) use self::near::{Covered, Flying};
+use self::opened::{Name, Opened, Opening};
+use self::trip::Trip;
+use self::values::Told;
+use crate::backend::OfServer;
+use crate::capi::exceptions::ErrSet;
+use crate::capi::reference::import;
+use crate::codec::{self, Encoded};
+use crate::function::control::Tags;
+use crate::function::options::Options;
+use crate::key::View;
+
+/// How long values live that have no limit of their own: ten years.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// See the module's documentation.
+pub(crate) struct Remote {
+    source: Source,
+    name: Name,
+    opening: Opening,
+    /// What the user calls the cache.
+    given_name: Option<Box<str>>,
+    counts: Counts,
+    told: Told,
+    /// Whether it was said that the server does not tell what changes.
+    is_untold: AtomicBool,
+}
+
+/// What is counted here. Relaxed: each is a number of its own.
+#[derive(Default)]
+struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    errors: AtomicU64,
+}
+
+impl Remote {
+    /// The cache of a function, whose server is looked for at the first use. `name`: what the user calls it.
+    pub fn new(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Remote>> {
+        let py = function.py();
+        let key = options.key.as_ref().map(|key| key.bind(py));
+        let ttl = if options.ttl.of.is_some() { LONGEST } else { Duration::from_nanos(options.ttl.nanos) };
+        let window = options.stale_while_revalidate.max(options.stale_if_error);
+        let name_there = Name {
+            name: opened::name_of(function, key, name)?,
+            version: options.version.clone(),
+            namespace: options.namespace.clone(),
+            longest: ttl.saturating_add(Duration::from_nanos(window)),
+        };
+        Ok(Box::new(Remote {
+            source: options.remote.clone(),
+            name: name_there,
+            opening: Opening::default(),
+            given_name: name.map(Box::from),
+            counts: Counts::default(),
+            told: Told::default(),
+            is_untold: AtomicBool::new(false),
+        }))
+    }
+
+    /// The server, if there is one. `Err` with an exception set. Runs user code at the first use.
+    fn opened(&self, py: Python<'_>) -> Result<Option<&Opened>, ErrSet> {
+        if let Some(opened) = self.opening.known() {
+            return Ok(Some(opened));
+        }
+        self.opening.get(py, &self.source, &self.name).map_err(|error| {
+            error.restore(py);
+            ErrSet
+        })
+    }
+
+    /// The bytes of a call's key. `None`: there are none. `Err` with an exception set. Runs user code.
+    fn key_of(&self, view: &View<'_>) -> Result<Option<Vec<u8>>, ErrSet> {
+        let mut key = Vec::new();
+        match codec::encode_key(view, &mut key) {
+            Encoded::Done => Ok(Some(key)),
+            Encoded::Unstorable => Ok(None),
+            Encoded::Failed => Err(ErrSet),
+        }
+    }
+
+    /// A call's way to the server.
+    fn trip(&self, opened: &Opened, key: Option<&[u8]>, hash: u64, tags: &Tags) -> Trip {
+        let tags: Vec<&[u8]> = tags.iter().map(String::as_bytes).collect();
+        // (No call has this: it depends on generation and tags, and on a stripe that nobody raises but by chance.)
+        let none = [&b"\xff"[..], &hash.to_le_bytes()].concat();
+        let call = opened.scope.call(key.unwrap_or(&none), &tags);
+        // There are 16 tags at most: it was checked when they were worked out.
+        let call = call.or_else(|_| opened.scope.call(key.unwrap_or(&none), &[])).unwrap_or_else(|_| unreachable!());
+        Trip::new(&opened.tier, Arc::new(call), key.is_some())
+    }
+
+    /// Says once that the server does not tell what changes, if that is so. `Err` with an exception set.
+    fn tell_untold(&self, py: Python<'_>, opened: &Opened) -> Result<(), ErrSet> {
+        if !opened.tier.is_untold() || self.is_untold.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let said = import(py, "warp_cache._remote.opening").and_then(|opening| opening.call_method0("untold"));
+        said.map(drop).map_err(|error| {
+            error.restore(py);
+            ErrSet
+        })
+    }
+
+    fn count_hit(&self) {
+        self.counts.hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count_miss_there(&self) {
+        self.counts.misses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count_errors(&self, trip: &mut Trip) {
+        self.counts.errors.fetch_add(std::mem::take(&mut trip.errors), Ordering::Relaxed);
+    }
+
+    fn count_error(&self) {
+        self.counts.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a change that was not acknowledged, and sets its exception.
+    fn was_not_acknowledged(&self, py: Python<'_>, why: &dyn std::fmt::Display) -> ErrSet {
+        self.count_error();
+        not_acknowledged(py, why)
+    }
+
+    /// What was counted of calls that came to the server.
+    fn of_server(&self) -> OfServer {
+        OfServer {
+            hits: self.counts.hits.load(Ordering::Relaxed),
+            misses: self.counts.misses.load(Ordering::Relaxed),
+            errors: self.counts.errors.load(Ordering::Relaxed),
+        }
+    }
+
+    fn reset_counts(&self) {
+        [&self.counts.hits, &self.counts.misses, &self.counts.errors]
+            .iter()
+            .for_each(|count| count.store(0, Ordering::Relaxed));
+    }
+}
+
+/// Sets the exception of a change that was not acknowledged.
+fn not_acknowledged(py: Python<'_>, why: &dyn std::fmt::Display) -> ErrSet {
+    let message = format!("the change was not acknowledged, and may still take effect: {why}");
+    let raised = import(py, "warp_cache._remote.errors")
+        .and_then(|module| module.getattr("RemoteError")?.call1((message,)))
+        .map_or_else(|error| error, PyErr::from_value);
+    raised.restore(py);
+    ErrSet
+}

@@ -1,0 +1,105 @@
+//! Copies near the reader of what a server has, and computations under way that are known to it.
+//!
+//! Ring 3. A copy counts while nothing that it depends on has changed, as far as the server has told, and while that is known
+//! to within the staleness. It is looked at under the cache's lock, found first: it never changes, so only the order of
+//! what [`remote::tier::Near`] reads matters.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::prelude::*;
+
+use concurrency::clock;
+use remote::coherence::{Pair, Stripe};
+use remote::envelope::Token;
+use remote::tier::{Call, Cover, Tier};
+
+use super::opened::{asking, Opened};
+
+/// Until when a value is a copy of what the server has.
+pub struct Covered {
+    tier: Arc<Tier>,
+    cover: Cover,
+    stripes: Box<[Stripe]>,
+    /// Nanoseconds for which a confirmation counts.
+    staleness: u64,
+}
+
+impl Covered {
+    pub(super) fn new(opened: &Opened, cover: Cover, stripes: &[Stripe]) -> Box<Covered> {
+        Box::new(Covered {
+            tier: Arc::clone(&opened.tier),
+            cover,
+            stripes: stripes.into(),
+            staleness: opened.staleness,
+        })
+    }
+
+    /// Whether it is one now.
+    #[inline]
+    pub fn holds(&self) -> bool {
+        self.tier.near(clock::now()).holds(self.cover, &self.stripes)
+    }
+
+    /// Whether it was one until so many nanoseconds ago, and the server has told of no change since.
+    pub fn is_spare(&self, window: u64) -> bool {
+        let words = self.tier.coherence().words();
+        let look = match self.cover.until {
+            0 => words.look(clock::exact(), self.staleness.saturating_add(window)),
+            until => words.look_until(clock::exact(), until.saturating_add(window)),
+        };
+        window != 0 && look.is_some_and(|look| words.holds(&look, self.cover.pair, &self.stripes))
+    }
+}
+
+impl fmt::Debug for Covered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Covered(…)")
+    }
+}
+
+/// A computation under way, by which callers know whether they may join it.
+pub(crate) struct Flying {
+    tier: Arc<Tier>,
+    call: Arc<Call>,
+    /// The pair from before it, and when that was read.
+    began: Mutex<(Pair, u64)>,
+    /// Of its lease, once it has one.
+    token: Mutex<Option<Token>>,
+}
+
+impl fmt::Debug for Flying {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Flying(…)")
+    }
+}
+
+impl Flying {
+    pub(super) fn new(tier: &Arc<Tier>, call: &Arc<Call>) -> Arc<Flying> {
+        let began = Mutex::new((tier.pair(call), clock::exact()));
+        Arc::new(Flying { tier: Arc::clone(tier), call: Arc::clone(call), began, token: Mutex::new(None) })
+    }
+
+    pub(super) fn has_lease(&self, token: &Token) {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(*token);
+    }
+
+    /// Whether a caller who comes now may have its result, as far as is known here.
+    pub(crate) fn is_current(&self) -> bool {
+        let (pair, began) = *self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tier.may_join(&self.call, pair, began)
+    }
+
+    /// The same, exactly. It may ask the server, as the flight's own lease changes what is compared.
+    pub(crate) fn may_join(&self, py: Python<'_>) -> bool {
+        if self.is_current() {
+            return true;
+        }
+        let Some(token) = *self.token.lock().unwrap_or_else(PoisonError::into_inner) else { return false };
+        // SAFETY: the tier knows nothing of Python.
+        let (asked, found) = unsafe { asking(py, || (clock::exact(), self.tier.look_at_flight(&self.call, &token))) };
+        let Some(pair) = found else { return false };
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = (pair, asked);
+        true
+    }
+}

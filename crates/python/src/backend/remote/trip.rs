@@ -1,0 +1,195 @@
+//! One call's way to the server: the look, the wait for another's computation, the store. No Python in it.
+//!
+//! Ring 3. A plain call goes it at a stretch; a coroutine function's goes it in steps, in a thread beside its loop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use super::opened::asking;
+use remote::envelope::{Codec, Kind};
+use remote::tier::{Call, Cover, Draft, Failure, Found, Lease, Looked, Stored, Theirs, Tier, Why};
+
+/// Where a call stands.
+pub(super) enum Step {
+    /// Nothing was asked yet.
+    Start,
+    /// It is to be computed anew, whatever is there.
+    Anew,
+    /// What was found is no longer fresh, and is to be computed anew.
+    Renew(Box<Found>),
+    Found(Box<Found>),
+    /// Another process computes.
+    Theirs(Box<Theirs>),
+    /// The caller computes, for all hosts if it has a lease.
+    Compute(Right),
+    /// All is done.
+    Over,
+}
+
+/// What a computation is stored by.
+pub(super) enum Right {
+    Lease(Box<Lease>),
+    /// Nothing: it may be kept here by this cover.
+    Alone(Cover),
+}
+
+/// See the module's documentation.
+pub(super) struct Trip {
+    pub tier: Arc<Tier>,
+    pub call: Arc<Call>,
+    pub step: Step,
+    /// Requests that the server has not answered as it should.
+    pub errors: u64,
+    /// The value that is computed anew, which serves if that fails.
+    pub old: Option<Box<Found>>,
+    /// Whether there is anything of the call that the server can hold.
+    pub has_key: bool,
+}
+
+/// What is to be stored; its bytes are the trip's own.
+pub(super) struct Sending {
+    pub kind: Kind,
+    pub codec: Codec,
+    pub body: Vec<u8>,
+    pub lifetime: Duration,
+    pub fresh: Duration,
+    pub computed: Duration,
+}
+
+impl Sending {
+    pub fn draft(&self) -> Draft<'_> {
+        let Sending { kind, codec, ref body, lifetime, fresh, computed } = *self;
+        Draft { kind, codec, body, lifetime, fresh, computed }
+    }
+}
+
+impl Trip {
+    pub fn new(tier: &Arc<Tier>, call: Arc<Call>, has_key: bool) -> Self {
+        Trip { tier: Arc::clone(tier), call, step: Step::Start, errors: 0, old: None, has_key }
+    }
+
+    /// Takes the next step, for at most `time` where another process computes; whether the caller is to go on.
+    pub fn advance(&mut self, time: Duration) -> bool {
+        let looked = match std::mem::replace(&mut self.step, Step::Over) {
+            Step::Start | Step::Anew if !self.has_key => {
+                self.compute_alone();
+                return true;
+            }
+            Step::Start => self.tier.look(&self.call),
+            Step::Anew => match self.tier.look(&self.call) {
+                Looked::Found(old) => self.renew(old),
+                looked => looked,
+            },
+            Step::Renew(old) => self.renew(old),
+            Step::Theirs(theirs) => self.tier.wait(&self.call, theirs, time),
+            step => {
+                self.step = step;
+                return true;
+            }
+        };
+        self.take(looked);
+        !matches!(self.step, Step::Theirs(_))
+    }
+
+    fn take(&mut self, looked: Looked) {
+        self.step = match looked {
+            Looked::Found(found) => Step::Found(found),
+            Looked::Mine(lease) => Step::Compute(Right::Lease(lease)),
+            Looked::Theirs(theirs) => Step::Theirs(theirs),
+            Looked::Ours(_, cover) => Step::Compute(Right::Alone(cover)),
+            Looked::Alone(cover, why) => {
+                self.errors += u64::from(matches!(why, Why::Failed(_) | Why::Unreadable(_)));
+                Step::Compute(Right::Alone(cover))
+            }
+        };
+    }
+
+    /// Has the caller compute whatever others do, and keep the result here alone.
+    pub fn compute_alone(&mut self) {
+        self.step = Step::Compute(Right::Alone(self.tier.alone(&self.call)));
+    }
+
+    /// Has the caller compute, as what was found cannot be read here; it is not replaced.
+    pub fn is_unreadable(&mut self) {
+        self.errors += 1;
+        self.compute_alone();
+    }
+
+    /// Asks for the right to compute a value anew beside it; where somebody else has that, his value is waited for.
+    fn renew(&mut self, old: Box<Found>) -> Looked {
+        let looked = self.tier.refresh(&self.call, &old.token);
+        self.old = Some(old);
+        looked
+    }
+
+    /// Stores what was computed; how it may be kept here.
+    pub fn send(&mut self, sending: &Sending) -> Cover {
+        let Step::Compute(right) = std::mem::replace(&mut self.step, Step::Over) else { return Cover::VOID };
+        match right {
+            Right::Alone(cover) => cover,
+            Right::Lease(lease) => {
+                let cover = lease.cover();
+                match self.tier.store(&self.call, lease, sending.draft()) {
+                    // The lease's own push has voided what was known before.
+                    Stored::Done | Stored::Fenced => Cover::VOID,
+                    Stored::Unstorable(_) => cover,
+                    Stored::Failed(failure) => {
+                        self.errors += 1;
+                        drop(failure);
+                        Cover::VOID
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives the right to compute back: there is nothing that the server is to have. How the result may be kept here.
+    pub fn give_up(&mut self) -> Cover {
+        let Step::Compute(right) = std::mem::replace(&mut self.step, Step::Over) else { return Cover::VOID };
+        match right {
+            Right::Alone(cover) => cover,
+            Right::Lease(lease) => {
+                let cover = lease.cover();
+                self.tier.abandon(&self.call, lease);
+                cover
+            }
+        }
+    }
+
+    /// [`advance`](Self::advance) without waiting for anybody, for a thread that has the interpreter.
+    pub fn advance_detached(&mut self, py: Python<'_>) -> bool {
+        // SAFETY: there is no Python in it.
+        unsafe { asking(py, || self.advance(Duration::ZERO)) }
+    }
+
+    /// Stores what was computed, or gives the right to compute back if that is nothing, for a thread that has the interpreter.
+    pub fn end_detached(&mut self, py: Python<'_>, sending: Option<&Sending>) -> Cover {
+        // SAFETY: there is no Python in it.
+        unsafe {
+            asking(py, || match sending {
+                Some(sending) => self.send(sending),
+                None => self.give_up(),
+            })
+        }
+    }
+
+    /// The same of a result that is not to be stored: what the server has goes, if anything. What is not acknowledged goes with
+    /// its ttl.
+    pub fn drop_detached(&mut self, py: Python<'_>) {
+        // SAFETY: there is no Python in it.
+        unsafe {
+            asking(py, || match self.old {
+                Some(_) => drop(self.drop_older()),
+                None => drop(self.give_up()),
+            });
+        }
+    }
+
+    /// Drops what the server has, as a new result is not to be stored.
+    pub fn drop_older(&mut self) -> Result<(), Failure> {
+        self.give_up();
+        self.tier.invalidate(&self.call).map(drop)
+    }
+}

@@ -1,0 +1,185 @@
+//! Objects as the server has them, and those near the reader.
+//!
+//! Ring 3. Nothing is unpickled unless pickles are signed or trusted: of any other body only our own format is read.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::near::Covered;
+use super::opened::Opened;
+use super::trip::Sending;
+use crate::capi::borrowed::Ref;
+use crate::capi::exceptions::ErrSet;
+use crate::capi::reference::{import, PyRef};
+use crate::codec::{self, global::Function, Encoded, Stop};
+use crate::function::control::{Control, Tags, Terms};
+use crate::function::handout;
+use crate::function::slot_value::{Refresh, Special, Value};
+use crate::function::CachedFunction;
+use engine::cache::Lifetime;
+use engine::wire_format::header;
+use remote::coherence::Stripe;
+use remote::envelope::{Codec, Kind};
+use remote::tier::{Cover, Found};
+
+/// What a body is.
+pub(super) enum Read {
+    Value(PyRef),
+    /// As `exceptions::share` makes it.
+    Raised(PyRef),
+    Unreadable,
+}
+
+/// What the bytes of an exception are made with, and what makes one of them.
+static PACK: Function = Function::new(c"warp_cache._packed", c"pack");
+static UNPACK: Function = Function::new(c"warp_cache._packed", c"unpack");
+
+/// Reads what the server gave. `Err` with an exception set. Runs user code where pickles are read.
+pub(super) fn read(py: Python<'_>, found: &Found, may_pickle: bool) -> Result<Read, ErrSet> {
+    let is_plain = matches!(found.body.first(), Some(&(header::IMMUTABLE | header::CONTAINERS)));
+    match found.kind {
+        Kind::Exception if may_pickle => {
+            let bytes = PyBytes::new(py, &found.body).into_any();
+            match UNPACK.call_with(py, &[(&bytes).into()]) {
+                Ok(shared) => Ok(Read::Raised(shared)),
+                Err(Stop::Unstorable) => Ok(Read::Unreadable),
+                Err(Stop::Failed) => Err(ErrSet),
+            }
+        }
+        Kind::Value if may_pickle || found.codec == Codec::Safe && is_plain => {
+            match codec::decode_value(py, &found.body) {
+                codec::Decoded::Object(object, _) => Ok(Read::Value(object)),
+                codec::Decoded::Damaged => Ok(Read::Unreadable),
+                codec::Decoded::Failed => Err(ErrSet),
+            }
+        }
+        Kind::Exception | Kind::Value | Kind::Lease => Ok(Read::Unreadable),
+    }
+}
+
+/// The bytes of a value; `None` if it has none that may be stored. `Err` with an exception set.
+pub(super) fn encode(object: Ref<'_>, may_pickle: bool) -> Result<Option<(Codec, Vec<u8>)>, ErrSet> {
+    let mut body = Vec::new();
+    let encoded =
+        if may_pickle { codec::encode_value(object, &mut body) } else { codec::encode_plain(object, &mut body) };
+    match encoded {
+        Ok(_) => {
+            let is_plain = matches!(body.first(), Some(&(header::IMMUTABLE | header::CONTAINERS)));
+            Ok(Some((if is_plain { Codec::Safe } else { Codec::Pickle }, body)))
+        }
+        Err(Encoded::Failed) => Err(ErrSet),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The bytes of an exception, as `exceptions::store` has made it.
+pub(super) fn encode_raised(stored: Ref<'_>) -> Result<Option<Vec<u8>>, ErrSet> {
+    let py = stored.py();
+    match PACK.call_with(py, &[stored]) {
+        Ok(packed) => Ok(packed.as_py().bind(py).cast::<PyBytes>().ok().map(|bytes| bytes.as_bytes().to_vec())),
+        Err(Stop::Unstorable) => Ok(None),
+        Err(Stop::Failed) => Err(ErrSet),
+    }
+}
+
+/// What is sent of a result that is stored under terms; `None` if the server cannot have it. `Err` with an exception set.
+/// `result`: what the terms are about.
+pub(super) fn sending(
+    opened: &Opened,
+    control: &Control,
+    terms: &Terms,
+    result: Ref<'_>,
+    computed: Duration,
+) -> Result<Option<Sending>, ErrSet> {
+    let raised = terms.value.as_special().filter(|special| special.is_exception);
+    let encoded = match raised {
+        Some(_) if !opened.may_pickle => None,
+        Some(special) => encode_raised(special.object.lend(result.py()))?.map(|body| (Codec::Pickle, body)),
+        None => encode(result, opened.may_pickle)?,
+    };
+    let Some((codec, body)) = encoded else { return Ok(None) };
+    let fresh = control.shortened(terms).map_or(super::LONGEST, Duration::from_nanos).min(super::LONGEST);
+    let lifetime = fresh.saturating_add(Duration::from_nanos(control.window(terms.goes_stale)));
+    let kind = if raised.is_some() { Kind::Exception } else { Kind::Value };
+    Ok(Some(Sending { kind, codec, body, lifetime, fresh, computed }))
+}
+
+/// The terms of a near copy of what the server gave; `None` if it is not to be kept. `Err` with an exception set.
+/// `object`: what was read.
+pub(super) fn near_terms(
+    opened: &Opened,
+    control: &Control,
+    found: &Found,
+    object: Ref<'_>,
+    is_exception: bool,
+    tags: Tags,
+) -> Result<Option<Terms>, ErrSet> {
+    if found.cover.is_void() {
+        return Ok(None);
+    }
+    let (stored, weight) = if is_exception {
+        (object.to_owned(), 0)
+    } else {
+        (handout::keep(&control.copy, object)?, control.weigh(object)?)
+    };
+    let covered = Some(Covered::new(opened, found.cover, &found.stripes));
+    let special = Special { object: stored, is_exception, refresh: Refresh::default(), covered };
+    let moments = Some(Lifetime { fresh: found.fresh_until, end: found.ends.max(found.fresh_until) });
+    Ok(Some(Terms { value: Value::special(Box::new(special)), ttl: None, goes_stale: true, weight, tags, moments }))
+}
+
+/// Terms under which a result is kept here alone; `None` if it is not to be kept.
+pub(super) fn alone_terms(
+    py: Python<'_>,
+    opened: &Opened,
+    terms: Terms,
+    cover: Cover,
+    stripes: &[Stripe],
+) -> Option<Terms> {
+    if cover.is_void() {
+        return None;
+    }
+    let object = terms.value.as_owned()?.clone_ref(py);
+    let is_exception = terms.value.as_special().is_some_and(|special| special.is_exception);
+    let covered = Some(Covered::new(opened, cover, stripes));
+    let special = Special { object, is_exception, refresh: Refresh::default(), covered };
+    Some(Terms { value: Value::special(Box::new(special)), ..terms })
+}
+
+/// What users have been told of values that the server does not have, each once for a function.
+#[derive(Default)]
+pub(super) struct Told(AtomicU8);
+
+#[derive(Clone, Copy)]
+pub(super) enum Reason {
+    /// An argument has no bytes.
+    Argument = 1,
+    /// A result has none that may be stored.
+    Value = 2,
+}
+
+impl Told {
+    /// Tells the user, unless somebody has. `Err` with an exception set: a warning that is raised. Runs user code.
+    pub fn tell(
+        &self,
+        py: Python<'_>,
+        cached: &CachedFunction,
+        reason: Reason,
+        value: Option<Ref<'_>>,
+        may_pickle: bool,
+    ) -> Result<(), ErrSet> {
+        if self.0.fetch_or(reason as u8, Ordering::Relaxed) & reason as u8 != 0 {
+            return Ok(());
+        }
+        let kind = value.map(|value| value.bind(py).get_type());
+        let told = import(py, "warp_cache._remote.telling")
+            .and_then(|module| module.call_method1("uncacheable", (cached.function.as_py(), kind, may_pickle)));
+        told.map(drop).map_err(|error| {
+            error.restore(py);
+            ErrSet
+        })
+    }
+}

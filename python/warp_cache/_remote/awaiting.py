@@ -1,0 +1,321 @@
+"""Coroutine functions with a server behind their cache: what waits for it, waits beside the loop.
+
+What blocks runs in a few daemon threads, which wake the loop when it is done. The steps in between
+(looking at keys, making objects of bytes, the user's callables) run in the loop's own thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections import deque
+from contextvars import copy_context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from warp_cache._flight import Flight
+    from warp_cache._warp_cache_rs import (
+        AsyncCachedFunction,
+        CachedFunction,
+        Computation,
+        RemoteTurn,
+        Ticket,
+    )
+
+__all__ = ["beside", "bring", "is_fenced", "reach", "recompute", "store", "twin"]
+
+# Threads at most; each waits for the server, so more than there are processors may be of use.
+_THREADS = 16
+# Seconds after which a thread that has nothing to do ends.
+_IDLE = 10.0
+# Seconds for which a thread waits for another process's computation, before others have their turn.
+_SLICE = 0.02
+
+
+class _Workers:
+    """Daemon threads, made when there is work for them."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.jobs: deque[Callable[[], object]] = deque()
+        self.condition = threading.Condition(threading.Lock())
+        self.threads = 0
+        self.idle = 0
+
+    def submit(self, job: Callable[[], object]) -> None:
+        """Have a thread do the job; where none can be had, this one does it."""
+        with self.condition:
+            self.jobs.append(job)
+            if self.idle >= len(self.jobs):
+                self.condition.notify()
+                return
+            if self.threads == _THREADS:
+                return
+            self.threads += 1
+        try:
+            threading.Thread(target=self.work, name="warp_cache remote", daemon=True).start()
+        except RuntimeError:
+            with self.condition:
+                self.threads -= 1
+                if self.threads or job not in self.jobs:
+                    return
+                self.jobs.remove(job)
+            job()
+
+    def work(self) -> None:
+        while True:
+            with self.condition:
+                while not self.jobs:
+                    self.idle += 1
+                    try:
+                        if not self.condition.wait(_IDLE) and not self.jobs:
+                            self.threads -= 1
+                            return
+                    finally:
+                        self.idle -= 1
+                job = self.jobs.popleft()
+            job()
+            # What the job refers to is not kept until the next one.
+            del job
+
+
+_workers = _Workers()
+
+
+def _current() -> _Workers:
+    """The threads of this process: a fork's child has none of its parent's."""
+    global _workers
+    if _workers.pid != os.getpid():
+        _workers = _Workers()
+    return _workers
+
+
+async def beside(function: Callable[..., Any], *args: Any) -> Any:
+    """What the function gives, called in a thread beside the loop."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def done(result: Any, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    def job() -> None:
+        result, error = None, None
+        try:
+            result = function(*args)
+        except BaseException as raised:
+            error = raised
+        try:
+            loop.call_soon_threadsafe(done, result, error)
+        except RuntimeError:
+            # The loop was closed meanwhile: nobody is there to be told.
+            return
+        finally:
+            del result, error
+
+    _current().submit(job)
+    return await future
+
+
+def forget(function: Callable[[], object]) -> None:
+    """Have a thread call the function, for whose end nobody waits."""
+
+    def job() -> None:
+        try:
+            function()
+        except Exception:
+            # It was on its way already, by another thread, which ends it.
+            return
+
+    _current().submit(job)
+
+
+async def reach(
+    cached: AsyncCachedFunction[..., Any],
+    ticket: Ticket,
+    computation: Computation,
+    turn: RemoteTurn,
+) -> tuple[Any, ...]:
+    """A tuple with what the server has, or an empty one: this call is to compute."""
+    loop, bound = asyncio.get_running_loop(), cached._wait_timeout
+    since = loop.time()
+    while True:
+        slice_ = 0.0
+        while not await beside(turn.ask, slice_):
+            slice_ = _SLICE
+            if bound is not None and loop.time() - since >= bound:
+                turn.insist()
+        taken = cached._take_there(ticket, computation, turn)
+        if taken is not None:
+            return taken
+
+
+async def bring(flight: Flight, computation: Computation) -> Any:
+    """The value of a flight: the server's, or computed and stored for all hosts."""
+    cached, args, kwargs = flight.call
+    ticket = flight.ticket
+    turn = flight.turn = cached._turn_there(ticket, computation, False)
+    try:
+        taken = await reach(cached, ticket, computation, turn)
+        if taken:
+            value = taken[0]
+        else:
+            again = cached._begun_anew(ticket, computation)
+            value = await _compute(cached, ticket, args, kwargs, turn, again, flight)
+    except BaseException:
+        forget(turn.send)
+        raise
+    flight.note(value)
+    return value
+
+
+async def alone(
+    cached: AsyncCachedFunction[..., Any],
+    ticket: Ticket,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """The value for one caller, whom nobody waits for."""
+    if asyncio._get_running_loop() is None:
+        # Driven by hand or by another library: there is nothing to wait with.
+        return await cached._function(*args, **kwargs)
+    computation = cached._computation(ticket, args, kwargs)
+    turn = cached._turn_there(ticket, computation, False)
+    try:
+        taken = await reach(cached, ticket, computation, turn)
+        if taken:
+            return taken[0]
+        again = cached._begun_anew(ticket, computation)
+        return await _compute(cached, ticket, args, kwargs, turn, again)
+    except BaseException:
+        forget(turn.send)
+        raise
+
+
+async def _compute(
+    cached: AsyncCachedFunction[..., Any],
+    ticket: Ticket,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    turn: RemoteTurn,
+    computation: Computation,
+    flight: Flight | None = None,
+) -> Any:
+    """Compute, and store what comes of it: the value, or the old one where that raises.
+
+    computation: one that begins now; what was fenced before does not concern it.
+    """
+    if flight is not None and flight.computation is None:
+        flight.computation = computation
+    try:
+        value = await cached._function(*args, **kwargs)
+    except Exception as error:
+        spare = cached._failed_there(ticket, error, computation, turn)
+        await beside(turn.send)
+        if spare:
+            if flight is not None:
+                flight.is_stale = True
+            return spare[0]
+        cached._settle_there(ticket, error, computation, turn)
+        raise
+    await store(cached, ticket, value, computation, turn)
+    return value
+
+
+async def store(
+    cached: CachedFunction[..., Any],
+    ticket: Ticket,
+    value: Any,
+    computation: Computation,
+    turn: RemoteTurn,
+) -> None:
+    """Store what was computed, for all hosts if that is this call's to do."""
+    cached._keep_there(value, computation, turn)
+    await beside(turn.send)
+    cached._settle_there(ticket, value, computation, turn)
+
+
+async def recompute(
+    cached: AsyncCachedFunction[..., Any],
+    ticket: Ticket,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    computation: Computation,
+    background: bool,
+) -> Any:
+    """Compute a coroutine function's value anew, beside what the server has, and store it.
+
+    Where another process does so already, the value is that one's; in the background nothing is
+    waited for.
+    """
+    turn = cached._turn_there(ticket, computation, True)
+    try:
+        if background and not await beside(turn.ask, 0.0):
+            return None
+        taken = await reach(cached, ticket, computation, turn)
+        if taken:
+            return taken[0]
+        value = await cached._function(*args, **kwargs)
+        await store(cached, ticket, value, computation, turn)
+    except BaseException:
+        forget(turn.send)
+        raise
+    return value
+
+
+def recompute_here(
+    cached: CachedFunction[..., Any],
+    ticket: Ticket,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    computation: Computation,
+    background: bool,
+) -> Any:
+    """The same of a plain function, in this thread."""
+    turn = cached._turn_there(ticket, computation, True)
+    try:
+        if background and not turn.ask(0.0):
+            return None
+        taken: tuple[Any, ...] | None = None
+        since, bound = time.monotonic(), cached._patience
+        while taken is None:
+            while not turn.ask(_SLICE):
+                if bound is not None and time.monotonic() - since >= bound:
+                    turn.insist()
+            taken = cached._take_there(ticket, computation, turn)
+        if taken:
+            return taken[0]
+        value = cached._function(*args, **kwargs)
+        cached._keep_there(value, computation, turn)
+    except BaseException:
+        turn.send()
+        raise
+    turn.send()
+    cached._settle_there(ticket, value, computation, turn)
+    return value
+
+
+async def is_fenced(flight: Flight) -> bool:
+    """Whether a flight computes what nobody who comes now may have: the server knows."""
+    turn = flight.turn
+    if turn is None or turn.is_current():
+        return False
+    may_join: bool = await beside(turn.may_join)
+    return not may_join
+
+
+async def twin(
+    cached: AsyncCachedFunction[..., Any], method: str, /, *args: Any, **kwargs: Any
+) -> Any:
+    """What a method of the function gives, which may wait for the server."""
+    context = copy_context()
+    return await beside(lambda: context.run(getattr(cached, method), *args, **kwargs))

@@ -1,0 +1,16 @@
+"""What a change of the remote tier raises where the server has not acknowledged it."""
+
+from __future__ import annotations
+
+__all__ = ["RemoteError"]
+
+
+class RemoteError(OSError):
+    """The server did not acknowledge an invalidation, a clear, a ``set`` or a ``cache_put``.
+
+    What is near this process was dropped all the same. The change may still take effect on the
+    server later, or not at all: who must be sure tries again. Calls of a decorated function never
+    raise it.
+    """
+
+    __module__ = "warp_cache"

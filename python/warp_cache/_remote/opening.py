@@ -1,0 +1,139 @@
+"""What is configured for remote caches, asked for when one is used for the first time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+from warp_cache import _configuration
+from warp_cache._naming.identity import directories
+from warp_cache._warp_cache_rs import ServerAddress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["Settings", "cannot_open", "login", "settings", "untold"]
+
+_logger = logging.getLogger("warp_cache")
+_STALENESS = 1.0
+_TIMEOUT = 0.25
+
+# What was said in this process.
+_said: set[str] = set()
+
+
+class Settings:
+    """What a remote cache is opened with. Shows nothing of it."""
+
+    __slots__ = (
+        "address",
+        "credentials",
+        "directories",
+        "namespace",
+        "secrets",
+        "staleness",
+        "timeout",
+        "trusted",
+    )
+
+    def __init__(self, address: ServerAddress, namespace: str | None) -> None:
+        given = _configuration.settings
+        chosen = _configuration.namespace() if namespace is None else namespace
+        secrets = given.get("secret")
+        self.address = address
+        self.namespace = (chosen or "").encode("utf-8", "surrogatepass")
+        self.directories = directories()[0]
+        self.secrets: list[bytes] = [] if secrets is None else secrets.expose()
+        self.staleness: float = given.get("staleness", _STALENESS)
+        self.timeout: float = given.get("timeout", _TIMEOUT)
+        self.credentials: Any = given.get("credentials")
+        self.trusted = given.get("pickle") == "trusted"
+
+
+def settings(address: ServerAddress | None, namespace: str | None) -> Settings | None:
+    """What a cache is opened with; None if it is this host's alone.
+
+    address: the cache's own, or None for the one that is configured. namespace: likewise.
+    """
+    if address is None:
+        address = _configured()
+    return None if address is None else Settings(address, namespace)
+
+
+def _configured() -> ServerAddress | None:
+    address: ServerAddress | None = _configuration.settings.get("remote")
+    if address is not None:
+        return address
+    given = os.environ.get(_configuration.VARIABLES["remote"], "")
+    if given.lower() == "off":
+        return None
+    if not given:
+        say(
+            "remote=True works on this host alone, as no server is configured: name one by "
+            "warp_cache.configure(remote=...) or WARP_CACHE_REMOTE, or set WARP_CACHE_REMOTE=off"
+        )
+        return None
+    try:
+        return ServerAddress(given, "WARP_CACHE_REMOTE")
+    except (TypeError, ValueError) as error:
+        # (It says what is wrong without showing the address.)
+        say(f"remote=True works on this host alone: {error}")
+        return None
+
+
+def cannot_open(why: str) -> None:
+    """Say that the server of a cache cannot be used; why: without anything of its address."""
+    say(f"a cache with remote= works on this host alone: {why}")
+
+
+def untold() -> None:
+    """Say that the server has no client-side caching."""
+    say(
+        "the server of a cache with remote= does not tell what changes (client-side caching): near "
+        "copies last for the staleness only"
+    )
+
+
+def say(text: str) -> None:
+    """Warn and log, once a process for each text."""
+    if text in _said:
+        return
+    _said.add(text)
+    _logger.warning(text)
+    from warp_cache._uncacheable import _frame
+
+    frame = _frame()
+    if frame is None:
+        warnings.warn_explicit(text, UserWarning, "sys", 1)
+        return
+    scope = frame.f_globals
+    warnings.warn_explicit(
+        text,
+        UserWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=scope.get("__name__") or "<unknown>",
+        registry=scope.setdefault("__warningregistry__", {}),
+    )
+
+
+def login(credentials: Any) -> tuple[bytes | None, bytes] | None:
+    """What ``credentials`` gives now: user and password, as bytes; None if that is of no use."""
+    try:
+        given = credentials()
+        user, password = given if isinstance(given, (tuple, list)) else (None, given)
+        return None if user is None else _bytes(user), _bytes(password)
+    except Exception as error:
+        # What it says may have the password in it.
+        _logger.warning("credentials gave no login: %s", type(error).__name__)
+        return None
+
+
+def _bytes(text: Any) -> bytes:
+    if isinstance(text, bytes):
+        return text
+    if isinstance(text, str):
+        return text.encode("utf-8", "surrogatepass")
+    raise TypeError("a user or password must be str or bytes")

@@ -1,0 +1,48 @@
+"""Words for results that a server does not get. Imported when there is one."""
+
+from __future__ import annotations
+
+import warnings
+
+from warp_cache._uncacheable import UncacheableWarning, _frame, _name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ["uncacheable"]
+
+
+def uncacheable(function: Callable[..., Any], kind: type | None, may_pickle: bool) -> None:
+    """Warn that results are not stored on the server: kind: their type, or None for an argument."""
+    name = f"{_name(function)}()"
+    if kind is None:
+        text = (
+            f"results of {name} are not stored on the server where an argument has no bytes that "
+            "every host would find it by; pass what tells it apart (an id, a str, a tuple)"
+        )
+    elif may_pickle:
+        text = (
+            f"results of {name} are not stored on the server where they are a {kind.__name__}, "
+            "which cannot be pickled; return what can be"
+        )
+    else:
+        text = (
+            f"results of {name} are not stored on the server where they are a {kind.__name__} or "
+            "hold something that only pickle can store, which nobody has signed; return built-in "
+            "types, or configure(secret=...)"
+        )
+    frame = _frame()
+    if frame is None:
+        warnings.warn_explicit(text, UncacheableWarning, "sys", 1)
+        return
+    scope = frame.f_globals
+    warnings.warn_explicit(
+        text,
+        UncacheableWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=scope.get("__name__") or "<unknown>",
+        registry=scope.setdefault("__warningregistry__", {}),
+    )

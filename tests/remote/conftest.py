@@ -1,0 +1,99 @@
+"""A server for each test that names it, of each kind there is; and processes of two "hosts".
+
+A host is a directory of its own: its processes share a coherence file, and know nothing of the
+other's but what the server tells.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import servers
+import support
+
+import warp_cache
+from warp_cache import _configuration
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "shared"))
+from children import Child  # noqa: E402
+
+PROGRAMS = servers.programs()
+if not PROGRAMS:
+    warnings.warn(
+        "no server is there for tests/remote: install redis-server, or run scripts/test-servers",
+        stacklevel=1,
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    support.limit_items(items, config, Path(__file__).resolve().parent)
+
+
+@pytest.fixture(params=sorted(PROGRAMS) or ["none"])
+def program(request: pytest.FixtureRequest) -> str:
+    if request.param == "none":
+        pytest.skip("NO SERVER: install redis-server, or run scripts/test-servers")
+    path: str = PROGRAMS[request.param]
+    return path
+
+
+@pytest.fixture
+def server(program: str) -> Iterator[servers.Server]:
+    started = servers.Server(program)
+    yield started
+    started.close()
+
+
+@pytest.fixture(autouse=True)
+def settings() -> Iterator[None]:
+    """What a test configures ends with it."""
+    before = dict(_configuration.settings)
+    yield
+    _configuration.settings.clear()
+    _configuration.settings.update(before)
+
+
+@pytest.fixture
+def configured(server: servers.Server) -> servers.Server:
+    """The server, configured for this process."""
+    # Tests are no place for a bound that a loaded machine may miss.
+    warp_cache.configure(remote=server.url, timeout=5.0)
+    return server
+
+
+Start = Callable[..., Child]
+
+
+@pytest.fixture
+def start(server: servers.Server, tmp_path: Path) -> Iterator[Start]:
+    """Starts a process of a host, which runs a source; the server is configured in it."""
+    all_of_them: list[Child] = []
+    hosts: dict[str, str] = {}
+
+    def start(source: str, host: str = "a", **configured: object) -> Child:
+        directory = hosts.setdefault(host, tempfile.mkdtemp(prefix=f"host_{host}_", dir=tmp_path))
+        settings = {"directory": directory, "remote": server.url, "timeout": 5.0, **configured}
+        given = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+        script = tmp_path / f"program_{len(all_of_them)}.py"
+        script.write_text(
+            f"import os, sys, threading, time, warp_cache\nfrom warp_cache import cache\n"
+            f"warp_cache.configure({given})\n{source}\n{LOOP}"
+        )
+        child = Child(script, ())
+        all_of_them.append(child)
+        return child
+
+    yield start
+    for child in all_of_them:
+        child.close()
+
+
+from children import _LOOP as LOOP  # noqa: E402
+
+__all__ = ["Child", "subprocess"]
