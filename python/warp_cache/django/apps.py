@@ -1,4 +1,4 @@
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false
 """The application for ``INSTALLED_APPS``: it has the system check, and nothing else."""
 
 from django.apps import AppConfig
