@@ -10,7 +10,7 @@ from collections.abc import (
     Mapping,
     MutableMapping,
 )
-from types import EllipsisType, TracebackType
+from types import EllipsisType, GenericAlias, TracebackType
 from typing import Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar, final, overload
 
 from typing_extensions import Self
@@ -73,7 +73,7 @@ class Cache(MutableMapping[_K, _V], Generic[_K, _V]):
 
     def __init__(
         self,
-        max_size: int | None = 128,
+        max_size: int | None = ...,
         *,
         strategy: AnyStrategy = ...,
         ttl: Seconds | None = None,
@@ -92,6 +92,7 @@ class Cache(MutableMapping[_K, _V], Generic[_K, _V]):
         namespace: str | None = None,
         wait_timeout: float | None = 10.0,
     ) -> None: ...
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     # One entry.
     def __getitem__(self, key: _K, /) -> _V: ...
     def __setitem__(self, key: _K, value: _V, /) -> None: ...
