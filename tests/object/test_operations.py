@@ -199,6 +199,20 @@ def test_touch(make: Make) -> None:
     assert cache["a"] == 1
 
 
+@pytest.mark.parametrize("strategy", ["lru", "lfu", "sieve"])
+def test_touch_is_no_use(make: Make, strategy: str) -> None:
+    cache = make(3, strategy=strategy)
+    for key in "abc":
+        cache[key] = key
+    for key in "bc":
+        assert cache[key] == key
+    for _ in range(3):
+        assert cache.touch("a", 100)
+    cache["d"] = "d"
+    assert "a" not in cache
+    assert cache.info().hits == 2
+
+
 def test_get_or_set(make: Make) -> None:
     cache = make()
     calls: list[int] = []
@@ -421,6 +435,34 @@ def test_values_that_cannot_be_stored_leave_what_is_there() -> None:
     with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
         cache.set_many({"b": 1, "a": lambda: 1})
     assert dict(cache.items()) == {"a": 1}
+
+
+def test_what_cannot_be_copied_is_known_before_anything_is_stored() -> None:
+    def copy_of(value: Any) -> Any:
+        if value == "no":
+            raise ValueError(value)
+        return value
+
+    for how, wrong in (("pickle", [lambda: 1]), (copy_of, "no")):
+        cache = Cache[Any, Any](copy=how)
+        with pytest.raises((pickle.PicklingError, AttributeError, TypeError, ValueError)):
+            cache.set_many({"a": 1, "b": wrong})
+        with pytest.raises(TypeError, match="unhashable"):
+            cache.set_many([("a", 1), ([], 2)])
+        assert len(cache) == 0
+
+
+def test_missing_is_asked_by_subscription_alone(make: Make) -> None:
+    class Counts(Cache[str, int]):
+        def __missing__(self, key: str) -> int:
+            return -1
+
+    cache = Counts(backend=make().options()["backend"], name="missing")
+    assert cache["a"] == -1
+    assert cache.get("a") is None
+    assert "a" not in cache
+    assert cache.setdefault("a", 1) == 1
+    assert cache["a"] == cache.setdefault("a", 2) == 1
 
 
 def test_removals_are_told_with_the_key() -> None:

@@ -35,7 +35,7 @@ fn fence_against_a_store(mutant: Mutant) {
             let began = computing.begin(hash);
             let block = computing.prepare(hash, b"k", &compute(&from), &NEVER.into()).unwrap();
             if let Ok(guard) = computing.lock(TIMEOUT) {
-                computing.put(&guard, b"k", &block, Put { began: Some(began), over: None });
+                computing.put(&guard, b"k", &block, Put { began: Some(began), ..Put::WHATEVER });
             }
         });
         source.store(1, Ordering::Relaxed);

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Memoized", "memoize"]
 
+# An entry has 16 tags at most, and one is the function's own.
+_MOST_TAGS = 15
+
 _OPTIONS = ("key", "ignore", "ttl", "tags", "typed", "cache_if")
 
 
@@ -85,7 +88,10 @@ class Memoized:
 
     def _all_tags(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
         own = () if self._tags is None else operations.checked_tags(self._tags(*args, **kwargs))
-        return (*own[:16], self._group)[:16] if len(own) < 16 else own
+        return self._with_group(own)
+
+    def _with_group(self, tags: tuple[str, ...]) -> tuple[str, ...]:
+        return (*_checked(tags), self._group)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         key, asked = self._key(args, kwargs), self._asked(args, kwargs)
@@ -113,7 +119,7 @@ class Memoized:
         if tags is ...:
             tags = self._all_tags(args, kwargs)
         else:
-            tags = (*operations.checked_tags(tags), self._group)
+            tags = self._with_group(operations.checked_tags(tags))
         given = {} if ttl is ... else {"ttl": ttl}
         self._cache._loader.cache_put(value, key, tags=tags, **given)
 
@@ -200,11 +206,18 @@ class _Bound:
         return found
 
 
+def _checked(tags: tuple[str, ...]) -> tuple[str, ...]:
+    if len(tags) > _MOST_TAGS:
+        most = f"tags of a memoized function must be at most {_MOST_TAGS} strings"
+        raise ValueError(f"{most} (one more is its own, for cache_clear), got {len(tags)}")
+    return tags
+
+
 def _source(function: Any, tags: Any) -> Any:
     """What gives the tags of a call, or None."""
     if callable(tags):
         return tags
-    tags = operations.checked_tags(tags)
+    tags = _checked(operations.checked_tags(tags))
     if not tags:
         return None
     from warp_cache._tags import source

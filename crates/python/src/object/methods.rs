@@ -17,7 +17,7 @@ use super::{not_open, read, view_of, walk, CacheObject, Way};
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::function::entry_points::call_sync;
-use crate::function::fast_lookup::FastLookup;
+use crate::function::handout;
 use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
 
@@ -230,7 +230,7 @@ impl CacheObject {
                 cached.state.backend.count_miss(py, &cached.state);
                 return Ok(());
             }
-            drop(read::look(cached, Ref::from(key), FastLookup::UNDECIDED).map_err(fetch(py))?);
+            drop(read::look(self, cached, Ref::from(key), read::Glimpse::Nothing).map_err(fetch(py))?);
             Ok(())
         })
     }
@@ -243,7 +243,9 @@ impl CacheObject {
             let view = view_of(&key_ref).map_err(fetch(py))?;
             match cached.state.backend.shared() {
                 Some(shared) => shared.check_entry(&view, Ref::from(value)).map_err(fetch(py)),
-                None => Ok(()),
+                None => cached.state.control.as_ref().map_or(Ok(()), |control| {
+                    handout::keep(&control.copy, Ref::from(value)).map(drop).map_err(fetch(py))
+                }),
             }
         })
     }

@@ -13,7 +13,8 @@ use crate::function::fast_lookup::FastLookup;
 use crate::function::fast_path::{OneArg, Peek};
 use crate::function::lookup::{Accounting, Found};
 use crate::function::CachedFunction;
-use crate::key;
+use crate::key::{self, View};
+use engine::slab::Token;
 
 /// What a glance at the first candidate came to.
 pub(super) enum Glance {
@@ -21,19 +22,30 @@ pub(super) enum Glance {
     Hit(*mut ffi::PyObject),
     /// A miss, counted.
     Absent,
-    /// Nothing; what is known already.
-    Unsure(FastLookup),
+    /// Nothing, with nothing counted but what is known already.
+    Unsure(Glimpse),
 }
+
+/// What a glance has seen.
+#[derive(Clone, Copy)]
+pub(super) enum Glimpse {
+    Nothing,
+    /// This is the first candidate, and nothing has changed since.
+    At(Token),
+    /// What this says.
+    Known(FastLookup),
+}
+
+const PLAIN: u8 = Way::Plain as u8;
+const EXPIRES: u8 = Way::Expires as u8;
+const IDLE: u8 = Way::Idle as u8;
+const SHARED: u8 = Way::Shared as u8;
 
 /// Looks at the first candidate of a key.
 #[inline(always)]
 pub(super) fn glance(this: &CacheObject, cached: &CachedFunction, key: Ref<'_>) -> Glance {
-    const PLAIN: u8 = Way::Plain as u8;
-    const EXPIRES: u8 = Way::Expires as u8;
-    const IDLE: u8 = Way::Idle as u8;
-    const SHARED: u8 = Way::Shared as u8;
     let Some(hash) = key::inline::hash_one(key) else {
-        return Glance::Unsure(FastLookup::UNDECIDED);
+        return Glance::Unsure(Glimpse::Nothing);
     };
     let state = &cached.state;
     let seen = match this.way() {
@@ -44,35 +56,86 @@ pub(super) fn glance(this: &CacheObject, cached: &CachedFunction, key: Ref<'_>) 
             // SAFETY: it is what the glance has taken; no lock is held.
             Peek::Hit(taken) => return Glance::Hit(unsafe { Shared::deliver(taken) }),
             // What the decoded level does not have the file may have.
-            Peek::Absent(absent) => return Glance::Unsure(absent),
+            Peek::Absent(absent) => return Glance::Unsure(Glimpse::Known(absent)),
             other => other,
         },
-        _ => return Glance::Unsure(FastLookup::UNDECIDED),
+        _ => return Glance::Unsure(Glimpse::Nothing),
     };
     match seen {
         Peek::Hit(value) => Glance::Hit(value),
         Peek::Absent(_) => Glance::Absent,
-        Peek::Candidate(_) | Peek::Found(_) | Peek::Unsure => Glance::Unsure(FastLookup::UNDECIDED),
+        Peek::Candidate(token) | Peek::Found(token) => Glance::Unsure(Glimpse::At(token)),
+        Peek::Unsure => Glance::Unsure(Glimpse::Nothing),
     }
 }
 
-/// The value of a key, counted as a call. `Err` with an exception set.
+/// The value of a key, counted as a call, from where a glance left it. `Err` with an exception set.
 #[inline(never)]
-pub(super) fn look(cached: &CachedFunction, key: Ref<'_>, hot: FastLookup) -> Result<Option<PyRef>, ErrSet> {
-    let view = view_of(&key)?;
+pub(super) fn look(
+    this: &CacheObject,
+    cached: &CachedFunction,
+    key: Ref<'_>,
+    seen: Glimpse,
+) -> Result<Option<PyRef>, ErrSet> {
     let state = &cached.state;
-    if state.max_size == Some(0) {
-        state.backend.count_miss(key.py(), state);
-        return Ok(None);
+    match this.way() {
+        PLAIN => look_by::<Memory>(cached, key, seen),
+        EXPIRES => look_by::<ControlledMemory<false, false>>(cached, key, seen),
+        IDLE => look_by::<ControlledMemory<true, false>>(cached, key, seen),
+        SHARED => look_by::<Shared>(cached, key, seen),
+        _ => {
+            let view = view_of(&key)?;
+            if state.max_size == Some(0) {
+                state.backend.count_miss(key.py(), state);
+                return Ok(None);
+            }
+            look_long(cached, &view, FastLookup::UNDECIDED)
+        }
     }
+}
+
+/// [`look`] on one of the ways: what a call of a decorated function does.
+#[inline(always)]
+fn look_by<B: HitPath>(cached: &CachedFunction, key: Ref<'_>, seen: Glimpse) -> Result<Option<PyRef>, ErrSet> {
+    let state = &cached.state;
+    // SAFETY: the callers': what was taken, with no lock held; a new reference, or null with an exception set.
+    let deliver = |taken| unsafe { PyRef::steal_or_none(B::deliver(taken)) }.map(Some).ok_or(ErrSet);
+    if let Glimpse::At(token) = seen {
+        let reader = state.entries.reader();
+        // SAFETY: the token named an entry of the key's shape a moment ago, and nothing has run since.
+        let taken = unsafe {
+            let (_, entry) = reader.slot(token);
+            let is_it = key::same(entry.key.lend(key.py()), key);
+            is_it.then(|| B::take(state, &reader, token, &entry.value)).flatten()
+        };
+        drop(reader);
+        if let Some(taken) = taken {
+            return deliver(taken);
+        }
+    }
+    let view = view_of(&key)?;
+    let known = match seen {
+        Glimpse::Known(known) => known,
+        Glimpse::Nothing | Glimpse::At(_) => state.lookup_fast::<B, true>(&view),
+    };
+    match known.value() {
+        Some(taken) => deliver(taken),
+        None => look_long(cached, &view, known),
+    }
+}
+
+/// A whole lookup, from where the first pass left it.
+#[inline(never)]
+fn look_long(cached: &CachedFunction, view: &View<'_>, known: FastLookup) -> Result<Option<PyRef>, ErrSet> {
+    let state = &cached.state;
     if let Some(shared) = state.backend.shared() {
-        return shared.read_object(cached, &view, hot);
+        return shared.read_object(cached, view, known);
     }
-    match state.after(&view, hot) {
+    match state.after(view, known) {
         Found::Value(value) => Ok(Some(value)),
         Found::Revalidate(value) => {
             // Nobody computes here: the next `get_or_set` is to.
-            state.let_refresh_go(&view);
+            state.let_refresh_go(view);
             Ok(Some(value))
         }
         Found::Failed => Err(ErrSet),

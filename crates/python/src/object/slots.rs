@@ -11,7 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyTuple, PyType};
 
-use super::read::{self, Glance};
+use super::read::{self, Glance, Glimpse};
 use super::store::wish;
 use super::{walk, CacheObject};
 use crate::capi::borrowed::{Arguments, Ref};
@@ -19,7 +19,6 @@ use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::call;
 use crate::capi::type_slots::{add_methods, Method};
-use crate::function::fast_lookup::FastLookup;
 
 type Objects = *const *mut ffi::PyObject;
 
@@ -108,16 +107,16 @@ unsafe extern "C-unwind" fn subscript(object: *mut ffi::PyObject, key: *mut ffi:
     match read::glance(&this, cached, key) {
         Glance::Hit(value) => value,
         Glance::Absent => missing(this, key),
-        Glance::Unsure(hot) => subscript_slowly(this, key, hot),
+        Glance::Unsure(seen) => subscript_slowly(this, key, seen),
     }
 }
 
 #[inline(never)]
-fn subscript_slowly(this: This<'_>, key: Ref<'_>, hot: FastLookup) -> *mut ffi::PyObject {
+fn subscript_slowly(this: This<'_>, key: Ref<'_>, seen: Glimpse) -> *mut ffi::PyObject {
     caught(|| {
         point("c[k]");
         let Ok(cached) = this.cached(key.py()) else { return std::ptr::null_mut() };
-        match read::look(cached, key, hot) {
+        match read::look(&this, cached, key, seen) {
             Ok(Some(value)) => value.into_ptr(),
             Ok(None) => missing(this, key),
             Err(ErrSet) => std::ptr::null_mut(),
@@ -230,7 +229,7 @@ unsafe extern "C-unwind" fn get(
     match read::glance(&this, cached, key) {
         Glance::Hit(value) => value,
         Glance::Absent => default_of(key.py(), default),
-        Glance::Unsure(hot) => get_slowly(this, key, default, hot),
+        Glance::Unsure(seen) => get_slowly(this, key, default, seen),
     }
 }
 
@@ -240,11 +239,11 @@ fn default_of(py: Python<'_>, default: Option<Ref<'_>>) -> *mut ffi::PyObject {
 }
 
 #[inline(never)]
-fn get_slowly(this: This<'_>, key: Ref<'_>, default: Option<Ref<'_>>, hot: FastLookup) -> *mut ffi::PyObject {
+fn get_slowly(this: This<'_>, key: Ref<'_>, default: Option<Ref<'_>>, seen: Glimpse) -> *mut ffi::PyObject {
     caught(|| {
         point("get of an object");
         let Ok(cached) = this.cached(key.py()) else { return std::ptr::null_mut() };
-        match read::look(cached, key, hot) {
+        match read::look(&this, cached, key, seen) {
             Ok(Some(value)) => value.into_ptr(),
             Ok(None) => default_of(key.py(), default),
             Err(ErrSet) => std::ptr::null_mut(),
@@ -316,7 +315,7 @@ fn get_with(this: This<'_>, arguments: &Arguments<'_>) -> *mut ffi::PyObject {
             return this.0.to_bound().call_method1("_get_renewed", (key, default, renew));
         }
         let cached = this.cached(py).map_err(|ErrSet| PyErr::fetch(py))?;
-        let found = read::look(cached, Ref::from(&key), FastLookup::UNDECIDED).map_err(|ErrSet| PyErr::fetch(py))?;
+        let found = read::look(&this, cached, Ref::from(&key), Glimpse::Nothing).map_err(|ErrSet| PyErr::fetch(py))?;
         Ok(found.map_or(default, |value| value.into_bound(py)))
     };
     caught(|| given(py, get()))

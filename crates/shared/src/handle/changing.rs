@@ -31,7 +31,7 @@ impl SharedCache {
 
     /// `insert` of a key whose hash is known.
     pub fn insert_hashed(&self, hash: u64, key: &[u8], value: &[u8], terms: impl Into<Terms>, began: Began) -> Stored {
-        let how = Put { began: Some(began), over: None };
+        let how = Put { began: Some(began), ..Put::WHATEVER };
         self.store(hash, key, value, &terms.into(), how).unwrap_or_else(|why| why)
     }
 
@@ -106,7 +106,7 @@ impl SharedCache {
 
     /// Stores what the lease's holder has computed, and ends the lease, which also happens where nothing is stored.
     pub fn complete(&self, lease: Lease, key: &[u8], value: &[u8], terms: impl Into<Terms>) -> Stored {
-        let how = Put { began: Some(lease.began), over: Some(lease.seen.1) };
+        let how = Put { began: Some(lease.began), over: Some(lease.seen.1), ..Put::WHATEVER };
         let stored = self.store(lease.hash, key, value, &terms.into(), how).unwrap_or_else(|why| why);
         self.table.end(&lease);
         stored

@@ -33,7 +33,7 @@ pub enum Change<'a> {
     /// It stays as it is.
     Nothing,
     Remove,
-    /// `None`: the value that is there.
+    /// `None`: the value that is there, which is no use of it.
     Store(Option<Cow<'a, [u8]>>, Terms),
 }
 
@@ -67,9 +67,10 @@ impl Table {
                 }
             }
             Change::Store(value, terms) => {
+                let how = if value.is_some() { Put::WHATEVER } else { Put::UNNOTICED };
                 let value = value.as_deref().unwrap_or_else(|| buf.value());
                 let block = self.prepare(hash, key, value, &terms);
-                let stored = block.map_or_else(|why| why, |block| self.put(&guard, key, &block, Put::WHATEVER));
+                let stored = block.map_or_else(|why| why, |block| self.put(&guard, key, &block, how));
                 if !matches!(stored, Stored::Done(_)) {
                     self.drop_entry(&guard, hash, key)?;
                 }

@@ -41,11 +41,15 @@ pub struct Put {
     pub began: Option<Began>,
     /// Store only if there is no fresh entry but the one with this word.
     pub over: Option<u64>,
+    /// Whether it is a use of the entry that it replaces.
+    pub uses: bool,
 }
 
 impl Put {
     /// Whatever has happened.
-    pub const WHATEVER: Put = Put { began: None, over: None };
+    pub const WHATEVER: Put = Put { began: None, over: None, uses: true };
+    /// The same, of which the policy does not hear where there is an entry.
+    pub const UNNOTICED: Put = Put { uses: false, ..Put::WHATEVER };
 }
 
 impl Table {
@@ -95,7 +99,7 @@ impl Table {
         let placed = match old {
             Some(old) => self
                 .make_room(guard, block.granules)
-                .and_then(|index| self.replace(guard, Slot::new(old.slot), index, generation, block)),
+                .and_then(|index| self.replace(guard, Slot::new(old.slot), index, generation, block, how.uses)),
             None => self
                 .place_new(guard, block)
                 .and_then(|(slot, index)| self.insert(guard, slot, index, generation, block)),
@@ -205,6 +209,7 @@ impl Table {
         index: GranuleIndex,
         generation: u64,
         block: &Prepared,
+        uses: bool,
     ) -> Option<(Slot, Word)> {
         if !self.owns() {
             return None;
@@ -221,8 +226,13 @@ impl Table {
         }
         let granule = self.geo.granule(index);
         self.write_block(guard, granule, generation, block);
-        self.set_deadline(slot, block.terms.end);
-        self.touch_as_writer(slot);
+        if uses {
+            self.set_deadline(slot, block.terms.end);
+            self.touch_as_writer(slot);
+        } else {
+            self.region.set(self.deadline_at(slot), block.terms.end);
+            self.note_deadline(block.terms.end);
+        }
         if !self.owns() {
             return None;
         }
