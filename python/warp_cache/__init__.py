@@ -123,10 +123,12 @@ def _imported_from_rust():
         _uncacheable,
     )
     from warp_cache._naming import canonical, identity, named
+    from warp_cache._remote import naming, opening, telling
 
     stdlib = (builtins, copy, functools, inspect, pickle, sys, types)
     ours = (_async, _bound, _by_value, _exceptions, _green, _info, _instances, _made_with, _refresh)
-    return stdlib, ours, (_packed, _removal, _tags, _uncacheable), (canonical, identity, named)
+    names = (canonical, identity, named, naming, opening, telling)
+    return stdlib, ours, (_packed, _removal, _tags, _uncacheable), names
 
 
 if _os.environ.get("WARP_CACHE_DISABLED", "0").lower() not in ("", "0", "false", "no", "off"):

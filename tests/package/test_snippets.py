@@ -43,7 +43,8 @@ def of(*languages: str) -> list[Block]:
 
 
 def test_every_language_is_one_that_is_checked() -> None:
-    assert {b.language for b in BLOCKS} <= {"", "python", "bash", "sh", "yaml", "dockerfile"}
+    known = {"", "text", "python", "bash", "sh", "yaml", "dockerfile"}
+    assert {b.language for b in BLOCKS} <= known
 
 
 # A block without a language that begins with a command is shell.
