@@ -24,6 +24,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 APP = """
 import os, sys
+from collections import OrderedDict
 from decimal import Decimal
 from warp_cache import cache
 
@@ -37,6 +38,10 @@ def named(x):
 
 @cache(backend="shared", name="pickled")
 def pickled(x):
+    return OrderedDict(x=x)
+
+@cache(backend="shared", name="priced")
+def priced(x):
     return Decimal(x)
 """
 

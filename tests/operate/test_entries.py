@@ -193,10 +193,17 @@ def test_stored_exceptions_and_types_of_pickles(run: Any, worker: Any) -> None:
 
     with pytest.raises(KeyError):
         failing(1)
-    assert "decimal.Decimal" in run("keys", "pickled")[1]
+    assert "collections.OrderedDict" in run("keys", "pickled")[1]
     (line,) = run("keys", "failing")[1].splitlines()
     assert "raises" in line and "(1)" in line
     assert json.loads(run("keys", "failing", "--json")[1])["entries"][0]["exception"] is True
+
+
+def test_values_of_the_standard_library(run: Any, worker: Any) -> None:
+    worker().ask("priced(7)")
+    line = run("keys", "priced")[1]
+    assert "decimal.Decimal" in line and "Decimal('7')" in line and "damaged" not in line
+    assert json.loads(run("keys", "priced", "--json")[1])["entries"][0]["pickled"] is False
 
 
 def test_the_type_of_a_pickle_is_read_and_not_loaded() -> None:

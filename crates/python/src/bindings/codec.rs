@@ -108,7 +108,10 @@ pub fn _show_key(bytes: &Bound<'_, PyBytes>, limit: usize) -> Option<String> {
 
 /// A value's type and text, each None of a pickle; None if the bytes are no value's.
 #[pyfunction]
-pub fn _show_value(bytes: &Bound<'_, PyBytes>, limit: usize) -> Option<(Option<&'static str>, Option<String>)> {
+pub fn _show_value(
+    bytes: &Bound<'_, PyBytes>,
+    limit: usize,
+) -> Option<(Option<std::borrow::Cow<'static, str>>, Option<String>)> {
     // SAFETY: attached.
     let shown = unsafe { crate::codec::show_value(bytes.as_bytes(), limit) };
     shown.map(|shown| (shown.kind, shown.text))

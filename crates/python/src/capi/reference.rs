@@ -192,7 +192,14 @@ pub mod calls {
                 use super::*;
 
                 extern "C-unwind" {
-                    $(pub fn $name($($argument: $type),*) $(-> $result)?;)*
+                    $(
+                        // PyO3 declares most of these functions, too, as ones that never unwind. Of two declarations of a
+                        // symbol, the linker of LLVM's modules keeps one, whose promise then holds for both. With a
+                        // \u{1} before it the name is another one to it, and the same to the linker of the library.
+                        #[cfg_attr(not(target_vendor = "apple"), link_name = concat!("\u{1}", stringify!($name)))]
+                        #[cfg_attr(target_vendor = "apple", link_name = concat!("\u{1}_", stringify!($name)))]
+                        pub fn $name($($argument: $type),*) $(-> $result)?;
+                    )*
                 }
             }
 

@@ -3,11 +3,14 @@
 //! Ring 3. Our own format alone is read, by objects of built-in types that are made of its atoms for their `repr`. A pickle is
 //! never loaded and no name is looked up, so no code runs that is not Python's own. The bytes may be anything.
 
+use std::borrow::Cow;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::decode::{made, Decoder};
 use super::named::HASH;
+use super::standard;
 use crate::capi::exceptions;
 use crate::capi::reference::PyRef;
 use engine::wire_format::{header, key, put_sized, tag, Reader, MAX_DEPTH};
@@ -18,7 +21,7 @@ const LONGEST_INT: usize = 256;
 /// What a value is.
 pub struct ShownValue {
     /// The name of its type; `None` of a pickle, which says itself.
-    pub kind: Option<&'static str>,
+    pub kind: Option<Cow<'static, str>>,
     /// `None` of a pickle.
     pub text: Option<String>,
 }
@@ -35,7 +38,11 @@ pub unsafe fn show_value(bytes: &[u8], limit: usize) -> Option<ShownValue> {
     if !matches!(first, header::IMMUTABLE | header::CONTAINERS) {
         return None;
     }
-    let kind = kind_of(*body.first()?)?;
+    let kind = match body {
+        [tag::STANDARD, class, ..] => standard::name(*class)?.into(),
+        [first, ..] => kind_of(*first)?.into(),
+        [] => return None,
+    };
     let mut shower = Shower::new(body, limit);
     // SAFETY: the caller's promise.
     unsafe { shower.body(MAX_DEPTH) }?;
@@ -179,6 +186,14 @@ impl<'a> Shower<'a> {
                 tag::STR_4 => self.long(first, 4),
                 tag::BIG_POSITIVE | tag::BIG_NEGATIVE => self.big_int(first),
                 key::NOT_IMPLEMENTED..=key::BYTEARRAY => self.of_key(first, depth),
+                tag::STANDARD => {
+                    let Ok(read) = self.decoder.read(first, depth) else {
+                        // Its constructor may have refused the parts.
+                        drop(exceptions::take(Python::assume_attached()));
+                        return None;
+                    };
+                    self.say_of(&read)
+                }
                 atom => {
                     let read = self.decoder.read(atom, 1).ok()?;
                     self.say_of(&read)

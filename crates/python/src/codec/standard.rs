@@ -120,6 +120,13 @@ pub(super) unsafe fn parts_of(object: *mut ffi::PyObject) -> Result<Option<(u8, 
     }
 }
 
+/// The name of the class of this number, with its module's; `None` if there is no such class.
+pub(super) fn name(number: u8) -> Option<String> {
+    let class = CLASSES.get(usize::from(number))?;
+    let text = |name: &Name| name.text().to_string_lossy();
+    Some(format!("{}.{}", text(&class.module), text(&class.name)))
+}
+
 /// The object of a class's number and what its constructor is given; `None` if there is no such class.
 ///
 /// # Safety
