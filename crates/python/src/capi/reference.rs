@@ -273,7 +273,10 @@ mod vectorcall {
         *mut ffi::PyObject,
     ) -> *mut ffi::PyObject;
 
+    // (Why the names begin so: see `calls`.)
     extern "C-unwind" {
+        #[cfg_attr(not(target_vendor = "apple"), link_name = "\u{1}_PyObject_MakeTpCall")]
+        #[cfg_attr(target_vendor = "apple", link_name = "\u{1}__PyObject_MakeTpCall")]
         fn _PyObject_MakeTpCall(
             state: *mut ffi::PyThreadState,
             callable: *mut ffi::PyObject,
@@ -281,6 +284,8 @@ mod vectorcall {
             nargs: ffi::Py_ssize_t,
             keywords: *mut ffi::PyObject,
         ) -> *mut ffi::PyObject;
+        #[cfg_attr(not(target_vendor = "apple"), link_name = "\u{1}_Py_CheckFunctionResult")]
+        #[cfg_attr(target_vendor = "apple", link_name = "\u{1}__Py_CheckFunctionResult")]
         fn _Py_CheckFunctionResult(
             state: *mut ffi::PyThreadState,
             callable: *mut ffi::PyObject,
