@@ -9,7 +9,7 @@ import os
 
 from warp_cache._configuration import settings
 from warp_cache._decorators import alive
-from warp_cache._warp_cache_rs import CacheObject, _disable, _enable
+from warp_cache._warp_cache_rs import CacheObject, _change_there, _disable, _enable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,9 +35,10 @@ def caches() -> list[CachedFunction[..., Any] | Cache[Any, Any]]:
 def clear_all() -> None:
     """Empty each of ``caches()``.
 
-    What one raises does not spare the others; the first such exception is raised at the end.
+    What one raises does not spare the others; the first such exception is raised at the end. A
+    server is asked once for all of its functions.
     """
-    _each(lambda cached: _function(cached).cache_clear())
+    _each(lambda function: function.cache_clear(), None)
 
 
 def invalidate_tags(*tags: str) -> None:
@@ -45,13 +46,14 @@ def invalidate_tags(*tags: str) -> None:
 
     A call that begins after the return gets nothing with such a tag that was computed before it.
     What one cache raises does not spare the others; the first such exception is raised at the end.
+    A server is asked once for all of its functions.
 
     Raises TypeError for a tag that is no string.
     """
     for tag in tags:
         if not isinstance(tag, str):
             raise TypeError(f"a tag must be a string, got {tag!r}")
-    _each(lambda cached: _function(cached).cache_invalidate_tags(*tags))
+    _each(lambda function: function.cache_invalidate_tags(*tags), list(tags))
 
 
 def _function(cached: Any) -> Any:
@@ -59,11 +61,13 @@ def _function(cached: Any) -> Any:
     return cached._loader if isinstance(cached, CacheObject) else cached
 
 
-def _each(do: Callable[[Any], object]) -> None:
-    first: Exception | None = None
-    for cached in caches():
+def _each(do: Callable[[Any], object], tags: list[str] | None) -> None:
+    """Change each function: those of a server together, by the tags, the others by themselves."""
+    first: BaseException | None
+    functions, first = _change_there([_function(cached) for cached in caches()], tags)
+    for function in functions:
         try:
-            do(cached)
+            do(function)
         except Exception as error:
             first = first or error
     if first is not None:

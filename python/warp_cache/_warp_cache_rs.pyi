@@ -51,6 +51,7 @@ __all__ = [
     "Ticket",
     "_HeldLock",
     "_Seen",
+    "_change_there",
     "_clock_advance",
     "_clock_go_on",
     "_clock_now",
@@ -471,6 +472,14 @@ def _replay(keys: Buffer, jobs: Sequence[tuple[int | None, int]]) -> list[int]:
     """
 
 # For warp_cache._module.
+def _change_there(
+    functions: list[Any], tags: list[str] | None
+) -> tuple[list[Any], BaseException | None]:
+    """Empty those of these functions that have a server, or drop what has any of the tags there.
+
+    Gives the other functions, and the first exception. One trip for each server.
+    """
+
 def _disable() -> None:
     """Disable the caches of this process, until `_enable` has been called as often."""
 

@@ -21,6 +21,8 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::backend::remote::driven::RemoteTurn;
     #[pymodule_export]
+    use crate::backend::remote::together::_change_there;
+    #[pymodule_export]
     use crate::backend::remote::ServerAddress;
     #[pymodule_export]
     use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};

@@ -297,6 +297,11 @@ impl CachedFunction {
     /// Ends the entries that have one of these tags, wherever they are, and fences the computations of such.
     fn invalidate_tags(&self, py: Python<'_>, tags: &Tags) -> PyResult<()> {
         self.state.backend.invalidate_tags(py, &self.state, tags).map_err(|ErrSet| PyErr::fetch(py))?;
+        self.invalidate_tags_here(py, tags)
+    }
+
+    /// The same of what is in this process, once what is behind knows.
+    pub(crate) fn invalidate_tags_here(&self, py: Python<'_>, tags: &Tags) -> PyResult<()> {
         self.state.invalidate_tags(tags);
         match &self.state.flights {
             Some(flights) => flights.forget_tags(py, tags),

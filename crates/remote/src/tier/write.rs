@@ -150,7 +150,15 @@ impl Tier {
     /// # Errors
     /// As [`Tier::invalidate`].
     pub fn clear(&self, scope: &Scope) -> Result<(), Failure> {
-        self.renew_stamps(&[&scope.generation])
+        self.clear_all(&[scope])
+    }
+
+    /// Voids all values of several scopes, in one trip.
+    ///
+    /// # Errors
+    /// As [`Tier::invalidate`].
+    pub fn clear_all(&self, scopes: &[&Scope]) -> Result<(), Failure> {
+        self.renew_stamps(&scopes.iter().map(|scope| &scope.generation).collect::<Vec<_>>())
     }
 
     fn renew_stamps(&self, keys: &[&StampKey]) -> Result<(), Failure> {

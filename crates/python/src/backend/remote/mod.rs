@@ -6,7 +6,8 @@
 //! for this process alone. Without a server the cache is one in memory.
 //!
 //! Its other parts: [`address`] (the option), [`opened`] (what is configured, opened at the first use), [`values`] (objects and
-//! bytes), [`bring`] (how a plain call gets its value), [`methods`] (what users change and ask).
+//! bytes), [`bring`] (how a plain call gets its value), [`methods`] (what users change and ask),
+//! [`together`] (what changes many functions at once).
 
 mod address;
 mod bring;
@@ -15,6 +16,7 @@ pub mod driven;
 mod methods;
 mod near;
 mod opened;
+pub mod together;
 mod trip;
 mod values;
 
