@@ -8,6 +8,7 @@ import decimal
 import fractions
 import time
 import uuid
+import warnings
 from typing import Any
 
 import pytest
@@ -175,6 +176,46 @@ def test_what_only_pickle_can_store_needs_a_secret(configured: servers.Server) -
         assert named(lambda x: Own(), name=name)(1) == Own()
         assert named(lambda x: "computed", name=name)(1) == Own()
         warp_cache.configure(secret=None, pickle=None)
+
+
+def test_exceptions_that_nobody_signs_are_told_of_and_raised_anew(
+    configured: servers.Server,
+) -> None:
+    raised: list[int] = []
+
+    @cache(remote=True, ttl=600, name="plain", cache_exceptions=LookupError)
+    def plain(x: int) -> None:
+        raised.append(x)
+        raise LookupError(x)
+
+    @cache(remote=True, ttl=600, name="awaited", cache_exceptions=LookupError)
+    async def awaited(x: int) -> None:
+        raised.append(x)
+        raise LookupError(x)
+
+    for call in (plain, lambda x: asyncio.run(awaited(x))):
+        raised.clear()
+        with (
+            pytest.warns(warp_cache.UncacheableWarning, match=r"exceptions of .*configure.secret"),
+            pytest.raises(LookupError),
+        ):
+            call(1)
+        with warnings.catch_warnings(), pytest.raises(LookupError):
+            warnings.simplefilter("error")  # it is told once
+            call(1)
+        assert raised == [1, 1]
+    warp_cache.configure(secret="s" * 16)
+
+    @cache(remote=True, ttl=600, name="signed", cache_exceptions=LookupError)
+    def signed(x: int) -> None:
+        raised.append(x)
+        raise LookupError(x)
+
+    raised.clear()
+    for _ in range(3):
+        with pytest.raises(LookupError):
+            signed(1)
+    assert raised == [1]
 
 
 def test_who_has_no_secret_never_unpickles(configured: servers.Server) -> None:

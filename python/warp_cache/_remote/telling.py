@@ -14,9 +14,15 @@ if TYPE_CHECKING:
 __all__ = ["uncacheable"]
 
 
-def uncacheable(function: Callable[..., Any], kind: type | None, may_pickle: bool) -> None:
-    """Warn that results are not stored on the server: kind: their type, or None for an argument."""
+def uncacheable(
+    function: Callable[..., Any], kind: type | None, may_pickle: bool, is_raised: bool
+) -> None:
+    """Warn that results, or exceptions, are not stored on the server.
+
+    kind: their type, or None for an argument.
+    """
     name = f"{_name(function)}()"
+    what = "exceptions" if is_raised else "results"
     if kind is None:
         text = (
             f"results of {name} are not stored on the server where an argument has no bytes that "
@@ -24,8 +30,13 @@ def uncacheable(function: Callable[..., Any], kind: type | None, may_pickle: boo
         )
     elif may_pickle:
         text = (
-            f"results of {name} are not stored on the server where they are a {kind.__name__}, "
+            f"{what} of {name} are not stored on the server where they are a {kind.__name__}, "
             "which cannot be pickled; return what can be"
+        )
+    elif is_raised:
+        text = (
+            f"exceptions of {name} are not stored on the server, so cache_exceptions has no effect "
+            "there: only pickle can store them, and nobody has signed it; configure(secret=...)"
         )
     else:
         text = (

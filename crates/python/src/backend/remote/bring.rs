@@ -153,10 +153,15 @@ impl RemoteCalling<'_> {
         let cover = trip.end_detached(py, sending.as_ref());
         self.remote.count_errors(trip);
         if sending.is_none() {
-            let (reason, value) = if trip.has_key { (Reason::Value, Some(result)) } else { (Reason::Argument, None) };
-            self.remote.told.tell(py, self.cached, reason, value, opened.may_pickle)?;
+            self.tell(opened, trip, Reason::Value, result)?;
         }
         Ok(values::alone_terms(py, opened, terms, cover, trip.call.stripes()))
+    }
+
+    /// Tells the user that the server does not get this, whatever is the reason of the two. `Err` with an exception set.
+    fn tell(&self, opened: &Opened, trip: &Trip, reason: Reason, object: Ref<'_>) -> Result<(), ErrSet> {
+        let (reason, object) = if trip.has_key { (reason, Some(object)) } else { (Reason::Argument, None) };
+        self.remote.told.tell(self.arguments.py(), self.cached, reason, object, opened.may_pickle)
     }
 
     /// The end of a computation that raised: an old value may serve, the exception may be stored.
@@ -200,7 +205,11 @@ impl RemoteCalling<'_> {
                 let Ok(sending) = values::sending(opened, control, &terms, raised.lend(py), computed) else {
                     return nothing(py, trip);
                 };
-                let cover = trip.end_detached(py, sending.filter(|_| trip.has_key).as_ref());
+                let sending = sending.filter(|_| trip.has_key);
+                let cover = trip.end_detached(py, sending.as_ref());
+                if sending.is_none() && self.tell(opened, trip, Reason::Raised, raised.lend(py)).is_err() {
+                    return nothing(py, trip);
+                }
                 values::alone_terms(py, opened, terms, cover, trip.call.stripes())
             }
         };

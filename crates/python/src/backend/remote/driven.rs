@@ -288,7 +288,7 @@ pub(crate) fn settle(
     })?;
     keep_near(cached, py, ticket, computation, terms)?;
     let Some(reason) = tell else { return Ok(()) };
-    let told = matches!(reason, Reason::Value).then(|| value.into());
+    let told = matches!(reason, Reason::Value | Reason::Raised).then(|| value.into());
     fetched(py, remote.told.tell(py, cached, reason, told, opened.may_pickle))
 }
 
@@ -323,6 +323,11 @@ pub(crate) fn failed<'py>(
         let sending = fetched(py, values::sending(opened, control, &terms, raised.lend(py), computed))?;
         turn.with(|turn| {
             turn.sending = sending.filter(|_| turn.trip.has_key);
+            turn.tell = match (&turn.sending, turn.trip.has_key) {
+                (Some(_), _) => None,
+                (None, true) => Some(Reason::Raised),
+                (None, false) => Some(Reason::Argument),
+            };
             turn.terms = Some(terms);
         })?;
     }

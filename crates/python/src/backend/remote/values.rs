@@ -159,6 +159,8 @@ pub(super) enum Reason {
     Argument = 1,
     /// A result has none that may be stored.
     Value = 2,
+    /// An exception has none.
+    Raised = 4,
 }
 
 impl Told {
@@ -175,8 +177,9 @@ impl Told {
             return Ok(());
         }
         let kind = value.map(|value| value.bind(py).get_type());
+        let raised = matches!(reason, Reason::Raised);
         let told = import(py, "warp_cache._remote.telling")
-            .and_then(|module| module.call_method1("uncacheable", (cached.function.as_py(), kind, may_pickle)));
+            .and_then(|module| module.call_method1("uncacheable", (cached.function.as_py(), kind, may_pickle, raised)));
         told.map(drop).map_err(|error| {
             error.restore(py);
             ErrSet
