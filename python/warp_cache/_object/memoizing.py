@@ -6,7 +6,9 @@ call of the object's loader with two values, so it is none of the object's keys.
 
 from __future__ import annotations
 
+import itertools
 from functools import partial, update_wrapper
+from types import MethodType
 
 from warp_cache._object import operations
 from warp_cache._object.loading import Request
@@ -20,6 +22,10 @@ __all__ = ["Memoized", "memoize"]
 
 # An entry has 16 tags at most, and one is the function's own.
 _MOST_TAGS = 15
+
+# Each memoized function of this process has one. An ``id`` would be another function's later on,
+# which would find the entries.
+_numbers = itertools.count()
 
 _OPTIONS = ("key", "ignore", "ttl", "tags", "typed", "cache_if")
 
@@ -98,6 +104,10 @@ class Memoized:
         if self._is_async:
             return operations.load_async(self._cache, key, asked)
         return operations.load(self._cache, key, asked)
+
+    def __reduce__(self) -> str:
+        # By its name, as functions are: a copy is the function itself.
+        return str(getattr(self, "__qualname__", ""))
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else _Bound(self, instance)
@@ -186,24 +196,52 @@ async def _refreshed(loader: Any, key: tuple[Any, Any], asked: Request) -> Any:
         request.reset(token)
 
 
+# The methods that take a call's arguments, and nothing before them.
+_OF_ARGUMENTS = frozenset(
+    ("get", "cache_contains", "cache_invalidate", "cache_refresh", "cache_ttl")
+)
+
+
 class _Bound:
-    """A memoized function as the attribute of an instance."""
+    """A memoized function as the attribute of an instance: a bound method, by what it can do."""
 
     def __init__(self, function: Memoized, instance: Any) -> None:
         self.__func__ = function
         self.__self__ = instance
-        self.__wrapped__ = function.__get__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.__func__(self.__self__, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self.__func__, name)
-        if name.startswith(("cache_", "acache_")) or name in ("get", "aget"):
-            if name.endswith(("put", "clear", "tags", "info", "parameters", "options")):
-                return found
-            return partial(found, self.__self__)
+        function, instance = self.__func__, self.__self__
+        found = getattr(function, name)
+        # The twins for coroutines have an "a" before the name.
+        of_cache = name.removeprefix("a")
+        if of_cache in _OF_ARGUMENTS:
+            return partial(found, instance)
+        if of_cache == "set":
+            return lambda value, /, *args, **kwargs: found(value, instance, *args, **kwargs)
+        if of_cache == "cache_put":
+            return lambda value, args=(), kwargs=None, **terms: found(
+                value, (instance, *args), kwargs, **terms
+            )
         return found
+
+    @property
+    def __wrapped__(self) -> Any:
+        function: Any = self.__func__
+        return MethodType(function.__wrapped__, self.__self__)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Bound):
+            return NotImplemented
+        return self.__self__ is other.__self__ and self.__func__ is other.__func__
+
+    def __hash__(self) -> int:
+        return hash((id(self.__self__), self.__func__))
+
+    def __reduce__(self) -> Any:
+        return getattr, (self.__self__, getattr(self.__func__, "__name__", ""))
 
 
 def _checked(tags: tuple[str, ...]) -> tuple[str, ...]:
@@ -229,7 +267,7 @@ def _mark(function: Any, cache: Any) -> str:
     """What tells the function's entries from others: the same in every process."""
     name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
     if cache._given["backend"] != "shared":
-        return f"{name} {id(function):x}"
+        return f"{name} {next(_numbers)}"
     from warp_cache._naming import identity
 
     described, is_private = identity.describe(function)

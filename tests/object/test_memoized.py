@@ -1,0 +1,83 @@
+"""Memoized functions: whose entries are whose, and what attribute access on an instance gives."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from warp_cache import Cache
+
+Make = Callable[..., Cache[Any, Any]]
+
+
+def test_functions_made_one_after_the_other_have_entries_of_their_own(make: Make) -> None:
+    """Each is freed before the next one is made, which the interpreter puts in its place."""
+    cache = make(1000)
+
+    def adder(n: int) -> Callable[[int], int]:
+        @cache.memoize
+        def add(x: int) -> int:
+            return x + n
+
+        return add
+
+    assert [adder(n)(1) for n in range(10)] == list(range(1, 11))
+    lambdas = [f"lambda x: x + {n}" for n in range(10)]
+    assert [cache.memoize(eval(code))(1) for code in lambdas] == list(range(1, 11))
+
+
+class Point:
+    cache = Cache[Any, Any]()
+
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+    def __hash__(self) -> int:
+        return hash(self.x)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Point) and self.x == other.x
+
+    @cache.memoize
+    def plus(self, y: int) -> int:
+        return self.x + y
+
+
+@Point.cache.memoize
+def doubled(x: int) -> int:
+    return 2 * x
+
+
+def test_methods_of_a_memoized_method_bind_the_instance() -> None:
+    one, two = Point(1), Point(2)
+    one.plus.set(10, 5)  # type: ignore[attr-defined]
+    assert (one.plus(5), two.plus(5)) == (10, 7)
+    one.plus.cache_put(20, (6,), ttl=100)  # type: ignore[attr-defined]
+    assert (one.plus(6), two.plus(6)) == (20, 8)
+    two.plus.cache_put(30, kwargs={"y": 7})  # type: ignore[attr-defined]
+    assert (one.plus(7), two.plus(y=7)) == (8, 30)
+    assert one.plus.cache_ttl(6) <= 100  # type: ignore[attr-defined]
+    assert one.plus.cache_refresh(5) == one.plus.get(5) == 6  # type: ignore[attr-defined]
+    assert one.plus.cache_invalidate(5)  # type: ignore[attr-defined]
+    assert not one.plus.cache_contains(5)  # type: ignore[attr-defined]
+    assert two.plus.cache_contains(5)  # type: ignore[attr-defined]
+
+
+def test_a_memoized_method_is_like_a_bound_one() -> None:
+    one, other = Point(1), Point(1)
+    assert one.plus == one.plus
+    assert hash(one.plus) == hash(one.plus)
+    assert one.plus != other.plus
+    assert one.plus != Point.plus
+    assert one.plus.__self__ is one  # type: ignore[attr-defined]
+    assert one.plus.__wrapped__(4) == 5  # type: ignore[attr-defined]
+    assert list(inspect.signature(one.plus).parameters) == ["y"]
+    assert pickle.loads(pickle.dumps(one.plus))(4) == 5
+
+
+def test_memoized_functions_are_copied_and_pickled_by_name() -> None:
+    assert pickle.loads(pickle.dumps(doubled)) is doubled
+    assert copy.copy(doubled) is copy.deepcopy(doubled) is doubled
