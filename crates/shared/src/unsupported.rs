@@ -382,6 +382,10 @@ impl SharedCache {
         match self.0 {}
     }
 
+    pub fn fence_all(&self) -> Result<(), Busy> {
+        match self.0 {}
+    }
+
     pub fn purge(&self) -> Result<u64, Busy> {
         match self.0 {}
     }

@@ -256,7 +256,10 @@ class Cache(CacheMapping, Twins):
                 "prefix must be what keys begin with, got None: call clear() to drop all"
             )
         if prefix is not _NOTHING:
-            return self.delete_many(list(self.keys(prefix)))
+            chosen = self.keys(prefix)
+            # What is being computed has no key yet that could be looked at.
+            self._fence()
+            return self.delete_many(list(chosen))
         count = len(self)
         self._loader.cache_clear()
         return count

@@ -63,9 +63,11 @@ def compute(cache: Any, key: Any, function: Callable[[Any], Any], ttl: Any) -> A
 def change(cache: Any, key: Any, seen: Any, value: Any, ttl: Any) -> tuple[bool, Any]:
     """Store what was computed of an entry, or delete it. Whether the entry was still that one."""
     if value is DELETE:
-        if seen is None or cache._take(key, seen) is not None:
-            return True, None
-        return False, None
+        if seen is not None:
+            return cache._take(key, seen) is not None, None
+        # Nothing is there to be taken, but what is being computed is not to be stored after this.
+        cache._take(key, None)
+        return cache._peek(key) is None, None
     return bool(cache._swap(key, value, seen, True, ttl, ...) != 0), value
 
 

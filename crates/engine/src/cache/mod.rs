@@ -262,6 +262,11 @@ impl<K, V> Cache<K, V> {
         self.slab.iter().map(|(_, _, entry)| entry)
     }
 
+    /// The same with their tokens. O(slots).
+    pub fn occupied(&self) -> impl Iterator<Item = (Token, &Entry<K, V>)> {
+        self.slab.iter().map(|(token, _, entry)| (token, entry))
+    }
+
     /// The published entries' tokens, the next victim first (expired ones not preferred). O(n).
     pub fn victims(&mut self) -> Vec<Token> {
         self.order.get_mut().victims()

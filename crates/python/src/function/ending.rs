@@ -11,7 +11,7 @@ use super::state::CacheState;
 use crate::capi::reference::PyRef;
 use crate::key::View;
 use engine::cache::{Candidate, Cause, Evicted};
-use engine::slab::Token;
+use engine::slab::{Entry, Token};
 
 impl CacheState {
     /// Ends a key's entry, and fences the computations of it that are under way: they go on for those who wait for them.
@@ -57,6 +57,24 @@ impl CacheState {
             }
         });
         self.release(evicted);
+    }
+
+    /// Fences all computations of this process that are under way, whatever their keys; entries stay. O(slots).
+    pub(crate) fn fence_all(&self, py: Python<'_>) {
+        let mut evicted = Evicted::default();
+        self.entries.write(|writer| {
+            self.fences.raise_all();
+            let cache = writer.value;
+            let is_computed = |(token, entry): (_, &Entry<PyRef, Value>)| (!entry.value.is_finished()).then_some(token);
+            let computed: Vec<Token> = cache.occupied().filter_map(is_computed).collect();
+            for token in computed {
+                self.end_entry(cache, token, false, &mut evicted);
+            }
+        });
+        self.release(evicted);
+        if let Some(flights) = &self.flights {
+            flights.forget(py);
+        }
     }
 
     /// Ends an entry; whether it had a value. To be called under the lock.

@@ -5,6 +5,7 @@
 //! longer the one that was there when the computation began. The stamps are made at the first invalidation, and there are so
 //! many that one of a key keeps a computation of another key from being stored in one of 4,096 cases.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
 
@@ -93,12 +94,24 @@ impl Fences {
     /// Fences the computations of a hash that are under way. To be called under the cache's lock.
     #[cold]
     pub fn raise(&self, hash: u64) {
+        let at = hash as usize % STAMPS;
+        self.raise_those(at..=at);
+    }
+
+    /// Fences all computations that are under way. To be called under the cache's lock.
+    pub fn raise_all(&self) {
+        self.raise_those(0..=STAMPS - 1);
+    }
+
+    fn raise_those(&self, those: RangeInclusive<usize>) {
         if !is_on_in_memory() {
             return;
         }
         let stamps = self.0.get_or_init(|| (0..STAMPS).map(|_| AtomicU64::new(0)).collect());
-        // Release: pairs with the acquire in `stamp`.
-        stamps[hash as usize % STAMPS].fetch_add(1, Ordering::Release);
+        for stamp in &stamps[those] {
+            // Release: pairs with the acquire in `stamp`.
+            stamp.fetch_add(1, Ordering::Release);
+        }
     }
 }
 

@@ -202,6 +202,17 @@ impl CacheObject {
         self.with_cached(py, |cached| walk::purge(py, cached))
     }
 
+    /// Fences all computations under way, those of other processes too; entries stay.
+    fn _fence(&self, py: Python<'_>) -> PyResult<()> {
+        self.with_cached(py, |cached| {
+            if let Some(shared) = cached.state.backend.shared() {
+                shared.fence_objects(py).map_err(fetch(py))?;
+            }
+            cached.state.fence_all(py);
+            Ok(())
+        })
+    }
+
     /// Copies of the entries of memory: `(key, stored, seconds, tags)` each. `delivers`: the values as callers get them.
     fn _entries<'py>(&self, py: Python<'py>, delivers: bool) -> PyResult<Bound<'py, PyList>> {
         self.with_cached(py, |cached| {

@@ -134,6 +134,12 @@ impl SharedCache {
         self.table.invalidate(key)
     }
 
+    /// Fences all that is being computed, whatever its key: none of it is stored, and nobody who calls from now on waits for it.
+    /// Entries stay. As in `invalidate` where the lock cannot be had.
+    pub fn fence_all(&self) -> Result<(), Busy> {
+        self.table.fence_all()
+    }
+
     /// Makes all entries void that have one of these tags, and those that are being computed with one. Takes no lock.
     pub fn invalidate_tags(&self, tags: &[u64]) -> Result<(), Busy> {
         self.table.invalidate_tags(tags)

@@ -79,8 +79,11 @@ impl Began {
     }
 }
 
+/// Where the bits of a hash begin that name its fence.
+const FENCE_BITS_AT: u32 = 20;
+
 pub(crate) fn fence_at(hash: u64) -> u64 {
-    FENCES_AT + 8 * (hash >> 20 & (FENCES - 1))
+    FENCES_AT + 8 * (hash >> FENCE_BITS_AT & (FENCES - 1))
 }
 
 impl Table {
@@ -147,6 +150,21 @@ impl Table {
         };
         self.raise_fence(&guard, hash);
         self.drop_entry(&guard, hash, key)
+    }
+
+    /// Fences the computations of all keys that are under way. O(fences). Where the lock cannot be had, all entries are void.
+    #[cold]
+    pub(crate) fn fence_all(&self) -> Result<(), Busy> {
+        let Ok(guard) = self.lock(CLEAR_TIMEOUT) else {
+            return self.void_all();
+        };
+        for fence in 0..FENCES {
+            self.raise_fence(&guard, fence << FENCE_BITS_AT);
+        }
+        if self.owns() {
+            return Ok(());
+        }
+        self.void_all()
     }
 
     /// Under the lock: takes the key's entry away, or else everything.

@@ -440,6 +440,12 @@ impl Shared {
         }
     }
 
+    /// Fences all that any process computes; entries stay.
+    pub(crate) fn fence_objects(&self, py: Python<'_>) -> Result<(), ErrSet> {
+        let Some(file) = self.files.working(py) else { return Ok(()) };
+        in_file(py, || file.shm.fence_all()).map_err(|Busy| not_fenced(py))
+    }
+
     /// Frees what has ended: how many entries.
     pub(crate) fn purge_object(&self, py: Python<'_>, state: &CacheState) -> Result<u64, ErrSet> {
         let Some(file) = self.files.working(py) else { return Ok(0) };
