@@ -370,6 +370,18 @@ def test_closing_drops_nothing(make: Make) -> None:
     assert cache.copy()["a"] == 1
 
 
+def test_a_copy_of_a_lock_does_not_hold_it(make: Make) -> None:
+    cache = make()
+    lock = cache.lock("a", wait=5, lease=100)
+    with lock:
+        for other in (copy.copy(lock), pickle.loads(pickle.dumps(lock))):
+            with pytest.raises(RuntimeError, match="not held by this object"):
+                other.release()
+        assert cache.lock("a").locked()
+    with copy.copy(lock):
+        assert cache.lock("a").locked()
+
+
 def test_purge(make: Make) -> None:
     cache = make()
     cache["b"] = 2

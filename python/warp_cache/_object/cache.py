@@ -73,13 +73,13 @@ class Cache(CacheMapping, Twins):
 
     # One entry.
 
-    def peek(self, key: Any, default: Any = None, /) -> Any:
+    def peek(self, key: Any, /, default: Any = None) -> Any:
         """The value of a key, or default: no use, and not counted. O(1) expected."""
         found = self._peek(key)
         return default if found is None else found[0]
 
     def _get_renewed(self, key: Any, default: Any, renew: Any) -> Any:
-        operations.check_ttl(renew)
+        operations.check_ttl(renew, "renew")
         found = self._renew(key, renew, True)
         self._count(key, found is not None)
         return default if found is None else found[0]
@@ -132,7 +132,7 @@ class Cache(CacheMapping, Twins):
         """Delete the entry if its value equals old; whether it did."""
         return operations.discard(self, key, old)
 
-    def pop(self, key: Any, default: Any = _NOTHING, /) -> Any:
+    def pop(self, key: Any, /, default: Any = _NOTHING) -> Any:
         """Take an entry out: its value. Without one, default, else KeyError."""
         found = self._take(key, ...)
         if found is not None:

@@ -7,10 +7,12 @@ milliseconds. So a dead holder's lock is found free, and green threads and corou
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 import time
-from datetime import timedelta
+
+from warp_cache._object.operations import seconds_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,11 +29,13 @@ def _seconds(name: str, value: Any) -> float | None:
     """Seconds that a caller gave, or None."""
     if value is None:
         return None
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    seconds = seconds_of(value)
+    if seconds == math.inf:
+        # As long as it takes.
+        return None
     right = f"{name} must be seconds, a timedelta or None, got {value!r}"
-    if isinstance(seconds, bool) or not hasattr(type(seconds), "__float__"):
+    if seconds is None:
         raise TypeError(right)
-    seconds = float(seconds)
     if seconds != seconds or seconds < 0 or (name == "lease" and seconds == 0):
         raise ValueError(f"{right}: it must not be negative, and a lease is positive")
     return seconds
@@ -115,6 +119,10 @@ class CacheLock:
             cache._check(key, None)
         else:
             hash(key)
+
+    def __reduce__(self) -> Any:
+        # A copy is another lock on the same key, which has not acquired it.
+        return _another, (self._cache, self._key, self._wait, self._lease)
 
     def __repr__(self) -> str:
         return f"<CacheLock of {self._cache!r}>"
@@ -208,3 +216,7 @@ class CacheLock:
 
     async def __aexit__(self, *_: object) -> None:
         self.release()
+
+
+def _another(cache: Any, key: Any, wait: Any, lease: Any) -> CacheLock:
+    return CacheLock(cache, key, wait, lease)

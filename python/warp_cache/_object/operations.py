@@ -8,6 +8,7 @@ change, if the entry is still that one).
 from __future__ import annotations
 
 import inspect
+import math
 from datetime import timedelta
 
 from warp_cache._object.loading import Request, request
@@ -152,19 +153,37 @@ def check(cache: Any, ttl: Any, tags: Any) -> tuple[str, ...]:
     return own
 
 
-def check_ttl(ttl: Any) -> None:
+def check_ttl(ttl: Any, name: str = "ttl") -> None:
     if ttl is ... or ttl is None:
         return
-    right = "ttl must be positive (seconds or a timedelta), or None for no limit"
-    seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-    if isinstance(seconds, bool) or not hasattr(type(seconds), "__float__"):
+    right = f"{name} must be positive and finite (seconds or a timedelta), or None for no limit"
+    seconds = seconds_of(ttl)
+    if seconds is None:
         raise TypeError(f"{right}, got {ttl!r}")
-    if not float(seconds) > 0:
+    if seconds == math.inf:
+        raise ValueError(f"{right}, got infinity, or an int as large")
+    if not seconds > 0:
         raise ValueError(f"{right}, got {ttl!r}: delete the key to end its entry")
 
 
+def seconds_of(value: Any) -> float | None:
+    """The seconds of a number or a timedelta, infinity where a float has no room for them; None of
+    what is neither.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not hasattr(type(seconds), "__float__"):
+        return None
+    try:
+        return float(seconds)
+    except OverflowError:
+        return math.inf if seconds > 0 else -math.inf
+
+
 def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    checked: tuple[Any, ...] = (tags,) if isinstance(tags, str) else tuple(tags)
+    try:
+        checked: tuple[Any, ...] = (tags,) if isinstance(tags, str) else tuple(tags)
+    except TypeError:
+        raise TypeError(f"tags must be up to 16 strings, got {tags!r}") from None
     for tag in checked:
         if not isinstance(tag, str):
             raise TypeError(f"tags must be up to 16 strings, got {tags!r}")
@@ -177,7 +196,11 @@ def set_many(cache: Any, entries: Any, ttl: Any, tags: Any) -> list[Any]:
     check_ttl(ttl)
     tags = checked_tags(tags)
     pairs = entries.items() if hasattr(entries, "items") else entries
-    pairs = [(key, value) for key, value in pairs]
+    try:
+        pairs = [(key, value) for key, value in pairs]
+    except (TypeError, ValueError) as error:
+        right = "entries must be a mapping, or pairs of a key and a value"
+        raise type(error)(f"{right}, got {type(entries).__name__}: {error}") from error
     # What cannot be stored is known before anything is.
     for key, value in pairs:
         cache._check(key, value)

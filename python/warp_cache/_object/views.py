@@ -16,13 +16,17 @@ class PrefixKeys(KeysView):  # type: ignore[type-arg]
     """The keys that begin with something."""
 
     def __init__(self, cache: Any, prefix: Any) -> None:
+        kinds = [kind for kind in (str, bytes, tuple) if isinstance(prefix, kind)]
+        if not kinds:
+            raise TypeError(f"prefix must be a str, bytes or a tuple, got {prefix!r}")
         super().__init__(cache)
         self._cache = cache
         self._prefix = prefix
+        # Not its own type: keys begin with a prefix of a subclass, too.
+        self._kind = kinds[0]
 
     def __iter__(self) -> Iterator[Any]:
-        prefix = self._prefix
-        kind = type(prefix)
+        prefix, kind = self._prefix, self._kind
         for key in self._cache:
             if isinstance(key, kind) and key[: len(prefix)] == prefix:
                 yield key
