@@ -370,6 +370,24 @@ def test_closing_drops_nothing(make: Make) -> None:
     assert cache.copy()["a"] == 1
 
 
+@pytest.mark.parametrize("options", [{}, {"ttl": 100}, {"tti": 100}])
+def test_a_new_value_has_the_tags_it_is_given(make: Make, options: dict[str, Any]) -> None:
+    cache = make(**options)
+    for store in (
+        lambda: cache.set("a", 2),
+        lambda: cache.__setitem__("a", 2),
+        lambda: cache.update(a=2),
+        lambda: cache.set("a", 2, tags="new"),
+        lambda: cache.set_many({"a": 2}, tags=["new"]),
+    ):
+        cache.set("a", 1, tags="old")
+        store()
+        cache.invalidate_tags("old")
+        assert cache["a"] == 2
+    cache.invalidate_tags("new")
+    assert "a" not in cache
+
+
 def test_a_copy_of_a_lock_does_not_hold_it(make: Make) -> None:
     cache = make()
     lock = cache.lock("a", wait=5, lease=100)

@@ -153,7 +153,8 @@ impl<K, V> Cache<K, V> {
     }
 
     /// Replaces the value of a published entry and gives it a new deadline; returns the old value. It keeps its place in
-    /// an order that uses do not change, and counts as a use in the others; weight, tags and idle time stay as they are. O(1).
+    /// an order that uses do not change, and counts as a use in the others; weight and idle time stay as they are, tags are
+    /// gone. O(1), and the tags.
     ///
     /// # Safety
     /// `token` names a published entry.
@@ -161,6 +162,9 @@ impl<K, V> Cache<K, V> {
         let slots = self.slots();
         if !self.expiration.is_never() {
             self.expiration.change(token, Lifetime::until(deadline), slots);
+        }
+        if let Some(tags) = self.extras.as_mut().and_then(|extras| extras.tags.as_mut()) {
+            tags.remove(token);
         }
         // SAFETY: the caller's promise; `publish` inserted the token into the order.
         unsafe { self.hit(token) };
