@@ -29,6 +29,32 @@ def test_functions_made_one_after_the_other_have_entries_of_their_own(make: Make
     assert [cache.memoize(eval(code))(1) for code in lambdas] == list(range(1, 11))
 
 
+def test_types_are_told_apart_where_that_is_asked_for(make: Make) -> None:
+    cache = make()
+
+    @cache.memoize(typed=True)
+    def types(*args: Any, **named: Any) -> list[str]:
+        return [type(value).__name__ for value in (*args, *named.values())]
+
+    assert [types(1), types(1.0), types(True), types(1)] == [["int"], ["float"], ["bool"], ["int"]]
+    assert types(1, "x", a=2) == ["int", "str", "int"]
+    assert types(1, "x", a=2.0) == ["int", "str", "float"]
+    assert types.get(1) == ["int"]
+    assert types.cache_invalidate(1.0)
+    assert (types.cache_contains(1), types.cache_contains(1.0)) == (True, False)
+
+    @cache.memoize(typed=True, key=lambda x: x)
+    def of_key(x: Any) -> str:
+        return type(x).__name__
+
+    assert (of_key(1), of_key(True), of_key((1,)), of_key((True,))) == (
+        "int",
+        "bool",
+        "tuple",
+        "tuple",
+    )
+
+
 class Point:
     cache = Cache[Any, Any]()
 

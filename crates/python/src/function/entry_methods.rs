@@ -279,7 +279,13 @@ pub(super) fn canonical<'py>(
     let py = args.py();
     with_view(this, "a memoized function", args, kwargs, |view| {
         let key = view.make_key().ok_or_else(|| PyErr::fetch(py))?;
-        (view.shape, key.as_py()).into_pyobject(py)
+        let shape_and_key = (view.shape, key.as_py()).into_pyobject(py)?;
+        if !view.typed {
+            return Ok(shape_and_key);
+        }
+        // The values alone equal those of other types.
+        let types = PyTuple::new(py, view.values.iter().map(|value| value.bind(py).get_type()))?;
+        Ok((shape_and_key, types).into_pyobject(py)?)
     })
 }
 
