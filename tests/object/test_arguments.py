@@ -22,7 +22,7 @@ _TAKE_A_TTL: dict[str, Callable[[Cache[Any, Any], Any], Any]] = {
     "incr": lambda cache, ttl: cache.incr("a", ttl=ttl),
     "touch": lambda cache, ttl: cache.touch("b", ttl),
     "set_many": lambda cache, ttl: cache.set_many({"a": 1}, ttl=ttl),
-    "memoize": lambda cache, ttl: cache.memoize(abs, ttl=ttl),
+    "memoize": lambda cache, ttl: cache.memoize(ttl=ttl)(abs),
 }
 
 
@@ -59,7 +59,7 @@ def test_tags_and_entries(make: Make) -> None:
             lambda tags: cache.set("a", 1, tags=tags),
             lambda tags: cache.get_or_set("a", int, tags=tags),
             lambda tags: cache.set_many({"a": 1}, tags=tags),
-            lambda tags: cache.memoize(abs, tags=tags),
+            lambda tags: cache.memoize(tags=tags)(abs),
         ):
             with pytest.raises(TypeError, match="^tags must be"):
                 use(wrong)
