@@ -388,6 +388,16 @@ def test_a_new_value_has_the_tags_it_is_given(make: Make, options: dict[str, Any
     assert "a" not in cache
 
 
+def test_the_repr_of_what_was_never_made() -> None:
+    class Early(Cache[Any, Any]):
+        def __init__(self) -> None:
+            self.shown = repr(self)
+            super().__init__()
+
+    assert Early().shown == "<Early, not made yet>"
+    assert repr(Cache.__new__(Cache)) == "<Cache, not made yet>"
+
+
 def test_a_copy_of_a_lock_does_not_hold_it(make: Make) -> None:
     cache = make()
     lock = cache.lock("a", wait=5, lease=100)

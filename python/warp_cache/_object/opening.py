@@ -121,12 +121,16 @@ def _title(kind: type, name: str | None) -> str:
 
 def shown(cache: Any) -> str:
     """The repr: name, backend and sizes, never keys or values."""
-    given = cache._given
+    try:
+        given, count = cache._given, len(cache)
+    except (AttributeError, RuntimeError):
+        # As debuggers may see it: a subclass has not called super().__init__() yet.
+        return f"<{type(cache).__name__}, not made yet>"
     name = "" if given["name"] is None else f"name={given['name']!r}, "
     kind = type(cache).__name__
     return (
         f"<{kind} {name}backend={given['backend']!r}, max_size={given['max_size']!r}, "
-        f"{len(cache)} entries>"
+        f"{count} entries>"
     )
 
 
