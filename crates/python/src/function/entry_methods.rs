@@ -285,7 +285,7 @@ pub(super) fn canonical<'py>(
         }
         // The values alone equal those of other types.
         let types = PyTuple::new(py, view.values.iter().map(|value| value.bind(py).get_type()))?;
-        Ok((shape_and_key, types).into_pyobject(py)?)
+        (shape_and_key, types).into_pyobject(py)
     })
 }
 
