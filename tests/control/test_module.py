@@ -70,8 +70,8 @@ def test_caches_may_be_asked_while_functions_come_and_go() -> None:
 
     def ask() -> None:
         for _ in range(100):
-            for one in warp.caches():
-                assert one.cache_info()
+            for one in warp.caches():  # what other tests have made, too
+                assert one.info() if isinstance(one, warp.Cache) else one.cache_info()
 
     support.results(support.start_together([work, work, ask, ask]))
 
