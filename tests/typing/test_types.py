@@ -62,8 +62,8 @@ def test_stubs_are_what_is_there(tmp_path: Path) -> None:
     # A type of literals is a union to them, and one that is only there for checkers is missing; the
     # decorators are shown to checkers by overloads, of which the first takes a function; options
     # that come from a TypedDict are keywords (`tests/api/test_options.py` compares the names); all
-    # that would change a `Skips` is one function; a stub of its own has what only checkers see; what
-    # stands for a setting that is left out has its own type; and adapters need their frameworks.
+    # that would change a `Skips` is one function; a stub of its own has what only checkers see;
+    # what stands for a setting that is left out has its own type; adapters need their frameworks.
     names = (
         "\\._.*__(replace|match_args)__",
         ".*SkipReason",
