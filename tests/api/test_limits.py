@@ -187,8 +187,13 @@ except RecursionError:
 """
 
 
+# Until 3.11 a function in Python takes the C stack, too: some 830 bytes a call of ours in all. Each
+# is two levels, so that 20,000 levels are a little more than the usual 8 MB.
+HIGH = 20_000 if sys.version_info >= (3, 11) else 16_000
+
+
 @pytest.mark.parametrize("name", ["warp_lru_cache", "cache"])
-@pytest.mark.parametrize("limit", [10_000, 20_000])
+@pytest.mark.parametrize("limit", [10_000, HIGH])
 def test_a_raised_limit_that_functools_can_live_with(name: str, limit: int) -> None:
     """Memoized recursion is where people raise the limit; a call must not eat much more stack."""
     source = RAISED_LIMIT.replace("LIMIT", str(limit))
