@@ -46,18 +46,23 @@ def warn(
 ) -> None:
     """Tell the user what was not stored, why, and what to do."""
     try:
-        import warnings
-    except Exception:
-        # It is loaded with the first shared cache (`_naming.identity`). Else, without a descriptor
-        # or the right to read the library, nobody can be told; the call has its value all the same.
-        return
-    try:
         text = _text(function, reason, argument, refused, because, raised, size, error, path)
         frame = _frame()
     except Exception:
         if sys.is_finalizing():
             return
         text, frame = f"a result is not stored: {reason}", sys._getframe().f_back
+    _warn_at(frame, text)
+
+
+def _warn_at(frame: FrameType | None, text: str) -> None:
+    """Warn as if the line of this frame did."""
+    try:
+        import warnings
+    except Exception:
+        # It is loaded with the first shared cache (`_naming.identity`). Else, without a descriptor
+        # or the right to read the library, nobody can be told; the call has its value all the same.
+        return
     if frame is None:
         # Called by the interpreter itself, at exit, or by a program that embeds it.
         warnings.warn_explicit(text, UncacheableWarning, "sys", 1)

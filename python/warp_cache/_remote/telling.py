@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-
-from warp_cache._uncacheable import UncacheableWarning, _frame, _name
+from warp_cache._uncacheable import _frame, _name, _warn_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,16 +42,4 @@ def uncacheable(
             "hold something that only pickle can store, which nobody has signed; return built-in "
             "types, or configure(secret=...)"
         )
-    frame = _frame()
-    if frame is None:
-        warnings.warn_explicit(text, UncacheableWarning, "sys", 1)
-        return
-    scope = frame.f_globals
-    warnings.warn_explicit(
-        text,
-        UncacheableWarning,
-        frame.f_code.co_filename,
-        frame.f_lineno,
-        module=scope.get("__name__") or "<unknown>",
-        registry=scope.setdefault("__warningregistry__", {}),
-    )
+    _warn_at(_frame(), text)
