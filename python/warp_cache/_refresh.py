@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
-from collections import deque
 from contextvars import copy_context
 from weakref import WeakKeyDictionary, WeakSet
 
 from warp_cache._exceptions import put_back, taken_off
 from warp_cache._flight import NOTHING, Flight, current
+from warp_cache._threads import DaemonThreads
 from warp_cache._warp_cache_rs import RefreshFlight
 
 TYPE_CHECKING = False
@@ -42,60 +41,15 @@ _logger = logging.getLogger("warp_cache")
 # Threads at most, and refreshes that may wait for one.
 _THREADS = 4
 _QUEUE = 1024
-# Seconds after which a thread that has nothing to do ends.
-_IDLE = 10.0
 
 
-class _Pool:
-    """Daemon threads, made when there is work for them."""
+class _Pool(DaemonThreads):
+    """The threads that refresh, and what they have before them."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
-        self.jobs: deque[_Background] = deque()
-        # Of which functions and keys there are jobs among these.
+        super().__init__("warp_cache refresh", _THREADS, _QUEUE)
+        # Of which functions and keys there are jobs.
         self.keys: set[tuple[int, Ticket]] = set()
-        self.condition = threading.Condition(threading.Lock())
-        self.threads = 0
-        self.idle = 0
-
-    def submit(self, job: _Background) -> bool:
-        """Have a thread do the job; False if too many wait already."""
-        with self.condition:
-            if len(self.jobs) >= _QUEUE:
-                return False
-            self.jobs.append(job)
-            if self.idle >= len(self.jobs):
-                self.condition.notify()
-                return True
-            if self.threads == _THREADS:
-                return True
-            self.threads += 1
-        try:
-            threading.Thread(target=self.work, name="warp_cache refresh", daemon=True).start()
-        except RuntimeError:
-            # No thread can be had, now or at the interpreter's exit.
-            with self.condition:
-                self.threads -= 1
-                if self.threads == 0 and job in self.jobs:
-                    self.jobs.remove(job)
-                    return False
-        return True
-
-    def work(self) -> None:
-        while True:
-            with self.condition:
-                while not self.jobs:
-                    self.idle += 1
-                    try:
-                        if not self.condition.wait(_IDLE) and not self.jobs:
-                            self.threads -= 1
-                            return
-                    finally:
-                        self.idle -= 1
-                job = self.jobs.popleft()
-            job()
-            # What the job refers to is not kept until the next one.
-            del job
 
 
 _pool = _Pool()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 import time
-from collections import deque
 from contextvars import copy_context
+
+from warp_cache._threads import DaemonThreads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,68 +31,20 @@ __all__ = ["beside", "bring", "is_fenced", "reach", "recompute", "store", "twin"
 
 # Threads at most; each waits for the server, so more than there are processors may be of use.
 _THREADS = 16
-# Seconds after which a thread that has nothing to do ends.
-_IDLE = 10.0
 # Seconds for which a thread waits for another process's computation, before others have their turn.
 _SLICE = 0.02
 
 
-class _Workers:
-    """Daemon threads, made when there is work for them."""
-
-    def __init__(self) -> None:
-        self.pid = os.getpid()
-        self.jobs: deque[Callable[[], object]] = deque()
-        self.condition = threading.Condition(threading.Lock())
-        self.threads = 0
-        self.idle = 0
-
-    def submit(self, job: Callable[[], object]) -> None:
-        """Have a thread do the job; where none can be had, this one does it."""
-        with self.condition:
-            self.jobs.append(job)
-            if self.idle >= len(self.jobs):
-                self.condition.notify()
-                return
-            if self.threads == _THREADS:
-                return
-            self.threads += 1
-        try:
-            threading.Thread(target=self.work, name="warp_cache remote", daemon=True).start()
-        except RuntimeError:
-            with self.condition:
-                self.threads -= 1
-                if self.threads or job not in self.jobs:
-                    return
-                self.jobs.remove(job)
-            job()
-
-    def work(self) -> None:
-        while True:
-            with self.condition:
-                while not self.jobs:
-                    self.idle += 1
-                    try:
-                        if not self.condition.wait(_IDLE) and not self.jobs:
-                            self.threads -= 1
-                            return
-                    finally:
-                        self.idle -= 1
-                job = self.jobs.popleft()
-            job()
-            # What the job refers to is not kept until the next one.
-            del job
+_threads = DaemonThreads("warp_cache remote", _THREADS)
 
 
-_workers = _Workers()
-
-
-def _current() -> _Workers:
-    """The threads of this process: a fork's child has none of its parent's."""
-    global _workers
-    if _workers.pid != os.getpid():
-        _workers = _Workers()
-    return _workers
+def _submit(job: Callable[[], object]) -> None:
+    """Have a thread of this process do the job; where none can be had, this one does it."""
+    global _threads
+    if _threads.pid != os.getpid():
+        _threads = DaemonThreads("warp_cache remote", _THREADS)
+    if not _threads.submit(job):
+        job()
 
 
 async def beside(function: Callable[..., Any], *args: Any) -> Any:
@@ -122,7 +74,7 @@ async def beside(function: Callable[..., Any], *args: Any) -> Any:
         finally:
             del result, error
 
-    _current().submit(job)
+    _submit(job)
     return await future
 
 
@@ -136,7 +88,7 @@ def forget(function: Callable[[], object]) -> None:
             # It was on its way already, by another thread, which ends it.
             return
 
-    _current().submit(job)
+    _submit(job)
 
 
 async def reach(
