@@ -192,9 +192,15 @@ class Terminal:
         os.write(self.descriptor, text.encode())
 
     def interrupt(self) -> int:
+        # Between a prompt and the wait for its answer readline only notes a signal, and goes on to wait.
+        support.eventually(self._sleeps)
         self.process.send_signal(signal.SIGINT)
         self.read_all()
         return self.process.wait(support.LIMIT)
+
+    def _sleeps(self) -> bool:
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "S"
 
     def close(self) -> None:
         if self.process.poll() is None:

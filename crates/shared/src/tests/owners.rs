@@ -178,6 +178,7 @@ fn waiters_at_their_bound_rob_nobody() {
         }
     });
     let counts = (entered.into_inner(), turned_away.into_inner());
-    assert!(counts.0 > 100 && counts.1 > 0, "{counts:?}");
+    // How many of each depends on the machine: who is suspended in the lock turns all others away meanwhile.
+    assert!(counts.0 > 0 && counts.1 > 0, "{counts:?}");
     assert_eq!(a.info().repairs, 0, "nobody was taken for dead");
 }

@@ -145,15 +145,15 @@ impl Trip {
         }
     }
 
-    /// Gives the right to compute back: there is nothing that the server is to have. How the result may be kept here.
+    /// Gives the right to compute back: there is nothing that the server is to have. How the result may be kept here: not at
+    /// all if it was leased, as the end of the lease is a change that this host is told of, sooner or later.
     pub fn give_up(&mut self) -> Cover {
         let Step::Compute(right) = std::mem::replace(&mut self.step, Step::Over) else { return Cover::VOID };
         match right {
             Right::Alone(cover) => cover,
             Right::Lease(lease) => {
-                let cover = lease.cover();
                 self.tier.abandon(&self.call, lease);
-                cover
+                Cover::VOID
             }
         }
     }
