@@ -125,6 +125,10 @@ test-traces-long: build ## the long traces against the reference (minutes)
 test-peers: installed ## the suites of async-lru and cachetools, with our decorators in the place of theirs
 	@$(python) -m scripts.peer_suites peers $(ARGS)
 
+.PHONY: suites
+suites: installed # those of ARGS, as built: so has test-frameworks those run that its own interpreter is too old for
+	@$(python) -m scripts.peer_suites $(ARGS)
+
 .PHONY: test-frameworks
 test-frameworks: build ## the suites of frameworks and caches, with our adapters and our object; then tests/frameworks
 	@$(call sync,--group frameworks)

@@ -6,7 +6,8 @@ build is for
 Prints how many passed and which did not. A test that does not pass is red unless it is listed with
 a reason (`exceptions.py`, `frameworks/exceptions.py`), and so is one that passes although it is
 listed, and another number of those that pass than the table has. What pytest said is kept beside
-the downloads, in the folder `peer-suites` of the build.
+the downloads, in the folder `peer-suites` of the build. Suites for a newer interpreter are run by
+such a one, if there is one, with a build that is made for it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+from scripts.peer_suites.elsewhere import Elsewhere
 from scripts.peer_suites.fetch import ROOT, TARGET, UV, tests_of
 from scripts.peer_suites.suite import Suite
 from scripts.peer_suites.table import GROUPS
@@ -38,23 +41,34 @@ def main(group: str, wanted: Sequence[str]) -> int:
     if unknown:
         print(f"there are suites of {', '.join(packages)}, not of {', '.join(unknown)}")
         return 2
-    chosen = [suite for suite in suites if not wanted or suite.package in wanted]
+    chosen = [
+        suite
+        for suite in suites
+        if (not wanted or suite.package in wanted) and sys.version_info[:2] < suite.below
+    ]
+    newer = [suite for suite in chosen if suite.python > sys.version_info[:2]]
     # One after the other: a download, and environments that have most packages in common.
-    ready = [(suite, _ready(suite)) for suite in chosen]
+    tasks = [
+        (suite.name, partial(_run, suite, _ready(suite))) for suite in chosen if suite not in newer
+    ]
+    if newer:
+        elsewhere = Elsewhere(group, newer)
+        elsewhere.build()
+        tasks.insert(0, ("those by another interpreter", elsewhere.run))
     red = []
     with ThreadPoolExecutor(AT_ONCE if group == "frameworks" else 1) as pool:
-        for (suite, _), said in zip(ready, pool.map(lambda each: _run(*each), ready), strict=True):
+        ends = [(name, pool.submit(task)) for name, task in tasks]
+        for name, end in ends:
+            said = end.result()
             print("\n".join(said), flush=True)
             if any(line.startswith("   RED: ") for line in said):
-                red.append(suite.name)
+                red.append(name)
     print(f"suites not as expected: {'; '.join(red)}" if red else "all as expected")
     return 1 if red else 0
 
 
 def _ready(suite: Suite) -> list[Path] | None:
     """The files with its tests; None where there are none for this interpreter."""
-    if not suite.runs_here:
-        return None
     found: list[Path] = []
     for files in suite.files:
         if files.startswith(f"{HERE.name}/"):

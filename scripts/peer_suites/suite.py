@@ -4,7 +4,6 @@ passes.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,10 +42,6 @@ class Suite:
     @property
     def module(self) -> str:
         return self.package.replace("-", "_")
-
-    @property
-    def runs_here(self) -> bool:
-        return self.python <= sys.version_info[:2] < self.below
 
 
 def by_test(reasons: Mapping[str, tuple[str, ...] | list[str]]) -> dict[str, str]:

@@ -152,7 +152,7 @@ class Cache(CacheMapping, Twins):
         """Take out the entry that the strategy would evict next. KeyError if there is none."""
         found = self._pop()
         if found is None:
-            raise KeyError("popitem(): the cache is empty")
+            raise KeyError("popitem(): the cache is empty") from None
         return found
 
     def incr(self, key: Any, delta: int = 1, *, default: Any = ..., ttl: Any = ...) -> int:

@@ -17,7 +17,22 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: aiocache's own")
 
 
+class _Filled:
+    """Where a test puts a dict in the place of the cache, the cache gets what is in it."""
+
+    def __get__(self, backend: Any, kind: type | None = None) -> Any:
+        return backend.__dict__["_cache"]
+
+    def __set__(self, backend: Any, given: Any) -> None:
+        cache = backend.__dict__.setdefault("_cache", given)
+        if cache is not given:
+            cache.clear()
+            cache.update(given)
+
+
 class SimpleMemoryBackend(SharedBackend):
+    _cache = _Filled()
+
     def __init__(self, **options: Any) -> None:
         super().__init__(fresh.name(), **options)
 
@@ -26,6 +41,7 @@ class SimpleMemoryCache(SharedCache):
     """Each a new cache, as the one that it stands for."""
 
     NAME = "memory"
+    _cache = _Filled()
 
     def __init__(self, serializer: Any = None, **options: Any) -> None:
         super().__init__(serializer, name=fresh.name(), **options)

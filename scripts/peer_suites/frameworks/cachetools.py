@@ -19,15 +19,20 @@ class Cache(warp_cache.Cache[Any, Any]):
     __slots__ = ("__dict__",)
 
     def __init__(self, maxsize: Any, getsizeof: Callable[[Any], int] | None = None) -> None:
+        kind = type(self)
+        if getsizeof is not None:
+            self.getsizeof = getsizeof  # type: ignore[method-assign]
+        elif kind.getsizeof is not Cache.getsizeof:
+            getsizeof = self.getsizeof
         if getsizeof is None:
             super().__init__(None if maxsize == float("inf") else maxsize)
         else:
             super().__init__(None, max_weight=maxsize, weigher=getsizeof)
-        self.maxsize, self._weigher = maxsize, getsizeof
+        self.maxsize, self._weighs = maxsize, getsizeof is not None
 
     def getsizeof(self, value: Any) -> int:
-        return 1 if self._weigher is None else self._weigher(value)
+        return 1
 
     @property
     def currsize(self) -> int:
-        return len(self) if self._weigher is None else self.info().weight
+        return self.info().weight if self._weighs else len(self)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
+from typing import Any
 
 import pytest
 
@@ -19,11 +22,60 @@ APPS = (
 )
 
 
+class _End(float):
+    """When an entry ends: the same time as another one, as far as that can be told."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float) and abs(self - other) < _APART / 2
+
+
+# An end that has been moved between two looks at it is another one.
+_APART = 0.2
+
+
+class _Ends:
+    """What Django's tests look up in its own cache: when the entry of a key ends."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+
+    def __getitem__(self, made: str) -> _End | None:
+        time.sleep(_APART)
+        left = self._backend._cache.ttl(made)
+        return None if left == float("inf") else _End(time.time() + left)
+
+
+class _Lock:
+    """Whether others have to wait for the cache: asked by a thread that reads and writes."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+
+    def locked(self) -> bool:
+        def use() -> None:
+            for name in ("set", "add"):
+                self._backend.get(name)
+            self._backend.set("another", 1)
+
+        thread = threading.Thread(target=use, daemon=True)
+        thread.start()
+        thread.join(30)
+        return thread.is_alive()
+
+
 def stand_in() -> type:
     import warp_cache.django as ours
 
-    found: type = getattr(ours, os.environ["WARP_CACHE_STAND_IN"].partition(":")[2])
-    return found
+    kind: Any = getattr(ours, os.environ["WARP_CACHE_STAND_IN"].partition(":")[2])
+
+    class StandIn(kind):  # type: ignore[misc]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self._expire_info, self._lock = _Ends(self), _Lock(self)
+
+    return StandIn
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -58,8 +110,6 @@ def pytest_load_initial_conftests(args: list[str]) -> None:
     from django.core.cache.backends import locmem
 
     locmem.LocMemCache = stand_in()
-    # Its tests hand it from one to another.
-    locmem.LocMemCache._expire_info = {}
     django.setup()
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 from unittest import mock
 
+from asgiref.sync import async_to_sync
 from cache import tests
 from cache.tests import BaseCacheTests, caches_setting_for_tests
 from django.core.cache import cache, caches
@@ -34,7 +34,7 @@ class _Awaited:
         def call(*args: Any, **options: Any) -> Any:
             if name == "get_or_set" and len(args) < 2:
                 return self.inner.get_or_set(*args, **options)
-            return asyncio.run(twin(*args, **options))
+            return async_to_sync(twin)(*args, **options)
 
         return call
 
@@ -42,7 +42,7 @@ class _Awaited:
         setattr(self.inner, name, value)
 
     def __contains__(self, key: Any) -> bool:
-        return asyncio.run(self.inner.ahas_key(key))
+        return bool(async_to_sync(self.inner.ahas_key)(key))
 
 
 class _Caches:

@@ -4,6 +4,8 @@ theirs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from scripts.peer_suites.frameworks import exceptions
 from scripts.peer_suites.suite import Suite
 
@@ -46,51 +48,50 @@ _REDIS_ONLY = " and ".join(
 _HERE_AND_NOW = "not Redis and not Memcached and not delete_resets_version_key"
 
 
-def _django(ours: str) -> tuple[Suite, ...]:
-    return (
-        Suite(
-            "django",
-            "base",
-            ours,
-            "frameworks.django",
-            ("cache/tests.py",),
-            exceptions.DJANGO,
-            53,
-            _DJANGO,
-            ("-k", _BASE),
-        ),
-        Suite(
-            "django",
-            "async",
-            ours,
-            "frameworks.django",
-            ("peer_suites/frameworks/django_async.py",),
-            exceptions.DJANGO_ASYNC,
-            49,
-            _DJANGO,
-        ),
-        Suite(
-            "django",
-            "middleware",
-            ours,
-            "frameworks.django",
-            ("cache/tests.py",),
-            exceptions.DJANGO_MIDDLEWARE,
-            67,
-            _DJANGO,
-            ("-k", _MIDDLEWARE),
-        ),
-        Suite(
-            "django",
-            "sessions",
-            ours,
-            "frameworks.django",
-            ("sessions_tests/tests.py",),
-            {},
-            646,
-            _DJANGO,
-        ),
-    )
+# How many of each part pass, by the release: the interpreters that it is run by, and the numbers.
+_RELEASES = (
+    ("5.2", (3, 10), (3, 12), {"base": 55, "async": 51, "middleware": 69, "sessions": 646}),
+    ("6.0", (3, 12), (4, 0), {"base": 55, "async": 51, "middleware": 69, "sessions": 646}),
+)
+
+
+# What takes long, of cachebox' caches with one policy: its threads against each other, and values
+# that are made up.
+_LONG = ("fuzzy", "threads", "finalizers", "running_python", "swapped")
+_ONCE = "TestLRU or ((TestFIFO or TestLFU) and " + " and ".join(f"not {e}" for e in _LONG) + ")"
+# Of diskcache, what is about its database, its files, its settings, and its queues is left out.
+_FILES_AND_QUEUES = (
+    *("test_disk", "custom_disk", "filename", "test_init", "pragma", "ioerror", "keyerror4"),
+    *("_timeout", "close_error", "makedirs"),
+    *("read", "raw", "test_path", "set_twice", "test_check", "integrity", "tag_index", "cleanup"),
+    *("size_limit", "cull", "least_", "eviction_policy", "expire_rows", "rsync", "test_copy"),
+    *("push", "pull", "peek", "constant"),
+    # It asks for what lives a tenth of a second.
+    "incr_update",
+)
+
+
+def _django(ours: str) -> Iterator[Suite]:
+    for release, python, below, passes in _RELEASES:
+        for part, file, excepted, options in (
+            ("base", "cache/tests.py", exceptions.DJANGO, ("-k", _BASE)),
+            ("async", f"{_HERE}/django_async.py", {}, ()),
+            ("middleware", "cache/tests.py", {}, ("-k", _MIDDLEWARE)),
+            ("sessions", "sessions_tests/tests.py", {}, ()),
+        ):
+            yield Suite(
+                "django",
+                f"{release} {part}",
+                ours,
+                "frameworks.django",
+                (file,),
+                excepted,
+                passes[part],
+                _DJANGO,
+                options,
+                python=python,
+                below=below,
+            )
 
 
 FRAMEWORKS = (
@@ -202,7 +203,7 @@ FRAMEWORKS = (
         "frameworks.aiocache",
         ("ut/test_*.py", "acceptance/test_*.py"),
         exceptions.AIOCACHE,
-        399,
+        411,
         (
             "aiocache==0.12.3",
             "pytest-asyncio==1.5.0",
@@ -220,8 +221,30 @@ FRAMEWORKS = (
         "frameworks.cachetools",
         (f"{_HERE}/cachetools_tests.py",),
         exceptions.CACHETOOLS,
-        65,
+        67,
         ("cachetools==8.0.1",),
         python=(3, 11),
+    ),
+    Suite(
+        "cachebox",
+        "common and policies",
+        "Cache",
+        "frameworks.cachebox",
+        ("test_impls.py",),
+        exceptions.CACHEBOX,
+        345,
+        (),
+        ("-n", "4", "-k", _ONCE),
+    ),
+    Suite(
+        "diskcache",
+        "core",
+        "Cache",
+        "frameworks.diskcache",
+        ("test_core.py",),
+        exceptions.DISKCACHE,
+        23,
+        (),
+        ("-k", " and ".join(f"not {part}" for part in _FILES_AND_QUEUES)),
     ),
 )
