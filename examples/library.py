@@ -12,8 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-# Parsing this much takes three to five seconds, and the demo does it eight times over or so.
-MAX_BYTES = 7_000_000
+# Parsing this much takes half a second, and the demo does it a dozen times over.
+MAX_BYTES = 1_000_000
 SEED = 20
 
 # CPython keeps a counter of `ast` where threads disturb each other (gh-106905, also seen in

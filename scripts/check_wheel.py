@@ -10,7 +10,7 @@ from pathlib import Path
 
 UV = Path(__file__).with_name("uv")
 TRIAL = """
-import sys, sysconfig
+import os, subprocess, sys, sysconfig, tempfile
 import warp_cache
 
 @warp_cache.cache
@@ -21,6 +21,18 @@ assert (square(3), square(x=3)) == (9, 9)
 assert tuple(square.cache_info())[:2] == (1, 1), square.cache_info()
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
     assert not sys._is_gil_enabled(), "importing the wheel switched the GIL on"
+if sys.platform == "linux":
+    with tempfile.TemporaryDirectory() as os.environ["WARP_CACHE_DIR"]:
+        os.chmod(os.environ["WARP_CACHE_DIR"], 0o700)
+
+        @warp_cache.cache(backend="shared", name="trial")
+        def cube(x):
+            return x ** 3
+
+        assert (cube(3), cube(3), cube.cache_info().hits) == (27, 27, 1), cube.cache_info()
+        command = [sys.executable, "-I", "-m", "warp_cache", "info", "trial"]
+        told = subprocess.run(command, capture_output=True, text=True)
+        assert "entries" in told.stdout, told
 print("works from", warp_cache.__file__)
 """
 

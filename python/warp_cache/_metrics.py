@@ -75,6 +75,16 @@ def _repairs(info: Any, options: dict[str, Any]) -> Iterable[tuple[str, float]]:
     return [("", info.repairs)] if hasattr(info, "repairs") else []
 
 
+def _far_gets(info: Any, options: dict[str, Any]) -> Iterable[tuple[str, float]]:
+    if options.get("remote") is None:
+        return []
+    return [("hit", info.remote_hits), ("miss", info.remote_misses)]
+
+
+def _far_errors(info: Any, options: dict[str, Any]) -> Iterable[tuple[str, float]]:
+    return [] if options.get("remote") is None else [("", info.remote_errors)]
+
+
 METRICS = (
     Metric("cache.gets", "{call}", "Calls, by whether they were hits.", True, _gets, "result"),
     Metric("cache.size", "{entry}", "Entries.", False, _one("current_size")),
@@ -137,6 +147,21 @@ METRICS = (
         "How often a shared cache's file was put in order.",
         True,
         _repairs,
+    ),
+    Metric(
+        "cache.remote.gets",
+        "{call}",
+        "Calls with no near copy: answered by the server, or computed (caches with remote=).",
+        True,
+        _far_gets,
+        "result",
+    ),
+    Metric(
+        "cache.remote.errors",
+        "{request}",
+        "Requests that the server did not answer as it should (caches with remote=).",
+        True,
+        _far_errors,
     ),
 )
 

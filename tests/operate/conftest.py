@@ -192,7 +192,7 @@ class Terminal:
         os.write(self.descriptor, text.encode())
 
     def interrupt(self) -> int:
-        # Between a prompt and the wait for its answer readline only notes a signal, and goes on to wait.
+        # Between a prompt and the wait for its answer readline only notes a signal, and waits on.
         support.eventually(self._sleeps)
         self.process.send_signal(signal.SIGINT)
         self.read_all()

@@ -216,6 +216,31 @@ def test_a_function_that_is_shared(run: Any, worker: Any) -> None:
     assert status == 0 and str(one.pid) in text and "1 entry" in text
 
 
+BOX = """
+from warp_cache import Cache
+box = Cache(name="box", backend="shared", max_size=50)
+plain = Cache(max_size=50)
+
+@box.memoize()
+def square(x):
+    return x * x
+"""
+
+
+def test_a_cache_object(run: Any, app: Path, worker: Any) -> None:
+    (app / "box_app.py").write_text(BOX)
+    one = worker("from box_app import *")
+    one.ask("(box.set('a', 1), square(3), square(3))")
+    status, findings = said(run, "box_app:box")
+    text = about(findings, "file", "ok")
+    assert status == 0 and str(one.pid) in text and "2 entries" in text
+    assert said(run, "box_app:plain")[0] == 0
+    (app / "box_app.py").write_text(BOX.replace("max_size=50", "max_size=60"))
+    worker("from box_app import *").ask("box.set('a', 1)")
+    status, findings = said(run)
+    assert status == 1 and "max_size is " in about(findings, "sharing")
+
+
 @pytest.mark.parametrize(
     "name, message",
     [
@@ -245,10 +270,13 @@ def test_every_reason_for_not_storing_has_words(run: Any, worker: Any) -> None:
     assert "app.load: 2 calls were given an argument that has no bytes" in text
 
 
-def test_switched_off(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WARP_CACHE_DISABLED", "1")
-    status, findings = said(run)
-    assert status == 1 and "WARP_CACHE_DISABLED=1" in about(findings, "caching")
+DOCTOR = "import sys\nfrom warp_cache.__main__ import main\nsys.exit(main(['doctor']))"
+
+
+@pytest.mark.parametrize("value", ["1", "true"])
+def test_switched_off(value: str) -> None:
+    done = support.run_python(DOCTOR, environment={"WARP_CACHE_DISABLED": value})
+    assert done.returncode == 1 and f"WARP_CACHE_DISABLED={value} is set" in done.stdout
 
 
 def test_an_older_format_and_deaths(run: Any, worker: Any, cache_dir: Path) -> None:

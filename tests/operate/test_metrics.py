@@ -19,6 +19,12 @@ prometheus_client = pytest.importorskip("prometheus_client")
 sdk = pytest.importorskip("opentelemetry.sdk.metrics")
 
 
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache with remote= has its counters without one, too."""
+    monkeypatch.setenv("WARP_CACHE_REMOTE", "off")
+
+
 def scraped(registry: Any) -> dict[str, float]:
     """The samples of this test's caches, as Prometheus reads them."""
     text = prometheus_client.generate_latest(registry).decode()
@@ -39,13 +45,17 @@ def made() -> list[Any]:
     def weighed(x: int) -> int:
         return x
 
+    @cache(remote=True, ttl=60)
+    def far(x: int) -> int:
+        return x
+
     for at in (1, 2, 3, 4, 5, 5, 0):
         with contextlib.suppress(ZeroDivisionError):
             short(at)
-    shared(1), shared(1), weighed(1)
+    shared(1), shared(1), weighed(1), far(1)
     with pytest.warns(warp_cache.UncacheableWarning):
         shared(object())
-    return [short, shared, weighed]
+    return [short, shared, weighed, far]
 
 
 def label(of: str, backend: str, **more: str) -> str:
@@ -74,6 +84,10 @@ def test_prometheus_reads_what_was_counted() -> None:
     assert found[f"cache_weight{label('weighed', 'memory')}"] == 7
     assert found[f"cache_load_duration_seconds_total{memory}"] > 0
     assert f"cache_repairs_total{memory}" not in found
+    for result in ("hit", "miss"):
+        assert found[f"cache_remote_gets_total{label('far', 'memory', result=result)}"] == 0
+    assert found[f"cache_remote_errors_total{label('far', 'memory')}"] == 0
+    assert f"cache_remote_errors_total{memory}" not in found
     del kept
 
 
@@ -186,7 +200,7 @@ def test_a_cache_that_cannot_be_measured_is_told(
 
     monkeypatch.setattr(_metrics, "caches", lambda: [Broken(), *kept])
     with caplog.at_level(logging.WARNING, "warp_cache"):
-        assert len({sample.cache for sample in samples()}) == 3
+        assert len({sample.cache for sample in samples()}) == len(kept)
     (record,) = caplog.records
     assert record.name == "warp_cache" and "cannot be measured" in record.getMessage()
 

@@ -11,7 +11,8 @@ import sys
 from dataclasses import dataclass
 
 from warp_cache import _configuration
-from warp_cache._cli import files, listing, output, processes, tables
+from warp_cache._cli import files, listing, output, processes, server, tables
+from warp_cache._cli.finding import Finding
 from warp_cache._naming.identity import directories
 from warp_cache._warp_cache_rs import _try_out
 
@@ -22,17 +23,7 @@ if TYPE_CHECKING:
 
     from warp_cache._cli.files import CacheFile, Place
 
-__all__ = ["CHECKS", "SKIPS", "Finding", "Scene", "how_they_differ"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is as it should be ("ok"), to be known ("note"), or wrong ("problem")."""
-
-    level: str
-    about: str
-    text: str
-    remedy: str | None = None
+__all__ = ["CHECKS", "SKIPS", "Scene", "how_they_differ"]
 
 
 @dataclass
@@ -98,11 +89,12 @@ _PASSING = ("busy", "damaged", "superseded")
 
 
 def _enabled(_: Scene) -> Iterator[Finding]:
-    if os.environ.get("WARP_CACHE_DISABLED") == "1":
+    if server.is_switched_off():
+        given = os.environ.get("WARP_CACHE_DISABLED", "")
         yield Finding(
             "problem",
             "caching",
-            "WARP_CACHE_DISABLED=1 is set: every call computes and stores nothing",
+            f"WARP_CACHE_DISABLED={given} is set: every call computes and stores nothing",
             "unset it",
         )
     namespace = _configuration.namespace()
@@ -379,7 +371,10 @@ def _not_stored(scene: Scene) -> Iterator[Finding]:
             )
 
 
-# The check of the server comes here once a cache can have one.
+def _server(_: Scene) -> Iterator[Finding]:
+    yield from server.configured()
+
+
 CHECKS = (
     _enabled,
     _directories,
@@ -388,4 +383,5 @@ CHECKS = (
     _unusable_files,
     _parted,
     _not_stored,
+    _server,
 )

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-    from warp_cache._cli.diagnosis import Finding
+    from warp_cache._cli.finding import Finding
 
 __all__ = ["add_to"]
 

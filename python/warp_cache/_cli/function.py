@@ -6,8 +6,9 @@ import importlib
 import os
 import sys
 
-from warp_cache._cli import listing, processes, tables
-from warp_cache._cli.diagnosis import Finding, how_they_differ
+from warp_cache._cli import listing, processes, server, tables
+from warp_cache._cli.diagnosis import how_they_differ
+from warp_cache._cli.finding import Finding
 from warp_cache._cli.output import UserError
 from warp_cache._metrics import looked_at
 from warp_cache._naming import identity
@@ -55,6 +56,12 @@ def load(name: str) -> Any:
 def examine(function: Any, name: str, scene: Scene) -> Iterator[Finding]:
     """Whether other processes share the function's cache, and which do not, why."""
     options, _ = looked_at(function)
+    if options.get("remote") is not None:
+        # (The options do not show where it is.)
+        remote = getattr(function, "_loader", function)._recipe()[1].get("remote", True)
+        yield server.of_function(remote, options["namespace"], name)
+        if options["backend"] != "shared":
+            return
     if options["backend"] != "shared":
         yield Finding(
             "note",

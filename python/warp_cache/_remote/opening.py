@@ -22,6 +22,8 @@ _TIMEOUT = 0.25
 
 # What was said in this process.
 _said: set[str] = set()
+# Where `cannot_open` puts it, for who has asked for it (`doctor`), instead of saying it.
+unsaid: list[str] | None = None
 
 
 class Settings:
@@ -85,7 +87,10 @@ def _configured() -> ServerAddress | None:
 
 def cannot_open(why: str) -> None:
     """Say that the server of a cache cannot be used; why: without anything of its address."""
-    say(f"a cache with remote= works on this host alone: {why}")
+    if unsaid is None:
+        say(f"a cache with remote= works on this host alone: {why}")
+    else:
+        unsaid.append(why)
 
 
 def untold() -> None:
