@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 import warp_cache
-from warp_cache import _flight, _green
+from warp_cache import _bringing, _green
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -201,7 +201,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
 
     # They are put back at the end.
     monkeypatch.setattr(_green, "find_sleep", _green.find_sleep)
-    monkeypatch.setattr(_flight, "asyncio", asyncio)
+    monkeypatch.setattr(_bringing, "asyncio", asyncio)
     monkeypatch.setitem(sys.modules, "gevent", None)
     found = Waits()
     waits.tell_waits(found.tell)

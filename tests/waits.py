@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from warp_cache import _flight, _green
+from warp_cache import _bringing, _green
 
 
 class _Asyncio(types.ModuleType):
@@ -23,7 +23,7 @@ class _Asyncio(types.ModuleType):
         return getattr(asyncio, name)
 
     def sleep(self, pause: float) -> Any:
-        if pause <= _flight._FIRST_PAUSE:
+        if pause <= _bringing._FIRST_PAUSE:
             self._tell(None)
         return asyncio.sleep(pause)
 
@@ -40,4 +40,4 @@ def tell_waits(tell: Callable[[None], object]) -> None:
 
     _green.find_sleep = find_sleep
     sys.modules["gevent"] = types.ModuleType("gevent")
-    setattr(_flight, "asyncio", _Asyncio(tell))  # noqa: B010 - a name that is imported there
+    setattr(_bringing, "asyncio", _Asyncio(tell))  # noqa: B010 - a name that is imported there

@@ -15,11 +15,13 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 
+from warp_cache._bringing import bring, drop_closed
 from warp_cache._cancellation import Work, cancellations, end, is_in_cancelled_scope
 from warp_cache._exceptions import Shared, own, share, within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from typing import Any, TypeAlias
 
     from warp_cache._warp_cache_rs import (
@@ -39,10 +41,6 @@ NOTHING: Any = object()
 
 # What ends the loop.
 _FATAL = (KeyboardInterrupt, SystemExit)
-
-# Seconds between two questions whether another process is done.
-_FIRST_PAUSE = 0.001
-_LAST_PAUSE = 0.02
 
 
 class Waiter:
@@ -170,48 +168,9 @@ class Flight:
             # The exception's traceback refers to this frame.
             del error, handled
 
-    async def bring(self, leader: Waiter) -> Any:
-        """The value: computed, and stored."""
-        cached, args, kwargs = self.call
-        lease: SharedLease | None = None
-        try:
-            computation = cached._computation(self.ticket, args, kwargs)
-            if cached._remote:
-                from warp_cache._remote.awaiting import bring
-
-                return await bring(self, computation)
-            if cached._shared:
-                answer = await self.ask(leader, computation)
-                if isinstance(answer, tuple):
-                    self.note(answer[0])
-                    return answer[0]
-                self.lease = lease = answer
-                # What was fenced while another process computed does not concern this one.
-                computation = cached._begun_anew(self.ticket, computation)
-            if self.computation is None:
-                self.computation = computation
-            try:
-                value = await cached._function(*args, **kwargs)
-            except Exception as error:
-                if spare := cached._failed(self.ticket, error, computation, lease):
-                    self.is_stale = True
-                    self.note(spare[0])
-                    return spare[0]
-                raise
-            self.told = cached._store(self.ticket, value, computation, lease)
-            self.note(value)
-            return value
-        except BaseException as error:
-            if lease is not None and not isinstance(error, Exception):
-                if self.is_left(error):
-                    # That says nothing of the computation, which somebody may do.
-                    lease.leave()
-                else:
-                    lease.end_privately()
-            raise
-        finally:
-            if lease is not None:
-                lease.end()
+    def bring(self, leader: Waiter) -> Coroutine[Any, Any, Any]:
+        """The value: computed, and stored. (A refresh brings it otherwise.)"""
+        return bring(self, leader)
 
     def is_fenced(self) -> bool:
         """Whether it computes what nobody who comes now may have.
@@ -239,35 +198,6 @@ class Flight:
         """Make the template, before anybody has the value and may change it."""
         if len(self.waiters) > 1 and not self.future.done():
             self.template = self.call[0]._template(value)
-
-    async def ask(
-        self, leader: Waiter, computation: Computation
-    ) -> SharedLease | tuple[Any] | None:
-        """Wait while another process computes: the value, or the right to compute it."""
-        cached = self.call[0]
-        bound = cached._wait_timeout
-        pause = _FIRST_PAUSE
-        turn = cached._turn(self.free)
-        while True:
-            waited = self.loop.time() - self.began
-            insists = bound is not None and waited >= bound
-            answer = cached._lead(self.ticket, insists, computation, turn)
-            if answer is not False:
-                # Who waits here has given the other process its time; now it is ours.
-                self.since = self.loop.time()
-                if turn.frees_others() and not isinstance(answer, tuple):
-                    self.free_others(leader)
-                return answer
-            if bound is not None:
-                pause = min(pause, bound - waited)
-            self.since = self.loop.time()
-            # It may be one of this process that we wait for.
-            drop_closed(cached._flights)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LAST_PAUSE)
-            found = cached._peek(self.ticket)
-            if found:
-                return found
 
     def free_others(self, leader: Waiter) -> None:
         """Free all who wait but one, whose the computation is: they compute as well, at once."""
@@ -446,14 +376,6 @@ class Flight:
             if _runs(self.loop):
                 for work in self.works:
                     work.task.cancel()
-
-
-def drop_closed(flights: dict[asyncio.AbstractEventLoop, dict[Ticket, Flight]]) -> None:
-    """Forget the computations of loops that were closed on them."""
-    for loop in list(flights):
-        if loop.is_closed():
-            for flight in flights.pop(loop, {}).values():
-                flight.forsake()
 
 
 def table_of(

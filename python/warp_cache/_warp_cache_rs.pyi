@@ -1,6 +1,7 @@
 """The extension module.
 
 What begins with an underscore is there for type checkers, or for this package alone.
+It is one file, of more than 400 lines, because a stub describes the one module of its name.
 """
 
 from asyncio import AbstractEventLoop

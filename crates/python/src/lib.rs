@@ -47,7 +47,7 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::function::disabled::{_disable, _enable};
     #[pymodule_export]
-    use crate::function::options::Options;
+    use crate::function::option_table::Options;
     #[pymodule_export]
     use crate::function::per_instance::{InstanceCaches, PerInstanceFunction};
     #[pymodule_export]

@@ -20,7 +20,7 @@ use crate::function::fast_path::{self, Peek, Probe};
 use crate::function::fence::Began;
 use crate::function::handout;
 use crate::function::lookup::{Entries, Found};
-use crate::function::options::Options;
+use crate::function::option_table::Options;
 use crate::function::single_flight::{revalidated, Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
 use crate::function::spare::Spare;
@@ -299,7 +299,7 @@ impl Backend for Memory {
             cache.expire(now, &mut evicted);
             let (evictions, expirations) = (cache.evictions(), cache.expirations());
             let (size, weight) = (cache.len(), cache.weight());
-            let totals = state.tally.totals();
+            let totals = state.load_counters.totals();
             let of_server = OfServer::default();
             Counters { hits, misses, size, evictions, expirations, weight, totals, of_server, of_file: None }
         });

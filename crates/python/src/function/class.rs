@@ -8,17 +8,16 @@ use std::sync::atomic::Ordering;
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::computation::Computation;
-use super::options::Options;
-use super::per_instance::PerInstanceFunction;
+use super::option_table::Options;
+use super::presenting;
 use super::refreshing::RefreshFlight;
 use super::ticket::Ticket;
-use super::{admit, bound_method, disabled, entry_methods, AsyncCachedFunction, CachedFunction};
+use super::{admit, bound_method, disabled, entry_methods, CachedFunction};
 use crate::backend::driven;
-use crate::backend::{AnyBackend, Memory, SharedCachedFunction, SharedLease};
+use crate::backend::{AnyBackend, Memory, SharedLease};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
 use crate::capi::reference::{call, import};
@@ -116,22 +115,7 @@ impl CachedFunction {
     /// it or its module. Classes derived in Python are themselves.
     #[getter]
     fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let (kind, py) = (slf.get_type(), slf.py());
-        let ours = [
-            py.get_type::<CachedFunction>(),
-            py.get_type::<AsyncCachedFunction>(),
-            py.get_type::<SharedCachedFunction>(),
-            py.get_type::<PerInstanceFunction>(),
-        ];
-        if !ours.iter().any(|one| kind.is(one)) {
-            return Ok(kind.into_any());
-        }
-        static OF_FUNCTOOLS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let class = OF_FUNCTOOLS.get_or_try_init(py, || -> PyResult<_> {
-            let cached = import(py, "functools")?.call_method1("lru_cache", (py.eval(c"len", None, None)?,))?;
-            Ok(cached.get_type().into_any().unbind())
-        })?;
-        Ok(class.bind(py).clone())
+        presenting::class_of(slf)
     }
 
     /// Store value for a call, with a lifetime and tags of its own.
@@ -384,38 +368,11 @@ impl CachedFunction {
 
     /// The type's attributes and the function's: `__class__` names functools' type, which has fewer.
     fn __dir__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let names = slf
-            .get_type()
-            .dir()?
-            .into_iter()
-            .chain(slf.getattr("__dict__")?.try_iter()?.collect::<PyResult<Vec<_>>>()?);
-        let mut shown = Vec::new();
-        for name in names {
-            let text: String = name.extract()?;
-            if !text.starts_with('_') || text.starts_with("__") {
-                shown.push(text);
-            }
-        }
-        shown.sort_unstable();
-        shown.dedup();
-        shown.into_pyobject(slf.py())
+        presenting::dir(slf)
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let function = slf.get().function.as_ptr();
-        // SAFETY: live objects; the format's arguments are a C string, an object and a pointer. Not Rust's formatting, which
-        // panics where there is no memory.
-        unsafe {
-            let name = ffi::PyObject_GetAttrString(function, c"__qualname__".as_ptr());
-            if name.is_null() {
-                ffi::PyErr_Clear();
-            }
-            let shown = if name.is_null() { function } else { name };
-            let kind = (*ffi::Py_TYPE(slf.as_ptr())).tp_name;
-            let repr = ffi::PyUnicode_FromFormat(c"<%s of %S at %p>".as_ptr(), kind, shown, slf.as_ptr());
-            ffi::Py_XDECREF(name);
-            Bound::from_owned_ptr_or_err(slf.py(), repr)
-        }
+        presenting::repr(slf)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -5,26 +5,20 @@
 //! which it is stored. They run outside of every lock and may call the cache. What one of them raises reaches the caller as
 //! if the function had raised it.
 
-use std::time::Duration;
-
-use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyString, PyTuple, PyTypeMethods};
+use pyo3::types::{PyDict, PyTuple, PyTypeMethods};
 
-use super::control_checks::{CopyMode, Object, StoredExceptions, TagSource, MOST_TAGS};
+use super::control_checks::{CopyMode, Object, StoredExceptions, TagSource};
+use super::given::{lifetime, tags, weight, Given};
 use super::handout;
-use super::option_checks::{nanos, seconds, shown};
-use super::options::Options;
+use super::option_table::Options;
 use super::slot_value::{Refresh, Special, Value};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::{self, ErrSet};
-use crate::capi::reference::{self, calls, import, PyRef};
+use crate::capi::reference::{self, import, PyRef};
 use crate::key::signature::Signature;
-use concurrency::clock;
 use engine::cache::{Description, Lifetime};
-use engine::hashing::split_mix;
-use shared::{Kind as FileKind, Tags as FileTags};
 
 /// What a cache does with its entries beside keeping them.
 #[derive(Clone, Debug)]
@@ -32,7 +26,7 @@ pub(crate) struct Control {
     /// Nanoseconds that an entry is fresh; 0 is no limit.
     ttl: u64,
     ttl_of: Option<Object>,
-    jitter: f64,
+    pub jitter: f64,
     pub revalidate: u64,
     pub spare: u64,
     cache_if: Option<Object>,
@@ -70,17 +64,6 @@ pub(crate) struct Terms {
     pub tags: Tags,
     /// The moments at which it ends, where they are not counted from now.
     pub moments: Option<Lifetime>,
-}
-
-/// How an entry is kept in a file.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Keeping {
-    /// Nanoseconds that it is fresh; `None` is no limit.
-    pub ttl: Option<u64>,
-    /// Nanoseconds for which it is stale then.
-    pub window: u64,
-    pub kind: FileKind,
-    pub tags: FileTags,
 }
 
 /// What is to be done with a result.
@@ -293,59 +276,6 @@ impl Control {
             moments: None,
         }))
     }
-
-    /// Nanoseconds that an entry which is stored now is fresh, less its part of `jitter`; `None` is no limit.
-    pub fn shortened(&self, terms: &Terms) -> Option<u64> {
-        self.shorten(terms.ttl)
-    }
-
-    fn shorten(&self, ttl: Option<u64>) -> Option<u64> {
-        let shortened = |ttl| match self.jitter {
-            0.0 => ttl,
-            jitter => (ttl as f64 * (1.0 - jitter * fraction())) as u64,
-        };
-        ttl.map(|ttl| shortened(ttl).max(1))
-    }
-
-    /// The moments of an entry that is stored now.
-    pub fn lifetime(&self, terms: &Terms) -> Lifetime {
-        match terms.moments {
-            Some(moments) => moments,
-            None => self.lifetime_for(terms.ttl, terms.goes_stale),
-        }
-    }
-
-    /// The moments of an entry that lives for so many nanoseconds from now on.
-    pub fn lifetime_for(&self, ttl: Option<u64>, goes_stale: bool) -> Lifetime {
-        let Some(ttl) = self.shorten(ttl) else {
-            return Lifetime::until(u64::MAX);
-        };
-        let fresh = clock::deadline(ttl);
-        Lifetime { fresh, end: fresh.saturating_add(self.window(goes_stale)) }
-    }
-
-    /// For how many nanoseconds an entry is fresh in a file, and then stale.
-    pub fn span(&self, ttl: Option<u64>) -> (Option<u64>, u64) {
-        (self.shorten(ttl), self.window(true))
-    }
-
-    /// Nanoseconds for which an entry is stale before it ends.
-    pub fn window(&self, goes_stale: bool) -> u64 {
-        if goes_stale {
-            self.revalidate.max(self.spare)
-        } else {
-            0
-        }
-    }
-
-    /// How an entry is kept in a file that is stored now. `tags`: its tags as they stood.
-    pub fn keeping(&self, terms: &Terms, tags: FileTags) -> Keeping {
-        let kind = match terms.value.as_special() {
-            Some(special) if special.is_exception => FileKind::Exception,
-            _ => FileKind::Value,
-        };
-        Keeping { ttl: self.shortened(terms), window: self.window(terms.goes_stale), kind, tags }
-    }
 }
 
 impl Verdict {
@@ -373,20 +303,6 @@ impl Terms {
     }
 }
 
-/// A number in [0, 1), the next one of a sequence of this thread.
-fn fraction() -> f64 {
-    thread_local! {
-        static STATE: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
-    }
-    STATE.with(|state| {
-        let last = state.get();
-        let seed = if last == 0 { split_mix(clock::exact() ^ concurrency::thread_id::current() as u64) } else { last };
-        let next = split_mix(seed) | 1;
-        state.set(next);
-        (next >> 11) as f64 / (1u64 << 53) as f64
-    })
-}
-
 /// Sets an error in this thread.
 fn set(py: Python<'_>, error: PyErr) -> ErrSet {
     error.restore(py);
@@ -396,90 +312,4 @@ fn set(py: Python<'_>, error: PyErr) -> ErrSet {
 /// Calls what the user gave with one argument.
 fn call(function: &Object, argument: Ref<'_>) -> Result<PyRef, ErrSet> {
     function.lend(argument.py()).call(&[argument]).ok_or(ErrSet)
-}
-
-/// A lifetime that a caller gave.
-pub(crate) enum Given {
-    For(u64),
-    Unlimited,
-    /// Nothing, or less.
-    Over,
-}
-
-/// A lifetime as `ttl(value)` and `cache_put` give it: seconds, a timedelta, or None for no limit.
-pub(crate) fn lifetime(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Given> {
-    if value.is_none() {
-        return Ok(Given::Unlimited);
-    }
-    // No lifetime at all, like any other that is not more than nothing.
-    if matches!(value.extract::<f64>(), Ok(f64::NEG_INFINITY)) {
-        return Ok(Given::Over);
-    }
-    let given = seconds(argument, "a finite number of seconds, a timedelta, or None for no limit", value)?;
-    Ok(if given > 0.0 { Given::For(nanos(given).max(1)) } else { Given::Over })
-}
-
-/// A weight: an int that is not negative, or what counts as one (`__index__`: numpy's numbers).
-fn weight(value: &Bound<'_, PyAny>) -> PyResult<u64> {
-    let wrong = || format!("weigher must return an int that is not negative, got {}", shown(value));
-    if value.is_instance_of::<PyBool>() {
-        return Err(PyTypeError::new_err(wrong()));
-    }
-    // SAFETY: attached, with a live object; a new reference or null with an exception set.
-    let index = unsafe { Bound::from_owned_ptr_or_err(value.py(), calls::PyNumber_Index(value.as_ptr())) };
-    let index = index.map_err(|error| match error.is_instance_of::<PyTypeError>(value.py()) {
-        true => PyTypeError::new_err(wrong()),
-        false => error,
-    })?;
-    if index.lt(0)? {
-        return Err(pyo3::exceptions::PyValueError::new_err(wrong()));
-    }
-    Ok(index.extract().unwrap_or(u64::MAX))
-}
-
-/// The tags of an entry: up to sixteen strings that are not empty, or one.
-pub(crate) fn tags(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Tags> {
-    let wrong = || {
-        let message = format!("{argument} must be up to {MOST_TAGS} strings, got {}", shown(value));
-        PyTypeError::new_err(message)
-    };
-    let of_entry = |text: &Bound<'_, PyString>| match tag(text)? {
-        empty if empty.is_empty() => {
-            // Templates are asked for none: it is what one of them has come to.
-            let message = format!("{argument} must be strings that are not empty, got {}", shown(value));
-            Err(pyo3::exceptions::PyValueError::new_err(message))
-        }
-        tag => Ok(tag),
-    };
-    if let Ok(one) = value.cast::<PyString>() {
-        return Ok(vec![of_entry(one)?]);
-    }
-    let mut tags = Tags::new();
-    for item in value.try_iter().map_err(|_| wrong())? {
-        tags.push(of_entry(item?.cast::<PyString>().map_err(|_| wrong())?)?);
-    }
-    if tags.len() > MOST_TAGS {
-        let message = format!("{argument} must be at most {MOST_TAGS} strings, got {}", tags.len());
-        return Err(pyo3::exceptions::PyValueError::new_err(message));
-    }
-    Ok(tags)
-}
-
-/// A tag's text. A lone surrogate, which is no character, becomes one of those that are for private use.
-pub(crate) fn tag(value: &Bound<'_, PyString>) -> PyResult<String> {
-    if let Ok(text) = value.to_cow() {
-        return Ok(text.into_owned());
-    }
-    let bytes = value.call_method1("encode", ("utf-32-le", "surrogatepass"))?;
-    let points = bytes
-        .extract::<&[u8]>()?
-        .chunks_exact(4)
-        .map(|point| u32::from_le_bytes([point[0], point[1], point[2], point[3]]));
-    Ok(points.filter_map(|point| char::from_u32(point).or(char::from_u32(0x10_0000 + point))).collect())
-}
-
-/// Nanoseconds until the next refresh may start after so many failures: one second, two, four, … thirty.
-pub(crate) fn pause_after(failures: u32) -> u64 {
-    let seconds = 1 << failures.saturating_sub(1).min(5);
-    Duration::from_secs(seconds.min(30)).as_nanos() as u64
 }

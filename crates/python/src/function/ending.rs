@@ -109,7 +109,7 @@ impl CacheState {
             writer.value.reset_counts();
             writer.reset_counters();
         });
-        self.tally.reset();
+        self.load_counters.reset();
         if let Some(flights) = &self.flights {
             flights.forget(py);
         }

@@ -8,7 +8,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
-use super::control::{lifetime, tag, tags, Given, Tags, Wish};
+use super::control::{Tags, Wish};
+use super::given::{lifetime, tag, tags, Given};
 use super::instance::{instance, Instance};
 use super::keyed::Keyed;
 use super::methods::{fail, none, Objects};

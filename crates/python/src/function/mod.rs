@@ -12,7 +12,7 @@
 
 // Its macros are for the classes below, and for that of the shared backend.
 #[macro_use]
-pub mod options;
+pub mod option_table;
 
 pub mod asynchronous;
 pub mod bound_method;
@@ -22,6 +22,7 @@ pub mod computation;
 pub mod control;
 pub mod control_checks;
 mod controlled;
+pub(crate) mod deadline;
 pub mod disabled;
 mod ending;
 mod entry_methods;
@@ -30,15 +31,18 @@ mod eq_answers;
 pub mod fast_lookup;
 pub mod fast_path;
 pub mod fence;
+pub(crate) mod given;
 pub mod handout;
 pub mod instance;
 mod joining;
 pub mod keyed;
+pub mod load_counters;
 pub mod lookup;
 pub mod methods;
 pub mod option_checks;
 pub mod parameters;
 pub mod per_instance;
+mod presenting;
 pub mod recording;
 pub mod refreshing;
 pub(crate) mod removal;
@@ -51,7 +55,6 @@ pub mod spare;
 mod special;
 pub mod state;
 mod storing;
-pub mod tally;
 pub mod ticket;
 
 use std::ffi::c_void;
@@ -66,7 +69,7 @@ use pyo3::types::{PyDict, PyTuple};
 use self::asynchronous::Flights;
 use self::call::Vectorcall;
 use self::control::Control;
-use self::options::Options;
+use self::option_table::Options;
 use self::per_instance::{Instances, PerInstanceFunction};
 use self::recording::Registration;
 use self::state::CacheState;

@@ -77,7 +77,7 @@ impl CacheState {
         let old = || Outcome::Stale(Box::new(Outcome::Value(Arc::new(shared))));
         self.complete(flight.clone(), record.as_ref(), old);
         drop(record);
-        self.tally.stale_hit();
+        self.load_counters.stale_hit();
         Ok(self.handed_out(py, object))
     }
 

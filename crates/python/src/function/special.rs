@@ -74,7 +74,7 @@ impl CacheState {
             if !is_stale || count != Accounting::HitOrMiss {
                 return ScanResult::Value(object);
             }
-            self.tally.stale_hit();
+            self.load_counters.stale_hit();
             match special.map(|special| special.refresh) {
                 Some(refresh) if !refresh.is_due(now) => ScanResult::Value(object),
                 _ => ScanResult::Revalidate(token, object),
@@ -104,7 +104,7 @@ impl CacheState {
                 if !revalidates || refresh.is_due(now) {
                     return None;
                 }
-                self.tally.stale_hit();
+                self.load_counters.stale_hit();
             }
             self.note_use(reader, token, now, Accounting::HitOrMiss);
             Some(PyRef::borrow(special.object.as_ptr()).into_ptr())

@@ -16,11 +16,11 @@ use super::asynchronous::Flights;
 use super::control::Control;
 use super::fast_lookup::FastLookup;
 use super::fence::{Began, Fences};
+use super::load_counters::LoadCounters;
 use super::lookup::{Accounting, Changed, Entries, Found};
-use super::options::Options;
+use super::option_table::Options;
 use super::running::Running;
 use super::slot_value::Value;
-use super::tally::Tally;
 use crate::backend::AnyBackend;
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
@@ -48,7 +48,7 @@ pub(crate) struct CacheState {
     pub(crate) copies: bool,
     /// Whether it is the cache of one instance of a class (`per_instance`).
     pub(crate) is_of_instance: bool,
-    pub(crate) tally: Tally,
+    pub(crate) load_counters: LoadCounters,
     /// Whether a lone argument that is an exact int or str is another key than an equal one of another type, as in functools.
     pub(crate) lone_apart: bool,
     pub(crate) single_flight: bool,
@@ -107,7 +107,7 @@ impl CacheState {
             copies: control.as_ref().is_some_and(|control| control.copies()),
             control,
             is_of_instance: false,
-            tally: Tally::default(),
+            load_counters: LoadCounters::default(),
             lone_apart: options.keeps_lone_apart(),
             single_flight: options.single_flight && options.max_size != Some(0),
             stores_over_clears: !options.by_signature && !options.single_flight,
@@ -148,16 +148,6 @@ impl CacheState {
 
     pub(crate) fn has_apart(&self) -> bool {
         self.has_apart.load(Ordering::Relaxed)
-    }
-
-    /// The deadline of an entry made now.
-    #[inline(always)]
-    pub(crate) fn deadline(&self) -> u64 {
-        if self.ttl != 0 {
-            clock::deadline(self.ttl)
-        } else {
-            u64::MAX
-        }
     }
 
     /// What a computation that begins now is compared with when it is stored.

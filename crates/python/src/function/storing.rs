@@ -7,7 +7,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::computation::Computation;
-use super::control::{pause_after, Tags, Terms, Verdict};
+use super::control::{Tags, Terms, Verdict};
 use super::fence::Began;
 use super::lookup::{Changed, Entries};
 use super::removal::Departing;
@@ -18,11 +18,11 @@ use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
 use crate::key::View;
-use concurrency::clock;
 use concurrency::inflight::Outcome;
-use engine::cache::{Cause, Freshness, Lifetime, TooHeavy};
+use engine::cache::{Cause, Freshness, TooHeavy};
 use engine::slab::Token;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::single_flight::Reserved;
 
@@ -174,22 +174,6 @@ impl CacheState {
         }
     }
 
-    /// The moments of an entry that is stored now.
-    pub(crate) fn lifetime_of(&self, terms: &Terms) -> Lifetime {
-        match &self.control {
-            Some(control) => control.lifetime(terms),
-            None => Lifetime::until(terms.ttl.map_or(u64::MAX, clock::deadline)),
-        }
-    }
-
-    /// The moments of an entry that is to live for so many nanoseconds from now on.
-    pub(crate) fn lifetime_for(&self, ttl: Option<u64>) -> Lifetime {
-        match &self.control {
-            Some(control) => control.lifetime_for(ttl, true),
-            None => Lifetime::until(ttl.map_or(u64::MAX, clock::deadline)),
-        }
-    }
-
     /// Ends a computation under single-flight with a result that is stored under terms.
     pub(crate) fn settle_terms(
         &self,
@@ -284,7 +268,7 @@ impl CacheState {
         error: &Bound<'_, PyAny>,
         computation: &Computation,
     ) -> Result<Option<PyRef>, ErrSet> {
-        self.tally.load(computation.watch, true);
+        self.load_counters.load(computation.watch, true);
         let Some(control) = &self.control else {
             return Ok(None);
         };
@@ -333,7 +317,7 @@ impl CacheState {
         });
         match found {
             Changed::Done(Some(Ok(object))) => {
-                self.tally.stale_hit();
+                self.load_counters.stale_hit();
                 self.handed_out(py, object).map(Some).ok_or(ErrSet)
             }
             Changed::Done(Some(Err(object))) => {
@@ -344,4 +328,10 @@ impl CacheState {
             Changed::Failed => Err(ErrSet),
         }
     }
+}
+
+/// Nanoseconds until the next refresh may start after so many failures: one second, two, four, … thirty.
+fn pause_after(failures: u32) -> u64 {
+    let seconds = 1 << failures.saturating_sub(1).min(5);
+    Duration::from_secs(seconds.min(30)).as_nanos() as u64
 }

@@ -8,7 +8,7 @@ use pyo3::types::PyInt;
 
 use super::exchange::{Expected, Swapped};
 use super::{view_of, CacheObject};
-use crate::backend::shared::object::Sum;
+use crate::backend::shared::object::changing::Sum;
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::PyRef;

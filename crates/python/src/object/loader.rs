@@ -9,7 +9,7 @@ use crate::capi::panics::as_error;
 use crate::function::asynchronous::Flights;
 use crate::function::control::Control;
 use crate::function::control_checks::Object;
-use crate::function::options::Options;
+use crate::function::option_table::Options;
 use crate::function::{AsyncCachedFunction, CachedFunction};
 
 /// The loader of an object with these options. `function`: what is called to compute; `terms`, `tags`: see

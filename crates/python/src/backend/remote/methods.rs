@@ -17,7 +17,7 @@ use crate::function::computation::Computation;
 use crate::function::control::{Tags, Verdict, Wish};
 use crate::function::fence::Began;
 use crate::function::lookup::{Changed, Entries};
-use crate::function::options::Options;
+use crate::function::option_table::Options;
 use crate::function::state::CacheState;
 use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;

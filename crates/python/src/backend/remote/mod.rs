@@ -37,7 +37,7 @@ use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::import;
 use crate::codec::{self, Encoded};
 use crate::function::control::Tags;
-use crate::function::options::Options;
+use crate::function::option_table::Options;
 use crate::key::View;
 
 /// How long values live that have no limit of their own: ten years.

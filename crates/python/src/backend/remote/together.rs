@@ -12,7 +12,8 @@ use pyo3::types::PyString;
 use super::opened::{asking, Opened};
 use super::{not_acknowledged, Remote};
 use crate::capi::exceptions::ErrSet;
-use crate::function::control::{tag, Tags};
+use crate::function::control::Tags;
+use crate::function::given::tag;
 use crate::function::CachedFunction;
 
 /// A function that has a server.

@@ -10,7 +10,7 @@ use pyo3::types::PyList;
 use crate::bindings::watch;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{import, PyRef};
-use crate::function::options::Options;
+use crate::function::option_table::Options;
 
 /// What a function was when its cache got its name: `warp_cache._naming.identity.Identity`.
 pub struct Identity {

@@ -23,13 +23,14 @@ use crate::capi::reference::PyRef;
 use crate::capi::sharing::Reader;
 use crate::codec::{self, Encoded, Refusal};
 use crate::function::computation::Computation;
-use crate::function::control::{Keeping, Tags, Verdict, Wish};
+use crate::function::control::{Tags, Verdict, Wish};
 use crate::function::control_checks::CopyMode;
+use crate::function::deadline::Keeping;
 use crate::function::fast_lookup::FastLookup;
 use crate::function::fast_path::{Peek, Probe};
 use crate::function::fence::{hash_of, Began};
 use crate::function::lookup::{Entries, Found};
-use crate::function::options::Options;
+use crate::function::option_table::Options;
 use crate::function::slot_value::Value;
 use crate::function::state::CacheState;
 use crate::function::ticket::Ticket;
@@ -311,7 +312,7 @@ impl Backend for Shared {
         let Some(file) = file else {
             let of_file = Some(FileCounters { skips: self.skipped([0; Skip::COUNT]), repairs: 0 });
             let misses = self.skips.lost();
-            let (totals, of_server) = (state.tally.totals(), OfServer::default());
+            let (totals, of_server) = (state.load_counters.totals(), OfServer::default());
             return Counters {
                 hits: 0,
                 misses,
@@ -332,7 +333,7 @@ impl Backend for Shared {
             evictions: info.evictions,
             expirations: info.expirations,
             weight: 0,
-            totals: loads::totals(info.loads).plus(state.tally.totals()),
+            totals: loads::totals(info.loads).plus(state.load_counters.totals()),
             of_server: OfServer::default(),
             of_file: Some(FileCounters { skips: self.skipped(info.skips), repairs: info.repairs }),
         }

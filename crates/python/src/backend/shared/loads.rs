@@ -5,7 +5,7 @@
 use super::Shared;
 use crate::backend::shared::file::File;
 use crate::capi::sharing::FREE_THREADED;
-use crate::function::tally::{Tally, Totals};
+use crate::function::load_counters::{LoadCounters, Totals};
 use concurrency::elapsed::Stopwatch;
 use shared::LoadCounter;
 
@@ -16,27 +16,27 @@ impl Shared {
     }
 
     /// A computation has ended.
-    pub(crate) fn count_load(&self, tally: &Tally, watch: Stopwatch, failed: bool) {
+    pub(crate) fn count_load(&self, load_counters: &LoadCounters, watch: Stopwatch, failed: bool) {
         match self.counting_file() {
             // With a GIL, which the thread holds, no other thread of the process counts meanwhile.
             Some(file) => file.shm.count_load(Stopwatch::nanoseconds(watch.ticks()), failed, !FREE_THREADED),
-            None => tally.load(watch, failed),
+            None => load_counters.load(watch, failed),
         }
     }
 
     /// A call gets a value which is no longer fresh.
-    pub(crate) fn count_stale_hit(&self, tally: &Tally) {
+    pub(crate) fn count_stale_hit(&self, load_counters: &LoadCounters) {
         match self.counting_file() {
             Some(file) => file.shm.count_rare(LoadCounter::StaleHits),
-            None => tally.stale_hit(),
+            None => load_counters.stale_hit(),
         }
     }
 
     /// A computation begins while there is a value.
-    pub(crate) fn count_refresh(&self, tally: &Tally) {
+    pub(crate) fn count_refresh(&self, load_counters: &LoadCounters) {
         match self.counting_file() {
             Some(file) => file.shm.count_rare(LoadCounter::Refreshes),
-            None => tally.refresh(),
+            None => load_counters.refresh(),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::capi::detach::detached;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::reference::PyRef;
 use crate::function::computation::Computation;
-use crate::function::control::Keeping;
+use crate::function::deadline::Keeping;
 use crate::function::lookup::{Accounting, Found};
 use crate::function::state::{CacheState, Put as Mode};
 use crate::function::ticket::Ticket;

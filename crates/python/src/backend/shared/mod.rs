@@ -21,6 +21,7 @@ pub mod call;
 mod computing;
 pub mod decoded;
 mod file;
+mod fingerprint;
 mod held;
 mod load;
 mod loads;
@@ -46,7 +47,7 @@ use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
 use crate::function::control_checks::CopyMode;
 use crate::function::fence::hash_of;
-use crate::function::options::Options;
+use crate::function::option_table::Options;
 use crate::function::CachedFunction;
 use shared::{Event, Tags as FileTags};
 

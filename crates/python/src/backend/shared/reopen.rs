@@ -3,26 +3,26 @@
 //!
 //! Ring 3.
 
+mod opening;
+
+pub(crate) use self::opening::raised;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pyo3::exceptions::{PyException, PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use super::cache_name::{CacheName, Identity};
 use super::file::File;
+use super::fingerprint::{fingerprint, fingerprint_of_object};
 use crate::capi::exceptions::ErrSet;
-use crate::capi::panics::point;
-use crate::capi::reference::import;
 use crate::codec::global::{call_method, Name};
-use crate::function::options::Options;
+use crate::function::option_table::Options;
 use concurrency::clock;
 use concurrency::fork;
-use engine::wire_format;
-use shared::hash::siphash13;
-use shared::{safe_name, OpenError, OpenErrorKind, SharedCache, Strategy};
+use shared::{safe_name, OpenError, SharedCache, Strategy};
 
 /// Where a cache lies, by what is configured when it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,16 +86,6 @@ fn is_due(last: &AtomicU64) -> bool {
         && last.compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
-/// The first file is being opened by this thread: until this is dropped.
-struct Opening<'a>(&'a AtomicU64);
-
-impl Drop for Opening<'_> {
-    fn drop(&mut self) {
-        // Release: pairs with the acquire in `Reopener::begin_opening`.
-        self.0.store(0, Ordering::Release);
-    }
-}
-
 impl Reopener {
     /// The files of a cache that is not open yet. An error is one of the arguments.
     pub fn new(name: CacheName, options: &Options) -> Result<Reopener, OpenError> {
@@ -132,76 +122,6 @@ impl Reopener {
         fork::exclusive(|| f(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Opens the file at its first use, unless that has just failed. What fails is kept for [`failure`](Self::failure).
-    #[cold]
-    #[inline(never)]
-    pub fn open(&self, py: Python<'_>) {
-        point("open the file");
-        let place = match self.place(py) {
-            Ok(place) => place,
-            Err(error) => {
-                self.note_raised(py, error);
-                return;
-            }
-        };
-        let Some(opening) = self.begin_opening() else {
-            return;
-        };
-        let now = clock::now();
-        let failed_here = |known: &mut Known| {
-            known.failure.as_ref().is_some_and(|(at, when, _)| *at == place && now.saturating_sub(*when) < PAUSE)
-        };
-        if self.with_known(failed_here) {
-            return;
-        }
-        self.looked.store(now, Ordering::Relaxed);
-        if let Err(error) = self.add(&place) {
-            let failure = Some((place, now, error.to_string()));
-            self.with_known(|known| known.failure = failure);
-        }
-        drop(opening);
-    }
-
-    /// The right to open the first file; `None` if another thread has done it.
-    fn begin_opening(&self) -> Option<Opening<'_>> {
-        let own = fork::epoch();
-        loop {
-            if !self.current.load(Ordering::Acquire).is_null() {
-                return None;
-            }
-            let holder = self.opening.load(Ordering::Relaxed);
-            // What another process has left here is of a thread that this one does not have.
-            let is_free = holder != own;
-            // Acquire: pairs with the release in `Opening::drop`.
-            if is_free && self.opening.compare_exchange(holder, own, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                let opening = Opening(&self.opening);
-                return self.current.load(Ordering::Acquire).is_null().then_some(opening);
-            }
-            // Without a GIL only: whoever opens stays attached and calls nothing of Python's, so it takes a moment.
-            std::thread::yield_now();
-        }
-    }
-
-    /// Where the cache is to lie, as things are now.
-    fn place(&self, py: Python<'_>) -> PyResult<Place> {
-        let identity = import(py, "warp_cache._naming.identity")?;
-        let (directories, asked_for, namespace) =
-            identity.call_method1("location", (self.namespace.as_deref(),))?.extract()?;
-        Ok(Place { directories, asked_for, namespace })
-    }
-
-    /// Keeps what Python code has raised.
-    fn note_raised(&self, py: Python<'_>, error: PyErr) {
-        if !error.is_instance_of::<PyException>(py) {
-            // It was meant for somebody else, who is to have it soon.
-            // SAFETY: it may be called in any state.
-            unsafe { pyo3::ffi::PyErr_SetInterrupt() };
-        }
-        let place = Place { directories: Vec::new(), asked_for: false, namespace: None };
-        let failure = Some((place, clock::now(), error.to_string()));
-        self.with_known(|known| known.failure = failure);
-    }
-
     /// Why the cache could not be opened, in words.
     pub fn failure(&self) -> Option<String> {
         self.with_known(|known| known.failure.as_ref().map(|(_, _, why)| why.clone()))
@@ -210,50 +130,6 @@ impl Reopener {
     /// What is in the file when it can be opened was dropped before.
     pub fn clear_unopened(&self) {
         self.void.store(true, Ordering::Relaxed);
-    }
-
-    /// Opens a file and has it used.
-    fn add(&self, place: &Place) -> Result<(), OpenError> {
-        let renamed = self.renamed();
-        let private = self.private || renamed.is_some();
-        let suffix = match identity_of(place.namespace.as_deref(), self.version.as_deref()) {
-            0 => String::new(),
-            identity => format!("-{identity:016x}"),
-        };
-        let options = shared::Options {
-            dir: place.directories.first().cloned().unwrap_or_default(),
-            name: safe_name(&format!("{}{suffix}", renamed.unwrap_or(&self.options.name))),
-            fingerprint: self.options.fingerprint ^ identity_of(place.namespace.as_deref(), self.version.as_deref()),
-            ..self.options.clone()
-        };
-        let shm = if place.asked_for {
-            SharedCache::open(&options)?
-        } else {
-            SharedCache::open_in_first(&options, &place.directories, private)?
-        };
-        if private {
-            // Where it cannot be removed, it is a file that nobody opens again.
-            let _ = std::fs::remove_file(shm.path());
-        }
-        if self.void.swap(false, Ordering::Relaxed) {
-            shm.clear();
-        }
-        let file = Arc::new(File::new(shm, renamed.is_some(), self.revalidate));
-        self.with_known(|known| {
-            known.place.get_or_insert_with(|| place.clone());
-            known.failure = None;
-            known.opened.push(Arc::clone(&file));
-            self.current.store(Arc::as_ptr(&file).cast_mut(), Ordering::Release);
-        });
-        Ok(())
-    }
-
-    /// Opens another file where the cache lies.
-    fn add_another(&self) {
-        if let Some(place) = self.with_known(|known| known.place.clone()) {
-            // Where that fails, every call is a miss, as before.
-            let _ = self.add(&place);
-        }
     }
 
     fn renamed(&self) -> Option<&String> {
@@ -405,67 +281,5 @@ impl Drop for Reopener {
             // SAFETY: a `String` that `follow` has made.
             drop(unsafe { Box::from_raw(renamed) });
         }
-    }
-}
-
-/// What all users of a file must agree on, beside what the file itself knows of.
-/// What tells a cache object's file from others of its name, beside its sizes and its policy.
-fn fingerprint_of_object(options: &Options) -> u64 {
-    let parts = [u64::from(wire_format::VERSION), u64::from(options.max_size == Some(0))];
-    let mut bytes = b"cache object".to_vec();
-    bytes.extend(parts.iter().flat_map(|part| part.to_le_bytes()));
-    siphash13([0, 0], &bytes)
-}
-
-fn fingerprint(options: &Options, key: &[u8]) -> u64 {
-    let size = |limit: Option<usize>| limit.map_or(u64::MAX, |limit| limit as u64);
-    let parts = [
-        options.ttl.nanos,
-        u64::from(options.typed),
-        u64::from(options.by_signature),
-        size(options.max_key_size),
-        size(options.max_value_size),
-        u64::from(wire_format::VERSION),
-        u64::from(options.max_size == Some(0)),
-    ];
-    let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.to_le_bytes()).collect();
-    // What makes the key of a call: nothing where that is all of its arguments.
-    if options.key.is_some() {
-        bytes.extend(b"key ");
-        bytes.extend(key);
-    }
-    let mut ignored: Vec<&str> = options.ignore.iter().map(String::as_str).collect();
-    ignored.sort_unstable();
-    ignored.dedup();
-    for name in ignored {
-        bytes.extend(b"ignore ");
-        bytes.extend((name.len() as u64).to_le_bytes());
-        bytes.extend(name.as_bytes());
-    }
-    siphash13([0, 0], &bytes)
-}
-
-/// What namespace and version are, as a number: 0 for neither.
-fn identity_of(namespace: Option<&str>, version: Option<&str>) -> u64 {
-    if namespace.is_none() && version.is_none() {
-        return 0;
-    }
-    let mut bytes = Vec::new();
-    for part in [namespace, version] {
-        // Their lengths tell where they end; nothing at all is not the same as an empty text.
-        bytes.extend(part.map_or(u64::MAX, |part| part.len() as u64).to_le_bytes());
-        bytes.extend(part.unwrap_or_default().as_bytes());
-    }
-    siphash13([0, 0], &bytes).max(1)
-}
-
-/// The Python exception for a cache that could not be opened.
-pub fn raised(error: &OpenError) -> PyErr {
-    let message = error.to_string();
-    match error.kind() {
-        OpenErrorKind::Argument => PyValueError::new_err(message),
-        OpenErrorKind::Permission => PyPermissionError::new_err(message),
-        OpenErrorKind::System(number) => PyOSError::new_err((number, message)),
-        OpenErrorKind::Other => PyRuntimeError::new_err(message),
     }
 }

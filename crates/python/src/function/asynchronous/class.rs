@@ -16,7 +16,7 @@ use crate::codec;
 use crate::function::computation::Computation;
 use crate::function::handout;
 use crate::function::lookup::{Accounting, Found};
-use crate::function::options::Options;
+use crate::function::option_table::Options;
 use crate::function::ticket::Ticket;
 use crate::function::{admit, AsyncCachedFunction, CachedFunction};
 use crate::key::View;

@@ -34,7 +34,7 @@ use crate::function::bound_method::Place;
 use crate::function::call::{new_reference, Vectorcall};
 use crate::function::control::Control;
 use crate::function::instance::instance;
-use crate::function::options::Options;
+use crate::function::option_table::Options;
 use crate::function::{admit, AsyncCachedFunction, CachedFunction};
 
 /// A method with a cache for each instance: they die with their instances.

@@ -10,7 +10,7 @@ use concurrency::elapsed::Stopwatch;
 
 /// Counters of one cache. Relaxed: each is a number of its own.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct LoadCounters {
     loads: AtomicU64,
     load_failures: AtomicU64,
     load_ticks: AtomicU64,
@@ -33,7 +33,7 @@ pub(crate) struct Totals {
     pub refreshes: u64,
 }
 
-impl Tally {
+impl LoadCounters {
     /// A computation has ended.
     // Not inlined, as nothing may swell the frame that stands on the stack while the function computes.
     #[inline(never)]
@@ -85,28 +85,28 @@ impl Totals {
 
 impl CacheState {
     /// Counts a computation that has ended, where the cache counts.
-    // Not inlined: see `Tally::load`.
+    // Not inlined: see `LoadCounters::load`.
     #[inline(never)]
     pub(crate) fn count_load(&self, watch: Stopwatch, failed: bool) {
         match self.backend.shared() {
-            None => self.tally.load(watch, failed),
-            Some(shared) => shared.count_load(&self.tally, watch, failed),
+            None => self.load_counters.load(watch, failed),
+            Some(shared) => shared.count_load(&self.load_counters, watch, failed),
         }
     }
 
     /// Counts a call that gets a value which is no longer fresh.
     pub(crate) fn count_stale_hit(&self) {
         match self.backend.shared() {
-            None => self.tally.stale_hit(),
-            Some(shared) => shared.count_stale_hit(&self.tally),
+            None => self.load_counters.stale_hit(),
+            Some(shared) => shared.count_stale_hit(&self.load_counters),
         }
     }
 
     /// Counts a computation that begins while there is a value.
     pub(crate) fn count_refresh(&self) {
         match self.backend.shared() {
-            None => self.tally.refresh(),
-            Some(shared) => shared.count_refresh(&self.tally),
+            None => self.load_counters.refresh(),
+            Some(shared) => shared.count_refresh(&self.load_counters),
         }
     }
 }

@@ -1,0 +1,229 @@
+//! Changes of a cache object's entry if it is still the one that was seen, under the file's lock.
+//!
+//! Ring 3.
+
+use std::borrow::Cow;
+
+use super::super::Shared;
+use super::checks::refuse_value;
+use super::{decode, in_file, unavailable, AT_ONCE, LONG};
+use crate::capi::borrowed::Ref;
+use crate::capi::exceptions::ErrSet;
+use crate::capi::reference::PyRef;
+use crate::codec::{self, Encoded};
+use crate::function::control::Wish;
+use crate::function::deadline::Keeping;
+use crate::function::state::CacheState;
+use crate::function::CachedFunction;
+use crate::key::View;
+use crate::object::exchange::{Entry, Expected, Swapped};
+use ::shared::{Busy, Change, Kind, Present, Stored as InFile, Terms, NEVER};
+
+impl Shared {
+    /// Changes a key's entry as `decide` says, under the file's lock: whether what was to be stored is.
+    fn change<'b>(
+        &self,
+        state: &CacheState,
+        view: &View<'_>,
+        decide: &mut dyn FnMut(Option<Present<'_>>) -> Change<'b>,
+    ) -> Result<bool, ErrSet> {
+        let py = view.py();
+        let Ok(request) = self.access(view)? else { return Err(unavailable(py)) };
+        let shm = &request.file.shm;
+        let now = shm.now();
+        let mut decide = |present: Option<Present<'_>>| decide(present.filter(|there| self.serves(now, &there.hit)));
+        let mut changed = shm.change(request.key(), AT_ONCE, &mut decide);
+        if matches!(changed, Err(Busy)) && !shm.poisoned() {
+            changed = in_file(py, || shm.change(request.key(), LONG, &mut decide));
+        }
+        state.let_go(py, self, None);
+        match changed {
+            Ok(None | Some(InFile::Done(_))) => Ok(true),
+            Ok(Some(_)) => Ok(false),
+            Err(Busy) => Err(unavailable(py)),
+        }
+    }
+
+    /// A key's entry, as a use: its value, and the entry. `Ok(None)` where there is none.
+    pub(crate) fn see_object(&self, view: &View<'_>) -> Result<Option<(PyRef, Entry)>, ErrSet> {
+        let py = view.py();
+        let Ok(mut request) = self.access(view)? else { return Err(unavailable(py)) };
+        request.file.forget_last();
+        let buffers = &mut *request.buffers;
+        let hit = request.file.shm.get(&buffers.key, &mut buffers.read);
+        let Some(hit) = hit.filter(|hit| self.serves(request.file.shm.now(), hit)) else {
+            return Ok(None);
+        };
+        let value = decode(py, buffers.read.value())?;
+        Ok(value.map(|value| (value, Entry::File(hit.slot, hit.word, hit.generation))))
+    }
+
+    /// Stores a value if the key's entry is the expected one; see `CacheObject::swap`.
+    pub(crate) fn swap_object(
+        &self,
+        cached: &CachedFunction,
+        view: &View<'_>,
+        value: Ref<'_>,
+        wish: Wish,
+        keeps: bool,
+        expected: &Expected<'_>,
+    ) -> Result<Swapped, ErrSet> {
+        let py = view.py();
+        self.check_key(view)?;
+        let (stored, keeping) = self.admit(cached, value, wish)?;
+        let mut bytes = Vec::new();
+        match codec::encode_value(stored.lend(py), &mut bytes) {
+            Ok(_) => (),
+            Err(Encoded::Failed) => return Err(ErrSet),
+            Err(_) => return Err(refuse_value(value)),
+        }
+        let terms = match self.files.working(py) {
+            Some(file) => keeping.terms(file.shm.now()),
+            None => return Err(unavailable(py)),
+        };
+        let expected = Known::of(expected);
+        let mut swapped = Swapped::Changed;
+        let fits = self.change(&cached.state, view, &mut |present| {
+            if !expected.is(present.as_ref()) {
+                return Change::Nothing;
+            }
+            swapped = Swapped::Stored;
+            let terms = present.filter(|_| keeps).map_or(terms, |present| present.terms);
+            Change::Store(Some(Cow::Borrowed(&bytes)), terms)
+        })?;
+        if swapped == Swapped::Stored {
+            cached.forget_flights(view)?;
+        }
+        Ok(if fits { swapped } else { Swapped::Unfit })
+    }
+
+    /// Takes a key's entry out if it is the expected one: the bytes of its value.
+    pub(crate) fn take_object(
+        &self,
+        cached: &CachedFunction,
+        view: &View<'_>,
+        expected: &Expected<'_>,
+    ) -> Result<Option<Vec<u8>>, ErrSet> {
+        let expected = Known::of(expected);
+        let mut taken = None;
+        self.change(&cached.state, view, &mut |present| {
+            if !expected.is(present.as_ref()) {
+                return Change::Nothing;
+            }
+            taken = present.map(|present| present.value.to_vec());
+            Change::Remove
+        })?;
+        Ok(taken)
+    }
+
+    /// Gives a key's entry another lifetime: the bytes of its value. See `CacheState::renew_entry`.
+    pub(crate) fn renew_object(
+        &self,
+        cached: &CachedFunction,
+        view: &View<'_>,
+        ttl: Option<u64>,
+        if_it_ends: bool,
+    ) -> Result<Option<Vec<u8>>, ErrSet> {
+        let py = view.py();
+        self.check_key(view)?;
+        let Some(file) = self.files.working(py) else { return Err(unavailable(py)) };
+        let (ttl, window) = match &cached.state.control {
+            Some(control) => control.span(ttl),
+            None => (ttl, 0),
+        };
+        let new = Keeping { ttl, window, kind: Kind::Value, tags: Default::default() }.terms(file.shm.now());
+        let mut found = None;
+        self.change(&cached.state, view, &mut |present| {
+            let Some(present) = present else { return Change::Nothing };
+            found = Some(present.value.to_vec());
+            if if_it_ends && present.terms.end == NEVER {
+                return Change::Nothing;
+            }
+            Change::Store(None, Terms { fresh: new.fresh, end: new.end, ..present.terms })
+        })?;
+        Ok(found)
+    }
+
+    /// Adds to an int that is small enough for a word; `Ok(None)` where it is not, or no int.
+    pub(crate) fn add_to_object(
+        &self,
+        cached: &CachedFunction,
+        view: &View<'_>,
+        delta: i64,
+        default: Option<i64>,
+        wish: Wish,
+    ) -> Result<Sum, ErrSet> {
+        let py = view.py();
+        self.check_key(view)?;
+        let Some(file) = self.files.working(py) else { return Err(unavailable(py)) };
+        // A small int weighs what any other does: nobody is asked.
+        let ttl = wish.ttl.unwrap_or_else(|| self.ttl.map(|ttl| ttl.as_nanos() as u64));
+        let (span, window) = match &cached.state.control {
+            Some(control) => control.span(ttl),
+            None => (ttl, 0),
+        };
+        let new = Keeping { ttl: span, window, kind: Kind::Value, tags: Default::default() };
+        let new = new.terms(file.shm.now());
+        let mut sum = Sum::Other;
+        let fits = self.change(&cached.state, view, &mut |present| {
+            let (old, terms) = match &present {
+                Some(present) => (codec::small_int(present.value), present.terms),
+                None if default.is_none() => {
+                    sum = Sum::Absent;
+                    return Change::Nothing;
+                }
+                None => (default, new),
+            };
+            match old.and_then(|old| old.checked_add(delta)) {
+                Some(new) => {
+                    sum = Sum::Is(new);
+                    Change::Store(Some(Cow::Owned(codec::int_bytes(new))), terms)
+                }
+                None => Change::Nothing,
+            }
+        })?;
+        if matches!(sum, Sum::Is(_)) {
+            cached.forget_flights(view)?;
+            if !fits {
+                return Err(unavailable(py));
+            }
+        }
+        Ok(sum)
+    }
+}
+
+/// What adding to an int came to.
+pub(crate) enum Sum {
+    Is(i64),
+    /// There is none, and no default.
+    Absent,
+    /// It is no int, or too long a one.
+    Other,
+}
+
+/// [`Expected`], without what is Python's.
+enum Known {
+    Anything,
+    Absent,
+    Entry(u64, u64, u64),
+}
+
+impl Known {
+    fn of(expected: &Expected<'_>) -> Self {
+        match expected {
+            Expected::Anything => Known::Anything,
+            Expected::Entry(Entry::File(slot, word, generation)) => Known::Entry(*slot, *word, *generation),
+            Expected::Absent | Expected::Entry(_) => Known::Absent,
+        }
+    }
+
+    fn is(&self, present: Option<&Present<'_>>) -> bool {
+        match (self, present) {
+            (Known::Anything, _) | (Known::Absent, None) => true,
+            (Known::Entry(slot, word, generation), Some(Present { hit, .. })) => {
+                (hit.slot, hit.word, hit.generation) == (*slot, *word, *generation)
+            }
+            _ => false,
+        }
+    }
+}
