@@ -63,15 +63,31 @@ def told() -> Iterator[tuple[str, str, Any]]:
 
 
 def members(value: Any) -> Iterator[tuple[str, Any]]:
-    """The public methods and properties that a class of ours has of its own."""
-    for name, member in vars(value).items() if inspect.isclass(value) else ():
-        if not name.startswith("_") and (inspect.isroutine(member) or isinstance(member, property)):
-            yield name, getattr(value, name)
+    """The public methods and properties of a class, but those of a base that has its own part.
+
+    What a base of ours makes of another package's method, that one's documents tell.
+    """
+    if not inspect.isclass(value):
+        return
+    apart = {one for _, _, one in told() if inspect.isclass(one)} - {value}
+    bases = [one for one in value.__mro__ if _is_ours(one)]
+    theirs = {name for one in value.__mro__ if not _is_ours(one) for name in vars(one)}
+    found: dict[str, Any] = {}
+    for base in bases:
+        for name, member in vars(base).items() if base not in apart else ():
+            is_one = inspect.isroutine(member) or isinstance(member, property)
+            if is_one and not name.startswith("_") and (base is value or name not in theirs):
+                found.setdefault(name, getattr(value, name))
+    yield from found.items()
 
 
 def has_docstring(value: Any) -> bool:
     """Whether it is of a kind that has one; the alias of a type is not."""
-    return inspect.isroutine(value) or inspect.isclass(value)
+    return inspect.isroutine(value) or inspect.isclass(value) or _is_ours(type(value))
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "warp_cache"
 
 
 def page() -> str:

@@ -28,6 +28,9 @@ def test_the_page_of_the_api_has_every_public_name() -> None:
     headings = set(re.findall(r"^### (\w+)$", api.page(), re.MULTILINE))
     assert {name for module in api.modules() for name in getattr(module, "__all__", ())} <= headings
     assert "#### CachedFunction.cache_refresh" in api.page()
+    # Of bases that have no part of their own, too; and a value that is no type says what it is for.
+    assert "#### Cache.get\n" in api.page() and "#### Cache.aget\n" in api.page()
+    assert "### DELETE\n\nWhat a callable" in api.page()
 
 
 @pytest.mark.parametrize(
