@@ -44,6 +44,8 @@ pub enum Error {
     Protocol(&'static str),
     /// An answer, or a request, beyond its bound.
     TooLarge,
+    /// A node of the cluster has not answered lately, and was not asked.
+    Unasked,
     /// Whoever was to give a login did not.
     Credentials,
     /// The server refused the login, or another step of the handshake.
@@ -68,6 +70,7 @@ impl fmt::Display for Error {
             Error::Option(name, what) => write!(f, "{name}: {what}"),
             Error::Protocol(what) => write!(f, "no answer of a Valkey or Redis server: {what}"),
             Error::TooLarge => f.write_str("a request or an answer beyond its bound"),
+            Error::Unasked => f.write_str("a node of the cluster has not answered lately"),
             Error::Credentials => f.write_str("no login was given"),
             Error::Refused(code) => write!(f, "the server refused the connection: {}", code.as_str()),
         }

@@ -8,10 +8,12 @@
 //! | lease of a refresh | `wc1:<namespace>:r:<name>:{<call>}` |
 //! | what a member computes | `wc1:<namespace>:m:<member>` |
 //! | a listener's heartbeat | `wc1:<namespace>:~hb:<session>:<n>` |
+//! | the same at a cluster's node | `wc1:<namespace>:~hb:<session>:<n>:<node>{<tag>}` |
+//! | that a listener is there | `wc1:<namespace>:~hb:<session>:at:<node>{<tag>}` |
 //!
 //! Namespaces, names, versions and tags are [`component`]s: they hold neither `:` nor `{` nor `#` unescaped, so no two
 //! things share a key. A call is `=` and its key's bytes, or, beyond 64 bytes, `#` and their BLAKE2b-160 in hexadecimal.
-//! Braces stand there only: they are the cluster's hash tag, so a call's keys share a slot. Below `k:` lies all that the
+//! Braces stand there and in a node's heartbeats only: they are the cluster's hash tag, so a call's keys share a slot. Below `k:` lies all that the
 //! server tells listeners of.
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -132,6 +134,11 @@ impl Keys {
     /// The prefix of a listener's own heartbeats; `session` is random.
     pub fn heartbeat_prefix(&self, session: u128) -> String {
         format!("{}~hb:{session:032x}:", self.root)
+    }
+
+    /// The key by which a connection to a cluster's node is known to lead to the listener's: it has no number.
+    pub fn mark(&self, session: u128, mark: &str) -> String {
+        format!("{}at{mark}", self.heartbeat_prefix(session))
     }
 
     /// What a key that the server told of is to this namespace.

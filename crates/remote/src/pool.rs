@@ -33,7 +33,7 @@ struct Idle {
 
 pub struct Pool {
     place: Place,
-    login: Box<Logins>,
+    login: Arc<Logins>,
     most_idle: usize,
     /// Locked within `fork::exclusive` only, so nobody waits and no child finds it locked.
     idle: Mutex<Idle>,
@@ -42,11 +42,11 @@ pub struct Pool {
 impl Pool {
     /// An empty pool that keeps at most so many connections while nobody uses them.
     pub fn new(target: Target, login: Box<Logins>, most_idle: usize) -> Arc<Pool> {
-        Pool::at(Place::Fixed(target), login, most_idle)
+        Pool::at(Place::Fixed(target), login.into(), most_idle)
     }
 
     /// The same of a server that may move.
-    pub fn at(place: Place, login: Box<Logins>, most_idle: usize) -> Arc<Pool> {
+    pub fn at(place: Place, login: Arc<Logins>, most_idle: usize) -> Arc<Pool> {
         let connections = Vec::with_capacity(most_idle);
         let idle = Mutex::new(Idle { epoch: fork::epoch(), generation: 0, connections });
         Arc::new(Pool { place, login, most_idle, idle })

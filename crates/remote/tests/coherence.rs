@@ -405,7 +405,7 @@ fn a_connection_is_proved_by_the_listeners_heartbeat() {
         confirmed(&host);
         let prove = |url: &str| {
             let mut connection = open(url, late()).unwrap();
-            (host.words().prove(&mut connection, &keys(), late()), connection)
+            (host.words().prove(&mut connection, &keys(), "", late()), connection)
         };
         let (proved, mut connection) = prove(&server.url());
         assert!(proved == Ok(true) && connection.proof == host.words().epoch());
@@ -413,7 +413,7 @@ fn a_connection_is_proved_by_the_listeners_heartbeat() {
         // Of another epoch: asked again. Of a demoted server: not at all.
         host.words().raise_epoch();
         assert_ne!(connection.proof, host.words().epoch());
-        assert_eq!(host.words().prove(&mut connection, &keys(), late()), Ok(true));
+        assert_eq!(host.words().prove(&mut connection, &keys(), "", late()), Ok(true));
         connection.request(cmd("REPLICAOF").arg("127.0.0.1").arg(1), late()).unwrap();
         assert_eq!(prove(&server.url()).0, Ok(false));
     });

@@ -15,11 +15,18 @@ use crate::keys::Keys;
 
 impl Words {
     /// Whether a connection is proved under the present epoch; asks its server if that is not known. What is covered by
-    /// it is covered with pairs that are read after this.
+    /// it is covered with pairs that are read after this. `mark`: the end of keys of a cluster's node
+    /// ([`Slots::mark`](crate::topology::slots::Slots::mark)), else empty.
     ///
     /// # Errors
     /// Those of [`Connection::request`].
-    pub fn prove(&self, connection: &mut Connection, keys: &Keys, deadline: Deadline) -> Result<bool, Error> {
+    pub fn prove(
+        &self,
+        connection: &mut Connection,
+        keys: &Keys,
+        mark: &str,
+        deadline: Deadline,
+    ) -> Result<bool, Error> {
         // Before the record: a session that begins takes the record away before it raises the epoch.
         let epoch = self.epoch();
         if connection.proof == epoch && epoch != 0 {
@@ -30,7 +37,10 @@ impl Words {
         }
         let record = self.record();
         let Some(beat) = record.beat else { return Ok(false) };
-        let key = format!("{}{beat}", keys.heartbeat_prefix(record.session));
+        let key = match mark {
+            "" => format!("{}{beat}", keys.heartbeat_prefix(record.session)),
+            mark => keys.mark(record.session, mark),
+        };
         let found = connection.request(cmd("GET").arg(key), deadline)?;
         if !matches!(found, Value::BulkString(_)) {
             return Ok(false);

@@ -38,6 +38,7 @@ pub struct Connection {
     owed: usize,
     broken: bool,
     retired: bool,
+    is_followed: bool,
     /// A number of the owner's: under which epoch this connection was proved to reach the listener's server.
     pub proof: u64,
 }
@@ -64,6 +65,7 @@ impl Connection {
             owed: 0,
             broken: false,
             retired: false,
+            is_followed: target.is_followed,
             proof: 0,
         };
         connection.peer = handshake::greet(&mut connection, target, login, deadline)?;
@@ -215,15 +217,16 @@ impl Connection {
                 return Err(Error::Protocol("a reply that was not asked for"));
             }
             self.owed -= 1;
-            self.retired |= retires(&value);
+            self.retired |= retires(&value, self.is_followed);
             return Ok(value);
         }
     }
 }
 
 /// Whether an error in the reply, or one level below as in that of `EXEC`, retires the connection.
-fn retires(reply: &Value) -> bool {
-    let one = |value: &Value| matches!(value, Value::ServerError(error) if RETIRING.contains(&error.code()));
+fn retires(reply: &Value, is_followed: bool) -> bool {
+    let retires = |code: &str| RETIRING.contains(&code) && !(is_followed && code == "MOVED");
+    let one = |value: &Value| matches!(value, Value::ServerError(error) if retires(error.code()));
     match reply {
         Value::Array(values) => values.iter().any(one),
         value => one(value),

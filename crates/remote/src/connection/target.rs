@@ -17,6 +17,8 @@ pub struct Target {
     pub(super) db: u32,
     pub(super) client_name: Arc<str>,
     pub(super) max_reply: usize,
+    /// Whether whoever asks goes where the server says that a key is.
+    pub(super) is_followed: bool,
 }
 
 impl Target {
@@ -31,6 +33,7 @@ impl Target {
             db: url.db,
             client_name: url.client_name.as_deref().unwrap_or("warp_cache").into(),
             max_reply: MAX_REPLY,
+            is_followed: false,
         })
     }
 
@@ -42,6 +45,11 @@ impl Target {
     /// With another bound for a reply, in bytes.
     pub fn with_max_reply(self, max_reply: usize) -> Target {
         Target { max_reply, ..self }
+    }
+
+    /// One of a cluster's nodes: that a key is elsewhere retires no connection.
+    pub fn followed(self) -> Target {
+        Target { is_followed: true, ..self }
     }
 
     /// With another database.

@@ -83,6 +83,15 @@ impl Stream {
         self.socket.is_ours()
     }
 
+    /// Waits until one of the streams can be read, or has ended; which can.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`]: none.
+    pub fn any(streams: &[&Stream], deadline: Deadline) -> Result<Vec<bool>, Error> {
+        let sockets: Vec<&Socket> = streams.iter().map(|stream| &stream.socket).collect();
+        Socket::any(&sockets, deadline)
+    }
+
     /// The descriptor, for a `poll` beside others.
     pub fn socket(&self) -> &Socket {
         &self.socket

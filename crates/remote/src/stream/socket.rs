@@ -118,6 +118,21 @@ impl Socket {
         }
     }
 
+    /// Waits until one of several can be read; which can.
+    pub(super) fn any(sockets: &[&Socket], deadline: Deadline) -> Result<Vec<bool>, Error> {
+        sockets.iter().try_for_each(|socket| socket.check())?;
+        let mut polled: Vec<PollFd<'_>> = sockets.iter().map(|socket| PollFd::new(&socket.0, PollFlags::IN)).collect();
+        loop {
+            let left = deadline.remaining()?;
+            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) as _ };
+            match poll(&mut polled, Some(&left)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(polled.iter().map(|one| !one.revents().is_empty()).collect()),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
     pub(super) fn is_readable(&self) -> bool {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         self.is_ours() && !matches!(poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&now)), Ok(0))

@@ -58,6 +58,12 @@ enum Way {
 pub(super) struct Ways([AtomicU8; 3]);
 
 impl Change<'_> {
+    fn key(&self) -> &[u8] {
+        match self {
+            Change::Replace { key, .. } | Change::Remove { key, .. } | Change::Refresh { key, .. } => key,
+        }
+    }
+
     fn kind(&self) -> usize {
         match self {
             Change::Replace { .. } => 0,
@@ -102,9 +108,11 @@ pub(super) fn make(trip: &mut Trip<'_>, changes: &[Change<'_>]) -> Result<Vec<Ou
     for _ in 0..3 {
         let (mut commands, mut asked) = (Pipeline::new(), Vec::new());
         for (i, change) in changes.iter().enumerate().filter(|(i, _)| outcomes[*i].is_none()) {
-            let way = trip.tier.ways.of(trip.peer(), change);
+            let ways = &trip.tier.ways;
+            let peer = trip.peer(change.key())?;
+            let way = ways.of(peer, change);
             match way {
-                Way::Command => command(&mut commands, trip.peer(), change),
+                Way::Command => command(&mut commands, peer, change),
                 Way::Script => script(&mut commands, change),
                 Way::Watch => continue,
             }
@@ -118,7 +126,8 @@ pub(super) fn make(trip: &mut Trip<'_>, changes: &[Change<'_>]) -> Result<Vec<Ou
             }
         }
         for (i, change) in changes.iter().enumerate() {
-            if outcomes[i].is_none() && trip.tier.ways.of(trip.peer(), change) == Way::Watch {
+            let ways = &trip.tier.ways;
+            if outcomes[i].is_none() && ways.of(trip.peer(change.key())?, change) == Way::Watch {
                 outcomes[i] = Some(watch(trip, change)?);
             }
         }

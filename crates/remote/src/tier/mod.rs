@@ -52,13 +52,13 @@ use crate::coherence::listener::Settings;
 use crate::coherence::{Coherence, Tracking};
 use crate::envelope::Sealer;
 use crate::keys::{component, Keys, Name};
-use crate::pool::Pool;
+use crate::route::Route;
 
 /// One server and namespace, with all that a process needs to use it. A fork's child goes on with it.
 pub struct Tier {
     keys: Keys,
     sealer: Sealer,
-    pool: Arc<Pool>,
+    route: Route,
     breaker: Arc<ProcessBreaker>,
     coherence: Arc<Coherence>,
     settings: Arc<Settings>,

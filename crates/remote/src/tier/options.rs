@@ -15,6 +15,7 @@ use crate::envelope::{Compression, Sealer, MAX_VALUE};
 use crate::error::Error;
 use crate::keys::Keys;
 use crate::pool::{Logins, Pool};
+use crate::route::{Cluster, Route};
 use crate::secret::Secret;
 use crate::topology::{Place, Sentinels};
 use crate::url::{Address, Servers, Url};
@@ -94,31 +95,38 @@ impl Tier {
         let secrets: Vec<&[u8]> = secrets.iter().map(Secret::expose).collect();
         let sealer = Sealer::new(&secrets, compression).map_err(|_| OpenError::EmptySecret)?.with_max_value(max_value);
         let target = |address: &Address| Target::new(&url, address.clone()).map_err(OpenError::Target);
-        let place = match &url.servers {
-            Servers::Single(address) => Place::Fixed(target(address)?),
+        let logins: Arc<Logins> = match logins {
+            Some(logins) => logins.into(),
+            None => {
+                let login = url.login.clone();
+                Arc::new(move || Ok(login.clone()))
+            }
+        };
+        let route = match &url.servers {
+            Servers::Single(address) => Pool::at(Place::Fixed(target(address)?), logins, MOST_IDLE).into(),
             Servers::Sentinel { sentinels, service, login } => {
                 let first = sentinels.first().ok_or(OpenError::Unsupported("Sentinels without any"))?;
-                Place::Master(Sentinels::new(target(first)?, sentinels, service.clone(), login.clone()))
+                let sentinels = Sentinels::new(target(first)?, sentinels, service.clone(), login.clone());
+                Pool::at(Place::Master(sentinels), logins, MOST_IDLE).into()
             }
-            Servers::Cluster(_) => return Err(OpenError::Unsupported("clusters")),
+            Servers::Cluster(nodes) => {
+                let first = nodes.first().ok_or(OpenError::Unsupported("a cluster without any node"))?;
+                Route::Cluster(Cluster::new(target(first)?, nodes.clone(), logins, MOST_IDLE))
+            }
         };
-        let logins = logins.unwrap_or_else(|| {
-            let login = url.login.clone();
-            Box::new(move || Ok(login.clone()))
-        });
-        let pool = Pool::at(place, logins, MOST_IDLE);
         let server = url.canonical();
         let server = std::str::from_utf8(server.expose()).expect("a canonical address is text");
         let subject = Subject { server, namespace: &namespace };
         let coherence = Coherence::open(directory.as_deref(), subject).map_err(OpenError::Memory)?;
         coherence.words().ask_staleness(staleness);
         let (keys, breaker) = (Keys::new(&namespace), Arc::new(ProcessBreaker::default()));
-        let settings = Arc::new(Settings { pool: pool.clone(), keys: keys.clone(), breaker: breaker.clone(), timeout });
+        let settings =
+            Arc::new(Settings { route: route.clone(), keys: keys.clone(), breaker: breaker.clone(), timeout });
         let staleness = u64::try_from(staleness.as_nanos()).unwrap_or(u64::MAX);
         Ok(Arc::new(Tier {
             keys,
             sealer,
-            pool,
+            route,
             breaker,
             coherence,
             settings,

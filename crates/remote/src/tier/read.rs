@@ -76,13 +76,14 @@ pub(super) fn glance(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<(Vec<Glance
     }
     let tier = trip.tier;
     let words = tier.coherence.words();
-    let proved = trip.proved()?;
+    let keys = Stamps::keys(calls);
+    let read = calls.iter().map(|call| &call.keys.value[..]).chain(keys.iter().map(|(key, _)| &key.key[..]));
+    let proved = trip.proved(read)?;
     // Before anything that the values depend on is read.
     let began = boottime::now();
     let pairs: Vec<(Pair, Pair)> =
         calls.iter().map(|call| (words.pair(call.stripes()), words.pair(&[call.stripe()]))).collect();
 
-    let keys = Stamps::keys(calls);
     let mut commands = Pipeline::new();
     for call in calls {
         commands.cmd("GET").arg(&call.keys.value).cmd("PTTL").arg(&call.keys.value);
@@ -106,6 +107,11 @@ pub(super) fn glance(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<(Vec<Glance
         _ => Vec::new(),
     };
     let unknown: Vec<_> = opened.iter().zip(calls).map(|(opened, call)| named(opened, call)).collect();
+    let mut has_strayed = trip.has_strayed();
+    let has_more = unknown.iter().any(|more| !more.is_empty());
+    if has_more && trip.is_spread() {
+        has_strayed |= trip.proved(unknown.iter().flatten().map(|key| &key.key[..]))? != proved;
+    }
     // Their stripes, then their keys.
     let pairs: Vec<_> = pairs
         .into_iter()
@@ -115,7 +121,7 @@ pub(super) fn glance(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<(Vec<Glance
             (words.with_more(pair, &stripes), seen)
         })
         .collect();
-    if unknown.iter().any(|more| !more.is_empty()) {
+    if has_more {
         let mut commands = Pipeline::new();
         unknown.iter().flatten().for_each(|key| Stamps::ask(&mut commands, key));
         let replies = trip.run(&commands)?;
@@ -124,8 +130,13 @@ pub(super) fn glance(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<(Vec<Glance
         }
     }
 
+    if trip.is_spread() {
+        confirm(trip, &mut stamps, calls, &opened)?;
+    }
+    has_strayed |= trip.has_strayed();
+
     let cover = |pair: Pair| {
-        let covered = proved != 0 && proved == pair.epoch;
+        let covered = proved != 0 && proved == pair.epoch && !has_strayed;
         Cover { pair, until: if covered { 0 } else { began.saturating_add(tier.staleness) } }
     };
     let glances = opened.iter().zip(&raws).zip(calls).zip(&unknown).zip(pairs);
@@ -160,6 +171,31 @@ pub(super) fn glance(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<(Vec<Glance
         }
     }
     Ok((glances, stamps))
+}
+
+/// Of a cluster, stamps were read beside the values, and perhaps before them. One that does not agree is read again, so that
+/// nothing is replaced which was stored in between.
+fn confirm(
+    trip: &mut Trip<'_>,
+    stamps: &mut Stamps,
+    calls: &[&Call],
+    opened: &[Result<Option<Opened<'_>>, Unreadable>],
+) -> Result<(), Error> {
+    let mut doubtful = Vec::new();
+    for (call, opened) in calls.iter().zip(opened) {
+        let named = match opened {
+            Ok(Some(Opened::Entry(entry))) => &entry.stamps,
+            Ok(Some(Opened::Lease(lease))) => &lease.stamps,
+            _ => continue,
+        };
+        if !stamps.count(call, named) {
+            doubtful.extend(Stamps::named(call, named));
+        }
+    }
+    let mut commands = Pipeline::new();
+    doubtful.iter().for_each(|key| Stamps::ask(&mut commands, key));
+    let replies = if doubtful.is_empty() { Vec::new() } else { trip.run(&commands)? };
+    doubtful.iter().zip(replies).try_for_each(|(key, reply)| stamps.note(key, reply))
 }
 
 fn open<'a>(tier: &Tier, call: &Call, raw: &'a Raw) -> Result<Option<Opened<'a>>, Unreadable> {

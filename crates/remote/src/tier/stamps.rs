@@ -99,6 +99,13 @@ impl Stamps {
         }
     }
 
+    /// The keys of a call's own stamps, and of the tags that an envelope names beside.
+    pub(super) fn named(call: &Call, named: &[Stamp<'_>]) -> Vec<StampKey> {
+        let others = named.iter().filter(|stamp| call.stamps.iter().all(|key| key.tag != stamp.tag));
+        let others = others.map(|stamp| StampKey::of_tag(&call.scope.keys, &stamp.tag));
+        call.stamps.iter().cloned().chain(others).collect()
+    }
+
     /// The keys of tags that an envelope names and nobody has read.
     pub(super) fn unknown(&self, call: &Call, named: &[Stamp<'_>]) -> Vec<StampKey> {
         let named = named.iter().filter(|stamp| !stamp.tag.is_empty());

@@ -1,13 +1,13 @@
-//! A visit to the server: one admission, one connection, one deadline, one or more round trips.
+//! A visit to the server: one admission, one connection (of a cluster, one a node), one deadline, one or more round trips.
 
 use redis::{Pipeline, Value};
 
 use super::{Failure, Tier};
 use crate::breaker::{self, Admission};
-use crate::connection::Connection;
+use crate::connection::Peer;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error};
-use crate::pool;
+use crate::route::Link;
 
 /// Whether the server is asked while it is known not to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum Must {
 pub(super) struct Trip<'a> {
     pub(super) tier: &'a Tier,
     deadline: Deadline,
-    connection: pool::Lease,
+    link: Link,
 }
 
 impl Tier {
@@ -38,12 +38,13 @@ impl Tier {
         }
         let told = Told { tier: self, admission };
         let deadline = Deadline::after(self.timeout);
-        let connected = |connection: Result<pool::Lease, Error>| connection.map_err(|error| told.unconnected(error));
-        let mut trip = Trip { tier: self, deadline, connection: connected(self.pool.take(deadline))? };
-        let was_idle = trip.connection.is_reused();
+        let must = must == Must::Try;
+        let connected = |link: Result<Link, Error>| link.map_err(|error| told.unconnected(error));
+        let mut trip = Trip { tier: self, deadline, link: connected(self.route.take(must, deadline))? };
+        let was_idle = trip.link.is_reused();
         let mut result = f(&mut trip);
         if was_idle && matches!(result, Err(Error::Closed)) {
-            trip.connection = connected(self.pool.open(deadline))?;
+            trip.link = connected(self.route.again(must, deadline))?;
             result = f(&mut trip);
         }
         match result {
@@ -52,7 +53,19 @@ impl Tier {
                 std::mem::forget(told);
                 Ok(result)
             }
+            // (The others may answer.)
+            Err(error) if trip.link.is_counted() => Err(Failure::of(error)),
             Err(error) => Err(told.unanswered(error)),
+        }
+    }
+}
+
+impl Failure {
+    fn of(error: Error) -> Failure {
+        match error {
+            Error::Refused(code) => Failure::Refused(code),
+            Error::Unasked => Failure::Open,
+            error => Failure::Unanswered(error),
         }
     }
 }
@@ -66,23 +79,15 @@ struct Told<'a> {
 impl Told<'_> {
     fn unconnected(&self, error: Error) -> Failure {
         self.tier.breaker.failed(self.admission, breaker::Failure::Connect);
-        match error {
-            Error::Refused(code) => Failure::Refused(code),
-            error => Failure::Unanswered(error),
-        }
+        Failure::of(error)
     }
 
     fn unanswered(&self, error: Error) -> Failure {
         match error {
-            Error::Refused(code) => {
-                self.tier.breaker.answered();
-                Failure::Refused(code)
-            }
-            error => {
-                self.tier.breaker.failed(self.admission, breaker::Failure::Timeout);
-                Failure::Unanswered(error)
-            }
+            Error::Refused(_) => self.tier.breaker.answered(),
+            _ => self.tier.breaker.failed(self.admission, breaker::Failure::Timeout),
         }
+        Failure::of(error)
     }
 }
 
@@ -93,22 +98,30 @@ impl Drop for Told<'_> {
 }
 
 impl Trip<'_> {
-    /// The epoch under which the connection is proved to reach the listener's server; 0: it is not. What it covers is
-    /// covered with pairs that are read after this.
-    pub(super) fn proved(&mut self) -> Result<u64, Error> {
-        let Trip { tier, deadline, connection } = self;
-        let connection: &mut Connection = connection;
-        Ok(if tier.coherence.words().prove(connection, &tier.keys, *deadline)? { connection.proof } else { 0 })
+    /// The epoch under which the connections for these keys are proved to reach the listener's servers; 0: one is not. What
+    /// they cover is covered with pairs that are read after this, unless [`Trip::has_strayed`].
+    pub(super) fn proved<'k>(&mut self, of: impl Iterator<Item = &'k [u8]>) -> Result<u64, Error> {
+        self.link.prove(self.tier.coherence.words(), &self.tier.keys, of, self.deadline)
+    }
+
+    /// Whether something was asked of a server that is not proved.
+    pub(super) fn has_strayed(&self) -> bool {
+        self.link.has_strayed()
+    }
+
+    /// Whether keys that are asked for at once are not read in their order, being at several servers.
+    pub(super) fn is_spread(&self) -> bool {
+        matches!(self.link, Link::Spread(_))
     }
 
     /// Sends commands in one piece; a reply for each.
     pub(super) fn run(&mut self, commands: &Pipeline) -> Result<Vec<Value>, Error> {
-        self.connection.pipeline(commands, self.deadline)
+        self.link.run(commands, self.deadline)
     }
 
-    /// What the server says of itself.
-    pub(super) fn peer(&self) -> &crate::connection::Peer {
-        self.connection.peer()
+    /// What the server that has a key says of itself.
+    pub(super) fn peer(&mut self, key: &[u8]) -> Result<&Peer, Error> {
+        self.link.peer(key, self.deadline)
     }
 }
 

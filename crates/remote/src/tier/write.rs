@@ -121,7 +121,9 @@ impl Tier {
             let mut commands = Pipeline::new();
             for call in calls {
                 commands.cmd("GETRANGE").arg(&call.keys.value).arg(0).arg(0);
-                commands.cmd("DEL").arg(&call.keys.value).arg(&call.keys.refresh);
+                // (One by one: of two keys in a slot that moves, one is perhaps there by now.) The refresh's lease first: one
+                // that is taken after it is of a computation that has begun after it.
+                commands.cmd("DEL").arg(&call.keys.refresh).cmd("DEL").arg(&call.keys.value);
             }
             let mut replies = trip.run(&commands)?.into_iter();
             let mut next = || replies.next().unwrap_or(Value::Nil);
@@ -129,6 +131,7 @@ impl Tier {
             for _ in calls {
                 // (A key of another kind has no first byte, and goes too.)
                 let first = bytes(next()).ok().flatten().and_then(|first| first.first().copied());
+                number(next())?;
                 let removed = number(next())?;
                 there.push(removed > 0 && first.and_then(Kind::of).is_some_and(|kind| kind != Kind::Lease));
             }

@@ -1,6 +1,8 @@
-//! Where the server of the data is: at an address, or wherever the Sentinels say that the master is.
+//! Where the server of the data is: at an address, or wherever the Sentinels say that the master is; and of a cluster, which
+//! node has which [`slots`].
 
 mod sentinel;
+pub mod slots;
 
 use std::sync::Arc;
 

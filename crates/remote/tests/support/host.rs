@@ -40,7 +40,7 @@ pub fn attended(dir: Option<&Path>, url: &str, staleness: Duration) -> Arc<Coher
 pub fn settings(url: &str) -> Arc<Settings> {
     let (target, login) = target(url);
     Arc::new(Settings {
-        pool: Pool::new(target, Box::new(move || Ok(login.clone())), 2),
+        route: Pool::new(target, Box::new(move || Ok(login.clone())), 2).into(),
         keys: keys(),
         breaker: Arc::new(ProcessBreaker::default()),
         timeout: Duration::from_millis(250),
@@ -144,7 +144,7 @@ impl Reader {
             self.connection = Some(open(&self.url, late()).ok()?);
         }
         let connection = self.connection.as_mut()?;
-        let proved = self.words.prove(connection, &keys(), late()).ok()?;
+        let proved = self.words.prove(connection, &keys(), "", late()).ok()?;
         let mut pair = self.words.pair(&[Stripe::of_value(&key(i))]);
         let version = match connection.request(cmd("GET").arg(key(i)), late()).ok()? {
             Value::BulkString(text) => Some(std::str::from_utf8(&text).unwrap().parse().unwrap()),

@@ -3,6 +3,7 @@
 
 pub mod cache;
 pub mod certificates;
+pub mod cluster;
 pub mod forwarder;
 pub mod host;
 pub mod member;

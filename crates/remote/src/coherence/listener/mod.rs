@@ -3,10 +3,11 @@
 //!
 //! It owns no Python object. It ends with its [`Coherence`] (or when that is of no more use), or with the process;
 //! nothing waits for it. [`election`] says who
-//! listens, [`session`] is one tracked connection, [`heartbeat`] what is confirmed and when, [`pushes`] what the server
+//! listens, [`session`] is from one consent to the next, [`feed`] one tracked connection of it, [`heartbeat`] what is confirmed and when, [`pushes`] what the server
 //! tells; [`voice`] is how others know that this process computes.
 
 mod election;
+mod feed;
 mod heartbeat;
 mod pushes;
 mod session;
@@ -24,16 +25,15 @@ use self::session::Ended;
 use super::members::Members;
 use super::words::{Tracking, Words};
 use super::Coherence;
-use crate::breaker::{Admission, Failure, ProcessBreaker};
-use crate::deadline::Deadline;
+use crate::breaker::ProcessBreaker;
 use crate::keys::Keys;
-use crate::pool::Pool;
 use crate::random;
+use crate::route::Route;
 
 /// What a process's thread works with: that of whoever starts it.
 pub struct Settings {
     /// Connections are opened through it, and never given back to it.
-    pub pool: Arc<Pool>,
+    pub route: Route,
     pub keys: Keys,
     /// The process's breaker for this server, which the thread closes as soon as the server answers.
     pub breaker: Arc<ProcessBreaker>,
@@ -95,7 +95,7 @@ impl Thread {
         let mut candidate = Candidate::default();
         while !self.is_over() {
             self.speak();
-            self.settings.pool.look_around();
+            self.settings.route.look_around();
             let Some(role) = candidate.role(&self.words) else {
                 self.probe();
                 std::thread::sleep(between(50, 100));
@@ -120,7 +120,7 @@ impl Thread {
             let now = boottime::now();
             self.words.note_seen(now);
             self.speak();
-            self.settings.pool.look_around();
+            self.settings.route.look_around();
             let left = Duration::from_nanos(end.saturating_sub(now));
             if left.is_zero() {
                 return;
@@ -131,19 +131,8 @@ impl Thread {
 
     /// Finds out for this process whether a server that was down answers again, so that no caller has to.
     fn probe(&self) {
-        let Settings { pool, breaker, timeout, .. } = &*self.settings;
-        if !breaker.is_open() {
-            return;
-        }
-        let admission = breaker.admit();
-        if admission == Admission::Deny {
-            return;
-        }
-        match pool.open(Deadline::after(*timeout)) {
-            Err(_) => breaker.failed(admission, Failure::Connect),
-            // (It is given to the pool.)
-            Ok(_) => breaker.answered(),
-        }
+        let Settings { route, breaker, timeout, .. } = &*self.settings;
+        route.probe(breaker, *timeout);
     }
 }
 

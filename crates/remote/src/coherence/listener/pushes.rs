@@ -15,8 +15,9 @@ pub(super) struct Own {
     pub(super) flushed: bool,
 }
 
-/// Raises what a push tells of.
-pub(super) fn apply(words: &Words, keys: &Keys, own: &[u8], push: Value) -> Own {
+/// Raises what a push tells of. `own`, `mark`: how the keys of the session's heartbeats begin, and end at the server that
+/// tells it: a key that has come from another node confirms nothing here.
+pub(super) fn apply(words: &Words, keys: &Keys, own: &str, mark: &str, push: Value) -> Own {
     let Value::Push { kind: PushKind::Invalidate, data } = push else { return Own::default() };
     words.count(Counter::Pushes, 1);
     let (mut stripes, mut beats) = (Vec::new(), Vec::new());
@@ -26,8 +27,11 @@ pub(super) fn apply(words: &Words, keys: &Keys, own: &[u8], push: Value) -> Own 
         flushed = told.iter().any(|key| !matches!(key, Value::BulkString(_)));
         for key in &told {
             let Value::BulkString(key) = key else { continue };
-            match key.strip_prefix(own) {
-                Some(number) => beats.extend(std::str::from_utf8(number).ok().and_then(|n| n.parse::<u64>().ok())),
+            match key.strip_prefix(own.as_bytes()) {
+                Some(rest) => {
+                    let number = rest.strip_suffix(mark.as_bytes()).and_then(|n| std::str::from_utf8(n).ok());
+                    beats.extend(number.and_then(|number| number.parse::<u64>().ok()));
+                }
                 None => stripes.extend(Stripe::told(keys, key)),
             }
         }
@@ -64,7 +68,7 @@ mod tests {
         let (value, tag) = (keys.call(&Name::new(b"f", None), b"1").value, keys.tag(&component(b"t")));
         let (first, second) = (Stripe::of_value(&value), Stripe::of_stamp(tag.as_bytes()));
         let pairs = || [first, second].map(|stripe| words.pair(&[stripe]));
-        let apply = |push| apply(words, &keys, own.as_bytes(), push);
+        let apply = |push| apply(words, &keys, &own, "", push);
         let nothing = Own::default();
 
         let before = pairs();
@@ -79,6 +83,11 @@ mod tests {
         assert_eq!(told, Own { beats: vec![3, u64::MAX], flushed: false });
         let after = pairs();
         assert!((0..2).all(|i| after[i].stamp == before[i].stamp + 1 && after[i].epoch == before[i].epoch));
+
+        // Of a cluster, only what lies at the node that tells.
+        let (here, there) = (own.clone() + "3:a{1}", own.clone() + "4:b{1}");
+        let several = push(vec![Value::Array(vec![key(&here), key(&there), key(own.clone() + "5")])]);
+        assert_eq!(super::apply(words, &keys, &own, ":a{1}", several).beats, [3]);
 
         // Whatever names no key voids all.
         for (i, data) in

@@ -1,8 +1,8 @@
-//! One tracked connection: from the server's consent to the end.
+//! One session: from the consent of the server, or of all a cluster's masters, to the end.
 //!
 //! In this order: connect; ask for pushes of the namespace's keys and of the session's own heartbeats; **wait for the
-//! consent; then** raise the epoch, since nobody was told of what was written before; then heartbeats. Whatever ends the
-//! session, the next one begins with all of it.
+//! consent of all; then** raise the epoch, since nobody was told of what was written before; then heartbeats. What is
+//! confirmed is what all have confirmed. Whatever ends the session, the next one begins with all of it.
 
 use std::time::Duration;
 
@@ -12,14 +12,15 @@ use redis::{cmd, Value};
 use super::super::layout::Counter;
 use super::super::words::{Record, Tracking, Words};
 use super::election::Role;
-use super::heartbeat::{Beats, Command, Reply};
+use super::feed::{self, Feed, Replied};
 use super::{pushes, Settings, Thread};
 use crate::breaker::{Admission, Failure, ProcessBreaker};
-use crate::connection::{self, Connection};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::keys::Keys;
 use crate::random;
+use crate::route::Route;
+use crate::topology::slots::Slots;
 
 /// Why a session ended.
 #[derive(Debug)]
@@ -42,8 +43,6 @@ impl From<Error> for Ended {
 
 /// The longest wait for a push, after which the session sees that nobody needs it any more.
 const LOOKS_UP: Duration = Duration::from_millis(500);
-/// The life of the reserve's keys, in milliseconds.
-const LONG: u64 = 24 * 3600 * 1000;
 
 pub(super) fn run(thread: &Thread, role: Role) -> Ended {
     thread.words.note_seen(boottime::now());
@@ -54,9 +53,9 @@ pub(super) fn run(thread: &Thread, role: Role) -> Ended {
                 return Ended::Over;
             }
             thread.speak();
-            thread.settings.pool.look_around();
-            if thread.settings.pool.generation() != session.generation {
-                // The server has moved.
+            thread.settings.route.look_around();
+            if thread.settings.route.generation() != session.generation {
+                // The data is elsewhere.
                 return Ended::Lost;
             }
             if let Err(ended) = session.step() {
@@ -70,33 +69,33 @@ struct Session<'a> {
     words: &'a Words,
     keys: &'a Keys,
     breaker: &'a ProcessBreaker,
+    route: &'a Route,
     role: Role,
-    connection: Connection,
-    /// Of the pool, when it was opened.
+    feeds: Vec<Feed>,
+    /// Of the route, before they were opened.
     generation: u64,
     id: u128,
     /// The prefix of its heartbeats.
-    own: Vec<u8>,
-    beats: Beats,
-    /// Whether a heartbeat has come back: until then the reserve is not made.
-    is_proved: bool,
-    /// When a heartbeat last came back, and when the next turn is (boot clock).
-    heard: u64,
+    own: String,
+    /// Counts steps and turns.
+    steps: usize,
+    turns: usize,
+    /// When the next turn is (boot clock).
     next: u64,
 }
 
 impl<'a> Session<'a> {
     fn open(words: &'a Words, settings: &'a Settings, role: Role) -> Result<Session<'a>, Ended> {
-        let Settings { pool, keys, breaker, .. } = settings;
+        let Settings { route, keys, breaker, .. } = settings;
         let half = Deadline::after(words.staleness() / 2);
         let admission = if breaker.is_open() { breaker.admit() } else { Admission::Pass };
-        let (mut connection, generation) = match pool.open(half) {
-            Ok(lease) => {
-                let generation = lease.generation();
-                (lease.keep(), generation)
-            }
+        let opened = route.open_all(half);
+        let is_cluster = matches!(route, Route::Cluster(_));
+        let (ears, generation) = match opened {
+            Ok(opened) => opened,
             Err(error) => {
-                if admission != Admission::Deny && error.is_unreachable() {
+                // (Of a cluster, the others may answer.)
+                if admission != Admission::Deny && error.is_unreachable() && !is_cluster {
                     breaker.failed(admission, Failure::Connect);
                 } else {
                     breaker.abandoned(admission);
@@ -105,47 +104,21 @@ impl<'a> Session<'a> {
             }
         };
         breaker.answered();
-        if connection.peer().role != connection::Role::Master {
-            return Err(Ended::Lost);
-        }
-        if connection.peer().protocol < 3 {
-            return Err(Ended::Untold);
-        }
         let id = random_session();
         let own = keys.heartbeat_prefix(id);
-        let mut tracking = cmd("CLIENT");
-        tracking.arg("TRACKING").arg("ON").arg("BCAST");
-        tracking.arg("PREFIX").arg(keys.told_prefix()).arg("PREFIX").arg(&own);
-        match connection.request(&tracking, half)? {
-            Value::Okay => {}
-            _ if connection.is_retired() => return Err(Ended::Lost),
-            _ => return Err(Ended::Untold),
-        }
-        // From here on the server tells; what was read before may be wrong.
+        let feeds = ears.into_iter().map(|ear| Feed::open(ear, keys, &own, half));
+        let mut feeds: Vec<Feed> = feeds.collect::<Result<_, _>>()?;
+        // From here on all servers tell; what was read before may be wrong.
         let former = words.record();
-        words.publish(u64::from(std::process::id()), id, connection.peer().id);
+        let client = feeds.first().map_or(0, |feed| feed.connection.peer().id);
+        words.publish(u64::from(std::process::id()), id, client);
         words.note_tracking(Tracking::Told);
         words.count(Counter::Sessions, 1);
         if role == Role::StandIn {
-            end(&mut connection, keys, &former, half)?;
+            feeds.iter_mut().try_for_each(|feed| end(feed, keys, &former, half))?;
         }
-        let now = boottime::now();
-        let own = own.into_bytes();
-        let beats = Beats::new();
-        Ok(Session {
-            words,
-            keys,
-            breaker,
-            role,
-            connection,
-            generation,
-            id,
-            own,
-            beats,
-            is_proved: false,
-            heard: now,
-            next: now,
-        })
+        let (steps, turns, next) = (0, 0, boottime::now());
+        Ok(Session { words, keys, breaker, route, role, feeds, generation, id, own, steps, turns, next })
     }
 
     /// Sends what is due, then waits for one push or reply, or until something is due.
@@ -157,25 +130,37 @@ impl<'a> Session<'a> {
             self.keep_published()?;
             self.beat(now, staleness)?;
         }
-        if now.saturating_sub(self.heard) > 2 * staleness.as_nanos() as u64 {
+        if self.feeds.iter().any(|feed| now.saturating_sub(feed.heard) > 2 * staleness.as_nanos() as u64) {
             return Err(Ended::Lost);
         }
         let left = Duration::from_nanos(self.next.saturating_sub(boottime::now()));
         let left = left.clamp(Duration::from_micros(1), LOOKS_UP);
-        match self.connection.next_message(Deadline::after(left)) {
-            Ok(push @ Value::Push { .. }) => {
-                let told = pushes::apply(self.words, self.keys, &self.own, push);
+        self.steps += 1;
+        match feed::next(&mut self.feeds, self.steps, Deadline::after(left)) {
+            Ok((at, push @ Value::Push { .. })) => {
+                let told = pushes::apply(self.words, self.keys, &self.own, &self.feeds[at].mark, push);
                 if told.flushed {
                     // Nothing can be proved before there is a heartbeat again.
-                    self.beats.flushed();
+                    self.feeds[at].beats.flushed();
                     self.next = 0;
                 }
                 for number in told.beats {
-                    let confirmed = self.beats.told(number);
-                    self.confirm(number, confirmed);
+                    if let Some(sent) = self.feeds[at].beats.told(number) {
+                        self.confirm(at, number, sent);
+                    }
                 }
             }
-            Ok(reply) => self.replied(&reply)?,
+            Ok((at, reply)) => match self.feeds[at].replied(reply)? {
+                Replied::Nothing => {}
+                Replied::Beat(number, sent) => self.confirm(at, number, sent),
+                Replied::Refused(due) => {
+                    self.words.count(Counter::Refusals, 1);
+                    if due {
+                        self.next = 0;
+                    }
+                }
+                Replied::Slots(reply) => self.learn(at, &reply),
+            },
             Err(Error::Timeout) => {}
             Err(error) => return Err(error.into()),
         }
@@ -190,69 +175,46 @@ impl<'a> Session<'a> {
         if self.role == Role::StandIn {
             return Err(Ended::Replaced);
         }
-        self.words.publish(u64::from(std::process::id()), self.id, self.connection.peer().id);
+        let client = self.feeds.first().map_or(0, |feed| feed.connection.peer().id);
+        self.words.publish(u64::from(std::process::id()), self.id, client);
         Ok(())
     }
 
     fn beat(&mut self, now: u64, staleness: Duration) -> Result<(), Ended> {
         self.next = now + staleness.as_nanos() as u64 / 4;
-        let mut commands = self.beats.turn();
-        if self.is_proved {
-            commands.extend(self.beats.missing());
+        self.turns += 1;
+        let is_cluster = matches!(self.route, Route::Cluster(_));
+        // Each time another node says who has what.
+        let says = self.turns % self.feeds.len().max(1);
+        for (at, feed) in self.feeds.iter_mut().enumerate() {
+            let mark = is_cluster.then(|| self.keys.mark(self.id, &feed.mark));
+            feed.beat(&self.own, mark.as_deref(), is_cluster && at == says, now, staleness)?;
         }
-        let mut packed = Vec::new();
-        for command in &commands {
-            packed.extend(self.pack(*command, staleness));
-            // Before it is sent.
-            self.beats.sent(*command, now);
-        }
-        Ok(self.connection.send(&packed, commands.len(), Deadline::after(staleness / 2))?)
-    }
-
-    fn pack(&self, command: Command, staleness: Duration) -> Vec<u8> {
-        let (Command::Beat(number) | Command::Reserve(number) | Command::Extend(number)) = command;
-        let mut key = self.own.clone();
-        key.extend_from_slice(number.to_string().as_bytes());
-        // Long enough for others to find it: `proof`.
-        let short = (staleness.as_millis() as u64 * 4).max(2000);
-        match command {
-            Command::Beat(_) => cmd("SET").arg(key).arg(1).arg("PX").arg(short).get_packed_command(),
-            Command::Reserve(_) => cmd("SET").arg(key).arg(1).arg("PX").arg(LONG).get_packed_command(),
-            Command::Extend(_) => cmd("PEXPIRE").arg(key).arg(LONG).get_packed_command(),
-        }
-    }
-
-    fn replied(&mut self, reply: &Value) -> Result<(), Ended> {
-        if self.connection.is_retired() {
-            return Err(Ended::Lost);
-        }
-        let reply = match reply {
-            Value::Okay | Value::Int(1) => Reply::Done,
-            Value::ServerError(_) => Reply::Refused,
-            _ => Reply::Absent,
-        };
-        if reply == Reply::Refused {
-            self.words.count(Counter::Refusals, 1);
-        }
-        let Some((number, confirmed, due)) = self.beats.replied(reply) else { return Err(Ended::Lost) };
-        if due {
-            self.next = 0;
-        }
-        self.confirm(number, confirmed);
         Ok(())
     }
 
-    fn confirm(&mut self, number: u64, confirmed: Option<u64>) {
-        let Some(sent) = confirmed else { return };
-        self.heard = boottime::now();
-        self.is_proved = true;
+    /// A node has said who has what. (That there are other masters ends the session at the next step.)
+    fn learn(&mut self, at: usize, reply: &Value) {
+        let (Route::Cluster(cluster), Some(node)) = (self.route, &self.feeds[at].node) else { return };
+        let Ok(slots) = Slots::read(reply, &node.address) else { return };
+        for feed in &mut self.feeds {
+            if let Some(mark) = feed.node.as_ref().and_then(|node| slots.mark(node)) {
+                feed.mark = mark;
+            }
+        }
+        cluster.learn(slots);
+    }
+
+    fn confirm(&mut self, at: usize, number: u64, sent: u64) {
+        self.feeds[at].confirm(sent);
         if self.breaker.is_open() {
             self.breaker.answered();
         }
+        let confirmed = self.feeds.iter().map(|feed| feed.confirmed).min().unwrap_or(0);
         // (One that is not published leads perhaps to another server than the one that connections are proved for.)
-        if self.words.is_published(self.id) {
+        if confirmed != 0 && self.words.is_published(self.id) {
             self.words.note_beat(number);
-            self.words.confirm(sent);
+            self.words.confirm(confirmed);
             self.words.count(Counter::Confirmations, 1);
         }
     }
@@ -265,13 +227,24 @@ fn random_session() -> u128 {
 }
 
 /// Ends the session that was published before, of a listener that is stopped: nobody reads it, and the server would keep all
-/// that it tells. Only where its heartbeat says that this is its server: elsewhere the number is another client's. A server
+/// that it tells. Only where its key says that this is its server: elsewhere the number is another client's. A server
 /// that does not allow it is left with it.
-fn end(connection: &mut Connection, keys: &Keys, former: &Record, deadline: Deadline) -> Result<(), Error> {
+fn end(feed: &mut Feed, keys: &Keys, former: &Record, deadline: Deadline) -> Result<(), Error> {
     let Some(beat) = former.beat.filter(|_| former.client > 0) else { return Ok(()) };
-    let key = format!("{}{beat}", keys.heartbeat_prefix(former.session));
-    if connection.request(cmd("EXISTS").arg(key), deadline)? == Value::Int(1) {
-        connection.request(cmd("CLIENT").arg("KILL").arg("ID").arg(former.client), deadline)?;
+    let client = if feed.mark.is_empty() {
+        let key = format!("{}{beat}", keys.heartbeat_prefix(former.session));
+        match feed.connection.request(cmd("EXISTS").arg(key), deadline)? {
+            Value::Int(1) => Some(former.client.to_string().into_bytes()),
+            _ => None,
+        }
+    } else {
+        match feed.connection.request(cmd("GET").arg(keys.mark(former.session, &feed.mark)), deadline)? {
+            Value::BulkString(client) => Some(client),
+            _ => None,
+        }
+    };
+    if let Some(client) = client {
+        feed.connection.request(cmd("CLIENT").arg("KILL").arg("ID").arg(client), deadline)?;
     }
     Ok(())
 }

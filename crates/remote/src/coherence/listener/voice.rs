@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use concurrency::signals::in_programs_threads;
-use redis::{cmd, Value};
+use redis::{Pipeline, Value};
 
 use super::super::members::{Members, Said};
 use super::{Settings, Thread};
@@ -48,13 +48,13 @@ impl Voice {
 
     /// One that the server does not hear is said again in a second.
     fn say(&self, said: &Said) -> Option<Value> {
-        let Settings { pool, keys, breaker, timeout, .. } = &*self.settings;
+        let Settings { route, keys, breaker, timeout, .. } = &*self.settings;
         if breaker.is_open() {
             return None;
         }
         let deadline = Deadline::after(*timeout);
-        let mut set = cmd("SET");
-        set.arg(keys.member(&said.id)).arg(said.tokens.concat()).arg("PX").arg(STANDS);
-        pool.take(deadline).ok()?.request(&set, deadline).ok()
+        let mut set = Pipeline::new();
+        set.cmd("SET").arg(keys.member(&said.id)).arg(said.tokens.concat()).arg("PX").arg(STANDS);
+        route.take(false, deadline).ok()?.run(&set, deadline).ok()?.pop()
     }
 }
