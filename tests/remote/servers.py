@@ -31,7 +31,7 @@ def programs() -> dict[str, str]:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -43,7 +43,7 @@ class Server:
 
     def __init__(self, program: str, *arguments: str) -> None:
         self.directory = tempfile.TemporaryDirectory(prefix="warp_cache_server_")
-        self.port = _free_port()
+        self.port = free_port()
         self.command = [
             program,
             *("--port", str(self.port), "--bind", "127.0.0.1"),

@@ -7,13 +7,14 @@ use std::time::Duration;
 use concurrency::boottime;
 use redis::{cmd, Value};
 use remote::tier::{Looked, Stored, Tier};
+use support::cluster::{ask, Cluster};
 use support::tiers::{call, compute, confirmed, draft, found, holds, mine, options, scope, wait};
-use support::{late, open, until, with_each_server, Server};
+use support::{late, open, programs, until, with_each_server, Server};
 
 /// The access list of the documents, scripts aside.
 const RULES: &str =
     "+hello +auth +select +role +client|tracking +client|setname +client|id +client|kill +get +mget +set \
-    +del +getrange +pttl +pexpire +touch +exists +watch +multi +exec +unwatch +cluster|slots +cluster|shards";
+    +del +getrange +pttl +pexpire +touch +exists +watch +multi +exec +unwatch +cluster|slots +asking";
 const SCRIPTS: &str = "+eval +evalsha +script|load";
 
 fn with_rules(rules: &str, test: impl Fn(&Server, &str)) {
@@ -104,6 +105,27 @@ fn without_scripts_changes_are_watched() {
         everything(url);
         assert!(refused(server).contains(&"eval".to_owned()));
     });
+}
+
+#[test]
+fn the_same_list_is_enough_for_a_cluster_also_without_scripts() {
+    for program in programs() {
+        let cluster = Cluster::start(&program, 3);
+        let url = cluster.url().replace("://", "://cache:word@");
+        for scripts in [SCRIPTS, "-eval"] {
+            for node in &cluster.masters {
+                let mut user = cmd("ACL");
+                user.arg("SETUSER").arg("cache").arg("reset").arg("on").arg(">word").arg("~wc1:test:*");
+                RULES.split_whitespace().chain(scripts.split_whitespace()).for_each(|rule| _ = user.arg(rule));
+                ask(node, &user);
+                ask(node, cmd("ACL").arg("LOG").arg("RESET"));
+            }
+            everything(&url);
+            let refused: Vec<String> = cluster.masters.iter().flat_map(refused).collect();
+            let spared = ["delifeq", "delex", if scripts == SCRIPTS { "delex" } else { "eval" }];
+            assert!(refused.iter().all(|command| spared.contains(&&command[..])), "{refused:?}");
+        }
+    }
 }
 
 #[test]
