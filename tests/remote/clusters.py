@@ -55,4 +55,3 @@ class Cluster:
     def close(self) -> None:
         for server in self.masters:
             server.close()
-

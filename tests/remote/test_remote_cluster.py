@@ -53,9 +53,9 @@ def test_all_of_a_cache_works_on_a_cluster(cluster: clusters.Cluster) -> None:
     assert [g(x) for x in keys] == [f"{x}-2" for x in keys]
     f.cache_invalidate_tags("t1")
     assert [g(x) for x in keys] == [f"{x}-{3 if x % 2 else 2}" for x in keys]
-    f.cache_put("put", 7)
+    f.set("put", 7)
+    assert g.get(7) == "put"
     f.cache_clear()
     assert g(2) == "2-3" and f(2) == "2-3"
     info = g.cache_info()
     assert info.remote_errors == 0
-

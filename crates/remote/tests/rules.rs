@@ -119,6 +119,7 @@ fn the_same_list_is_enough_for_a_cluster_also_without_scripts() {
                 RULES.split_whitespace().chain(scripts.split_whitespace()).for_each(|rule| _ = user.arg(rule));
                 ask(node, &user);
                 ask(node, cmd("ACL").arg("LOG").arg("RESET"));
+                ask(node, &cmd("FLUSHALL"));
             }
             everything(&url);
             let refused: Vec<String> = cluster.masters.iter().flat_map(refused).collect();
