@@ -18,8 +18,8 @@ from warp_cache._object import DELETE as DELETE
 from warp_cache._object import Cache as Cache
 from warp_cache._object import CacheLock as CacheLock
 from warp_cache._object import CacheUnavailable as CacheUnavailable
+from warp_cache._options import CacheOptions as CacheOptions
 from warp_cache._options import (
-    AnyStrategy,
     ControlledOptions,
     DecoratorOptions,
     Lifetime,
@@ -27,11 +27,11 @@ from warp_cache._options import (
     Seconds,
     Shared,
 )
-from warp_cache._options import CacheOptions as CacheOptions
 from warp_cache._options import LruCacheOptions as LruCacheOptions
 from warp_cache._recording import record as record
 from warp_cache._remote.errors import RemoteError as RemoteError
 from warp_cache._removal import RemovalCause as RemovalCause
+from warp_cache._strategies import AnyStrategy
 from warp_cache._strategies import Backend as Backend
 from warp_cache._strategies import Strategy as Strategy
 from warp_cache._uncacheable import UncacheableWarning as UncacheableWarning

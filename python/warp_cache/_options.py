@@ -6,7 +6,7 @@ Importing this imports typing, so the package does it only where somebody asks f
 # Not as text: that would be looked up in the module that the classes say to be of.
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from warp_cache._strategies import Backend, Strategy
 
@@ -19,12 +19,13 @@ __all__ = [
     "LruCacheOptions",
 ]
 
-# The names in any case; these two are what people write.
-_StrategyName: TypeAlias = Literal[
-    "lru", "mru", "fifo", "lfu", "sieve", "s3fifo", "tinylfu",
-    "LRU", "MRU", "FIFO", "LFU", "SIEVE", "S3FIFO", "TINYLFU",
-]  # fmt: skip
-AnyStrategy: TypeAlias = Strategy | Literal[0, 1, 2, 3, 4, 5, 6] | _StrategyName
+if TYPE_CHECKING:
+    from warp_cache._strategies import AnyStrategy
+else:
+    # The same, of the members: only checkers have to read it.
+    _NAMES = tuple(strategy.name for strategy in Strategy)
+    _LOWER = tuple(name.lower() for name in _NAMES)
+    AnyStrategy = Strategy | Literal[tuple(map(int, Strategy))] | Literal[_LOWER + _NAMES]
 Seconds: TypeAlias = float | timedelta
 # What tells a result's lifetime.
 Lifetime: TypeAlias = Seconds | Callable[[Any], Seconds | None]

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
 __all__ = ["Backend", "Strategy"]
 
 
@@ -32,6 +36,16 @@ class Strategy(IntEnum):
     TINYLFU = 6
     """The least recently used one of a small window, or of the others if those were used less
     often: W-TinyLFU (Einziger, Friedman & Manes, TOS '17) with a window that adapts its size."""
+
+
+if TYPE_CHECKING:
+    # What a strategy may be given as: the names in any case; these two are what people write.
+    AnyStrategy: TypeAlias = (
+        Strategy
+        | Literal[0, 1, 2, 3, 4, 5, 6]
+        | Literal["lru", "mru", "fifo", "lfu", "sieve", "s3fifo", "tinylfu"]
+        | Literal["LRU", "MRU", "FIFO", "LFU", "SIEVE", "S3FIFO", "TINYLFU"]
+    )
 
 
 class Backend(IntEnum):

@@ -16,9 +16,9 @@ from typing import Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar, 
 from typing_extensions import Self
 
 from warp_cache._info import CacheInfo
-from warp_cache._options import AnyStrategy, Memory, Seconds, Shared
+from warp_cache._options import Memory, Seconds, Shared
 from warp_cache._removal import RemovalCause
-from warp_cache._strategies import Backend
+from warp_cache._strategies import AnyStrategy, Backend
 from warp_cache._warp_cache_rs import CachedFunction
 
 _K = TypeVar("_K")

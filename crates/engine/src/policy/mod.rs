@@ -134,6 +134,11 @@ macro_rules! policies {
             pub fn from_number(number: i64) -> Option<Self> {
                 match number { $($number => Some(Kind::$name),)* _ => None }
             }
+
+            /// What Python's `Strategy` calls it, but for the case.
+            pub fn name(self) -> &'static str {
+                match self { $(Kind::$name => stringify!($name)),* }
+            }
         }
 
         /// The order of a cache's entries under its strategy. (With a tag of its own: one in a niche takes longer to read.)

@@ -63,16 +63,25 @@ impl OptionKind for Strategy {
     const HAS_NONE: bool = false;
 
     fn check(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Kind> {
-        const RIGHT: &str = "a Strategy (LRU=0, MRU=1, FIFO=2, LFU=3, SIEVE=4, S3FIFO=5, TINYLFU=6)";
         if !is_int(value) {
-            return Err(wrong_type(argument, RIGHT, value));
+            return Err(wrong_type(argument, &strategies(), value));
         }
-        value.extract::<i64>().ok().and_then(Kind::from_number).ok_or_else(|| wrong_value(argument, RIGHT, value))
+        value
+            .extract::<i64>()
+            .ok()
+            .and_then(Kind::from_number)
+            .ok_or_else(|| wrong_value(argument, &strategies(), value))
     }
 
     fn given_back<'py>(value: &Kind, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok((*value as u8).into_pyobject(py)?.into_any())
     }
+}
+
+/// `"a Strategy (LRU=0, MRU=1, ...)"`
+fn strategies() -> String {
+    let numbered = Kind::ALL.iter().map(|kind| format!("{}={}", kind.name().to_uppercase(), *kind as u8));
+    format!("a Strategy ({})", numbered.collect::<Vec<_>>().join(", "))
 }
 
 /// A number of entries, or None for no bound; functools' rules, so a negative number is 0.
