@@ -30,7 +30,7 @@ def check(options: dict[str, Any], shared: bool, *, size_is_given: bool) -> None
     if "remote" in options:
         from warp_cache._remote.option import check as check_remote
 
-        check_remote(options, shared)
+        check_remote(options)
     if "key" in options and "ignore" in options:
         raise ValueError(
             f"key and ignore exclude each other, got key={_shown(options['key'])} and "

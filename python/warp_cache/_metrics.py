@@ -183,6 +183,9 @@ def samples(metrics: Iterable[Metric] = METRICS, *, only_of_the_host: bool = Fal
             backend: str = options["backend"]
             path = options.get("path")
             is_of_the_host = backend == "shared" and not options.get("private")
+            if options.get("remote"):
+                # Each process counts for itself, with a file or without.
+                path, is_of_the_host = None, False
             if path in files or only_of_the_host and not is_of_the_host:
                 continue
             name = _name(cache, options)

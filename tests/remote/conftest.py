@@ -11,6 +11,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,19 @@ def server(program: str) -> Iterator[servers.Server]:
     started.close()
 
 
+@pytest.fixture(params=["memory", "shared"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Where near copies lie: in each process alone, or in a file of the host as well."""
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture
+def near_by(backend: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the test's ``cache`` mean that backend."""
+    monkeypatch.setattr(request.module, "cache", partial(warp_cache.cache, backend=backend))
+
+
 @pytest.fixture(autouse=True)
 def settings() -> Iterator[None]:
     """What a test configures ends with it."""
@@ -60,10 +74,10 @@ def settings() -> Iterator[None]:
 
 
 @pytest.fixture
-def configured(server: servers.Server) -> servers.Server:
+def configured(server: servers.Server, tmp_path: Path) -> servers.Server:
     """The server, configured for this process."""
     # Tests are no place for a bound that a loaded machine may miss.
-    warp_cache.configure(remote=server.url, timeout=5.0)
+    warp_cache.configure(remote=server.url, timeout=5.0, directory=tmp_path / "host")
     return server
 
 
@@ -71,7 +85,7 @@ Start = Callable[..., Child]
 
 
 @pytest.fixture
-def start(server: servers.Server, tmp_path: Path) -> Iterator[Start]:
+def start(server: servers.Server, tmp_path: Path, backend: str) -> Iterator[Start]:
     """Starts a process of a host, which runs a source; the server is configured in it."""
     all_of_them: list[Child] = []
     hosts: dict[str, str] = {}
@@ -82,7 +96,8 @@ def start(server: servers.Server, tmp_path: Path) -> Iterator[Start]:
         given = ", ".join(f"{name}={value!r}" for name, value in settings.items())
         script = tmp_path / f"program_{len(all_of_them)}.py"
         script.write_text(
-            f"import os, sys, threading, time, warp_cache\nfrom warp_cache import cache\n"
+            "import functools, os, sys, threading, time, warp_cache\n"
+            f"cache = functools.partial(warp_cache.cache, backend={backend!r})\n"
             f"warp_cache.configure({given})\n{source}\n{LOOP}"
         )
         child = Child(script, ())

@@ -31,7 +31,12 @@ def function(x: Any) -> Any:
         ({"remote": True, "ttl": 1, "tti": 1}, ValueError, "tti"),
         ({"remote": True, "ttl": 1, "per_instance": True}, ValueError, "per_instance"),
         ({"remote": True, "ttl": 1, "on_removal": print}, ValueError, "on_removal"),
-        ({"remote": True, "ttl": 1, "backend": "shared"}, ValueError, "backend"),
+        (
+            {"remote": True, "ttl": 1, "backend": "shared", "max_weight": 5},
+            ValueError,
+            "max_weight",
+        ),
+        ({"remote": True, "ttl": 1, "backend": "shared", "copy": "pickle"}, ValueError, "copy"),
         ({"remote": 5, "ttl": 1}, TypeError, "remote"),
         ({"remote": False, "ttl": 1}, TypeError, "remote"),
         ({"remote": b"redis://h", "ttl": 1}, TypeError, "remote"),

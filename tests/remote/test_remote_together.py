@@ -13,6 +13,8 @@ import servers
 import warp_cache
 from warp_cache import _module, cache
 
+pytestmark = pytest.mark.usefixtures("near_by")
+
 Function = Callable[[int], tuple[int, int]]
 
 

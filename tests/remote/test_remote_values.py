@@ -18,6 +18,8 @@ import support
 import warp_cache
 from warp_cache import cache
 
+pytestmark = pytest.mark.usefixtures("near_by")
+
 
 class Body:
     """A function that counts its calls, and doubles what it is given."""
@@ -34,7 +36,9 @@ def named(body: Any, **options: Any) -> Any:
     return cache(remote=True, ttl=60, **{"name": "f", **options})(body)
 
 
-def test_another_cache_of_the_name_has_what_was_stored(configured: servers.Server) -> None:
+def test_another_cache_of_the_name_has_what_was_stored(
+    configured: servers.Server, backend: str
+) -> None:
     body = Body()
     f = named(body)
     assert f(1) == [1, 1]
@@ -43,7 +47,9 @@ def test_another_cache_of_the_name_has_what_was_stored(configured: servers.Serve
     g = named(other)
     assert g(1) == [1, 1] and other.calls == 0
     info = g.cache_info()
-    assert (info.hits, info.misses, info.remote_hits, info.remote_misses) == (1, 0, 1, 0)
+    assert (info.hits, info.misses, info.remote_misses) == (1, 0, 0)
+    # The file of the host may have it, since f has read it.
+    assert info.remote_hits == 1 if backend == "memory" else info.remote_hits <= 1
     info = f.cache_info()
     assert (info.hits, info.misses, info.remote_hits, info.remote_misses) == (1, 1, 1, 1)
 

@@ -102,7 +102,7 @@ async def reach(
     since = loop.time()
     while True:
         slice_ = 0.0
-        while not await beside(turn.ask, slice_):
+        while not turn.is_here() and not await beside(turn.ask, slice_):
             slice_ = _SLICE
             if bound is not None and loop.time() - since >= bound:
                 turn.insist()

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Settings", "cannot_open", "login", "settings", "untold"]
+__all__ = ["Settings", "cannot_open", "fileless", "login", "settings", "untold"]
 
 _logger = logging.getLogger("warp_cache")
 _STALENESS = 1.0
@@ -91,6 +91,14 @@ def cannot_open(why: str) -> None:
         say(f"a cache with remote= works on this host alone: {why}")
     else:
         unsaid.append(why)
+
+
+def fileless(why: str) -> None:
+    """Say that processes of the host share no near copies; why: what is wrong with their file."""
+    say(
+        "a cache with backend='shared' and remote= has no file on this host, so each process keeps "
+        f"near copies of its own: {why}"
+    )
 
 
 def untold() -> None:

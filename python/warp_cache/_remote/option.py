@@ -19,7 +19,7 @@ _WITHOUT = {
 }
 
 
-def check(options: dict[str, Any], shared: bool) -> None:
+def check(options: dict[str, Any]) -> None:
     """Check what goes with ``remote``; options: those given, by name.
 
     Raises ValueError that names the option and the remedy.
@@ -28,11 +28,6 @@ def check(options: dict[str, Any], shared: bool) -> None:
         raise ValueError(
             "remote needs a ttl, got ttl=None: it is what bounds the memory of the server; "
             "give the seconds after which a value may be forgotten"
-        )
-    if shared:
-        raise ValueError(
-            "remote needs backend='memory', got backend='shared': the server is what processes "
-            "share, and each keeps near copies of its own"
         )
     for name, why in _WITHOUT.items():
         if name in options:

@@ -169,6 +169,11 @@ pub(crate) trait Backend: Send + Sync {
         None
     }
 
+    /// Whether processes share a file.
+    fn has_file(&self) -> bool {
+        false
+    }
+
     /// The path of the file, if it is or can be opened, and whether it is of this process and its forks alone.
     fn place(&self, _: Python<'_>) -> (Option<String>, bool) {
         (None, false)
@@ -274,10 +279,19 @@ pub(crate) enum AnyBackend {
 }
 
 impl AnyBackend {
+    /// Of a function whose values live in a file that all processes of the host share, or on a server behind that.
+    pub(crate) fn of_file(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Self> {
+        Ok(if options.remote.is_given() {
+            AnyBackend::Remote(Remote::new(function, options, name, true)?)
+        } else {
+            AnyBackend::Shared(Shared::new(function, options, name)?)
+        })
+    }
+
     /// Of a function whose values live in this process, or on a server behind it.
     pub(crate) fn of_memory(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Self> {
         Ok(if options.remote.is_given() {
-            AnyBackend::Remote(Remote::new(function, options, name)?)
+            AnyBackend::Remote(Remote::new(function, options, name, false)?)
         } else {
             AnyBackend::Memory(Memory::named(name))
         })

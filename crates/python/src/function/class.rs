@@ -92,12 +92,7 @@ impl CachedFunction {
     fn _recipe<'py>(slf: &Bound<'py, Self>) -> PyResult<(Py<PyAny>, Bound<'py, PyDict>, bool, Option<String>)> {
         let (this, py) = (slf.get(), slf.py());
         let name = this.state.backend.given_name().map(str::to_owned);
-        Ok((
-            this.function.as_py().clone_ref(py),
-            this.options.arguments(py)?,
-            this.state.backend.shared().is_some(),
-            name,
-        ))
+        Ok((this.function.as_py().clone_ref(py), this.options.arguments(py)?, this.state.backend.has_file(), name))
     }
 
     /// The path of the shared file, and whether no other process can name it.

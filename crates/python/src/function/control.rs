@@ -161,6 +161,13 @@ impl Control {
         self.revalidate | self.spare != 0
     }
 
+    /// Has each caller get what one of a shared file gets, unless the user has said otherwise.
+    pub fn copy_as_a_file(&mut self) {
+        if matches!(self.copy, CopyMode::OfBackend | CopyMode::Containers) {
+            self.copy = CopyMode::OfFile;
+        }
+    }
+
     /// Whether a value is copied when it is stored and handed out.
     pub fn copies(&self) -> bool {
         !matches!(self.copy, CopyMode::OfBackend | CopyMode::Never)

@@ -349,6 +349,9 @@ pub enum CopyMode {
     OfBackend,
     /// A copy of exact containers, when stored and at each hit.
     Containers,
+    /// What `OfBackend` is of a file, for what memory keeps of it: containers are copied, what is not made of these is decoded at
+    /// each hit.
+    OfFile,
     /// Stored as bytes, decoded at each hit.
     Pickle,
     /// The object itself.
@@ -383,7 +386,7 @@ impl OptionKind for CopyMode {
 
     fn given_back<'py>(value: &CopyMode, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match value {
-            CopyMode::OfBackend => none(py),
+            CopyMode::OfBackend | CopyMode::OfFile => none(py),
             CopyMode::Containers => Ok(PyBool::new(py, true).to_owned().into_any()),
             CopyMode::Never => Ok(PyBool::new(py, false).to_owned().into_any()),
             CopyMode::Pickle => Ok(PyString::new(py, "pickle").into_any()),

@@ -3,7 +3,7 @@
 //!
 //! Ring 3. A value that nobody can change is stored as it is. Any other is in a [`Handout`], which says how it is handed out.
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
@@ -13,7 +13,7 @@ use crate::backend::template;
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{import, PyRef};
-use crate::codec;
+use crate::codec::{self, Encoded, Sharing};
 
 /// A stored value that is not handed out itself.
 #[pyclass(frozen, module = "warp_cache._warp_cache_rs", name = "_Handout")]
@@ -47,6 +47,15 @@ impl Handout {
 pub(crate) fn keep(mode: &CopyMode, value: Ref<'_>) -> Result<PyRef, ErrSet> {
     let (stored, how) = match mode {
         CopyMode::OfBackend | CopyMode::Never => return Ok(value.to_owned()),
+        CopyMode::OfFile => {
+            let mut bytes = Vec::new();
+            return match codec::encode_value(value, &mut bytes) {
+                Ok(sharing) => keep_decoded(mode, value, sharing, &bytes),
+                // (Who wants to keep it asks whether it has any: `has_bytes`.)
+                Err(Encoded::Unstorable) => Ok(value.to_owned()),
+                Err(_) => Err(ErrSet),
+            };
+        }
         CopyMode::Containers => (codec::copy(value).ok_or(ErrSet)?, How::Containers),
         CopyMode::Pickle => match template::of_value(value)? {
             Some(bytes) => (bytes, How::Template),
@@ -57,6 +66,38 @@ pub(crate) fn keep(mode: &CopyMode, value: Ref<'_>) -> Result<PyRef, ErrSet> {
         },
         CopyMode::Call(with) => (copy_by(with, value)?, How::Call(with.clone())),
     };
+    wrap(value, stored, how)
+}
+
+/// [`keep`] of a value whose bytes are these. (They spare `CopyMode::OfFile` to make them.)
+pub(crate) fn keep_decoded(mode: &CopyMode, value: Ref<'_>, sharing: Sharing, bytes: &[u8]) -> Result<PyRef, ErrSet> {
+    match (mode, sharing) {
+        (CopyMode::OfFile, Sharing::Immutable) => Ok(value.to_owned()),
+        (CopyMode::OfFile, Sharing::Containers) => wrap(value, codec::copy(value).ok_or(ErrSet)?, How::Containers),
+        (CopyMode::OfFile, Sharing::Pickled) => match template::of_bytes(value.py(), bytes) {
+            Some(template) => wrap(value, template, How::Template),
+            None => {
+                PyMemoryError::new_err(()).restore(value.py());
+                Err(ErrSet)
+            }
+        },
+        (mode, _) => keep(mode, value),
+    }
+}
+
+/// Whether what `keep` gave is a value of which each caller can have one of his own.
+pub(crate) fn has_bytes(py: Python<'_>, kept: &PyRef) -> Result<bool, ErrSet> {
+    if kept.as_py().bind(py).cast_exact::<Handout>().is_ok() {
+        return Ok(true);
+    }
+    match codec::encode_value(kept.lend(py), &mut Vec::new()) {
+        Ok(sharing) => Ok(sharing == Sharing::Immutable),
+        Err(Encoded::Unstorable) => Ok(false),
+        Err(_) => Err(ErrSet),
+    }
+}
+
+fn wrap(value: Ref<'_>, stored: PyRef, how: How) -> Result<PyRef, ErrSet> {
     // A copy that is the value itself has nothing in it that could be changed.
     if matches!(how, How::Containers) && stored.as_ptr() == value.as_ptr() {
         return Ok(stored);

@@ -205,7 +205,10 @@ impl CachedFunction {
             // Signature and backend live and die together, here.
             backend.get_mut().know_default(default.lend(function.py()))?;
         }
-        let control = Control::new(options, function, signature.as_ref())?;
+        let mut control = Control::new(options, function, signature.as_ref())?;
+        if backend.has_file() {
+            control.iter_mut().for_each(|control| control.copy_as_a_file());
+        }
         Ok(Self::assemble(function, options, signature, flights, backend, control))
     }
 

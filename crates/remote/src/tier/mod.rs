@@ -24,6 +24,7 @@
 
 mod call;
 mod compare;
+mod copy;
 mod lease;
 mod near;
 mod object;
@@ -68,6 +69,8 @@ pub struct Tier {
     staleness: u64,
     /// How changes by comparison are made there.
     ways: compare::Ways,
+    /// What copies in a host's file have to agree in.
+    identity: [u8; 16],
 }
 
 impl Tier {

@@ -52,6 +52,17 @@ impl Tier {
         Near { words, now, look: words.look(now, self.staleness) }
     }
 
+    /// Whether a copy was what the server has until so many nanoseconds ago, and nothing has been told of a change since: it may
+    /// serve where computing fails.
+    pub fn is_spare(&self, cover: Cover, stripes: &[Stripe], window: u64) -> bool {
+        let (words, now): (&Words, u64) = (self.coherence.words(), boottime::now());
+        let look = match cover.until {
+            0 => words.look(now, self.staleness.saturating_add(window)),
+            until => words.look_until(now, until.saturating_add(window)),
+        };
+        window != 0 && look.is_some_and(|look| words.holds(&look, cover.pair, stripes))
+    }
+
     /// The pair for what is computed from now on: that of a flight, to be read before anything else of it.
     #[inline]
     pub fn pair(&self, call: &Call) -> Pair {

@@ -117,6 +117,9 @@ impl Tier {
         let server = url.canonical();
         let server = std::str::from_utf8(server.expose()).expect("a canonical address is text");
         let subject = Subject { server, namespace: &namespace };
+        let lasting = staleness.as_nanos().to_le_bytes();
+        let parts = [server.as_bytes(), &namespace, &lasting].into_iter().chain(secrets);
+        let identity = super::copy::identity(&parts.collect::<Vec<_>>());
         let coherence = Coherence::open(directory.as_deref(), subject).map_err(OpenError::Memory)?;
         coherence.words().ask_staleness(staleness);
         let (keys, breaker) = (Keys::new(&namespace), Arc::new(ProcessBreaker::default()));
@@ -133,6 +136,7 @@ impl Tier {
             timeout,
             staleness,
             ways: Default::default(),
+            identity,
         }))
     }
 }

@@ -66,6 +66,10 @@ impl Tier {
                 self.seal(call, members.token(), &lease.stamps, draft).map_err(Stored::Unstorable)
             })
             .collect();
+        // What a refresh replaces lies near here. (Of a lease in the value's place nothing does.)
+        let replacing =
+            stores.iter().zip(&sealed).filter(|(store, sealed)| sealed.is_ok() && store.lease.beside.is_some());
+        let _raise = self.raise(replacing.map(|(store, _)| store.call.stripe()));
         let asked = || stores.iter().zip(&sealed).filter(|(store, _)| store.lease.held.is_ours());
         let outcomes = if asked().next().is_none() {
             Ok(Vec::new())

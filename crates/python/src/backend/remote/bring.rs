@@ -35,7 +35,7 @@ impl RemoteCalling<'_> {
     pub(super) fn bring(&mut self, opened: &Opened, trip: &mut Trip, tags: &Tags, flying: Option<&Flying>) -> Brought {
         let Some(control) = &self.cached.state.control else { return Brought::Failed };
         let py = self.arguments.py();
-        if self.reach(trip).is_err() || self.remote.tell_untold(py, opened).is_err() {
+        if self.reach(trip).is_err() || self.remote.tell_lacks(py, opened).is_err() {
             return nothing(py, trip);
         }
         while let Step::Found(_) = trip.step {
@@ -90,9 +90,10 @@ impl RemoteCalling<'_> {
             return Ok(None);
         }
         match values::read(py, &found, opened.may_pickle)? {
-            Read::Value(object) => {
-                let terms = values::near_terms(opened, control, &found, object.lend(py), false, tags.clone())?;
-                self.remote.count_hit();
+            Read::Value(object, sharing) => {
+                let sharing = Some(sharing);
+                let terms = values::near_terms(opened, control, &found, object.lend(py), sharing, tags.clone())?;
+                self.remote.count_found(trip.is_here);
                 if clock::exact() >= found.fresh_until {
                     // Whoever calls next has it computed anew.
                     self.cached.state.count_stale_hit();
@@ -100,8 +101,8 @@ impl RemoteCalling<'_> {
                 Ok(Some(Brought::Value(object, terms)))
             }
             Read::Raised(shared) => {
-                let terms = values::near_terms(opened, control, &found, shared.lend(py), true, tags.clone())?;
-                self.remote.count_hit();
+                let terms = values::near_terms(opened, control, &found, shared.lend(py), None, tags.clone())?;
+                self.remote.count_found(trip.is_here);
                 exceptions::raise_own(py, &shared);
                 Ok(Some(Brought::Raised(terms)))
             }
@@ -155,7 +156,7 @@ impl RemoteCalling<'_> {
         if sending.is_none() {
             self.tell(opened, trip, Reason::Value, result)?;
         }
-        Ok(values::alone_terms(py, opened, terms, cover, trip.call.stripes()))
+        values::alone_terms(py, opened, control, terms, cover, trip.call.stripes())
     }
 
     /// Tells the user that the server does not get this, whatever is the reason of the two. `Err` with an exception set.
@@ -180,10 +181,10 @@ impl RemoteCalling<'_> {
             exceptions::set(py, raised);
             return nothing(py, trip);
         }
-        if let Some(old) = trip.old.take().filter(|old| clock::exact() < old.fresh_until.saturating_add(control.spare))
+        if let Some(old) = trip.take_old().filter(|old| clock::exact() < old.fresh_until.saturating_add(control.spare))
         {
             match values::read(py, &old, opened.may_pickle) {
-                Ok(Read::Value(object)) => {
+                Ok(Read::Value(object, _)) => {
                     trip.end_detached(py, None);
                     return Brought::Stale(object);
                 }
@@ -210,7 +211,10 @@ impl RemoteCalling<'_> {
                 if sending.is_none() && self.tell(opened, trip, Reason::Raised, raised.lend(py)).is_err() {
                     return nothing(py, trip);
                 }
-                values::alone_terms(py, opened, terms, cover, trip.call.stripes())
+                let Ok(kept) = values::alone_terms(py, opened, control, terms, cover, trip.call.stripes()) else {
+                    return nothing(py, trip);
+                };
+                kept
             }
         };
         self.remote.count_errors(trip);

@@ -112,7 +112,7 @@ impl RemoteCalling<'_> {
         let (py, state) = (view.py(), &self.cached.state);
         let tags = state.control.as_ref().map_or(Ok(Tags::new()), |control| control.tags_of(self.arguments)).ok()?;
         let began = state.began_with(view.hash, &tags);
-        let mut trip = self.remote.trip(opened, self.key.as_deref(), self.hash, &tags);
+        let mut trip = self.remote.trip(py, opened, self.key.as_deref(), self.hash, &tags);
         let keep =
             |terms: Option<Terms>| terms.is_none_or(|terms| state.put_terms(view, terms, Put::IfAbsentSince(began)));
         match self.bring(opened, &mut trip, &tags, None) {
@@ -149,7 +149,7 @@ impl Miss for RemoteCalling<'_> {
             state.settle_failure_beside(py, reserved, flight, self.spare.take());
             return None;
         };
-        let mut trip = self.remote.trip(opened, self.key.as_deref(), self.hash, &tags);
+        let mut trip = self.remote.trip(py, opened, self.key.as_deref(), self.hash, &tags);
         // Before anything is read at the server.
         let flying = Flying::new(&opened.tier, &trip.call);
         let fences = reserved.map(|_| Beyond::OnServer(Arc::clone(&flying)));

@@ -25,7 +25,7 @@ use crate::function::ticket::Ticket;
 use crate::function::CachedFunction;
 use concurrency::clock;
 use concurrency::elapsed::Stopwatch;
-use remote::tier::Cover;
+use remote::tier::{Call, Cover};
 
 /// One call's way to the server.
 #[pyclass(frozen, module = "warp_cache._warp_cache_rs")]
@@ -79,6 +79,11 @@ impl RemoteTurn {
                 has_come
             })
         })
+    }
+
+    /// Whether there is an answer without asking: the file of the host has it.
+    fn is_here(&self) -> PyResult<bool> {
+        self.with(|turn| turn.trip.is_here && matches!(turn.trip.step, Step::Found(_)))
     }
 
     /// Has the caller compute, whatever others do.
@@ -152,11 +157,15 @@ pub(crate) fn begin(
     let remote = remote_of(cached)?;
     let (opened, _) = remote.parts(cached, py)?;
     let (key, hash) = ticket.with_view(py, |view| (remote.key_of(view), view.hash));
-    let mut trip = remote.trip(opened, fetched(py, key)?.as_deref(), hash, &computation.tags);
+    let mut trip = remote.trip(py, opened, fetched(py, key)?.as_deref(), hash, &computation.tags);
     if anew {
         trip.step = Step::Anew;
     }
     let flying = Flying::new(&opened.tier, &trip.call);
+    if !anew && trip.has_key {
+        // What is there need not be waited for.
+        trip.look_here(true);
+    }
     let turn = Turn { trip, sending: None, drops: false, terms: None, cover: Cover::VOID, tell: None };
     Ok(RemoteTurn { turn: Mutex::new(Some(turn)), flying, anew })
 }
@@ -172,18 +181,18 @@ pub(crate) fn take<'py>(
 ) -> PyResult<Option<Bound<'py, PyTuple>>> {
     let remote = remote_of(cached)?;
     let (opened, control) = remote.parts(cached, py)?;
-    fetched(py, remote.tell_untold(py, opened))?;
+    fetched(py, remote.tell_lacks(py, opened))?;
     let found = turn.with(|turn| {
         remote.count_errors(&mut turn.trip);
         match std::mem::replace(&mut turn.trip.step, Step::Over) {
-            Step::Found(found) => Some(found),
+            Step::Found(found) => Some((found, turn.trip.is_here)),
             step => {
                 turn.trip.step = step;
                 None
             }
         }
     })?;
-    let Some(found) = found else {
+    let Some((found, is_here)) = found else {
         remote.count_miss_there();
         return Ok(Some(PyTuple::empty(py)));
     };
@@ -192,9 +201,9 @@ pub(crate) fn take<'py>(
         turn.with(|turn| turn.trip.step = Step::Renew(found))?;
         return Ok(None);
     }
-    let (object, is_exception) = match fetched(py, values::read(py, &found, opened.may_pickle))? {
-        Read::Value(object) => (object, false),
-        Read::Raised(shared) => (shared, true),
+    let (object, sharing) = match fetched(py, values::read(py, &found, opened.may_pickle))? {
+        Read::Value(object, sharing) => (object, Some(sharing)),
+        Read::Raised(shared) => (shared, None),
         Read::Unreadable => {
             turn.with(|turn| turn.trip.is_unreadable())?;
             remote.count_error();
@@ -203,10 +212,10 @@ pub(crate) fn take<'py>(
         }
     };
     let tags = computation.tags.clone();
-    let terms = fetched(py, values::near_terms(opened, control, &found, object.lend(py), is_exception, tags))?;
+    let terms = fetched(py, values::near_terms(opened, control, &found, object.lend(py), sharing, tags))?;
     keep_near(cached, py, ticket, computation, terms)?;
-    remote.count_hit();
-    if is_exception {
+    remote.count_found(is_here);
+    if sharing.is_none() {
         exceptions::raise_own(py, &object);
         return Err(PyErr::fetch(py));
     }
@@ -275,7 +284,7 @@ pub(crate) fn settle(
     turn: &RemoteTurn,
 ) -> PyResult<()> {
     let (py, remote) = (value.py(), remote_of(cached)?);
-    let (opened, _) = remote.parts(cached, py)?;
+    let (opened, control) = remote.parts(cached, py)?;
     if turn.anew {
         // What is near is the old one, until the server tells of the new one.
         ticket.with_view(py, |view| remote.drop_here(&cached.state, view));
@@ -283,9 +292,12 @@ pub(crate) fn settle(
     let (terms, tell) = turn.with(|turn| {
         remote.count_errors(&mut turn.trip);
         let (cover, call) = (turn.cover, Arc::clone(&turn.trip.call));
-        let terms = turn.terms.take().and_then(|terms| values::alone_terms(py, opened, terms, cover, call.stripes()));
-        (terms, turn.tell.take())
+        (turn.terms.take().map(|terms| (terms, cover, call)), turn.tell.take())
     })?;
+    let keep = |(terms, cover, call): (Terms, Cover, Arc<Call>)| {
+        fetched(py, values::alone_terms(py, opened, control, terms, cover, call.stripes()))
+    };
+    let terms = terms.map_or(Ok(None), keep)?;
     keep_near(cached, py, ticket, computation, terms)?;
     let Some(reason) = tell else { return Ok(()) };
     let told = matches!(reason, Reason::Value | Reason::Raised).then(|| value.into());
@@ -307,9 +319,9 @@ pub(crate) fn failed<'py>(
     if !exceptions::is_shareable(py, &raised) {
         return Ok(PyTuple::empty(py));
     }
-    let old = turn.with(|turn| turn.trip.old.take())?;
+    let old = turn.with(|turn| turn.trip.take_old())?;
     if let Some(old) = old.filter(|old| clock::exact() < old.fresh_until.saturating_add(control.spare)) {
-        if let Read::Value(object) = fetched(py, values::read(py, &old, opened.may_pickle))? {
+        if let Read::Value(object, _) = fetched(py, values::read(py, &old, opened.may_pickle))? {
             cached.state.count_stale_hit();
             return PyTuple::new(py, [object.as_py()]);
         }

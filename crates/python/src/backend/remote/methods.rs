@@ -3,13 +3,17 @@
 //! Ring 3. A change takes effect when the server has it; the entries here are dropped whether it has or not. What is asked is
 //! asked of the entries first, then of the server; where that fails, the answer is that there is nothing.
 
+use std::sync::atomic::Ordering;
+
 use pyo3::prelude::*;
 
+use super::host::{Host, HostFile};
 use super::opened::{asking, Opened};
+use super::trip::Step;
 use super::values::{self, Read, Reason};
 use super::Remote;
 use crate::backend::memory::Memory;
-use crate::backend::{Backend, Counters, SharedLease, Told};
+use crate::backend::{Backend, Counters, FileCounters, SharedLease, Told};
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::reference::PyRef;
@@ -27,6 +31,7 @@ use engine::cache::Features;
 use engine::policy::Kind;
 use engine::slab::Token;
 use remote::tier::{Found, PutError};
+use shared::Skip;
 
 /// What is near of a key.
 enum Near {
@@ -36,10 +41,15 @@ enum Near {
 }
 
 impl Remote {
-    /// What the server has for a key; nothing where it does not answer. `Err` with an exception set.
-    fn peek(&self, opened: &Opened, view: &View<'_>) -> Result<Option<Found>, ErrSet> {
+    /// What the file of the host or the server has for a key; nothing where that does not answer. `Err` with an exception set.
+    fn peek(&self, opened: &Opened, view: &View<'_>, is_use: bool) -> Result<Option<Found>, ErrSet> {
         let Some(key) = self.key_of(view)? else { return Ok(None) };
-        let trip = self.trip(opened, Some(&key), view.hash, &Tags::new());
+        let mut trip = self.trip(view.py(), opened, Some(&key), view.hash, &Tags::new());
+        if trip.look_here(is_use) {
+            if let Step::Found(found) = trip.step {
+                return Ok(Some(*found));
+            }
+        }
         // SAFETY: the tier knows nothing of Python.
         Ok(unsafe { asking(view.py(), || trip.tier.peek(&trip.call)) })
     }
@@ -80,6 +90,16 @@ impl Backend for Remote {
         self.given_name.as_deref()
     }
 
+    fn has_file(&self) -> bool {
+        self.host.is_some()
+    }
+
+    fn place(&self, py: Python<'_>) -> (Option<String>, bool) {
+        let host = self.host.as_ref().filter(|_| !self.opening.is_nowhere());
+        let file = host.and_then(|host| host.file(py));
+        (file.map(|file| file.shm.path().to_string_lossy().into_owned()), false)
+    }
+
     fn bounds(&self, options: &Options) -> (Kind, Option<usize>, Features) {
         Memory::default().bounds(options)
     }
@@ -93,12 +113,12 @@ impl Backend for Remote {
         let (None, Some(opened), Some(control)) = (ticket, self.opened(view.py())?, &state.control) else {
             return Ok(None);
         };
-        let Some(found) = self.peek(opened, view)? else { return Ok(None) };
+        let Some(found) = self.peek(opened, view, true)? else { return Ok(None) };
         if clock::exact() >= found.fresh_until.saturating_add(control.revalidate) {
             return Ok(None);
         }
         match values::read(view.py(), &found, opened.may_pickle)? {
-            Read::Value(object) => Ok(Some(object)),
+            Read::Value(object, _) => Ok(Some(object)),
             Read::Raised(_) | Read::Unreadable => Ok(None),
         }
     }
@@ -130,14 +150,16 @@ impl Backend for Remote {
             return cached.invalidate(view).is_ok()
                 && self.told.tell(py, cached, reason, value, opened.may_pickle).is_ok();
         };
-        let trip = self.trip(opened, key.as_deref(), view.hash, &terms.tags);
+        let trip = self.trip(py, opened, key.as_deref(), view.hash, &terms.tags);
         // SAFETY: the tier knows nothing of Python.
         let put = unsafe {
             asking(py, || {
-                trip.tier.put(&trip.call, sending.draft()).or_else(|why| match why {
+                let put = trip.tier.put(&trip.call, sending.draft()).or_else(|why| match why {
                     PutError::Unstorable(_) => trip.tier.invalidate(&trip.call).map(drop).map_err(PutError::Failed),
                     why => Err(why),
-                })
+                });
+                trip.host.iter().for_each(Host::invalidate);
+                put
             })
         };
         // The next call has it from the server.
@@ -150,7 +172,7 @@ impl Backend for Remote {
             return Ok(answers);
         }
         let (Some(opened), Some(control)) = (self.opened(view.py())?, &state.control) else { return Ok(false) };
-        let found = self.peek(opened, view)?;
+        let found = self.peek(opened, view, false)?;
         Ok(found.is_some_and(|found| clock::exact() < found.fresh_until.saturating_add(control.revalidate)))
     }
 
@@ -160,7 +182,7 @@ impl Backend for Remote {
             return Ok(Some(seconds(left)));
         }
         let Some(opened) = self.opened(view.py())? else { return Ok(None) };
-        let found = self.peek(opened, view)?;
+        let found = self.peek(opened, view, false)?;
         Ok(found.map(|found| seconds(i128::from(found.fresh_until) - i128::from(clock::exact()))))
     }
 
@@ -168,9 +190,16 @@ impl Backend for Remote {
         let py = view.py();
         let Some(opened) = self.opened(py)? else { return Ok(false) };
         let Some(key) = self.key_of(view)? else { return Ok(false) };
-        let trip = self.trip(opened, Some(&key), view.hash, &Tags::new());
+        let trip = self.trip(py, opened, Some(&key), view.hash, &Tags::new());
         // SAFETY: the tier knows nothing of Python.
-        unsafe { asking(py, || trip.tier.invalidate(&trip.call)) }.map_err(|why| {
+        let invalidated = unsafe {
+            asking(py, || {
+                let invalidated = trip.tier.invalidate(&trip.call);
+                trip.host.iter().for_each(Host::invalidate);
+                invalidated
+            })
+        };
+        invalidated.map_err(|why| {
             self.drop_here(state, view);
             self.was_not_acknowledged(py, &why)
         })
@@ -180,7 +209,14 @@ impl Backend for Remote {
         let Some(opened) = self.opened(py)? else { return Ok(()) };
         let there: Vec<_> = tags.iter().map(|tag| opened.tier.tag(tag.as_bytes())).collect();
         // SAFETY: the tier knows nothing of Python.
-        unsafe { asking(py, || opened.tier.invalidate_tags(&there)) }.map_err(|why| {
+        let invalidated = unsafe {
+            asking(py, || {
+                let invalidated = opened.tier.invalidate_tags(&there);
+                self.host.iter().for_each(HostFile::fence_all);
+                invalidated
+            })
+        };
+        invalidated.map_err(|why| {
             state.invalidate_tags(tags);
             self.was_not_acknowledged(py, &why)
         })
@@ -192,7 +228,13 @@ impl Backend for Remote {
             return Ok(());
         };
         // SAFETY: the tier knows nothing of Python.
-        let cleared = unsafe { asking(py, || opened.tier.clear(&opened.scope)) };
+        let cleared = unsafe {
+            asking(py, || {
+                let cleared = opened.tier.clear(&opened.scope);
+                self.host.iter().for_each(HostFile::clear);
+                cleared
+            })
+        };
         self.reset_counts();
         cleared.map_err(|why| {
             state.clear(py);
@@ -226,8 +268,21 @@ impl Backend for Remote {
     fn counters(&self, py: Python<'_>, state: &CacheState) -> Counters {
         let near = Memory::default().counters(py, state);
         let of_server = self.of_server();
-        // A call that the server answers has missed here.
-        let (hits, misses) = (near.hits + of_server.hits, near.misses.saturating_sub(of_server.hits));
-        Counters { hits, misses, of_server, ..near }
+        // A call that the file or the server answers has missed here.
+        let beyond = of_server.hits + self.counts.here.load(Ordering::Relaxed);
+        let (hits, misses) = (near.hits + beyond, near.misses.saturating_sub(beyond));
+        let counters = Counters { hits, misses, of_server, ..near };
+        let Some(host) = &self.host else { return counters };
+        let Some(file) = host.file(py).filter(|_| self.is_behind()) else {
+            return Counters { of_file: Some(FileCounters { skips: [0; Skip::COUNT], repairs: 0 }), ..counters };
+        };
+        let info = file.shm.info();
+        Counters {
+            size: usize::try_from(info.len).unwrap_or(usize::MAX),
+            evictions: info.evictions,
+            expirations: info.expirations,
+            of_file: Some(FileCounters { skips: info.skips, repairs: info.repairs }),
+            ..counters
+        }
     }
 }

@@ -5,6 +5,9 @@
 //! a plain call in [`call`], that of a coroutine function's in [`driven`]), and computes if that has none, for all hosts or
 //! for this process alone. Without a server the cache is one in memory.
 //!
+//! With `backend="shared"` a file lies between the entries and the server, in which all processes of the host keep their copies
+//! ([`host`]).
+//!
 //! Its other parts: [`address`] (the option), [`opened`] (what is configured, opened at the first use), [`values`] (objects and
 //! bytes), [`bring`] (how a plain call gets its value), [`methods`] (what users change and ask),
 //! [`together`] (what changes many functions at once).
@@ -13,6 +16,7 @@ mod address;
 mod bring;
 mod call;
 pub mod driven;
+mod host;
 mod methods;
 mod near;
 mod opened;
@@ -28,6 +32,7 @@ use pyo3::prelude::*;
 
 pub(crate) use self::address::{Server, ServerAddress, Source};
 pub(crate) use self::call::NearMemory;
+use self::host::{Host, HostFile};
 pub(crate) use self::near::{Covered, Flying};
 use self::opened::{Name, Opened, Opening};
 use self::trip::Trip;
@@ -50,23 +55,37 @@ pub(crate) struct Remote {
     opening: Opening,
     /// What the user calls the cache.
     given_name: Option<Box<str>>,
+    /// Between the entries here and the server.
+    host: Option<HostFile>,
+    /// Nanoseconds for which a value serves where computing fails.
+    spare: u64,
     counts: Counts,
     told: Told,
     /// Whether it was said that the server does not tell what changes.
     is_untold: AtomicBool,
+    /// Whether it was said that the host has no file.
+    is_fileless: AtomicBool,
 }
 
 /// What is counted here. Relaxed: each is a number of its own.
 #[derive(Default)]
 struct Counts {
     hits: AtomicU64,
+    /// Calls that the file of the host has answered.
+    here: AtomicU64,
     misses: AtomicU64,
     errors: AtomicU64,
 }
 
 impl Remote {
-    /// The cache of a function, whose server is looked for at the first use. `name`: what the user calls it.
-    pub fn new(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Box<Remote>> {
+    /// The cache of a function, whose server is looked for at the first use. `name`: what the user calls it; `has_file`: whether
+    /// the processes of the host share a file before it.
+    pub fn new(
+        function: &Bound<'_, PyAny>,
+        options: &Options,
+        name: Option<&str>,
+        has_file: bool,
+    ) -> PyResult<Box<Remote>> {
         let py = function.py();
         let key = options.key.as_ref().map(|key| key.bind(py));
         let ttl = if options.ttl.of.is_some() { LONGEST } else { Duration::from_nanos(options.ttl.nanos) };
@@ -77,14 +96,18 @@ impl Remote {
             namespace: options.namespace.clone(),
             longest: ttl.saturating_add(Duration::from_nanos(window)),
         };
+        let host = has_file.then(|| HostFile::new(py, &name_there.name, options)).transpose()?;
         Ok(Box::new(Remote {
             source: options.remote.clone(),
             name: name_there,
             opening: Opening::default(),
             given_name: name.map(Box::from),
+            host,
+            spare: options.stale_if_error,
             counts: Counts::default(),
             told: Told::default(),
             is_untold: AtomicBool::new(false),
+            is_fileless: AtomicBool::new(false),
         }))
     }
 
@@ -110,30 +133,51 @@ impl Remote {
     }
 
     /// A call's way to the server.
-    fn trip(&self, opened: &Opened, key: Option<&[u8]>, hash: u64, tags: &Tags) -> Trip {
+    fn trip(&self, py: Python<'_>, opened: &Opened, key: Option<&[u8]>, hash: u64, tags: &Tags) -> Trip {
         let tags: Vec<&[u8]> = tags.iter().map(String::as_bytes).collect();
         // (No call has this: it depends on generation and tags, and on a stripe that nobody raises but by chance.)
         let none = [&b"\xff"[..], &hash.to_le_bytes()].concat();
         let call = opened.scope.call(key.unwrap_or(&none), &tags);
         // There are 16 tags at most: it was checked when they were worked out.
         let call = call.or_else(|_| opened.scope.call(key.unwrap_or(&none), &[])).unwrap_or_else(|_| unreachable!());
-        Trip::new(&opened.tier, Arc::new(call), key.is_some())
+        let host = key.zip(self.host.as_ref()).and_then(|(key, host)| self.way(py, host, opened, key));
+        Trip::new(&opened.tier, Arc::new(call), key.is_some(), host)
     }
 
-    /// Says once that the server does not tell what changes, if that is so. `Err` with an exception set.
-    fn tell_untold(&self, py: Python<'_>, opened: &Opened) -> Result<(), ErrSet> {
-        if !opened.tier.is_untold() || self.is_untold.swap(true, Ordering::Relaxed) {
-            return Ok(());
+    /// A call's way through the file of the host.
+    fn way(&self, py: Python<'_>, host: &HostFile, opened: &Opened, key: &[u8]) -> Option<Host> {
+        host.way(py, &opened.tier, key, (opened.staleness, self.spare))
+    }
+
+    /// Says once that the server does not tell what changes, or that there is no file of the host, if that is so. `Err` with an
+    /// exception set.
+    fn tell_lacks(&self, py: Python<'_>, opened: &Opened) -> Result<(), ErrSet> {
+        let say = |what: &str, why: Option<String>| {
+            let said = import(py, "warp_cache._remote.opening").and_then(|opening| match why {
+                Some(why) => opening.call_method1(what, (why,)),
+                None => opening.call_method0(what),
+            });
+            said.map(drop).map_err(|error| {
+                error.restore(py);
+                ErrSet
+            })
+        };
+        if opened.tier.is_untold() && !self.is_untold.swap(true, Ordering::Relaxed) {
+            say("untold", None)?;
         }
-        let said = import(py, "warp_cache._remote.opening").and_then(|opening| opening.call_method0("untold"));
-        said.map(drop).map_err(|error| {
-            error.restore(py);
-            ErrSet
-        })
+        let Some(host) = self.host.as_ref().filter(|_| !self.is_fileless.load(Ordering::Relaxed)) else {
+            return Ok(());
+        };
+        match host.failure(&opened.tier) {
+            Some(why) if !self.is_fileless.swap(true, Ordering::Relaxed) => say("fileless", Some(why)),
+            _ => Ok(()),
+        }
     }
 
-    fn count_hit(&self) {
-        self.counts.hits.fetch_add(1, Ordering::Relaxed);
+    /// Counts a call that got its value on the way.
+    fn count_found(&self, is_here: bool) {
+        let count = if is_here { &self.counts.here } else { &self.counts.hits };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 
     fn count_miss_there(&self) {
@@ -164,7 +208,7 @@ impl Remote {
     }
 
     fn reset_counts(&self) {
-        [&self.counts.hits, &self.counts.misses, &self.counts.errors]
+        [&self.counts.hits, &self.counts.here, &self.counts.misses, &self.counts.errors]
             .iter()
             .for_each(|count| count.store(0, Ordering::Relaxed));
     }

@@ -21,18 +21,11 @@ pub struct Covered {
     tier: Arc<Tier>,
     cover: Cover,
     stripes: Box<[Stripe]>,
-    /// Nanoseconds for which a confirmation counts.
-    staleness: u64,
 }
 
 impl Covered {
     pub(super) fn new(opened: &Opened, cover: Cover, stripes: &[Stripe]) -> Box<Covered> {
-        Box::new(Covered {
-            tier: Arc::clone(&opened.tier),
-            cover,
-            stripes: stripes.into(),
-            staleness: opened.staleness,
-        })
+        Box::new(Covered { tier: Arc::clone(&opened.tier), cover, stripes: stripes.into() })
     }
 
     /// Whether it is one now.
@@ -43,12 +36,7 @@ impl Covered {
 
     /// Whether it was one until so many nanoseconds ago, and the server has told of no change since.
     pub fn is_spare(&self, window: u64) -> bool {
-        let words = self.tier.coherence().words();
-        let look = match self.cover.until {
-            0 => words.look(clock::exact(), self.staleness.saturating_add(window)),
-            until => words.look_until(clock::exact(), until.saturating_add(window)),
-        };
-        window != 0 && look.is_some_and(|look| words.holds(&look, self.cover.pair, &self.stripes))
+        self.tier.is_spare(self.cover, &self.stripes, window)
     }
 }
 

@@ -236,6 +236,11 @@ impl Opening {
         Ok(self.0.get_or_init(|| opened).as_ref())
     }
 
+    /// Whether it was looked for, and there is none.
+    pub fn is_nowhere(&self) -> bool {
+        matches!(self.0.get(), Some(None))
+    }
+
     /// The same if it is open by now.
     pub fn known(&self) -> Option<&Opened> {
         self.0.get()?.as_ref()

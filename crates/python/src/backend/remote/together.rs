@@ -9,6 +9,7 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::host::HostFile;
 use super::opened::{asking, Opened};
 use super::{not_acknowledged, Remote};
 use crate::capi::exceptions::ErrSet;
@@ -64,7 +65,18 @@ fn change(py: Python<'_>, same: &[There<'_>], tags: Option<&Tags>) -> PyResult<(
     let scopes: Vec<_> = same.iter().map(|one| &*one.opened.scope).collect();
     let ask = || if tags.is_some() { tier.invalidate_tags(&keys) } else { tier.clear_all(&scopes) };
     // SAFETY: the tier knows nothing of Python.
-    let done = unsafe { asking(py, ask) };
+    let done = unsafe {
+        asking(py, || {
+            let done = ask();
+            let files = same.iter().filter_map(|one| one.remote.host.as_ref());
+            if tags.is_some() {
+                files.for_each(HostFile::fence_all);
+            } else {
+                files.for_each(HostFile::clear);
+            }
+            done
+        })
+    };
     let mut result = Ok(());
     for one in same {
         match tags {

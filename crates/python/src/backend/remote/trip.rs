@@ -1,15 +1,18 @@
 //! One call's way to the server: the look, the wait for another's computation, the store. No Python in it.
 //!
-//! Ring 3. A plain call goes it at a stretch; a coroutine function's goes it in steps, in a thread beside its loop.
+//! Ring 3. A plain call goes it at a stretch; a coroutine function's goes it in steps, in a thread beside its loop. Where the
+//! processes of the host share a file, the way leads through it ([`host`](super::host)).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
 
+use super::host::{Claim, Here, Host};
 use super::opened::asking;
 use remote::envelope::{Codec, Kind};
 use remote::tier::{Call, Cover, Draft, Failure, Found, Lease, Looked, Stored, Theirs, Tier, Why};
+use shared::Ticket;
 
 /// Where a call stands.
 pub(super) enum Step {
@@ -20,6 +23,8 @@ pub(super) enum Step {
     /// What was found is no longer fresh, and is to be computed anew.
     Renew(Box<Found>),
     Found(Box<Found>),
+    /// Another process of the host asks the server, or computes without it.
+    Behind(Ticket),
     /// Another process computes.
     Theirs(Box<Theirs>),
     /// The caller computes, for all hosts if it has a lease.
@@ -44,6 +49,12 @@ pub(super) struct Trip {
     pub errors: u64,
     /// The value that is computed anew, which serves if that fails.
     pub old: Option<Box<Found>>,
+    /// The file of the host, where processes share one.
+    pub host: Option<Host>,
+    /// Whether what was found is from there.
+    pub is_here: bool,
+    /// What was there until a while ago, which serves if computing fails.
+    spare: Option<Box<Found>>,
     /// Whether there is anything of the call that the server can hold.
     pub has_key: bool,
 }
@@ -66,8 +77,18 @@ impl Sending {
 }
 
 impl Trip {
-    pub fn new(tier: &Arc<Tier>, call: Arc<Call>, has_key: bool) -> Self {
-        Trip { tier: Arc::clone(tier), call, step: Step::Start, errors: 0, old: None, has_key }
+    pub fn new(tier: &Arc<Tier>, call: Arc<Call>, has_key: bool, host: Option<Host>) -> Self {
+        Trip {
+            tier: Arc::clone(tier),
+            call,
+            step: Step::Start,
+            errors: 0,
+            old: None,
+            host,
+            is_here: false,
+            spare: None,
+            has_key,
+        }
     }
 
     /// Takes the next step, for at most `time` where another process computes; whether the caller is to go on.
@@ -77,7 +98,14 @@ impl Trip {
                 self.compute_alone();
                 return true;
             }
-            Step::Start => self.tier.look(&self.call),
+            Step::Start => return self.start(),
+            Step::Behind(ticket) => {
+                if self.host.as_mut().is_some_and(|host| !host.wait(&ticket, time)) {
+                    self.step = Step::Behind(ticket);
+                    return false;
+                }
+                return self.start();
+            }
             Step::Anew => match self.tier.look(&self.call) {
                 Looked::Found(old) => self.renew(old),
                 looked => looked,
@@ -89,11 +117,53 @@ impl Trip {
                 return true;
             }
         };
-        self.take(looked);
-        !matches!(self.step, Step::Theirs(_))
+        self.take(looked)
     }
 
-    fn take(&mut self, looked: Looked) {
+    /// Looks into the file of the host, then asks the server, unless another process does.
+    fn start(&mut self) -> bool {
+        if self.look_here(true) {
+            return true;
+        }
+        match self.host.as_mut().map(Host::claim) {
+            Some(Claim::Wait(ticket)) => {
+                self.step = Step::Behind(ticket);
+                return false;
+            }
+            // Who had the lease before may have left a copy since.
+            Some(Claim::Ask) if self.look_here(true) => return true,
+            Some(Claim::Ask) | None => (),
+        }
+        let looked = self.tier.look(&self.call);
+        self.take(looked)
+    }
+
+    /// Looks into the file of the host alone; whether the value is there. `is_use`: what is found is used.
+    pub fn look_here(&mut self, is_use: bool) -> bool {
+        let Some(host) = &mut self.host else { return false };
+        match host.find(&self.tier, is_use) {
+            Here::Copy(found) => {
+                host.end();
+                (self.step, self.is_here) = (Step::Found(found), true);
+                return true;
+            }
+            Here::Spare(found) => self.spare = Some(found),
+            Here::Nothing => (),
+        }
+        false
+    }
+
+    /// Takes note of what the server said; whether the caller is to go on.
+    fn take(&mut self, looked: Looked) -> bool {
+        self.is_here = false;
+        if let Some(host) = &mut self.host {
+            match &looked {
+                Looked::Found(found) => host.keep(found),
+                // The server knows who computes.
+                Looked::Mine(_) | Looked::Theirs(_) | Looked::Ours(..) => host.end(),
+                Looked::Alone(..) => (),
+            }
+        }
         self.step = match looked {
             Looked::Found(found) => Step::Found(found),
             Looked::Mine(lease) => Step::Compute(Right::Lease(lease)),
@@ -104,6 +174,12 @@ impl Trip {
                 Step::Compute(Right::Alone(cover))
             }
         };
+        !matches!(self.step, Step::Theirs(_))
+    }
+
+    /// What serves where computing has failed, if anything may.
+    pub fn take_old(&mut self) -> Option<Box<Found>> {
+        self.old.take().or_else(|| self.spare.take())
     }
 
     /// Has the caller compute whatever others do, and keep the result here alone.
@@ -127,7 +203,7 @@ impl Trip {
     /// Stores what was computed; how it may be kept here.
     pub fn send(&mut self, sending: &Sending) -> Cover {
         let Step::Compute(right) = std::mem::replace(&mut self.step, Step::Over) else { return Cover::VOID };
-        match right {
+        let cover = match right {
             Right::Alone(cover) => cover,
             Right::Lease(lease) => {
                 let cover = lease.cover();
@@ -142,12 +218,19 @@ impl Trip {
                     }
                 }
             }
+        };
+        if let Some(host) = &mut self.host {
+            host.keep_own(&sending.draft(), cover, self.call.stripes());
         }
+        cover
     }
 
     /// Gives the right to compute back: there is nothing that the server is to have. How the result may be kept here: not at
     /// all if it was leased, as the end of the lease is a change that this host is told of, sooner or later.
     pub fn give_up(&mut self) -> Cover {
+        if let Some(host) = &mut self.host {
+            host.end();
+        }
         let Step::Compute(right) = std::mem::replace(&mut self.step, Step::Over) else { return Cover::VOID };
         match right {
             Right::Alone(cover) => cover,

@@ -14,8 +14,9 @@ use super::trip::Sending;
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::{import, PyRef};
-use crate::codec::{self, global::Function, Encoded, Stop};
+use crate::codec::{self, global::Function, Encoded, Sharing, Stop};
 use crate::function::control::{Control, Tags, Terms};
+use crate::function::control_checks::CopyMode;
 use crate::function::handout;
 use crate::function::slot_value::{Refresh, Special, Value};
 use crate::function::CachedFunction;
@@ -27,7 +28,8 @@ use remote::tier::{Cover, Found};
 
 /// What a body is.
 pub(super) enum Read {
-    Value(PyRef),
+    /// And what is to be done with it for other callers.
+    Value(PyRef, Sharing),
     /// As `exceptions::share` makes it.
     Raised(PyRef),
     Unreadable,
@@ -51,7 +53,7 @@ pub(super) fn read(py: Python<'_>, found: &Found, may_pickle: bool) -> Result<Re
         }
         Kind::Value if may_pickle || found.codec == Codec::Safe && is_plain => {
             match codec::decode_value(py, &found.body) {
-                codec::Decoded::Object(object, _) => Ok(Read::Value(object)),
+                codec::Decoded::Object(object, sharing) => Ok(Read::Value(object, sharing)),
                 codec::Decoded::Damaged => Ok(Read::Unreadable),
                 codec::Decoded::Failed => Err(ErrSet),
             }
@@ -108,45 +110,49 @@ pub(super) fn sending(
 }
 
 /// The terms of a near copy of what the server gave; `None` if it is not to be kept. `Err` with an exception set.
-/// `object`: what was read.
+/// `object`: what was read; `sharing`: of a value, as it was.
 pub(super) fn near_terms(
     opened: &Opened,
     control: &Control,
     found: &Found,
     object: Ref<'_>,
-    is_exception: bool,
+    sharing: Option<Sharing>,
     tags: Tags,
 ) -> Result<Option<Terms>, ErrSet> {
     if found.cover.is_void() {
         return Ok(None);
     }
-    let (stored, weight) = if is_exception {
-        (object.to_owned(), 0)
-    } else {
-        (handout::keep(&control.copy, object)?, control.weigh(object)?)
+    let (stored, weight) = match sharing {
+        None => (object.to_owned(), 0),
+        Some(sharing) => (handout::keep_decoded(&control.copy, object, sharing, &found.body)?, control.weigh(object)?),
     };
+    let is_exception = sharing.is_none();
     let covered = Some(Covered::new(opened, found.cover, &found.stripes));
     let special = Special { object: stored, is_exception, refresh: Refresh::default(), covered };
     let moments = Some(Lifetime { fresh: found.fresh_until, end: found.ends.max(found.fresh_until) });
     Ok(Some(Terms { value: Value::special(Box::new(special)), ttl: None, goes_stale: true, weight, tags, moments }))
 }
 
-/// Terms under which a result is kept here alone; `None` if it is not to be kept.
+/// Terms under which a result is kept here alone; `None` if it is not to be kept. `Err` with an exception set.
 pub(super) fn alone_terms(
     py: Python<'_>,
     opened: &Opened,
+    control: &Control,
     terms: Terms,
     cover: Cover,
     stripes: &[Stripe],
-) -> Option<Terms> {
+) -> Result<Option<Terms>, ErrSet> {
     if cover.is_void() {
-        return None;
+        return Ok(None);
     }
-    let object = terms.value.as_owned()?.clone_ref(py);
+    let Some(object) = terms.value.as_owned().map(|object| object.clone_ref(py)) else { return Ok(None) };
     let is_exception = terms.value.as_special().is_some_and(|special| special.is_exception);
+    if matches!(control.copy, CopyMode::OfFile) && !is_exception && !handout::has_bytes(py, &object)? {
+        return Ok(None);
+    }
     let covered = Some(Covered::new(opened, cover, stripes));
     let special = Special { object, is_exception, refresh: Refresh::default(), covered };
-    Some(Terms { value: Value::special(Box::new(special)), ..terms })
+    Ok(Some(Terms { value: Value::special(Box::new(special)), ..terms }))
 }
 
 /// What users have been told of values that the server does not have, each once for a function.

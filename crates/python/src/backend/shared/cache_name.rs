@@ -64,7 +64,12 @@ impl CacheName {
     pub fn of_object(py: Python<'_>, name: &str) -> PyResult<CacheName> {
         // As in `find`.
         import(py, "warp_cache._naming.identity")?;
-        Ok(CacheName { name: name.to_owned(), identity: None, private: false, key: Vec::new(), is_object: true })
+        Ok(CacheName { is_object: true, ..Self::named(name.to_owned()) })
+    }
+
+    /// A name that says all there is to say.
+    pub fn named(name: String) -> CacheName {
+        CacheName { name, identity: None, private: false, key: Vec::new(), is_object: false }
     }
 
     /// The name of the cache that the user named, or of the function's own.

@@ -159,6 +159,10 @@ impl Backend for Shared {
         self.given_name.as_deref()
     }
 
+    fn has_file(&self) -> bool {
+        true
+    }
+
     fn place(&self, py: Python<'_>) -> (Option<String>, bool) {
         let file = self.files.working(py);
         (file.map(|file| file.shm.path().to_string_lossy().into_owned()), self.files.is_private())

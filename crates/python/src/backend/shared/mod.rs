@@ -16,11 +16,11 @@ pub mod access;
 pub mod asynchronous;
 mod buffers;
 mod by_bytes;
-mod cache_name;
+pub mod cache_name;
 pub mod call;
 mod computing;
 pub mod decoded;
-mod file;
+pub mod file;
 mod fingerprint;
 mod held;
 mod load;
@@ -28,7 +28,7 @@ mod loads;
 mod look;
 mod methods;
 pub mod object;
-mod reopen;
+pub mod reopen;
 mod skips;
 pub mod template;
 mod turn;
@@ -168,8 +168,8 @@ impl SharedCachedFunction {
         options: &Options,
         name: Option<&str>,
     ) -> PyResult<PyClassInitializer<SharedCachedFunction>> {
-        let backend = Shared::new(function, options, name)?;
-        let base = CachedFunction::build(function, options, None, AnyBackend::Shared(backend))?;
+        let backend = AnyBackend::of_file(function, options, name)?;
+        let base = CachedFunction::build(function, options, None, backend)?;
         Ok(PyClassInitializer::from(base).add_subclass(SharedCachedFunction))
     }
 }

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use super::Flights;
-use crate::backend::{template, AnyBackend, Shared, SharedLease, SharedTurn, Told};
+use crate::backend::{template, AnyBackend, SharedLease, SharedTurn, Told};
 use crate::capi::borrowed::Ref;
 use crate::capi::coroutine;
 use crate::capi::exceptions::{self, ErrSet};
@@ -90,7 +90,7 @@ impl AsyncCachedFunction {
     ) -> PyResult<Bound<'py, PyAny>> {
         admit("fn", function)?;
         as_error(|| {
-            let backend = AnyBackend::Shared(Shared::new(function, options.get(), name)?);
+            let backend = AnyBackend::of_file(function, options.get(), name)?;
             Self::make(function, options.get(), backend)
         })
     }
