@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
+use concurrency::boottime;
 use redis::cmd;
 use remote::coherence::Counter;
 use remote::keys::{Keys, Name};
-use remote::tier::{Call, Looked, Stored, Tier};
+use remote::tier::{Call, Looked, Options, Stored, Tier};
 use support::cluster::{ask, cluster, slot, Cluster};
-use support::tiers::{call, compute, covered, draft, found, holds, mine, options, scope, told};
+use support::tiers::{call, compute, confirmed, covered, draft, found, holds, mine, options, scope, told};
 use support::{hostile, hostile_after_hello, programs, until, HELLO};
 
 /// Runs with a cluster of each server there is; says so where there is none.
@@ -299,6 +300,35 @@ fn a_node_that_is_down_keeps_nobody_from_the_others() {
             }
         }
         assert!(!host.is_down());
+    });
+}
+
+#[test]
+fn near_hits_last_only_while_every_master_confirms() {
+    with_each_cluster(|cluster| {
+        let options = Options { staleness: Duration::from_secs(1), ..options(&cluster.url(), None) };
+        let host = Tier::open(options).unwrap();
+        confirmed(&host);
+        // What depends on one master only.
+        let there = cluster.owner(generation_slot());
+        let key = keys(&cluster).into_iter().find(|key| cluster.owner(slot_of(key)) == there).unwrap();
+        let call = call(&host, &key);
+        compute(&host, &call, b"value");
+        let stopped = (there + 1) % 3;
+        let near = covered(&host, &call);
+        cluster.masters[stopped].stop();
+        let since = boottime::now();
+        until("the others alone do not cover it", || {
+            let now = boottime::now();
+            let is_later = host.coherence().words().is_confirmed(now, now - since);
+            assert!(!is_later, "one that is stopped has confirmed");
+            !holds(&host, &near)
+        });
+        // It is got from its master, and nothing covers it.
+        let far = found(host.look(&call));
+        assert!(far.cover.until != 0 || !holds(&host, &far));
+        cluster.masters[stopped].resume();
+        until("all confirm again", || holds(&host, &found(host.look(&call))));
     });
 }
 
