@@ -19,6 +19,7 @@ use std::ops::Deref;
 
 use super::spin::SpinLock;
 use crate::access::{Change, RecordAccess};
+use crate::hit_counters::HitCounters;
 use crate::primitives::UnsafeCell;
 use crate::thread_id;
 use engine::policy::HitEffect;
@@ -31,13 +32,9 @@ const BUFFER: usize = 64;
 const BUFFER: usize = 2;
 
 /// What a stripe guards for its own threads.
-///
-/// The counters are here, under the lock, because there they cost a hit one addition to a line that it has just taken. Threads
-/// may share a stripe, so outside of the lock each count would be a second atomic read-modify-write.
 #[derive(Debug)]
 struct Local {
-    hits: u64,
-    misses: u64,
+    counters: HitCounters,
     noted: u32,
     uses: [Token; BUFFER],
 }
@@ -55,7 +52,7 @@ impl Stripe {
     fn new() -> Self {
         Stripe {
             lock: SpinLock::new(),
-            local: UnsafeCell::new(Local { hits: 0, misses: 0, noted: 0, uses: [NIL; BUFFER] }),
+            local: UnsafeCell::new(Local { counters: HitCounters::default(), noted: 0, uses: [NIL; BUFFER] }),
         }
     }
 
@@ -125,7 +122,7 @@ impl<T: RecordAccess> Reader<'_, T> {
     #[inline(always)]
     pub unsafe fn hit(&self, token: Token) {
         // SAFETY: the reader holds the stripe's lock.
-        unsafe { self.stripe.local(|local| local.hits += 1) };
+        unsafe { self.stripe.local(|local| local.counters.hit()) };
         // SAFETY: the caller's promise.
         unsafe { self.used(token) };
     }
@@ -195,7 +192,7 @@ impl<T: RecordAccess> Reader<'_, T> {
     /// Counts a miss.
     pub fn miss(&self) {
         // SAFETY: the reader holds the stripe's lock.
-        unsafe { self.stripe.local(|local| local.misses += 1) };
+        unsafe { self.stripe.local(|local| local.counters.miss()) };
     }
 }
 
@@ -211,14 +208,15 @@ impl<T> Writer<'_, T> {
     pub fn counters(&self) -> (u64, u64) {
         self.stripes.iter().fold((0, 0), |(hits, misses), stripe| {
             // SAFETY: a writer holds every stripe's lock.
-            unsafe { stripe.local(|local| (hits + local.hits, misses + local.misses)) }
+            let (more_hits, more_misses) = unsafe { stripe.local(|local| local.counters.read()) };
+            (hits + more_hits, misses + more_misses)
         })
     }
 
     pub fn reset_counters(&self) {
         for stripe in self.stripes {
             // SAFETY: a writer holds every stripe's lock.
-            unsafe { stripe.local(|local| (local.hits, local.misses) = (0, 0)) };
+            unsafe { stripe.local(|local| local.counters.reset()) };
         }
     }
 }

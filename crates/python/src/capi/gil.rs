@@ -1,21 +1,23 @@
 //! The shared cell of an interpreter with a GIL: the GIL is the lock, so nothing is taken.
 //!
-//! Ring 2. What keeps this sound is one rule, checked in debug builds: neither closure given to `read` or `write` calls
+//! Ring 3. What keeps this sound is one rule, checked in debug builds: neither closure given to `read` or `write` calls
 //! into Python, so the GIL cannot change hands and the cell cannot be entered again while it is borrowed.
 
-use std::cell::{Cell, UnsafeCell};
+#[cfg(debug_assertions)]
+use std::cell::Cell;
+use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
 use concurrency::access::{Change, RecordAccess};
+use concurrency::hit_counters::HitCounters;
 use engine::slab::Token;
 
 /// A value that all threads share, and the counters of its hits and misses.
 #[derive(Debug)]
 pub struct Shared<T> {
     value: UnsafeCell<T>,
-    hits: Cell<u64>,
-    misses: Cell<u64>,
+    counters: HitCounters,
     #[cfg(debug_assertions)]
     busy: Cell<bool>,
 }
@@ -59,7 +61,7 @@ impl<T: RecordAccess> Reader<'_, T> {
     /// `token` names a published entry of the value.
     #[inline(always)]
     pub unsafe fn hit(&self, token: Token) {
-        self.shared.hits.set(self.shared.hits.get() + 1);
+        self.shared.counters.hit();
         // SAFETY: the caller's promise; the GIL keeps other threads out.
         unsafe { self.touch(token) };
     }
@@ -73,7 +75,7 @@ impl<T: RecordAccess> Reader<'_, T> {
         // SAFETY: as in `hit`.
         let done = unsafe { self.record_inline(token) };
         if done {
-            self.shared.hits.set(self.shared.hits.get() + 1);
+            self.shared.counters.hit();
         }
         done
     }
@@ -90,7 +92,7 @@ impl<T: RecordAccess> Reader<'_, T> {
 
     /// Counts a miss.
     pub fn miss(&self) {
-        self.shared.misses.set(self.shared.misses.get() + 1);
+        self.shared.counters.miss();
     }
 }
 
@@ -104,12 +106,11 @@ pub struct Writer<'a, T> {
 impl<T> Writer<'_, T> {
     /// Hits and misses so far.
     pub fn counters(&self) -> (u64, u64) {
-        (self.shared.hits.get(), self.shared.misses.get())
+        self.shared.counters.read()
     }
 
     pub fn reset_counters(&self) {
-        self.shared.hits.set(0);
-        self.shared.misses.set(0);
+        self.shared.counters.reset();
     }
 }
 
@@ -122,8 +123,7 @@ impl<T: RecordAccess> Shared<T> {
     pub unsafe fn new(value: T) -> Self {
         Shared {
             value: UnsafeCell::new(value),
-            hits: Cell::new(0),
-            misses: Cell::new(0),
+            counters: HitCounters::default(),
             #[cfg(debug_assertions)]
             busy: Cell::new(false),
         }
