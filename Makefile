@@ -39,7 +39,8 @@ checkers := $(if $(filter %t,$(name)),,--group lint)
 compile = $(python) -m compileall -q python/warp_cache
 
 # Peers without a wheel for a free-threaded build, or for 3.13t. Of zstandard theine imports nothing.
-no_peers := $(if $(filter %t,$(name)),--no-install-package lmdb --no-install-package zstandard) \
+no_peers := $(if $(filter %t,$(name)),--no-install-package lmdb --no-install-package zstandard \
+	--no-install-package hiredis --no-install-package valkey-glide-sync) \
 	$(if $(filter 3.13t,$(name)),--no-install-package cachebox --no-install-package moka-py)
 
 # $(call sync,OPTIONS): bring the environment up to date. What is there beyond (the bench group) may stay.

@@ -120,4 +120,12 @@ CAPTIONS = {
         "Calls a second of all processes together, over their number, where every second call "
         "misses, writes and evicts."
     ),
+    "remote-near": (
+        "The time in nanoseconds of a hit that no server is asked for, here and in other near "
+        "caches, called and awaited."
+    ),
+    "remote-far": (
+        "The time in nanoseconds of a hit that the server answers, here and of redis-py: called, "
+        "awaited alone, and awaited by fifty coroutines at once."
+    ),
 }

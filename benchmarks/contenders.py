@@ -44,6 +44,9 @@ DISTRIBUTIONS = (
     "diskcache",
     "lmdb",
     "pymemcache",
+    "redis",
+    "hiredis",
+    "valkey-glide-sync",
 )
 
 

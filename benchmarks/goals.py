@@ -6,7 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchmarks.model import SHARED_CACHE, SHARED_LRU, WARP_CACHE, WARP_LRU, Row, Series
+from benchmarks.model import (
+    CASHEWS,
+    DOGPILE,
+    GLIDE_NEAR,
+    LISTENER,
+    NOT_LISTENING,
+    REDIS_PY_NEAR,
+    SHARED_CACHE,
+    SHARED_LRU,
+    WARP_CACHE,
+    WARP_LRU,
+    Row,
+    Series,
+)
 from benchmarks.numbers import median_text, number, ratio_text
 from benchmarks.stats import quartiles
 
@@ -153,6 +166,23 @@ _GOALS: list[tuple[str, tuple[str, ...], Callable[[Interpreter], Goal | None]]] 
     ("shared/miss", SHARED, _always(Goal(1.3))),
     ("shared/write", SHARED, _always(Goal(0.05))),
     ("shared/processes-scaling", SHARED, _always(Goal(1.7, ">=", "median"))),
+    ("remote/near", (WARP_CACHE,), _always(Goal(1.15))),
+    # Those that are told as multiples of ours: 1/500, 1/300 and 1/400 from the other side.
+    ("remote/near-peers", (REDIS_PY_NEAR,), _always(Goal(500, ">="))),
+    ("remote/near-peers", (GLIDE_NEAR,), _always(Goal(300, ">="))),
+    ("remote/near-async", (CASHEWS,), _always(Goal(400, ">="))),
+    ("remote/far", (WARP_CACHE,), _always(Goal(0.7))),
+    ("remote/far-cpu", (WARP_CACHE,), _always(Goal(0.5))),
+    ("remote/far-threads", (WARP_CACHE,), _always(Goal(2.5, ">="))),
+    ("remote/far-gather", (WARP_CACHE,), _always(Goal(0.25))),
+    ("remote/far-await", (WARP_CACHE,), _always(Goal(1.0))),
+    # 1/50 and 1/3 from the other side.
+    ("remote/once", (DOGPILE,), _always(Goal(50, ">="))),
+    ("remote/once", (CASHEWS,), _always(Goal(3, ">="))),
+    ("remote/seen", (WARP_CACHE,), _always(Goal(1, of="median"))),
+    # At least 0.9 of the calls a second.
+    ("remote/down", (WARP_CACHE,), _always(Goal(1.11))),
+    ("remote/idle", (LISTENER, NOT_LISTENING), _always(Goal(0.1, of="median"))),
 ]
 
 

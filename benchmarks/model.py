@@ -27,6 +27,13 @@ WARP_LRU = "warp_cache.lru_cache"
 WARP_CACHE = "warp_cache.cache"
 SHARED_LRU = "warp_cache.lru_cache, shared"
 SHARED_CACHE = "warp_cache.cache, shared"
+REDIS_PY = "redis-py"
+REDIS_PY_NEAR = "redis-py, client-side caching"
+GLIDE_NEAR = "valkey-glide, client-side caching"
+CASHEWS = "cashews"
+DOGPILE = "dogpile.cache"
+LISTENER = "the process that listens"
+NOT_LISTENING = "another process of its host"
 
 
 @dataclass

@@ -217,7 +217,7 @@ def redis_server(harness: Harness, folder: Path) -> Iterator[Redis | None]:
     command = ["redis-server", "--port", "0", "--unixsocket", str(path), "--dir", str(folder)]
     command += ["--save", "", "--appendonly", "no", "--maxmemory", "64mb"]
     command += ["--maxmemory-policy", "allkeys-lru"]
-    with _server(harness, REDIS, command, path) as running:
+    with server(harness, REDIS, command, path) as running:
         if not running:
             yield None
             return
@@ -242,12 +242,12 @@ def memcached_server(harness: Harness, folder: Path) -> Iterator[Path | None]:
         _miss(harness, f"{MEMCACHED}: pymemcache is not installed")
         yield None
         return
-    with _server(harness, MEMCACHED, command, path) as running:
+    with server(harness, MEMCACHED, command, path) as running:
         yield path if running else None
 
 
 @contextlib.contextmanager
-def _server(harness: Harness, name: str, command: list[str], path: Path) -> Iterator[bool]:
+def server(harness: Harness, name: str, command: list[str], path: Path) -> Iterator[bool]:
     """Run a server, until it answers on its socket; False, and a line in the report, if not."""
     if shutil.which(command[0]) is None:
         _miss(harness, f"{name}: {command[0]} is not installed")

@@ -31,6 +31,7 @@ NAMES = (
     "threads",
     "shared",
     "processes",
+    "remote",
 )
 
 # A part's name is not always a module's name: `async` is a keyword.

@@ -29,11 +29,11 @@ AHEAD_NS = 1_000_000
 
 
 class Worker:
-    """A process that calls what it is told to, pinned to a processor."""
+    """A process that does what it is told to by a module of the parts; orders: its own, as JSON."""
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: str, module: str = "shared_worker") -> None:
         command = [sys.executable, "-W", "ignore:The global interpreter lock"]
-        command += ["-m", "benchmarks.parts.shared_worker", "serve", json.dumps(asdict(orders))]
+        command += ["-m", f"benchmarks.parts.{module}", "serve", orders]
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -95,7 +95,8 @@ def crew(number: int, names: list[str], size: int, folder: str = "") -> Iterator
     workers: list[Worker] = []
     try:
         for cpu in places:
-            workers.append(Worker(Orders(run_id, cpu, names, size, folder)))
+            orders = Orders(run_id, cpu, names, size, folder)
+            workers.append(Worker(json.dumps(asdict(orders))))
         yield workers
     finally:
         for worker in workers:
