@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["check"]
+__all__ = ["check", "refuse_coroutine_functions"]
 
 _WINDOWS = ("jitter", "stale_while_revalidate", "stale_if_error")
 # What needs the process's own cache.
@@ -19,6 +19,8 @@ _OF_MEMORY = (
     "on_removal",
     "per_instance",
 )
+# What is called for what it gives at once.
+_CALLED = ("key", "ttl", "cache_if", "tags", "weigher", "on_removal", "copy")
 
 
 def check(options: dict[str, Any], shared: bool, *, size_is_given: bool) -> None:
@@ -27,6 +29,7 @@ def check(options: dict[str, Any], shared: bool, *, size_is_given: bool) -> None
     options: those given, by name; of the options of control, only those that are not their default.
     Raises ValueError that names the options, their values and the remedy.
     """
+    refuse_coroutine_functions(options)
     if "remote" in options:
         from warp_cache._remote.option import check as check_remote
 
@@ -67,6 +70,24 @@ def check(options: dict[str, Any], shared: bool, *, size_is_given: bool) -> None
             raise ValueError(
                 f"cache_exceptions needs seconds for each type where ttl is a callable, got "
                 f"{_shown(exceptions)}: give a mapping from type to seconds"
+            )
+
+
+def refuse_coroutine_functions(options: dict[str, Any]) -> None:
+    """Raise TypeError for a callable among the options whose result would have to be awaited.
+
+    A coroutine is true, and as good a value as any: it would be taken for an answer.
+    """
+    for name in _CALLED:
+        given = options.get(name)
+        if given is None or not callable(given):
+            continue
+        from warp_cache._callables import coroutine_function
+
+        if coroutine_function(given) is not None:
+            raise TypeError(
+                f"{name} must be a plain callable, got {_shown(given)}, a coroutine function: "
+                "nobody awaits what it returns; give a function that returns it at once"
             )
 
 

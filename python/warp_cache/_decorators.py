@@ -221,7 +221,7 @@ def _checked(options: dict[str, Any], *, by_signature: bool) -> _Decorator:
             del options[option]
         elif default is not None and option in options and options[option] is None:
             raise TypeError(f"{option} must be like its default {default!r}, got None")
-    if not _CONTROL.keys().isdisjoint(options):
+    if not _CONTROL.keys().isdisjoint(options) or callable(options["ttl"]):
         # Checks that few need are not loaded by importing the package.
         from warp_cache._control import check
 

@@ -97,10 +97,12 @@ def begin(
         return
     # A task has a copy of the context.
     coroutine_function: Any = cached
-    task = loop.create_task(_in_background(coroutine_function, ticket, args, kwargs, lease))
+    claim = _Claim(cached, ticket, lease)
+    task = loop.create_task(_in_background(coroutine_function, ticket, args, kwargs, claim))
     tasks = _of_loop(loop).tasks
     tasks.add(task)
     task.add_done_callback(tasks.discard)
+    task.add_done_callback(claim.give_back)
 
 
 def _is_async(cached: _Cached) -> bool:
@@ -183,15 +185,39 @@ def _complain(cached: _Cached, error: BaseException) -> None:
     _logger.warning("refreshing %s failed", name, exc_info=error)
 
 
+class _Claim:
+    """The right of a background task to refresh: it is given back where the task does not use it."""
+
+    __slots__ = ("cached", "lease", "ticket", "unused")
+
+    def __init__(self, cached: _Cached, ticket: Ticket, lease: SharedLease | None) -> None:
+        self.cached = cached
+        self.ticket = ticket
+        self.lease = lease
+        self.unused = True
+
+    def take(self) -> SharedLease | None:
+        lease, self.lease, self.unused = self.lease, None, False
+        return lease
+
+    def give_back(self, _task: object) -> None:
+        """The task has ended; cancelled before its first step, it has begun nothing."""
+        if self.unused:
+            lease = self.take()
+            self.cached._not_refreshed(self.ticket)
+            if lease is not None:
+                lease.leave()
+
+
 async def _in_background(
     cached: _AsyncCached,
     ticket: Ticket,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    lease: SharedLease | None,
+    claim: _Claim,
 ) -> None:
     try:
-        await _once_async(cached, ticket, args, kwargs, lease, background=True)
+        await _once_async(cached, ticket, args, kwargs, claim)
     except asyncio.CancelledError:
         raise
     except Exception as error:
@@ -316,12 +342,10 @@ class _Attempt:
 class _Refresh(Flight):
     """A refresh of a coroutine function under way, and who waits for it."""
 
-    __slots__ = ("background", "claimed")
+    __slots__ = ("claim",)
 
-    # Whether nobody has asked for it.
-    background: bool
-    # The lease that it begins with.
-    claimed: SharedLease | None
+    # What it begins with, if nobody has asked for it.
+    claim: _Claim | None
 
     def leave(self) -> None:
         if self.table.get(self.ticket) is self:
@@ -330,8 +354,8 @@ class _Refresh(Flight):
     async def bring(self, leader: object) -> Any:
         """The value: computed, and stored."""
         cached, args, kwargs = self.call
-        lease, self.claimed = self.claimed, None
-        attempt = _Attempt(cached, self.ticket, lease, self.background)
+        lease = None if self.claim is None else self.claim.take()
+        attempt = _Attempt(cached, self.ticket, lease, self.claim is not None)
         try:
             computation = attempt.begin(args, kwargs)
             # Of several works any may bring the value: who joins asks about the first.
@@ -355,7 +379,7 @@ def refresh_async(
     cached: _AsyncCached, ticket: Ticket, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Coroutine[Any, Any, Any]:
     """Compute a coroutine function's value now, and store it."""
-    return _once_async(cached, ticket, args, kwargs, None, background=False)
+    return _once_async(cached, ticket, args, kwargs, None)
 
 
 async def _once_async(
@@ -363,9 +387,7 @@ async def _once_async(
     ticket: Ticket,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    lease: SharedLease | None,
-    *,
-    background: bool,
+    claim: _Claim | None,
 ) -> Any:
     loop = asyncio.get_running_loop()
     while True:
@@ -374,7 +396,7 @@ async def _once_async(
         leads = flight is None or not _may_join(cached, ticket, flight.computation)
         if flight is None or leads or flight.leads_to(current.get()):
             flight = _Refresh(loop, table, cached, ticket, args, kwargs, False)
-            flight.background, flight.claimed = background, lease
+            flight.claim = claim
             if leads:
                 table[ticket] = flight
             leads = True

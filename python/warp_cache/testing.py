@@ -29,13 +29,22 @@ class Clock:
     def advance(self, seconds: float | timedelta) -> None:
         """Move the clock forward.
 
-        Raises ValueError for a negative number of seconds: time does not go back.
+        Raises ValueError for a number of seconds that is negative (time does not go back) or not
+        finite, TypeError for what is no number.
         """
         if isinstance(seconds, timedelta):
             seconds = seconds.total_seconds()
-        if not seconds >= 0:
-            raise ValueError(f"seconds must be a number that is not negative, got {seconds!r}")
-        _clock_advance(round(seconds * 1e9))
+        right = "seconds must be a finite number that is not negative, or a timedelta"
+        try:
+            nanos = round(seconds * 1e9)
+        except (OverflowError, ValueError) as error:
+            raise ValueError(f"{right}, got {seconds!r}") from error
+        except TypeError as error:
+            raise TypeError(f"{right}, got {seconds!r}") from error
+        if nanos < 0:
+            raise ValueError(f"{right}, got {seconds!r}")
+        # It stands still at the end of its range, 584 years after its beginning.
+        _clock_advance(min(nanos, 2**64 - 1))
 
     def time(self) -> float:
         """The clock, in seconds since some moment."""

@@ -439,6 +439,45 @@ def test_a_loop_that_ends_leaves_its_refresh_to_the_next(clock: Any) -> None:
     assert began == [1, 1]
 
 
+@pytest.mark.parametrize("steps", range(4))
+@pytest.mark.parametrize("backend", ["memory", "shared"])
+def test_a_refresh_that_has_not_begun_is_left_to_the_next_loop(backend: str, steps: int) -> None:
+    began = []
+
+    async def function(x: int) -> str:
+        began.append(x)
+        if len(began) == 1 and not is_second:
+            await asyncio.sleep(3600)
+        return "new"
+
+    is_second = False
+    f = cache(ttl=100, stale_while_revalidate=10**7, backend=backend, name=f"begun {steps}")(
+        function
+    )
+    f.cache_put("old", (1,), ttl=1e-6)
+    support.eventually(lambda: f.cache_ttl(1) < 0)
+
+    async def first() -> None:
+        assert await f(1) == "old"
+        for _ in range(steps):
+            await asyncio.sleep(0)
+
+    asyncio.run(first())  # cancels the task of the refresh, before its first step or later
+    is_second = True
+    before = len(began)
+
+    async def second() -> str:
+        others = asyncio.all_tasks()
+        assert await f(1) == "old"
+        tasks = asyncio.all_tasks() - others
+        assert tasks, "the refresh begins at once"
+        await asyncio.gather(*tasks)
+        return str(await f(1))
+
+    assert asyncio.run(asyncio.wait_for(second(), support.LIMIT)) == "new"
+    assert len(began) == before + 1
+
+
 def test_outside_a_running_loop_a_stale_hit_returns_the_old_value_and_starts_nothing(
     clock: Any,
 ) -> None:

@@ -279,9 +279,33 @@ def test_the_clock_advances_by_numbers_and_timedeltas(kind: Kind) -> None:
         assert f.cache_ttl(1) == pytest.approx(9.5, abs=3)
 
 
-def test_the_clock_does_not_go_back(kind: Kind) -> None:
-    with the_testing().clock() as clock, pytest.raises(ValueError):
-        clock.advance(-1)
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        (-1, ValueError),
+        (-0.001, ValueError),
+        (float("nan"), ValueError),
+        (float("inf"), ValueError),
+        (10**400, ValueError),
+        ("5", TypeError),
+        (None, TypeError),
+        ([5], TypeError),
+    ],
+)
+def test_the_clock_refuses_what_is_no_step_forward(wrong: Any, error: Any) -> None:
+    with the_testing().clock() as clock:
+        before = clock.time()
+        with pytest.raises(error, match="seconds"):
+            clock.advance(wrong)
+        assert clock.time() == before
+
+
+def test_the_clock_stands_still_at_the_end_of_its_range(kind: Kind) -> None:
+    with the_testing().clock() as clock:
+        f = cache(ttl=60)(kind.one(Body()))
+        kind.call(f, 1)
+        clock.advance(1e12)
+        assert not f.cache_contains(1)
 
 
 def test_after_the_clock_the_time_is_the_systems_again(kind: Kind) -> None:

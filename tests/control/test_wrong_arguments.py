@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import inspect
 import math
 from typing import Any
@@ -129,6 +130,17 @@ def test_a_wrong_value_is_refused_by_name_at_decoration(number: int, decorated: 
     message = str(caught.value)
     assert parameter in message, f"it names the argument: {message}"
     assert len(message) > len(parameter) + 10, f"it says what would be right: {message}"
+
+
+CALLED = ("key", "ttl", "cache_if", "tags", "weigher", "on_removal", "copy")
+
+
+@pytest.mark.parametrize("parameter", CALLED)
+@pytest.mark.parametrize("wrong", [coroutine, functools.partial(coroutine, 1)])
+def test_a_coroutine_function_is_nothing_that_is_called(parameter: str, wrong: Any) -> None:
+    given = {**COMPANIONS.get(parameter, {}), parameter: wrong}
+    with pytest.raises(TypeError, match=f"{parameter} .*coroutine function.*give a function"):
+        cache(**given)(function)
 
 
 # What the message must hold of the value that it got.

@@ -10,6 +10,7 @@ import itertools
 from functools import partial, update_wrapper
 from types import MethodType
 
+from warp_cache._control import refuse_coroutine_functions
 from warp_cache._object import operations
 from warp_cache._object.loading import Request
 
@@ -36,6 +37,7 @@ def memoize(cache: Any, options: dict[str, Any]) -> Callable[[Any], Any]:
         if name not in _OPTIONS:
             wrong = f"memoize() got an unexpected keyword argument {name!r}"
             raise TypeError(f"{wrong}: it takes {', '.join(_OPTIONS)}")
+    refuse_coroutine_functions(options)
     ttl = options.get("ttl", ...)
     if not callable(ttl):
         operations.check_ttl(ttl)
