@@ -186,7 +186,7 @@ def _complain(cached: _Cached, error: BaseException) -> None:
 
 
 class _Claim:
-    """The right of a background task to refresh: it is given back where the task does not use it."""
+    """The right of a background task to refresh; given back where the task does not use it."""
 
     __slots__ = ("cached", "lease", "ticket", "unused")
 
