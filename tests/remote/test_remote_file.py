@@ -258,11 +258,11 @@ def read(seconds):
         began = time.monotonic_ns()
         calls[key, h(key)] = began
 
-def change(seconds):
+def change(seconds, keys):
     end = time.monotonic() + seconds
     number = 0
     while time.monotonic() < end:
-        key, number = number % 4, number + 1
+        key, number = keys[number % len(keys)], number + 1
         began = time.monotonic_ns()
         try:
             h.cache_invalidate(key)
@@ -282,9 +282,10 @@ def test_histories_of_two_hosts(
     children = [start(HISTORY, host) for host in hosts]
     victim = start(HISTORY, "a")
     victim.ask("h(0)")
-    asked = [child.start("read(2)") for child in children]
-    asked += [children[0].start("change(2)"), children[2].start("change(2)")]
-    victim.start("read(2)")
+    asked = [child.start("read(3)") for child in children]
+    # What only the other host changes, nothing but the server tells of.
+    asked += [children[0].start("change(3, [0, 1])"), children[2].start("change(3, [2, 1])")]
+    victim.start("read(3)")
     support.eventually(lambda: int(victim.ask("len(calls)")) > 10)
     if trouble == "killed":
         victim.kill()
