@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import clusters
@@ -14,7 +15,8 @@ from warp_cache import cache
 
 
 @pytest.fixture
-def cluster(program: str) -> Iterator[clusters.Cluster]:
+def server(program: str) -> Iterator[clusters.Cluster]:
+    """In the place of one server, also for the processes of a test."""
     started = clusters.Cluster(program)
     # Tests are no place for a bound that a loaded machine may miss.
     warp_cache.configure(timeout=5.0)
@@ -29,11 +31,11 @@ def near(f: Any, *key: Any) -> bool:
     return bool(f.cache_info().remote_hits == before)
 
 
-def test_all_of_a_cache_works_on_a_cluster(cluster: clusters.Cluster) -> None:
+def test_all_of_a_cache_works_on_a_cluster(server: clusters.Cluster) -> None:
     calls: list[int] = []
 
     def made() -> Any:
-        @cache(remote=cluster.url, ttl=600, name="f", tags=lambda x: (f"t{x % 2}",))
+        @cache(remote=server.url, ttl=600, name="f", tags=lambda x: (f"t{x % 2}",))
         def f(x: int) -> str:
             calls.append(x)
             return f"{x}-{calls.count(x)}"
@@ -45,7 +47,7 @@ def test_all_of_a_cache_works_on_a_cluster(cluster: clusters.Cluster) -> None:
     assert [f(x) for x in keys] == [f"{x}-1" for x in keys]
     assert [g(x) for x in keys] == [f"{x}-1" for x in keys] and len(calls) == 30
     # (A tag or a value at the least on each.)
-    assert all(size > 3 for size in cluster.sizes())
+    assert all(size > 3 for size in server.sizes())
     support.eventually(lambda: all(near(g, x) for x in keys))
 
     for x in keys:
@@ -59,3 +61,28 @@ def test_all_of_a_cache_works_on_a_cluster(cluster: clusters.Cluster) -> None:
     assert g(2) == "2-3" and f(2) == "2-3"
     info = g.cache_info()
     assert info.remote_errors == 0
+
+
+SOURCE = """
+@cache(remote=True, ttl=600, name="g")
+def g(x):
+    return time.monotonic_ns()
+"""
+
+
+def test_a_stopped_listener_is_replaced_at_every_node(start: Callable[..., Any]) -> None:
+    one, two, other = start(SOURCE, "a"), start(SOURCE, "a"), start(SOURCE, "b")
+    keys = range(6)
+    for child in (one, two, other):
+        for key in keys:
+            child.ask(f"g({key})")
+    one.signal(signal.SIGSTOP)
+    for key in keys:
+        other.ask(f"g.cache_invalidate({key})")
+        new = other.ask(f"g({key})")
+        support.eventually(lambda key=key, new=new: two.ask(f"g({key})") == new)
+    one.signal(signal.SIGCONT)
+    for key in keys:
+        support.eventually(
+            lambda key=key: one.ask(f"g({key})") == other.ask(f"g({key})"),
+        )
