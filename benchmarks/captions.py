@@ -109,6 +109,9 @@ CAPTIONS = {
         "A hit's time in nanoseconds in the shared backend, LMDB and caches behind a socket; "
         "those too slow to draw are named below."
     ),
+    "object": (
+        "A hit's time in nanoseconds in the cache object and in the mappings of other packages."
+    ),
     "processes-0": (
         "Calls a second of all processes together, over their number, where every call hits."
     ),

@@ -47,6 +47,8 @@ DISTRIBUTIONS = (
     "redis",
     "hiredis",
     "valkey-glide-sync",
+    "django",
+    "limits",
 )
 
 

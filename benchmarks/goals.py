@@ -165,6 +165,18 @@ _GOALS: list[tuple[str, tuple[str, ...], Callable[[Interpreter], Goal | None]]] 
     ("shared/dataclass", (f"{SHARED_CACHE}, copy=False",), _always(Goal(1.8))),
     ("shared/miss", SHARED, _always(Goal(1.3))),
     ("shared/write", SHARED, _always(Goal(0.05))),
+    # The peers as multiples of ours: 0.5, 0.15, 0.3, 0.1, 0.03 and 0.05 from the other side.
+    ("object/item", ("warp_cache.Cache",), _always(Goal(1.6))),
+    ("object/get", ("warp_cache.Cache",), _always(Goal(1.6))),
+    ("object/item-peers", ("cachebox",), _always(Goal(2, ">="))),
+    ("object/item-peers", ("cachetools",), _always(Goal(6.7, ">="))),
+    ("object/get-peers", ("cachebox",), _always(Goal(2, ">="))),
+    ("object/get-peers", ("cachetools",), _always(Goal(6.7, ">="))),
+    ("object/django-get", ("LocMemCache",), _always(Goal(3.3, ">="))),
+    ("object/django-get", ("FileBasedCache",), _always(Goal(10, ">="))),
+    ("object/django-redis", ("RedisCache",), _always(Goal(33, ">="))),
+    ("object/django-aget", ("LocMemCache",), _always(Goal(20, ">="))),
+    ("object/limits", ("WarpStorage",), _always(Goal(1.0))),
     ("shared/processes-scaling", SHARED, _always(Goal(1.7, ">=", "median"))),
     ("remote/near", (WARP_CACHE,), _always(Goal(1.15))),
     # Those that are told as multiples of ours: 1/500, 1/300 and 1/400 from the other side.

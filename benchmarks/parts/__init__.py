@@ -30,6 +30,7 @@ NAMES = (
     "imports",
     "threads",
     "shared",
+    "object",
     "processes",
     "remote",
 )

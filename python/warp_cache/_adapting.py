@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 
-from warp_cache import Cache, _configuration
+from warp_cache import Cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,9 +69,6 @@ def kept(name: str, options: Mapping[str, Any]) -> Kept:
     Where ``max_size`` is None nothing is to be evicted, and what is evicted nevertheless is logged.
     Raises what ``Cache`` raises for a wrong option. O(1), a microsecond when the cache is there.
     """
-    if "directory" in options:
-        options = dict(options)
-        _place(options.pop("directory"))
     identity = (name, *sorted(options.items(), key=lambda option: option[0]))
     found = _kept.get(identity)
     if found is None:
@@ -82,22 +78,6 @@ def kept(name: str, options: Mapping[str, Any]) -> Kept:
         # Of two threads that are first at once one wins; what the other made was never used.
         found = _kept.setdefault(identity, Kept(cache, f"cache {name!r}" if everything else None))
     return found
-
-
-def _place(directory: str) -> None:
-    """Have the shared caches of this process lie there; all do, so another directory is a
-    ValueError.
-    """
-    from warp_cache import configure
-
-    configured = _configuration.settings.get("directory")
-    if configured is None:
-        configure(directory=directory)
-    elif configured != os.path.abspath(directory):
-        raise ValueError(
-            f"directory is {configured!r} for all caches of this process, "
-            f"and {directory!r} is asked for: give the same one"
-        )
 
 
 def seconds(lifetime: float | timedelta) -> float:

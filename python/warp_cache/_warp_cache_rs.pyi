@@ -571,5 +571,10 @@ class CacheMapping(CacheObject):
     def set(self, key: Any, value: Any, *, ttl: Any = ..., tags: Any = ()) -> bool: ...
 
 def _make_loader(
-    function: Any, options: Options, name: str | None, terms: Any, tags: Any
+    function: Any,
+    options: Options,
+    name: str | None,
+    terms: Any,
+    tags: Any,
+    directory: str | None,
 ) -> AsyncCachedFunction[..., Any]: ...

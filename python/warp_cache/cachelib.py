@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from cachelib.base import BaseCache
+from cachelib.serializers import SimpleSerializer
 
 from warp_cache import CacheUnavailable
 from warp_cache._adapting import kept, seconds
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     Timeout = int | timedelta | None
 
 __all__ = ["SharedCache"]
+
+# Stands for the format of the shared tier itself, which needs no serializer.
+_OWN_FORMAT = SimpleSerializer()
 
 
 class SharedCache(BaseCache):
@@ -35,10 +39,15 @@ class SharedCache(BaseCache):
         options: ``max_bytes``, ``strategy``, ``namespace``, ``version`` and what else
             ``warp_cache.Cache`` takes.
 
+    ``serializer`` is an attribute, as of cachelib's caches: another one, such as
+    ``cachelib.serializers.JSONSerializer()``, decides in which bytes values are stored.
+
     A timeout of 0 never ends, a negative one has ended at once. Raises what ``warp_cache.Cache``
     raises for a wrong option. Where the file cannot be used the cache misses, ``add`` gives False,
     ``inc`` and ``dec`` None. All methods are O(1) an entry, but ``clear``.
     """
+
+    serializer: Any = _OWN_FORMAT
 
     def __init__(
         self,
@@ -61,17 +70,25 @@ class SharedCache(BaseCache):
     def _key(self, key: str) -> str:
         return self.key_prefix + key
 
+    def _packed(self, value: Any) -> Any:
+        return value if self.serializer is _OWN_FORMAT else self.serializer.dumps(value)
+
+    def _unpacked(self, stored: Any) -> Any:
+        if self.serializer is _OWN_FORMAT or stored is None:
+            return stored
+        return self.serializer.loads(stored)
+
     def _lifetime(self, timeout: Timeout) -> tuple[float | None, bool]:
         """A timeout as the cache takes it, and whether it has ended already."""
         number = self.default_timeout if timeout is None else seconds(timeout)
         return (number or None, number < 0)
 
     def get(self, key: str) -> Any:
-        return self._cache.get(self._key(key))
+        return self._unpacked(self._cache.get(self._key(key)))
 
     def get_many(self, *keys: str) -> list[Any]:
         found = self._cache.get_many([self._key(key) for key in keys])
-        return [found.get(self._key(key)) for key in keys]
+        return [self._unpacked(found.get(self._key(key))) for key in keys]
 
     def has(self, key: str) -> bool:
         return self._key(key) in self._cache
@@ -81,7 +98,7 @@ class SharedCache(BaseCache):
         if ended:
             self._cache.delete(self._key(key))
             return True
-        stored = self._cache.set(self._key(key), value, ttl=lifetime)
+        stored = self._cache.set(self._key(key), self._packed(value), ttl=lifetime)
         self._kept.stored()
         return stored
 
@@ -90,7 +107,7 @@ class SharedCache(BaseCache):
         if ended:
             return self._key(key) not in self._cache
         try:
-            added = self._cache.add(self._key(key), value, ttl=lifetime)
+            added = self._cache.add(self._key(key), self._packed(value), ttl=lifetime)
         except CacheUnavailable:
             return False
         self._kept.stored()
@@ -101,7 +118,7 @@ class SharedCache(BaseCache):
         if ended:
             self._cache.delete_many([self._key(key) for key in mapping])
             return list(mapping)
-        entries = {self._key(key): value for key, value in mapping.items()}
+        entries = {self._key(key): self._packed(value) for key, value in mapping.items()}
         failed = set(self._cache.set_many(entries, ttl=lifetime))
         self._kept.stored()
         return [key for key in mapping if self._key(key) not in failed]
@@ -127,7 +144,11 @@ class SharedCache(BaseCache):
         made = self._key(key)
         try:
             if ended:
-                return (self._cache.get(made) or 0) + delta
+                return (self.get(key) or 0) + delta
+            if self.serializer is not _OWN_FORMAT:
+                if self._cache.add(made, self._packed(delta), ttl=lifetime):
+                    return delta
+                return self._unpacked(self._cache.compute(made, self._adds(delta)))
             try:
                 return self._cache.incr(made, delta, default=0, ttl=lifetime)
             except TypeError:
@@ -135,6 +156,9 @@ class SharedCache(BaseCache):
                 return self._cache.compute(made, lambda old: (old or 0) + delta)
         except CacheUnavailable:
             return None
+
+    def _adds(self, delta: int) -> Any:
+        return lambda stored: self._packed((self._unpacked(stored) or 0) + delta)
 
     def dec(self, key: str, delta: int = 1) -> Any:
         """Subtract from the value, as ``inc`` adds."""

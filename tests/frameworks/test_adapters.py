@@ -61,6 +61,18 @@ def test_cachelib_inc_keeps_the_timeout() -> None:
     assert cache.inc("f") == 2.5
 
 
+def test_cachelib_stores_what_its_serializer_makes() -> None:
+    serializers = pytest.importorskip("cachelib.serializers")
+    cache = cachelib()
+    cache.serializer = serializers.JSONSerializer()
+    assert cache.set("k", {"a": [1]}) and cache.add("added", 2)
+    assert cache.set_many({"b": 3}) == ["b"]
+    assert cache._cache["k"] == b'{"a": [1]}'
+    assert cache.get_many("k", "added", "b", "none") == [{"a": [1]}, 2, 3, None]
+    assert cache.inc("n", 2) == 2 and cache.inc("n") == 3 and cache.dec("n", 5) == -2
+    assert cache._cache["n"] == b"-2" and 250 < cache._cache.ttl("n") <= 300
+
+
 def test_cachelib_clears_its_prefix_alone() -> None:
     one, other = cachelib(key_prefix="a:"), cachelib(key_prefix="b:")
     one.set("k", 1)

@@ -262,13 +262,14 @@ def test_max_entries_is_exact() -> None:
     assert len(cache._cache) == 10
 
 
-def test_one_directory_for_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("warp_cache._configuration.settings", {})
-    one = made(SharedCache, OPTIONS={"DIRECTORY": tmp_path / "one"})
-    one.set("k", 1)
-    assert list((tmp_path / "one").iterdir())
-    with pytest.raises(ImproperlyConfigured, match="directory is .*one"):
-        SharedCache("other", {"OPTIONS": {"DIRECTORY": tmp_path / "two"}})
+def test_each_cache_may_have_a_directory(tmp_path: Path) -> None:
+    caches = {}
+    for name in ("one", "two"):
+        caches[name] = made(SharedCache, OPTIONS={"DIRECTORY": tmp_path / name})
+        caches[name].set("k", name)
+    for name, cache in caches.items():
+        assert cache.get("k") == name
+        assert list((tmp_path / name).iterdir())
 
 
 @pytest.mark.filterwarnings("ignore::warp_cache.UncacheableWarning")

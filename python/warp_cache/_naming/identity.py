@@ -68,12 +68,13 @@ def directories() -> tuple[list[str], bool]:
     return list(dict.fromkeys(paths)), False
 
 
-def location(namespace: str | None) -> tuple[list[str], bool, str | None]:
+def location(namespace: str | None, directory: Any = None) -> tuple[list[str], bool, str | None]:
     """Where a cache that is opened now is to lie: ``directories()``, and the namespace.
 
-    namespace: that of the function's own.
+    namespace, directory: those of the cache's own.
     """
-    return (*directories(), _configuration.namespace() if namespace is None else namespace)
+    places, asked_for = directories() if directory is None else ([str(directory)], True)
+    return places, asked_for, _configuration.namespace() if namespace is None else namespace
 
 
 def _before_fork() -> None:

@@ -10,6 +10,7 @@ from collections.abc import (
     Mapping,
     MutableMapping,
 )
+from os import PathLike
 from types import EllipsisType, GenericAlias, TracebackType
 from typing import Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar, final, overload
 
@@ -91,6 +92,7 @@ class Cache(MutableMapping[_K, _V], Generic[_K, _V]):
         version: str | None = None,
         namespace: str | None = None,
         wait_timeout: float | None = 10.0,
+        directory: str | PathLike[str] | None = None,
     ) -> None: ...
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     # One entry.

@@ -33,6 +33,8 @@ class Cache(CacheMapping, Twins):
         on_removal: ``on_removal(key, value, cause)`` for each value that leaves. Memory only.
         backend: "memory" or "shared", or a ``Backend``.
         name: what a shared cache is found by, in every process. Needed there.
+        directory: where the file of this shared cache lies, whatever ``configure()`` says; None:
+            where those of the process do.
 
     Raises:
         TypeError, ValueError: a wrong argument; the message names it.
@@ -63,6 +65,7 @@ class Cache(CacheMapping, Twins):
         version: str | None = None,
         namespace: str | None = None,
         wait_timeout: float | None = 10.0,
+        directory: Any = None,
     ) -> None:
         given = {**locals()}
         del given["self"]
@@ -250,7 +253,7 @@ class Cache(CacheMapping, Twins):
         return self._purge()
 
     def clear(self, prefix: Any = _NOTHING) -> int:
-        """Drop all entries, or those whose keys begin with prefix; how many."""
+        """Drop all entries, or those whose keys begin with prefix; how many. O(n)."""
         if prefix is None:
             raise TypeError(
                 "prefix must be what keys begin with, got None: call clear() to drop all"
@@ -260,7 +263,7 @@ class Cache(CacheMapping, Twins):
             # What is being computed has no key yet that could be looked at.
             self._fence()
             return self.delete_many(list(chosen))
-        count = len(self)
+        count = operations.count_all(self)
         self._loader.cache_clear()
         return count
 

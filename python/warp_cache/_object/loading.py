@@ -39,15 +39,17 @@ class Request:
 request: ContextVar[Request] = ContextVar("warp_cache_request")
 
 
-def make(options: Options, name: str | None, shown: str) -> Any:
-    """The loader of an object. name: of a shared cache. shown: what warnings and logs call it."""
+def make(options: Options, name: str | None, shown: str, directory: str | None) -> Any:
+    """The loader of an object. name: of a shared cache. shown: what warnings and logs call it.
+    directory: where a shared cache alone is to lie.
+    """
     from warp_cache._warp_cache_rs import _make_loader
 
     def load(*_: Any) -> Any:
         return request.get().compute()
 
     load.__qualname__ = load.__name__ = shown
-    loader: Any = _make_loader(load, options, name, _terms, _tags)
+    loader: Any = _make_loader(load, options, name, _terms, _tags, directory)
     loader.__qualname__ = loader.__name__ = shown
     loader.__module__ = "warp_cache"
     loader._awaits = _awaits

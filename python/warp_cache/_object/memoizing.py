@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Memoized", "memoize"]
 
-# An entry has 16 tags at most, and one is the function's own.
-_MOST_TAGS = 15
+# An entry has 16 tags at most: one is the function's own, and each tag that is given stands twice,
+# for the whole cache and for the function.
+_MOST_TAGS = 7
 
 # Each memoized function of this process has one. An ``id`` would be another function's later on,
 # which would find the entries.
@@ -99,7 +100,11 @@ class Memoized:
         return self._with_group(own)
 
     def _with_group(self, tags: tuple[str, ...]) -> tuple[str, ...]:
-        return (*_checked(tags), self._group)
+        return (*_checked(tags), *map(self._own, tags), self._group)
+
+    def _own(self, tag: str) -> str:
+        """A tag as the entries of this function alone have it."""
+        return f"{self._group}\0{tag}"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         key, asked = self._key(args, kwargs), self._asked(args, kwargs)
@@ -161,7 +166,9 @@ class Memoized:
             request.reset(token)
 
     def cache_invalidate_tags(self, *tags: str) -> None:
-        self._cache.invalidate_tags(*tags)
+        for tag in tags:
+            # Sixteen at a time, but of any number.
+            self._cache.invalidate_tags(*map(self._own, operations.checked_tags((tag,))))
 
     def cache_clear(self) -> None:
         self._cache.invalidate_tags(self._group)
@@ -249,7 +256,7 @@ class _Bound:
 def _checked(tags: tuple[str, ...]) -> tuple[str, ...]:
     if len(tags) > _MOST_TAGS:
         most = f"tags of a memoized function must be at most {_MOST_TAGS} strings"
-        raise ValueError(f"{most} (one more is its own, for cache_clear), got {len(tags)}")
+        raise ValueError(f"{most} (each is also the function's own), got {len(tags)}")
     return tags
 
 

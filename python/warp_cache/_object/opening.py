@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from _weakref import ref
 
 from warp_cache._decorators import _ABSENT as ABSENT
@@ -43,6 +44,10 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
+# What the loader's options do not have.
+_OBJECTS_OWN = frozenset(("backend", "directory", "name"))
+
+
 def checked(given: dict[str, Any]) -> dict[str, Any]:
     """The arguments of ``Cache``, checked as far as they concern each other."""
     shared = _is_shared(given["backend"], given["name"])
@@ -57,6 +62,8 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
             "others a ttl for each entry"
         )
     checked = dict(given)
+    if checked["directory"] is not None:
+        checked["directory"] = _directory(checked["directory"], shared)
     if isinstance(checked["strategy"], str):
         checked["strategy"] = _named_strategy(checked["strategy"])
     size_is_given = checked["max_size"] is not ABSENT
@@ -65,7 +72,7 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
     named = {
         name: value
         for name, value in checked.items()
-        if name not in ("backend", "name") and not (name in _DEFAULTS and value is _DEFAULTS[name])
+        if name not in _OBJECTS_OWN and not (name in _DEFAULTS and value is _DEFAULTS[name])
     }
     from warp_cache._control import check
 
@@ -78,13 +85,27 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
     return checked
 
 
+def _directory(given: Any, shared: bool) -> str:
+    """A directory as an absolute path, which stays the same where the process goes elsewhere."""
+    right = "directory must be the path of a folder for this shared cache alone"
+    try:
+        path = os.path.abspath(os.fsdecode(given))
+    except TypeError:
+        raise TypeError(f"{right}, got {given!r}") from None
+    if not os.fsdecode(given) or "\0" in path:
+        raise ValueError(f"{right}, got {given!r}")
+    if not shared:
+        raise ValueError(f"{right}, got {given!r} with backend='memory', which has no file")
+    return path
+
+
 def open_object(cache: Any, given: dict[str, Any]) -> None:
     """Build the loader, and make the object one over it."""
     shared = given["backend"] == "shared"
     options = {
         name: value
         for name, value in given.items()
-        if name not in ("backend", "name") and not (name in _DEFAULTS and value is _DEFAULTS[name])
+        if name not in _OBJECTS_OWN and not (name in _DEFAULTS and value is _DEFAULTS[name])
     }
     made = Options(
         by_signature=True,
@@ -96,7 +117,7 @@ def open_object(cache: Any, given: dict[str, Any]) -> None:
     )
     name = given["name"]
     kind = type(cache)
-    loader = loading.make(made, name if shared else None, _title(kind, name))
+    loader = loading.make(made, name if shared else None, _title(kind, name), given["directory"])
     cache._open(loader, hasattr(kind, "__missing__"))
     _known(cache)
 

@@ -7,10 +7,12 @@ change, if the entry is still that one).
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 from datetime import timedelta
 
+from warp_cache._object.errors import CacheUnavailable
 from warp_cache._object.loading import Request, request
 
 TYPE_CHECKING = False
@@ -69,7 +71,11 @@ def change(cache: Any, key: Any, seen: Any, value: Any, ttl: Any) -> tuple[bool,
         # Nothing is there to be taken, but what is being computed is not to be stored after this.
         cache._take(key, None)
         return cache._peek(key) is None, None
-    return bool(cache._swap(key, value, seen, True, ttl, ...) != 0), value
+    stored = cache._swap(key, value, seen, True, ttl, ...)
+    if stored < 0 and seen is not None:
+        # It does not fit, and the older value must not stand for it, as where it is set.
+        return cache._take(key, seen) is not None, value
+    return bool(stored), value
 
 
 def replace(cache: Any, key: Any, old: Any, new: Any, ttl: Any) -> bool:
@@ -190,6 +196,17 @@ def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
     if len(checked) > 16:
         raise ValueError(f"tags must be at most 16 strings, got {len(checked)}")
     return checked
+
+
+def count_all(cache: Any) -> int:
+    """How many entries there are that have not ended, those of memoized functions included."""
+    own, everything = len(cache), cache.info().current_size
+    if own == everything:
+        return own
+    # What else is there is memoized, or has ended.
+    with contextlib.suppress(CacheUnavailable):
+        cache._purge()
+    return int(cache.info().current_size)
 
 
 def set_many(cache: Any, entries: Any, ttl: Any, tags: Any) -> list[Any]:

@@ -33,7 +33,7 @@ AIOCACHE = by_test(
     }
 )
 
-_SERIALIZER = "there is no serializer to exchange: the file has a format of its own"
+_INSIDE = "it looks into cachelib's private dict"
 _THRESHOLD = "CACHE_THRESHOLD is exact"
 _DEPRECATED = "it is about a parameter of its own that is deprecated"
 
@@ -41,20 +41,7 @@ FLASK_CACHING = by_test(
     {
         _THRESHOLD: ["test_backend_cache.py::TestSimpleCache::test_purge"],
         _DEPRECATED: ["test_backend_cache.py::TestSimpleCache::test_deprecated_ignore_errors"],
-        _SERIALIZER: [
-            "test_cachelib.py::test_backend_uses_cachelib_serializer",
-            *(
-                f"test_serializer.py::test_{test}"
-                for test in (
-                    "serializer_read_from_extension_config",
-                    "instance_is_used_as_is",
-                    "class_is_instantiated",
-                    "configured_serializer_is_used_for_get_and_set",
-                    "values_are_stored_in_the_configured_format",
-                    "default_keeps_the_cachelib_serializer",
-                )
-            ),
-        ],
+        _INSIDE: ["test_serializer.py::test_values_are_stored_in_the_configured_format"],
     }
 )
 

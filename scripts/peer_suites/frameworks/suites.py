@@ -135,7 +135,7 @@ FRAMEWORKS = (
         "frameworks.flask_caching",
         ("test_*.py",),
         exceptions.FLASK_CACHING,
-        197,
+        203,
         ("flask-caching==2.5.1", "flask[async]==3.1.3", "pytest-xprocess==1.0.2"),
         ("-n", "8", "--timeout", "300", "-k", _HERE_AND_NOW),
     ),

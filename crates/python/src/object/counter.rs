@@ -75,7 +75,12 @@ impl CacheObject {
             let wish = if keeps { Wish::default() } else { wish()? };
             match self.swap(cached, &view, Ref::from(&sum), wish, keeps, &expected).map_err(failed)? {
                 Swapped::Changed => continue,
-                Swapped::Stored | Swapped::Unfit => return Ok(sum),
+                Swapped::Stored => return Ok(sum),
+                // As where it is set: the older one must not stand for it.
+                Swapped::Unfit => match self.take_out(cached, key_ref, &expected).map_err(failed)? {
+                    None if seen.is_some() => continue,
+                    _ => return Ok(sum),
+                },
             }
         }
     }

@@ -56,7 +56,7 @@ pub(crate) enum Swapped {
     Stored,
     /// The entry is another one: nothing was done.
     Changed,
-    /// It does not fit; the older entry is gone.
+    /// It does not fit. An entry that was expected is there still, any other one is gone.
     Unfit,
 }
 
@@ -124,7 +124,7 @@ impl CacheState {
             let Some((key, terms)) = new.take() else {
                 return Swapped::Changed;
             };
-            self.fences.raise(view.hash);
+            let is_seen = matches!(expected, Expected::Entry(_));
             let old = match at {
                 Some((token, true)) => {
                     let out = &mut departing.evicted;
@@ -138,7 +138,7 @@ impl CacheState {
                             })
                         }
                     };
-                    if old.is_err() {
+                    if old.is_err() && !is_seen {
                         cache.remove(token, Cause::Replaced, &mut departing.evicted);
                     }
                     old
@@ -158,6 +158,10 @@ impl CacheState {
                     })
                 }
             };
+            // What was seen and stays is what was seen.
+            if old.is_ok() || !is_seen {
+                self.fences.raise(view.hash);
+            }
             match old {
                 Ok(Some(old)) => departing.replaced(key, view.shape, old.value, old.cause),
                 Ok(None) => departing.keep(key),

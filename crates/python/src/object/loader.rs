@@ -2,6 +2,8 @@
 //!
 //! Ring 3. It serves calls of both kinds: as a coroutine function where the value is to be awaited, as any other where not.
 
+use std::path::PathBuf;
+
 use pyo3::prelude::*;
 
 use crate::backend::{AnyBackend, Memory, Shared};
@@ -13,21 +15,22 @@ use crate::function::option_table::Options;
 use crate::function::{AsyncCachedFunction, CachedFunction};
 
 /// The loader of an object with these options. `function`: what is called to compute; `terms`, `tags`: see
-/// `Control::of_object`. `name`: that of a shared cache.
+/// `Control::of_object`. `name`: that of a shared cache; `directory`: where it alone is to lie.
 #[pyfunction]
-#[pyo3(signature = (function, options, name, terms, tags))]
+#[pyo3(signature = (function, options, name, terms, tags, directory))]
 pub fn _make_loader<'py>(
     function: &Bound<'py, PyAny>,
     options: &Bound<'py, Options>,
     name: Option<&str>,
     terms: &Bound<'py, PyAny>,
     tags: &Bound<'py, PyAny>,
+    directory: Option<PathBuf>,
 ) -> PyResult<Bound<'py, PyAny>> {
     as_error(|| {
         let (py, options) = (function.py(), options.get());
         crate::capi::exceptions::install(py)?;
         let backend = match name {
-            Some(name) => AnyBackend::Shared(Shared::of_object(py, options, name)?),
+            Some(name) => AnyBackend::Shared(Shared::of_object(py, options, name, directory)?),
             None => AnyBackend::Memory(Memory::default()),
         };
         let signature = CachedFunction::signature(function, options, false)?;

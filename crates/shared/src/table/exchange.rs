@@ -1,8 +1,8 @@
 //! Changes of one entry that depend on what it is: looked at, decided and made under the writers' lock.
 //!
 //! What a caller is told of such a change must be what happened, so there is no other way here than the lock: who does not
-//! get it in time learns that, and nothing was done. A change that was made fences the key, as a store by
-//! hand does.
+//! get it in time learns that, and nothing was done; nor is it where the new value is larger than the cache. A change that was made
+//! fences the key, as a store by hand does.
 //!
 //! **A death** leaves what the store or the removal that it was in leaves: the old entry, the new one, or none.
 
@@ -71,8 +71,13 @@ impl Table {
                 let value = value.as_deref().unwrap_or_else(|| buf.value());
                 let block = self.prepare(hash, key, value, &terms);
                 let stored = block.map_or_else(|why| why, |block| self.put(&guard, key, &block, how));
-                if !matches!(stored, Stored::Done(_)) {
-                    self.drop_entry(&guard, hash, key)?;
+                match stored {
+                    Stored::Done(_) => (),
+                    // Nothing was done: the entry is what it was.
+                    Stored::TooLarge => return Ok(Some(stored)),
+                    _ => {
+                        self.drop_entry(&guard, hash, key)?;
+                    }
                 }
                 // After the entry: who begins from here on has found it.
                 self.raise_fence(&guard, hash);

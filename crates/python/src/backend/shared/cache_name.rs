@@ -2,6 +2,8 @@
 //!
 //! Ring 3.
 
+use std::path::PathBuf;
+
 use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -57,19 +59,21 @@ pub struct CacheName {
     pub(super) key: Vec<u8>,
     /// It is a cache object's, which no lifetime is a part of.
     pub(super) is_object: bool,
+    /// Where it alone is to lie; `None`: where all caches of this process do.
+    pub(super) directory: Option<PathBuf>,
 }
 
 impl CacheName {
     /// The name of a cache object's cache.
-    pub fn of_object(py: Python<'_>, name: &str) -> PyResult<CacheName> {
+    pub fn of_object(py: Python<'_>, name: &str, directory: Option<PathBuf>) -> PyResult<CacheName> {
         // As in `find`.
         import(py, "warp_cache._naming.identity")?;
-        Ok(CacheName { is_object: true, ..Self::named(name.to_owned()) })
+        Ok(CacheName { is_object: true, directory, ..Self::named(name.to_owned()) })
     }
 
     /// A name that says all there is to say.
     pub fn named(name: String) -> CacheName {
-        CacheName { name, identity: None, private: false, key: Vec::new(), is_object: false }
+        CacheName { name, identity: None, private: false, key: Vec::new(), is_object: false, directory: None }
     }
 
     /// The name of the cache that the user named, or of the function's own.
@@ -82,12 +86,13 @@ impl CacheName {
                 Some(key) => identity.call_method1("key_digest", (key,))?.extract()?,
                 None => Vec::new(),
             };
-            return Ok(CacheName { name: name.to_owned(), identity: None, private: false, key, is_object: false });
+            let name = name.to_owned();
+            return Ok(CacheName { name, identity: None, private: false, key, is_object: false, directory: None });
         }
         let (name, identity): (String, Option<Py<PyAny>>) =
             identity.call_method1("identify", (function, key))?.extract()?;
         let (private, key) = (identity.is_none(), Vec::new());
         let identity = identity.map(|identity| Identity::new(identity.bind(function.py()))).transpose()?;
-        Ok(CacheName { name, private, identity, key, is_object: false })
+        Ok(CacheName { name, private, identity, key, is_object: false, directory: None })
     }
 }

@@ -33,6 +33,7 @@ mod skips;
 pub mod template;
 mod turn;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -89,10 +90,15 @@ impl Shared {
         Self::with_name(CacheName::find(function, options, name)?, options, name)
     }
 
-    /// The cache of an object of this name.
-    pub fn of_object(py: Python<'_>, options: &Options, name: &str) -> PyResult<Box<Shared>> {
+    /// The cache of an object of this name, which alone lies in `directory` if there is one.
+    pub fn of_object(
+        py: Python<'_>,
+        options: &Options,
+        name: &str,
+        directory: Option<PathBuf>,
+    ) -> PyResult<Box<Shared>> {
         skips::install(py)?;
-        Self::with_name(CacheName::of_object(py, name)?, options, Some(name))
+        Self::with_name(CacheName::of_object(py, name, directory)?, options, Some(name))
     }
 
     fn with_name(name_of_cache: CacheName, options: &Options, name: Option<&str>) -> PyResult<Box<Shared>> {

@@ -54,6 +54,8 @@ pub struct Reopener {
     /// But for the directory, and for what the namespace makes of name and fingerprint.
     options: shared::Options,
     namespace: Option<String>,
+    /// Where this cache alone is to lie.
+    directory: Option<PathBuf>,
     version: Option<String>,
     private: bool,
     pub identity: Option<Identity>,
@@ -106,6 +108,7 @@ impl Reopener {
             known: Mutex::default(),
             options: shared::Options { name: name.name, ..options_of_file },
             namespace: options.namespace.clone(),
+            directory: name.directory,
             version: options.version.clone(),
             private: name.private,
             identity: name.identity,

@@ -82,7 +82,7 @@ impl Reopener {
     fn place(&self, py: Python<'_>) -> PyResult<Place> {
         let identity = import(py, "warp_cache._naming.identity")?;
         let (directories, asked_for, namespace) =
-            identity.call_method1("location", (self.namespace.as_deref(),))?.extract()?;
+            identity.call_method1("location", (self.namespace.as_deref(), self.directory.as_deref()))?.extract()?;
         Ok(Place { directories, asked_for, namespace })
     }
 
