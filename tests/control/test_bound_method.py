@@ -205,6 +205,15 @@ def test_it_has_the_functions_other_attributes(make: Any, name: str) -> None:
         bound.nothing  # noqa: B018
 
 
+def test_dir_has_what_a_method_and_the_function_have(make: Any, name: str) -> None:
+    bound, function = getattr(make(1), name), getattr(make, name)
+    shown = dir(bound)
+    assert {"__self__", "__func__", "mark", "get", "set", "cache_put", "cache_info"} <= set(shown)
+    assert set(dir(function)) <= set(shown)
+    assert len(shown) == len(set(shown))
+    assert ("aget" in shown) is (name == "coroutine")
+
+
 def test_its_attributes_cannot_be_set_as_those_of_a_bound_method(make: Any, name: str) -> None:
     with pytest.raises(AttributeError):
         getattr(make(1), name).mark = 1

@@ -13,7 +13,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PySet, PyString, PyTuple, PyType};
 
 use super::call::Vectorcall;
 use super::instance::instance;
@@ -338,6 +338,14 @@ impl BoundMethod {
         let name = function.getattr("__qualname__").or_else(|_| function.getattr("__name__"));
         let name = name.map_or_else(|_| "?".into(), |name| name.to_string());
         Ok(format!("<bound method {name} of {}>", this.instance.bind(py).repr()?))
+    }
+
+    /// A method's own attributes, and the function's: by `__class__` it has fewer.
+    fn __dir__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let shown = PySet::new(py, slf.get_type().dir()?)?;
+        shown.call_method1("update", (slf.get().function.bind(py).dir()?,))?;
+        Ok(shown.into_any())
     }
 
     /// By name, as Python's own.

@@ -33,8 +33,12 @@ pub(super) fn class_of<'py>(slf: &Bound<'py, CachedFunction>) -> PyResult<Bound<
 
 /// The type's attributes and the function's, sorted, without the private ones.
 pub(super) fn dir<'py>(slf: &Bound<'py, CachedFunction>) -> PyResult<Bound<'py, PyAny>> {
-    let names =
-        slf.get_type().dir()?.into_iter().chain(slf.getattr("__dict__")?.try_iter()?.collect::<PyResult<Vec<_>>>()?);
+    let own = slf.getattr("__dict__")?.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+    let mut names: Vec<_> = slf.get_type().dir()?.into_iter().chain(own).collect();
+    if let Ok(of_instances) = slf.cast::<PerInstanceFunction>() {
+        // Its methods are those of the instances' caches.
+        names.extend(PerInstanceFunction::_kind(of_instances)?.dir()?);
+    }
     let mut shown = Vec::new();
     for name in names {
         let text: String = name.extract()?;

@@ -248,7 +248,7 @@ impl PerInstanceFunction {
 
     /// The type of the instances' caches.
     #[getter]
-    fn _kind<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyType>> {
+    pub(super) fn _kind<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyType>> {
         let is_async = Self::instances(slf)?.is_async;
         let py = slf.py();
         Ok(if is_async { py.get_type::<AsyncCachedFunction>() } else { py.get_type::<CachedFunction>() })
