@@ -153,8 +153,8 @@ def test_taking_out(make: Make) -> None:
         cache.popitem()
 
 
-def test_popitem_is_the_next_victim(make: Make) -> None:
-    cache = make(strategy="lru")
+def test_popitem_is_the_next_victim(make_here: Make) -> None:
+    cache = make_here(strategy="lru")
     for key in "abc":
         cache[key] = key.upper()
     assert cache["a"] == "A"
@@ -200,8 +200,8 @@ def test_touch(make: Make) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["lru", "lfu", "sieve"])
-def test_touch_is_no_use(make: Make, strategy: str) -> None:
-    cache = make(3, strategy=strategy)
+def test_touch_is_no_use(make_here: Make, strategy: str) -> None:
+    cache = make_here(3, strategy=strategy)
     for key in "abc":
         cache[key] = key
     for key in "bc":
@@ -270,11 +270,11 @@ def test_many(make: Make) -> None:
     assert cache.get_many(["a", "x", "c"]) == {"a": 1, "c": 3}
     assert 99 < cache.ttl("a") <= 100
     assert cache.delete_many(["a", "x", "c"]) == 2
-    assert dict(cache.items()) == {"b": 2}
+    assert cache.get_many("abc") == {"b": 2}
 
 
-def test_iteration_is_over_a_snapshot(make: Make) -> None:
-    cache = make()
+def test_iteration_is_over_a_snapshot(make_here: Make) -> None:
+    cache = make_here()
     cache.update({"a1": 1, "a2": 2, "b1": 3})
     seen = []
     for key in cache:
@@ -295,8 +295,8 @@ def test_iteration_is_over_a_snapshot(make: Make) -> None:
     assert cache != {}
 
 
-def test_prefixes(make: Make) -> None:
-    cache = make()
+def test_prefixes(make_here: Make) -> None:
+    cache = make_here()
     cache.update({"a1": 1, "a2": 2, "b1": 3})
     cache[("a", 1)] = 4
     cache[b"a1"] = 5
@@ -312,8 +312,8 @@ def test_prefixes(make: Make) -> None:
     assert not cache
 
 
-def test_tags(make: Make) -> None:
-    cache = make()
+def test_tags(make_here: Make) -> None:
+    cache = make_here()
     cache.set("a", 1, tags=["x", "y"])
     cache.set("b", 2, tags="y")
     cache["c"] = 3
@@ -327,13 +327,13 @@ def test_tags(make: Make) -> None:
         cache.set("d", 4, tags=[str(i) for i in range(17)])
 
 
-def test_size_bounds(make: Make) -> None:
-    cache = make(3)
+def test_size_bounds(make_here: Make) -> None:
+    cache = make_here(3)
     for number in range(10):
         cache[number] = number
     assert len(cache) == 3
     assert cache.info().evictions == 7
-    nothing = make(0)
+    nothing = make_here(0)
     nothing["a"] = 1
     assert not nothing.set("a", 1)
     assert "a" not in nothing
@@ -350,8 +350,8 @@ def test_the_repr_tells_no_secrets(make: Make) -> None:
     assert cache.options()["backend"] in repr(cache)
 
 
-def test_copies_and_pickles(make: Make) -> None:
-    cache = make(ttl=100)
+def test_copies_and_pickles(make_here: Make) -> None:
+    cache = make_here(ttl=100)
     cache["a"] = [1]
     cache.set("b", 2, ttl=None)
     for other in (cache.copy(), copy.copy(cache), pickle.loads(pickle.dumps(cache))):
@@ -410,8 +410,8 @@ def test_a_copy_of_a_lock_does_not_hold_it(make: Make) -> None:
         assert cache.lock("a").locked()
 
 
-def test_purge(make: Make) -> None:
-    cache = make()
+def test_purge(make_here: Make) -> None:
+    cache = make_here()
     cache["b"] = 2
     cache.set("a", 1, ttl=1e-6)
     while "a" in cache:
@@ -462,7 +462,7 @@ def test_keys_of_the_shared_tier_are_read_back() -> None:
     assert cache[1] == 100
     for wrong in (object(), 1j, math.nan, (1, object()), frozenset([1j])):
         for use in (cache.__getitem__, cache.get, cache.__contains__, cache.incr, cache.delete):
-            with pytest.raises(TypeError, match="key of a shared cache"):
+            with pytest.raises(TypeError, match="key of a shared or remote cache"):
                 use(wrong)
 
 

@@ -25,6 +25,8 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::backend::remote::ServerAddress;
     #[pymodule_export]
+    use crate::backend::remote::{RemoteLock, RemoteLocking};
+    #[pymodule_export]
     use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
     #[pymodule_export]
     use crate::backend::shared::SharedCachedFunction;

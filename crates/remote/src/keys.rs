@@ -12,8 +12,9 @@
 //! | that a listener is there | `wc1:<namespace>:~hb:<session>:at:<node>{<tag>}` |
 //!
 //! Namespaces, names, versions and tags are [`component`]s: they hold neither `:` nor `{` nor `#` unescaped, so no two
-//! things share a key. A call is `=` and its key's bytes, or, beyond 64 bytes, `#` and their BLAKE2b-160 in hexadecimal.
-//! Braces stand there and in a node's heartbeats only: they are the cluster's hash tag, so a call's keys share a slot. Below `k:` lies all that the
+//! things share a key; a cache object's name has an `@` before it, that of its locks two. A call is `=` and its key's bytes, or,
+//! beyond 64 bytes, `#` and their BLAKE2b-160 in hexadecimal. Braces stand there and in a node's heartbeats only: they are the
+//! cluster's hash tag, so a call's keys share a slot. Below `k:` lies all that the
 //! server tells listeners of.
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -61,6 +62,17 @@ impl Name {
             None => component(name),
             Some(version) => format!("{}+{}", component(name), component(version)),
         })
+    }
+
+    /// The same of a cache object, whose keys are none of a function's of that name.
+    pub fn of_object(name: &[u8], version: Option<&[u8]>) -> Name {
+        // `@` is escaped in components.
+        Name(format!("@{}", Name::new(name, version).0))
+    }
+
+    /// What an object's locks have in the place of its name.
+    pub fn of_locks(name: &[u8], version: Option<&[u8]>) -> Name {
+        Name(format!("@@{}", Name::new(name, version).0))
     }
 }
 

@@ -93,6 +93,7 @@ class Cache(MutableMapping[_K, _V], Generic[_K, _V]):
         namespace: str | None = None,
         wait_timeout: float | None = 10.0,
         directory: str | PathLike[str] | None = None,
+        remote: str | bool | None = None,
     ) -> None: ...
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     # One entry.

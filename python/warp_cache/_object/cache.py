@@ -21,9 +21,10 @@ _NOTHING: Any = object()
 
 
 class Cache(CacheMapping, Twins):
-    """A cache that is used like a dict: in this process, or shared by all processes of the host.
+    """A cache that is used like a dict: in this process, or shared by processes or hosts.
 
-    Each operation is atomic across threads, with ``backend="shared"`` across processes.
+    Each operation is atomic across threads, with ``backend="shared"`` across processes, with
+    ``remote`` across hosts.
 
     Parameters:
         max_size: entries at most; None for no bound, 0 to store nothing.
@@ -32,9 +33,13 @@ class Cache(CacheMapping, Twins):
             seconds or a timedelta.
         on_removal: ``on_removal(key, value, cause)`` for each value that leaves. Memory only.
         backend: "memory" or "shared", or a ``Backend``.
-        name: what a shared cache is found by, in every process. Needed there.
+        name: what a shared or remote cache is found by, in every process. Needed there.
         directory: where the file of this shared cache lies, whatever ``configure()`` says; None:
             where those of the process do.
+        remote: the URL of a Valkey or Redis server that holds the entries for all hosts, or True
+            for the one that ``configure(remote=...)`` or WARP_CACHE_REMOTE names; this process
+            keeps near copies. Needs ``ttl`` and ``name``; not with ``backend="shared"``, ``tti``,
+            ``on_removal``.
 
     Raises:
         TypeError, ValueError: a wrong argument; the message names it.
@@ -66,6 +71,7 @@ class Cache(CacheMapping, Twins):
         namespace: str | None = None,
         wait_timeout: float | None = 10.0,
         directory: Any = None,
+        remote: Any = None,
     ) -> None:
         given = {**locals()}
         del given["self"]
@@ -149,7 +155,7 @@ class Cache(CacheMapping, Twins):
 
         No ``get_or_set`` that begins after the return gets what was computed before it.
         """
-        return self._take(key, ...) is not None
+        return self._delete(key)
 
     def popitem(self) -> tuple[Any, Any]:
         """Take out the entry that the strategy would evict next. KeyError if there is none."""
@@ -188,7 +194,13 @@ class Cache(CacheMapping, Twins):
     # Several entries, each by itself.
 
     def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
-        """The values of those keys that have one, as a dict."""
+        """The values of those keys that have one, as a dict. Remote: in one round trip."""
+        if self._given["remote"] is not None:
+            keys = list(keys)
+            values = self._get_many(keys)
+            if values is not None:
+                pairs = zip(keys, values, strict=True)
+                return {key: value[0] for key, value in pairs if value is not None}
         found = {}
         for key in keys:
             value = self.get(key, _NOTHING)
@@ -200,12 +212,17 @@ class Cache(CacheMapping, Twins):
         """Store the entries of a mapping (or pairs); the keys that were not stored.
 
         All are encoded before any is stored: what the tier cannot store raises as in ``set``, and
-        nothing is.
+        nothing is. Remote: in two round trips.
         """
         return operations.set_many(self, entries, ttl, tags)
 
     def delete_many(self, keys: Iterable[Any]) -> int:
-        """Drop the entries of these keys; how many there were."""
+        """Drop the entries of these keys; how many there were. Remote: in two round trips."""
+        if self._given["remote"] is not None:
+            keys = list(keys)
+            count = self._delete_many(keys)
+            if count is not None:
+                return count
         return sum(map(self.delete, keys))
 
     def update(self, other: Any = (), /, **more: Any) -> None:
@@ -253,12 +270,20 @@ class Cache(CacheMapping, Twins):
         return self._purge()
 
     def clear(self, prefix: Any = _NOTHING) -> int:
-        """Drop all entries, or those whose keys begin with prefix; how many. O(n)."""
+        """Drop all entries, or those whose keys begin with prefix; how many. O(n).
+
+        Remote: how many were near; ValueError for a prefix, as nobody knows all keys.
+        """
         if prefix is None:
             raise TypeError(
                 "prefix must be what keys begin with, got None: call clear() to drop all"
             )
         if prefix is not _NOTHING:
+            if self._has_server():
+                raise ValueError(
+                    f"prefix cannot be given with remote, got {prefix!r}: nobody knows all keys "
+                    "that a server has; give entries tags and drop them by invalidate_tags()"
+                )
             chosen = self.keys(prefix)
             # What is being computed has no key yet that could be looked at.
             self._fence()

@@ -49,6 +49,7 @@ def make(options: Options, name: str | None, shown: str, directory: str | None) 
         return request.get().compute()
 
     load.__qualname__ = load.__name__ = shown
+    load.__module__ = "warp_cache"
     loader: Any = _make_loader(load, options, name, _terms, _tags, directory)
     loader.__qualname__ = loader.__name__ = shown
     loader.__module__ = "warp_cache"

@@ -1,7 +1,9 @@
-"""Locks on keys of a cache object: among threads in memory, among processes in the shared tier.
+"""Locks on keys of a cache object: among threads in memory, among processes in the shared tier, among
+hosts where there is a server.
 
-Nothing is signalled between processes: who waits looks again, soon at first, later every five
-milliseconds. So a dead holder's lock is found free, and green threads and coroutines wait as well.
+In memory and in a file nothing is signalled: who waits looks again, soon at first, later every five
+milliseconds. So a dead holder's lock is found free, and green threads and coroutines wait as well. Who
+waits for a server is woken by what it tells.
 """
 
 from __future__ import annotations
@@ -13,16 +15,21 @@ import threading
 import time
 
 from warp_cache._object.operations import seconds_of
+from warp_cache._object.twins import beside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from typing import Any
+
+    from warp_cache._warp_cache_rs import _RemoteLocking as RemoteLocking
 
 __all__ = ["CacheLock"]
 
 _FIRST_PAUSE = 0.0002
 _LAST_PAUSE = 0.005
+# Seconds for which a thread sleeps at a time while it waits for a server: signals are looked at then.
+_SLICE = 0.05
 
 
 def _seconds(name: str, value: Any) -> float | None:
@@ -98,15 +105,148 @@ def _table(cache: Any) -> _Table:
     return table
 
 
+class _Looks:
+    """Attempts to take a lock of memory or of a file, with pauses."""
+
+    __slots__ = ("_pause", "_take")
+
+    def __init__(self, take: Callable[[], Any]) -> None:
+        self._take = take
+        self._pause = _FIRST_PAUSE
+
+    def attempt(self) -> Any:
+        """The lock, or None."""
+        return self._take()
+
+    async def aattempt(self) -> Any:
+        return self._take()
+
+    def _next(self, left: float) -> float:
+        pause = min(self._pause, left)
+        self._pause = min(2 * self._pause, _LAST_PAUSE)
+        return pause
+
+    def sleep(self, left: float) -> None:
+        """Wait until it is to be tried again, for at most so many seconds."""
+        time.sleep(self._next(left))
+
+    async def asleep(self, left: float) -> None:
+        await asyncio.sleep(self._next(left))
+
+
+class _Asks:
+    """Attempts to take a lock of a server, which tells when it may be free."""
+
+    __slots__ = ("_locking",)
+
+    def __init__(self, locking: RemoteLocking) -> None:
+        self._locking = locking
+
+    def attempt(self) -> Any:
+        return self._locking.attempt()
+
+    async def aattempt(self) -> Any:
+        from warp_cache._remote.awaiting import beside
+
+        attempt = asyncio.ensure_future(beside(self._locking.attempt))
+        try:
+            return await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            # Nobody is there to have what it takes.
+            attempt.add_done_callback(_give_back)
+            raise
+
+    def sleep(self, left: float) -> None:
+        end = time.monotonic() + left
+        while left > 0 and not self._locking.sleep(min(left, _SLICE)):
+            left = end - time.monotonic()
+
+    async def asleep(self, left: float) -> None:
+        from warp_cache._remote.awaiting import beside
+
+        end = time.monotonic() + left
+        while left > 0 and not await beside(self._locking.sleep, min(left, _SLICE)):
+            left = end - time.monotonic()
+
+
+def _give_back(attempt: asyncio.Future[Any]) -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        held = attempt.result()
+        if held is not None:
+            from warp_cache._remote.awaiting import forget
+
+            forget(held.release)
+
+
+class _Memory:
+    """Where the locks of a cache in memory are."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def check(self, key: Any) -> None:
+        """Raise what a key raises that cannot have a lock."""
+        hash(key)
+
+    def attempts(self, key: Any, lease: float | None) -> Any:
+        table = _table(self._cache)
+        return _Looks(lambda: table.take(key, lease))
+
+    def give(self, key: Any, held: Any) -> bool:
+        """Give a lock back; whether it was still the holder's."""
+        return _table(self._cache).give(key, held)
+
+    def is_held(self, key: Any) -> bool:
+        return _table(self._cache).is_held(key)
+
+
+class _File(_Memory):
+    """Where those of a shared cache are."""
+
+    def check(self, key: Any) -> None:
+        self._cache._check(key, None)
+
+    def attempts(self, key: Any, lease: float | None) -> Any:
+        return _Looks(lambda: self._cache._lock(key, lease))
+
+    def give(self, key: Any, held: Any) -> bool:
+        return bool(self._cache._unlock(held))
+
+    def is_held(self, key: Any) -> bool:
+        return bool(self._cache._is_locked(key))
+
+
+class _Server(_Memory):
+    """Where those of a remote cache are."""
+
+    def check(self, key: Any) -> None:
+        self._cache._lock_there(key)
+
+    def attempts(self, key: Any, lease: float | None) -> Any:
+        return _Asks(self._cache._lock_there(key, lease))
+
+    def give(self, key: Any, held: Any) -> bool:
+        return bool(held.release())
+
+    def is_held(self, key: Any) -> bool:
+        return bool(self._cache._lock_there(key).is_locked())
+
+
+def _place(cache: Any) -> _Memory:
+    if cache._given["backend"] == "shared":
+        return _File(cache)
+    return _Server(cache) if cache._has_server() else _Memory(cache)
+
+
 class CacheLock:
     """A lock on a key, across the threads and processes that share the cache.
 
     It is not reentrant. Whoever has acquired it by this object, in this process, may release it;
     anybody else gets RuntimeError, as does a holder whose lease was over. When its holder's process
-    ends it is free at once. It is no entry: it is never evicted, and ``clear`` does not concern it.
+    ends it is free at once; where a server has it, after some three seconds. It is no entry: it is never evicted, and ``clear`` does not concern it.
     """
 
-    __slots__ = ("_cache", "_held", "_key", "_lease", "_wait")
+    __slots__ = ("_cache", "_held", "_key", "_lease", "_place", "_wait")
     __module__ = "warp_cache"
 
     def __init__(self, cache: Any, key: Any, wait: Any, lease: Any) -> None:
@@ -115,10 +255,8 @@ class CacheLock:
         self._wait = _seconds("wait", wait)
         self._lease = _seconds("lease", lease)
         self._held: Any = None
-        if cache._given["backend"] == "shared":
-            cache._check(key, None)
-        else:
-            hash(key)
+        self._place = _place(cache)
+        self._place.check(key)
 
     def __reduce__(self) -> Any:
         # A copy is another lock on the same key, which has not acquired it.
@@ -127,62 +265,50 @@ class CacheLock:
     def __repr__(self) -> str:
         return f"<CacheLock of {self._cache!r}>"
 
-    def _try(self) -> bool:
-        cache = self._cache
-        if cache._given["backend"] == "shared":
-            taken = cache._lock(self._key, self._lease)
-        else:
-            taken = _table(cache).take(self._key, self._lease)
-        if taken is None:
-            return False
-        self._held = taken
-        return True
-
-    def _attempts(self, blocking: bool, timeout: Any) -> Iterator[float | None]:
-        """Pauses between attempts, until one has succeeded (None comes last) or time is over."""
+    def _end(self, blocking: bool, timeout: Any) -> float:
+        """Until when is waited, by the monotonic clock."""
         given = None if timeout is None or timeout == -1 else _seconds("timeout", timeout)
         if not blocking and given is not None:
             raise ValueError("timeout is for acquire(blocking=True), got blocking=False")
-        end = None if given is None else time.monotonic() + given
-        pause = _FIRST_PAUSE
-        while True:
-            if self._try():
-                yield None
-                return
-            left = None if end is None else end - time.monotonic()
-            if not blocking or (left is not None and left <= 0):
-                return
-            yield pause if left is None else min(pause, left)
-            pause = min(2 * pause, _LAST_PAUSE)
+        if not blocking:
+            return -math.inf
+        return math.inf if given is None else time.monotonic() + given
 
     def acquire(self, blocking: bool = True, timeout: Any = None) -> bool:
         """Take the lock; whether it was taken.
 
         timeout: seconds to wait at most; None (or -1) for no limit. Raises CacheUnavailable where
-        the shared file cannot be reached.
+        the shared file cannot be reached, RemoteError where the server does not answer.
         """
-        for pause in self._attempts(blocking, timeout):
-            if pause is None:
-                return True
-            time.sleep(pause)
-        return False
+        end = self._end(blocking, timeout)
+        attempts = self._place.attempts(self._key, self._lease)
+        while (held := attempts.attempt()) is None:
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            attempts.sleep(left)
+        self._held = held
+        return True
 
     async def aacquire(self, blocking: bool = True, timeout: Any = None) -> bool:
         """``acquire``, to be awaited: other tasks of the loop run meanwhile."""
-        for pause in self._attempts(blocking, timeout):
-            if pause is None:
-                return True
-            await asyncio.sleep(pause)
-        return False
+        end = self._end(blocking, timeout)
+        attempts = self._place.attempts(self._key, self._lease)
+        while (held := await attempts.aattempt()) is None:
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            await attempts.asleep(left)
+        self._held = held
+        return True
 
     def release(self) -> None:
         """Give the lock back. RuntimeError if this object, in this process, does not hold it."""
-        held, cache = self._held, self._cache
+        held = self._held
         if held is None:
             raise RuntimeError("the lock is not held by this object: acquire it first")
         self._held = None
-        shared = cache._given["backend"] == "shared"
-        if not (cache._unlock(held) if shared else _table(cache).give(self._key, held)):
+        if not self._place.give(self._key, held):
             raise RuntimeError(
                 "the lock is not this process's any more: its lease was over, or another process "
                 "holds it (a fork's child does not have its parent's locks)"
@@ -190,13 +316,11 @@ class CacheLock:
 
     async def arelease(self) -> None:
         """``release``, to be awaited."""
-        self.release()
+        await beside(self._cache, self.release)
 
     def locked(self) -> bool:
         """Whether somebody has the lock of the key."""
-        if self._cache._given["backend"] == "shared":
-            return bool(self._cache._is_locked(self._key))
-        return _table(self._cache).is_held(self._key)
+        return self._place.is_held(self._key)
 
     def _late(self) -> TimeoutError:
         return TimeoutError(f"the lock could not be had within {self._wait} seconds")
@@ -215,7 +339,7 @@ class CacheLock:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.release()
+        await self.arelease()
 
 
 def _another(cache: Any, key: Any, wait: Any, lease: Any) -> CacheLock:

@@ -13,6 +13,7 @@ from types import MethodType
 from warp_cache._control import refuse_coroutine_functions
 from warp_cache._object import operations
 from warp_cache._object.loading import Request
+from warp_cache._object.twins import beside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def memoize(cache: Any, options: dict[str, Any]) -> Callable[[Any], Any]:
 
 def _twin(name: str) -> Any:
     async def twin(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return getattr(self, name)(*args, **kwargs)
+        return await beside(self._cache, getattr(self, name), *args, **kwargs)
 
     twin.__name__ = f"a{name}"
     return twin
@@ -275,14 +276,26 @@ def _source(function: Any, tags: Any) -> Any:
 def _mark(function: Any, cache: Any) -> str:
     """What tells the function's entries from others: the same in every process."""
     name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
+    if cache._given["remote"] is not None:
+        from warp_cache._remote.naming import name_of
+
+        try:
+            # A tag is the whole namespace's, so the cache's name is in it.
+            return f"{cache._given['name']} {name_of(function, None, None)}"
+        except ValueError:
+            return f"{name} {_of_this_process()}"
     if cache._given["backend"] != "shared":
         return f"{name} {next(_numbers)}"
     from warp_cache._naming import identity
 
     described, is_private = identity.describe(function)
     if is_private:
-        # No other process can say whether its function is this one.
-        import uuid
-
-        described = uuid.uuid4().hex
+        described = _of_this_process()
     return f"{name} {described}"
+
+
+def _of_this_process() -> str:
+    """A mark that nobody else has: no other process can say whether its function is this one."""
+    import uuid
+
+    return uuid.uuid4().hex

@@ -9,7 +9,7 @@ from warp_cache._decorators import _ABSENT as ABSENT
 from warp_cache._decorators import _is_shared, _named_strategy, alive
 from warp_cache._object import loading
 from warp_cache._strategies import Strategy
-from warp_cache._warp_cache_rs import Options
+from warp_cache._warp_cache_rs import Options, ServerAddress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ _DEFAULTS: dict[str, Any] = {
     "copy": None,
     "version": None,
     "namespace": None,
+    "remote": None,
 }
 
 
@@ -56,6 +57,17 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
             "name must be given with backend='shared', got None: it is what the other processes "
             "find the cache by"
         )
+    remote = given["remote"] is not None
+    if remote and shared:
+        raise ValueError(
+            "remote needs backend='memory' in a cache object, got backend='shared': each process "
+            "keeps near copies of its own of what the server has"
+        )
+    if remote and given["name"] is None:
+        raise ValueError(
+            "name must be given with remote, got None: it is what other processes and hosts find "
+            "the cache by"
+        )
     if callable(given["ttl"]):
         raise TypeError(
             f"ttl must be seconds, a timedelta or None, got {given['ttl']!r}: give set() and the "
@@ -64,6 +76,9 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
     checked = dict(given)
     if checked["directory"] is not None:
         checked["directory"] = _directory(checked["directory"], shared)
+    if isinstance(checked["remote"], str):
+        # What was given may hold a password, and is not kept.
+        checked["remote"] = ServerAddress(checked["remote"])
     if isinstance(checked["strategy"], str):
         checked["strategy"] = _named_strategy(checked["strategy"])
     size_is_given = checked["max_size"] is not ABSENT
@@ -117,7 +132,8 @@ def open_object(cache: Any, given: dict[str, Any]) -> None:
     )
     name = given["name"]
     kind = type(cache)
-    loader = loading.make(made, name if shared else None, _title(kind, name), given["directory"])
+    is_alone = not shared and given["remote"] is None
+    loader = loading.make(made, None if is_alone else name, _title(kind, name), given["directory"])
     cache._open(loader, hasattr(kind, "__missing__"))
     _known(cache)
 
@@ -148,9 +164,10 @@ def shown(cache: Any) -> str:
         # As debuggers may see it: a subclass has not called super().__init__() yet.
         return f"<{type(cache).__name__}, not made yet>"
     name = "" if given["name"] is None else f"name={given['name']!r}, "
+    remote = "" if given["remote"] is None else "remote=True, "
     kind = type(cache).__name__
     return (
-        f"<{kind} {name}backend={given['backend']!r}, max_size={given['max_size']!r}, "
+        f"<{kind} {name}backend={given['backend']!r}, {remote}max_size={given['max_size']!r}, "
         f"{count} entries>"
     )
 
@@ -159,6 +176,9 @@ def options(cache: Any) -> dict[str, Any]:
     path, private = cache._loader._place()
     made_with = dict(cache._given)
     made_with["strategy"] = Strategy(made_with["strategy"])
+    # An address may hold a password.
+    if made_with["remote"] is not None:
+        made_with["remote"] = True
     return {**made_with, "path": path, "private": private}
 
 
@@ -178,11 +198,25 @@ def _again(kind: Any, given: dict[str, Any], entries: list[Any], attributes: Any
     return cache
 
 
+def _own_entries(cache: Any) -> list[Any]:
+    """The entries that are nowhere but in this object."""
+    if cache._given["backend"] == "shared" or cache._has_server():
+        return []
+    entries: list[Any] = cache._entries(True)
+    return entries
+
+
 def copied(cache: Any) -> Any:
-    entries = [] if cache._given["backend"] == "shared" else cache._entries(True)
+    entries = _own_entries(cache)
     return _again(type(cache), cache._given, entries, dict(getattr(cache, "__dict__", ())))
 
 
 def reduced(cache: Any) -> Any:
-    entries = [] if cache._given["backend"] == "shared" else cache._entries(True)
+    if not isinstance(cache._given["remote"], (bool, type(None))):
+        raise TypeError(
+            "a cache with the address of a server is not pickled, as that may hold a password: "
+            "give remote=True and name the server by warp_cache.configure(remote=...) or "
+            "WARP_CACHE_REMOTE"
+        )
+    entries = _own_entries(cache)
     return _again, (type(cache), cache._given, entries, dict(getattr(cache, "__dict__", ())))

@@ -218,6 +218,10 @@ def set_many(cache: Any, entries: Any, ttl: Any, tags: Any) -> list[Any]:
     except (TypeError, ValueError) as error:
         right = "entries must be a mapping, or pairs of a key and a value"
         raise type(error)(f"{right}, got {type(entries).__name__}: {error}") from error
+    if cache._given["remote"] is not None:
+        stored = cache._set_many(pairs, ttl, tags)
+        if stored is not None:
+            return [key for (key, _), is_in in zip(pairs, stored, strict=True) if not is_in]
     # What cannot be stored is known before anything is.
     for key, value in pairs:
         cache._check(key, value)

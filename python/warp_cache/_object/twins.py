@@ -1,7 +1,8 @@
 """The operations of a cache object for coroutines.
 
-None of them hands anything to a thread: what they wait for is the file's lock alone, for a bounded
-time, which all but never takes as long as a thread's switch.
+In memory and in the shared tier none of them hands anything to a thread: what they wait for is the
+file's lock alone, for a bounded time, which all but never takes as long as a thread's switch. What
+waits for a server, waits in a thread beside the loop.
 """
 
 from __future__ import annotations
@@ -20,9 +21,21 @@ if TYPE_CHECKING:
 __all__ = ["Twins"]
 
 
+async def beside(cache: Any, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """What an operation of the cache gives, which may wait for a server."""
+    if cache._given["remote"] is None or not cache._has_server():
+        return function(*args, **kwargs)
+    from warp_cache._remote import awaiting
+
+    return await awaiting.beside_loop(function, *args, **kwargs)
+
+
 def _twin(name: str) -> Any:
     async def twin(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return getattr(self, name)(*args, **kwargs)
+        operation = getattr(self, name)
+        if self._given["remote"] is None:
+            return operation(*args, **kwargs)
+        return await beside(self, operation, *args, **kwargs)
 
     twin.__name__ = f"a{name}"
     twin.__qualname__ = f"Cache.a{name}"
@@ -35,7 +48,16 @@ class Twins:
 
     __slots__ = ()
 
-    aget = _twin("get")
+    async def aget(self: Any, key: Any, default: Any = None, *, renew: Any = None) -> Any:
+        """``get``, to be awaited."""
+        if self._given["remote"] is None:
+            return self.get(key, default, renew=renew) if renew is not None else self.get(key, default)
+        # What is near is had at once.
+        near = None if renew is not None else self._near(key)
+        if near is not None:
+            return near[0]
+        return await beside(self, self.get, key, default, renew=renew)
+
     apeek = _twin("peek")
     aset = _twin("set")
     aadd = _twin("add")
@@ -55,7 +77,7 @@ class Twins:
 
     async def apopitem(self: Any) -> tuple[Any, Any]:
         """``popitem``, to be awaited."""
-        popped: tuple[Any, Any] = self.popitem()
+        popped: tuple[Any, Any] = await beside(self, self.popitem)
         return popped
 
     async def apurge(self: Any) -> int:
@@ -98,12 +120,12 @@ class Twins:
         operations.check_ttl(ttl)
         cache: Any = self
         while True:
-            found = cache._see(key)
+            found = await beside(cache, cache._see, key)
             old, seen = (None, None) if found is None else found
             value = f(old)
             if inspect.isawaitable(value):
                 value = await value
-            done, value = operations.change(cache, key, seen, value, ttl)
+            done, value = await beside(cache, operations.change, cache, key, seen, value, ttl)
             if done:
                 return value
             await asyncio.sleep(0)

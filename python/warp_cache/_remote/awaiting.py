@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         Ticket,
     )
 
-__all__ = ["beside", "bring", "is_fenced", "reach", "recompute", "store", "twin"]
+__all__ = ["beside", "beside_loop", "bring", "is_fenced", "reach", "recompute", "store", "twin"]
 
 # Threads at most; each waits for the server, so more than there are processors may be of use.
 _THREADS = 16
@@ -269,5 +269,10 @@ async def twin(
     cached: AsyncCachedFunction[..., Any], method: str, /, *args: Any, **kwargs: Any
 ) -> Any:
     """What a method of the function gives, which may wait for the server."""
+    return await beside_loop(getattr(cached, method), *args, **kwargs)
+
+
+async def beside_loop(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """What the function gives, called in the caller's context, in a thread beside the loop."""
     context = copy_context()
-    return await beside(lambda: context.run(getattr(cached, method), *args, **kwargs))
+    return await beside(lambda: context.run(function, *args, **kwargs))

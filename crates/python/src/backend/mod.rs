@@ -39,7 +39,7 @@ use engine::policy::Kind;
 use engine::slab::{Entry, Token};
 
 pub(crate) use self::memory::{ControlledMemory, Memory};
-pub(crate) use self::remote::{driven, Covered, Flying, NearMemory, Remote, Server};
+pub(crate) use self::remote::{driven, Covered, Flying, NearMemory, Remote, RemoteLocking, Server, There};
 pub(crate) use self::shared::asynchronous::{SharedLease, SharedTurn};
 pub(crate) use self::shared::{template, BytesKey, Decoded, DecodedRef, Editable, Shared, SharedCachedFunction};
 

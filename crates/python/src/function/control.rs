@@ -75,7 +75,7 @@ pub(crate) enum Verdict {
 }
 
 /// What a caller has said of an entry that it stores itself.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Wish {
     /// Nanoseconds, `Some(None)` for no limit; `None` leaves it to the options.
     pub ttl: Option<Option<u64>>,

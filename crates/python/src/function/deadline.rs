@@ -57,7 +57,8 @@ impl Control {
         self.shorten(terms.ttl)
     }
 
-    fn shorten(&self, ttl: Option<u64>) -> Option<u64> {
+    /// The same of so many nanoseconds.
+    pub fn shorten(&self, ttl: Option<u64>) -> Option<u64> {
         let shortened = |ttl| match self.jitter {
             0.0 => ttl,
             jitter => (ttl as f64 * (1.0 - jitter * fraction())) as u64,

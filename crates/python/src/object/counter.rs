@@ -9,6 +9,7 @@ use pyo3::types::PyInt;
 use super::exchange::{Expected, Swapped};
 use super::{view_of, CacheObject};
 use crate::backend::shared::object::changing::Sum;
+use crate::backend::There;
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::PyRef;
@@ -101,6 +102,9 @@ impl CacheObject {
         }
         if let Some(shared) = state.backend.shared() {
             return shared.see_object(&view).map_err(failed);
+        }
+        if let Some(there) = There::of(py, cached).map_err(failed)? {
+            return there.see(&view).map_err(failed);
         }
         let Some(entry) = state.see_entry(&view).map_err(failed)? else { return Ok(None) };
         let super::exchange::Entry::Memory { stored, .. } = &entry else { return Ok(None) };

@@ -17,6 +17,7 @@ use crate::function::state::CacheState;
 use crate::key::View;
 use engine::cache::{Cause, TooHeavy};
 use engine::slab::Token;
+use remote::tier::Found as RemoteEntry;
 
 /// An entry as somebody has seen it.
 #[pyclass(frozen, module = "warp_cache._warp_cache_rs", name = "_Seen")]
@@ -30,6 +31,7 @@ pub(crate) enum Entry {
     },
     /// Slot, word and generation.
     File(u64, u64, u64),
+    Server(Box<RemoteEntry>),
 }
 
 #[pymethods]
@@ -37,7 +39,7 @@ impl Seen {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         match &self.0 {
             Entry::Memory { stored, .. } => visit.call(stored.as_py()),
-            Entry::File(..) => Ok(()),
+            Entry::File(..) | Entry::Server(_) => Ok(()),
         }
     }
 }
@@ -71,7 +73,7 @@ impl CacheState {
         match expected {
             Expected::Anything => true,
             Expected::Absent => there.is_none(),
-            Expected::Entry(Entry::File(..)) => false,
+            Expected::Entry(Entry::File(..) | Entry::Server(_)) => false,
             Expected::Entry(Entry::Memory { stored, began }) => {
                 let now = Began { clears: cache.clears(), stamp: self.fences.stamp(hash) };
                 let value = there.and_then(|token| cache.get(token)?.value.as_owned());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-use crate::backend::{AnyBackend, Memory, Shared};
+use crate::backend::{AnyBackend, Memory, Remote, Shared};
 use crate::capi::panics::as_error;
 use crate::function::asynchronous::Flights;
 use crate::function::control::Control;
@@ -15,7 +15,7 @@ use crate::function::option_table::Options;
 use crate::function::{AsyncCachedFunction, CachedFunction};
 
 /// The loader of an object with these options. `function`: what is called to compute; `terms`, `tags`: see
-/// `Control::of_object`. `name`: that of a shared cache; `directory`: where it alone is to lie.
+/// `Control::of_object`. `name`: that of a shared or remote cache; `directory`: where a shared one alone is to lie.
 #[pyfunction]
 #[pyo3(signature = (function, options, name, terms, tags, directory))]
 pub fn _make_loader<'py>(
@@ -30,6 +30,7 @@ pub fn _make_loader<'py>(
         let (py, options) = (function.py(), options.get());
         crate::capi::exceptions::install(py)?;
         let backend = match name {
+            Some(name) if options.remote.is_given() => AnyBackend::Remote(Remote::of_object(options, name)),
             Some(name) => AnyBackend::Shared(Shared::of_object(py, options, name, directory)?),
             None => AnyBackend::Memory(Memory::default()),
         };

@@ -1,4 +1,4 @@
-//! The locks on keys of a shared cache object; those of memory are Python's.
+//! The locks on keys of a shared or remote cache object; those of memory are Python's.
 //!
 //! Ring 3.
 
@@ -7,6 +7,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use super::{view_of, CacheObject};
+use crate::backend::{RemoteLocking, There};
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
@@ -40,6 +41,20 @@ pub(super) fn lock<'py>(
         let taken = shared.lock_object(&view, lease).map_err(|ErrSet| PyErr::fetch(py))?;
         taken.map(|(lock, file)| Bound::new(py, HeldLock { lock, file })).transpose()
     })
+}
+
+/// The lock of a key among all hosts, to be asked for; `None` where there is no server.
+pub(super) fn locking_there<'py>(
+    cached: &CachedFunction,
+    key: &Bound<'py, PyAny>,
+    lease: Option<f64>,
+) -> PyResult<Option<Bound<'py, RemoteLocking>>> {
+    let py = key.py();
+    let failed = |ErrSet| PyErr::fetch(py);
+    let Some(there) = There::of(py, cached).map_err(failed)? else { return Ok(None) };
+    let key_ref = Ref::from(key);
+    let locking = there.locking(&view_of(&key_ref).map_err(failed)?, lease).map_err(failed)?;
+    Bound::new(py, locking).map(Some)
 }
 
 /// Gives a lock back; whether it was this one's still.

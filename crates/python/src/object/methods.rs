@@ -14,6 +14,7 @@ use super::exchange::{Expected, Seen, Swapped};
 use super::locks::{self, HeldLock};
 use super::store::{is_left_out, nanos, wish, Taken};
 use super::{not_open, read, view_of, walk, CacheObject, Way};
+use crate::backend::{RemoteLocking, There};
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::function::entry_points::call_sync;
@@ -146,9 +147,13 @@ impl CacheObject {
             if state.max_size == Some(0) {
                 return Ok(None);
             }
-            let taken = match state.backend.shared() {
-                Some(shared) => shared.renew_object(cached, &view, ttl, reads).map_err(fetch(py))?.map(Taken::Bytes),
-                None => {
+            let there = There::of(py, cached).map_err(fetch(py))?;
+            let taken = match (state.backend.shared(), there) {
+                (Some(shared), _) => {
+                    shared.renew_object(cached, &view, ttl, reads).map_err(fetch(py))?.map(Taken::Bytes)
+                }
+                (None, Some(there)) => there.renew(&view, ttl, reads).map_err(fetch(py))?.map(Taken::There),
+                (None, None) => {
                     self.know_more(cached, ttl.is_some(), false);
                     state.renew_entry(&view, ttl, reads, reads).map_err(fetch(py))?.map(Taken::Object)
                 }
@@ -252,13 +257,96 @@ impl CacheObject {
         self.with_cached(py, |cached| {
             let key_ref = Ref::from(key);
             let view = view_of(&key_ref).map_err(fetch(py))?;
-            match cached.state.backend.shared() {
-                Some(shared) => shared.check_entry(&view, Ref::from(value)).map_err(fetch(py)),
-                None => cached.state.control.as_ref().map_or(Ok(()), |control| {
+            let there = There::of(py, cached).map_err(fetch(py))?;
+            match (cached.state.backend.shared(), there) {
+                (Some(shared), _) => shared.check_entry(&view, Ref::from(value)).map_err(fetch(py)),
+                (None, Some(there)) => there.check_entry(&view, Ref::from(value)).map_err(fetch(py)),
+                (None, None) => cached.state.control.as_ref().map_or(Ok(()), |control| {
                     handout::keep(&control.copy, Ref::from(value)).map(drop).map_err(fetch(py))
                 }),
             }
         })
+    }
+
+    /// Drops a key's entry; whether there was one.
+    fn _delete(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = key.py();
+        self.with_cached(py, |cached| self.delete(cached, Ref::from(key)).map_err(fetch(py)))
+    }
+
+    /// The value of a key, counted, if there is a server and it is near: `(value,)`, or None.
+    fn _near<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let py = key.py();
+        self.with_cached(py, |cached| {
+            let found = read::near(cached, Ref::from(key)).map_err(fetch(py))?;
+            found.map(|value| PyTuple::new(py, [value.as_py()])).transpose()
+        })
+    }
+
+    /// The values of many keys in one trip, each as `(value,)` or None; None where there is no server.
+    fn _get_many<'py>(&self, keys: &Bound<'py, PyList>) -> PyResult<Option<Bound<'py, PyList>>> {
+        let (py, keys) = (keys.py(), keys.iter().collect::<Vec<_>>());
+        self.with_cached(py, |cached| {
+            let keys: Vec<_> = keys.iter().map(Ref::from).collect();
+            let Some(found) = read::look_many(py, cached, &keys).map_err(fetch(py))? else { return Ok(None) };
+            let list = PyList::empty(py);
+            for value in found {
+                list.append(value.map(|value| PyTuple::new(py, [value.as_py()])).transpose()?)?;
+            }
+            Ok(Some(list))
+        })
+    }
+
+    /// Stores pairs in one go: for each whether it is in. None where there is no server.
+    fn _set_many<'py>(
+        &self,
+        pairs: &Bound<'py, PyList>,
+        ttl: &Bound<'py, PyAny>,
+        tags: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Vec<bool>>> {
+        let py = pairs.py();
+        let pairs: Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> = pairs.extract()?;
+        let wish = wish(Some(ttl), Some(tags))?;
+        self.with_cached(py, |cached| {
+            if cached.state.max_size == Some(0) {
+                return Ok(None);
+            }
+            let Some(there) = There::of(py, cached).map_err(fetch(py))? else { return Ok(None) };
+            let keys: Vec<_> = pairs.iter().map(|(key, _)| Ref::from(key)).collect();
+            let entries = keys.iter().zip(&pairs).map(|(key, (_, value))| Ok((view_of(key)?, Ref::from(value))));
+            let entries = entries.collect::<Result<Vec<_>, ErrSet>>().map_err(fetch(py))?;
+            there.put_many(&entries, &wish).map(Some).map_err(fetch(py))
+        })
+    }
+
+    /// Drops the entries of keys in one trip: how many there were. None where there is no server.
+    fn _delete_many(&self, keys: &Bound<'_, PyList>) -> PyResult<Option<usize>> {
+        let (py, keys) = (keys.py(), keys.iter().collect::<Vec<_>>());
+        self.with_cached(py, |cached| {
+            if cached.state.max_size == Some(0) {
+                return Ok(None);
+            }
+            let Some(there) = There::of(py, cached).map_err(fetch(py))? else { return Ok(None) };
+            let keys: Vec<_> = keys.iter().map(Ref::from).collect();
+            let views = keys.iter().map(view_of).collect::<Result<Vec<_>, ErrSet>>().map_err(fetch(py))?;
+            let taken = there.take_many(&views).map_err(fetch(py))?;
+            Ok(Some(taken.iter().flatten().count()))
+        })
+    }
+
+    /// Whether there is a server behind the object; it is looked for at the first use.
+    fn _has_server(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with_cached(py, |cached| Ok(There::of(py, cached).map_err(fetch(py))?.is_some()))
+    }
+
+    /// The lock of a key among all hosts, to be asked for; None where there is no server.
+    #[pyo3(signature = (key, lease=None))]
+    fn _lock_there<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        lease: Option<f64>,
+    ) -> PyResult<Option<Bound<'py, RemoteLocking>>> {
+        self.with_cached(key.py(), |cached| locks::locking_there(cached, key, lease))
     }
 
     /// Takes the lock of a key of a shared cache, for so many seconds or as long as this process lives, unless somebody has it.

@@ -44,6 +44,8 @@ pub(crate) enum Way {
     Idle,
     /// A file.
     Shared,
+    /// Near copies of what a server has.
+    Remote,
 }
 
 /// A cache that is used like a dict; its Python part is `warp_cache.Cache`.
@@ -93,6 +95,8 @@ impl CacheObject {
             Way::Long
         } else if state.backend.shared().is_some() {
             Way::Shared
+        } else if state.backend.remote().is_some() {
+            Way::Remote
         } else if state.is_idle_bound {
             Way::Idle
         } else if state.expires() {

@@ -3,9 +3,11 @@
 //! Ring 3. What an entry that is no longer fresh serves for is as in decorated functions, but that nothing is computed here.
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 use super::{view_of, CacheObject, Way};
-use crate::backend::{ControlledMemory, HitPath, Memory, Shared};
+use crate::backend::shared::object::checks::check_key;
+use crate::backend::{ControlledMemory, HitPath, Memory, NearMemory, Shared, There};
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::PyRef;
@@ -40,6 +42,7 @@ const PLAIN: u8 = Way::Plain as u8;
 const EXPIRES: u8 = Way::Expires as u8;
 const IDLE: u8 = Way::Idle as u8;
 const SHARED: u8 = Way::Shared as u8;
+const REMOTE: u8 = Way::Remote as u8;
 
 /// Looks at the first candidate of a key.
 #[inline(always)]
@@ -83,6 +86,7 @@ pub(super) fn look(
         EXPIRES => look_by::<ControlledMemory<false, false>>(cached, key, seen),
         IDLE => look_by::<ControlledMemory<true, false>>(cached, key, seen),
         SHARED => look_by::<Shared>(cached, key, seen),
+        REMOTE => look_by::<NearMemory<false>>(cached, key, seen),
         _ => {
             let view = view_of(&key)?;
             if state.max_size == Some(0) {
@@ -141,6 +145,64 @@ fn look_long(cached: &CachedFunction, view: &View<'_>, known: FastLookup) -> Res
         Found::Failed => Err(ErrSet),
         found @ (Found::Pending(..) | Found::Absent | Found::Raise(_) | Found::Spare | Found::Restless) => {
             drop(found);
+            match There::of(view.py(), cached)? {
+                Some(there) => there.read(view),
+                None => Ok(None),
+            }
+        }
+    }
+}
+
+/// The values of many keys, counted as calls: what is not near comes in one trip. `None`: there is no server. `Err` with an
+/// exception set.
+pub(super) fn look_many(
+    py: Python<'_>,
+    cached: &CachedFunction,
+    keys: &[Ref<'_>],
+) -> Result<Option<Vec<Option<PyRef>>>, ErrSet> {
+    if cached.state.max_size == Some(0) {
+        return Ok(None);
+    }
+    let Some(there) = There::of(py, cached)? else { return Ok(None) };
+    let mut values: Vec<Option<PyRef>> = Vec::with_capacity(keys.len());
+    let (mut far, mut places) = (Vec::new(), Vec::new());
+    for (place, key) in keys.iter().enumerate() {
+        let view = view_of(key)?;
+        let near = look_near(cached, &view, Accounting::HitOrMiss)?;
+        if near.is_none() {
+            far.push(view);
+            places.push(place);
+        }
+        values.push(near);
+    }
+    for (place, value) in places.into_iter().zip(there.read_many(&far)?) {
+        values[place] = value;
+    }
+    Ok(Some(values))
+}
+
+/// The value of a key, counted as a call, if it is near a server that there is. `Err` with an exception set.
+pub(super) fn near(cached: &CachedFunction, key: Ref<'_>) -> Result<Option<PyRef>, ErrSet> {
+    let view = view_of(&key)?;
+    // What is not near is counted by who asks the server.
+    match look_near(cached, &view, Accounting::None)? {
+        Some(_) => look_near(cached, &view, Accounting::HitOrMiss),
+        None => Ok(None),
+    }
+}
+
+fn look_near(cached: &CachedFunction, view: &View<'_>, count: Accounting) -> Result<Option<PyRef>, ErrSet> {
+    match cached.state.find(view, count) {
+        Found::Value(value) => Ok(Some(value)),
+        Found::Revalidate(value) => {
+            if count == Accounting::HitOrMiss {
+                cached.state.let_refresh_go(view);
+            }
+            Ok(Some(value))
+        }
+        Found::Failed => Err(ErrSet),
+        found @ (Found::Pending(..) | Found::Absent | Found::Raise(_) | Found::Spare | Found::Restless) => {
+            drop(found);
             Ok(None)
         }
     }
@@ -156,13 +218,9 @@ pub(super) fn peek(cached: &CachedFunction, key: Ref<'_>) -> Result<Option<PyRef
     if let Some(shared) = state.backend.shared() {
         return shared.peek_object(cached, &view);
     }
-    match state.find(&view, Accounting::None) {
-        Found::Value(value) | Found::Revalidate(value) => Ok(Some(value)),
-        Found::Failed => Err(ErrSet),
-        found @ (Found::Pending(..) | Found::Absent | Found::Raise(_) | Found::Spare | Found::Restless) => {
-            drop(found);
-            Ok(None)
-        }
+    match (look_near(cached, &view, Accounting::None)?, There::of(key.py(), cached)?) {
+        (None, Some(there)) => there.peek(&view),
+        (near, _) => Ok(near),
     }
 }
 
@@ -173,14 +231,17 @@ pub(super) fn contains(cached: &CachedFunction, key: Ref<'_>) -> Result<bool, Er
     if state.max_size == Some(0) {
         return Ok(false);
     }
-    if let Some(shared) = state.backend.shared() {
-        shared.check_key(&view)?;
+    if state.backend.shared().is_some() || state.backend.remote().is_some() {
+        check_key(&view)?;
     }
     state.backend.contains(state, &view)
 }
 
 /// Seconds until a key's entry is no longer fresh; `None` where there is none. `Err` with an exception set.
 pub(super) fn remaining(cached: &CachedFunction, key: Ref<'_>) -> Result<Option<f64>, ErrSet> {
+    if let (Some(there), false) = (There::of(key.py(), cached)?, cached.state.max_size == Some(0)) {
+        return there.remaining(&view_of(&key)?);
+    }
     if !contains(cached, key)? {
         return Ok(None);
     }

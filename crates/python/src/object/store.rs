@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use super::exchange::{Expected, Swapped};
 use super::{view_of, CacheObject};
+use crate::backend::There;
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::PyRef;
@@ -18,6 +19,7 @@ use crate::function::slot_value::Value;
 use crate::function::state::Put;
 use crate::function::CachedFunction;
 use crate::key::View;
+use remote::tier::Found;
 
 /// What a caller wants of the entry that it stores. `...` stands for what is not given.
 pub(super) fn wish(ttl: Option<&Bound<'_, PyAny>>, given_tags: Option<&Bound<'_, PyAny>>) -> PyResult<Wish> {
@@ -68,6 +70,9 @@ impl CacheObject {
         if let Some(shared) = state.backend.shared() {
             return shared.put_object(cached, &view, value, wish.unwrap_or_default());
         }
+        if let Some(there) = There::of(key.py(), cached)? {
+            return there.put(&view, value, wish.unwrap_or_default());
+        }
         let is_plain = wish.is_none() && state.control.as_ref().is_none_or(|control| control.only_keeps());
         let stored = if is_plain {
             if state.put(&view, Value::ready(value.to_owned()), Put::Always) {
@@ -100,9 +105,10 @@ impl CacheObject {
         if state.max_size == Some(0) {
             return Ok(None);
         }
-        let taken = match state.backend.shared() {
-            Some(shared) => shared.take_object(cached, &view, expected)?.map(Taken::Bytes),
-            None => state.take_entry(&view, expected)?.map(Taken::Object),
+        let taken = match (state.backend.shared(), There::of(key.py(), cached)?) {
+            (Some(shared), _) => shared.take_object(cached, &view, expected)?.map(Taken::Bytes),
+            (None, Some(there)) => there.take(&view, expected)?.map(Taken::There),
+            (None, None) => state.take_entry(&view, expected)?.map(Taken::Object),
         };
         cached.forget_flights(&view)?;
         Ok(taken)
@@ -127,6 +133,9 @@ impl CacheObject {
         if let Some(shared) = state.backend.shared() {
             return shared.swap_object(cached, view, value, wish, keeps, expected);
         }
+        if let Some(there) = There::of(value.py(), cached)? {
+            return there.swap(view, value, wish, keeps, expected);
+        }
         let given = (wish.ttl.is_some_and(|ttl| ttl.is_some()), wish.tags.is_some());
         self.know_more(cached, given.0, given.1);
         let admitted = match &state.control {
@@ -147,6 +156,8 @@ pub(super) enum Taken {
     /// As memory stores it.
     Object(PyRef),
     Bytes(Vec<u8>),
+    /// As the server had it.
+    There(Box<Found>),
 }
 
 impl Taken {
@@ -156,6 +167,10 @@ impl Taken {
             Taken::Object(object) if cached.state.copies => handout::hand_out(py, object).map(Some).ok_or(ErrSet),
             Taken::Object(object) => Ok(Some(object)),
             Taken::Bytes(bytes) => crate::backend::shared::object::decode(py, &bytes),
+            Taken::There(found) => match There::of(py, cached)? {
+                Some(there) => there.deliver(py, &found),
+                None => Ok(None),
+            },
         }
     }
 }

@@ -5,7 +5,11 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
+use super::exchange::Expected;
+use super::view_of;
 use crate::backend::shared::object::decode;
+use crate::backend::There;
+use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::PyRef;
 use crate::function::lookup::Entries;
@@ -29,6 +33,10 @@ impl CacheState {
         let mut tokens = cache.tokens(now);
         // SAFETY: the tokens are of this cache, which does not change meanwhile.
         tokens.retain(|&token| unsafe { cache.slot(token) }.0.meta == ONE && self.serves(cache, token, now));
+        if self.backend.remote().is_some() {
+            // Copies of what the server has no longer are none.
+            tokens.retain(|&token| cache.get(token).is_some_and(|entry| !entry.value.is_void()));
+        }
         tokens
     }
 
@@ -102,7 +110,7 @@ pub(super) fn len(py: Python<'_>, cached: &CachedFunction) -> usize {
     let mut evicted = Evicted::default();
     let has_memoized = cached.state.has_apart();
     let len = state.entries.write(|writer| {
-        if state.has_windows || has_memoized {
+        if state.has_windows || has_memoized || state.backend.remote().is_some() {
             return state.own_tokens(writer.value, now).len();
         }
         writer.value.expire(now, &mut evicted);
@@ -128,6 +136,9 @@ pub(super) fn pop<'py>(py: Python<'py>, cached: &CachedFunction) -> PyResult<Opt
             }
         }
     }
+    if There::of(py, cached).map_err(failed)?.is_some() {
+        return pop_near(py, cached);
+    }
     let now = state.now();
     let mut evicted = Evicted::default();
     let popped = state.entries.write(|writer| {
@@ -150,6 +161,23 @@ pub(super) fn pop<'py>(py: Python<'py>, cached: &CachedFunction) -> PyResult<Opt
     let Some((key, stored)) = popped else { return Ok(None) };
     let value = state.handed_out(py, stored).ok_or_else(|| PyErr::fetch(py))?;
     Ok(Some(PyTuple::new(py, [key.as_py().bind(py), value.as_py().bind(py)])?))
+}
+
+/// The same where there is a server: what is near, the next victim first, is taken from there, where somebody may have been
+/// faster.
+fn pop_near<'py>(py: Python<'py>, cached: &CachedFunction) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    let failed = |ErrSet| PyErr::fetch(py);
+    let Some(there) = There::of(py, cached).map_err(failed)? else { return Ok(None) };
+    for key in cached.state.own_keys(py) {
+        let key = key.as_py().bind(py);
+        let key_ref = Ref::from(key);
+        let view = view_of(&key_ref).map_err(failed)?;
+        let Some(found) = there.take(&view, &Expected::Anything).map_err(failed)? else { continue };
+        if let Some(value) = there.deliver(py, &found).map_err(failed)? {
+            return Ok(Some(PyTuple::new(py, [key, value.as_py().bind(py)])?));
+        }
+    }
+    Ok(None)
 }
 
 /// Ends what has ended: how many entries.

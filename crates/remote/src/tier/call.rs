@@ -82,7 +82,7 @@ impl Scope {
 }
 
 /// Twice the longest life of a value: ten years.
-const MOST_LIFE: Duration = Duration::from_secs(20 * 366 * 24 * 3600);
+pub(super) const MOST_LIFE: Duration = Duration::from_secs(20 * 366 * 24 * 3600);
 
 /// More than 16 tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,9 +13,13 @@ use crate::envelope::FENCE;
 use crate::error::{Code, Error};
 
 const REPLACE: &str = "if redis.call('GETRANGE',KEYS[1],0,24)~=ARGV[1] then return 0 end \
-    redis.call('SET',KEYS[1],ARGV[2],'PX',ARGV[3]) return 1";
+    if ARGV[3]=='0' then redis.call('SET',KEYS[1],ARGV[2],'KEEPTTL') \
+    else redis.call('SET',KEYS[1],ARGV[2],'PX',ARGV[3]) end return 1";
 const REMOVE: &str = "if redis.call('GETRANGE',KEYS[1],0,24)~=ARGV[1] then return 0 end \
     return redis.call('DEL',KEYS[1])";
+/// `KEYS`: the value's, the refresh's.
+const TAKE: &str = "if redis.call('GETRANGE',KEYS[1],0,24)~=ARGV[1] then return 0 end \
+    redis.call('DEL',KEYS[1],KEYS[2]) return 1";
 /// `KEYS`: the value's, the refresh's. Stored if the lease is there, and the value is the old one or none.
 const REFRESH: &str = "if redis.call('GETRANGE',KEYS[2],0,24)~=ARGV[1] then return 0 end \
     redis.call('DEL',KEYS[2]) local is=redis.call('GETRANGE',KEYS[1],1,24) \
@@ -24,15 +28,21 @@ const REFRESH: &str = "if redis.call('GETRANGE',KEYS[2],0,24)~=ARGV[1] then retu
 
 /// A change that is made only if the first 25 bytes are those of `old`.
 pub(super) enum Change<'a> {
-    /// Another value, with a life in milliseconds.
+    /// Another value, with a life in milliseconds; `None`: with what is left of the old one's.
     Replace {
         key: &'a [u8],
         old: &'a [u8],
         new: &'a [u8],
-        life: u64,
+        life: Option<u64>,
     },
     Remove {
         key: &'a [u8],
+        old: &'a [u8],
+    },
+    /// What is there, or nothing (`old` is empty), goes with the lease beside it: nobody who computes stores it any more.
+    Take {
+        key: &'a [u8],
+        lease_key: &'a [u8],
         old: &'a [u8],
     },
     /// A value beside which a lease lies: if the lease is there, and the value has this token, or has ended.
@@ -55,12 +65,15 @@ enum Way {
 
 /// The best way that is left for each kind of change: a server that refuses one is not asked for it again.
 #[derive(Default)]
-pub(super) struct Ways([AtomicU8; 3]);
+pub(super) struct Ways([AtomicU8; 4]);
 
 impl Change<'_> {
     fn key(&self) -> &[u8] {
         match self {
-            Change::Replace { key, .. } | Change::Remove { key, .. } | Change::Refresh { key, .. } => key,
+            Change::Replace { key, .. }
+            | Change::Remove { key, .. }
+            | Change::Take { key, .. }
+            | Change::Refresh { key, .. } => key,
         }
     }
 
@@ -69,6 +82,7 @@ impl Change<'_> {
             Change::Replace { .. } => 0,
             Change::Remove { .. } => 1,
             Change::Refresh { .. } => 2,
+            Change::Take { .. } => 3,
         }
     }
 }
@@ -83,7 +97,7 @@ impl Ways {
         let has = match change {
             Change::Replace { .. } => knows((8, 1, 0), (8, 4, 0)),
             Change::Remove { .. } => knows((9, 0, 0), (8, 4, 0)),
-            Change::Refresh { .. } => false,
+            Change::Take { .. } | Change::Refresh { .. } => false,
         };
         // Relaxed: it orders nothing.
         match self.0[change.kind()].load(Ordering::Relaxed) {
@@ -149,7 +163,7 @@ fn outcome(reply: Value) -> Outcome {
 fn command(commands: &mut Pipeline, peer: &Peer, change: &Change<'_>) {
     match *change {
         Change::Replace { key, old, new, life } => {
-            commands.cmd("SET").arg(key).arg(new).arg("IFEQ").arg(old).arg("PX").arg(life);
+            living(commands.cmd("SET").arg(key).arg(new).arg("IFEQ").arg(old), life);
         }
         Change::Remove { key, old } if peer.server == "redis" => {
             commands.cmd("DELEX").arg(key).arg("IFEQ").arg(old);
@@ -157,8 +171,16 @@ fn command(commands: &mut Pipeline, peer: &Peer, change: &Change<'_>) {
         Change::Remove { key, old } => {
             commands.cmd("DELIFEQ").arg(key).arg(old);
         }
-        Change::Refresh { .. } => script(commands, change),
+        Change::Take { .. } | Change::Refresh { .. } => script(commands, change),
     }
+}
+
+/// Adds a life in milliseconds to a SET, or that the key keeps its own.
+fn living(set: &mut Pipeline, life: Option<u64>) {
+    match life {
+        Some(life) => set.arg("PX").arg(life),
+        None => set.arg("KEEPTTL"),
+    };
 }
 
 fn fence(bytes: &[u8]) -> &[u8] {
@@ -168,10 +190,13 @@ fn fence(bytes: &[u8]) -> &[u8] {
 fn script(commands: &mut Pipeline, change: &Change<'_>) {
     match *change {
         Change::Replace { key, old, new, life } => {
-            commands.cmd("EVAL").arg(REPLACE).arg(1).arg(key).arg(fence(old)).arg(new).arg(life);
+            commands.cmd("EVAL").arg(REPLACE).arg(1).arg(key).arg(fence(old)).arg(new).arg(life.unwrap_or(0));
         }
         Change::Remove { key, old } => {
             commands.cmd("EVAL").arg(REMOVE).arg(1).arg(key).arg(fence(old));
+        }
+        Change::Take { key, lease_key, old } => {
+            commands.cmd("EVAL").arg(TAKE).arg(2).arg(key).arg(lease_key).arg(fence(old));
         }
         Change::Refresh { key, lease_key, lease, old, new, life } => {
             commands.cmd("EVAL").arg(REFRESH).arg(2).arg(key).arg(lease_key);
@@ -186,7 +211,7 @@ fn watch(trip: &mut Trip<'_>, change: &Change<'_>) -> Result<Outcome, Error> {
     let mut then = Pipeline::new();
     then.atomic();
     match *change {
-        Change::Replace { key, .. } | Change::Remove { key, .. } => {
+        Change::Replace { key, .. } | Change::Remove { key, .. } | Change::Take { key, .. } => {
             look.cmd("WATCH").arg(key).cmd("GETRANGE").arg(key).arg(0).arg(24);
         }
         Change::Refresh { key, lease_key, .. } => {
@@ -200,11 +225,15 @@ fn watch(trip: &mut Trip<'_>, change: &Change<'_>) -> Result<Outcome, Error> {
     let is = bytes(next())?.unwrap_or_default();
     let holds = match *change {
         Change::Replace { key, old, new, life } => {
-            then.cmd("SET").arg(key).arg(new).arg("PX").arg(life);
+            living(then.cmd("SET").arg(key).arg(new), life);
             is == fence(old)
         }
         Change::Remove { key, old } => {
             then.cmd("DEL").arg(key);
+            is == fence(old)
+        }
+        Change::Take { key, lease_key, old } => {
+            then.cmd("DEL").arg(key).arg(lease_key);
             is == fence(old)
         }
         Change::Refresh { key, lease_key, lease, old, new, life } => {

@@ -47,6 +47,8 @@ impl Found {
             body: draft.body.to_vec(),
             fresh_until: after(draft.fresh),
             ends: after(draft.lifetime),
+            lifetime: draft.lifetime,
+            fresh: draft.fresh,
             computed: draft.computed,
             cover,
             stripes: stripes.to_vec(),
@@ -100,6 +102,9 @@ impl Found {
             body: rest.to_vec(),
             fresh_until,
             ends,
+            // A copy does not say.
+            lifetime: std::time::Duration::ZERO,
+            fresh: std::time::Duration::ZERO,
             computed: std::time::Duration::from_nanos(computed),
             cover: Cover { pair: Pair { epoch, stamp }, until },
             stripes,

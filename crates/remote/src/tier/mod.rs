@@ -16,6 +16,8 @@
 //! | `set`, `cache_put` | [`Tier::put`] |
 //! | `cache_invalidate`, `cache_invalidate_tags`, `cache_clear` | [`Tier::invalidate`], [`Tier::invalidate_tags`], [`Tier::clear`] |
 //! | an object's `add`, `incr`, `replace`, `touch`, `pop` | [`Tier::read`], [`Tier::add`], [`Tier::replace`], [`Tier::discard`] |
+//! | an object's `pop`, `delete`, and of many | [`Tier::take_many`] |
+//! | an object's `lock` | [`Tier::lock`], [`Tier::unlock`], [`Tier::is_locked`] |
 //! | many keys | the same with `_many` |
 //!
 //! **The fence.** A computation claims its key by a *lease* that lies under it, and stores by comparison with it. Whoever
@@ -26,6 +28,7 @@ mod call;
 mod compare;
 mod copy;
 mod lease;
+mod lock;
 mod near;
 mod object;
 mod options;
@@ -43,6 +46,7 @@ use std::time::Duration;
 
 pub use self::call::{Call, Scope, StampKey, TooManyTags};
 pub use self::lease::{Lease, Theirs};
+pub use self::lock::{Lock, Locking, Waiting};
 pub use self::near::{Cover, Near};
 pub use self::options::{OpenError, Options};
 pub use self::outcome::{Draft, Failure, Found, Looked, Stored, Why};
@@ -78,6 +82,14 @@ impl Tier {
     /// longest lifetime of its values, windows included.
     pub fn scope(&self, name: &[u8], version: Option<&[u8]>, longest: Duration) -> Arc<Scope> {
         Arc::new(Scope::new(&self.keys, Name::new(name, version), longest))
+    }
+
+    /// The entries of a cache object, likewise; and its locks, which nothing clears.
+    pub fn object_scopes(&self, name: &[u8], version: Option<&[u8]>, longest: Duration) -> (Arc<Scope>, Arc<Scope>) {
+        let scope = |name, longest| Arc::new(Scope::new(&self.keys, name, longest));
+        // (A lease lives for a day at most, so half of a stamp's life is always enough.)
+        let of_lock = Duration::from_secs(2 * 24 * 3600);
+        (scope(Name::of_object(name, version), longest), scope(Name::of_locks(name, version), of_lock))
     }
 
     /// A tag, for [`Tier::invalidate_tags`].

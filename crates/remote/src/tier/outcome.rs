@@ -10,6 +10,7 @@ use crate::envelope::{Codec, Kind, Stamp, Token, Unreadable, Unstorable};
 use crate::error::{Code, Error};
 
 /// A value or an exception that the server has.
+#[derive(Clone)]
 pub struct Found {
     pub kind: Kind,
     pub codec: Codec,
@@ -18,6 +19,9 @@ pub struct Found {
     pub fresh_until: u64,
     /// The boot clock from which it is gone.
     pub ends: u64,
+    /// How long it was to live when it was stored, and how long of that it was to be fresh; 0 of a near copy.
+    pub lifetime: Duration,
+    pub fresh: Duration,
     /// What its computation took.
     pub computed: Duration,
     /// How a near copy is covered; void: it is not to be kept.

@@ -215,6 +215,8 @@ fn found(entry: &Entry<'_>, left: i64, began: u64, cover: Cover, stripes: Vec<cr
         body: entry.body.to_vec(),
         fresh_until: began.saturating_add(fresh).saturating_sub(age),
         ends: began.saturating_add(left),
+        lifetime: entry.lifetime,
+        fresh: entry.fresh,
         computed: entry.computed,
         cover: if ended { Cover::VOID } else { cover },
         stripes,

@@ -1,10 +1,11 @@
 //! Tags' and generations' stamps: reading them, and making those that are absent.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use redis::{Pipeline, Value};
 
-use super::call::StampKey;
+use super::call::{StampKey, MOST_LIFE};
 use super::trip::{bytes, number, Trip};
 use super::Call;
 use crate::envelope::Stamp;
@@ -134,4 +135,37 @@ impl Renewal {
     pub(super) fn ask(&self, commands: &mut Pipeline) {
         commands.cmd("PEXPIRE").arg(&self.key).arg(self.life);
     }
+}
+
+/// Has stamps live at least as long as values that name them, whose lifetime is longer than those for which their scope makes
+/// stamps. (Without a word where that is not so, as with functions.)
+pub(super) fn outlive<'a>(
+    trip: &mut Trip<'_>,
+    values: impl Iterator<Item = (&'a Call, &'a [Stamp<'static>], Duration)>,
+) -> Result<(), Error> {
+    let mut needs: Vec<(Vec<u8>, u64)> = Vec::new();
+    for (call, stamps, lifetime) in values.filter(|(call, _, lifetime)| *lifetime > call.scope.life / 2) {
+        let life = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
+        for stamp in stamps {
+            let key = if stamp.tag.is_empty() {
+                call.scope.generation.key.clone()
+            } else {
+                StampKey::of_tag(&call.scope.keys, &stamp.tag).key
+            };
+            match needs.iter_mut().find(|need| need.0 == key) {
+                Some(need) => need.1 = need.1.max(life),
+                None => needs.push((key, life)),
+            }
+        }
+    }
+    let (mut look, mut renew) = (Pipeline::new(), Pipeline::new());
+    for (key, _) in &needs {
+        look.cmd("PTTL").arg(key);
+    }
+    for ((key, life), left) in needs.iter().zip(trip.run(&look)?) {
+        if number(left)? < i64::try_from(*life).unwrap_or(i64::MAX) {
+            renew.cmd("PEXPIRE").arg(key).arg(life.saturating_mul(2).min(MOST_LIFE.as_millis() as u64));
+        }
+    }
+    trip.run(&renew).map(drop)
 }

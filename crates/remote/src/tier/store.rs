@@ -6,6 +6,7 @@ use redis::Pipeline;
 
 use super::compare::{self, Change};
 use super::lease::Lease;
+use super::stamps::outlive;
 use super::trip::{Must, Trip};
 use super::{Call, Draft, Failure, Stored, Tier};
 use crate::envelope::{Entry, Stamp, Token, Unstorable};
@@ -76,6 +77,7 @@ impl Tier {
         } else {
             self.visit(Must::May, |trip| {
                 renew(trip, stores.iter().map(|store| &*store.lease))?;
+                outlive(trip, stores.iter().map(|store| (store.call, &store.lease.stamps[..], store.draft.lifetime)))?;
                 let changes: Vec<Change<'_>> = asked()
                     .map(|(store, sealed)| match sealed {
                         Ok(sealed) => change(store.call, &store.lease, sealed),
@@ -130,7 +132,7 @@ const MOST: u64 = 10 * 366 * 24 * 3600 * 1000;
 fn change<'a>(call: &'a Call, lease: &'a Lease, sealed: &'a Sealed) -> Change<'a> {
     let (key, new, life) = (&call.keys.value[..], &sealed.bytes[..], sealed.life);
     match &lease.beside {
-        None => Change::Replace { key, old: &lease.sealed, new, life },
+        None => Change::Replace { key, old: &lease.sealed, new, life: Some(life) },
         Some(old) => Change::Refresh { key, lease_key: &call.keys.refresh, lease: &lease.sealed, old, new, life },
     }
 }
@@ -141,7 +143,7 @@ fn give_up<'a>(call: &'a Call, lease: &'a Lease) -> Change<'a> {
 }
 
 /// Gives new lives to stamps of which half is over, before values name them for longer.
-fn renew<'a>(trip: &mut Trip<'_>, leases: impl Iterator<Item = &'a Lease>) -> Result<(), Error> {
+pub(super) fn renew<'a>(trip: &mut Trip<'_>, leases: impl Iterator<Item = &'a Lease>) -> Result<(), Error> {
     let mut commands = Pipeline::new();
     leases.flat_map(|lease| &lease.renewals).for_each(|renewal| renewal.ask(&mut commands));
     trip.run(&commands).map(drop)

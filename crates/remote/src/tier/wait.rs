@@ -24,7 +24,7 @@ const MOST_CHANGES: u32 = 3;
 
 impl Tier {
     /// The pause between two looks at a lease, in nanoseconds.
-    fn pause(&self) -> u64 {
+    pub(super) fn pause(&self) -> u64 {
         let confirmed = self.coherence.words().is_confirmed(boottime::now(), self.staleness);
         if confirmed {
             TOLD

@@ -6,7 +6,7 @@ use std::fmt;
 use redis::{Pipeline, Value};
 
 use super::call::{Scope, StampKey};
-use super::stamps::Stamps;
+use super::stamps::{outlive, Stamps};
 use super::trip::{bytes, number, sound, Must};
 use super::{Call, Draft, Failure, Tier};
 use crate::coherence::Stripe;
@@ -70,6 +70,9 @@ impl Tier {
         let put = self.visit(Must::Try, |trip| {
             let calls: Vec<&Call> = puts.iter().map(|put| put.0).collect();
             let (stamps, renewals) = Stamps::make(trip, &Stamps::keys(&calls))?;
+            let named: Vec<_> = calls.iter().map(|call| stamps.of(call).unwrap_or_default()).collect();
+            let puts_named = puts.iter().zip(&named);
+            outlive(trip, puts_named.map(|((call, draft), stamps)| (*call, &stamps[..], draft.lifetime)))?;
             let mut commands = Pipeline::new();
             renewals.iter().for_each(|renewal| renewal.ask(&mut commands));
             let mut answers: Vec<Option<PutError>> = Vec::with_capacity(puts.len());

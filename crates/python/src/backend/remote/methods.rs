@@ -34,28 +34,36 @@ use remote::tier::{Found, PutError};
 use shared::Skip;
 
 /// What is near of a key.
-enum Near {
-    /// A value or an exception, with the nanoseconds (signed) until it is no longer fresh, and whether it answers a call.
-    There(i128, bool),
+pub(super) enum Near {
+    /// A value or an exception, with the seconds until it is no longer fresh, and whether it answers a call.
+    There(f64, bool),
     Void,
 }
 
 impl Remote {
-    /// What the file of the host or the server has for a key; nothing where that does not answer. `Err` with an exception set.
-    fn peek(&self, opened: &Opened, view: &View<'_>, is_use: bool) -> Result<Option<Found>, ErrSet> {
+    /// What the file of the host or the server has for a key; nothing where that does not answer, which is counted. `Err` with an
+    /// exception set.
+    pub(super) fn peek(&self, opened: &Opened, view: &View<'_>, is_use: bool) -> Result<Option<Box<Found>>, ErrSet> {
         let Some(key) = self.key_of(view)? else { return Ok(None) };
         let mut trip = self.trip(view.py(), opened, Some(&key), view.hash, &Tags::new());
         if trip.look_here(is_use) {
             if let Step::Found(found) = trip.step {
-                return Ok(Some(*found));
+                return Ok(Some(found));
             }
         }
         // SAFETY: the tier knows nothing of Python.
-        Ok(unsafe { asking(view.py(), || trip.tier.peek(&trip.call)) })
+        let read = unsafe { asking(view.py(), || trip.tier.read_many(&[&trip.call])) };
+        match read.map(|mut read| read.pop()) {
+            Ok(Some(Ok(found))) => Ok(found),
+            Ok(Some(Err(_)) | None) | Err(_) => {
+                self.count_error();
+                Ok(None)
+            }
+        }
     }
 
     /// What is near of a key. `Err` with an exception set.
-    fn near(&self, state: &CacheState, view: &View<'_>) -> Result<Near, ErrSet> {
+    pub(super) fn near(&self, state: &CacheState, view: &View<'_>) -> Result<Near, ErrSet> {
         let (now, revalidate) = (clock::exact(), state.control.as_ref().map_or(0, |control| control.revalidate));
         let look = |cache: &mut Entries, at: Option<(Token, bool)>| {
             let (token, _) = at.filter(|(_, finished)| *finished)?;
@@ -63,7 +71,9 @@ impl Remote {
                 return None;
             }
             let fresh = cache.lifetime(token).fresh;
-            Some((i128::from(fresh) - i128::from(now), now < fresh.saturating_add(revalidate)))
+            let left =
+                if fresh == u64::MAX { f64::INFINITY } else { (i128::from(fresh) - i128::from(now)) as f64 / 1e9 };
+            Some((left, now < fresh.saturating_add(revalidate)))
         };
         match state.with_entry(view, look) {
             Changed::Done(Some((left, answers))) => Ok(Near::There(left, answers)),
@@ -177,13 +187,12 @@ impl Backend for Remote {
     }
 
     fn remaining(&self, state: &CacheState, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
-        let seconds = |nanoseconds: i128| nanoseconds as f64 / 1e9;
         if let Near::There(left, _) = self.near(state, view)? {
-            return Ok(Some(seconds(left)));
+            return Ok(Some(left));
         }
         let Some(opened) = self.opened(view.py())? else { return Ok(None) };
         let found = self.peek(opened, view, false)?;
-        Ok(found.map(|found| seconds(i128::from(found.fresh_until) - i128::from(clock::exact()))))
+        Ok(found.map(|found| values::seconds_left(&found)))
     }
 
     fn invalidate(&self, state: &CacheState, view: &View<'_>) -> Result<bool, ErrSet> {

@@ -10,15 +10,17 @@
 //!
 //! Its other parts: [`address`] (the option), [`opened`] (what is configured, opened at the first use), [`values`] (objects and
 //! bytes), [`bring`] (how a plain call gets its value), [`methods`] (what users change and ask),
-//! [`together`] (what changes many functions at once).
+//! [`together`] (what changes many functions at once), [`object`] and [`locks`] (what a cache object does).
 
 mod address;
 mod bring;
 mod call;
 pub mod driven;
 mod host;
+mod locks;
 mod methods;
 mod near;
+pub(crate) mod object;
 mod opened;
 pub mod together;
 mod trip;
@@ -33,8 +35,10 @@ use pyo3::prelude::*;
 pub(crate) use self::address::{Server, ServerAddress, Source};
 pub(crate) use self::call::NearMemory;
 use self::host::{Host, HostFile};
+pub(crate) use self::locks::{RemoteLock, RemoteLocking};
 pub(crate) use self::near::{Covered, Flying};
-use self::opened::{Name, Opened, Opening};
+pub(crate) use self::object::There;
+use self::opened::{Holder, Name, Opened, Opening};
 use self::trip::Trip;
 use self::values::Told;
 use crate::backend::OfServer;
@@ -88,27 +92,44 @@ impl Remote {
     ) -> PyResult<Box<Remote>> {
         let py = function.py();
         let key = options.key.as_ref().map(|key| key.bind(py));
+        let name_there = opened::name_of(function, key, name)?;
+        let host = has_file.then(|| HostFile::new(py, &name_there, options)).transpose()?;
+        Ok(Self::named(options, name_there, Holder::Function, name, host))
+    }
+
+    /// The cache of an object of this name.
+    pub fn of_object(options: &Options, name: &str) -> Box<Remote> {
+        Self::named(options, name.to_owned(), Holder::Object, Some(name), None)
+    }
+
+    fn named(
+        options: &Options,
+        name: String,
+        holder: Holder,
+        given_name: Option<&str>,
+        host: Option<HostFile>,
+    ) -> Box<Remote> {
         let ttl = if options.ttl.of.is_some() { LONGEST } else { Duration::from_nanos(options.ttl.nanos) };
         let window = options.stale_while_revalidate.max(options.stale_if_error);
-        let name_there = Name {
-            name: opened::name_of(function, key, name)?,
+        let name = Name {
+            name,
+            holder,
             version: options.version.clone(),
             namespace: options.namespace.clone(),
             longest: ttl.saturating_add(Duration::from_nanos(window)),
         };
-        let host = has_file.then(|| HostFile::new(py, &name_there.name, options)).transpose()?;
-        Ok(Box::new(Remote {
+        Box::new(Remote {
             source: options.remote.clone(),
-            name: name_there,
+            name,
             opening: Opening::default(),
-            given_name: name.map(Box::from),
+            given_name: given_name.map(Box::from),
             host,
             spare: options.stale_if_error,
             counts: Counts::default(),
             told: Told::default(),
             is_untold: AtomicBool::new(false),
             is_fileless: AtomicBool::new(false),
-        }))
+        })
     }
 
     /// The server, if there is one. `Err` with an exception set. Runs user code at the first use.
@@ -216,7 +237,12 @@ impl Remote {
 
 /// Sets the exception of a change that was not acknowledged.
 fn not_acknowledged(py: Python<'_>, why: &dyn std::fmt::Display) -> ErrSet {
-    let message = format!("the change was not acknowledged, and may still take effect: {why}");
+    raise(py, &format!("the change was not acknowledged, and may still take effect: {why}"))
+}
+
+/// Sets a `RemoteError`.
+#[cold]
+fn raise(py: Python<'_>, message: &str) -> ErrSet {
     let raised = import(py, "warp_cache._remote.errors")
         .and_then(|module| module.getattr("RemoteError")?.call1((message,)))
         .map_or_else(|error| error, PyErr::from_value);

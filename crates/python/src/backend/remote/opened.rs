@@ -25,6 +25,8 @@ use remote::url::Url;
 pub(super) struct Opened {
     pub tier: Arc<Tier>,
     pub scope: Arc<Scope>,
+    /// An object's locks.
+    pub locks: Option<Arc<Scope>>,
     /// Whether pickles may be stored and read: they are signed, or trusted.
     pub may_pickle: bool,
     /// Nanoseconds for which what is known of the server counts.
@@ -34,9 +36,17 @@ pub(super) struct Opened {
 /// What a function's cache is called on every host, and how long its values live at most.
 pub(super) struct Name {
     pub name: String,
+    pub holder: Holder,
     pub version: Option<String>,
     pub namespace: Option<String>,
     pub longest: Duration,
+}
+
+/// Whose name it is: an object and a function of one name have nothing in common.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holder {
+    Function,
+    Object,
 }
 
 /// What `warp_cache._remote.opening.settings` gives.
@@ -69,8 +79,14 @@ pub(super) fn open(py: Python<'_>, source: &Source, name: &Name) -> PyResult<Opt
     match known(&settings) {
         Ok(tier) => {
             let version = name.version.as_deref().map(str::as_bytes);
-            let scope = tier.scope(name.name.as_bytes(), version, name.longest);
-            Ok(Some(Opened { tier, scope, may_pickle, staleness }))
+            let (scope, locks) = match name.holder {
+                Holder::Function => (tier.scope(name.name.as_bytes(), version, name.longest), None),
+                Holder::Object => {
+                    let (scope, locks) = tier.object_scopes(name.name.as_bytes(), version, name.longest);
+                    (scope, Some(locks))
+                }
+            };
+            Ok(Some(Opened { tier, scope, locks, may_pickle, staleness }))
         }
         Err(why) => {
             opening.call_method1("cannot_open", (why,))?;

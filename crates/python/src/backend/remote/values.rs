@@ -20,6 +20,7 @@ use crate::function::control_checks::CopyMode;
 use crate::function::handout;
 use crate::function::slot_value::{Refresh, Special, Value};
 use crate::function::CachedFunction;
+use concurrency::clock;
 use engine::cache::Lifetime;
 use engine::wire_format::header;
 use remote::coherence::Stripe;
@@ -103,10 +104,23 @@ pub(super) fn sending(
         None => encode(result, opened.may_pickle)?,
     };
     let Some((codec, body)) = encoded else { return Ok(None) };
-    let fresh = control.shortened(terms).map_or(super::LONGEST, Duration::from_nanos).min(super::LONGEST);
-    let lifetime = fresh.saturating_add(Duration::from_nanos(control.window(terms.goes_stale)));
+    let (fresh, lifetime) = lives(control, terms.ttl, terms.goes_stale);
     let kind = if raised.is_some() { Kind::Exception } else { Kind::Value };
     Ok(Some(Sending { kind, codec, body, lifetime, fresh, computed }))
+}
+
+/// How long a value of so many nanoseconds is fresh, and how long the server has it.
+pub(super) fn lives(control: &Control, ttl: Option<u64>, goes_stale: bool) -> (Duration, Duration) {
+    let fresh = control.shorten(ttl).map_or(super::LONGEST, Duration::from_nanos).min(super::LONGEST);
+    (fresh, fresh.saturating_add(Duration::from_nanos(control.window(goes_stale))))
+}
+
+/// Seconds until what the server has is no longer fresh; infinity for what has no end but the server's.
+pub(super) fn seconds_left(found: &Found) -> f64 {
+    if found.fresh >= super::LONGEST {
+        return f64::INFINITY;
+    }
+    (i128::from(found.fresh_until) - i128::from(clock::exact())) as f64 / 1e9
 }
 
 /// The terms of a near copy of what the server gave; `None` if it is not to be kept. `Err` with an exception set.
@@ -129,8 +143,19 @@ pub(super) fn near_terms(
     let is_exception = sharing.is_none();
     let covered = Some(Covered::new(opened, found.cover, &found.stripes));
     let special = Special { object: stored, is_exception, refresh: Refresh::default(), covered };
-    let moments = Some(Lifetime { fresh: found.fresh_until, end: found.ends.max(found.fresh_until) });
-    Ok(Some(Terms { value: Value::special(Box::new(special)), ttl: None, goes_stale: true, weight, tags, moments }))
+    let moments = if found.fresh >= super::LONGEST {
+        Lifetime { fresh: u64::MAX, end: u64::MAX }
+    } else {
+        Lifetime { fresh: found.fresh_until, end: found.ends.max(found.fresh_until) }
+    };
+    Ok(Some(Terms {
+        value: Value::special(Box::new(special)),
+        ttl: None,
+        goes_stale: true,
+        weight,
+        tags,
+        moments: Some(moments),
+    }))
 }
 
 /// Terms under which a result is kept here alone; `None` if it is not to be kept. `Err` with an exception set.

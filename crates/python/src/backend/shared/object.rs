@@ -6,7 +6,7 @@
 //! vain.
 
 pub(crate) mod changing;
-mod checks;
+pub(crate) mod checks;
 mod whole;
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Which keys and values a cache object can have in the file, and the errors of those that it cannot.
+//! Which keys and values a cache object can have in the file or on a server, and the errors of those that it cannot.
 //!
 //! Ring 3.
 
@@ -22,10 +22,7 @@ const DEPTH: u32 = 50;
 impl Shared {
     /// Whether a key can be read back from its bytes; `Err` with a TypeError set if not.
     pub(crate) fn check_key(&self, view: &View<'_>) -> Result<(), ErrSet> {
-        match view.values.first() {
-            Some(&key) if !is_readable(key, DEPTH) => Err(refuse_key(key)),
-            _ => Ok(()),
-        }
+        check_key(view)
     }
 
     /// Whether an entry can be stored, as far as key and value say; `Err` with an exception set if not.
@@ -36,6 +33,14 @@ impl Shared {
             Err(Encoded::Failed) => Err(ErrSet),
             Err(_) => Err(refuse_value(value)),
         }
+    }
+}
+
+/// Whether a key can be read back from its bytes; `Err` with a TypeError set if not.
+pub(crate) fn check_key(view: &View<'_>) -> Result<(), ErrSet> {
+    match view.values.first() {
+        Some(&key) if !is_readable(key, DEPTH) => Err(refuse_key(key)),
+        _ => Ok(()),
     }
 }
 
@@ -71,10 +76,10 @@ fn all_readable(set: Ref<'_>, depth: u32) -> bool {
 
 /// Sets the TypeError of a key that cannot be read back.
 #[cold]
-pub(super) fn refuse_key(key: Ref<'_>) -> ErrSet {
+pub(crate) fn refuse_key(key: Ref<'_>) -> ErrSet {
     let shown = shown(&key.to_bound());
     PyTypeError::new_err(format!(
-        "a key of a shared cache must be None, a bool, an int, a float that is a number, a str, bytes, or a tuple or frozenset \
+        "a key of a shared or remote cache must be None, a bool, an int, a float that is a number, a str, bytes, or a tuple or frozenset \
          of such, got {shown}: make it one of these"
     ))
     .restore(key.py());
@@ -83,12 +88,12 @@ pub(super) fn refuse_key(key: Ref<'_>) -> ErrSet {
 
 /// Sets the error of a value that cannot be stored in bytes: pickle's own, where it has one.
 #[cold]
-pub(super) fn refuse_value(value: Ref<'_>) -> ErrSet {
+pub(crate) fn refuse_value(value: Ref<'_>) -> ErrSet {
     let (py, value) = (value.py(), value.to_bound());
     let error = match import(py, "pickle").and_then(|pickle| pickle.call_method1("dumps", (&value,))) {
         Err(error) => error,
         Ok(_) => PyTypeError::new_err(format!(
-            "a shared cache cannot store {}: what its bytes would make is not equal to it",
+            "a shared or remote cache cannot store {}: what its bytes would make is not equal to it",
             shown(&value)
         )),
     };
