@@ -538,11 +538,13 @@ class _RemoteLocking:
     def sleep(self, seconds: float) -> bool: ...
     def is_locked(self) -> bool: ...
 
+@final
 class _RemoteLock:
     """Such a lock that was taken."""
 
     def release(self) -> bool: ...
 
+@final
 class _HeldLock:
     """A lock of a cache object that was taken in a file."""
 

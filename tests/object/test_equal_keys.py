@@ -36,7 +36,9 @@ def test_equal_keys_are_found_and_counted(
     make: Make, strategy: Strategy, fresh: Callable[[int], Any], before: Callable[[Any], Any]
 ) -> None:
     # A server does not know when an entry was last used.
-    lifetimes = ({}, {"ttl": 100}) if make().options()["remote"] else ({}, {"ttl": 100}, {"tti": 100})
+    lifetimes = (
+        ({}, {"ttl": 100}) if make().options()["remote"] else ({}, {"ttl": 100}, {"tti": 100})
+    )
     for options in lifetimes:
         cache = make(20, strategy=strategy, **options)
         for n in range(5):

@@ -1,9 +1,9 @@
-"""Locks on keys of a cache object: among threads in memory, among processes in the shared tier, among
-hosts where there is a server.
+"""Locks on keys of a cache object: among threads in memory, among processes in the shared tier,
+among hosts where there is a server.
 
 In memory and in a file nothing is signalled: who waits looks again, soon at first, later every five
-milliseconds. So a dead holder's lock is found free, and green threads and coroutines wait as well. Who
-waits for a server is woken by what it tells.
+milliseconds. So a dead holder's lock is found free, and green threads and coroutines wait as well.
+Who waits for a server is woken by what it tells.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["CacheLock"]
 
 _FIRST_PAUSE = 0.0002
 _LAST_PAUSE = 0.005
-# Seconds for which a thread sleeps at a time while it waits for a server: signals are looked at then.
+# Seconds for which a thread waits for a server before it looks for signals.
 _SLICE = 0.05
 
 
@@ -239,11 +239,12 @@ def _place(cache: Any) -> _Memory:
 
 
 class CacheLock:
-    """A lock on a key, across the threads and processes that share the cache.
+    """A lock on a key, across the threads, processes or hosts that share the cache.
 
     It is not reentrant. Whoever has acquired it by this object, in this process, may release it;
     anybody else gets RuntimeError, as does a holder whose lease was over. When its holder's process
-    ends it is free at once; where a server has it, after some three seconds. It is no entry: it is never evicted, and ``clear`` does not concern it.
+    ends it is free at once; where a server has it, after some three seconds. It is no entry: it is
+    never evicted, and ``clear`` does not concern it.
     """
 
     __slots__ = ("_cache", "_held", "_key", "_lease", "_place", "_wait")

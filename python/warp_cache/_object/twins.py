@@ -51,7 +51,9 @@ class Twins:
     async def aget(self: Any, key: Any, default: Any = None, *, renew: Any = None) -> Any:
         """``get``, to be awaited."""
         if self._given["remote"] is None:
-            return self.get(key, default, renew=renew) if renew is not None else self.get(key, default)
+            return (
+                self.get(key, default, renew=renew) if renew is not None else self.get(key, default)
+            )
         # What is near is had at once.
         near = None if renew is not None else self._near(key)
         if near is not None:

@@ -75,7 +75,7 @@ impl Tier {
             looked => looked,
         };
         match looked {
-            Looked::Mine(lease) => match self.hold(call, lease, lasting)? {
+            Looked::Mine(lease) => match self.hold(call, *lease, lasting)? {
                 Some(lock) => Ok(Locking::Taken(Box::new(lock))),
                 None => theirs(now),
             },
@@ -130,12 +130,12 @@ impl Tier {
     }
 
     /// Makes a lock of a lease; `None`: it was lost meanwhile.
-    fn hold(&self, call: &Call, lease: Box<Lease>, lasting: Option<Duration>) -> Result<Option<Lock>, PutError> {
+    fn hold(&self, call: &Call, lease: Lease, lasting: Option<Duration>) -> Result<Option<Lock>, PutError> {
         let fork = fork::epoch();
         if !lease.renewals.is_empty() {
-            self.visit(Must::Try, |trip| renew(trip, [&*lease].into_iter())).map_err(PutError::Failed)?;
+            self.visit(Must::Try, |trip| renew(trip, [&lease].into_iter())).map_err(PutError::Failed)?;
         }
-        let Lease { held, sealed, stamps, .. } = *lease;
+        let Lease { held, sealed, stamps, .. } = lease;
         let Some(lasting) = lasting else {
             return Ok(Some(Lock { sealed, _held: Some(held), fork }));
         };

@@ -48,6 +48,7 @@ pub use self::call::{Call, Scope, StampKey, TooManyTags};
 pub use self::lease::{Lease, Theirs};
 pub use self::lock::{Lock, Locking, Waiting};
 pub use self::near::{Cover, Near};
+pub use self::object::Read;
 pub use self::options::{OpenError, Options};
 pub use self::outcome::{Draft, Failure, Found, Looked, Stored, Why};
 pub use self::store::Store;

@@ -11,6 +11,9 @@ use super::trip::{sound, Must, Trip};
 use super::{Call, Draft, Failure, Found, PutError, Tier};
 use crate::error::Error;
 
+/// What the server has for one call, or why that is not known.
+pub type Read = Result<Option<Box<Found>>, PutError>;
+
 /// What one attempt to add a value has come to.
 enum Added {
     Yes,
@@ -25,7 +28,7 @@ impl Tier {
     ///
     /// # Errors
     /// The server did not answer, or what it has cannot be read.
-    pub fn read(&self, call: &Call) -> Result<Option<Box<Found>>, PutError> {
+    pub fn read(&self, call: &Call) -> Read {
         let glances = self.visit(Must::Try, |trip| Ok(glance(trip, &[call])?.0)).map_err(PutError::Failed)?;
         glances.into_iter().next().map_or(Ok(None), value)
     }
@@ -34,7 +37,7 @@ impl Tier {
     ///
     /// # Errors
     /// The server did not answer.
-    pub fn read_many(&self, calls: &[&Call]) -> Result<Vec<Result<Option<Box<Found>>, PutError>>, Failure> {
+    pub fn read_many(&self, calls: &[&Call]) -> Result<Vec<Read>, Failure> {
         let glances = self.visit(Must::May, |trip| Ok(glance(trip, calls)?.0))?;
         Ok(glances.into_iter().map(value).collect())
     }
@@ -198,7 +201,7 @@ fn taking<'a>(call: &'a Call, glance: &'a Glance) -> Change<'a> {
 }
 
 /// The value that was read.
-fn value(glance: Glance) -> Result<Option<Box<Found>>, PutError> {
+fn value(glance: Glance) -> Read {
     match glance.judged {
         Judged::Found(found) => Ok(Some(found)),
         Judged::Unreadable(_) | Judged::Other => Err(PutError::Unreadable),

@@ -347,8 +347,8 @@ impl<'a> There<'a> {
             Expected::Entry(Entry::Memory { .. } | Entry::File(..)) => return Ok(None),
             // SAFETY: the tier knows nothing of Python.
             Expected::Absent => unsafe { asking(py, || tier.fence(&call)) }.map(|()| None),
-            // SAFETY: as above.
             Expected::Entry(Entry::Server(found)) => {
+                // SAFETY: as above.
                 unsafe { asking(py, || tier.discard(&call, found)) }.map(|done| done.then(|| found.clone()))
             }
         };
