@@ -52,8 +52,8 @@ def test_a_sum_that_weighs_too_much_leaves_no_older_one() -> None:
     assert "k" not in cache
 
 
-def test_clear_counts_memoized_entries(make: Make) -> None:
-    cache = make()
+def test_clear_counts_memoized_entries(make_here: Make) -> None:
+    cache = make_here()
     double = cache.memoize(lambda n: 2 * n)
     cache["k"] = 1
     assert (double(1), double(2)) == (2, 4)
@@ -61,8 +61,8 @@ def test_clear_counts_memoized_entries(make: Make) -> None:
     assert cache.clear() == 0 and len(cache) == 0
 
 
-def test_clear_does_not_count_what_has_ended(make: Make) -> None:
-    cache = make()
+def test_clear_does_not_count_what_has_ended(make_here: Make) -> None:
+    cache = make_here()
     cache.set("ended", 1, ttl=0.01)
     cache["k"] = 1
     double = cache.memoize(lambda n: 2 * n)
