@@ -206,7 +206,8 @@ impl CachedFunction {
             backend.get_mut().know_default(default.lend(function.py()))?;
         }
         let mut control = Control::new(options, function, signature.as_ref())?;
-        if backend.has_file() {
+        // (The shared backend's own values go another way: what a file has is decoded for each.)
+        if backend.remote().is_some() && backend.has_file() {
             control.iter_mut().for_each(|control| control.copy_as_a_file());
         }
         Ok(Self::assemble(function, options, signature, flights, backend, control))
