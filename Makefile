@@ -80,7 +80,7 @@ test: build ## set up, build, Rust tests, loom, Python tests
 
 .PHONY: test-rust
 test-rust: ## Rust tests of all crates that need no Python
-	WARP_SERVERS="$$(scripts/test-servers)" cargo test --target-dir target $(locked) --workspace --exclude python
+	WARP_SERVERS="$$(scripts/test-servers)" cargo test --no-fail-fast --target-dir target $(locked) --workspace --exclude python
 
 .PHONY: test-loom
 test-loom: ## the locks under loom's model checker, every interleaving within a bound

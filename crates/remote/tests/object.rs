@@ -8,7 +8,7 @@ use concurrency::boottime;
 use redis::{cmd, Value};
 use remote::tier::{Draft, Lock, Locking, Looked, Stored, Tier};
 use support::tiers::{call, covered, draft, found, holds, mine, scope, told, wait, HOUR};
-use support::{late, open, with_each_server};
+use support::{late, open, until, with_each_server};
 
 #[test]
 fn what_an_object_changes_it_changes_by_comparison() {
@@ -91,7 +91,7 @@ fn what_is_taken_out_is_known_to_have_been_there() {
         let taken = one.take_many(&calls).unwrap();
         let bodies: Vec<_> = taken.iter().map(|found| found.as_ref().map(|found| &found.body[..])).collect();
         assert_eq!(bodies, [Some(&b"0"[..]), Some(b"1"), None, None]);
-        assert!(!holds(&two, &far));
+        until("it is told", || !holds(&two, &far));
         assert_eq!(two.store(&call(&two, &[3]), lease, draft(b"late")), Stored::Fenced);
         assert!(one.read_many(&calls).unwrap().into_iter().all(|found| found.unwrap().is_none()));
         // A fence leaves values.
