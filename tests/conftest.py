@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +24,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("warp_cache")
+
+# A shell's job in the background inherits an ignored SIGINT, and what the tests start would, too.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Functions that are decorated while modules are collected must not see the user's caches either.
 _COLLECTION_DIR = tempfile.mkdtemp(prefix="warp_cache_tests_")
