@@ -206,21 +206,25 @@ bench-peers: build # and what is measured beside this package
 perf-check: build ## instructions of a hit against the committed counts; ARGS=--accept makes these the counts
 	@$(python) -m benchmarks.perf_check $(ARGS)
 
+# An environment with what builds and no tools beside it. (Where there are any, they stay.)
+lean := --no-install-project $(if $(groups),,--no-default-groups --group build)
+
 .PHONY: wheel
-wheel: setup ## a wheel in dist/, tried in an empty environment
+wheel: ## a wheel in dist/, tried in an empty environment
 	@rm -f dist/*.whl
+	@$(call sync,$(lean))
 	@$(venv)/bin/maturin build --release $(locked) --interpreter $(python) --out dist
 	@$(python) scripts/check_wheel.py dist
 
 .PHONY: wheels
-wheels: setup ## wheels for any Linux, one for each CPython there is, and the sdist; each tried in an empty environment
-	@$(call sync,--no-install-project --group package)
+wheels: ## wheels for any Linux, one for each CPython there is, and the sdist; each tried in an empty environment
+	@$(call sync,$(lean) --group package)
 	@scripts/wheels $(venv) $(VERSIONS)
 
 .PHONY: check-platforms
-check-platforms: setup ## does it compile for Windows and macOS? cargo check, with the standard libraries that rustup brings
-	@$(call sync,--no-install-project --group package)
-	@scripts/check-platforms $(venv)
+check-platforms: ## does it compile for macOS and ARM (ARGS: for others)? cargo check, with the libraries that rustup brings
+	@$(call sync,$(lean) --group package)
+	@scripts/check-platforms $(venv) $(ARGS)
 
 .PHONY: clean
 clean: ## remove all that make has made here (a built CPython is kept elsewhere, and stays)
