@@ -44,7 +44,7 @@ _REMEDIES = {
     "TLS": "look at certificates, names and the ssl_ parameters of the address",
     "name has no address": "look at the host's name in the address, and at this host's DNS",
     "no answer of": "look at the port: something else than a Valkey or Redis server listens there",
-    "supported": "name a single server, or Sentinels",
+    "supported": "name at least one server in the address",
 }
 _UNREACHABLE = (
     "see that it runs, and that this host reaches it (address, port, firewall); until then each "
