@@ -141,7 +141,7 @@ def test_no_server_is_asked_for(run: Any, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 REMOTE = """
-from warp_cache import cache
+from warp_cache import Cache, cache
 
 @cache(remote=True, ttl=60)
 def configured(x):
@@ -150,6 +150,12 @@ def configured(x):
 @cache(remote={url!r}, ttl=60)
 def own(x):
     return x
+
+@cache(remote={url!r}, backend="shared", ttl=60)
+def both(x):
+    return x
+
+box = Cache(name="box", remote={url!r}, ttl=60)
 """
 
 
@@ -160,10 +166,12 @@ def test_a_function_without_a_server(app: Path, found: Any, run: Any) -> None:
 
 
 @needs_server
-def test_a_function_with_a_server_of_its_own(app: Path, found: Any, start: Start, run: Any) -> None:
+@pytest.mark.parametrize("name", ["own", "both", "box"])
+def test_a_server_of_its_own(app: Path, found: Any, start: Start, run: Any, name: str) -> None:
     server = start()
     (app / "remote_app.py").write_text(REMOTE.format(url=server.url))
-    assert found(None, "remote_app:own")[0] == "ok"
-    assert "do not share" not in run("doctor", "remote_app:own")[1]
+    assert found(None, f"remote_app:{name}")[0] == "ok"
+    text = run("doctor", f"remote_app:{name}")[1]
+    assert "do not share" not in text and ("file: " in text) is (name == "both")
     server.kill()
-    assert found(None, "remote_app:own")[0] == "problem"
+    assert found(None, f"remote_app:{name}")[0] == "problem"
