@@ -67,8 +67,13 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return run
 
 
+def _forget_apps() -> None:
+    for name in [name for name in sys.modules if name.endswith("app")]:
+        del sys.modules[name]
+
+
 @pytest.fixture
-def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with the module ``app``, which commands run in this folder can import."""
     folder = tmp_path / "project"
     folder.mkdir()
@@ -77,9 +82,9 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # Its text changes faster than the times of files tell.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    for name in [name for name in sys.modules if name.endswith("app")]:
-        del sys.modules[name]
-    return folder
+    _forget_apps()
+    yield folder
+    _forget_apps()
 
 
 class Worker:

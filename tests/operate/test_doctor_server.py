@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import sys
@@ -43,6 +44,14 @@ def start() -> Iterator[Start]:
     yield start
     for one in started:
         one.close()
+
+
+@pytest.fixture(autouse=True)
+def gone(app: Path) -> Iterator[None]:
+    """No later test has caches of these servers: it would hear that they cannot be cleared."""
+    yield
+    sys.modules.pop("remote_app", None)
+    gc.collect()
 
 
 @pytest.fixture

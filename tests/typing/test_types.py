@@ -67,7 +67,8 @@ def test_stubs_are_what_is_there(tmp_path: Path) -> None:
     names = (
         "\\._.*__(replace|match_args)__",
         ".*SkipReason",
-        "\\._options\\.(Memory|Shared|_StrategyName)",
+        "\\._options\\.(Memory|Shared|AnyStrategy)",
+        "\\._strategies\\.AnyStrategy",
         "\\._operations",
         "\\._watch\\.Watch",
         "\\.cache",
