@@ -119,6 +119,9 @@ impl Tier {
     /// # Errors
     /// As [`Tier::invalidate`]: none of them may be taken for done.
     pub fn invalidate_many(&self, calls: &[&Call]) -> Result<Vec<bool>, Failure> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
         let _raise = self.raise(calls.iter().map(|call| call.stripe()));
         self.visit(Must::Try, |trip| {
             let mut commands = Pipeline::new();

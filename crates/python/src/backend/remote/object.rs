@@ -225,7 +225,7 @@ impl<'a> There<'a> {
                 .zip(&answers)
                 .filter_map(|(put, answer)| matches!(answer, Err(PutError::Unstorable(_))).then_some(put.0))
                 .collect();
-            if let (false, Err(why)) = (unfit.is_empty(), tier.invalidate_many(&unfit)) {
+            if let Err(why) = tier.invalidate_many(&unfit) {
                 answers.push(Err(PutError::Failed(why)));
             }
             answers
