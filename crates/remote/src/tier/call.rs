@@ -121,7 +121,17 @@ impl Call {
     }
 
     pub(super) fn note_claim(&self, token: &Token) {
-        fork::exclusive(|| *self.claimed.lock().unwrap_or_else(PoisonError::into_inner) = Some(*token));
+        self.set_claimed(Some(*token));
+    }
+
+    /// Forgets the token, as whoever claimed the key computes without the lease. (A claim that nobody has heard of may still
+    /// come to the server, after an invalidation of what is computed now.)
+    pub fn withdraw_claim(&self) {
+        self.set_claimed(None);
+    }
+
+    fn set_claimed(&self, token: Option<Token>) {
+        fork::exclusive(|| *self.claimed.lock().unwrap_or_else(PoisonError::into_inner) = token);
     }
 
     /// What the envelope has of its key.

@@ -90,7 +90,8 @@ impl Flying {
             self.answer.wait(self.tier.timeout());
             let token = self.call.claimed()?;
             let asked = clock::exact();
-            self.tier.look_at_flight(&self.call, &token).map(|cover| (cover, asked))
+            let cover = self.tier.look_at_flight(&self.call, &token)?;
+            (self.call.claimed() == Some(token)).then_some((cover, asked))
         };
         // SAFETY: the tier knows nothing of Python.
         let Some((cover, asked)) = (unsafe { asking(py, look) }) else { return false };

@@ -182,10 +182,10 @@ impl Trip {
             Looked::Found(found) => Step::Found(found),
             Looked::Mine(lease) => Step::Compute(Right::Lease(lease)),
             Looked::Theirs(theirs) => Step::Theirs(theirs),
-            Looked::Ours(_, cover) => Step::Compute(Right::Alone(cover)),
+            Looked::Ours(_, cover) => self.alone(cover),
             Looked::Alone(cover, why) => {
                 self.errors += u64::from(matches!(why, Why::Failed(_) | Why::Unreadable(_)));
-                Step::Compute(Right::Alone(cover))
+                self.alone(cover)
             }
         };
         !matches!(self.step, Step::Theirs(_))
@@ -198,7 +198,13 @@ impl Trip {
 
     /// Has the caller compute whatever others do, and keep the result here alone.
     pub fn compute_alone(&mut self) {
-        self.step = Step::Compute(Right::Alone(self.tier.alone(&self.call)));
+        self.step = self.alone(self.tier.alone(&self.call));
+    }
+
+    /// From here on it computes without a lease, so nobody joins it for one.
+    fn alone(&self, cover: Cover) -> Step {
+        self.call.withdraw_claim();
+        Step::Compute(Right::Alone(cover))
     }
 
     /// Has the caller compute, as what was found cannot be read here; it is not replaced.
