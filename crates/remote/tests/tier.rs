@@ -183,7 +183,7 @@ fn a_lease_of_this_process_is_known_as_such_and_its_flight_is_looked_at() {
         // (Nor is that of before its stamps have been told, which were made for it.)
         let mut newer = pair;
         until("it is joined without a look", || {
-            newer = tier.look_at_flight(&call, &token).unwrap();
+            newer = tier.look_at_flight(&call, &token).unwrap().pair;
             tier.may_join(&call, newer, began)
         });
         other.invalidate(&support::tiers::call(&other, b"1")).unwrap();

@@ -1,11 +1,13 @@
 //! What is asked for: a call of a function or a key of a cache object, and the keys of the server that it depends on.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use concurrency::fork;
+
 use crate::coherence::Stripe;
-use crate::envelope::MAX_STAMPS;
+use crate::envelope::{Token, MAX_STAMPS};
 use crate::keys::{component, CallKeys, Keys, Name};
 
 /// The least life of a tag's or a generation's stamp on the server.
@@ -77,7 +79,7 @@ impl Scope {
             }
         }
         let stripes = [Stripe::of_value(&keys.value)].into_iter().chain(stamps.iter().map(|s| s.stripe)).collect();
-        Ok(Call { scope: self.clone(), key: key.to_vec(), keys, stamps, stripes })
+        Ok(Call { scope: self.clone(), key: key.to_vec(), keys, stamps, stripes, claimed: Mutex::default() })
     }
 }
 
@@ -97,6 +99,8 @@ pub struct Call {
     pub(super) stamps: Vec<StampKey>,
     /// The value's, then those of `stamps`.
     pub(super) stripes: Vec<Stripe>,
+    /// See [`Call::claimed`]. Locked within `fork::exclusive` only, so nobody waits and no child finds it locked.
+    claimed: Mutex<Option<Token>>,
 }
 
 impl Call {
@@ -108,6 +112,16 @@ impl Call {
 
     pub fn scope(&self) -> &Arc<Scope> {
         &self.scope
+    }
+
+    /// The token with which the key was last claimed by this object, known before the server is asked for the lease. (The
+    /// lease is told to this host as well, perhaps before the answer has come.)
+    pub fn claimed(&self) -> Option<Token> {
+        fork::exclusive(|| *self.claimed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn note_claim(&self, token: &Token) {
+        fork::exclusive(|| *self.claimed.lock().unwrap_or_else(PoisonError::into_inner) = Some(*token));
     }
 
     /// What the envelope has of its key.

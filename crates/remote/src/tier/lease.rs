@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use concurrency::fork;
 use redis::{Pipeline, Value};
@@ -35,6 +36,8 @@ pub struct Lease {
     pub(super) cover: Cover,
     /// It lies beside a value that has this token; else in its place.
     pub(super) beside: Option<Token>,
+    /// What the caller's wait for it has left for its store: a call waits no longer than the tier's timeout in all.
+    pub(super) left: Duration,
 }
 
 /// A token that this process is known to hold; until it is dropped.
@@ -123,16 +126,22 @@ impl Tier {
         }
     }
 
-    /// Whether a flight of this process still has the key, with the present stamps: the pair that the flight takes over, and
-    /// may then be joined by. `token`: that of its lease.
-    pub fn look_at_flight(&self, call: &Call, token: &Token) -> Option<Pair> {
+    /// Whether a flight of this process still has the key, with the present stamps: then who asks may have its result. Unless
+    /// the cover has an end, the flight takes over its pair, by which others may join it without asking. `token`: that of its
+    /// lease.
+    pub fn look_at_flight(&self, call: &Call, token: &Token) -> Option<Cover> {
         let (mut glances, _) = self.visit(Must::May, |trip| glance(trip, &[call])).ok()?;
         let glance = glances.pop()?;
         match glance.judged {
-            Judged::Lease { token: found, .. } if found == *token && glance.cover.until == 0 => Some(glance.cover.pair),
+            Judged::Lease { token: found, .. } if found == *token => Some(glance.cover),
             _ => None,
         }
     }
+}
+
+/// What has become of a visit that has got a lease.
+pub(super) fn mine(trip: &Trip<'_>, lease: Lease) -> Looked {
+    Looked::Mine(Box::new(Lease { left: trip.left(), ..lease }))
 }
 
 /// When a lease was taken (boot clock), as the time that it still has says.
@@ -181,7 +190,7 @@ pub(super) fn look(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<Vec<Looked>, 
             };
         }
         for (i, lease) in claim(trip, calls, claims, stamps)? {
-            answers[i] = Some(Looked::Mine(Box::new(lease)));
+            answers[i] = Some(mine(trip, lease));
         }
     }
     let answer = |(answer, call): (Option<Looked>, &&Call)| {
@@ -214,7 +223,9 @@ pub(super) fn claim(
         let held = Held::new(trip.tier.coherence.members());
         let sealed = trip.tier.sealer.seal_lease(&calls[i].keys.value, &held.token, &stamps);
         let Ok(sealed) = sealed else { continue };
-        let lease = Lease { held, sealed, stamps, renewals: Vec::new(), cover: claim.cover, beside: None };
+        calls[i].note_claim(&held.token);
+        let (cover, left) = (claim.cover, Duration::ZERO);
+        let lease = Lease { held, sealed, stamps, renewals: Vec::new(), cover, beside: None, left };
         leases.push((i, claim.old, lease));
     }
     let (mut fresh, mut changes) = (Pipeline::new(), Vec::new());

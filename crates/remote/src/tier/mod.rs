@@ -68,7 +68,7 @@ pub struct Tier {
     breaker: Arc<ProcessBreaker>,
     coherence: Arc<Coherence>,
     settings: Arc<Settings>,
-    /// The bound of one wait for the server.
+    /// The bound of one call's wait for the server.
     timeout: Duration,
     /// How old a near copy may be, in nanoseconds.
     staleness: u64,
@@ -106,6 +106,11 @@ impl Tier {
     /// Whether near copies last for `staleness` only, because the server does not tell what changes.
     pub fn is_untold(&self) -> bool {
         self.coherence.words().tracking() == Tracking::Untold
+    }
+
+    /// The bound of one call's wait for the server.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Whether the server has not answered lately and is not asked.

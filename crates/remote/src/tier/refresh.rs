@@ -1,11 +1,13 @@
 //! A refresh: its lease lies beside the value, which all hosts go on to serve until it is replaced. It is stored only if the
 //! lease is still there and the value is the old one or has ended; so an invalidation or a `set` in between wins.
 
+use std::time::Duration;
+
 use concurrency::boottime;
 use redis::{Pipeline, Value};
 
 use super::compare::{self, Change};
-use super::lease::{self, Held, Lease, Theirs, DAY, ROUNDS};
+use super::lease::{self, mine, Held, Lease, Theirs, DAY, ROUNDS};
 use super::near::Cover;
 use super::read::{glance, Judged};
 use super::stamps::{Renewal, Stamps};
@@ -20,7 +22,12 @@ impl Tier {
     ///
     /// [`Looked::Found`]: there is another value by now. Where there is none any more, it is [`Tier::look`].
     pub fn refresh(&self, call: &Call, old: &Token) -> Looked {
-        self.visit(Must::May, |trip| begin(trip, call, old))
+        self.refresh_for(self.timeout, call, old)
+    }
+
+    /// The same of a caller who has waited for the server already: for at most `bound`.
+    pub fn refresh_for(&self, bound: Duration, call: &Call, old: &Token) -> Looked {
+        self.visit_for(bound, Must::May, |trip| begin(trip, call, old))
             .unwrap_or_else(|why| Looked::Alone(self.alone(call), Why::Failed(why)))
     }
 }
@@ -72,7 +79,7 @@ fn begin(trip: &mut Trip<'_>, call: &Call, old: &Token) -> Result<Looked, Error>
         let (beside, lease) = claim(trip, call, old, cover, stamps)?;
         let members = tier.coherence.members();
         match (beside, lease) {
-            (_, Some(lease)) => return Ok(Looked::Mine(Box::new(lease))),
+            (_, Some(lease)) => return Ok(mine(trip, lease)),
             (Beside::Lease { token, .. }, _) if members.is_held(&token) => {
                 return Ok(Looked::Ours(token, tier.alone(call)));
             }
@@ -135,8 +142,9 @@ fn claim(
 
 fn new(trip: &Trip<'_>, call: &Call, old: &Token, cover: Cover, stamps: Vec<Stamp<'static>>) -> Option<Lease> {
     let held = Held::new(trip.tier.coherence.members());
+    call.note_claim(&held.token);
     let sealed = trip.tier.sealer.seal_lease(&call.keys.refresh, &held.token, &stamps).ok()?;
-    Some(Lease { held, sealed, stamps, renewals: Vec::new(), cover, beside: Some(*old) })
+    Some(Lease { held, sealed, stamps, renewals: Vec::new(), cover, beside: Some(*old), left: Duration::ZERO })
 }
 
 fn replace(trip: &mut Trip<'_>, call: &Call, old: &[u8], lease: &Lease) -> Result<bool, Error> {
@@ -164,12 +172,12 @@ pub(super) fn look(trip: &mut Trip<'_>, call: &Call, theirs: &Theirs, old: &Toke
             }
             let lease = stamps.of(call).and_then(|stamps| new(trip, call, old, cover, stamps));
             match lease {
-                Some(lease) if replace(trip, call, &sealed, &lease)? => Ok(Waited::Done(Looked::Mine(Box::new(lease)))),
+                Some(lease) if replace(trip, call, &sealed, &lease)? => Ok(Waited::Done(mine(trip, lease))),
                 _ => alone(Why::Ended),
             }
         }
         Beside::Nothing => match claim(trip, call, old, cover, stamps)? {
-            (_, Some(lease)) => Ok(Waited::Done(Looked::Mine(Box::new(lease)))),
+            (_, Some(lease)) => Ok(Waited::Done(mine(trip, lease))),
             _ => alone(Why::Ended),
         },
         Beside::Lease { .. } => alone(Why::Ended),

@@ -50,7 +50,7 @@ impl Tier {
         Ok(Sealed { bytes: self.sealer.seal(&call.keys.value, &entry)?, life })
     }
 
-    /// Stores a value, if its lease is still there.
+    /// Stores a value, if its lease is still there. It waits for what the call that has the lease has left of the timeout.
     pub fn store(&self, call: &Call, lease: Box<Lease>, draft: Draft<'_>) -> Stored {
         self.store_many(vec![Store { call, lease, draft }]).pop().expect("an answer for each store")
     }
@@ -75,7 +75,8 @@ impl Tier {
         let outcomes = if asked().next().is_none() {
             Ok(Vec::new())
         } else {
-            self.visit(Must::May, |trip| {
+            let bound = asked().map(|(store, _)| store.lease.left).min().unwrap_or(self.timeout);
+            self.visit_for(bound, Must::May, |trip| {
                 renew(trip, stores.iter().map(|store| &*store.lease))?;
                 outlive(trip, stores.iter().map(|store| (store.call, &store.lease.stamps[..], store.draft.lifetime)))?;
                 let changes: Vec<Change<'_>> = asked()
@@ -121,7 +122,7 @@ impl Tier {
             return false;
         }
         // (One that the server does not hear of is dead to others after 3 s.)
-        let outcome = self.visit(Must::May, |trip| compare::make(trip, &[give_up(call, &lease)]));
+        let outcome = self.visit_for(lease.left, Must::May, |trip| compare::make(trip, &[give_up(call, &lease)]));
         matches!(outcome.as_deref(), Ok([Ok(true)]))
     }
 }

@@ -1,5 +1,7 @@
 //! A visit to the server: one admission, one connection (of a cluster, one a node), one deadline, one or more round trips.
 
+use std::time::Duration;
+
 use redis::{Pipeline, Value};
 
 use super::{Failure, Tier};
@@ -28,6 +30,16 @@ impl Tier {
     /// Runs `f` on a visit. It runs twice, on another connection, if the first had been closed by the server meanwhile:
     /// so what it does may be done twice.
     pub(super) fn visit<R>(&self, must: Must, f: impl Fn(&mut Trip<'_>) -> Result<R, Error>) -> Result<R, Failure> {
+        self.visit_for(self.timeout, must, f)
+    }
+
+    /// The same for at most `bound`, where the caller has waited for the server already.
+    pub(super) fn visit_for<R>(
+        &self,
+        bound: Duration,
+        must: Must,
+        f: impl Fn(&mut Trip<'_>) -> Result<R, Error>,
+    ) -> Result<R, Failure> {
         self.attend();
         let admission = match must {
             Must::May => self.breaker.admit(),
@@ -37,7 +49,7 @@ impl Tier {
             return Err(Failure::Open);
         }
         let told = Told { tier: self, admission };
-        let deadline = Deadline::after(self.timeout);
+        let deadline = Deadline::after(bound.min(self.timeout));
         let must = must == Must::Try;
         let connected = |link: Result<Link, Error>| link.map_err(|error| told.unconnected(error));
         let mut trip = Trip { tier: self, deadline, link: connected(self.route.take(must, deadline))? };
@@ -102,6 +114,11 @@ impl Trip<'_> {
     /// they cover is covered with pairs that are read after this, unless [`Trip::has_strayed`].
     pub(super) fn proved<'k>(&mut self, of: impl Iterator<Item = &'k [u8]>) -> Result<u64, Error> {
         self.link.prove(self.tier.coherence.words(), &self.tier.keys, of, self.deadline)
+    }
+
+    /// What is left of its bound.
+    pub(super) fn left(&self) -> Duration {
+        self.deadline.remaining().unwrap_or_default()
     }
 
     /// Whether something was asked of a server that is not proved.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use concurrency::boottime;
 use redis::{Pipeline, Value};
 
-use super::lease::{claim, Claim, Theirs};
+use super::lease::{claim, mine, Claim, Theirs};
 use super::read::{glance, Judged};
 use super::refresh;
 use super::trip::{bytes, Must, Trip};
@@ -103,7 +103,7 @@ fn look(trip: &mut Trip<'_>, call: &Call, theirs: &Theirs) -> Result<Waited, Err
     };
     let claims = vec![(0, Claim { cover: glance.alone, old })];
     match claim(trip, &[call], claims, stamps)?.pop() {
-        Some((_, lease)) => Ok(Waited::Done(Looked::Mine(Box::new(lease)))),
+        Some((_, lease)) => Ok(Waited::Done(mine(trip, lease))),
         None => alone(Why::Ended),
     }
 }

@@ -104,7 +104,9 @@ impl Host {
             return true;
         }
         let Some(newer) = token.and_then(|token| self.tier.look_at_flight(call, &token)) else { return false };
-        flight.known.lock().unwrap().0 = newer;
+        if newer.until == 0 {
+            flight.known.lock().unwrap().0 = newer.pair;
+        }
         true
     }
 

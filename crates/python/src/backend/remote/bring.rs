@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use super::call::RemoteCalling;
 use super::near::Flying;
 use super::opened::{flagged, Opened};
-use super::trip::{Right, Step, Trip};
+use super::trip::{Step, Trip};
 use super::values::{self, Read, Reason};
 use crate::capi::borrowed::Ref;
 use crate::capi::detach::Sleeper;
@@ -35,7 +35,7 @@ impl RemoteCalling<'_> {
     pub(super) fn bring(&mut self, opened: &Opened, trip: &mut Trip, tags: &Tags, flying: Option<&Flying>) -> Brought {
         let Some(control) = &self.cached.state.control else { return Brought::Failed };
         let py = self.arguments.py();
-        if self.reach(trip).is_err() || self.remote.tell_lacks(py, opened).is_err() {
+        if self.reach(trip, flying).is_err() || self.remote.tell_lacks(py, opened).is_err() {
             return nothing(py, trip);
         }
         while let Step::Found(_) = trip.step {
@@ -45,17 +45,18 @@ impl RemoteCalling<'_> {
                 Err(ErrSet) => return nothing(py, trip),
             }
         }
-        if let (Some(flying), Step::Compute(Right::Lease(lease))) = (flying, &trip.step) {
-            flying.has_lease(lease.token());
-        }
         self.remote.count_miss_there();
         self.compute_far(opened, control, trip, tags)
     }
 
     /// Asks the server until the call has its value or the right to compute. `Err` with an exception set.
-    fn reach(&self, trip: &mut Trip) -> Result<(), ErrSet> {
+    fn reach(&self, trip: &mut Trip, flying: Option<&Flying>) -> Result<(), ErrSet> {
         let py = self.arguments.py();
-        if !trip.advance_detached(py) {
+        let has_come = trip.advance_detached(py);
+        if let Some(flying) = flying {
+            flying.is_answered();
+        }
+        if !has_come {
             let (since, bound) = (Instant::now(), self.cached.state.wait_timeout);
             let mut sleeper = Sleeper::new(py)?;
             loop {
@@ -86,7 +87,7 @@ impl RemoteCalling<'_> {
         let py = self.arguments.py();
         if clock::exact() >= found.fresh_until.saturating_add(control.revalidate) {
             trip.step = Step::Renew(found);
-            self.reach(trip)?;
+            self.reach(trip, None)?;
             return Ok(None);
         }
         match values::read(py, &found, opened.may_pickle)? {

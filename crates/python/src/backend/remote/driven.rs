@@ -12,7 +12,7 @@ use pyo3::types::PyTuple;
 
 use super::near::Flying;
 use super::opened::{asking, Opened};
-use super::trip::{Right, Sending, Step, Trip};
+use super::trip::{Sending, Step, Trip};
 use super::values::{self, Read, Reason};
 use super::Remote;
 use crate::capi::borrowed::Ref;
@@ -69,15 +69,10 @@ impl RemoteTurn {
     fn ask(&self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
         let time = Duration::from_secs_f64(seconds.clamp(0.0, 1e6));
         as_error(|| {
-            let flying = &self.flying;
-            self.with(|turn| {
-                // SAFETY: the trip knows nothing of Python.
-                let has_come = unsafe { asking(py, || turn.trip.advance(time)) };
-                if let Step::Compute(Right::Lease(lease)) = &turn.trip.step {
-                    flying.has_lease(lease.token());
-                }
-                has_come
-            })
+            // SAFETY: the trip knows nothing of Python.
+            let has_come = self.with(|turn| unsafe { asking(py, || turn.trip.advance(time)) });
+            self.flying.is_answered();
+            has_come
         })
     }
 
@@ -88,6 +83,7 @@ impl RemoteTurn {
 
     /// Has the caller compute, whatever others do.
     fn insist(&self) -> PyResult<()> {
+        self.flying.is_answered();
         self.with(|turn| turn.trip.compute_alone())
     }
 

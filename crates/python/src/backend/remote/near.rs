@@ -5,13 +5,15 @@
 //! what [`remote::tier::Near`] reads matters.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use concurrency::clock;
+use concurrency::{clock, fork};
 use remote::coherence::{Pair, Stripe};
-use remote::envelope::Token;
 use remote::tier::{Call, Cover, Tier};
 
 use super::opened::{asking, Opened};
@@ -52,8 +54,7 @@ pub(crate) struct Flying {
     call: Arc<Call>,
     /// The pair from before it, and when that was read.
     began: Mutex<(Pair, u64)>,
-    /// Of its lease, once it has one.
-    token: Mutex<Option<Token>>,
+    answer: Answer,
 }
 
 impl fmt::Debug for Flying {
@@ -65,11 +66,12 @@ impl fmt::Debug for Flying {
 impl Flying {
     pub(super) fn new(tier: &Arc<Tier>, call: &Arc<Call>) -> Arc<Flying> {
         let began = Mutex::new((tier.pair(call), clock::exact()));
-        Arc::new(Flying { tier: Arc::clone(tier), call: Arc::clone(call), began, token: Mutex::new(None) })
+        Arc::new(Flying { tier: Arc::clone(tier), call: Arc::clone(call), began, answer: Answer::default() })
     }
 
-    pub(super) fn has_lease(&self, token: &Token) {
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(*token);
+    /// The server has answered what it was asked first, or was not asked.
+    pub(super) fn is_answered(&self) {
+        self.answer.comes();
     }
 
     /// Whether a caller who comes now may have its result, as far as is known here.
@@ -78,16 +80,57 @@ impl Flying {
         self.tier.may_join(&self.call, pair, began)
     }
 
-    /// The same, exactly. It may ask the server, as the flight's own lease changes what is compared.
+    /// The same, exactly. It may ask the server, as the flight's own lease changes what is compared; where that lease has been
+    /// asked for and may not lie there yet, it waits for the answer first.
     pub(crate) fn may_join(&self, py: Python<'_>) -> bool {
         if self.is_current() {
             return true;
         }
-        let Some(token) = *self.token.lock().unwrap_or_else(PoisonError::into_inner) else { return false };
+        let look = || {
+            self.answer.wait(self.tier.timeout());
+            let token = self.call.claimed()?;
+            let asked = clock::exact();
+            self.tier.look_at_flight(&self.call, &token).map(|cover| (cover, asked))
+        };
         // SAFETY: the tier knows nothing of Python.
-        let (asked, found) = unsafe { asking(py, || (clock::exact(), self.tier.look_at_flight(&self.call, &token))) };
-        let Some(pair) = found else { return false };
-        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = (pair, asked);
+        let Some((cover, asked)) = (unsafe { asking(py, look) }) else { return false };
+        if cover.until == 0 {
+            *self.began.lock().unwrap_or_else(PoisonError::into_inner) = (cover.pair, asked);
+        }
         true
+    }
+}
+
+/// The moment at which a flight knows whether it has the right to compute. Waited for without the interpreter.
+#[derive(Default)]
+struct Answer {
+    is_there: AtomicBool,
+    /// Locked within `fork::exclusive` only, so nobody waits and no child finds it locked.
+    waiting: Mutex<Vec<Thread>>,
+}
+
+impl Answer {
+    fn with<R>(&self, f: impl FnOnce(&mut Vec<Thread>) -> R) -> R {
+        fork::exclusive(|| f(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn comes(&self) {
+        // Relaxed: the lock orders it. Whoever comes to the list after it was taken sees it.
+        if !self.is_there.swap(true, Ordering::Relaxed) {
+            self.with(std::mem::take).iter().for_each(Thread::unpark);
+        }
+    }
+
+    /// Waits for at most `bound`.
+    fn wait(&self, bound: Duration) {
+        let since = Instant::now();
+        self.with(|waiting| waiting.push(thread::current()));
+        while !self.is_there.load(Ordering::Relaxed) {
+            let left = bound.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            thread::park_timeout(left);
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! processes of the host share a file, the way leads through it ([`host`](super::host)).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
@@ -57,6 +57,9 @@ pub(super) struct Trip {
     spare: Option<Box<Found>>,
     /// Whether there is anything of the call that the server can hold.
     pub has_key: bool,
+    /// What the call has left to wait for the server: the timeout, less what it has waited. (A lease knows what there was when it
+    /// was got; while another process computes, each look may take the whole of it.)
+    left: Duration,
 }
 
 /// What is to be stored; its bytes are the trip's own.
@@ -88,6 +91,7 @@ impl Trip {
             is_here: false,
             spare: None,
             has_key,
+            left: tier.timeout(),
         }
     }
 
@@ -106,12 +110,15 @@ impl Trip {
                 }
                 return self.start();
             }
-            Step::Anew => match self.tier.look(&self.call) {
+            Step::Anew => match self.look() {
                 Looked::Found(old) => self.renew(old),
                 looked => looked,
             },
             Step::Renew(old) => self.renew(old),
-            Step::Theirs(theirs) => self.tier.wait(&self.call, theirs, time),
+            Step::Theirs(theirs) => {
+                self.left = self.tier.timeout();
+                self.tier.wait(&self.call, theirs, time)
+            }
             step => {
                 self.step = step;
                 return true;
@@ -134,8 +141,15 @@ impl Trip {
             Some(Claim::Ask) if self.look_here(true) => return true,
             Some(Claim::Ask) | None => (),
         }
-        let looked = self.tier.look(&self.call);
+        let looked = self.look();
         self.take(looked)
+    }
+
+    fn look(&mut self) -> Looked {
+        let since = Instant::now();
+        let looked = self.tier.look(&self.call);
+        self.left = self.left.saturating_sub(since.elapsed());
+        looked
     }
 
     /// Looks into the file of the host alone; whether the value is there. `is_use`: what is found is used.
@@ -195,7 +209,7 @@ impl Trip {
 
     /// Asks for the right to compute a value anew beside it; where somebody else has that, his value is waited for.
     fn renew(&mut self, old: Box<Found>) -> Looked {
-        let looked = self.tier.refresh(&self.call, &old.token);
+        let looked = self.tier.refresh_for(self.left, &self.call, &old.token);
         self.old = Some(old);
         looked
     }
