@@ -285,7 +285,7 @@ async def k(x):
     return value(x)
 """
     function = call[0] if call[0] == "h" else "k"
-    one = start(source, "a", timeout=0.1, staleness=0.2)
+    one = start(source, "a", staleness=0.2)
     value = one.ask(call)
 
     def is_near() -> bool:
