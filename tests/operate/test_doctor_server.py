@@ -47,11 +47,10 @@ def start() -> Iterator[Start]:
 
 
 @pytest.fixture(autouse=True)
-def gone(app: Path) -> Iterator[None]:
+def gone() -> Iterator[None]:
     """No later test has caches of these servers: it would hear that they cannot be cleared."""
     yield
-    sys.modules.pop("remote_app", None)
-    gc.collect()
+    gc.collect()  # after `app` has forgotten their module
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import servers
 import support
+from children import FORKED
 
 import warp_cache
 from warp_cache import cache
@@ -74,6 +75,16 @@ def is_near(child: Any, call: str) -> bool:
     before = child.ask("remote_hits()")
     child.ask(call)
     return bool(child.ask("remote_hits()") == before)
+
+
+def computing_without_the_server(one: Any, two: Any, folder: Path, server: servers.Server) -> Any:
+    """The call of ``f(1)`` in one process, which computes until there is nothing to wait for."""
+    one.ask("f(0)"), two.ask("f(0)")
+    server.kill()
+    (folder / "wait").touch()
+    call = one.start("f(1)")
+    support.eventually(lambda: began(folder, 1) == 1)
+    return call
 
 
 @pytest.mark.parametrize("call", ["f({})", "ask({})"])
@@ -141,11 +152,7 @@ def test_one_that_is_killed_while_it_computes_without_the_server_is_replaced(
     start: Start, source: str, folder: Path, server: servers.Server
 ) -> None:
     one, two = (start(source, "a", timeout=0.25, staleness=30.0) for _ in range(2))
-    one.ask("f(0)"), two.ask("f(0)")
-    server.kill()
-    (folder / "wait").touch()
-    one.start("f(1)")
-    support.eventually(lambda: began(folder, 1) == 1)
+    computing_without_the_server(one, two, folder, server)
     waiting = two.start("f(1)")
     one.kill()
     support.eventually(lambda: began(folder, 1) == 2)
@@ -157,11 +164,7 @@ def test_one_that_is_stopped_holds_up_nobody_for_longer_than_the_staleness(
     start: Start, source: str, folder: Path, server: servers.Server
 ) -> None:
     one, two = (start(source, "a", timeout=0.25, staleness=0.5) for _ in range(2))
-    one.ask("f(0)"), two.ask("f(0)")
-    server.kill()
-    (folder / "wait").touch()
-    one.start("f(1)")
-    support.eventually(lambda: began(folder, 1) == 1)
+    computing_without_the_server(one, two, folder, server)
     one.signal(signal.SIGSTOP)
     (folder / "wait").unlink()
     assert two.ask("f(1)").startswith("'1-")
@@ -172,11 +175,7 @@ def test_an_invalidation_without_the_server_fences_a_computation_of_another_proc
     start: Start, source: str, folder: Path, server: servers.Server
 ) -> None:
     one, two = (start(source, "a", timeout=0.25, staleness=30.0) for _ in range(2))
-    one.ask("f(0)"), two.ask("f(0)")
-    server.kill()
-    (folder / "wait").touch()
-    under_way = one.start("f(1)")
-    support.eventually(lambda: began(folder, 1) == 1)
+    under_way = computing_without_the_server(one, two, folder, server)
     assert two.ask("f.cache_invalidate(1)").startswith("!RemoteError")
     other = two.start("f(1)")
     # It does not wait for what was fenced.
@@ -219,22 +218,7 @@ def test_the_file_may_be_deleted_or_cut_short(start: Start, source: str, tmp_pat
 
 
 def test_a_forked_child_shares_the_file(start: Start, source: str) -> None:
-    forked = """
-def forked(expression):
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(write, repr(eval(expression)).encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    answer = os.read(read, 1 << 16).decode()
-    os.close(read)
-    os.waitpid(pid, 0)
-    return answer
-"""
-    one, two = start(source + forked, "a"), start(source, "a")
+    one, two = start(source + FORKED, "a"), start(source, "a")
     value = two.ask("f(1)")
     support.eventually(lambda: is_near(one, "f(1)"))
     assert one.ask("forked('f(1)')").strip('"') == value

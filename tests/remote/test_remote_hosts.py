@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import servers
 import support
+from children import FORKED
 
 Start = Callable[..., Any]
 
@@ -221,25 +222,7 @@ def test_a_stopped_listener_is_replaced(start: Start, folder: Folder) -> None:
 
 
 def test_a_forked_child_goes_on(start: Start, folder: Folder) -> None:
-    source = (
-        folder.source
-        + """
-def forked(expression):
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(write, repr(eval(expression)).encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    answer = os.read(read, 1 << 16).decode()
-    os.close(read)
-    os.waitpid(pid, 0)
-    return answer
-"""
-    )
-    one = start(source, "a")
+    one = start(folder.source + FORKED, "a")
     value = one.ask("g(1)")
     assert one.ask("forked('g(1)')").strip("'") == value
     computed = one.ask("forked('g(2)')").strip("'")
