@@ -18,7 +18,7 @@ from histories import CALL, FENCE, SET, Event, judge
 
 SECONDS = float(os.environ.get("WARP_FENCE_SECONDS", "0.2"))
 SEED = os.environ.get("WARP_FENCE_SEED", "4711")
-LIMIT = 100 + 2 * SECONDS * len(CONFIGURATIONS)
+LIMIT = 400 + 2 * SECONDS * len(CONFIGURATIONS)
 
 pytestmark = [
     pytest.mark.timeout(LIMIT),

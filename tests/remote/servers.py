@@ -10,6 +10,10 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+import warp_cache
+from warp_cache._decorators import alive
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,3 +102,22 @@ class Server:
     def close(self) -> None:
         self.kill()
         self.directory.cleanup()
+        forget_caches()
+
+
+def forget_caches() -> None:
+    """No later test has to do with a cache of a server that is gone: what a test leaves in a
+    traceback, or to the collector of a CPython without a GIL, could not be cleared there.
+    """
+    references = [reference for reference in list(alive) if _has_server(reference())]
+    # A reference that is gone itself calls nobody back.
+    while references:
+        alive.pop(references.pop(), None)
+
+
+def _has_server(cached: Any) -> bool:
+    if cached is None:
+        return False
+    is_object = isinstance(cached, warp_cache.Cache)
+    options = cached._given if is_object else cached.cache_options()
+    return options["remote"] is not None

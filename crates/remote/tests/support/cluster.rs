@@ -1,5 +1,6 @@
 //! A cluster on this machine: masters that share the slots, and a replica of the first.
 
+use std::collections::HashSet;
 use std::net::TcpListener;
 use std::path::Path;
 
@@ -44,6 +45,16 @@ fn is_well(server: &Server) -> bool {
 /// A node's name.
 pub fn id(server: &Server) -> String {
     text(ask(server, &cluster(&["MYID"])))
+}
+
+/// Each master's name and epoch, as a node says.
+fn epochs(server: &Server) -> Vec<(String, String)> {
+    let nodes = text(ask(server, &cluster(&["NODES"])));
+    let fields = nodes.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let masters = fields.filter(|fields| fields[2].contains("master"));
+    let mut epochs: Vec<_> = masters.map(|fields| (fields[0].to_owned(), fields[6].to_owned())).collect();
+    epochs.sort();
+    epochs
 }
 
 /// One node that knows no other; its port for the others is beside.
@@ -153,6 +164,14 @@ impl Cluster {
         for server in &self.masters {
             ask(server, &cluster(&["SETSLOT", &slot.to_string(), "NODE", &name]));
         }
+        // Whoever takes a slot raises its epoch above all that it knows. One that has not heard of the last raise takes the same
+        // epoch or a lower one, and loses the slot with its keys to a message that the slot's last master sent before: so the
+        // next move waits until all know.
+        until("the nodes agree on the epochs", || {
+            let said: Vec<_> = self.masters.iter().map(epochs).collect();
+            let distinct: HashSet<_> = said[0].iter().map(|(_, epoch)| epoch).collect();
+            distinct.len() == said[0].len() && said.windows(2).all(|pair| pair[0] == pair[1])
+        });
     }
 
     /// Moves a slot, as an operator's tool does.
