@@ -54,6 +54,7 @@ __all__ = [
     "_RemoteLock",
     "_RemoteLocking",
     "_Seen",
+    "_ask_together",
     "_change_there",
     "_clock_advance",
     "_clock_go_on",
@@ -474,6 +475,10 @@ def _replay(keys: Buffer, jobs: Sequence[tuple[int | None, int]]) -> list[int]:
     keys: unsigned ints, which number the keys from 0 on. Ctrl-C ends it. O(n) for a job,
     O(n log n) for the optimum.
     """
+
+# For warp_cache._remote.gathering.
+def _ask_together(turns: list[RemoteTurn]) -> list[bool]:
+    """``turn.ask(0)`` of each; their servers are asked in one trip."""
 
 # For warp_cache._module.
 def _change_there(

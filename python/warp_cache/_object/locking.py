@@ -146,7 +146,7 @@ class _Asks:
         return self._locking.attempt()
 
     async def aattempt(self) -> Any:
-        from warp_cache._remote.awaiting import beside
+        from warp_cache._remote.beside import beside
 
         attempt = asyncio.ensure_future(beside(self._locking.attempt))
         try:
@@ -162,7 +162,7 @@ class _Asks:
             left = end - time.monotonic()
 
     async def asleep(self, left: float) -> None:
-        from warp_cache._remote.awaiting import beside
+        from warp_cache._remote.beside import beside
 
         end = time.monotonic() + left
         while left > 0 and not await beside(self._locking.sleep, min(left, _SLICE)):
@@ -173,7 +173,7 @@ def _give_back(attempt: asyncio.Future[Any]) -> None:
     if not attempt.cancelled() and attempt.exception() is None:
         held = attempt.result()
         if held is not None:
-            from warp_cache._remote.awaiting import forget
+            from warp_cache._remote.beside import forget
 
             forget(held.release)
 

@@ -25,9 +25,9 @@ async def beside(cache: Any, function: Callable[..., Any], /, *args: Any, **kwar
     """What an operation of the cache gives, which may wait for a server."""
     if cache._given["remote"] is None or not cache._has_server():
         return function(*args, **kwargs)
-    from warp_cache._remote import awaiting
+    from warp_cache._remote.beside import beside_loop
 
-    return await awaiting.beside_loop(function, *args, **kwargs)
+    return await beside_loop(function, *args, **kwargs)
 
 
 def _twin(name: str) -> Any:

@@ -7,11 +7,10 @@ What blocks runs in a few daemon threads, which wake the loop when it is done. T
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from contextvars import copy_context
 
-from warp_cache._threads import DaemonThreads
+from warp_cache._remote.asking import ask, wait
+from warp_cache._remote.beside import beside, beside_loop, forget
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,68 +26,10 @@ if TYPE_CHECKING:
         Ticket,
     )
 
-__all__ = ["beside", "beside_loop", "bring", "is_fenced", "reach", "recompute", "store", "twin"]
+__all__ = ["alone", "bring", "is_fenced", "reach", "recompute", "recompute_here", "store", "twin"]
 
-# Threads at most; each waits for the server, so more than there are processors may be of use.
-_THREADS = 16
 # Seconds for which a thread waits for another process's computation, before others have their turn.
 _SLICE = 0.02
-
-
-_threads = DaemonThreads("warp_cache remote", _THREADS)
-
-
-def _submit(job: Callable[[], object]) -> None:
-    """Have a thread of this process do the job; where none can be had, this one does it."""
-    global _threads
-    if _threads.pid != os.getpid():
-        _threads = DaemonThreads("warp_cache remote", _THREADS)
-    if not _threads.submit(job):
-        job()
-
-
-async def beside(function: Callable[..., Any], *args: Any) -> Any:
-    """What the function gives, called in a thread beside the loop."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def done(result: Any, error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
-
-    def job() -> None:
-        result, error = None, None
-        try:
-            result = function(*args)
-        except BaseException as raised:
-            error = raised
-        try:
-            loop.call_soon_threadsafe(done, result, error)
-        except RuntimeError:
-            # The loop was closed meanwhile: nobody is there to be told.
-            return
-        finally:
-            del result, error
-
-    _submit(job)
-    return await future
-
-
-def forget(function: Callable[[], object]) -> None:
-    """Have a thread call the function, for whose end nobody waits."""
-
-    def job() -> None:
-        try:
-            function()
-        except Exception:
-            # It was on its way already, by another thread, which ends it.
-            return
-
-    _submit(job)
 
 
 async def reach(
@@ -96,19 +37,24 @@ async def reach(
     ticket: Ticket,
     computation: Computation,
     turn: RemoteTurn,
+    anew: bool = False,
 ) -> tuple[Any, ...]:
-    """A tuple with what the server has, or an empty one: this call is to compute."""
+    """A tuple with what the server has, or an empty one: this call is to compute.
+
+    anew: what is there does not count.
+    """
     loop, bound = asyncio.get_running_loop(), cached._wait_timeout
     since = loop.time()
+    is_answered = turn.is_here() or await (wait(turn, 0.0) if anew else ask(turn))
     while True:
-        slice_ = 0.0
-        while not turn.is_here() and not await beside(turn.ask, slice_):
-            slice_ = _SLICE
+        while not is_answered:
             if bound is not None and loop.time() - since >= bound:
                 turn.insist()
+            is_answered = await wait(turn, _SLICE)
         taken = cached._take_there(ticket, computation, turn)
         if taken is not None:
             return taken
+        is_answered = await wait(turn, 0.0)
 
 
 async def bring(flight: Flight, computation: Computation) -> Any:
@@ -211,9 +157,9 @@ async def recompute(
     """
     turn = cached._turn_there(ticket, computation, True)
     try:
-        if background and not await beside(turn.ask, 0.0):
+        if background and not await wait(turn, 0.0):
             return None
-        taken = await reach(cached, ticket, computation, turn)
+        taken = await reach(cached, ticket, computation, turn, anew=True)
         if taken:
             return taken[0]
         value = await cached._function(*args, **kwargs)
@@ -270,9 +216,3 @@ async def twin(
 ) -> Any:
     """What a method of the function gives, which may wait for the server."""
     return await beside_loop(getattr(cached, method), *args, **kwargs)
-
-
-async def beside_loop(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """What the function gives, called in the caller's context, in a thread beside the loop."""
-    context = copy_context()
-    return await beside(lambda: context.run(function, *args, **kwargs))

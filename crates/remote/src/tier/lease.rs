@@ -12,7 +12,7 @@ use super::near::Cover;
 use super::read::{glance, Judged};
 use super::stamps::{Renewal, Stamps};
 use super::trip::{number, sound, Must, Trip};
-use super::{Call, Looked, Tier, Why};
+use super::{Call, Failure, Looked, Tier, Why};
 use crate::coherence::members::Members;
 use crate::coherence::Pair;
 use crate::envelope::{Stamp, Token};
@@ -122,6 +122,8 @@ impl Tier {
     pub fn look_many(&self, calls: &[&Call]) -> Vec<Looked> {
         match self.visit(Must::May, |trip| look(trip, calls)) {
             Ok(looked) => looked,
+            // (What the server refuses of one concerns none of the others.)
+            Err(Failure::Refused(_)) if calls.len() > 1 => calls.iter().map(|call| self.look(call)).collect(),
             Err(why) => calls.iter().map(|call| Looked::Alone(self.alone(call), Why::Failed(why.clone()))).collect(),
         }
     }

@@ -3,7 +3,8 @@
 //! Ring 3. What may wait for the server (`ask`, `send`) touches nothing of the caches and may run in any thread, without the
 //! interpreter; what runs the user's code or changes the entries runs in the thread of the call.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
@@ -30,11 +31,17 @@ use remote::tier::{Call, Cover};
 /// One call's way to the server.
 #[pyclass(frozen, module = "warp_cache._warp_cache_rs")]
 pub struct RemoteTurn {
-    /// `None` while a thread is on the way.
-    turn: Mutex<Option<Turn>>,
+    place: Mutex<Place>,
     flying: Arc<Flying>,
     /// Whether it is a refresh.
     anew: bool,
+}
+
+struct Place {
+    /// `None` while a thread is on the way.
+    turn: Option<Turn>,
+    /// Its caller has left meanwhile: that thread gives the right to compute back.
+    ends: bool,
 }
 
 struct Turn {
@@ -49,17 +56,56 @@ struct Turn {
 }
 
 impl RemoteTurn {
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the turn, which nobody else has until it is [given back](Self::give_back).
+    fn take(&self) -> Option<Turn> {
+        self.place().turn.take()
+    }
+
+    fn give_back(&self, py: Python<'_>, mut turn: Turn) {
+        {
+            let mut place = self.place();
+            if !mem::take(&mut place.ends) {
+                place.turn = Some(turn);
+                return;
+            }
+        }
+        turn.trip.end_detached(py, None);
+        self.place().turn = Some(turn);
+    }
+
     /// Runs `f` with the turn, which nobody else has meanwhile.
-    fn with<R>(&self, f: impl FnOnce(&mut Turn) -> R) -> PyResult<R> {
-        let lock = || self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = lock().take();
-        let Some(mut turn) = taken else {
+    fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&mut Turn) -> R) -> PyResult<R> {
+        let Some(mut turn) = self.take() else {
             return Err(PyRuntimeError::new_err("another thread is on the way to the server for this call"));
         };
         let result = f(&mut turn);
-        *lock() = Some(turn);
+        self.give_back(py, turn);
         Ok(result)
     }
+}
+
+/// `RemoteTurn.ask(0)` of many: their servers are asked in one trip each. False, too, of a turn that another thread has.
+#[pyfunction]
+pub(crate) fn _ask_together(py: Python<'_>, turns: Vec<Py<RemoteTurn>>) -> PyResult<Vec<bool>> {
+    as_error(|| {
+        let mut taken: Vec<Option<Turn>> = turns.iter().map(|turn| turn.get().take()).collect();
+        let mut trips: Vec<&mut Trip> = taken.iter_mut().flatten().map(|turn| &mut turn.trip).collect();
+        // SAFETY: the trips know nothing of Python.
+        let mut answers = unsafe { asking(py, || Trip::advance_together(&mut trips)) }.into_iter();
+        let each = turns.iter().zip(taken).map(|(turn, taken)| match taken {
+            Some(taken) => {
+                turn.get().give_back(py, taken);
+                turn.get().flying.is_answered();
+                answers.next().unwrap_or(false)
+            }
+            None => false,
+        });
+        Ok(each.collect())
+    })
 }
 
 #[pymethods]
@@ -70,40 +116,47 @@ impl RemoteTurn {
         let time = Duration::from_secs_f64(seconds.clamp(0.0, 1e6));
         as_error(|| {
             // SAFETY: the trip knows nothing of Python.
-            let has_come = self.with(|turn| unsafe { asking(py, || turn.trip.advance(time)) });
+            let has_come = self.with(py, |turn| unsafe { asking(py, || turn.trip.advance(time)) });
             self.flying.is_answered();
             has_come
         })
     }
 
     /// Whether there is an answer without asking: the file of the host has it.
-    fn is_here(&self) -> PyResult<bool> {
-        self.with(|turn| turn.trip.is_here && matches!(turn.trip.step, Step::Found(_)))
+    fn is_here(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |turn| turn.trip.is_here && matches!(turn.trip.step, Step::Found(_)))
     }
 
     /// Has the caller compute, whatever others do.
-    fn insist(&self) -> PyResult<()> {
+    fn insist(&self, py: Python<'_>) -> PyResult<()> {
         self.flying.is_answered();
-        self.with(|turn| turn.trip.compute_alone())
+        self.with(py, |turn| turn.trip.compute_alone())
     }
 
-    /// Sends what there is to send, or gives the right to compute back. To be called where waiting harms nobody.
+    /// Sends what there is to send, or gives the right to compute back; where another thread is on the way, that one does the
+    /// latter. To be called where waiting harms nobody.
     fn send(&self, py: Python<'_>) -> PyResult<()> {
         as_error(|| {
-            self.with(|turn| {
-                let Turn { trip, sending, drops, cover, .. } = turn;
-                // SAFETY: as in `ask`.
-                *cover = unsafe {
-                    asking(py, || match sending.take() {
-                        Some(sending) => trip.send(&sending),
-                        None if *drops => {
-                            drop(trip.drop_older());
-                            Cover::VOID
-                        }
-                        None => trip.give_up(),
-                    })
-                };
-            })
+            let taken = {
+                let mut place = self.place();
+                place.ends = place.turn.is_none();
+                place.turn.take()
+            };
+            let Some(mut turn) = taken else { return Ok(()) };
+            let Turn { trip, sending, drops, cover, .. } = &mut turn;
+            // SAFETY: as in `ask`.
+            *cover = unsafe {
+                asking(py, || match sending.take() {
+                    Some(sending) => trip.send(&sending),
+                    None if *drops => {
+                        drop(trip.drop_older());
+                        Cover::VOID
+                    }
+                    None => trip.give_up(),
+                })
+            };
+            self.give_back(py, turn);
+            Ok(())
         })
     }
 
@@ -163,7 +216,7 @@ pub(crate) fn begin(
         trip.look_here(true);
     }
     let turn = Turn { trip, sending: None, drops: false, terms: None, cover: Cover::VOID, tell: None };
-    Ok(RemoteTurn { turn: Mutex::new(Some(turn)), flying, anew })
+    Ok(RemoteTurn { place: Mutex::new(Place { turn: Some(turn), ends: false }), flying, anew })
 }
 
 /// What the server has: a tuple with the value, which is kept near; an empty one if the caller is to compute; None if it is
@@ -178,9 +231,9 @@ pub(crate) fn take<'py>(
     let remote = remote_of(cached)?;
     let (opened, control) = remote.parts(cached, py)?;
     fetched(py, remote.tell_lacks(py, opened))?;
-    let found = turn.with(|turn| {
+    let found = turn.with(py, |turn| {
         remote.count_errors(&mut turn.trip);
-        match std::mem::replace(&mut turn.trip.step, Step::Over) {
+        match mem::replace(&mut turn.trip.step, Step::Over) {
             Step::Found(found) => Some((found, turn.trip.is_here)),
             step => {
                 turn.trip.step = step;
@@ -194,14 +247,14 @@ pub(crate) fn take<'py>(
     };
     let now = clock::exact();
     if now >= found.fresh_until.saturating_add(control.revalidate) {
-        turn.with(|turn| turn.trip.step = Step::Renew(found))?;
+        turn.with(py, |turn| turn.trip.step = Step::Renew(found))?;
         return Ok(None);
     }
     let (object, sharing) = match fetched(py, values::read(py, &found, opened.may_pickle))? {
         Read::Value(object, sharing) => (object, Some(sharing)),
         Read::Raised(shared) => (shared, None),
         Read::Unreadable => {
-            turn.with(|turn| turn.trip.is_unreadable())?;
+            turn.with(py, |turn| turn.trip.is_unreadable())?;
             remote.count_error();
             remote.count_miss_there();
             return Ok(Some(PyTuple::empty(py)));
@@ -251,16 +304,16 @@ pub(crate) fn keep(
     let terms = match fetched(py, control.appraise(value.into(), computation.tags.clone()))? {
         Verdict::Store(terms) => terms,
         Verdict::Drop => {
-            return turn.with(|turn| {
+            return turn.with(py, |turn| {
                 turn.drops = turn.trip.old.is_some();
             });
         }
     };
     let computed = Duration::from_nanos(Stopwatch::nanoseconds(computation.watch.ticks()));
-    let has_key = turn.with(|turn| turn.trip.has_key)?;
+    let has_key = turn.with(py, |turn| turn.trip.has_key)?;
     let sending =
         if has_key { fetched(py, values::sending(opened, control, &terms, value.into(), computed))? } else { None };
-    turn.with(|turn| {
+    turn.with(py, |turn| {
         turn.tell = match (&sending, has_key) {
             (Some(_), _) => None,
             (None, true) => Some(Reason::Value),
@@ -285,7 +338,7 @@ pub(crate) fn settle(
         // What is near is the old one, until the server tells of the new one.
         ticket.with_view(py, |view| remote.drop_here(&cached.state, view));
     }
-    let (terms, tell) = turn.with(|turn| {
+    let (terms, tell) = turn.with(py, |turn| {
         remote.count_errors(&mut turn.trip);
         let (cover, call) = (turn.cover, Arc::clone(&turn.trip.call));
         (turn.terms.take().map(|terms| (terms, cover, call)), turn.tell.take())
@@ -315,7 +368,7 @@ pub(crate) fn failed<'py>(
     if !exceptions::is_shareable(py, &raised) {
         return Ok(PyTuple::empty(py));
     }
-    let old = turn.with(|turn| turn.trip.take_old())?;
+    let old = turn.with(py, |turn| turn.trip.take_old())?;
     if let Some(old) = old.filter(|old| clock::exact() < old.fresh_until.saturating_add(control.spare)) {
         if let Read::Value(object, _) = fetched(py, values::read(py, &old, opened.may_pickle))? {
             cached.state.count_stale_hit();
@@ -329,7 +382,7 @@ pub(crate) fn failed<'py>(
         let terms = fetched(py, terms)?;
         let computed = Duration::from_nanos(Stopwatch::nanoseconds(computation.watch.ticks()));
         let sending = fetched(py, values::sending(opened, control, &terms, raised.lend(py), computed))?;
-        turn.with(|turn| {
+        turn.with(py, |turn| {
             turn.sending = sending.filter(|_| turn.trip.has_key);
             turn.tell = match (&turn.sending, turn.trip.has_key) {
                 (Some(_), _) => None,

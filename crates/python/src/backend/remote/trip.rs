@@ -129,20 +129,51 @@ impl Trip {
 
     /// Looks into the file of the host, then asks the server, unless another process does.
     fn start(&mut self) -> bool {
+        self.prepare().unwrap_or_else(|| {
+            let looked = self.look();
+            self.take(looked)
+        })
+    }
+
+    /// Looks into the file of the host; whether the caller is to go on. `None`: the server is to be asked.
+    fn prepare(&mut self) -> Option<bool> {
         if self.look_here(true) {
-            return true;
+            return Some(true);
         }
         match self.host.as_mut().map(Host::claim) {
             Some(Claim::Wait(ticket)) => {
                 self.step = Step::Behind(ticket);
-                return false;
+                Some(false)
             }
             // Who had the lease before may have left a copy since.
-            Some(Claim::Ask) if self.look_here(true) => return true,
-            Some(Claim::Ask) | None => (),
+            Some(Claim::Ask) if self.look_here(true) => Some(true),
+            Some(Claim::Ask) | None => None,
         }
-        let looked = self.look();
-        self.take(looked)
+    }
+
+    /// [`advance`](Self::advance) of many, waiting for nobody: those that begin ask their server in one trip. For each, whether
+    /// its caller is to go on.
+    pub fn advance_together(trips: &mut [&mut Trip]) -> Vec<bool> {
+        let mut answers: Vec<Option<bool>> = trips
+            .iter_mut()
+            .map(|trip| match trip.step {
+                Step::Start if trip.has_key => trip.prepare(),
+                _ => Some(trip.advance(Duration::ZERO)),
+            })
+            .collect();
+        while let Some(first) = answers.iter().position(Option::is_none) {
+            let tier = Arc::clone(&trips[first].tier);
+            let asks = |i: &usize| answers[*i].is_none() && Arc::ptr_eq(&trips[*i].tier, &tier);
+            let asked: Vec<usize> = (first..trips.len()).filter(asks).collect();
+            let since = Instant::now();
+            let looked = tier.look_many(&asked.iter().map(|i| &*trips[*i].call).collect::<Vec<_>>());
+            let took = since.elapsed();
+            for (i, looked) in asked.into_iter().zip(looked) {
+                trips[i].left = trips[i].left.saturating_sub(took);
+                answers[i] = Some(trips[i].take(looked));
+            }
+        }
+        answers.into_iter().flatten().collect()
     }
 
     fn look(&mut self) -> Looked {

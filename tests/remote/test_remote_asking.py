@@ -1,0 +1,123 @@
+"""Coroutines ask a server together, and what they leave behind is nobody's burden."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import servers
+import support
+
+from warp_cache import cache
+
+pytestmark = pytest.mark.usefixtures("near_by")
+
+KEYS = range(200)
+
+
+def named(**options: Any) -> Any:
+    """One more cache of the same name."""
+
+    @cache(remote=True, ttl=600, **{"name": "f", "max_size": 1, **options})
+    async def f(x: int) -> list[int]:
+        computed.append(x)
+        return [x, 0]
+
+    computed: list[int] = []
+    f.computed = computed
+    return f
+
+
+async def all_of(f: Any, keys: Any = KEYS) -> list[Any]:
+    return await asyncio.gather(*(f(key) for key in keys))
+
+
+def calls_of(server: servers.Server) -> list[str]:
+    """The keys that hold a value or a lease."""
+    reply = server.say("KEYS", "*:k:f:*")
+    return [word for word in reply.split("\r\n") if word.startswith("wc1:")]
+
+
+def connections(server: servers.Server) -> int:
+    reply = server.say("INFO", "stats")
+    return int(reply.partition("total_connections_received:")[2].partition("\r\n")[0])
+
+
+@pytest.mark.parametrize("single_flight", [True, False])
+def test_each_of_many_has_its_own_value(configured: servers.Server, single_flight: bool) -> None:
+    f, g = named(), named(single_flight=single_flight)
+    expected = [[key, 0] for key in KEYS]
+    assert asyncio.run(all_of(f)) == expected and sorted(f.computed) == [*KEYS]
+    assert asyncio.run(all_of(g)) == expected and g.computed == []
+    # Twice in one turn of the loop: who does not lead, joins or computes as well.
+    twice = [1000, 1000, 1001]
+    assert asyncio.run(all_of(g, twice)) == [[key, 0] for key in twice]
+    assert set(g.computed) == {1000, 1001} and (len(g.computed) == 2 or not single_flight)
+
+
+def test_many_at_once_are_few_trips(configured: servers.Server, backend: str) -> None:
+    if backend == "shared":
+        pytest.skip("the file of the host has them")
+    f, g = named(), named()
+    asyncio.run(all_of(f))
+    before = connections(configured)
+    asyncio.run(all_of(g))
+    assert g.cache_info().remote_hits == len(KEYS)
+    # One connection each, at most; they are kept. (One is that of the question itself.)
+    assert connections(configured) - before < 10
+
+
+def test_what_the_server_refuses_of_one_spares_the_others(configured: servers.Server) -> None:
+    f, g = named(), named()
+    asyncio.run(f(1))
+    (poisoned,) = calls_of(configured)
+    configured.say("DEL", poisoned)
+    configured.say("RPUSH", poisoned, "x")
+    others = range(2, 30)
+    asyncio.run(all_of(f, others))
+    assert asyncio.run(all_of(g, range(30))) == [[key, 0] for key in range(30)]
+    assert sorted(g.computed) == [0, 1]
+    assert g.cache_info().remote_errors > 0
+
+
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+def test_who_leaves_while_he_asks_leaves_no_lease(configured: servers.Server, how: str) -> None:
+    f = named()
+    asyncio.run(f(0))
+
+    async def leave() -> None:
+        asking = [asyncio.ensure_future(f(key)) for key in (1, 2, 3)]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        while not unanswered(configured):
+            await asyncio.sleep(0.001)
+        if how == "cancelled":
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+
+    configured.stop()
+    loop = asyncio.new_event_loop()
+    # It complains of tasks that are destroyed with it.
+    loop.set_exception_handler(lambda loop, context: None)
+    try:
+        loop.run_until_complete(leave())
+    finally:
+        loop.close()
+        configured.resume()
+    support.eventually(lambda: len(calls_of(configured)) == 1)
+    assert f.computed == [0]
+
+
+def unanswered(server: servers.Server) -> bool:
+    """Whether something was sent to a server that is stopped, and lies unread."""
+    sockets = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    port = f":{server.port:04X}"
+    return any(
+        line.split()[1].endswith(port) and int(line.split()[4].partition(":")[2], 16) > 0
+        for line in sockets
+    )
+
+
