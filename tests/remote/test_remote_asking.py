@@ -119,5 +119,3 @@ def unanswered(server: servers.Server) -> bool:
         line.split()[1].endswith(port) and int(line.split()[4].partition(":")[2], 16) > 0
         for line in sockets
     )
-
-

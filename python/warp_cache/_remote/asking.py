@@ -80,7 +80,7 @@ class _Asking:
                 if not future.cancelled():
                     future.set_exception(error)
             return
-        for turn, future, answer in zip(self.turns, self.futures, answers):
+        for turn, future, answer in zip(self.turns, self.futures, answers, strict=True):
             if future.cancelled():
                 submit(turn.send)
             else:

@@ -14,7 +14,6 @@ from warp_cache._remote.beside import beside, beside_loop, forget
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from warp_cache._flight import Flight
