@@ -26,11 +26,11 @@ from warp_cache import _bringing, _green
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 # Far above what any of these waits needs on a loaded machine: it only ends a hang.
-LIMIT = 30.0
+LIMIT = 100.0
 # Long enough for a thread that has entered a call to reach its wait inside.
 PAUSE = 0.1
 # For pytest-timeout, where it is installed: the last net, below the waits bounded by LIMIT.
-TEST_LIMIT = 120
+TEST_LIMIT = 300
 
 
 def limit_items(items: Iterable[pytest.Item], config: pytest.Config, folder: Path) -> None:
