@@ -11,15 +11,24 @@ from __future__ import annotations
 import logging
 import math
 
-from warp_cache import Cache
+from warp_cache import Cache, CacheUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import timedelta
     from typing import Any
 
-__all__ = ["NOTHING", "Kept", "kept", "seconds", "whole_number", "whole_seconds"]
+__all__ = [
+    "NOTHING",
+    "Kept",
+    "adropped",
+    "dropped",
+    "kept",
+    "seconds",
+    "whole_number",
+    "whole_seconds",
+]
 
 _log = logging.getLogger("warp_cache")
 
@@ -78,6 +87,28 @@ def kept(name: str, options: Mapping[str, Any]) -> Kept:
         # Of two threads that are first at once one wins; what the other made was never used.
         found = _kept.setdefault(identity, Kept(cache, f"cache {name!r}" if everything else None))
     return found
+
+
+def dropped(cache: Cache[Any, Any], keys: Iterable[Any]) -> int:
+    """Drop the entries of these keys; how many there were.
+
+    Where the file cannot be changed nothing is raised and 0 told: all that is in it is void
+    instead, which needs no lock, so that nobody gets what was to go.
+    """
+    try:
+        return cache.delete_many(keys)
+    except CacheUnavailable:
+        cache.clear()
+        return 0
+
+
+async def adropped(cache: Cache[Any, Any], keys: Iterable[Any]) -> int:
+    """``dropped`` to be awaited."""
+    try:
+        return await cache.adelete_many(keys)
+    except CacheUnavailable:
+        await cache.aclear()
+        return 0
 
 
 def seconds(lifetime: float | timedelta) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 from aiocache.base import BaseCache
 from aiocache.serializers import NullSerializer
 
-from warp_cache._adapting import kept
+from warp_cache._adapting import adropped, kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class SharedBackend(BaseCache):
         return await self._cache.atouch(key, ttl or None)
 
     async def _delete(self, key: Any, _conn: Any = None) -> int:
-        return int(await self._cache.adelete(key))
+        return await adropped(self._cache, (key,))
 
     async def _clear(self, namespace: str | None = None, _conn: Any = None) -> bool:
         await (self._cache.aclear(namespace) if namespace else self._cache.aclear())

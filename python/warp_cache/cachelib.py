@@ -11,7 +11,7 @@ from cachelib.base import BaseCache
 from cachelib.serializers import SimpleSerializer
 
 from warp_cache import CacheUnavailable
-from warp_cache._adapting import kept, seconds
+from warp_cache._adapting import dropped, kept, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class SharedCache(BaseCache):
     def set(self, key: str, value: Any, timeout: Timeout = None) -> bool:
         lifetime, ended = self._lifetime(timeout)
         if ended:
-            self._cache.delete(self._key(key))
+            dropped(self._cache, (self._key(key),))
             return True
         stored = self._cache.set(self._key(key), self._packed(value), ttl=lifetime)
         self._kept.stored()
@@ -116,7 +116,7 @@ class SharedCache(BaseCache):
     def set_many(self, mapping: Mapping[str, Any], timeout: Timeout = None) -> list[Any]:
         lifetime, ended = self._lifetime(timeout)
         if ended:
-            self._cache.delete_many([self._key(key) for key in mapping])
+            dropped(self._cache, [self._key(key) for key in mapping])
             return list(mapping)
         entries = {self._key(key): self._packed(value) for key, value in mapping.items()}
         failed = set(self._cache.set_many(entries, ttl=lifetime))
@@ -124,10 +124,10 @@ class SharedCache(BaseCache):
         return [key for key in mapping if self._key(key) not in failed]
 
     def delete(self, key: str) -> bool:
-        return self._cache.delete(self._key(key))
+        return dropped(self._cache, (self._key(key),)) > 0
 
     def delete_many(self, *keys: str) -> list[Any]:
-        self._cache.delete_many([self._key(key) for key in keys])
+        dropped(self._cache, [self._key(key) for key in keys])
         return list(keys)
 
     def clear(self) -> bool:

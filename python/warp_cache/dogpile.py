@@ -13,7 +13,7 @@ from dogpile.cache import register_backend
 from dogpile.cache.api import NO_VALUE, CacheBackend, CachedValue
 
 from warp_cache import CacheUnavailable
-from warp_cache._adapting import NOTHING, kept
+from warp_cache._adapting import NOTHING, dropped, kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ class SharedBackend(CacheBackend):
 
     def delete(self, key: str) -> None:
         """Drop a value, if there is one. O(1)."""
-        self._cache.delete(key)
+        dropped(self._cache, (key,))
 
     def delete_multi(self, keys: Iterable[str]) -> None:
         """Drop each of the values."""
-        self._cache.delete_many(list(keys))
+        dropped(self._cache, list(keys))
 
 
 def _stored(value: Any) -> Any:
@@ -126,7 +126,12 @@ class _Mutex:
             self._lock.release()
 
     def locked(self) -> bool:
-        return self._instead is not None or bool(self._lock.locked())
+        if self._instead is not None:
+            return True
+        try:
+            return bool(self._lock.locked())
+        except CacheUnavailable:
+            return False
 
 
 register_backend("warp_cache.shared", "warp_cache.dogpile", "SharedBackend")
