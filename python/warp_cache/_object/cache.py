@@ -108,8 +108,12 @@ class Cache(CacheMapping, Twins):
             found = CacheMapping.get(self, key, _NOTHING)
             if found is not _NOTHING:
                 return found
-            if self._swap(key, default, None, False, ..., ...):
+            if operations.put_if_absent(self, key, default, ..., ...):
                 return default
+            # Raises where a server has what cannot be read.
+            seen = self._see(key)
+            if seen is not None:
+                return seen[0]
 
     def get_or_set(self, key: Any, f: Callable[[], Any], *, ttl: Any = ..., tags: Any = ()) -> Any:
         """The value of a key; where it has none, what ``f()`` gives, which is stored.
