@@ -8,6 +8,7 @@ framework.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 
@@ -54,6 +55,44 @@ class Kept:
         self._named = named
         self._stored = 0
 
+    def set(self, key: Any, value: Any, ttl: float | None) -> bool:
+        """Store a value; whether it is in. Where the file can be neither written nor made void it
+        is lost, and misses.
+        """
+        try:
+            is_in = self.cache.set(key, value, ttl=ttl)
+        except CacheUnavailable:
+            return False
+        self.stored()
+        return is_in
+
+    async def aset(self, key: Any, value: Any, ttl: float | None) -> bool:
+        """``set`` to be awaited."""
+        try:
+            is_in = await self.cache.aset(key, value, ttl=ttl)
+        except CacheUnavailable:
+            return False
+        self.stored()
+        return is_in
+
+    def set_many(self, entries: Mapping[Any, Any], ttl: float | None) -> list[Any]:
+        """Store values; the keys of those that are not in."""
+        try:
+            failed = self.cache.set_many(entries, ttl=ttl)
+        except CacheUnavailable:
+            return list(entries)
+        self.stored()
+        return failed
+
+    async def aset_many(self, entries: Mapping[Any, Any], ttl: float | None) -> list[Any]:
+        """``set_many`` to be awaited."""
+        try:
+            failed = await self.cache.aset_many(entries, ttl=ttl)
+        except CacheUnavailable:
+            return list(entries)
+        self.stored()
+        return failed
+
     def stored(self) -> None:
         """Call it after a store: the first eviction that is seen is logged, once for the process.
 
@@ -98,7 +137,8 @@ def dropped(cache: Cache[Any, Any], keys: Iterable[Any]) -> int:
     try:
         return cache.delete_many(keys)
     except CacheUnavailable:
-        cache.clear()
+        with contextlib.suppress(CacheUnavailable):
+            cache.clear()
         return 0
 
 
@@ -107,7 +147,8 @@ async def adropped(cache: Cache[Any, Any], keys: Iterable[Any]) -> int:
     try:
         return await cache.adelete_many(keys)
     except CacheUnavailable:
-        await cache.aclear()
+        with contextlib.suppress(CacheUnavailable):
+            await cache.aclear()
         return 0
 
 

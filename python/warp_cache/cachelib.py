@@ -98,9 +98,7 @@ class SharedCache(BaseCache):
         if ended:
             dropped(self._cache, (self._key(key),))
             return True
-        stored = self._cache.set(self._key(key), self._packed(value), ttl=lifetime)
-        self._kept.stored()
-        return stored
+        return self._kept.set(self._key(key), self._packed(value), lifetime)
 
     def add(self, key: str, value: Any, timeout: Timeout = None) -> bool:
         lifetime, ended = self._lifetime(timeout)
@@ -119,8 +117,7 @@ class SharedCache(BaseCache):
             dropped(self._cache, [self._key(key) for key in mapping])
             return list(mapping)
         entries = {self._key(key): self._packed(value) for key, value in mapping.items()}
-        failed = set(self._cache.set_many(entries, ttl=lifetime))
-        self._kept.stored()
+        failed = set(self._kept.set_many(entries, lifetime))
         return [key for key in mapping if self._key(key) not in failed]
 
     def delete(self, key: str) -> bool:

@@ -65,13 +65,11 @@ class SharedBackend(CacheBackend):
 
     def set(self, key: str, value: Any) -> None:
         """Store a value with its time. O(1)."""
-        self._cache.set(key, _stored(value))
-        self._kept.stored()
+        self._kept.set(key, _stored(value), None)
 
     def set_multi(self, mapping: Mapping[str, Any]) -> None:
         """Store each of the values."""
-        self._cache.set_many({key: _stored(value) for key, value in mapping.items()})
-        self._kept.stored()
+        self._kept.set_many({key: _stored(value) for key, value in mapping.items()}, None)
 
     def delete(self, key: str) -> None:
         """Drop a value, if there is one. O(1)."""

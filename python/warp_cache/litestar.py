@@ -63,8 +63,7 @@ class SharedStore(NamespacedStore):
         if lifetime < 0:
             await adropped(self._cache, (self._key(key),))
             return
-        await self._cache.aset(self._key(key), data, ttl=lifetime or None)
-        self._kept.stored()
+        await self._kept.aset(self._key(key), data, lifetime or None)
 
     async def get(self, key: str, renew_for: int | timedelta | None = None) -> bytes | None:
         if not renew_for:

@@ -105,19 +105,36 @@ def test_limits_guesses_nothing() -> None:
 
 
 class _Unchangeable:
-    """A cache whose file another process keeps from being changed, for as long as anyone waits."""
+    """A cache whose file another process keeps from being changed, for as long as anyone waits, or
+    that is lost.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, is_lost: bool = False) -> None:
         self.entries: Cache[str, int] = Cache(None)
+        self._is_lost = is_lost
 
     def delete_many(self, keys: Any) -> int:
         raise CacheUnavailable("the file could not be changed")
 
+    def set(self, key: Any, value: Any, ttl: Any) -> bool:
+        raise CacheUnavailable("what is there cannot be invalidated")
+
+    def set_many(self, entries: Any, ttl: Any) -> list[Any]:
+        raise CacheUnavailable("what is there cannot be invalidated")
+
     def clear(self) -> int:
+        if self._is_lost:
+            raise CacheUnavailable("what is there cannot be invalidated")
         return self.entries.clear()
 
     async def adelete_many(self, keys: Any) -> int:
         return self.delete_many(keys)
+
+    async def aset(self, key: Any, value: Any, ttl: Any) -> bool:
+        return self.set(key, value, ttl)
+
+    async def aset_many(self, entries: Any, ttl: Any) -> list[Any]:
+        return self.set_many(entries, ttl)
 
     async def aclear(self) -> int:
         return self.clear()
@@ -129,3 +146,17 @@ def test_nothing_is_served_that_could_not_be_dropped() -> None:
     assert _adapting.dropped(cache, ["k"]) == 0 and "k" not in cache.entries
     cache.entries["k"] = 1
     assert asyncio.run(_adapting.adropped(cache, ["k"])) == 0 and "k" not in cache.entries
+
+
+def test_a_lost_file_breaks_no_request() -> None:
+    cache: Any = _Unchangeable(is_lost=True)
+    kept = _adapting.Kept(cache, None)
+
+    async def use() -> None:
+        assert await _adapting.adropped(cache, ["k"]) == 0
+        assert await kept.aset("k", 1, None) is False
+        assert await kept.aset_many({"k": 1}, None) == ["k"]
+
+    asyncio.run(use())
+    assert _adapting.dropped(cache, ["k"]) == 0
+    assert kept.set("k", 1, None) is False and kept.set_many({"k": 1}, None) == ["k"]

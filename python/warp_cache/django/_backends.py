@@ -80,8 +80,7 @@ class _Backend(LikeRedis, WithKeys):
         if lifetime == _ENDED:
             dropped(self._cache, (made,))
         else:
-            self._cache.set(made, value, ttl=lifetime)
-            self._kept.stored()
+            self._kept.set(made, value, lifetime)
         return None
 
     def _set_if(
@@ -201,7 +200,7 @@ class _Backend(LikeRedis, WithKeys):
         except KeyError:
             raise ValueError(f"Key '{old}' not found") from None
         if remaining > 0:
-            self._cache.set(new, value, ttl=None if remaining == float("inf") else remaining)
+            self._kept.set(new, value, None if remaining == float("inf") else remaining)
         dropped(self._cache, (old,))
         return version + delta
 
@@ -221,8 +220,7 @@ class _Backend(LikeRedis, WithKeys):
         if lifetime == _ENDED:
             dropped(self._cache, made)
             return []
-        failed = self._cache.set_many({key: data[made[key]] for key in made}, ttl=lifetime)
-        self._kept.stored()
+        failed = self._kept.set_many({key: data[made[key]] for key in made}, lifetime)
         return [made[key] for key in failed]
 
     def delete_many(self, keys: Iterable[Any], version: int | None = None) -> int | None:
@@ -265,11 +263,10 @@ class _Backend(LikeRedis, WithKeys):
             await adropped(self._cache, (made,))
             return None
         try:
-            await self._cache.aset(made, value, ttl=lifetime)
+            await self._kept.aset(made, value, lifetime)
         except SynchronousOnlyOperation:
             # To pickle it asks the database, as a query that has not run: that takes a thread.
             return await super().aset(key, value, timeout, version)
-        self._kept.stored()
         return None
 
     async def aadd(
@@ -344,12 +341,9 @@ class _Backend(LikeRedis, WithKeys):
             await adropped(self._cache, made)
             return []
         try:
-            failed = await self._cache.aset_many(
-                {key: data[made[key]] for key in made}, ttl=lifetime
-            )
+            failed = await self._kept.aset_many({key: data[made[key]] for key in made}, lifetime)
         except SynchronousOnlyOperation:
             return await super().aset_many(data, timeout, version)
-        self._kept.stored()
         return [made[key] for key in failed]
 
     async def adelete_many(self, keys: Iterable[Any], version: int | None = None) -> int | None:
