@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from cachelib.base import BaseCache
@@ -58,7 +59,9 @@ class SharedCache(BaseCache):
         ignore_delete_many_errors: bool = True,
         **options: Any,
     ) -> None:
-        super().__init__(int(seconds(default_timeout)))
+        timeout = seconds(default_timeout)
+        # In whole seconds, but never 0 of a part of one: that has no end.
+        super().__init__(math.ceil(timeout) if timeout > 0 else math.floor(timeout))
         self.ignore_delete_many_errors = ignore_delete_many_errors
         self.key_prefix = key_prefix or ""
         options.setdefault("backend", "shared")

@@ -50,6 +50,7 @@ def test_cachelib_translates_timeouts() -> None:
     assert 90 < cache._cache.ttl("default") <= 100
     assert cache._cache.ttl("never") == float("inf")
     assert cachelib(default_timeout=-1).set("gone", 1) and not cache.has("gone")
+    assert cachelib(default_timeout=timedelta(milliseconds=5)).default_timeout == 1
 
 
 def test_cachelib_inc_keeps_the_timeout() -> None:

@@ -5,7 +5,7 @@ to go is not served.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,7 @@ def test_litestar_drops() -> None:
     async def use() -> None:
         await store.delete("k")
         await store.set("k", b"v", expires_in=-1)
+        assert await store.get("k", renew_for=5) is None
 
     asyncio.run(use())
 
@@ -93,15 +94,22 @@ def test_limits_guesses_nothing() -> None:
     import warp_cache.limits  # noqa: F401
 
     counts: Any = storage_from_string("warp://test")
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: counts.get_expiry("k"),
         lambda: counts.get_moving_window("k", 1, 60),
         lambda: counts.get_sliding_window("k", 60),
         lambda: counts.clear("k"),
         lambda: counts.reset(),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(CacheUnavailable):
             call()
+
+
+def test_the_object_reads_what_it_cannot_renew() -> None:
+    cache: Cache[str, int] = Cache(backend="shared", name="test")
+    assert cache.get("k", 1, renew=5) == 1
+    assert asyncio.run(cache.aget("k", renew=5)) is None
 
 
 class _Unchangeable:

@@ -89,7 +89,13 @@ class Cache(CacheMapping, Twins):
 
     def _get_renewed(self, key: Any, default: Any, renew: Any) -> Any:
         operations.check_ttl(renew, "renew")
-        found = self._renew(key, renew, True)
+        try:
+            found = self._renew(key, renew, True)
+        except OSError as error:
+            if not operations.could_not_change(error):
+                raise
+            # It is read all the same.
+            found = self._peek(key)
         self._count(key, found is not None)
         return default if found is None else found[0]
 
