@@ -76,7 +76,8 @@ def _django(harness: Harness, folder: Path) -> None:
     from warp_cache.django import MemoryCache, SharedCache
 
     params = {"TIMEOUT": None}
-    keys = one_str()
+    # Django warns of keys with spaces.
+    keys = [(key.replace(" ", "-"),) for (key,) in one_str()]
     ours = _stocked(OURS, SharedCache("bench", params), keys)
     memory = _stocked("LocMemCache", LocMemCache("bench", params), keys)
     others = [

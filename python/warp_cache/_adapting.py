@@ -8,18 +8,28 @@ framework.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 
-from warp_cache import Cache
+from warp_cache import Cache, CacheUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import timedelta
     from typing import Any
 
-__all__ = ["NOTHING", "Kept", "kept", "seconds", "whole_number", "whole_seconds"]
+__all__ = [
+    "NOTHING",
+    "Kept",
+    "adropped",
+    "dropped",
+    "kept",
+    "seconds",
+    "whole_number",
+    "whole_seconds",
+]
 
 _log = logging.getLogger("warp_cache")
 
@@ -44,6 +54,44 @@ class Kept:
         # What a log calls it, until it has; None: it may evict.
         self._named = named
         self._stored = 0
+
+    def set(self, key: Any, value: Any, ttl: float | None) -> bool:
+        """Store a value; whether it is in. Where the file can be neither written nor made void it
+        is lost, and misses.
+        """
+        try:
+            is_in = self.cache.set(key, value, ttl=ttl)
+        except CacheUnavailable:
+            return False
+        self.stored()
+        return is_in
+
+    async def aset(self, key: Any, value: Any, ttl: float | None) -> bool:
+        """``set`` to be awaited."""
+        try:
+            is_in = await self.cache.aset(key, value, ttl=ttl)
+        except CacheUnavailable:
+            return False
+        self.stored()
+        return is_in
+
+    def set_many(self, entries: Mapping[Any, Any], ttl: float | None) -> list[Any]:
+        """Store values; the keys of those that are not in."""
+        try:
+            failed = self.cache.set_many(entries, ttl=ttl)
+        except CacheUnavailable:
+            return list(entries)
+        self.stored()
+        return failed
+
+    async def aset_many(self, entries: Mapping[Any, Any], ttl: float | None) -> list[Any]:
+        """``set_many`` to be awaited."""
+        try:
+            failed = await self.cache.aset_many(entries, ttl=ttl)
+        except CacheUnavailable:
+            return list(entries)
+        self.stored()
+        return failed
 
     def stored(self) -> None:
         """Call it after a store: the first eviction that is seen is logged, once for the process.
@@ -78,6 +126,30 @@ def kept(name: str, options: Mapping[str, Any]) -> Kept:
         # Of two threads that are first at once one wins; what the other made was never used.
         found = _kept.setdefault(identity, Kept(cache, f"cache {name!r}" if everything else None))
     return found
+
+
+def dropped(cache: Cache[Any, Any], keys: Iterable[Any]) -> int:
+    """Drop the entries of these keys; how many there were.
+
+    Where the file cannot be changed nothing is raised and 0 told: all that is in it is void
+    instead, which needs no lock, so that nobody gets what was to go.
+    """
+    try:
+        return cache.delete_many(keys)
+    except CacheUnavailable:
+        with contextlib.suppress(CacheUnavailable):
+            cache.clear()
+        return 0
+
+
+async def adropped(cache: Cache[Any, Any], keys: Iterable[Any]) -> int:
+    """``dropped`` to be awaited."""
+    try:
+        return await cache.adelete_many(keys)
+    except CacheUnavailable:
+        with contextlib.suppress(CacheUnavailable):
+            await cache.aclear()
+        return 0
 
 
 def seconds(lifetime: float | timedelta) -> float:

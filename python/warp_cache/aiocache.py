@@ -10,7 +10,7 @@ from typing import Any
 from aiocache.base import BaseCache
 from aiocache.serializers import NullSerializer
 
-from warp_cache._adapting import kept
+from warp_cache._adapting import adropped, kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,16 +68,12 @@ class SharedBackend(BaseCache):
     ) -> Any:
         if _cas_token is not None:
             return int(await self._cache.areplace(key, _cas_token, value, ttl=ttl or None))
-        stored = await self._cache.aset(key, value, ttl=ttl or None)
-        self._kept.stored()
-        return stored
+        return await self._kept.aset(key, value, ttl or None)
 
     async def _multi_set(
         self, pairs: Iterable[tuple[Any, Any]], ttl: float | None = None, _conn: Any = None
     ) -> bool:
-        failed = await self._cache.aset_many(dict(pairs), ttl=ttl or None)
-        self._kept.stored()
-        return not failed
+        return not await self._kept.aset_many(dict(pairs), ttl or None)
 
     async def _add(self, key: Any, value: Any, ttl: float | None = None, _conn: Any = None) -> bool:
         if not await self._cache.aadd(key, value, ttl=ttl or None):
@@ -99,7 +95,7 @@ class SharedBackend(BaseCache):
         return await self._cache.atouch(key, ttl or None)
 
     async def _delete(self, key: Any, _conn: Any = None) -> int:
-        return int(await self._cache.adelete(key))
+        return await adropped(self._cache, (key,))
 
     async def _clear(self, namespace: str | None = None, _conn: Any = None) -> bool:
         await (self._cache.aclear(namespace) if namespace else self._cache.aclear())

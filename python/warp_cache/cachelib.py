@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from cachelib.base import BaseCache
 from cachelib.serializers import SimpleSerializer
 
 from warp_cache import CacheUnavailable
-from warp_cache._adapting import kept, seconds
+from warp_cache._adapting import dropped, kept, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ class SharedCache(BaseCache):
         ignore_delete_many_errors: bool = True,
         **options: Any,
     ) -> None:
-        super().__init__(int(seconds(default_timeout)))
+        timeout = seconds(default_timeout)
+        # In whole seconds, but never 0 of a part of one: that has no end.
+        super().__init__(math.ceil(timeout) if timeout > 0 else math.floor(timeout))
         self.ignore_delete_many_errors = ignore_delete_many_errors
         self.key_prefix = key_prefix or ""
         options.setdefault("backend", "shared")
@@ -96,11 +99,9 @@ class SharedCache(BaseCache):
     def set(self, key: str, value: Any, timeout: Timeout = None) -> bool:
         lifetime, ended = self._lifetime(timeout)
         if ended:
-            self._cache.delete(self._key(key))
+            dropped(self._cache, (self._key(key),))
             return True
-        stored = self._cache.set(self._key(key), self._packed(value), ttl=lifetime)
-        self._kept.stored()
-        return stored
+        return self._kept.set(self._key(key), self._packed(value), lifetime)
 
     def add(self, key: str, value: Any, timeout: Timeout = None) -> bool:
         lifetime, ended = self._lifetime(timeout)
@@ -116,18 +117,17 @@ class SharedCache(BaseCache):
     def set_many(self, mapping: Mapping[str, Any], timeout: Timeout = None) -> list[Any]:
         lifetime, ended = self._lifetime(timeout)
         if ended:
-            self._cache.delete_many([self._key(key) for key in mapping])
+            dropped(self._cache, [self._key(key) for key in mapping])
             return list(mapping)
         entries = {self._key(key): self._packed(value) for key, value in mapping.items()}
-        failed = set(self._cache.set_many(entries, ttl=lifetime))
-        self._kept.stored()
+        failed = set(self._kept.set_many(entries, lifetime))
         return [key for key in mapping if self._key(key) not in failed]
 
     def delete(self, key: str) -> bool:
-        return self._cache.delete(self._key(key))
+        return dropped(self._cache, (self._key(key),)) > 0
 
     def delete_many(self, *keys: str) -> list[Any]:
-        self._cache.delete_many([self._key(key) for key in keys])
+        dropped(self._cache, [self._key(key) for key in keys])
         return list(keys)
 
     def clear(self) -> bool:

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from typing import Any
 
 from dogpile.cache import register_backend
 from dogpile.cache.api import NO_VALUE, CacheBackend, CachedValue
 
 from warp_cache import CacheUnavailable
-from warp_cache._adapting import NOTHING, kept
+from warp_cache._adapting import NOTHING, dropped, kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,21 +65,19 @@ class SharedBackend(CacheBackend):
 
     def set(self, key: str, value: Any) -> None:
         """Store a value with its time. O(1)."""
-        self._cache.set(key, _stored(value))
-        self._kept.stored()
+        self._kept.set(key, _stored(value), None)
 
     def set_multi(self, mapping: Mapping[str, Any]) -> None:
         """Store each of the values."""
-        self._cache.set_many({key: _stored(value) for key, value in mapping.items()})
-        self._kept.stored()
+        self._kept.set_many({key: _stored(value) for key, value in mapping.items()}, None)
 
     def delete(self, key: str) -> None:
         """Drop a value, if there is one. O(1)."""
-        self._cache.delete(key)
+        dropped(self._cache, (key,))
 
     def delete_multi(self, keys: Iterable[str]) -> None:
         """Drop each of the values."""
-        self._cache.delete_many(list(keys))
+        dropped(self._cache, list(keys))
 
 
 def _stored(value: Any) -> Any:
@@ -98,35 +95,59 @@ def _given(stored: Any) -> Any:
 
 class _Mutex:
     """The lock of a key, as a region uses it: taken by one process at a time, and free when its
-    holder dies.
+    holder dies. All threads of a region have the same one.
 
-    Where the file cannot be used it is a lock of this process alone: values are created, though not
-        once.
+    Where the file cannot be used, or has no room for one more lock, everybody gets it: values are
+    created then, though not once. Who creates many at once holds as many locks, and would wait for
+    himself.
     """
+
+    # Seconds after which one that waits looks whether there is room.
+    SLICE = 0.5
+    # So often in a row a lock is not to be had that nobody has: then there is no room.
+    TRIES = 3
 
     def __init__(self, cache: Any, key: str, lease: float | None) -> None:
         self._lock = cache.lock(key, lease=lease)
-        self._instead: threading.Lock | None = None
+        # One item for each who got it without the lock.
+        self._without: list[None] = []
 
     def acquire(self, wait: bool = True) -> bool:
+        refused = 0
         try:
-            return bool(self._lock.acquire(wait))
+            while not self._lock.acquire(False):
+                if self._lock.locked():
+                    refused = 0
+                    if not wait:
+                        return False
+                    if self._lock.acquire(timeout=self.SLICE):
+                        break
+                    continue
+                refused += 1
+                if refused == self.TRIES:
+                    self._without.append(None)
+                    break
         except CacheUnavailable:
-            self._instead = threading.Lock()
-            return self._instead.acquire()
+            self._without.append(None)
+        return True
 
     def release(self) -> None:
-        instead, self._instead = self._instead, None
-        if instead is not None:
-            instead.release()
-            return
+        # Which of several holders had the lock makes no difference: as many let go as got it.
+        with contextlib.suppress(IndexError):
+            return self._without.pop()
         # Its time may be over, and another one have it: the value was created twice, which no
         # caller can mend.
         with contextlib.suppress(RuntimeError):
             self._lock.release()
+        return None
 
     def locked(self) -> bool:
-        return self._instead is not None or bool(self._lock.locked())
+        if self._without:
+            return True
+        try:
+            return bool(self._lock.locked())
+        except CacheUnavailable:
+            return False
 
 
 register_backend("warp_cache.shared", "warp_cache.dogpile", "SharedBackend")

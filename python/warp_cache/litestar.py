@@ -11,7 +11,7 @@ from typing import Any
 
 from litestar.stores.base import NamespacedStore
 
-from warp_cache._adapting import kept, seconds
+from warp_cache._adapting import adropped, kept, seconds
 
 __all__ = ["SharedStore"]
 
@@ -61,10 +61,9 @@ class SharedStore(NamespacedStore):
         data = value.encode() if isinstance(value, str) else value
         lifetime = seconds(expires_in) if expires_in is not None else 0
         if lifetime < 0:
-            await self._cache.adelete(self._key(key))
+            await adropped(self._cache, (self._key(key),))
             return
-        await self._cache.aset(self._key(key), data, ttl=lifetime or None)
-        self._kept.stored()
+        await self._kept.aset(self._key(key), data, lifetime or None)
 
     async def get(self, key: str, renew_for: int | timedelta | None = None) -> bytes | None:
         if not renew_for:
@@ -74,7 +73,7 @@ class SharedStore(NamespacedStore):
         return found
 
     async def delete(self, key: str) -> None:
-        await self._cache.adelete(self._key(key))
+        await adropped(self._cache, (self._key(key),))
 
     async def delete_all(self) -> None:
         await (self._cache.aclear(self._begin) if self._begin else self._cache.aclear())

@@ -50,6 +50,7 @@ def test_cachelib_translates_timeouts() -> None:
     assert 90 < cache._cache.ttl("default") <= 100
     assert cache._cache.ttl("never") == float("inf")
     assert cachelib(default_timeout=-1).set("gone", 1) and not cache.has("gone")
+    assert cachelib(default_timeout=timedelta(milliseconds=5)).default_timeout == 1
 
 
 def test_cachelib_inc_keeps_the_timeout() -> None:
@@ -130,6 +131,23 @@ def test_dogpile_without_a_directory(no_directory: None) -> None:
 
     region = make_region().configure("warp_cache.shared", arguments={"name": "test"})
     assert region.get_or_create("k", lambda: "value") == "value"
+
+
+def test_dogpile_creates_more_at_once_than_there_are_locks() -> None:
+    pytest.importorskip("dogpile.cache")
+    from dogpile.cache import make_region
+
+    region = make_region().configure("warp_cache.shared", arguments={"name": "test"})
+    keys = [str(number) for number in range(2000)]
+    # One that waited for himself would never end.
+    assert region.get_or_create_multi(keys, lambda *missing: list(missing)) == keys
+    assert region.get_multi(keys) == keys
+    mutexes = [region.backend.get_mutex(key) for key in keys]
+    assert all(mutex.acquire() and mutex.locked() for mutex in mutexes)
+    assert not region.backend.get_mutex(keys[0]).acquire(wait=False)
+    for mutex in mutexes:
+        mutex.release()
+    assert not any(mutex.locked() for mutex in mutexes)
 
 
 # --- limits -------------------------------------------------------------------------------------

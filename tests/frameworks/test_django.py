@@ -353,6 +353,10 @@ def test_set_if(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache.set("k", 1, xx=True) is False and not cache.has_key("k")
     assert cache.set("k", 1, nx=True) is True and cache.set("k", 2, nx=True) is False
     assert cache.set("k", 3, 100, xx=True) is True and cache.get("k") == 3
+    # Also in the place of what equals nothing, not even itself.
+    for old in (None, float("nan")):
+        cache.set("k", old)
+        assert cache.set("k", 4, xx=True) is True and cache.get("k") == 4
     with pytest.raises(ValueError, match="nx and xx"):
         cache.set("k", 3, nx=True, xx=True)
 

@@ -85,6 +85,15 @@ def test_tags_of_a_memoized_function_are_its_own(make: Make) -> None:
     assert not one.cache_contains(1) and not other.cache_contains(1) and "k" not in cache
 
 
+def test_popitem_takes_none_that_is_no_longer_served(make_here: Make) -> None:
+    cache = make_here(ttl=0.01, stale_if_error=60)
+    cache["k"] = 1
+    while "k" in cache:
+        time.sleep(0.01)
+    with pytest.raises(KeyError):
+        cache.popitem()
+
+
 def test_stale_windows_are_those_of_the_cache() -> None:
     cache: Cache[str, int] = Cache(ttl=0.01, stale_if_error=60)
     fails = False

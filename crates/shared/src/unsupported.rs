@@ -373,7 +373,7 @@ impl SharedCache {
         match self.0 {}
     }
 
-    pub fn pop(&self, _: impl FnMut(&[u8], &[u8]) -> bool) -> Result<bool, Busy> {
+    pub fn pop(&self, _: impl FnMut(&[u8], &[u8], &Hit) -> bool) -> Result<bool, Busy> {
         match self.0 {}
     }
 

@@ -89,7 +89,13 @@ class Cache(CacheMapping, Twins):
 
     def _get_renewed(self, key: Any, default: Any, renew: Any) -> Any:
         operations.check_ttl(renew, "renew")
-        found = self._renew(key, renew, True)
+        try:
+            found = self._renew(key, renew, True)
+        except OSError as error:
+            if not operations.could_not_change(error):
+                raise
+            # It is read all the same.
+            found = self._peek(key)
         self._count(key, found is not None)
         return default if found is None else found[0]
 
@@ -108,8 +114,12 @@ class Cache(CacheMapping, Twins):
             found = CacheMapping.get(self, key, _NOTHING)
             if found is not _NOTHING:
                 return found
-            if self._swap(key, default, None, False, ..., ...):
+            if operations.put_if_absent(self, key, default, ..., ...):
                 return default
+            # Raises where a server has what cannot be read.
+            seen = self._see(key)
+            if seen is not None:
+                return seen[0]
 
     def get_or_set(self, key: Any, f: Callable[[], Any], *, ttl: Any = ..., tags: Any = ()) -> Any:
         """The value of a key; where it has none, what ``f()`` gives, which is stored.

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-__all__ = ["DELETE", "add", "compute", "discard", "get_or_set", "replace", "set_many"]
+__all__ = [
+    "DELETE",
+    "add",
+    "compute",
+    "discard",
+    "get_or_set",
+    "put_if_absent",
+    "replace",
+    "set_many",
+]
 
 
 class _Delete:
@@ -42,7 +51,18 @@ DELETE = _Delete()
 
 
 def add(cache: Any, key: Any, value: Any, ttl: Any, tags: Any) -> bool:
-    return bool(cache._swap(key, value, None, False, ttl, tags) > 0)
+    return put_if_absent(cache, key, value, ttl, tags) > 0
+
+
+def put_if_absent(cache: Any, key: Any, value: Any, ttl: Any, tags: Any) -> int:
+    """1 if the value was stored, -1 if it does not fit, 0 where there is one."""
+    while True:
+        stored = int(cache._swap(key, value, None, False, ttl, tags))
+        if stored or cache._given["backend"] != "shared" or cache._peek(key) is not None:
+            return stored
+        # It has ended meanwhile, or cannot be read here: then it is dropped where it is seen.
+        if cache._see(key) is not None:
+            return stored
 
 
 def compute(cache: Any, key: Any, function: Callable[[Any], Any], ttl: Any) -> Any:
@@ -96,6 +116,13 @@ def discard(cache: Any, key: Any, old: Any) -> bool:
             return False
         if cache._take(key, found[1]) is not None:
             return True
+
+
+def could_not_change(error: OSError) -> bool:
+    """Whether an error says that the file or the server could not be changed."""
+    from warp_cache._remote.errors import RemoteError
+
+    return isinstance(error, (CacheUnavailable, RemoteError))
 
 
 def equal(stored: Any, old: Any) -> bool:

@@ -12,7 +12,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
 from warp_cache import CacheUnavailable
-from warp_cache._adapting import NOTHING, kept, seconds
+from warp_cache._adapting import NOTHING, adropped, dropped, kept, seconds
 from warp_cache.django._keys import WithKeys
 from warp_cache.django._options import options_of
 from warp_cache.django._redis import LikeRedis
@@ -78,10 +78,9 @@ class _Backend(LikeRedis, WithKeys):
         made = self.make_and_validate_key(key, version)
         lifetime = self._lifetime(timeout)
         if lifetime == _ENDED:
-            self._cache.delete(made)
+            dropped(self._cache, (made,))
         else:
-            self._cache.set(made, value, ttl=lifetime)
-            self._kept.stored()
+            self._kept.set(made, value, lifetime)
         return None
 
     def _set_if(
@@ -93,15 +92,20 @@ class _Backend(LikeRedis, WithKeys):
             return self.add(key, value, timeout, version)
         made = self.make_and_validate_key(key, version)
         lifetime = self._lifetime(timeout)
+        if lifetime == _ENDED:
+            return dropped(self._cache, (made,)) > 0
+
+        def instead(old: Any) -> Any:
+            # An entry of None, or none at all?
+            if old is None and made not in self._cache:
+                raise KeyError(made)
+            return value
+
         try:
-            if lifetime == _ENDED:
-                return self._cache.delete(made)
-            while (old := self._cache.peek(made, NOTHING)) is not NOTHING:
-                if self._cache.replace(made, old, value, ttl=lifetime):
-                    return True
-        except CacheUnavailable:
-            pass
-        return False
+            self._cache.compute(made, instead, ttl=lifetime)
+        except (KeyError, CacheUnavailable):
+            return False
+        return True
 
     def add(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
@@ -122,18 +126,16 @@ class _Backend(LikeRedis, WithKeys):
         """Give the entry a new timeout, beginning now; whether there was one."""
         made = self.make_and_validate_key(key, version)
         lifetime = self._lifetime(timeout)
+        if lifetime == _ENDED:
+            return dropped(self._cache, (made,)) > 0
         try:
-            return (
-                self._cache.delete(made)
-                if lifetime == _ENDED
-                else self._cache.touch(made, lifetime)
-            )
+            return self._cache.touch(made, lifetime)
         except CacheUnavailable:
             return False
 
     def delete(self, key: Any, version: int | None = None) -> bool:
         """Drop the entry; whether there was one."""
-        return self._cache.delete(self.make_and_validate_key(key, version))
+        return dropped(self._cache, (self.make_and_validate_key(key, version),)) > 0
 
     def has_key(self, key: Any, version: int | None = None) -> bool:
         """Whether there is an entry; no use of it."""
@@ -198,8 +200,8 @@ class _Backend(LikeRedis, WithKeys):
         except KeyError:
             raise ValueError(f"Key '{old}' not found") from None
         if remaining > 0:
-            self._cache.set(new, value, ttl=None if remaining == float("inf") else remaining)
-        self._cache.delete(old)
+            self._kept.set(new, value, None if remaining == float("inf") else remaining)
+        dropped(self._cache, (old,))
         return version + delta
 
     # Several entries.
@@ -216,16 +218,15 @@ class _Backend(LikeRedis, WithKeys):
         made = {self.make_and_validate_key(key, version): key for key in data}
         lifetime = self._lifetime(timeout)
         if lifetime == _ENDED:
-            self._cache.delete_many(made)
+            dropped(self._cache, made)
             return []
-        failed = self._cache.set_many({key: data[made[key]] for key in made}, ttl=lifetime)
-        self._kept.stored()
+        failed = self._kept.set_many({key: data[made[key]] for key in made}, lifetime)
         return [made[key] for key in failed]
 
     def delete_many(self, keys: Iterable[Any], version: int | None = None) -> int | None:
         """Drop the entries; how many there were, None if none."""
         made = [self.make_and_validate_key(key, version) for key in keys]
-        return self._cache.delete_many(made) or None
+        return dropped(self._cache, made) or None
 
     def clear(self) -> None:
         """Drop all entries at this ``LOCATION``, whatever their prefix and version."""
@@ -259,14 +260,13 @@ class _Backend(LikeRedis, WithKeys):
         made = self.make_and_validate_key(key, version)
         lifetime = self._lifetime(timeout)
         if lifetime == _ENDED:
-            await self._cache.adelete(made)
+            await adropped(self._cache, (made,))
             return None
         try:
-            await self._cache.aset(made, value, ttl=lifetime)
+            await self._kept.aset(made, value, lifetime)
         except SynchronousOnlyOperation:
             # To pickle it asks the database, as a query that has not run: that takes a thread.
             return await super().aset(key, value, timeout, version)
-        self._kept.stored()
         return None
 
     async def aadd(
@@ -290,15 +290,15 @@ class _Backend(LikeRedis, WithKeys):
     ) -> bool:
         made = self.make_and_validate_key(key, version)
         lifetime = self._lifetime(timeout)
+        if lifetime == _ENDED:
+            return await adropped(self._cache, (made,)) > 0
         try:
-            if lifetime == _ENDED:
-                return await self._cache.adelete(made)
             return await self._cache.atouch(made, lifetime)
         except CacheUnavailable:
             return False
 
     async def adelete(self, key: Any, version: int | None = None) -> bool:
-        return await self._cache.adelete(self.make_and_validate_key(key, version))
+        return await adropped(self._cache, (self.make_and_validate_key(key, version),)) > 0
 
     async def aincr(self, key: Any, delta: Any = 1, version: int | None = None, **how: bool) -> Any:
         made = self.make_and_validate_key(key, version)
@@ -338,20 +338,17 @@ class _Backend(LikeRedis, WithKeys):
         made = {self.make_and_validate_key(key, version): key for key in data}
         lifetime = self._lifetime(timeout)
         if lifetime == _ENDED:
-            await self._cache.adelete_many(made)
+            await adropped(self._cache, made)
             return []
         try:
-            failed = await self._cache.aset_many(
-                {key: data[made[key]] for key in made}, ttl=lifetime
-            )
+            failed = await self._kept.aset_many({key: data[made[key]] for key in made}, lifetime)
         except SynchronousOnlyOperation:
             return await super().aset_many(data, timeout, version)
-        self._kept.stored()
         return [made[key] for key in failed]
 
     async def adelete_many(self, keys: Iterable[Any], version: int | None = None) -> int | None:
         made = [self.make_and_validate_key(key, version) for key in keys]
-        return await self._cache.adelete_many(made) or None
+        return await adropped(self._cache, made) or None
 
     async def aclear(self) -> None:
         await self._cache.aclear()

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
+from warp_cache._adapting import dropped
 from warp_cache.django._keys import WithKeys, reverse_of
 from warp_cache.django._lock import Lock
 
@@ -87,7 +88,7 @@ class LikeRedis(WithKeys):
         """Drop the entries whose keys match; how many there were. O(entries). ``itersize`` has no
         effect.
         """
-        return self._cache.delete_many(list(self._matching(pattern, version)))
+        return dropped(self._cache, list(self._matching(pattern, version)))
 
     def _matching(self, pattern: str, version: int | None) -> Iterator[str]:
         begins, matches = self._pattern(pattern, version)

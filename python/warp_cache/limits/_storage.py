@@ -60,10 +60,12 @@ class WarpStorage(
     def get(self, key: str) -> int:
         """What was counted. O(1)."""
         found = self._cache.get(key)
-        # Nothing counted, or nothing to be seen? The latter raises.
         return found if found is not None else self._counted(key)
 
     def _counted(self, key: str) -> int:
+        """What was counted, where nothing was found: nothing, or nothing to be seen? The latter
+        raises.
+        """
         try:
             return self._cache.incr(key, 0)
         except KeyError:
@@ -74,6 +76,7 @@ class WarpStorage(
         try:
             return time.time() + self._cache.ttl(key)
         except KeyError:
+            self._counted(key)
             return time.time()
 
     def clear(self, key: str) -> None:
@@ -82,7 +85,10 @@ class WarpStorage(
 
     def reset(self) -> int | None:
         """Forget everything; how many entries there were."""
-        return self._cache.clear()
+        dropped = self._cache.clear()
+        if not dropped:
+            self._counted("")
+        return dropped
 
     def check(self) -> bool:
         """Whether the file can be used."""
@@ -115,7 +121,10 @@ class WarpStorage(
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
         """When the window begins, and how many places of it are taken."""
         now = time.time()
-        moments = Moving(self._cache.get(_moving(key)), now, expiry).moments
+        packed = self._cache.get(_moving(key))
+        if packed is None:
+            self._counted(key)
+        moments = Moving(packed, now, expiry).moments
         return (moments[0], len(moments)) if moments else (now, 0)
 
     # Sliding windows.
@@ -142,7 +151,10 @@ class WarpStorage(
 
     def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
         """The count of the window before and for how long it counts, and the same of this one."""
-        return sliding(self._cache.get(_sliding(key, expiry)), time.time(), expiry)
+        state = self._cache.get(_sliding(key, expiry))
+        if state is None:
+            self._counted(key)
+        return sliding(state, time.time(), expiry)
 
     def clear_sliding_window(self, key: str, expiry: int) -> None:
         """Forget the sliding window of this key."""

@@ -101,7 +101,7 @@ impl CacheObject {
             return Ok(None);
         }
         if let Some(shared) = state.backend.shared() {
-            return shared.see_object(&view).map_err(failed);
+            return shared.see_object(state, &view).map_err(failed);
         }
         if let Some(there) = There::of(py, cached).map_err(failed)? {
             return there.see(&view).map_err(failed);

@@ -24,9 +24,9 @@ impl SharedCache {
         self.table.change(key, wait, decide)
     }
 
-    /// Takes the next victim of the policy out, of those that `take` says yes to, which is given key and value. Whether there was
-    /// one. An error as in `change`.
-    pub fn pop(&self, take: impl FnMut(&[u8], &[u8]) -> bool) -> Result<bool, Busy> {
+    /// Takes the next victim of the policy out, of those that `take` says yes to, which is given key, value and place. Whether
+    /// there was one. An error as in `change`.
+    pub fn pop(&self, take: impl FnMut(&[u8], &[u8], &Hit) -> bool) -> Result<bool, Busy> {
         self.table.pop(take)
     }
 

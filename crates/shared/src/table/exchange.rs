@@ -90,9 +90,9 @@ impl Table {
         }
     }
 
-    /// Takes the policy's next victim out, and fences it; `take` is given key and value of each that may be it, and says which.
-    /// Whether one was taken.
-    pub(crate) fn pop(&self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> Result<bool, Busy> {
+    /// Takes the policy's next victim out, and fences it; `take` is given key, value and place of each that may be it, and says
+    /// which. Whether one was taken.
+    pub(crate) fn pop(&self, mut take: impl FnMut(&[u8], &[u8], &Hit) -> bool) -> Result<bool, Busy> {
         let guard = self.lock(CLEAR_TIMEOUT)?;
         let mut buf = ReadBuf::new();
         let first = self.victim();
@@ -101,7 +101,7 @@ impl Table {
                 continue;
             }
             let there = self.entry(slot, &mut buf).filter(|hit| self.freshness(hit) != Freshness::Gone);
-            if there.is_some() && take(buf.key(), buf.value()) {
+            if there.is_some_and(|hit| take(buf.key(), buf.value(), &hit)) {
                 return self.take_out(&guard, slot, buf.hash()).map(|()| true);
             }
         }

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -17,7 +16,7 @@ use crate::backend::shared::file::File;
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::point;
-use crate::capi::reference::PyRef;
+use crate::capi::reference::{import, PyRef};
 use crate::codec::global::Function;
 use crate::codec::{self, Encoded, Refusal, Sharing, Stop};
 use crate::function::control_checks::CopyMode;
@@ -77,11 +76,17 @@ impl Drop for Storing<'_> {
     }
 }
 
-/// Sets the error of an invalidation that could not even be written.
+/// Sets the error of an invalidation that could not even be written: `CacheUnavailable`, an `OSError`.
 #[cold]
 pub(crate) fn not_fenced(py: Python<'_>) -> ErrSet {
     let message = "the shared cache cannot be written to, so what it has cannot be invalidated";
-    PyOSError::new_err(message).restore(py);
+    let made = import(py, "warp_cache._object.errors")
+        .and_then(|module| module.getattr("CacheUnavailable")?.call1((message,)));
+    let error = match made {
+        Ok(error) => PyErr::from_value(error),
+        Err(error) => error,
+    };
+    error.restore(py);
     ErrSet
 }
 

@@ -44,8 +44,32 @@ impl Shared {
         }
     }
 
-    /// A key's entry, as a use: its value, and the entry. `Ok(None)` where there is none.
-    pub(crate) fn see_object(&self, view: &View<'_>) -> Result<Option<(PyRef, Entry)>, ErrSet> {
+    /// A key's entry, as a use: its value, and the entry. `Ok(None)` where there is none; one whose value this process cannot
+    /// read (of a class that it does not have) is dropped, as nobody could change it otherwise.
+    pub(crate) fn see_object(&self, state: &CacheState, view: &View<'_>) -> Result<Option<(PyRef, Entry)>, ErrSet> {
+        while let Some((value, entry)) = self.see_readable(view)? {
+            if let Some(value) = value {
+                return Ok(Some((value, entry)));
+            }
+            let unreadable = Known::of(&Expected::Entry(&entry));
+            let mut is_gone = false;
+            self.change(state, view, &mut |present| {
+                is_gone = unreadable.is(present.as_ref());
+                if is_gone {
+                    Change::Remove
+                } else {
+                    Change::Nothing
+                }
+            })?;
+            if is_gone {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// A key's entry, as a use, with its value if that can be read.
+    fn see_readable(&self, view: &View<'_>) -> Result<Option<(Option<PyRef>, Entry)>, ErrSet> {
         let py = view.py();
         let Ok(mut request) = self.access(view)? else { return Err(unavailable(py)) };
         request.file.forget_last();
@@ -55,7 +79,7 @@ impl Shared {
             return Ok(None);
         };
         let value = decode(py, buffers.read.value())?;
-        Ok(value.map(|value| (value, Entry::File(hit.slot, hit.word, hit.generation))))
+        Ok(Some((value, Entry::File(hit.slot, hit.word, hit.generation))))
     }
 
     /// Stores a value if the key's entry is the expected one; see `CacheObject::swap`.

@@ -47,10 +47,10 @@ impl Shared {
     /// Takes the policy's next victim out: the bytes of key and value.
     pub(crate) fn pop_of_object(&self, py: Python<'_>, state: &CacheState) -> Result<Option<InBytes>, ErrSet> {
         let Some(file) = self.files.working(py) else { return Err(unavailable(py)) };
-        let mut taken = None;
+        let (mut taken, now) = (None, file.shm.now());
         let popped = in_file(py, || {
-            file.shm.pop(|key, value| {
-                let is_own = key.first() == Some(&ONE_VALUE);
+            file.shm.pop(|key, value, hit| {
+                let is_own = key.first() == Some(&ONE_VALUE) && self.serves(now, hit);
                 if is_own {
                     taken = Some((key[1..].to_vec(), value.to_vec()));
                 }
