@@ -392,6 +392,30 @@ def test_a_circle_of_tasks_through_a_refresh_is_refused(backend: str, asks: str)
     asyncio.run(asyncio.wait_for(main(), support.LIMIT))
 
 
+@pytest.mark.parametrize("invalidated", [False, True])
+def test_what_was_idle_for_too_long_is_not_served_while_its_refresh_runs(
+    clock: Any, invalidated: bool
+) -> None:
+    gate = Gate()
+    # (Shorter than the time after which a refresh is asked for once more. The clock stands still.)
+    f = cache(ttl=0.3, tti=0.5, stale_while_revalidate=1000)(gated(gate))
+    gate.open(1)
+    assert f(1) == "old"
+    clock.advance(0.4)
+    gate.source = "new"
+    assert f(1) == "old"
+    gate.await_begun(2)
+    clock.advance(0.6)
+    assert not f.cache_contains(1)
+    if invalidated:
+        assert f.cache_invalidate(1) is False
+        gate.source = "newest"
+    call = support.start(f, 1)
+    gate.open(2)
+    gate.open(3)
+    assert call.result(support.LIMIT) == gate.source
+
+
 @pytest.mark.parametrize("asks", ["refreshes", "a refresh and a call"])
 def test_a_circle_of_threads_is_refused(backend: str, asks: str) -> None:
     both = threading.Barrier(2)
