@@ -7,6 +7,7 @@ call's key. A computation that others may wait for is a ``Flight``.
 from __future__ import annotations
 
 import asyncio
+from sys import modules
 
 from warp_cache._exceptions import Shared, own, put_back, taken_off
 from warp_cache._flight import NOTHING, Flight, current, table_of
@@ -89,6 +90,8 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
                 continue
             if fenced and not flight.leads_to(current.get()):
                 flight = None
+        if flight is None and not free and (refreshes := modules.get("warp_cache._refresh")):
+            flight = refreshes.under_way(cached, ticket, loop)
         leads = flight is None
         if flight is None:
             flight = table[ticket] = Flight(loop, table, cached, ticket, args, kwargs, free)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     _Cached: TypeAlias = CachedFunction[..., Any]
     _AsyncCached: TypeAlias = AsyncCachedFunction[..., Any]
 
-__all__ = ["begin", "refresh", "refresh_async"]
+__all__ = ["begin", "refresh", "refresh_async", "under_way"]
 
 _logger = logging.getLogger("warp_cache")
 
@@ -153,6 +153,19 @@ _without_attributes: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop] = Wea
 def _table(cached: _Cached, loop: asyncio.AbstractEventLoop) -> dict[Ticket, Flight]:
     """The refreshes of a coroutine function that a loop has under way."""
     return _of_loop(loop).tables.setdefault(cached, {})
+
+
+def under_way(
+    cached: _AsyncCached, ticket: Ticket, loop: asyncio.AbstractEventLoop
+) -> Flight | None:
+    """The refresh that a call of a missing key has to do with, unless it was fenced.
+
+    (With a server the way there tells.)
+    """
+    flight = None if cached._remote else _table(cached, loop).get(ticket)
+    if flight is None or not _may_join(cached, ticket, flight.computation):
+        return None
+    return flight
 
 
 class _Background:

@@ -10,7 +10,7 @@ from string import Formatter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
 __all__ = ["source"]
@@ -54,7 +54,7 @@ def source(
 def _names(template: str) -> list[str]:
     """The parameters that a template names."""
     try:
-        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+        fields = list(_fields(template))
     except ValueError as error:
         raise ValueError(f"tags: {template!r} is no template: {error}") from error
     names = []
@@ -66,3 +66,13 @@ def _names(template: str) -> list[str]:
             )
         names.append(name)
     return names
+
+
+def _fields(template: str) -> Iterator[str]:
+    """What stands in a template's braces, and in those of its format specifications."""
+    for _, field, specification, conversion in Formatter().parse(template):
+        if conversion not in (None, "r", "s", "a"):
+            raise ValueError(f"unknown conversion {conversion!r}, use 'r', 's' or 'a'")
+        if field is not None:
+            yield field
+            yield from _fields(specification or "")

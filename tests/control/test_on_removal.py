@@ -128,6 +128,27 @@ def test_what_had_ended_and_is_replaced_leaves_as_expired(kind: Kind, clock: Any
         told.all.clear()
 
 
+@pytest.mark.parametrize("how", ["clear", "clear_all", "tags", "all_tags"])
+def test_what_had_ended_and_is_swept_away_leaves_as_expired(
+    kind: Kind, clock: Any, how: str
+) -> None:
+    told = Told()
+    f = cache(ttl=100, tags="tag", on_removal=told)(kind.one(lambda x: f"v{x}"))
+    kind.call(f, 1)
+    clock.advance(50)
+    kind.call(f, 2)
+    clock.advance(75)
+    sweep = {
+        "clear": f.cache_clear,
+        "clear_all": warp.clear_all,
+        "tags": lambda: f.cache_invalidate_tags("tag"),
+        "all_tags": lambda: warp.invalidate_tags("tag"),
+    }
+    sweep[how]()
+    assert sorted(told.short) == [(1, "v1", "EXPIRED"), (2, "v2", "EXPLICIT")]
+    assert f.cache_info().currsize == 0
+
+
 def test_idle_is_expired(kind: Kind, clock: Any) -> None:
     told = Told()
     f = cache(tti=100, on_removal=told)(kind.one(lambda x: f"v{x}"))

@@ -74,6 +74,138 @@ def test_the_value_of_an_older_miss_does_not_stand_over_that_of_a_refresh(backen
     assert f.get(1) == f(1) == "new"
 
 
+def test_the_value_of_a_refresh_takes_the_place_of_an_older_miss(backend: str) -> None:
+    gate = Gate()
+    f = made(backend, gated(gate))
+    miss = support.start(f, 1)
+    gate.await_begun(1)
+    gate.source = "new"
+    refresh = support.start(f.cache_refresh, 1)
+    gate.await_begun(2)
+    gate.open(1)
+    assert miss.result(support.LIMIT) == "old"
+    gate.open(2)
+    assert refresh.result(support.LIMIT) == "new"
+    assert f.get(1) == f(1) == "new"
+
+
+@pytest.mark.parametrize("options", [{}, {"ttl": 1000, "tags": "group:{x}"}])
+def test_a_call_of_what_is_absent_has_what_a_refresh_brings(
+    backend: str, options: dict[str, Any]
+) -> None:
+    gate = Gate()
+    f = made(backend, gated(gate), **options)
+    refresh = support.start(f.cache_refresh, 1)
+    gate.await_begun(1)
+    calls = [support.start(f, 1) for _ in range(3)]
+    support.eventually(lambda: f.cache_info().misses == 3)
+    gate.open(1)
+    assert [call.result(support.LIMIT) for call in (refresh, *calls)] == ["old"] * 4
+    assert (gate.began, f.get(1)) == (1, "old")
+
+
+@pytest.mark.parametrize("how", ["key", "tags", "all"])
+def test_a_call_has_nothing_of_a_refresh_that_was_fenced(backend: str, how: str) -> None:
+    gate = Gate()
+    f = made(backend, gated(gate), tags="group:{x}")
+    refresh = support.start(f.cache_refresh, 1)
+    gate.await_begun(1)
+    early = support.start(f, 1)
+    support.eventually(lambda: f.cache_info().misses == 1)
+    gate.source = "new"
+    if how == "key":
+        f.cache_invalidate(1)
+    elif how == "tags":
+        f.cache_invalidate_tags("group:1")
+    else:
+        f.cache_clear()
+    late = support.start(f, 1)
+    gate.await_begun(2)
+    gate.open(2)
+    assert late.result(support.LIMIT) == "new"
+    gate.open(1)
+    # (Who was about to wait at that moment may have computed as well.)
+    gate.open(3)
+    assert refresh.result(support.LIMIT) == "old"
+    assert early.result(support.LIMIT) in ("old", "new")
+    assert f.get(1) == f(1) == "new"
+
+
+def test_a_call_that_follows_a_refresh_has_its_exception(backend: str) -> None:
+    gate = Gate()
+
+    def function(x: int) -> Any:
+        gate(x)
+        raise ValueError(x)
+
+    f = made(backend, function, wait_timeout=None)
+    refresh = support.start(f.cache_refresh, 1)
+    gate.await_begun(1)
+    call = support.start(f, 1)
+    support.eventually(lambda: f.cache_info().misses == 1)
+    gate.open_all = True
+    gate.open(1)
+    errors = [future.exception(support.LIMIT) for future in (refresh, call)]
+    assert [type(error) for error in errors] == [ValueError, ValueError]
+    assert errors[0] is not errors[1]
+    assert f.cache_info().currsize == 0
+
+
+def test_a_call_within_a_refresh_of_its_own_key_computes(backend: str) -> None:
+    depth: list[int] = []
+
+    def function(x: int) -> Any:
+        depth.append(x)
+        return (1, f(x)) if len(depth) == 1 else 2
+
+    f = made(backend, function, wait_timeout=None)
+    assert support.start(f.cache_refresh, 1).result(support.LIMIT) == (1, 2)
+    assert f.get(1) == f(1) == (1, 2)
+
+
+def test_a_call_within_a_refresh_of_its_own_key_in_a_task_computes(backend: str) -> None:
+    depth: list[int] = []
+
+    async def function(x: int) -> Any:
+        depth.append(x)
+        return (1, await f(x)) if len(depth) == 1 else 2
+
+    f = made(backend, function, wait_timeout=None)
+    assert asyncio.run(asyncio.wait_for(f.cache_refresh(1), support.LIMIT)) == (1, 2)
+    assert f.get(1) == (1, 2)
+
+
+def test_tasks_have_what_a_refresh_of_what_is_absent_brings(backend: str) -> None:
+    began: list[int] = []
+
+    async def main() -> None:
+        opened = asyncio.Event()
+
+        async def function(x: int) -> Any:
+            began.append(x)
+            await opened.wait()
+            return len(began)
+
+        f = made(backend, function)
+        refresh = asyncio.ensure_future(f.cache_refresh(1))
+        while not began:
+            await asyncio.sleep(0)
+        early = [asyncio.ensure_future(f(1)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        assert began == [1]
+        f.cache_invalidate(1)
+        late = asyncio.ensure_future(f(1))
+        while len(began) < 2:
+            await asyncio.sleep(0.001)
+        opened.set()
+        # (All have the number of computations begun by then.)
+        assert await asyncio.gather(refresh, *early, late) == [2] * 5
+        assert began == [1, 1]
+        assert f.get(1) == 2
+
+    asyncio.run(asyncio.wait_for(main(), support.LIMIT))
+
+
 @pytest.mark.parametrize(
     "stored", ["cache_put with a lifetime of nothing", "a value without bytes"]
 )
@@ -221,6 +353,67 @@ def test_a_wait_is_bounded(backend: str) -> None:
         second = support.start(joins)
         support.eventually(entered.is_set)
     assert support.results([first, second]) == ["value"] * 2
+
+
+def test_a_circle_of_calls_through_a_refresh_is_refused(backend: str) -> None:
+    both = threading.Barrier(2)
+    depth = threading.local()
+
+    def function(x: int) -> Any:
+        if getattr(depth, "inside", False):
+            return x
+        depth.inside = True
+        both.wait(support.LIMIT)
+        return x, f(3 - x)
+
+    f = made(backend, function, wait_timeout=None)
+    futures = [support.start(f.cache_refresh, 1), support.start(f, 2)]
+    assert all(value[0] in (1, 2) for value in support.results(futures))
+
+
+@pytest.mark.parametrize("asks", ["a refresh", "a call"])
+def test_a_circle_of_tasks_through_a_refresh_is_refused(backend: str, asks: str) -> None:
+    async def main() -> None:
+        both: list[int] = []
+
+        async def function(x: int) -> Any:
+            both.append(x)
+            if len(both) > 2:
+                return x
+            while len(both) < 2:
+                await asyncio.sleep(0.001)
+            return x, await f(3 - x)
+
+        f = made(backend, function, wait_timeout=None)
+        other = f.cache_refresh(2) if asks == "a refresh" else f(2)
+        results = await asyncio.gather(f.cache_refresh(1), other)
+        assert {result[0] for result in results} == {1, 2}
+
+    asyncio.run(asyncio.wait_for(main(), support.LIMIT))
+
+
+@pytest.mark.parametrize("invalidated", [False, True])
+def test_what_was_idle_for_too_long_is_not_served_while_its_refresh_runs(
+    clock: Any, invalidated: bool
+) -> None:
+    gate = Gate()
+    # (Shorter than the time after which a refresh is asked for once more. The clock stands still.)
+    f = cache(ttl=0.3, tti=0.5, stale_while_revalidate=1000)(gated(gate))
+    gate.open(1)
+    assert f(1) == "old"
+    clock.advance(0.4)
+    gate.source = "new"
+    assert f(1) == "old"
+    gate.await_begun(2)
+    clock.advance(0.6)
+    assert not f.cache_contains(1)
+    if invalidated:
+        assert f.cache_invalidate(1) is False
+        gate.source = "newest"
+    call = support.start(f, 1)
+    gate.open(2)
+    gate.open(3)
+    assert call.result(support.LIMIT) == gate.source
 
 
 @pytest.mark.parametrize("asks", ["refreshes", "a refresh and a call"])

@@ -480,7 +480,7 @@ def test_templates_need_a_readable_signature() -> None:
     assert not f.cache_contains(1, 2)
 
 
-@pytest.mark.parametrize("template", ["user:{z}", "{x", "x}", "{}", "{0}"])
+@pytest.mark.parametrize("template", ["user:{z}", "{x", "x}", "{}", "{0}", "{x!z}", "{x:{z}}"])
 def test_a_template_that_cannot_be_formatted_is_told_at_decoration(template: str) -> None:
     with pytest.raises((ValueError, TypeError), match="tags"):
         cache(tags=(template,))(lambda x: x)

@@ -21,6 +21,7 @@ use crate::function::fence::Began;
 use crate::function::handout;
 use crate::function::lookup::{Entries, Found};
 use crate::function::option_table::Options;
+use crate::function::refreshing::Followed;
 use crate::function::single_flight::{revalidated, Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
 use crate::function::spare::Spare;
@@ -316,6 +317,15 @@ pub(crate) struct Calling<'a> {
 
 impl Miss for Calling<'_> {
     #[inline(always)]
+    fn follow(&mut self, view: &View<'_>, reserved: Reserved) -> Option<Option<PyRef>> {
+        self.cached.state.refreshes.get(view.py())?;
+        match self.cached.follow_refresh(view, reserved, |_| None) {
+            Followed::Result(result) => Some(result),
+            Followed::Nothing | Followed::Refused | Followed::Late => None,
+        }
+    }
+
+    #[inline(always)]
     fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> Option<PyRef> {
         let (py, state) = (self.arguments.py(), &self.cached.state);
         let result = self.cached.compute(self.arguments);
@@ -357,6 +367,15 @@ pub(crate) struct ControlledCalling<'a> {
 }
 
 impl Miss for ControlledCalling<'_> {
+    #[inline(always)]
+    fn follow(&mut self, view: &View<'_>, reserved: Reserved) -> Option<Option<PyRef>> {
+        self.cached.state.refreshes.get(view.py())?;
+        match self.cached.follow_refresh(view, reserved, |_| None) {
+            Followed::Result(result) => Some(result),
+            Followed::Nothing | Followed::Refused | Followed::Late => None,
+        }
+    }
+
     fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> Option<PyRef> {
         self.cached.lead_under_control(self.arguments, self.spare.take(), reserved, flight)
     }

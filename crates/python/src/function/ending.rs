@@ -43,9 +43,11 @@ impl CacheState {
 
     /// Ends the entries that have one of these tags, and fences the computations of such that are under way.
     pub(crate) fn invalidate_tags(&self, tags: &[String]) {
+        let now = self.now();
         let mut evicted = Evicted::default();
         self.entries.write(|writer| {
             let cache = writer.value;
+            cache.expire(now, &mut evicted);
             for tag in tags {
                 self.tag_fences.raise(hash_of(tag));
                 cache.invalidate_tag(tag, &mut evicted);
@@ -97,15 +99,24 @@ impl CacheState {
 
     /// Drops all entries of this process and zeroes their counters.
     pub(crate) fn clear(&self, py: Python<'_>) {
-        let evicted = self.clear_silently(py);
+        let now = self.now();
+        let mut evicted = Evicted::default();
+        // What has ended leaves as such.
+        self.entries.write(|writer| writer.value.expire(now, &mut evicted));
+        self.clear_into(py, &mut evicted);
         self.release(evicted);
     }
 
     /// The same, of which nobody is told: what has left.
     pub(crate) fn clear_silently(&self, py: Python<'_>) -> Evicted<PyRef, Value> {
         let mut evicted = Evicted::default();
+        self.clear_into(py, &mut evicted);
+        evicted
+    }
+
+    fn clear_into(&self, py: Python<'_>, evicted: &mut Evicted<PyRef, Value>) {
         self.entries.write(|writer| {
-            writer.value.clear(&mut evicted);
+            writer.value.clear(evicted);
             writer.value.reset_counts();
             writer.reset_counters();
         });
@@ -113,6 +124,5 @@ impl CacheState {
         if let Some(flights) = &self.flights {
             flights.forget(py);
         }
-        evicted
     }
 }

@@ -13,12 +13,18 @@ use pyo3::types::{PyBool, PyTuple};
 use super::computation::Computation;
 use super::handout;
 use super::joining::WaitEnd;
+use super::running::Beyond;
+use super::single_flight::Reserved;
 use super::slot_value::{SharedFlight, SharedObject};
+use super::ticket::Ticket;
 use super::CachedFunction;
+use crate::backend::Known;
 use crate::capi::borrowed::Ref;
 use crate::capi::detach::Sleeper;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::as_error;
+use crate::capi::reference::PyRef;
+use crate::key::View;
 use concurrency::inflight::{Flight, Outcome, Waiting};
 use concurrency::thread_id;
 
@@ -29,6 +35,15 @@ pub struct RefreshFlight {
     computation: PyOnceLock<Py<Computation>>,
     flight: SharedFlight,
     waiters: AtomicUsize,
+}
+
+/// How a wait for a refresh ended.
+enum Waited<'py> {
+    Value(Bound<'py, PyAny>),
+    /// It is over, and there is nothing to have of it.
+    Nothing,
+    Late,
+    Refused,
 }
 
 #[pymethods]
@@ -73,11 +88,20 @@ impl RefreshFlight {
 }
 
 impl RefreshFlight {
-    /// Waits for what comes of it: a tuple with the value, True (compute it for all who wait: the leader has had its time),
-    /// or False (compute it for yourself). Raises what the computation raised.
+    /// Waits for what comes of it, as Python is told: a tuple with the value, True (compute it for all who wait: the leader has
+    /// had its time), or False (compute it for yourself). Raises what the computation raised.
     pub(super) fn wait<'py>(&self, cached: &Bound<'py, CachedFunction>) -> PyResult<Bound<'py, PyAny>> {
-        let (state, py, me) = (&cached.get().state, cached.py(), thread_id::current());
+        let py = cached.py();
         let answer = |leads| PyBool::new(py, leads).to_owned().into_any();
+        Ok(match self.wait_for_it(cached.get(), py)? {
+            Waited::Value(value) => PyTuple::new(py, [value])?.into_any(),
+            Waited::Late => answer(true),
+            Waited::Refused | Waited::Nothing => answer(false),
+        })
+    }
+
+    fn wait_for_it<'py>(&self, cached: &CachedFunction, py: Python<'py>) -> PyResult<Waited<'py>> {
+        let (state, me) = (&cached.state, thread_id::current());
         as_error(|| {
             let mut sleeper = Sleeper::new(py).map_err(|ErrSet| PyErr::fetch(py))?;
             let waiting = match sleeper.is_green() {
@@ -85,7 +109,7 @@ impl RefreshFlight {
                 false => Waiting::begin(me, &self.flight),
             };
             let Some(waiting) = waiting else {
-                return Ok(answer(false));
+                return Ok(Waited::Refused);
             };
             // Relaxed: who is counted too late computes for himself.
             self.waiters.fetch_add(1, Ordering::Relaxed);
@@ -94,10 +118,10 @@ impl RefreshFlight {
             match ended {
                 WaitEnd::Result(object) => {
                     let value = object.ok_or_else(|| PyErr::fetch(py))?;
-                    Ok(PyTuple::new(py, [value.into_bound(py)])?.into_any())
+                    Ok(Waited::Value(value.into_bound(py)))
                 }
-                WaitEnd::Lead => Ok(answer(true)),
-                WaitEnd::Free | WaitEnd::Unreadable(_) => Ok(answer(false)),
+                WaitEnd::Lead => Ok(Waited::Late),
+                WaitEnd::Free | WaitEnd::Unreadable(_) => Ok(Waited::Nothing),
             }
         })
     }
@@ -113,6 +137,83 @@ impl RefreshFlight {
             }),
         };
         drop(self.flight.complete(outcome));
+    }
+}
+
+/// What a missed call has of a refresh of its key.
+pub(crate) enum Followed {
+    /// There is none, or it is over without a value.
+    Nothing,
+    /// A wait for it could never end.
+    Refused,
+    /// It has had its time.
+    Late,
+    /// Its value, or its exception, which is set; the reserved slot is settled.
+    Result(Option<PyRef>),
+}
+
+impl CachedFunction {
+    /// Waits for a refresh of a missed key, if one is under way that nothing has fenced. It stores what it brings. `beyond`:
+    /// the fences of other processes, as they stand.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn follow_refresh(
+        &self,
+        view: &View<'_>,
+        reserved: Reserved,
+        beyond: impl FnOnce(&Computation) -> Option<Beyond>,
+    ) -> Followed {
+        let (py, state) = (view.py(), &self.state);
+        let failed = |error: PyErr| {
+            error.restore(py);
+            state.settle_failure(py, Some(reserved), None);
+            Followed::Result(None)
+        };
+        let refresh = match self.refresh_under_way(view) {
+            Ok(Some(refresh)) => refresh,
+            Ok(None) => return Followed::Nothing,
+            Err(error) => return failed(error),
+        };
+        let refresh = refresh.get();
+        let Some(computation) = refresh.computation.get(py).filter(|_| refresh.flight.is_of_this_process()) else {
+            return Followed::Nothing;
+        };
+        let computation = computation.get();
+        // From here on a fence takes the slot out of the index; one from before that is seen below.
+        let _running = state.running.note(Some(reserved), &computation.tags, beyond(computation));
+        if !state.backend.is_current(state, view, computation) {
+            return Followed::Nothing;
+        }
+        let value = match refresh.wait_for_it(self, py) {
+            Ok(Waited::Value(value)) => value,
+            Ok(Waited::Late) => return Followed::Late,
+            Ok(Waited::Nothing) => return Followed::Nothing,
+            Ok(Waited::Refused) => return Followed::Refused,
+            Err(error) => return failed(error),
+        };
+        let outcome = || {
+            outcome(self, &value).unwrap_or_else(|ErrSet| {
+                drop(exceptions::take(py));
+                Outcome::Abandoned
+            })
+        };
+        state.settle(Some(reserved), None, None, outcome);
+        Followed::Result(Some(PyRef::from(value.unbind())))
+    }
+
+    /// The refresh on record of the key that entries and computations of this process have.
+    fn refresh_under_way<'py>(&self, view: &View<'py>) -> PyResult<Option<Bound<'py, RefreshFlight>>> {
+        let py = view.py();
+        let Some(refreshes) = self.state.refreshes.get(py).map(|refreshes| refreshes.bind(py)) else {
+            return Ok(None);
+        };
+        if refreshes.is_empty() {
+            return Ok(None);
+        }
+        let ticket = Ticket::new(view, Known::Arguments, self.state.lone_apart, false);
+        let ticket = Bound::new(py, ticket.ok_or_else(|| PyErr::fetch(py))?)?;
+        let found = refreshes.get_item(ticket)?;
+        found.map(|found| Ok(found.cast_into::<RefreshFlight>()?)).transpose()
     }
 }
 

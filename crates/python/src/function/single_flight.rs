@@ -62,6 +62,12 @@ pub(crate) trait Miss {
     /// Brings the value, and settles the reserved slot and the flight with what came of it. Without a slot, nothing is
     /// stored in this cache.
     fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> Option<PyRef>;
+    /// Settles a reserved slot with what a refresh under way brings, if there is one whose value this call may have: its result.
+    /// Inlined where it asks whether there was a refresh at all.
+    #[inline(always)]
+    fn follow(&mut self, _view: &View<'_>, _reserved: Reserved) -> Option<Option<PyRef>> {
+        None
+    }
     /// Brings the value where callers do not wait for each other, and stores it.
     fn bring_alone(&mut self, view: &View<'_>, hot: FastLookup) -> Option<PyRef>;
     /// Computes for this caller alone, and keeps nothing.
@@ -108,7 +114,7 @@ impl CacheState {
         if hot.is_absent() {
             match self.reserve_absent(view, hot) {
                 None => return None,
-                Some(Some(reserved)) => return self.lead_to_the_end(miss, Some(reserved), None),
+                Some(Some(reserved)) => return self.lead_to_the_end(miss, Some(view), Some(reserved), None),
                 Some(None) => (),
             }
         }
@@ -154,10 +160,12 @@ impl CacheState {
                 Found::Revalidate(object) => return revalidated(miss, view, object),
                 Found::Absent | Found::Spare => match self.reserve(view, me) {
                     Reserving::Done(reserved, spare) => {
+                        // Where there is an old value, each call tries for itself.
+                        let follows = spare.is_none().then_some(view);
                         if let Some(spare) = spare {
                             miss.take_spare(spare);
                         }
-                        return self.lead_to_the_end(miss, Some(reserved), None);
+                        return self.lead_to_the_end(miss, follows, Some(reserved), None);
                     }
                     Reserving::Taken => (),
                     Reserving::Restless => return miss.compute(),
@@ -189,7 +197,7 @@ impl CacheState {
                                 let (reserved, note) = self.replace_leader(view, token, &key, &flight).unzip();
                                 let _noted = self.running.ends(note);
                                 let flight = Some(Arc::clone(&flight));
-                                return self.lead_to_the_end(miss, reserved, flight);
+                                return self.lead_to_the_end(miss, None, reserved, flight);
                             }
                             landed => {
                                 drop(waiting);
@@ -246,16 +254,22 @@ impl CacheState {
         }
     }
 
-    /// Leads, and settles the reserved slot and the flight also where that panics.
+    /// Leads, and settles the reserved slot and the flight also where that panics. `follows`: of a call that may have what a
+    /// refresh brings.
     #[inline]
     fn lead_to_the_end<M: Miss>(
         &self,
         miss: &mut M,
+        follows: Option<&View<'_>>,
         reserved: Option<Reserved>,
         flight: Option<SharedFlight>,
     ) -> Option<PyRef> {
         let mut leading = Leading { state: self, reserved, flight: flight.clone() };
-        let result = miss.lead(reserved, flight);
+        let followed = follows.zip(reserved).and_then(|(view, reserved)| miss.follow(view, reserved));
+        let result = match followed {
+            Some(result) => result,
+            None => miss.lead(reserved, flight),
+        };
         drop(leading.flight.take());
         std::mem::forget(leading);
         result

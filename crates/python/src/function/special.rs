@@ -101,7 +101,8 @@ impl CacheState {
             if reader.expired(token, now) {
                 let revalidate = self.control.as_ref()?.revalidate;
                 let revalidates = now < reader.lifetime(token).fresh.saturating_add(revalidate);
-                if !revalidates || refresh.is_due(now) {
+                // What has been idle for too long is gone, whatever becomes of its refresh.
+                if !revalidates || refresh.is_due(now) || reader.idle_expired(token, now) {
                     return None;
                 }
                 self.load_counters.stale_hit();

@@ -35,7 +35,7 @@ impl SharedCache {
         self.store(hash, key, value, &terms.into(), how).unwrap_or_else(|why| why)
     }
 
-    fn store(&self, hash: u64, key: &[u8], value: &[u8], terms: &Terms, how: Put) -> Result<Stored, Stored> {
+    fn store(&self, hash: u64, key: &[u8], value: &[u8], terms: &Terms, how: Put<'_>) -> Result<Stored, Stored> {
         let block = self.table.prepare(hash, key, value, terms)?;
         self.table.prefetch(hash);
         let guard = self.table.lock(STORE_TIMEOUT).map_err(|Busy| self.table.why_busy())?;
@@ -106,7 +106,8 @@ impl SharedCache {
 
     /// Stores what the lease's holder has computed, and ends the lease, which also happens where nothing is stored.
     pub fn complete(&self, lease: Lease, key: &[u8], value: &[u8], terms: impl Into<Terms>) -> Stored {
-        let how = Put { began: Some(lease.began), over: Some(lease.seen.1), ..Put::WHATEVER };
+        let prevailing = lease.prevails.then_some(&lease);
+        let how = Put { began: Some(lease.began), over: Some(lease.seen.1), prevailing, ..Put::WHATEVER };
         let stored = self.store(lease.hash, key, value, &terms.into(), how).unwrap_or_else(|why| why);
         self.table.end(&lease);
         stored

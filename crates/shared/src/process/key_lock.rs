@@ -67,7 +67,7 @@ impl Table {
         let Some((index, old)) = free else { return Ok(None) };
         let state = self.next_state(index, me) | predecessor;
         let began = Began::of(0, 0);
-        let lease = Lease { index, state, hash, began, word: LOCK, seen: (0, 0) };
+        let lease = Lease { index, state, hash, began, word: LOCK, seen: (0, 0), prevails: false };
         match self.take(index, old, lease, deadline) {
             Acquired::Leader(lease) => Ok(Some(KeyLock { lease, deadline })),
             Acquired::Follower(_) | Acquired::Present | Acquired::Alone => Ok(None),

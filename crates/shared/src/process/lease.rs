@@ -52,6 +52,8 @@ pub struct Lease {
     pub(super) word: u64,
     /// The slot and the word of the entry that was there, not fresh; 0 = there was none.
     pub(crate) seen: (u64, u64),
+    /// Whether somebody has asked for a new value: it takes the place of what others have begun to compute before.
+    pub(crate) prevails: bool,
 }
 
 /// What a computation is for.
@@ -234,7 +236,8 @@ impl Table {
             predecessor = PRIVATE;
         }
         let state = self.next_state(index, me) | predecessor;
-        self.take(index, old, Lease { index, state, hash, began, word, seen }, now.saturating_add(bound))
+        let prevails = force && purpose == Purpose::Anew;
+        self.take(index, old, Lease { index, state, hash, began, word, seen, prevails }, now.saturating_add(bound))
     }
 
     pub(super) fn next_state(&self, index: u64, me: u64) -> u64 {
@@ -281,6 +284,12 @@ impl Table {
             Ok(_) => Acquired::Leader(lease),
             Err(_) => Acquired::Alone,
         }
+    }
+
+    /// Whether nobody has taken a lease over.
+    pub(crate) fn is_held(&self, lease: &Lease) -> bool {
+        // Acquire: as in `acquire_sought`.
+        self.region.load(lease_state_at(lease.index), Ordering::Acquire) == lease.state
     }
 
     /// Ends a computation's lease, if it is still this one's: whoever waits is free. Needs no lock.

@@ -7,6 +7,7 @@
 
 use crate::file::layout::ctl;
 use crate::file::units::{GranuleIndex, Slot, Word};
+use crate::process::lease::Lease;
 use crate::process::lock::WriteGuard;
 use crate::table::block::{Prepared, ReadBuf};
 use crate::table::fences::{self, Began};
@@ -36,20 +37,22 @@ pub enum Stored {
 
 /// How to store.
 #[derive(Clone, Copy, Debug)]
-pub struct Put {
+pub struct Put<'a> {
     /// Store only if nothing has fenced a computation that began so.
     pub began: Option<Began>,
     /// Store only if there is no fresh entry but the one with this word.
     pub over: Option<u64>,
+    /// Over any entry at all as long as this lease is held: under the lock no later one has stored anything then.
+    pub prevailing: Option<&'a Lease>,
     /// Whether it is a use of the entry that it replaces.
     pub uses: bool,
 }
 
-impl Put {
+impl Put<'_> {
     /// Whatever has happened.
-    pub const WHATEVER: Put = Put { began: None, over: None, uses: true };
+    pub const WHATEVER: Put<'static> = Put { began: None, over: None, prevailing: None, uses: true };
     /// The same, of which the policy does not hear where there is an entry.
-    pub const UNNOTICED: Put = Put { uses: false, ..Put::WHATEVER };
+    pub const UNNOTICED: Put<'static> = Put { uses: false, ..Put::WHATEVER };
 }
 
 impl Table {
@@ -62,7 +65,7 @@ impl Table {
         }
     }
 
-    pub(crate) fn put(&self, guard: &WriteGuard<'_>, key: &[u8], block: &Prepared, how: Put) -> Stored {
+    pub(crate) fn put(&self, guard: &WriteGuard<'_>, key: &[u8], block: &Prepared, how: Put<'_>) -> Stored {
         let repairs = self.region.get(ctl!(repairs));
         match self.put_once(guard, key, block, how) {
             // What was out of order is repaired by now.
@@ -73,7 +76,7 @@ impl Table {
         }
     }
 
-    fn put_once(&self, guard: &WriteGuard<'_>, key: &[u8], block: &Prepared, how: Put) -> Stored {
+    fn put_once(&self, guard: &WriteGuard<'_>, key: &[u8], block: &Prepared, how: Put<'_>) -> Stored {
         let now = self.begin(block.hash);
         let generation = now.generation;
         let is_fenced = how.began.is_some_and(|began| began != now || !self.are_current(&block.terms.tags));
@@ -92,7 +95,8 @@ impl Table {
             self.discard(slot);
         }
         if let (Some(over), Some(old)) = (how.over, &old) {
-            if old.word != over && self.freshness(old) == Freshness::Fresh {
+            let prevails = || how.prevailing.is_some_and(|lease| self.is_held(lease));
+            if old.word != over && self.freshness(old) == Freshness::Fresh && !prevails() {
                 return Stored::Outdated;
             }
         }

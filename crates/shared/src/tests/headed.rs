@@ -107,6 +107,51 @@ fn one_refresh_at_a_time() {
     assert_eq!(a.info().repairs, 1);
 }
 
+/// What is asked for prevails over what others have begun to compute before, whoever of them ends first.
+#[test]
+fn the_last_refresh_asked_for_prevails() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 400);
+    let (a, b) = (open_isolated(&o), open_isolated(&o));
+    let (key, mut buf) = (b"k", ReadBuf::new());
+    let asked = |cache: &SharedCache| match cache.acquire_to(Purpose::Anew, key, &Tags::NONE, LONG, true) {
+        Acquired::Leader(lease) => lease,
+        other => panic!("{other:?}"),
+    };
+    let missed = |cache: &SharedCache| match cache.acquire_to(Purpose::Miss, key, &Tags::NONE, LONG, false) {
+        Acquired::Leader(lease) => lease,
+        other => panic!("{other:?}"),
+    };
+    for refresh_ends_first in [false, true] {
+        let call = missed(&a);
+        let refresh = asked(&b);
+        if refresh_ends_first {
+            assert!(matches!(b.complete(refresh, key, b"asked for", NEVER), Stored::Done(_)));
+            assert_eq!(a.complete(call, key, b"of a call", NEVER), Stored::Outdated);
+        } else {
+            assert!(matches!(a.complete(call, key, b"of a call", NEVER), Stored::Done(_)));
+            assert!(matches!(b.complete(refresh, key, b"asked for", NEVER), Stored::Done(_)));
+        }
+        assert!(a.get(key, &mut buf).is_some() && buf.value() == b"asked for");
+        a.invalidate(key).unwrap();
+    }
+    for first_ends_first in [false, true] {
+        let (first, last) = (asked(&a), asked(&b));
+        if first_ends_first {
+            assert!(matches!(a.complete(first, key, b"first", NEVER), Stored::Done(_)));
+            assert!(matches!(b.complete(last, key, b"last", NEVER), Stored::Done(_)));
+        } else {
+            assert!(matches!(b.complete(last, key, b"last", NEVER), Stored::Done(_)));
+            assert_eq!(a.complete(first, key, b"first", NEVER), Stored::Outdated);
+        }
+        assert!(a.get(key, &mut buf).is_some() && buf.value() == b"last");
+    }
+    // But not over what was set meanwhile.
+    let refresh = asked(&a);
+    b.set(key, b"by hand", NEVER);
+    assert_eq!(a.complete(refresh, key, b"asked for", NEVER), Stored::Outdated);
+}
+
 #[test]
 fn idle_entries_end() {
     let idle = 10 * SECOND;

@@ -20,8 +20,10 @@ use crate::capi::detach::Sleeper;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::reference::PyRef;
 use crate::codec::Refusal;
+use crate::function::computation::Computation;
 use crate::function::control::{Tags, Verdict};
 use crate::function::fast_lookup::FastLookup;
+use crate::function::refreshing::Followed;
 use crate::function::running::{Beyond, InFile};
 use crate::function::single_flight::{Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
@@ -39,6 +41,10 @@ pub(crate) struct Call<'a> {
     /// When this caller began to wait for somebody.
     waiting_since: Option<Instant>,
     turn: Turn,
+    /// A refresh of this process has the lease, and cannot be waited for.
+    is_beside: bool,
+    /// It has had its time.
+    insists: bool,
     /// Of the key.
     hash: u64,
     /// What there is to say to the user.
@@ -91,6 +97,8 @@ impl<'a> Call<'a> {
             arguments,
             waiting_since: None,
             turn: Turn::default(),
+            is_beside: false,
+            insists: false,
             hash,
             is_counted: unreadable.is_some(),
             skipped: unreadable,
@@ -253,7 +261,7 @@ impl<'a> Call<'a> {
     /// Has the value computed by one of all processes. `free_waiters`: frees those who wait for this call.
     fn load_or_compute(&mut self, mut free_waiters: impl FnMut()) -> Loaded {
         let bound = self.cached.state.wait_timeout.unwrap_or(Duration::MAX);
-        let (mut insist, mut unreadable) = (false, false);
+        let (mut insist, mut unreadable) = (self.insists, false);
         if self.work_out_tags().is_err() {
             return Loaded::Failed;
         }
@@ -266,7 +274,7 @@ impl<'a> Call<'a> {
                 // What is there cannot be decoded.
                 Acquired::Present if unreadable => return self.compute_and_store(None),
                 Acquired::Present => unreadable = true,
-                Acquired::Follower(ticket) if ticket.mine && Computing::has(self.request.hash) => {
+                Acquired::Follower(ticket) if ticket.mine && (self.is_beside || Computing::has(self.request.hash)) => {
                     let result = self.compute_beside();
                     return result.map_or(Loaded::Failed, |result| Loaded::Value(result, None));
                 }
@@ -320,6 +328,21 @@ impl<'a> Call<'a> {
 }
 
 impl Miss for Call<'_> {
+    #[inline(always)]
+    fn follow(&mut self, view: &View<'_>, reserved: Reserved) -> Option<Option<PyRef>> {
+        self.cached.state.refreshes.get(view.py())?;
+        let (file, hash) = (self.request.file, self.request.hash);
+        let in_file = |tags| InFile { file: address(file), hash, began: file.shm.begin(hash), tags };
+        let beyond = |computation: &Computation| Some(Beyond::InFile(in_file(computation.noted)));
+        match self.cached.follow_refresh(view, reserved, beyond) {
+            Followed::Result(result) => return Some(result),
+            Followed::Refused => self.is_beside = true,
+            Followed::Late => self.insists = true,
+            Followed::Nothing => (),
+        }
+        None
+    }
+
     fn lead(&mut self, reserved: Option<Reserved>, mut flight: Option<SharedFlight>) -> Option<PyRef> {
         let (py, state) = (self.arguments.py(), &self.cached.state);
         if self.work_out_tags().is_err() {
