@@ -8,13 +8,16 @@
 //! With `backend="shared"` a file lies between the entries and the server, in which all processes of the host keep their copies
 //! ([`host`]).
 //!
-//! Its other parts: [`address`] (the option), [`opened`] (what is configured, opened at the first use), [`values`] (objects and
-//! bytes), [`bring`] (how a plain call gets its value), [`methods`] (what users change and ask),
+//! Its other parts: [`address`] (the option), [`opened`] (what is configured, opened at the first use), [`credentials`] (what is asked at each connect), [`values`] (objects and
+//! bytes), [`down`] (a call while the server does not answer), [`unstorable`] (results that it cannot have), [`bring`] (how a plain call gets its value), [`methods`] (what users change and ask),
 //! [`together`] (what changes many functions at once), [`object`] and [`locks`] (what a cache object does).
 
 mod address;
+mod answer;
 mod bring;
 mod call;
+pub mod credentials;
+mod down;
 pub mod driven;
 mod host;
 mod locks;
@@ -24,6 +27,7 @@ pub(crate) mod object;
 mod opened;
 pub mod together;
 mod trip;
+mod unstorable;
 mod values;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,12 +38,14 @@ use pyo3::prelude::*;
 
 pub(crate) use self::address::{Server, ServerAddress, Source};
 pub(crate) use self::call::NearMemory;
+use self::down::Down;
 use self::host::{Host, HostFile};
 pub(crate) use self::locks::{RemoteLock, RemoteLocking};
 pub(crate) use self::near::{Covered, Flying};
 pub(crate) use self::object::There;
 use self::opened::{Holder, Name, Opened, Opening};
 use self::trip::Trip;
+use self::unstorable::Unstorable;
 use self::values::Told;
 use crate::backend::OfServer;
 use crate::capi::exceptions::ErrSet;
@@ -65,6 +71,10 @@ pub(crate) struct Remote {
     spare: u64,
     counts: Counts,
     told: Told,
+    unstorable: Unstorable,
+    down: Down,
+    /// Whether it was said that the server refuses all that is asked.
+    is_refused: AtomicBool,
     /// Whether it was said that the server does not tell what changes.
     is_untold: AtomicBool,
     /// Whether it was said that the host has no file.
@@ -127,6 +137,9 @@ impl Remote {
             spare: options.stale_if_error,
             counts: Counts::default(),
             told: Told::default(),
+            unstorable: Unstorable::default(),
+            down: Down::default(),
+            is_refused: AtomicBool::new(false),
             is_untold: AtomicBool::new(false),
             is_fileless: AtomicBool::new(false),
         })
@@ -170,8 +183,8 @@ impl Remote {
         host.way(py, &opened.tier, key, (opened.staleness, self.spare))
     }
 
-    /// Says once that the server does not tell what changes, or that there is no file of the host, if that is so. `Err` with an
-    /// exception set.
+    /// Says once that the server refuses all that is asked, that it does not tell what changes, or that there is no file of
+    /// the host, if that is so. `Err` with an exception set.
     fn tell_lacks(&self, py: Python<'_>, opened: &Opened) -> Result<(), ErrSet> {
         let say = |what: &str, why: Option<String>| {
             let said = import(py, "warp_cache._remote.opening").and_then(|opening| match why {
@@ -183,6 +196,10 @@ impl Remote {
                 ErrSet
             })
         };
+        let refusal = opened.tier.refusal().filter(|_| !self.is_refused.load(Ordering::Relaxed));
+        if let Some(refusal) = refusal.filter(|_| !self.is_refused.swap(true, Ordering::Relaxed)) {
+            say("refused", Some(format!("{refusal:?}").to_lowercase()))?;
+        }
         if opened.tier.is_untold() && !self.is_untold.swap(true, Ordering::Relaxed) {
             say("untold", None)?;
         }
@@ -193,6 +210,19 @@ impl Remote {
             Some(why) if !self.is_fileless.swap(true, Ordering::Relaxed) => say("fileless", Some(why)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a call computes without asking anybody, as the server does not answer, or cannot have what comes of it; then it
+    /// has the right to.
+    fn asks_nothing(&self, opened: &Opened, trip: &mut Trip) -> bool {
+        let is_down = trip.host.is_none() && opened.tier.is_denied();
+        if !is_down && !self.unstorable.is_known() {
+            return false;
+        }
+        opened.tier.attend();
+        trip.errors += u64::from(is_down);
+        trip.compute_alone();
+        true
     }
 
     /// Counts a call that got its value on the way.
