@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -77,10 +78,8 @@ class Forwarder:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for one in self.sockets:
-            try:
+            with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             one.close()
         for thread in self.threads:
             thread.join(30)

@@ -127,6 +127,7 @@ def test_a_flight_is_joined_by_connections_that_are_not_proved(
 
     The server says that the flight's lease is there: that is as good as a value that it gives.
     """
+
     # (The consent to track names the prefix, too.)
     def beats(request: bytes) -> bool:
         return b":~hb:" in request and b"TRACKING" not in request

@@ -128,8 +128,8 @@ def untold() -> None:
 # What a server refuses of all that it is asked, and what mends it.
 _REFUSED = {
     "login": "refuses the login: correct user and password of the address, or what credentials= gives",
-    "rights": "does not allow what it is asked: give the user the commands and keys that "
-    "the documentation names (Rights, in the page on operations)",
+    "rights": "does not allow what it is asked: give its user the commands and keys that "
+    "the documentation names (Access, in the page on operations)",
     "cluster": "is a node of a cluster, and has some of the keys only: name the cluster, by "
     "redis+cluster://host:port (or rediss+cluster, valkey+cluster, valkeys+cluster)",
 }

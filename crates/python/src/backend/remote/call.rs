@@ -166,7 +166,14 @@ impl Miss for RemoteCalling<'_> {
             Some(down) => {
                 let fences = reserved.map(|_| Beyond::OnHost(Arc::clone(&down)));
                 let running = state.running.note(reserved, &tags, fences);
-                (self.compute_here(&tags, down), running)
+                if self.spare.is_none() && control.only_keeps_results() {
+                    match self.lead_here(reserved, &flight, down) {
+                        Ok(result) => return Some(result),
+                        Err(brought) => (brought, running),
+                    }
+                } else {
+                    (self.compute_here(&tags, down), running)
+                }
             }
             None => {
                 let mut trip = self.remote.trip(py, opened, self.key.as_deref(), self.hash, &tags);

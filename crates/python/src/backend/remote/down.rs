@@ -16,7 +16,10 @@ use super::Remote;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::reference::PyRef;
 use crate::function::control::{Tags, Terms, Verdict};
+use crate::function::single_flight::Reserved;
+use crate::function::slot_value::{Refresh, SharedFlight, Special, Value};
 use concurrency::clock;
+use concurrency::inflight::Outcome;
 
 /// The cover of what is computed while the server does not answer. The lock is a leaf, of attached threads.
 #[derive(Default)]
@@ -54,10 +57,29 @@ impl Remote {
 }
 
 impl RemoteCalling<'_> {
+    /// Computes for this process alone, and settles what was reserved, where nobody is asked about the result. `Err`: what is left
+    /// to be settled of a computation that raised.
+    pub(super) fn lead_here(
+        &mut self,
+        reserved: Option<Reserved>,
+        flight: &Option<SharedFlight>,
+        covered: Arc<Covered>,
+    ) -> Result<PyRef, Brought> {
+        let py = self.arguments.py();
+        self.remote.count_down();
+        let Some(result) = self.cached.compute(self.arguments) else {
+            return Err(self.failed_here(&Tags::new(), covered));
+        };
+        let object = result.clone_ref(py);
+        let special = Special { object, is_exception: false, refresh: Refresh::default(), covered: Some(covered) };
+        let outcome = || Outcome::Value(Arc::new(result.clone_ref(py)));
+        self.cached.state.settle(reserved, flight.clone(), Some(Value::special(Box::new(special))), outcome);
+        Ok(result)
+    }
+
     /// Computes for this process alone.
     pub(super) fn compute_here(&mut self, tags: &Tags, covered: Arc<Covered>) -> Brought {
-        self.remote.count_error();
-        self.remote.count_miss_there();
+        self.remote.count_down();
         match self.cached.compute(self.arguments) {
             Some(result) => match self.keep_here(&result, tags, covered) {
                 Ok(terms) => Brought::Value(result, terms),

@@ -89,6 +89,8 @@ struct Counts {
     here: AtomicU64,
     misses: AtomicU64,
     errors: AtomicU64,
+    /// Misses that were errors as well: the server was known not to answer.
+    down: AtomicU64,
 }
 
 impl Remote {
@@ -235,6 +237,11 @@ impl Remote {
         self.counts.misses.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a call that computes, as the server does not answer.
+    fn count_down(&self) {
+        self.counts.down.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn count_errors(&self, trip: &mut Trip) {
         self.counts.errors.fetch_add(std::mem::take(&mut trip.errors), Ordering::Relaxed);
     }
@@ -251,17 +258,17 @@ impl Remote {
 
     /// What was counted of calls that came to the server.
     fn of_server(&self) -> OfServer {
+        let down = self.counts.down.load(Ordering::Relaxed);
         OfServer {
             hits: self.counts.hits.load(Ordering::Relaxed),
-            misses: self.counts.misses.load(Ordering::Relaxed),
-            errors: self.counts.errors.load(Ordering::Relaxed),
+            misses: self.counts.misses.load(Ordering::Relaxed) + down,
+            errors: self.counts.errors.load(Ordering::Relaxed) + down,
         }
     }
 
     fn reset_counts(&self) {
-        [&self.counts.hits, &self.counts.here, &self.counts.misses, &self.counts.errors]
-            .iter()
-            .for_each(|count| count.store(0, Ordering::Relaxed));
+        let Counts { hits, here, misses, errors, down } = &self.counts;
+        [hits, here, misses, errors, down].iter().for_each(|count| count.store(0, Ordering::Relaxed));
     }
 }
 
