@@ -127,7 +127,8 @@ def untold() -> None:
 
 # What a server refuses of all that it is asked, and what mends it.
 _REFUSED = {
-    "login": "refuses the login: correct user and password of the address, or what credentials= gives",
+    "login": "refuses the login: correct user and password of the address, or what credentials= "
+    "gives",
     "rights": "does not allow what it is asked: give its user the commands and keys that "
     "the documentation names (Access, in the page on operations)",
     "cluster": "is a node of a cluster, and has some of the keys only: name the cluster, by "
