@@ -130,7 +130,9 @@ impl Tier {
 
     /// What the server refuses of all that is asked, if that was so lately and the user can mend it.
     pub fn refusal(&self) -> Option<Refusal> {
-        self.breaker.refusal()
+        // (A node of a cluster that is known to be one has moved a key again and again.)
+        let is_cluster = matches!(self.route, Route::Cluster(_));
+        self.breaker.refusal().filter(|refusal| !(is_cluster && *refusal == Refusal::Cluster))
     }
 
     /// Begins what this process needs to be told of changes. Each operation does so by itself; this is for who has near hits

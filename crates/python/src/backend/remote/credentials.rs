@@ -1,8 +1,8 @@
 //! The user's `credentials`, asked at each connect.
 //!
 //! Ring 3. They may take their time, or for ever, so they run in a thread of their own, and whoever connects waits for them no
-//! longer than for the server. An answer that comes too late serves the next connect. The tier's own threads, which never
-//! have the interpreter, go by the last answer.
+//! longer than for the server. An answer that comes too late serves the next connect, unless it was asked for too long ago: what it
+//! gives may have ended. The tier's own threads, which never have the interpreter, go by the last answer.
 
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,10 +14,14 @@ use super::answer::Answer;
 use super::opened::is_asking;
 use crate::capi::exceptions;
 use crate::capi::reference::{import, PyRef};
-use concurrency::fork;
+use concurrency::{clock, fork};
 use remote::deadline::Deadline;
 use remote::error::Error;
 use remote::secret::{Login, Secret};
+
+/// For so long after it was asked, in nanoseconds, a question serves whoever connects. (It may never be answered, and what answers
+/// it may be good for minutes only.)
+const SERVES: u64 = 60_000_000_000;
 
 /// See the module's documentation.
 pub(super) struct Credentials {
@@ -30,15 +34,28 @@ pub(super) struct Credentials {
 #[derive(Default)]
 struct Known {
     last: Option<Login>,
-    /// One that nobody waits for any more, and the count of forks of the process whose thread it is.
-    late: Option<(u64, Arc<Asked>)>,
+    /// One that nobody waits for any more.
+    late: Option<Arc<Asked>>,
 }
 
 /// One question.
-#[derive(Default)]
 struct Asked {
+    /// The count of forks of the process whose thread it is, and when that was asked.
+    process: u64,
+    since: u64,
     answer: Answer,
     login: Mutex<Option<Login>>,
+}
+
+impl Asked {
+    fn new() -> Arc<Asked> {
+        let (process, since) = (fork::epoch(), clock::exact());
+        Arc::new(Asked { process, since, answer: Answer::default(), login: Mutex::default() })
+    }
+
+    fn serves(&self) -> bool {
+        self.process == fork::epoch() && clock::exact().saturating_sub(self.since) < SERVES
+    }
 }
 
 /// A question to the user's `credentials`, as the thread has it that asks them.
@@ -73,12 +90,14 @@ impl Credentials {
             return self.known(|known| known.last.clone()).ok_or(Error::Credentials);
         }
         let late = self.known(|known| known.late.take());
-        let asked = match late.filter(|(process, _)| *process == fork::epoch()) {
-            Some((_, asked)) => asked,
+        let asked = match late.filter(|asked| asked.serves()) {
+            Some(asked) => asked,
             None => self.ask()?,
         };
-        if !asked.answer.wait(deadline.remaining()?) {
-            self.known(|known| known.late.get_or_insert((fork::epoch(), asked)).0);
+        let has_come = deadline.remaining().is_ok_and(|left| asked.answer.wait(left));
+        if !has_come {
+            let unused = self.known(|known| known.late.replace(asked));
+            drop(unused);
             return Err(Error::Timeout);
         }
         let login = fork::exclusive(|| asked.login.lock().unwrap_or_else(PoisonError::into_inner).clone());
@@ -89,7 +108,7 @@ impl Credentials {
 
     /// Begins to ask.
     fn ask(&self) -> Result<Arc<Asked>, Error> {
-        let asked = Arc::<Asked>::default();
+        let asked = Asked::new();
         // SAFETY: the thread is one of Python's that has left the interpreter (`asking`), and takes it for this.
         let has_begun = unsafe {
             let state = ffi::PyGILState_Ensure();

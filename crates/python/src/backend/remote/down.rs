@@ -51,6 +51,10 @@ impl Remote {
         if !opened.tier.is_denied() || self.host.is_some() || self.spare != 0 {
             return None;
         }
+        // What the server refuses is said on the long way.
+        if self.untold_refusal(opened).is_some() {
+            return None;
+        }
         opened.tier.attend();
         Some(self.down.cover(opened))
     }

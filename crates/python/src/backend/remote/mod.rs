@@ -54,6 +54,7 @@ use crate::codec::{self, Encoded};
 use crate::function::control::Tags;
 use crate::function::option_table::Options;
 use crate::key::View;
+use remote::tier::Refusal;
 
 /// How long values live that have no limit of their own: ten years.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -185,6 +186,11 @@ impl Remote {
         host.way(py, &opened.tier, key, (opened.staleness, self.spare))
     }
 
+    /// What the server refuses of all that is asked, and was not said yet.
+    fn untold_refusal(&self, opened: &Opened) -> Option<Refusal> {
+        opened.tier.refusal().filter(|_| !self.is_refused.load(Ordering::Relaxed))
+    }
+
     /// Says once that the server refuses all that is asked, that it does not tell what changes, or that there is no file of
     /// the host, if that is so. `Err` with an exception set.
     fn tell_lacks(&self, py: Python<'_>, opened: &Opened) -> Result<(), ErrSet> {
@@ -198,7 +204,7 @@ impl Remote {
                 ErrSet
             })
         };
-        let refusal = opened.tier.refusal().filter(|_| !self.is_refused.load(Ordering::Relaxed));
+        let refusal = self.untold_refusal(opened);
         if let Some(refusal) = refusal.filter(|_| !self.is_refused.swap(true, Ordering::Relaxed)) {
             say("refused", Some(format!("{refusal:?}").to_lowercase()))?;
         }
@@ -214,14 +220,17 @@ impl Remote {
         }
     }
 
-    /// Whether a call computes without asking anybody, as the server does not answer, or cannot have what comes of it; then it
-    /// has the right to.
+    /// Whether a call does not ask the server, as that does not answer, or cannot have what comes of it; then it has the right to
+    /// compute, or what the file of the host has.
     fn asks_nothing(&self, opened: &Opened, trip: &mut Trip) -> bool {
         let is_down = trip.host.is_none() && opened.tier.is_denied();
         if !is_down && !self.unstorable.is_known() {
             return false;
         }
         opened.tier.attend();
+        if trip.look_here(true) {
+            return true;
+        }
         trip.errors += u64::from(is_down);
         trip.compute_alone();
         true
