@@ -246,12 +246,8 @@ def stored(f: Any) -> bool:
 
 
 @pytest.fixture
-def unsaid() -> Iterator[None]:
-    before = set(opening._said)
-    opening._said.clear()
-    yield
-    opening._said.clear()
-    opening._said.update(before)
+def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "_said", set())
 
 
 @pytest.mark.usefixtures("unsaid")
@@ -281,6 +277,18 @@ def test_a_wrong_password_is_said_once_with_what_mends_it(
         assert [f(1), f(2), g(1)] == [1, 2, 1]
     assert len(told) == 1
     assert "wrong" not in str(told[0].message)
+
+
+@pytest.mark.usefixtures("unsaid")
+def test_missing_rights_are_said(server: servers.Server, tmp_path: Path) -> None:
+    server.say("ACL", "SETUSER", "reader", "on", ">right", "~*", "+@all", "-set")
+    warp_cache.configure(
+        remote=server.url.replace("//", "//reader:right@"), timeout=5.0, directory=tmp_path / "host"
+    )
+    f = named(lambda x: x)
+    with pytest.warns(UserWarning, match="does not allow.*Access") as told:
+        assert [f(1), f(2)] == [1, 2]
+    assert len(told) == 1
 
 
 def test_results_that_cannot_be_stored_are_not_asked_about_for_a_while(
