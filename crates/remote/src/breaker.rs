@@ -247,6 +247,7 @@ impl ProcessBreaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Code;
     use proptest::prelude::*;
 
     /// Of an open breaker: failed probes, the last failure that counted, the probe under way.
@@ -293,7 +294,9 @@ mod tests {
                         None
                     }
                     Step::Admit => {
+                        let is_denied = breaker.denied_until().is_some_and(|until| now < until);
                         let admission = breaker.admit(now);
+                        prop_assert_eq!(admission == Admission::Deny, is_denied);
                         match (&mut open, admission) {
                             (None, admission) => prop_assert_eq!(admission, Admission::Pass),
                             (Some((failures, since, probe)), Admission::Probe(_)) => {
@@ -360,6 +363,7 @@ mod tests {
     fn threads_of_a_process_share_one_and_only_one_of_them_probes() {
         let breaker = ProcessBreaker::default();
         assert_eq!(breaker.admit(), Admission::Pass);
+        assert!(!breaker.is_denied());
         breaker.failed(Admission::Pass, Failure::Connect);
         assert!(breaker.is_open());
         while breaker.admit() == Admission::Deny {
@@ -370,7 +374,22 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(admitted, [Admission::Deny; 4]);
+        assert!(breaker.is_denied());
         breaker.answered();
+        assert!(!breaker.is_denied());
         assert_eq!(breaker.admit(), Admission::Pass);
+    }
+
+    #[test]
+    fn what_the_user_can_mend_is_noted() {
+        let breaker = ProcessBreaker::default();
+        for unmended in [Error::Timeout, Error::Refused(Code::new("LOADING")), Error::Refused(Code::new("OOM"))] {
+            breaker.note(&unmended);
+        }
+        assert_eq!(breaker.refusal(), None);
+        for (code, refusal) in [("NOAUTH", Refusal::Login), ("NOPERM", Refusal::Rights), ("MOVED", Refusal::Cluster)] {
+            breaker.note(&Error::Refused(Code::new(code)));
+            assert_eq!(breaker.refusal(), Some(refusal));
+        }
     }
 }

@@ -33,14 +33,17 @@ impl Down {
     fn cover(&self, opened: &Opened) -> Arc<Covered> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let least = clock::now().saturating_add(opened.staleness - opened.staleness / PART);
-        match &*kept {
-            Some(covered) if covered.until() >= least && covered.holds() => Arc::clone(covered),
-            _ => {
-                let (cover, stripe) = opened.tier.here();
-                let covered = Covered::new(opened, cover, &[stripe]);
-                Arc::clone(kept.insert(covered))
-            }
+        if let Some(covered) = kept.as_ref().filter(|covered| covered.until() >= least && covered.holds()) {
+            return Arc::clone(covered);
         }
+        let (cover, stripe) = opened.tier.here();
+        let covered = Covered::new(opened, cover, &[stripe]);
+        let former = kept.replace(Arc::clone(&covered));
+        drop(kept);
+        drop(former);
+        // Whoever listens finds out when the server answers again.
+        opened.tier.attend();
+        covered
     }
 }
 
@@ -55,7 +58,6 @@ impl Remote {
         if self.untold_refusal(opened).is_some() {
             return None;
         }
-        opened.tier.attend();
         Some(self.down.cover(opened))
     }
 }
