@@ -38,6 +38,7 @@ __all__ = [
     "CachedFunction",
     "Computation",
     "InstanceCaches",
+    "LoginTurn",
     "Options",
     "PerInstanceFunction",
     "RefreshFlight",

@@ -15,7 +15,7 @@ import support
 
 import warp_cache
 from warp_cache import cache
-from warp_cache._remote import awaiting
+from warp_cache._threads import DaemonThreads
 
 # With a file of the host the calls of all its processes wait for each other, as with the server.
 pytestmark = [pytest.mark.parametrize("backend", ["memory"]), pytest.mark.usefixtures("near_by")]
@@ -203,13 +203,13 @@ def test_coroutines_wait_for_no_thread(
     down: servers.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs: list[object] = []
-    submit = awaiting._submit
+    submit = DaemonThreads.submit
 
-    def noting(job: Callable[[], object]) -> None:
+    def noting(threads: DaemonThreads, job: Callable[[], object]) -> bool:
         jobs.append(job)
-        submit(job)
+        return submit(threads, job)
 
-    monkeypatch.setattr(awaiting, "_submit", noting)
+    monkeypatch.setattr(DaemonThreads, "submit", noting)
     calls: list[int] = []
 
     async def body(x: int) -> int:
