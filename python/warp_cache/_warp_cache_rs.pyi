@@ -38,6 +38,7 @@ __all__ = [
     "CachedFunction",
     "Computation",
     "InstanceCaches",
+    "LoginTurn",
     "Options",
     "PerInstanceFunction",
     "RefreshFlight",
@@ -364,11 +365,18 @@ class ServerAddress:
     def __new__(cls, text: str, argument: str = "remote") -> Self: ...
 
 @final
+class LoginTurn:
+    """A question to the user's ``credentials``, in a thread of its own."""
+
+    def give(self, given: tuple[bytes | None, bytes] | None) -> None: ...
+
+@final
 class RemoteTurn:
     """One call's way to a server."""
 
     def ask(self, seconds: float) -> bool: ...
     def is_here(self) -> bool: ...
+    def ends_at_once(self) -> bool: ...
     def insist(self) -> None: ...
     def send(self) -> None: ...
     def may_join(self) -> bool: ...

@@ -12,6 +12,7 @@ import support
 
 import warp_cache
 from warp_cache import cache
+from warp_cache._remote import opening
 
 
 @pytest.fixture
@@ -86,3 +87,13 @@ def test_a_stopped_listener_is_replaced_at_every_node(start: Callable[..., Any])
         support.eventually(
             lambda key=key: one.ask(f"g({key})") == other.ask(f"g({key})"),
         )
+
+
+def test_a_node_that_is_addressed_as_a_server_is_told(
+    server: clusters.Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "_said", set())
+    f = cache(remote=server.masters[0].url, ttl=600, name="f")(lambda x: x)
+    with pytest.warns(UserWarning, match=r"node of a cluster.*redis\+cluster://") as told:
+        assert [f(x) for x in range(30)] == list(range(30))
+    assert len(told) == 1

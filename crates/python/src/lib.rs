@@ -19,6 +19,8 @@ mod _warp_cache_rs {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use crate::backend::remote::credentials::LoginTurn;
+    #[pymodule_export]
     use crate::backend::remote::driven::{_ask_together, RemoteTurn};
     #[pymodule_export]
     use crate::backend::remote::together::_change_there;

@@ -7,11 +7,13 @@
 //!
 //! [`Breaker`] is a state machine to which the time is told; [`ProcessBreaker`] is the one that a process's threads share.
 
+use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use concurrency::fork;
+use concurrency::{boottime, clock, fork};
 
+use crate::error::Error;
 use crate::random;
 
 /// Timeouts in a row that open it.
@@ -110,6 +112,15 @@ impl Breaker {
         self.state = State::Open { failures, next: now + pause(failures, random), probe: None };
     }
 
+    /// Until when nobody may ask; `None`: somebody may now.
+    fn denied_until(&self) -> Option<Instant> {
+        match &self.state {
+            State::Closed { .. } => None,
+            State::Open { probe: Some((_, since)), .. } => Some(*since + PROBE_LIFE),
+            State::Open { next, .. } => Some(*next),
+        }
+    }
+
     /// A probe ended before anything was asked: another one may begin.
     pub fn abandoned(&mut self, admission: Admission) {
         if let State::Open { probe, .. } = &mut self.state {
@@ -127,11 +138,40 @@ fn pause(failures: u32, random: u64) -> Duration {
     whole.mul_f64(1.0 - part / 4.0)
 }
 
+/// What a server refuses of all that it is asked, and its user can mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `WRONGPASS`, `NOAUTH`.
+    Login = 1,
+    /// `NOPERM`.
+    Rights = 2,
+    /// `MOVED`, where the address names one server.
+    Cluster = 3,
+}
+
+impl Refusal {
+    fn of(error: &Error) -> Option<Refusal> {
+        let Error::Refused(code) = error else { return None };
+        match code.as_str() {
+            "WRONGPASS" | "NOAUTH" => Some(Refusal::Login),
+            "NOPERM" => Some(Refusal::Rights),
+            "MOVED" => Some(Refusal::Cluster),
+            _ => None,
+        }
+    }
+}
+
 /// The breaker that all threads of a process share. A fork's child begins with a closed one.
 #[derive(Debug, Default)]
 pub struct ProcessBreaker {
     /// With the count of forks. Locked within `fork::exclusive` only, so nobody waits and no child finds it locked.
     state: Mutex<(u64, Breaker)>,
+    /// The boot clock until which nobody may ask, in the process of this count of forks; 0: somebody may. Relaxed: who reads
+    /// half of two states asks the state itself, or is denied for as long as one of them would have denied it.
+    denied: AtomicU64,
+    denied_in: AtomicU64,
+    /// The last [`Refusal`]; 0: none.
+    refusal: AtomicU8,
 }
 
 impl ProcessBreaker {
@@ -141,8 +181,41 @@ impl ProcessBreaker {
             if state.0 != fork::epoch() {
                 *state = (fork::epoch(), Breaker::default());
             }
-            f(&mut state.1)
+            let result = f(&mut state.1);
+            self.note_denied(&state.1);
+            result
         })
+    }
+
+    fn note_denied(&self, breaker: &Breaker) {
+        let until = breaker.denied_until().map_or(0, |until| {
+            let left = until.saturating_duration_since(Instant::now());
+            boottime::now().saturating_add(left.as_nanos() as u64)
+        });
+        if until != 0 || self.denied.load(Ordering::Relaxed) != 0 {
+            self.denied.store(until, Ordering::Relaxed);
+            self.denied_in.store(fork::epoch(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether [`admit`](Self::admit) would deny it: for who has another way then. One load where the server answers.
+    #[inline]
+    pub fn is_denied(&self) -> bool {
+        let until = self.denied.load(Ordering::Relaxed);
+        until != 0 && self.denied_in.load(Ordering::Relaxed) == fork::epoch() && clock::now() < until
+    }
+
+    /// Notes what the server has refused, if its user can mend that.
+    pub fn note(&self, error: &Error) {
+        if let Some(refusal) = Refusal::of(error) {
+            self.refusal.store(refusal as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// What it has refused last.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let refusal = self.refusal.load(Ordering::Relaxed);
+        [Refusal::Login, Refusal::Rights, Refusal::Cluster].into_iter().find(|known| *known as u8 == refusal)
     }
 
     /// See [`Breaker::admit`].
@@ -174,6 +247,7 @@ impl ProcessBreaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Code;
     use proptest::prelude::*;
 
     /// Of an open breaker: failed probes, the last failure that counted, the probe under way.
@@ -220,7 +294,9 @@ mod tests {
                         None
                     }
                     Step::Admit => {
+                        let is_denied = breaker.denied_until().is_some_and(|until| now < until);
                         let admission = breaker.admit(now);
+                        prop_assert_eq!(admission == Admission::Deny, is_denied);
                         match (&mut open, admission) {
                             (None, admission) => prop_assert_eq!(admission, Admission::Pass),
                             (Some((failures, since, probe)), Admission::Probe(_)) => {
@@ -287,6 +363,7 @@ mod tests {
     fn threads_of_a_process_share_one_and_only_one_of_them_probes() {
         let breaker = ProcessBreaker::default();
         assert_eq!(breaker.admit(), Admission::Pass);
+        assert!(!breaker.is_denied());
         breaker.failed(Admission::Pass, Failure::Connect);
         assert!(breaker.is_open());
         while breaker.admit() == Admission::Deny {
@@ -297,7 +374,22 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(admitted, [Admission::Deny; 4]);
+        assert!(breaker.is_denied());
         breaker.answered();
+        assert!(!breaker.is_denied());
         assert_eq!(breaker.admit(), Admission::Pass);
+    }
+
+    #[test]
+    fn what_the_user_can_mend_is_noted() {
+        let breaker = ProcessBreaker::default();
+        for unmended in [Error::Timeout, Error::Refused(Code::new("LOADING")), Error::Refused(Code::new("OOM"))] {
+            breaker.note(&unmended);
+        }
+        assert_eq!(breaker.refusal(), None);
+        for (code, refusal) in [("NOAUTH", Refusal::Login), ("NOPERM", Refusal::Rights), ("MOVED", Refusal::Cluster)] {
+            breaker.note(&Error::Refused(Code::new(code)));
+            assert_eq!(breaker.refusal(), Some(refusal));
+        }
     }
 }

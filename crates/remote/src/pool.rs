@@ -20,8 +20,8 @@ use crate::topology::Place;
 /// A connection that was idle for longer is closed at the next visit: servers and firewalls drop such ones silently.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Gives the login of each new connection. Called without any lock; what it says is used once.
-pub type Logins = dyn Fn() -> Result<Login, Error> + Send + Sync;
+/// Gives the login of each new connection, before the deadline. Called without any lock; what it says is used once.
+pub type Logins = dyn Fn(Deadline) -> Result<Login, Error> + Send + Sync;
 
 struct Idle {
     /// The count of forks of the process that opened them.
@@ -93,7 +93,7 @@ impl Pool {
     /// A new connection, whatever is idle.
     pub fn open(self: &Arc<Self>, deadline: Deadline) -> Result<Lease, Error> {
         let generation = self.with(|idle| idle.generation);
-        let connection = self.place.open(&(self.login)()?, deadline)?;
+        let connection = self.place.open(&(self.login)(deadline)?, deadline)?;
         Ok(Lease { pool: self.clone(), connection: Some(connection), generation, reused: false })
     }
 

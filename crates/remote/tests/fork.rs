@@ -39,7 +39,7 @@ fn in_child(f: impl FnOnce() -> bool) {
 fn a_child_begins_with_an_empty_pool_and_the_parent_goes_on() {
     with_each_server(&[], |server| {
         let (target, login) = target(&server.url());
-        let pool = Pool::new(target, Box::new(move || Ok(login.clone())), 4);
+        let pool = Pool::new(target, Box::new(move |_| Ok(login.clone())), 4);
         let mut used = pool.take(late()).unwrap();
         let idle = pool.take(late()).unwrap();
         let ids = [used.peer().id, idle.peer().id];
@@ -112,7 +112,7 @@ fn a_number_that_became_another_files_is_left_alone_by_what_is_inherited() {
 fn forks_in_the_midst_of_use_leave_children_that_work() {
     use std::sync::atomic::{AtomicBool, Ordering};
     let (target, login) = target(&hostile_after_hello(support::drain));
-    let pool = Pool::new(target, Box::new(move || Ok(login.clone())), 2);
+    let pool = Pool::new(target, Box::new(move |_| Ok(login.clone())), 2);
     let (stop, breaker) = (Arc::new(AtomicBool::new(false)), Arc::new(ProcessBreaker::default()));
     let busy: Vec<_> = (0..3)
         .map(|_| {

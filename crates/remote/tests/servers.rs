@@ -16,7 +16,7 @@ fn text(value: &str) -> Value {
 
 fn pool(server: &Server) -> Arc<Pool> {
     let (target, login) = target(&server.url());
-    Pool::new(target, Box::new(move || Ok(login.clone())), 4)
+    Pool::new(target, Box::new(move |_| Ok(login.clone())), 4)
 }
 
 #[test]

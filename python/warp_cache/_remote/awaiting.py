@@ -98,6 +98,14 @@ async def alone(
         raise
 
 
+async def _send(turn: RemoteTurn) -> None:
+    """Send what there is to send."""
+    if turn.ends_at_once():
+        turn.send()
+    else:
+        await beside(turn.send)
+
+
 async def _compute(
     cached: AsyncCachedFunction[..., Any],
     ticket: Ticket,
@@ -117,7 +125,7 @@ async def _compute(
         value = await cached._function(*args, **kwargs)
     except Exception as error:
         spare = cached._failed_there(ticket, error, computation, turn)
-        await beside(turn.send)
+        await _send(turn)
         if spare:
             if flight is not None:
                 flight.is_stale = True
@@ -137,7 +145,7 @@ async def store(
 ) -> None:
     """Store what was computed, for all hosts if that is this call's to do."""
     cached._keep_there(value, computation, turn)
-    await beside(turn.send)
+    await _send(turn)
     cached._settle_there(ticket, value, computation, turn)
 
 

@@ -14,11 +14,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Settings", "cannot_open", "fileless", "login", "settings", "untold"]
+    from warp_cache._threads import DaemonThreads
+    from warp_cache._warp_cache_rs import LoginTurn
+
+__all__ = [
+    "Settings",
+    "begin_login",
+    "cannot_open",
+    "fileless",
+    "login",
+    "refused",
+    "settings",
+    "untold",
+]
 
 _logger = logging.getLogger("warp_cache")
 _STALENESS = 1.0
 _TIMEOUT = 0.25
+
+# Threads at most that ask `credentials`; those that never come back are as many at most.
+_THREADS = 4
+_threads: DaemonThreads | None = None
 
 # What was said in this process.
 _said: set[str] = set()
@@ -109,6 +125,22 @@ def untold() -> None:
     )
 
 
+# What a server refuses of all that it is asked, and what mends it.
+_REFUSED = {
+    "login": "refuses the login: correct user and password of the address, or what credentials= "
+    "gives",
+    "rights": "does not allow what it is asked: give its user the commands and keys that "
+    "the documentation names (Access, in the page on operations)",
+    "cluster": "is a node of a cluster, and has some of the keys only: name the cluster, by "
+    "redis+cluster://host:port (or rediss+cluster, valkey+cluster, valkeys+cluster)",
+}
+
+
+def refused(what: str) -> None:
+    """Say that the server refuses all that it is asked; what: one of ``_REFUSED``."""
+    say(f"every host computes for itself, as the server of a cache with remote= {_REFUSED[what]}")
+
+
 def say(text: str) -> None:
     """Warn and log, once a process for each text."""
     if text in _said:
@@ -132,13 +164,33 @@ def say(text: str) -> None:
     )
 
 
+def begin_login(credentials: Any, turn: LoginTurn) -> None:
+    """Have a thread ask for user and password, and give them to the turn."""
+    global _threads
+    if _threads is None or _threads.pid != os.getpid():
+        from warp_cache._threads import DaemonThreads
+
+        _threads = DaemonThreads("warp_cache credentials", _THREADS)
+
+    def job() -> None:
+        given = None
+        try:
+            given = login(credentials)
+        finally:
+            turn.give(given)
+
+    if not _threads.submit(job):
+        job()
+
+
 def login(credentials: Any) -> tuple[bytes | None, bytes] | None:
     """What ``credentials`` gives now: user and password, as bytes; None if that is of no use."""
     try:
         given = credentials()
         user, password = given if isinstance(given, (tuple, list)) else (None, given)
         return None if user is None else _bytes(user), _bytes(password)
-    except Exception as error:
+    except BaseException as error:
+        # (In a thread of its own: there is nobody whom an exit or an interrupt would reach.)
         # What it says may have the password in it.
         _logger.warning("credentials gave no login: %s", type(error).__name__)
         return None

@@ -155,6 +155,15 @@ impl Control {
             && !self.copies()
     }
 
+    /// Whether a result is asked nothing either: it is stored as it is, for the time that all are.
+    pub fn only_keeps_results(&self) -> bool {
+        self.only_keeps()
+            && self.ttl_of.is_none()
+            && self.cache_if.is_none()
+            && self.terms.is_none()
+            && self.tags.is_none()
+    }
+
     /// Whether entries are stale for some time before they end.
     #[inline]
     pub fn has_windows(&self) -> bool {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::control::Tags;
 use super::single_flight::Reserved;
-use crate::backend::Flying;
+use crate::backend::{Covered, Flying};
 
 /// How the fences of a shared file stood before a computation, or its look for the value.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,8 @@ struct Record {
 pub(crate) enum Beyond {
     InFile(InFile),
     OnServer(Arc<Flying>),
+    /// While the server does not answer: of what any process of the host changes there.
+    OnHost(Arc<Covered>),
 }
 
 /// See the module's documentation. Its lock is a leaf: nothing else is taken under it.
@@ -107,6 +109,13 @@ impl Running {
         let records = self.records();
         let mut of_slot = records.all.iter().filter(|record| record.reserved == reserved);
         of_slot.any(|record| matches!(&record.fences, Some(Beyond::InFile(in_file)) if holds(in_file)))
+    }
+
+    /// Whether something was changed on this host since a computation in that slot began without the server.
+    pub fn is_void_on_host(&self, reserved: Reserved) -> bool {
+        let records = self.records();
+        let mut of_slot = records.all.iter().filter(|record| record.reserved == reserved);
+        of_slot.any(|record| matches!(&record.fences, Some(Beyond::OnHost(covered)) if !covered.holds()))
     }
 
     /// What is known of the computations in that slot at a server.

@@ -52,7 +52,7 @@ pub struct Special {
     pub is_exception: bool,
     pub refresh: Refresh,
     /// Of a copy of what a server has: until when it is one.
-    pub covered: Option<Box<Covered>>,
+    pub covered: Option<Arc<Covered>>,
 }
 
 impl Special {

@@ -12,7 +12,7 @@ use crate::keys::{stripe_hash, Keys, Told};
 pub(super) const MAGIC: u64 = u64::from_be_bytes(*b"warpcohe");
 /// Changed whenever a word, the hash of keys or an order changes its meaning.
 #[cfg(not(loom))]
-pub(super) const VERSION: u64 = 1;
+pub(super) const VERSION: u64 = 2;
 
 /// Places of the words of 64 bits.
 pub(super) mod at {

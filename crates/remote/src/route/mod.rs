@@ -102,7 +102,10 @@ impl Route {
             Route::Cluster(cluster) => cluster.ask(deadline),
         };
         match answer {
-            Err(_) => breaker.failed(admission, Failure::Connect),
+            Err(error) => {
+                breaker.note(&error);
+                breaker.failed(admission, Failure::Connect);
+            }
             Ok(()) => breaker.answered(),
         }
     }

@@ -54,8 +54,9 @@ pub use self::outcome::{Draft, Failure, Found, Looked, Stored, Why};
 pub use self::store::Store;
 pub use self::write::PutError;
 use crate::breaker::ProcessBreaker;
+pub use crate::breaker::Refusal;
 use crate::coherence::listener::Settings;
-use crate::coherence::{Coherence, Tracking};
+use crate::coherence::{Coherence, Stripe, Tracking};
 use crate::envelope::Sealer;
 use crate::keys::{component, Keys, Name};
 use crate::route::Route;
@@ -74,6 +75,8 @@ pub struct Tier {
     staleness: u64,
     /// How changes by comparison are made there.
     ways: compare::Ways,
+    /// The stripe of all changes that processes of this host make.
+    here: Stripe,
     /// What copies in a host's file have to agree in.
     identity: [u8; 16],
 }
@@ -116,6 +119,20 @@ impl Tier {
     /// Whether the server has not answered lately and is not asked.
     pub fn is_down(&self) -> bool {
         self.breaker.is_open()
+    }
+
+    /// Whether the server is not asked now: it has not answered lately, and nobody is to find out whether it does again. Two
+    /// loads where it answers.
+    #[inline]
+    pub fn is_denied(&self) -> bool {
+        self.breaker.is_denied()
+    }
+
+    /// What the server refuses of all that is asked, if that was so lately and the user can mend it.
+    pub fn refusal(&self) -> Option<Refusal> {
+        // (A node of a cluster that is known to be one has moved a key again and again.)
+        let is_cluster = matches!(self.route, Route::Cluster(_));
+        self.breaker.refusal().filter(|refusal| !(is_cluster && *refusal == Refusal::Cluster))
     }
 
     /// Begins what this process needs to be told of changes. Each operation does so by itself; this is for who has near hits

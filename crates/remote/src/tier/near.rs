@@ -75,6 +75,13 @@ impl Tier {
         Cover { pair: self.pair(call), until }
     }
 
+    /// The cover of whatever is computed from now on while the server is not asked, and what it depends on: it is void as soon
+    /// as any process of this host changes something, of whatever key. So it needs no key, and may serve many calls.
+    pub fn here(&self) -> (Cover, Stripe) {
+        let until = boottime::now().saturating_add(self.staleness);
+        (Cover { pair: self.coherence.words().pair(&[self.here]), until }, self.here)
+    }
+
     /// Whether a caller may join a flight (of the process or of the host) that began at `began` (boot clock) with this
     /// pair. If not, [`Tier::look_at_flight`] may know better.
     pub fn may_join(&self, call: &Call, pair: Pair, began: u64) -> bool {

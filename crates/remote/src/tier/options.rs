@@ -9,7 +9,7 @@ use super::Tier;
 use crate::breaker::ProcessBreaker;
 use crate::coherence::file::Subject;
 use crate::coherence::listener::Settings;
-use crate::coherence::Coherence;
+use crate::coherence::{Coherence, Stripe};
 use crate::connection::Target;
 use crate::envelope::{Compression, Sealer, MAX_VALUE};
 use crate::error::Error;
@@ -20,6 +20,8 @@ use crate::secret::Secret;
 use crate::topology::{Place, Sentinels};
 use crate::url::{Address, Servers, Url};
 
+/// Stands for the key of all changes made on a host. (No server has it.)
+const HERE: &[u8] = b"here";
 /// The most idle connections of a process.
 const MOST_IDLE: usize = 16;
 
@@ -99,7 +101,7 @@ impl Tier {
             Some(logins) => logins.into(),
             None => {
                 let login = url.login.clone();
-                Arc::new(move || Ok(login.clone()))
+                Arc::new(move |_| Ok(login.clone()))
             }
         };
         let route = match &url.servers {
@@ -136,6 +138,7 @@ impl Tier {
             timeout,
             staleness,
             ways: Default::default(),
+            here: Stripe::of_stamp(HERE),
             identity,
         }))
     }

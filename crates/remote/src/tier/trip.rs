@@ -66,7 +66,10 @@ impl Tier {
                 Ok(result)
             }
             // (The others may answer.)
-            Err(error) if trip.link.is_counted() => Err(Failure::of(error)),
+            Err(error) if trip.link.is_counted() => {
+                self.breaker.note(&error);
+                Err(Failure::of(error))
+            }
             Err(error) => Err(told.unanswered(error)),
         }
     }
@@ -90,11 +93,13 @@ struct Told<'a> {
 
 impl Told<'_> {
     fn unconnected(&self, error: Error) -> Failure {
+        self.tier.breaker.note(&error);
         self.tier.breaker.failed(self.admission, breaker::Failure::Connect);
         Failure::of(error)
     }
 
     fn unanswered(&self, error: Error) -> Failure {
+        self.tier.breaker.note(&error);
         match error {
             Error::Refused(_) => self.tier.breaker.answered(),
             _ => self.tier.breaker.failed(self.admission, breaker::Failure::Timeout),

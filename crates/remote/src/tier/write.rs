@@ -39,7 +39,7 @@ impl fmt::Display for PutError {
 
 impl std::error::Error for PutError {}
 
-/// Raises stripes when it is dropped: whatever became of a write.
+/// Raises stripes when it is dropped, and that of all changes made on this host: whatever became of a write.
 pub(super) struct Raise<'a> {
     tier: &'a Tier,
     stripes: Vec<Stripe>,
@@ -47,6 +47,7 @@ pub(super) struct Raise<'a> {
 
 impl Drop for Raise<'_> {
     fn drop(&mut self) {
+        self.stripes.push(self.tier.here);
         self.tier.coherence.words().raise(&self.stripes);
     }
 }

@@ -40,7 +40,7 @@ pub fn attended(dir: Option<&Path>, url: &str, staleness: Duration) -> Arc<Coher
 pub fn settings(url: &str) -> Arc<Settings> {
     let (target, login) = target(url);
     Arc::new(Settings {
-        route: Pool::new(target, Box::new(move || Ok(login.clone())), 2).into(),
+        route: Pool::new(target, Box::new(move |_| Ok(login.clone())), 2).into(),
         keys: keys(),
         breaker: Arc::new(ProcessBreaker::default()),
         timeout: Duration::from_millis(250),

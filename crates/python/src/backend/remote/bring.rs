@@ -35,6 +35,7 @@ impl RemoteCalling<'_> {
     pub(super) fn bring(&mut self, opened: &Opened, trip: &mut Trip, tags: &Tags, flying: Option<&Flying>) -> Brought {
         let Some(control) = &self.cached.state.control else { return Brought::Failed };
         let py = self.arguments.py();
+        self.remote.asks_nothing(opened, trip);
         if self.reach(trip, flying).is_err() || self.remote.tell_lacks(py, opened).is_err() {
             return nothing(py, trip);
         }
@@ -52,7 +53,7 @@ impl RemoteCalling<'_> {
     /// Asks the server until the call has its value or the right to compute. `Err` with an exception set.
     fn reach(&self, trip: &mut Trip, flying: Option<&Flying>) -> Result<(), ErrSet> {
         let py = self.arguments.py();
-        let has_come = trip.advance_detached(py);
+        let has_come = matches!(trip.step, Step::Compute(_)) || trip.advance_detached(py);
         if let Some(flying) = flying {
             flying.is_answered();
         }
@@ -95,6 +96,7 @@ impl RemoteCalling<'_> {
                 let sharing = Some(sharing);
                 let terms = values::near_terms(opened, control, &found, object.lend(py), sharing, tags.clone())?;
                 self.remote.count_found(trip.is_here);
+                self.remote.unstorable.forget();
                 if clock::exact() >= found.fresh_until {
                     // Whoever calls next has it computed anew.
                     self.cached.state.count_stale_hit();
@@ -151,10 +153,14 @@ impl RemoteCalling<'_> {
                 return Ok(None);
             }
         };
-        let sending = if trip.has_key { values::sending(opened, control, &terms, result, computed)? } else { None };
+        let wants_bytes = trip.wants_bytes();
+        let sending = if wants_bytes { values::sending(opened, control, &terms, result, computed)? } else { None };
         let cover = trip.end_detached(py, sending.as_ref());
         self.remote.count_errors(trip);
-        if sending.is_none() {
+        if wants_bytes {
+            self.remote.unstorable.was_sent(sending.is_some() && !trip.is_unstorable);
+        }
+        if sending.is_none() && (wants_bytes || !trip.has_key) {
             self.tell(opened, trip, Reason::Value, result)?;
         }
         values::alone_terms(py, opened, control, terms, cover, trip.call.stripes())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pyo3::ffi;
 
 use super::bring::Brought;
-use super::near::Flying;
+use super::near::{Covered, Flying};
 use super::opened::Opened;
 use super::Remote;
 use crate::backend::memory::{begin_controlled, Memory};
@@ -78,10 +78,15 @@ impl<const COPY: bool> HitPath for NearMemory<COPY> {
         let Ok(opened) = remote.opened(arguments.py()) else {
             return Begun::Done(None);
         };
-        let Ok(key) = opened.map_or(Ok(None), |_| remote.key_of(view)) else {
+        let down = opened.and_then(|opened| remote.down(opened));
+        let key = match opened {
+            Some(_) if down.is_none() => remote.key_of(view),
+            _ => Ok(None),
+        };
+        let Ok(key) = key else {
             return Begun::Done(None);
         };
-        let calling = RemoteCalling { cached, remote, opened, arguments, key, hash: view.hash, spare: None };
+        let calling = RemoteCalling { cached, remote, opened, arguments, key, hash: view.hash, spare: None, down };
         begin_controlled(cached, arguments, view, hot, calling)
     }
 
@@ -101,6 +106,8 @@ pub(crate) struct RemoteCalling<'a> {
     key: Option<Vec<u8>>,
     hash: u64,
     pub(super) spare: Option<Box<Spare>>,
+    /// Where the server is not asked: under what the result is kept.
+    down: Option<Arc<Covered>>,
 }
 
 impl RemoteCalling<'_> {
@@ -112,10 +119,16 @@ impl RemoteCalling<'_> {
         let (py, state) = (view.py(), &self.cached.state);
         let tags = state.control.as_ref().map_or(Ok(Tags::new()), |control| control.tags_of(self.arguments)).ok()?;
         let began = state.began_with(view.hash, &tags);
-        let mut trip = self.remote.trip(py, opened, self.key.as_deref(), self.hash, &tags);
         let keep =
             |terms: Option<Terms>| terms.is_none_or(|terms| state.put_terms(view, terms, Put::IfAbsentSince(began)));
-        match self.bring(opened, &mut trip, &tags, None) {
+        let brought = match self.down.take() {
+            Some(down) => self.compute_here(&tags, down),
+            None => {
+                let mut trip = self.remote.trip(py, opened, self.key.as_deref(), self.hash, &tags);
+                self.bring(opened, &mut trip, &tags, None)
+            }
+        };
+        match brought {
             Brought::Value(object, terms) => {
                 if keep(terms) {
                     return Some(object);
@@ -149,12 +162,30 @@ impl Miss for RemoteCalling<'_> {
             state.settle_failure_beside(py, reserved, flight, self.spare.take());
             return None;
         };
-        let mut trip = self.remote.trip(py, opened, self.key.as_deref(), self.hash, &tags);
-        // Before anything is read at the server.
-        let flying = Flying::new(&opened.tier, &trip.call);
-        let fences = reserved.map(|_| Beyond::OnServer(Arc::clone(&flying)));
-        let _running = state.running.note(reserved, &tags, fences);
-        match self.bring(opened, &mut trip, &tags, Some(&flying)) {
+        let brought = match self.down.take() {
+            Some(down) => {
+                let fences = reserved.map(|_| Beyond::OnHost(Arc::clone(&down)));
+                let running = state.running.note(reserved, &tags, fences);
+                if self.spare.is_none() && control.only_keeps_results() {
+                    match self.lead_here(reserved, &flight, down) {
+                        Ok(result) => return Some(result),
+                        Err(brought) => (brought, running),
+                    }
+                } else {
+                    (self.compute_here(&tags, down), running)
+                }
+            }
+            None => {
+                let mut trip = self.remote.trip(py, opened, self.key.as_deref(), self.hash, &tags);
+                // Before anything is read at the server.
+                let flying = Flying::new(&opened.tier, &trip.call);
+                let fences = reserved.map(|_| Beyond::OnServer(Arc::clone(&flying)));
+                let running = state.running.note(reserved, &tags, fences);
+                (self.bring(opened, &mut trip, &tags, Some(&flying)), running)
+            }
+        };
+        let (brought, _running) = brought;
+        match brought {
             Brought::Value(object, terms) => {
                 let outcome = outcome(control, terms.as_ref(), object.lend(py));
                 self.settle(reserved, flight, terms, outcome);
@@ -218,7 +249,11 @@ impl Miss for RemoteCalling<'_> {
     }
 
     fn is_fenced(&self, reserved: Reserved) -> bool {
-        let flying = self.cached.state.running.on_server(reserved);
+        let running = &self.cached.state.running;
+        if running.is_void_on_host(reserved) {
+            return true;
+        }
+        let flying = running.on_server(reserved);
         flying.iter().any(|flying| !flying.may_join(self.arguments.py()))
     }
 }

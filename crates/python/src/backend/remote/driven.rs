@@ -53,6 +53,8 @@ struct Turn {
     terms: Option<Terms>,
     cover: Cover,
     tell: Option<Reason>,
+    /// Of a result that was to be sent: whether it has bytes.
+    was_sent: Option<bool>,
 }
 
 impl RemoteTurn {
@@ -122,9 +124,18 @@ impl RemoteTurn {
         })
     }
 
-    /// Whether there is an answer without asking: the file of the host has it.
+    /// Whether there is an answer without asking: the file of the host has it, or nothing is to be asked.
     fn is_here(&self, py: Python<'_>) -> PyResult<bool> {
-        self.with(py, |turn| turn.trip.is_here && matches!(turn.trip.step, Step::Found(_)))
+        self.with(py, |turn| match turn.trip.step {
+            Step::Found(_) => turn.trip.is_here,
+            Step::Compute(_) => true,
+            _ => false,
+        })
+    }
+
+    /// Whether `send` waits for nobody.
+    fn ends_at_once(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |turn| turn.trip.ends_at_once() && !turn.drops)
     }
 
     /// Has the caller compute, whatever others do.
@@ -211,11 +222,13 @@ pub(crate) fn begin(
         trip.step = Step::Anew;
     }
     let flying = Flying::new(&opened.tier, &trip.call);
-    if !anew && trip.has_key {
+    if !anew && remote.asks_nothing(opened, &mut trip) {
+        flying.is_answered();
+    } else if !anew && trip.has_key {
         // What is there need not be waited for.
         trip.look_here(true);
     }
-    let turn = Turn { trip, sending: None, drops: false, terms: None, cover: Cover::VOID, tell: None };
+    let turn = Turn { trip, sending: None, drops: false, terms: None, cover: Cover::VOID, tell: None, was_sent: None };
     Ok(RemoteTurn { place: Mutex::new(Place { turn: Some(turn), ends: false }), flying, anew })
 }
 
@@ -264,6 +277,7 @@ pub(crate) fn take<'py>(
     let terms = fetched(py, values::near_terms(opened, control, &found, object.lend(py), sharing, tags))?;
     keep_near(cached, py, ticket, computation, terms)?;
     remote.count_found(is_here);
+    remote.unstorable.forget();
     if sharing.is_none() {
         exceptions::raise_own(py, &object);
         return Err(PyErr::fetch(py));
@@ -310,15 +324,16 @@ pub(crate) fn keep(
         }
     };
     let computed = Duration::from_nanos(Stopwatch::nanoseconds(computation.watch.ticks()));
-    let has_key = turn.with(py, |turn| turn.trip.has_key)?;
+    let (has_key, wants_bytes) = turn.with(py, |turn| (turn.trip.has_key, turn.trip.wants_bytes()))?;
     let sending =
-        if has_key { fetched(py, values::sending(opened, control, &terms, value.into(), computed))? } else { None };
+        if wants_bytes { fetched(py, values::sending(opened, control, &terms, value.into(), computed))? } else { None };
     turn.with(py, |turn| {
         turn.tell = match (&sending, has_key) {
-            (Some(_), _) => None,
-            (None, true) => Some(Reason::Value),
+            (None, true) if wants_bytes => Some(Reason::Value),
             (None, false) => Some(Reason::Argument),
+            _ => None,
         };
+        turn.was_sent = wants_bytes.then_some(sending.is_some());
         turn.sending = sending;
         turn.terms = Some(terms);
     })
@@ -340,6 +355,9 @@ pub(crate) fn settle(
     }
     let (terms, tell) = turn.with(py, |turn| {
         remote.count_errors(&mut turn.trip);
+        if let Some(was_sent) = turn.was_sent.take() {
+            remote.unstorable.was_sent(was_sent && !turn.trip.is_unstorable);
+        }
         let (cover, call) = (turn.cover, Arc::clone(&turn.trip.call));
         (turn.terms.take().map(|terms| (terms, cover, call)), turn.tell.take())
     })?;

@@ -174,6 +174,9 @@ impl Backend for Remote {
         };
         // The next call has it from the server.
         self.drop_here(state, view);
+        if put.is_ok() {
+            self.unstorable.forget();
+        }
         put.map_err(|why| self.was_not_acknowledged(py, &why)).is_ok()
     }
 

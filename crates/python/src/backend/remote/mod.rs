@@ -8,13 +8,16 @@
 //! With `backend="shared"` a file lies between the entries and the server, in which all processes of the host keep their copies
 //! ([`host`]).
 //!
-//! Its other parts: [`address`] (the option), [`opened`] (what is configured, opened at the first use), [`values`] (objects and
-//! bytes), [`bring`] (how a plain call gets its value), [`methods`] (what users change and ask),
+//! Its other parts: [`address`] (the option), [`opened`] (what is configured, opened at the first use), [`credentials`] (what is asked at each connect), [`values`] (objects and
+//! bytes), [`down`] (a call while the server does not answer), [`unstorable`] (results that it cannot have), [`bring`] (how a plain call gets its value), [`methods`] (what users change and ask),
 //! [`together`] (what changes many functions at once), [`object`] and [`locks`] (what a cache object does).
 
 mod address;
+mod answer;
 mod bring;
 mod call;
+pub mod credentials;
+mod down;
 pub mod driven;
 mod host;
 mod locks;
@@ -24,6 +27,7 @@ pub(crate) mod object;
 mod opened;
 pub mod together;
 mod trip;
+mod unstorable;
 mod values;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,12 +38,14 @@ use pyo3::prelude::*;
 
 pub(crate) use self::address::{Server, ServerAddress, Source};
 pub(crate) use self::call::NearMemory;
+use self::down::Down;
 use self::host::{Host, HostFile};
 pub(crate) use self::locks::{RemoteLock, RemoteLocking};
 pub(crate) use self::near::{Covered, Flying};
 pub(crate) use self::object::There;
 use self::opened::{Holder, Name, Opened, Opening};
 use self::trip::Trip;
+use self::unstorable::Unstorable;
 use self::values::Told;
 use crate::backend::OfServer;
 use crate::capi::exceptions::ErrSet;
@@ -48,6 +54,7 @@ use crate::codec::{self, Encoded};
 use crate::function::control::Tags;
 use crate::function::option_table::Options;
 use crate::key::View;
+use remote::tier::Refusal;
 
 /// How long values live that have no limit of their own: ten years.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -65,6 +72,10 @@ pub(crate) struct Remote {
     spare: u64,
     counts: Counts,
     told: Told,
+    unstorable: Unstorable,
+    down: Down,
+    /// Whether it was said that the server refuses all that is asked.
+    is_refused: AtomicBool,
     /// Whether it was said that the server does not tell what changes.
     is_untold: AtomicBool,
     /// Whether it was said that the host has no file.
@@ -79,6 +90,8 @@ struct Counts {
     here: AtomicU64,
     misses: AtomicU64,
     errors: AtomicU64,
+    /// Misses that were errors as well: the server was known not to answer.
+    down: AtomicU64,
 }
 
 impl Remote {
@@ -127,6 +140,9 @@ impl Remote {
             spare: options.stale_if_error,
             counts: Counts::default(),
             told: Told::default(),
+            unstorable: Unstorable::default(),
+            down: Down::default(),
+            is_refused: AtomicBool::new(false),
             is_untold: AtomicBool::new(false),
             is_fileless: AtomicBool::new(false),
         })
@@ -170,8 +186,13 @@ impl Remote {
         host.way(py, &opened.tier, key, (opened.staleness, self.spare))
     }
 
-    /// Says once that the server does not tell what changes, or that there is no file of the host, if that is so. `Err` with an
-    /// exception set.
+    /// What the server refuses of all that is asked, and was not said yet.
+    fn untold_refusal(&self, opened: &Opened) -> Option<Refusal> {
+        opened.tier.refusal().filter(|_| !self.is_refused.load(Ordering::Relaxed))
+    }
+
+    /// Says once that the server refuses all that is asked, that it does not tell what changes, or that there is no file of
+    /// the host, if that is so. `Err` with an exception set.
     fn tell_lacks(&self, py: Python<'_>, opened: &Opened) -> Result<(), ErrSet> {
         let say = |what: &str, why: Option<String>| {
             let said = import(py, "warp_cache._remote.opening").and_then(|opening| match why {
@@ -183,6 +204,10 @@ impl Remote {
                 ErrSet
             })
         };
+        let refusal = self.untold_refusal(opened);
+        if let Some(refusal) = refusal.filter(|_| !self.is_refused.swap(true, Ordering::Relaxed)) {
+            say("refused", Some(format!("{refusal:?}").to_lowercase()))?;
+        }
         if opened.tier.is_untold() && !self.is_untold.swap(true, Ordering::Relaxed) {
             say("untold", None)?;
         }
@@ -195,6 +220,22 @@ impl Remote {
         }
     }
 
+    /// Whether a call does not ask the server, as that does not answer, or cannot have what comes of it; then it has the right to
+    /// compute, or what the file of the host has.
+    fn asks_nothing(&self, opened: &Opened, trip: &mut Trip) -> bool {
+        let is_down = trip.host.is_none() && opened.tier.is_denied();
+        if !is_down && !self.unstorable.is_known() {
+            return false;
+        }
+        opened.tier.attend();
+        if trip.look_here(true) {
+            return true;
+        }
+        trip.errors += u64::from(is_down);
+        trip.compute_alone();
+        true
+    }
+
     /// Counts a call that got its value on the way.
     fn count_found(&self, is_here: bool) {
         let count = if is_here { &self.counts.here } else { &self.counts.hits };
@@ -203,6 +244,11 @@ impl Remote {
 
     fn count_miss_there(&self) {
         self.counts.misses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a call that computes, as the server does not answer.
+    fn count_down(&self) {
+        self.counts.down.fetch_add(1, Ordering::Relaxed);
     }
 
     fn count_errors(&self, trip: &mut Trip) {
@@ -221,17 +267,17 @@ impl Remote {
 
     /// What was counted of calls that came to the server.
     fn of_server(&self) -> OfServer {
+        let down = self.counts.down.load(Ordering::Relaxed);
         OfServer {
             hits: self.counts.hits.load(Ordering::Relaxed),
-            misses: self.counts.misses.load(Ordering::Relaxed),
-            errors: self.counts.errors.load(Ordering::Relaxed),
+            misses: self.counts.misses.load(Ordering::Relaxed) + down,
+            errors: self.counts.errors.load(Ordering::Relaxed) + down,
         }
     }
 
     fn reset_counts(&self) {
-        [&self.counts.hits, &self.counts.here, &self.counts.misses, &self.counts.errors]
-            .iter()
-            .for_each(|count| count.store(0, Ordering::Relaxed));
+        let Counts { hits, here, misses, errors, down } = &self.counts;
+        [hits, here, misses, errors, down].iter().for_each(|count| count.store(0, Ordering::Relaxed));
     }
 }
 

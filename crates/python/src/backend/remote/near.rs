@@ -5,17 +5,15 @@
 //! what [`remote::tier::Near`] reads matters.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use concurrency::{clock, fork};
+use concurrency::clock;
 use remote::coherence::{Pair, Stripe};
 use remote::tier::{Call, Cover, Tier};
 
+use super::answer::Answer;
 use super::opened::{asking, Opened};
 
 /// Until when a value is a copy of what the server has.
@@ -26,14 +24,19 @@ pub struct Covered {
 }
 
 impl Covered {
-    pub(super) fn new(opened: &Opened, cover: Cover, stripes: &[Stripe]) -> Box<Covered> {
-        Box::new(Covered { tier: Arc::clone(&opened.tier), cover, stripes: stripes.into() })
+    pub(super) fn new(opened: &Opened, cover: Cover, stripes: &[Stripe]) -> Arc<Covered> {
+        Arc::new(Covered { tier: Arc::clone(&opened.tier), cover, stripes: stripes.into() })
     }
 
     /// Whether it is one now.
     #[inline]
     pub fn holds(&self) -> bool {
         self.tier.near(clock::now()).holds(self.cover, &self.stripes)
+    }
+
+    /// Until when it counts, where no push covers it.
+    pub(super) fn until(&self) -> u64 {
+        self.cover.until
     }
 
     /// Whether it was one until so many nanoseconds ago, and the server has told of no change since.
@@ -99,39 +102,5 @@ impl Flying {
             *self.began.lock().unwrap_or_else(PoisonError::into_inner) = (cover.pair, asked);
         }
         true
-    }
-}
-
-/// The moment at which a flight knows whether it has the right to compute. Waited for without the interpreter.
-#[derive(Default)]
-struct Answer {
-    is_there: AtomicBool,
-    /// Locked within `fork::exclusive` only, so nobody waits and no child finds it locked.
-    waiting: Mutex<Vec<Thread>>,
-}
-
-impl Answer {
-    fn with<R>(&self, f: impl FnOnce(&mut Vec<Thread>) -> R) -> R {
-        fork::exclusive(|| f(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner)))
-    }
-
-    fn comes(&self) {
-        // Relaxed: the lock orders it. Whoever comes to the list after it was taken sees it.
-        if !self.is_there.swap(true, Ordering::Relaxed) {
-            self.with(std::mem::take).iter().for_each(Thread::unpark);
-        }
-    }
-
-    /// Waits for at most `bound`.
-    fn wait(&self, bound: Duration) {
-        let since = Instant::now();
-        self.with(|waiting| waiting.push(thread::current()));
-        while !self.is_there.load(Ordering::Relaxed) {
-            let left = bound.saturating_sub(since.elapsed());
-            if left.is_zero() {
-                return;
-            }
-            thread::park_timeout(left);
-        }
     }
 }

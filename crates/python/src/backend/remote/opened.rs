@@ -4,20 +4,17 @@
 //! namespace and setting share a tier. Without a server the cache is this process's alone.
 
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use super::address::{ServerAddress, Source};
-use crate::capi::exceptions;
-use crate::capi::reference::{import, PyRef};
-use remote::error::Error;
-use remote::secret::{Login, Secret};
+use super::credentials::Credentials;
+use crate::capi::reference::import;
+use remote::secret::Secret;
 use remote::tier::{Options, Scope, Tier};
 use remote::url::Url;
 
@@ -144,9 +141,8 @@ fn make(settings: &Settings<'_>) -> Result<Arc<Tier>, remote::tier::OpenError> {
     let url = &settings.address.get().url;
     let options = |directory: Option<&PathBuf>| Options {
         logins: settings.credentials.as_ref().map(|given| {
-            let credentials =
-                Credentials { ask: ManuallyDrop::new(given.clone().unbind().into()), last: Mutex::new(None) };
-            Box::new(move || credentials.login()) as Box<remote::pool::Logins>
+            let credentials = Credentials::new(given);
+            Box::new(move |deadline| credentials.login(deadline)) as Box<remote::pool::Logins>
         }),
         namespace: settings.namespace.clone(),
         directory: directory.cloned(),
@@ -180,59 +176,17 @@ pub(super) unsafe fn asking<R>(py: Python<'_>, ask: impl FnOnce() -> R) -> R {
     unsafe { crate::capi::detach::detached(py, || flagged(ask)) }
 }
 
+/// Whether this thread may be attached to the interpreter.
+pub(super) fn is_asking() -> bool {
+    IS_ASKING.with_borrow(|asking| *asking)
+}
+
 /// Runs what asks the server, in a thread of Python's.
 pub(super) fn flagged<R>(ask: impl FnOnce() -> R) -> R {
     IS_ASKING.set(true);
     let answer = ask();
     IS_ASKING.set(false);
     answer
-}
-
-/// The user's `credentials`, asked at each connect by the threads of Python; the tier's own thread, which never has the
-/// interpreter, goes by their last answer.
-struct Credentials {
-    /// Never dropped: the last to let go of the connections may be the tier's own thread.
-    ask: ManuallyDrop<PyRef>,
-    last: Mutex<Option<Login>>,
-}
-
-impl Credentials {
-    fn login(&self) -> Result<Login, Error> {
-        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if !IS_ASKING.with_borrow(|asking| *asking) {
-            return last().clone().ok_or(Error::Credentials);
-        }
-        // SAFETY: the thread is one of Python's that has left the interpreter (`asking`), and takes it for this.
-        let login = unsafe {
-            let state = ffi::PyGILState_Ensure();
-            let py = Python::assume_attached();
-            // A right to compute is given back while an exception is on its way.
-            let raised = exceptions::take(py);
-            let login = self.ask(py);
-            raised.into_iter().for_each(|raised| exceptions::set(py, raised));
-            ffi::PyGILState_Release(state);
-            login
-        };
-        let login = login.ok_or(Error::Credentials)?;
-        *last() = Some(login.clone());
-        Ok(login)
-    }
-
-    fn ask(&self, py: Python<'_>) -> Option<Login> {
-        let opening = import(py, "warp_cache._remote.opening").ok()?;
-        let given = opening.call_method1("login", (self.ask.as_py(),));
-        match given.and_then(|given| given.extract::<Option<(Option<Vec<u8>>, Vec<u8>)>>()) {
-            Ok(Some((username, password))) => {
-                Some(Login { username: username.map(Secret::new), password: Some(Secret::new(password)) })
-            }
-            Ok(None) => None,
-            Err(error) => {
-                // Whatever it is, it is no answer.
-                drop(error);
-                None
-            }
-        }
-    }
 }
 
 /// The server of a cache, once it was looked for.

@@ -57,6 +57,8 @@ pub(super) struct Trip {
     spare: Option<Box<Found>>,
     /// Whether there is anything of the call that the server can hold.
     pub has_key: bool,
+    /// Whether what was sent is more than the server can have.
+    pub is_unstorable: bool,
     /// What the call has left to wait for the server: the timeout, less what it has waited. (A lease knows what there was when it
     /// was got; while another process computes, each look may take the whole of it.)
     left: Duration,
@@ -91,6 +93,7 @@ impl Trip {
             is_here: false,
             spare: None,
             has_key,
+            is_unstorable: false,
             left: tier.timeout(),
         }
     }
@@ -227,6 +230,20 @@ impl Trip {
         self.old.take().or_else(|| self.spare.take())
     }
 
+    /// Whether the bytes of a result go anywhere: to the server, or into the file of the host.
+    pub fn wants_bytes(&self) -> bool {
+        self.has_key && (self.has_lease() || self.host.is_some())
+    }
+
+    fn has_lease(&self) -> bool {
+        matches!(self.step, Step::Compute(Right::Lease(_)))
+    }
+
+    /// Whether the end of it waits for nobody: the server hears nothing of it, nor does the host.
+    pub fn ends_at_once(&self) -> bool {
+        !self.has_lease() && self.host.is_none()
+    }
+
     /// Has the caller compute whatever others do, and keep the result here alone.
     pub fn compute_alone(&mut self) {
         self.step = self.alone(self.tier.alone(&self.call));
@@ -261,7 +278,10 @@ impl Trip {
                 match self.tier.store(&self.call, lease, sending.draft()) {
                     // The lease's own push has voided what was known before.
                     Stored::Done | Stored::Fenced => Cover::VOID,
-                    Stored::Unstorable(_) => cover,
+                    Stored::Unstorable(_) => {
+                        self.is_unstorable = true;
+                        cover
+                    }
                     Stored::Failed(failure) => {
                         self.errors += 1;
                         drop(failure);
@@ -300,6 +320,9 @@ impl Trip {
 
     /// Stores what was computed, or gives the right to compute back if that is nothing, for a thread that has the interpreter.
     pub fn end_detached(&mut self, py: Python<'_>, sending: Option<&Sending>) -> Cover {
+        if self.ends_at_once() {
+            return self.give_up();
+        }
         // SAFETY: there is no Python in it.
         unsafe {
             asking(py, || match sending {

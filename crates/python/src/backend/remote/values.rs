@@ -3,6 +3,7 @@
 //! Ring 3. Nothing is unpickled unless pickles are signed or trusted: of any other body only our own format is read.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -170,13 +171,22 @@ pub(super) fn alone_terms(
     if cover.is_void() {
         return Ok(None);
     }
+    covered_terms(py, control, terms, || Covered::new(opened, cover, stripes))
+}
+
+/// The same under a cover that may be shared.
+pub(super) fn covered_terms(
+    py: Python<'_>,
+    control: &Control,
+    terms: Terms,
+    covered: impl FnOnce() -> Arc<Covered>,
+) -> Result<Option<Terms>, ErrSet> {
     let Some(object) = terms.value.as_owned().map(|object| object.clone_ref(py)) else { return Ok(None) };
     let is_exception = terms.value.as_special().is_some_and(|special| special.is_exception);
     if matches!(control.copy, CopyMode::OfFile) && !is_exception && !handout::has_bytes(py, &object)? {
         return Ok(None);
     }
-    let covered = Some(Covered::new(opened, cover, stripes));
-    let special = Special { object, is_exception, refresh: Refresh::default(), covered };
+    let special = Special { object, is_exception, refresh: Refresh::default(), covered: Some(covered()) };
     Ok(Some(Terms { value: Value::special(Box::new(special)), ..terms }))
 }
 

@@ -94,6 +94,7 @@ impl<'a> Session<'a> {
         let (ears, generation) = match opened {
             Ok(opened) => opened,
             Err(error) => {
+                breaker.note(&error);
                 // (Of a cluster, the others may answer.)
                 if admission != Admission::Deny && error.is_unreachable() && !is_cluster {
                     breaker.failed(admission, Failure::Connect);
