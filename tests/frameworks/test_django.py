@@ -315,6 +315,13 @@ def test_patterns_are_those_of_redis() -> None:
         assert not any(matches.fullmatch(key) for key in wrong), pattern
 
 
+def test_keys_one_after_the_other_take_arguments_in_the_order_of_django_redis() -> None:
+    cache = made(SharedCache)
+    cache.set_many({"a": 1, "b": 2})
+    assert sorted(cache.iter_keys("*", 1000)) == ["a", "b"]
+    assert list(cache.iter_keys("*", 1000, 2)) == []
+
+
 def test_prefixes_and_versions_are_taken_to_the_letter_in_patterns() -> None:
     star, plain = made(SharedCache, KEY_PREFIX="*"), made(SharedCache, KEY_PREFIX="p")
     star.set("k1", 1)

@@ -69,7 +69,7 @@ class LikeRedis(WithKeys):
         return self.expire_at(key, when if isinstance(when, datetime) else when / 1000, version)
 
     def iter_keys(
-        self, search: str, version: int | None = None, itersize: int | None = None
+        self, search: str, itersize: int | None = None, version: int | None = None
     ) -> Iterator[str]:
         """The keys that match a pattern as Redis has it, of this prefix and version, one after the
         other. O(entries).
@@ -80,7 +80,7 @@ class LikeRedis(WithKeys):
 
     def keys(self, search: str, version: int | None = None) -> list[str]:
         """The keys that match a pattern as Redis has it, of this prefix and version. O(entries)."""
-        return list(self.iter_keys(search, version))
+        return list(self.iter_keys(search, version=version))
 
     def delete_pattern(
         self, pattern: str, version: int | None = None, itersize: int | None = None
