@@ -149,6 +149,15 @@ def test_what_had_ended_and_is_swept_away_leaves_as_expired(
     assert f.cache_info().currsize == 0
 
 
+def test_an_invalidation_that_finds_an_entry_ended_lets_it_go(kind: Kind, clock: Any) -> None:
+    told = Told()
+    f = cache(ttl=100, on_removal=told)(kind.one(lambda x: f"v{x}"))
+    kind.call(f, 1)
+    clock.advance(150)
+    assert f.cache_invalidate(1) is False
+    assert told.short == [(1, "v1", "EXPIRED")]
+
+
 def test_idle_is_expired(kind: Kind, clock: Any) -> None:
     told = Told()
     f = cache(tti=100, on_removal=told)(kind.one(lambda x: f"v{x}"))

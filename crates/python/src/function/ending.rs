@@ -21,7 +21,12 @@ impl CacheState {
         let done = {
             self.with_entry(view, |cache, at| {
                 self.fences.raise(view.hash);
-                at.is_some_and(|(token, finished)| self.end_entry(cache, token, finished, &mut evicted))
+                let Some((token, finished)) = at else {
+                    // It may have ended a moment ago: a use that is being noted must not bring it back.
+                    cache.expire(self.now(), &mut evicted);
+                    return false;
+                };
+                self.end_entry(cache, token, finished, &mut evicted)
             })
         };
         let was_there = match done {
