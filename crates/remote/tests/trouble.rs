@@ -49,6 +49,30 @@ fn a_server_that_does_not_answer_is_soon_not_asked_until_it_answers_again() {
 }
 
 #[test]
+fn who_waits_for_another_goes_on_when_the_server_is_known_to_be_gone() {
+    for program in programs() {
+        let server = Server::start(&program, &[], None).expect("a server");
+        let (one, two) = (support::tiers::told(&server.url()), support::tiers::told(&server.url()));
+        let (a, b) = (call(&one, b"1"), call(&two, b"1"));
+        let Looked::Mine(_lease) = one.look(&a) else { panic!("somebody has it") };
+        let Looked::Theirs(theirs) = two.look(&b) else { panic!("nobody has it") };
+        drop(server);
+        let mut theirs = Some(theirs);
+        until("he computes", || {
+            let was_denied = two.is_denied();
+            match two.wait(&b, theirs.take().unwrap(), Duration::ZERO) {
+                Looked::Theirs(still) => {
+                    assert!(!was_denied || !two.is_denied(), "he sleeps until his next look");
+                    theirs = Some(still);
+                    false
+                }
+                looked => matches!(looked, Looked::Alone(..)),
+            }
+        });
+    }
+}
+
+#[test]
 fn what_is_no_answer_is_a_failure_and_no_value() {
     let answers: [&'static [u8]; 4] =
         [b"$5\r\nhello\r\n:1\r\n$-1\r\n", b":7\r\n", b"+OK\r\n:5\r\n+OK\r\n", b"-WRONGTYPE x\r\n:-1\r\n_\r\n"];

@@ -49,7 +49,8 @@ impl Tier {
         self.attend();
         let pause = Duration::from_nanos(theirs.next.saturating_sub(boottime::now()));
         let told = self.coherence.words().wait(call.stripe(), theirs.seen, slice.min(pause));
-        if !told && boottime::now() < theirs.next {
+        // (Of a server that has gone since, nobody is told anything: the look is denied.)
+        if !told && boottime::now() < theirs.next && !self.is_denied() {
             return Looked::Theirs(theirs);
         }
         match self.visit(Must::May, |trip| match &theirs.beside {
