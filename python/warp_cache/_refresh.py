@@ -135,15 +135,25 @@ class _OfLoop:
 
 
 def _of_loop(loop: asyncio.AbstractEventLoop) -> _OfLoop:
-    attributes = getattr(loop, "__dict__", None)
-    where: Any = _without_attributes if attributes is None else attributes
-    key = loop if attributes is None else "__warp_cache__"
-    known: _OfLoop | None = where.get(key)
+    known = _known_of(loop)
     if known is not None:
         return known
+    where, key = _place_of(loop)
     kept: _OfLoop = where.setdefault(key, _OfLoop())
     _loops.add(loop)
     return kept
+
+
+def _known_of(loop: asyncio.AbstractEventLoop) -> _OfLoop | None:
+    """The same of a loop that has refreshed."""
+    where, key = _place_of(loop)
+    known: _OfLoop | None = where.get(key)
+    return known
+
+
+def _place_of(loop: asyncio.AbstractEventLoop) -> tuple[Any, Any]:
+    attributes = getattr(loop, "__dict__", None)
+    return (_without_attributes, loop) if attributes is None else (attributes, "__warp_cache__")
 
 
 # What is kept of loops that have no attributes of their own.
@@ -162,7 +172,9 @@ def under_way(
 
     (With a server the way there tells.)
     """
-    flight = None if cached._remote else _table(cached, loop).get(ticket)
+    known = None if cached._remote else _known_of(loop)
+    table = None if known is None else known.tables.get(cached)
+    flight = None if table is None else table.get(ticket)
     if flight is None or not _may_join(cached, ticket, flight.computation):
         return None
     return flight

@@ -484,7 +484,7 @@ def _replay(keys: Buffer, jobs: Sequence[tuple[int | None, int]]) -> list[int]:
     O(n log n) for the optimum.
     """
 
-# For warp_cache._remote.gathering.
+# For warp_cache._remote.asking.
 def _ask_together(turns: list[RemoteTurn]) -> list[bool]:
     """``turn.ask(0)`` of each; their servers are asked in one trip."""
 

@@ -22,8 +22,28 @@ static MEASURED_OVER: AtomicU64 = AtomicU64::new(0);
 const WHILE: u64 = 1_000_000;
 const MOST_TICKS: i64 = 20_000_000;
 
+/// Ticks between which a reading of the system clock surely falls where nothing comes between, and how often that is tried.
+const CLOSE: u64 = 10_000;
+const TRIES: usize = 8;
+
 fn origin() -> (u64, Instant) {
-    *ORIGIN.get_or_init(|| (time_stamp::read(), system()))
+    *ORIGIN.get_or_init(moment)
+}
+
+/// Both clocks at one moment. A thread may be interrupted between two readings: the closest of a few counts.
+fn moment() -> (u64, Instant) {
+    let (mut closest, mut ticks, mut time) = (u64::MAX, 0, 0);
+    for _ in 0..TRIES {
+        let (before, now) = (time_stamp::read(), system());
+        let took = time_stamp::read().wrapping_sub(before);
+        if took < closest {
+            (closest, ticks, time) = (took, before, now);
+        }
+        if took < CLOSE {
+            break;
+        }
+    }
+    (ticks, time)
 }
 
 /// A moment at which something began.
@@ -72,8 +92,9 @@ fn measure() -> f64 {
     let (mut passed, mut elapsed) = (0, 0);
     // A rate needs a while to be measured in: a millisecond, or as many ticks as surely take one, should the clock stand still.
     while elapsed < WHILE && passed < MOST_TICKS {
-        passed = (time_stamp::read().wrapping_sub(first) as i64).max(1);
-        elapsed = system().saturating_sub(began);
+        let (ticks, now) = moment();
+        passed = (ticks.wrapping_sub(first) as i64).max(1);
+        elapsed = now.saturating_sub(began);
     }
     let rate = elapsed as f64 / passed as f64;
     RATE.store(rate.to_bits(), Ordering::Relaxed);

@@ -212,6 +212,13 @@ impl ProcessBreaker {
         }
     }
 
+    /// The server has done what it was asked: what it refused before is mended.
+    pub fn served(&self) {
+        if self.refusal.load(Ordering::Relaxed) != 0 {
+            self.refusal.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// What it has refused last.
     pub fn refusal(&self) -> Option<Refusal> {
         let refusal = self.refusal.load(Ordering::Relaxed);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from warp_cache._remote.beside import submit
+from warp_cache._remote.beside import forget, submit
 from warp_cache._warp_cache_rs import _ask_together
 
 TYPE_CHECKING = False
@@ -14,43 +14,56 @@ if TYPE_CHECKING:
 
 __all__ = ["ask", "wait"]
 
-# Turns in one trip at most: others then need not wait for all of their values.
-_MOST = 64
+# Turns in one trip at most: they share its bound, and wait for all of their values.
+_MOST = 32
 
 
-class _Gathering(threading.local):
-    """What the loop of this thread asks."""
+class _Gathering:
+    """What a loop asks."""
 
-    loop: asyncio.AbstractEventLoop | None = None
-    # What its present turn has gathered.
-    asking: _Asking | None = None
-    # How many are under way.
-    under_way = 0
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        # What its present turn has gathered.
+        self.asking: _Asking | None = None
+        # How many are under way.
+        self.under_way = 0
 
 
-_gathering = _Gathering()
+class _Local(threading.local):
+    """The last loop of a thread that has asked."""
+
+    gathering: _Gathering | None = None
+
+
+_local = _Local()
+
+
+def _gathering_of(loop: asyncio.AbstractEventLoop) -> _Gathering:
+    known = _local.gathering
+    if known is None or known.loop is not loop:
+        known = _local.gathering = _Gathering(loop)
+    return known
 
 
 class _Asking:
     """Turns that ask the server together, and who waits for them."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float | None = None) -> None:
-        self.loop = loop
+    def __init__(self, gathering: _Gathering, seconds: float | None = None) -> None:
+        self.gathering = gathering
         self.seconds = seconds
         self.turns: list[RemoteTurn] = []
         self.futures: list[asyncio.Future[bool]] = []
 
     def add(self, turn: RemoteTurn) -> asyncio.Future[bool]:
-        future: asyncio.Future[bool] = self.loop.create_future()
+        future: asyncio.Future[bool] = self.gathering.loop.create_future()
         self.turns.append(turn)
         self.futures.append(future)
         return future
 
     def begin(self) -> None:
-        if _gathering.asking is self:
-            _gathering.asking = None
-        if _gathering.loop is self.loop:
-            _gathering.under_way += 1
+        if self.gathering.asking is self:
+            self.gathering.asking = None
+        self.gathering.under_way += 1
         submit(self.job)
 
     def job(self) -> None:
@@ -64,17 +77,16 @@ class _Asking:
         except BaseException as raised:
             error = raised
         try:
-            self.loop.call_soon_threadsafe(self.done, answers, error)
+            self.gathering.loop.call_soon_threadsafe(self.done, answers, error)
         except RuntimeError:
             # The loop was closed meanwhile: nobody is there to compute.
             for turn in self.turns:
-                turn.send()
+                forget(turn.send)
         finally:
             del error
 
     def done(self, answers: list[bool], error: BaseException | None) -> None:
-        if _gathering.loop is self.loop:
-            _gathering.under_way -= 1
+        self.gathering.under_way -= 1
         if error is not None:
             for future in self.futures:
                 if not future.cancelled():
@@ -82,7 +94,7 @@ class _Asking:
             return
         for turn, future, answer in zip(self.turns, self.futures, answers, strict=True):
             if future.cancelled():
-                submit(turn.send)
+                forget(turn.send)
             else:
                 future.set_result(answer)
 
@@ -92,21 +104,23 @@ async def ask(turn: RemoteTurn) -> bool:
 
     Who comes while nothing is under way asks at once: he may be alone.
     """
-    loop = asyncio.get_running_loop()
-    if _gathering.loop is not loop:
-        _gathering.loop, _gathering.asking, _gathering.under_way = loop, None, 0
-    asking = _gathering.asking
-    if not _gathering.under_way:
-        return await wait(turn, None)
+    gathering = _gathering_of(asyncio.get_running_loop())
+    if not gathering.under_way:
+        return await _at_once(gathering, turn, None)
+    asking = gathering.asking
     if asking is None or len(asking.turns) == _MOST:
-        asking = _gathering.asking = _Asking(loop)
-        loop.call_soon(asking.begin)
+        asking = gathering.asking = _Asking(gathering)
+        gathering.loop.call_soon(asking.begin)
     return await asking.add(turn)
 
 
-async def wait(turn: RemoteTurn, seconds: float | None) -> bool:
+async def wait(turn: RemoteTurn, seconds: float) -> bool:
     """The same, while another process may compute for so many seconds."""
-    asking = _Asking(asyncio.get_running_loop(), seconds)
+    return await _at_once(_gathering_of(asyncio.get_running_loop()), turn, seconds)
+
+
+async def _at_once(gathering: _Gathering, turn: RemoteTurn, seconds: float | None) -> bool:
+    asking = _Asking(gathering, seconds)
     future = asking.add(turn)
     asking.begin()
     return await future

@@ -62,6 +62,7 @@ impl Tier {
         match result {
             Ok(result) => {
                 self.breaker.answered();
+                self.breaker.served();
                 std::mem::forget(told);
                 Ok(result)
             }

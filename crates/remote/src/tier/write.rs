@@ -47,8 +47,11 @@ pub(super) struct Raise<'a> {
 
 impl Drop for Raise<'_> {
     fn drop(&mut self) {
-        self.stripes.push(self.tier.here);
-        self.tier.coherence.words().raise(&self.stripes);
+        // (Where nothing is replaced, nothing is changed.)
+        if !self.stripes.is_empty() {
+            self.stripes.push(self.tier.here);
+            self.tier.coherence.words().raise(&self.stripes);
+        }
     }
 }
 

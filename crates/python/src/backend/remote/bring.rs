@@ -155,9 +155,11 @@ impl RemoteCalling<'_> {
         };
         let wants_bytes = trip.wants_bytes();
         let sending = if wants_bytes { values::sending(opened, control, &terms, result, computed)? } else { None };
+        // (Without a lease, what has bytes goes into the file of the host alone.)
+        let is_told = if sending.is_some() { trip.has_lease() } else { wants_bytes };
         let cover = trip.end_detached(py, sending.as_ref());
         self.remote.count_errors(trip);
-        if wants_bytes {
+        if is_told {
             self.remote.unstorable.was_sent(sending.is_some() && !trip.is_unstorable);
         }
         if sending.is_none() && (wants_bytes || !trip.has_key) {

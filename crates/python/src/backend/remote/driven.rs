@@ -53,7 +53,7 @@ struct Turn {
     terms: Option<Terms>,
     cover: Cover,
     tell: Option<Reason>,
-    /// Of a result that was to be sent: whether it has bytes.
+    /// Of a result that the server was to have: whether it has bytes.
     was_sent: Option<bool>,
 }
 
@@ -324,7 +324,8 @@ pub(crate) fn keep(
         }
     };
     let computed = Duration::from_nanos(Stopwatch::nanoseconds(computation.watch.ticks()));
-    let (has_key, wants_bytes) = turn.with(py, |turn| (turn.trip.has_key, turn.trip.wants_bytes()))?;
+    let (has_key, wants_bytes, has_lease) =
+        turn.with(py, |turn| (turn.trip.has_key, turn.trip.wants_bytes(), turn.trip.has_lease()))?;
     let sending =
         if wants_bytes { fetched(py, values::sending(opened, control, &terms, value.into(), computed))? } else { None };
     turn.with(py, |turn| {
@@ -333,7 +334,8 @@ pub(crate) fn keep(
             (None, false) => Some(Reason::Argument),
             _ => None,
         };
-        turn.was_sent = wants_bytes.then_some(sending.is_some());
+        let is_told = if sending.is_some() { has_lease } else { wants_bytes };
+        turn.was_sent = is_told.then_some(sending.is_some());
         turn.sending = sending;
         turn.terms = Some(terms);
     })

@@ -235,7 +235,8 @@ impl Trip {
         self.has_key && (self.has_lease() || self.host.is_some())
     }
 
-    fn has_lease(&self) -> bool {
+    /// Whether the server waits for the result.
+    pub fn has_lease(&self) -> bool {
         matches!(self.step, Step::Compute(Right::Lease(_)))
     }
 

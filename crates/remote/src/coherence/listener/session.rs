@@ -94,7 +94,10 @@ impl<'a> Session<'a> {
         let (ears, generation) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                breaker.note(&error);
+                // (Its login may be an old one: what callers do not meet is no refusal.)
+                if breaker.is_open() {
+                    breaker.note(&error);
+                }
                 // (Of a cluster, the others may answer.)
                 if admission != Admission::Deny && error.is_unreachable() && !is_cluster {
                     breaker.failed(admission, Failure::Connect);
