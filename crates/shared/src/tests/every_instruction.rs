@@ -18,6 +18,73 @@ fn stopped(pid: libc::pid_t) -> bool {
     libc::WIFSTOPPED(status)
 }
 
+/// The file as it is while the child stands still.
+struct View(*mut libc::c_void, usize);
+
+impl View {
+    fn new(path: &std::path::Path) -> View {
+        let file = std::fs::File::open(path).unwrap();
+        let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+        // SAFETY: a new mapping, only read, of a file that keeps its length.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, fd, 0) };
+        assert_ne!(at, libc::MAP_FAILED);
+        View(at, length)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: mapped until it is dropped; who changes the file is stopped whenever this is looked at.
+        unsafe { std::slice::from_raw_parts(self.0.cast(), self.1) }
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        // SAFETY: `new` has mapped it, and nothing borrows it any more.
+        unsafe { libc::munmap(self.0, self.1) };
+    }
+}
+
+/// Where the kernel's own code lies that reads the clocks.
+fn vdso() -> std::ops::Range<u64> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let line = maps.lines().find(|line| line.ends_with("[vdso]"));
+    let bounds = line.and_then(|line| line.split(' ').next()?.split_once('-'));
+    let number = |text| u64::from_str_radix(text, 16).unwrap();
+    bounds.map_or(0..0, |(first, end)| number(first)..number(end))
+}
+
+/// Has a stopped child that has just entered the code that reads a clock return from it: that code changes no file, and begins
+/// again whenever the clock's base changes meanwhile, so a child that is stepped through it may stay there for long.
+#[cfg(target_arch = "x86_64")]
+fn leave(pid: libc::pid_t, clock: &std::ops::Range<u64>) {
+    const BREAKPOINT: i64 = 0xcc;
+    let register = |number: libc::c_int| number as usize * 8;
+    // SAFETY: our own stopped child; registers by their number in its record, words of its own stack and code.
+    unsafe {
+        let peek = |request, at: usize| libc::ptrace(request, pid, at, 0);
+        let at = peek(libc::PTRACE_PEEKUSER, register(libc::RIP)) as u64;
+        if !clock.contains(&at) {
+            return;
+        }
+        // (It has been called this instant: where it returns to is on top of the stack.)
+        let top = peek(libc::PTRACE_PEEKUSER, register(libc::RSP)) as usize;
+        let back = peek(libc::PTRACE_PEEKDATA, top) as usize;
+        let code = peek(libc::PTRACE_PEEKTEXT, back);
+        assert_eq!(libc::ptrace(libc::PTRACE_POKETEXT, pid, back, (code & !0xff) | BREAKPOINT), 0);
+        assert_eq!(libc::ptrace(libc::PTRACE_CONT, pid, 0, 0), 0);
+        let mut status = 0;
+        libc::waitpid(pid, &mut status, 0);
+        assert!(libc::WIFSTOPPED(status) && libc::WSTOPSIG(status) == libc::SIGTRAP, "in a clock: {status:#x}");
+        assert_eq!(peek(libc::PTRACE_PEEKUSER, register(libc::RIP)) as usize, back + 1);
+        assert_eq!(libc::ptrace(libc::PTRACE_POKETEXT, pid, back, code), 0);
+        assert_eq!(libc::ptrace(libc::PTRACE_POKEUSER, pid, register(libc::RIP), back), 0);
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn leave(_: libc::pid_t, _: &std::ops::Range<u64>) {}
+
 /// Steps a child through `operation`; how many instructions, and how many different states of the file.
 fn step_through(options: &Options, keys: &[Vec<u8>], operation: impl Fn(&SharedCache)) -> Option<(u64, u64)> {
     let dir = tempfile::tempdir().unwrap();
@@ -63,9 +130,9 @@ fn step_through(options: &Options, keys: &[Vec<u8>], operation: impl Fn(&SharedC
         return None;
     }
     let (mut steps, mut states) = (0, 0);
-    let mut last = std::fs::read(&path).unwrap();
-    let file = std::fs::File::open(&path).unwrap();
-    let mut now = Vec::new();
+    let view = View::new(&path);
+    let mut last = view.bytes().to_vec();
+    let clock = vdso();
     loop {
         // SAFETY: our own stopped child.
         let r = unsafe { libc::ptrace(libc::PTRACE_SINGLESTEP, pid, 0, 0) };
@@ -78,13 +145,11 @@ fn step_through(options: &Options, keys: &[Vec<u8>], operation: impl Fn(&SharedC
         if libc::WSTOPSIG(status) == libc::SIGSTOP {
             break;
         }
-        now.clear();
-        std::io::Seek::rewind(&mut &file).unwrap();
-        std::io::Read::read_to_end(&mut &file, &mut now).unwrap();
-        if now != last {
+        leave(pid, &clock);
+        if view.bytes() != last {
             states += 1;
-            survive(&now, &dir.path().join("copy"), &case);
-            std::mem::swap(&mut last, &mut now);
+            last.copy_from_slice(view.bytes());
+            survive(&last, &dir.path().join("copy"), &case);
         }
     }
     // SAFETY: our own stopped child.
