@@ -6,6 +6,7 @@ from collections.abc import KeysView, Mapping
 from types import GenericAlias
 
 from warp_cache._object import opening, operations
+from warp_cache._object.errors import CacheUnavailable
 from warp_cache._object.twins import Twins
 from warp_cache._object.views import Items, PrefixKeys, Values
 from warp_cache._warp_cache_rs import CacheMapping
@@ -91,10 +92,8 @@ class Cache(CacheMapping, Twins):
         operations.check_ttl(renew, "renew")
         try:
             found = self._renew(key, renew, True)
-        except OSError as error:
-            if not operations.could_not_change(error):
-                raise
-            # It is read all the same.
+        except CacheUnavailable:
+            # It is read all the same. (Of a server, what is not acknowledged is told.)
             found = self._peek(key)
         self._count(key, found is not None)
         return default if found is None else found[0]

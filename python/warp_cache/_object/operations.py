@@ -118,13 +118,6 @@ def discard(cache: Any, key: Any, old: Any) -> bool:
             return True
 
 
-def could_not_change(error: OSError) -> bool:
-    """Whether an error says that the file or the server could not be changed."""
-    from warp_cache._remote.errors import RemoteError
-
-    return isinstance(error, (CacheUnavailable, RemoteError))
-
-
 def equal(stored: Any, old: Any) -> bool:
     return stored is old or bool(stored == old)
 
