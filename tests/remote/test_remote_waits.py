@@ -185,6 +185,15 @@ def test_a_call_has_one_bound_for_all_its_waits(server: servers.Server, tmp_path
     assert ended - waited[0] < 3.0
 
 
+def guarded(server: servers.Server, tmp_path: Path, credentials: Any) -> Any:
+    """A function of a server that wants a password, which is asked for."""
+    server.say("CONFIG", "SET", "requirepass", "secret")
+    warp_cache.configure(
+        remote=server.url, timeout=0.1, directory=tmp_path / "host", credentials=credentials
+    )
+    return named(lambda x: [x])
+
+
 def test_credentials_that_never_answer_hold_nobody_up(
     server: servers.Server, tmp_path: Path
 ) -> None:
@@ -195,11 +204,7 @@ def test_credentials_that_never_answer_hold_nobody_up(
         assert go_on.wait(60)
         return "secret"
 
-    server.say("CONFIG", "SET", "requirepass", "secret")
-    warp_cache.configure(
-        remote=server.url, timeout=0.1, directory=tmp_path / "host", credentials=credentials
-    )
-    f = named(lambda x: [x])
+    f = guarded(server, tmp_path, credentials)
     try:
         assert f(1) == [1]
         assert f.cache_info().remote_errors > 0
@@ -224,11 +229,7 @@ def test_credentials_that_once_did_not_answer_are_asked_again(
             for_ever.wait()
         return "secret"
 
-    server.say("CONFIG", "SET", "requirepass", "secret")
-    warp_cache.configure(
-        remote=server.url, timeout=0.1, directory=tmp_path / "host", credentials=credentials
-    )
-    f = named(lambda x: [x])
+    f = guarded(server, tmp_path, credentials)
     try:
         with clock() as time_there:
             assert f(1) == [1]

@@ -122,14 +122,20 @@ fn check(reading: u64) -> u64 {
     result
 }
 
-/// Both clocks at one moment, as nearly as can be had.
+/// Both clocks at one moment.
 fn both() -> (u64, u64) {
+    at_one_moment(|| read(BOOT), || read(libc::CLOCK_REALTIME))
+}
+
+/// What two clocks say, as nearly at one moment as can be had: a thread may be interrupted between two readings, so the closest of
+/// a few counts.
+pub(crate) fn at_one_moment(one: impl Fn() -> u64, other: impl Fn() -> u64) -> (u64, u64) {
     let (mut best, mut found) = (u64::MAX, (0, 0));
     for _ in 0..4 {
-        let (before, real, after) = (read(BOOT), read(libc::CLOCK_REALTIME), read(BOOT));
+        let (before, between, after) = (one(), other(), one());
         let took = after.wrapping_sub(before);
         if took < best {
-            (best, found) = (took, (after, real));
+            (best, found) = (took, (after, between));
         }
         if best < 10_000 {
             break;

@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
 
+use crate::boottime::at_one_moment;
 use crate::clock::system;
 use crate::time_stamp;
 use engine::expiration::Instant;
@@ -22,28 +23,12 @@ static MEASURED_OVER: AtomicU64 = AtomicU64::new(0);
 const WHILE: u64 = 1_000_000;
 const MOST_TICKS: i64 = 20_000_000;
 
-/// Ticks between which a reading of the system clock surely falls where nothing comes between, and how often that is tried.
-const CLOSE: u64 = 10_000;
-const TRIES: usize = 8;
-
 fn origin() -> (u64, Instant) {
     *ORIGIN.get_or_init(moment)
 }
 
-/// Both clocks at one moment. A thread may be interrupted between two readings: the closest of a few counts.
 fn moment() -> (u64, Instant) {
-    let (mut closest, mut ticks, mut time) = (u64::MAX, 0, 0);
-    for _ in 0..TRIES {
-        let (before, now) = (time_stamp::read(), system());
-        let took = time_stamp::read().wrapping_sub(before);
-        if took < closest {
-            (closest, ticks, time) = (took, before, now);
-        }
-        if took < CLOSE {
-            break;
-        }
-    }
-    (ticks, time)
+    at_one_moment(time_stamp::read, system)
 }
 
 /// A moment at which something began.

@@ -62,6 +62,13 @@ class WarpStorage(
         found = self._cache.get(key)
         return found if found is not None else self._counted(key)
 
+    def _state(self, name: tuple[Any, ...], key: str) -> Any:
+        """What is kept of a window under a name; None: nothing, as ``_counted`` has made sure."""
+        found = self._cache.get(name)
+        if found is None:
+            self._counted(key)
+        return found
+
     def _counted(self, key: str) -> int:
         """What was counted, where nothing was found: nothing, or nothing to be seen? The latter
         raises.
@@ -121,10 +128,7 @@ class WarpStorage(
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
         """When the window begins, and how many places of it are taken."""
         now = time.time()
-        packed = self._cache.get(_moving(key))
-        if packed is None:
-            self._counted(key)
-        moments = Moving(packed, now, expiry).moments
+        moments = Moving(self._state(_moving(key), key), now, expiry).moments
         return (moments[0], len(moments)) if moments else (now, 0)
 
     # Sliding windows.
@@ -151,10 +155,7 @@ class WarpStorage(
 
     def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
         """The count of the window before and for how long it counts, and the same of this one."""
-        state = self._cache.get(_sliding(key, expiry))
-        if state is None:
-            self._counted(key)
-        return sliding(state, time.time(), expiry)
+        return sliding(self._state(_sliding(key, expiry), key), time.time(), expiry)
 
     def clear_sliding_window(self, key: str, expiry: int) -> None:
         """Forget the sliding window of this key."""

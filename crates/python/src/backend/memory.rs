@@ -318,11 +318,7 @@ pub(crate) struct Calling<'a> {
 impl Miss for Calling<'_> {
     #[inline(always)]
     fn follow(&mut self, view: &View<'_>, reserved: Reserved) -> Option<Option<PyRef>> {
-        self.cached.state.refreshes.get(view.py())?;
-        match self.cached.follow_refresh(view, reserved, |_| None) {
-            Followed::Result(result) => Some(result),
-            Followed::Nothing | Followed::Refused | Followed::Late => None,
-        }
+        follow(self.cached, view, reserved)
     }
 
     #[inline(always)]
@@ -369,11 +365,7 @@ pub(crate) struct ControlledCalling<'a> {
 impl Miss for ControlledCalling<'_> {
     #[inline(always)]
     fn follow(&mut self, view: &View<'_>, reserved: Reserved) -> Option<Option<PyRef>> {
-        self.cached.state.refreshes.get(view.py())?;
-        match self.cached.follow_refresh(view, reserved, |_| None) {
-            Followed::Result(result) => Some(result),
-            Followed::Nothing | Followed::Refused | Followed::Late => None,
-        }
+        follow(self.cached, view, reserved)
     }
 
     fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> Option<PyRef> {
@@ -398,5 +390,15 @@ impl Miss for ControlledCalling<'_> {
 
     fn refresh(&mut self, view: &View<'_>) -> bool {
         self.cached.begin_refresh(view, self.arguments)
+    }
+}
+
+/// What a refresh of a missing key brings, where one is under way that this call may wait for.
+#[inline(always)]
+fn follow(cached: &CachedFunction, view: &View<'_>, reserved: Reserved) -> Option<Option<PyRef>> {
+    cached.state.refreshes.get(view.py())?;
+    match cached.follow_refresh(view, reserved, |_| None) {
+        Followed::Result(result) => Some(result),
+        Followed::Nothing | Followed::Refused | Followed::Late => None,
     }
 }

@@ -121,8 +121,8 @@ impl Tier {
         self.breaker.is_open()
     }
 
-    /// Whether the server is not asked now: it has not answered lately, and nobody is to find out whether it does again. Two
-    /// loads where it answers.
+    /// Whether the server is not asked now: it has not answered lately, and nobody is to find out whether it does again. One
+    /// load where it answers.
     #[inline]
     pub fn is_denied(&self) -> bool {
         self.breaker.is_denied()

@@ -155,11 +155,10 @@ impl RemoteCalling<'_> {
         };
         let wants_bytes = trip.wants_bytes();
         let sending = if wants_bytes { values::sending(opened, control, &terms, result, computed)? } else { None };
-        // (Without a lease, what has bytes goes into the file of the host alone.)
-        let is_told = if sending.is_some() { trip.has_lease() } else { wants_bytes };
+        let is_telling = trip.is_telling(sending.is_some());
         let cover = trip.end_detached(py, sending.as_ref());
         self.remote.count_errors(trip);
-        if is_told {
+        if is_telling {
             self.remote.unstorable.was_sent(sending.is_some() && !trip.is_unstorable);
         }
         if sending.is_none() && (wants_bytes || !trip.has_key) {

@@ -324,8 +324,7 @@ pub(crate) fn keep(
         }
     };
     let computed = Duration::from_nanos(Stopwatch::nanoseconds(computation.watch.ticks()));
-    let (has_key, wants_bytes, has_lease) =
-        turn.with(py, |turn| (turn.trip.has_key, turn.trip.wants_bytes(), turn.trip.has_lease()))?;
+    let (has_key, wants_bytes) = turn.with(py, |turn| (turn.trip.has_key, turn.trip.wants_bytes()))?;
     let sending =
         if wants_bytes { fetched(py, values::sending(opened, control, &terms, value.into(), computed))? } else { None };
     turn.with(py, |turn| {
@@ -334,8 +333,7 @@ pub(crate) fn keep(
             (None, false) => Some(Reason::Argument),
             _ => None,
         };
-        let is_told = if sending.is_some() { has_lease } else { wants_bytes };
-        turn.was_sent = is_told.then_some(sending.is_some());
+        turn.was_sent = turn.trip.is_telling(sending.is_some()).then_some(sending.is_some());
         turn.sending = sending;
         turn.terms = Some(terms);
     })

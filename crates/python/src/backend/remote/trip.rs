@@ -235,8 +235,18 @@ impl Trip {
         self.has_key && (self.has_lease() || self.host.is_some())
     }
 
+    /// Whether a result says something of whether the server can have the function's: without a lease, what has bytes goes into
+    /// the file of the host alone.
+    pub fn is_telling(&self, has_bytes: bool) -> bool {
+        if has_bytes {
+            self.has_lease()
+        } else {
+            self.wants_bytes()
+        }
+    }
+
     /// Whether the server waits for the result.
-    pub fn has_lease(&self) -> bool {
+    fn has_lease(&self) -> bool {
         matches!(self.step, Step::Compute(Right::Lease(_)))
     }
 
