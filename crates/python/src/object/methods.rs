@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::exchange::{Expected, Seen, Swapped};
+use super::exchange::{Expected, Seen, Swap, Swapped};
 use super::locks::{self, HeldLock};
 use super::store::{is_left_out, nanos, wish, Taken};
 use super::{not_open, read, view_of, walk, CacheObject, Way};
@@ -110,8 +110,8 @@ impl CacheObject {
         self.with_cached(py, |cached| {
             let key_ref = Ref::from(key);
             let view = view_of(&key_ref).map_err(fetch(py))?;
-            let swapped = self.swap(cached, &view, Ref::from(value), wish, keeps, &expected(seen));
-            Ok(match swapped.map_err(fetch(py))? {
+            let swap = Swap { value: Ref::from(value), wish, keeps, expected: &expected(seen) };
+            Ok(match self.swap(cached, &view, swap).map_err(fetch(py))? {
                 Swapped::Stored => 1,
                 Swapped::Changed => 0,
                 Swapped::Unfit => -1,

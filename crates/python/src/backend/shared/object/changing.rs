@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use super::super::Shared;
 use super::checks::refuse_value;
 use super::{decode, in_file, unavailable, AT_ONCE, LONG};
-use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::PyRef;
 use crate::codec::{self, Encoded};
@@ -16,7 +15,7 @@ use crate::function::deadline::Keeping;
 use crate::function::state::CacheState;
 use crate::function::CachedFunction;
 use crate::key::View;
-use crate::object::exchange::{Entry, Expected, Swapped};
+use crate::object::exchange::{Entry, Expected, Swap, Swapped};
 use ::shared::{Busy, Change, Kind, Present, Stored as InFile, Terms, NEVER};
 
 impl Shared {
@@ -87,12 +86,10 @@ impl Shared {
         &self,
         cached: &CachedFunction,
         view: &View<'_>,
-        value: Ref<'_>,
-        wish: Wish,
-        keeps: bool,
-        expected: &Expected<'_>,
+        swap: Swap<'_>,
     ) -> Result<Swapped, ErrSet> {
         let py = view.py();
+        let Swap { value, wish, keeps, expected } = swap;
         self.check_key(view)?;
         let (stored, keeping) = self.admit(cached, value, wish)?;
         let mut bytes = Vec::new();
