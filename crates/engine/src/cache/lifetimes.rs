@@ -7,8 +7,8 @@ use crate::expiration::{Expiration, Expires, Freshness, Idle, Instant, Lifetime}
 use crate::slab::Token;
 
 impl<K, V> Cache<K, V> {
-    /// Whether the published entry is no longer fresh at `now`, or has been idle for too long. Always false in a cache whose entries
-    /// have neither.
+    /// Whether the published entry is no longer fresh at `now`, or has been idle for too long. Always false in a cache
+    /// whose entries have neither.
     ///
     /// # Safety
     /// `token` names a published entry.

@@ -1,10 +1,10 @@
 //! Python objects as bytes, for the shared tier.
 //!
-//! Ring 3; the format itself is ring 1's, [`engine::wire_format`]. [`encode`] and [`decode`] carry values: what comes back has the
-//! type and the value that went in. Exact built-in types have a spelling of their own; a value with anything else in it, one
-//! whose lists or dicts are reachable twice, or one nested too deeply, is pickled as a whole ([`pickle`]). [`key`] spells
-//! the arguments of a call so that equal ones give equal bytes in every process and unequal ones never do. [`copy`] gives
-//! each caller lists, dicts and sets of their own.
+//! Ring 3; the format itself is ring 1's, [`engine::wire_format`]. [`encode`] and [`decode`] carry values: what comes back
+//! has the type and the value that went in. Exact built-in types have a spelling of their own; a value with anything else
+//! in it, one whose lists or dicts are reachable twice, or one nested too deeply, is pickled as a whole ([`pickle`]).
+//! [`key`] spells the arguments of a call so that equal ones give equal bytes in every process and unequal ones never do.
+//! [`copy`] gives each caller lists, dicts and sets of their own.
 //!
 //! Pickling, and whatever else leaves the exact built-in types, runs user code. That code may change what is being encoded,
 //! switch threads or come back here, so nothing borrowed is kept across it, and no state is shared between two calls (but for

@@ -117,7 +117,8 @@ pub(crate) unsafe fn take(value: &Value) -> Option<*mut ffi::PyObject> {
 }
 
 impl Decoded {
-    /// What to keep of an object that somebody else has (unless `copy` lets all have it), found as `hit` and encoded as `bytes`. `None` where memory is short.
+    /// What to keep of an object that somebody else has (unless `copy` lets all have it), found as `hit` and encoded as
+    /// `bytes`. `None` where memory is short.
     pub fn new(
         copy: &CopyMode,
         file: &File,

@@ -3,8 +3,8 @@
 //! Ring 3. A [`PerInstanceFunction`] stores nothing itself: a call finds the cache of its first argument, another
 //! `CachedFunction` of the same function whose keys leave the first argument out, and enters that. What frees a cache with its
 //! instance is where it hangs: in the instance's `__dict__`, in an [`InstanceCaches`]. The function itself
-//! knows it by the instance's address ([`Instances`]), which is what a hit looks at. An instance without a `__dict__` has its cache
-//! there, until it ends.
+//! knows it by the instance's address ([`Instances`]), which is what a hit looks at. An instance without a `__dict__` has
+//! its cache there, until it ends.
 
 mod instance_caches;
 mod instances;
