@@ -43,6 +43,7 @@ pub mod load_counters;
 pub mod lookup;
 pub mod methods;
 pub mod option_checks;
+pub mod option_object;
 pub mod parameters;
 pub mod per_instance;
 mod presenting;
