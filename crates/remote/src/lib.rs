@@ -4,7 +4,8 @@
 //! connections to one of them, [`route`] to all that it needs, [`breaker`] when not to try, [`connection`] commands,
 //! replies and pushes, [`stream`] bytes under a [`deadline`]. [`keys`] names what lies on the server, [`envelope`] is what
 //! a value looks like there. [`coherence`] is how this host learns what has changed there; [`tier`] is what a cache asks of
-//! all this. Nothing here shows an address, a login or a key: types print their kind, errors fixed text.
+//! all this. What fails is an [`error`], or a [`refusal`] that the server's user can mend. Nothing here shows an address, a
+//! login or a key: types print their kind ([`secret`]), errors fixed text.
 
 #![cfg(unix)]
 #![forbid(unsafe_code)]

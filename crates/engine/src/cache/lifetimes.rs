@@ -24,7 +24,11 @@ impl<K, V> Cache<K, V> {
         }
     }
 
-    /// A call of its own, so that it takes no room in the hit path of caches without an idle time.
+    /// [`expired_or_idle`](Self::expired_or_idle), as a call of its own: it takes no room in the hit path of caches without an
+    /// idle time.
+    ///
+    /// # Safety
+    /// As for [`expired`](Self::expired).
     #[cold]
     #[inline(never)]
     unsafe fn expired_or_idle_far(&self, token: Token, now: Instant) -> bool {

@@ -1,4 +1,4 @@
-//! `CacheObject`: a cache that is used like a dict, over the same [`CacheState`] as a decorated function's.
+//! `CacheObject`: a cache that is used like a dict, over the same `CacheState` as a decorated function's.
 //!
 //! Ring 3. An object has one decorated function, its *loader*, which is called with the object's key and brings the value by
 //! what `get_or_set` was given; so each missing key is computed once, and stale entries are refreshed, by the same code as for

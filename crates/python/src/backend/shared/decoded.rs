@@ -80,7 +80,7 @@ impl DecodedRef {
     /// # Safety
     /// `word` is from `take`, and is given up; the thread is attached.
     #[inline(always)]
-    pub(crate) unsafe fn hand_out_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn deliver_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
         if word as usize & HOW == AS_IT_IS {
             return word;
         }
@@ -88,9 +88,13 @@ impl DecodedRef {
         unsafe { Self::copy_taken(word) }
     }
 
+    /// The same of a value that is copied for each caller.
+    ///
+    /// # Safety
+    /// As for [`deliver_taken`](Self::deliver_taken).
     #[inline(never)]
     unsafe fn copy_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        // SAFETY: as for `hand_out_taken`.
+        // SAFETY: the caller's promise: the thread is attached.
         match DecodedRef(word.cast()).deliver(unsafe { Python::assume_attached() }) {
             Delivered::Value(object) => object.into_ptr(),
             Delivered::Damaged | Delivered::Failed => std::ptr::null_mut(),
@@ -98,7 +102,7 @@ impl DecodedRef {
     }
 }
 
-/// `Backend::take` of the shared backend.
+/// `HitPath::take` of the shared backend.
 ///
 /// # Safety
 /// The thread is attached. The decoded level is in order of coming, so it need not hear of uses.

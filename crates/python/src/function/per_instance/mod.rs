@@ -67,9 +67,12 @@ unsafe extern "C-unwind" fn enter(
 }
 
 /// What is entered to call an instance's cache.
+///
+/// # Safety
+/// `own` is a `CachedFunction`; the thread is attached.
 #[inline(always)]
 unsafe fn entry(own: &PyRef) -> Vectorcall {
-    // SAFETY: an instance's cache is a `CachedFunction`, whose field has a `Vectorcall`. Acquire: pairs with the release store
+    // SAFETY: the caller's promise; the field of a `CachedFunction` has a `Vectorcall`. Acquire: pairs with the release store
     // of a recording's beginning and end.
     unsafe { std::mem::transmute::<*mut c_void, Vectorcall>(instance(own.as_ptr()).vectorcall.load(Ordering::Acquire)) }
 }
