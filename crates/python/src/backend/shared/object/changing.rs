@@ -50,7 +50,7 @@ impl Shared {
             if let Some(value) = value {
                 return Ok(Some((value, entry)));
             }
-            let unreadable = Known::of(&Expected::Entry(&entry));
+            let unreadable = Condition::of(&Expected::Entry(&entry));
             let mut is_gone = false;
             self.change(state, view, &mut |present| {
                 is_gone = unreadable.is(present.as_ref());
@@ -102,7 +102,7 @@ impl Shared {
             Some(file) => keeping.terms(file.shm.now()),
             None => return Err(unavailable(py)),
         };
-        let expected = Known::of(expected);
+        let expected = Condition::of(expected);
         let mut swapped = Swapped::Changed;
         let fits = self.change(&cached.state, view, &mut |present| {
             if !expected.is(present.as_ref()) {
@@ -125,7 +125,7 @@ impl Shared {
         view: &View<'_>,
         expected: &Expected<'_>,
     ) -> Result<Option<Vec<u8>>, ErrSet> {
-        let expected = Known::of(expected);
+        let expected = Condition::of(expected);
         let mut taken = None;
         self.change(&cached.state, view, &mut |present| {
             if !expected.is(present.as_ref()) {
@@ -223,25 +223,25 @@ pub(crate) enum Sum {
 }
 
 /// [`Expected`], without what is Python's.
-enum Known {
+enum Condition {
     Anything,
     Absent,
     Entry(u64, u64, u64),
 }
 
-impl Known {
+impl Condition {
     fn of(expected: &Expected<'_>) -> Self {
         match expected {
-            Expected::Anything => Known::Anything,
-            Expected::Entry(Entry::File(slot, word, generation)) => Known::Entry(*slot, *word, *generation),
-            Expected::Absent | Expected::Entry(_) => Known::Absent,
+            Expected::Anything => Condition::Anything,
+            Expected::Entry(Entry::File(slot, word, generation)) => Condition::Entry(*slot, *word, *generation),
+            Expected::Absent | Expected::Entry(_) => Condition::Absent,
         }
     }
 
     fn is(&self, present: Option<&Present<'_>>) -> bool {
         match (self, present) {
-            (Known::Anything, _) | (Known::Absent, None) => true,
-            (Known::Entry(slot, word, generation), Some(Present { hit, .. })) => {
+            (Condition::Anything, _) | (Condition::Absent, None) => true,
+            (Condition::Entry(slot, word, generation), Some(Present { hit, .. })) => {
                 (hit.slot, hit.word, hit.generation) == (*slot, *word, *generation)
             }
             _ => false,
