@@ -127,8 +127,8 @@ fn both() -> (u64, u64) {
     at_one_moment(|| read(BOOT), || read(libc::CLOCK_REALTIME))
 }
 
-/// What two clocks say, as nearly at one moment as can be had: a thread may be interrupted between two readings, so the closest of
-/// a few counts.
+/// What two clocks say, as nearly at one moment as can be had: a thread may be interrupted between two readings, so the
+/// closest of a few counts.
 pub(crate) fn at_one_moment(one: impl Fn() -> u64, other: impl Fn() -> u64) -> (u64, u64) {
     let (mut best, mut found) = (u64::MAX, (0, 0));
     for _ in 0..4 {

@@ -67,7 +67,7 @@ pub mod mutant {
     pub fn switch_off() {}
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
     Lru,
 }
