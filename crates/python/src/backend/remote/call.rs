@@ -254,7 +254,8 @@ impl Miss for RemoteCalling<'_> {
             return true;
         }
         let flying = running.on_server(reserved);
-        flying.iter().any(|flying| !flying.may_join(self.arguments.py()))
+        // (Whoever joins one of the parent's in a fork's child finds that nobody leads it.)
+        flying.iter().any(|flying| flying.is_ours() && !flying.may_join(self.arguments.py()))
     }
 }
 
