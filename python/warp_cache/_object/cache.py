@@ -93,7 +93,9 @@ class Cache(CacheMapping, Twins):
         try:
             found = self._renew(key, renew, True)
         except CacheUnavailable:
-            # It is read all the same. (Of a server, what is not acknowledged is told.)
+            # Of a server, what is not acknowledged is told; else it is read all the same.
+            if self._given["remote"] is not None:
+                raise
             found = self._peek(key)
         self._count(key, found is not None)
         return default if found is None else found[0]

@@ -61,6 +61,9 @@ use crate::keys::{component, Keys, Name};
 pub use crate::refusal::Refusal;
 use crate::route::Route;
 
+/// How long values live that have no limit of their own: ten years.
+pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// One server and namespace, with all that a process needs to use it. A fork's child goes on with it.
 pub struct Tier {
     keys: Keys,

@@ -79,8 +79,8 @@ pub(crate) fn begin(
     Ok(RemoteTurn::new(trip, flying, anew))
 }
 
-/// What the server has: a tuple with the value, which is kept near; an empty one if the caller is to compute; None if it is
-/// to ask once more. Raises a stored exception.
+/// What the server has: a tuple with the value, which is kept near, and with None beside it if that is to be computed anew;
+/// an empty one if the caller is to compute; None if it is to ask once more. Raises a stored exception.
 pub(crate) fn take<'py>(
     cached: &CachedFunction,
     py: Python<'py>,
@@ -131,6 +131,7 @@ pub(crate) fn take<'py>(
     }
     if now >= found.fresh_until {
         cached.state.count_stale_hit();
+        return PyTuple::new(py, [object.as_py(), &py.None()]).map(Some);
     }
     PyTuple::new(py, [object.as_py()]).map(Some)
 }

@@ -56,10 +56,7 @@ use crate::codec::{self, Encoded};
 use crate::function::control::Tags;
 use crate::function::option_table::Options;
 use crate::key::View;
-use remote::tier::Refusal;
-
-/// How long values live that have no limit of their own: ten years.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+use remote::tier::{Refusal, LONGEST};
 
 /// See the module's documentation.
 pub(crate) struct Remote {
