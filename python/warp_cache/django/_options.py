@@ -33,8 +33,6 @@ def options_of(backend: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """
     known = _SHARED if backend == "shared" else _BOTH
     options: dict[str, Any] = {"backend": backend}
-    if backend == "memory":
-        options["copy"] = "pickle"
     for name, given in (params.get("OPTIONS") or {}).items():
         if name in _OTHERS:
             continue
