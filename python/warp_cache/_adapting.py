@@ -124,6 +124,7 @@ def kept(name: str, options: Mapping[str, Any]) -> Kept:
     process.
 
     Where ``max_size`` is None nothing is to be evicted, and what is evicted nevertheless is logged.
+    In memory values are stored as bytes, so that nobody gets another's object.
     Raises what ``Cache`` raises for a wrong option. O(1), a microsecond when the cache is there.
     """
     identity = (name, *sorted(options.items(), key=lambda option: option[0]))
@@ -131,6 +132,8 @@ def kept(name: str, options: Mapping[str, Any]) -> Kept:
     if found is None:
         everything = options.get("max_size") is None
         given: dict[str, Any] = {"name": name, "max_size": None, **options}
+        if given.get("backend", "memory") == "memory":
+            given.setdefault("copy", "pickle")
         cache: Cache[Any, Any] = Cache(**given)
         # Of two threads that are first at once one wins; what the other made was never used.
         found = _kept.setdefault(identity, Kept(cache, f"cache {name!r}" if everything else None))

@@ -327,6 +327,12 @@ impl CacheObject {
         self.with_cached(key.py(), |cached| locks::lock(cached, key, lease))
     }
 
+    /// Has a lock end so many seconds from now, or never by itself: what stands for it from then on; None if it was not this
+    /// one's any more.
+    fn _prolong<'py>(&self, held: &Bound<'py, HeldLock>, lease: Option<f64>) -> PyResult<Option<Bound<'py, HeldLock>>> {
+        self.with_cached(held.py(), |cached| locks::prolong(cached, held, lease))
+    }
+
     /// Gives a lock back; whether it was this one's still.
     fn _unlock(&self, held: &Bound<'_, HeldLock>) -> PyResult<bool> {
         self.with_cached(held.py(), |cached| Ok(locks::unlock(cached, held.get())))
