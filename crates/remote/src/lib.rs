@@ -6,7 +6,6 @@
 //! asks of all this. Nothing here shows an address, a login or a key: types print
 //! their kind, errors fixed text.
 
-#![cfg(unix)]
 #![forbid(unsafe_code)]
 // A model has no use for much of it.
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
