@@ -224,7 +224,7 @@ wheels: ## wheels for any Linux, one for each CPython there is, and the sdist; e
 	@scripts/wheels $(venv) $(VERSIONS)
 
 .PHONY: check-platforms
-check-platforms: ## does it compile for macOS and ARM (ARGS: for others)? cargo check, with the libraries that rustup brings
+check-platforms: ## does it compile for macOS, ARM and Windows (ARGS: for others)? cargo check, with the libraries that rustup brings
 	@$(call sync,$(lean) --group package)
 	@scripts/check-platforms $(venv) $(ARGS)
 

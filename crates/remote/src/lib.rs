@@ -7,7 +7,6 @@
 //! all this. What fails is an [`error`], or a [`refusal`] that the server's user can mend. Nothing here shows an address, a
 //! login or a key: types print their kind ([`secret`]), errors fixed text.
 
-#![cfg(unix)]
 #![forbid(unsafe_code)]
 // A model has no use for much of it.
 #![cfg_attr(loom, allow(dead_code, unused_imports))]

@@ -7,7 +7,20 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// What maps files elsewhere: here words in memory.
+pub mod file {
+    #[allow(dead_code)] // The rest of it is for files.
+    #[path = "../../file/atomic.rs"]
+    pub(crate) mod atomic;
+    pub mod fixed;
+}
 pub mod inspection;
+/// What processes share elsewhere: here there is one.
+pub mod process {
+    #[path = "../../process/futex.rs"]
+    pub mod futex;
+    pub mod held;
+}
 #[path = "load_counter.rs"]
 mod load_counter;
 #[path = "skip.rs"]
