@@ -290,7 +290,7 @@ def run_python(
     *,
     options: Iterable[str] = (),
     environment: dict[str, str] | None = None,
-    limit: float = 30.0,
+    limit: float = LIMIT,
     talk: Callable[[subprocess.Popen[str]], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `source` as a script (a file: spawned children can import it); return what it did.
