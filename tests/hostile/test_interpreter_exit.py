@@ -247,8 +247,9 @@ started = threading.Event()
 f = cache(max_size=1, on_removal=busy, tags=lambda i: busy() and ())(lambda i: i)
 g = cache(lambda i: busy())
 if not getattr(sys, "_is_gil_enabled", lambda: True)():
-    # What an operation imports at first is there: in CPython 3.13t a daemon thread that the end finds in
-    # importlib may keep the lock of sys.modules, for which the main thread then waits without end.
+    # What an operation imports at first is there: in CPython 3.13t a daemon thread that the end
+    # finds in importlib may keep the lock of sys.modules, for which the main thread then waits
+    # without end.
     f(2), f.cache_invalidate(2), f.cache_put(2, (3,)), g.cache_refresh(1)
 f(1)
 started.set()
