@@ -65,8 +65,8 @@ async def bring(flight: Flight, computation: Computation) -> Any:
     try:
         taken = await reach(cached, ticket, computation, turn)
         if taken:
-            value = taken[0]
-            if len(taken) > 1:
+            value, *stale = taken
+            if stale:
                 _refresh(cached, ticket, args, kwargs)
         else:
             again = cached._begun_anew(ticket, computation)
@@ -93,9 +93,10 @@ async def alone(
     try:
         taken = await reach(cached, ticket, computation, turn)
         if taken:
-            if len(taken) > 1:
+            value, *stale = taken
+            if stale:
                 _refresh(cached, ticket, args, kwargs)
-            return taken[0]
+            return value
         again = cached._begun_anew(ticket, computation)
         return await _compute(cached, ticket, args, kwargs, turn, again)
     except BaseException:

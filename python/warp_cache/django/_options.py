@@ -49,7 +49,7 @@ def options_of(backend: str, params: Mapping[str, Any]) -> dict[str, Any]:
                 given = whole_number(name, given, 0 if name == "MAX_ENTRIES" else 1)
             except ValueError as error:
                 raise ImproperlyConfigured(str(error)) from None
-        if name == "DIRECTORY":
+        elif name == "DIRECTORY":
             try:
                 given = os.fspath(given)
             except TypeError:
