@@ -121,8 +121,9 @@ def _is_under_way(cached: _Cached, ticket: Ticket) -> bool:
     return any(ticket in _table(cached, loop) for loop in list(_loops) if not loop.is_closed())
 
 
-# The loops that have refreshed.
+# The loops that have refreshed. In a fork's child nobody runs those of its parent.
 _loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+os.register_at_fork(after_in_child=_loops.clear)
 
 
 class _OfLoop:
@@ -267,19 +268,22 @@ def _once(
     flights = cached._refreshes
     mine = RefreshFlight()
     other = flights.setdefault(ticket, mine)
+    is_inner = False
     if other is not mine:
         if _may_join(cached, ticket, other.computation):
             answer = cached._wait_for(other)
             if isinstance(answer, tuple):
                 return answer[0]
+            is_inner = answer is None
             if answer:
                 # It has had its time: this caller computes for all who wait.
                 mine = other
-        flights[ticket] = mine
+        if not is_inner:
+            flights[ticket] = mine
     attempt = _Attempt(cached, ticket, lease, background)
     try:
         mine.begin(attempt.begin(args, kwargs))
-        attempt.lead()
+        attempt.lead(is_inner)
         if cached._remote:
             from warp_cache._remote.awaiting import recompute_here
 
@@ -294,6 +298,8 @@ def _once(
         _leave(flights, ticket, mine)
         mine.fail(error)
         attempt.fail(error)
+        # The exception's traceback refers to this frame, and the flight to the exception.
+        del mine, other
         raise
 
 
@@ -329,8 +335,11 @@ class _Attempt:
         self.computation = computation
         return computation
 
-    def lead(self) -> None:
-        self.lease = self.cached._begin_refresh(self.ticket, self.computation, self.lease)
+    def lead(self, is_inner: bool) -> None:
+        """Begin to compute; `is_inner`: for another refresh of the key, whose result stands."""
+        self.lease = self.cached._begin_refresh(
+            self.ticket, self.computation, self.lease, is_inner
+        )
 
     def store(self, value: Any) -> Any:
         self.stored = True
@@ -351,12 +360,14 @@ class _Attempt:
         """End what has brought nothing: a cancelled task says nothing of its function."""
         if self.stored:
             return
-        failed = self.computation if isinstance(error, Exception) else None
-        counted = failed if self.cached._is_async else self.computation
-        self.cached._not_refreshed(self.ticket, counted, self.background)
+        is_cancelled = isinstance(error, (asyncio.CancelledError, GeneratorExit))
+        says_nothing = is_cancelled and self.cached._is_async
+        self.cached._not_refreshed(
+            self.ticket, None if says_nothing else self.computation, self.background
+        )
         if self.lease is None:
             return
-        if failed is None:
+        if not isinstance(error, Exception):
             self.lease.leave()
         elif self.background:
             self.lease.end_failed()
@@ -367,10 +378,12 @@ class _Attempt:
 class _Refresh(Flight):
     """A refresh of a coroutine function under way, and who waits for it."""
 
-    __slots__ = ("claim",)
+    __slots__ = ("claim", "is_inner")
 
     # What it begins with, if nobody has asked for it.
     claim: _Claim | None
+    # Whether another refresh of the key waits for it.
+    is_inner: bool
 
     def leave(self) -> None:
         if self.table.get(self.ticket) is self:
@@ -386,7 +399,7 @@ class _Refresh(Flight):
             # Of several works any may bring the value: who joins asks about the first.
             if self.computation is None:
                 self.computation = computation
-            attempt.lead()
+            attempt.lead(self.is_inner)
             if cached._remote:
                 from warp_cache._remote.awaiting import recompute
 
@@ -422,6 +435,7 @@ async def _once_async(
         if flight is None or leads or flight.leads_to(current.get()):
             flight = _Refresh(loop, table, cached, ticket, args, kwargs, False)
             flight.claim = claim
+            flight.is_inner = not leads
             if leads:
                 table[ticket] = flight
             leads = True
