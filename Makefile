@@ -103,6 +103,8 @@ torture: installed ## the shared tier: thousands of kills, damaged files and run
 	WARP_KILLS=3000 WARP_MUTATIONS=10000 $(pytest) --timeout 3600 $(ARGS) \
 		tests/shared/test_shared_torture.py tests/shared/test_shared_hostile_file.py
 	WARP_FENCE_SECONDS=30 $(pytest) --timeout 3600 $(ARGS) tests/control/test_fence_torture.py
+	WARP_CACHE_EXAMPLES=10 $(pytest) --timeout 3600 -n $(WORKERS) $(ARGS) \
+		tests/models tests/shared/test_shared_models.py tests/control/test_model.py tests/object/test_object_model.py
 
 .PHONY: test-only
 test-only: installed ## Python tests as built, in WORKERS processes; TESTS=tests/api ARGS="-k ttl" picks some
@@ -222,7 +224,7 @@ wheels: ## wheels for any Linux, one for each CPython there is, and the sdist; e
 	@scripts/wheels $(venv) $(VERSIONS)
 
 .PHONY: check-platforms
-check-platforms: ## does it compile for macOS and ARM (ARGS: for others)? cargo check, with the libraries that rustup brings
+check-platforms: ## does it compile for macOS, ARM and Windows (ARGS: for others)? cargo check, with the libraries that rustup brings
 	@$(call sync,$(lean) --group package)
 	@scripts/check-platforms $(venv) $(ARGS)
 

@@ -53,13 +53,41 @@ def small_heap() -> None:
 
 
 def examples(number: int) -> int:
-    """So many examples of a property; a quarter with WARP_CACHE_SHORT=1, as in the test matrix."""
-    return max(3, number // 4) if os.environ.get("WARP_CACHE_SHORT") == "1" else number
+    """So many examples of a property, times WARP_CACHE_EXAMPLES: fewer in the matrix."""
+    return max(2, round(number * float(os.environ.get("WARP_CACHE_EXAMPLES", "1"))))
 
 
 def name_of(value: object) -> str:
     """Its repr without addresses, which differ between processes: names a case of a test."""
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
+class Growth:
+    """Rounds after each of which no more than so many blocks and objects may stay.
+
+    `for _ in growth: …` does up to three: threads of the process may need memory for something
+    else meanwhile, a leak does each time. `check()` fails where each round left too much.
+    """
+
+    def __init__(self, blocks: int, objects: int | None = None) -> None:
+        self._limits = blocks, sys.maxsize if objects is None else objects
+        self.grown: list[tuple[int, int]] = []
+
+    def __iter__(self) -> Iterator[None]:
+        for _ in range(3):
+            gc.collect()
+            objects, blocks = len(gc.get_objects()), sys.getallocatedblocks()
+            yield
+            gc.collect()
+            self.grown.append((sys.getallocatedblocks() - blocks, len(gc.get_objects()) - objects))
+            if self._fits():
+                return
+
+    def _fits(self) -> bool:
+        return all(grown < limit for grown, limit in zip(self.grown[-1], self._limits, strict=True))
+
+    def check(self) -> None:
+        assert self._fits(), f"blocks and objects that stayed: {self.grown}"
 
 
 # A test of what cannot be stored; what is said of it then, tests/shared/test_shared_skips.py tells.

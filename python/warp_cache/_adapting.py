@@ -12,7 +12,7 @@ import contextlib
 import logging
 import math
 
-from warp_cache import Cache, CacheUnavailable
+from warp_cache import Cache, CacheUnavailable, RemoteError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,10 +57,13 @@ class Kept:
 
     def set(self, key: Any, value: Any, ttl: float | None) -> bool:
         """Store a value; whether it is in. Where the file can be neither written nor made void it
-        is lost, and misses.
+        is lost, and misses. RemoteError where a server has not acknowledged it: it may have the
+        older one still.
         """
         try:
             is_in = self.cache.set(key, value, ttl=ttl)
+        except RemoteError:
+            raise
         except CacheUnavailable:
             return False
         self.stored()
@@ -70,6 +73,8 @@ class Kept:
         """``set`` to be awaited."""
         try:
             is_in = await self.cache.aset(key, value, ttl=ttl)
+        except RemoteError:
+            raise
         except CacheUnavailable:
             return False
         self.stored()
@@ -79,6 +84,8 @@ class Kept:
         """Store values; the keys of those that are not in."""
         try:
             failed = self.cache.set_many(entries, ttl=ttl)
+        except RemoteError:
+            raise
         except CacheUnavailable:
             return list(entries)
         self.stored()
@@ -88,6 +95,8 @@ class Kept:
         """``set_many`` to be awaited."""
         try:
             failed = await self.cache.aset_many(entries, ttl=ttl)
+        except RemoteError:
+            raise
         except CacheUnavailable:
             return list(entries)
         self.stored()
@@ -115,6 +124,7 @@ def kept(name: str, options: Mapping[str, Any]) -> Kept:
     process.
 
     Where ``max_size`` is None nothing is to be evicted, and what is evicted nevertheless is logged.
+    In memory values are stored as bytes, so that nobody gets another's object.
     Raises what ``Cache`` raises for a wrong option. O(1), a microsecond when the cache is there.
     """
     identity = (name, *sorted(options.items(), key=lambda option: option[0]))
@@ -122,6 +132,8 @@ def kept(name: str, options: Mapping[str, Any]) -> Kept:
     if found is None:
         everything = options.get("max_size") is None
         given: dict[str, Any] = {"name": name, "max_size": None, **options}
+        if given.get("backend", "memory") == "memory":
+            given.setdefault("copy", "pickle")
         cache: Cache[Any, Any] = Cache(**given)
         # Of two threads that are first at once one wins; what the other made was never used.
         found = _kept.setdefault(identity, Kept(cache, f"cache {name!r}" if everything else None))
@@ -132,10 +144,13 @@ def dropped(cache: Cache[Any, Any], keys: Iterable[Any]) -> int:
     """Drop the entries of these keys; how many there were.
 
     Where the file cannot be changed nothing is raised and 0 told: all that is in it is void
-    instead, which needs no lock, so that nobody gets what was to go.
+    instead, which needs no lock, so that nobody gets what was to go. RemoteError where a server has
+    not acknowledged it.
     """
     try:
         return cache.delete_many(keys)
+    except RemoteError:
+        raise
     except CacheUnavailable:
         with contextlib.suppress(CacheUnavailable):
             cache.clear()
@@ -146,6 +161,8 @@ async def adropped(cache: Cache[Any, Any], keys: Iterable[Any]) -> int:
     """``dropped`` to be awaited."""
     try:
         return await cache.adelete_many(keys)
+    except RemoteError:
+        raise
     except CacheUnavailable:
         with contextlib.suppress(CacheUnavailable):
             await cache.aclear()

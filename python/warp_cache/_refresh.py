@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from warp_cache._exceptions import put_back, taken_off
 from warp_cache._flight import NOTHING, Flight, current
+from warp_cache._refresh_attempt import Attempt
 from warp_cache._threads import DaemonThreads
 from warp_cache._warp_cache_rs import RefreshFlight
 
@@ -280,7 +281,7 @@ def _once(
                 mine = other
         if not is_inner:
             flights[ticket] = mine
-    attempt = _Attempt(cached, ticket, lease, background)
+    attempt = Attempt(cached, ticket, lease, background)
     try:
         mine.begin(attempt.begin(args, kwargs))
         attempt.lead(is_inner)
@@ -314,67 +315,6 @@ def _may_join(cached: _Cached, ticket: Ticket, computation: Computation | None) 
     return computation is None or cached._is_current(ticket, computation)
 
 
-class _Attempt:
-    """A computation of a refresh, from its beginning to what is stored of it."""
-
-    __slots__ = ("background", "cached", "computation", "lease", "stored", "ticket")
-
-    def __init__(
-        self, cached: Any, ticket: Ticket, lease: SharedLease | None, background: bool
-    ) -> None:
-        self.cached = cached
-        self.ticket = ticket
-        # The right to compute for all processes: claimed before, or by `lead`.
-        self.lease = lease
-        self.background = background
-        self.computation: Computation | None = None
-        self.stored = False
-
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Computation:
-        computation: Computation = self.cached._computation(self.ticket, args, kwargs)
-        self.computation = computation
-        return computation
-
-    def lead(self, is_inner: bool) -> None:
-        """Begin to compute; `is_inner`: for another refresh of the key, whose result stands."""
-        self.lease = self.cached._begin_refresh(
-            self.ticket, self.computation, self.lease, is_inner
-        )
-
-    def store(self, value: Any) -> Any:
-        self.stored = True
-        self.cached._refreshed(self.ticket, value, self.computation, self.lease)
-        return value
-
-    def call_there(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        """What computes it for all hosts is given."""
-        return self.cached, self.ticket, args, kwargs, self.computation, self.background
-
-    def sent(self, value: Any) -> Any:
-        """Note what a server has, which tells of it."""
-        self.stored = True
-        self.cached._not_refreshed(self.ticket)
-        return value
-
-    def fail(self, error: BaseException) -> None:
-        """End what has brought nothing: a cancelled task says nothing of its function."""
-        if self.stored:
-            return
-        is_cancelled = isinstance(error, (asyncio.CancelledError, GeneratorExit))
-        says_nothing = is_cancelled and self.cached._is_async
-        self.cached._not_refreshed(
-            self.ticket, None if says_nothing else self.computation, self.background
-        )
-        if self.lease is None:
-            return
-        if not isinstance(error, Exception):
-            self.lease.leave()
-        elif self.background:
-            self.lease.end_failed()
-        else:
-            self.lease.end()
-
-
 class _Refresh(Flight):
     """A refresh of a coroutine function under way, and who waits for it."""
 
@@ -393,7 +333,7 @@ class _Refresh(Flight):
         """The value: computed, and stored."""
         cached, args, kwargs = self.call
         lease = None if self.claim is None else self.claim.take()
-        attempt = _Attempt(cached, self.ticket, lease, self.claim is not None)
+        attempt = Attempt(cached, self.ticket, lease, self.claim is not None)
         try:
             computation = attempt.begin(args, kwargs)
             # Of several works any may bring the value: who joins asks about the first.

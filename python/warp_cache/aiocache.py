@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 from aiocache.base import BaseCache
@@ -38,8 +39,6 @@ class SharedBackend(BaseCache):
             "strategy": strategy,
             "backend": backend,
         }
-        if backend == "memory":
-            ours["copy"] = "pickle"
         self._kept = kept(
             name, {option: given for option, given in ours.items() if given is not None}
         )
@@ -67,8 +66,22 @@ class SharedBackend(BaseCache):
         _conn: Any = None,
     ) -> Any:
         if _cas_token is not None:
-            return int(await self._cache.areplace(key, _cas_token, value, ttl=ttl or None))
+            return await self._set_if_same(key, value, ttl, _cas_token)
         return await self._kept.aset(key, value, ttl or None)
+
+    async def _set_if_same(self, key: Any, value: Any, ttl: float | None, seen: Any) -> int:
+        """Store a value in the place of one that was seen, if that is still there, in one step."""
+
+        def instead(old: Any) -> Any:
+            if not _is_same(old, seen):
+                raise _Changed
+            return value
+
+        try:
+            await self._cache.acompute(key, instead, ttl=ttl or None)
+        except _Changed:
+            return 0
+        return 1
 
     async def _multi_set(
         self, pairs: Iterable[tuple[Any, Any]], ttl: float | None = None, _conn: Any = None
@@ -110,6 +123,24 @@ class SharedBackend(BaseCache):
 
     async def _redlock_release(self, key: Any, value: Any) -> int:
         return int(await self._cache.adiscard(key, value))
+
+
+class _Changed(Exception):
+    """What was seen is not there any more."""
+
+
+def _is_same(value: Any, seen: Any) -> bool:
+    """Whether two copies are of one value: equal, or, where their class tells none from another
+    (or gives no answer, as arrays), of the same bytes.
+    """
+    if value is None:
+        return False
+    try:
+        if value == seen:
+            return True
+    except Exception:
+        pass
+    return type(value) is type(seen) and pickle.dumps(value) == pickle.dumps(seen)
 
 
 def _number(old: Any) -> int:

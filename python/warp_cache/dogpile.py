@@ -90,7 +90,9 @@ def _stored(value: Any) -> Any:
 def _given(stored: Any) -> Any:
     if stored is NOTHING:
         return NO_VALUE
-    return CachedValue(*stored) if type(stored) is tuple else stored
+    # (What a proxy has made of it is the proxy's.)
+    is_pair = type(stored) is tuple and len(stored) == 2
+    return CachedValue(*stored) if is_pair else stored
 
 
 class _Mutex:

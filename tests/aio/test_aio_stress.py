@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from loops import run, turns
+from support import Growth
 
 from warp_cache import Strategy, cache, lru_cache
 
@@ -134,12 +135,11 @@ def test_references_are_unchanged_over_a_hundred_thousand_hits() -> None:
         await hit(500)
         gc.collect()
         before = [sys.getrefcount(thing) for thing in (key, value, f, f.__wrapped__)]
-        blocks, objects = sys.getallocatedblocks(), len(gc.get_objects())
-        await hit(50_000)
-        gc.collect()
+        growth = Growth(blocks=200, objects=50)
+        for _ in growth:
+            await hit(50_000)
         assert [sys.getrefcount(thing) for thing in (key, value, f, f.__wrapped__)] == before
-        assert sys.getallocatedblocks() - blocks < 200
-        assert len(gc.get_objects()) - objects < 50
+        growth.check()
 
     run(main, limit=100)
     assert f.cache_info().hits >= 100_998
@@ -206,13 +206,12 @@ def test_references_are_unchanged_over_everything_else(turn: str, max_size: int)
         await repeat(300)
         gc.collect()
         before = [sys.getrefcount(thing) for thing in (key, value, f, f.__wrapped__)]
-        blocks, objects = sys.getallocatedblocks(), len(gc.get_objects())
-        await repeat(3000)
-        gc.collect()
+        growth = Growth(blocks=500, objects=50)
+        for _ in growth:
+            await repeat(3000)
         after = [sys.getrefcount(thing) for thing in (key, value, f, f.__wrapped__)]
         assert all(abs(a - b) <= 3 for a, b in zip(after, before, strict=True)), (before, after)
-        assert sys.getallocatedblocks() - blocks < 500
-        assert len(gc.get_objects()) - objects < 50
+        growth.check()
 
     run(main, limit=100)
 

@@ -351,12 +351,13 @@ def test_tables_of_what_has_ended_do_not_grow() -> None:
         def price(self, x: int) -> int:
             return x
 
-    def rounds(number: int) -> int:
+    def rounds(number: int) -> None:
         for _ in range(number):
             Shop().price(1)
         support.merge_counts()
-        gc.collect()
-        return sys.getallocatedblocks()
 
-    before = rounds(3000)
-    assert rounds(6000) - before < 1000
+    rounds(3000)
+    growth = support.Growth(blocks=1000)
+    for _ in growth:
+        rounds(6000)
+    growth.check()

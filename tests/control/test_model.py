@@ -401,7 +401,7 @@ class Key:
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=support.examples(150),
+    max_examples=support.examples(60),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+import support
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -146,7 +147,7 @@ def describe(log: list[Any]) -> list[tuple[Any, Any]]:
 @pytest.mark.parametrize("typed", [False, True], ids=["untyped", "typed"])
 @pytest.mark.parametrize("maxsize", SIZES)
 def test_same_as_functools(maxsize: int | None, typed: bool) -> None:
-    @settings(max_examples=80)
+    @settings(max_examples=support.examples(30))
     @given(programs(typed))
     def same(program: list[Step]) -> None:
         theirs = Runner(functools.lru_cache, maxsize, typed)

@@ -30,6 +30,22 @@ def no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 unusable = pytest.mark.filterwarnings("ignore::warp_cache.UncacheableWarning")
 
 
+@pytest.mark.parametrize("adapter", ["cachelib", "dogpile", "aiocache"])
+def test_in_memory_values_are_copies_too(adapter: str) -> None:
+    if adapter == "cachelib":
+        cache = cachelib(backend="memory")
+    elif adapter == "dogpile":
+        cache = pytest.importorskip("dogpile.cache").make_region()
+        cache.configure("warp_cache.shared", arguments={"name": "test", "backend": "memory"})
+    else:
+        cache = aiocache(backend="memory")._cache
+    value = {"a": [1]}
+    cache.set("k", value)
+    value["a"].append(2)
+    cache.get("k")["a"].append(3)
+    assert cache.get("k") == {"a": [1]}
+
+
 # --- cachelib, Flask-Caching -------------------------------------------------------------------
 
 
@@ -311,6 +327,41 @@ def test_aiocache_values_are_copies() -> None:
         await cache.set("k", {"a": [1]})
         (await cache.get("k"))["a"].append(2)
         assert await cache.get("k") == {"a": [1]}
+
+    asyncio.run(use())
+
+
+class Incomparable:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Unanswering(Incomparable):
+    """As arrays do, whose comparison is no truth."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("it is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("backend", ["shared", "memory"])
+@pytest.mark.parametrize("kind", [Incomparable, Unanswering])
+def test_aiocache_knows_again_what_equals_nothing(kind: Any, backend: str) -> None:
+    lock_module = pytest.importorskip("aiocache.lock")
+
+    async def use() -> None:
+        cache = aiocache(backend=backend)
+        await cache.set("k", kind(1))
+        async with lock_module.OptimisticLock(cache, "k") as lock:
+            await lock.cas(kind(2))
+            assert (await cache.get("k")).number == 2
+            with pytest.raises(lock_module.OptimisticLockError):
+                await lock.cas(kind(3))
+            await cache.delete("k")
+            with pytest.raises(lock_module.OptimisticLockError):
+                await lock.cas(kind(3))
+        assert await cache.get("k") is None
 
     asyncio.run(use())
 

@@ -20,7 +20,7 @@ from django.core.cache import caches  # noqa: E402
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation  # noqa: E402
 from django.utils.functional import empty  # noqa: E402
 
-from warp_cache import _adapting  # noqa: E402
+from warp_cache import Cache, CacheUnavailable, _adapting  # noqa: E402
 from warp_cache.django import MemoryCache, SharedCache  # noqa: E402
 from warp_cache.django._checks import check_caches  # noqa: E402
 from warp_cache.django._keys import glob  # noqa: E402
@@ -249,6 +249,8 @@ def test_a_subclass_validates_keys_in_its_way() -> None:
         ({"MAX_BYTES": 0}, "MAX_BYTES must be a whole number of at least 1, got 0"),
         ({"MAX_ENTRY": 1}, "OPTIONS of a shared cache are .*got 'MAX_ENTRY'"),
         ({"STRATEGY": "best"}, "strategy"),
+        ({"DIRECTORY": 5}, "DIRECTORY must be a path, got 5"),
+        ({"REVERSE_KEY_FUNCTION": 5}, "REVERSE_KEY_FUNCTION must be a function .*got 5"),
     ],
 )
 def test_a_wrong_option_is_told_by_name(options: dict[str, Any], message: str) -> None:
@@ -329,6 +331,63 @@ def test_prefixes_and_versions_are_taken_to_the_letter_in_patterns() -> None:
     plain.set("k1", 1, version=2)
     assert star.keys("k*") == ["k1"] and star.delete_pattern("*") == 1
     assert plain.keys("k*") == ["k1"] and plain.get("k1", version=2) == 1
+
+
+def test_a_pattern_may_have_another_prefix() -> None:
+    one, other = made(SharedCache, KEY_PREFIX="one"), made(SharedCache, KEY_PREFIX="[other]")
+    one.set_many({"k1": 1, "k2": 2})
+    other.set_many({"k1": 3, "k2": 4})
+    assert one.delete_pattern("k*", prefix="[other]") == 2
+    assert one.delete_pattern("k1", None, "one", itersize=10) == 1
+    assert sorted(one.keys("*")) == ["k2"] and other.keys("*") == []
+
+
+@BOTH
+def test_a_lock_may_be_held_for_longer(backend: type[Any]) -> None:
+    cache = made(backend)
+    lock, other = cache.lock("job", timeout=1000), cache.lock("job", timeout=1000)
+
+    def left() -> float:
+        return float(cache._cache.ttl(cache.make_key("job")))
+
+    with pytest.raises(RuntimeError, match="not held: acquire"):
+        lock.extend(1)
+    lock.acquire()
+    assert lock.extend(1000) is True and 1000 < left() <= 2000
+    assert lock.extend(5000, replace_ttl=True) is True and 2000 < left() <= 5000
+    assert lock.reacquire() is True and left() <= 1000
+    assert other.acquire(blocking=False) is False and lock.owned()
+    assert lock.extend(0.01, replace_ttl=True)
+    assert other.acquire(blocking_timeout=60)
+    for late in (lock.reacquire, lambda: lock.extend(1)):
+        with pytest.raises(RuntimeError, match="held no more"):
+            late()
+    assert asyncio.run(other.areacquire()) and asyncio.run(other.aextend(5000))
+    assert left() > 1000 and other.owned()
+    with pytest.raises(RuntimeError, match="its lease was over"):
+        lock.release()
+    with cache.lock("another") as endless, pytest.raises(RuntimeError, match="without a timeout"):
+        endless.extend(1)
+    other.release()
+    assert not cache.has_key("job") and not other.locked()
+    # As if it had never been longer.
+    assert lock.acquire(blocking=False)
+
+
+def test_a_lock_whose_token_cannot_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = made(SharedCache)
+
+    def broken(*_arguments: Any, **_options: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(Cache, "set", broken)
+    failure: BaseException = CacheUnavailable("no space")
+    with cache.lock("job") as lock:
+        assert lock.locked()
+    failure = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        cache.lock("job").acquire()
+    assert not cache.lock("job").locked()
 
 
 def test_a_lock_has_its_token_under_its_key() -> None:

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import Arriving, Held, errors, start
+from support import Arriving, Held, errors, examples, start
 
 from warp_cache import cache
 from warp_cache._exceptions import own, share
@@ -131,7 +131,7 @@ def rows(kind: type) -> st.SearchStrategy[tuple[Any, ...]]:
     return st.lists(some, max_size=3).map(tuple)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(60))
 @given(kind=st.sampled_from(BUILTIN), data=st.data())
 def test_built_in_exceptions_and_classes_of_them(kind: Any, data: st.DataObject) -> None:
     made = kind

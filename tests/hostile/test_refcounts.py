@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import support
 from fighters import VARIANTS
-from support import check_clean, run_python
+from support import Growth, check_clean, run_python
 
 from warp_cache import cache, lru_cache
 
@@ -135,22 +135,17 @@ def _check(cast: Cast, turn: str, many: int) -> None:
         act(cast)
     gc.collect()
     before, types = cast.counts(), sys.getrefcount(type(cast.f))
-    # Threads of the process may need memory for something else meanwhile; a leak does each time.
-    for _ in range(3):
-        objects, blocks = len(gc.get_objects()), sys.getallocatedblocks()
+    growth = Growth(blocks=FREED_LATER, objects=100)
+    for _ in growth:
         for _ in range(many // share):
             act(cast)
-        gc.collect()
-        after = cast.counts()
-        grown = sys.getallocatedblocks() - blocks, len(gc.get_objects()) - objects
-        stays = grown[0] >= FREED_LATER or grown[1] >= 100
-        if not stays:
-            break
+    gc.collect()
+    after = cast.counts()
     # Which one of the keys is in the cache at the end may differ by the references of one entry.
     drift = {name: after[name] - before[name] for name in before}
     assert all(abs(change) <= 4 for change in drift.values()), drift
     assert abs(sys.getrefcount(type(cast.f)) - types) < 50, "the type of the cached function"
-    assert not stays, f"blocks and objects that stayed: {grown}"
+    growth.check()
     cast.f.cache_clear()
     gc.collect()
     cleared = cast.counts()

@@ -196,7 +196,7 @@ def check(real: Real, model: Model, program: list[Step]) -> None:
 
 @pytest.mark.parametrize(("strategy", "size"), CASES)
 def test_single_flight(strategy: Strategy, size: int | None) -> None:
-    @settings(max_examples=support.examples(40))
+    @settings(max_examples=support.examples(12))
     @given(programs())
     def run(program: list[Step]) -> None:
         def decorate(**parameters: Any) -> Any:
@@ -209,7 +209,7 @@ def test_single_flight(strategy: Strategy, size: int | None) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_single_flight_of_lru_cache(size: int | None) -> None:
-    @settings(max_examples=support.examples(40))
+    @settings(max_examples=support.examples(12))
     @given(programs())
     def run(program: list[Step]) -> None:
         def decorate(**parameters: Any) -> Any:
@@ -224,7 +224,7 @@ def test_single_flight_of_lru_cache(size: int | None) -> None:
 def test_without_single_flight(strategy: Strategy, size: int | None) -> None:
     """Every computation that began after the last clear stores, if bounded not over what came."""
 
-    @settings(max_examples=support.examples(40))
+    @settings(max_examples=support.examples(12))
     @given(programs(allow_set=False))
     def run(program: list[Step]) -> None:
         def decorate(**parameters: Any) -> Any:
@@ -239,7 +239,7 @@ def test_without_single_flight(strategy: Strategy, size: int | None) -> None:
 def test_lru_cache_stores_over_clears(size: int | None) -> None:
     """As functools does."""
 
-    @settings(max_examples=support.examples(40))
+    @settings(max_examples=support.examples(12))
     @given(programs(allow_set=False))
     def run(program: list[Step]) -> None:
         check(Real(lru_cache, size), Model(Strategy.LRU, size, False, True), program)

@@ -92,7 +92,7 @@ def look_at_everything(twins: Twins) -> None:
     twins.compare()
 
 
-def walk(twins: Twins, seed: str, length: int = 1000) -> None:
+def walk(twins: Twins, seed: str, length: int = support.examples(1000)) -> None:
     chance = random.Random(seed)
     for _ in range(length):
         x = chance.choice(often(twins.size) if chance.random() < 0.9 else FIRSTS)
@@ -119,7 +119,7 @@ def walk(twins: Twins, seed: str, length: int = 1000) -> None:
 def run(decorate: Decorate, key: MakeKey, *parameters: Any) -> None:
     run_state_machine_as_test(
         lambda: CacheMachine(Twins(decorate, key, *parameters)),
-        settings=settings(max_examples=support.examples(10), stateful_step_count=40),
+        settings=settings(max_examples=support.examples(3), stateful_step_count=40),
     )
     walk(Twins(decorate, key, *parameters), seed=str(parameters))
 

@@ -171,14 +171,15 @@ def test_a_killed_writer_harms_nobody() -> None:
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_fork_shares_the_cache_and_owns_no_lock() -> None:
     cache = opened()
-    lock = cache.lock("a")
+    lock: Any = cache.lock("a", lease=1000)
     lock.acquire()
     child = os.fork()
     if child == 0:
         status = 1
         try:
             cache.incr("n", default=0)
-            lock.release()
+            if not lock._prolong(5):
+                lock.release()
         except RuntimeError:
             status = 0
         finally:
@@ -188,6 +189,37 @@ def test_a_fork_shares_the_cache_and_owns_no_lock() -> None:
     assert lock.locked()
     lock.release()
     assert not lock.locked()
+
+
+@pytest.mark.parametrize("backend", ["memory", "shared"])
+def test_a_lock_that_is_prolonged_is_held_all_the_time(backend: str) -> None:
+    cache: Any = Cache(name="locks", backend=backend)  # type: ignore[arg-type]
+    lock, other = cache.lock("a", lease=1000), cache.lock("a")
+    assert lock._prolong(5) is False
+    lock.acquire()
+    ended = threading.Event()
+
+    def prolong() -> None:
+        try:
+            for n in range(3000):
+                assert lock._prolong(1000 + n)
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=prolong)
+    thread.start()
+    while not ended.is_set():
+        assert other.locked() and not other.acquire(blocking=False)
+    thread.join()
+    lock.release()
+    assert not other.locked() and lock._prolong(5) is False
+    lock.acquire()
+    assert lock._prolong(0.01) and other.acquire(timeout=60)
+    assert lock._prolong(1000) is False
+    with pytest.raises(RuntimeError):
+        lock.release()
+    assert other.locked()
+    other.release()
 
 
 def test_locks_of_threads_in_both_tiers(make: Callable[..., Cache[Any, Any]]) -> None:

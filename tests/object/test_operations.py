@@ -32,6 +32,20 @@ def test_reading_and_what_it_counts(make: Make) -> None:
     assert (info.hits, info.misses, info.currsize) == (2, 4, 1)
 
 
+def test_what_ends_as_it_is_looked_at_has_no_time_left(make: Make) -> None:
+    cache = make()
+    found = 0
+    for ttl in [1e-6, 2e-6, 4e-6, 1e-5, 3e-5] * 100:
+        cache.set("a", 1, ttl=ttl)
+        for _ in range(3):
+            try:
+                assert 0 <= cache.ttl("a") < 1
+            except KeyError as error:
+                assert error.args == ("a",)
+                found += 1
+    assert found
+
+
 def test_renewing_is_for_entries_that_end(make: Make) -> None:
     cache = make()
     cache["stays"] = 1

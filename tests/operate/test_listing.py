@@ -153,6 +153,19 @@ def test_wrong_names(run: Any, worker: Any, name: str) -> None:
     assert "\x1b" not in errors
 
 
+@pytest.mark.parametrize("name", ["all the prices", "värden", "a/b", "../up", "x" * 300, ".dot"])
+def test_a_cache_is_found_by_the_name_that_it_was_given(run: Any, worker: Any, name: str) -> None:
+    one = worker()
+    # Nothing is kept under this one; it begins alike.
+    one.ask("cache(name='all_the_numbers', backend='shared')(str)(1)")
+    # (A long one leaves no room for what else its file is called.)
+    for namespace in ("tests", None) if len(name) < 100 else (None,):
+        one.ask(f"cache(name={name!r}, namespace={namespace!r}, backend='shared')(str)(1)")
+        status, out, errors = run("info", "--json", "--", name)
+        assert (status, errors) == (0, ""), namespace
+        assert json.loads(out)["counted"]["entries"] == 1
+
+
 def test_caches_of_several_default_places(
     run: Any, worker: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

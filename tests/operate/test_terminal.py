@@ -73,6 +73,54 @@ def test_no_line_is_wider_than_the_terminal(
         assert widest <= max(columns, 20), text
 
 
+LONG = "a_long_name_" * 9
+
+
+@pytest.fixture
+def long_named(worker: Any) -> Any:
+    one = worker(f"from app import *\nlong = cache(name={LONG!r}, backend='shared')(str)")
+    one.ask("[long(i) for i in (1, 2, 2, 2)]")
+    return one
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "rich"])
+@pytest.mark.parametrize("command", [["ls"], ["top", "--count", "1"]], ids=lambda c: c[0])
+def test_a_long_name_leaves_room_for_the_numbers(
+    long_named: Any, terminal: Any, command: list[str], plain: bool
+) -> None:
+    if not plain:
+        pytest.importorskip("rich")
+    shown = terminal(*command, *(["--plain"] if plain else []))
+    lines = bare(shown.read_all()).splitlines()
+    header = next(line for line in lines if line.startswith("NAME"))
+    named = next(line for line in lines if line.startswith("a_long"))
+    words = named.split()
+    assert words[0].endswith("long_name_") and ".." in words[0] and "50" in words, named
+    assert header.split()[-1] == ("STATE" if command == ["ls"] else "PROCS"), header
+
+
+@pytest.mark.parametrize("shape", ["--plain", "--rich"])
+@pytest.mark.parametrize("columns", [80, 20])
+def test_of_one_cache_all_is_to_be_read(
+    long_named: Any, terminal: Any, cache_dir: Any, shape: str, columns: int
+) -> None:
+    if shape == "--rich":
+        pytest.importorskip("rich")
+    text = bare(terminal("info", LONG, shape, columns=columns).read_all())
+    assert max(map(len, text.splitlines())) <= columns
+    joined = "".join(text.split())
+    assert f"fullname{LONG}" in joined and f"file{cache_dir}/{LONG}.cache" in joined
+    assert "bytesofentries" in joined and "hits2" in joined
+
+
+@pytest.mark.parametrize("command", [["ls"], ["top", "--count", "1"], ["info", LONG]])
+def test_with_colours_in_a_pipe_nothing_is_shortened(long_named: Any, command: list[str]) -> None:
+    pytest.importorskip("rich")
+    status, out, errors = shell(f"WARP {' '.join(command)} --rich | cat")
+    assert (status, errors) == (0, "") and LONG in out
+    assert ("50 %" if command[0] != "info" else "in use") in out
+
+
 @ids
 def test_in_a_pipe_nothing_is_shortened(busy: Any, command: list[str]) -> None:
     status, out, errors = shell(f"WARP {' '.join(command)} | cat")

@@ -17,7 +17,7 @@ import servers
 import support
 
 import warp_cache
-from warp_cache import Cache, RemoteError
+from warp_cache import Cache, RemoteError, _adapting
 from warp_cache._remote import opening
 
 Start = Callable[..., Any]
@@ -179,6 +179,22 @@ def test_what_is_not_acknowledged_is_told(configured: servers.Server, method: st
         assert cache.info().remote_errors > 0 or method in ("lock", "locked")
     finally:
         configured.resume()
+
+
+def test_adapters_do_not_take_it_for_a_value_that_is_lost(server: servers.Server) -> None:
+    """The server may have the older one still. What is told by a result is told so."""
+    assert issubclass(RemoteError, warp_cache.CacheUnavailable)
+    warp_cache.configure(remote=server.url, timeout=0.2)
+    kept = _adapting.kept(f"adapted {server.port}", {"remote": True, "ttl": 600})
+    kept.set("k", 1, 60)
+    server.kill()
+    for change in (
+        lambda: kept.set("k", 2, 60),
+        lambda: kept.set_many({"k": 2}, 60),
+        lambda: _adapting.dropped(kept.cache, ["k"]),
+    ):
+        with pytest.raises(RemoteError):
+            change()
 
 
 @pytest.mark.parametrize("method", sorted(CHANGES))

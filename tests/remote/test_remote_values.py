@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import decimal
 import fractions
+import math
 import time
 import uuid
 import warnings
@@ -270,6 +271,48 @@ def test_a_stale_value_is_refreshed_once_for_all(configured: servers.Server) -> 
     time.sleep(0.15)
     assert g(1) == [1, 1], "the old value meanwhile"
     support.eventually(lambda: g(1) != [1, 1] or f(1) != [1, 1])
+
+
+def test_who_calls_once_sees_to_a_refresh_too(configured: servers.Server) -> None:
+    """What the server has is not fresh, and this process has no copy that a hit could find."""
+    old, new = Body(), Body()
+    f, g = (named(body, stale_while_revalidate=60) for body in (old, new))
+    f.cache_put("old", (1,), ttl=0.01)
+    time.sleep(0.05)
+    assert g(1) == "old"
+    support.eventually(lambda: f.get(1) == [1, 1])
+    assert (old.calls, new.calls, g.cache_info().refreshes) == (0, 1, 1)
+
+
+def test_a_coroutine_that_is_awaited_once_sees_to_a_refresh_too(configured: servers.Server) -> None:
+    calls = []
+
+    async def body(x: int) -> str:
+        calls.append(x)
+        return "new"
+
+    f, g = (named(body, stale_while_revalidate=60) for _ in "fg")
+
+    async def run() -> None:
+        await f.acache_put("old", (1,), ttl=0.01)
+        await asyncio.sleep(0.05)
+        assert await g(1) == "old"
+        end = time.monotonic() + support.LIMIT
+        while await f.aget(1) != "new":
+            assert time.monotonic() < end
+            await asyncio.sleep(0.001)
+
+    asyncio.run(run())
+    assert calls == [1]
+
+
+def test_what_has_no_end_shows_none_wherever_it_is_read(configured: servers.Server) -> None:
+    """The server, this process, and the host's file say the same of it."""
+    f, g = (named(lambda x: x, name="endless") for _ in "fg")
+    f.cache_put("a", (1,), ttl=None)
+    for one in (f, f, g, g):
+        assert one(1) == "a"
+        assert one.cache_ttl(1) == math.inf
 
 
 def test_an_explicit_refresh(configured: servers.Server) -> None:

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import forwarder
 import pytest
 import servers
 import support
+from children import FORKED
 
 import warp_cache
 from warp_cache import cache
@@ -93,6 +94,46 @@ def test_who_calls_before_the_lease_is_answered_waits_for_the_flight(
         assert calls == 0
         assert [future.result(60) for future in (first, *others)] == [[1, 1]] * 3
     assert body.calls == 1
+
+
+FORKS = (
+    FORKED
+    + """
+me, go_on = os.getpid(), threading.Event()
+
+@cache(remote=True, ttl=60, name="f", wait_timeout=0.1)
+def f(x):
+    if os.getpid() == me:
+        go_on.wait(60)
+    return x
+"""
+)
+
+
+def test_a_fork_s_child_does_not_wait_for_what_a_thread_of_its_parent_asked(
+    server: servers.Server, tmp_path: Path, start: Callable[..., Any]
+) -> None:
+    asked: list[bytes] = []
+
+    def first(request: bytes) -> bool:
+        if claims(request):
+            asked.append(request)
+        return claims(request) and len(asked) == 1
+
+    between = forwarder.Forwarder(server.port, first)
+    try:
+        settings = {"remote": between.url, "timeout": 150.0, "directory": str(tmp_path / "host")}
+        warp_cache.configure(**settings)
+        child = start(FORKS, **settings)
+        called = child.start("f(1)")
+        assert between.held.wait(30)
+        is_told(server)
+        assert child.ask("forked('f(1)')") == "'1'"
+        child.ask("go_on.set()")
+        between.release()
+        assert called.answer() == "1"
+    finally:
+        between.close()
 
 
 def test_coroutines_that_come_before_the_lease_is_answered_wait_for_the_flight(

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import check_clean, run_python
+from support import Growth, check_clean, run_python
 
 from warp_cache._warp_cache_rs import _encode_key
 
@@ -396,9 +396,11 @@ def test_nothing_leaks() -> None:
         return [sys.getrefcount(thing) for thing in counted]
 
     rounds(1000)
-    before, blocks = counts(), sys.getallocatedblocks()
-    rounds(10_000)
+    before = counts()
+    growth = Growth(blocks=800)  # a leak would be 1,600 at least
+    for _ in growth:
+        rounds(10_000)
     after = counts()
     assert [b - a for a, b in zip(before[:-1], after[:-1], strict=True)] == [0] * (len(counted) - 1)
     assert abs(after[-1] - before[-1]) < 100  # None is everybody's
-    assert sys.getallocatedblocks() - blocks < 800  # a leak would be 1,600 at least
+    growth.check()

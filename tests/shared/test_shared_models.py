@@ -142,14 +142,14 @@ strategies = pytest.mark.parametrize("strategy", list(Strategy), ids=lambda s: s
 @strategies
 def test_cache(strategy: Strategy, size: int | None, ttl: float | None, typed: bool) -> None:
     parameters = ("cache", strategy, size, ttl, typed)
-    run(lambda: SharedTwins([Actor()], "one", *parameters), 2, 200)
+    run(lambda: SharedTwins([Actor()], "one", *parameters), 2, 120)
 
 
 @typed_or_not
 @pytest.mark.parametrize("size", [0, 2, None])
 def test_lru_cache(size: int | None, typed: bool) -> None:
     parameters = ("lru_cache", Strategy.LRU, size, None, typed)
-    run(lambda: SharedTwins([Actor()], "one", *parameters), 2, 200)
+    run(lambda: SharedTwins([Actor()], "one", *parameters), 2, 120)
 
 
 @typed_or_not
@@ -157,7 +157,7 @@ def test_lru_cache(size: int | None, typed: bool) -> None:
 @strategies
 def test_two_handles_in_one_process(strategy: Strategy, size: int, typed: bool) -> None:
     parameters = ("cache", strategy, size, None, typed)
-    run(lambda: SharedTwins([Actor(), Actor()], "both", *parameters), 2, 200)
+    run(lambda: SharedTwins([Actor(), Actor()], "both", *parameters), 2, 120)
 
 
 @pytest.fixture
@@ -172,12 +172,12 @@ def remote(cache_dir: Path) -> Iterator[Remote]:
 @strategies
 def test_two_processes(strategy: Strategy, size: int, ttl: float | None, remote: Remote) -> None:
     parameters = ("cache", strategy, size, ttl, False)
-    run(lambda: SharedTwins([Actor(), remote], "turns", *parameters), 2, 250)
+    run(lambda: SharedTwins([Actor(), remote], "turns", *parameters), 2, 120)
 
 
 def test_two_processes_of_lru_cache(remote: Remote) -> None:
     parameters = ("lru_cache", Strategy.LRU, 5, None, True)
-    run(lambda: SharedTwins([Actor(), remote], "turns", *parameters), 2, 250)
+    run(lambda: SharedTwins([Actor(), remote], "turns", *parameters), 2, 120)
 
 
 @pytest.mark.parametrize("size", [300, 1024])

@@ -164,7 +164,7 @@ def test_lru_is_kept_where_it_does_not_matter() -> None:
     assert "keep LRU" in advised.sentence
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=support.examples(60))
 @given(
     keys=streams,
     strategy=st.sampled_from(list(Strategy)),

@@ -20,6 +20,7 @@
 //! `clock_gettime` in some processes only. Where there is no `/proc`, the offset cannot be known; then `identity` keeps
 //! processes apart whose clocks differ.
 
+use crate::clock::at_one_moment;
 use crate::fork;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
@@ -125,23 +126,6 @@ fn check(reading: u64) -> u64 {
 /// Both clocks at one moment.
 fn both() -> (u64, u64) {
     at_one_moment(|| read(BOOT), || read(libc::CLOCK_REALTIME))
-}
-
-/// What two clocks say, as nearly at one moment as can be had: a thread may be interrupted between two readings, so the closest of
-/// a few counts.
-pub(crate) fn at_one_moment(one: impl Fn() -> u64, other: impl Fn() -> u64) -> (u64, u64) {
-    let (mut best, mut found) = (u64::MAX, (0, 0));
-    for _ in 0..4 {
-        let (before, between, after) = (one(), other(), one());
-        let took = after.wrapping_sub(before);
-        if took < best {
-            (best, found) = (took, (after, between));
-        }
-        if best < 10_000 {
-            break;
-        }
-    }
-    found
 }
 
 /// What this process's time namespace adds to the time since the start; `None` where that cannot be known.

@@ -108,6 +108,23 @@ pub(crate) fn system() -> Instant {
     START.get_or_init(std::time::Instant::now).elapsed().as_nanos() as u64
 }
 
+/// What two clocks say, as nearly at one moment as can be had: a thread may be interrupted between two readings, so the
+/// closest of a few counts.
+pub(crate) fn at_one_moment(one: impl Fn() -> u64, other: impl Fn() -> u64) -> (u64, u64) {
+    let (mut best, mut found) = (u64::MAX, (0, 0));
+    for _ in 0..4 {
+        let (before, between, after) = (one(), other(), one());
+        let took = after.wrapping_sub(before);
+        if took < best {
+            (best, found) = (took, (after, between));
+        }
+        if best < 10_000 {
+            break;
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,8 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
 
-use crate::boottime::at_one_moment;
-use crate::clock::system;
+use crate::clock::{at_one_moment, system};
 use crate::time_stamp;
 use engine::expiration::Instant;
 

@@ -8,9 +8,10 @@
 //! The handlers' order: before a fork the lock of [`exclusive`] is taken, then that of the registry of waits
 //! ([`inflight`]), which is held for a few instructions and with nothing else wanted; so a fork waits for both and the
 //! child finds whole what they guard. Afterwards they are given back the other way round. In the child the registry is
-//! emptied, the thread's number made the only one ([`thread_id`]) and the parent's sockets closed ([`descriptors`]) before the count changes and the lock is released:
-//! whoever sees the new count sees all the rest of the new process. The C library runs what others have registered
-//! around all this, and makes its allocator usable before the child's handlers run.
+//! emptied, the thread's number made the only one ([`thread_id`]) and the parent's sockets closed ([`descriptors`]) before
+//! the count changes and the lock is released: whoever sees the new count sees all the rest of the new process. The C
+//! library runs what others have registered around all this, and makes its allocator usable before the child's handlers
+//! run.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Once;

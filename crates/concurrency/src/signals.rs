@@ -94,6 +94,12 @@ pub fn unharmed<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// (Only there do threads take a process's signals.)
+#[cfg(not(unix))]
+pub fn in_programs_threads<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
 #[cfg(all(test, unix, not(loom)))]
 mod tests {
     use super::*;

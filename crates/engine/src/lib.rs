@@ -1,10 +1,11 @@
 //! Ring 1: what a cache is, without threads, without a clock, without Python.
 //!
 //! [`slab`] holds the entries, [`index`] finds them by hash, a [`policy`] orders them and chooses who leaves,
-//! [`expiration`] knows their deadlines, [`weights`] and [`tags`] what else is known of some, [`evicted`] what is still to be
-//! dropped; [`cache`] is all of these together.
-//! [`simulate`] tells what a cache would have done with a recorded program; [`wire_format`] is objects as
-//! bytes. [`hashing`] has the mixers and generators of all crates, [`varint`] their numbers of any length.
+//! [`expiration`] knows their deadlines, [`weights`] and [`tags`] what else is known of some, [`evicted`] what is still to
+//! be dropped; [`cache`] is all of these together. Policies and deadlines are made of [`linked_list`]s, [`upper_hash`]es
+//! are for policies that know keys which have left. [`simulate`] tells what a cache would have done with a recorded
+//! program; [`wire_format`] is objects as bytes. [`hashing`] has the mixers and generators of all crates, [`varint`] their
+//! numbers of any length.
 //!
 //! # Glossary
 //!

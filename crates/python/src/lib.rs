@@ -1,8 +1,8 @@
 //! Ring 3: CPython. The extension module of warp_cache.
 //!
 //! [`key`] hashes and compares arguments, [`codec`] makes bytes of objects, [`function`] is what a decorated function
-//! becomes, [`object`] a cache that is used like a dict, [`backend`] what stands behind its own cache, [`capi`] knows the inner workings of CPython, [`bindings`] are
-//! functions that Python calls by name.
+//! becomes, [`object`] a cache that is used like a dict, [`backend`] what stands behind its own cache, [`capi`] knows the
+//! inner workings of CPython, [`bindings`] are functions that Python calls by name.
 
 #[macro_use]
 mod function;

@@ -1,7 +1,7 @@
 //! The file of a recording: what a function's calls were, as numbers of keys. docs/workload.md describes it.
 //!
-//! Ring 1. Magic and version, then blocks: a kind, the length of what follows (four bytes, least first), and that. A
-//! reader takes what is there of a last block that was cut short. Numbers are [`varint`]s.
+//! Magic and version, then blocks: a kind, the length of what follows (four bytes, least first), and that. A
+//! reader takes what is there of a last block that was cut short. Numbers are [`engine::varint`]s.
 
 use std::collections::BTreeMap;
 

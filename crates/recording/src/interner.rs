@@ -1,6 +1,6 @@
 //! The numbers of keys in the order of their first appearance: a hash table that keeps hashes, not keys.
 //!
-//! Ring 1. Slots of twelve bytes, linear probing, at most four fifths full; it grows by a half, so that a key costs 15 to
+//! Slots of twelve bytes, linear probing, at most four fifths full; it grows by a half, so that a key costs 15 to
 //! 22.5 bytes. A slot's place is the upper part of a product, so the number of slots need not be a power of two.
 
 use engine::hashing::{scale, GOLDEN};

@@ -15,6 +15,7 @@ use concurrency::{boottime, clock, fork};
 
 use crate::error::Error;
 use crate::random;
+use crate::refusal::Refusal;
 
 /// Timeouts in a row that open it.
 pub const TIMEOUTS: u32 = 3;
@@ -136,29 +137,6 @@ fn pause(failures: u32, random: u64) -> Duration {
     let whole = FIRST.saturating_mul(1 << failures.min(16)).min(LONGEST);
     let part = (random >> 32) as u32 as f64 / f64::from(u32::MAX);
     whole.mul_f64(1.0 - part / 4.0)
-}
-
-/// What a server refuses of all that it is asked, and its user can mend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// `WRONGPASS`, `NOAUTH`.
-    Login = 1,
-    /// `NOPERM`.
-    Rights = 2,
-    /// `MOVED`, where the address names one server.
-    Cluster = 3,
-}
-
-impl Refusal {
-    fn of(error: &Error) -> Option<Refusal> {
-        let Error::Refused(code) = error else { return None };
-        match code.as_str() {
-            "WRONGPASS" | "NOAUTH" => Some(Refusal::Login),
-            "NOPERM" => Some(Refusal::Rights),
-            "MOVED" => Some(Refusal::Cluster),
-            _ => None,
-        }
-    }
 }
 
 /// The breaker that all threads of a process share. A fork's child begins with a closed one.

@@ -2,14 +2,19 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use concurrency::boottime;
 use redis::{cmd, Value};
+use remote::coherence::Tracking;
 use remote::connection::Connection;
 use remote::error::Error;
 use remote::tier::{Cover, Failure, Looked, Tier, Why};
 use support::forwarder::{Direction, Forwarder};
+use support::host::attended;
 use support::tiers::{call, compute, covered, found, holds, host, options, Apart};
 use support::{drain, hostile_after_hello, late, open, programs, until, with_each_server, Server};
 
@@ -168,4 +173,18 @@ fn a_stamp_that_is_soon_to_end_is_renewed_by_who_computes() {
         assert!(left > 12 * 3_600_000, "{left}");
         assert_eq!(found(tier.look(&call)).body, b"2");
     });
+}
+
+#[test]
+fn a_server_that_is_busy_is_not_taken_for_one_that_tells_nothing() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let url = hostile_after_hello(move |mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"-BUSY a script runs\r\n");
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let host = attended(None, &url, Duration::from_millis(400));
+    until("it was asked again", || asked.load(Ordering::Relaxed) > 2);
+    assert_eq!(host.words().tracking(), Tracking::Unknown);
 }

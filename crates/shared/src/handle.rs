@@ -10,7 +10,7 @@ pub use self::counting::Info;
 use crate::error::{Hindrance, OpenError};
 use crate::file::header::{self, Options, Share};
 use crate::file::layout::ctl;
-use crate::file::units::Slot;
+use crate::file::units::{Slot, Tick};
 use crate::policy::Strategy;
 use crate::process::lock::CLEAR_TIMEOUT;
 use crate::table::block::ReadBuf;
@@ -210,7 +210,7 @@ impl SharedCache {
         }
         let tick = self.table.use_tick();
         if hit.until != NEVER {
-            let now = self.table.now_coarse(tick);
+            let now = self.table.now_coarse(tick.number());
             if now >= hit.until {
                 return self.hit_again_closely(hit, hit.fresh, now, tick, last);
             }
@@ -226,7 +226,7 @@ impl SharedCache {
             return Freshness::Gone;
         }
         let tick = self.table.use_tick();
-        let now = self.table.now_coarse(tick);
+        let now = self.table.now_coarse(tick.number());
         if !self.hit_again_closely(hit, hit.end, now, tick, last) {
             Freshness::Gone
         } else if now < hit.fresh {
@@ -238,7 +238,7 @@ impl SharedCache {
 
     /// A hit of what has more to it than a deadline, or was perhaps stale.
     #[inline(never)]
-    fn hit_again_closely(&self, hit: &Remembered, until: u64, now: u64, tick: u64, last: &mut u64) -> bool {
+    fn hit_again_closely(&self, hit: &Remembered, until: u64, now: u64, tick: Tick, last: &mut u64) -> bool {
         let slot = Slot::new(hit.slot);
         if now >= until || !(hit.is_plain() || self.table.holds_again(hit, now)) {
             return false;

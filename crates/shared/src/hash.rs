@@ -112,8 +112,9 @@ mod tests {
         }
     }
 
-    /// (XXH3 has such products as well, but with the seed in each factor, and a file's seed is random.) Constants that sums of the multiply-and-fold kind are made with (ours once was, too): a word that is equal to one
-    /// makes a product of nothing, and with it all is forgotten that came before.
+    /// (XXH3 has such products as well, but with the seed in each factor, and a file's seed is random.) Constants that sums
+    /// of the multiply-and-fold kind are made with (ours once was, too): a word that is equal to one makes a product of
+    /// nothing, and with it all is forgotten that came before.
     #[test]
     fn no_word_makes_the_checksum_forget_what_came_before() {
         let constants: [u64; 8] = [

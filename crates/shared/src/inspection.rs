@@ -7,6 +7,8 @@
 //! A file may be anything, and change meanwhile. So the listing reads by `pread`; what is attached is the same table that
 //! any process has, whose every read is checked.
 
+mod found;
+
 use crate::error::OpenError;
 use crate::file::directory::{Dir, Missing};
 use crate::file::header::{attach as attach_file, close_or_keep, probe, random_generation};
@@ -19,50 +21,16 @@ use crate::handle::SharedCache;
 use crate::policy::Strategy;
 use crate::process::clock::boot_now;
 use crate::table::block::ReadBuf;
-use crate::table::head::{Freshness, Kind};
+use crate::table::head::Freshness;
 use core::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-pub use crate::file::directory::Listed;
-pub use crate::file::validation::Unusable;
+pub use self::found::{Attached, Entry, Found, Parameters, Removal, State};
+pub use crate::listed::{Listed, Unusable};
 
 /// How a cache's file is called, after the cache's name.
 pub const SUFFIX: &str = ".cache";
-
-/// A file of a directory.
-#[derive(Debug)]
-pub struct Found {
-    pub file: String,
-    pub listed: Listed,
-    /// The pids of the processes that have it open, as they call themselves; 0 of one that does not say. Those that have no
-    /// line are not seen.
-    pub processes: Vec<u64>,
-    pub state: State,
-}
-
-/// What a file is.
-#[derive(Debug)]
-pub enum State {
-    Sound(Parameters),
-    Unusable(Unusable),
-    /// It is not touched.
-    Refused(OpenError),
-}
-
-/// What a cache was made with, as far as its file knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parameters {
-    pub strategy: Option<Strategy>,
-    /// 0 = bounded by bytes only.
-    pub max_size: u64,
-    pub max_bytes: u64,
-    /// Nanoseconds; 0 = none.
-    pub idle: u64,
-    pub fingerprint: u64,
-    /// Nanoseconds since it was made.
-    pub age: u64,
-}
 
 impl From<&Header> for Parameters {
     fn from(header: &Header) -> Parameters {
@@ -111,14 +79,6 @@ fn pid_of(fd: BorrowedFd<'_>, line: u64) -> u64 {
     read.map_or(0, |()| u64::from_ne_bytes(word) & 0xffff_ffff)
 }
 
-/// How an attempt to attach to a file ended.
-pub enum Attached {
-    Cache(SharedCache),
-    Unusable(Unusable),
-    /// There is no such file.
-    Absent,
-}
-
 /// Opens a file that is there, whatever its cache's parameters.
 pub fn attach(dir: &Path, file: &str) -> Result<Attached, OpenError> {
     let dir = Dir::open(dir, Missing::Left)?;
@@ -127,18 +87,6 @@ pub fn attach(dir: &Path, file: &str) -> Result<Attached, OpenError> {
         Some(Err(why)) => Attached::Unusable(why),
         Some(Ok(table)) => Attached::Cache(SharedCache::attached(table, dir.path(file))),
     })
-}
-
-/// What has become of a file that was to be removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removal {
-    Removed,
-    /// A process has it open.
-    InUse,
-    /// There is none of that name any more.
-    Absent,
-    /// It does not say that it is a cache.
-    NoCache,
 }
 
 /// Removes a cache's file that no process has open. Who opens it in that very moment is told to look for another.
@@ -180,20 +128,6 @@ pub fn try_out(dir: &Path) -> Result<u64, OpenError> {
     let free = opened.free_bytes();
     probe(fd.as_fd(), true, free).map_err(|(what, error)| OpenError::io(dir, what, error))?;
     Ok(free)
-}
-
-/// An entry as it was found.
-pub struct Entry<'a> {
-    /// Of the key, under the file's own seed.
-    pub hash: u64,
-    pub key: &'a [u8],
-    pub value: &'a [u8],
-    pub kind: Kind,
-    pub is_fresh: bool,
-    pub has_tags: bool,
-    /// Nanoseconds for which it is fresh, and for which it is there; `None` without a limit.
-    pub fresh_for: Option<u64>,
-    pub there_for: Option<u64>,
 }
 
 impl SharedCache {

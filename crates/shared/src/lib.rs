@@ -6,10 +6,10 @@
 //! (reading, storing, and what goes by itself), `process::lock` and `process::identity` (who may write, and who is who),
 //! `file::life` and `process::witness` (who lives), `table::repair` and `audit`, then what is derived or beside it:
 //! `table::index`, `table::bitmap`, `policy`, `process::lease`, `table::counters`; `table::changes` (what those in front of
-//! the file must let go); `file::directory` and `file::header` (how a file comes to be), `file::mapping::fixed` and `process::held` (a small file and a lock
-//! for the remote tier), `handle` (what others see of it), `inspection` (what a look from outside sees).
-//! Nothing in here knows Python. `unsafe` is found below `file/` alone: the mapping, `sigbus`, words as bytes, and system
-//! calls; everything between is checked code over atomic words.
+//! the file must let go); `file::directory` and `file::header` (how a file comes to be), `file::mapping::fixed` and
+//! `process::held` (a small file and a lock for the remote tier), `handle` (what others see of it), `inspection` (what a
+//! look from outside sees). Nothing in here knows Python. `unsafe` is found below `file/` alone: the mapping, `sigbus`,
+//! words as bytes, and system calls; everything between is checked code over atomic words.
 //!
 //! **Why a death is harmless.** The slots' words are the truth, each changes by one store, and it points only to bytes
 //! that were written before. All else is derived from them, by whoever finds the lock's owner dead. A computation's
@@ -20,12 +20,12 @@
 //! no writer put there under that key: word, checksum (bound to place and generation), hash and key are all compared,
 //! in the reader's own copy.
 //!
-//! **Limits.** By stamps, victims are exact up to `EXACT` slots, sampled beyond; in queues, at any size. Expired entries go first up to `EXACT`, beyond
-//! that by a sweep of 128 slots per store. 255 processes write at a time, more only read. Uses of one entry by one
-//! thread within about a microsecond are one use for the order. A writer that is stopped inside the lock keeps all
-//! others from storing (not from reading) until it goes on or dies. Whoever cuts the file short under us costs us the
-//! cache, and only where our SIGBUS handler is still in place no more than that. Where fallocate is missing (macOS) the
-//! areas of a file are reserved in one piece, up to the furthest in use.
+//! **Limits.** By stamps, victims are exact up to `EXACT` slots, sampled beyond; in queues, at any size. Expired entries go
+//! first up to `EXACT`, beyond that by a sweep of 128 slots per store. 255 processes write at a time, more only read. Uses
+//! of one entry by one thread within about a microsecond are one use for the order. A writer that is stopped inside the
+//! lock keeps all others from storing (not from reading) until it goes on or dies. Whoever cuts the file short under us
+//! costs us the cache, and only where our SIGBUS handler is still in place no more than that. Where fallocate is missing
+//! (macOS) the areas of a file are reserved in one piece, up to the furthest in use.
 //!
 //! The bounds of all waits: a reader retries four times, then misses; a store waits 200 ms for the lock, then is
 //! skipped; `clear` and `remove` 2 s; creation of a file 2 s for another creator; a follower of a lease as long as its
@@ -40,6 +40,7 @@ pub(crate) mod error;
 pub mod file;
 #[cfg(unix)]
 pub mod hash;
+pub(crate) mod listed;
 #[cfg(unix)]
 pub(crate) mod load_counter;
 #[cfg(unix)]

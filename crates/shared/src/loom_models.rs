@@ -7,7 +7,7 @@ use crate::file::layout::{
     ctl, proc_at, Geometry, Header, CANDIDATES_AT, CONTROL_AT, FENCES_AT, LEASES_AT, LEASE_STATES_AT, MIN_MAX_BYTES,
 };
 use crate::file::mapping::Region;
-use crate::file::units::{GranuleIndex, Slot};
+use crate::file::units::{GranuleIndex, Slot, Tick};
 use crate::policy::Strategy;
 use crate::process::lease::{Acquired, Lease, Waited};
 use crate::process::lock::WriteGuard;
@@ -180,7 +180,7 @@ fn late_hit(strategy: Strategy, mutant: Mutant) {
             }
         });
         if let Some(hit) = reader.find(reader.hash(b"l"), b"l", &mut ReadBuf::new()) {
-            reader.touch(Slot::new(hit.slot), 7, false);
+            reader.touch(Slot::new(hit.slot), Tick::new(7), false);
         }
         t.join().unwrap();
         let _guard = writer.lock(TIMEOUT).unwrap();
@@ -250,7 +250,7 @@ fn hits_during_an_eviction_leave_the_queues_whole() {
             let t = thread::spawn(move || done(put(&writer, &writer.lock(TIMEOUT).unwrap(), b"m", b"2")));
             for key in [b"k", b"l"] {
                 if let Some(hit) = reader.find(reader.hash(key), key, &mut ReadBuf::new()) {
-                    reader.touch(Slot::new(hit.slot), 0, false);
+                    reader.touch(Slot::new(hit.slot), Tick::new(0), false);
                 }
             }
             t.join().unwrap();

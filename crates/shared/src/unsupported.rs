@@ -7,7 +7,20 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// What maps files elsewhere: here words in memory.
+pub mod file {
+    #[allow(dead_code)] // The rest of it is for files.
+    #[path = "../../file/atomic.rs"]
+    pub(crate) mod atomic;
+    pub mod fixed;
+}
 pub mod inspection;
+/// What processes share elsewhere: here there is one.
+pub mod process {
+    #[path = "../../process/futex.rs"]
+    pub mod futex;
+    pub mod held;
+}
 #[path = "load_counter.rs"]
 mod load_counter;
 #[path = "skip.rs"]
@@ -67,7 +80,7 @@ pub mod mutant {
     pub fn switch_off() {}
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
     Lru,
 }
@@ -334,6 +347,7 @@ never! {
     len_is_plain() -> bool;
     note_apart();
     lock_key(&[u8], Option<Duration>) -> Result<Option<KeyLock>, Busy>;
+    prolong_key(&KeyLock, Option<Duration>) -> Result<Option<KeyLock>, Busy>;
     unlock_key(&KeyLock) -> bool;
     is_key_locked(&[u8]) -> bool;
 }

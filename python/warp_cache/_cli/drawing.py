@@ -8,19 +8,26 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from warp_cache._cli import tables
 from warp_cache._cli.view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-__all__ = ["Screen", "made", "table"]
+    from rich.console import Console
+
+__all__ = ["Screen", "facts", "made", "table"]
 
 _COLOURS = {"in use": "green", "idle": "", "ok": "green", "problem": "bold red", "note": "yellow"}
+# Columns that no table has.
+_ENDLESS = 1 << 16
 
 
-def made(header: list[str], rows: list[list[str]], title: str | None = None) -> Table:
-    """A table whose first column gives way where the terminal is narrow."""
+def made(
+    header: list[str], rows: list[list[str]], columns: int | None, title: str | None = None
+) -> Table:
+    """A table of at most so many columns, whose first one gives way."""
     drawn = Table(box=None, pad_edge=False, title=title, title_justify="left")
     for at, name in enumerate(header):
         is_text = at in (0, len(header) - 1)
@@ -29,9 +36,9 @@ def made(header: list[str], rows: list[list[str]], title: str | None = None) -> 
             justify="left" if is_text else "right",
             no_wrap=True,
             overflow="ellipsis",
-            min_width=8 if at == 0 else len(name),
+            min_width=None if at == 0 else len(name),
         )
-    for row in rows:
+    for row in tables.fitted(header, rows, columns):
         cells = [Text(cell) for cell in row]
         cells[0].stylize("bold")
         cells[-1].stylize(_COLOURS.get(row[-1], "yellow"))
@@ -41,7 +48,29 @@ def made(header: list[str], rows: list[list[str]], title: str | None = None) -> 
 
 def table(header: list[str], rows: list[list[str]]) -> None:
     """Print a table."""
-    View().console.print(made(header, rows))
+    console = View().console
+    if console.is_terminal:
+        console.print(made(header, rows, console.width))
+    else:
+        _whole(console, made(header, rows, None))
+
+
+def facts(title: str, rows: list[list[str]]) -> None:
+    """Print what is known of one thing."""
+    console = View().console
+    (name, _), *lines = tables.facts(title, rows, console.width if console.is_terminal else None)
+    if not console.is_terminal:
+        console.width = _ENDLESS
+    console.print(Text(name, style="bold"), no_wrap=True)
+    for what, text in lines:
+        line = Text.assemble((what, "bold"), (text, _COLOURS.get(text, "")))
+        console.print(line, no_wrap=True)
+
+
+def _whole(console: Console, drawn: Table) -> None:
+    """Print a table into a pipe, where no line has an end."""
+    console.width = _ENDLESS
+    console.print(drawn)
 
 
 class Screen:
@@ -59,8 +88,8 @@ class Screen:
         return console.height if console.is_terminal else 1 << 30
 
     def draw(self, title: str, header: list[str], rows: list[list[str]]) -> None:
-        drawn = made(header, rows, title)
-        if self._live.console.is_terminal:
-            self._live.update(drawn, refresh=True)
+        console = self._live.console
+        if console.is_terminal:
+            self._live.update(made(header, rows, console.width, title), refresh=True)
         else:
-            self._live.console.print(drawn)
+            _whole(console, made(header, rows, None, title))

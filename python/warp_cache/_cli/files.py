@@ -43,6 +43,8 @@ _NAME = re.compile(
     r"(?:-(?P<parameters>[0-9a-f]{8}))?",
     re.DOTALL,
 )
+# Characters of a name that are kept.
+_LONGEST = 180
 # Of a file that lost its name meanwhile, so often another one is looked for.
 _TRIES = 4
 
@@ -202,16 +204,21 @@ def choose(name: str, given: str | None) -> CacheFile:
 
     Raises UserError where there is none, or several.
     """
-    if os.sep in name:
-        folder, file = os.path.split(os.path.abspath(name))
-        caches = [one for one in all_caches(folder) if file in (one.file, one.full)]
-    else:
-        caches = all_caches(given)
-    wanted = os.path.basename(name)
+    folder, file = os.path.split(os.path.abspath(name))
+    is_path = os.sep in name
+    if is_path and os.path.isdir(folder):
+        for cache in all_caches(folder):
+            if file in (cache.file, cache.full):
+                return cache
+    caches = all_caches(given)
+    spelled = _spelled(name)
     for fits in (
-        lambda cache: wanted in (cache.full, cache.file),
-        lambda cache: cache.name == wanted,
-        lambda cache: cache.full.startswith(wanted),
+        lambda cache: name in (cache.full, cache.file),
+        lambda cache: cache.name == name,
+        lambda cache: not is_path and cache.full.startswith(name),
+        # What a file cannot be called, and what is too long, it has in another spelling.
+        lambda cache: spelled != name and cache.name == spelled,
+        lambda cache: spelled != name and cache.full.startswith(f"{spelled}-"),
     ):
         chosen = [cache for cache in caches if fits(cache)]
         if len(chosen) == 1:
@@ -222,10 +229,24 @@ def choose(name: str, given: str | None) -> CacheFile:
                 cache.path if len(many) > 1 else cache.full for cache in chosen[:5]
             ) + (", ..." if len(chosen) > 5 else "")
             raise UserError(f"{len(chosen)} caches are called {name}; say which: {told}")
-    where = given or (os.path.dirname(name) if os.sep in name else ", ".join(directories()[0]))
+    if is_path and not os.path.isdir(folder):
+        raise UserError(f"{folder}: there is no such directory")
+    if is_path:
+        given, caches = folder, all_caches(folder)
+    where = given or ", ".join(directories()[0])
     there = ", ".join(sorted({cache.name for cache in caches})[:5])
     told = f" There is {there}." if there else " There are no caches there."
     raise UserError(f"no cache is called {name} in {where}.{told}")
+
+
+def _spelled(name: str) -> str:
+    """What stands in a file's name, before a hash, for a name that cannot (``safe_name`` in
+    ``crates/shared/src/file/directory.rs``).
+    """
+    clean = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)
+    if clean == name and len(name) <= _LONGEST and not name.startswith("."):
+        return name
+    return clean[: _LONGEST - 20].lstrip(".")
 
 
 def attach(cache: CacheFile) -> SharedFile:

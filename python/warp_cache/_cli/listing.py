@@ -135,7 +135,7 @@ def _inform(options: argparse.Namespace) -> None:
     lines = [
         [what, output.printable(text)] for what, text in _lines(cache, info) if text is not None
     ]
-    tables.show(options, [output.printable(cache.name), ""], lines)
+    tables.show_facts(options, output.printable(cache.name), lines)
 
 
 def _lines(cache: CacheFile, info: dict[str, Any]) -> list[tuple[str, str | None]]:

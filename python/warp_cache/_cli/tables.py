@@ -21,10 +21,13 @@ __all__ = [
     "age",
     "count",
     "entries",
+    "facts",
+    "fitted",
     "plain",
     "ratio",
     "rich_view",
     "show",
+    "show_facts",
     "shorten",
     "size",
     "width",
@@ -32,6 +35,8 @@ __all__ = [
 
 # What no terminal is narrower than, to be of use.
 _NARROWEST = 20
+# Blanks between two columns, as rich has them, too.
+_BETWEEN = 2
 
 
 def add_shape(parser: argparse.ArgumentParser) -> None:
@@ -70,20 +75,67 @@ def show(options: argparse.Namespace, header: list[str], rows: list[list[str]]) 
         print("\n".join(plain(header, rows, width())))
 
 
+def show_facts(options: argparse.Namespace, title: str, rows: list[list[str]]) -> None:
+    """Print what is known of one thing under its name: a line for each, what it is and its text."""
+    drawing = rich_view(options)
+    if drawing is not None:
+        drawing.facts(title, rows)
+    else:
+        lines = facts(title, rows, width())
+        print("\n".join((what + text).rstrip() for what, text in lines))
+
+
+def facts(title: str, rows: list[list[str]], columns: int | None) -> list[tuple[str, str]]:
+    """The lines of what is known, each in two parts. Nothing is left out: a text that is too long
+    for so many columns goes on in the next line.
+    """
+    indent = max(len(what) for what, _ in rows) + _BETWEEN
+    if columns is None:
+        return [(title, ""), *((what.ljust(indent), text) for what, text in rows)]
+    lines = [(part, "") for part in _folded(title, columns)]
+    if columns - indent < _NARROWEST:
+        # No room for two columns.
+        for what, text in rows:
+            lines += ((part, "") for part in _folded(what, columns))
+            lines += ((" " * _BETWEEN, part) for part in _folded(text, columns - _BETWEEN))
+        return lines
+    for what, text in rows:
+        first, *others = _folded(text, columns - indent)
+        lines.append((what.ljust(indent), first))
+        lines += ((" " * indent, other) for other in others)
+    return lines
+
+
+def _folded(text: str, columns: int) -> list[str]:
+    return [text[at : at + columns] for at in range(0, len(text), columns)] or [""]
+
+
 def plain(header: list[str], rows: list[list[str]], columns: int | None) -> list[str]:
     """The lines of a table, of at most so many columns: the first one gives way."""
-    table = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    if columns is not None:
-        others = sum(widths[1:]) + 2 * (len(widths) - 1)
-        widths[0] = min(widths[0], max(8, columns - others))
+    table = [header, *fitted(header, rows, columns)]
+    widths = _widths(table)
     lines = []
     for row in table:
-        cells = [shorten(row[0], widths[0]).ljust(widths[0])]
+        cells = [row[0].ljust(widths[0])]
         cells += [cell.rjust(w) for cell, w in zip(row[1:-1], widths[1:-1], strict=True)]
-        line = "  ".join([*cells, row[-1]]).rstrip()
+        line = (" " * _BETWEEN).join([*cells, row[-1]]).rstrip()
         lines.append(line if columns is None else line[:columns])
     return lines
+
+
+def fitted(header: list[str], rows: list[list[str]], columns: int | None) -> list[list[str]]:
+    """The rows, with the text of the first column shortened so that all the others are to be seen
+    in so many columns.
+    """
+    if columns is None:
+        return rows
+    widths = _widths([header, *rows])
+    limit = max(8, columns - sum(widths[1:]) - _BETWEEN * (len(widths) - 1))
+    return [[shorten(row[0], limit), *row[1:]] for row in rows]
+
+
+def _widths(table: list[list[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*table, strict=True)]
 
 
 def shorten(text: str, limit: int) -> str:

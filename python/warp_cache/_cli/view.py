@@ -44,7 +44,7 @@ class View:
             show(Text(note, style="dim"))
         if advised.strategy is not None:
             header, *lines = terminal.rows(curves)
-            table = Table(caption="% of calls that are hits")
+            table = Table(caption="% of calls that are hits", show_edge=False, pad_edge=False)
             for name in header:
                 chosen = name == advised.strategy.name
                 table.add_column(name, justify="right", style="cyan" if chosen else "")

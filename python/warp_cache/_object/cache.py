@@ -93,7 +93,9 @@ class Cache(CacheMapping, Twins):
         try:
             found = self._renew(key, renew, True)
         except CacheUnavailable:
-            # It is read all the same. (Of a server, what is not acknowledged is told.)
+            # Of a server, what is not acknowledged is told; else it is read all the same.
+            if self._given["remote"] is not None:
+                raise
             found = self._peek(key)
         self._count(key, found is not None)
         return default if found is None else found[0]
@@ -187,8 +189,15 @@ class Cache(CacheMapping, Twins):
         return self._renew(key, ttl, False) is not None
 
     def ttl(self, key: Any) -> float:
-        """Seconds until an entry is no longer fresh, ``math.inf`` without limit. KeyError."""
-        return self._ttl(key)
+        """Seconds until an entry is no longer fresh, ``math.inf`` without limit. KeyError.
+
+        Negative only while it is stale and revalidated.
+        """
+        left = self._ttl(key)
+        # It may have ended since it was found.
+        if left < 0 and not self._given["stale_while_revalidate"]:
+            raise KeyError(key)
+        return left
 
     def lock(self, key: Any, *, wait: Any = None, lease: Any = None) -> Any:
         """A lock on a key, for ``with`` and ``async with``.

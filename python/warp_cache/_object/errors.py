@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
+from warp_cache._unavailable import CacheUnavailable
+
 __all__ = ["CacheUnavailable", "unavailable"]
-
-
-class CacheUnavailable(OSError):  # noqa: N818 - its name is what has happened
-    """The cache's tier could not be reached in time, and what was asked for was not done.
-
-    Raised by what must not be told wrongly: ``incr``, ``add``, ``replace``, ``discard``,
-    ``compute``, ``touch``, ``pop``, ``popitem``, ``lock``. They wait two seconds at most.
-    """
-
-    __module__ = "warp_cache"
 
 
 def unavailable() -> CacheUnavailable:

@@ -86,6 +86,13 @@ class _Table:
             held = self.held[key] = _Held(lease)
             return held
 
+    def prolong(self, key: Any, held: _Held, lease: float | None) -> _Held | None:
+        with self.own():
+            if self.held.get(key) is not held or not held.lives():
+                return None
+            longer = self.held[key] = _Held(lease)
+            return longer
+
     def give(self, key: Any, held: _Held) -> bool:
         with self.own():
             if self.held.get(key) is not held:
@@ -192,6 +199,12 @@ class _Memory:
         table = _table(self._cache)
         return _Looks(lambda: table.take(key, lease))
 
+    def prolong(self, key: Any, held: Any, lease: float | None) -> Any:
+        """Have a lock end so long from now: what is held from then on; None if it was no longer the
+        holder's.
+        """
+        return _table(self._cache).prolong(key, held, lease)
+
     def give(self, key: Any, held: Any) -> bool:
         """Give a lock back; whether it was still the holder's."""
         return _table(self._cache).give(key, held)
@@ -208,6 +221,9 @@ class _File(_Memory):
 
     def attempts(self, key: Any, lease: float | None) -> Any:
         return _Looks(lambda: self._cache._lock(key, lease))
+
+    def prolong(self, key: Any, held: Any, lease: float | None) -> Any:
+        return self._cache._prolong(held, lease)
 
     def give(self, key: Any, held: Any) -> bool:
         return bool(self._cache._unlock(held))
@@ -314,6 +330,17 @@ class CacheLock:
                 "the lock is not this process's any more: its lease was over, or another process "
                 "holds it (a fork's child does not have its parent's locks)"
             )
+
+    def _prolong(self, lease: float) -> bool:
+        """Have it fall free so many seconds from now, in memory or in a file; whether it was still
+        this object's. (For the lock of Django's caches.)
+        """
+        held = self._held
+        longer = None if held is None else self._place.prolong(self._key, held, lease)
+        if longer is None or self._held is not held:
+            return False
+        self._held = longer
+        return True
 
     async def arelease(self) -> None:
         """``release``, to be awaited."""

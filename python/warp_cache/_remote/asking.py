@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from warp_cache._remote.beside import forget, submit
+from warp_cache._remote.beside import forget, submit, tell_loop
 from warp_cache._warp_cache_rs import _ask_together
 
 TYPE_CHECKING = False
@@ -67,23 +67,15 @@ class _Asking:
         submit(self.job)
 
     def job(self) -> None:
-        answers: list[bool] = []
-        error = None
-        try:
-            if self.seconds is None:
-                answers = _ask_together(self.turns)
-            else:
-                answers = [turn.ask(self.seconds) for turn in self.turns]
-        except BaseException as raised:
-            error = raised
-        try:
-            self.gathering.loop.call_soon_threadsafe(self.done, answers, error)
-        except RuntimeError:
-            # The loop was closed meanwhile: nobody is there to compute.
+        if not tell_loop(self.gathering.loop, self.answers, self.done):
+            # Nobody is there to compute.
             for turn in self.turns:
                 forget(turn.send)
-        finally:
-            del error
+
+    def answers(self) -> list[bool]:
+        if self.seconds is None:
+            return _ask_together(self.turns)
+        return [turn.ask(self.seconds) for turn in self.turns]
 
     def done(self, answers: list[bool], error: BaseException | None) -> None:
         self.gathering.under_way -= 1

@@ -39,7 +39,8 @@ async def reach(
     turn: RemoteTurn,
     anew: bool = False,
 ) -> tuple[Any, ...]:
-    """A tuple with what the server has, or an empty one: this call is to compute.
+    """A tuple with what the server has, or an empty one: this call is to compute. What is no longer
+    fresh has None beside it.
 
     anew: what is there does not count.
     """
@@ -66,6 +67,8 @@ async def bring(flight: Flight, computation: Computation) -> Any:
         taken = await reach(cached, ticket, computation, turn)
         if taken:
             value = taken[0]
+            if len(taken) > 1:
+                _refresh(cached, ticket, args, kwargs)
         else:
             again = cached._begun_anew(ticket, computation)
             value = await _compute(cached, ticket, args, kwargs, turn, again, flight)
@@ -91,12 +94,26 @@ async def alone(
     try:
         taken = await reach(cached, ticket, computation, turn)
         if taken:
+            if len(taken) > 1:
+                _refresh(cached, ticket, args, kwargs)
             return taken[0]
         again = cached._begun_anew(ticket, computation)
         return await _compute(cached, ticket, args, kwargs, turn, again)
     except BaseException:
         forget(turn.send)
         raise
+
+
+def _refresh(
+    cached: AsyncCachedFunction[..., Any],
+    ticket: Ticket,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> None:
+    """See to it that what the server has is computed anew."""
+    from warp_cache._refresh import begin
+
+    begin(cached, ticket, args, kwargs)
 
 
 async def _send(turn: RemoteTurn) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["beside", "beside_loop", "forget", "submit"]
+__all__ = ["beside", "beside_loop", "forget", "submit", "tell_loop"]
 
 # Threads at most; each waits for the server, so more than there are processors may be of use.
 _THREADS = 16
@@ -43,22 +43,31 @@ async def beside(function: Callable[..., Any], *args: Any) -> Any:
         else:
             future.set_exception(error)
 
-    def job() -> None:
-        result, error = None, None
-        try:
-            result = function(*args)
-        except BaseException as raised:
-            error = raised
-        try:
-            loop.call_soon_threadsafe(done, result, error)
-        except RuntimeError:
-            # The loop was closed meanwhile: nobody is there to be told.
-            return
-        finally:
-            del result, error
-
-    submit(job)
+    submit(lambda: tell_loop(loop, lambda: function(*args), done))
     return await future
+
+
+def tell_loop(
+    loop: asyncio.AbstractEventLoop,
+    function: Callable[[], Any],
+    done: Callable[[Any, BaseException | None], object],
+) -> bool:
+    """Call the function here, and have the loop call ``done`` with its result and its exception.
+
+    False where nobody is there to be told: the loop was closed meanwhile.
+    """
+    result, error = None, None
+    try:
+        result = function()
+    except BaseException as raised:
+        error = raised
+    try:
+        loop.call_soon_threadsafe(done, result, error)
+    except RuntimeError:
+        return False
+    finally:
+        del result, error
+    return True
 
 
 def forget(function: Callable[[], object]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from warp_cache._unavailable import CacheUnavailable
+
 __all__ = ["RemoteError"]
 
 
-class RemoteError(OSError):
+class RemoteError(CacheUnavailable):
     """The server did not acknowledge an invalidation, a clear, a ``set`` or a ``cache_put``.
 
     What is near this process was dropped all the same. The change may still take effect on the

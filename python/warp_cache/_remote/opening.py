@@ -6,8 +6,11 @@ import logging
 import os
 import warnings
 
+# (Errors: what may be raised where no file can be opened any more is imported before.)
+import warp_cache._remote.errors  # noqa: F401
 from warp_cache import _configuration
 from warp_cache._naming.identity import directories
+from warp_cache._uncacheable import _frame
 from warp_cache._warp_cache_rs import ServerAddress
 
 TYPE_CHECKING = False
@@ -147,8 +150,6 @@ def say(text: str) -> None:
         return
     _said.add(text)
     _logger.warning(text)
-    from warp_cache._uncacheable import _frame
-
     frame = _frame()
     if frame is None:
         warnings.warn_explicit(text, UserWarning, "sys", 1)

@@ -54,7 +54,7 @@ def _secret(secret: Any) -> Secrets:
 
 def _seconds(name: str) -> Callable[[Any], float]:
     def check(seconds: Any) -> float:
-        right = f"{name} must be a positive, finite number of seconds, got {seconds!r}"
+        right = f"{name} must be a number of seconds above 0 and below a million, got {seconds!r}"
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
             raise TypeError(right)
         if not 0 < seconds < 1e6 or not isfinite(seconds):

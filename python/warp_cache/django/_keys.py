@@ -7,6 +7,7 @@ import re
 from typing import cast
 
 from django.core.cache.backends.base import BaseCache, default_key_func
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 TYPE_CHECKING = False
@@ -44,12 +45,15 @@ class WithKeys(BaseCache):
                 return made
         return super().make_and_validate_key(key, version=version)
 
-    def _pattern(self, pattern: str, version: int | None) -> tuple[str, re.Pattern[str]]:
-        """A pattern as Redis has it, for keys of this prefix and version: how they begin, and what
-        they match.
+    def _pattern(
+        self, pattern: str, version: int | None, prefix: str | None = None
+    ) -> tuple[str, re.Pattern[str]]:
+        """A pattern as Redis has it, for keys of a prefix (unless given, this cache's) and version:
+        how they begin, and what they match.
         """
         version = self.version if version is None else version
-        made = str(self.key_func(pattern, _literal(self.key_prefix), _literal(str(version))))
+        prefix = self.key_prefix if prefix is None else prefix
+        made = str(self.key_func(pattern, _literal(prefix), _literal(str(version))))
         return glob(made)
 
 
@@ -64,6 +68,10 @@ def reverse_of(function: Any) -> Callable[[str], str]:
     """
     if function is None:
         return default_reverse
+    if not (callable(function) or isinstance(function, str)):
+        raise ImproperlyConfigured(
+            f"REVERSE_KEY_FUNCTION must be a function or its dotted name, got {function!r}"
+        )
     found: Any = function if callable(function) else import_string(function)
     return cast("Callable[[str], str]", found)
 

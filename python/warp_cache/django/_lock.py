@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 
 from warp_cache import CacheUnavailable
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from warp_cache import Cache, CacheLock
+    from warp_cache import Cache
 
 __all__ = ["Lock"]
 
@@ -39,8 +40,10 @@ class Lock:
         self.blocking = blocking
         self.blocking_timeout = blocking_timeout
         self._cache = cache
-        self._lock: CacheLock = cache.lock(key, lease=timeout)
+        self._lock: Any = cache.lock(key, lease=timeout)
         self._token: str | None = None
+        # When it falls free, by the monotonic clock, if it has a timeout.
+        self._end = 0.0
 
     def acquire(
         self,
@@ -85,7 +88,55 @@ class Lock:
 
     def _hold(self, token: str | None) -> None:
         self._token = token or uuid.uuid4().hex
-        self._cache.set(self.name, self._token, ttl=self.timeout)
+        if self.timeout is not None:
+            self._end = time.monotonic() + self.timeout
+        try:
+            self._cache.set(self.name, self._token, ttl=self.timeout)
+        except CacheUnavailable:
+            # The lock is had all the same; only has_key does not tell.
+            pass
+        except BaseException:
+            self.release()
+            raise
+
+    def extend(self, additional_time: float, replace_ttl: bool = False) -> bool:
+        """Let the lock, which has a timeout, fall free so much later; True.
+
+        Parameters:
+            additional_time: seconds that are added to what is left of the timeout.
+            replace_ttl: whether they take the place of what is left.
+
+        Raises RuntimeError if the lock is not held any more, or has no timeout.
+        """
+        left = 0.0 if replace_ttl else max(0.0, self._end - time.monotonic())
+        return self._last("extend", left + additional_time)
+
+    def reacquire(self) -> bool:
+        """Let the timeout begin anew; True. Raises as ``extend`` does."""
+        return self._last("reacquire", self.timeout)
+
+    async def aextend(self, additional_time: float, replace_ttl: bool = False) -> bool:
+        """``extend`` to be awaited."""
+        return self.extend(additional_time, replace_ttl)
+
+    async def areacquire(self) -> bool:
+        """``reacquire`` to be awaited."""
+        return self.reacquire()
+
+    def _last(self, what: str, seconds: float | None) -> bool:
+        """Let it fall free after so many seconds."""
+        token = self._token
+        if token is None:
+            raise RuntimeError(f"cannot {what} a lock that is not held: acquire it first")
+        if self.timeout is None or seconds is None:
+            raise RuntimeError(f"cannot {what} a lock without a timeout: it has no end")
+        end = time.monotonic() + seconds
+        if seconds <= 0 or not self._lock._prolong(seconds):
+            raise RuntimeError(f"cannot {what} a lock that is held no more: its timeout was over")
+        self._end = end
+        with contextlib.suppress(CacheUnavailable):
+            self._cache.replace(self.name, token, token, ttl=seconds)
+        return True
 
     def release(self) -> None:
         """Let the lock go; any thread of the process that took it may. RuntimeError if it is not

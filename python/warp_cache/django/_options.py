@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 from django.core.exceptions import ImproperlyConfigured
 
 from warp_cache._adapting import whole_number
@@ -33,8 +35,6 @@ def options_of(backend: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """
     known = _SHARED if backend == "shared" else _BOTH
     options: dict[str, Any] = {"backend": backend}
-    if backend == "memory":
-        options["copy"] = "pickle"
     for name, given in (params.get("OPTIONS") or {}).items():
         if name in _OTHERS:
             continue
@@ -49,5 +49,10 @@ def options_of(backend: str, params: Mapping[str, Any]) -> dict[str, Any]:
                 given = whole_number(name, given, 0 if name == "MAX_ENTRIES" else 1)
             except ValueError as error:
                 raise ImproperlyConfigured(str(error)) from None
-        options[option] = str(given) if name == "DIRECTORY" else given
+        if name == "DIRECTORY":
+            try:
+                given = os.fspath(given)
+            except TypeError:
+                raise ImproperlyConfigured(f"DIRECTORY must be a path, got {given!r}") from None
+        options[option] = given
     return options

@@ -83,15 +83,23 @@ class LikeRedis(WithKeys):
         return list(self.iter_keys(search, version=version))
 
     def delete_pattern(
-        self, pattern: str, version: int | None = None, itersize: int | None = None
+        self,
+        pattern: str,
+        version: int | None = None,
+        prefix: str | None = None,
+        *,
+        itersize: int | None = None,
     ) -> int:
-        """Drop the entries whose keys match; how many there were. O(entries). ``itersize`` has no
-        effect.
-        """
-        return dropped(self._cache, list(self._matching(pattern, version)))
+        """Drop the entries whose keys match; how many there were. O(entries).
 
-    def _matching(self, pattern: str, version: int | None) -> Iterator[str]:
-        begins, matches = self._pattern(pattern, version)
+        ``prefix`` takes the place of the cache's own. ``itersize`` has no effect.
+        """
+        return dropped(self._cache, list(self._matching(pattern, version, prefix)))
+
+    def _matching(
+        self, pattern: str, version: int | None, prefix: str | None = None
+    ) -> Iterator[str]:
+        begins, matches = self._pattern(pattern, version, prefix)
         return (
             key
             for key in self._cache.keys(begins)

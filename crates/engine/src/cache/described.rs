@@ -1,8 +1,8 @@
 //! Entries with weights, tags and lifetimes of their own: how they come in and are replaced.
 //!
-//! Ring 1. Each way in has a plain twin in `insertion`, which knows a deadline only. Room is made before anything comes in, so the
-//! weights never add up to more than they may, and an entry that takes the place of its former self never has to leave for
-//! it.
+//! Ring 1. Each way in has a plain twin in `insertion`, which knows a deadline only. Room is made before anything comes in,
+//! so the weights never add up to more than they may, and an entry that takes the place of its former self never has to
+//! leave for it.
 
 use super::{Cache, Cause, Evicted, Freshness, Instant, Lifetime};
 use crate::slab::{Entry, Token, NIL};
@@ -74,8 +74,8 @@ impl<K, V> Cache<K, V> {
         tokens.len()
     }
 
-    /// [`insert`](Self::insert) of an entry with a description; returns its token. Entries that have ended leave first, then victims
-    /// until there is room. Hands key and value back if they are too heavy.
+    /// [`insert`](Self::insert) of an entry with a description; returns its token. Entries that have ended leave first,
+    /// then victims until there is room. Hands key and value back if they are too heavy.
     #[allow(clippy::too_many_arguments)]
     pub fn insert_described(
         &mut self,

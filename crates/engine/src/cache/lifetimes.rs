@@ -7,8 +7,8 @@ use crate::expiration::{Expiration, Expires, Freshness, Idle, Instant, Lifetime}
 use crate::slab::Token;
 
 impl<K, V> Cache<K, V> {
-    /// Whether the published entry is no longer fresh at `now`, or has been idle for too long. Always false in a cache whose entries
-    /// have neither.
+    /// Whether the published entry is no longer fresh at `now`, or has been idle for too long. Always false in a cache
+    /// whose entries have neither.
     ///
     /// # Safety
     /// `token` names a published entry.
@@ -24,7 +24,11 @@ impl<K, V> Cache<K, V> {
         }
     }
 
-    /// A call of its own, so that it takes no room in the hit path of caches without an idle time.
+    /// [`expired_or_idle`](Self::expired_or_idle), as a call of its own: it takes no room in the hit path of caches without an
+    /// idle time.
+    ///
+    /// # Safety
+    /// As for [`expired`](Self::expired).
     #[cold]
     #[inline(never)]
     unsafe fn expired_or_idle_far(&self, token: Token, now: Instant) -> bool {

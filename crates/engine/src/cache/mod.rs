@@ -89,7 +89,8 @@ pub struct Cache<K, V> {
 }
 
 // SAFETY: the `&self` methods read what only `&mut self` methods change, but for `hit_shared` and the atomics of idle times. It
-// alone reaches the order, and its callers promise not to be in it twice at a time where that changes anything but marks. `&Cache` gives `&K` and `&V` to other threads, hence the bounds.
+// alone reaches the order, and its callers promise not to be in it twice at a time where that changes anything but marks.
+// `&Cache` gives `&K` and `&V` to other threads, hence the bounds.
 unsafe impl<K: Sync, V: Sync> Sync for Cache<K, V> {}
 
 impl<K, V> Cache<K, V> {

@@ -1,9 +1,9 @@
 //! Expiration: until when each entry is fresh, when it ends, and which entries have ended.
 //!
 //! Ring 1. An entry has two moments. Until `fresh` a hit is plain; at `end`, which is not earlier, it is gone. Between the two
-//! it is stale: there, for an owner that has a use for it. [`deadlines`] is for caches whose entries have only these, [`idle`] for
-//! caches whose entries end as well when nobody has used them for some time. Both know the entries that have ended by a line or by
-//! a [`calendar`].
+//! it is stale: there, for an owner that has a use for it. [`deadlines`] is for caches whose entries have only these,
+//! [`idle`] for caches whose entries end as well when nobody has used them for some time. Both know the entries that have
+//! ended by a line or by a [`calendar`].
 
 mod calendar;
 mod deadlines;

@@ -1,7 +1,7 @@
 //! Eviction strategies: which entry gives way when a full cache takes a new one.
 //!
 //! Ring 1. A strategy knows tokens only: no keys, no values, no time, no locks. A new one touches two files: its own, with
-//! an `impl Policy`, and this one, where it has its `mod` and a line in [`policies!`] at the end. The enum, its dispatch and
+//! an `impl Policy`, and this one, where it has its `mod` and a line in `policies!` at the end. The enum, its dispatch and
 //! all that a cache asks of a strategy follow from these.
 
 mod access_bits;
@@ -198,6 +198,9 @@ macro_rules! policies {
             }
 
             /// As [`hit`](Self::hit), for a constant `does`.
+            ///
+            /// # Safety
+            /// As for `hit`; and the order's policy is one whose `HIT` is `does`.
             #[inline(always)]
             unsafe fn hit_of(order: &UnsafeCell<Self>, does: HitEffect, token: Token) {
                 // SAFETY: the caller's promise: the strategy is one whose hit does this, and where it moves anything, the

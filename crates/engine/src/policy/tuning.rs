@@ -13,7 +13,8 @@ pub mod s3fifo {
     /// The small queue's part of the cache is one of so many.
     const PARTS: u64 = 10;
 
-    /// Room of the small queue and of the main one in a cache of `entries`. So many ghosts as the main one has room for are known.
+    /// Room of the small queue and of the main one in a cache of `entries`. So many ghosts as the main one has room for are
+    /// known.
     #[inline]
     pub fn rooms(entries: u64) -> (u64, u64) {
         let small = (entries / PARTS).max(1);

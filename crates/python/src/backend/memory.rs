@@ -109,7 +109,8 @@ impl HitPath for Memory {
     }
 }
 
-/// The same where the user has a say about entries, and a hit may do more: `IDLE` notes the moment of a use, `COPY` hands out what is made of the stored object.
+/// The same where the user has a say about entries, and a hit may do more: `IDLE` notes the moment of a use, `COPY` hands
+/// out what is made of the stored object.
 pub(crate) struct ControlledMemory<const IDLE: bool, const COPY: bool>;
 
 impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY> {

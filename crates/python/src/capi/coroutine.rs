@@ -138,8 +138,11 @@ pub fn install(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 const PY_AM_SEND: c_int = 81;
 
 /// The value, taken out; null with RuntimeError set where it is gone.
+///
+/// # Safety
+/// `object` is an instance of the type; the thread is attached.
 unsafe fn take(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: called by Python for an instance of the type.
+    // SAFETY: the caller's promise.
     unsafe {
         let value = std::mem::replace(&mut (*object.cast::<Ready>()).value, null_mut());
         if value.is_null() {
@@ -176,6 +179,9 @@ unsafe extern "C-unwind" fn dealloc(object: *mut ffi::PyObject) {
 }
 
 /// Has the pool's StopIteration drop its value, unless somebody caught it and may want to see it.
+///
+/// # Safety
+/// `pool` is this thread's; the thread is attached.
 unsafe fn forget_raised(pool: *mut Pool) {
     // SAFETY: the pool's exception is null or a StopIteration of the pool's own.
     unsafe {
@@ -201,6 +207,9 @@ unsafe extern "C-unwind" fn iternext(object: *mut ffi::PyObject) -> *mut ffi::Py
 }
 
 /// Raises StopIteration with `value`, a strong reference which it takes over; whether the pool's own instance was used.
+///
+/// # Safety
+/// The reference is strong; the thread is attached.
 unsafe fn stop_with(value: *mut ffi::PyObject) -> bool {
     // SAFETY: attached; the pool is this thread's alone, and nothing between the look at the exception and its raising runs
     // Python code.
@@ -244,6 +253,9 @@ unsafe fn stop_with(value: *mut ffi::PyObject) -> bool {
 }
 
 /// Raises a StopIteration of its own with `value`, a strong reference which it takes over.
+///
+/// # Safety
+/// As for `stop_with`.
 unsafe fn stop_plainly(value: *mut ffi::PyObject) {
     // SAFETY: attached; the calls take borrowed references.
     unsafe {

@@ -5,8 +5,8 @@
 //! knows nothing of functions that are entered through vectorcall: there the panic would go on through CPython's frames.)
 //! What a panic passes on its way is put in order by destructors: locks are given back, computations settled.
 //!
-//! Up to CPython 3.13, a daemon thread may be ended in a call into Python by unwinding its stack (see [`crate::capi::reference`]). That
-//! never comes here: every such call stands in a guard in which the thread stops.
+//! Up to CPython 3.13, a daemon thread may be ended in a call into Python by unwinding its stack (see
+//! [`crate::capi::reference`]). That never comes here: every such call stands in a guard in which the thread stops.
 
 use std::any::Any;
 use std::panic::{catch_unwind, AssertUnwindSafe};

@@ -39,15 +39,22 @@ unsafe fn dict_place(object: *mut ffi::PyObject) -> *mut *mut ffi::PyObject {
     }
 }
 
+/// An instance's dictionary, taken out of it: a strong reference, or null.
+///
+/// # Safety
+/// As for `dict_place`; the object is about to be cleared or freed.
 unsafe fn take_dict(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: as for `dict_place`; called with the object about to be cleared or freed.
+    // SAFETY: the caller's promise; nobody else reaches an object that is cleared or freed.
     unsafe { dict_place(object).replace(std::ptr::null_mut()) }
 }
 
 /// Drops what `take_dict` gave, which may run any code, and end the thread: see `capi::reference`.
+///
+/// # Safety
+/// A strong reference or null; the thread is attached.
 unsafe fn release_dict(dict: *mut ffi::PyObject) {
     if !dict.is_null() {
-        // SAFETY: a strong reference; slots are called by attached threads.
+        // SAFETY: the caller's promise.
         unsafe { release(dict) };
     }
 }
@@ -190,8 +197,11 @@ pub unsafe fn without_dict<R>(kind: &Bound<'_, PyType>, make: impl FnOnce() -> R
 }
 
 /// Whether the type's `tp_traverse` is its base's: then that one visits the dictionary already.
+///
+/// # Safety
+/// `kind` is a ready type with a base.
 unsafe fn inherits_traverse(kind: *mut ffi::PyTypeObject) -> bool {
-    // SAFETY: a ready type has a base.
+    // SAFETY: the caller's promise.
     unsafe {
         match ((*kind).tp_traverse, (*(*kind).tp_base).tp_traverse) {
             (Some(own), Some(base)) => own as usize == base as usize,

@@ -1,14 +1,22 @@
 //! Python objects as bytes, for the shared tier.
 //!
-//! Ring 3; the format itself is ring 1's, [`engine::wire_format`]. [`encode`] and [`decode`] carry values: what comes back has the
-//! type and the value that went in. Exact built-in types have a spelling of their own; a value with anything else in it, one
-//! whose lists or dicts are reachable twice, or one nested too deeply, is pickled as a whole ([`pickle`]). [`key`] spells
-//! the arguments of a call so that equal ones give equal bytes in every process and unequal ones never do. [`copy`] gives
-//! each caller lists, dicts and sets of their own.
+//! Ring 3; the format itself is ring 1's, [`engine::wire_format`]. [`encode`] and [`decode`] carry values: what comes back
+//! has the type and the value that went in. Exact built-in types have a spelling of their own; a value with anything else
+//! in it, one whose lists or dicts are reachable twice, or one nested too deeply, is pickled as a whole ([`pickle`]).
+//! [`key`] spells the arguments of a call so that equal ones give equal bytes in every process and unequal ones never do.
+//! [`mod@copy`] gives each caller lists, dicts and sets of their own.
 //!
 //! Pickling, and whatever else leaves the exact built-in types, runs user code. That code may change what is being encoded,
-//! switch threads or come back here, so nothing borrowed is kept across it, and no state is shared between two calls (but for
-//! a table of names, [`names`], that no such code can reach).
+//! switch threads or come back here, so nothing borrowed is kept across it, and no state is shared between two calls (but
+//! for a table of names, [`names`], that no such code can reach).
+//!
+//! **Safety.** An unsafe function in here asks that the thread is attached, and that the objects it is given are alive and
+//! of the type that its name or its first sentence says. What one asks beyond that stands under *Safety* at the function.
+//!
+//! Its other parts: [`atoms`] (values without parts), [`standard`] (values of the standard library), [`mod@small_int`] (ints of
+//! a word), [`number`], [`named`] and [`reduce`] (parts of keys that are numbers, have a name, or are neither), [`global`]
+//! (attributes and classes of modules), [`load`] (a key's bytes as an object), [`show`] (bytes as text), [`refusal`] (why
+//! something has no bytes).
 
 mod atoms;
 mod copy;
@@ -85,7 +93,7 @@ pub enum Encoded {
 pub enum Sharing {
     /// Nothing: it can't be changed.
     Immutable,
-    /// It has lists, dicts or sets in it: [`copy`].
+    /// It has lists, dicts or sets in it: [`mod@copy`].
     Containers,
     /// Nobody knows what it is: each caller gets one decoded afresh.
     Pickled,

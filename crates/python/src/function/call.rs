@@ -1,8 +1,8 @@
 //! A call of a decorated function, from vectorcall to the result.
 //!
-//! Ring 3. The usual hit does not come here: see [`fast_path`](super::fast_path). Here is every other one: hash the arguments, one pass over
-//! the index, count, note the use, return a new reference. It cannot panic, allocates nothing and goes through no trampoline.
-//! A miss passes the very same argument vector on to the wrapped function.
+//! Ring 3. The usual hit does not come here: see [`fast_path`](super::fast_path). Here is every other one: hash the
+//! arguments, one pass over the index, count, note the use, return a new reference. It cannot panic, allocates nothing and
+//! goes through no trampoline. A miss passes the very same argument vector on to the wrapped function.
 
 use pyo3::ffi;
 

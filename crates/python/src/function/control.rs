@@ -9,9 +9,10 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyTypeMethods};
 
-use super::control_checks::{CopyMode, Object, StoredExceptions, TagSource};
+use super::control_checks::{CopyMode, StoredExceptions, TagSource};
 use super::given::{lifetime, tags, weight, Given};
 use super::handout;
+use super::option_object::Object;
 use super::option_table::Options;
 use super::slot_value::{Refresh, Special, Value};
 use crate::capi::borrowed::{Arguments, Ref};

@@ -1,6 +1,6 @@
 //! What the interpreter calls: which function an instance's vectorcall is.
 //!
-//! Ring 3. It is chosen by what the cache is (whether it stores anything, its [`Backend`], the [`Reply`], whether entries
+//! Ring 3. It is chosen by what the cache is (whether it stores anything, its [`HitPath`], the [`Reply`], whether entries
 //! expire, whether one or two arguments are a key as they come, or a part of them, or what a key function gives) and by whether
 //! calls are recorded.
 

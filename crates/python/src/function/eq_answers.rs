@@ -5,7 +5,7 @@
 //! Where keys that must be asked about come in as fast as they are asked (by the questions themselves, or by other threads),
 //! that would not end. So a lookup counts the questions before which something had come in, and gives up after some hundreds
 //! of them: then the key counts as neither there nor absent, and whoever wanted it computes and stores nothing. Comparisons
-//! that look keys up have less patience, the deeper they are nested, or it would multiply.
+//! that look keys up begin anew less often, the deeper they are nested, or it would multiply.
 
 use std::cell::Cell;
 
@@ -15,7 +15,7 @@ use crate::capi::reference::PyRef;
 use crate::key::{Equality, View};
 
 /// How often a lookup begins anew because keys have come in.
-const PATIENCE: u32 = 256;
+const MAX_RESTARTS: u32 = 256;
 
 /// How many lookups may stand around a lookup that begins anew.
 const NESTING: u32 = 3;
@@ -89,8 +89,8 @@ impl EqAnswers {
         let (_question, around) = Question::begin();
         if self.inserts.replace(inserts).is_some_and(|before| before != inserts) {
             self.restarts += 1;
-            let patience = if around < NESTING { PATIENCE >> (4 * around) } else { 0 };
-            if self.restarts > patience {
+            let most = if around < NESTING { MAX_RESTARTS >> (4 * around) } else { 0 };
+            if self.restarts > most {
                 return Answer::Restless;
             }
         }

@@ -24,7 +24,7 @@ impl FastLookup {
         FastLookup(std::ptr::null_mut::<u8>().wrapping_add(n))
     }
 
-    /// Nothing; a miss was counted. `inserts` is [`Cache::inserts`] at that moment.
+    /// Nothing; a miss was counted. `inserts` is [`Cache::inserts`](engine::cache::Cache::inserts) at that moment.
     #[inline(always)]
     pub(crate) fn absent(inserts: u64) -> Self {
         FastLookup::number((inserts as usize) << 2 | 3)

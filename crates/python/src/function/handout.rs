@@ -7,7 +7,8 @@ use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::control_checks::{CopyMode, Object};
+use super::control_checks::CopyMode;
+use super::option_object::Object;
 use super::state::CacheState;
 use crate::backend::template;
 use crate::capi::borrowed::Ref;

@@ -6,7 +6,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::control_checks::Object;
+use super::option_object::Object;
 use super::CachedFunction;
 use crate::capi::borrowed::{Arguments, Level, Ref};
 use crate::capi::panics::point;

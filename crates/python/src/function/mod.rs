@@ -1,14 +1,21 @@
 //! `CachedFunction`: the object that a decorated function becomes.
 //!
-//! Ring 3. Its parts: [`options`] is the table of what the user may ask for ([`option_checks`] and [`control_checks`] check it, [`parameters`]
-//! binds a constructor's arguments), [`entry_points`] chooses what vectorcall enters, [`call`] is the way from there to a
-//! result ([`instance`] is what was called, [`keyed`] its key), [`fast_path`] the shortest one, [`reply`] what the caller is given. [`state`] is the cache: [`fast_lookup`] and [`lookup`] find its
-//! entries ([`ending`] ends them, [`special`]: those that are stale, or exceptions), [`eq_answers`] keeps what Python answers meanwhile, [`single_flight`] computes each missing key once ([`joining`]: or waits for who does), [`settle`]
-//! ends such a computation, [`slot_value`] is what a slot holds. [`asynchronous`] serves coroutine functions, whose missed
-//! calls have a [`ticket`]; [`methods`] has the methods that may run user code, [`entry_methods`] those for single
-//! entries, [`fence`] what keeps old results out, [`recording`] notes calls where it is asked
-//! to, [`refreshing`] waits for refreshes, and [`disabled`] passes them by. [`bound_method`] is what an instance's attribute is, [`per_instance`] finds the cache of
-//! each instance. Where the values live is the [`backend`](crate::backend)'s. This file has the class itself, [`class`] its methods.
+//! Ring 3. Its parts: [`option_table`] is what the user may ask for ([`option_checks`] and [`control_checks`] check it,
+//! [`option_object`] is an object that an option is, [`parameters`] binds a constructor's arguments), [`entry_points`]
+//! chooses what vectorcall enters, [`call`] is the way from there to a result ([`instance`] is what was called, [`keyed`]
+//! its key), [`fast_path`] the shortest one, [`reply`] what the caller is given. [`state`] is the cache: [`fast_lookup`]
+//! and [`lookup`] find its entries ([`ending`] ends them, [`special`]: those that are stale, or exceptions), [`eq_answers`]
+//! keeps what Python answers meanwhile, [`single_flight`] computes each missing key once ([`joining`]: or waits for who
+//! does), [`settle`] ends such a computation, [`slot_value`] is what a slot holds, [`load_counters`] counts computations.
+//! [`control`] is what the user's callables say of entries ([`given`] checks it, [`controlled`] is a miss and [`storing`] a
+//! store under it, [`deadline`] makes deadlines of lifetimes, [`handout`] is what callers get of a copied value, [`spare`]
+//! an old value for a failure, [`removal`] what has left, on its way to the user, [`running`] what can be fenced by a tag).
+//! [`asynchronous`] serves coroutine functions, whose missed calls have a [`ticket`] and a [`computation`]; [`methods`] has
+//! the methods that may run user code, [`entry_methods`] those for single entries, [`fence`] what keeps old results out,
+//! [`recording`] notes calls where it is asked to, [`refreshing`] waits for refreshes, and [`disabled`] passes them by.
+//! [`bound_method`] is what an instance's attribute is, [`per_instance`] finds the cache of each instance. Where the values
+//! live is the [`backend`](crate::backend)'s. This file has the class itself, [`class`] its methods, [`presenting`] its
+//! attributes and text.
 
 // Its macros are for the classes below, and for that of the shared backend.
 #[macro_use]
@@ -40,6 +47,7 @@ pub mod load_counters;
 pub mod lookup;
 pub mod methods;
 pub mod option_checks;
+pub mod option_object;
 pub mod parameters;
 pub mod per_instance;
 mod presenting;

@@ -33,15 +33,15 @@ use recording::{Recorded, Session, StreamId};
 
 /// All functions that were called, and whether they are recorded. (Whether they are disabled is known to `disabled`.)
 struct Registry {
-    functions: Vec<Known>,
+    functions: Vec<Registered>,
     recording: bool,
 }
 
 /// An instance that is not freed while it is in the registry.
-struct Known(NonNull<CachedFunction>);
+struct Registered(NonNull<CachedFunction>);
 
 // SAFETY: what is reached through it are atomics and fields that never change.
-unsafe impl Send for Known {}
+unsafe impl Send for Registered {}
 
 /// A recording under way, and what its file is called in messages.
 struct Current {
@@ -123,7 +123,7 @@ pub(crate) unsafe extern "C-unwind" fn enter(
             let entry = {
                 let mut registry = lock(&REGISTRY);
                 if this.registration.at.load(Ordering::Relaxed) == 0 {
-                    registry.functions.push(Known(NonNull::from(this.get())));
+                    registry.functions.push(Registered(NonNull::from(this.get())));
                     this.registration.at.store(registry.functions.len(), Ordering::Relaxed);
                 }
                 this.set_entry(registry.recording)

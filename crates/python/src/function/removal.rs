@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::control::Control;
-use super::control_checks::Object;
 use super::handout;
+use super::option_object::Object;
 use super::slot_value::Value;
 use super::state::CacheState;
 use crate::capi::reference::{self, import, PyRef};

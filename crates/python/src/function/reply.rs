@@ -1,6 +1,6 @@
 //! What the caller is given: the value, or a coroutine of it.
 //!
-//! Ring 3. The choice is compiled in, as that of the [`Backend`] is: an entry point is generic over both.
+//! Ring 3. The choice is compiled in, as that of the [`HitPath`] is: an entry point is generic over both.
 
 use pyo3::ffi;
 use pyo3::prelude::*;

@@ -1,8 +1,8 @@
 //! A miss under single-flight: lead the computation, wait for its leader, or compute beside it.
 //!
-//! Ring 3. The protocol of waits and its proof against deadlock are in [`concurrency::inflight`]; here are its meeting points with
-//! the cache and with Python. A leader owns the slot it reserved until it settles it, whatever happens to the entry
-//! meanwhile: `cache_clear`, `set` and a take-over only take it out of the index.
+//! Ring 3. The protocol of waits and its proof against deadlock are in [`concurrency::inflight`]; here are its meeting
+//! points with the cache and with Python. A leader owns the slot it reserved until it settles it, whatever happens to the
+//! entry meanwhile: `cache_clear`, `set` and a take-over only take it out of the index.
 
 use std::sync::Arc;
 
@@ -140,8 +140,8 @@ impl CacheState {
         Some(self.if_still_absent(hot, reserve).ok())
     }
 
-    /// [`single_flight`](Self::single_flight) from what a lookup found: somebody else computes the key, or did meanwhile, or its lookup needed
-    /// Python.
+    /// [`single_flight`](Self::single_flight) from what a lookup found: somebody else computes the key, or did meanwhile,
+    /// or its lookup needed Python.
     ///
     /// A call waits for at most one computation that ends without a value. After it, the call computes at once: as a leader,
     /// whom later calls wait for, or beside the one there is.

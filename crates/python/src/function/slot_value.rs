@@ -1,8 +1,8 @@
 //! What an entry's slot holds: a value, or the record of the computation that will bring it.
 //!
-//! Ring 3. One word, told apart by its low bits (what it points to is aligned to eight bytes). The decoded level of a shared cache
-//! has values with a record of where they were found ([`Decoded`]). While nobody waits for a
-//! computation, its record is this word alone; the first to wait turns it into a [`Flight`], which all share.
+//! Ring 3. One word, told apart by its low bits (what it points to is aligned to eight bytes). The decoded level of a
+//! shared cache has values with a record of where they were found ([`Decoded`]). While nobody waits for a computation, its
+//! record is this word alone; the first to wait turns it into a [`Flight`], which all share.
 //!
 //! The word is a pointer, and its tags are put on and taken off by moving it within the eight bytes it points to: so it
 //! stays the pointer to that object, and none is ever made of a number. A thread's number is an address that is not looked at.

@@ -13,6 +13,9 @@ use pyo3::prelude::*;
 
 impl CacheState {
     /// Whether there is more to know of a finished value: it is a stored exception, or no longer fresh.
+    ///
+    /// # Safety
+    /// `token` names an entry of the reader's, whose value is `value`.
     #[inline(always)]
     pub(super) unsafe fn is_special(
         &self,

@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
-use super::exchange::{Expected, Swapped};
+use super::exchange::{Expected, Swap, Swapped};
 use super::{view_of, CacheObject};
 use crate::backend::shared::object::changing::Sum;
 use crate::backend::There;
@@ -74,7 +74,8 @@ impl CacheObject {
             // It sets a lifetime where it creates the entry, and nowhere else.
             let keeps = seen.is_some();
             let wish = if keeps { Wish::default() } else { wish()? };
-            match self.swap(cached, &view, Ref::from(&sum), wish, keeps, &expected).map_err(failed)? {
+            let swap = Swap { value: Ref::from(&sum), wish, keeps, expected: &expected };
+            match self.swap(cached, &view, swap).map_err(failed)? {
                 Swapped::Changed => continue,
                 Swapped::Stored => return Ok(sum),
                 // As where it is set: the older one must not stand for it.

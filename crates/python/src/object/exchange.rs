@@ -7,9 +7,10 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::PyRef;
-use crate::function::control::Terms;
+use crate::function::control::{Terms, Wish};
 use crate::function::fence::Began;
 use crate::function::lookup::{Changed, Entries};
 use crate::function::removal::Departing;
@@ -50,6 +51,15 @@ pub(crate) enum Expected<'a> {
     /// There is none.
     Absent,
     Entry(&'a Entry),
+}
+
+/// A value that takes the place of an entry, and on what condition.
+pub(crate) struct Swap<'a> {
+    pub value: Ref<'a>,
+    pub wish: Wish,
+    /// Lifetime and tags stay those of the entry that is there, unless the wish has a lifetime.
+    pub keeps: bool,
+    pub expected: &'a Expected<'a>,
 }
 
 /// What became of a value.

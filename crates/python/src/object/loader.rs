@@ -10,7 +10,7 @@ use crate::backend::{AnyBackend, Memory, Remote, Shared};
 use crate::capi::panics::as_error;
 use crate::function::asynchronous::Flights;
 use crate::function::control::Control;
-use crate::function::control_checks::Object;
+use crate::function::option_object::Object;
 use crate::function::option_table::Options;
 use crate::function::{AsyncCachedFunction, CachedFunction};
 

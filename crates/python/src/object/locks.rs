@@ -36,7 +36,7 @@ pub(super) fn lock<'py>(
     as_error(|| {
         let Some(shared) = shared(cached) else { return Ok(None) };
         let key_ref = Ref::from(key);
-        let lease = lease.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+        let lease = lease.map(span);
         let view = view_of(&key_ref).map_err(|ErrSet| PyErr::fetch(py))?;
         let taken = shared.lock_object(&view, lease).map_err(|ErrSet| PyErr::fetch(py))?;
         taken.map(|(lock, file)| Bound::new(py, HeldLock { lock, file })).transpose()
@@ -55,6 +55,24 @@ pub(super) fn locking_there<'py>(
     let key_ref = Ref::from(key);
     let locking = there.locking(&view_of(&key_ref).map_err(failed)?, lease).map_err(failed)?;
     Bound::new(py, locking).map(Some)
+}
+
+/// Has a lock end so many seconds from now, or never by itself: what stands for it from then on; `None` if it was not this
+/// one's any more.
+pub(super) fn prolong<'py>(
+    cached: &CachedFunction,
+    held: &Bound<'py, HeldLock>,
+    lease: Option<f64>,
+) -> PyResult<Option<Bound<'py, HeldLock>>> {
+    let py = held.py();
+    let Some(shared) = shared(cached) else { return Ok(None) };
+    let HeldLock { lock, file } = held.get();
+    let prolonged = shared.prolong_object(py, (lock, *file), lease.map(span)).map_err(|ErrSet| PyErr::fetch(py))?;
+    prolonged.map(|lock| Bound::new(py, HeldLock { lock, file: *file })).transpose()
+}
+
+fn span(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 /// Gives a lock back; whether it was this one's still.

@@ -10,10 +10,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::exchange::{Expected, Seen, Swapped};
+use super::exchange::{Expected, Seen, Swap, Swapped};
 use super::locks::{self, HeldLock};
 use super::store::{is_left_out, nanos, wish, Taken};
-use super::{not_open, read, view_of, walk, CacheObject, Way};
+use super::{many, not_open, read, view_of, walk, CacheObject, Way};
 use crate::backend::{RemoteLocking, There};
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
@@ -32,7 +32,7 @@ fn expected<'a>(seen: &'a Bound<'_, PyAny>) -> Expected<'a> {
 }
 
 /// What has been raised.
-fn fetch(py: Python<'_>) -> impl Fn(ErrSet) -> PyErr + '_ {
+pub(super) fn fetch(py: Python<'_>) -> impl Fn(ErrSet) -> PyErr + '_ {
     move |ErrSet| PyErr::fetch(py)
 }
 
@@ -110,8 +110,8 @@ impl CacheObject {
         self.with_cached(py, |cached| {
             let key_ref = Ref::from(key);
             let view = view_of(&key_ref).map_err(fetch(py))?;
-            let swapped = self.swap(cached, &view, Ref::from(value), wish, keeps, &expected(seen));
-            Ok(match swapped.map_err(fetch(py))? {
+            let swap = Swap { value: Ref::from(value), wish, keeps, expected: &expected(seen) };
+            Ok(match self.swap(cached, &view, swap).map_err(fetch(py))? {
                 Swapped::Stored => 1,
                 Swapped::Changed => 0,
                 Swapped::Unfit => -1,
@@ -285,16 +285,7 @@ impl CacheObject {
 
     /// The values of many keys in one trip, each as `(value,)` or None; None where there is no server.
     fn _get_many<'py>(&self, keys: &Bound<'py, PyList>) -> PyResult<Option<Bound<'py, PyList>>> {
-        let (py, keys) = (keys.py(), keys.iter().collect::<Vec<_>>());
-        self.with_cached(py, |cached| {
-            let keys: Vec<_> = keys.iter().map(Ref::from).collect();
-            let Some(found) = read::look_many(py, cached, &keys).map_err(fetch(py))? else { return Ok(None) };
-            let list = PyList::empty(py);
-            for value in found {
-                list.append(value.map(|value| PyTuple::new(py, [value.as_py()])).transpose()?)?;
-            }
-            Ok(Some(list))
-        })
+        self.with_cached(keys.py(), |cached| many::get(cached, keys))
     }
 
     /// Stores pairs in one go: for each whether it is in. None where there is no server.
@@ -307,31 +298,12 @@ impl CacheObject {
         let py = pairs.py();
         let pairs: Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> = pairs.extract()?;
         let wish = wish(Some(ttl), Some(tags))?;
-        self.with_cached(py, |cached| {
-            if cached.state.max_size == Some(0) {
-                return Ok(None);
-            }
-            let Some(there) = There::of(py, cached).map_err(fetch(py))? else { return Ok(None) };
-            let keys: Vec<_> = pairs.iter().map(|(key, _)| Ref::from(key)).collect();
-            let entries = keys.iter().zip(&pairs).map(|(key, (_, value))| Ok((view_of(key)?, Ref::from(value))));
-            let entries = entries.collect::<Result<Vec<_>, ErrSet>>().map_err(fetch(py))?;
-            there.put_many(&entries, &wish).map(Some).map_err(fetch(py))
-        })
+        self.with_cached(py, |cached| many::set(py, cached, &pairs, &wish))
     }
 
     /// Drops the entries of keys in one trip: how many there were. None where there is no server.
     fn _delete_many(&self, keys: &Bound<'_, PyList>) -> PyResult<Option<usize>> {
-        let (py, keys) = (keys.py(), keys.iter().collect::<Vec<_>>());
-        self.with_cached(py, |cached| {
-            if cached.state.max_size == Some(0) {
-                return Ok(None);
-            }
-            let Some(there) = There::of(py, cached).map_err(fetch(py))? else { return Ok(None) };
-            let keys: Vec<_> = keys.iter().map(Ref::from).collect();
-            let views = keys.iter().map(view_of).collect::<Result<Vec<_>, ErrSet>>().map_err(fetch(py))?;
-            let taken = there.take_many(&views).map_err(fetch(py))?;
-            Ok(Some(taken.iter().flatten().count()))
-        })
+        self.with_cached(keys.py(), |cached| many::delete(cached, keys))
     }
 
     /// Whether there is a server behind the object; it is looked for at the first use.
@@ -353,6 +325,12 @@ impl CacheObject {
     #[pyo3(signature = (key, lease=None))]
     fn _lock<'py>(&self, key: &Bound<'py, PyAny>, lease: Option<f64>) -> PyResult<Option<Bound<'py, HeldLock>>> {
         self.with_cached(key.py(), |cached| locks::lock(cached, key, lease))
+    }
+
+    /// Has a lock end so many seconds from now, or never by itself: what stands for it from then on; None if it was not this
+    /// one's any more.
+    fn _prolong<'py>(&self, held: &Bound<'py, HeldLock>, lease: Option<f64>) -> PyResult<Option<Bound<'py, HeldLock>>> {
+        self.with_cached(held.py(), |cached| locks::prolong(cached, held, lease))
     }
 
     /// Gives a lock back; whether it was this one's still.

@@ -1,10 +1,11 @@
-//! `CacheObject`: a cache that is used like a dict, over the same [`CacheState`] as a decorated function's.
+//! `CacheObject`: a cache that is used like a dict, over the same `CacheState` as a decorated function's.
 //!
 //! Ring 3. An object has one decorated function, its *loader*, which is called with the object's key and brings the value by
 //! what `get_or_set` was given; so each missing key is computed once, and stale entries are refreshed, by the same code as for
 //! decorated functions. All else reaches the loader's cache past the function: [`slots`] is what Python's operators and hot
 //! methods enter, [`read`] finds values, [`store`] stores them, [`exchange`] changes an entry if it is still the one that was
-//! seen, [`counter`] counts, [`loader`] makes the loader, [`walk`] goes over all entries, [`locks`] locks keys, [`methods`] is what the Python part of the object is built on.
+//! seen, [`counter`] counts, [`loader`] makes the loader, [`walk`] goes over all entries, [`locks`] locks keys, [`many`]
+//! goes to the server for many at once, [`methods`] is what the Python part of the object is built on.
 //!
 //! A key is the view of a call with one argument. Calls of the loader with two are those of memoized functions: they are in
 //! the cache, and no keys of the object.
@@ -13,6 +14,7 @@ pub mod counter;
 pub mod exchange;
 pub mod loader;
 pub mod locks;
+mod many;
 pub mod methods;
 pub mod read;
 pub mod slots;

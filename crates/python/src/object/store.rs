@@ -6,7 +6,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::exchange::{Expected, Swapped};
+use super::exchange::{Expected, Swap, Swapped};
 use super::{view_of, CacheObject};
 use crate::backend::There;
 use crate::capi::borrowed::Ref;
@@ -81,8 +81,9 @@ impl CacheObject {
                 Err(ErrSet)
             }
         } else {
-            self.swap(cached, &view, value, wish.unwrap_or_default(), false, &Expected::Anything)
-                .map(|swapped| matches!(swapped, Swapped::Stored))
+            let wish = wish.unwrap_or_default();
+            let swap = Swap { value, wish, keeps: false, expected: &Expected::Anything };
+            self.swap(cached, &view, swap).map(|swapped| matches!(swapped, Swapped::Stored))
         };
         cached.forget_flights(&view)?;
         stored
@@ -114,28 +115,20 @@ impl CacheObject {
         Ok(taken)
     }
 
-    /// Stores a value if the key's entry is the expected one. `keeps`: with the lifetime and the tags of the entry that is there,
-    /// where the wish says nothing else. `Err` with an exception set.
-    pub(super) fn swap(
-        &self,
-        cached: &CachedFunction,
-        view: &View<'_>,
-        value: Ref<'_>,
-        wish: Wish,
-        keeps: bool,
-        expected: &Expected<'_>,
-    ) -> Result<Swapped, ErrSet> {
+    /// Stores a value if the key's entry is the expected one. `Err` with an exception set.
+    pub(super) fn swap(&self, cached: &CachedFunction, view: &View<'_>, mut swap: Swap<'_>) -> Result<Swapped, ErrSet> {
         let state = &cached.state;
         if state.max_size == Some(0) {
             return Ok(Swapped::Unfit);
         }
-        let keeps = keeps && wish.ttl.is_none();
+        swap.keeps &= swap.wish.ttl.is_none();
         if let Some(shared) = state.backend.shared() {
-            return shared.swap_object(cached, view, value, wish, keeps, expected);
+            return shared.swap_object(cached, view, swap);
         }
-        if let Some(there) = There::of(value.py(), cached)? {
-            return there.swap(view, value, wish, keeps, expected);
+        if let Some(there) = There::of(view.py(), cached)? {
+            return there.swap(view, swap);
         }
+        let Swap { value, wish, keeps, expected } = swap;
         let given = (wish.ttl.is_some_and(|ttl| ttl.is_some()), wish.tags.is_some());
         self.know_more(cached, given.0, given.1);
         let admitted = match &state.control {

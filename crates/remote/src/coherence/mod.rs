@@ -1,10 +1,10 @@
 //! How this host learns what has changed on the server.
 //!
-//! All processes of a host that use one server and namespace share a *coherence file* ([`file`], [`layout`], [`words`]). One
+//! All processes of a host that use one server and namespace share a *coherence file* ([`mod@file`], [`layout`], [`words`]). One
 //! of them *listens* ([`listener`]): the server tells it each key that was written, and it raises that key's stripe. An
 //! entry near the reader keeps the sum of its stripes from before it was read ([`stamp`]); a near hit compares. Who waits for
-//! a key sleeps until its stripe is raised ([`wait`]); what this process computes itself, [`members`] knows. Connections that fill entries prove that they lead to the
-//! listener's server ([`proof`]).
+//! a key sleeps until its stripe is raised ([`wait`]); what this process computes itself, [`members`] knows. Connections
+//! that fill entries prove that they lead to the listener's server ([`proof`]).
 //!
 //! What holds: a read that begins more than `staleness` after a change on the server was acknowledged returns nothing
 //! older, whatever was cut, stopped or killed; and usually not a push's delay after it.

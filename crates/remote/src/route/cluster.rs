@@ -24,7 +24,7 @@ const SERVES: Duration = Duration::from_secs(5);
 /// Where there is doubt, it is asked again no sooner than this.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The bound of a question that nobody waits for.
-const PATIENCE: Duration = Duration::from_secs(1);
+const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A node, as this process reaches it.
 pub(super) struct Server {
@@ -242,7 +242,7 @@ impl Cluster {
         let builder = std::thread::Builder::new().name("warp-cluster".into());
         let ask = move || {
             // (Doubt stays, if nobody answers.)
-            let _ = cluster.ask(Deadline::after(PATIENCE));
+            let _ = cluster.ask(Deadline::after(ASK_TIMEOUT));
             cluster.with(|known| known.asking = 0);
         };
         if in_programs_threads(|| builder.spawn(ask)).is_err() {

@@ -1,17 +1,26 @@
 //! Sockets that never block, and waits that end at a deadline.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+#[cfg(unix)]
 use std::time::Duration;
 
 use concurrency::descriptors::{self, Owned};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{self, sockopt, AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketType};
+#[cfg(unix)]
+use rustix::net::SocketAddrUnix;
+use rustix::net::{self, sockopt, AddressFamily, RecvFlags, SendFlags, SocketType};
 
 use crate::deadline::Deadline;
 use crate::error::Error;
+
+/// What a connect says that goes on.
+#[cfg(unix)]
+const UNDER_WAY: Errno = Errno::INPROGRESS;
+#[cfg(not(unix))]
+const UNDER_WAY: Errno = Errno::WOULDBLOCK;
 
 /// A connected socket of this process. In a fork's child it is closed: each operation gives [`Error::Closed`].
 pub struct Socket(Owned);
@@ -22,7 +31,7 @@ impl Socket {
         let socket = Socket(descriptors::open(|| unblocking(family))?);
         match net::connect(&socket.0, &address) {
             Ok(()) => {}
-            Err(Errno::INPROGRESS | Errno::INTR) => {
+            Err(UNDER_WAY | Errno::INTR) => {
                 socket.wait(PollFlags::OUT, deadline)?;
                 sockopt::socket_error(&socket.0)??;
             }
@@ -34,6 +43,13 @@ impl Socket {
         Ok(socket)
     }
 
+    /// Where there are such sockets.
+    #[cfg(not(unix))]
+    pub(super) fn unix(_: &Path, _: Deadline) -> Result<Socket, Error> {
+        Err(Error::Io(std::io::ErrorKind::Unsupported))
+    }
+
+    #[cfg(unix)]
     pub(super) fn unix(path: &Path, deadline: Deadline) -> Result<Socket, Error> {
         let address = SocketAddrUnix::new(path)?;
         let socket = Socket(descriptors::open(|| unblocking(AddressFamily::UNIX))?);
@@ -54,7 +70,7 @@ impl Socket {
         loop {
             match net::recv(&self.0, &mut *buffer, RecvFlags::empty()) {
                 Ok((read, _)) => return Ok(Some(read)),
-                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::WOULDBLOCK) => return Ok(None),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -65,14 +81,14 @@ impl Socket {
     pub(super) fn send(&self, bytes: &[u8]) -> Result<Option<usize>, Error> {
         self.check()?;
         // A peer that has gone is an error here and no signal.
-        #[cfg(not(target_vendor = "apple"))]
+        #[cfg(all(unix, not(target_vendor = "apple")))]
         const FLAGS: SendFlags = SendFlags::NOSIGNAL;
-        #[cfg(target_vendor = "apple")]
+        #[cfg(any(not(unix), target_vendor = "apple"))]
         const FLAGS: SendFlags = SendFlags::empty();
         loop {
             match net::send(&self.0, bytes, FLAGS) {
                 Ok(written) => return Ok(Some(written)),
-                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::WOULDBLOCK) => return Ok(None),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -158,7 +174,7 @@ impl AsFd for Socket {
     }
 }
 
-#[cfg(not(target_vendor = "apple"))]
+#[cfg(all(unix, not(target_vendor = "apple")))]
 fn unblocking(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
     net::socket_with(family, SocketType::STREAM, net::SocketFlags::CLOEXEC | net::SocketFlags::NONBLOCK, None)
 }
@@ -169,5 +185,13 @@ fn unblocking(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
     rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&fd, true)?;
     sockopt::set_socket_nosigpipe(&fd, true)?;
+    Ok(fd)
+}
+
+/// (No process inherits a socket there that was not told to.)
+#[cfg(not(unix))]
+fn unblocking(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
+    let fd = net::socket(family, SocketType::STREAM, None)?;
+    rustix::io::ioctl_fionbio(&fd, true)?;
     Ok(fd)
 }

@@ -6,7 +6,7 @@
 use concurrency::boottime;
 
 use super::near::Cover;
-use super::{Draft, Found, Tier};
+use super::{Draft, Found, Tier, LONGEST};
 use crate::coherence::{Pair, Stripe};
 use crate::envelope::{Codec, Kind, Token};
 
@@ -14,9 +14,10 @@ use crate::envelope::{Codec, Kind, Token};
 const LAYOUT: u8 = 1;
 /// Of what the server does not have.
 const NO_TOKEN: Token = [0; 24];
-/// The second byte: what it is, and how its body is written.
+/// The second byte: what it is, how its body is written, and whether it is fresh for as long as can be.
 const EXCEPTION: u8 = 1;
 const PICKLE: u8 = 2;
+const ENDLESS: u8 = 4;
 
 impl Tier {
     /// What a copy has to agree in, beside its call, to be one for this tier: server, namespace, secrets, staleness.
@@ -68,7 +69,8 @@ impl Found {
     pub fn write_copy(&self, into: &mut Vec<u8>) {
         let exception = if self.kind == Kind::Exception { EXCEPTION } else { 0 };
         let pickle = if self.codec == Codec::Pickle { PICKLE } else { 0 };
-        into.extend([LAYOUT, exception | pickle]);
+        let endless = if self.fresh >= LONGEST { ENDLESS } else { 0 };
+        into.extend([LAYOUT, exception | pickle | endless]);
         into.extend(u16::try_from(self.stripes.len()).unwrap_or(u16::MAX).to_le_bytes());
         into.extend(self.token);
         let computed = u64::try_from(self.computed.as_nanos()).unwrap_or(u64::MAX);
@@ -84,7 +86,7 @@ impl Found {
     pub fn read_copy(bytes: &[u8]) -> Option<Found> {
         let mut rest = bytes;
         let [layout, flags, low, high] = take(&mut rest)?;
-        if layout != LAYOUT || flags & !(EXCEPTION | PICKLE) != 0 {
+        if layout != LAYOUT || flags & !(EXCEPTION | PICKLE | ENDLESS) != 0 {
             return None;
         }
         let token = take(&mut rest)?;
@@ -104,7 +106,7 @@ impl Found {
             ends,
             // A copy does not say.
             lifetime: std::time::Duration::ZERO,
-            fresh: std::time::Duration::ZERO,
+            fresh: if flags & ENDLESS != 0 { LONGEST } else { std::time::Duration::ZERO },
             computed: std::time::Duration::from_nanos(computed),
             cover: Cover { pair: Pair { epoch, stamp }, until },
             stripes,
@@ -153,13 +155,22 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_says_whether_it_is_fresh_for_as_long_as_can_be() {
+        for (fresh, is_endless) in [(LONGEST, true), (LONGEST - Duration::from_nanos(1), false)] {
+            let mut bytes = Vec::new();
+            Found { fresh, ..copy() }.write_copy(&mut bytes);
+            assert_eq!(Found::read_copy(&bytes).unwrap().fresh >= LONGEST, is_endless);
+        }
+    }
+
+    #[test]
     fn what_is_cut_short_or_of_another_layout_is_no_copy() {
         let mut bytes = Vec::new();
         copy().write_copy(&mut bytes);
         let head = bytes.len() - b"body".len();
         assert!((0..head).all(|length| Found::read_copy(&bytes[..length]).is_none()));
         assert!(Found::read_copy(&bytes[..head]).is_some_and(|found| found.body.is_empty()));
-        for (at, byte) in [(0, LAYOUT + 1), (1, 4)] {
+        for (at, byte) in [(0, LAYOUT + 1), (1, 8)] {
             let mut other = bytes.clone();
             other[at] = byte;
             assert!(Found::read_copy(&other).is_none());

@@ -54,12 +54,15 @@ pub use self::outcome::{Draft, Failure, Found, Looked, Stored, Why};
 pub use self::store::Store;
 pub use self::write::PutError;
 use crate::breaker::ProcessBreaker;
-pub use crate::breaker::Refusal;
 use crate::coherence::listener::Settings;
 use crate::coherence::{Coherence, Stripe, Tracking};
 use crate::envelope::Sealer;
 use crate::keys::{component, Keys, Name};
+pub use crate::refusal::Refusal;
 use crate::route::Route;
+
+/// How long values live that have no limit of their own: ten years.
+pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// One server and namespace, with all that a process needs to use it. A fork's child goes on with it.
 pub struct Tier {

@@ -46,7 +46,8 @@ impl fmt::Debug for Found {
 /// What a look for a call's value has come to.
 #[derive(Debug)]
 pub enum Looked {
-    /// The server has it. Whether it is fresh enough is the caller's to say; where it is not, [`Tier::refresh`](super::Tier::refresh).
+    /// The server has it. Whether it is fresh enough is the caller's to say; where it is not,
+    /// [`Tier::refresh`](super::Tier::refresh).
     Found(Box<Found>),
     /// The caller computes for all hosts, and then calls [`Tier::store`](super::Tier::store) or
     /// [`Tier::abandon`](super::Tier::abandon).

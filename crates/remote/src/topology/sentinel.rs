@@ -16,7 +16,7 @@ use crate::url::Address;
 /// So long an answer serves.
 const SERVES: Duration = Duration::from_secs(1);
 /// The bound of a question that nobody waits for.
-const PATIENCE: Duration = Duration::from_secs(1);
+const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct Known {
@@ -124,7 +124,7 @@ impl Sentinels {
         let sentinels = self.clone();
         let builder = std::thread::Builder::new().name("warp-sentinel".into());
         let ask = move || {
-            let is_other = sentinels.ask(Deadline::after(PATIENCE));
+            let is_other = sentinels.ask(Deadline::after(ASK_TIMEOUT));
             sentinels.with(|known| {
                 known.asking = 0;
                 // Not again at once, whatever came of it.

@@ -7,6 +7,7 @@
 use crate::error::{OpenError, Refusal};
 use crate::file::system::my_uid;
 use crate::hash::siphash13;
+use crate::listed::Listed;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 use rustix::fs::RenameFlags;
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags};
@@ -61,18 +62,6 @@ struct Status {
     mode: u32,
     owner: u32,
     links: u64,
-}
-
-/// What `ls -l` would say of a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Listed {
-    pub owner: u32,
-    pub mode: u32,
-    pub length: u64,
-    /// Bytes that the file system has given it.
-    pub allocated: u64,
-    /// Seconds since 1970: since then no process has begun to write to it.
-    pub written: i64,
 }
 
 #[allow(clippy::unnecessary_cast)] // types differ between systems

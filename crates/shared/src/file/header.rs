@@ -26,9 +26,10 @@ use crate::file::sigbus;
 use crate::file::system::write_all_at;
 use crate::file::units::Slot;
 use crate::file::validation::{
-    examine, first_slots, header_sum, mark_moved, read_header, validate, write_header, Content, Ours, Unusable,
+    examine, first_slots, header_sum, mark_moved, read_header, validate, write_header, Content, Ours,
 };
 use crate::hash::siphash13;
+use crate::listed::Unusable;
 use crate::policy::Strategy;
 use crate::process::clock;
 use crate::table::reading::NEVER;

@@ -106,3 +106,21 @@ impl GranuleIndex {
         self.0
     }
 }
+
+/// A point in the order of uses: a reading of the time-stamp counter, lifted by `tick_offset`, or a count of uses.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tick(u64);
+
+impl Tick {
+    pub const fn new(number: u64) -> Tick {
+        Tick(number)
+    }
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+    /// How much later than a stamp it is.
+    pub const fn since(self, stamp: u64) -> u64 {
+        self.0.wrapping_sub(stamp)
+    }
+}

@@ -10,6 +10,7 @@ use crate::file::layout::{
 use crate::file::life;
 use crate::file::system::{read_exact_at, write_all_at};
 use crate::hash::checksum;
+use crate::listed::Unusable;
 use crate::policy::Strategy;
 use crate::process::clock;
 use core::mem::{offset_of, size_of};
@@ -74,17 +75,6 @@ fn sound_header(fd: BorrowedFd<'_>) -> Option<Result<Header, Header>> {
     // Whoever looks at the same time writes the same words.
     let _ = write_header(fd, &copy, 0);
     Some(Ok(copy))
-}
-
-/// Why a file is of no use to anybody of this version and this boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unusable {
-    /// Of this version of the format.
-    Version(u64),
-    EarlierBoot,
-    Damaged,
-    /// Nothing says that it ever was a cache.
-    NoCache,
 }
 
 /// The parameters of a file that somebody of our version made since the start of the machine, whoever it is of. By what

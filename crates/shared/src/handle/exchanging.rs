@@ -57,8 +57,8 @@ impl SharedCache {
         }
     }
 
-    /// Frees the entries that have ended, those that were idle for too long or are void by a tag included: how many. O(n). An error
-    /// as in `change`.
+    /// Frees the entries that have ended, those that were idle for too long or are void by a tag included: how many. O(n).
+    /// An error as in `change`.
     pub fn purge(&self) -> Result<u64, Busy> {
         self.table.purge()
     }

@@ -12,6 +12,12 @@ impl SharedCache {
         self.table.lock_key(key, lease)
     }
 
+    /// Has a lock fall free so long from now, or never by itself: what stands for it from then on. `None` if it was no longer
+    /// this process's.
+    pub fn prolong_key(&self, lock: &KeyLock, lease: Option<Duration>) -> Result<Option<KeyLock>, Busy> {
+        self.table.prolong_key(lock, lease)
+    }
+
     /// Gives a lock back; false if it was no longer this process's.
     pub fn unlock_key(&self, lock: &KeyLock) -> bool {
         self.table.unlock_key(lock)

@@ -31,7 +31,7 @@ pub(crate) use self::queues::Broken;
 use self::queues::Queue;
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, QUEUES};
-use crate::file::units::Slot;
+use crate::file::units::{Slot, Tick};
 use crate::process::clock;
 use crate::table::Table;
 
@@ -50,37 +50,37 @@ const MAX_SCAN: u64 = 1 << 18;
 impl Table {
     /// A point in the order of uses, later than all that happened before.
     #[inline(always)]
-    fn tick(&self) -> u64 {
-        if self.header.tick_mode == 1 {
+    fn tick(&self) -> Tick {
+        Tick::new(if self.header.tick_mode == 1 {
             clock::time_stamp().wrapping_add(self.region.get_known(ctl!(tick_offset)))
         } else {
             self.region.add(ctl!(tick), 1, Ordering::Relaxed).wrapping_add(1)
-        }
+        })
     }
 
     /// `tick` for a writer, who notices if the counter has been set back and lifts everybody over it.
-    pub(crate) fn writer_tick(&self) -> u64 {
-        let (now, last) = (self.tick(), self.region.get(ctl!(last_tick)));
+    pub(crate) fn writer_tick(&self) -> Tick {
+        let (now, last) = (self.tick().number(), self.region.get(ctl!(last_tick)));
         if self.header.tick_mode == 1 && last > now.saturating_add(JUMP) && last < UNHEARD_OF && now < UNHEARD_OF {
             self.region.add(ctl!(tick_offset), last - now, Ordering::Relaxed);
-            return last;
+            return Tick::new(last);
         }
         if now >= UNHEARD_OF {
             // Damage. Stamps that are late now, the audit finds.
             self.region.set(ctl!(tick_offset), 0);
             self.region.set(ctl!(tick), 0);
         }
-        let now = if now >= UNHEARD_OF { self.tick() } else { now };
+        let now = if now >= UNHEARD_OF { self.tick().number() } else { now };
         self.region.set(ctl!(last_tick), now);
-        now
+        Tick::new(now)
     }
 
     /// The `tick` of a use, where uses are ordered by one; else any time stamp.
     #[inline]
-    pub(crate) fn use_tick(&self) -> u64 {
+    pub(crate) fn use_tick(&self) -> Tick {
         match self.strategy {
             Strategy::Lru | Strategy::Mru | Strategy::Lfu => self.tick(),
-            _ => clock::time_stamp(),
+            _ => Tick::new(clock::time_stamp()),
         }
     }
 
@@ -95,13 +95,13 @@ impl Table {
     }
 
     #[inline(always)]
-    fn stamp(&self, slot: Slot, tick: u64, last_touched: bool) {
+    fn stamp(&self, slot: Slot, tick: Tick, last_touched: bool) {
         // A hot entry's line stays shared among the processes that hit it.
         let again = last_touched
             && self.header.tick_mode == 1
-            && tick.wrapping_sub(self.region.get_known(self.used_at(slot))) < SAME_USE;
+            && tick.since(self.region.get_known(self.used_at(slot))) < SAME_USE;
         if !again {
-            self.region.set_known(self.used_at(slot), tick);
+            self.region.set_known(self.used_at(slot), tick.number());
         }
     }
 
@@ -121,11 +121,11 @@ impl Table {
 
     /// Notes a use of a slot. Lock-free; if the slot was given away in between, a newcomer looks used a moment ago.
     #[inline]
-    pub(crate) fn touch(&self, slot: Slot, tick: u64, last_touched: bool) {
+    pub(crate) fn touch(&self, slot: Slot, tick: Tick, last_touched: bool) {
         match self.strategy {
             Strategy::Lru | Strategy::Mru => self.stamp(slot, tick, last_touched),
             Strategy::Lfu => {
-                self.region.set_known(self.used_at(slot), tick);
+                self.region.set_known(self.used_at(slot), tick.number());
                 self.region.before_store();
                 self.region.known(self.count_at(slot)).fetch_add(1, Ordering::Relaxed);
             }
@@ -157,7 +157,7 @@ impl Table {
             Strategy::S3Fifo => (self.s3fifo_queue_of_new(hash), 0),
             Strategy::TinyLfu => (tinylfu::WINDOW, self.count_of_new(hash)),
             _ => {
-                self.region.set(self.used_at(slot), self.writer_tick());
+                self.region.set(self.used_at(slot), self.writer_tick().number());
                 return self.region.set(self.count_at(slot), 1);
             }
         };

@@ -5,8 +5,9 @@
 //! so a hit is one load, and one store if the mark was not there. Exactly the paper's Algorithm 1, at any size; but a
 //! hand that has passed `MAX_SCAN` marked entries takes the next one as it is, so as not to keep the lock for long.
 //!
-//! The hand is one word, the slot at which the next search begins and the number of its entry's entrance. It is set before its victim is taken away and moves
-//! on when its entry goes. A death can set it back or leave it on a free slot; then the next search begins at the tail.
+//! The hand is one word, the slot at which the next search begins and the number of its entry's entrance. It is set before
+//! its victim is taken away and moves on when its entry goes. A death can set it back or leave it on a free slot; then the
+//! next search begins at the tail.
 
 use crate::file::layout::ctl;
 use crate::file::units::Slot;

@@ -32,6 +32,11 @@ pub struct KeyLock {
     deadline: u64,
 }
 
+/// When a lock falls free that is given out now.
+fn end_of(now: u64, lease: Option<Duration>) -> u64 {
+    lease.map_or(u64::MAX, |lease| now.saturating_add(u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX)))
+}
+
 impl Table {
     fn lock_hash(&self, key: &[u8]) -> u64 {
         let mut bytes = MARK.to_vec();
@@ -43,8 +48,7 @@ impl Table {
     pub(crate) fn lock_key(&self, key: &[u8], lease: Option<Duration>) -> Result<Option<KeyLock>, Busy> {
         let hash = self.lock_hash(key);
         let now = clock::boot_now();
-        let nanos = |lease: Duration| u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX);
-        let deadline = lease.map_or(u64::MAX, |lease| now.saturating_add(nanos(lease)));
+        let deadline = end_of(now, lease);
         let (held, _) = self.hold(home_lock(&places(hash)), CLEAR_TIMEOUT)?;
         let me = held.owner();
         let (mut free, mut predecessor) = (None, 0);
@@ -74,6 +78,22 @@ impl Table {
         }
     }
 
+    /// Has a lock end so long after now, or never: the lock as it is from then on; `None` if it was this one's no more.
+    pub(crate) fn prolong_key(&self, lock: &KeyLock, lease: Option<Duration>) -> Result<Option<KeyLock>, Busy> {
+        let Lease { index, hash, state, .. } = lock.lease;
+        // Nobody takes it over meanwhile.
+        let (_held, _) = self.hold(home_lock(&places(hash)), CLEAR_TIMEOUT)?;
+        let now = clock::boot_now();
+        // In a fork's child it is the parent's.
+        let is_ours = owner_of(state) == self.identity() && self.is_held(&lock.lease);
+        if !is_ours || now >= lock.deadline || self.is_void(index, state) {
+            return Ok(None);
+        }
+        let deadline = end_of(now, lease);
+        self.set_end_of(index, state, deadline);
+        Ok(Some(KeyLock { lease: lock.lease.clone(), deadline }))
+    }
+
     /// Gives a lock back; whether it was this one's still.
     pub(crate) fn unlock_key(&self, lock: &KeyLock) -> bool {
         let lease = &lock.lease;
@@ -90,15 +110,22 @@ impl Table {
         given && in_time
     }
 
-    /// Whether somebody has the lock of a key. No lock is taken.
+    /// Whether somebody has the lock of a key. No lock is taken, but where a record's words are of no one moment.
     pub(crate) fn is_key_locked(&self, key: &[u8]) -> bool {
         let (hash, now) = (self.lock_hash(key), clock::boot_now());
-        places(hash).any(|index| {
+        let at = |index| {
             // Acquire: pairs with the release in `take`.
             let state = self.region.load(lease_state_at(index), Ordering::Acquire);
-            self.is_lock(index, state, hash)
-                && now < self.region.get(field(index, DEADLINE))
-                && !self.is_void(index, state)
+            let counts = self.is_lock(index, state, hash) && now < self.region.get(field(index, DEADLINE));
+            (state, counts, counts && !self.is_void(index, state))
+        };
+        places(hash).any(|index| {
+            let (state, counts, is_taken) = at(index);
+            if is_taken || !counts || self.is_dead(owner_of(state)) {
+                return is_taken;
+            }
+            // It may be taken or prolonged in this moment; who does that has the home's lock.
+            self.hold(home_lock(&places(hash)), CLEAR_TIMEOUT).is_ok_and(|_held| at(index).2)
         })
     }
 

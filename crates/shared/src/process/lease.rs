@@ -286,6 +286,12 @@ impl Table {
         }
     }
 
+    /// Gives a record that is held another end. Only under the home's lock. (A death between the two leaves a dead owner's.)
+    pub(super) fn set_end_of(&self, index: u64, state: u64, deadline: u64) {
+        self.region.set(field(index, DEADLINE), deadline);
+        self.region.set(field(index, SEAL), self.seal(index, state));
+    }
+
     /// Whether nobody has taken a lease over.
     pub(crate) fn is_held(&self, lease: &Lease) -> bool {
         // Acquire: as in `acquire_sought`.

@@ -1,8 +1,8 @@
 //! Changes of one entry that depend on what it is: looked at, decided and made under the writers' lock.
 //!
 //! What a caller is told of such a change must be what happened, so there is no other way here than the lock: who does not
-//! get it in time learns that, and nothing was done; nor is it where the new value is larger than the cache. A change that was made
-//! fences the key, as a store by hand does.
+//! get it in time learns that, and nothing was done; nor is it where the new value is larger than the cache. A change that
+//! was made fences the key, as a store by hand does.
 //!
 //! **A death** leaves what the store or the removal that it was in leaves: the old entry, the new one, or none.
 
@@ -38,8 +38,8 @@ pub enum Change<'a> {
 }
 
 impl Table {
-    /// Changes a key's entry as `decide` says, which is given what is there, fresh or stale. What became of a store. `decide` runs
-    /// under the lock: it must not wait, nor call anything that may.
+    /// Changes a key's entry as `decide` says, which is given what is there, fresh or stale. What became of a store.
+    /// `decide` runs under the lock: it must not wait, nor call anything that may.
     pub(crate) fn change<'a>(
         &self,
         key: &[u8],

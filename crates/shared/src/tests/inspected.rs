@@ -3,8 +3,8 @@
 use super::hostile::Random;
 use super::*;
 use crate::file::layout::VERSION;
-use crate::file::validation::Unusable;
 use crate::inspection::{attach, leftovers, remove, survey, try_out, Attached, Found, Removal, State};
+use crate::listed::Unusable;
 use std::os::unix::fs::{symlink, FileExt, PermissionsExt};
 
 fn only(o: &Options) -> Found {

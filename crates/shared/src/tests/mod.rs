@@ -1,7 +1,8 @@
 //! The shared tier from within; each kind of evidence has its file. They are unit tests, so that they
 //! see the inner parts and the hooks of [`testing`](crate::testing).
 //!
-//! Longer: `WARP_HISTORY` (milliseconds of invalidations), `WARP_FUZZ` (rounds of damage), `WARP_HEALING` (rounds over all kinds of words), `WARP_CASES` (runs against the model); `make torture` sets both.
+//! Longer: `WARP_HISTORY` (milliseconds of invalidations), `WARP_FUZZ` (rounds of damage), `WARP_HEALING` (rounds over all
+//! kinds of words), `WARP_CASES` (runs against the model); `make torture` sets the last three.
 
 mod addresses;
 mod astray;

@@ -78,7 +78,7 @@ impl RemoteCalling<'_> {
 
     /// What becomes of a value that the server has; `None`: the caller computes.
     fn take_found(
-        &self,
+        &mut self,
         opened: &Opened,
         control: &Control,
         trip: &mut Trip,
@@ -98,8 +98,8 @@ impl RemoteCalling<'_> {
                 self.remote.count_found(trip.is_here);
                 self.remote.unstorable.forget();
                 if clock::exact() >= found.fresh_until {
-                    // Whoever calls next has it computed anew.
                     self.cached.state.count_stale_hit();
+                    self.is_stale = true;
                 }
                 Ok(Some(Brought::Value(object, terms)))
             }

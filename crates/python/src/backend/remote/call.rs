@@ -23,7 +23,7 @@ use crate::function::handout;
 use crate::function::lookup::{Entries, Found};
 use crate::function::removal::Departing;
 use crate::function::running::Beyond;
-use crate::function::single_flight::{Miss, Reserved};
+use crate::function::single_flight::{revalidated, Miss, Reserved};
 use crate::function::slot_value::{SharedFlight, Value};
 use crate::function::spare::Spare;
 use crate::function::state::{CacheState, Put};
@@ -86,7 +86,8 @@ impl<const COPY: bool> HitPath for NearMemory<COPY> {
         let Ok(key) = key else {
             return Begun::Done(None);
         };
-        let calling = RemoteCalling { cached, remote, opened, arguments, key, hash: view.hash, spare: None, down };
+        let (hash, spare, is_stale) = (view.hash, None, false);
+        let calling = RemoteCalling { cached, remote, opened, arguments, key, hash, spare, down, is_stale };
         begin_controlled(cached, arguments, view, hot, calling)
     }
 
@@ -108,6 +109,8 @@ pub(crate) struct RemoteCalling<'a> {
     pub(super) spare: Option<Box<Spare>>,
     /// Where the server is not asked: under what the result is kept.
     down: Option<Arc<Covered>>,
+    /// What the server has is handed out, and is to be computed anew.
+    pub(super) is_stale: bool,
 }
 
 impl RemoteCalling<'_> {
@@ -254,7 +257,15 @@ impl Miss for RemoteCalling<'_> {
             return true;
         }
         let flying = running.on_server(reserved);
-        flying.iter().any(|flying| !flying.may_join(self.arguments.py()))
+        // (Whoever joins one of the parent's in a fork's child finds that nobody leads it.)
+        flying.iter().any(|flying| flying.is_ours() && !flying.may_join(self.arguments.py()))
+    }
+
+    fn finish(&mut self, view: &View<'_>, result: Option<PyRef>) -> Option<PyRef> {
+        match result {
+            Some(object) if self.is_stale => revalidated(self, view, object),
+            result => result,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The user's `credentials`, asked at each connect.
 //!
 //! Ring 3. They may take their time, or for ever, so they run in a thread of their own, and whoever connects waits for them no
-//! longer than for the server. An answer that comes too late serves the next connect, unless it was asked for too long ago: what it
-//! gives may have ended. The tier's own threads, which never have the interpreter, go by the last answer.
+//! longer than for the server. An answer that comes too late serves the next connect, unless it was asked for too long ago:
+//! what it gives may have ended. The tier's own threads, which never have the interpreter, go by the last answer.
 
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,8 +19,8 @@ use remote::deadline::Deadline;
 use remote::error::Error;
 use remote::secret::{Login, Secret};
 
-/// For so long after it was asked, in nanoseconds, a question serves whoever connects. (It may never be answered, and what answers
-/// it may be good for minutes only.)
+/// For so long after it was asked, in nanoseconds, a question serves whoever connects. (It may never be answered, and what
+/// answers it may be good for minutes only.)
 const SERVES: u64 = 60_000_000_000;
 
 /// See the module's documentation.

@@ -2,8 +2,9 @@
 //!
 //! Ring 3. The short way: the key has no bytes made of it, the interpreter is not left, nothing is encoded. What is kept does not
 //! depend on the value's own key, which is not known here, but on whatever processes of this host change
-//! ([`Tier::here`](remote::tier::Tier::here)); so one cover serves many calls. Not for a cache with a file of the host, whose processes wait
-//! for each other by the key's bytes, nor for one with `stale_if_error`, whose values serve for longer than others change.
+//! ([`Tier::here`](remote::tier::Tier::here)); so one cover serves many calls. Not for a cache with a file of the host,
+//! whose processes wait for each other by the key's bytes, nor for one with `stale_if_error`, whose values serve for longer
+//! than others change.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -63,8 +64,8 @@ impl Remote {
 }
 
 impl RemoteCalling<'_> {
-    /// Computes for this process alone, and settles what was reserved, where nobody is asked about the result. `Err`: what is left
-    /// to be settled of a computation that raised.
+    /// Computes for this process alone, and settles what was reserved, where nobody is asked about the result. `Err`: what
+    /// is left to be settled of a computation that raised.
     pub(super) fn lead_here(
         &mut self,
         reserved: Option<Reserved>,

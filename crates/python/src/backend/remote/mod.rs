@@ -8,9 +8,11 @@
 //! With `backend="shared"` a file lies between the entries and the server, in which all processes of the host keep their copies
 //! ([`host`]).
 //!
-//! Its other parts: [`address`] (the option), [`opened`] (what is configured, opened at the first use), [`credentials`] (what is asked at each connect), [`values`] (objects and
-//! bytes), [`down`] (a call while the server does not answer), [`unstorable`] (results that it cannot have), [`bring`] (how a plain call gets its value), [`methods`] (what users change and ask),
-//! [`together`] (what changes many functions at once), [`object`] and [`locks`] (what a cache object does).
+//! Its other parts: [`address`] (the option), [`opened`] (what is configured, opened at the first use), [`credentials`] (what is
+//! asked at each connect), [`values`] (objects and bytes), [`down`] (a call while the server does not answer), [`unstorable`]
+//! (results that it cannot have), [`bring`] (how a plain call gets its value), [`answer`] (the moment at which a server has
+//! answered), [`methods`] (what users change and ask), [`together`] (what changes many functions at once), [`object`] and
+//! [`locks`] (what a cache object does).
 
 mod address;
 mod answer;
@@ -54,10 +56,7 @@ use crate::codec::{self, Encoded};
 use crate::function::control::Tags;
 use crate::function::option_table::Options;
 use crate::key::View;
-use remote::tier::Refusal;
-
-/// How long values live that have no limit of their own: ten years.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+use remote::tier::{Refusal, LONGEST};
 
 /// See the module's documentation.
 pub(crate) struct Remote {
@@ -194,7 +193,7 @@ impl Remote {
     /// Says once that the server refuses all that is asked, that it does not tell what changes, or that there is no file of
     /// the host, if that is so. `Err` with an exception set.
     fn tell_lacks(&self, py: Python<'_>, opened: &Opened) -> Result<(), ErrSet> {
-        let say = |what: &str, why: Option<String>| {
+        let say = |what: &str, why: Option<&str>| {
             let said = import(py, "warp_cache._remote.opening").and_then(|opening| match why {
                 Some(why) => opening.call_method1(what, (why,)),
                 None => opening.call_method0(what),
@@ -206,7 +205,7 @@ impl Remote {
         };
         let refusal = self.untold_refusal(opened);
         if let Some(refusal) = refusal.filter(|_| !self.is_refused.swap(true, Ordering::Relaxed)) {
-            say("refused", Some(format!("{refusal:?}").to_lowercase()))?;
+            say("refused", Some(refusal.name()))?;
         }
         if opened.tier.is_untold() && !self.is_untold.swap(true, Ordering::Relaxed) {
             say("untold", None)?;
@@ -215,7 +214,7 @@ impl Remote {
             return Ok(());
         };
         match host.failure(&opened.tier) {
-            Some(why) if !self.is_fileless.swap(true, Ordering::Relaxed) => say("fileless", Some(why)),
+            Some(why) if !self.is_fileless.swap(true, Ordering::Relaxed) => say("fileless", Some(&why)),
             _ => Ok(()),
         }
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 
-use concurrency::clock;
+use concurrency::{clock, fork};
 use remote::coherence::{Pair, Stripe};
 use remote::tier::{Call, Cover, Tier};
 
@@ -58,6 +58,8 @@ pub(crate) struct Flying {
     /// The pair from before it, and when that was read.
     began: Mutex<(Pair, u64)>,
     answer: Answer,
+    /// The count of forks of the process whose thread computes.
+    process: u64,
 }
 
 impl fmt::Debug for Flying {
@@ -69,7 +71,8 @@ impl fmt::Debug for Flying {
 impl Flying {
     pub(super) fn new(tier: &Arc<Tier>, call: &Arc<Call>) -> Arc<Flying> {
         let began = Mutex::new((tier.pair(call), clock::exact()));
-        Arc::new(Flying { tier: Arc::clone(tier), call: Arc::clone(call), began, answer: Answer::default() })
+        let (answer, process) = (Answer::default(), fork::epoch());
+        Arc::new(Flying { tier: Arc::clone(tier), call: Arc::clone(call), began, answer, process })
     }
 
     /// The server has answered what it was asked first, or was not asked.
@@ -77,8 +80,16 @@ impl Flying {
         self.answer.comes();
     }
 
+    /// Whether a thread of this process computes. One of the parent's brings nothing to a fork's child.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.process == fork::epoch()
+    }
+
     /// Whether a caller who comes now may have its result, as far as is known here.
     pub(crate) fn is_current(&self) -> bool {
+        if !self.is_ours() {
+            return false;
+        }
         let (pair, began) = *self.began.lock().unwrap_or_else(PoisonError::into_inner);
         self.tier.may_join(&self.call, pair, began)
     }
@@ -88,6 +99,10 @@ impl Flying {
     pub(crate) fn may_join(&self, py: Python<'_>) -> bool {
         if self.is_current() {
             return true;
+        }
+        if !self.is_ours() {
+            // The answer never comes.
+            return false;
         }
         let look = || {
             self.answer.wait(self.tier.timeout());

@@ -26,7 +26,7 @@ use crate::function::option_checks::shown;
 use crate::function::state::Put;
 use crate::function::CachedFunction;
 use crate::key::View;
-use crate::object::exchange::{Entry, Expected, Swapped};
+use crate::object::exchange::{Entry, Expected, Swap, Swapped};
 use concurrency::clock;
 use remote::envelope::Kind;
 use remote::tier::{Call, Draft, Found, PutError};
@@ -243,15 +243,9 @@ impl<'a> There<'a> {
         stored.collect()
     }
 
-    /// Stores a value if the key's entry is the expected one. `keeps`: with the lifetime of the entry that is there.
-    pub(crate) fn swap(
-        &self,
-        view: &View<'_>,
-        value: Ref<'_>,
-        wish: Wish,
-        keeps: bool,
-        expected: &Expected<'_>,
-    ) -> Result<Swapped, ErrSet> {
+    /// Stores a value if the key's entry is the expected one.
+    pub(crate) fn swap(&self, view: &View<'_>, swap: Swap<'_>) -> Result<Swapped, ErrSet> {
+        let Swap { value, wish, keeps, expected } = swap;
         let found = match expected {
             Expected::Anything => {
                 return Ok(if self.put(view, value, wish)? { Swapped::Stored } else { Swapped::Unfit });

@@ -1,8 +1,8 @@
 //! Functions whose results a server cannot have: they are not asked about for a while.
 //!
-//! Ring 3. Asking for what cannot be stored costs each call the trips of a lease, for nothing. So after some such results in a row,
-//! with nothing that was stored or found in between, calls compute without asking; after a while they ask again, until one has been
-//! refused.
+//! Ring 3. Asking for what cannot be stored costs each call the trips of a lease, for nothing. So after some such results
+//! in a row, with nothing that was stored or found in between, calls compute without asking; after a while they ask again,
+//! until one has been refused.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

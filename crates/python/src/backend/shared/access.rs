@@ -170,7 +170,7 @@ impl<'a> KeyAccess<'a> {
         match decoded {
             codec::Decoded::Object(object, sharing) => {
                 let kept = Decoded::new(&self.shared.copy, self.file, hit, object.lend(py), sharing, bytes);
-                let Some(object) = hand_out(self.py, &self.shared.copy, object) else { return Lookup::Failed };
+                let Some(object) = deliver_decoded(self.py, &self.shared.copy, object) else { return Lookup::Failed };
                 if is_stale {
                     return Lookup::Stale(object, kept, self.file.shm.is_refresh_due(&hit));
                 }
@@ -201,7 +201,7 @@ impl<'a> KeyAccess<'a> {
                 buffers.value.clear();
                 buffers.value.extend_from_slice(bytes);
                 self.encoded = Ok(sharing);
-                hand_out(self.py, &self.shared.copy, object).map(Some).ok_or(ErrSet)
+                deliver_decoded(self.py, &self.shared.copy, object).map(Some).ok_or(ErrSet)
             }
             codec::Decoded::Damaged => Ok(None),
             codec::Decoded::Failed => Err(ErrSet),
@@ -210,7 +210,7 @@ impl<'a> KeyAccess<'a> {
 }
 
 /// What a caller gets of an object that was decoded a moment ago. `None` with an exception set.
-fn hand_out(py: Python<'_>, copy: &CopyMode, object: PyRef) -> Option<PyRef> {
+fn deliver_decoded(py: Python<'_>, copy: &CopyMode, object: PyRef) -> Option<PyRef> {
     match copy {
         CopyMode::Call(with) => handout::copy_by(with, object.lend(py)).ok(),
         _ => Some(object),

@@ -100,8 +100,9 @@ impl Shared {
         }
     }
 
-    /// Asks for the lease of a refresh, of a call with these tags: `Purpose::Refresh` of one in the background, `Purpose::Anew` of one that somebody asked
-    /// for, which takes it from whoever has it. `None` where there is none to be had.
+    /// Asks for the lease of a refresh, of a call with these tags: `Purpose::Refresh` of one in the background,
+    /// `Purpose::Anew` of one that somebody asked for, which takes it from whoever has it. `None` where there is none to be
+    /// had.
     pub(crate) fn claim(
         &self,
         state: &CacheState,

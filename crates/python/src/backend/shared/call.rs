@@ -70,7 +70,7 @@ impl HitPath for Shared {
     #[inline(always)]
     unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
-        unsafe { DecodedRef::hand_out_taken(taken) }
+        unsafe { DecodedRef::deliver_taken(taken) }
     }
 
     #[inline(never)]

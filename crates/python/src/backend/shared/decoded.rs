@@ -80,7 +80,7 @@ impl DecodedRef {
     /// # Safety
     /// `word` is from `take`, and is given up; the thread is attached.
     #[inline(always)]
-    pub(crate) unsafe fn hand_out_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn deliver_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
         if word as usize & HOW == AS_IT_IS {
             return word;
         }
@@ -88,9 +88,13 @@ impl DecodedRef {
         unsafe { Self::copy_taken(word) }
     }
 
+    /// The same of a value that is copied for each caller.
+    ///
+    /// # Safety
+    /// As for [`deliver_taken`](Self::deliver_taken).
     #[inline(never)]
     unsafe fn copy_taken(word: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        // SAFETY: as for `hand_out_taken`.
+        // SAFETY: the caller's promise: the thread is attached.
         match DecodedRef(word.cast()).deliver(unsafe { Python::assume_attached() }) {
             Delivered::Value(object) => object.into_ptr(),
             Delivered::Damaged | Delivered::Failed => std::ptr::null_mut(),
@@ -98,7 +102,7 @@ impl DecodedRef {
     }
 }
 
-/// `Backend::take` of the shared backend.
+/// `HitPath::take` of the shared backend.
 ///
 /// # Safety
 /// The thread is attached. The decoded level is in order of coming, so it need not hear of uses.
@@ -117,7 +121,8 @@ pub(crate) unsafe fn take(value: &Value) -> Option<*mut ffi::PyObject> {
 }
 
 impl Decoded {
-    /// What to keep of an object that somebody else has (unless `copy` lets all have it), found as `hit` and encoded as `bytes`. `None` where memory is short.
+    /// What to keep of an object that somebody else has (unless `copy` lets all have it), found as `hit` and encoded as
+    /// `bytes`. `None` where memory is short.
     pub fn new(
         copy: &CopyMode,
         file: &File,

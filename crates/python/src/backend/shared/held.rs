@@ -90,7 +90,7 @@ struct Notes {
 }
 
 /// Between two looks that hits of entries with a deadline take, in nanoseconds.
-const LOOK: u64 = 250_000_000;
+const CHECK_EVERY: u64 = 250_000_000;
 
 impl Notes {
     fn get(&self, slot: u64) -> Mark {
@@ -219,7 +219,7 @@ impl Held {
         if expires {
             let now = file.shm.now();
             let next = notes.expire(now, &mut gone);
-            file.shm.wake_at(next.min(now.saturating_add(LOOK)));
+            file.shm.wake_at(next.min(now.saturating_add(CHECK_EVERY)));
         }
         gone
     }

@@ -1,16 +1,19 @@
 //! The shared backend: a cache file that all processes of the host share.
 //!
-//! Ring 3. The entries of this process are the *decoded level* in front of the file: what this process has decoded, each with
-//! the place in the file where it was found. A hit there costs a look at that place (two loads) and the stamp of the use.
-//! Whatever else a call comes to goes through the file, which alone counts, evicts and expires.
+//! Ring 3. The entries of this process are the *decoded level* in front of the file: what this process has decoded, each
+//! with the place in the file where it was found. A hit there costs a look at that place (two loads) and the stamp of the
+//! use. Whatever else a call comes to goes through the file, which alone counts, evicts and expires.
 //!
-//! Its parts: [`cache_name`] (what a function's cache is called), [`reopen`] (an open file, and opening it once more), [`decoded`] (a decoded value, and how it is handed out),
-//! [`access`] (one key: looking, encoding, storing), [`by_bytes`] (calls that are known by their bytes, as an argument can be
-//! edited), [`call`] (what it is as a [`Backend`](super::Backend)), [`load`] (one
-//! computation for all processes), [`turn`] (whom a caller waits for), [`held`] (letting go what the file no longer has),
-//! [`skips`] (what is not stored), [`loads`] (what is counted of computations), [`template`] (what those who waited make theirs from), [`asynchronous`] (leases of
-//! coroutine functions), [`methods`] (`get` and `set`), [`buffers`] (bytes that calls use again), [`object`] (what a cache object does with the file), and here the class,
-//! and the file with what belongs to it.
+//! Its parts: [`cache_name`] (what a function's cache is called), [`reopen`] (an open file, and opening it once more),
+//! [`decoded`] (a decoded value, and how it is handed out), [`access`] (one key: looking, encoding, storing), [`by_bytes`]
+//! (calls that are known by their bytes, as an argument can be edited), [`call`] (what it is as a
+//! [`Backend`](super::Backend)), [`load`] (one computation for all processes), [`computing`] (the keys that a thread
+//! computes), [`turn`] (whom a caller waits for), [`look`] (a lookup in both levels), [`file`] (an open file as this
+//! process uses it), [`fingerprint`] (what all users of a file must agree on), [`held`] (letting go what the file no longer
+//! has), [`skips`] (what is not stored), [`loads`] (what is counted of computations), [`template`] (what those who waited
+//! make theirs from), [`asynchronous`] (leases of coroutine functions), [`methods`] (`get` and `set`), [`buffers`] (bytes
+//! that calls use again), [`object`] (what a cache object does with the file), and here the class, and the file with what
+//! belongs to it.
 
 pub mod access;
 pub mod asynchronous;

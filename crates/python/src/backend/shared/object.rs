@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 
 use self::checks::{refuse_key, refuse_value};
 use super::access::{not_fenced, KeyAccess, KeyBytes, Put as Stored, StoreCondition};
+use super::file::File;
 use super::look::Through;
 use super::skips::Skipped;
 use super::Shared;
@@ -185,11 +186,25 @@ impl Shared {
         }
     }
 
+    /// Has a lock end so long from now, or never; `None` if it was not this process's any more.
+    pub(crate) fn prolong_object(
+        &self,
+        py: Python<'_>,
+        (lock, file): (&KeyLock, usize),
+        lease: Option<Duration>,
+    ) -> Result<Option<KeyLock>, ErrSet> {
+        let Some(current) = self.locked_in(file) else { return Ok(None) };
+        in_file(py, || current.shm.prolong_key(lock, lease)).map_err(|Busy| unavailable(py))
+    }
+
     /// Gives a lock back; whether it was this process's still. `file`: in which it was taken.
     pub(crate) fn unlock_object(&self, lock: &KeyLock, file: usize) -> bool {
-        // In a file that was lost others cannot have seen it.
-        let current = self.files.current();
-        current.is_some_and(|current| std::ptr::from_ref(current) as usize == file && current.shm.unlock_key(lock))
+        self.locked_in(file).is_some_and(|current| current.shm.unlock_key(lock))
+    }
+
+    /// The file that is open, if a lock was taken in it: in one that was lost others cannot have seen it.
+    fn locked_in(&self, file: usize) -> Option<&File> {
+        self.files.current().filter(|current| std::ptr::from_ref(*current) as usize == file)
     }
 
     /// Whether somebody has the lock of a key.

@@ -26,7 +26,7 @@ use shared::{safe_name, OpenError, SharedCache, Strategy};
 
 /// Where a cache lies, by what is configured when it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct CacheLocation {
     /// The directory that was asked for, or those that may do.
     directories: Vec<PathBuf>,
     asked_for: bool,
@@ -37,11 +37,11 @@ struct Place {
 #[derive(Default)]
 struct Known {
     /// Where the cache is open.
-    place: Option<Place>,
+    place: Option<CacheLocation>,
     /// All of them are kept: decoded values refer to them, and other threads may be at work in them.
     opened: Vec<Arc<File>>,
     /// Why nothing is open: where, when (nanoseconds of `clock::now`), and in words.
-    failure: Option<(Place, u64, String)>,
+    failure: Option<(CacheLocation, u64, String)>,
 }
 
 /// The file in use, those before it, and what is needed to open another.

@@ -11,10 +11,10 @@
 //!
 //! A key is *plain* if no part of it can be edited in place, so that equal arguments have these bytes for ever: see [`Spelled`].
 //!
-//! Classes derived from int, float, complex, str, bytes, tuple or frozenset that compare as their base does are spelled as the base
-//! (IntEnum, NamedTuple). Other objects are spelled by what `__reduce_ex__` says of them, see [`super::reduce`], as their
-//! `__eq__` can't be asked without a second object. Where that method is coarser than the state, equal keys have different
-//! bytes, which costs a miss.
+//! Classes derived from int, float, complex, str, bytes, tuple or frozenset that compare as their base does are spelled as
+//! the base (IntEnum, NamedTuple). Other objects are spelled by what `__reduce_ex__` says of them, see [`super::reduce`],
+//! as their `__eq__` can't be asked without a second object. Where that method is coarser than the state, equal keys have
+//! different bytes, which costs a miss.
 
 mod compared;
 mod objects;

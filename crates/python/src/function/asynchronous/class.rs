@@ -300,8 +300,8 @@ impl AsyncCachedFunction {
         })
     }
 
-    /// Notes that the ticket's computation raised, and ends the lease if the exception is stored. A tuple with the value that the caller is to have all the same, or an empty
-    /// one.
+    /// Notes that the ticket's computation raised, and ends the lease if the exception is stored. A tuple with the value
+    /// that the caller is to have all the same, or an empty one.
     #[pyo3(signature = (ticket, error, computation, lease=None))]
     fn _failed<'py>(
         slf: &Bound<'py, Self>,

@@ -3,8 +3,8 @@
 //! Ring 3. A [`PerInstanceFunction`] stores nothing itself: a call finds the cache of its first argument, another
 //! `CachedFunction` of the same function whose keys leave the first argument out, and enters that. What frees a cache with its
 //! instance is where it hangs: in the instance's `__dict__`, in an [`InstanceCaches`]. The function itself
-//! knows it by the instance's address ([`Instances`]), which is what a hit looks at. An instance without a `__dict__` has its cache
-//! there, until it ends.
+//! knows it by the instance's address ([`Instances`]), which is what a hit looks at. An instance without a `__dict__` has
+//! its cache there, until it ends.
 
 mod instance_caches;
 mod instances;
@@ -67,9 +67,12 @@ unsafe extern "C-unwind" fn enter(
 }
 
 /// What is entered to call an instance's cache.
+///
+/// # Safety
+/// `own` is a `CachedFunction`; the thread is attached.
 #[inline(always)]
 unsafe fn entry(own: &PyRef) -> Vectorcall {
-    // SAFETY: an instance's cache is a `CachedFunction`, whose field has a `Vectorcall`. Acquire: pairs with the release store
+    // SAFETY: the caller's promise; the field of a `CachedFunction` has a `Vectorcall`. Acquire: pairs with the release store
     // of a recording's beginning and end.
     unsafe { std::mem::transmute::<*mut c_void, Vectorcall>(instance(own.as_ptr()).vectorcall.load(Ordering::Acquire)) }
 }

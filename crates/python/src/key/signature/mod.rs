@@ -2,8 +2,8 @@
 //!
 //! Ring 3. The canonical form of a call is a row of values: one for each positional parameter, those that went to `*args`,
 //! one for each keyword-only parameter, and the values of `**kwargs` with their names, in the order of the call. What is
-//! left out is filled with its default. What the user wants [ignored](ignoring) is then left out of the row. A default that can't be hashed can't be part of a key; in its place stands an
-//! object that no caller can pass.
+//! left out is filled with its default. What the user wants [ignored](ignoring) is then left out of the row. A default that
+//! can't be hashed can't be part of a key; in its place stands an object that no caller can pass.
 //!
 //! The signature is that of the callable itself: what it `functools.wraps` may take other arguments or other defaults.
 

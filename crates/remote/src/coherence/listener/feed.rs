@@ -42,6 +42,14 @@ pub(super) enum Replied {
     Slots(Value),
 }
 
+/// What a server answers in trouble that passes, to whatever it is asked.
+const PASSING: [&str; 8] = ["ASK", "BUSY", "MASTERDOWN", "MISCONF", "NOAUTH", "NOREPLICAS", "OOM", "TRYAGAIN"];
+
+/// Whether a refusal says nothing about the command.
+fn passes(reply: &Value) -> bool {
+    matches!(reply, Value::ServerError(error) if PASSING.contains(&error.code()))
+}
+
 pub(super) struct Feed {
     pub(super) connection: Connection,
     /// Of a cluster, the node.
@@ -74,7 +82,7 @@ impl Feed {
         tracking.arg("PREFIX").arg(keys.told_prefix()).arg("PREFIX").arg(own);
         match connection.request(&tracking, deadline)? {
             Value::Okay => {}
-            _ if connection.is_retired() => return Err(Ended::Lost),
+            reply if connection.is_retired() || passes(&reply) => return Err(Ended::Lost),
             _ => return Err(Ended::Untold),
         }
         let (beats, asked) = (Beats::new(), VecDeque::new());

@@ -3,8 +3,8 @@
 //!
 //! It owns no Python object. It ends with its [`Coherence`] (or when that is of no more use), or with the process;
 //! nothing waits for it. [`election`] says who
-//! listens, [`session`] is from one consent to the next, [`feed`] one tracked connection of it, [`heartbeat`] what is confirmed and when, [`pushes`] what the server
-//! tells; [`voice`] is how others know that this process computes.
+//! listens, [`session`] is from one consent to the next, [`feed`] one tracked connection of it, [`heartbeat`] what is
+//! confirmed and when, [`pushes`] what the server tells; [`voice`] is how others know that this process computes.
 
 mod election;
 mod feed;

@@ -43,7 +43,7 @@ pub enum Waited {
 }
 
 /// Sleeps between two looks at the owner grow up to this.
-const LOOK: Duration = Duration::from_millis(20);
+const LONGEST_SLEEP: Duration = Duration::from_millis(20);
 
 impl Table {
     pub(in crate::process) fn notify(&self, index: u64) {
@@ -80,7 +80,7 @@ impl Table {
             } else {
                 self.sleep_on(field(ticket.index, CHANGES), changes, sleep.min(left));
             }
-            sleep = (sleep * 2).min(LOOK);
+            sleep = (sleep * 2).min(LONGEST_SLEEP);
             steps += 1;
         };
         // A waiter that is killed in there leaves its count behind: then somebody is woken who is not there.

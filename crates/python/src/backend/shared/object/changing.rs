@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use super::super::Shared;
 use super::checks::refuse_value;
 use super::{decode, in_file, unavailable, AT_ONCE, LONG};
-use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::PyRef;
 use crate::codec::{self, Encoded};
@@ -16,7 +15,7 @@ use crate::function::deadline::Keeping;
 use crate::function::state::CacheState;
 use crate::function::CachedFunction;
 use crate::key::View;
-use crate::object::exchange::{Entry, Expected, Swapped};
+use crate::object::exchange::{Entry, Expected, Swap, Swapped};
 use ::shared::{Busy, Change, Kind, Present, Stored as InFile, Terms, NEVER};
 
 impl Shared {
@@ -51,7 +50,7 @@ impl Shared {
             if let Some(value) = value {
                 return Ok(Some((value, entry)));
             }
-            let unreadable = Known::of(&Expected::Entry(&entry));
+            let unreadable = Condition::of(&Expected::Entry(&entry));
             let mut is_gone = false;
             self.change(state, view, &mut |present| {
                 is_gone = unreadable.is(present.as_ref());
@@ -87,12 +86,10 @@ impl Shared {
         &self,
         cached: &CachedFunction,
         view: &View<'_>,
-        value: Ref<'_>,
-        wish: Wish,
-        keeps: bool,
-        expected: &Expected<'_>,
+        swap: Swap<'_>,
     ) -> Result<Swapped, ErrSet> {
         let py = view.py();
+        let Swap { value, wish, keeps, expected } = swap;
         self.check_key(view)?;
         let (stored, keeping) = self.admit(cached, value, wish)?;
         let mut bytes = Vec::new();
@@ -105,7 +102,7 @@ impl Shared {
             Some(file) => keeping.terms(file.shm.now()),
             None => return Err(unavailable(py)),
         };
-        let expected = Known::of(expected);
+        let expected = Condition::of(expected);
         let mut swapped = Swapped::Changed;
         let fits = self.change(&cached.state, view, &mut |present| {
             if !expected.is(present.as_ref()) {
@@ -128,7 +125,7 @@ impl Shared {
         view: &View<'_>,
         expected: &Expected<'_>,
     ) -> Result<Option<Vec<u8>>, ErrSet> {
-        let expected = Known::of(expected);
+        let expected = Condition::of(expected);
         let mut taken = None;
         self.change(&cached.state, view, &mut |present| {
             if !expected.is(present.as_ref()) {
@@ -226,25 +223,25 @@ pub(crate) enum Sum {
 }
 
 /// [`Expected`], without what is Python's.
-enum Known {
+enum Condition {
     Anything,
     Absent,
     Entry(u64, u64, u64),
 }
 
-impl Known {
+impl Condition {
     fn of(expected: &Expected<'_>) -> Self {
         match expected {
-            Expected::Anything => Known::Anything,
-            Expected::Entry(Entry::File(slot, word, generation)) => Known::Entry(*slot, *word, *generation),
-            Expected::Absent | Expected::Entry(_) => Known::Absent,
+            Expected::Anything => Condition::Anything,
+            Expected::Entry(Entry::File(slot, word, generation)) => Condition::Entry(*slot, *word, *generation),
+            Expected::Absent | Expected::Entry(_) => Condition::Absent,
         }
     }
 
     fn is(&self, present: Option<&Present<'_>>) -> bool {
         match (self, present) {
-            (Known::Anything, _) | (Known::Absent, None) => true,
-            (Known::Entry(slot, word, generation), Some(Present { hit, .. })) => {
+            (Condition::Anything, _) | (Condition::Absent, None) => true,
+            (Condition::Entry(slot, word, generation), Some(Present { hit, .. })) => {
                 (hit.slot, hit.word, hit.generation) == (*slot, *word, *generation)
             }
             _ => false,

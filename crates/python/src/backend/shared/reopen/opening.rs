@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use super::super::file::File;
 use super::super::fingerprint::identity_of;
-use super::{Known, Place, Reopener, PAUSE};
+use super::{CacheLocation, Known, Reopener, PAUSE};
 use crate::capi::panics::point;
 use crate::capi::reference::import;
 use concurrency::clock;
@@ -79,11 +79,11 @@ impl Reopener {
     }
 
     /// Where the cache is to lie, as things are now.
-    fn place(&self, py: Python<'_>) -> PyResult<Place> {
+    fn place(&self, py: Python<'_>) -> PyResult<CacheLocation> {
         let identity = import(py, "warp_cache._naming.identity")?;
         let (directories, asked_for, namespace) =
             identity.call_method1("location", (self.namespace.as_deref(), self.directory.as_deref()))?.extract()?;
-        Ok(Place { directories, asked_for, namespace })
+        Ok(CacheLocation { directories, asked_for, namespace })
     }
 
     /// Keeps what Python code has raised.
@@ -93,13 +93,13 @@ impl Reopener {
             // SAFETY: it may be called in any state.
             unsafe { pyo3::ffi::PyErr_SetInterrupt() };
         }
-        let place = Place { directories: Vec::new(), asked_for: false, namespace: None };
+        let place = CacheLocation { directories: Vec::new(), asked_for: false, namespace: None };
         let failure = Some((place, clock::now(), error.to_string()));
         self.with_known(|known| known.failure = failure);
     }
 
     /// Opens a file and has it used.
-    fn add(&self, place: &Place) -> Result<(), OpenError> {
+    fn add(&self, place: &CacheLocation) -> Result<(), OpenError> {
         let renamed = self.renamed();
         let private = self.private || renamed.is_some();
         let suffix = match identity_of(place.namespace.as_deref(), self.version.as_deref()) {
