@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from sys import modules
 
+from warp_cache._bringing import compute_beside, count_end
 from warp_cache._exceptions import Shared, own, put_back, taken_off
 from warp_cache._flight import NOTHING, Flight, current, table_of
 
@@ -25,7 +26,7 @@ __all__ = ["bypass", "compute", "pass_on", "raising"]
 
 async def pass_on(cached: _Cached, /, *args: Any, **kwargs: Any) -> Any:
     """A call that is not cached."""
-    value = await cached._function(*args, **kwargs)
+    value = await compute_beside(cached, args, kwargs)
     if cached._shared and (told := cached._skip(True)):
         cached._tell(told)
     return value
@@ -50,6 +51,9 @@ async def _alone(
     except Exception as error:
         if spare := cached._failed(ticket, error, computation):
             return spare[0]
+        raise
+    except BaseException as error:
+        count_end(cached, error, computation.watch)
         raise
     if told := cached._store(ticket, value, computation):
         cached._tell(told)
@@ -98,7 +102,7 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         elif free:
             return await _alone(cached, ticket, args, kwargs)
         elif flight.leads_to(current.get()):
-            value = await cached._function(*args, **kwargs)
+            value = await compute_beside(cached, args, kwargs)
             if cached._shared:
                 # The computation that this one is a part of stores it.
                 cached._skip(False)

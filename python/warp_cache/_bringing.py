@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from warp_cache._flight import Flight, Waiter
-    from warp_cache._warp_cache_rs import Computation, SharedLease, Ticket
+    from warp_cache._warp_cache_rs import AsyncCachedFunction, Computation, SharedLease, Ticket
 
-__all__ = ["bring", "drop_closed"]
+__all__ = ["bring", "compute_beside", "count_end", "drop_closed"]
 
 # Seconds between two questions whether another process is done.
 _FIRST_PAUSE = 0.001
@@ -50,6 +50,9 @@ async def bring(flight: Flight, leader: Waiter) -> Any:
                 flight.note(spare[0])
                 return spare[0]
             raise
+        except BaseException as error:
+            count_end(cached, error, computation.watch)
+            raise
         flight.told = cached._store(flight.ticket, value, computation, lease)
         flight.note(value)
         return value
@@ -64,6 +67,26 @@ async def bring(flight: Flight, leader: Waiter) -> Any:
     finally:
         if lease is not None:
             lease.end()
+
+
+def count_end(cached: AsyncCachedFunction[..., Any], error: BaseException, watch: int) -> None:
+    """Count a computation that has raised, unless it was cancelled, which is no end of its own."""
+    if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        cached._count_load(watch, True)
+
+
+async def compute_beside(
+    cached: AsyncCachedFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """A result of which nothing is kept: the computation is counted."""
+    watch = cached._watch()
+    try:
+        value = await cached._function(*args, **kwargs)
+    except BaseException as error:
+        count_end(cached, error, watch)
+        raise
+    cached._count_load(watch, False)
+    return value
 
 
 async def ask(

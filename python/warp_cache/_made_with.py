@@ -25,6 +25,9 @@ def options(cached: CachedFunction[..., Any]) -> dict[str, Any]:
     del made_with["by_signature"]
     made_with["strategy"] = Strategy(made_with["strategy"])
     made_with["maxsize"] = made_with["max_size"]
+    if isinstance(made_with["cache_exceptions"], dict):
+        # The caller may change what is returned.
+        made_with["cache_exceptions"] = made_with["cache_exceptions"].copy()
     # An address may hold a password.
     if made_with["remote"] is not None:
         made_with["remote"] = True

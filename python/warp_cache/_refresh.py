@@ -122,8 +122,9 @@ def _is_under_way(cached: _Cached, ticket: Ticket) -> bool:
     return any(ticket in _table(cached, loop) for loop in list(_loops) if not loop.is_closed())
 
 
-# The loops that have refreshed.
+# The loops that have refreshed. In a fork's child nobody runs those of its parent.
 _loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+os.register_at_fork(after_in_child=_loops.clear)
 
 
 class _OfLoop:
@@ -268,19 +269,22 @@ def _once(
     flights = cached._refreshes
     mine = RefreshFlight()
     other = flights.setdefault(ticket, mine)
+    is_inner = False
     if other is not mine:
         if _may_join(cached, ticket, other.computation):
             answer = cached._wait_for(other)
             if isinstance(answer, tuple):
                 return answer[0]
+            is_inner = answer is None
             if answer:
                 # It has had its time: this caller computes for all who wait.
                 mine = other
-        flights[ticket] = mine
+        if not is_inner:
+            flights[ticket] = mine
     attempt = Attempt(cached, ticket, lease, background)
     try:
         mine.begin(attempt.begin(args, kwargs))
-        attempt.lead()
+        attempt.lead(is_inner)
         if cached._remote:
             from warp_cache._remote.awaiting import recompute_here
 
@@ -295,6 +299,8 @@ def _once(
         _leave(flights, ticket, mine)
         mine.fail(error)
         attempt.fail(error)
+        # The exception's traceback refers to this frame, and the flight to the exception.
+        del mine, other
         raise
 
 
@@ -312,10 +318,12 @@ def _may_join(cached: _Cached, ticket: Ticket, computation: Computation | None) 
 class _Refresh(Flight):
     """A refresh of a coroutine function under way, and who waits for it."""
 
-    __slots__ = ("claim",)
+    __slots__ = ("claim", "is_inner")
 
     # What it begins with, if nobody has asked for it.
     claim: _Claim | None
+    # Whether another refresh of the key waits for it.
+    is_inner: bool
 
     def leave(self) -> None:
         if self.table.get(self.ticket) is self:
@@ -331,7 +339,7 @@ class _Refresh(Flight):
             # Of several works any may bring the value: who joins asks about the first.
             if self.computation is None:
                 self.computation = computation
-            attempt.lead()
+            attempt.lead(self.is_inner)
             if cached._remote:
                 from warp_cache._remote.awaiting import recompute
 
@@ -367,6 +375,7 @@ async def _once_async(
         if flight is None or leads or flight.leads_to(current.get()):
             flight = _Refresh(loop, table, cached, ticket, args, kwargs, False)
             flight.claim = claim
+            flight.is_inner = not leads
             if leads:
                 table[ticket] = flight
             leads = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -32,8 +34,11 @@ class Attempt:
         self.computation = computation
         return computation
 
-    def lead(self) -> None:
-        self.lease = self.cached._begin_refresh(self.ticket, self.computation, self.lease)
+    def lead(self, is_inner: bool) -> None:
+        """Begin to compute; `is_inner`: for another refresh of the key, whose result stands."""
+        self.lease = self.cached._begin_refresh(
+            self.ticket, self.computation, self.lease, is_inner
+        )
 
     def store(self, value: Any) -> Any:
         self.stored = True
@@ -54,12 +59,14 @@ class Attempt:
         """End what has brought nothing: a cancelled task says nothing of its function."""
         if self.stored:
             return
-        failed = self.computation if isinstance(error, Exception) else None
-        counted = failed if self.cached._is_async else self.computation
-        self.cached._not_refreshed(self.ticket, counted, self.background)
+        is_cancelled = isinstance(error, (asyncio.CancelledError, GeneratorExit))
+        says_nothing = is_cancelled and self.cached._is_async
+        self.cached._not_refreshed(
+            self.ticket, None if says_nothing else self.computation, self.background
+        )
         if self.lease is None:
             return
-        if failed is None:
+        if not isinstance(error, Exception):
             self.lease.leave()
         elif self.background:
             self.lease.end_failed()

@@ -394,3 +394,9 @@ def test_what_is_stored_keeps_nobodys_variables_alive(kind: Kind) -> None:
         kind.call(f, 1)
     assert isinstance(raised.value.__cause__, LookupError)
     assert f.cache_info()[:2] == (4, 3)
+
+
+def test_what_the_options_say_may_be_changed() -> None:
+    f = cache(cache_exceptions={KeyError: 100})(lambda x: x)
+    f.cache_options()["cache_exceptions"].clear()
+    assert f.cache_options()["cache_exceptions"] == {KeyError: 100}

@@ -158,6 +158,35 @@ def test_an_invalidation_that_finds_an_entry_ended_lets_it_go(kind: Kind, clock:
     assert told.short == [(1, "v1", "EXPIRED")]
 
 
+@pytest.mark.parametrize("how", ["without life", "too heavy"])
+def test_a_value_that_is_not_stored_lets_one_go_that_has_ended(
+    kind: Kind, clock: Any, how: str
+) -> None:
+    told = Told()
+    options: dict[str, Any] = {"max_weight": 10, "weigher": lambda value: value}
+    f = cache(tti=100, on_removal=told, **options)(kind.one(lambda x: x))
+    kind.call(f, 1)
+    clock.advance(150)
+    f.cache_put(11 if how == "too heavy" else 2, (1,), ttl=None if how == "too heavy" else 0)
+    assert told.short == [(1, 1, "EXPIRED")]
+
+
+def test_what_had_ended_in_the_cache_of_an_instance_leaves_as_expired(
+    kind: Kind, clock: Any
+) -> None:
+    told = Told()
+
+    class Owner:
+        f = cache(ttl=100, per_instance=True, on_removal=told)(kind.method(lambda self, x: x))
+
+    owner = Owner()
+    kind.call(owner.f, 1)
+    clock.advance(150)
+    del owner
+    gc.collect()
+    assert told.short == [(1, 1, "EXPIRED")]
+
+
 def test_idle_is_expired(kind: Kind, clock: Any) -> None:
     told = Told()
     f = cache(tti=100, on_removal=told)(kind.one(lambda x: f"v{x}"))

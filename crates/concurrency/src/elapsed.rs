@@ -40,6 +40,16 @@ impl Stopwatch {
         Stopwatch(reading())
     }
 
+    /// One as `mark` gave it.
+    pub fn of(mark: u64) -> Self {
+        Stopwatch(mark)
+    }
+
+    /// The moment as a number, for `of`.
+    pub fn mark(self) -> u64 {
+        self.0
+    }
+
     /// How long ago that was, in ticks.
     #[inline(always)]
     pub fn ticks(self) -> u64 {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from warp_cache._bringing import compute_beside, count_end
 from warp_cache._remote.asking import ask, wait
 from warp_cache._remote.beside import beside, beside_loop, forget
 
@@ -87,7 +88,7 @@ async def alone(
     """The value for one caller, whom nobody waits for."""
     if asyncio._get_running_loop() is None:
         # Driven by hand or by another library: there is nothing to wait with.
-        return await cached._function(*args, **kwargs)
+        return await compute_beside(cached, args, kwargs)
     computation = cached._computation(ticket, args, kwargs)
     turn = cached._turn_there(ticket, computation, False)
     try:
@@ -149,6 +150,9 @@ async def _compute(
                 flight.is_stale = True
             return spare[0]
         cached._settle_there(ticket, error, computation, turn)
+        raise
+    except BaseException as error:
+        count_end(cached, error, computation.watch)
         raise
     await store(cached, ticket, value, computation, turn)
     return value

@@ -400,6 +400,6 @@ fn follow(cached: &CachedFunction, view: &View<'_>, reserved: Reserved) -> Optio
     cached.state.refreshes.get(view.py())?;
     match cached.follow_refresh(view, reserved, |_| None) {
         Followed::Result(result) => Some(result),
-        Followed::Nothing | Followed::Refused | Followed::Late => None,
+        Followed::Nothing | Followed::Over | Followed::Refused | Followed::Late => None,
     }
 }

@@ -152,6 +152,9 @@ impl CachedFunction {
         if disabled::is_on() {
             return call(slf.as_any(), args, Some(&kwargs));
         }
+        if slf.get().state.max_size == Some(0) {
+            return as_error(|| entry_methods::refresh_nothing(slf, args, &kwargs));
+        }
         let asks = if slf.get().state.flights.is_some() { "refresh_async" } else { "refresh" };
         let ticket = as_error(|| slf.get().ticket(args, &kwargs))?;
         let refresh = import(py, "warp_cache._refresh")?.getattr(asks)?;
@@ -218,13 +221,14 @@ impl CachedFunction {
     }
 
     /// Notes that a refresh begins, explicit or not. `lease`: of one in the background. The lease of a shared cache, if there
-    /// is one to be had.
-    #[pyo3(signature = (ticket, computation, lease=None))]
+    /// is one to be had. `beside`: another one that waits for this one has it, and stores what comes of both.
+    #[pyo3(signature = (ticket, computation, lease=None, beside=false))]
     fn _begin_refresh<'py>(
         slf: &Bound<'py, Self>,
         ticket: &Bound<'py, Ticket>,
         computation: &Bound<'py, Computation>,
         lease: Option<Bound<'py, SharedLease>>,
+        beside: bool,
     ) -> PyResult<Option<Bound<'py, SharedLease>>> {
         as_error(|| {
             let state = &slf.get().state;
@@ -233,7 +237,7 @@ impl CachedFunction {
                 ticket.get().with_view(ticket.py(), |view| state.mark_refresh(view));
                 return Ok(None);
             };
-            if lease.is_some() {
+            if lease.is_some() || beside {
                 return Ok(lease);
             }
             let noted = &computation.get().noted;

@@ -25,6 +25,15 @@ pub struct Computation {
     pub(crate) noted: shared::Tags,
 }
 
+#[pymethods]
+impl Computation {
+    /// When it began, for `AsyncCachedFunction._count_load`.
+    #[getter]
+    fn watch(&self) -> u64 {
+        self.watch.mark()
+    }
+}
+
 impl Computation {
     /// Begins one. Runs the user's `tags`.
     pub(super) fn begin(

@@ -104,24 +104,18 @@ impl CacheState {
 
     /// Drops all entries of this process and zeroes their counters.
     pub(crate) fn clear(&self, py: Python<'_>) {
-        let now = self.now();
-        let mut evicted = Evicted::default();
-        // What has ended leaves as such.
-        self.entries.write(|writer| writer.value.expire(now, &mut evicted));
-        self.clear_into(py, &mut evicted);
+        let evicted = self.clear_silently(py);
         self.release(evicted);
     }
 
     /// The same, of which nobody is told: what has left.
     pub(crate) fn clear_silently(&self, py: Python<'_>) -> Evicted<PyRef, Value> {
+        let now = self.now();
         let mut evicted = Evicted::default();
-        self.clear_into(py, &mut evicted);
-        evicted
-    }
-
-    fn clear_into(&self, py: Python<'_>, evicted: &mut Evicted<PyRef, Value>) {
         self.entries.write(|writer| {
-            writer.value.clear(evicted);
+            // What has ended leaves as such.
+            writer.value.expire(now, &mut evicted);
+            writer.value.clear(&mut evicted);
             writer.value.reset_counts();
             writer.reset_counters();
         });
@@ -129,5 +123,6 @@ impl CacheState {
         if let Some(flights) = &self.flights {
             flights.forget(py);
         }
+        evicted
     }
 }

@@ -20,9 +20,11 @@ use crate::backend::Known;
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::{caught, point};
+use crate::capi::reference::{call, import};
 use crate::capi::type_slots::{add_methods, Method};
 use crate::key::signature::ArgBuffer;
 use crate::key::View;
+use concurrency::elapsed::Stopwatch;
 
 /// Gives the methods to the type; called once, before it is visible.
 pub fn install(kind: &Bound<'_, PyType>) -> PyResult<()> {
@@ -298,6 +300,24 @@ pub(super) fn ticket<'py>(
 ) -> PyResult<Bound<'py, Ticket>> {
     let py = args.py();
     with_view(this, "cache_refresh", args, kwargs, |view| this.ticket_of(py, view))
+}
+
+/// `cache_refresh` of a cache that stores nothing: of any arguments.
+pub(super) fn refresh_nothing<'py>(
+    cached: &Bound<'py, CachedFunction>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (py, this) = (cached.py(), cached.get());
+    this.state.count_refresh();
+    if this.state.flights.is_some() {
+        let compute = import(py, "warp_cache._bringing")?.getattr("compute_beside")?;
+        return call(&compute, &(cached, args, kwargs).into_pyobject(py)?, None);
+    }
+    let watch = Stopwatch::start();
+    let result = call(this.function.as_py().bind(py), args, Some(kwargs));
+    this.state.count_load(watch, result.is_err());
+    result
 }
 
 impl CachedFunction {

@@ -89,14 +89,16 @@ impl RefreshFlight {
 
 impl RefreshFlight {
     /// Waits for what comes of it, as Python is told: a tuple with the value, True (compute it for all who wait: the leader has
-    /// had its time), or False (compute it for yourself). Raises what the computation raised.
+    /// had its time), False (it is over: compute it for yourself) or None (it waits for this thread: compute it beside). Raises
+    /// what the computation raised.
     pub(super) fn wait<'py>(&self, cached: &Bound<'py, CachedFunction>) -> PyResult<Bound<'py, PyAny>> {
         let py = cached.py();
         let answer = |leads| PyBool::new(py, leads).to_owned().into_any();
         Ok(match self.wait_for_it(cached.get(), py)? {
             Waited::Value(value) => PyTuple::new(py, [value])?.into_any(),
             Waited::Late => answer(true),
-            Waited::Refused | Waited::Nothing => answer(false),
+            Waited::Nothing => answer(false),
+            Waited::Refused => py.None().into_bound(py),
         })
     }
 
@@ -142,8 +144,10 @@ impl RefreshFlight {
 
 /// What a missed call has of a refresh of its key.
 pub(crate) enum Followed {
-    /// There is none, or it is over without a value.
+    /// There is none.
     Nothing,
+    /// It is over without a value: the call waits for no other.
+    Over,
     /// A wait for it could never end.
     Refused,
     /// It has had its time.
@@ -187,7 +191,7 @@ impl CachedFunction {
         let value = match refresh.wait_for_it(self, py) {
             Ok(Waited::Value(value)) => value,
             Ok(Waited::Late) => return Followed::Late,
-            Ok(Waited::Nothing) => return Followed::Nothing,
+            Ok(Waited::Nothing) => return Followed::Over,
             Ok(Waited::Refused) => return Followed::Refused,
             Err(error) => return failed(error),
         };

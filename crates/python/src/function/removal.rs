@@ -75,7 +75,9 @@ impl CacheState {
         let is_running = unsafe { ffi::Py_IsInitialized() } != 0;
         if let Some((control, on_removal)) = told.filter(|_| self.is_of_instance && is_running) {
             for departed in evicted.drain() {
-                tell(control, on_removal, departed, COLLECTED);
+                // What had ended leaves as such here, too.
+                let cause = if departed.cause == Cause::Expired { name(Cause::Expired) } else { COLLECTED };
+                tell(control, on_removal, departed, cause);
             }
         }
     }
@@ -84,8 +86,12 @@ impl CacheState {
 impl Drop for CacheState {
     fn drop(&mut self) {
         if self.is_of_instance {
+            let now = self.now();
             let mut evicted = Evicted::default();
-            self.entries.write(|writer| writer.value.clear(&mut evicted));
+            self.entries.write(|writer| {
+                writer.value.expire(now, &mut evicted);
+                writer.value.clear(&mut evicted);
+            });
             self.let_collected_go(evicted);
         }
     }

@@ -96,6 +96,8 @@ impl CacheState {
                         )
                     });
                     if let Err(TooHeavy(entry)) = entered {
+                        // As where a result is not stored.
+                        cache.expire(now, &mut departing.evicted);
                         departing.unused(entry.key, entry.value);
                     }
                 }
@@ -143,6 +145,10 @@ impl CacheState {
             }
             if matches!(mode, Put::Always) {
                 self.fences.raise(view.hash);
+            }
+            if at.is_none() {
+                // It may have ended a moment ago: a use that is being noted must not bring it back.
+                cache.expire(now, &mut departing.evicted);
             }
             if let Some((token, finished)) = at {
                 if finished {

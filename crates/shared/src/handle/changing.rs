@@ -98,6 +98,11 @@ impl SharedCache {
         self.table.end(&lease);
     }
 
+    /// The same of a computation without a lease, which has begun so.
+    pub fn drop_stale(&self, hash: u64, key: &[u8], began: Began, tags: &Tags) {
+        self.table.drop_stale(hash, key, began, tags);
+    }
+
     /// Waits for somebody else's computation, at most `slice`, so that the caller can look after signals. Sleeps; with no
     /// slice at all it looks.
     pub fn wait(&self, ticket: &Ticket, slice: Duration) -> Waited {

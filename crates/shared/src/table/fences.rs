@@ -198,6 +198,19 @@ impl Table {
         Ok(stored)
     }
 
+    /// Takes the key's entry away if it is no longer fresh, unless what has begun so was fenced.
+    pub(crate) fn drop_stale(&self, hash: u64, key: &[u8], began: Began, tags: &Tags) {
+        let Ok(guard) = self.lock(STORE_TIMEOUT) else { return };
+        if !self.is_current(hash, began, tags) {
+            return;
+        }
+        let found = self.find(hash, key, &mut ReadBuf::new());
+        if found.is_some_and(|hit| self.freshness(&hit) == Freshness::Stale) {
+            // (What cannot be removed is damaged, and healed by whoever comes.)
+            let _ = self.remove(&guard, hash, key);
+        }
+    }
+
     /// Takes the entry away that a computation was to take the place of, if it is still that one.
     pub(crate) fn drop_if_unchanged(&self, slot: Slot, word: u64) {
         if let Ok(_guard) = self.lock(STORE_TIMEOUT) {

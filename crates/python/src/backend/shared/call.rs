@@ -232,10 +232,15 @@ impl Backend for Shared {
                     terms = Some(of_value);
                 }
                 Ok(Verdict::Drop) => {
-                    if let Some(file) = self.files.working(py) {
-                        hold.drop_older(&file.shm);
-                    }
-                    return Ok(None);
+                    return ticket.get().with_view(py, |view| match KeyAccess::ask(self, view) {
+                        KeyBytes::KeyAccess(request) => {
+                            request.drop_older(hold, &computation.noted);
+                            Ok(None)
+                        }
+                        // (There is no lease of what has no bytes.)
+                        KeyBytes::Unstorable(_) => Ok(None),
+                        KeyBytes::Failed => Err(PyErr::fetch(py)),
+                    });
                 }
                 Err(ErrSet) => {
                     let error = PyErr::fetch(py);

@@ -227,11 +227,17 @@ impl Miss for Call<'_> {
         self.cached.state.refreshes.get(view.py())?;
         let (file, hash) = (self.request.file, self.request.hash);
         let in_file = |tags| InFile { file: address(file), hash, began: file.shm.begin(hash), tags };
-        let beyond = |computation: &Computation| Some(Beyond::InFile(in_file(computation.noted)));
+        let since = &mut self.waiting_since;
+        let beyond = |computation: &Computation| {
+            // There is one to wait for.
+            since.get_or_insert_with(Instant::now);
+            Some(Beyond::InFile(in_file(computation.noted)))
+        };
         match self.cached.follow_refresh(view, reserved, beyond) {
             Followed::Result(result) => return Some(result),
             Followed::Refused => self.is_beside = true,
             Followed::Late => self.insists = true,
+            Followed::Over => self.turn.free(),
             Followed::Nothing => (),
         }
         None

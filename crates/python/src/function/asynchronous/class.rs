@@ -20,6 +20,7 @@ use crate::function::option_table::Options;
 use crate::function::ticket::Ticket;
 use crate::function::{admit, AsyncCachedFunction, CachedFunction};
 use crate::key::View;
+use concurrency::elapsed::Stopwatch;
 use shared::Skip;
 
 impl CachedFunction {
@@ -325,6 +326,17 @@ impl AsyncCachedFunction {
             Ok(None) => Ok(PyTuple::empty(py)),
             Err(ErrSet) => Err(PyErr::fetch(py)),
         })
+    }
+
+    /// The moment, for `_count_load`.
+    #[staticmethod]
+    fn _watch() -> u64 {
+        Stopwatch::start().mark()
+    }
+
+    /// Counts a computation that has ended and of which nothing else is noted. `watch`: when it began.
+    fn _count_load(slf: &Bound<'_, Self>, watch: u64, failed: bool) {
+        slf.as_super().get().state.count_load(Stopwatch::of(watch), failed);
     }
 
     /// Counts a call that is given an old value, as the computation that it waited for has failed.

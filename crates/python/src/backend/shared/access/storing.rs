@@ -24,7 +24,7 @@ use crate::function::deadline::Keeping;
 use crate::function::slot_value::SharedObject;
 use crate::function::state::CacheState;
 use concurrency::inflight::Outcome;
-use shared::{Began, Busy, Hit, Lease, SharedCache, Skip, Stored, Terms};
+use shared::{Began, Busy, Hit, Lease, SharedCache, Skip, Stored, Tags as FileTags, Terms};
 
 /// What became of a result.
 pub(crate) enum Put {
@@ -97,13 +97,6 @@ impl StoreCondition {
             StoreCondition::OverClears(began)
         } else {
             StoreCondition::Began(began)
-        }
-    }
-
-    /// Ends a lease with a result that is not to be stored: what it would have replaced goes.
-    pub fn drop_older(self, shm: &SharedCache) {
-        if let StoreCondition::Lease(lease) = self {
-            shm.complete_without(lease);
         }
     }
 
@@ -221,6 +214,19 @@ impl KeyAccess<'_> {
         let transient = skip.is_transient() || (skip == Skip::Lost && !self.lost);
         let size = key.len() + value.len();
         Ok(Self::skip(self.shared, self.file, Skipped { error, size, transient, ..Skipped::new(skip) }))
+    }
+
+    /// Ends a computation whose result is not to be stored: what it would have replaced goes.
+    pub fn drop_older(&self, hold: StoreCondition, tags: &FileTags) {
+        let (shm, key) = (&self.file.shm, self.key());
+        match hold {
+            StoreCondition::Lease(lease) => shm.complete_without(lease),
+            StoreCondition::Began(began) => shm.drop_stale(self.hash, key, began, tags),
+            StoreCondition::OverClears(began) => {
+                shm.drop_stale(self.hash, key, Began::of(shm.generation(), began.stamp()), tags);
+            }
+            StoreCondition::Nothing => (),
+        }
     }
 
     /// Encodes a result that is not stored, for [`outcome`](Self::outcome).

@@ -35,7 +35,7 @@ impl Call<'_> {
                     of_result = Some(terms);
                 }
                 Ok(Verdict::Drop) => {
-                    hold.drop_older(shm);
+                    self.request.drop_older(hold, &noted);
                     self.request.encode_for_waiters(result.lend(py));
                     return Loaded::Value(result, None);
                 }
