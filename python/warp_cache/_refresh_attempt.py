@@ -36,9 +36,7 @@ class Attempt:
 
     def lead(self, is_inner: bool) -> None:
         """Begin to compute; `is_inner`: for another refresh of the key, whose result stands."""
-        self.lease = self.cached._begin_refresh(
-            self.ticket, self.computation, self.lease, is_inner
-        )
+        self.lease = self.cached._begin_refresh(self.ticket, self.computation, self.lease, is_inner)
 
     def store(self, value: Any) -> Any:
         self.stored = True

@@ -162,9 +162,7 @@ def test_a_result_that_is_not_stored_takes_the_old_one_along(
     if why == "cache_if":
         options = {"ttl": 0.001, "cache_if": lambda value: is_wanted}
     body = Body()
-    f = made(
-        backend, kind.one(body), stale_if_error=10**6, single_flight=single_flight, **options
-    )
+    f = made(backend, kind.one(body), stale_if_error=10**6, single_flight=single_flight, **options)
     kind.call(f, 1)
     support.eventually(lambda: f.cache_ttl(1) < 0)
     is_wanted = False
