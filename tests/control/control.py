@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -168,6 +170,7 @@ class Gate:
         self._lock = threading.Lock()
         self._gates: dict[int, threading.Event] = {}
         self.open_all = False
+        _all_gates.add(self)
 
     def _gate(self, number: int) -> threading.Event:
         with self._lock:
@@ -189,3 +192,17 @@ class Gate:
 
     def open(self, number: int) -> None:
         self._gate(number).set()
+
+    @staticmethod
+    def after_fork_in_child() -> None:
+        """A thread of the parent may hold any lock, and is not here."""
+        for gate in list(_all_gates):
+            were_open = [number for number, event in gate._gates.items() if event.is_set()]
+            gate._lock, gate._gates = threading.Lock(), {}
+            for number in were_open:
+                gate.open(number)
+
+
+_all_gates: weakref.WeakSet[Gate] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=Gate.after_fork_in_child)
