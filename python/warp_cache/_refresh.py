@@ -124,7 +124,8 @@ def _is_under_way(cached: _Cached, ticket: Ticket) -> bool:
 
 # The loops that have refreshed. In a fork's child nobody runs those of its parent.
 _loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-os.register_at_fork(after_in_child=_loops.clear)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_loops.clear)
 
 
 class _OfLoop:

@@ -197,8 +197,8 @@ impl CachedFunction {
         as_error(|| Ok(Computation::begin_with(slf.py(), slf.get(), ticket.get(), computation.get().tags.clone())))
     }
 
-    /// Waits for a refresh: a tuple with its value, True (compute it for all who wait: the leader has had its time), or False
-    /// (compute it for yourself). Raises what it raised.
+    /// Waits for a refresh: a tuple with its value, True (compute it for all who wait: the leader has had its time), False
+    /// (compute it for yourself) or None (it waits for this thread: compute it beside). Raises what it raised.
     fn _wait_for<'py>(slf: &Bound<'py, Self>, flight: &Bound<'py, RefreshFlight>) -> PyResult<Bound<'py, PyAny>> {
         flight.get().wait(slf)
     }
