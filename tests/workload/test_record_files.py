@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -357,5 +358,12 @@ for _ in range(3):
     threading.Thread(target=work, daemon=True).start()
 time.sleep(0.2)
 """
-    support.check_clean(run(source, tmp_path / "calls.rec"))
-    assert len(streams(tmp_path / "calls.rec")["<lambda>"]) > 100
+    path = tmp_path / "calls.rec"
+    program = run(source, path)
+    if sys.version_info < (3, 11) and program.returncode == -signal.SIGSEGV:
+        # Once in a hundred on a loaded machine: 3.10's `take_gil` reads the state of a daemon thread
+        # that the end of the interpreter has freed.
+        path.unlink(missing_ok=True)
+        program = run(source, path)
+    support.check_clean(program)
+    assert len(streams(path)["<lambda>"]) > 100
