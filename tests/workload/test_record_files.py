@@ -361,8 +361,8 @@ time.sleep(0.2)
     path = tmp_path / "calls.rec"
     program = run(source, path)
     if sys.version_info < (3, 11) and program.returncode == -signal.SIGSEGV:
-        # Once in a hundred on a loaded machine: 3.10's `take_gil` reads the state of a daemon thread
-        # that the end of the interpreter has freed.
+        # Once in a hundred on a loaded machine: 3.10's `take_gil` reads the state of a daemon
+        # thread that the end of the interpreter has freed.
         path.unlink(missing_ok=True)
         program = run(source, path)
     support.check_clean(program)
