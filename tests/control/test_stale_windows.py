@@ -83,7 +83,10 @@ def test_a_refreshed_value_that_is_not_stored_drops_the_old_entry(kind: Kind, cl
     clock.advance(150)
     assert kind.call(f, 1) == (1, 1)
     kind.eventually(lambda: not f.cache_contains(1))
-    assert kind.call(f, 1) == (1, 3)
+    # A call that finds the refresh not quite over joins it.
+    while (value := kind.call(f, 1)) == (1, 2):
+        kind.pause()
+    assert value == (1, 3)
 
 
 def test_an_entry_without_limit_is_never_stale(kind: Kind, clock: Any) -> None:
