@@ -13,6 +13,8 @@ pub mod file {
     #[path = "../../file/atomic.rs"]
     pub(crate) mod atomic;
     pub mod fixed;
+    #[path = "../../file/mapping/fixed_model.rs"]
+    mod fixed_model;
 }
 pub mod inspection;
 /// What processes share elsewhere: here there is one.
@@ -325,6 +327,7 @@ never! {
     failures(&Hit) -> Failures;
     refresh_failed(Lease);
     complete_without(Lease);
+    drop_stale(u64, &[u8], Began, &Tags);
     invalidate(&[u8]) -> Result<bool, Busy>;
     invalidate_tags(&[u64]) -> Result<(), Busy>;
     wait(&Ticket, Duration) -> Waited;

@@ -1,4 +1,4 @@
-//! The memory of a model in the place of `fixed`: loom's words, without a file.
+//! Words without a file in the place of `fixed`: those of a loom model, and of a system where none can be mapped.
 
 use crate::file::atomic::{AtomicU32, AtomicU64};
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 pub use super::atomic::{fence, AtomicU32, AtomicU64};
+pub use super::fixed_model::{Content, FixedFile};
 use crate::process::held::Held;
 use crate::OpenError;
 
@@ -13,16 +14,6 @@ pub const HEAD: usize = 8;
 pub struct Shape {
     pub words: usize,
     pub halves: usize,
-}
-
-pub struct Content {
-    pub words: Vec<u64>,
-    pub halves: Vec<u32>,
-}
-
-pub struct FixedFile {
-    words: Box<[AtomicU64]>,
-    halves: Box<[AtomicU32]>,
 }
 
 impl FixedFile {
@@ -45,18 +36,7 @@ impl FixedFile {
             content.words.len() == shape.words && content.halves.len() == shape.halves,
             "a content of another shape"
         );
-        Ok(FixedFile {
-            words: content.words.iter().map(|word| AtomicU64::new(*word)).collect(),
-            halves: content.halves.iter().map(|half| AtomicU32::new(*half)).collect(),
-        })
-    }
-
-    pub fn word(&self, i: usize) -> &AtomicU64 {
-        &self.words[i]
-    }
-
-    pub fn half(&self, i: usize) -> &AtomicU32 {
-        &self.halves[i]
+        Ok(FixedFile::model(content))
     }
 
     pub fn is_shared(&self) -> bool {
