@@ -90,6 +90,19 @@ class Growth:
         assert self._fits(), f"blocks and objects that stayed: {self.grown}"
 
 
+def descriptors(folder: Path) -> set[str]:
+    """What this process has open in `folder`: the rest belongs to other tests and their threads."""
+    found = set()
+    for descriptor in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        try:
+            path = os.readlink(f"/proc/self/fd/{descriptor}")
+        except OSError:
+            continue
+        if path.startswith(f"{folder}/"):
+            found.add(f"{descriptor} {path}")
+    return found
+
+
 # A test of what cannot be stored; what is said of it then, tests/shared/test_shared_skips.py tells.
 uncacheable = pytest.mark.filterwarnings("ignore::warp_cache.UncacheableWarning")
 # The same for a child (whose interpreter knows only its own classes).

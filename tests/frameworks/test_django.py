@@ -153,7 +153,7 @@ def test_the_a_methods_take_no_thread(backend: type[Any]) -> None:
 
     before = threading.enumerate()
     asyncio.run(use())
-    assert threading.enumerate() == before
+    assert set(threading.enumerate()) <= set(before)  # those of other tests may end
 
 
 @BOTH

@@ -361,16 +361,13 @@ def test_two_objects_on_one_file_that_ask_for_each_other() -> None:
     assert two.get(1) == 7
 
 
-def test_two_hundred_caches() -> None:
-    import os
-
+def test_two_hundred_caches(cache_dir: Path) -> None:
     functions = [cache(backend="shared", name=f"n{i}")(lambda x: x) for i in range(200)]
     assert [function(i) for i, function in enumerate(functions)] == list(range(200))
-    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    held = support.descriptors(cache_dir)
     del functions
     gc.collect()
-    if before:
-        assert len(os.listdir("/proc/self/fd")) <= before - 200
+    assert not held & support.descriptors(cache_dir)
 
 
 def test_a_file_that_is_cut_short(cache_dir: Path) -> None:

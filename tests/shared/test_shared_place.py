@@ -85,25 +85,14 @@ f(1)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) & 0o077 == 0
 
 
-def descriptors() -> set[str]:
-    """What this process has open."""
-    found = set()
-    for descriptor in os.listdir("/proc/self/fd"):
-        try:
-            found.add(f"{descriptor} {os.readlink(f'/proc/self/fd/{descriptor}')}")
-        except OSError:
-            continue
-    return found
-
-
 with_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no /proc here")
 
 
 @with_proc
-def test_descriptors_are_not_inherited() -> None:
+def test_descriptors_are_not_inherited(cache_dir: Path) -> None:
     function = shared()
     function(1)
-    assert any("f.cache" in one for one in descriptors())
+    assert any("f.cache" in one for one in support.descriptors(cache_dir))
     source = """
 import os
 folder = "/proc/self/fd"
@@ -118,21 +107,21 @@ print([os.path.realpath(f"{folder}/{one}") for one in os.listdir(folder)])
 @with_proc
 def test_many_caches_leak_nothing(cache_dir: Path) -> None:
     shared("warm")(1)
-    gc.collect()  # what other tests left behind has descriptors, too
-    before, maps = descriptors(), Path("/proc/self/maps").read_text().count(str(cache_dir))
+    before = support.descriptors(cache_dir)
+    maps = Path("/proc/self/maps").read_text().count(str(cache_dir))
     for _ in range(3):
         functions = [shared(f"n{number}") for number in range(200)]
         assert all(function(n) == ["value", n] for n, function in enumerate(functions))
-        assert len(descriptors()) <= len(before) + 200
+        assert len(support.descriptors(cache_dir)) <= len(before) + 200
         # Opened again, refused, and made anew: no more than one descriptor for each file.
         again = [shared(f"n{number}") for number in range(200)]
         assert [function.get(n) for n, function in enumerate(again)] == [
             ["value", n] for n in range(200)
         ]
-        assert len(descriptors()) <= len(before) + 200
+        assert len(support.descriptors(cache_dir)) <= len(before) + 200
         del functions, again
         gc.collect()
-        assert descriptors() == before
+        assert support.descriptors(cache_dir) == before
     assert Path("/proc/self/maps").read_text().count(str(cache_dir)) == maps
 
 
@@ -142,13 +131,12 @@ def test_refusals_leak_nothing(cache_dir: Path) -> None:
     (cache_dir / "open.cache").chmod(0o644)
     (cache_dir / "link.cache").symlink_to("nowhere")
     (cache_dir / "noise.cache").mkdir()
-    gc.collect()
-    before = descriptors()
+    before = support.descriptors(cache_dir)
     for _ in range(50):
         for name in ("open", "link", "noise"):
             with pytest.raises(UncacheableWarning):
                 shared(name)
-    assert descriptors() == before
+    assert support.descriptors(cache_dir) == before
 
 
 def disk(path: Path) -> int:
