@@ -217,6 +217,17 @@ def test_what_is_as_good_as_it_can_be_is_kept() -> None:
     assert one.sentence.startswith("Keep LRU with max_size=10: 99 % of calls are hits")
 
 
+def test_sizes_that_are_all_too_small() -> None:
+    keys = [at % 100 for at in range(2000)]
+    measured = curves.measure(workload(keys), [5, 20, 50])
+    advised = advice.advise(measured, only_these=True)
+    best = [max(ratios) for ratios in zip(*measured.ratios.values(), strict=True)]
+    assert advised.size == 50 and advised.ratio == max(best) < 0.9 * 0.95
+    assert advised.goal == (
+        "the most hits of these sizes, none of which has 90 % of the hits that any cache could have"
+    )
+
+
 def test_no_size_helps_where_all_keys_differ(advise: Run, tmp_path: Path) -> None:
     (tmp_path / "keys.txt").write_text("".join(f"{at}\n" for at in range(100)))
     status, out, errors = advise("keys.txt")

@@ -47,6 +47,8 @@ def percent(ratio: float) -> str:
 def advise(curves: Curves, only_these: bool = False) -> Advice:
     """The least size with nine tenths of the possible hits, and the strategy that needs least.
 
+    Where no size has as many, the one with most.
+
     Never one with fewer hits than the recorded function has as it is. LRU is kept where no other
     strategy is better by half a point. only_these: among the sizes that were measured, with no
     others between them.
@@ -66,12 +68,16 @@ def advise(curves: Curves, only_these: bool = False) -> Advice:
     now = _now(curves)
     least = 0.0 if now is None else now
     enough = max(most * _ENOUGH, least)
-    goal = f"the least size with {percent(_ENOUGH)} of the hits that any cache could have"
+    best = [max(ratios) for ratios in zip(*curves.ratios.values(), strict=True)]
+    at = _first(best, enough)
+    if at == len(best):
+        at = best.index(max(best))
+    share = f"{percent(_ENOUGH)} of the hits that any cache could have"
+    goal = f"the least size with {share}"
+    if best[at] < most * _ENOUGH:
+        goal = f"the most hits of these sizes, none of which has {share}"
     if now is not None:
         goal += ", and with no fewer than now"
-    # The last size, where none has enough.
-    at = min(_first(ratios, enough) for ratios in curves.ratios.values())
-    at = min(at, len(curves.sizes) - 1)
     strategy = max(curves.ratios, key=lambda strategy: curves.ratios[strategy][at])
     lru = curves.ratios[Strategy.LRU][at]
     if curves.ratios[strategy][at] - lru < _MATTERS and lru >= least:
