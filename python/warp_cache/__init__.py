@@ -134,7 +134,7 @@ def _imported_from_rust():
 if _os.environ.get("WARP_CACHE_DISABLED", "0").lower() not in ("", "0", "false", "no", "off"):
     from warp_cache._warp_cache_rs import _disable
 
-    _disable()
+    _disable(for_good=True)
 
 if "WARP_CACHE_RECORD" in _os.environ:
     from warp_cache._recording import from_environment as _from_environment

@@ -9,7 +9,13 @@ import os
 
 from warp_cache._configuration import settings
 from warp_cache._decorators import alive
-from warp_cache._warp_cache_rs import CacheObject, _change_there, _disable, _enable
+from warp_cache._warp_cache_rs import (
+    CacheObject,
+    _change_there,
+    _disable,
+    _enable,
+    _forget_disabling_threads,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -172,11 +178,16 @@ class disabled:  # noqa: N801 - it is used like a function
     goes on, and is stored. ``WARP_CACHE_DISABLED=1`` in the environment does the same for a
     process.
 
+    In the child of a fork only the blocks of the thread that has forked hold.
+
     A call costs nothing more at any other time.
     """
 
+    def __init__(self) -> None:
+        self._numbers: list[int] = []
+
     def __enter__(self) -> None:
-        _disable()
+        self._numbers.append(_disable())
 
     def __exit__(
         self,
@@ -185,7 +196,11 @@ class disabled:  # noqa: N801 - it is used like a function
         traceback: TracebackType | None,
         /,
     ) -> None:
-        _enable()
+        _enable(self._numbers.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_disabling_threads)
 
 
 # As which they are known.

@@ -68,6 +68,7 @@ __all__ = [
     "_encode_key",
     "_encode_value",
     "_explain_key",
+    "_forget_disabling_threads",
     "_is_plain_key",
     "_make_loader",
     "_is_unchanged",
@@ -507,11 +508,14 @@ def _change_there(
     Gives the other functions, and the first exception. One trip for each server.
     """
 
-def _disable() -> None:
-    """Disable the caches of this process, until `_enable` has been called as often."""
+def _disable(for_good: bool = False) -> int:
+    """Disable the caches of this process, until `_enable` gets the number that this returns."""
 
-def _enable() -> None:
+def _enable(number: int) -> None:
     """See `_disable`."""
+
+def _forget_disabling_threads() -> None:
+    """In a fork's child: forget the threads that it does not have."""
 
 # For warp_cache.testing.
 def _clock_stop() -> None: ...

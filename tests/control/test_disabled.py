@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,49 @@ def test_isolated_ends_with_what_was_before(
         assert Path(g.cache_options()["path"]).parent == tmp_path / "configured"
     finally:
         warp.configure(directory=None)
+
+
+FORKED = """
+import os, threading, warnings
+from warp_cache import cache, disabled
+
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+
+f = cache(lambda x: object())
+f(1)
+begun, end = threading.Event(), threading.Event()
+
+def block():
+    with disabled():
+        begun.set()
+        end.wait()
+
+def child(is_on):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if (f(1) is f(1)) is is_on else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+thread = threading.Thread(target=block)
+thread.start()
+begun.wait()
+try:
+    print(child({others}))
+    with disabled():
+        print(child({own}))
+finally:
+    end.set()
+thread.join()
+print(f(1) is f(1))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("environment", [False, True], ids=["blocks", "environment"])
+def test_a_forks_child_has_the_blocks_of_its_own_thread(environment: bool) -> None:
+    done = support.run_python(
+        FORKED.format(others=not environment, own=False),
+        environment={"WARP_CACHE_DISABLED": "1"} if environment else {},
+    )
+    support.check_clean(done)
+    assert done.stdout.split() == ["0", "0", str(not environment)]

@@ -49,7 +49,7 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::function::computation::Computation;
     #[pymodule_export]
-    use crate::function::disabled::{_disable, _enable};
+    use crate::function::disabled::{_disable, _enable, _forget_disabling_threads};
     #[pymodule_export]
     use crate::function::option_table::Options;
     #[pymodule_export]

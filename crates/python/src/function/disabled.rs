@@ -4,6 +4,7 @@
 //! disabled. The methods that would find or store an entry ask [`is_on`] instead.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -13,6 +14,8 @@ use super::instance::instance;
 use super::{recording, CachedFunction};
 use crate::capi::borrowed::{Arguments, Level};
 use crate::capi::panics::{caught, point};
+use concurrency::fork;
+use concurrency::thread_id::{self, ThreadId};
 
 /// How many ask for it. Changed under a lock of `recording`; read without one, so Relaxed: a thread that finds an older number
 /// has called before the change.
@@ -66,15 +69,47 @@ unsafe extern "C-unwind" fn call_async(
     caught(|| new_reference(this.bypass_async(&arguments)))
 }
 
-/// Disables the caches of this process, until `_enable` has been called as often.
+/// Who has disabled the caches: for each a number of its own, and the thread that did; none where the process did.
+struct Holders {
+    next: u64,
+    held: Vec<(u64, Option<ThreadId>)>,
+}
+
+/// Locked under the lock of `recording`'s that guards [`DISABLED`], which is how many there are.
+static HOLDERS: Mutex<Holders> = Mutex::new(Holders { next: 1, held: Vec::new() });
+
+fn change<R>(change: impl FnOnce(&mut Holders) -> R) -> R {
+    recording::change_entries(|| {
+        let mut holders = HOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut holders);
+        DISABLED.store(holders.held.len(), Ordering::Relaxed);
+        result
+    })
+}
+
+/// Disables the caches of this process, until `_enable` is called with the number that this returns. `for_good`: a fork's child
+/// has them disabled as well, whichever thread forked.
 #[pyfunction]
-pub fn _disable() {
-    recording::change_entries(|| DISABLED.fetch_add(1, Ordering::Relaxed));
+#[pyo3(signature = (for_good = false))]
+pub fn _disable(for_good: bool) -> u64 {
+    fork::watch();
+    let thread = (!for_good).then(thread_id::current);
+    change(|holders| {
+        let number = holders.next;
+        holders.next += 1;
+        holders.held.push((number, thread));
+        number
+    })
 }
 
 /// See `_disable`.
 #[pyfunction]
-pub fn _enable() {
-    let less = |count: usize| count.checked_sub(1);
-    recording::change_entries(|| DISABLED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less));
+pub fn _enable(number: u64) {
+    change(|holders| holders.held.retain(|held| held.0 != number));
+}
+
+/// In a fork's child: forgets the threads that it does not have, which will never enable the caches again.
+#[pyfunction]
+pub fn _forget_disabling_threads() {
+    change(|holders| holders.held.retain(|held| held.1.is_none_or(thread_id::is_of_this_process)));
 }

@@ -281,13 +281,14 @@ fn set_recording(recording: bool) {
 }
 
 /// Runs `change`, which decides what functions enter beside a recording.
-pub(super) fn change_entries<R>(change: impl FnOnce() -> R) {
+pub(super) fn change_entries<R>(change: impl FnOnce() -> R) -> R {
     let registry = lock(&REGISTRY);
     let was_on = disabled::is_on();
-    change();
+    let result = change();
     if disabled::is_on() != was_on {
         set_entries(&registry);
     }
+    result
 }
 
 /// Ends the recording of this number; `None` if it is not under way.
