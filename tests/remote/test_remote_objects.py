@@ -440,7 +440,7 @@ def test_without_a_server_it_is_this_host_s_alone(monkeypatch: pytest.MonkeyPatc
     ("options", "message"),
     [
         ({"name": "x"}, "remote needs a ttl"),
-        ({"ttl": 60}, "name must be given with remote"),
+        ({"ttl": 60}, "name must be given with"),
         ({"ttl": 60, "name": "x", "tti": 5}, "tti cannot be together with remote"),
         ({"ttl": 60, "name": "x", "on_removal": print}, "on_removal cannot be together"),
         ({"ttl": 60, "name": "x", "remote": "http://s3cret@host"}, "remote must be the URL"),

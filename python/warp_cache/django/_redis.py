@@ -99,7 +99,8 @@ class LikeRedis(WithKeys):
     def _matching(
         self, pattern: str, version: int | None, prefix: str | None = None
     ) -> Iterator[str]:
-        if self._cache._has_server():
+        cache: Any = self._cache
+        if cache._has_server():
             raise ValueError(
                 f"a pattern cannot be looked for with REMOTE, got {pattern!r}: nobody knows all "
                 "keys that a server has; name the keys (delete_many), or clear() the cache"
