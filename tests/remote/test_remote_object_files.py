@@ -222,6 +222,47 @@ def test_histories_of_two_hosts(start: Start, server: servers.Server, trouble: s
             check(calls, made, late)
 
 
+COMPUTES = """
+from pathlib import Path
+FOLDER = Path({folder!r})
+
+def compute():
+    (FOLDER / f"began-{{os.getpid()}}-{{time.monotonic_ns()}}").touch()
+    while not (FOLDER / "go").exists():
+        time.sleep(0.001)
+    return f"{{os.getpid()}}-{{time.monotonic_ns()}}"
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["c.set('k', 1)", "c.pop('k')", "c.delete_many(['k'])", "c.clear()", "c.invalidate_tags('t')"],
+)
+def test_a_change_without_the_server_fences_a_computation_of_another_process(
+    start: Start, server: servers.Server, tmp_path: Path, change: str
+) -> None:
+    folder = tmp_path / "signs"
+    folder.mkdir()
+
+    def began() -> int:
+        return len(list(folder.glob("began-*")))
+
+    source = SOURCE + COMPUTES.format(folder=str(folder))
+    one, two = (start(source, "a", timeout=0.25, staleness=30.0) for _ in range(2))
+    one.ask("c.get(0)"), two.ask("c.get(0)")
+    server.kill()
+    under_way = one.start("c.get_or_set('k', compute, tags='t')")
+    support.eventually(lambda: began() == 1)
+    assert two.ask(change).startswith("!RemoteError")
+    other = two.start("c.get_or_set('k', compute, tags='t')")
+    # It does not wait for what was fenced.
+    support.eventually(lambda: began() == 2)
+    (folder / "go").touch()
+    old, new = under_way.answer(), other.answer()
+    assert old != new
+    assert two.ask("c.get('k')") != old and one.ask("c.get('k')") != old
+
+
 def test_one_that_is_killed_takes_nothing_with_it(start: Start) -> None:
     one, two = start(SOURCE, "a"), start(SOURCE, "a")
     one.ask("c.set_many({x: x for x in range(10)})")
