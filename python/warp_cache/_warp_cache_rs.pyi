@@ -627,5 +627,6 @@ def _make_loader(
     name: str | None,
     terms: Any,
     tags: Any,
+    is_shared: bool,
     directory: str | None,
 ) -> AsyncCachedFunction[..., Any]: ...

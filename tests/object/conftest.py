@@ -57,15 +57,16 @@ def _maker(tier: str) -> Callable[..., Cache[Any, Any]]:
             return Cache(max_size, backend="shared", **options)
         if "tti" in options:
             pytest.skip("a server does not know when an entry was last used")
-        return Cache(max_size, remote=True, **{"ttl": NO_END, **options})
+        backend = "shared" if tier == "remote, shared" else "memory"
+        return Cache(max_size, remote=True, backend=backend, **{"ttl": NO_END, **options})
 
     return make
 
 
-@pytest.fixture(params=["memory", "shared", "remote"])
+@pytest.fixture(params=["memory", "shared", "remote", "remote, shared"])
 def make(request: pytest.FixtureRequest) -> Callable[..., Cache[Any, Any]]:
     """Makes caches of a tier; each that others can find has a name of its own."""
-    if request.param == "remote":
+    if request.param.startswith("remote"):
         request.getfixturevalue("configured")
     return _maker(request.param)
 

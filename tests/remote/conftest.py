@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import servers
@@ -64,6 +65,27 @@ def near_by(backend: str, request: pytest.FixtureRequest, monkeypatch: pytest.Mo
     monkeypatch.setattr(request.module, "cache", partial(warp_cache.cache, backend=backend))
 
 
+class Objects:
+    """``Cache`` with a backend, in annotations too."""
+
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+
+    def __getitem__(self, _types: object) -> Objects:
+        return self
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return warp_cache.Cache(*args, **{"backend": self.backend, **options})
+
+
+@pytest.fixture
+def objects_near_by(
+    backend: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Has the test's ``Cache`` mean that backend."""
+    monkeypatch.setattr(request.module, "Cache", Objects(backend))
+
+
 @pytest.fixture(autouse=True)
 def settings() -> Iterator[None]:
     """What a test configures ends with it."""
@@ -98,6 +120,7 @@ def start(server: servers.Server, tmp_path: Path, backend: str) -> Iterator[Star
         script.write_text(
             "import functools, os, sys, threading, time, warp_cache\n"
             f"cache = functools.partial(warp_cache.cache, backend={backend!r})\n"
+            f"Cache = functools.partial(warp_cache.Cache, backend={backend!r})\n"
             f"warp_cache.configure({given})\n{source}\n{LOOP}"
         )
         child = Child(script, ())

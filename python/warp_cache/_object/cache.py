@@ -39,8 +39,8 @@ class Cache(CacheMapping, Twins):
             where those of the process do.
         remote: the URL of a Valkey or Redis server that holds the entries for all hosts, or True
             for the one that ``configure(remote=...)`` or WARP_CACHE_REMOTE names; this process
-            keeps near copies. Needs ``ttl`` and ``name``; not with ``backend="shared"``, ``tti``,
-            ``on_removal``.
+            keeps near copies, with ``backend="shared"`` also a file of the host. Needs ``ttl`` and
+            ``name``; not with ``tti``, ``on_removal``.
 
     Raises:
         TypeError, ValueError: a wrong argument; the message names it.
@@ -349,7 +349,7 @@ class Cache(CacheMapping, Twins):
         return decorate if function is None else decorate(function)
 
     def copy(self) -> Any:
-        """A cache of its own with the same entries (memory), or another handle (shared)."""
+        """A cache of its own with the same entries (memory), or another handle (shared, remote)."""
         return opening.copied(self)
 
     __copy__ = copy

@@ -39,9 +39,12 @@ class Request:
 request: ContextVar[Request] = ContextVar("warp_cache_request")
 
 
-def make(options: Options, name: str | None, shown: str, directory: str | None) -> Any:
-    """The loader of an object. name: of a shared cache. shown: what warnings and logs call it.
-    directory: where a shared cache alone is to lie.
+def make(
+    options: Options, name: str | None, shown: str, is_shared: bool, directory: str | None
+) -> Any:
+    """The loader of an object. name: of a shared or remote cache. shown: what warnings and logs
+    call it. is_shared: whether the processes of the host have a file. directory: where that alone
+    is to lie.
     """
     from warp_cache._warp_cache_rs import _make_loader
 
@@ -50,7 +53,7 @@ def make(options: Options, name: str | None, shown: str, directory: str | None) 
 
     load.__qualname__ = load.__name__ = shown
     load.__module__ = "warp_cache"
-    loader: Any = _make_loader(load, options, name, _terms, _tags, directory)
+    loader: Any = _make_loader(load, options, name, _terms, _tags, is_shared, directory)
     loader.__qualname__ = loader.__name__ = shown
     loader.__module__ = "warp_cache"
     loader._awaits = _awaits

@@ -14,7 +14,7 @@ import os
 import threading
 import time
 
-from warp_cache._object.operations import seconds_of
+from warp_cache._object.operations import is_in_file, seconds_of
 from warp_cache._object.twins import beside
 
 TYPE_CHECKING = False
@@ -238,6 +238,12 @@ class _Server(_Memory):
     def check(self, key: Any) -> None:
         self._cache._lock_there(key)
 
+    def prolong(self, key: Any, held: Any, lease: float | None) -> Any:
+        raise RuntimeError(
+            "a lock that a server has keeps the end that it was taken with: release it, and take "
+            "another one"
+        )
+
     def attempts(self, key: Any, lease: float | None) -> Any:
         return _Asks(self._cache._lock_there(key, lease))
 
@@ -249,7 +255,7 @@ class _Server(_Memory):
 
 
 def _place(cache: Any) -> _Memory:
-    if cache._given["backend"] == "shared":
+    if is_in_file(cache):
         return _File(cache)
     return _Server(cache) if cache._has_server() else _Memory(cache)
 

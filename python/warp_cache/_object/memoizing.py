@@ -284,7 +284,7 @@ def _mark(function: Any, cache: Any) -> str:
             return f"{cache._given['name']} {name_of(function, None, None)}"
         except ValueError:
             return f"{name} {_of_this_process()}"
-    if cache._given["backend"] != "shared":
+    if not operations.is_in_file(cache):
         return f"{name} {next(_numbers)}"
     from warp_cache._naming import identity
 

@@ -7,7 +7,7 @@ from _weakref import ref
 
 from warp_cache._decorators import _ABSENT as ABSENT
 from warp_cache._decorators import _is_shared, _named_strategy, alive
-from warp_cache._object import loading
+from warp_cache._object import loading, operations
 from warp_cache._strategies import Strategy
 from warp_cache._warp_cache_rs import Options, ServerAddress
 
@@ -58,11 +58,6 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
             "find the cache by"
         )
     remote = given["remote"] is not None
-    if remote and shared:
-        raise ValueError(
-            "remote needs backend='memory' in a cache object, got backend='shared': each process "
-            "keeps near copies of its own of what the server has"
-        )
     if remote and given["name"] is None:
         raise ValueError(
             "name must be given with remote, got None: it is what other processes and hosts find "
@@ -133,7 +128,9 @@ def open_object(cache: Any, given: dict[str, Any]) -> None:
     name = given["name"]
     kind = type(cache)
     is_alone = not shared and given["remote"] is None
-    loader = loading.make(made, None if is_alone else name, _title(kind, name), given["directory"])
+    loader = loading.make(
+        made, None if is_alone else name, _title(kind, name), shared, given["directory"]
+    )
     cache._open(loader, hasattr(kind, "__missing__"))
     _known(cache)
 
@@ -200,7 +197,7 @@ def _again(kind: Any, given: dict[str, Any], entries: list[Any], attributes: Any
 
 def _own_entries(cache: Any) -> list[Any]:
     """The entries that are nowhere but in this object."""
-    if cache._given["backend"] == "shared" or cache._has_server():
+    if operations.is_in_file(cache) or cache._has_server():
         return []
     entries: list[Any] = cache._entries(True)
     return entries

@@ -26,6 +26,7 @@ __all__ = [
     "compute",
     "discard",
     "get_or_set",
+    "is_in_file",
     "put_if_absent",
     "replace",
     "set_many",
@@ -50,6 +51,11 @@ class _Delete:
 DELETE = _Delete()
 
 
+def is_in_file(cache: Any) -> bool:
+    """Whether a file has the entries. (That of a remote cache has copies of what a server has.)"""
+    return bool(cache._given["backend"] == "shared" and cache._given["remote"] is None)
+
+
 def add(cache: Any, key: Any, value: Any, ttl: Any, tags: Any) -> bool:
     return put_if_absent(cache, key, value, ttl, tags) > 0
 
@@ -58,7 +64,7 @@ def put_if_absent(cache: Any, key: Any, value: Any, ttl: Any, tags: Any) -> int:
     """1 if the value was stored, -1 if it does not fit, 0 where there is one."""
     while True:
         stored = int(cache._swap(key, value, None, False, ttl, tags))
-        if stored or cache._given["backend"] != "shared" or cache._peek(key) is not None:
+        if stored or not is_in_file(cache) or cache._peek(key) is not None:
             return stored
         # It has ended meanwhile, or cannot be read here: then it is dropped where it is seen.
         if cache._see(key) is not None:

@@ -13,7 +13,9 @@ from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperatio
 
 from warp_cache import CacheUnavailable
 from warp_cache._adapting import NOTHING, adropped, dropped, kept, seconds
+from warp_cache._object.twins import beside
 from warp_cache.django._keys import WithKeys
+from warp_cache.django._looking import Looking
 from warp_cache.django._options import options_of
 from warp_cache.django._redis import LikeRedis
 
@@ -27,7 +29,7 @@ __all__ = ["MemoryCache", "SharedCache"]
 _ENDED = 0.0
 
 
-class _Backend(LikeRedis, WithKeys):
+class _Backend(LikeRedis, Looking, WithKeys):
     """What both backends do."""
 
     _where = ""
@@ -35,8 +37,10 @@ class _Backend(LikeRedis, WithKeys):
     def __init__(self, location: str, params: Mapping[str, Any]) -> None:
         super().__init__(params)
         self._take_reverse(params)
+        options = options_of(self._where, params)
+        self._is_remote = "remote" in options
         try:
-            self._kept = kept(location or "default", options_of(self._where, params))
+            self._kept = kept(location or "default", options)
         except (TypeError, ValueError) as error:
             raise ImproperlyConfigured(f"the cache at {location!r}: {error}") from error
         self._cache = self._kept.cache
@@ -235,17 +239,7 @@ class _Backend(LikeRedis, WithKeys):
     def close(self, **_options: Any) -> None:
         """Nothing: Django calls it after each request, and entries are to stay."""
 
-    # To be awaited. What only looks takes no thread and does not suspend; what may wait for another
-    # process is awaited.
-
-    async def aget(self, key: Any, default: Any = None, version: int | None = None) -> Any:
-        return self.get(key, default, version)
-
-    async def ahas_key(self, key: Any, version: int | None = None) -> bool:
-        return self.has_key(key, version)
-
-    async def aget_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
-        return self.get_many(keys, version)
+    # To be awaited: what may wait for another process, or for a server.
 
     async def aset(
         self,
@@ -256,7 +250,7 @@ class _Backend(LikeRedis, WithKeys):
         **conditions: bool,
     ) -> Any:
         if conditions:
-            return self.set(key, value, timeout, version, **conditions)
+            return await beside(self._cache, self.set, key, value, timeout, version, **conditions)
         made = self.make_and_validate_key(key, version)
         lifetime = self._lifetime(timeout)
         if lifetime == _ENDED:
@@ -275,7 +269,7 @@ class _Backend(LikeRedis, WithKeys):
         made = self.make_and_validate_key(key, version)
         lifetime = self._lifetime(timeout)
         if lifetime == _ENDED:
-            return made not in self._cache
+            return not await self.ahas_key(key, version)
         try:
             added = await self._cache.aadd(made, value, ttl=lifetime)
         except CacheUnavailable:
@@ -307,7 +301,7 @@ class _Backend(LikeRedis, WithKeys):
                 return await self._cache.aincr(made, delta)
             except (KeyError, TypeError, CacheUnavailable):
                 pass  # the long way tells which it is
-        return self.incr(key, delta, version, **how)
+        return await beside(self._cache, self.incr, key, delta, version, **how)
 
     async def adecr(self, key: Any, delta: Any = 1, version: int | None = None) -> Any:
         return await self.aincr(key, -delta, version)
@@ -322,7 +316,7 @@ class _Backend(LikeRedis, WithKeys):
         produce = default if callable(default) else lambda: default
         lifetime = self._lifetime(timeout)
         if lifetime == _ENDED:
-            found = self._cache.get(made, NOTHING)
+            found = await self.aget(key, NOTHING, version)
             if found is NOTHING:
                 found = produce()
                 if inspect.isawaitable(found):
@@ -353,17 +347,16 @@ class _Backend(LikeRedis, WithKeys):
     async def aclear(self) -> None:
         await self._cache.aclear()
 
-    async def aincr_version(self, key: Any, delta: int = 1, version: int | None = None) -> int:
-        return self.incr_version(key, delta, version)
-
 
 class SharedCache(_Backend):
     """A cache that all processes of the host share: ``LOCATION`` is its name.
 
     ``OPTIONS``: ``MAX_ENTRIES`` (exact; not given, the file's size bounds it alone), ``MAX_BYTES``,
-    ``STRATEGY``, ``DIRECTORY``; ``CULL_FREQUENCY`` has no effect, as one entry makes room for one.
-    Raises ImproperlyConfigured for a wrong one, naming it. Where the file cannot be used the cache
-    misses, ``add`` gives False and ``incr`` raises ValueError.
+    ``STRATEGY``, ``DIRECTORY``; ``REMOTE``, the URL of a server that has the entries for all hosts,
+    or True for the one that is configured; ``CULL_FREQUENCY`` has no effect, as one entry makes
+    room for one. Raises ImproperlyConfigured for a wrong one, naming it. Where the file cannot be
+    used the cache misses, ``add`` gives False and ``incr`` raises ValueError; where a server does
+    not answer, too, and other changes raise RemoteError.
     """
 
     _where = "shared"

@@ -20,7 +20,8 @@ __all__ = ["Lock"]
 
 
 class Lock:
-    """A lock across all processes of the host, free at once when its holder dies.
+    """A lock across all processes of the host, free at once when its holder dies; across all hosts
+    with ``REMOTE``, free soon after, and with the end that it was taken with.
 
     While it is held an entry with its token stands under its key, as with Redis, so that the
     cache's ``has_key`` tells. The lock itself is no entry: neither ``clear`` nor an eviction takes
@@ -83,15 +84,30 @@ class Lock:
         else:
             got = await self._lock.aacquire(False)
         if got:
-            self._hold(token)
+            await self._ahold(token)
         return got
 
-    def _hold(self, token: str | None) -> None:
+    def _begin(self, token: str | None) -> str:
+        """From now on it is held; the token."""
         self._token = token or uuid.uuid4().hex
         if self.timeout is not None:
             self._end = time.monotonic() + self.timeout
+        return self._token
+
+    async def _ahold(self, token: str | None) -> None:
+        token = self._begin(token)
         try:
-            self._cache.set(self.name, self._token, ttl=self.timeout)
+            await self._cache.aset(self.name, token, ttl=self.timeout)
+        except CacheUnavailable:
+            pass  # as in _hold
+        except BaseException:
+            await self.arelease()
+            raise
+
+    def _hold(self, token: str | None) -> None:
+        token = self._begin(token)
+        try:
+            self._cache.set(self.name, token, ttl=self.timeout)
         except CacheUnavailable:
             # The lock is had all the same; only has_key does not tell.
             pass
@@ -151,7 +167,11 @@ class Lock:
 
     async def arelease(self) -> None:
         """``release`` to be awaited."""
-        self.release()
+        token, self._token = self._token, None
+        if token is not None:
+            with contextlib.suppress(CacheUnavailable):
+                await self._cache.adiscard(self.name, token)
+        await self._lock.arelease()
 
     def locked(self) -> bool:
         """Whether anybody holds the lock."""
@@ -179,7 +199,7 @@ class Lock:
         raise self._late()
 
     async def __aexit__(self, *error: object) -> None:
-        self.release()
+        await self.arelease()
 
     def _late(self) -> TimeoutError:
         waited = (

@@ -8,6 +8,7 @@ import os
 from django.core.exceptions import ImproperlyConfigured
 
 from warp_cache._adapting import whole_number
+from warp_cache._warp_cache_rs import ServerAddress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _SHARED = {
     "DIRECTORY": ("directory", False),
     "REMOTE": ("remote", False),
 }
+# The longest lifetime that a server takes: ten years, in seconds.
+_LONGEST = 10 * 365 * 24 * 3600
 # Django's own, which has no meaning where one entry makes room for one; the other is for the
 # backend itself.
 _OTHERS = frozenset({"CULL_FREQUENCY", "REVERSE_KEY_FUNCTION"})
@@ -54,5 +57,13 @@ def options_of(backend: str, params: Mapping[str, Any]) -> dict[str, Any]:
                 given = os.fspath(given)
             except TypeError:
                 raise ImproperlyConfigured(f"DIRECTORY must be a path, got {given!r}") from None
+        elif name == "REMOTE":
+            # Each entry has a timeout of its own; what has none is kept as long as may be.
+            options["ttl"] = _LONGEST
+            try:
+                given if given is True else ServerAddress(given)
+            except (TypeError, ValueError) as error:
+                # (It says what is wrong without showing the address.)
+                raise ImproperlyConfigured(f"REMOTE: {error}") from None
         options[option] = given
     return options

@@ -72,7 +72,7 @@ class LikeRedis(WithKeys):
         self, search: str, itersize: int | None = None, version: int | None = None
     ) -> Iterator[str]:
         """The keys that match a pattern as Redis has it, of this prefix and version, one after the
-        other. O(entries).
+        other. O(entries). ValueError where a server has them, whose keys nobody knows.
 
         ``itersize`` has no effect.
         """
@@ -99,6 +99,12 @@ class LikeRedis(WithKeys):
     def _matching(
         self, pattern: str, version: int | None, prefix: str | None = None
     ) -> Iterator[str]:
+        cache: Any = self._cache
+        if cache._has_server():
+            raise ValueError(
+                f"a pattern cannot be looked for with REMOTE, got {pattern!r}: nobody knows all "
+                "keys that a server has; name the keys (delete_many), or clear() the cache"
+            )
         begins, matches = self._pattern(pattern, version, prefix)
         return (
             key

@@ -12,10 +12,14 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use crate::backend::shared::raised;
 use crate::codec::{show_key, show_value, ShownValue};
 use crate::function::fence::hash_of;
+use remote::envelope::Kind as RemoteKind;
+use remote::tier::Found as RemoteCopy;
 use shared::inspection::{self, Attached, Entry, Found, Listed, Parameters, Removal, State, Unusable};
 use shared::{Kind, LoadCounter, SharedCache, Skip};
 
 const SECOND: f64 = 1e9;
+/// Bytes before the key of a copy of what a server has: `Tier::identity`.
+const IDENTITY: usize = 16;
 
 /// The caches' files of a directory: a dict each. OSError if it cannot be read, PermissionError if it may not be used.
 #[pyfunction]
@@ -200,16 +204,22 @@ fn not_written() -> PyErr {
 fn put_entry<'py>(py: Python<'py>, entry: &Entry<'_>, limit: usize, head: usize) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("id", format!("{:016x}", entry.hash))?;
+    // What a server has is there as a copy, with more in key and value than these. (No value of a file without a server is taken
+    // for one: what has containers in it does not begin with an int.)
+    let copy = RemoteCopy::read_copy(entry.value).filter(|_| entry.key.len() > IDENTITY);
+    let (key, value, is_exception) = match &copy {
+        Some(found) => (&entry.key[IDENTITY..], &found.body[..], found.kind == RemoteKind::Exception),
+        None => (entry.key, entry.value, entry.kind == Kind::Exception),
+    };
     // SAFETY: attached.
-    dict.set_item("key", unsafe { show_key(entry.key, limit) })?;
+    dict.set_item("key", unsafe { show_key(key, limit) })?;
     dict.set_item("key_bytes", PyBytes::new(py, entry.key))?;
-    let is_exception = entry.kind == Kind::Exception;
     // A stored exception is a pickle without a header.
     // SAFETY: attached.
-    let shown = if is_exception { None } else { unsafe { show_value(entry.value, limit) } };
+    let shown = if is_exception { None } else { unsafe { show_value(value, limit) } };
     let pickle = match &shown {
-        None if is_exception => Some(entry.value),
-        Some(ShownValue { kind: None, .. }) => Some(&entry.value[1..]),
+        None if is_exception => Some(value),
+        Some(ShownValue { kind: None, .. }) => Some(&value[1..]),
         _ => None,
     };
     let (kind, text) = shown.map_or((None, None), |shown| (shown.kind, shown.text));

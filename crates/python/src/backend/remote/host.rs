@@ -10,6 +10,7 @@
 //!
 //! A caller waits here for no longer than the staleness: what began earlier is of no use to him.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::function::option_table::Options;
 use remote::tier::{Cover, Found, Tier};
 use shared::{Acquired, Began, Lease, Purpose, ReadBuf, SharedCache, Sought, Tags, Terms, Ticket, Waited};
 
-/// The file of a function's cache, opened at the first use.
+/// The file of a function's cache, or of an object's, opened at the first use.
 pub(super) struct HostFile {
     files: Reopener,
     max_key_size: usize,
@@ -37,7 +38,15 @@ impl HostFile {
         // There may be no importing when the file is opened.
         import(py, "warp_cache._naming.identity")?;
         // (A file of this name has other entries than one without a server.)
-        let name = CacheName::named(format!("{name}.remote"));
+        Self::named(CacheName::named(format!("{name}.remote")), options)
+    }
+
+    /// The same of a cache object. `directory`: where its file alone is to lie.
+    pub fn of_object(py: Python<'_>, name: &str, options: &Options, directory: Option<PathBuf>) -> PyResult<HostFile> {
+        Self::named(CacheName::of_object(py, &format!("{name}.object.remote"), directory)?, options)
+    }
+
+    fn named(name: CacheName, options: &Options) -> PyResult<HostFile> {
         Ok(HostFile {
             files: Reopener::new(name, options).map_err(|error| raised(&error))?,
             max_key_size: options.max_key_size.unwrap_or(usize::MAX),

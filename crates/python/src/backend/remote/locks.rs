@@ -44,7 +44,7 @@ impl There<'_> {
     /// A key's lock, which is not asked for yet. `Err` with an exception set.
     pub(crate) fn locking(&self, view: &View<'_>, lasting: Option<f64>) -> Result<RemoteLocking, ErrSet> {
         // Whatever cannot be a key has no lock.
-        self.call(view, &Default::default())?;
+        self.trip(view, &Default::default())?;
         let key = self.remote.key_of(view)?;
         let call = key.zip(self.opened.locks.as_ref()).and_then(|(key, locks)| locks.call(&key, &[]).ok());
         let Some(call) = call else { return Err(refuse_key(view.values[0])) };

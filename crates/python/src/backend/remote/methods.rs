@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use pyo3::prelude::*;
 
-use super::host::{Host, HostFile};
+use super::host::HostFile;
 use super::opened::{asking, Opened};
 use super::trip::Step;
 use super::values::{self, Read, Reason};
@@ -168,7 +168,7 @@ impl Backend for Remote {
                     PutError::Unstorable(_) => trip.tier.invalidate(&trip.call).map(drop).map_err(PutError::Failed),
                     why => Err(why),
                 });
-                trip.host.iter().for_each(Host::invalidate);
+                trip.invalidate_here();
                 put
             })
         };
@@ -207,7 +207,7 @@ impl Backend for Remote {
         let invalidated = unsafe {
             asking(py, || {
                 let invalidated = trip.tier.invalidate(&trip.call);
-                trip.host.iter().for_each(Host::invalidate);
+                trip.invalidate_here();
                 invalidated
             })
         };

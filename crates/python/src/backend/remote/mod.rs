@@ -11,8 +11,8 @@
 //! Its other parts: [`address`] (the option), [`opened`] (what is configured, opened at the first use), [`credentials`] (what is
 //! asked at each connect), [`values`] (objects and bytes), [`down`] (a call while the server does not answer), [`unstorable`]
 //! (results that it cannot have), [`bring`] (how a plain call gets its value), [`answer`] (the moment at which a server has
-//! answered), [`methods`] (what users change and ask), [`together`] (what changes many functions at once), [`object`] and
-//! [`locks`] (what a cache object does).
+//! answered), [`methods`] (what users change and ask), [`together`] (what changes many functions at once), [`object`], [`reading`]
+//! and [`locks`] (what a cache object does).
 
 mod address;
 mod answer;
@@ -27,11 +27,13 @@ mod methods;
 mod near;
 pub(crate) mod object;
 mod opened;
+mod reading;
 pub mod together;
 mod trip;
 mod unstorable;
 mod values;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,9 +111,16 @@ impl Remote {
         Ok(Self::named(options, name_there, Holder::Function, name, host))
     }
 
-    /// The cache of an object of this name.
-    pub fn of_object(options: &Options, name: &str) -> Box<Remote> {
-        Self::named(options, name.to_owned(), Holder::Object, Some(name), None)
+    /// The cache of an object of this name. `has_file`: as in [`new`](Self::new); `directory`: where that file alone is to lie.
+    pub fn of_object(
+        py: Python<'_>,
+        options: &Options,
+        name: &str,
+        has_file: bool,
+        directory: Option<PathBuf>,
+    ) -> PyResult<Box<Remote>> {
+        let host = has_file.then(|| HostFile::of_object(py, name, options, directory)).transpose()?;
+        Ok(Self::named(options, name.to_owned(), Holder::Object, Some(name), host))
     }
 
     fn named(

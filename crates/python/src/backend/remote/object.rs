@@ -1,29 +1,24 @@
-//! What a cache object does with the server: reading, storing, and changes of an entry if it is still the one that was seen.
+//! What a cache object does with the server: storing, and changes of an entry if it is still the one that was seen.
 //!
-//! Ring 3. What is read is kept near, what is changed is not: the next read has it from the server, and its cover with it. A
-//! change takes effect when the server has it. Where it is not acknowledged, what is near is dropped all the same, and
-//! `warp_cache.RemoteError` is set; a read that fails finds nothing, and is counted.
+//! Ring 3. What is read is kept near ([`reading`](super::reading)), what is changed is not: the next read has it from the server,
+//! and its cover with it. A change takes effect when the server has it. Where it is not acknowledged, what is near is dropped all
+//! the same, in this process and in the file of the host, and `warp_cache.RemoteError` is set.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use super::methods::Near;
 use super::opened::{asking, Opened};
-use super::trip::Sending;
+use super::trip::{Sending, Trip};
 use super::values::{self, Read};
 use super::{Remote, LONGEST};
 use crate::backend::shared::object::checks::{check_key, refuse_key, refuse_value};
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::PyRef;
-use crate::codec::Sharing;
 use crate::function::control::{Control, Tags, Verdict, Wish};
-use crate::function::fence::Began;
 use crate::function::option_checks::shown;
-use crate::function::state::Put;
 use crate::function::CachedFunction;
 use crate::key::View;
 use crate::object::exchange::{Entry, Expected, Swap, Swapped};
@@ -36,7 +31,7 @@ pub(crate) struct There<'a> {
     pub(super) cached: &'a CachedFunction,
     pub(super) remote: &'a Remote,
     pub(super) opened: &'a Opened,
-    control: &'a Control,
+    pub(super) control: &'a Control,
 }
 
 impl<'a> There<'a> {
@@ -56,21 +51,21 @@ impl<'a> There<'a> {
         Ok(parts.map(|(opened, control)| There { cached, remote, opened, control }))
     }
 
-    /// A key, as the server knows it. `Err` with an exception set: it is none that an object may have.
-    pub(super) fn call(&self, view: &View<'_>, tags: &Tags) -> Result<Arc<Call>, ErrSet> {
+    /// A key's way to the server. `Err` with an exception set: it is none that an object may have.
+    pub(super) fn trip(&self, view: &View<'_>, tags: &Tags) -> Result<Trip, ErrSet> {
         check_key(view)?;
         match self.remote.key_of(view)? {
-            Some(key) => Ok(self.remote.trip(view.py(), self.opened, Some(&key), view.hash, tags).call),
+            Some(key) => Ok(self.remote.trip(view.py(), self.opened, Some(&key), view.hash, tags)),
             None => Err(refuse_key(view.values[0])),
         }
     }
 
-    fn calls(&self, views: &[View<'_>]) -> Result<Vec<Arc<Call>>, ErrSet> {
-        views.iter().map(|view| self.call(view, &Tags::new())).collect()
+    pub(super) fn trips(&self, views: &[View<'_>]) -> Result<Vec<Trip>, ErrSet> {
+        views.iter().map(|view| self.trip(view, &Tags::new())).collect()
     }
 
     /// Whether what was found answers `c[k]`.
-    fn serves(&self, found: &Found) -> bool {
+    pub(super) fn serves(&self, found: &Found) -> bool {
         clock::exact() < found.fresh_until.saturating_add(self.control.revalidate)
     }
 
@@ -82,90 +77,6 @@ impl<'a> There<'a> {
     /// Sets the error of a change that was not acknowledged.
     fn not_acknowledged(&self, py: Python<'_>, why: &dyn std::fmt::Display) -> ErrSet {
         self.remote.was_not_acknowledged(py, why)
-    }
-
-    // Reading.
-
-    /// The value of a key that is not near, counted as a call that has missed here.
-    pub(crate) fn read(&self, view: &View<'_>) -> Result<Option<PyRef>, ErrSet> {
-        self.read_many(std::slice::from_ref(view)).map(|mut read| read.pop().flatten())
-    }
-
-    /// The same of many, in one trip.
-    pub(crate) fn read_many(&self, views: &[View<'_>]) -> Result<Vec<Option<PyRef>>, ErrSet> {
-        let Some(py) = views.first().map(View::py) else { return Ok(Vec::new()) };
-        let calls = self.calls(views)?;
-        let began: Vec<_> = views.iter().map(|view| self.cached.state.began(view.hash)).collect();
-        let asked: Vec<&Call> = calls.iter().map(|call| &**call).collect();
-        // SAFETY: the tier knows nothing of Python.
-        let found = unsafe { asking(py, || self.opened.tier.read_many(&asked)) };
-        self.remote.tell_lacks(py, self.opened)?;
-        let Ok(found) = found else {
-            self.remote.count_error();
-            return Ok(views.iter().map(|_| None).collect());
-        };
-        let parts = views.iter().zip(found).zip(began);
-        parts.map(|((view, found), began)| self.receive(view, found, began)).collect()
-    }
-
-    /// What was read of a key, which is kept near.
-    fn receive(
-        &self,
-        view: &View<'_>,
-        found: Result<Option<Box<Found>>, PutError>,
-        began: Began,
-    ) -> Result<Option<PyRef>, ErrSet> {
-        let state = &self.cached.state;
-        let found = match found {
-            Ok(found) => found.filter(|found| self.serves(found)),
-            Err(_) => {
-                self.remote.count_error();
-                None
-            }
-        };
-        let Some(found) = found else { return Ok(None) };
-        let Some((object, sharing)) = self.object(view.py(), &found)? else { return Ok(None) };
-        self.remote.count_found(false);
-        if clock::exact() >= found.fresh_until {
-            state.count_stale_hit();
-        }
-        let terms =
-            values::near_terms(self.opened, self.control, &found, object.lend(view.py()), Some(sharing), Tags::new())?;
-        match terms.is_none_or(|terms| state.put_terms(view, terms, Put::IfAbsentSince(began))) {
-            true => Ok(Some(object)),
-            false => Err(ErrSet),
-        }
-    }
-
-    /// The value of a key, of which nobody hears.
-    pub(crate) fn peek(&self, view: &View<'_>) -> Result<Option<PyRef>, ErrSet> {
-        check_key(view)?;
-        match self.remote.peek(self.opened, view, false)?.filter(|found| self.serves(found)) {
-            Some(found) => self.deliver(view.py(), &found),
-            None => Ok(None),
-        }
-    }
-
-    /// Seconds until a key's entry is no longer fresh; `None` where there is none.
-    pub(crate) fn remaining(&self, view: &View<'_>) -> Result<Option<f64>, ErrSet> {
-        check_key(view)?;
-        if let Near::There(left, answers) = self.remote.near(&self.cached.state, view)? {
-            return Ok(answers.then_some(left));
-        }
-        let found = self.remote.peek(self.opened, view, false)?.filter(|found| self.serves(found));
-        Ok(found.map(|found| values::seconds_left(&found)))
-    }
-
-    /// What a body makes; `None` if it cannot be read here, which is counted.
-    fn object(&self, py: Python<'_>, found: &Found) -> Result<Option<(PyRef, Sharing)>, ErrSet> {
-        match values::read(py, found, self.opened.may_pickle)? {
-            Read::Value(object, sharing) => Ok(Some((object, sharing))),
-            Read::Raised(_) => Ok(None),
-            Read::Unreadable => {
-                self.remote.count_error();
-                Ok(None)
-            }
-        }
     }
 
     // Storing.
@@ -183,7 +94,7 @@ impl<'a> There<'a> {
 
     /// Whether an entry can be stored, as far as key and value say; `Err` with an exception set if not.
     pub(crate) fn check_entry(&self, view: &View<'_>, value: Ref<'_>) -> Result<(), ErrSet> {
-        self.call(view, &Tags::new())?;
+        self.trip(view, &Tags::new())?;
         self.sending(value, Wish::default()).map(drop)
     }
 
@@ -214,11 +125,12 @@ impl<'a> There<'a> {
         let mut sent = Vec::with_capacity(entries.len());
         for (view, value) in entries {
             let (sending, tags) = self.sending(*value, wish.clone())?;
-            sent.push((self.call(view, &tags)?, sending));
+            sent.push((self.trip(view, &tags)?, sending));
         }
         let tier = &self.opened.tier;
         let put = || {
-            let puts: Vec<(&Call, Draft<'_>)> = sent.iter().map(|(call, sending)| (&**call, sending.draft())).collect();
+            let puts: Vec<(&Call, Draft<'_>)> =
+                sent.iter().map(|(trip, sending)| (&*trip.call, sending.draft())).collect();
             let mut answers = tier.put_many(&puts);
             let unfit: Vec<&Call> = puts
                 .iter()
@@ -228,6 +140,7 @@ impl<'a> There<'a> {
             if let Err(why) = tier.invalidate_many(&unfit) {
                 answers.push(Err(PutError::Failed(why)));
             }
+            sent.iter().for_each(|(trip, _)| trip.invalidate_here());
             answers
         };
         // SAFETY: the tier knows nothing of Python.
@@ -256,21 +169,25 @@ impl<'a> There<'a> {
         };
         let py = view.py();
         let (sending, tags) = self.sending(value, wish)?;
-        let call = self.call(view, &tags)?;
-        let tier = &self.opened.tier;
+        let trip = self.trip(view, &tags)?;
+        let (tier, call) = (&self.opened.tier, &trip.call);
         let change = || match found {
-            None => tier.add(&call, sending.draft(), |found| self.serves(found)),
-            Some(found) if keeps => tier.replace_body(&call, found, sending.draft()),
-            Some(found) => tier.replace(&call, found, sending.draft()),
+            None => tier.add(call, sending.draft(), |found| self.serves(found)),
+            Some(found) if keeps => tier.replace_body(call, found, sending.draft()),
+            Some(found) => tier.replace(call, found, sending.draft()),
         };
         let change = || {
-            change().or_else(|why| match why {
+            let changed = change().or_else(|why| match why {
                 PutError::Unstorable(_) => {
-                    tier.invalidate(&call).map_err(PutError::Failed)?;
+                    tier.invalidate(call).map_err(PutError::Failed)?;
                     Err(why)
                 }
                 why => Err(why),
-            })
+            });
+            if !matches!(changed, Ok(false)) {
+                trip.invalidate_here();
+            }
+            changed
         };
         // SAFETY: the tier knows nothing of Python.
         let changed = unsafe { asking(py, change) };
@@ -288,10 +205,16 @@ impl<'a> There<'a> {
     // What is there, to be changed.
 
     /// What the server has for a key, to be changed. `Err` with an exception set: nothing was changed.
-    fn found(&self, view: &View<'_>, call: &Call) -> Result<Option<Box<Found>>, ErrSet> {
+    fn found(&self, view: &View<'_>, trip: &Trip) -> Result<Option<Box<Found>>, ErrSet> {
+        let read = || {
+            let read = self.opened.tier.read(&trip.call);
+            if read.is_err() {
+                trip.invalidate_here();
+            }
+            read
+        };
         // SAFETY: the tier knows nothing of Python.
-        let read = unsafe { asking(view.py(), || self.opened.tier.read(call)) };
-        match read {
+        match unsafe { asking(view.py(), read) } {
             Ok(found) => Ok(found.filter(|found| self.serves(found))),
             Err(why) => {
                 self.remote.drop_here(&self.cached.state, view);
@@ -303,8 +226,8 @@ impl<'a> There<'a> {
 
     /// The value of a key and its entry.
     pub(crate) fn see(&self, view: &View<'_>) -> Result<Option<(PyRef, Entry)>, ErrSet> {
-        let call = self.call(view, &Tags::new())?;
-        let Some(found) = self.found(view, &call)? else { return Ok(None) };
+        let trip = self.trip(view, &Tags::new())?;
+        let Some(found) = self.found(view, &trip)? else { return Ok(None) };
         match values::read(view.py(), &found, self.opened.may_pickle)? {
             Read::Value(object, _) => Ok(Some((object, Entry::Server(found)))),
             Read::Raised(_) | Read::Unreadable => {
@@ -320,10 +243,15 @@ impl<'a> There<'a> {
     /// Takes out what the server has for many keys, in one trip: whether there was something, of each.
     pub(crate) fn take_many(&self, views: &[View<'_>]) -> Result<Vec<Option<Box<Found>>>, ErrSet> {
         let Some(py) = views.first().map(View::py) else { return Ok(Vec::new()) };
-        let calls = self.calls(views)?;
-        let asked: Vec<&Call> = calls.iter().map(|call| &**call).collect();
+        let trips = self.trips(views)?;
+        let take = || {
+            let asked: Vec<&Call> = trips.iter().map(|trip| &*trip.call).collect();
+            let taken = self.opened.tier.take_many(&asked);
+            trips.iter().for_each(Trip::invalidate_here);
+            taken
+        };
         // SAFETY: the tier knows nothing of Python.
-        let taken = unsafe { asking(py, || self.opened.tier.take_many(&asked)) };
+        let taken = unsafe { asking(py, take) };
         for view in views {
             self.dropped_near(view)?;
         }
@@ -334,18 +262,24 @@ impl<'a> There<'a> {
     /// Takes a key's entry out if it is the expected one: what there was.
     pub(crate) fn take(&self, view: &View<'_>, expected: &Expected<'_>) -> Result<Option<Box<Found>>, ErrSet> {
         let py = view.py();
-        let call = self.call(view, &Tags::new())?;
-        let tier = &self.opened.tier;
-        let done = match expected {
+        let entry = match expected {
             Expected::Anything => return self.take_many(&[*view]).map(|mut taken| taken.pop().flatten()),
             Expected::Entry(Entry::Memory { .. } | Entry::File(..)) => return Ok(None),
-            // SAFETY: the tier knows nothing of Python.
-            Expected::Absent => unsafe { asking(py, || tier.fence(&call)) }.map(|()| None),
-            Expected::Entry(Entry::Server(found)) => {
-                // SAFETY: as above.
-                unsafe { asking(py, || tier.discard(&call, found)) }.map(|done| done.then(|| found.clone()))
-            }
+            Expected::Absent => None,
+            Expected::Entry(Entry::Server(found)) => Some(found),
         };
+        let trip = self.trip(view, &Tags::new())?;
+        let tier = &self.opened.tier;
+        let take = || {
+            let done = match entry {
+                None => tier.fence(&trip.call).map(|()| None),
+                Some(found) => tier.discard(&trip.call, found).map(|done| done.then(|| found.clone())),
+            };
+            trip.invalidate_here();
+            done
+        };
+        // SAFETY: the tier knows nothing of Python.
+        let done = unsafe { asking(py, take) };
         self.dropped_near(view)?;
         done.map_err(|why| self.not_acknowledged(py, &why))
     }
@@ -364,9 +298,9 @@ impl<'a> There<'a> {
         if_it_ends: bool,
     ) -> Result<Option<Box<Found>>, ErrSet> {
         let py = view.py();
-        let call = self.call(view, &Tags::new())?;
+        let trip = self.trip(view, &Tags::new())?;
         loop {
-            let Some(found) = self.found(view, &call)? else { return Ok(None) };
+            let Some(found) = self.found(view, &trip)? else { return Ok(None) };
             if if_it_ends && found.lifetime >= LONGEST {
                 return Ok(Some(found));
             }
@@ -379,9 +313,15 @@ impl<'a> There<'a> {
                 fresh,
                 computed: found.computed,
             };
+            let renew = || {
+                let renewed = self.opened.tier.replace(&trip.call, &found, draft);
+                if !matches!(renewed, Ok(false)) {
+                    trip.invalidate_here();
+                }
+                renewed
+            };
             // SAFETY: the tier knows nothing of Python.
-            let renewed = unsafe { asking(py, || self.opened.tier.replace(&call, &found, draft)) };
-            match renewed {
+            match unsafe { asking(py, renew) } {
                 Ok(false) => continue,
                 renewed => {
                     self.dropped_near(view)?;

@@ -201,6 +201,18 @@ impl Trip {
         false
     }
 
+    /// Keeps in the file of the host what the server gave of the call.
+    pub fn keep_here(&mut self, found: &Found) {
+        if let Some(host) = &mut self.host {
+            host.keep(found);
+        }
+    }
+
+    /// Drops what the file of the host has of the call, as it was changed, or may have been.
+    pub fn invalidate_here(&self) {
+        self.host.iter().for_each(Host::invalidate);
+    }
+
     /// Takes note of what the server said; whether the caller is to go on.
     fn take(&mut self, looked: Looked) -> bool {
         self.is_here = false;
