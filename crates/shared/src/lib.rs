@@ -79,7 +79,7 @@ pub use self::exports::*;
 mod exports {
     pub use crate::error::{Busy, Hindrance, OpenError, OpenErrorKind, Refusal};
     #[cfg(not(loom))]
-    pub use crate::file::directory::{safe_name, MAX_NAME};
+    pub use crate::file::directory::{readable_name, safe_name, MAX_NAME};
     #[cfg(not(loom))]
     pub use crate::file::header::{check, Options};
     #[cfg(not(loom))]

@@ -42,6 +42,10 @@ pub fn safe_name(name: &str) -> String {
     name.to_owned()
 }
 
+pub fn readable_name(name: &str) -> String {
+    name.to_owned()
+}
+
 #[derive(Debug)]
 pub struct OpenError;
 
