@@ -65,6 +65,8 @@ mod tests;
 #[cfg(all(test, loom))]
 mod loom_fences;
 #[cfg(all(test, loom))]
+mod loom_leases;
+#[cfg(all(test, loom))]
 mod loom_models;
 
 #[cfg(not(unix))]
