@@ -18,7 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import timedelta
-    from typing import Any
+    from typing import Any, TypeVar
+
+    _T = TypeVar("_T")
 
 __all__ = [
     "NOTHING",
@@ -62,10 +64,8 @@ class Kept:
         """
         try:
             is_in = self.cache.set(key, value, ttl=ttl)
-        except RemoteError:
-            raise
-        except CacheUnavailable:
-            return False
+        except CacheUnavailable as error:
+            return _lost(error, False)
         self.stored()
         return is_in
 
@@ -73,10 +73,8 @@ class Kept:
         """``set`` to be awaited."""
         try:
             is_in = await self.cache.aset(key, value, ttl=ttl)
-        except RemoteError:
-            raise
-        except CacheUnavailable:
-            return False
+        except CacheUnavailable as error:
+            return _lost(error, False)
         self.stored()
         return is_in
 
@@ -84,10 +82,8 @@ class Kept:
         """Store values; the keys of those that are not in."""
         try:
             failed = self.cache.set_many(entries, ttl=ttl)
-        except RemoteError:
-            raise
-        except CacheUnavailable:
-            return list(entries)
+        except CacheUnavailable as error:
+            return _lost(error, list(entries))
         self.stored()
         return failed
 
@@ -95,10 +91,8 @@ class Kept:
         """``set_many`` to be awaited."""
         try:
             failed = await self.cache.aset_many(entries, ttl=ttl)
-        except RemoteError:
-            raise
-        except CacheUnavailable:
-            return list(entries)
+        except CacheUnavailable as error:
+            return _lost(error, list(entries))
         self.stored()
         return failed
 
@@ -140,6 +134,15 @@ def kept(name: str, options: Mapping[str, Any]) -> Kept:
     return found
 
 
+def _lost(error: CacheUnavailable, answer: _T) -> _T:
+    """What is answered where a file could not be changed; a server's error is raised, as the server
+    may have still what was to go.
+    """
+    if isinstance(error, RemoteError):
+        raise error
+    return answer
+
+
 def dropped(cache: Cache[Any, Any], keys: Iterable[Any]) -> int:
     """Drop the entries of these keys; how many there were.
 
@@ -149,24 +152,22 @@ def dropped(cache: Cache[Any, Any], keys: Iterable[Any]) -> int:
     """
     try:
         return cache.delete_many(keys)
-    except RemoteError:
-        raise
-    except CacheUnavailable:
+    except CacheUnavailable as error:
+        none = _lost(error, 0)
         with contextlib.suppress(CacheUnavailable):
             cache.clear()
-        return 0
+        return none
 
 
 async def adropped(cache: Cache[Any, Any], keys: Iterable[Any]) -> int:
     """``dropped`` to be awaited."""
     try:
         return await cache.adelete_many(keys)
-    except RemoteError:
-        raise
-    except CacheUnavailable:
+    except CacheUnavailable as error:
+        none = _lost(error, 0)
         with contextlib.suppress(CacheUnavailable):
             await cache.aclear()
-        return 0
+        return none
 
 
 def seconds(lifetime: float | timedelta) -> float:

@@ -73,6 +73,7 @@ __all__ = [
     "_make_loader",
     "_is_unchanged",
     "_leftovers",
+    "_readable_name",
     "_record_read",
     "_record_start",
     "_record_stop",
@@ -524,6 +525,9 @@ def _clock_go_on() -> None: ...
 def _clock_now() -> int: ...
 def _survey(directory: str) -> list[dict[str, Any]]:
     """What is known of each file of a directory that is called as a shared cache's is. O(files)."""
+
+def _readable_name(name: str) -> str:
+    """What stands in a file's name for a cache's name, before a hash."""
 
 def _remove(directory: str, file: str) -> Literal["removed", "in use", "absent", "no cache"]:
     """Remove a cache's file that no process has open; else why it was not."""

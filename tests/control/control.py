@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -192,6 +193,15 @@ class Gate:
 
     def open(self, number: int) -> None:
         self._gate(number).set()
+
+    def crowd(self, function: Callable[..., Any], calls: int) -> list[Future[Any]]:
+        """Calls of function(1), which all wait for the computation of the first; then that ends."""
+        waiting = [support.start(function, 1) for _ in range(calls)]
+        self.await_begun(1)
+        time.sleep(support.PAUSE)
+        self.open_all = True
+        self.open(1)
+        return waiting
 
     @staticmethod
     def after_fork_in_child() -> None:

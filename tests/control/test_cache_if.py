@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -49,12 +48,7 @@ def test_set_and_put_do_not_ask_it(kind: Kind) -> None:
 def test_the_caller_and_all_who_waited_get_it_all_the_same() -> None:
     body = Gate()
     f = cache(cache_if=lambda value: False)(lambda x: body(x))
-    waiting = [support.start(f, 1) for _ in range(4)]
-    body.await_begun(1)
-    time.sleep(support.PAUSE)
-    body.open_all = True
-    body.open(1)
-    assert support.results(waiting) == ["old"] * 4
+    assert support.results(body.crowd(f, 4)) == ["old"] * 4
     assert body.began == 1, "one computation for all of them"
     assert not f.cache_contains(1)
     assert f.cache_info()[:2] == (0, 4)
@@ -96,12 +90,7 @@ def test_what_it_raises_reaches_those_who_wait_like_an_exception_of_the_function
         raise LookupError("undecided")
 
     f = cache(cache_if=accepts)(lambda x: body(x))
-    waiting = [support.start(f, 1) for _ in range(3)]
-    body.await_begun(1)
-    time.sleep(support.PAUSE)
-    body.open_all = True
-    body.open(1)
-    errors = support.errors(waiting)
+    errors = support.errors(body.crowd(f, 3))
     assert [type(error) for error in errors] == [LookupError] * 3
     assert len({id(error) for error in errors}) == 3
 

@@ -202,12 +202,7 @@ def test_while_spare_all_who_wait_get_the_old_value(clock: Any) -> None:
 
     g.set("before", 1)
     clock.advance(150)
-    waiting = [support.start(g, 1) for _ in range(4)]
-    body.await_begun(1)
-    time.sleep(support.PAUSE)
-    body.open_all = True
-    body.open(1)
-    assert support.results(waiting) == ["before"] * 4
+    assert support.results(body.crowd(g, 4)) == ["before"] * 4
 
 
 def test_while_spare_all_tasks_that_wait_get_the_old_value(clock: Any) -> None:

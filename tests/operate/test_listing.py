@@ -139,7 +139,7 @@ def test_info(run: Any, worker: Any, cache_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["nothing", "app.loa.", "", "/nowhere/x.cache", "../x", "a\x1b[31m"]
+    "name", ["nothing", "app.loa.", "", "/nowhere/x.cache", "../x", "a\x1b[31m", "a\udcff"]
 )
 def test_wrong_names(run: Any, worker: Any, name: str) -> None:
     worker().ask("load(1)")

@@ -54,9 +54,9 @@ const BOOT: libc::clockid_t = libc::CLOCK_BOOTTIME;
 const BOOT: libc::clockid_t = libc::CLOCK_MONOTONIC;
 
 fn read(clock: libc::clockid_t) -> u64 {
-    // SAFETY: all-zero is a valid timespec, and it outlives the call.
+    // SAFETY: all-zero is a valid timespec.
     let mut t: libc::timespec = unsafe { std::mem::zeroed() };
-    // SAFETY: as above. The clock exists on every supported system; otherwise `t` stays zero.
+    // SAFETY: a valid timespec, which outlives the call. The clock exists on every supported system; otherwise `t` stays zero.
     unsafe { libc::clock_gettime(clock, &mut t) };
     (t.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(t.tv_nsec as u64)
 }

@@ -16,6 +16,8 @@
 //! by walking what a wait would lead to. Threads are coarser than what waits and computes in them, so some waits are
 //! refused that would have ended; none is let in that would not.
 //!
+//! How a thread sleeps meanwhile, without the interpreter, is ring 3's matter (`crates/python/src/capi/detach.rs`).
+//!
 //! Locks: the registry's and a flight's are never held together with each other or with a cache's.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -92,7 +92,7 @@ impl Load {
                         reader.miss();
                         return false;
                     }
-                    // SAFETY: as above.
+                    // SAFETY: all entries of this cache are published when they become visible.
                     unsafe { reader.hit(token) };
                     true
                 }
@@ -122,7 +122,7 @@ impl Load {
                         cache.remove(token, Cause::Explicit, &mut evicted);
                         None
                     }
-                    // SAFETY: as above.
+                    // SAFETY: all entries of this cache are published when they become visible.
                     (Some(token), _) => unsafe { cache.replace(token, new.take()?.1, deadline) },
                     (None, 0) => {
                         let (key, value) = new.take()?;
@@ -203,7 +203,7 @@ fn the_order_of_one_thread_is_exact() {
                 let token = 1 + random.below(50) as Token;
                 // SAFETY: the tokens of a slab that nothing has left are dense.
                 shared.read(|reader| unsafe { reader.hit(token) });
-                // SAFETY: as above.
+                // SAFETY: the tokens of a slab that nothing has left are dense.
                 unsafe { alone.hit(token) };
             }
             assert_eq!(shared.write(|writer| writer.value.victims()), alone.victims());

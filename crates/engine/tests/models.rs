@@ -203,7 +203,7 @@ impl Pair {
             Step::HitEffect { nth, shared } => {
                 let token = self.published(nth)?;
                 self.model.hit(token);
-                // SAFETY: as above, and there is one thread.
+                // SAFETY: the model knows that the token names a published entry, and there is one thread.
                 unsafe {
                     if shared {
                         self.cache.hit_shared(token);

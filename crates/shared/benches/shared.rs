@@ -217,7 +217,7 @@ fn main() {
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             spins();
-            // SAFETY: as above.
+            // SAFETY: `_exit` may be called at any moment; nothing of the child's is used after it.
             unsafe { libc::_exit(0) };
         }
         let two = spins();
@@ -235,7 +235,7 @@ fn main() {
         if pid == 0 {
             let rate = mixed(&cache, 4711, second, caller);
             cache.set(b"child's rate", &rate.to_le_bytes(), NEVER);
-            // SAFETY: as above.
+            // SAFETY: `_exit` may be called at any moment; nothing of the child's is used after it.
             unsafe { libc::_exit(0) };
         }
         let mine = mixed(&cache, 42, second, caller);

@@ -1,6 +1,7 @@
 //! What can go wrong when a cache is opened, precisely enough for a message that says what to do.
 
 use crate::file::system::my_uid;
+pub(crate) use crate::interface::{Hindrance, OpenErrorKind};
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -120,17 +121,6 @@ fn limit(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// What kind of exception an error is to be for a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenErrorKind {
-    /// An argument is wrong.
-    Argument,
-    Permission,
-    /// The system said no, with this number.
-    System(i32),
-    Other,
-}
-
 impl OpenError {
     pub fn kind(&self) -> OpenErrorKind {
         match self {
@@ -212,19 +202,6 @@ impl std::error::Error for OpenError {
             _ => None,
         }
     }
-}
-
-/// Why a process cannot write to a cache that it has open: it has no identity there. What it computes is not stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hindrance {
-    /// As many living processes as there are lines for have the file open.
-    Lines,
-    /// Somebody has closed the file's descriptor in this process. The file is being opened anew.
-    Descriptor,
-    /// There is no room for the process's line in the file; the system's number of the error.
-    NoSpace(i32),
-    /// The system refuses the byte-range locks by which others know that a process lives; its number of the error.
-    Locks(i32),
 }
 
 impl Hindrance {

@@ -5,8 +5,6 @@ mod counting;
 mod exchanging;
 mod locking;
 
-pub use self::counting::Info;
-
 use crate::error::{Hindrance, OpenError};
 use crate::file::header::{self, Options, Share};
 use crate::file::layout::ctl;

@@ -7,9 +7,10 @@
 //! `file::life` and `process::witness` (who lives), `table::repair` and `audit`, then what is derived or beside it:
 //! `table::index`, `table::bitmap`, `policy`, `process::lease`, `table::counters`; `table::changes` (what those in front of
 //! the file must let go); `file::directory` and `file::header` (how a file comes to be), `file::mapping::fixed` and
-//! `process::held` (a small file and a lock for the remote tier), `handle` (what others see of it), `inspection` (what a
-//! look from outside sees). Nothing in here knows Python. `unsafe` is found below `file/` alone: the mapping, `sigbus`,
-//! words as bytes, and system calls; everything between is checked code over atomic words.
+//! `process::held` (a small file and a lock for the remote tier), `handle` and `interface` (what others see of it, and the
+//! data that goes in and comes out), `inspection` (what a look from outside sees). Nothing in here knows Python. `unsafe`
+//! is found below `file/` alone: the mapping, `sigbus`, words as bytes, and system calls; everything between is checked
+//! code over atomic words.
 //!
 //! **Why a death is harmless.** The slots' words are the truth, each changes by one store, and it points only to bytes
 //! that were written before. All else is derived from them, by whoever finds the lock's owner dead. A computation's
@@ -40,14 +41,13 @@ pub(crate) mod error;
 pub mod file;
 #[cfg(unix)]
 pub mod hash;
+pub(crate) mod interface;
 pub(crate) mod listed;
-#[cfg(unix)]
 pub(crate) mod load_counter;
 #[cfg(unix)]
 pub(crate) mod policy;
 #[cfg(unix)]
 pub mod process;
-#[cfg(unix)]
 pub(crate) mod skip;
 #[cfg(unix)]
 pub(crate) mod table;
@@ -65,7 +65,16 @@ mod tests;
 #[cfg(all(test, loom))]
 mod loom_fences;
 #[cfg(all(test, loom))]
+mod loom_leases;
+#[cfg(all(test, loom))]
 mod loom_models;
+
+pub use self::interface::{
+    Acquired, Began, Change, Event, Failures, Freshness, Hindrance, Info, Kind, OpenErrorKind, Options, Present,
+    Purpose, Sought, Stored, Terms, Waited, NEVER,
+};
+pub use self::load_counter::LoadCounter;
+pub use self::skip::Skip;
 
 #[cfg(not(unix))]
 mod unsupported;
@@ -77,27 +86,20 @@ pub use self::exports::*;
 
 #[cfg(unix)]
 mod exports {
-    pub use crate::error::{Busy, Hindrance, OpenError, OpenErrorKind, Refusal};
+    pub use crate::error::{Busy, OpenError, Refusal};
     #[cfg(not(loom))]
-    pub use crate::file::directory::{safe_name, MAX_NAME};
+    pub use crate::file::directory::{readable_name, safe_name, MAX_NAME};
     #[cfg(not(loom))]
-    pub use crate::file::header::{check, Options};
+    pub use crate::file::header::check;
     #[cfg(not(loom))]
-    pub use crate::handle::{Info, SharedCache};
-    pub use crate::load_counter::LoadCounter;
+    pub use crate::handle::SharedCache;
     pub use crate::policy::Strategy;
     pub use crate::policy::EXACT;
     pub use crate::process::key_lock::KeyLock;
-    pub use crate::process::lease::{Acquired, Lease, Purpose, Ticket, Waited};
-    pub use crate::skip::Skip;
+    pub use crate::process::lease::{Lease, Ticket};
     pub use crate::table::block::ReadBuf;
-    pub use crate::table::counters::Event;
-    pub use crate::table::exchange::{Change, Present};
     #[cfg(debug_assertions)]
     pub use crate::table::fences::mutant;
-    pub use crate::table::fences::Began;
-    pub use crate::table::head::{Failures, Freshness, Kind, Terms};
-    pub use crate::table::reading::{Hit, Remembered, Sought, NEVER};
-    pub use crate::table::storing::Stored;
+    pub use crate::table::reading::{Hit, Remembered};
     pub use crate::table::tags::{Tags, MAX_TAGS};
 }

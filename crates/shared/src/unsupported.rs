@@ -23,12 +23,12 @@ pub mod process {
     pub mod futex;
     pub mod held;
 }
-#[path = "load_counter.rs"]
-mod load_counter;
-#[path = "skip.rs"]
-mod skip;
-pub use self::load_counter::LoadCounter;
-pub use self::skip::Skip;
+#[allow(dead_code)] // The rest of it is for files.
+#[path = "policy/strategy.rs"]
+mod strategy;
+pub use self::strategy::Strategy;
+use crate::interface::*;
+use crate::{LoadCounter, Skip};
 
 pub mod hash {
     pub fn siphash13(_: [u64; 2], _: &[u8]) -> u64 {
@@ -36,9 +36,11 @@ pub mod hash {
     }
 }
 
-pub const NEVER: u64 = u64::MAX;
-
 pub fn safe_name(name: &str) -> String {
+    name.to_owned()
+}
+
+pub fn readable_name(name: &str) -> String {
     name.to_owned()
 }
 
@@ -58,17 +60,6 @@ impl fmt::Display for OpenError {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenErrorKind {
-    Argument,
-    Permission,
-    System(i32),
-    Other,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub enum Hindrance {}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
 
 impl fmt::Display for Busy {
@@ -83,34 +74,6 @@ pub mod mutant {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy {
-    Lru,
-}
-
-impl Strategy {
-    pub fn from_number(_: u64) -> Option<Strategy> {
-        None
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub dir: PathBuf,
-    pub name: String,
-    pub strategy: Strategy,
-    pub max_size: u64,
-    pub max_bytes: Option<u64>,
-    pub idle: Option<Duration>,
-    pub fingerprint: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub enum Event {
-    Hit,
-    Miss,
-}
-
-#[derive(Clone, Copy, Debug)]
 pub struct Hit {
     pub slot: u64,
     pub word: u64,
@@ -118,13 +81,6 @@ pub struct Hit {
     pub fresh: u64,
     pub end: u64,
     pub kind: Kind,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Sought<'a> {
-    pub key: &'a [u8],
-    pub hash: u64,
-    pub absent_since: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -145,20 +101,6 @@ impl std::ops::Deref for Remembered {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
-    #[default]
-    Value,
-    Exception,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    Fresh,
-    Stale,
-    Gone,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tags;
 
 impl Tags {
@@ -167,62 +109,10 @@ impl Tags {
 
 pub const MAX_TAGS: usize = 16;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
-    pub fresh: u64,
-    pub end: u64,
-    pub kind: Kind,
-    pub tags: Tags,
-}
-
-impl From<u64> for Terms {
-    fn from(end: u64) -> Terms {
-        Terms { fresh: end, end, kind: Kind::Value, tags: Tags }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Failures {
-    pub count: u8,
-    pub not_before: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Began {
-    pub generation: u64,
-}
-
-impl Began {
-    pub fn of(generation: u64, _: u64) -> Began {
-        Began { generation }
-    }
-
-    pub fn stamp(self) -> u64 {
-        0
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    Miss,
-    Refresh,
-    Anew,
-}
-
 impl Hit {
     pub fn version(&self) -> u32 {
         0
     }
-}
-
-#[derive(Clone, Copy, Debug)]
-pub enum Stored {
-    Done(Hit),
-    TooLarge,
-    NoSpace,
-    Damaged,
-    Outdated,
-    Busy,
 }
 
 #[derive(Clone, Debug)]
@@ -231,39 +121,6 @@ pub struct Lease(Infallible);
 #[derive(Clone, Copy, Debug)]
 pub struct Ticket {
     pub mine: bool,
-}
-
-#[derive(Debug)]
-pub enum Acquired {
-    Leader(Lease),
-    Follower(Ticket),
-    Present,
-    Alone,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
-    Ended,
-    EndedPrivately,
-    Lost,
-    Overdue,
-    NotYet,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Info {
-    pub hits: u64,
-    pub misses: u64,
-    pub evictions: u64,
-    pub expirations: u64,
-    pub skips: [u64; Skip::COUNT],
-    pub loads: [u64; LoadCounter::COUNT],
-    pub repairs: u64,
-    pub len: u64,
-    pub capacity: u64,
-    pub max_bytes: u64,
-    pub data_bytes_used: u64,
-    pub data_bytes_reserved: u64,
 }
 
 #[derive(Default)]
@@ -353,20 +210,6 @@ never! {
     prolong_key(&KeyLock, Option<Duration>) -> Result<Option<KeyLock>, Busy>;
     unlock_key(&KeyLock) -> bool;
     is_key_locked(&[u8]) -> bool;
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Present<'a> {
-    pub hit: Hit,
-    pub value: &'a [u8],
-    pub terms: Terms,
-}
-
-#[derive(Debug)]
-pub enum Change<'a> {
-    Nothing,
-    Remove,
-    Store(Option<std::borrow::Cow<'a, [u8]>>, Terms),
 }
 
 #[derive(Clone, Debug)]

@@ -364,7 +364,7 @@ fn a_forks_child_is_somebody_else() {
             && matches!(cache.set(b"c", b"child", NEVER), Stored::Done(_))
             && matches!(cache.acquire(b"x", Duration::from_secs(10), false), Acquired::Leader(_));
         cache.count(0, Event::Hit);
-        // SAFETY: as above.
+        // SAFETY: `_exit` may be called at any moment; nothing of the child's is used after it.
         unsafe { libc::_exit(i32::from(!ok)) };
     }
     let mut status = 0;

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from warp_cache._cli.output import UserError
 from warp_cache._naming.identity import directories
-from warp_cache._warp_cache_rs import SharedFile, _survey
+from warp_cache._warp_cache_rs import SharedFile, _readable_name, _survey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ _NAME = re.compile(
     r"(?:-(?P<parameters>[0-9a-f]{8}))?",
     re.DOTALL,
 )
-# Characters of a name that are kept.
-_LONGEST = 180
 # Of a file that lost its name meanwhile, so often another one is looked for.
 _TRIES = 4
 
@@ -211,7 +209,8 @@ def choose(name: str, given: str | None) -> CacheFile:
             if file in (cache.file, cache.full):
                 return cache
     caches = all_caches(given)
-    spelled = _spelled(name)
+    # Bytes of the command line that are no text have no other spelling than a cleaned one.
+    spelled = _readable_name(name.encode(errors="replace").decode())
     for fits in (
         lambda cache: name in (cache.full, cache.file),
         lambda cache: cache.name == name,
@@ -237,16 +236,6 @@ def choose(name: str, given: str | None) -> CacheFile:
     there = ", ".join(sorted({cache.name for cache in caches})[:5])
     told = f" There is {there}." if there else " There are no caches there."
     raise UserError(f"no cache is called {name} in {where}.{told}")
-
-
-def _spelled(name: str) -> str:
-    """What stands in a file's name, before a hash, for a name that cannot (``safe_name`` in
-    ``crates/shared/src/file/directory.rs``).
-    """
-    clean = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)
-    if clean == name and len(name) <= _LONGEST and not name.startswith("."):
-        return name
-    return clean[: _LONGEST - 20].lstrip(".")
 
 
 def attach(cache: CacheFile) -> SharedFile:

@@ -83,6 +83,12 @@ fn put_parameters<'py>(py: Python<'py>, parameters: &Parameters) -> PyResult<Bou
     Ok(dict)
 }
 
+/// What stands in a file's name for a cache's name, before a hash.
+#[pyfunction]
+pub fn _readable_name(name: &str) -> String {
+    shared::readable_name(name)
+}
+
 /// Removes a cache's file: "removed", or why not ("in use", "absent", "no cache").
 #[pyfunction]
 pub fn _remove(py: Python<'_>, directory: PathBuf, file: String) -> PyResult<&'static str> {

@@ -130,7 +130,7 @@ fn is_main_thread() -> bool {
     // SAFETY: neither call has a way to fail.
     return unsafe { libc::syscall(libc::SYS_gettid) == libc::c_long::from(libc::getpid()) };
     #[cfg(target_vendor = "apple")]
-    // SAFETY: as above.
+    // SAFETY: the call has no way to fail.
     return unsafe { libc::pthread_main_np() != 0 };
     #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
     // Whoever is not sure looks often.

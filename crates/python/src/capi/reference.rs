@@ -25,7 +25,7 @@ pub struct PyRef(NonNull<ffi::PyObject>);
 
 // SAFETY: a reference may be sent and shared between threads; counts are changed by attached threads only.
 unsafe impl Send for PyRef {}
-// SAFETY: as above.
+// SAFETY: through `&PyRef`, too, counts are changed by attached threads only, for whom Python makes that safe.
 unsafe impl Sync for PyRef {}
 
 impl PyRef {

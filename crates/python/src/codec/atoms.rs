@@ -23,14 +23,16 @@ pub unsafe fn put_int(object: *mut ffi::PyObject, out: &mut Vec<u8>) {
     if overflow == 0 {
         wire_format::put_int(out, value);
     } else {
-        // SAFETY: as above.
+        // SAFETY: the caller's promise.
         unsafe { put_big_int(object, out) }
     }
 }
 
+/// # Safety
+/// As for [`put_int`].
 #[cold]
 unsafe fn put_big_int(object: *mut ffi::PyObject, out: &mut Vec<u8>) {
-    // SAFETY: the caller passes an `int`.
+    // SAFETY: the caller's promise: an `int`, on an attached thread.
     let (negative, digits) = unsafe { layout::int_digits(Ref::new(object)) };
     let mut magnitude = Vec::with_capacity(digits.len() * 4);
     let (mut bits, mut count) = (0u64, 0);

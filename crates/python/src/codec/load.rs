@@ -39,7 +39,7 @@ pub unsafe fn load(bytes: &[u8], named: &Named) -> Result<PyRef, Stop> {
             Err(Stop::Unstorable)
         }
         Err(Wrong::Stop(Stop::Failed)) => Err(Stop::Failed),
-        // SAFETY: as above; an exception is set.
+        // SAFETY: the thread is attached (the caller's promise), and an exception is set.
         Err(Wrong::DecodeError(DecodeError::ErrSet)) => Err(unsafe { classify_exception() }),
     }
 }

@@ -56,7 +56,7 @@ pub fn encode_value(object: Ref<'_>, out: &mut Vec<u8>) -> Result<Sharing, Encod
 
 /// [`encode_value`] without pickling anything: what has no spelling of its own has no bytes.
 pub fn encode_plain(object: Ref<'_>, out: &mut Vec<u8>) -> Result<Sharing, Encoded> {
-    // SAFETY: as above.
+    // SAFETY: alive and kept, on an attached thread.
     unsafe { encode::encode_plain(object.as_ptr(), out) }
 }
 

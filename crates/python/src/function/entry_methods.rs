@@ -26,6 +26,23 @@ use crate::key::signature::ArgBuffer;
 use crate::key::View;
 use concurrency::elapsed::Stopwatch;
 
+/// A method as Python calls it, from a function that takes the instance and the arguments.
+macro_rules! method {
+    ($function:ident) => {{
+        unsafe extern "C-unwind" fn entry(
+            object: *mut ffi::PyObject,
+            values: Objects,
+            nargs: ffi::Py_ssize_t,
+            names: *mut ffi::PyObject,
+        ) -> *mut ffi::PyObject {
+            // SAFETY: Python calls this for an instance, with arguments that last until it returns.
+            let (this, arguments) = unsafe { (instance(object), Arguments::new(values, nargs as usize, names)) };
+            $function(this, &arguments)
+        }
+        entry
+    }};
+}
+
 /// Gives the methods to the type; called once, before it is visible.
 pub fn install(kind: &Bound<'_, PyType>) -> PyResult<()> {
     // SAFETY: each function checks its arguments' number and takes instances of the type only.
@@ -35,22 +52,22 @@ pub fn install(kind: &Bound<'_, PyType>) -> PyResult<()> {
             &[
                 Method::new(
                     c"cache_invalidate",
-                    cache_invalidate,
+                    method!(cache_invalidate),
                     c"cache_invalidate($self, /, *args, **kwargs)\n--\n\nDrop the entry of these arguments; whether there was one.\n\nA call that begins after the return gets nothing that was computed before it: a computation under way reaches those\nwho wait for it and is not stored. TypeError if the arguments do not fit the function. O(1) expected.",
                 ),
                 Method::new(
                     c"cache_ttl",
-                    cache_ttl,
+                    method!(cache_ttl),
                     c"cache_ttl($self, /, *args, **kwargs)\n--\n\nSeconds until the entry of these arguments is no longer fresh.\n\nNegative while it is stale, inf without a limit, None if there is none. No use, and not counted. O(1) expected.",
                 ),
                 Method::new(
                     c"cache_invalidate_tags",
-                    cache_invalidate_tags,
+                    method!(cache_invalidate_tags),
                     c"cache_invalidate_tags($self, /, *tags)\n--\n\nDrop the entries of this function that have any of these tags.\n\nA call that begins after the return gets nothing of such that was computed before it. TypeError for a tag that is no\nstring. O(entries that have the tag).",
                 ),
                 Method::new(
                     c"cache_contains",
-                    cache_contains,
+                    method!(cache_contains),
                     c"cache_contains($self, /, *args, **kwargs)\n--\n\nWhether a call with these arguments would be answered without computing.\n\nNo use, and not counted. O(1) expected.",
                 ),
             ],
@@ -104,31 +121,17 @@ fn about(
     })
 }
 
-unsafe extern "C-unwind" fn cache_invalidate(
-    object: *mut ffi::PyObject,
-    values: Objects,
-    nargs: ffi::Py_ssize_t,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: Python calls this for an instance, with arguments that last until it returns.
-    let (this, arguments) = unsafe { (instance(object), Arguments::new(values, nargs as usize, names)) };
+fn cache_invalidate(this: Instance<'_>, arguments: &Arguments<'_>) -> *mut ffi::PyObject {
     let unfit = || fail(c"cache_invalidate(): the arguments do not fit the cached function");
-    about(this, &arguments, Answer::Bool(false), unfit, |this, view| {
+    about(this, arguments, Answer::Bool(false), unfit, |this, view| {
         point("cache_invalidate");
         Answer::of(this.invalidate(view))
     })
 }
 
-unsafe extern "C-unwind" fn cache_contains(
-    object: *mut ffi::PyObject,
-    values: Objects,
-    nargs: ffi::Py_ssize_t,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: as above.
-    let (this, arguments) = unsafe { (instance(object), Arguments::new(values, nargs as usize, names)) };
+fn cache_contains(this: Instance<'_>, arguments: &Arguments<'_>) -> *mut ffi::PyObject {
     let unfit = || Answer::Bool(false).into_ptr();
-    about(this, &arguments, Answer::Bool(false), unfit, |this, view| {
+    about(this, arguments, Answer::Bool(false), unfit, |this, view| {
         point("cache_contains");
         if disabled::is_on() {
             return Answer::Bool(false);
@@ -137,17 +140,10 @@ unsafe extern "C-unwind" fn cache_contains(
     })
 }
 
-unsafe extern "C-unwind" fn cache_ttl(
-    object: *mut ffi::PyObject,
-    values: Objects,
-    nargs: ffi::Py_ssize_t,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: as above.
-    let (this, arguments) = unsafe { (instance(object), Arguments::new(values, nargs as usize, names)) };
+fn cache_ttl(this: Instance<'_>, arguments: &Arguments<'_>) -> *mut ffi::PyObject {
     about(
         this,
-        &arguments,
+        arguments,
         Answer::None,
         || Answer::None.into_ptr(),
         |this, view| match this.state.backend.remaining(&this.state, view) {
@@ -157,14 +153,7 @@ unsafe extern "C-unwind" fn cache_ttl(
     )
 }
 
-unsafe extern "C-unwind" fn cache_invalidate_tags(
-    object: *mut ffi::PyObject,
-    values: Objects,
-    nargs: ffi::Py_ssize_t,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: as above.
-    let (this, arguments) = unsafe { (instance(object), Arguments::new(values, nargs as usize, names)) };
+fn cache_invalidate_tags(this: Instance<'_>, arguments: &Arguments<'_>) -> *mut ffi::PyObject {
     caught(|| {
         let py = arguments.py();
         if arguments.has_names() {

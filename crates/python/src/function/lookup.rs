@@ -209,9 +209,9 @@ impl CacheState {
         point("lookup");
         let py = view.py();
         self.entries.read(|reader| match scan(&reader, view, known, pass) {
-            // SAFETY: the token names the entry.
+            // SAFETY: the token names the entry that has the value.
             Ok(Some((token, _, value))) if unsafe { self.is_special(&reader, token, value, pass.now) } => {
-                // SAFETY: as above.
+                // SAFETY: the token names the entry that has the value, which is special.
                 unsafe { self.step_special(py, &reader, token, value, pass.now, count) }
             }
             Ok(Some((token, key, value))) => match value.object() {

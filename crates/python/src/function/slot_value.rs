@@ -41,7 +41,7 @@ pub struct Value(*mut u8);
 // SAFETY: what the word owns, an object's reference, a record or a share in a flight, may be sent and shared between
 // threads; counts of references are changed by attached threads only.
 unsafe impl Send for Value {}
-// SAFETY: as above.
+// SAFETY: through `&Value` the word is only read; what it owns may be shared.
 unsafe impl Sync for Value {}
 
 /// A finished value that there is more to know of: a stored exception, or a stale value that is being computed anew.

@@ -34,7 +34,7 @@ impl CacheState {
     /// A pass that ends at such a value.
     ///
     /// # Safety
-    /// As for [`step`](Self::step).
+    /// As for [`is_special`](Self::is_special), which said so.
     #[cold]
     pub(super) unsafe fn step_special(
         &self,

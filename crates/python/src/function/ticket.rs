@@ -120,7 +120,7 @@ impl Ticket {
                 Equality::Unknown if self.lone_apart && view.is_apart(key) => Ok(false),
                 // Relaxed: a count. Who is not found in the table computes for itself.
                 Equality::Unknown if self.asked.fetch_add(1, Ordering::Relaxed) >= QUESTIONS => Ok(false),
-                // SAFETY: as above.
+                // SAFETY: the other's key has the view's shape.
                 Equality::Unknown => unsafe { view.ask(key) }.ok_or_else(|| PyErr::fetch(py)),
             }
         };

@@ -1,4 +1,4 @@
-//! Claims: this process's, and those of others.
+//! Leases on the server: this process's claims, and those of others.
 
 use std::fmt;
 use std::sync::Arc;

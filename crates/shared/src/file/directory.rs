@@ -25,17 +25,23 @@ pub const MAX_NAME: usize = 180;
 /// What a file is, whatever it is called.
 pub(crate) type FileId = (u64, u64);
 
-/// A usable name for anything: kept if it is short and harmless, otherwise shortened, cleaned and made distinct by a
-/// hash.
+/// A usable name for anything: kept if it is short and harmless, otherwise its [`readable_name`], made distinct by a hash.
 pub fn safe_name(name: &str) -> String {
+    if check_name(name).is_ok() {
+        return name.to_owned();
+    }
+    format!("{}-{:016x}", readable_name(name), siphash13([0, 0], name.as_bytes())).trim_start_matches('-').to_owned()
+}
+
+/// What is there to be read of a name in its [`safe_name`]: the name if it is short and harmless, otherwise shortened and
+/// cleaned, without the hash.
+pub fn readable_name(name: &str) -> String {
     if check_name(name).is_ok() {
         return name.to_owned();
     }
     let clean = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' };
     let head: String = name.chars().map(clean).take(MAX_NAME - 20).collect();
-    format!("{}-{:016x}", head.trim_start_matches('.'), siphash13([0, 0], name.as_bytes()))
-        .trim_start_matches('-')
-        .to_owned()
+    head.trim_start_matches('.').to_owned()
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), OpenError> {

@@ -29,6 +29,7 @@ use crate::file::validation::{
     examine, first_slots, header_sum, mark_moved, read_header, validate, write_header, Content, Ours,
 };
 use crate::hash::siphash13;
+pub(crate) use crate::interface::Options;
 use crate::listed::Unusable;
 use crate::policy::Strategy;
 use crate::process::clock;
@@ -43,24 +44,6 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
-
-/// What to open.
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub dir: PathBuf,
-    /// See `safe_name`.
-    pub name: String,
-    pub strategy: Strategy,
-    /// Entries at most; 0 = as many as `max_bytes` holds.
-    pub max_size: u64,
-    /// Bytes of the file at most. `None`: what the file was made with, so who makes it decides for all; for a new one,
-    /// see `usual_size`.
-    pub max_bytes: Option<u64>,
-    /// An entry that has not been used for so long is gone.
-    pub idle: Option<std::time::Duration>,
-    /// Everything else that two users of one file must agree on, hashed.
-    pub fingerprint: u64,
-}
 
 const DEFAULT_MOST: u64 = 1 << 30;
 /// Rounds of "somebody was faster" before giving up.

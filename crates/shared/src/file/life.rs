@@ -207,20 +207,17 @@ fn look(fd: BorrowedFd<'_>, at: u64) -> Option<libc::flock> {
 }
 
 fn look_at(fd: BorrowedFd<'_>, at: u64, bytes: u64) -> Option<libc::flock> {
-    let bytes = bytes as libc::off_t;
-    #[cfg(target_os = "linux")]
-    {
+    let ask = |command| {
         let mut lock = byte(WRITE, at);
-        lock.l_len = bytes;
-        // SAFETY: the command reads and writes a valid `flock` that outlives the call.
-        if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &mut lock) } == 0 {
-            return Some(lock);
-        }
+        lock.l_len = bytes as libc::off_t;
+        // SAFETY: both commands read and write a valid `flock` that outlives the call.
+        (unsafe { libc::fcntl(fd.as_raw_fd(), command, &mut lock) } == 0).then_some(lock)
+    };
+    #[cfg(target_os = "linux")]
+    if let Some(lock) = ask(libc::F_OFD_GETLK) {
+        return Some(lock);
     }
-    let mut lock = byte(WRITE, at);
-    lock.l_len = bytes;
-    // SAFETY: as above.
-    (unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETLK, &mut lock) } == 0).then_some(lock)
+    ask(libc::F_GETLK)
 }
 
 /// The page that keeps a description.
@@ -242,7 +239,7 @@ impl Page {
         // SAFETY: exactly the mapping just made, which nobody else knows of.
         if unsafe { libc::madvise(page, LEN, libc::MADV_DONTFORK) } != 0 {
             let error = errno();
-            // SAFETY: as above.
+            // SAFETY: the whole of the mapping just made, which nobody else knows of and nothing points into.
             unsafe { libc::munmap(page, LEN) };
             return Err(error);
         }

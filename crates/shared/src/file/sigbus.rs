@@ -249,7 +249,7 @@ mod handler {
             Some(handed) if again => handed.before,
             _ => FORMER.load(Ordering::Acquire),
         };
-        // SAFETY: as above.
+        // SAFETY: `next` came out of `FORMER` or a node's `before`: null, or a node, which is never freed.
         let former = unsafe { next.as_ref() };
         HANDED.store(next.cast_mut(), Ordering::Release);
         HANDING.store(me, Ordering::Relaxed);

@@ -4,32 +4,11 @@ use super::SharedCache;
 use crate::error::Hindrance;
 use crate::file::atomic::Ordering;
 use crate::file::layout::ctl;
+use crate::interface::Info;
 use crate::load_counter::LoadCounter;
 use crate::skip::Skip;
 use crate::table::counters::Event;
 use crate::table::storing::Stored;
-
-/// How things stand, summed over all processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Info {
-    pub hits: u64,
-    pub misses: u64,
-    /// By reason: see [`Skip`].
-    pub skips: [u64; Skip::COUNT],
-    /// Of computations: see [`LoadCounter`].
-    pub loads: [u64; LoadCounter::COUNT],
-    pub len: u64,
-    pub max_size: u64,
-    /// Entries that there is room for at all: less than `max_size` if `max_bytes` does not allow more.
-    pub capacity: u64,
-    pub max_bytes: u64,
-    pub evictions: u64,
-    pub expirations: u64,
-    /// How often everything was rebuilt: after the death of a writer, or because of damage.
-    pub repairs: u64,
-    pub data_bytes_used: u64,
-    pub data_bytes_reserved: u64,
-}
 
 impl SharedCache {
     /// Counts a result that was not stored.

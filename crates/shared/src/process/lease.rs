@@ -23,10 +23,11 @@
 
 mod waiting;
 
-pub use self::waiting::{Ticket, Waited};
+pub use self::waiting::Ticket;
 
 use crate::file::atomic::Ordering;
 use crate::file::layout::{lease_at, lease_state_at, Lease as Record, LEASES, LEASE_WAYS};
+pub(crate) use crate::interface::{Acquired, Purpose, Waited};
 use crate::process::clock;
 use crate::process::identity::{Identity, IDENTITY_BITS};
 use crate::process::lock::{LockAt, STORE_TIMEOUT};
@@ -54,29 +55,6 @@ pub struct Lease {
     pub(crate) seen: (u64, u64),
     /// Whether somebody has asked for a new value: it takes the place of what others have begun to compute before.
     pub(crate) prevails: bool,
-}
-
-/// What a computation is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// There is no fresh entry.
-    Miss,
-    /// There is a stale one, which is to be renewed unless that has failed a moment ago.
-    Refresh,
-    /// Whatever is there.
-    Anew,
-}
-
-#[derive(Debug)]
-pub enum Acquired {
-    /// Compute, then `complete` or `abandon`.
-    Leader(Lease),
-    /// Somebody computes: `wait`, look again, ask again.
-    Follower(Ticket),
-    /// A fresh value came while we asked: look again. (Of a refresh: or there is nothing to renew, or not yet.)
-    Present,
-    /// Compute without a lease, and `insert`.
-    Alone,
 }
 
 // A state: `nonce << 34 | predecessor << 32 | owner`, or 0: given back. Nobody is owner 0: such a state is what its last

@@ -15,6 +15,7 @@
 
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, proc_at, Counters, Proc, PAGE, PROCS, RARE, STRIPES};
+pub(crate) use crate::interface::Event;
 use crate::load_counter::LoadCounter;
 use crate::process::clock::boot_now;
 use crate::process::identity::{slot_of, Identity};
@@ -22,13 +23,6 @@ use crate::skip::Skip;
 use crate::table::Table;
 use core::mem::{offset_of, size_of};
 
-/// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub enum Event {
-    Hit = 0,
-    Miss = 1,
-}
 const EVENTS: [Event; 2] = [Event::Hit, Event::Miss];
 /// Nanoseconds that a count takes at least: of an event or a skip, of what happens under the lock, of a repair.
 const FASTEST: [u64; 3] = [4, 16, 1000];

@@ -8,34 +8,15 @@
 
 use crate::error::Busy;
 use crate::file::units::Slot;
+pub(crate) use crate::interface::{Change, Present};
 use crate::policy::Strategy;
 use crate::process::lock::{WriteGuard, CLEAR_TIMEOUT};
 use crate::table::block::ReadBuf;
-use crate::table::head::{Freshness, Terms};
+use crate::table::head::Freshness;
 use crate::table::reading::Hit;
 use crate::table::storing::{Put, Stored};
 use crate::table::Table;
-use std::borrow::Cow;
 use std::time::Duration;
-
-/// An entry that is there, under the lock.
-#[derive(Clone, Copy, Debug)]
-pub struct Present<'a> {
-    pub hit: Hit,
-    pub value: &'a [u8],
-    /// What it is kept under: until when, and with which tags.
-    pub terms: Terms,
-}
-
-/// What is to become of a key's entry.
-#[derive(Debug)]
-pub enum Change<'a> {
-    /// It stays as it is.
-    Nothing,
-    Remove,
-    /// `None`: the value that is there, which is no use of it.
-    Store(Option<Cow<'a, [u8]>>, Terms),
-}
 
 impl Table {
     /// Changes a key's entry as `decide` says, which is given what is there, fresh or stale. What became of a store.

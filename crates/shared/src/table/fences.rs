@@ -21,6 +21,7 @@ use crate::error::Busy;
 use crate::file::atomic::Ordering;
 use crate::file::layout::{FENCES, FENCES_AT};
 use crate::file::units::Slot;
+pub(crate) use crate::interface::Began;
 use crate::process::lock::{WriteGuard, CLEAR_TIMEOUT, STORE_TIMEOUT};
 use crate::table::block::ReadBuf;
 use crate::table::head::{Freshness, Terms};
@@ -55,24 +56,7 @@ pub(crate) fn is_on() -> bool {
     return true;
 }
 
-/// What is noted as a computation begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Began {
-    pub generation: u64,
-    pub(crate) stamp: u64,
-}
-
 impl Began {
-    /// What was noted before, by its two words.
-    pub fn of(generation: u64, stamp: u64) -> Began {
-        Began { generation, stamp }
-    }
-
-    /// How the fence of the key stood.
-    pub fn stamp(self) -> u64 {
-        self.stamp
-    }
-
     /// Both in one word. Both only grow (but for a generation that is drawn at random), so this is the same only if both are.
     pub(crate) fn word(self) -> u64 {
         self.generation.wrapping_mul(GOLDEN.rotate_left(32) | 1).wrapping_add(self.stamp)

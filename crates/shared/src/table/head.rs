@@ -11,48 +11,10 @@
 use crate::error::Busy;
 use crate::file::layout::BLOCK_HEAD;
 use crate::file::units::{Slot, Word};
+pub(crate) use crate::interface::{Failures, Freshness, Kind, Terms};
 use crate::process::lock::STORE_TIMEOUT;
 use crate::table::reading::{Hit, Remembered, NEVER};
-use crate::table::tags::Tags;
 use crate::table::Table;
-
-/// What the bytes of an entry stand for. The file makes nothing of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
-    #[default]
-    Value,
-    /// A stored exception.
-    Exception,
-}
-
-/// How an entry is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// Until then it is fresh (nanoseconds of `clock::boot_now`; `NEVER` = for ever). What is later than `end` is `end`.
-    pub fresh: u64,
-    /// From then on it is gone.
-    pub end: u64,
-    pub kind: Kind,
-    /// As they were when the computation began.
-    pub tags: Tags,
-}
-
-impl From<u64> for Terms {
-    /// Fresh until it ends.
-    fn from(end: u64) -> Terms {
-        Terms { fresh: end, end, kind: Kind::Value, tags: Tags::NONE }
-    }
-}
-
-/// How an entry stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    Fresh,
-    /// Not fresh any more, but there.
-    Stale,
-    /// Ended, idle for too long, void by a tag, or another one by now.
-    Gone,
-}
 
 const KEY_BITS: u32 = 26;
 /// Keys are shorter.
@@ -119,14 +81,6 @@ pub(crate) fn write_extra(terms: &Terms, to: &mut [u64]) {
         (to[0], to[1]) = (terms.fresh, 0);
     }
     terms.tags.write(&mut to[soft..]);
-}
-
-/// What an entry says about refreshes that have failed: how many, and before which moment none is to begin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Failures {
-    pub count: u8,
-    /// Nanoseconds of `clock::boot_now`.
-    pub not_before: u64,
 }
 
 const SECOND: u64 = 1_000_000_000;

@@ -4,14 +4,13 @@ use crate::file::atomic::Ordering;
 use crate::file::layout::ctl;
 use crate::file::units::{Slot, Word};
 use crate::hash::siphash13;
+pub(crate) use crate::interface::{Sought, NEVER};
 use crate::table::block::ReadBuf;
 use crate::table::head::{Kind, Lengths};
 use crate::table::Table;
 use std::ops::Deref;
 use std::sync::atomic::AtomicU64;
 
-/// No deadline.
-pub const NEVER: u64 = u64::MAX;
 /// A reader tries so often before it calls it a miss.
 const READ_TRIES: u32 = 4;
 
@@ -30,16 +29,6 @@ pub struct Hit {
     pub kind: Kind,
     soft: bool,
     tag_words: u8,
-}
-
-/// A key that is looked for in a file.
-#[derive(Clone, Copy, Debug)]
-pub struct Sought<'a> {
-    pub key: &'a [u8],
-    /// Its hash in that file.
-    pub hash: u64,
-    /// How many changes there had been (`SharedCache::changes`) when a lookup began that found nothing; `None` = none has.
-    pub absent_since: Option<u64>,
 }
 
 /// A [`Hit`] as a level in front of the file remembers it.

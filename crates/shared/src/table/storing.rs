@@ -7,33 +7,16 @@
 
 use crate::file::layout::ctl;
 use crate::file::units::{GranuleIndex, Slot, Word};
+pub(crate) use crate::interface::Stored;
 use crate::process::lease::Lease;
 use crate::process::lock::WriteGuard;
 use crate::table::block::{Prepared, ReadBuf};
 use crate::table::fences::{self, Began};
 use crate::table::head::Freshness;
 use crate::table::index::Unfit;
-use crate::table::reading::{Hit, NoMemory, NEVER};
+use crate::table::reading::{NoMemory, NEVER};
 use crate::table::Table;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// What became of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
-    /// It is in, as this.
-    Done(Hit),
-    /// Larger than the whole cache.
-    TooLarge,
-    /// No disk for even one entry.
-    NoSpace,
-    /// Damage was met, and repaired.
-    Damaged,
-    /// Between the computation's start and its end the cache was cleared, the key or one of its tags was invalidated, or the
-    /// key was stored by somebody else.
-    Outdated,
-    /// Another process kept the lock for too long.
-    Busy,
-}
 
 /// How to store.
 #[derive(Clone, Copy, Debug)]

@@ -111,7 +111,7 @@ fn step_through(options: &Options, keys: &[Vec<u8>], operation: impl Fn(&SharedC
     if pid == 0 {
         // A slot of its own first; what claiming does is the kernel's byte-range lock's matter.
         cache.after_fork_child();
-        // SAFETY: as above.
+        // SAFETY: plain system calls, which concern the child alone; nothing of it is used after `_exit`.
         unsafe {
             if libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) != 0 {
                 libc::_exit(77);

@@ -320,7 +320,7 @@ fn with_mounts(o: &Options, mounts: impl Fn() -> bool, body: impl FnOnce()) -> O
             unsafe { libc::_exit(77) };
         }
         body();
-        // SAFETY: as above.
+        // SAFETY: leaves at once.
         unsafe { libc::_exit(0) };
     });
     let status = child.status();

@@ -34,7 +34,7 @@ pub(crate) fn process(o: &Options, body: impl FnOnce(&SharedCache, &dyn Fn(u64))
             body(&cache, &say);
             stay();
         }));
-        // SAFETY: as above.
+        // SAFETY: `_exit` may be called at any moment; nothing of the child's is used after it.
         unsafe { libc::_exit(1 + i32::from(done.is_err())) };
     }
     Process { pid, said: std::fs::File::from(from), reaped: false }

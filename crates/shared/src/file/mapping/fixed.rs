@@ -65,7 +65,7 @@ pub struct FixedFile {
 
 // SAFETY: `base` points to a mapping that lives as long as the value; it is only ever accessed atomically.
 unsafe impl Send for FixedFile {}
-// SAFETY: as above.
+// SAFETY: all access to the mapping through `&FixedFile` is atomic, and the other fields may be shared.
 unsafe impl Sync for FixedFile {}
 
 impl FixedFile {
@@ -155,7 +155,8 @@ impl FixedFile {
     #[inline(always)]
     pub fn half(&self, i: usize) -> &AtomicU32 {
         assert!(i < self.shape.halves, "a word outside the file");
-        // SAFETY: as above: the words of 32 bits begin where those of 64 end.
+        // SAFETY: the mapping has so many words of 32 bits from the end of those of 64 on, which is aligned for them, and lives
+        // as long as `self`. Everybody accesses them atomically and in this size; missing pages are `sigbus`'s matter.
         unsafe { self.base.add(self.shape.words).cast::<AtomicU32>().add(i).as_ref() }
     }
 

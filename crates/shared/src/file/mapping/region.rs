@@ -53,7 +53,7 @@ pub(crate) struct Region {
 
 // SAFETY: `base` points to a mapping that lives as long as the Region; it is only ever accessed as AtomicU64s.
 unsafe impl Send for Region {}
-// SAFETY: as above; all access through `&Region` is atomic.
+// SAFETY: all access to the mapping through `&Region` is atomic, and the other fields may be shared.
 unsafe impl Sync for Region {}
 
 impl Region {

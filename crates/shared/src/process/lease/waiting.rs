@@ -5,6 +5,7 @@ use crate::file::atomic::{pause, Ordering};
 use crate::file::layout::lease_state_at;
 #[cfg(all(target_os = "linux", not(loom)))]
 use crate::file::system;
+use crate::interface::Waited;
 use crate::process::clock;
 use crate::table::fences::Began;
 use crate::table::tags::Tags;
@@ -25,21 +26,6 @@ pub struct Ticket {
     pub(super) tags: Tags,
     /// The computation runs in this very process (which thread's it is, the caller knows).
     pub mine: bool,
-}
-
-/// Each end of a wait means: look for the value, then ask for the lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
-    /// The computation has ended. A value that is not there now will not come of it.
-    Ended,
-    /// The same, and its end was its leader's alone, or nobody knows.
-    EndedPrivately,
-    /// The owner is dead or has left, the key was fenced, or the cache cleared: nothing comes of it.
-    Lost,
-    /// It has had its time, and may be taken over or is.
-    Overdue,
-    /// `slice` has passed.
-    NotYet,
 }
 
 /// Sleeps between two looks at the owner grow up to this.
