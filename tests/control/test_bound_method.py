@@ -194,7 +194,7 @@ def test_it_has_the_functions_other_attributes(make: Any, name: str) -> None:
     assert inspect.getdoc(bound) == "A documented method."
     assert bound.__wrapped__ is function.__wrapped__
     assert bound.mark == "marked"
-    assert bound.__annotations__ == function.__annotations__
+    assert inspect.get_annotations(bound) == inspect.get_annotations(function)
     assert bound.cache_parameters() == {"maxsize": 128, "typed": False}
     function.later = "later"
     try:
