@@ -124,6 +124,7 @@ def test_tags_of_memoized_functions_leave_room_for_their_own(make: Make) -> None
     assert not function.cache_contains(2)
 
 
+@pytest.mark.filterwarnings("ignore:.*iscoroutinefunction:DeprecationWarning")
 def test_memoized_methods_and_coroutine_functions(make: Make) -> None:
     cache = make()
     calls: list[int] = []
