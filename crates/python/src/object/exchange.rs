@@ -212,13 +212,12 @@ impl CacheState {
     }
 
     /// Gives a key's entry another lifetime, of so many nanoseconds: its value as it is stored, `None` where there is none.
-    /// `if_it_ends`: an entry without an end keeps that. `uses`: it is a use.
+    /// `if_it_ends`: an entry without an end keeps that. No use: whoever reads it counts that, and a hit with it.
     pub(crate) fn renew_entry(
         &self,
         view: &View<'_>,
         ttl: Option<u64>,
         if_it_ends: bool,
-        uses: bool,
     ) -> Result<Option<PyRef>, ErrSet> {
         let py = view.py();
         let (now, lifetime) = (self.now(), self.lifetime_for(ttl));
@@ -227,13 +226,6 @@ impl CacheState {
             let stored = cache.get(token)?.value.as_owned()?.clone_ref(py);
             if !if_it_ends || cache.lifetime(token).fresh != u64::MAX {
                 cache.set_lifetime(token, lifetime);
-            }
-            if uses {
-                // SAFETY: an entry with a finished value is published.
-                unsafe {
-                    cache.used_at(token, now);
-                    cache.hit(token);
-                }
             }
             Some(stored)
         });
