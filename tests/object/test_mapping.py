@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import pytest
 
-from warp_cache import Cache
+from warp_cache import Cache, testing
 
 mapping_tests = pytest.importorskip("test.mapping_tests")
 
@@ -97,3 +98,25 @@ def test_a_copy_has_the_entries_as_they_were() -> None:
     cache = Doubling()
     cache.set("a", 1)
     assert cache.copy() == cache == {"a": 2}
+
+
+def test_a_copy_has_the_seconds_that_were_left() -> None:
+    with testing.clock() as clock:
+        cache = Cache[str, int](ttl=100, jitter=0.9, stale_while_revalidate=50)
+        cache["a"] = 1
+        left = cache.ttl("a")
+        clock.advance(left - 3)
+        cache["b"] = 2
+        copies = [cache.copy(), pickle.loads(pickle.dumps(cache)), copy.deepcopy(cache)]
+        for copied in copies:
+            assert copied.ttl("a") == pytest.approx(3) == cache.ttl("a")
+            assert copied.ttl("b") == pytest.approx(cache.ttl("b"))
+        clock.advance(8)
+        stale = [again.copy() for again in (cache, *copies)]
+        for copied in stale:
+            assert copied["a"] == 1
+            assert copied.ttl("a") == pytest.approx(-5)
+        clock.advance(44)
+        assert all("a" in copied for copied in stale)
+        clock.advance(2)
+        assert not any("a" in copied for copied in (cache, *copies, *stale))

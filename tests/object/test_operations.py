@@ -582,3 +582,21 @@ def test_stale_entries_are_refreshed_by_get_or_set_alone() -> None:
         assert cache.get_or_set("a", fail) == 1
         assert cache.get_or_set("a", lambda: 2) == 2
         assert cache["a"] == 2
+
+
+def test_a_new_lifetime_leaves_the_tags(make: Make) -> None:
+    """compute and replace change the value; what a tag groups stays grouped."""
+    cache = make()
+    changes: list[Callable[[], object]] = [
+        lambda: cache.compute("a", lambda old: old + 1, ttl=50),
+        lambda: cache.compute("a", lambda old: old + 1, ttl=None),
+        lambda: cache.replace("a", 1, 2, ttl=50),
+        lambda: cache.touch("a", 50),
+        lambda: cache.get("a", renew=50),
+    ]
+    for number, change in enumerate(changes):
+        cache.set("a", 1, ttl=20, tags=f"tag {number}")
+        assert change()
+        assert cache.ttl("a") > 40
+        cache.invalidate_tags(f"tag {number}")
+        assert "a" not in cache

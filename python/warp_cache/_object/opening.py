@@ -194,7 +194,9 @@ def _again(kind: Any, given: dict[str, Any], entries: list[Any], attributes: Any
     # As they came in, and not by what a subclass makes of it: they are the entries as they were.
     newest_first = given["strategy"] == Strategy.MRU
     for key, value, seconds, tags in reversed(entries) if newest_first else entries:
-        CacheMapping.set(cache, key, value, ttl=seconds, tags=tags)
+        ttl = None if seconds is None else max(seconds, 1.0)
+        if CacheMapping.set(cache, key, value, ttl=ttl, tags=tags) and seconds is not None:
+            cache._set_left(key, seconds)
     if attributes:
         cache.__dict__.update(attributes)
     return cache

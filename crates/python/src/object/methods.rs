@@ -239,6 +239,16 @@ impl CacheObject {
         })
     }
 
+    /// Gives an entry of memory what `_entries` said of another one's seconds, whatever `jitter` is.
+    fn _set_left(&self, key: &Bound<'_, PyAny>, seconds: f64) -> PyResult<()> {
+        let py = key.py();
+        self.with_cached(py, |cached| {
+            let key_ref = Ref::from(key);
+            let view = view_of(&key_ref).map_err(fetch(py))?;
+            cached.state.set_left(&view, (seconds * 1e9) as i64).map_err(fetch(py))
+        })
+    }
+
     /// Counts a hit of a key, which is a use, or a miss.
     fn _count(&self, key: &Bound<'_, PyAny>, is_hit: bool) -> PyResult<()> {
         let py = key.py();
