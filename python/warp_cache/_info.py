@@ -115,6 +115,14 @@ class CacheInfo(_Fields):
         def __delattr__(self, name):
             self.__setattr__(name, None)
 
+        def _replace(self, /, **changes):
+            # What is no field stays as it is.
+            replaced = super()._replace(**changes)
+            vars(replaced).update(vars(self))
+            return replaced
+
+        __replace__ = _replace
+
     _more: tuple[str, ...] = (
         "evictions",
         "expirations",

@@ -61,6 +61,9 @@ def test_info_has_what_a_named_tuple_has(decorate: Decorate) -> None:
     assert info._fields == theirs._fields
     assert info._asdict() == theirs._asdict()
     assert info._replace(hits=7) == (7, 0, 128, 0)
+    cached = decorate(identity)
+    cached(1)
+    assert cached.cache_info()._replace(hits=7).loads == 1
     match info:
         case (0, 0, 128, 0):
             pass

@@ -475,6 +475,19 @@ def test_ttl_without_limit_is_inf(decorate: Any, kind: Kind) -> None:
     assert isinstance(f.cache_ttl(1), float)
 
 
+@both
+@pytest.mark.parametrize("lifetime", ["ttl", "tti"])
+def test_what_has_ended_has_no_seconds_left(decorate: Any, kind: Kind, lifetime: str) -> None:
+    """Not even at the moment after its last one: only what is stale has been fresh so long ago."""
+    if decorate is lru_cache and lifetime == "tti":
+        pytest.skip("lru_cache has none")
+    f = decorate(**{lifetime: 1e-4})(kind.one(Body()))
+    for _ in range(20):
+        f.set("value", 1)
+        while (left := f.cache_ttl(1)) is not None:
+            assert left > 0
+
+
 @pytest.mark.parametrize("window", ["stale_while_revalidate", "stale_if_error"])
 def test_ttl_is_negative_while_stale(kind: Kind, clock: Any, window: str) -> None:
     f = cache(ttl=100, **{window: 100})(kind.one(Body()))

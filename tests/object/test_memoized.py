@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import inspect
 import pickle
 from collections.abc import Callable
+from contextlib import nullcontext
+from types import MethodType
 from typing import Any
+from weakref import WeakMethod
 
-from warp_cache import Cache
+import pytest
+
+from warp_cache import Cache, disabled
 
 Make = Callable[..., Cache[Any, Any]]
 
@@ -99,6 +105,13 @@ def test_a_memoized_method_is_like_a_bound_one() -> None:
     assert one.plus != other.plus
     assert one.plus != Point.plus
     assert one.plus.__self__ is one  # type: ignore[attr-defined]
+    assert one.plus.__func__ is Point.plus  # type: ignore[attr-defined]
+    assert isinstance(one.plus, MethodType) and inspect.ismethod(one.plus)
+    assert one.plus.__doc__ == Point.plus.__doc__
+    assert WeakMethod(one.plus)() == one.plus
+    assert (one.plus.__name__, one.plus.__module__) == ("plus", __name__)
+    assert repr(one.plus) == f"<bound method Point.plus of {one!r}>"
+    assert {"cache_invalidate", "__self__"} <= {*dir(one.plus)}
     assert one.plus.__wrapped__(4) == 5  # type: ignore[attr-defined]
     assert list(inspect.signature(one.plus).parameters) == ["y"]
     assert pickle.loads(pickle.dumps(one.plus))(4) == 5
@@ -107,3 +120,45 @@ def test_a_memoized_method_is_like_a_bound_one() -> None:
 def test_memoized_functions_are_copied_and_pickled_by_name() -> None:
     assert pickle.loads(pickle.dumps(doubled)) is doubled
     assert copy.copy(doubled) is copy.deepcopy(doubled) is doubled
+
+
+def test_tags_are_asked_for_where_something_is_computed(make_here: Make) -> None:
+    asked = []
+
+    def tags(x: int) -> list[str]:
+        asked.append(x)
+        return [f"tag {x}"]
+
+    f: Any = make_here().memoize(tags=tags)(lambda x: [x])
+    assert f(1) == f(1) == f(1) == [1]
+    assert asked == [1]
+    f.cache_invalidate_tags("tag 1")
+    assert not f.cache_contains(1)
+    wrong: Any = make_here().memoize(tags=lambda x: [f"{1 / x}"])(lambda x: [x])
+    with pytest.raises(ZeroDivisionError):
+        wrong(0)
+
+
+@pytest.mark.parametrize("is_disabled", [False, True])
+def test_a_refresh_stores_nothing_where_nothing_is_kept(make_here: Make, is_disabled: bool) -> None:
+    cache: Any = make_here(max_size=8 if is_disabled else 0)
+
+    async def later(x: int) -> int:
+        return -x
+
+    f, g = cache.memoize(abs), cache.memoize(later)
+    with disabled() if is_disabled else nullcontext():
+        assert f.cache_refresh(-1) == 1
+        assert asyncio.run(_awaited(g.cache_refresh, 1)) == -1
+        with pytest.raises(TypeError, match="bad operand"):
+            f.cache_refresh("x")
+    info = cache.info()
+    assert (info.currsize, info.hits, info.misses) == (0, 0, 0)
+    assert (info.refreshes, info.loads, info.load_failures) == (
+        (0, 0, 0) if is_disabled else (3, 3, 1)
+    )
+    assert not f.cache_contains(-1)
+
+
+async def _awaited(function: Any, *args: Any) -> Any:
+    return await function(*args)

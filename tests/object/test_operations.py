@@ -7,6 +7,8 @@ import math
 import pickle
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -58,6 +60,23 @@ def test_renewing_is_for_entries_that_end(make: Make) -> None:
     with pytest.raises(ValueError, match="positive"):
         cache.get("ends", renew=0)
     assert (cache.info().hits, cache.info().misses) == (2, 1)
+
+
+def test_reading_with_a_new_lifetime_is_one_use(make_here: Make) -> None:
+    cache = make_here(strategy="LFU", ttl=100)
+    cache.update(often=1, renewed=2)
+    for _ in range(2):
+        cache["often"]
+    assert cache.get("renewed", renew=50) == 2
+    assert cache.popitem() == ("renewed", 2)
+
+
+@pytest.mark.parametrize("ttl", [Decimal(5), Fraction(5)])
+def test_a_wrong_lifetime_is_known_before_anything_runs(make: Make, ttl: Any) -> None:
+    cache = make()
+    for change in (cache.compute, cache.get_or_set):
+        with pytest.raises(TypeError, match="ttl"):
+            change("a", lambda *_: pytest.fail("it runs"), ttl=ttl)
 
 
 def test_set_and_lifetimes(make: Make) -> None:
@@ -563,3 +582,21 @@ def test_stale_entries_are_refreshed_by_get_or_set_alone() -> None:
         assert cache.get_or_set("a", fail) == 1
         assert cache.get_or_set("a", lambda: 2) == 2
         assert cache["a"] == 2
+
+
+def test_a_new_lifetime_leaves_the_tags(make: Make) -> None:
+    """compute and replace change the value; what a tag groups stays grouped."""
+    cache = make()
+    changes: list[Callable[[], object]] = [
+        lambda: cache.compute("a", lambda old: old + 1, ttl=50),
+        lambda: cache.compute("a", lambda old: old + 1, ttl=None),
+        lambda: cache.replace("a", 1, 2, ttl=50),
+        lambda: cache.touch("a", 50),
+        lambda: cache.get("a", renew=50),
+    ]
+    for number, change in enumerate(changes):
+        cache.set("a", 1, ttl=20, tags=f"tag {number}")
+        assert change()
+        assert cache.ttl("a") > 40
+        cache.invalidate_tags(f"tag {number}")
+        assert "a" not in cache

@@ -152,7 +152,12 @@ impl SharedCache {
     pub fn ttl(&self, key: &[u8]) -> Option<i64> {
         let hit = self.look(key).1?;
         let now = self.table.now();
-        let end = hit.fresh.min(self.table.idle_end(Slot::new(hit.slot), now));
+        let idle_end = self.table.idle_end(Slot::new(hit.slot), now);
+        // It may have ended since it was found.
+        if hit.end.min(idle_end) <= now {
+            return None;
+        }
+        let end = hit.fresh.min(idle_end);
         let left = |from: u64, to: u64| i64::try_from(to - from).unwrap_or(i64::MAX);
         Some(match end {
             NEVER => i64::MAX,

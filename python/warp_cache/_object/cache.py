@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import KeysView, Mapping
+from collections.abc import Mapping
 from types import GenericAlias
 
 from warp_cache._object import opening, operations
 from warp_cache._object.errors import CacheUnavailable
 from warp_cache._object.twins import Twins
-from warp_cache._object.views import Items, PrefixKeys, Values
+from warp_cache._object.views import Items, Keys, PrefixKeys, Values
 from warp_cache._warp_cache_rs import CacheMapping
 
 TYPE_CHECKING = False
@@ -265,7 +265,7 @@ class Cache(CacheMapping, Twins):
 
     def keys(self, prefix: Any = None) -> Any:
         """The keys, as they are when they are iterated over; those that begin with prefix."""
-        return KeysView(self) if prefix is None else PrefixKeys(self, prefix)
+        return Keys(self) if prefix is None else PrefixKeys(self, prefix)
 
     def values(self) -> Any:
         """The values of the keys as they are when they are iterated over."""
@@ -279,6 +279,22 @@ class Cache(CacheMapping, Twins):
         if not isinstance(other, Mapping):
             return NotImplemented
         return dict(self.items()) == dict(other.items())
+
+    def __or__(self, other: object) -> Any:
+        """A dict of the entries, and of another mapping's, as ``os.environ`` gives one."""
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return {**dict(self.items()), **dict(other.items())}
+
+    def __ror__(self, other: object) -> Any:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return {**dict(other.items()), **dict(self.items())}
+
+    # Pairs, too, as dict's own.
+    def __ior__(self, other: Any) -> Any:  # type: ignore[misc]
+        self.update(other)
+        return self
 
     def __repr__(self) -> str:
         return opening.shown(self)

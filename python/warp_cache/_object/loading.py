@@ -30,6 +30,7 @@ class Request:
         self.compute = compute
         # ``...`` where the cache's own counts.
         self.ttl = ttl
+        # Or what gives them.
         self.tags = tags
         # Whether what is computed is to be awaited.
         self.awaits = awaits
@@ -72,7 +73,8 @@ def _terms(value: Any) -> tuple[Any] | None:
 
 
 def _tags(*_: Any) -> Any:
-    return request.get().tags
+    tags = request.get().tags
+    return tags() if callable(tags) else tags
 
 
 def _awaits() -> bool:

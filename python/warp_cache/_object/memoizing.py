@@ -89,11 +89,11 @@ class Memoized:
         return self._mark, self._keys._canonical(args, kwargs)
 
     def _asked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
-        function = self._function
-        tags = self._all_tags(args, kwargs)
         ttl = self._ttl
-        operations.check(self._cache, 1.0 if callable(ttl) else ttl, tags)
-        compute = partial(function, *args, **kwargs)
+        operations.check(self._cache, 1.0 if callable(ttl) else ttl, (self._group,))
+        compute = partial(self._function, *args, **kwargs)
+        # Asked for where something is computed, and at no hit.
+        tags = partial(self._all_tags, args, kwargs)
         return Request(compute, ttl, tags, awaits=self._is_async, cache_if=self._cache_if)
 
     def _all_tags(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
@@ -162,6 +162,9 @@ class Memoized:
 
         token = request.set(asked)
         try:
+            computed = self._cache._refresh_nothing(*key)
+            if computed is not None:
+                return computed[0]
             return refresh(loader, self._cache._ticket(*key), key, {})
         finally:
             request.reset(token)
@@ -213,11 +216,13 @@ _OF_ARGUMENTS = frozenset(
 
 
 class _Bound:
-    """A memoized function as the attribute of an instance: a bound method, by what it can do."""
+    # A memoized function as the attribute of an instance: a bound method, by what it can do.
 
     def __init__(self, function: Memoized, instance: Any) -> None:
         self.__func__ = function
         self.__self__ = instance
+        # (The class has one of its own.)
+        self.__module__ = getattr(function, "__module__", "")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.__func__(self.__self__, *args, **kwargs)
@@ -237,18 +242,33 @@ class _Bound:
             )
         return found
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[MethodType]:  # type: ignore[override]
+        return MethodType
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self.__func__.__doc__
+
     @property
     def __wrapped__(self) -> Any:
         function: Any = self.__func__
         return MethodType(function.__wrapped__, self.__self__)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Bound):
+        if type(other) is not _Bound:
             return NotImplemented
         return self.__self__ is other.__self__ and self.__func__ is other.__func__
 
     def __hash__(self) -> int:
         return hash((id(self.__self__), self.__func__))
+
+    def __dir__(self) -> list[str]:
+        return sorted({*dir(self.__func__), *super().__dir__()})
+
+    def __repr__(self) -> str:
+        name = getattr(self.__func__, "__qualname__", "?")
+        return f"<bound method {name} of {self.__self__!r}>"
 
     def __reduce__(self) -> Any:
         return getattr, (self.__self__, getattr(self.__func__, "__name__", ""))

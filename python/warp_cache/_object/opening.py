@@ -9,7 +9,7 @@ from warp_cache._decorators import _ABSENT as ABSENT
 from warp_cache._decorators import _is_shared, _named_strategy, alive
 from warp_cache._object import loading, operations
 from warp_cache._strategies import Strategy
-from warp_cache._warp_cache_rs import Options, ServerAddress
+from warp_cache._warp_cache_rs import CacheMapping, Options, ServerAddress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -188,8 +188,12 @@ def _again(kind: Any, given: dict[str, Any], entries: list[Any], attributes: Any
     cache: Any = kind.__new__(kind)
     cache._given, cache._locks = given, {}
     open_object(cache, given)
-    for key, value, seconds, tags in entries:
-        cache.set(key, value, ttl=seconds, tags=tags)
+    # As they came in, and not by what a subclass makes of it: they are the entries as they were.
+    newest_first = given["strategy"] == Strategy.MRU
+    for key, value, seconds, tags in reversed(entries) if newest_first else entries:
+        ttl = None if seconds is None else max(seconds, 1.0)
+        if CacheMapping.set(cache, key, value, ttl=ttl, tags=tags) and seconds is not None:
+            cache._set_left(key, seconds)
     if attributes:
         cache.__dict__.update(attributes)
     return cache

@@ -189,7 +189,8 @@ def check_ttl(ttl: Any, name: str = "ttl") -> None:
     if ttl is ... or ttl is None:
         return
     right = f"{name} must be positive and finite (seconds or a timedelta), or None for no limit"
-    seconds = seconds_of(ttl)
+    # What the extension takes for a lifetime, and nothing else that has a __float__.
+    seconds = seconds_of(ttl) if isinstance(ttl, (float, int, timedelta)) else None
     if seconds is None:
         raise TypeError(f"{right}, got {ttl!r}")
     if seconds == math.inf:

@@ -9,10 +9,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["Items", "PrefixKeys", "Values"]
+__all__ = ["Items", "Keys", "PrefixKeys", "Values"]
 
 
-class PrefixKeys(KeysView):  # type: ignore[type-arg]
+class Keys(KeysView):  # type: ignore[type-arg]
+    """The keys."""
+
+    def __reversed__(self) -> Iterator[Any]:
+        return iter([*self][::-1])
+
+
+class PrefixKeys(Keys):
     """The keys that begin with something."""
 
     def __init__(self, cache: Any, prefix: Any) -> None:
@@ -48,6 +55,9 @@ class Values(ValuesView):  # type: ignore[type-arg]
     def __iter__(self) -> Iterator[Any]:
         return (value for _, value in Items(self._cache))
 
+    def __reversed__(self) -> Iterator[Any]:
+        return iter([*self][::-1])
+
     def __contains__(self, value: object) -> bool:
         return any(found is value or found == value for found in self)
 
@@ -65,6 +75,9 @@ class Items(ItemsView):  # type: ignore[type-arg]
             found = cache._peek(key)
             if found is not None:
                 yield key, found[0]
+
+    def __reversed__(self) -> Iterator[Any]:
+        return iter([*self][::-1])
 
     def __contains__(self, item: object) -> bool:
         if not isinstance(item, tuple) or len(item) != 2:

@@ -49,6 +49,13 @@ impl CacheState {
             None => Lifetime::until(ttl.map_or(u64::MAX, clock::deadline)),
         }
     }
+
+    /// The moments of an entry that is fresh for so many nanoseconds from now on, not one less, or no longer is since as many.
+    pub(crate) fn lifetime_left(&self, left: i64) -> Lifetime {
+        let fresh = self.now().saturating_add_signed(left);
+        let window = self.control.as_ref().map_or(0, |control| control.window(true));
+        Lifetime { fresh, end: fresh.saturating_add(window) }
+    }
 }
 
 impl Control {

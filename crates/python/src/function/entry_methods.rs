@@ -303,8 +303,32 @@ pub(super) fn refresh_nothing<'py>(
         let compute = import(py, "warp_cache._bringing")?.getattr("compute_beside")?;
         return call(&compute, &(cached, args, kwargs).into_pyobject(py)?, None);
     }
+    computed(this, args, Some(kwargs))
+}
+
+/// The same of a plain memoized function, also while caches are disabled; `None` where something is kept.
+pub(crate) fn refresh_plain_nothing<'py>(
+    this: &CachedFunction,
+    args: &Bound<'py, PyTuple>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if disabled::is_on() {
+        return call(this.function.as_py().bind(args.py()), args, None).map(Some);
+    }
+    if this.state.max_size != Some(0) {
+        return Ok(None);
+    }
+    this.state.count_refresh();
+    computed(this, args, None).map(Some)
+}
+
+/// What the function gives, counted.
+fn computed<'py>(
+    this: &CachedFunction,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let watch = Stopwatch::start();
-    let result = call(this.function.as_py().bind(py), args, Some(kwargs));
+    let result = call(this.function.as_py().bind(args.py()), args, kwargs);
     this.state.count_load(watch, result.is_err());
     result
 }

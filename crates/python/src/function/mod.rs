@@ -32,7 +32,7 @@ mod controlled;
 pub(crate) mod deadline;
 pub mod disabled;
 mod ending;
-mod entry_methods;
+pub(crate) mod entry_methods;
 pub mod entry_points;
 mod eq_answers;
 pub mod fast_lookup;

@@ -286,7 +286,12 @@ impl CacheState {
         let now = clock::exact();
         let remaining = |cache: &mut Entries, at: Option<(Token, bool)>| {
             let (token, _) = at.filter(|(_, finished)| *finished)?;
-            let fresh = cache.lifetime(token).fresh.min(cache.end(token));
+            let end = cache.end(token);
+            // It may have ended since it was found.
+            if end <= now {
+                return None;
+            }
+            let fresh = cache.lifetime(token).fresh.min(end);
             Some(if fresh == u64::MAX { f64::INFINITY } else { (i128::from(fresh) - i128::from(now)) as f64 / 1e9 })
         };
         match self.with_entry(view, remaining) {

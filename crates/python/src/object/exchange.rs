@@ -57,7 +57,7 @@ pub(crate) enum Expected<'a> {
 pub(crate) struct Swap<'a> {
     pub value: Ref<'a>,
     pub wish: Wish,
-    /// Lifetime and tags stay those of the entry that is there, unless the wish has a lifetime.
+    /// Lifetime and tags stay those of the entry that is there; of the lifetime, unless the wish has one.
     pub keeps: bool,
     pub expected: &'a Expected<'a>,
 }
@@ -114,12 +114,14 @@ impl CacheState {
         }
     }
 
-    /// Stores a value under terms if the key's entry is the expected one. `keeps`: lifetime and tags stay those of the entry.
+    /// Stores a value under terms if the key's entry is the expected one. `keeps`: lifetime and tags stay those of the entry,
+    /// but for the lifetime if it `renews` that.
     pub(crate) fn swap_entry(
         &self,
         view: &View<'_>,
         terms: Terms,
         keeps: bool,
+        renews: bool,
         expected: &Expected<'_>,
     ) -> Result<Swapped, ErrSet> {
         let py = view.py();
@@ -150,6 +152,9 @@ impl CacheState {
                             })
                         }
                     };
+                    if keeps && renews && old.is_ok() {
+                        cache.set_lifetime(token, lifetime);
+                    }
                     if old.is_err() && !is_seen {
                         cache.remove(token, Cause::Replaced, &mut departing.evicted);
                     }
@@ -212,13 +217,12 @@ impl CacheState {
     }
 
     /// Gives a key's entry another lifetime, of so many nanoseconds: its value as it is stored, `None` where there is none.
-    /// `if_it_ends`: an entry without an end keeps that. `uses`: it is a use.
+    /// `if_it_ends`: an entry without an end keeps that. No use: whoever reads it counts that, and a hit with it.
     pub(crate) fn renew_entry(
         &self,
         view: &View<'_>,
         ttl: Option<u64>,
         if_it_ends: bool,
-        uses: bool,
     ) -> Result<Option<PyRef>, ErrSet> {
         let py = view.py();
         let (now, lifetime) = (self.now(), self.lifetime_for(ttl));
@@ -228,16 +232,20 @@ impl CacheState {
             if !if_it_ends || cache.lifetime(token).fresh != u64::MAX {
                 cache.set_lifetime(token, lifetime);
             }
-            if uses {
-                // SAFETY: an entry with a finished value is published.
-                unsafe {
-                    cache.used_at(token, now);
-                    cache.hit(token);
-                }
-            }
             Some(stored)
         });
         self.done(py, done)
+    }
+
+    /// Has a key's entry be fresh for so many nanoseconds, or no longer since as many.
+    pub(crate) fn set_left(&self, view: &View<'_>, left: i64) -> Result<(), ErrSet> {
+        let lifetime = self.lifetime_left(left);
+        let done = self.with_entry(view, |cache, at| {
+            if let Some((token, true)) = at {
+                cache.set_lifetime(token, lifetime);
+            }
+        });
+        self.done(view.py(), done)
     }
 
     /// How a change has ended: an exception is set where there is no telling.

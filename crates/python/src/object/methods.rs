@@ -17,6 +17,7 @@ use super::{many, not_open, read, view_of, walk, CacheObject, Way};
 use crate::backend::{RemoteLocking, There};
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
+use crate::function::entry_methods::refresh_plain_nothing;
 use crate::function::entry_points::call_sync;
 use crate::function::handout;
 use crate::function::ticket::Ticket;
@@ -155,7 +156,7 @@ impl CacheObject {
                 (None, Some(there)) => there.renew(&view, ttl, reads).map_err(fetch(py))?.map(Taken::There),
                 (None, None) => {
                     self.know_more(cached, ttl.is_some(), false);
-                    state.renew_entry(&view, ttl, reads, reads).map_err(fetch(py))?.map(Taken::Object)
+                    state.renew_entry(&view, ttl, reads).map_err(fetch(py))?.map(Taken::Object)
                 }
             };
             let Some(taken) = taken else { return Ok(None) };
@@ -235,6 +236,16 @@ impl CacheObject {
                 list.append((entry.key.as_py(), stored.as_py(), seconds, entry.tags))?;
             }
             Ok(list)
+        })
+    }
+
+    /// Gives an entry of memory what `_entries` said of another one's seconds, whatever `jitter` is.
+    fn _set_left(&self, key: &Bound<'_, PyAny>, seconds: f64) -> PyResult<()> {
+        let py = key.py();
+        self.with_cached(py, |cached| {
+            let key_ref = Ref::from(key);
+            let view = view_of(&key_ref).map_err(fetch(py))?;
+            cached.state.set_left(&view, (seconds * 1e9) as i64).map_err(fetch(py))
         })
     }
 
@@ -368,6 +379,14 @@ impl CacheObject {
     fn _ticket<'py>(&self, arguments: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, Ticket>> {
         let py = arguments.py();
         self.with_cached(py, |cached| cached.ticket(arguments, &PyDict::new(py)))
+    }
+
+    /// `cache_refresh` of a plain memoized function where nothing is kept: `(value,)`; None where something is.
+    #[pyo3(signature = (*arguments))]
+    fn _refresh_nothing<'py>(&self, arguments: &Bound<'py, PyTuple>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let py = arguments.py();
+        let value = self.with_cached(py, |cached| refresh_plain_nothing(cached, arguments))?;
+        value.map(|value| PyTuple::new(py, [value])).transpose()
     }
 
     /// Notes that a memoized function has entries in the cache.

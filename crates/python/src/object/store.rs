@@ -116,17 +116,17 @@ impl CacheObject {
     }
 
     /// Stores a value if the key's entry is the expected one. `Err` with an exception set.
-    pub(super) fn swap(&self, cached: &CachedFunction, view: &View<'_>, mut swap: Swap<'_>) -> Result<Swapped, ErrSet> {
+    pub(super) fn swap(&self, cached: &CachedFunction, view: &View<'_>, swap: Swap<'_>) -> Result<Swapped, ErrSet> {
         let state = &cached.state;
         if state.max_size == Some(0) {
             return Ok(Swapped::Unfit);
         }
-        swap.keeps &= swap.wish.ttl.is_none();
+        let renews = swap.wish.ttl.is_some();
         if let Some(shared) = state.backend.shared() {
             return shared.swap_object(cached, view, swap);
         }
         if let Some(there) = There::of(view.py(), cached)? {
-            return there.swap(view, swap);
+            return there.swap(view, Swap { keeps: swap.keeps && !renews, ..swap });
         }
         let Swap { value, wish, keeps, expected } = swap;
         let given = (wish.ttl.is_some_and(|ttl| ttl.is_some()), wish.tags.is_some());
@@ -136,7 +136,7 @@ impl CacheObject {
             None => Verdict::plain(value, (state.ttl != 0).then_some(state.ttl), wish),
         };
         let Verdict::Store(terms) = admitted else { return Ok(Swapped::Unfit) };
-        let swapped = state.swap_entry(view, terms, keeps, expected)?;
+        let swapped = state.swap_entry(view, terms, keeps, renews, expected)?;
         if !matches!(swapped, Swapped::Changed) {
             cached.forget_flights(view)?;
         }

@@ -19,11 +19,11 @@ use crate::key::ONE;
 use engine::cache::{Cause, Evicted};
 use engine::slab::Token;
 
-/// An entry as it is copied: key, value as it is stored, nanoseconds that are left, tags.
+/// An entry as it is copied: key, value as it is stored, nanoseconds that it is fresh (less than 0 if it is stale), tags.
 pub(super) struct Copied {
     pub key: PyRef,
     pub stored: PyRef,
-    pub left: Option<u64>,
+    pub left: Option<i64>,
     pub tags: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ impl CacheState {
                 let entry = cache.get(token)?;
                 let fresh = cache.lifetime(token).fresh;
                 let (key, stored) = (entry.key.clone_ref(py), entry.value.as_owned()?.clone_ref(py));
-                let left = (fresh != u64::MAX).then(|| fresh.saturating_sub(now).max(1));
+                let left = (fresh != u64::MAX).then(|| fresh.wrapping_sub(now) as i64);
                 Some(Copied { key, stored, left, tags: cache.tags_of(token).map(str::to_owned).collect() })
             };
             tokens.into_iter().filter_map(copy).collect()

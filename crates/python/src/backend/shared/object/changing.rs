@@ -91,6 +91,7 @@ impl Shared {
         let py = view.py();
         let Swap { value, wish, keeps, expected } = swap;
         self.check_key(view)?;
+        let renews = wish.ttl.is_some();
         let (stored, keeping) = self.admit(cached, value, wish)?;
         let mut bytes = Vec::new();
         match codec::encode_value(stored.lend(py), &mut bytes) {
@@ -109,7 +110,11 @@ impl Shared {
                 return Change::Nothing;
             }
             swapped = Swapped::Stored;
-            let terms = present.filter(|_| keeps).map_or(terms, |present| present.terms);
+            let terms = match present.filter(|_| keeps) {
+                Some(present) if renews => Terms { fresh: terms.fresh, end: terms.end, ..present.terms },
+                Some(present) => present.terms,
+                None => terms,
+            };
             Change::Store(Some(Cow::Borrowed(&bytes)), terms)
         })?;
         if swapped == Swapped::Stored {
