@@ -29,6 +29,59 @@ unsafe impl<T: Send> Sync for Shared<T> {}
 /// Whether a thread may let go of a reader and find the value as it was, until it calls into Python.
 pub const READERS_MAY_PAUSE: bool = true;
 
+/// A small value that all threads share, each for a moment.
+pub struct Leaf<T> {
+    value: UnsafeCell<T>,
+    #[cfg(debug_assertions)]
+    busy: Cell<bool>,
+}
+
+// SAFETY: as for `Shared`.
+unsafe impl<T: Send> Sync for Leaf<T> {}
+
+impl<T> Leaf<T> {
+    /// Shares a value.
+    ///
+    /// # Safety
+    /// `with` is called by threads that hold the GIL, which none gives up (by a call into Python) in its closure; and none
+    /// comes back to this value meanwhile.
+    pub unsafe fn new(value: T) -> Self {
+        Leaf {
+            value: UnsafeCell::new(value),
+            #[cfg(debug_assertions)]
+            busy: Cell::new(false),
+        }
+    }
+
+    /// Runs `f` with the value. `f` must not call into Python.
+    #[inline(always)]
+    pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        #[cfg(debug_assertions)]
+        let _entered = Entered::begin(&self.busy);
+        // SAFETY: the GIL keeps other threads out, and `f` does not come back here.
+        f(unsafe { &mut *self.value.get() })
+    }
+}
+
+/// Somebody is in a `Leaf`.
+#[cfg(debug_assertions)]
+struct Entered<'a>(&'a Cell<bool>);
+
+#[cfg(debug_assertions)]
+impl<'a> Entered<'a> {
+    fn begin(busy: &'a Cell<bool>) -> Self {
+        assert!(!busy.replace(true), "what threads share was entered while one was in it");
+        Entered(busy)
+    }
+}
+
+#[cfg(debug_assertions)]
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
 /// A look at the value, from which a use or a miss may be noted.
 #[derive(Debug)]
 pub struct Reader<'a, T> {

@@ -1,14 +1,36 @@
 //! The one place that chooses how a cache is shared between threads: the GIL, or a striped lock.
 //!
-//! Ring 3. [`Shared`] has the same interface in both forms: `read` for hits, `write` for whatever changes the structure.
+//! Ring 3. [`Shared`] has the same interface in both forms: `read` for hits, `write` for whatever changes the structure. So has
+//! [`Leaf`], for what is small and no hit looks at: without a GIL it is a mutex, under which no other lock is taken.
 //!
 //! * With a GIL, the GIL is the lock (`gil`): nothing is taken, a hit applies its use to the order at once.
 //! * Without one, the lock is [`concurrency::striped`]: a hit writes no cache line that another thread writes.
 
 #[cfg(not(Py_GIL_DISABLED))]
-pub use super::gil::{Reader, Shared, READERS_MAY_PAUSE};
+pub use super::gil::{Leaf, Reader, Shared, READERS_MAY_PAUSE};
 #[cfg(Py_GIL_DISABLED)]
 pub use concurrency::striped::{Reader, Shared, READERS_MAY_PAUSE};
+
+/// A small value that all threads share, each for a moment.
+#[cfg(Py_GIL_DISABLED)]
+pub struct Leaf<T>(std::sync::Mutex<T>);
+
+#[cfg(Py_GIL_DISABLED)]
+impl<T> Leaf<T> {
+    /// Shares a value.
+    ///
+    /// # Safety
+    /// None. (With a GIL there is something to promise.)
+    pub unsafe fn new(value: T) -> Self {
+        Leaf(std::sync::Mutex::new(value))
+    }
+
+    /// Runs `f` with the value. `f` must not call into Python.
+    #[inline(always)]
+    pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
 
 /// Whether several threads run Python at once.
 pub const FREE_THREADED: bool = cfg!(Py_GIL_DISABLED);

@@ -3,7 +3,7 @@
 //! Ring 3. A warning is given once; all other times nobody asks, and nothing is noted. What is noted are numbers and texts,
 //! no objects, so it may be left behind wherever a thread ends.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -22,38 +22,50 @@ pub struct Refusal {
     pub raised: Option<String>,
 }
 
-/// What the code around wants to know, and what it has learnt. Small, since it is exchanged at each miss.
-#[derive(Default)]
-struct Notes {
-    wanted: bool,
-    refusal: Option<Box<Refusal>>,
+/// What the code around wants to know, and whether it has learnt something. Small, since it is exchanged at each miss.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Unwanted,
+    Wanted,
+    /// It lies in `REFUSAL`.
+    Noted,
 }
 
 thread_local! {
-    static NOTES: RefCell<Notes> = const { RefCell::new(Notes { wanted: false, refusal: None }) };
+    static STATE: Cell<State> = const { Cell::new(State::Unwanted) };
+    static REFUSAL: RefCell<Option<Box<Refusal>>> = const { RefCell::new(None) };
 }
 
-/// Where the thread's memory is gone already, nobody learns anything.
-fn with_notes<R: Default>(work: impl FnOnce(&mut Notes) -> R) -> R {
-    NOTES
-        .try_with(|notes| notes.try_borrow_mut().map(|mut notes| work(&mut notes)).unwrap_or_default())
-        .unwrap_or_default()
+/// Puts this in the place of what was noted. Where the thread's memory is gone already, nobody learns anything.
+#[cold]
+fn exchange(refusal: Option<Box<Refusal>>) -> Option<Box<Refusal>> {
+    REFUSAL
+        .try_with(|noted| noted.try_borrow_mut().ok().and_then(|mut noted| std::mem::replace(&mut *noted, refusal)))
+        .ok()?
 }
 
 /// Runs `work`, and gives what was noted in it if that is `wanted`. What user code within it encodes is its own affair.
+#[inline]
 pub fn noting<R>(wanted: bool, work: impl FnOnce() -> R) -> (R, Option<Refusal>) {
-    let outer = with_notes(|notes| std::mem::replace(notes, Notes { wanted, refusal: None }));
+    let outer = STATE.replace(if wanted { State::Wanted } else { State::Unwanted });
+    let noted = if outer == State::Noted { exchange(None) } else { None };
     let result = work();
-    let inner = with_notes(|notes| std::mem::replace(notes, outer));
-    (result, inner.wanted.then(|| inner.refusal.map(|refusal| *refusal).unwrap_or_default()))
+    let inner = STATE.replace(outer);
+    let refusal = if inner == State::Noted { exchange(None) } else { None };
+    if outer == State::Noted {
+        exchange(noted);
+    }
+    (result, (inner != State::Unwanted).then(|| refusal.map(|refusal| *refusal).unwrap_or_default()))
 }
 
 fn note(change: impl FnOnce(&mut Refusal)) {
-    with_notes(|notes| {
-        if notes.wanted {
-            change(notes.refusal.get_or_insert_default());
-        }
-    });
+    if STATE.get() == State::Unwanted {
+        return;
+    }
+    STATE.set(State::Noted);
+    let mut refusal = exchange(None).unwrap_or_default();
+    change(&mut refusal);
+    exchange(Some(refusal));
 }
 
 /// A call's value of this number is refused, for a reason that follows the name of a type.
@@ -68,7 +80,7 @@ pub(super) fn key(at: usize, why: Option<String>) {
 /// The thread is attached and holds no lock; no exception is set. Runs user code: `__str__`.
 #[cold]
 pub(super) unsafe fn raised(raised: &PyRef) {
-    if !with_notes(|notes| notes.wanted) {
+    if STATE.get() == State::Unwanted {
         return;
     }
     // SAFETY: the caller's promise; an exception's type has a name; the text is copied while it is held.

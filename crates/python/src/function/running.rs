@@ -6,11 +6,13 @@
 //! before it waits. A slot that was taken over has what was noted of the one before, too: its waiters may be given what
 //! that one computes.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::Arc;
 
 use super::control::Tags;
 use super::single_flight::Reserved;
 use crate::backend::{Covered, Flying};
+use crate::capi::sharing::Leaf;
 
 /// How the fences of a shared file stood before a computation, or its look for the value.
 #[derive(Clone, Copy, Debug)]
@@ -41,11 +43,23 @@ pub(crate) enum Beyond {
     OnHost(Arc<Covered>),
 }
 
-/// See the module's documentation. Its lock is a leaf: nothing else is taken under it.
-#[derive(Debug, Default)]
-pub(crate) struct Running(Mutex<Records>);
+/// See the module's documentation.
+pub(crate) struct Running(Leaf<Records>);
 
-#[derive(Debug, Default)]
+impl Default for Running {
+    fn default() -> Self {
+        // SAFETY: who computes, waits or invalidates is attached, and nothing that is done here calls into Python.
+        Running(unsafe { Leaf::new(Records::default()) })
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Running")
+    }
+}
+
+#[derive(Default)]
 struct Records {
     all: Vec<Record>,
     /// The notes made so far.
@@ -64,21 +78,23 @@ impl Records {
         self.notes += 1;
         self.notes
     }
+
+    fn of(&self, reserved: Reserved) -> impl Iterator<Item = &Record> {
+        self.all.iter().filter(move |record| record.reserved == reserved)
+    }
 }
 
 impl Running {
-    fn records(&self) -> MutexGuard<'_, Records> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes a computation that begins. What is given to those who wait for it must have been found after that.
     pub fn note(&self, reserved: Option<Reserved>, tags: &[String], fences: Option<Beyond>) -> Noted<'_> {
         let reserved = reserved.filter(|_| !tags.is_empty() || fences.is_some());
         let note = reserved.map(|reserved| {
-            let mut records = self.records();
-            let note = records.next();
-            records.all.push(Record { note, reserved, tags: tags.to_vec(), fences });
-            NoteId(note)
+            let tags = tags.to_vec();
+            self.0.with(|records| {
+                let note = records.next();
+                records.all.push(Record { note, reserved, tags, fences });
+                NoteId(note)
+            })
         });
         Noted(self, note)
     }
@@ -86,11 +102,12 @@ impl Running {
     /// Notes of a slot what is noted of another one, whose computation has the same waiters. To be ended by
     /// [`ends`](Self::ends).
     pub fn inherit(&self, from: Reserved, to: Reserved) -> NoteId {
-        let mut records = self.records();
-        let note = records.next();
-        let of_both: Vec<_> = records.all.iter().filter(|record| record.reserved == from).cloned().collect();
-        records.all.extend(of_both.into_iter().map(|record| Record { note, reserved: to, ..record }));
-        NoteId(note)
+        self.0.with(|records| {
+            let note = records.next();
+            let of_both: Vec<_> = records.of(from).cloned().collect();
+            records.all.extend(of_both.into_iter().map(|record| Record { note, reserved: to, ..record }));
+            NoteId(note)
+        })
     }
 
     /// Whose drop ends a note.
@@ -101,40 +118,39 @@ impl Running {
     /// The slots of the computations that have one of the tags.
     pub fn with_any(&self, tags: &[String]) -> Vec<Reserved> {
         let concerned = |record: &&Record| record.tags.iter().any(|tag| tags.contains(tag));
-        self.records().all.iter().filter(concerned).map(|record| record.reserved).collect()
+        self.0.with(|records| records.all.iter().filter(concerned).map(|record| record.reserved).collect())
     }
 
     /// Whether this holds of a computation in that slot.
     pub fn any_in_file(&self, reserved: Reserved, holds: impl Fn(&InFile) -> bool) -> bool {
-        let records = self.records();
-        let mut of_slot = records.all.iter().filter(|record| record.reserved == reserved);
-        of_slot.any(|record| matches!(&record.fences, Some(Beyond::InFile(in_file)) if holds(in_file)))
+        let is_one = |record: &Record| matches!(&record.fences, Some(Beyond::InFile(in_file)) if holds(in_file));
+        self.0.with(|records| records.of(reserved).any(is_one))
     }
 
     /// Whether something was changed on this host since a computation in that slot began without the server.
     pub fn is_void_on_host(&self, reserved: Reserved) -> bool {
-        let records = self.records();
-        let mut of_slot = records.all.iter().filter(|record| record.reserved == reserved);
-        of_slot.any(|record| matches!(&record.fences, Some(Beyond::OnHost(covered)) if !covered.holds()))
+        let is_one = |record: &Record| matches!(&record.fences, Some(Beyond::OnHost(covered)) if !covered.holds());
+        self.0.with(|records| records.of(reserved).any(is_one))
     }
 
     /// What is known of the computations in that slot at a server.
     pub fn on_server(&self, reserved: Reserved) -> Vec<Arc<Flying>> {
-        let records = self.records();
-        let of_slot = records.all.iter().filter(|record| record.reserved == reserved);
-        of_slot
-            .filter_map(|record| match &record.fences {
-                Some(Beyond::OnServer(flying)) => Some(Arc::clone(flying)),
-                _ => None,
-            })
-            .collect()
+        let flying = |record: &Record| match &record.fences {
+            Some(Beyond::OnServer(flying)) => Some(Arc::clone(flying)),
+            _ => None,
+        };
+        self.0.with(|records| records.of(reserved).filter_map(flying).collect())
     }
 }
 
 impl Drop for Noted<'_> {
     fn drop(&mut self) {
         if let Some(NoteId(note)) = self.1 {
-            self.0.records().all.retain(|record| record.note != note);
+            self.0 .0.with(|records| match &records.all[..] {
+                // As a rule one thread computes, and one computation has one record.
+                [only] if only.note == note => records.all.clear(),
+                _ => records.all.retain(|record| record.note != note),
+            });
         }
     }
 }

@@ -39,7 +39,9 @@ impl SharedCache {
         let block = self.table.prepare(hash, key, value, terms)?;
         self.table.prefetch(hash);
         let guard = self.table.lock(STORE_TIMEOUT).map_err(|Busy| self.table.why_busy())?;
-        Ok(self.table.put(&guard, key, &block, how))
+        let stored = self.table.put(&guard, key, &block, how);
+        self.table.note_stored(&guard);
+        Ok(stored)
     }
 
     /// Asks to be the one who computes `key`, of which there is no fresh entry. `bound`: after so long, others may take the

@@ -98,17 +98,23 @@ impl Table {
     }
 
     /// `identity` for a writer, who needs one: if there was no slot, looks again, but not all the time.
+    #[inline]
     pub(crate) fn writer_identity(&self) -> Identity {
-        let now = || crate::process::clock::boot_now();
-        if self.identity() == 0 {
-            let (retry_at, now) = (self.me.retry_at.load(Ordering::Relaxed), now());
-            // One thread at a time: who came too late must not take away what another has claimed by now.
-            let next = now + 1_000_000_000;
-            if retry_at < now
-                && self.me.retry_at.compare_exchange(retry_at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-            {
-                self.me.epoch.store(0, Ordering::Release);
-            }
+        match self.identity() {
+            0 => self.look_for_identity(),
+            identity => identity,
+        }
+    }
+
+    #[cold]
+    fn look_for_identity(&self) -> Identity {
+        let (retry_at, now) = (self.me.retry_at.load(Ordering::Relaxed), crate::process::clock::boot_now());
+        // One thread at a time: who came too late must not take away what another has claimed by now.
+        let next = now + 1_000_000_000;
+        if retry_at < now
+            && self.me.retry_at.compare_exchange(retry_at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            self.me.epoch.store(0, Ordering::Release);
         }
         self.identity()
     }

@@ -75,6 +75,8 @@ pub(crate) struct Table {
     pub(crate) cramped: AtomicI32,
     /// How often no free run of granules was found.
     pub(crate) no_room: AtomicU64,
+    /// The number of changes after this process's last store.
+    pub(crate) stored_at: AtomicU64,
     /// What is wrong in this process, for a model that must see it.
     #[cfg(loom)]
     pub(crate) mutant: Mutant,
@@ -99,6 +101,7 @@ impl Table {
             disk_full_until: AtomicU64::new(0),
             cramped: AtomicI32::new(0),
             no_room: AtomicU64::new(0),
+            stored_at: AtomicU64::new(0),
             #[cfg(loom)]
             mutant: Mutant::None,
             #[cfg(test)]

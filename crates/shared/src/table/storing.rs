@@ -18,6 +18,9 @@ use crate::table::reading::{NoMemory, NEVER};
 use crate::table::Table;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// Entries of a cache that is small: its tables are some 100 kB.
+const NEAR: u64 = 1024;
+
 /// How to store.
 #[derive(Clone, Copy, Debug)]
 pub struct Put<'a> {
@@ -41,11 +44,25 @@ impl Put<'_> {
 impl Table {
     /// Before the lock is taken: brings near what `put` will touch.
     pub(crate) fn prefetch(&self, hash: u64) {
+        if self.is_near() {
+            return;
+        }
         self.prefetch_bucket(hash);
         self.prefetch_fence(hash);
         if self.region.get(ctl!(count)) >= self.max_entries() {
             self.prefetch_victim();
         }
+    }
+
+    /// Whether this process has a small file's tables in its processor's caches, as far as one can tell: nobody has stored
+    /// anything since it did itself.
+    fn is_near(&self) -> bool {
+        self.max_entries() <= NEAR && self.stored_at.load(Relaxed) == self.changes()
+    }
+
+    /// Under the lock: what is in the file was in this process's hands a moment ago.
+    pub(crate) fn note_stored(&self, _: &WriteGuard<'_>) {
+        self.stored_at.store(self.changes(), Relaxed);
     }
 
     pub(crate) fn put(&self, guard: &WriteGuard<'_>, key: &[u8], block: &Prepared, how: Put<'_>) -> Stored {

@@ -11,17 +11,18 @@
 //! `max_bytes`. A hit of this level is neither and is not slowed down; but where entries expire, one hit in a quarter of a
 //! second is told to take the long way (`SharedCache::wake_at`) and does as a look does.
 //!
-//! The mutex is held by attached threads and for a bounded time, and nothing in it calls into Python: so no thread detaches
-//! with it, and no fork's child finds it locked.
+//! What is noted is shared as a leaf (`capi::sharing`): attached threads have it for a bounded time, and nothing in that calls
+//! into Python. So no thread detaches with it, and no fork's child finds it locked.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
 
 use super::Shared;
 use pyo3::prelude::*;
 
 use crate::backend::shared::file::File;
+use crate::capi::sharing::Leaf;
 use crate::function::state::CacheState;
 use engine::cache::{Cause, Evicted};
 use shared::{Hit, NEVER};
@@ -73,10 +74,22 @@ impl AllGone {
 const PAGE: usize = 512;
 
 /// See the module's documentation.
-#[derive(Debug, Default)]
-pub(crate) struct Held(Mutex<Notes>);
+pub(crate) struct Held(Leaf<Notes>);
 
-#[derive(Debug, Default)]
+impl Default for Held {
+    fn default() -> Self {
+        // SAFETY: see the module's documentation.
+        Held(unsafe { Leaf::new(Notes::default()) })
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
+    }
+}
+
+#[derive(Default)]
 struct Notes {
     /// The address of the file that all of this is about.
     file: usize,
@@ -207,27 +220,27 @@ impl Held {
     /// Notes what was put into the level since; gives what is to be taken out of it.
     fn follow(&self, file: &File, new: Option<&Note>, expires: bool) -> AllGone {
         let mut gone = AllGone::default();
-        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.follow(file, &mut gone);
-        if let Some(new) = new {
-            notes.note(new, &mut gone);
-            // It may have changed between its look and its note, and another thread may have seen that change already.
-            if file.shm.version(new.hit.slot) != new.hit.version() {
-                notes.let_go(new.hit.slot, &mut gone);
+        self.0.with(|notes| {
+            notes.follow(file, &mut gone);
+            if let Some(new) = new {
+                notes.note(new, &mut gone);
+                // It may have changed between its look and its note, and another thread may have seen that change already.
+                if file.shm.version(new.hit.slot) != new.hit.version() {
+                    notes.let_go(new.hit.slot, &mut gone);
+                }
             }
-        }
-        if expires {
-            let now = file.shm.now();
-            let next = notes.expire(now, &mut gone);
-            file.shm.wake_at(next.min(now.saturating_add(CHECK_EVERY)));
-        }
+            if expires {
+                let now = file.shm.now();
+                let next = notes.expire(now, &mut gone);
+                file.shm.wake_at(next.min(now.saturating_add(CHECK_EVERY)));
+            }
+        });
         gone
     }
 
     /// The level was emptied.
     pub fn forget(&self) {
-        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.let_all_go(&mut AllGone::default());
+        self.0.with(|notes| notes.let_all_go(&mut AllGone::default()));
     }
 }
 
@@ -239,6 +252,9 @@ impl CacheState {
             return;
         };
         let gone = shared.held.follow(file, new, shared.ttl.is_some());
+        if gone.first.is_none() {
+            return;
+        }
         for some in gone.first.as_slice().chunks(1).chain(gone.others.chunks(AT_ONCE)) {
             let mut evicted = Evicted::default();
             self.entries.write(|writer| {

@@ -131,6 +131,11 @@ impl Shared {
         if tags.is_empty() {
             return FileTags::default();
         }
+        self.noted_some(py, tags)
+    }
+
+    #[inline(never)]
+    fn noted_some(&self, py: Python<'_>, tags: &[String]) -> FileTags {
         let hashes: Vec<u64> = tags.iter().map(|tag| hash_of(tag)).collect();
         let file = self.files.working(py);
         file.map_or_else(FileTags::default, |file| file.shm.tags(&hashes))

@@ -3,6 +3,7 @@
 use super::addresses::{Mapping, STEP};
 use super::descriptor::{file_id, file_len, Descriptor};
 use crate::file::atomic::AtomicU64;
+use crate::file::layout::INDEX_AT;
 use crate::file::sigbus;
 use concurrency::fork;
 use std::io;
@@ -60,6 +61,9 @@ impl Region {
     /// Maps the file of `fd` as far as it reaches, `first` bytes (all but the data) at least and `most` at most.
     pub(crate) fn map(fd: OwnedFd, first: u64, most: u64) -> io::Result<Region> {
         let most = most & !7;
+        if first.min(most) < INDEX_AT {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let mut region = Region {
             first: NonNull::dangling(),
             first_words: 0,
@@ -151,6 +155,11 @@ impl Region {
 
     #[inline]
     pub(crate) fn word(&self, at: u64) -> &AtomicU64 {
+        // All before the index is as long in each file. (Where the compiler knows the area, it knows the answer.)
+        if at < INDEX_AT {
+            // SAFETY: `map` makes no region whose first mapping is shorter, and that one stays. Otherwise as below.
+            return unsafe { self.first.add((at / 8) as usize).as_ref() };
+        }
         match self.at((at / 8) as usize, 1) {
             // SAFETY: the address lies in a mapping that lives as long as `self`, and is a multiple of 8 from its
             // page-aligned start. Everybody accesses it atomically. Whether the file has that page is `sigbus`'s
