@@ -6,8 +6,8 @@ other's but what the server tells.
 
 from __future__ import annotations
 
-import subprocess
 import os
+import subprocess
 import sys
 import tempfile
 import warnings
