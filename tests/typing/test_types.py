@@ -63,7 +63,8 @@ def test_stubs_are_what_is_there(tmp_path: Path) -> None:
     # decorators are shown to checkers by overloads, of which the first takes a function; options
     # that come from a TypedDict are keywords (`tests/api/test_options.py` compares the names); all
     # that would change a `Skips` is one function; a stub of its own has what only checkers see;
-    # what stands for a setting that is left out has its own type; adapters need their frameworks.
+    # what stands for a setting that is left out has its own type; adapters need their frameworks;
+    # a memoized method says that its class is MethodType.
     names = (
         "\\._.*__(replace|match_args)__",
         ".*SkipReason",
@@ -76,6 +77,7 @@ def test_stubs_are_what_is_there(tmp_path: Path) -> None:
         "\\._warp_cache_rs\\.Options\\.__new__",
         "\\._info\\.Skips\\.(clear|popitem)",
         "\\._module\\.configure",
+        "\\._object\\.memoizing\\._Bound\\.__class__",
         "\\.(aiocache|cachelib|django|dogpile|flask_caching|limits|litestar)(\\..*)?",
         # What later versions give a TypedDict.
         "\\._options\\.\\w+\\.__\\w+__",
