@@ -14,7 +14,7 @@ import pytest
 import servers
 import support
 from children import FORKED
-from test_remote_file import check
+from histories import run_history
 
 import warp_cache
 from warp_cache import Cache
@@ -187,39 +187,15 @@ def change(seconds, keys):
 @pytest.mark.parametrize("trouble", ["none", "killed", "stopped", "restarted"])
 def test_histories_of_two_hosts(start: Start, server: servers.Server, trouble: str) -> None:
     """No read begins after a change and has what was there before it."""
-    hosts = "aabb"
-    children = [start(HISTORY, host) for host in hosts]
-    victim = start(HISTORY, "a")
-    for child in (*children, victim):
-        # What is imported first is no part of a history.
-        child.ask("(c.get_or_set(9, int), [change(9, 1) for change in CHANGES], c.clear())")
-    asked = [child.start("read(3)") for child in children]
-    # What only the other host changes, nothing but the server tells of.
-    asked += [children[0].start("change(3, [0, 1])"), children[2].start("change(3, [2, 3])")]
-    victim.start("read(3)")
-    victim.start("change(3, [5])")
-    support.eventually(lambda: int(victim.ask("len(calls)")) > 10)
-    if trouble == "killed":
-        victim.kill()
-    elif trouble == "stopped":
-        victim.signal(signal.SIGSTOP)
-    elif trouble == "restarted":
-        server.kill()
-        server.start()
-    for one in asked:
-        assert one.answer() == "None"
-    if trouble == "stopped":
-        victim.signal(signal.SIGCONT)
-    changes = {host: eval(children[at].ask("changes")) for host, at in (("a", 0), ("b", 2))}
-    assert all(changes.values())
-    for host, child in zip(hosts, children, strict=True):
-        had = eval(child.ask("calls"))
-        calls = [(key, began_at, value) for (key, value), began_at in had.items()]
-        assert len(calls) > 10
-        for where, made in changes.items():
-            # The other host has a second, and the machine may be slow to say what time it is.
-            late = 0 if where == host else 1_000_000_000
-            check(calls, made, late)
+    run_history(
+        start,
+        server,
+        trouble,
+        HISTORY,
+        first="(c.get_or_set(9, int), [change(9, 1) for change in CHANGES], c.clear())",
+        changed=([0, 1], [2, 3]),
+        victims=("change(3, [5])",),
+    )
 
 
 COMPUTES = """
