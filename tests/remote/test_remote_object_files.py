@@ -14,7 +14,7 @@ import pytest
 import servers
 import support
 from children import FORKED
-from histories import run_history
+from two_hosts import run_history
 
 import warp_cache
 from warp_cache import Cache
