@@ -380,6 +380,30 @@ if mode == "use":
 """
 
 
+FIRST = """
+import random, threading, time
+from warp_cache import cache
+caches = []
+for number in range(400):
+    @cache(backend="shared", name=f"f{number}")
+    def f(x):
+        return [x]
+    caches.append(f)
+def forever():
+    while True:
+        for f in caches:
+            f(1)
+for _ in range(4):
+    threading.Thread(target=forever, daemon=True).start()
+time.sleep(random.random() * 0.05)
+"""
+
+
+def test_the_interpreter_ends_while_threads_call_for_the_first_time() -> None:
+    """A first call runs Python code of the package's own, in which a thread may be ended."""
+    support.check_clean_often(FIRST, repeats=30)
+
+
 @pytest.mark.parametrize("mode", ["use", "compute"])
 def test_the_interpreter_ends_under_daemon_threads(mode: str) -> None:
     """Those that use the cache, compute, or wait for one that computes."""

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFunction, PyList, PyTuple, PyType};
 
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::inspect;
 use crate::capi::panics::as_error;
 
@@ -146,7 +147,7 @@ fn look_at_instance<'py>(value: &Bound<'py, PyAny>, to: &mut impl Findings<'py>)
             if !inspect::is_member(&slot) || OFFSETS.iter().any(|offset| name.eq(offset).unwrap_or(false)) {
                 continue;
             }
-            match slot.call_method1(intern!(py, "__get__"), (value,)) {
+            match slot.guarded_method("__get__", (value,)) {
                 Ok(found) => to.push(&found),
                 // Nothing is in it.
                 Err(error) if error.is_instance_of::<pyo3::exceptions::PyAttributeError>(py) => to.push(&slot),
@@ -205,7 +206,7 @@ pub fn is_unchanged(watches: &Bound<'_, PyList>) -> PyResult<bool> {
                 comparison.is_same && comparison.rest.len() == 0
             }
             None => {
-                let now = look.call1((holder,))?.cast_into::<PyTuple>()?;
+                let now = look.guarded_call((holder,))?.cast_into::<PyTuple>()?;
                 now.len() == seen.len() && now.iter_borrowed().zip(seen.iter_borrowed()).all(|(a, b)| a.is(b))
             }
         };

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::borrowed::Ref;
-use super::reference::PyRef;
+use super::reference::{import, PyRef};
 
 /// An exception is set in this thread.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ static COPIERS: PyOnceLock<Copiers> = PyOnceLock::new();
 /// Finds what copies exceptions; called before there is a cached function, as no import can be relied on while one fails.
 pub fn install(py: Python<'_>) -> PyResult<()> {
     COPIERS.get_or_try_init(py, || -> PyResult<_> {
-        let module = py.import("warp_cache._exceptions")?;
+        let module = import(py, "warp_cache._exceptions")?;
         let copier = |name| module.getattr(name).map(Bound::unbind);
         Ok(Copiers { share: copier("share")?, store: copier("store")?, own: copier("own")? })
     })?;

@@ -9,6 +9,7 @@ pub mod detach;
 pub mod exceptions;
 #[cfg(not(Py_GIL_DISABLED))]
 mod gil;
+pub mod guarded;
 pub mod inspect;
 pub mod layout;
 pub mod panics;

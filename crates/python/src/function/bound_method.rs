@@ -19,6 +19,7 @@ use super::call::Vectorcall;
 use super::instance::instance;
 use super::per_instance::PerInstanceFunction;
 use super::CachedFunction;
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::caught;
 use crate::capi::reference::{calls, import};
 use crate::capi::type_slots;
@@ -198,7 +199,7 @@ pub(super) fn bind_operation<'py>(
         Place::Packed => "packed",
     };
     let helper = import(py, "warp_cache._bound")?.getattr(helper)?;
-    import(py, "functools")?.getattr("partial")?.call1((helper, operation, instance))
+    import(py, "functools")?.getattr("partial")?.guarded_call((helper, operation, instance))
 }
 
 /// `types.MethodType`.
@@ -344,7 +345,7 @@ impl BoundMethod {
     fn __dir__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let shown = PySet::new(py, slf.get_type().dir()?)?;
-        shown.call_method1("update", (slf.get().function.bind(py).dir()?,))?;
+        shown.guarded_method("update", (slf.get().function.bind(py).dir()?,))?;
         Ok(shown.into_any())
     }
 
@@ -359,9 +360,9 @@ impl BoundMethod {
     /// Of a copy of the instance.
     fn __deepcopy__<'py>(slf: &Bound<'py, Self>, memo: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let (this, py) = (slf.get(), slf.py());
-        let copied = import(py, "copy")?.call_method1("deepcopy", (this.instance.bind(py), memo))?;
+        let copied = import(py, "copy")?.guarded_method("deepcopy", (this.instance.bind(py), memo))?;
         let kind: Bound<'py, PyType> = py.get_type::<BoundMethod>();
-        kind.call1((this.function.bind(py), copied))
+        kind.guarded_call((this.function.bind(py), copied))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -19,6 +19,7 @@ use super::{admit, bound_method, disabled, entry_methods, CachedFunction};
 use crate::backend::driven;
 use crate::backend::{AnyBackend, Memory, SharedLease};
 use crate::capi::exceptions::ErrSet;
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::as_error;
 use crate::capi::reference::{call, import};
 use crate::key::signature::Signature;
@@ -78,7 +79,7 @@ impl CachedFunction {
         let py = slf.py();
         let modules = import(py, "sys")?.getattr("modules")?.cast_into::<PyDict>()?;
         if modules.contains("dill")? {
-            let reduced = import(py, "warp_cache._by_value")?.call_method1("reduce", (slf,))?;
+            let reduced = import(py, "warp_cache._by_value")?.guarded_method("reduce", (slf,))?;
             if !reduced.is_none() {
                 return Ok(reduced);
             }
@@ -103,7 +104,7 @@ impl CachedFunction {
     /// Everything the cache was made with, in a new dict: each parameter of ``cache`` by its name, and ``path``,
     /// ``private`` and ``qualname``.
     fn cache_options<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        import(slf.py(), "warp_cache._made_with")?.getattr("options")?.call1((slf,))
+        import(slf.py(), "warp_cache._made_with")?.getattr("options")?.guarded_call((slf,))
     }
 
     /// functools' own class, though not by type: class factories that tell methods from fields, as pydantic's models, know

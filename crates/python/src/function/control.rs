@@ -17,6 +17,7 @@ use super::option_table::Options;
 use super::slot_value::{Refresh, Special, Value};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::{self, import, PyRef};
 use crate::key::signature::Signature;
 use engine::cache::{Description, Lifetime};
@@ -116,7 +117,8 @@ impl Control {
             TagSource::None => None,
             TagSource::Call(of) => Some(of.clone()),
             TagSource::Templates(templates) => {
-                let made = import(function.py(), "warp_cache._tags")?.call_method1("source", (function, templates))?;
+                let made =
+                    import(function.py(), "warp_cache._tags")?.guarded_method("source", (function, templates))?;
                 Some(Object::new(&made))
             }
         };

@@ -12,6 +12,7 @@ use super::option_checks::{
     exact_seconds, is_int, nanos, seconds, shown, wrong_type, wrong_value, OptionKind, Seconds,
 };
 use super::option_object::Object;
+use crate::capi::guarded::GuardedCalls;
 
 fn none(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     Ok(py.None().into_bound(py))
@@ -208,7 +209,7 @@ impl OptionKind for Exceptions {
         // A mapping may be changed later: what was checked is kept.
         let given = match value.cast::<PyMapping>() {
             Ok(mapping) if value.cast::<PyTuple>().is_err() => {
-                py.get_type::<pyo3::types::PyDict>().call1((mapping,))?
+                py.get_type::<pyo3::types::PyDict>().guarded_call((mapping,))?
             }
             _ => value.clone(),
         };

@@ -10,6 +10,7 @@ use pyo3::types::{PyBool, PyString};
 use super::control::Tags;
 use super::control_checks::MOST_TAGS;
 use super::option_checks::{nanos, seconds, shown};
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::calls;
 
 /// A lifetime that a caller gave.
@@ -84,7 +85,7 @@ pub(crate) fn tag(value: &Bound<'_, PyString>) -> PyResult<String> {
     if let Ok(text) = value.to_cow() {
         return Ok(text.into_owned());
     }
-    let bytes = value.call_method1("encode", ("utf-32-le", "surrogatepass"))?;
+    let bytes = value.guarded_method("encode", ("utf-32-le", "surrogatepass"))?;
     let points = bytes
         .extract::<&[u8]>()?
         .chunks_exact(4)

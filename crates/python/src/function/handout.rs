@@ -13,6 +13,7 @@ use super::state::CacheState;
 use crate::backend::template;
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::{import, PyRef};
 use crate::codec::{self, Encoded, Sharing};
 
@@ -135,7 +136,7 @@ fn check_pickles(value: Ref<'_>) -> Result<(), ErrSet> {
     if codec::encode_value(object, &mut bytes).is_ok() {
         return Ok(());
     }
-    let pickled = import(py, "pickle").and_then(|pickle| pickle.call_method1("dumps", (&value,)));
+    let pickled = import(py, "pickle").and_then(|pickle| pickle.guarded_method("dumps", (&value,)));
     let error = match pickled {
         Err(error) => error,
         Ok(_) => {

@@ -11,6 +11,8 @@ use pyo3::types::{PyBool, PyDelta, PyFloat, PyInt, PyString};
 
 use engine::policy::Kind;
 
+use crate::capi::guarded::GuardedCalls;
+
 /// A kind of option.
 pub trait OptionKind {
     /// What is left of the argument once it has been checked.
@@ -98,7 +100,7 @@ impl OptionKind for Size {
         let number = if value.is_instance_of::<PyInt>() {
             value.clone()
         } else {
-            match value.call_method0("__index__") {
+            match value.guarded_method("__index__", ()) {
                 Ok(number) => number,
                 Err(_) => return Err(wrong_type(argument, RIGHT, value)),
             }
@@ -122,7 +124,7 @@ pub(super) fn seconds(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> 
     let number = if value.is_instance_of::<PyFloat>() || is_int(value) {
         value.extract::<f64>()
     } else if value.is_instance_of::<PyDelta>() {
-        value.call_method0("total_seconds")?.extract::<f64>()
+        value.guarded_method("total_seconds", ())?.extract::<f64>()
     } else {
         return Err(wrong_type(argument, right, value));
     };

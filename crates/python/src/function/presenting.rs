@@ -9,6 +9,7 @@ use pyo3::sync::PyOnceLock;
 use super::per_instance::PerInstanceFunction;
 use super::{AsyncCachedFunction, CachedFunction};
 use crate::backend::SharedCachedFunction;
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::import;
 
 /// functools' class; see `CachedFunction.__class__`. A class derived in Python is itself.
@@ -25,7 +26,7 @@ pub(super) fn class_of<'py>(slf: &Bound<'py, CachedFunction>) -> PyResult<Bound<
     }
     static OF_FUNCTOOLS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let class = OF_FUNCTOOLS.get_or_try_init(py, || -> PyResult<_> {
-        let cached = import(py, "functools")?.call_method1("lru_cache", (py.eval(c"len", None, None)?,))?;
+        let cached = import(py, "functools")?.guarded_method("lru_cache", (py.eval(c"len", None, None)?,))?;
         Ok(cached.get_type().into_any().unbind())
     })?;
     Ok(class.bind(py).clone())

@@ -16,6 +16,7 @@ use super::store::wish;
 use super::{walk, CacheObject};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::ErrSet;
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::call;
 use crate::capi::type_slots::{add_methods, Method};
@@ -312,7 +313,7 @@ fn get_with(this: This<'_>, arguments: &Arguments<'_>) -> *mut ffi::PyObject {
         let default = default.unwrap_or_else(|| py.None().into_bound(py));
         let key = key.unwrap_or_else(|| py.None().into_bound(py));
         if let Some(renew) = renew.filter(|renew| !renew.is_none()) {
-            return this.0.to_bound().call_method1("_get_renewed", (key, default, renew));
+            return this.0.to_bound().guarded_method("_get_renewed", (key, default, renew));
         }
         let cached = this.cached(py).map_err(|ErrSet| PyErr::fetch(py))?;
         let found = read::look(&this, cached, Ref::from(&key), Glimpse::Nothing).map_err(|ErrSet| PyErr::fetch(py))?;

@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use super::answer::Answer;
 use super::opened::is_asking;
 use crate::capi::exceptions;
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::{import, PyRef};
 use concurrency::{clock, fork};
 use remote::deadline::Deadline;
@@ -117,7 +118,7 @@ impl Credentials {
             let raised = exceptions::take(py);
             let turn = LoginTurn(Arc::clone(&asked));
             let begun = import(py, "warp_cache._remote.opening")
-                .and_then(|opening| opening.call_method1("begin_login", (self.ask.as_py(), turn)));
+                .and_then(|opening| opening.guarded_method("begin_login", (self.ask.as_py(), turn)));
             // (What kept it from beginning is no answer, whatever it is.)
             let has_begun = begun.map(drop).map_err(drop).is_ok();
             raised.into_iter().for_each(|raised| exceptions::set(py, raised));

@@ -53,6 +53,7 @@ use self::unstorable::Unstorable;
 use self::values::Told;
 use crate::backend::OfServer;
 use crate::capi::exceptions::ErrSet;
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::import;
 use crate::codec::{self, Encoded};
 use crate::function::control::Tags;
@@ -204,8 +205,8 @@ impl Remote {
     fn tell_lacks(&self, py: Python<'_>, opened: &Opened) -> Result<(), ErrSet> {
         let say = |what: &str, why: Option<&str>| {
             let said = import(py, "warp_cache._remote.opening").and_then(|opening| match why {
-                Some(why) => opening.call_method1(what, (why,)),
-                None => opening.call_method0(what),
+                Some(why) => opening.guarded_method(what, (why,)),
+                None => opening.guarded_method(what, ()),
             });
             said.map(drop).map_err(|error| {
                 error.restore(py);
@@ -298,7 +299,7 @@ fn not_acknowledged(py: Python<'_>, why: &dyn std::fmt::Display) -> ErrSet {
 #[cold]
 fn raise(py: Python<'_>, message: &str) -> ErrSet {
     let raised = import(py, "warp_cache._remote.errors")
-        .and_then(|module| module.getattr("RemoteError")?.call1((message,)))
+        .and_then(|module| module.getattr("RemoteError")?.guarded_call((message,)))
         .map_or_else(|error| error, PyErr::from_value);
     raised.restore(py);
     ErrSet

@@ -13,6 +13,7 @@ use pyo3::types::{PyString, PyTuple};
 
 use super::address::{ServerAddress, Source};
 use super::credentials::Credentials;
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::import;
 use remote::secret::Secret;
 use remote::tier::{Options, Scope, Tier};
@@ -66,7 +67,7 @@ pub(super) fn open(py: Python<'_>, source: &Source, name: &Name) -> PyResult<Opt
         Source::Configured | Source::Nowhere => None,
     };
     let opening = import(py, "warp_cache._remote.opening")?;
-    let settings = opening.call_method1("settings", (address, name.namespace.as_deref()))?;
+    let settings = opening.guarded_method("settings", (address, name.namespace.as_deref()))?;
     if settings.is_none() {
         return Ok(None);
     }
@@ -86,7 +87,7 @@ pub(super) fn open(py: Python<'_>, source: &Source, name: &Name) -> PyResult<Opt
             Ok(Some(Opened { tier, scope, locks, may_pickle, staleness }))
         }
         Err(why) => {
-            opening.call_method1("cannot_open", (why,))?;
+            opening.guarded_method("cannot_open", (why,))?;
             Ok(None)
         }
     }
@@ -230,5 +231,5 @@ pub(super) fn name_of(
         [Some(function.clone()), key.cloned(), given.map(Bound::into_any)]
             .map(|one| one.unwrap_or_else(|| function.py().None().into_bound(function.py()))),
     )?;
-    naming.getattr("name_of")?.call1(arguments)?.extract()
+    naming.getattr("name_of")?.guarded_call(arguments)?.extract()
 }

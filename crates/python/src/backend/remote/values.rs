@@ -14,6 +14,7 @@ use super::opened::Opened;
 use super::trip::Sending;
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::{import, PyRef};
 use crate::codec::{self, global::Function, Encoded, Sharing, Stop};
 use crate::function::control::{Control, Tags, Terms};
@@ -219,8 +220,9 @@ impl Told {
         }
         let kind = value.map(|value| value.bind(py).get_type());
         let raised = matches!(reason, Reason::Raised);
-        let told = import(py, "warp_cache._remote.telling")
-            .and_then(|module| module.call_method1("uncacheable", (cached.function.as_py(), kind, may_pickle, raised)));
+        let told = import(py, "warp_cache._remote.telling").and_then(|module| {
+            module.guarded_method("uncacheable", (cached.function.as_py(), kind, may_pickle, raised))
+        });
         told.map(drop).map_err(|error| {
             error.restore(py);
             ErrSet

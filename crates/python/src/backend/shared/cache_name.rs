@@ -11,6 +11,7 @@ use pyo3::types::PyList;
 
 use crate::bindings::watch;
 use crate::capi::exceptions::ErrSet;
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::{import, PyRef};
 use crate::function::option_table::Options;
 
@@ -83,14 +84,14 @@ impl CacheName {
         let identity = import(function.py(), "warp_cache._naming.identity")?;
         if let Some(name) = name {
             let key = match key {
-                Some(key) => identity.call_method1("key_digest", (key,))?.extract()?,
+                Some(key) => identity.guarded_method("key_digest", (key,))?.extract()?,
                 None => Vec::new(),
             };
             let name = name.to_owned();
             return Ok(CacheName { name, identity: None, private: false, key, is_object: false, directory: None });
         }
         let (name, identity): (String, Option<Py<PyAny>>) =
-            identity.call_method1("identify", (function, key))?.extract()?;
+            identity.guarded_method("identify", (function, key))?.extract()?;
         let (private, key) = (identity.is_none(), Vec::new());
         let identity = identity.map(|identity| Identity::new(identity.bind(function.py()))).transpose()?;
         Ok(CacheName { name, private, identity, key, is_object: false, directory: None })

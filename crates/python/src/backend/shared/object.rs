@@ -22,6 +22,7 @@ use super::Shared;
 use crate::capi::borrowed::Ref;
 use crate::capi::detach::detached;
 use crate::capi::exceptions::ErrSet;
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::{import, PyRef};
 use crate::codec;
 use crate::function::control::{Verdict, Wish};
@@ -233,7 +234,7 @@ fn in_file<R>(py: Python<'_>, wait: impl FnOnce() -> R) -> R {
 /// Sets the error of an operation that must not be told wrongly.
 #[cold]
 pub(crate) fn unavailable(py: Python<'_>) -> ErrSet {
-    let made = import(py, "warp_cache._object.errors").and_then(|module| module.call_method0("unavailable"));
+    let made = import(py, "warp_cache._object.errors").and_then(|module| module.guarded_method("unavailable", ()));
     let error = match made {
         Ok(error) => PyErr::from_value(error),
         Err(error) => error,

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::drivers;
+use crate::capi::guarded::GuardedCalls;
 use crate::function::computation::Computation;
 use crate::function::control::Tags;
 
@@ -33,7 +34,7 @@ impl Flights {
     pub fn forget_key(&self, ticket: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = ticket.py();
         for table in self.0.bind(py).values() {
-            table.call_method1("pop", (ticket, py.None()))?;
+            table.guarded_method("pop", (ticket, py.None()))?;
         }
         Ok(())
     }
@@ -47,7 +48,7 @@ impl Flights {
                     .cast::<Computation>()
                     .is_ok_and(|computation| computation.get().tags.iter().any(|tag| tags.contains(tag)));
                 if concerned {
-                    table.call_method1("pop", (flight.getattr("ticket")?, py.None()))?;
+                    table.guarded_method("pop", (flight.getattr("ticket")?, py.None()))?;
                 }
             }
         }

@@ -16,6 +16,7 @@ use pyo3::sync::PyOnceLock;
 use crate::backend::{HitPath, Known};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::coroutine;
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::{import, PyRef};
 use crate::function::call::new_reference;
@@ -60,7 +61,7 @@ pub unsafe extern "C-unwind" fn call_uncached(
 /// A coroutine that raises a stored exception.
 fn raising(py: Python<'_>, shared: &PyRef) -> PyResult<PyRef> {
     let module = import(py, "warp_cache._async")?;
-    Ok(module.call_method1("raising", (shared.as_py(),))?.unbind().into())
+    Ok(module.guarded_method("raising", (shared.as_py(),))?.unbind().into())
 }
 
 /// What is there, or `None` with the exception set.

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
 use super::{hide, PerInstanceFunction};
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::PyRef;
 use crate::capi::weak::{Guarded, WeakRef};
 use crate::function::instance::instance;
@@ -51,7 +52,7 @@ impl InstanceCaches {
         let made = Bound::new(py, InstanceCaches { owner, caches: Guarded::default() })?;
         if found.is_none() {
             // Another thread may have been first.
-            let kept = py.get_type::<PyDict>().call_method1("setdefault", (dict, name, &made))?;
+            let kept = py.get_type::<PyDict>().guarded_method("setdefault", (dict, name, &made))?;
             if let Ok(kept) = kept.cast_into::<InstanceCaches>() {
                 return Ok(kept);
             }

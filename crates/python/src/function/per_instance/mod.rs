@@ -25,6 +25,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyType};
 
 use crate::backend::{AnyBackend, Memory};
 use crate::capi::borrowed::{Arguments, Ref};
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::{as_error, caught};
 use crate::capi::reference::{import, PyRef};
 use crate::capi::type_slots;
@@ -267,7 +268,7 @@ impl PerInstanceFunction {
     fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if Place::of(&name.to_cow().unwrap_or_default()).is_some() {
-            return import(py, "warp_cache._instances")?.getattr("operation")?.call1((slf, name));
+            return import(py, "warp_cache._instances")?.getattr("operation")?.guarded_call((slf, name));
         }
         // SAFETY: live objects; a new reference or null with an exception set.
         unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetAttr(slf.as_ptr(), name.as_ptr())) }
@@ -276,5 +277,5 @@ impl PerInstanceFunction {
 
 /// Has a class hide what its instances keep.
 fn hide(py: Python<'_>, class: &Bound<'_, PyAny>) -> PyResult<()> {
-    import(py, "warp_cache._instances")?.getattr("hide")?.call1((class,)).map(|_| ())
+    import(py, "warp_cache._instances")?.getattr("hide")?.guarded_call((class,)).map(|_| ())
 }

@@ -7,6 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyFunction, PyString, PyTuple};
 
 use super::{Parameter, Signature, INLINE};
+use crate::capi::guarded::GuardedCalls;
+use crate::capi::reference::import;
 
 impl Signature {
     /// Reads the signature of a callable; `None` where it has no readable one.
@@ -52,10 +54,10 @@ impl Signature {
                 }
             }
         }
-        let inspect = py.import("inspect")?;
+        let inspect = import(py, "inspect")?;
         let options = PyDict::new(py);
         options.set_item("follow_wrapped", false)?;
-        match inspect.call_method("signature", (function,), Some(&options)) {
+        match inspect.guarded_method_with("signature", (function,), Some(&options)) {
             Ok(signature) => Self::of_inspected(&signature).map(Some),
             Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => Ok(None),
             Err(error) => Err(error),
@@ -68,8 +70,8 @@ impl Signature {
         const STEPS: u32 = 32;
         let py = function.py();
         let is = |object: &Bound<'_, PyAny>, kind: &Bound<'_, PyAny>| object.is_instance(kind).unwrap_or(false);
-        let method = py.import("types")?.getattr("MethodType")?;
-        let partial = py.import("functools")?.getattr("partial")?;
+        let method = import(py, "types")?.getattr("MethodType")?;
+        let partial = import(py, "functools")?.getattr("partial")?;
         let mut function = function.clone();
         for _ in 0..STEPS {
             let next = if is(&function, &method) {
@@ -164,7 +166,7 @@ impl Signature {
         let mut result = Self::nothing();
         let mut absent = Absent::default();
         let empty = signature.getattr("empty")?;
-        for parameter in signature.getattr("parameters")?.call_method0("values")?.try_iter()? {
+        for parameter in signature.getattr("parameters")?.guarded_method("values", ())?.try_iter()? {
             let parameter = parameter?;
             let kind: u8 = parameter.getattr("kind")?.extract()?;
             match kind {
@@ -203,7 +205,7 @@ impl<'py> Absent<'py> {
         let default = match default {
             Some(value) if value.hash().is_err() => {
                 if self.0.is_none() {
-                    self.0 = Some(py.import("builtins")?.getattr("object")?.call0()?);
+                    self.0 = Some(import(py, "builtins")?.getattr("object")?.guarded_call(())?);
                 }
                 self.0.clone()
             }

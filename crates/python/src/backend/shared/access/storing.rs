@@ -15,6 +15,7 @@ use crate::backend::shared::decoded::Decoded;
 use crate::backend::shared::file::File;
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::point;
 use crate::capi::reference::{import, PyRef};
 use crate::codec::global::Function;
@@ -81,7 +82,7 @@ impl Drop for Storing<'_> {
 pub(crate) fn not_fenced(py: Python<'_>) -> ErrSet {
     let message = "the shared cache cannot be written to, so what it has cannot be invalidated";
     let made = import(py, "warp_cache._object.errors")
-        .and_then(|module| module.getattr("CacheUnavailable")?.call1((message,)));
+        .and_then(|module| module.getattr("CacheUnavailable")?.guarded_call((message,)));
     let error = match made {
         Ok(error) => PyErr::from_value(error),
         Err(error) => error,

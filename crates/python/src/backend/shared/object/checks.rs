@@ -10,6 +10,7 @@ use pyo3::types::PyString;
 use super::super::Shared;
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::layout::Exact;
 use crate::capi::reference::{calls, import, PyRef};
 use crate::codec::{self, Encoded};
@@ -90,7 +91,7 @@ pub(crate) fn refuse_key(key: Ref<'_>) -> ErrSet {
 #[cold]
 pub(crate) fn refuse_value(value: Ref<'_>) -> ErrSet {
     let (py, value) = (value.py(), value.to_bound());
-    let error = match import(py, "pickle").and_then(|pickle| pickle.call_method1("dumps", (&value,))) {
+    let error = match import(py, "pickle").and_then(|pickle| pickle.guarded_method("dumps", (&value,))) {
         Err(error) => error,
         Ok(_) => PyTypeError::new_err(format!(
             "a shared or remote cache cannot store {}: what its bytes would make is not equal to it",

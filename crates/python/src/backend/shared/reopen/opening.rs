@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use super::super::file::File;
 use super::super::fingerprint::identity_of;
 use super::{CacheLocation, Known, Reopener, PAUSE};
+use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::point;
 use crate::capi::reference::import;
 use concurrency::clock;
@@ -82,7 +83,7 @@ impl Reopener {
     fn place(&self, py: Python<'_>) -> PyResult<CacheLocation> {
         let identity = import(py, "warp_cache._naming.identity")?;
         let (directories, asked_for, namespace) =
-            identity.call_method1("location", (self.namespace.as_deref(), self.directory.as_deref()))?.extract()?;
+            identity.guarded_method("location", (self.namespace.as_deref(), self.directory.as_deref()))?.extract()?;
         Ok(CacheLocation { directories, asked_for, namespace })
     }
 
