@@ -17,6 +17,7 @@
 use crate::error::Hindrance;
 use crate::file::atomic::Ordering;
 use crate::file::layout::{proc_at, Proc};
+use crate::file::units::Offset;
 use crate::process::lock::Accounts;
 use crate::table::Table;
 use concurrency::fork;
@@ -72,7 +73,7 @@ impl ProcessIdentity {
     }
 }
 
-pub(crate) fn field(slot: u64, offset: usize) -> u64 {
+pub(crate) fn field(slot: u64, offset: usize) -> Offset {
     proc_at(slot) + offset as u64
 }
 const IDENT: usize = offset_of!(Proc, ident);

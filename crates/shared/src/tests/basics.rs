@@ -352,7 +352,7 @@ fn who_takes_a_lease_over_leads_though_the_owner_goes_at_that_moment() {
         let (owner, lease) = (a.clone(), std::sync::Mutex::new(Some(lease)));
         // Within `acquire` the deadline is written after the state was looked at, and before it is exchanged.
         let (region, hash) = (&b.table().region, b.hash(b"k"));
-        let record = (0..LEASES).map(lease_at).find(|at| region.get(at + offset_of!(Record, hash) as u64) == hash);
+        let record = (0..LEASES).map(lease_at).find(|at| region.get(*at + offset_of!(Record, hash) as u64) == hash);
         let deadline = record.unwrap() + offset_of!(Record, deadline) as u64;
         let before = region.get(deadline);
         let hook = move |region: &crate::file::mapping::Region| {

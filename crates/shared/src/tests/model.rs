@@ -3,6 +3,7 @@
 
 use super::reference::{Reference, S3Fifo, Sieve};
 use super::*;
+use crate::file::units::Offset;
 use crate::Strategy;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -79,7 +80,7 @@ struct Model {
     /// Time to idle.
     idle: Option<u64>,
     /// Of keys and of tags, by what they share: how often they were invalidated.
-    fences: HashMap<u64, u64>,
+    fences: HashMap<Offset, u64>,
     stamps: HashMap<u64, u64>,
     cleared: u64,
 }
@@ -113,7 +114,7 @@ impl Model {
     fn stamp(&self, number: u64) -> u64 {
         self.stamps.get(&number).copied().unwrap_or(0)
     }
-    fn fence(&self, at: u64) -> u64 {
+    fn fence(&self, at: Offset) -> u64 {
         self.fences.get(&at).copied().unwrap_or(0)
     }
     fn raise_fence(&mut self, cache: &SharedCache, key: u8) {
@@ -216,7 +217,7 @@ fn key_bytes(key: u8) -> Vec<u8> {
 }
 
 /// What stands for the key's fence.
-fn fence_of(cache: &SharedCache, key: u8) -> u64 {
+fn fence_of(cache: &SharedCache, key: u8) -> Offset {
     crate::table::fences::fence_at(cache.hash(&key_bytes(key)))
 }
 
