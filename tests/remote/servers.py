@@ -111,7 +111,7 @@ class Server:
 
 @contextmanager
 def one_of_any_kind() -> Iterator[Server]:
-    """A server of the first kind there is, for a fixture of tests to which the kind is no matter."""
+    """A server of the first kind there is, for fixtures of tests to which the kind is no matter."""
     found = programs()
     if not found:
         skip()
