@@ -30,6 +30,22 @@ def the_testing() -> Any:
     return importlib.import_module("warp_cache.testing")
 
 
+def stale(function: Any, clock: Any, **options: Any) -> Any:
+    """A cache of `function` whose entries 0 to 99 are revalidating, and stay so for long."""
+    f = cache(**{"ttl": 100, "stale_while_revalidate": 10**7, "max_size": None, **options})(
+        function
+    )
+    for x in range(100):
+        f.set("old", x)
+    clock.advance(200)
+    return f
+
+
+def present(f: Any, *keys: Any) -> list[Any]:
+    """Those of the keys that have an entry."""
+    return [x for x in keys if f.cache_contains(x)]
+
+
 class Body:
     """What a function does: it counts its calls, and each returns another value.
 

@@ -60,12 +60,8 @@ Start = Callable[..., Child]
 
 @pytest.fixture
 def server() -> Iterator[servers.Server]:
-    programs = servers.programs()
-    if not programs:
-        pytest.skip("NO SERVER: install redis-server, or run scripts/test-servers")
-    started = servers.Server(programs[min(programs)])
-    yield started
-    started.close()
+    with servers.one_of_any_kind() as server:
+        yield server
 
 
 @pytest.fixture

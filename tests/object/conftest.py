@@ -29,12 +29,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def one_server() -> Iterator[servers.Server]:
     """One server for all tests of this folder: each cache has a name of its own."""
-    programs = servers.programs()
-    if not programs:
-        pytest.skip("NO SERVER: install redis-server, or run scripts/test-servers")
-    server = servers.Server(programs[min(programs)])
-    yield server
-    server.close()
+    with servers.one_of_any_kind() as server:
+        yield server
 
 
 @pytest.fixture

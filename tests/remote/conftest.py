@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(params=sorted(PROGRAMS) or ["none"])
 def program(request: pytest.FixtureRequest) -> str:
     if request.param == "none":
-        pytest.skip("NO SERVER: install redis-server, or run scripts/test-servers")
+        servers.skip()
     path: str = PROGRAMS[request.param]
     return path
 

@@ -9,8 +9,12 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import pytest
 
 import warp_cache
 from warp_cache._decorators import alive
@@ -103,6 +107,23 @@ class Server:
         self.kill()
         self.directory.cleanup()
         forget_caches()
+
+
+@contextmanager
+def one_of_any_kind() -> Iterator[Server]:
+    """A server of the first kind there is, for fixtures of tests to which the kind is no matter."""
+    found = programs()
+    if not found:
+        skip()
+    server = Server(found[min(found)])
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def skip() -> NoReturn:
+    pytest.skip("NO SERVER: install redis-server, or run scripts/test-servers")
 
 
 def forget_caches() -> None:

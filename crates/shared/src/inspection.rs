@@ -75,7 +75,7 @@ fn find(dir: &Dir, file: String) -> Option<Found> {
 
 fn pid_of(fd: BorrowedFd<'_>, line: u64) -> u64 {
     let mut word = [0; 8];
-    let read = read_exact_at(fd, &mut word, proc_at(line) + offset_of!(Proc, ident) as u64);
+    let read = read_exact_at(fd, &mut word, (proc_at(line) + offset_of!(Proc, ident) as u64).bytes());
     read.map_or(0, |()| u64::from_ne_bytes(word) & 0xffff_ffff)
 }
 

@@ -7,21 +7,18 @@ mod controlled;
 pub(super) use self::controlled::begin_controlled;
 pub(crate) use self::controlled::ControlledMemory;
 
-use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{Backend, Begun, Counters, HitPath, Known, OfServer, SharedLease, Told};
+use super::{Backend, Begun, Counters, HitPath, OfServer, SharedLease, TakeHit, Told};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
-use crate::capi::sharing::Reader;
 use crate::function::computation::Computation;
 use crate::function::control::Wish;
 use crate::function::control_checks::TagSource;
 use crate::function::fast_lookup::FastLookup;
-use crate::function::fast_path::{self, Peek, Probe};
 use crate::function::fence::Began;
-use crate::function::lookup::{Entries, Found};
+use crate::function::lookup::Found;
 use crate::function::option_table::Options;
 use crate::function::refreshing::Followed;
 use crate::function::single_flight::{Miss, Reserved};
@@ -32,7 +29,6 @@ use crate::function::CachedFunction;
 use crate::key::View;
 use engine::cache::{Evicted, Expires, Features};
 use engine::policy::Kind;
-use engine::slab::{Entry, Token};
 
 /// What this process has: an entry's value is in its slot, and the order hears of each use.
 #[derive(Debug, Default)]
@@ -47,37 +43,11 @@ impl Memory {
     }
 }
 
+impl TakeHit for Memory {}
+
 impl HitPath for Memory {
+    type Hit = Memory;
     type Miss<'a> = Calling<'a>;
-
-    #[inline(always)]
-    unsafe fn take(
-        state: &CacheState,
-        reader: &Reader<'_, Entries>,
-        token: Token,
-        value: &Value,
-    ) -> Option<*mut ffi::PyObject> {
-        // SAFETY: the caller's promise.
-        unsafe { state.take(reader, token, value) }
-    }
-
-    #[inline(always)]
-    unsafe fn fast_path<const EXPIRES: bool>(
-        reader: &Reader<'_, Entries>,
-        token: Token,
-        entry: &Entry<PyRef, Value>,
-        sought: impl Probe,
-    ) -> Option<Peek> {
-        // SAFETY: the caller's promise.
-        unsafe { fast_path::fast_path::<EXPIRES>(reader, token, entry, sought) }
-    }
-
-    #[inline(always)]
-    unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        // SAFETY: `take` gives no null.
-        unsafe { std::hint::assert_unchecked(!taken.is_null()) };
-        taken
-    }
 
     #[inline(always)]
     fn begin<'a>(
@@ -101,11 +71,6 @@ impl HitPath for Memory {
                 Begun::Miss(calling, None, None)
             }
         }
-    }
-
-    #[inline(always)]
-    fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
-        (state.after(view, hot), Known::Arguments, false)
     }
 }
 

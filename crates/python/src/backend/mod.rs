@@ -22,7 +22,7 @@ use crate::codec::Refusal;
 use crate::function::computation::Computation;
 use crate::function::control::{Tags, Wish};
 use crate::function::fast_lookup::FastLookup;
-use crate::function::fast_path::{Peek, Probe};
+use crate::function::fast_path::{self, Peek, Probe};
 use crate::function::fence::Began;
 use crate::function::load_counters::Totals;
 use crate::function::lookup::{Entries, Found};
@@ -95,40 +95,59 @@ pub(crate) enum Known<'a> {
     Nothing,
 }
 
-/// The way of a call: what a stored value takes to be a hit, and what follows on a miss. It is compiled into the entry points.
-pub(crate) trait HitPath {
-    /// A missed call.
-    type Miss<'a>: Miss;
-
+/// What a stored value takes to be a hit. What stands here is that of a value in this process over which the user has no
+/// control.
+pub(crate) trait TakeHit {
     /// What `deliver` is given for an entry with the call's key, the hit counted; `None` where more than a look is needed.
     ///
     /// # Safety
     /// `token` names an entry of the reader's, whose value is `value`; the thread is attached. It runs under the reader, so
     /// it must not call into Python.
+    #[inline(always)]
     unsafe fn take(
         state: &CacheState,
         reader: &Reader<'_, Entries>,
         token: Token,
         value: &Value,
-    ) -> Option<*mut ffi::PyObject>;
+    ) -> Option<*mut ffi::PyObject> {
+        // SAFETY: the caller's promise.
+        unsafe { state.take(reader, token, value) }
+    }
 
     /// `take` at a glance: without a call, and only if the key is surely the one that is sought. `None` where more is
     /// needed, with nothing counted.
     ///
     /// # Safety
     /// As for `take`; the entry's shape is that of `sought`, which is alive.
+    #[inline(always)]
     unsafe fn fast_path<const EXPIRES: bool>(
         reader: &Reader<'_, Entries>,
         token: Token,
         entry: &Entry<PyRef, Value>,
         sought: impl Probe,
-    ) -> Option<Peek>;
+    ) -> Option<Peek> {
+        // SAFETY: the caller's promise.
+        unsafe { fast_path::fast_path::<EXPIRES>(reader, token, entry, sought) }
+    }
 
     /// A new reference to the value, or null with an exception set, for what `take` gave, which is given up.
     ///
     /// # Safety
     /// The thread is attached and holds no lock.
-    unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject;
+    #[inline(always)]
+    unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        // SAFETY: `take` gives no null.
+        unsafe { std::hint::assert_unchecked(!taken.is_null()) };
+        taken
+    }
+}
+
+/// The way of a call: what its hit takes, and what follows on a miss. It is compiled into the entry points.
+pub(crate) trait HitPath {
+    /// How a hit is taken: as another way takes it, perhaps.
+    type Hit: TakeHit;
+    /// A missed call.
+    type Miss<'a>: Miss;
 
     /// Begins a call that `hot` left without a value: what is behind the entries is looked at, and the miss is counted.
     fn begin<'a>(
@@ -139,8 +158,12 @@ pub(crate) trait HitPath {
     ) -> Begun<Self::Miss<'a>>;
 
     /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call, by what
-    /// the call is known on a miss, and whether it was counted, too, that what there is could not be read.
-    fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool);
+    /// the call is known on a miss, and whether it was counted, too, that what there is could not be read. As it stands here:
+    /// of what the entries have.
+    #[inline(always)]
+    fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
+        (state.after(view, hot), Known::Arguments, false)
+    }
 }
 
 /// Where a function's values live, for all that is not the way of a call. All are called with no lock held; those that may

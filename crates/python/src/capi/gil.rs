@@ -43,9 +43,8 @@ impl<T> Leaf<T> {
     /// Shares a value.
     ///
     /// # Safety
-    /// `with` is called by threads that hold the GIL, which none gives up (by a call into Python) in its closure; and none
-    /// comes back to this value meanwhile.
-    pub unsafe fn new(value: T) -> Self {
+    /// That of [`Brief`](super::sharing::Brief).
+    pub(super) unsafe fn new(value: T) -> Self {
         Leaf {
             value: UnsafeCell::new(value),
             #[cfg(debug_assertions)]

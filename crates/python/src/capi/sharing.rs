@@ -6,6 +6,8 @@
 //! * With a GIL, the GIL is the lock (`gil`): nothing is taken, a hit applies its use to the order at once.
 //! * Without one, the lock is [`concurrency::striped`]: a hit writes no cache line that another thread writes.
 
+use std::fmt;
+
 #[cfg(not(Py_GIL_DISABLED))]
 pub use super::gil::{Leaf, Reader, Shared, READERS_MAY_PAUSE};
 #[cfg(Py_GIL_DISABLED)]
@@ -21,7 +23,7 @@ impl<T> Leaf<T> {
     ///
     /// # Safety
     /// None. (With a GIL there is something to promise.)
-    pub unsafe fn new(value: T) -> Self {
+    pub(super) unsafe fn new(value: T) -> Self {
         Leaf(std::sync::Mutex::new(value))
     }
 
@@ -29,6 +31,27 @@ impl<T> Leaf<T> {
     #[inline(always)]
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+/// What may lie in a [`Leaf`].
+///
+/// # Safety
+/// [`Leaf::with`] is called by threads that are attached, which none ceases to be (by a call into Python) in its closure; and
+/// none comes back to the same value meanwhile.
+pub unsafe trait Brief: Default {}
+
+impl<T: Brief> Default for Leaf<T> {
+    fn default() -> Self {
+        // SAFETY: the promise of its type.
+        unsafe { Leaf::new(T::default()) }
+    }
+}
+
+// (What lies in it belongs to other threads, too.)
+impl<T> fmt::Debug for Leaf<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Leaf")
     }
 }
 

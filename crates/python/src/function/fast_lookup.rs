@@ -4,7 +4,7 @@
 
 use super::lookup::Entries;
 use super::state::CacheState;
-use crate::backend::HitPath;
+use crate::backend::{HitPath, TakeHit};
 use crate::capi::panics::point;
 use crate::key::{Equality, View};
 use pyo3::ffi;
@@ -65,7 +65,7 @@ impl CacheState {
                 let equal = if ONE_VALUE { view.equals_one(key) } else { view.equals_many(key) };
                 return match equal {
                     Equality::No => continue,
-                    Equality::Yes => B::take(self, &reader, token, &entry.value)
+                    Equality::Yes => B::Hit::take(self, &reader, token, &entry.value)
                         .map_or(FastLookup::UNDECIDED, |v| FastLookup(v.cast())),
                     Equality::Unknown => FastLookup::UNDECIDED,
                 };

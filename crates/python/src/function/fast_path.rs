@@ -11,7 +11,7 @@ use super::fast_lookup::FastLookup;
 use super::instance::instance;
 use super::lookup::Entries;
 use super::state::CacheState;
-use crate::backend::HitPath;
+use crate::backend::{HitPath, TakeHit};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::panics::{caught, caught_in_debug, point};
 use crate::capi::reference::{tuple_items, PyRef};
@@ -249,7 +249,7 @@ unsafe extern "C-unwind" fn compare_candidate<B: HitPath, R: Reply>(
             let arguments = Arguments::plain(values, nargsf);
             let view = arguments.plain_view(hash);
             if view.equals(entry.key.lend(view.py())) == Equality::Yes {
-                if let Some(value) = B::take(state, &reader, token, &entry.value) {
+                if let Some(value) = B::Hit::take(state, &reader, token, &entry.value) {
                     drop(reader);
                     return R::hit::<B>(value);
                 }
@@ -280,7 +280,7 @@ impl CacheState {
             return Peek::Unsure;
         }
         // SAFETY: the token names the entry, whose shape is right; the caller's promise.
-        let seen = unsafe { B::fast_path::<EXPIRES>(&reader, token, entry, sought) };
+        let seen = unsafe { B::Hit::fast_path::<EXPIRES>(&reader, token, entry, sought) };
         if let Some(seen) = seen {
             return seen;
         }
@@ -295,7 +295,7 @@ impl CacheState {
 /// A glance at an entry with a value of this process.
 ///
 /// # Safety
-/// As for [`HitPath::fast_path`].
+/// As for [`TakeHit::fast_path`].
 #[inline(always)]
 pub(crate) unsafe fn fast_path<const EXPIRES: bool>(
     reader: &Reader<'_, Entries>,

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use super::call::{self, new_reference, Vectorcall};
 use super::fast_lookup::FastLookup;
 use super::instance::Instance;
-use crate::backend::HitPath;
+use crate::backend::{HitPath, TakeHit};
 use crate::capi::borrowed::Arguments;
 use crate::capi::coroutine;
 use crate::capi::panics::caught;
@@ -24,7 +24,7 @@ pub(crate) trait Reply {
     /// What the call returns on a hit, for what `take` gave: a new reference, or null with an exception set.
     ///
     /// # Safety
-    /// As for [`HitPath::deliver`].
+    /// As for [`TakeHit::deliver`].
     unsafe fn hit<B: HitPath>(taken: *mut ffi::PyObject) -> *mut ffi::PyObject;
 
     /// A call that `hot` left with `found`.
@@ -48,7 +48,7 @@ impl Reply for Sync {
     #[inline(always)]
     unsafe fn hit<B: HitPath>(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise.
-        unsafe { B::deliver(taken) }
+        unsafe { B::Hit::deliver(taken) }
     }
 
     #[inline(always)]
@@ -75,7 +75,7 @@ impl Reply for Async {
     #[inline(always)]
     unsafe fn hit<B: HitPath>(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: the caller's promise; what is delivered is a new reference, on an attached thread.
-        let (py, value) = unsafe { (Python::assume_attached(), PyRef::steal_or_none(B::deliver(taken))) };
+        let (py, value) = unsafe { (Python::assume_attached(), PyRef::steal_or_none(B::Hit::deliver(taken))) };
         new_reference(value.and_then(|value| coroutine::ready(py, value)))
     }
 

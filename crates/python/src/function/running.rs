@@ -6,13 +6,12 @@
 //! before it waits. A slot that was taken over has what was noted of the one before, too: its waiters may be given what
 //! that one computes.
 
-use std::fmt;
 use std::sync::Arc;
 
 use super::control::Tags;
 use super::single_flight::Reserved;
 use crate::backend::{Covered, Flying};
-use crate::capi::sharing::Leaf;
+use crate::capi::sharing::{Brief, Leaf};
 
 /// How the fences of a shared file stood before a computation, or its look for the value.
 #[derive(Clone, Copy, Debug)]
@@ -44,20 +43,8 @@ pub(crate) enum Beyond {
 }
 
 /// See the module's documentation.
+#[derive(Debug, Default)]
 pub(crate) struct Running(Leaf<Records>);
-
-impl Default for Running {
-    fn default() -> Self {
-        // SAFETY: who computes, waits or invalidates is attached, and nothing that is done here calls into Python.
-        Running(unsafe { Leaf::new(Records::default()) })
-    }
-}
-
-impl fmt::Debug for Running {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Running")
-    }
-}
 
 #[derive(Default)]
 struct Records {
@@ -65,6 +52,9 @@ struct Records {
     /// The notes made so far.
     notes: u64,
 }
+
+// SAFETY: who computes, waits or invalidates is attached, and nothing that is done here calls into Python.
+unsafe impl Brief for Records {}
 
 /// The number of a note.
 #[derive(Clone, Copy, Debug)]

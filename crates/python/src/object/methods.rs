@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::exchange::{Expected, Seen, Swap, Swapped};
 use super::locks::{self, HeldLock};
-use super::store::{is_left_out, nanos, wish, Taken};
+use super::store::{is_left_out, nanos, wish};
 use super::{many, not_open, read, view_of, walk, CacheObject, Way};
 use crate::backend::{RemoteLocking, There};
 use crate::capi::borrowed::Ref;
@@ -140,25 +140,9 @@ impl CacheObject {
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let py = key.py();
         self.with_cached(py, |cached| {
-            let state = &cached.state;
             let own = cached.options.ttl.nanos;
             let ttl = if is_left_out(ttl) { (own != 0).then_some(own) } else { nanos(ttl)? };
-            let key_ref = Ref::from(key);
-            let view = view_of(&key_ref).map_err(fetch(py))?;
-            if state.max_size == Some(0) {
-                return Ok(None);
-            }
-            let there = There::of(py, cached).map_err(fetch(py))?;
-            let taken = match (state.backend.shared(), there) {
-                (Some(shared), _) => {
-                    shared.renew_object(cached, &view, ttl, reads).map_err(fetch(py))?.map(Taken::Bytes)
-                }
-                (None, Some(there)) => there.renew(&view, ttl, reads).map_err(fetch(py))?.map(Taken::There),
-                (None, None) => {
-                    self.know_more(cached, ttl.is_some(), false);
-                    state.renew_entry(&view, ttl, reads).map_err(fetch(py))?.map(Taken::Object)
-                }
-            };
+            let taken = self.renew(cached, Ref::from(key), ttl, reads).map_err(fetch(py))?;
             let Some(taken) = taken else { return Ok(None) };
             if !reads {
                 return Ok(Some(PyTuple::empty(py)));
@@ -221,22 +205,7 @@ impl CacheObject {
 
     /// Copies of the entries of memory: `(key, stored, seconds, tags)` each. `delivers`: the values as callers get them.
     fn _entries<'py>(&self, py: Python<'py>, delivers: bool) -> PyResult<Bound<'py, PyList>> {
-        self.with_cached(py, |cached| {
-            let list = PyList::empty(py);
-            for entry in cached.state.own_entries(py) {
-                let stored = if delivers {
-                    match Taken::Object(entry.stored).deliver(py, cached).map_err(fetch(py))? {
-                        Some(value) => value,
-                        None => continue,
-                    }
-                } else {
-                    entry.stored
-                };
-                let seconds = entry.left.map(|left| left as f64 / 1e9);
-                list.append((entry.key.as_py(), stored.as_py(), seconds, entry.tags))?;
-            }
-            Ok(list)
-        })
+        self.with_cached(py, |cached| walk::entries(py, cached, delivers))
     }
 
     /// Gives an entry of memory what `_entries` said of another one's seconds, whatever `jitter` is.

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use super::{view_of, CacheObject, Way};
 use crate::backend::shared::object::checks::check_key;
-use crate::backend::{ControlledMemory, HitPath, Memory, NearMemory, Shared, There};
+use crate::backend::{ControlledMemory, HitPath, Memory, NearMemory, Shared, TakeHit, There};
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::PyRef;
@@ -103,14 +103,14 @@ pub(super) fn look(
 fn look_by<B: HitPath>(cached: &CachedFunction, key: Ref<'_>, seen: Glimpse) -> Result<Option<PyRef>, ErrSet> {
     let state = &cached.state;
     // SAFETY: the callers': what was taken, with no lock held; a new reference, or null with an exception set.
-    let deliver = |taken| unsafe { PyRef::steal_or_none(B::deliver(taken)) }.map(Some).ok_or(ErrSet);
+    let deliver = |taken| unsafe { PyRef::steal_or_none(B::Hit::deliver(taken)) }.map(Some).ok_or(ErrSet);
     if let Glimpse::At(token) = seen {
         let reader = state.entries.reader();
         // SAFETY: the token named an entry of the key's shape a moment ago, and nothing has run since.
         let taken = unsafe {
             let (_, entry) = reader.slot(token);
             let is_it = key::same(entry.key.lend(key.py()), key);
-            is_it.then(|| B::take(state, &reader, token, &entry.value)).flatten()
+            is_it.then(|| B::Hit::take(state, &reader, token, &entry.value)).flatten()
         };
         drop(reader);
         if let Some(taken) = taken {

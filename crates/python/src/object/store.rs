@@ -115,6 +115,29 @@ impl CacheObject {
         Ok(taken)
     }
 
+    /// Gives a key's entry another lifetime: its value as it is stored, if somebody `reads` it, or `None` where there was none.
+    pub(super) fn renew(
+        &self,
+        cached: &CachedFunction,
+        key: Ref<'_>,
+        ttl: Option<u64>,
+        reads: bool,
+    ) -> Result<Option<Taken>, ErrSet> {
+        let view = view_of(&key)?;
+        let state = &cached.state;
+        if state.max_size == Some(0) {
+            return Ok(None);
+        }
+        Ok(match (state.backend.shared(), There::of(key.py(), cached)?) {
+            (Some(shared), _) => shared.renew_object(cached, &view, ttl, reads)?.map(Taken::Bytes),
+            (None, Some(there)) => there.renew(&view, ttl, reads)?.map(Taken::There),
+            (None, None) => {
+                self.know_more(cached, ttl.is_some(), false);
+                state.renew_entry(&view, ttl, reads)?.map(Taken::Object)
+            }
+        })
+    }
+
     /// Stores a value if the key's entry is the expected one. `Err` with an exception set.
     pub(super) fn swap(&self, cached: &CachedFunction, view: &View<'_>, swap: Swap<'_>) -> Result<Swapped, ErrSet> {
         let state = &cached.state;
@@ -144,7 +167,7 @@ impl CacheObject {
     }
 }
 
-/// The value of an entry that was taken out.
+/// The value of an entry that was taken out, or given another lifetime.
 pub(super) enum Taken {
     /// As memory stores it.
     Object(PyRef),

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use super::exchange::Expected;
+use super::store::Taken;
 use super::view_of;
 use crate::backend::shared::object::decode;
 use crate::backend::There;
@@ -20,7 +21,7 @@ use engine::cache::{Cause, Evicted};
 use engine::slab::Token;
 
 /// An entry as it is copied: key, value as it is stored, nanoseconds that it is fresh (less than 0 if it is stale), tags.
-pub(super) struct Copied {
+struct Copied {
     pub key: PyRef,
     pub stored: PyRef,
     pub left: Option<i64>,
@@ -50,7 +51,7 @@ impl CacheState {
     }
 
     /// Copies of the object's entries. O(n).
-    pub(super) fn own_entries(&self, py: Python<'_>) -> Vec<Copied> {
+    fn own_entries(&self, py: Python<'_>) -> Vec<Copied> {
         let now = self.now();
         self.entries.write(|writer| {
             let tokens = self.own_tokens(writer.value, now);
@@ -81,6 +82,24 @@ pub(super) fn keys<'py>(py: Python<'py>, cached: &CachedFunction) -> PyResult<Bo
         if let Some(key) = read_key(py, &key)? {
             list.append(key)?;
         }
+    }
+    Ok(list)
+}
+
+/// Copies of the entries of memory, as a list: key, value as it is stored (`delivers`: as callers get it), seconds, tags.
+pub(super) fn entries<'py>(py: Python<'py>, cached: &CachedFunction, delivers: bool) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for entry in cached.state.own_entries(py) {
+        let stored = if delivers {
+            match Taken::Object(entry.stored).deliver(py, cached).map_err(|ErrSet| PyErr::fetch(py))? {
+                Some(value) => value,
+                None => continue,
+            }
+        } else {
+            entry.stored
+        };
+        let seconds = entry.left.map(|left| left as f64 / 1e9);
+        list.append((entry.key.as_py(), stored.as_py(), seconds, entry.tags))?;
     }
     Ok(list)
 }

@@ -7,7 +7,7 @@ use crate::file::layout::{
     AccessMeta, Cell, Link, BUCKET_LOAD, GRANULE, GRANULES_PER_WORD, INDEX_AT, LEVEL0_BUCKETS, LEVEL0_BYTES, LINE,
     MAX_FILE, PAGE,
 };
-use crate::file::units::{Granule, GranuleIndex, Slot};
+use crate::file::units::{Granule, GranuleIndex, Offset, Slot};
 use crate::policy::Strategy;
 use core::mem::size_of;
 
@@ -17,29 +17,29 @@ pub struct Geometry {
     /// Entries that the tables have room for: `max_size`, or what `max_bytes` could hold at most.
     pub capacity: u64,
     pub max_level: u64,
-    pub cells: u64,
-    pub metas: u64,
-    pub links: u64,
+    pub cells: Offset,
+    pub metas: Offset,
+    pub links: Offset,
     /// A word for each slot, if entries may end for want of use; else nothing.
-    pub idle: u64,
+    pub idle: Offset,
     /// Cache lines of history, and how many there are at most (a power of two); 0 for a strategy that needs none.
-    pub history: u64,
+    pub history: Offset,
     pub history_lines: u64,
     /// The last changes of slots' words, and how many of them at most (a power of two).
-    pub changes: u64,
+    pub changes: Offset,
     pub change_words: u64,
     /// The tags' stamps, and how many there are (a power of two).
-    pub tags: u64,
+    pub tags: Offset,
     pub tag_words: u64,
-    pub bitmap: u64,
+    pub bitmap: Offset,
     /// First byte of the data, a multiple of `GRANULE`.
-    pub data: u64,
+    pub data: Offset,
     /// Granules of data at most, a multiple of `GRANULES_PER_WORD`.
     pub granules: u64,
     /// Bytes of the whole file at most.
     pub end: u64,
     /// The last of the areas that have something for each slot, and how many bytes.
-    last_area: u64,
+    last_area: Offset,
     last_size: u64,
 }
 
@@ -53,7 +53,7 @@ const CHANGES: (u64, u64) = (PAGE / 8, 1 << 16);
 /// Stamps of tags: one for so many bytes of the file, or less; at least, and at most.
 const TAGS: (u64, u64, u64) = if cfg!(loom) { (1 << 40, 2, 2) } else { (1 << 9, PAGE / 8, 1 << 15) };
 /// Below this no cache is worth having.
-pub const MIN_MAX_BYTES: u64 = INDEX_AT + 12 * PAGE;
+pub const MIN_MAX_BYTES: u64 = INDEX_AT.bytes() + 12 * PAGE;
 
 const fn round_up(n: u64, unit: u64) -> u64 {
     n.div_ceil(unit) * unit
@@ -76,11 +76,11 @@ impl Geometry {
         let idle_word = if idles { 8 } else { 0 };
         let tag_words = (max_bytes / TAGS.0 / 2 + 1).next_power_of_two().clamp(TAGS.1, TAGS.2);
         let least = LEAST_PER_ENTRY + link + history + idle_word;
-        let most = (max_bytes - INDEX_AT - round_up(tag_words * 8, PAGE) - 9 * PAGE) / least;
+        let most = (max_bytes - INDEX_AT.bytes() - round_up(tag_words * 8, PAGE) - 9 * PAGE) / least;
         let capacity = if max_size == 0 { most } else { max_size.min(most) }.max(1);
         let buckets = capacity.div_ceil(BUCKET_LOAD).next_power_of_two().max(LEVEL0_BUCKETS);
         let max_level = u64::from((buckets / LEVEL0_BUCKETS).trailing_zeros());
-        let cells = round_up(Self::level_at(max_level + 1), PAGE);
+        let cells = Offset::new(round_up(Self::level_at(max_level + 1).bytes(), PAGE));
         let metas = cells + round_up(capacity * size_of::<Cell>() as u64, PAGE);
         let links = metas + round_up(capacity * size_of::<AccessMeta>() as u64, PAGE);
         let idle = links + round_up(capacity * link, PAGE);
@@ -95,12 +95,12 @@ impl Geometry {
         let changes = tags + round_up(tag_words * 8, PAGE);
         let change_words = Self::changes_for(capacity);
         let bitmap = changes + change_words * 8;
-        let room = max_bytes.checked_sub(bitmap + PAGE)?;
+        let room = max_bytes.checked_sub(bitmap.bytes() + PAGE)?;
         // Data and its share of the bitmap: 64 granules and one word; the bitmap is then rounded up to pages.
         let words = room / (GRANULES_PER_WORD * GRANULE + 8);
         let data = bitmap + round_up(words * 8, PAGE);
         let granules = words * GRANULES_PER_WORD;
-        let end = data + granules * GRANULE;
+        let end = data.bytes() + granules * GRANULE;
         (words > 0 && end <= max_bytes).then_some(Geometry {
             capacity,
             max_level,
@@ -137,48 +137,48 @@ impl Geometry {
 
     /// Offset of an index level. Level `l` has `LEVEL0_BUCKETS << l` lines, so the levels before it fill `2^l - 1`
     /// times level 0.
-    pub const fn level_at(level: u64) -> u64 {
-        INDEX_AT + LEVEL0_BYTES * ((1 << level) - 1)
+    pub const fn level_at(level: u64) -> Offset {
+        INDEX_AT.plus(LEVEL0_BYTES * ((1 << level) - 1))
     }
     pub const fn buckets(level: u64) -> u64 {
         LEVEL0_BUCKETS << level
     }
-    pub const fn cell(&self, slot: Slot) -> u64 {
-        self.cells + slot.number() * size_of::<Cell>() as u64
+    pub const fn cell(&self, slot: Slot) -> Offset {
+        self.cells.plus(slot.number() * size_of::<Cell>() as u64)
     }
-    pub const fn meta(&self, slot: Slot) -> u64 {
-        self.metas + slot.number() * size_of::<AccessMeta>() as u64
+    pub const fn meta(&self, slot: Slot) -> Offset {
+        self.metas.plus(slot.number() * size_of::<AccessMeta>() as u64)
     }
-    pub const fn link(&self, slot: Slot) -> u64 {
-        self.links + slot.number() * size_of::<Link>() as u64
+    pub const fn link(&self, slot: Slot) -> Offset {
+        self.links.plus(slot.number() * size_of::<Link>() as u64)
     }
-    pub const fn idle_word(&self, slot: Slot) -> u64 {
-        self.idle + slot.number() * 8
+    pub const fn idle_word(&self, slot: Slot) -> Offset {
+        self.idle.plus(slot.number() * 8)
     }
     /// Whether each slot has a link; a word for its last use.
     pub const fn has_links(&self) -> bool {
-        self.idle > self.links
+        self.idle.bytes() > self.links.bytes()
     }
     pub const fn has_idle(&self) -> bool {
-        self.history > self.idle
+        self.history.bytes() > self.idle.bytes()
     }
-    pub const fn tag(&self, i: u64) -> u64 {
-        self.tags + i * 8
+    pub const fn tag(&self, i: u64) -> Offset {
+        self.tags.plus(i * 8)
     }
-    pub const fn history_line(&self, i: u64) -> u64 {
-        self.history + i * LINE as u64
+    pub const fn history_line(&self, i: u64) -> Offset {
+        self.history.plus(i * LINE as u64)
     }
     /// The end of what `slots` slots need.
-    pub const fn slots_end(&self, slots: u64) -> u64 {
-        self.last_area + slots * self.last_size
+    pub const fn slots_end(&self, slots: u64) -> Offset {
+        self.last_area.plus(slots * self.last_size)
     }
     /// The granule of the file that is this one of the data.
     pub const fn granule(&self, index: GranuleIndex) -> Granule {
-        Granule::new(self.data / GRANULE + index.number())
+        Granule::new(self.data.bytes() / GRANULE + index.number())
     }
     /// The granule of the data that is this one of the file; `None` if it lies before the data.
     pub fn index_of(&self, granule: Granule) -> Option<GranuleIndex> {
-        granule.number().checked_sub(self.data / GRANULE).map(GranuleIndex::new)
+        granule.number().checked_sub(self.data.bytes() / GRANULE).map(GranuleIndex::new)
     }
 }
 
@@ -201,9 +201,9 @@ mod tests {
             assert!(!strategy.has_queues() || g.link(end) <= g.idle);
             assert!(g.slots_end(g.capacity) <= g.history && g.history_line(g.history_lines) <= g.tags);
             assert!(g.tag(g.tag_words) <= g.changes && g.changes + 8 * g.change_words <= g.bitmap);
-            assert!(g.bitmap.is_multiple_of(PAGE) && g.changes.is_multiple_of(PAGE) && g.tags.is_multiple_of(PAGE));
+            assert!([g.bitmap, g.changes, g.tags].iter().all(|at| at.bytes().is_multiple_of(PAGE)));
             assert!(!strategy.has_queues() || idles || g.link(end) == g.slots_end(g.capacity));
-            assert!(g.bitmap + g.granules / 8 <= g.data && g.data.is_multiple_of(GRANULE));
+            assert!(g.bitmap + g.granules / 8 <= g.data && g.data.bytes().is_multiple_of(GRANULE));
             assert!(g.end <= max_bytes && g.granules >= 64, "{max_size} {max_bytes} {g:?}");
             assert!(Geometry::buckets(g.max_level) * BUCKET_CELLS > g.capacity);
             if max_size == 0 {

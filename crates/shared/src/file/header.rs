@@ -18,13 +18,14 @@ use crate::file::astray::note_root;
 use crate::file::directory::{check_name, Dir, FileId, Missing};
 use crate::file::disk::reserve_file;
 use crate::file::layout::{
-    ctl, Geometry, Header, FENCES, FENCES_AT, HEADER_COPY_AT, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE, PROCS_AT, VERSION,
+    ctl, Geometry, Header, FENCES, FENCES_AT, HEADER_AT, HEADER_COPY_AT, MAGIC, MAX_FILE, MIN_MAX_BYTES, PAGE,
+    PROCS_AT, VERSION,
 };
 use crate::file::mapping::{Descriptor, Region};
 use crate::file::memory;
 use crate::file::sigbus;
 use crate::file::system::write_all_at;
-use crate::file::units::Slot;
+use crate::file::units::{Offset, Slot};
 use crate::file::validation::{
     examine, first_slots, header_sum, mark_moved, read_header, validate, write_header, Content, Ours,
 };
@@ -124,23 +125,23 @@ fn fill_unguarded(fd: BorrowedFd<'_>, header: &Header, geo: &Geometry) -> io::Re
     let changes = Geometry::changes_for(slots);
     // One page of process slots; the others when somebody claims one there.
     for (at, end) in [
-        (0, PROCS_AT + PAGE),
+        (HEADER_AT, PROCS_AT + PAGE),
         (FENCES_AT, Geometry::level_at(1)),
         (geo.cell(FIRST), geo.cell(Slot::new(slots))),
         (geo.meta(FIRST), geo.meta(Slot::new(slots))),
-        (geo.link(FIRST), if geo.has_links() { geo.link(Slot::new(slots)) } else { 0 }),
-        (geo.idle_word(FIRST), if geo.has_idle() { geo.idle_word(Slot::new(slots)) } else { 0 }),
+        (geo.link(FIRST), geo.link(if geo.has_links() { Slot::new(slots) } else { FIRST })),
+        (geo.idle_word(FIRST), geo.idle_word(if geo.has_idle() { Slot::new(slots) } else { FIRST })),
         (geo.changes, geo.changes + changes * 8),
     ] {
         if end > at {
-            reserve_file(fd, at, end - at)?;
+            reserve_file(fd, at.bytes(), end - at)?;
         }
     }
-    let word = |value: u64, at: u64| write_all_at(fd, &value.to_ne_bytes(), at);
+    let word = |value: u64, at: Offset| write_all_at(fd, &value.to_ne_bytes(), at.bytes());
     // Anything: what damage puts there is no stamp that has been.
     let [seed, other] = header.seed;
     let stamps = (0..FENCES).flat_map(|i| split_mix(split_mix(seed).wrapping_add(i)).to_ne_bytes());
-    write_all_at(fd, &stamps.collect::<Vec<u8>>(), FENCES_AT)?;
+    write_all_at(fd, &stamps.collect::<Vec<u8>>(), FENCES_AT.bytes())?;
     word(split_mix(other) | 1, ctl!(tag_epoch))?;
     word(slots, ctl!(slots_ready))?;
     word(changes, ctl!(change_len))?;
@@ -150,7 +151,7 @@ fn fill_unguarded(fd: BorrowedFd<'_>, header: &Header, geo: &Geometry) -> io::Re
     for at in [ctl!(generation), ctl!(swept_generation), ctl!(base_generation)] {
         word(header.seed[0], at)?;
     }
-    [HEADER_COPY_AT, 0].into_iter().try_for_each(|at| write_header(fd, header, at))
+    [HEADER_COPY_AT, HEADER_AT].into_iter().try_for_each(|at| write_header(fd, header, at))
 }
 
 /// A generation that no file has had.
@@ -352,7 +353,7 @@ fn map_table(
 ) -> Result<(Arc<Table>, PathBuf), OpenError> {
     let strategy = Strategy::from_number(header.strategy)
         .ok_or_else(|| OpenError::io(&path, "understand", io::Error::other("unknown strategy")))?;
-    let region = Region::map(fd, geo.data, geo.end).map_err(|e| OpenError::io(&path, "map", e))?;
+    let region = Region::map(fd, geo.data.bytes(), geo.end).map_err(|e| OpenError::io(&path, "map", e))?;
     let table = Table::new(region, geo, header, strategy);
     table.me.opened_at(path.clone());
     if damaged {

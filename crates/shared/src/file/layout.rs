@@ -19,6 +19,7 @@
 
 pub use crate::file::geometry::{Geometry, MIN_MAX_BYTES};
 
+use crate::file::units::Offset;
 use crate::load_counter::LoadCounter;
 use crate::skip::Skip;
 use core::mem::{align_of, offset_of, size_of};
@@ -290,45 +291,47 @@ const _: () = {
     assert!(size_of::<Proc>() == 4 * LINE && offset_of!(Proc, counters) == LINE);
     assert!(size_of::<Cell>() == 16 && size_of::<AccessMeta>() == 16 && size_of::<Link>() == 16);
     assert!(size_of::<BlockHead>() == GRANULE as usize);
-    assert!(CONTROL_AT as usize + size_of::<Control>() <= CANDIDATES_AT as usize);
-    assert!(CANDIDATES_AT + CANDIDATES * size_of::<Candidate>() as u64 == LEASE_STATES_AT);
-    assert!(LEASE_STATES_AT + LEASES * 8 <= LEASES_AT);
-    assert!(size_of::<Header>() <= HEADER_COPY_AT as usize);
-    assert!(HEADER_COPY_AT as usize + size_of::<Header>() <= CONTROL_AT as usize);
+    assert!(CONTROL_AT.bytes() as usize + size_of::<Control>() <= CANDIDATES_AT.bytes() as usize);
+    assert!(candidate_at(CANDIDATES).bytes() == LEASE_STATES_AT.bytes());
+    assert!(lease_state_at(LEASES).bytes() <= LEASES_AT.bytes());
+    assert!(size_of::<Header>() <= HEADER_COPY_AT.bytes() as usize);
+    assert!(HEADER_COPY_AT.bytes() as usize + size_of::<Header>() <= CONTROL_AT.bytes() as usize);
     assert!(PROCS.is_power_of_two() && LEASES.is_power_of_two() && LEVEL0_BUCKETS.is_power_of_two());
     assert!(cfg!(loom) || LEVEL0_BYTES == PAGE);
     assert!(
-        FENCES.is_power_of_two() && (cfg!(loom) || (FENCES_AT.is_multiple_of(PAGE) && INDEX_AT.is_multiple_of(PAGE)))
+        FENCES.is_power_of_two()
+            && (cfg!(loom) || (FENCES_AT.bytes().is_multiple_of(PAGE) && INDEX_AT.bytes().is_multiple_of(PAGE)))
     );
 };
 
-pub const HEADER_COPY_AT: u64 = 256;
-pub const CONTROL_AT: u64 = 512;
-pub const CANDIDATES_AT: u64 = PAGE;
-pub const LEASE_STATES_AT: u64 = 3 * PAGE;
-pub const LEASES_AT: u64 = 4 * PAGE;
-pub const PROCS_AT: u64 = LEASES_AT + LEASES * size_of::<Lease>() as u64;
-pub const FENCES_AT: u64 = PROCS_AT + PROCS * size_of::<Proc>() as u64;
-pub const INDEX_AT: u64 = FENCES_AT + FENCES * 8;
+pub const HEADER_AT: Offset = Offset::START;
+pub const HEADER_COPY_AT: Offset = Offset::new(256);
+pub const CONTROL_AT: Offset = Offset::new(512);
+pub const CANDIDATES_AT: Offset = Offset::new(PAGE);
+pub const LEASE_STATES_AT: Offset = Offset::new(3 * PAGE);
+pub const LEASES_AT: Offset = Offset::new(4 * PAGE);
+pub const PROCS_AT: Offset = LEASES_AT.plus(LEASES * size_of::<Lease>() as u64);
+pub const FENCES_AT: Offset = PROCS_AT.plus(PROCS * size_of::<Proc>() as u64);
+pub const INDEX_AT: Offset = FENCES_AT.plus(FENCES * 8);
 
 /// The file offset of a field of `Control`.
 macro_rules! ctl {
     ($($field:tt)+) => {
         $crate::file::layout::CONTROL_AT
-            + ::core::mem::offset_of!($crate::file::layout::Control, $($field)+) as u64
+            .plus(::core::mem::offset_of!($crate::file::layout::Control, $($field)+) as u64)
     };
 }
 pub(crate) use ctl;
 
-pub const fn proc_at(slot: u64) -> u64 {
-    PROCS_AT + slot * size_of::<Proc>() as u64
+pub const fn proc_at(slot: u64) -> Offset {
+    PROCS_AT.plus(slot * size_of::<Proc>() as u64)
 }
-pub const fn lease_state_at(i: u64) -> u64 {
-    LEASE_STATES_AT + i * 8
+pub const fn lease_state_at(i: u64) -> Offset {
+    LEASE_STATES_AT.plus(i * 8)
 }
-pub const fn lease_at(i: u64) -> u64 {
-    LEASES_AT + i * size_of::<Lease>() as u64
+pub const fn lease_at(i: u64) -> Offset {
+    LEASES_AT.plus(i * size_of::<Lease>() as u64)
 }
-pub const fn candidate_at(i: u64) -> u64 {
-    CANDIDATES_AT + i * size_of::<Candidate>() as u64
+pub const fn candidate_at(i: u64) -> Offset {
+    CANDIDATES_AT.plus(i * size_of::<Candidate>() as u64)
 }

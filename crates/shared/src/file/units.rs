@@ -2,6 +2,57 @@
 //! the file has of them is that number.
 
 use crate::file::layout::{GRANULE, OFFSET_BITS};
+use std::ops::{Add, Sub};
+
+/// The place of a byte in the file, from its start. What is added to it, and what lies between two, is a number of bytes.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offset(u64);
+
+impl Offset {
+    pub const START: Offset = Offset(0);
+
+    pub const fn new(bytes: u64) -> Offset {
+        Offset(bytes)
+    }
+    /// Bytes before it: the length of a file that ends here.
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+    /// `+` for constants.
+    #[inline(always)]
+    pub const fn plus(self, bytes: u64) -> Offset {
+        Offset(self.0 + bytes)
+    }
+    /// The words from here to `end`.
+    pub fn words_to(self, end: Offset) -> impl Iterator<Item = Offset> {
+        (self.0..end.0).step_by(8).map(Offset)
+    }
+}
+
+impl Add<u64> for Offset {
+    type Output = Offset;
+
+    #[inline(always)]
+    fn add(self, bytes: u64) -> Offset {
+        self.plus(bytes)
+    }
+}
+
+impl Sub for Offset {
+    type Output = u64;
+
+    #[inline(always)]
+    fn sub(self, from: Offset) -> u64 {
+        self.0 - from.0
+    }
+}
+
+impl std::fmt::Display for Offset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// The number of a slot in the table.
 #[repr(transparent)]
@@ -88,8 +139,8 @@ impl Granule {
         self.0
     }
     /// Its first byte in the file. (Of a number that only damage can have brought up: anything.)
-    pub const fn offset(self) -> u64 {
-        self.0.wrapping_mul(GRANULE)
+    pub const fn offset(self) -> Offset {
+        Offset(self.0.wrapping_mul(GRANULE))
     }
 }
 

@@ -5,10 +5,11 @@
 //! a file replaced, those who have it would go on with it, and nobody would reach them any more.
 
 use crate::file::layout::{
-    ctl, Control, Geometry, Header, CONTROL_AT, GRANULE, HEADER_COPY_AT, HEADER_WORDS, MAGIC, PAGE, VERSION,
+    ctl, Control, Geometry, Header, CONTROL_AT, GRANULE, HEADER_AT, HEADER_COPY_AT, HEADER_WORDS, MAGIC, PAGE, VERSION,
 };
 use crate::file::life;
 use crate::file::system::{read_exact_at, write_all_at};
+use crate::file::units::Offset;
 use crate::hash::checksum;
 use crate::listed::Unusable;
 use crate::policy::Strategy;
@@ -51,29 +52,29 @@ fn is_sound(header: &Header) -> bool {
     header.magic == MAGIC && header.version == VERSION && header.checksum == header_sum(header)
 }
 
-fn read_words<const N: usize>(fd: BorrowedFd<'_>, at: u64) -> Option<[u64; N]> {
+fn read_words<const N: usize>(fd: BorrowedFd<'_>, at: Offset) -> Option<[u64; N]> {
     let mut bytes = vec![0; N * 8];
-    read_exact_at(fd, &mut bytes, at).ok()?;
+    read_exact_at(fd, &mut bytes, at.bytes()).ok()?;
     let word = |i: usize| u64::from_ne_bytes(bytes[i * 8..][..8].try_into().expect("eight bytes"));
     Some(std::array::from_fn(word))
 }
 
 /// Writes a header to its place.
-pub(super) fn write_header(fd: BorrowedFd<'_>, header: &Header, at: u64) -> std::io::Result<()> {
-    let words = words_of(header);
-    words.iter().enumerate().try_for_each(|(i, word)| write_all_at(fd, &word.to_ne_bytes(), at + 8 * i as u64))
+pub(super) fn write_header(fd: BorrowedFd<'_>, header: &Header, at: Offset) -> std::io::Result<()> {
+    let mut words = words_of(header).into_iter().zip((0..).step_by(8));
+    words.try_for_each(|(word, offset)| write_all_at(fd, &word.to_ne_bytes(), (at + offset).bytes()))
 }
 
 /// The header of a file of our version; else what stands in its place. The copy counts where others have the file open.
 fn sound_header(fd: BorrowedFd<'_>) -> Option<Result<Header, Header>> {
-    let [first, copy] = [0, HEADER_COPY_AT].map(|at| read_words::<HEADER_WORDS>(fd, at).map(header_of));
+    let [first, copy] = [HEADER_AT, HEADER_COPY_AT].map(|at| read_words::<HEADER_WORDS>(fd, at).map(header_of));
     let first = first?;
     if is_sound(&first) {
         return Some(Ok(first));
     }
     let Some(copy) = copy.filter(|copy| is_sound(copy) && life::somebody_lives(fd)) else { return Some(Err(first)) };
     // Whoever looks at the same time writes the same words.
-    let _ = write_header(fd, &copy, 0);
+    let _ = write_header(fd, &copy, HEADER_AT);
     Some(Ok(copy))
 }
 
@@ -99,7 +100,7 @@ pub(crate) fn read_header(fd: BorrowedFd<'_>) -> Result<Header, Unusable> {
 
 /// Whether a file says that it is a cache, in its header or the copy.
 pub(crate) fn bears_magic(fd: BorrowedFd<'_>) -> bool {
-    [0, HEADER_COPY_AT].into_iter().any(|at| read_words::<1>(fd, at) == Some([MAGIC]))
+    [HEADER_AT, HEADER_COPY_AT].into_iter().any(|at| read_words::<1>(fd, at) == Some([MAGIC]))
 }
 
 /// Validates a file of this fingerprint.
@@ -125,10 +126,10 @@ pub(crate) fn examine(fd: BorrowedFd<'_>, header: Header) -> Option<Ours> {
     );
     let possible = level <= geo.max_level && slots <= geo.capacity && data <= geo.granules;
     let damaged = !possible
-        || len < Geometry::level_at(level + 1)
-        || len < geo.slots_end(slots)
-        || (data > 0 && len < geo.data + data * GRANULE);
-    let is_of_use = !damaged || (len >= geo.slots_end(first_slots(&geo)) && life::somebody_lives(fd));
+        || len < Geometry::level_at(level + 1).bytes()
+        || len < geo.slots_end(slots).bytes()
+        || (data > 0 && len < (geo.data + data * GRANULE).bytes());
+    let is_of_use = !damaged || (len >= geo.slots_end(first_slots(&geo)).bytes() && life::somebody_lives(fd));
     is_of_use.then_some(Ours { header, geo, damaged })
 }
 
@@ -140,13 +141,13 @@ pub(super) fn first_slots(geo: &Geometry) -> u64 {
 /// A file has lost its name to another one: whoever has it open still is told, at the next call. What they have decoded of
 /// it is void from now on. (Only for a file of ours; what stands there may be anything.)
 pub(crate) fn mark_moved(fd: BorrowedFd<'_>, generation: u64) {
-    let is_ours = read_words::<1>(fd, 0).is_some_and(|magic| magic == [MAGIC]) || life::somebody_lives(fd);
+    let is_ours = read_words::<1>(fd, HEADER_AT).is_some_and(|magic| magic == [MAGIC]) || life::somebody_lives(fd);
     let there = crate::file::mapping::file_len(fd).is_ok_and(|len| len >= CONTROL_END);
     if is_ours && there {
         // In this order: who finds all void looks why.
-        let _ = write_all_at(fd, &(clock::boot_now() | 1).to_ne_bytes(), ctl!(moved));
-        let _ = write_all_at(fd, &generation.to_ne_bytes(), ctl!(generation));
+        let _ = write_all_at(fd, &(clock::boot_now() | 1).to_ne_bytes(), ctl!(moved).bytes());
+        let _ = write_all_at(fd, &generation.to_ne_bytes(), ctl!(generation).bytes());
     }
 }
 
-const CONTROL_END: u64 = CONTROL_AT + size_of::<Control>() as u64;
+const CONTROL_END: u64 = CONTROL_AT.bytes() + size_of::<Control>() as u64;

@@ -4,6 +4,7 @@ use super::SharedCache;
 use crate::error::Hindrance;
 use crate::file::atomic::Ordering;
 use crate::file::layout::ctl;
+use crate::file::units::Offset;
 use crate::interface::Info;
 use crate::load_counter::LoadCounter;
 use crate::skip::Skip;
@@ -66,7 +67,7 @@ impl SharedCache {
     pub fn info(&self) -> Info {
         self.table.mend_counters();
         let [evictions, expirations, repairs] = self.table.happened();
-        let at = |at: u64| self.table.region.load(at, Ordering::Relaxed);
+        let at = |at: Offset| self.table.region.load(at, Ordering::Relaxed);
         Info {
             hits: self.table.counted(Event::Hit),
             misses: self.table.counted(Event::Miss),

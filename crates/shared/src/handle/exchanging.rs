@@ -4,6 +4,7 @@ use super::SharedCache;
 use crate::error::Busy;
 use crate::file::atomic::Ordering;
 use crate::file::layout::ctl;
+use crate::file::units::Offset;
 use crate::table::block::ReadBuf;
 use crate::table::exchange::{Change, Present};
 use crate::table::head::Freshness;
@@ -45,7 +46,7 @@ impl SharedCache {
     /// Whether `len` counts what `for_each_by_use` finds: no entry is apart, and none void by a tag.
     pub fn len_is_plain(&self) -> bool {
         // Acquire: pairs with the releases of whoever sets them.
-        let is_zero = |at: u64| self.table.region.load(at, Ordering::Acquire) == 0;
+        let is_zero = |at: Offset| self.table.region.load(at, Ordering::Acquire) == 0;
         is_zero(ctl!(tags_ready)) && is_zero(ctl!(apart))
     }
 

@@ -7,6 +7,7 @@
 //! that never was in the cache passes for a ghost once in four billion times.
 
 use crate::file::layout::{ctl, LINE};
+use crate::file::units::Offset;
 use crate::table::Table;
 
 const WAYS: u64 = LINE as u64 / 8;
@@ -29,7 +30,7 @@ impl Table {
         self.region.set(ctl!(ghost_room), room);
         if let Some(line) = self.history_line_to_write(hash) {
             let places = (0..WAYS).map(|way| line + 8 * way);
-            let age = |at: &u64| match self.region.get(*at) {
+            let age = |at: &Offset| match self.region.get(*at) {
                 0 => u32::MAX,
                 ghost => number.wrapping_sub(ghost as u32),
             };

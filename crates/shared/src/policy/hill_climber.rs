@@ -8,6 +8,7 @@
 //! The climber's words are all zeros at the beginning; whatever they hold, the shares stay within their limits.
 
 use crate::file::layout::ctl;
+use crate::file::units::Offset;
 use crate::table::counters::Event;
 use crate::table::Table;
 use engine::policy::tuning::tinylfu::{Climb, SAMPLE};
@@ -15,7 +16,7 @@ use engine::policy::tuning::tinylfu::{Climb, SAMPLE};
 /// Evictions between two looks at the counters, as a part of the entries; and at least.
 const LOOKS: (u64, u64) = (64, 16);
 impl Table {
-    fn number(&self, at: u64) -> f64 {
+    fn number(&self, at: Offset) -> f64 {
         let number = f64::from_bits(self.region.get(at));
         if number.is_finite() {
             number.clamp(-1.0, 1.0)
@@ -24,7 +25,7 @@ impl Table {
         }
     }
 
-    fn set_number(&self, at: u64, number: f64) {
+    fn set_number(&self, at: Offset, number: f64) {
         self.region.set(at, number.to_bits());
     }
 

@@ -7,6 +7,7 @@
 
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, Geometry, LINE};
+use crate::file::units::Offset;
 use crate::process::clock;
 use crate::table::Table;
 
@@ -23,13 +24,13 @@ impl Table {
     }
 
     /// The line of a hash.
-    pub(super) fn history_line(&self, hash: u64) -> Option<u64> {
+    pub(super) fn history_line(&self, hash: u64) -> Option<Offset> {
         let lines = self.history_lines();
         (lines > 0).then(|| self.geo.history_line(hash & (lines - 1)))
     }
 
     /// `history_line`, of an area that is large enough for the entries that there are.
-    pub(super) fn history_line_to_write(&self, hash: u64) -> Option<u64> {
+    pub(super) fn history_line_to_write(&self, hash: u64) -> Option<Offset> {
         let entries = self.region.get(ctl!(count)).min(self.max_entries());
         let (lines, wanted) = (self.history_lines(), Geometry::history_lines_for(entries, self.strategy));
         if lines < wanted && clock::boot_now() >= self.disk_full_until.load(Ordering::Relaxed) {

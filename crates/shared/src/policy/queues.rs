@@ -10,7 +10,7 @@
 //! not spread.
 
 use crate::file::layout::{ctl, Link, QueueEnds, QUEUES};
-use crate::file::units::Slot;
+use crate::file::units::{Offset, Slot};
 use crate::policy::Strategy;
 use crate::table::Table;
 use core::mem::{offset_of, size_of};
@@ -35,7 +35,7 @@ fn number(named: Named) -> u64 {
     named.map_or(0, Slot::to_link)
 }
 
-fn end_at(queue: Queue, offset: usize) -> u64 {
+fn end_at(queue: Queue, offset: usize) -> Offset {
     ctl!(queues) + queue.0 * size_of::<QueueEnds>() as u64 + offset as u64
 }
 const HEAD: usize = offset_of!(QueueEnds, head);
@@ -43,10 +43,10 @@ const TAIL: usize = offset_of!(QueueEnds, tail);
 const LEN: usize = offset_of!(QueueEnds, len);
 
 impl Table {
-    pub(super) fn link_at(&self, slot: Slot) -> u64 {
+    pub(super) fn link_at(&self, slot: Slot) -> Offset {
         self.geo.link(slot) + offset_of!(Link, neighbours) as u64
     }
-    fn entered_at(&self, slot: Slot) -> u64 {
+    fn entered_at(&self, slot: Slot) -> Offset {
         self.geo.link(slot) + offset_of!(Link, entered) as u64
     }
 

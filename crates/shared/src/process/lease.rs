@@ -27,6 +27,7 @@ pub use self::waiting::Ticket;
 
 use crate::file::atomic::Ordering;
 use crate::file::layout::{lease_at, lease_state_at, Lease as Record, LEASES, LEASE_WAYS};
+use crate::file::units::Offset;
 pub(crate) use crate::interface::{Acquired, Purpose, Waited};
 use crate::process::clock;
 use crate::process::identity::{Identity, IDENTITY_BITS};
@@ -91,7 +92,7 @@ const fn ended_privately(state: u64) -> u64 {
     left(state) | PRIVATE
 }
 
-pub(super) fn field(index: u64, offset: usize) -> u64 {
+pub(super) fn field(index: u64, offset: usize) -> Offset {
     lease_at(index) + offset as u64
 }
 pub(super) const HASH: usize = offset_of!(Record, hash);

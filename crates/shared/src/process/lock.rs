@@ -28,6 +28,7 @@
 use crate::error::Busy;
 use crate::file::atomic::{pause, AtomicU64, Ordering};
 use crate::file::layout::{ctl, Geometry, Proc, GRANULE, LEASE_HOMES};
+use crate::file::units::Offset;
 use crate::process::identity::{field, slot_of, Identity, IDENTITY_BITS};
 use crate::table::storing::Stored;
 use crate::table::Table;
@@ -50,7 +51,7 @@ pub(crate) const CLEAR_TIMEOUT: Duration = Duration::from_secs(2);
 /// Which lock, and where its word lies in the file.
 #[derive(Clone, Copy)]
 pub(crate) struct LockAt {
-    word: u64,
+    word: Offset,
     /// `None` = the writers' lock.
     home: Option<u64>,
 }
@@ -60,11 +61,11 @@ const _: () = assert!(LEASE_HOMES <= 64, "a line has a bit for each");
 
 impl LockAt {
     /// The lock of a home of leases.
-    pub(crate) fn home(number: u64, word: u64) -> LockAt {
+    pub(crate) fn home(number: u64, word: Offset) -> LockAt {
         LockAt { word, home: Some(number) }
     }
 
-    pub(crate) fn word(self) -> u64 {
+    pub(crate) fn word(self) -> Offset {
         self.word
     }
 }
@@ -337,7 +338,7 @@ impl Table {
 }
 
 /// Where a process says that it is in a lock.
-fn said(owner: Identity, at: LockAt) -> u64 {
+fn said(owner: Identity, at: LockAt) -> Offset {
     let offset = if at.home.is_none() { offset_of!(Proc, in_writers) } else { offset_of!(Proc, in_homes) };
     field(slot_of(owner), offset)
 }

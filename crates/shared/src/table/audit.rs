@@ -14,7 +14,7 @@
 //! What does not agree is repaired (`mend`); what is one word's own matter is put right in its place: a deadline, a stamp.
 
 use crate::file::layout::{ctl, GRANULES_PER_WORD};
-use crate::file::units::Slot;
+use crate::file::units::{Offset, Slot};
 use crate::policy::Strategy;
 use crate::table::block::ReadBuf;
 use crate::table::Table;
@@ -106,7 +106,7 @@ impl Table {
         (word & ((1 << PHASE_BITS) - 1), word >> PHASE_BITS)
     }
 
-    fn sum_at(i: usize) -> u64 {
+    fn sum_at(i: usize) -> Offset {
         ctl!(audit_sums) + 8 * i as u64
     }
 
@@ -191,7 +191,7 @@ impl Table {
         self.mend_header();
         self.mend_own_counters();
         self.writer_tick();
-        let at = |at: u64| self.region.get(at);
+        let at = |at: Offset| self.region.get(at);
         let right = at(ctl!(count)) <= self.max_entries()
             && at(ctl!(used_granules)) <= self.data_ready()
             && at(ctl!(slot_high)) <= self.slots_ready()

@@ -9,7 +9,7 @@
 
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, GRANULE, GRANULES_PER_WORD};
-use crate::file::units::GranuleIndex;
+use crate::file::units::{GranuleIndex, Offset};
 use crate::process::clock;
 use crate::process::lock::WriteGuard;
 use crate::table::Table;
@@ -43,7 +43,7 @@ impl Table {
         self.region.prefetch(self.bits_at(index.number()));
     }
 
-    fn bits_at(&self, index: u64) -> u64 {
+    fn bits_at(&self, index: u64) -> Offset {
         self.geo.bitmap + index / GRANULES_PER_WORD * 8
     }
 
@@ -183,7 +183,7 @@ impl Table {
             && self.region.covers(self.geo.data + to * GRANULE);
         if reserved {
             // Fresh disk reads as zeros; left-overs of a growth that was cut short need not.
-            for at in (bits.0..bits.1).step_by(8) {
+            for at in bits.0.words_to(bits.1) {
                 self.region.set(at, 0);
             }
         }
@@ -194,7 +194,7 @@ impl Table {
     pub(crate) fn free_all(&self) {
         let ready = self.data_ready();
         self.region.set(ctl!(data_ready), ready);
-        for at in (self.bits_at(0)..self.bits_at(ready)).step_by(8) {
+        for at in self.bits_at(0).words_to(self.bits_at(ready)) {
             self.region.set(at, 0);
         }
         self.region.set(ctl!(used_granules), 0);

@@ -13,7 +13,7 @@
 use crate::file::atomic::{fence, Ordering};
 use crate::file::geometry::Geometry;
 use crate::file::layout::ctl;
-use crate::file::units::Slot;
+use crate::file::units::{Offset, Slot};
 use crate::table::Table;
 
 impl Table {
@@ -56,7 +56,7 @@ impl Table {
         }
     }
 
-    fn change_at(&self, seq: u64, len: u64) -> u64 {
+    fn change_at(&self, seq: u64, len: u64) -> Offset {
         self.geo.changes + (seq & (len - 1)) * 8
     }
 

@@ -15,6 +15,7 @@
 
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, proc_at, Counters, Proc, PAGE, PROCS, RARE, STRIPES};
+use crate::file::units::Offset;
 pub(crate) use crate::interface::Event;
 use crate::load_counter::LoadCounter;
 use crate::process::clock::boot_now;
@@ -78,7 +79,7 @@ pub(crate) struct Tally {
 const LINES: u64 = PAGE / size_of::<Proc>() as u64;
 
 /// A rare counter: all threads of a process share one.
-pub(crate) fn rare_at(slot: u64, rare: Rare) -> u64 {
+pub(crate) fn rare_at(slot: u64, rare: Rare) -> Offset {
     const EACH: u64 = (size_of::<Counters>() - offset_of!(Counters, rare)) as u64 / 8;
     let (line, at) = (rare.0 / EACH, rare.0 % EACH);
     proc_at(slot)
@@ -88,17 +89,17 @@ pub(crate) fn rare_at(slot: u64, rare: Rare) -> u64 {
         + 8 * at
 }
 
-fn base_of_rare(rare: Rare) -> u64 {
+fn base_of_rare(rare: Rare) -> Offset {
     ctl!(base_rare) + 8 * rare.0
 }
 
 /// The counters of a line, its time aside.
-fn counts_of(slot: u64) -> impl Iterator<Item = u64> {
+fn counts_of(slot: u64) -> impl Iterator<Item = Offset> {
     let events = (0..STRIPES).flat_map(move |stripe| EVENTS.map(|event| counter_at(slot, stripe, event as u64)));
     events.chain(Rare::all().filter(|rare| *rare != Rare::TIME).map(move |rare| rare_at(slot, rare)))
 }
 
-fn counter_at(slot: u64, stripe: u64, event: u64) -> u64 {
+fn counter_at(slot: u64, stripe: u64, event: u64) -> Offset {
     let line = size_of::<Counters>() as u64 * (stripe % STRIPES);
     proc_at(slot) + offset_of!(Proc, counters) as u64 + line + 8 * event
 }
@@ -151,7 +152,7 @@ impl Table {
     }
 
     /// The sum of the counters that each process has at these places. What cannot be right is nothing.
-    fn sum<I: Iterator<Item = u64>>(&self, of: impl Fn(u64) -> I) -> u64 {
+    fn sum<I: Iterator<Item = Offset>>(&self, of: impl Fn(u64) -> I) -> u64 {
         let most = self.most(0);
         self.lines()
             .flat_map(of)
@@ -253,7 +254,7 @@ impl Table {
 
     /// Evictions, expirations and repairs.
     pub(crate) fn happened(&self) -> [u64; 3] {
-        let plausible = |at: u64, kind| Some(self.region.get(at)).filter(|n| *n <= self.most(kind)).unwrap_or(0);
+        let plausible = |at: Offset, kind| Some(self.region.get(at)).filter(|n| *n <= self.most(kind)).unwrap_or(0);
         [plausible(ctl!(evictions), 1), plausible(ctl!(expirations), 1), plausible(ctl!(repairs), 2)]
     }
 

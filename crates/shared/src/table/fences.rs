@@ -20,7 +20,7 @@
 use crate::error::Busy;
 use crate::file::atomic::Ordering;
 use crate::file::layout::{FENCES, FENCES_AT};
-use crate::file::units::Slot;
+use crate::file::units::{Offset, Slot};
 pub(crate) use crate::interface::Began;
 use crate::process::lock::{WriteGuard, CLEAR_TIMEOUT, STORE_TIMEOUT};
 use crate::table::block::ReadBuf;
@@ -66,7 +66,7 @@ impl Began {
 /// Where the bits of a hash begin that name its fence.
 const FENCE_BITS_AT: u32 = 20;
 
-pub(crate) fn fence_at(hash: u64) -> u64 {
+pub(crate) fn fence_at(hash: u64) -> Offset {
     FENCES_AT + 8 * (hash >> FENCE_BITS_AT & (FENCES - 1))
 }
 

@@ -10,7 +10,7 @@
 
 use crate::error::Busy;
 use crate::file::layout::BLOCK_HEAD;
-use crate::file::units::{Slot, Word};
+use crate::file::units::{Offset, Slot, Word};
 pub(crate) use crate::interface::{Failures, Freshness, Kind, Terms};
 use crate::process::lock::STORE_TIMEOUT;
 use crate::table::reading::{Hit, Remembered, NEVER};
@@ -109,7 +109,7 @@ impl Failures {
 }
 
 impl Table {
-    fn failures_at(&self, word: Word) -> Option<u64> {
+    fn failures_at(&self, word: Word) -> Option<Offset> {
         self.place(word.granule(), 2)?;
         Some(word.granule().offset() + 8 * FAILURES as u64)
     }

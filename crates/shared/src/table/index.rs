@@ -10,7 +10,7 @@
 
 use crate::file::atomic::Ordering;
 use crate::file::layout::{ctl, Geometry, BUCKET_CELLS, BUCKET_LOAD};
-use crate::file::units::Slot;
+use crate::file::units::{Offset, Slot};
 use crate::process::lock::WriteGuard;
 use crate::table::Table;
 
@@ -28,7 +28,7 @@ pub(crate) enum Unfit {
 #[derive(Clone, Copy)]
 pub(crate) struct Level {
     number: u64,
-    at: u64,
+    at: Offset,
     mask: u64,
 }
 
@@ -41,12 +41,12 @@ impl Level {
         hash.wrapping_add(probe) & self.mask
     }
 
-    fn bucket(&self, hash: u64, probe: u64) -> u64 {
+    fn bucket(&self, hash: u64, probe: u64) -> Offset {
         self.at + self.number_of(hash, probe) * 64
     }
 }
 
-const fn cell_at(bucket: u64, i: u64) -> u64 {
+fn cell_at(bucket: Offset, i: u64) -> Offset {
     bucket + 8 * (1 + i)
 }
 
@@ -148,7 +148,7 @@ impl Table {
     }
 
     /// Where a slot stands: how many buckets are passed on the way, and its cell.
-    fn index_find(&self, level: Level, hash: u64, slot: Slot) -> Option<(u64, u64)> {
+    fn index_find(&self, level: Level, hash: u64, slot: Slot) -> Option<(u64, Offset)> {
         let probes = if self.may_be_crowded(level) { level.mask + 1 } else { LONGEST.min(level.mask + 1) };
         for probe in 0..probes {
             let bucket = level.bucket(hash, probe);
@@ -215,7 +215,7 @@ impl Table {
     fn index_build(&self, n: u64, fill: impl FnOnce(&Table, Level)) {
         self.begin_round();
         self.region.set(ctl!(passed), 0);
-        for at in (Geometry::level_at(n)..Geometry::level_at(n + 1)).step_by(8) {
+        for at in Geometry::level_at(n).words_to(Geometry::level_at(n + 1)) {
             if self.region.get(at) != 0 {
                 self.region.set(at, 0);
             }

@@ -12,8 +12,8 @@
 //! Others wait for a repairer as for any writer, once (see `lock`); what they would have stored meanwhile is not stored.
 //! So it must not take long: memory is asked for slots ahead, as nearly each access is to a line that no cache has.
 
-use crate::file::layout::{ctl, HEADER_COPY_AT};
-use crate::file::units::Slot;
+use crate::file::layout::{ctl, HEADER_AT, HEADER_COPY_AT};
+use crate::file::units::{Offset, Slot};
 use crate::process::clock;
 use crate::process::lock::STORE_TIMEOUT;
 use crate::table::block::ReadBuf;
@@ -81,7 +81,7 @@ impl Table {
     pub(crate) fn mend_header(&self) {
         #[cfg(not(loom))]
         for (i, word) in crate::file::validation::words_of(&self.header).into_iter().enumerate() {
-            for at in [0, HEADER_COPY_AT].map(|header| header + 8 * i as u64) {
+            for at in [HEADER_AT, HEADER_COPY_AT].map(|header| header + 8 * i as u64) {
                 if self.region.get(at) != word {
                     self.region.set(at, word);
                 }
@@ -91,7 +91,7 @@ impl Table {
 
     /// Whether the words by which an opener judges the file are what this process finds to be so.
     pub(crate) fn claims_are_right(&self) -> bool {
-        let at = |at: u64| self.region.get(at);
+        let at = |at: Offset| self.region.get(at);
         at(ctl!(slots_ready)) == self.slots_ready()
             && at(ctl!(data_ready)) == self.data_ready()
             && at(ctl!(index_level)) == self.level_number()

@@ -17,7 +17,7 @@
 
 use crate::file::atomic::{fence, Ordering};
 use crate::file::layout::{ctl, AccessMeta, Cell, Link, GRANULE, PAGE};
-use crate::file::units::{Granule, GranuleIndex, Slot, Word};
+use crate::file::units::{Granule, GranuleIndex, Offset, Slot, Word};
 use crate::process::lock::WriteGuard;
 #[cfg(loom)]
 use crate::table::Mutant;
@@ -30,18 +30,18 @@ const _: () = assert!(size_of::<Cell>() == size_of::<AccessMeta>() && size_of::<
 
 impl Table {
     #[inline(always)]
-    pub(crate) fn word_at(&self, slot: Slot) -> u64 {
+    pub(crate) fn word_at(&self, slot: Slot) -> Offset {
         self.geo.cell(slot) + offset_of!(Cell, word) as u64
     }
     #[inline(always)]
-    pub(crate) fn used_at(&self, slot: Slot) -> u64 {
+    pub(crate) fn used_at(&self, slot: Slot) -> Offset {
         self.geo.meta(slot) + offset_of!(AccessMeta, used) as u64
     }
     #[inline]
-    pub(crate) fn count_at(&self, slot: Slot) -> u64 {
+    pub(crate) fn count_at(&self, slot: Slot) -> Offset {
         self.geo.meta(slot) + offset_of!(AccessMeta, count) as u64
     }
-    pub(crate) fn deadline_at(&self, slot: Slot) -> u64 {
+    pub(crate) fn deadline_at(&self, slot: Slot) -> Offset {
         self.geo.cell(slot) + offset_of!(Cell, deadline) as u64
     }
 
@@ -124,7 +124,7 @@ impl Table {
 
     /// Where a free slot has the next one of the chain: in a word that writers alone write. (A hit writes to the metas of
     /// a slot that it has found, and that may have been freed since.)
-    fn next_free_at(&self, slot: Slot) -> u64 {
+    fn next_free_at(&self, slot: Slot) -> Offset {
         #[cfg(loom)]
         if self.mutant == Mutant::LinkInTheStamp {
             return self.used_at(slot);

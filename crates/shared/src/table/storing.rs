@@ -6,7 +6,7 @@
 //! word, too.
 
 use crate::file::layout::ctl;
-use crate::file::units::{GranuleIndex, Slot, Word};
+use crate::file::units::{GranuleIndex, Offset, Slot, Word};
 pub(crate) use crate::interface::Stored;
 use crate::process::lease::Lease;
 use crate::process::lock::WriteGuard;
@@ -247,7 +247,7 @@ impl Table {
     }
 
     /// Adds to a word that the writers' lock guards (wrapping).
-    pub(crate) fn add_guarded(&self, at: u64, n: u64) {
+    pub(crate) fn add_guarded(&self, at: Offset, n: u64) {
         self.region.set(at, self.region.get(at).wrapping_add(n));
     }
 

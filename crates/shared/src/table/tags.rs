@@ -31,7 +31,7 @@
 use crate::error::Busy;
 use crate::file::atomic::{fence, Ordering};
 use crate::file::layout::{ctl, BLOCK_HEAD, PAGE};
-use crate::file::units::{Slot, Word};
+use crate::file::units::{Offset, Slot, Word};
 use crate::table::reading::{Hit, Remembered};
 use crate::table::Table;
 use engine::hashing::{split_mix, GOLDEN};
@@ -109,7 +109,7 @@ impl Default for Tags {
 }
 
 impl Table {
-    fn tag_at(&self, number: u64) -> u64 {
+    fn tag_at(&self, number: u64) -> Offset {
         self.geo.tag(number & (self.geo.tag_words - 1))
     }
 
@@ -263,7 +263,7 @@ impl Table {
 
     /// Where an entry's tags are.
     #[inline(always)]
-    fn tags_at(&self, hit: &Hit) -> u64 {
+    fn tags_at(&self, hit: &Hit) -> Offset {
         let soft = if hit.is_soft() { 16 } else { 0 };
         Word::from_bits(hit.word).granule().offset() + BLOCK_HEAD + soft
     }

@@ -4,6 +4,7 @@
 use super::hostile::Random;
 use super::*;
 use crate::file::layout::*;
+use crate::file::units::Offset;
 use std::fs::File;
 use std::mem::size_of;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -82,7 +83,7 @@ fn file_of(process: &Process) -> u64 {
 }
 
 /// `after`: the file is damaged while both have it open.
-fn damaged(at: u64, new: impl Fn(u64) -> u64, strategy: Strategy, after: bool, what: &str) {
+fn damaged(at: Offset, new: impl Fn(u64) -> u64, strategy: Strategy, after: bool, what: &str) {
     let dir = tempfile::tempdir().unwrap();
     let o = options_of(&dir, strategy);
     let mut a = Process::open(&o);
@@ -92,8 +93,8 @@ fn damaged(at: u64, new: impl Fn(u64) -> u64, strategy: Strategy, after: bool, w
     let file = File::options().read(true).write(true).open(a.cache.path()).unwrap();
     let mut word = [0; 8];
     let early = after.then(|| Process::open(&o));
-    file.read_exact_at(&mut word, at).unwrap();
-    file.write_all_at(&new(u64::from_ne_bytes(word)).to_ne_bytes(), at).unwrap();
+    file.read_exact_at(&mut word, at.bytes()).unwrap();
+    file.write_all_at(&new(u64::from_ne_bytes(word)).to_ne_bytes(), at.bytes()).unwrap();
     let mut b = early.unwrap_or_else(|| Process::open(&o));
     // Nothing of before a clear is served after it, not even for a moment.
     b.clear();
@@ -120,7 +121,7 @@ fn every_word_of_the_control_area() {
     ];
     let mut failed = Vec::new();
     let end = CONTROL_AT + size_of::<Control>() as u64;
-    for (i, at) in (0..end).step_by(8).enumerate() {
+    for (i, at) in HEADER_AT.words_to(end).enumerate() {
         for (k, value) in values.iter().enumerate() {
             let (drawn, strategy) = (random.next(), Strategy::ALL[(i + k) % Strategy::ALL.len()]);
             let what = format!("offset {at}, value {k}, {strategy:?}");
@@ -136,14 +137,14 @@ fn every_word_of_the_control_area() {
 /// Both copies of the header are gone: the file is replaced, and who has the old one is told.
 #[test]
 fn a_page_of_damage() {
-    for value in [0, u64::MAX, 0x0101_0101_0101_0101] {
+    for value in [0u64, u64::MAX, 0x0101_0101_0101_0101] {
         let dir = tempfile::tempdir().unwrap();
         let o = options_of(&dir, Strategy::Lru);
         let mut a = Process::open(&o);
         (0..40).for_each(|key| a.call(key));
         let hit = a.cache.get(&1u64.to_le_bytes(), &mut ReadBuf::new()).unwrap();
         let file = File::options().write(true).open(a.cache.path()).unwrap();
-        (0..CONTROL_AT).step_by(8).for_each(|at| file.write_all_at(&u64::to_ne_bytes(value), at).unwrap());
+        HEADER_AT.words_to(CONTROL_AT).for_each(|at| file.write_all_at(&value.to_ne_bytes(), at.bytes()).unwrap());
         let mut b = Process::open(&o);
         assert!(!a.cache.still_current(&hit));
         b.clear();
@@ -155,7 +156,8 @@ fn a_page_of_damage() {
 /// The words that an opener judges by are right again, and what is in the file is kept.
 #[test]
 fn what_an_opener_finds_damaged_is_healed() {
-    for at in [ctl!(index_level), ctl!(slots_ready), ctl!(data_ready), 0, 8, 16, 96] {
+    let of_header = [0, 8, 16, 96].map(|offset| HEADER_AT + offset);
+    for at in [ctl!(index_level), ctl!(slots_ready), ctl!(data_ready)].into_iter().chain(of_header) {
         let dir = tempfile::tempdir().unwrap();
         let o = options_of(&dir, Strategy::Lru);
         let mut a = Process::open(&o);

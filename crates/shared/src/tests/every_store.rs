@@ -41,7 +41,7 @@ pub(crate) fn content(cache: &SharedCache, keys: &[Vec<u8>]) -> Content {
 pub(crate) fn write_copy(bytes: &[u8], dir: &Path) -> Options {
     let mut bytes = bytes.to_vec();
     for slot in 0..PROCS {
-        let at = proc_at(slot) as usize;
+        let at = proc_at(slot).bytes() as usize;
         if at + 8 <= bytes.len() {
             let ident = u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
             if ident as u32 != 0 {

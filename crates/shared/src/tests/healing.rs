@@ -7,6 +7,7 @@
 use super::hostile::Random;
 use super::*;
 use crate::file::layout::*;
+use crate::file::units::Offset;
 use crate::table::counters::rare_at;
 use std::fs::File;
 use std::mem::offset_of;
@@ -34,7 +35,7 @@ fn options_of(dir: &tempfile::TempDir, strategy: Strategy) -> Options {
 /// One kind of word: what it is called, and where such words lie.
 struct Kind {
     name: &'static str,
-    words: Vec<u64>,
+    words: Vec<Offset>,
 }
 
 /// All kinds of words but the identity's, whose damage makes another file, and those that say who owns what.
@@ -48,7 +49,7 @@ fn kinds(geo: &Geometry) -> Vec<Kind> {
     control!(swept_generation min_deadline sweep_min sweep_cursor expirations repairs audit passed);
     control!(base_generation tick queue_seq hand history_lines ghost_seq ghost_room sample_hits sample_accesses sample_look);
     control!(hit_ratio climb window_moved);
-    let mut several = |name, at: u64, n: u64| kinds.push(Kind { name, words: (0..n).map(|i| at + 8 * i).collect() });
+    let mut several = |name, at: Offset, n: u64| kinds.push(Kind { name, words: (0..n).map(|i| at + 8 * i).collect() });
     several("cand_bound", ctl!(cand_bound), 2);
     several("audit_sums", ctl!(audit_sums), 3);
     several("base", ctl!(base), 3);
@@ -70,7 +71,7 @@ fn kinds(geo: &Geometry) -> Vec<Kind> {
     several("bitmap", geo.bitmap, geo.granules / 64);
     several("data", geo.data, SIZE * 3 * 4);
     several("cells", geo.cells, 2 * SIZE);
-    let every = |from: u64| (0..SIZE).map(move |slot| from + 16 * slot).collect::<Vec<u64>>();
+    let every = |from: Offset| (0..SIZE).map(move |slot| from + 16 * slot).collect();
     kinds.push(Kind { name: "words of slots", words: every(geo.cells) });
     kinds.push(Kind { name: "deadlines", words: every(geo.cells + 8) });
     kinds.push(Kind { name: "stamps", words: every(geo.metas) });
@@ -124,7 +125,7 @@ const HOW: [How; 20] = [
 
 fn damage(file: &File, kind: &Kind, how: How, random: &mut Random) {
     let len = file.metadata().unwrap().len();
-    let words: Vec<u64> = kind.words.iter().copied().filter(|at| at + 8 <= len).collect();
+    let words: Vec<u64> = kind.words.iter().map(|at| at.bytes()).filter(|at| at + 8 <= len).collect();
     if words.is_empty() {
         return;
     }
@@ -135,6 +136,8 @@ fn damage(file: &File, kind: &Kind, how: How, random: &mut Random) {
     let set = |at: u64, value: u64| file.write_all_at(&value.to_ne_bytes(), at).unwrap();
     let one = words[(random.next() >> 20) as usize % words.len()];
     let page = |at: u64| (at / PAGE * PAGE..(at / PAGE + 1) * PAGE).step_by(8).filter(|at| at + 8 <= len);
+    // (The header's page has the identity; the tables of processes and leases are not ours to judge here.)
+    let is_apart = |at: Offset| at < CANDIDATES_AT || (LEASE_STATES_AT..INDEX_AT).contains(&at);
     match how {
         How::One(value) => set(one, value),
         How::Other => set(one, get(one ^ 8)),
@@ -142,8 +145,7 @@ fn damage(file: &File, kind: &Kind, how: How, random: &mut Random) {
         How::All(value) => words.iter().for_each(|at| set(*at, value)),
         How::AllRandom => words.iter().for_each(|at| set(*at, random.next())),
         How::Gaps(value) => words.iter().filter(|at| get(**at) == 0).for_each(|at| set(*at, value)),
-        // (The header's page has the identity; the tables of processes and leases are not ours to judge here.)
-        How::Page(_) | How::PageRandom if one < CANDIDATES_AT || (LEASE_STATES_AT..INDEX_AT).contains(&one) => {}
+        How::Page(_) | How::PageRandom if is_apart(Offset::new(one)) => {}
         How::Page(value) => page(one).for_each(|at| set(at, value)),
         How::PageRandom => page(one).for_each(|at| set(at, random.next())),
     }
@@ -287,7 +289,8 @@ fn a_header_is_put_right_before_others_come() {
             let o = options_of(&dir, Strategy::Lru);
             let a = open_isolated(&o);
             call(&a, 0..SIZE);
-            a.table().region.set(8 * word, a.table().region.get(8 * word) ^ 0x5555_0000_5555);
+            let at = HEADER_AT + 8 * word;
+            a.table().region.set(at, a.table().region.get(at) ^ 0x5555_0000_5555);
             if clear {
                 a.clear();
             } else {

@@ -88,7 +88,7 @@ fn damage(file: &File, geo: &Geometry, random: &mut Random, may_cut: bool) {
     let len = file.metadata().unwrap().len();
     let special = [0, 1, u64::MAX, 1 << 31, (1 << 31) - 1, len, len / 32, 1 << 63, 0xffff_ffff, 1 << 16 | 1];
     let mut areas = vec![
-        (0, 1024),
+        (HEADER_AT, 1024),
         (CONTROL_AT, size_of::<Control>() as u64),
         (CANDIDATES_AT, 2048),
         (LEASE_STATES_AT, 2048),
@@ -105,14 +105,14 @@ fn damage(file: &File, geo: &Geometry, random: &mut Random, may_cut: bool) {
         (geo.bitmap, 512),
         (geo.data, 8192),
     ];
-    areas.retain(|a| a.0 + a.1 <= len);
+    areas.retain(|a| (a.0 + a.1).bytes() <= len);
     if areas.is_empty() {
         return;
     }
     let word = |at: u64, value: u64| ignore(file.write_all_at(&value.to_le_bytes(), at / 8 * 8));
     for _ in 0..1 + random.below(6) {
         let area = areas[random.below(areas.len() as u64) as usize];
-        let at = area.0 + random.below(area.1);
+        let at = (area.0 + random.below(area.1)).bytes();
         match random.below(if may_cut { 10 } else { 8 }) {
             0..=2 => word(at, special[random.below(10) as usize]),
             3 => word(at, random.next()),
@@ -125,7 +125,7 @@ fn damage(file: &File, geo: &Geometry, random: &mut Random, may_cut: bool) {
             5 => ignore(file.write_all_at(&[0; 4096], at / 4096 * 4096)),
             6 => {
                 let mut other = [0; 64];
-                let _ = file.read_exact_at(&mut other, area.0 + random.below(area.1) / 64 * 64);
+                let _ = file.read_exact_at(&mut other, (area.0 + random.below(area.1) / 64 * 64).bytes());
                 let _ = file.write_all_at(&other, at / 64 * 64);
             }
             7 => ignore(file.write_all_at(

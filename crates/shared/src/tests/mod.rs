@@ -16,9 +16,13 @@ mod headed;
 mod healing;
 mod hostile;
 mod inspected;
+mod leased;
 #[cfg(target_os = "linux")]
 mod living;
 mod model;
+#[cfg(target_os = "linux")]
+mod mounts;
+mod naive;
 mod owners;
 mod place;
 #[cfg(target_os = "linux")]

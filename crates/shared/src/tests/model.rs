@@ -1,6 +1,7 @@
 //! The whole tier against a naive model: all strategies, lifetimes, sizes, clear, several handles as several
 //! processes.
 
+use super::naive::{fence_of, key_bytes, tags_of, Model, UNIT};
 use super::reference::{Reference, S3Fifo, Sieve};
 use super::*;
 use crate::Strategy;
@@ -57,36 +58,6 @@ fn op() -> impl Generator<Value = (usize, Op)> {
 }
 use proptest::strategy::Strategy as Generator;
 
-struct Entry {
-    value: Vec<u8>,
-    fresh: u64,
-    deadline: u64,
-    /// A stamp, and what it was.
-    tag: Option<(u64, u64)>,
-    last: u64,
-    used: u64,
-    count: u64,
-}
-
-struct Model {
-    strategy: Strategy,
-    max: usize,
-    entries: HashMap<u8, Entry>,
-    /// Of a strategy with queues, but for TinyLFU: which entry that evicts is its own affair, as long as it is one.
-    order: Option<Box<dyn Reference>>,
-    tick: u64,
-    now: u64,
-    /// Time to idle.
-    idle: Option<u64>,
-    /// Of keys and of tags, by what they share: how often they were invalidated.
-    fences: HashMap<u64, u64>,
-    stamps: HashMap<u64, u64>,
-    cleared: u64,
-}
-
-/// A millisecond, the unit of this model's time.
-const UNIT: u64 = 1_000_000;
-
 /// A computation that has begun.
 struct Running {
     key: u8,
@@ -95,129 +66,6 @@ struct Running {
     tag: Option<(u64, u64)>,
     fence: u64,
     cleared: u64,
-}
-
-impl Model {
-    fn is_there(&self, e: &Entry) -> bool {
-        e.deadline > self.now && self.idle.is_none_or(|idle| e.last + idle > self.now)
-    }
-    fn is_void(&self, e: &Entry) -> bool {
-        e.tag.is_some_and(|(number, stamp)| self.stamp(number) != stamp)
-    }
-    fn lives(&self, e: &Entry) -> bool {
-        self.is_there(e) && !self.is_void(e)
-    }
-    fn is_fresh(&self, key: u8) -> bool {
-        self.entries.get(&key).is_some_and(|e| self.lives(e) && e.fresh > self.now)
-    }
-    fn stamp(&self, number: u64) -> u64 {
-        self.stamps.get(&number).copied().unwrap_or(0)
-    }
-    fn fence(&self, at: u64) -> u64 {
-        self.fences.get(&at).copied().unwrap_or(0)
-    }
-    fn raise_fence(&mut self, cache: &SharedCache, key: u8) {
-        *self.fences.entry(fence_of(cache, key)).or_default() += 1;
-    }
-
-    fn get(&mut self, key: u8) -> Option<Vec<u8>> {
-        self.tick += 1;
-        let lives = self.entries.get(&key).is_some_and(|e| self.lives(e));
-        lives.then(|| self.note_use(key))
-    }
-
-    fn note_use(&mut self, key: u8) -> Vec<u8> {
-        let (now, tick, strategy) = (self.now, self.tick, self.strategy);
-        let e = self.entries.get_mut(&key).unwrap();
-        e.count += 1;
-        e.last = now;
-        if strategy != Strategy::Fifo {
-            e.used = tick;
-        }
-        if let Some(order) = &mut self.order {
-            order.hit(key.into());
-        }
-        e.value.clone()
-    }
-
-    fn remove(&mut self, key: u8) -> bool {
-        if let Some(order) = &mut self.order {
-            order.remove(key.into());
-        }
-        let gone = self.entries.remove(&key);
-        gone.is_some_and(|e| self.lives(&e))
-    }
-
-    fn expire(&mut self) {
-        let gone: Vec<u8> = self.entries.iter().filter(|(_, e)| !self.is_there(e)).map(|(k, _)| *k).collect();
-        gone.into_iter().for_each(|key| ignore(self.remove(key)));
-    }
-
-    /// After `cache` has stored it.
-    fn set(&mut self, key: u8, value: Vec<u8>, terms: Terms, tag: Option<(u64, u64)>, cache: &SharedCache) {
-        self.expire();
-        self.tick += 1;
-        let (fresh, deadline) = (terms.fresh, terms.end);
-        if self.entries.contains_key(&key) {
-            self.note_use(key);
-            let e = self.entries.get_mut(&key).unwrap();
-            (e.value, e.fresh, e.deadline, e.tag) = (value, fresh, deadline, tag);
-            return;
-        }
-        if self.entries.len() == self.max {
-            let order = self.order.as_mut().map(|order| order.evict() as u8);
-            let missing = |key: &&u8| {
-                let (table, key) = (cache.table(), key_bytes(**key));
-                table.find(table.hash(&key), &key, &mut ReadBuf::new()).is_none()
-            };
-            let victim = match self.strategy {
-                Strategy::Sieve | Strategy::S3Fifo => order,
-                Strategy::TinyLfu => {
-                    assert_eq!(self.entries.keys().filter(missing).count(), 1, "one gives way for one");
-                    self.entries.keys().find(missing).copied()
-                }
-                _ => self.victim_by_stamps(),
-            };
-            self.entries.remove(&victim.unwrap());
-        }
-        if let Some(order) = &mut self.order {
-            order.insert(key.into());
-        }
-        let (used, last) = (self.tick, self.now);
-        self.entries.insert(key, Entry { value, fresh, deadline, tag, last, used, count: 1 });
-    }
-
-    fn victim_by_stamps(&self) -> Option<u8> {
-        let victim = match self.strategy {
-            Strategy::Mru => self.entries.iter().max_by_key(|(_, e)| e.used),
-            Strategy::Lfu => self.entries.iter().min_by_key(|(_, e)| (e.count, e.used)),
-            _ => self.entries.iter().min_by_key(|(_, e)| e.used),
-        };
-        victim.map(|(key, _)| *key)
-    }
-
-    fn live(&self) -> Vec<(u8, Vec<u8>)> {
-        let mut all: Vec<_> =
-            self.entries.iter().filter(|(_, e)| self.lives(e)).map(|(k, e)| (*k, e.value.clone())).collect();
-        all.sort();
-        all
-    }
-}
-
-/// A tag for the file, and for the model.
-fn tags_of(cache: &SharedCache, model: &Model, tag: Option<u8>) -> (Tags, Option<(u64, u64)>) {
-    let tags: Vec<u64> = tag.into_iter().map(u64::from).collect();
-    let number = tags.first().map(|tag| cache.table().number_of(*tag));
-    (cache.tags(&tags), number.map(|number| (number, model.stamp(number))))
-}
-
-fn key_bytes(key: u8) -> Vec<u8> {
-    vec![key; 1 + key as usize * 3]
-}
-
-/// What stands for the key's fence.
-fn fence_of(cache: &SharedCache, key: u8) -> u64 {
-    crate::table::fences::fence_at(cache.hash(&key_bytes(key)))
 }
 
 fn run(strategy: Strategy, max: usize, ticks: u64, idle: Option<u64>, ops: Vec<(usize, Op)>) {

@@ -3,6 +3,7 @@
 use super::hostile::Random;
 use super::*;
 use crate::file::layout::{ctl, lease_at, lease_state_at, proc_at, Lease as Record, LEASES, LEASE_HOMES, LEASE_WAYS};
+use crate::file::units::Offset;
 use crate::process::identity::Identity;
 use crate::process::lock::{CLEAR_TIMEOUT, STORE_TIMEOUT};
 use crate::testing::OUSTED;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(100);
 
-fn write(cache: &SharedCache, at: u64, word: u64) {
+fn write(cache: &SharedCache, at: Offset, word: u64) {
     cache.table().region.set(at, word);
 }
 

@@ -155,8 +155,10 @@ fn other_parameters_another_file() {
 /// A word of one copy of the header says nothing against the other, while somebody has the file open.
 #[test]
 fn one_copy_of_the_header_is_enough() {
-    use crate::file::layout::HEADER_COPY_AT;
-    for (header, word) in (0..26).map(|i| (i / 13 * HEADER_COPY_AT, i % 13)) {
+    use crate::file::layout::{HEADER_AT, HEADER_COPY_AT};
+    for (header, word) in
+        [HEADER_AT, HEADER_COPY_AT].into_iter().flat_map(|header| (0..13).map(move |word| (header, word)))
+    {
         let dir = tempfile::tempdir().unwrap();
         let o = options(&dir, Strategy::Lru, 3);
         let cache = open(&o);

@@ -6,7 +6,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::{follow, Memory};
-use crate::backend::{Begun, HitPath, Known};
+use crate::backend::{Begun, HitPath, TakeHit};
 use crate::capi::borrowed::Arguments;
 use crate::capi::exceptions;
 use crate::capi::reference::PyRef;
@@ -24,13 +24,12 @@ use crate::function::CachedFunction;
 use crate::key::View;
 use concurrency::clock;
 use engine::slab::{Entry, Token};
+
 /// The cache of this process where the user has a say about entries, and a hit may do more: `IDLE` notes the moment of a use, `COPY` hands
 /// out what is made of the stored object.
 pub(crate) struct ControlledMemory<const IDLE: bool, const COPY: bool>;
 
-impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY> {
-    type Miss<'a> = ControlledCalling<'a>;
-
+impl<const IDLE: bool, const COPY: bool> TakeHit for ControlledMemory<IDLE, COPY> {
     #[inline(always)]
     unsafe fn take(
         state: &CacheState,
@@ -96,6 +95,11 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
             }
         }
     }
+}
+
+impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY> {
+    type Hit = Self;
+    type Miss<'a> = ControlledCalling<'a>;
 
     fn begin<'a>(
         cached: &'a CachedFunction,
@@ -104,11 +108,6 @@ impl<const IDLE: bool, const COPY: bool> HitPath for ControlledMemory<IDLE, COPY
         hot: FastLookup,
     ) -> Begun<ControlledCalling<'a>> {
         begin_controlled(cached, arguments, view, hot, ControlledCalling { cached, arguments, spare: None })
-    }
-
-    #[inline(always)]
-    fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
-        Memory::begin_async(state, view, hot)
     }
 }
 

@@ -4,67 +4,34 @@
 
 use std::sync::Arc;
 
-use pyo3::ffi;
-
 use super::bring::Brought;
 use super::near::{Covered, Flying};
 use super::opened::Opened;
 use super::Remote;
-use crate::backend::memory::{begin_controlled, Memory};
-use crate::backend::{Begun, ControlledMemory, HitPath, Known};
+use crate::backend::memory::begin_controlled;
+use crate::backend::{Begun, ControlledMemory, HitPath};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::reference::PyRef;
-use crate::capi::sharing::Reader;
 use crate::function::control::{Control, Tags, Terms};
 use crate::function::fast_lookup::FastLookup;
-use crate::function::fast_path::{Peek, Probe};
 use crate::function::handout;
-use crate::function::lookup::{Entries, Found};
 use crate::function::removal::Departing;
 use crate::function::running::Beyond;
 use crate::function::single_flight::{revalidated, Miss, Reserved};
-use crate::function::slot_value::{SharedFlight, Value};
+use crate::function::slot_value::SharedFlight;
 use crate::function::spare::Spare;
-use crate::function::state::{CacheState, Put};
+use crate::function::state::Put;
 use crate::function::CachedFunction;
 use crate::key::View;
 use concurrency::inflight::Outcome;
-use engine::slab::{Entry, Token};
 
 /// Entries of this process that are near copies: a hit is that of [`ControlledMemory`], which does not take a void one.
 pub(crate) struct NearMemory<const COPY: bool>;
 
 impl<const COPY: bool> HitPath for NearMemory<COPY> {
+    type Hit = ControlledMemory<false, COPY>;
     type Miss<'a> = RemoteCalling<'a>;
-
-    #[inline(always)]
-    unsafe fn take(
-        state: &CacheState,
-        reader: &Reader<'_, Entries>,
-        token: Token,
-        value: &Value,
-    ) -> Option<*mut ffi::PyObject> {
-        // SAFETY: the caller's promise, throughout.
-        unsafe { ControlledMemory::<false, COPY>::take(state, reader, token, value) }
-    }
-
-    #[inline(always)]
-    unsafe fn fast_path<const EXPIRES: bool>(
-        reader: &Reader<'_, Entries>,
-        token: Token,
-        entry: &Entry<PyRef, Value>,
-        sought: impl Probe,
-    ) -> Option<Peek> {
-        // SAFETY: the caller's promise.
-        unsafe { ControlledMemory::<false, COPY>::fast_path::<EXPIRES>(reader, token, entry, sought) }
-    }
-
-    #[inline(always)]
-    unsafe fn deliver(taken: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promise.
-        unsafe { ControlledMemory::<false, COPY>::deliver(taken) }
-    }
 
     fn begin<'a>(
         cached: &'a CachedFunction,
@@ -89,11 +56,6 @@ impl<const COPY: bool> HitPath for NearMemory<COPY> {
         let (hash, spare, is_stale) = (view.hash, None, false);
         let calling = RemoteCalling { cached, remote, opened, arguments, key, hash, spare, down, is_stale };
         begin_controlled(cached, arguments, view, hot, calling)
-    }
-
-    #[inline(always)]
-    fn begin_async<'a>(state: &'a CacheState, view: &View<'a>, hot: FastLookup) -> (Found, Known<'a>, bool) {
-        Memory::begin_async(state, view, hot)
     }
 }
 

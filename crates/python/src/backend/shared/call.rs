@@ -15,7 +15,7 @@ use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
 use crate::backend::shared::by_bytes::{has_instances, BytesKey};
 use crate::backend::shared::decoded::{self, DecodedRef};
 use crate::backend::shared::load::Call;
-use crate::backend::{Backend, Begun, Counters, FileCounters, HitPath, Known, OfServer, Told};
+use crate::backend::{Backend, Begun, Counters, FileCounters, HitPath, Known, OfServer, TakeHit, Told};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::detach::detached;
 use crate::capi::exceptions::{self, ErrSet};
@@ -42,9 +42,7 @@ use engine::slab::{Entry, Token};
 use shared::{Began as FileBegan, Busy, Event, Kind as FileKind, SharedCache, Skip, Tags as FileTags};
 
 /// The decoded level: an entry's value is good while the file has it, and the order hears of nothing.
-impl HitPath for Shared {
-    type Miss<'a> = Call<'a>;
-
+impl TakeHit for Shared {
     #[inline(always)]
     unsafe fn take(_: &CacheState, _: &Reader<'_, Entries>, _: Token, value: &Value) -> Option<*mut ffi::PyObject> {
         // SAFETY: the caller's promise.
@@ -72,6 +70,11 @@ impl HitPath for Shared {
         // SAFETY: the caller's promise.
         unsafe { DecodedRef::deliver_taken(taken) }
     }
+}
+
+impl HitPath for Shared {
+    type Hit = Shared;
+    type Miss<'a> = Call<'a>;
 
     #[inline(never)]
     fn begin<'a>(

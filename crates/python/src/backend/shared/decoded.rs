@@ -102,7 +102,7 @@ impl DecodedRef {
     }
 }
 
-/// `HitPath::take` of the shared backend.
+/// `TakeHit::take` of the shared backend.
 ///
 /// # Safety
 /// The thread is attached. The decoded level is in order of coming, so it need not hear of uses.

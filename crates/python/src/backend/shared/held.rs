@@ -16,13 +16,12 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fmt;
 
 use super::Shared;
 use pyo3::prelude::*;
 
 use crate::backend::shared::file::File;
-use crate::capi::sharing::Leaf;
+use crate::capi::sharing::{Brief, Leaf};
 use crate::function::state::CacheState;
 use engine::cache::{Cause, Evicted};
 use shared::{Hit, NEVER};
@@ -74,20 +73,8 @@ impl AllGone {
 const PAGE: usize = 512;
 
 /// See the module's documentation.
+#[derive(Debug, Default)]
 pub(crate) struct Held(Leaf<Notes>);
-
-impl Default for Held {
-    fn default() -> Self {
-        // SAFETY: see the module's documentation.
-        Held(unsafe { Leaf::new(Notes::default()) })
-    }
-}
-
-impl fmt::Debug for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Held")
-    }
-}
 
 #[derive(Default)]
 struct Notes {
@@ -101,6 +88,9 @@ struct Notes {
     /// Deadline, slot, version.
     due: BinaryHeap<Reverse<(u64, u64, u32)>>,
 }
+
+// SAFETY: see the module's documentation.
+unsafe impl Brief for Notes {}
 
 /// Between two looks that hits of entries with a deadline take, in nanoseconds.
 const CHECK_EVERY: u64 = 250_000_000;

@@ -4,6 +4,7 @@ use super::addresses::{leaves_room, Mapping, STEP};
 use super::descriptor::file_len;
 use super::region::Region;
 use crate::file::disk::reserve_file;
+use crate::file::units::Offset;
 use concurrency::fork;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -63,7 +64,8 @@ impl Region {
     /// Whether the file is known to reach `end`. A claim found in the file is believed only after asking the
     /// kernel.
     #[inline]
-    pub(crate) fn covers(&self, end: u64) -> bool {
+    pub(crate) fn covers(&self, end: Offset) -> bool {
+        let end = end.bytes();
         end <= self.known.load(Ordering::Relaxed) || self.covers_slow(end)
     }
 
@@ -85,7 +87,8 @@ impl Region {
     /// Whether the file can be reached up to `end`, as far as it has that: false means that this process lacks the
     /// addresses, not that the file is damaged.
     #[inline]
-    pub(crate) fn reaches(&self, end: u64) -> bool {
+    pub(crate) fn reaches(&self, end: Offset) -> bool {
+        let end = end.bytes();
         end <= self.mapped() || self.reaches_slow(end)
     }
 
@@ -96,7 +99,7 @@ impl Region {
 
     /// Makes sure that bytes `at..at + len` have disk behind them; fails where there is none. Never shrinks, never
     /// zeroes.
-    pub(crate) fn reserve(&self, at: u64, len: u64) -> io::Result<()> {
+    pub(crate) fn reserve(&self, at: Offset, len: u64) -> io::Result<()> {
         let reserved = self.try_reserve(at, len);
         if let Err(error) = &reserved {
             self.refuse(error.raw_os_error().unwrap_or(libc::EIO));
@@ -110,7 +113,7 @@ impl Region {
         self.refused_now.store(true, Ordering::Relaxed);
     }
 
-    fn try_reserve(&self, at: u64, len: u64) -> io::Result<()> {
+    fn try_reserve(&self, at: Offset, len: u64) -> io::Result<()> {
         #[cfg(test)]
         if crate::testing::DISK_FULL.with(|full| full.get()) {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
@@ -119,10 +122,11 @@ impl Region {
         if !self.has_descriptor() {
             return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
-        if at + len > self.mapped() {
-            self.extend(at + len)?;
+        let end = (at + len).bytes();
+        if end > self.mapped() {
+            self.extend(end)?;
         }
-        reserve_file(self.fd(), at, len)
+        reserve_file(self.fd(), at.bytes(), len)
     }
 
     /// The number of the error with which disk was refused since `forget_refusal`, 0 if it was not.

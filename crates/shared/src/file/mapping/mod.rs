@@ -23,6 +23,7 @@
 //! case pays: `sigbus` catches the fault.
 
 use crate::file::atomic::Ordering;
+use crate::file::units::Offset;
 
 #[cfg(not(loom))]
 mod addresses;
@@ -51,52 +52,52 @@ pub(crate) use self::region::Region;
 
 impl Region {
     #[inline]
-    pub(crate) fn load(&self, at: u64, order: Ordering) -> u64 {
+    pub(crate) fn load(&self, at: Offset, order: Ordering) -> u64 {
         self.word(at).load(order)
     }
     #[inline]
-    pub(crate) fn store(&self, at: u64, value: u64, order: Ordering) {
+    pub(crate) fn store(&self, at: Offset, value: u64, order: Ordering) {
         self.before_store();
         self.word(at).store(value, order);
     }
     #[inline]
-    pub(crate) fn add(&self, at: u64, n: u64, order: Ordering) -> u64 {
+    pub(crate) fn add(&self, at: Offset, n: u64, order: Ordering) -> u64 {
         self.before_store();
         self.word(at).fetch_add(n, order)
     }
     #[inline]
-    pub(crate) fn cas(&self, at: u64, old: u64, new: u64, success: Ordering) -> Result<u64, u64> {
+    pub(crate) fn cas(&self, at: Offset, old: u64, new: u64, success: Ordering) -> Result<u64, u64> {
         self.before_store();
         self.word(at).compare_exchange(old, new, success, Ordering::Relaxed)
     }
     /// Raises bits.
-    pub(crate) fn raise(&self, at: u64, bits: u64, order: Ordering) {
+    pub(crate) fn raise(&self, at: Offset, bits: u64, order: Ordering) {
         self.before_store();
         self.word(at).fetch_or(bits, order);
     }
     /// Takes bits away.
-    pub(crate) fn lower(&self, at: u64, bits: u64, order: Ordering) {
+    pub(crate) fn lower(&self, at: Offset, bits: u64, order: Ordering) {
         self.before_store();
         self.word(at).fetch_and(!bits, order);
     }
     /// Relaxed load: for words that the writers' lock protects, or whose staleness is harmless.
     #[inline]
-    pub(crate) fn get(&self, at: u64) -> u64 {
+    pub(crate) fn get(&self, at: Offset) -> u64 {
         self.load(at, Ordering::Relaxed)
     }
     /// `get` and `set` for hits: see `known`.
     #[inline(always)]
-    pub(crate) fn get_known(&self, at: u64) -> u64 {
+    pub(crate) fn get_known(&self, at: Offset) -> u64 {
         self.known(at).load(Ordering::Relaxed)
     }
     #[inline(always)]
-    pub(crate) fn set_known(&self, at: u64, value: u64) {
+    pub(crate) fn set_known(&self, at: Offset, value: u64) {
         self.before_store();
         self.known(at).store(value, Ordering::Relaxed);
     }
     /// Relaxed store: see `get`.
     #[inline]
-    pub(crate) fn set(&self, at: u64, value: u64) {
+    pub(crate) fn set(&self, at: Offset, value: u64) {
         self.store(at, value, Ordering::Relaxed);
     }
 }

@@ -5,6 +5,7 @@ use super::descriptor::{file_id, file_len, Descriptor};
 use crate::file::atomic::AtomicU64;
 use crate::file::layout::INDEX_AT;
 use crate::file::sigbus;
+use crate::file::units::Offset;
 use concurrency::fork;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,7 +16,7 @@ use std::sync::Mutex;
 // Apart, so that whoever is inlined around a check keeps its registers.
 #[cold]
 #[inline(never)]
-fn outside(at: u64) -> ! {
+fn outside(at: Offset) -> ! {
     panic!("offset {at} outside the mapping");
 }
 
@@ -61,7 +62,7 @@ impl Region {
     /// Maps the file of `fd` as far as it reaches, `first` bytes (all but the data) at least and `most` at most.
     pub(crate) fn map(fd: OwnedFd, first: u64, most: u64) -> io::Result<Region> {
         let most = most & !7;
-        if first.min(most) < INDEX_AT {
+        if first.min(most) < INDEX_AT.bytes() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let mut region = Region {
@@ -153,14 +154,20 @@ impl Region {
         (i <= words && n <= words - i).then(|| unsafe { self.base.load(Ordering::Relaxed).add(i) })
     }
 
+    /// The number of the word at an offset.
+    #[inline(always)]
+    fn index(at: Offset) -> usize {
+        (at.bytes() / 8) as usize
+    }
+
     #[inline]
-    pub(crate) fn word(&self, at: u64) -> &AtomicU64 {
+    pub(crate) fn word(&self, at: Offset) -> &AtomicU64 {
         // All before the index is as long in each file. (Where the compiler knows the area, it knows the answer.)
         if at < INDEX_AT {
             // SAFETY: `map` makes no region whose first mapping is shorter, and that one stays. Otherwise as below.
-            return unsafe { self.first.add((at / 8) as usize).as_ref() };
+            return unsafe { self.first.add(Self::index(at)).as_ref() };
         }
-        match self.at((at / 8) as usize, 1) {
+        match self.at(Self::index(at), 1) {
             // SAFETY: the address lies in a mapping that lives as long as `self`, and is a multiple of 8 from its
             // page-aligned start. Everybody accesses it atomically. Whether the file has that page is `sigbus`'s
             // matter.
@@ -172,8 +179,8 @@ impl Region {
     /// `word` for hits, which must not look where the file is mapped by now: of what lies before the data, all of
     /// which the first mapping has, and that one stays.
     #[inline(always)]
-    pub(crate) fn known(&self, at: u64) -> &AtomicU64 {
-        let i = (at / 8) as usize;
+    pub(crate) fn known(&self, at: Offset) -> &AtomicU64 {
+        let i = Self::index(at);
         if i >= self.first_words {
             outside(at);
         }
@@ -184,11 +191,11 @@ impl Region {
     /// A word that is not mapped yet.
     #[cold]
     #[inline(never)]
-    fn beyond(&self, at: u64) -> &AtomicU64 {
-        let end = at / 8 * 8 + 8;
+    fn beyond(&self, at: Offset) -> &AtomicU64 {
+        let end = at.bytes() / 8 * 8 + 8;
         assert!(end <= self.most, "offset {at} outside the mapping");
         if self.extend(end).is_ok() {
-            if let Some(word) = self.at((at / 8) as usize, 1) {
+            if let Some(word) = self.at(Self::index(at), 1) {
                 // SAFETY: as in `word`.
                 return unsafe { &*word };
             }
@@ -199,9 +206,9 @@ impl Region {
 
     /// Asks for the line of `at`, to be written soon. A hint: it never faults.
     #[inline]
-    pub(crate) fn prefetch(&self, at: u64) {
+    pub(crate) fn prefetch(&self, at: Offset) {
         #[cfg(target_arch = "x86_64")]
-        if let Some(p) = self.at((at / 8) as usize, 1) {
+        if let Some(p) = self.at(Self::index(at), 1) {
             // (`_mm_prefetch` with the hint for writing is one for reading, unless a newer processor is asked for.)
             // SAFETY: prefetching is allowed at any address; a processor that does not know the instruction skips it.
             unsafe {
@@ -214,8 +221,8 @@ impl Region {
 
     /// The address of `n` words from `at` on; `None` where they cannot be mapped.
     #[inline]
-    fn range(&self, at: u64, n: usize) -> Option<*mut AtomicU64> {
-        let i = (at / 8) as usize;
+    fn range(&self, at: Offset, n: usize) -> Option<*mut AtomicU64> {
+        let i = Self::index(at);
         self.at(i, n).or_else(|| self.range_beyond(i, n))
     }
 
@@ -229,7 +236,7 @@ impl Region {
 
     /// The words of a line: the first of them is read last.
     #[inline(always)]
-    pub(crate) fn line(&self, at: u64) -> [u64; 8] {
+    pub(crate) fn line(&self, at: Offset) -> [u64; 8] {
         let Some(from) = self.range(at, 8) else { return [0; 8] };
         // SAFETY: eight words are mapped there: `range`. Otherwise as in `word`.
         let word = |i: usize| unsafe { &*from.add(i) }.load(Ordering::Acquire);
@@ -241,7 +248,7 @@ impl Region {
 
     /// Copies words from `at` on into `to`, each atomically, the whole not.
     #[inline]
-    pub(crate) fn copy_out(&self, at: u64, to: &mut [u64]) {
+    pub(crate) fn copy_out(&self, at: Offset, to: &mut [u64]) {
         let Some(from) = self.range(at, to.len()) else { return to.fill(0) };
         for (k, word) in to.iter_mut().enumerate() {
             // SAFETY: so many words are mapped there: `range`. Otherwise as in `word`.
@@ -249,7 +256,7 @@ impl Region {
         }
     }
 
-    pub(crate) fn copy_in(&self, at: u64, from: &[u64]) {
+    pub(crate) fn copy_in(&self, at: Offset, from: &[u64]) {
         let to = self.range(at, from.len());
         for (k, word) in from.iter().enumerate() {
             self.before_store();

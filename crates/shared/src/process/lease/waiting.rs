@@ -5,6 +5,7 @@ use crate::file::atomic::{pause, Ordering};
 use crate::file::layout::lease_state_at;
 #[cfg(all(target_os = "linux", not(loom)))]
 use crate::file::system;
+use crate::file::units::Offset;
 use crate::interface::Waited;
 use crate::process::clock;
 use crate::table::fences::Began;
@@ -101,21 +102,21 @@ impl Table {
     }
 
     #[cfg(all(target_os = "linux", not(loom)))]
-    fn sleep_on(&self, at: u64, seen: u64, time: Duration) {
+    fn sleep_on(&self, at: Offset, seen: u64, time: Duration) {
         system::futex_wait(self.region.word(at), seen, time);
     }
 
     #[cfg(all(target_os = "linux", not(loom)))]
-    fn wake(&self, at: u64) {
+    fn wake(&self, at: Offset) {
         system::futex_wake(self.region.word(at));
     }
 
     /// Without a futex that works between processes: a short sleep, over and over.
     #[cfg(any(not(target_os = "linux"), loom))]
-    fn sleep_on(&self, _at: u64, _seen: u64, time: Duration) {
+    fn sleep_on(&self, _at: Offset, _seen: u64, time: Duration) {
         std::thread::sleep(time.min(Duration::from_millis(2)));
     }
 
     #[cfg(any(not(target_os = "linux"), loom))]
-    fn wake(&self, _at: u64) {}
+    fn wake(&self, _at: Offset) {}
 }
