@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyTuple, PyTypeMethods};
 use super::control_checks::{CopyMode, StoredExceptions, TagSource};
 use super::given::{lifetime, tags, weight, Given};
 use super::handout;
+use super::inside;
 use super::option_object::Object;
 use super::option_table::Options;
 use super::slot_value::{Refresh, Special, Value};
@@ -202,11 +203,18 @@ impl Control {
             return Ok(Tags::new());
         };
         let py = arguments.py();
-        let given = arguments.call_anew(source.lend(py)).ok_or(ErrSet)?;
-        tags("tags", given.as_py().bind(py)).map_err(|error| set(py, error))
+        let (given, invalidated) = inside::watch(|| {
+            let given = arguments.call_anew(source.lend(py)).ok_or(ErrSet)?;
+            tags("tags", given.as_py().bind(py)).map_err(|error| set(py, error))
+        });
+        let given = given?;
+        if !invalidated.is_empty() || inside::has_left() {
+            inside::leave(invalidated, &given);
+        }
+        Ok(given)
     }
 
-    /// [`tags_of`](Self::tags_of), with the arguments as Python has them.
+    /// [`tags_of`](Self::tags_of), with the arguments as Python has them; nothing is left for anybody.
     pub fn tags_of_call(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Tags> {
         match &self.tags {
             None => Ok(Tags::new()),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::control::{Control, Tags, Verdict, Wish};
+use super::inside;
 use super::removal::Departing;
 use super::single_flight::Reserved;
 use super::slot_value::SharedFlight;
@@ -120,7 +121,10 @@ impl CachedFunction {
         let Some(control) = &self.state.control else {
             return self.state.backend.set(self, view, value);
         };
-        match control.tags_of(arguments) {
+        let tags = control.tags_of(arguments);
+        // No computation follows.
+        drop(inside::take_left(&self.state));
+        match tags {
             Ok(tags) => self.state.backend.put(self, view, value, Wish { tags: Some(tags), ..Wish::default() }),
             Err(ErrSet) => false,
         }
