@@ -98,6 +98,17 @@ def test_another_function_is_no_concern_of_it(kind: Kind, backend: str, paramete
     assert armed.call() == (1, 1) and armed.f.cache_contains(1)
 
 
+def test_nothing_stays_behind_of_another_function(kind: Kind) -> None:
+    """A function may lie where one was that is gone."""
+    other: Any = None
+    for _ in range(20):
+        other = cache(lambda x: x)
+        armed = Armed(kind, "tags", lambda _: other.cache_invalidate(1))
+        assert armed.call() == (1, 1) and armed.f.cache_contains(1)
+        # Else it is part of a circle, and stays for a while.
+        armed.f = None
+
+
 def test_nothing_is_left_of_a_call_that_computes_nothing(kind: Kind, backend: str) -> None:
     armed = Armed(kind, "tags", ACTS["invalidate"], backend=backend)
     armed.act = ACTS["invalidate"]

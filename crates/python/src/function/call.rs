@@ -169,7 +169,7 @@ pub(super) unsafe extern "C-unwind" fn keyed<B: HitPath, R: Reply>(
         (this, Arguments::new(values, nargsf, names), this.get().options.key.as_ref().unwrap_unchecked())
     };
     caught_in_debug!({
-        let (key, invalidated) = inside::watch(|| this.ask_key(of, &arguments));
+        let (key, invalidated) = inside::watch(&this.state, || this.ask_key(of, &arguments));
         let Some(key) = key else {
             return std::ptr::null_mut();
         };

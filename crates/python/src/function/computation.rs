@@ -46,7 +46,8 @@ impl Computation {
         kwargs: &Bound<'_, PyDict>,
     ) -> PyResult<Self> {
         let of_call = |control: &Control| control.tags_of_call(args, Some(kwargs));
-        let (tags, invalidated) = inside::watch(|| cached.state.control.as_deref().map_or(Ok(Tags::new()), of_call));
+        let (tags, invalidated) =
+            inside::watch(&cached.state, || cached.state.control.as_deref().map_or(Ok(Tags::new()), of_call));
         let tags = tags?;
         let is_fenced = ticket.get().is_fenced(&cached.state, &invalidated, &tags);
         Self::begin_with(args.py(), cached, ticket, tags, is_fenced)

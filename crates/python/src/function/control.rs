@@ -16,6 +16,7 @@ use super::inside;
 use super::option_object::Object;
 use super::option_table::Options;
 use super::slot_value::{Refresh, Special, Value};
+use super::state::CacheState;
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::reference::{self, import, PyRef};
@@ -197,13 +198,13 @@ impl Control {
         }
     }
 
-    /// The tags of a call.
-    pub fn tags_of(&self, arguments: &Arguments<'_>) -> Result<Tags, ErrSet> {
+    /// The tags of a call of the cache's. What that invalidates is left for its computation.
+    pub fn tags_of(&self, state: &CacheState, arguments: &Arguments<'_>) -> Result<Tags, ErrSet> {
         let Some(source) = &self.tags else {
             return Ok(Tags::new());
         };
         let py = arguments.py();
-        let (given, invalidated) = inside::watch(|| {
+        let (given, invalidated) = inside::watch(state, || {
             let given = arguments.call_anew(source.lend(py)).ok_or(ErrSet)?;
             tags("tags", given.as_py().bind(py)).map_err(|error| set(py, error))
         });

@@ -42,7 +42,7 @@ impl CachedFunction {
             }
             return result;
         };
-        let Ok(tags) = control.tags_of(arguments) else {
+        let Ok(tags) = control.tags_of(&self.state, arguments) else {
             state.settle_failure_beside(py, reserved, flight, spare);
             return None;
         };
@@ -83,7 +83,7 @@ impl CachedFunction {
     pub(crate) fn bring_under_control(&self, arguments: &Arguments<'_>, view: &View<'_>) -> Option<PyRef> {
         let (py, state) = (arguments.py(), &self.state);
         let tags = match &state.control {
-            Some(control) => control.tags_of(arguments),
+            Some(control) => control.tags_of(&self.state, arguments),
             None => Ok(Tags::new()),
         };
         let Ok(tags) = tags else {
@@ -121,7 +121,7 @@ impl CachedFunction {
         let Some(control) = &self.state.control else {
             return self.state.backend.set(self, view, value);
         };
-        let tags = control.tags_of(arguments);
+        let tags = control.tags_of(&self.state, arguments);
         // No computation follows.
         drop(inside::take_left(&self.state));
         match tags {

@@ -290,7 +290,7 @@ pub(super) fn ticket<'py>(
 ) -> PyResult<Bound<'py, Ticket>> {
     let py = args.py();
     let (ticket, invalidated) =
-        inside::watch(|| with_view(this, "cache_refresh", args, kwargs, |view| this.ticket_of(py, view)));
+        inside::watch(&this.state, || with_view(this, "cache_refresh", args, kwargs, |view| this.ticket_of(py, view)));
     let ticket = ticket?;
     ticket.get().leave(invalidated);
     Ok(ticket)

@@ -82,9 +82,9 @@ impl Drop for Asking {
     }
 }
 
-/// Runs a callable of the user's; what was invalidated meanwhile.
+/// Runs a callable of the user's; what was invalidated of this cache meanwhile.
 #[inline]
-pub(crate) fn watch<R>(ask: impl FnOnce() -> R) -> (R, Vec<Invalidation>) {
+pub(crate) fn watch<R>(state: &CacheState, ask: impl FnOnce() -> R) -> (R, Vec<Invalidation>) {
     let _ = ASKING.try_with(|asking| asking.set(asking.get() + 1));
     let _asking = Asking;
     let made = || MADE.try_with(|all| all.try_borrow().map_or(0, |all| all.len())).unwrap_or(0);
@@ -93,7 +93,8 @@ pub(crate) fn watch<R>(ask: impl FnOnce() -> R) -> (R, Vec<Invalidation>) {
     if made() == before {
         return (answer, Vec::new());
     }
-    let since = MADE.try_with(|all| all.try_borrow().map(|all| all.iter().skip(before).cloned().collect()));
+    let own = |made: &&Invalidation| made.0 == address(state);
+    let since = MADE.try_with(|all| all.try_borrow().map(|all| all.iter().skip(before).filter(own).cloned().collect()));
     (answer, since.ok().and_then(Result::ok).unwrap_or_default())
 }
 
