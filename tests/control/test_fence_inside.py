@@ -100,10 +100,10 @@ def test_another_function_is_no_concern_of_it(kind: Kind, backend: str, paramete
 
 def test_nothing_stays_behind_of_another_function(kind: Kind) -> None:
     """A function may lie where one was that is gone."""
-    other: Any = None
+    others: list[Any] = [None]
     for _ in range(20):
-        other = cache(lambda x: x)
-        armed = Armed(kind, "tags", lambda _: other.cache_invalidate(1))
+        others[0] = cache(lambda x: x)
+        armed = Armed(kind, "tags", lambda _: others[0].cache_invalidate(1))
         assert armed.call() == (1, 1) and armed.f.cache_contains(1)
         # Else it is part of a circle, and stays for a while.
         armed.f = None

@@ -53,8 +53,10 @@ def test_sizes(maxsize: Any) -> None:
     assert outcome(lru_cache, maxsize=maxsize) == outcome(functools.lru_cache, maxsize=maxsize)
 
 
-def test_cache_says_what_typed_must_be() -> None:
+def test_cache_says_what_its_flags_must_be() -> None:
     make: Any = warp_cache.cache
     for wrong in (1, None, "typed"):
         with pytest.raises(TypeError, match="typed must be a bool"):
             make(typed=wrong)
+    with pytest.raises(TypeError, match="single_flight must be a bool, got None"):
+        make(single_flight=None)

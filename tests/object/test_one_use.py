@@ -11,11 +11,16 @@ from warp_cache import Cache
 
 Make = Callable[..., Cache[Any, Any]]
 
+
+def more(old: Any) -> Any:
+    return old + 1
+
+
 ONE_USE: dict[str, Callable[[Cache[Any, Any]], object]] = {
     "get": lambda cache: cache.get("a"),
     "set": lambda cache: cache.set("a", 2),
-    "compute": lambda cache: cache.compute("a", lambda old: old + 1),
-    "compute with a ttl": lambda cache: cache.compute("a", lambda old: old + 1, ttl=100),
+    "compute": lambda cache: cache.compute("a", more),
+    "compute with a ttl": lambda cache: cache.compute("a", more, ttl=100),
     "replace": lambda cache: cache.replace("a", 1, 2),
     "replace of another value": lambda cache: cache.replace("a", 5, 2),
     "discard of another value": lambda cache: cache.discard("a", 5),

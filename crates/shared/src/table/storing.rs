@@ -38,7 +38,7 @@ pub struct Put<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// A use like any other.
-    Use,
+    New,
     /// One that the policy has heard of already.
     Seen,
     /// None.
@@ -47,7 +47,7 @@ pub enum Use {
 
 impl Put<'_> {
     /// Whatever has happened.
-    pub const WHATEVER: Put<'static> = Put { began: None, over: None, prevailing: None, is: Use::Use };
+    pub const WHATEVER: Put<'static> = Put { began: None, over: None, prevailing: None, is: Use::New };
     /// The same, of which the policy does not hear where there is an entry.
     pub const UNNOTICED: Put<'static> = Put { is: Use::Nothing, ..Put::WHATEVER };
     /// The same of an entry that its caller has looked at.
@@ -249,7 +249,7 @@ impl Table {
         } else {
             self.set_deadline(slot, block.terms.end);
         }
-        if is == Use::Use {
+        if is == Use::New {
             self.touch_as_writer(slot);
         }
         if !self.owns() {
