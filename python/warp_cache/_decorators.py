@@ -198,9 +198,11 @@ def _lru_cache(
     ``single_flight=True``. functools' own spelling works: ``@lru_cache``,
     ``@lru_cache(maxsize=None, typed=True)``, ``@lru_cache(128, True)``.
 
-    Parameters, result and errors: as for ``cache``, with the strategy LRU. ``single_flight`` is off
-    for functions and on for coroutine functions unless it is given.
+    Parameters, result and errors: as for ``cache``, with the strategy LRU; only ``typed`` may be
+    anything that is true or false. ``single_flight`` is off for functions and on for coroutine
+    functions unless it is given.
     """
+    typed = bool(typed)
     if callable(ttl):
         raise TypeError(
             f"ttl must be seconds, a timedelta or None, got {_shown(ttl)}: lru_cache keeps to "
@@ -296,7 +298,7 @@ def decorator(
     make: Options with all arguments but ``single_flight``. single_use_too: generator functions may
     be decorated.
     """
-    if single_flight is None:
+    if single_flight is None and single_use_too:
         options = make(single_flight=False)
         async_options = make(single_flight=True)
     else:

@@ -307,7 +307,7 @@ impl Pair {
                 assert_eq!((replaced.value.id, replaced.cause), (entry.ids.1, cause));
                 self.tell(&evicted);
                 let gone = self.model.make_room(now, token, weight);
-                self.model.replace(token, id, description, now);
+                self.model.replace(token, id, description, now, is_all);
                 if !is_all {
                     self.model.entry(token).keep_tagged(&entry);
                 }

@@ -195,7 +195,7 @@ impl Pair {
                 let token = self.published(nth)?;
                 let value = self.objects.make(0);
                 let deadline = now.saturating_add(life);
-                let id = self.model.replace(token, value.id, &until(deadline), now);
+                let id = self.model.replace(token, value.id, &until(deadline), now, true);
                 // SAFETY: the model knows that the token names a published entry.
                 let old = unsafe { self.cache.replace(token, value, deadline) };
                 self.objects.end(old, &[id]);

@@ -144,6 +144,13 @@ pub enum Stored {
     Busy,
 }
 
+impl Stored {
+    /// Whether the value is one that the cache cannot have.
+    pub(crate) fn has_no_room(&self) -> bool {
+        matches!(self, Stored::TooLarge | Stored::NoSpace)
+    }
+}
+
 /// An entry that is there, under the lock.
 #[derive(Clone, Copy, Debug)]
 pub struct Present<'a> {
@@ -161,6 +168,8 @@ pub enum Change<'a> {
     Remove,
     /// `None`: the value that is there, which is no use of it.
     Store(Option<Cow<'a, [u8]>>, Terms),
+    /// In the place of an entry that was looked at before, which was the use.
+    Exchange(Cow<'a, [u8]>, Terms),
 }
 
 /// What a computation is for.

@@ -136,11 +136,16 @@ impl<K, V> Cache<K, V> {
         evicted: &mut Evicted<K, V>,
     ) -> Result<Option<Replaced<V>>, TooHeavy<V>> {
         let Description { lifetime, weight, tags } = *description;
-        // SAFETY: the caller's promise.
-        unsafe { self.exchange(token, value, lifetime, weight, Some(tags), now, evicted) }
+        // SAFETY: the caller's promise; of the entries, this one stays.
+        unsafe {
+            let old = self.exchange(token, value, lifetime, weight, Some(tags), now, evicted)?;
+            self.hit(token);
+            Ok(old)
+        }
     }
 
-    /// [`replace_described`](Self::replace_described), where the entry keeps its lifetime and its tags. It has not ended.
+    /// [`replace_described`](Self::replace_described), where the entry keeps its lifetime and its tags. It has not ended, and
+    /// the policy has heard of the use.
     ///
     /// # Safety
     /// `token` names a published entry.
@@ -184,8 +189,6 @@ impl<K, V> Cache<K, V> {
         self.expiration.insert(token, lifetime, now, slots);
         self.describe(token, weight, tags);
         self.count(cause);
-        // SAFETY: the caller's promise; `publish` inserted the token into the order, and it has not left.
-        unsafe { self.hit(token) };
         Ok(self.value_mut(token).map(|old| Replaced { value: std::mem::replace(old, value), cause }))
     }
 

@@ -304,9 +304,11 @@ impl Naive {
         (entry.lifetime, entry.dated) = (lifetime, step);
     }
 
-    /// Returns the old value.
-    pub fn replace(&mut self, token: Token, value: Id, description: &Description<'_>, now: u64) -> Id {
-        self.hit(token);
+    /// Returns the old value. `is_use`: the policy is to hear of it.
+    pub fn replace(&mut self, token: Token, value: Id, description: &Description<'_>, now: u64, is_use: bool) -> Id {
+        if is_use {
+            self.hit(token);
+        }
         self.set_lifetime(token, description.lifetime);
         let idle_end = now.saturating_add(self.features.idle.unwrap_or(0));
         self.entry(token).idle_end = idle_end;

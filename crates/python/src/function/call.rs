@@ -7,6 +7,7 @@
 use pyo3::ffi;
 
 use super::fast_lookup::FastLookup;
+use super::inside;
 use super::instance::{instance, Instance};
 use super::keyed::{name_key, Keyed};
 use super::single_flight::Miss;
@@ -168,7 +169,8 @@ pub(super) unsafe extern "C-unwind" fn keyed<B: HitPath, R: Reply>(
         (this, Arguments::new(values, nargsf, names), this.get().options.key.as_ref().unwrap_unchecked())
     };
     caught_in_debug!({
-        let Some(key) = this.ask_key(of, &arguments) else {
+        let (key, invalidated) = inside::watch(&this.state, || this.ask_key(of, &arguments));
+        let Some(key) = key else {
             return std::ptr::null_mut();
         };
         let key = [key.lend(arguments.py())];
@@ -176,7 +178,15 @@ pub(super) unsafe extern "C-unwind" fn keyed<B: HitPath, R: Reply>(
             name_key(key[0]);
             return std::ptr::null_mut();
         };
-        finish::<B, R>(this, &arguments, &View { values: &key, names: &[], shape: ONE, hash, typed: this.typed })
+        let view = View { values: &key, names: &[], shape: ONE, hash, typed: this.typed };
+        if invalidated.is_empty() {
+            return finish::<B, R>(this, &arguments, &view);
+        }
+        inside::leave(invalidated, &[]);
+        let reply = finish::<B, R>(this, &arguments, &view);
+        // (Of a hit, or of a call that waited, nothing follows.)
+        drop(inside::take_left(&this.state));
+        reply
     })
 }
 
@@ -274,6 +284,10 @@ impl CachedFunction {
             (Some(found), None) if !hot.is_absent() => self.state.single_flight_on(miss, view, found),
             _ => self.state.single_flight(miss, view, hot),
         };
+        if inside::has_left() {
+            // It has waited for another's computation.
+            drop(inside::take_left(&self.state));
+        }
         miss.finish(view, result)
     }
 
@@ -290,6 +304,9 @@ impl CachedFunction {
     /// stack, which Python would otherwise not know of.
     #[inline(always)]
     pub(crate) fn compute(&self, arguments: &Arguments<'_>) -> Option<PyRef> {
+        if inside::has_left() && self.fence_again(arguments).is_err() {
+            return None;
+        }
         let level = Level::enter(arguments.py(), c" while calling a cached function")?;
         let watch = Stopwatch::start();
         let result = arguments.call(self.function.lend(arguments.py()));

@@ -186,7 +186,7 @@ impl CachedFunction {
         args: &Bound<'_, PyTuple>,
         kwargs: &Bound<'_, PyDict>,
     ) -> PyResult<Computation> {
-        as_error(|| Computation::begin(slf.get(), ticket.get(), args, kwargs))
+        as_error(|| Computation::begin(slf.get(), ticket, args, kwargs))
     }
 
     /// The same computation, beginning now.
@@ -195,7 +195,7 @@ impl CachedFunction {
         ticket: &Bound<'_, Ticket>,
         computation: &Bound<'_, Computation>,
     ) -> PyResult<Computation> {
-        as_error(|| Ok(Computation::begin_with(slf.py(), slf.get(), ticket.get(), computation.get().tags.clone())))
+        as_error(|| computation.get().begin_anew(slf.get(), ticket))
     }
 
     /// Waits for a refresh: a tuple with its value, True (compute it for all who wait: the leader has had its time), False
@@ -244,7 +244,9 @@ impl CachedFunction {
             let noted = &computation.get().noted;
             let claimed = ticket.get().with_view(slf.py(), |view| shared.claim(state, view, Purpose::Anew, noted));
             let claimed = claimed.map_err(|ErrSet| PyErr::fetch(slf.py()))?;
-            claimed.map(|lease| Bound::new(slf.py(), lease)).transpose()
+            let claimed = claimed.map(|lease| Bound::new(slf.py(), lease)).transpose()?;
+            computation.get().fence_again(slf.get(), ticket)?;
+            Ok(claimed)
         })
     }
 
@@ -277,7 +279,15 @@ impl CachedFunction {
         computation: &Bound<'py, Computation>,
         turn: &Bound<'py, driven::RemoteTurn>,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        as_error(|| driven::take(slf.get(), slf.py(), ticket.get(), computation.get(), turn.get()))
+        as_error(|| {
+            let (cached, computation) = (slf.get(), computation.get());
+            let taken = driven::take(cached, slf.py(), ticket.get(), computation, turn.get())?;
+            match taken {
+                // It is to compute.
+                Some(taken) if taken.is_empty() => computation.fence_again(cached, ticket).map(|()| Some(taken)),
+                taken => Ok(taken),
+            }
+        })
     }
 
     /// Notes what the turn is to send of a value.

@@ -12,9 +12,11 @@ use pyo3::types::{PyDict, PyTuple, PyTypeMethods};
 use super::control_checks::{CopyMode, StoredExceptions, TagSource};
 use super::given::{lifetime, tags, weight, Given};
 use super::handout;
+use super::inside;
 use super::option_object::Object;
 use super::option_table::Options;
 use super::slot_value::{Refresh, Special, Value};
+use super::state::CacheState;
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::guarded::GuardedCalls;
@@ -198,17 +200,24 @@ impl Control {
         }
     }
 
-    /// The tags of a call.
-    pub fn tags_of(&self, arguments: &Arguments<'_>) -> Result<Tags, ErrSet> {
+    /// The tags of a call of the cache's. What that invalidates is left for its computation.
+    pub fn tags_of(&self, state: &CacheState, arguments: &Arguments<'_>) -> Result<Tags, ErrSet> {
         let Some(source) = &self.tags else {
             return Ok(Tags::new());
         };
         let py = arguments.py();
-        let given = arguments.call_anew(source.lend(py)).ok_or(ErrSet)?;
-        tags("tags", given.as_py().bind(py)).map_err(|error| set(py, error))
+        let (given, invalidated) = inside::watch(state, || {
+            let given = arguments.call_anew(source.lend(py)).ok_or(ErrSet)?;
+            tags("tags", given.as_py().bind(py)).map_err(|error| set(py, error))
+        });
+        let given = given?;
+        if !invalidated.is_empty() || inside::has_left() {
+            inside::leave(invalidated, &given);
+        }
+        Ok(given)
     }
 
-    /// [`tags_of`](Self::tags_of), with the arguments as Python has them.
+    /// [`tags_of`](Self::tags_of), with the arguments as Python has them; nothing is left for anybody.
     pub fn tags_of_call(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Tags> {
         match &self.tags {
             None => Ok(Tags::new()),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::control::{Control, Tags, Verdict, Wish};
+use super::inside;
 use super::removal::Departing;
 use super::single_flight::Reserved;
 use super::slot_value::SharedFlight;
@@ -41,7 +42,7 @@ impl CachedFunction {
             }
             return result;
         };
-        let Ok(tags) = control.tags_of(arguments) else {
+        let Ok(tags) = control.tags_of(&self.state, arguments) else {
             state.settle_failure_beside(py, reserved, flight, spare);
             return None;
         };
@@ -82,7 +83,7 @@ impl CachedFunction {
     pub(crate) fn bring_under_control(&self, arguments: &Arguments<'_>, view: &View<'_>) -> Option<PyRef> {
         let (py, state) = (arguments.py(), &self.state);
         let tags = match &state.control {
-            Some(control) => control.tags_of(arguments),
+            Some(control) => control.tags_of(&self.state, arguments),
             None => Ok(Tags::new()),
         };
         let Ok(tags) = tags else {
@@ -120,7 +121,10 @@ impl CachedFunction {
         let Some(control) = &self.state.control else {
             return self.state.backend.set(self, view, value);
         };
-        match control.tags_of(arguments) {
+        let tags = control.tags_of(&self.state, arguments);
+        // No computation follows.
+        drop(inside::take_left(&self.state));
+        match tags {
             Ok(tags) => self.state.backend.put(self, view, value, Wish { tags: Some(tags), ..Wish::default() }),
             Err(ErrSet) => false,
         }

@@ -10,6 +10,7 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::control::{Tags, Wish};
 use super::given::{lifetime, tag, tags, Given};
+use super::inside::{self, Invalidated};
 use super::instance::{instance, Instance};
 use super::keyed::Keyed;
 use super::methods::{fail, none, Objects};
@@ -288,7 +289,11 @@ pub(super) fn ticket<'py>(
     kwargs: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, Ticket>> {
     let py = args.py();
-    with_view(this, "cache_refresh", args, kwargs, |view| this.ticket_of(py, view))
+    let (ticket, invalidated) =
+        inside::watch(&this.state, || with_view(this, "cache_refresh", args, kwargs, |view| this.ticket_of(py, view)));
+    let ticket = ticket?;
+    ticket.get().leave(invalidated);
+    Ok(ticket)
 }
 
 /// `cache_refresh` of a cache that stores nothing: of any arguments.
@@ -336,6 +341,7 @@ fn computed<'py>(
 impl CachedFunction {
     /// Ends the entries that have one of these tags, wherever they are, and fences the computations of such.
     fn invalidate_tags(&self, py: Python<'_>, tags: &Tags) -> PyResult<()> {
+        inside::note(&self.state, || Invalidated::Tags(tags.clone()));
         self.state.backend.invalidate_tags(py, &self.state, tags).map_err(|ErrSet| PyErr::fetch(py))?;
         self.invalidate_tags_here(py, tags)
     }
@@ -351,11 +357,16 @@ impl CachedFunction {
 
     /// Ends a key's entry, wherever it is, and fences the computations of it; whether there was one.
     pub(crate) fn invalidate(&self, view: &View<'_>) -> Result<bool, ErrSet> {
+        inside::note(&self.state, || Invalidated::Key(view.hash));
         // What is behind comes first, so that nothing of it comes in again; a computation fails either fence.
         let behind = self.state.backend.invalidate(&self.state, view)?;
         let here = match self.state.backend.known(view)? {
             Known::Arguments => self.state.invalidate(view).ok_or(ErrSet)?,
-            Known::Bytes(key, _) => self.state.invalidate(&key.view(view.py())).ok_or(ErrSet)?,
+            Known::Bytes(key, _) => {
+                let view = key.view(view.py());
+                inside::note(&self.state, || Invalidated::Key(view.hash));
+                self.state.invalidate(&view).ok_or(ErrSet)?
+            }
             Known::Nothing => false,
         };
         self.forget_flights(view)?;

@@ -11,6 +11,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::call::new_reference;
+use super::inside::{self, Invalidated};
 use super::instance::instance;
 use super::keyed::Keyed;
 use super::lookup::{Accounting, Found};
@@ -379,6 +380,7 @@ unsafe extern "C-unwind" fn cache_clear(object: *mut ffi::PyObject, _: *mut ffi:
             point("cache_clear");
             let this = instance(object);
             let py = this.object().py();
+            inside::note(&this.state, || Invalidated::All);
             if this.state.backend.clear(py, &this.state).is_err() {
                 return std::ptr::null_mut();
             }

@@ -11,8 +11,8 @@
 //! store under it, [`deadline`] makes deadlines of lifetimes, [`handout`] is what callers get of a copied value, [`spare`]
 //! an old value for a failure, [`removal`] what has left, on its way to the user, [`running`] what can be fenced by a tag).
 //! [`asynchronous`] serves coroutine functions, whose missed calls have a [`ticket`] and a [`computation`]; [`methods`] has
-//! the methods that may run user code, [`entry_methods`] those for single entries, [`fence`] what keeps old results out,
-//! [`recording`] notes calls where it is asked to, [`refreshing`] waits for refreshes, and [`disabled`] passes them by.
+//! the methods that may run user code, [`entry_methods`] those for single entries, [`fence`] what keeps old results out
+//! ([`inside`]: by what the user's callables invalidate), [`recording`] notes calls where it is asked to, [`refreshing`] waits for refreshes, and [`disabled`] passes them by.
 //! [`bound_method`] is what an instance's attribute is, [`per_instance`] finds the cache of each instance. Where the values
 //! live is the [`backend`](crate::backend)'s. This file has the class itself, [`class`] its methods, [`presenting`] its
 //! attributes and text.
@@ -40,6 +40,7 @@ pub mod fast_path;
 pub mod fence;
 pub(crate) mod given;
 pub mod handout;
+pub(crate) mod inside;
 pub mod instance;
 mod joining;
 pub mod keyed;

@@ -3,11 +3,13 @@
 //! Ring 3. As a key of the table of computations it compares as the cache would.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::inside::{self, Invalidation};
+use super::state::CacheState;
 use crate::backend::{Editable, Known};
 use crate::capi::panics::as_error;
 use crate::capi::reference::PyRef;
@@ -31,6 +33,8 @@ pub struct Ticket {
     asked: AtomicU32,
     /// It is counted that its call could not read a value.
     is_unreadable: AtomicBool,
+    /// What was invalidated while its key was asked for: see [`inside`](super::inside).
+    invalidated: OnceLock<Vec<Invalidation>>,
 }
 
 /// The arguments of a call, and what has a name in them.
@@ -51,8 +55,8 @@ impl Ticket {
         let ticket = |view: &View<'_>, made_from| {
             let (shape, hash, typed) = (view.shape, view.hash, view.typed);
             let (asked, is_unreadable) = (AtomicU32::new(0), AtomicBool::new(is_unreadable));
-            let key = view.make_key()?;
-            Some(Ticket { key, shape, hash, typed, lone_apart, made_from, alone: false, asked, is_unreadable })
+            let (key, alone, invalidated) = (view.make_key()?, false, OnceLock::new());
+            Some(Ticket { key, shape, hash, typed, lone_apart, made_from, alone, asked, is_unreadable, invalidated })
         };
         let (bytes, editable) = match known {
             Known::Bytes(bytes, editable) => (bytes, editable),
@@ -68,6 +72,19 @@ impl Ticket {
     pub(crate) fn is_first_unreadable(&self) -> bool {
         // Relaxed: a mark on which nothing else hangs.
         !self.is_unreadable.swap(true, Ordering::Relaxed)
+    }
+
+    /// Notes what was invalidated while its key was asked for.
+    pub(super) fn leave(&self, invalidated: Vec<Invalidation>) {
+        if !invalidated.is_empty() {
+            let _ = self.invalidated.set(invalidated);
+        }
+    }
+
+    /// Whether a computation with these tags is fenced by what was invalidated then, or by these.
+    pub(super) fn is_fenced(&self, state: &CacheState, others: &[Invalidation], tags: &[String]) -> bool {
+        let own = self.invalidated.get().map_or(&[][..], Vec::as_slice);
+        [own, others].into_iter().any(|all| inside::concern(all, state, self.hash, tags))
     }
 
     pub(crate) fn with_view<R>(&self, py: Python<'_>, f: impl FnOnce(&View<'_>) -> R) -> R {

@@ -24,15 +24,20 @@ impl SharedCache {
         self.put(key, value, terms).unwrap_or(Stored::Busy)
     }
 
-    /// Stores what was computed without a lease, unless it has been fenced since it began.
+    /// Stores what was computed without a lease, unless it has been fenced since it began. What there is no room for takes a
+    /// stale entry with it.
     pub fn insert(&self, key: &[u8], value: &[u8], terms: impl Into<Terms>, began: Began) -> Stored {
         self.insert_hashed(self.table.hash(key), key, value, terms, began)
     }
 
     /// `insert` of a key whose hash is known.
     pub fn insert_hashed(&self, hash: u64, key: &[u8], value: &[u8], terms: impl Into<Terms>, began: Began) -> Stored {
-        let how = Put { began: Some(began), ..Put::WHATEVER };
-        self.store(hash, key, value, &terms.into(), how).unwrap_or_else(|why| why)
+        let (terms, how) = (terms.into(), Put { began: Some(began), ..Put::WHATEVER });
+        let stored = self.store(hash, key, value, &terms, how).unwrap_or_else(|why| why);
+        if stored.has_no_room() {
+            self.drop_stale(hash, key, began, &terms.tags);
+        }
+        stored
     }
 
     fn store(&self, hash: u64, key: &[u8], value: &[u8], terms: &Terms, how: Put<'_>) -> Result<Stored, Stored> {
@@ -111,12 +116,17 @@ impl SharedCache {
         self.table.wait(ticket, slice)
     }
 
-    /// Stores what the lease's holder has computed, and ends the lease, which also happens where nothing is stored.
+    /// Stores what the lease's holder has computed, and ends the lease, which also happens where nothing is stored. What there
+    /// is no room for takes the entry with it that it would have replaced.
     pub fn complete(&self, lease: Lease, key: &[u8], value: &[u8], terms: impl Into<Terms>) -> Stored {
         let prevailing = lease.prevails.then_some(&lease);
         let how = Put { began: Some(lease.began), over: Some(lease.seen.1), prevailing, ..Put::WHATEVER };
         let stored = self.store(lease.hash, key, value, &terms.into(), how).unwrap_or_else(|why| why);
-        self.table.end(&lease);
+        if stored.has_no_room() {
+            self.complete_without(lease);
+        } else {
+            self.table.end(&lease);
+        }
         stored
     }
 

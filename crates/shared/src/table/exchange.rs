@@ -34,40 +34,36 @@ impl Table {
         let found = self.find_or(hash, key, &mut buf, |_| {}).map_err(|_| Busy)?;
         let there = found.filter(|hit| self.freshness(hit) != Freshness::Gone);
         let present = there.map(|hit| Present { hit, value: buf.value(), terms: buf.terms() });
-        match decide(present) {
-            Change::Nothing => Ok(None),
+        let (value, terms, how) = match decide(present) {
+            Change::Nothing => return Ok(None),
             Change::Remove => {
                 self.raise_fence(&guard, hash);
                 if let Some(hit) = found {
                     self.discard(Slot::new(hit.slot));
                 }
-                if self.owns() {
-                    Ok(None)
-                } else {
-                    Err(Busy)
-                }
+                return if self.owns() { Ok(None) } else { Err(Busy) };
             }
-            Change::Store(value, terms) => {
-                let how = if value.is_some() { Put::WHATEVER } else { Put::UNNOTICED };
-                let value = value.as_deref().unwrap_or_else(|| buf.value());
-                let block = self.prepare(hash, key, value, &terms);
-                let stored = block.map_or_else(|why| why, |block| self.put(&guard, key, &block, how));
-                match stored {
-                    Stored::Done(_) => (),
-                    // Nothing was done: the entry is what it was.
-                    Stored::TooLarge => return Ok(Some(stored)),
-                    _ => {
-                        self.drop_entry(&guard, hash, key)?;
-                    }
-                }
-                // After the entry: who begins from here on has found it.
-                self.raise_fence(&guard, hash);
-                if matches!(stored, Stored::Busy) {
-                    Err(Busy)
-                } else {
-                    Ok(Some(stored))
-                }
+            Change::Store(Some(value), terms) => (Some(value), terms, Put::WHATEVER),
+            Change::Store(None, terms) => (None, terms, Put::UNNOTICED),
+            Change::Exchange(value, terms) => (Some(value), terms, Put::SEEN),
+        };
+        let value = value.as_deref().unwrap_or_else(|| buf.value());
+        let block = self.prepare(hash, key, value, &terms);
+        let stored = block.map_or_else(|why| why, |block| self.put(&guard, key, &block, how));
+        match stored {
+            Stored::Done(_) => (),
+            // Nothing was done: the entry is what it was.
+            Stored::TooLarge => return Ok(Some(stored)),
+            _ => {
+                self.drop_entry(&guard, hash, key)?;
             }
+        }
+        // After the entry: who begins from here on has found it.
+        self.raise_fence(&guard, hash);
+        if matches!(stored, Stored::Busy) {
+            Err(Busy)
+        } else {
+            Ok(Some(stored))
         }
     }
 

@@ -30,15 +30,28 @@ pub struct Put<'a> {
     pub over: Option<u64>,
     /// Over any entry at all as long as this lease is held: under the lock no later one has stored anything then.
     pub prevailing: Option<&'a Lease>,
-    /// Whether it is a use of the entry that it replaces.
-    pub uses: bool,
+    /// What it is to the entry that it replaces.
+    pub is: Use,
+}
+
+/// What a store is to the entry that it replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// A use like any other.
+    New,
+    /// One that the policy has heard of already.
+    Seen,
+    /// None.
+    Nothing,
 }
 
 impl Put<'_> {
     /// Whatever has happened.
-    pub const WHATEVER: Put<'static> = Put { began: None, over: None, prevailing: None, uses: true };
+    pub const WHATEVER: Put<'static> = Put { began: None, over: None, prevailing: None, is: Use::New };
     /// The same, of which the policy does not hear where there is an entry.
-    pub const UNNOTICED: Put<'static> = Put { uses: false, ..Put::WHATEVER };
+    pub const UNNOTICED: Put<'static> = Put { is: Use::Nothing, ..Put::WHATEVER };
+    /// The same of an entry that its caller has looked at.
+    pub const SEEN: Put<'static> = Put { is: Use::Seen, ..Put::WHATEVER };
 }
 
 impl Table {
@@ -103,7 +116,7 @@ impl Table {
         let placed = match old {
             Some(old) => self
                 .make_room(guard, block.granules)
-                .and_then(|index| self.replace(guard, Slot::new(old.slot), index, generation, block, how.uses)),
+                .and_then(|index| self.replace(guard, Slot::new(old.slot), index, generation, block, how.is)),
             None => self
                 .place_new(guard, block)
                 .and_then(|(slot, index)| self.insert(guard, slot, index, generation, block)),
@@ -213,7 +226,7 @@ impl Table {
         index: GranuleIndex,
         generation: u64,
         block: &Prepared,
-        uses: bool,
+        is: Use,
     ) -> Option<(Slot, Word)> {
         if !self.owns() {
             return None;
@@ -230,12 +243,14 @@ impl Table {
         }
         let granule = self.geo.granule(index);
         self.write_block(guard, granule, generation, block);
-        if uses {
-            self.set_deadline(slot, block.terms.end);
-            self.touch_as_writer(slot);
-        } else {
+        if is == Use::Nothing {
             self.region.set(self.deadline_at(slot), block.terms.end);
             self.note_deadline(block.terms.end);
+        } else {
+            self.set_deadline(slot, block.terms.end);
+        }
+        if is == Use::New {
+            self.touch_as_writer(slot);
         }
         if !self.owns() {
             return None;

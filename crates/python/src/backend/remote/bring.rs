@@ -156,7 +156,11 @@ impl RemoteCalling<'_> {
         let wants_bytes = trip.wants_bytes();
         let sending = if wants_bytes { values::sending(opened, control, &terms, result, computed)? } else { None };
         let is_telling = trip.is_telling(sending.is_some());
-        let cover = trip.end_detached(py, sending.as_ref());
+        let cover = match wants_bytes && sending.is_none() {
+            // It has no bytes: the older one must not stand for it.
+            true => trip.drop_detached(py),
+            false => trip.end_detached(py, sending.as_ref()),
+        };
         self.remote.count_errors(trip);
         if is_telling {
             self.remote.unstorable.was_sent(sending.is_some() && !trip.is_unstorable);

@@ -82,7 +82,8 @@ impl RemoteCalling<'_> {
             return self.cached.bring_under_control(self.arguments, view);
         };
         let (py, state) = (view.py(), &self.cached.state);
-        let tags = state.control.as_ref().map_or(Ok(Tags::new()), |control| control.tags_of(self.arguments)).ok()?;
+        let tags =
+            state.control.as_ref().map_or(Ok(Tags::new()), |control| control.tags_of(state, self.arguments)).ok()?;
         let began = state.began_with(view.hash, &tags);
         let keep =
             |terms: Option<Terms>| terms.is_none_or(|terms| state.put_terms(view, terms, Put::IfAbsentSince(began)));
@@ -123,7 +124,7 @@ impl Miss for RemoteCalling<'_> {
         let (Some(opened), Some(control)) = (self.opened, &state.control) else {
             return self.cached.lead_under_control(self.arguments, self.spare.take(), reserved, flight);
         };
-        let Ok(tags) = control.tags_of(self.arguments) else {
+        let Ok(tags) = control.tags_of(state, self.arguments) else {
             state.settle_failure_beside(py, reserved, flight, self.spare.take());
             return None;
         };

@@ -182,6 +182,8 @@ pub(crate) fn keep(
             _ => None,
         };
         turn.was_sent = turn.trip.is_telling(sending.is_some()).then_some(sending.is_some());
+        // Without bytes: the older one must not stand for it.
+        turn.drops = wants_bytes && sending.is_none() && turn.trip.old.is_some();
         turn.sending = sending;
         turn.terms = Some(terms);
     })

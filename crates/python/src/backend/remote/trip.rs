@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use super::host::{Claim, Here, Host};
 use super::opened::asking;
 use remote::envelope::{Codec, Kind};
-use remote::tier::{Call, Cover, Draft, Failure, Found, Lease, Looked, Stored, Theirs, Tier, Why};
+use remote::tier::{Call, Cover, Draft, Found, Lease, Looked, Stored, Theirs, Tier, Why};
 use shared::Ticket;
 
 /// Where a call stands.
@@ -303,7 +303,10 @@ impl Trip {
                     Stored::Done | Stored::Fenced => Cover::VOID,
                     Stored::Unstorable(_) => {
                         self.is_unstorable = true;
-                        cover
+                        match self.old {
+                            Some(_) => self.drop_older(),
+                            None => cover,
+                        }
                     }
                     Stored::Failed(failure) => {
                         self.errors += 1;
@@ -355,21 +358,25 @@ impl Trip {
         }
     }
 
-    /// The same of a result that is not to be stored: what the server has goes, if anything. What is not acknowledged goes with
-    /// its ttl.
-    pub fn drop_detached(&mut self, py: Python<'_>) {
+    /// The same of a result that is not to be stored, or cannot be: what the server has goes, if anything. How the result may
+    /// be kept here.
+    pub fn drop_detached(&mut self, py: Python<'_>) -> Cover {
         // SAFETY: there is no Python in it.
         unsafe {
             asking(py, || match self.old {
-                Some(_) => drop(self.drop_older()),
-                None => drop(self.give_up()),
-            });
+                Some(_) => self.drop_older(),
+                None => self.give_up(),
+            })
         }
     }
 
-    /// Drops what the server has, as a new result is not to be stored.
-    pub fn drop_older(&mut self) -> Result<(), Failure> {
+    /// Drops what the server has, as a new result is not there. What is not acknowledged goes with its ttl.
+    pub fn drop_older(&mut self) -> Cover {
         self.give_up();
-        self.tier.invalidate(&self.call).map(drop)
+        if self.tier.invalidate(&self.call).is_err() {
+            self.errors += 1;
+        }
+        self.invalidate_here();
+        Cover::VOID
     }
 }

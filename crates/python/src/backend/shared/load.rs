@@ -135,7 +135,7 @@ impl<'a> Call<'a> {
     #[inline]
     fn work_out_tags(&mut self) -> Result<(), ErrSet> {
         if let (Some(control), None) = (&self.cached.state.control, &self.tags) {
-            self.tags = Some(control.tags_of(self.arguments)?);
+            self.tags = Some(control.tags_of(&self.cached.state, self.arguments)?);
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::capi::panics::{caught, point};
 use crate::capi::reference::{import, PyRef};
 use crate::function::call::new_reference;
 use crate::function::fast_lookup::FastLookup;
+use crate::function::inside;
 use crate::function::instance::{instance, Instance};
 use crate::function::lookup::Found;
 use crate::function::ticket::Ticket;
@@ -105,6 +106,9 @@ impl Instance<'_> {
         let py = arguments.py();
         point("start");
         let ticket = Ticket::new(view, known, self.state.lone_apart, is_unreadable)?;
+        if inside::has_left() {
+            ticket.leave(inside::take_left(&self.state).0);
+        }
         match Bound::new(py, ticket).and_then(|ticket| Ok((ticket, drivers(py)?))) {
             Ok((ticket, drivers)) => self.drive(&drivers.compute, Some(ticket.as_any()), arguments),
             Err(error) => {

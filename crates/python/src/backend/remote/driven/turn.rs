@@ -156,10 +156,7 @@ impl RemoteTurn {
             *cover = unsafe {
                 asking(py, || match sending.take() {
                     Some(sending) => trip.send(&sending),
-                    None if *drops => {
-                        drop(trip.drop_older());
-                        Cover::VOID
-                    }
+                    None if *drops => trip.drop_older(),
                     None => trip.give_up(),
                 })
             };

@@ -127,7 +127,7 @@ impl KeyAccess<'_> {
             Err(Stop::Failed) => Err(Encoded::Failed),
             Ok(_) | Err(Stop::Unstorable) => Err(Encoded::Unstorable),
         };
-        self.store_encoded(encoded, None, hold).map(|stored| match stored {
+        self.store_encoded(encoded, None, hold, false).map(|stored| match stored {
             InFile::Stored(_, _, skipped) => skipped,
             InFile::Skipped(skipped) => Some(skipped),
         })
@@ -141,7 +141,7 @@ impl KeyAccess<'_> {
         let encode = || codec::encode_value(result, &mut buffers.value);
         let (encoded, refusal) = codec::noting(self.shared.skips.wanted(Skip::Value), encode);
         self.encoded = encoded;
-        match self.store_encoded(encoded, refusal, hold)? {
+        match self.store_encoded(encoded, refusal, hold, true)? {
             InFile::Stored(hit, sharing, skipped) => {
                 let (copy, value) = (&self.shared.copy, &self.buffers.value);
                 let kept = Decoded::new(copy, self.file, hit, result, sharing, value);
@@ -151,12 +151,14 @@ impl KeyAccess<'_> {
         }
     }
 
-    /// Stores what is in the buffer, if it was encoded; what is not stored is counted.
+    /// Stores what is in the buffer, if it was encoded; what is not stored is counted. `is_newer`: it is a result, so what it
+    /// would have replaced goes in any case.
     fn store_encoded(
         &mut self,
         encoded: Result<Sharing, Encoded>,
         refusal: Option<Refusal>,
         hold: StoreCondition,
+        is_newer: bool,
     ) -> Result<InFile, ErrSet> {
         let (shm, buffers) = (&self.file.shm, &mut *self.buffers);
         let terms = self.terms.take().map_or_else(|| Terms::from(shm.deadline(self.shared.ttl)), |terms| *terms);
@@ -176,17 +178,21 @@ impl KeyAccess<'_> {
         self.file.forget_last();
         let sharing = match encoded {
             Ok(sharing) if value.len() <= self.shared.max_value_size => sharing,
+            Err(Encoded::Failed) => {
+                hold.give_up(self.py, shm, true);
+                return Err(ErrSet);
+            }
             skipped => {
-                hold.give_up(self.py, shm, matches!(skipped, Err(Encoded::Failed)));
-                return match skipped {
-                    Ok(_) => Ok(Self::skip(
-                        self.shared,
-                        self.file,
-                        Skipped { size: value.len(), ..Skipped::new(Skip::ValueSize) },
-                    )),
-                    Err(Encoded::Failed) => Err(ErrSet),
-                    Err(_) => Ok(Self::skip(self.shared, self.file, Skipped { refusal, ..Skipped::new(Skip::Value) })),
+                let why = match skipped {
+                    Ok(_) => Skipped { size: value.len(), ..Skipped::new(Skip::ValueSize) },
+                    Err(_) => Skipped { refusal, ..Skipped::new(Skip::Value) },
                 };
+                if is_newer {
+                    self.drop_older(hold, &terms.tags);
+                } else {
+                    hold.give_up(self.py, shm, false);
+                }
+                return Ok(Self::skip(self.shared, self.file, why));
             }
         };
         let stored = match hold {

@@ -115,7 +115,10 @@ impl Shared {
                 Some(present) => present.terms,
                 None => terms,
             };
-            Change::Store(Some(Cow::Borrowed(&bytes)), terms)
+            match expected {
+                Condition::Entry(..) => Change::Exchange(Cow::Borrowed(&bytes), terms),
+                Condition::Anything | Condition::Absent => Change::Store(Some(Cow::Borrowed(&bytes)), terms),
+            }
         })?;
         if swapped == Swapped::Stored {
             cached.forget_flights(view)?;
