@@ -21,7 +21,9 @@ use crate::file::disk::reserve_file;
 use crate::file::life::{is_locked, Locks, Owner};
 use crate::file::sigbus;
 use crate::file::system::{read_exact_at, write_all_at};
-use crate::process::held::{self, Held};
+use crate::process::held::Held;
+#[cfg(target_os = "linux")]
+use crate::process::held::BYTE as LISTENERS;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -33,7 +35,7 @@ const TRIES: u32 = 20;
 pub const HEAD: usize = 8;
 /// The byte that all share who have the file open.
 #[cfg(target_os = "linux")]
-const IN_USE: u64 = held::BYTE + 1;
+const IN_USE: u64 = LISTENERS + 1;
 
 /// How many words of either kind there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,7 +266,7 @@ fn is_unused(fd: &OwnedFd) -> bool {
     {
         let alone = Locks { fd: fd.as_fd(), owner: Owner::Description }.take(IN_USE);
         // (An earlier version's process has the other byte alone, if it is the one that listens.)
-        alone == Ok(true) && !is_locked(fd.as_fd(), held::BYTE)
+        alone == Ok(true) && !is_locked(fd.as_fd(), LISTENERS)
     }
     #[cfg(not(target_os = "linux"))]
     {
