@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from dataclasses import dataclass
 
+from warp_cache._growing import Growing, Steady
 from warp_cache._module import caches
 
 TYPE_CHECKING = False
@@ -30,7 +33,7 @@ class Metric:
     unit: str
     help: str
     counts: bool
-    """Whether it only ever grows, but for a clear."""
+    """Whether it only ever grows, but for a clear of a shared cache."""
     read: Callable[[Any, dict[str, Any]], Iterable[tuple[str, float]]]
     """From ``cache_info()`` and ``cache_options()``: values, each with that of ``label``."""
     label: str | None = None
@@ -45,6 +48,24 @@ class Sample:
     backend: str
     label: str
     value: float
+
+
+class _Collected:
+    """What was given at the last collection. The collections of several threads are one by one."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.growing = Growing()
+        self.steady = Steady()
+
+    def after_fork(self) -> None:
+        """In a fork's child no thread of its parent's collects."""
+        self.lock = threading.RLock()
+
+
+_collected = _Collected()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_collected.after_fork)
 
 
 def _one(name: str) -> Callable[[Any, dict[str, Any]], Iterable[tuple[str, float]]]:
@@ -170,13 +191,19 @@ def samples(metrics: Iterable[Metric] = METRICS, *, only_of_the_host: bool = Fal
     """The values of all caches of this process, with one for each metric, cache and label.
 
     Caches of one name and backend are added up; several functions of one shared file are one cache.
-    only_of_the_host: only caches that all processes of the host share. What a cache raises is
-    logged, and the others are measured. O(caches), and O(n) of a shared cache in which entries have
-    ended.
+    What this process counts by itself never falls, whatever is cleared or dies. only_of_the_host:
+    only caches that all processes of the host share. What a cache raises is logged, and the others
+    are measured. O(caches), and O(n) of a shared cache in which entries have ended.
     """
+    chosen = list(metrics)
+    with _collected.lock:
+        _collected.growing.forget()
+        return _collect(chosen, only_of_the_host)
+
+
+def _collect(metrics: list[Metric], only_of_the_host: bool) -> list[Sample]:
     found: dict[tuple[Metric, str, str, str], float] = {}
     files: set[str] = set()
-    chosen = list(metrics)
     for cache in caches():
         try:
             options, info = looked_at(cache)
@@ -191,12 +218,19 @@ def samples(metrics: Iterable[Metric] = METRICS, *, only_of_the_host: bool = Fal
             name = _name(cache, options)
             if path is not None:
                 files.add(path)
-            for metric in chosen:
+            counters = (info.hits, info.misses, info.loads, info.load_failures)
+            for metric in metrics:
                 for label, value in metric.read(info, options):
                     at = metric, name, backend, label
+                    if metric.counts and not is_of_the_host:
+                        found[at] = _collected.growing.total(at, cache, value)
+                        continue
+                    if metric.counts:
+                        value = _collected.steady.value(path, at, counters, value)
                     found[at] = found.get(at, 0) + value
         except Exception:
             _logger.warning("a cache cannot be measured: %r", cache, exc_info=True)
+    _collected.steady.forget_others(files)
     return [Sample(*at, value) for at, value in found.items()]
 
 

@@ -88,6 +88,7 @@ __all__ = [
     "_show_value",
     "_survey",
     "_try_out",
+    "_unused_coherence",
 ]
 
 # The wrapped function's parameters and result. An async function's result is a coroutine; _T is
@@ -534,6 +535,9 @@ def _remove(directory: str, file: str) -> Literal["removed", "in use", "absent",
 
 def _leftovers(directory: str, remove: bool) -> list[str]:
     """The files that processes left which were killed as they made a cache, perhaps removed."""
+
+def _unused_coherence(directory: str, remove: bool) -> list[tuple[str, int]]:
+    """The files about servers that no process has open, with their bytes, perhaps removed."""
 
 def _try_out(directory: str) -> int:
     """Try whether a cache can lie in a directory: the bytes that are free. Raises OSError."""

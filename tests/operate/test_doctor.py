@@ -78,6 +78,37 @@ def test_a_directory_that_is_not_there(
     assert status == 1 and "cannot be made" in about(findings, "directory")
 
 
+def test_a_directory_that_is_not_there_and_would_be_of_no_use(
+    run: Any, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(directory: str) -> int:
+        raise OSError(f"cannot lock a byte in {directory}: Function not implemented")
+
+    monkeypatch.setattr(diagnosis, "_try_out", no_locks)
+    status, findings = said(run)
+    assert status == 1
+    assert f"cannot lock a byte in {cache_dir}: " in about(findings, "locks")
+    assert not list(cache_dir.parent.glob(".warp_cache*")), "what was tried is gone"
+
+
+@pytest.mark.skipif(not SANDBOXED, reason="whom no rights keep from trying")
+def test_a_directory_that_cannot_be_made_whatever_the_rights_say(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARP_CACHE_DIR", "/proc/caches")
+    status, findings = said(run)
+    assert status == 1 and "/proc/caches cannot be used" in about(findings, "directory")
+
+
+def test_a_relative_directory(
+    run: Any, app: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache_dir.mkdir(mode=0o700)
+    monkeypatch.setenv("WARP_CACHE_DIR", os.path.relpath(cache_dir))
+    status, findings = said(run)
+    assert status == 0 and "absolute path" in about(findings, "directory", "note")
+
+
 @pytest.mark.parametrize("mode, message", [(0o755, "0755"), (0o777, "0777")])
 def test_wrong_rights_of_the_directory(run: Any, cache_dir: Path, mode: int, message: str) -> None:
     cache_dir.mkdir()
@@ -120,6 +151,27 @@ def test_different_namespaces(run: Any, worker: Any, monkeypatch: pytest.MonkeyP
     assert "namespace or version differs" in text and "WARP_CACHE_NAMESPACE=staging" in text
     monkeypatch.setenv("WARP_CACHE_NAMESPACE", "mine")
     assert "'mine'" in about(said(run)[1], "namespace", "note")
+
+
+def test_what_is_said_is_all_that_parts_them(run: Any, app: Path, worker: Any) -> None:
+    """Of three caches of one name each is compared with the one that is most like it."""
+    for place in ("staging", None):
+        worker(**({"WARP_CACHE_NAMESPACE": place} if place else {})).ask("load(1)")
+    source = (app / "app.py").read_text()
+    (app / "app.py").write_text(source.replace('"x": x,', '"x": -x,'))
+    worker(WARP_CACHE_NAMESPACE="staging").ask("load(1)")
+    worker().ask("load(1)")
+    texts = [one["text"] for one in said(run)[1] if one["about"] == "sharing"]
+    assert len(texts) == 3
+    assert sum("namespace or version differs" in text for text in texts) == 2
+    assert sum("the function's code differs" in text for text in texts) == 1
+
+
+def test_code_in_another_place(run: Any, app: Path, worker: Any) -> None:
+    worker().ask("load(1)")
+    (app / "app.py").write_text("\n" + (app / "app.py").read_text())
+    worker().ask("load(1)")
+    assert "the file and line that it stands in" in about(said(run)[1], "sharing")
 
 
 def test_different_parameters(run: Any, app: Path, worker: Any) -> None:
@@ -267,7 +319,7 @@ def test_every_reason_for_not_storing_has_words(run: Any, worker: Any) -> None:
     status, findings = said(run)
     text = about(findings, "not stored")
     assert status == 1
-    assert "app.load: 2 calls were given an argument that has no bytes" in text
+    assert "app.load: 2 calls had an argument without bytes" in text
 
 
 DOCTOR = "import sys\nfrom warp_cache.__main__ import main\nsys.exit(main(['doctor']))"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,84 @@ def test_caches_that_come_and_go_and_share_names() -> None:
     assert size == 3, "caches of one name are added up"
     del one, two
     assert not [sample for sample in samples() if "twin" in sample.cache]
+
+
+def counted(name: str) -> dict[tuple[str, str], float]:
+    """The counters of the cache that is called so."""
+    return {
+        (s.metric.name, s.label): s.value
+        for s in samples()
+        if s.metric.counts and s.cache.endswith(name)
+    }
+
+
+def test_counters_of_a_process_never_fall() -> None:
+    class Owner:
+        @cache(per_instance=True)
+        def owned(self, x: int) -> int:
+            return x
+
+    def make() -> Any:
+        @cache
+        def twin(x: int) -> int:
+            return 10 // x
+
+        return twin
+
+    owners, twins = [Owner(), Owner()], [make(), make()]
+    for x in (1, 2, 2, 2):
+        owners[0].owned(x), twins[0](x)
+    owners[1].owned(1), twins[1](1)
+    with pytest.raises(ZeroDivisionError):
+        twins[1](0)
+    before = {name: counted(name) for name in (".owned", ".twin")}
+    assert before[".owned"]["cache.gets", "hit"] == before[".twin"]["cache.gets", "hit"] == 2
+    assert before[".twin"]["cache.gets", "miss"] == 4
+    del owners[0], twins[0]
+    gc.collect()
+    assert {name: counted(name) for name in before} == before, "one of several has died"
+    twins[0].cache_clear()
+    Owner.owned.cache_clear()
+    assert {name: counted(name) for name in before} == before, "they were cleared"
+    twins[0](1), owners[0].owned(1)
+    for name, old in before.items():
+        new = counted(name)
+        assert all(new[at] >= value for at, value in old.items())
+        assert new["cache.gets", "miss"] == old["cache.gets", "miss"] + 1
+        assert new["cache.load", "success"] == old["cache.load", "success"] + 1
+    del twins[0]
+    gc.collect()
+    assert not counted(".twin"), "nobody is left"
+    twins.append(make())
+    twins[0](1)
+    assert counted(".twin")["cache.gets", "miss"] == 1
+
+
+def test_what_two_counters_of_a_file_make_does_not_fall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failures are read a moment after the computations, and others compute meanwhile."""
+    from warp_cache import _metrics
+
+    @cache(backend="shared", name="shared-by-all")
+    def shared(x: int) -> int:
+        return x
+
+    shared(1)
+    options, info = _metrics.looked_at(shared)
+
+    class Info:
+        def __init__(self, loads: int, failures: int) -> None:
+            self.loads, self.load_failures = loads, failures
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(info, name)
+
+    def given(loads: int, failures: int) -> float:
+        monkeypatch.setattr(_metrics, "caches", lambda: [shared])
+        monkeypatch.setattr(_metrics, "looked_at", lambda _: (options, Info(loads, failures)))
+        return counted("shared-by-all")["cache.load", "success"]
+
+    assert [given(10, 2), given(11, 4), given(12, 4), given(13, 4)] == [8, 8, 8, 9]
+    assert given(1, 0) == 1, "it was cleared"
 
 
 def test_two_functions_of_one_file_are_one_cache() -> None:

@@ -113,6 +113,26 @@ def test_of_one_cache_all_is_to_be_read(
     assert "bytesofentries" in joined and "hits2" in joined
 
 
+@pytest.mark.parametrize("shape", ["--plain", "--rich"])
+def test_a_narrow_terminal_has_all_columns(long_named: Any, terminal: Any, shape: str) -> None:
+    if shape == "--rich":
+        pytest.importorskip("rich")
+    lines = bare(terminal("ls", shape, columns=40).read_all()).splitlines()
+    assert max(map(len, lines)) <= 40
+    text = " ".join(" ".join(lines).split())
+    assert "ENTRIES 2 BYTES" in text and "HITS 50 % PROCS 1 AGE" in text and "STATE in use" in text
+
+
+@pytest.mark.parametrize("shape", ["--plain", "--rich"])
+def test_top_on_a_dumb_terminal(long_named: Any, terminal: Any, shape: str) -> None:
+    if shape == "--rich":
+        pytest.importorskip("rich")
+    shown = terminal("top", shape, "--interval", "0.05", TERM="dumb")
+    shown.read_until("a_long")
+    assert shown.interrupt() == 0
+    assert bare(shown.text).count("warp_cache top") >= 1 and "CALLS/s" in shown.text
+
+
 @pytest.mark.parametrize("command", [["ls"], ["top", "--count", "1"], ["info", LONG]])
 def test_with_colours_in_a_pipe_nothing_is_shortened(long_named: Any, command: list[str]) -> None:
     pytest.importorskip("rich")

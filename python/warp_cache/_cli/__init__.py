@@ -2,8 +2,8 @@
 
 Those about the shared caches: ``listing`` (``ls``, ``info``), ``entries`` (``keys``), ``top``,
 ``change`` (``clear``, ``drop``, ``invalidate-tag``), ``prune``, and ``doctor`` with what it looks
-at: ``diagnosis``, ``function``, ``processes``. ``files`` finds the caches for all of them,
-``tables`` shows them, as plain text or by rich (``drawing``).
+at: ``diagnosis``, ``parting``, ``function``, ``processes``. ``files`` finds the caches for all of
+them, ``tables`` shows them, as plain text or by rich (``drawing``).
 
 ``advise`` says which strategy and size suit a recorded workload: ``curves`` replays it through
 every strategy and a range of sizes, ``advice`` says what to take, ``terminal`` shows it as plain

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import tempfile
 from dataclasses import dataclass
 
 from warp_cache import _configuration
-from warp_cache._cli import files, listing, output, processes, server, tables
+from warp_cache._cli import files, listing, output, parting, processes, server, tables
 from warp_cache._cli.finding import Finding
 from warp_cache._naming.identity import directories
 from warp_cache._warp_cache_rs import _try_out
@@ -19,11 +20,10 @@ from warp_cache._warp_cache_rs import _try_out
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from warp_cache._cli.files import CacheFile, Place
 
-__all__ = ["CHECKS", "SKIPS", "Scene", "how_they_differ"]
+__all__ = ["CHECKS", "SKIPS", "Scene"]
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Scene:
 # Why results were not stored, and what helps: the reasons of cache_info().skips.
 SKIPS = {
     "argument": (
-        "were given an argument that has no bytes which every process would know it by",
+        "had an argument without bytes that every process would know it by",
         "pass what tells it apart (an id, a str, a tuple), or leave it out with ignore= or key=; "
         "the UncacheableWarning of the process names it",
     ),
@@ -111,6 +111,14 @@ def _directories(scene: Scene) -> Iterator[Finding]:
     given, is_asked_for = directories()
     if scene.directory is not None:
         given, is_asked_for = [os.path.abspath(scene.directory)], True
+    elif is_asked_for and not os.path.isabs(named := str(_configuration.in_use("directory"))):
+        yield Finding(
+            "note",
+            "directory",
+            f"{named} is relative: a process that runs in another folder has another directory, "
+            "and does not share",
+            "give WARP_CACHE_DIR as an absolute path",
+        )
     usable = False
     refused: list[Finding] = []
     for directory in given:
@@ -152,6 +160,17 @@ def _missing(directory: str, is_asked_for: bool) -> Finding:
     while is_asked_for and not os.path.lexists(parent) and parent != os.path.dirname(parent):
         parent = os.path.dirname(parent)
     if os.path.isdir(parent) and os.access(parent, os.W_OK | os.X_OK):
+        # Rights alone do not tell whether it can be made, nor what is to be had in it.
+        try:
+            made = tempfile.mkdtemp(prefix=".warp_cache-trial-", dir=parent)
+        except OSError as error:
+            return _unusable(directory, error)
+        try:
+            _try_out(made)
+        except OSError as error:
+            return _unusable(directory, error, made)
+        finally:
+            os.rmdir(made)
         text = f"{directory} is not there yet; the first shared cache makes it"
         return Finding("note" if is_asked_for else "ok", "directory", text)
     return Finding(
@@ -167,8 +186,11 @@ def _user() -> int:
     return os.geteuid() if sys.platform != "win32" else 0
 
 
-def _unusable(directory: str, error: OSError) -> Finding:
+def _unusable(directory: str, error: OSError, tried: str | None = None) -> Finding:
+    """tried: the directory that the error is about, if it stood for this one."""
     text = error.strerror or str(error)
+    if tried is not None:
+        text = text.replace(tried, directory)
     about = "directory"
     if isinstance(error, PermissionError):
         about = "rights"
@@ -244,10 +266,6 @@ def _has_a_cache(folder: str) -> bool:
 
 def _unusable_files(scene: Scene) -> Iterator[Finding]:
     """What is in the directories and is no cache of this version, or may not be used."""
-    for place in scene.places:
-        if place.why is not None and scene.directory is None and len(scene.places) > 1:
-            # The check of directories has said so.
-            continue
     for cache in scene.caches:
         path, state = cache.path, cache.found["state"]
         if state == "refused":
@@ -274,12 +292,14 @@ def _parted(scene: Scene) -> Iterator[Finding]:
         if cache.is_sound and cache.processes:
             by_name.setdefault(cache.name, []).append(cache)
     for name, caches in by_name.items():
-        for other in caches[1:]:
-            why, remedy = how_they_differ(caches[0], other)
+        for at, other in enumerate(caches[1:], 1):
+            # With one that differs in as little as can be: what is said is all that parts them.
+            one = parting.most_like(other, caches[:at])
+            why, remedy = parting.how_they_differ(one, other)
             yield Finding(
                 "problem",
                 "sharing",
-                f"processes {_pids(caches[0])} and {_pids(other)} each have a cache of "
+                f"processes {_pids(one)} and {_pids(other)} each have a cache of "
                 f"{output.printable(name)}, and do not share: {why}",
                 remedy,
             )
@@ -288,61 +308,6 @@ def _parted(scene: Scene) -> Iterator[Finding]:
 def _pids(cache: CacheFile) -> str:
     pids = [str(pid) for pid in cache.processes]
     return ", ".join(pids[:5]) + (", ..." if len(pids) > 5 else "") or "(none)"
-
-
-def how_they_differ(one: CacheFile, other: CacheFile) -> tuple[str, str]:
-    """Why two files of one name are two, and what helps."""
-    if one.directory != other.directory:
-        return (
-            f"they lie in different directories, {one.directory} and {other.directory}",
-            "give all workers the same WARP_CACHE_DIR (or TMPDIR)",
-        )
-    if one.code != other.code:
-        pythons = [_pythons(cache) for cache in (one, other)]
-        if pythons[0] and pythons[1] and not pythons[0] & pythons[1]:
-            named = [", ".join(sorted(found)) for found in pythons]
-            return (
-                f"they run different Pythons, {named[0]} and {named[1]}",
-                "run all workers with one Python, or name the cache (name=)",
-            )
-        return (
-            "the function's code differs, or what it uses does (globals, defaults, what it closes "
-            "over): one runs edited or older code",
-            "restart all workers with the same code; prune removes what is left of the older",
-        )
-    if one.scope != other.scope:
-        return (
-            f"their namespace or version differs ({_scopes(one)} and {_scopes(other)})",
-            "give all workers the same namespace (WARP_CACHE_NAMESPACE) and version=",
-        )
-    differing = [
-        f"{name} is {_shown(one.found.get(name))} and {_shown(other.found.get(name))}"
-        for name in ("max_size", "max_bytes", "strategy", "tti")
-        if one.found.get(name) != other.found.get(name)
-    ]
-    told = ", ".join(differing) or (
-        "ttl, typed, key, ignore, max_key_size or max_value_size, or which of the two decorators"
-    )
-    return f"their parameters differ: {told}", "decorate with the same parameters everywhere"
-
-
-def _shown(value: Any) -> str:
-    return "not given" if value is None else str(value)
-
-
-def _pythons(cache: CacheFile) -> set[str]:
-    known = [processes.process(pid) for pid in cache.processes]
-    return {one.executable for one in known if one is not None and one.executable}
-
-
-def _scopes(cache: CacheFile) -> str:
-    if cache.scope is None:
-        return "neither given"
-    known = [processes.process(pid) for pid in cache.processes]
-    names = {one.environment.get("WARP_CACHE_NAMESPACE") for one in known if one} - {None}
-    if len(names) == 1:
-        return f"WARP_CACHE_NAMESPACE={names.pop()}"
-    return f"number {cache.scope}"
 
 
 def _not_stored(scene: Scene) -> Iterator[Finding]:

@@ -77,19 +77,23 @@ class Screen:
     """A table that is drawn again and again in its place."""
 
     def __init__(self) -> None:
-        self._live = Live(console=View().console, screen=True, auto_refresh=False)
+        console = View().console
+        self._live = Live(console=console, screen=True, auto_refresh=False)
+        # (A dumb terminal has no place to draw in: there one table follows another.)
+        self._is_drawn = console.is_terminal and not console.is_dumb_terminal
 
     def open(self) -> AbstractContextManager[object]:
-        return self._live if self._live.console.is_terminal else nullcontext()
+        return self._live if self._is_drawn else nullcontext()
 
     @property
     def height(self) -> int:
-        console = self._live.console
-        return console.height if console.is_terminal else 1 << 30
+        return self._live.console.height if self._is_drawn else 1 << 30
 
     def draw(self, title: str, header: list[str], rows: list[list[str]]) -> None:
         console = self._live.console
-        if console.is_terminal:
+        if self._is_drawn:
             self._live.update(made(header, rows, console.width, title), refresh=True)
+        elif console.is_terminal:
+            console.print(made(header, rows, console.width, title))
         else:
             _whole(console, made(header, rows, None, title))

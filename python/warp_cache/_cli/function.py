@@ -7,9 +7,9 @@ import os
 import sys
 
 from warp_cache._cli import listing, processes, server, tables
-from warp_cache._cli.diagnosis import how_they_differ
 from warp_cache._cli.finding import Finding
 from warp_cache._cli.output import UserError
+from warp_cache._cli.parting import how_they_differ
 from warp_cache._metrics import looked_at
 from warp_cache._naming import identity
 from warp_cache._warp_cache_rs import CachedFunction

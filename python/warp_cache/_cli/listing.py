@@ -83,9 +83,8 @@ def _list(options: argparse.Namespace) -> None:
         print(json.dumps({"directories": there, "caches": listed}, indent=2))
     elif caches:
         tables.show(options, HEADER, rows(caches))
-    else:
-        where = ", ".join(place.directory for place in places)
-        print(f"There are no shared caches in {output.printable(where)}.")
+    elif readable := [place.directory for place in places if place.why is None]:
+        print(f"There are no shared caches in {output.printable(', '.join(readable))}.")
     for place in places:
         if place.why is not None:
             output.complain(place.why)

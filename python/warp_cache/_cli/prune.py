@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 from typing import Any
 
 from warp_cache._cli import files, output, tables
-from warp_cache._warp_cache_rs import _leftovers, _remove
+from warp_cache._warp_cache_rs import _leftovers, _remove, _unused_coherence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
+# Why what a host knows of a server goes.
+_NO_USER = "no process uses its server"
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h|d|w)")
 
@@ -29,8 +32,8 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> None:
         "prune",
         help="remove the files of caches that nobody can use any more",
         description="Remove the files of caches that are of another format, of an earlier start "
-        "of the machine, damaged, or of older code than a process runs. A file that a process has "
-        "open is left.",
+        "of the machine, damaged, or of older code than a process runs, and what processes knew of "
+        "a server that none uses any more. A file that a process has open is left.",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be removed, and remove nothing"
@@ -83,19 +86,31 @@ def _run(options: argparse.Namespace) -> int:
             except (OSError, ValueError) as error:
                 failed.append({"path": cache.path, "why": str(error)})
         if place.is_there and place.why is None:
-            for name in _leftovers(place.directory, not options.dry_run):
-                path = f"{place.directory}/{name}"
-                removed.append({"path": path, "why": "never finished", "bytes": 0})
+            try:
+                removed += _others(place.directory, not options.dry_run)
+            except OSError as error:
+                failed.append({"path": place.directory, "why": str(error)})
         elif place.why is not None and (options.directory or place.is_there):
             failed.append({"path": place.directory, "why": place.why})
     if options.json:
         found = {"dry_run": options.dry_run, "removed": removed, "failed": failed}
         print(json.dumps(found, indent=2))
     else:
-        _tell(options, removed)
+        if removed or not failed:
+            _tell(options, removed)
         for one in failed:
             output.complain(one["why"])
     return 2 if failed else 0
+
+
+def _others(directory: str, remove: bool) -> list[dict[str, Any]]:
+    """What is of no use in a directory, and is no cache. Raises OSError."""
+    found = [(name, "never finished", 0) for name in _leftovers(directory, remove)]
+    found += [(name, _NO_USER, size) for name, size in _unused_coherence(directory, remove)]
+    return [
+        {"path": os.path.join(directory, name), "why": why, "bytes": size}
+        for name, why, size in found
+    ]
 
 
 def _tell(options: argparse.Namespace, removed: list[dict[str, Any]]) -> None:

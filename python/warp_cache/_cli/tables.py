@@ -35,6 +35,8 @@ __all__ = [
 
 # What no terminal is narrower than, to be of use.
 _NARROWEST = 20
+# What a name is not shortened below.
+_SHORTEST = 8
 # Blanks between two columns, as rich has them, too.
 _BETWEEN = 2
 
@@ -67,7 +69,16 @@ def width() -> int | None:
 
 
 def show(options: argparse.Namespace, header: list[str], rows: list[list[str]]) -> None:
-    """Print a table. The first column is text, the others are numbers but for the last."""
+    """Print a table. The first column is text, the others are numbers but for the last.
+
+    Where a terminal has no room for all columns, each row is told by itself.
+    """
+    columns = width()
+    if columns is not None and columns < _least(header, rows):
+        for name, *cells in rows:
+            told = [[what, cell] for what, cell in zip(header[1:], cells, strict=True) if cell]
+            show_facts(options, name, told)
+        return
     drawing = rich_view(options)
     if drawing is not None:
         drawing.table(header, rows)
@@ -129,9 +140,14 @@ def fitted(header: list[str], rows: list[list[str]], columns: int | None) -> lis
     """
     if columns is None:
         return rows
-    widths = _widths([header, *rows])
-    limit = max(8, columns - sum(widths[1:]) - _BETWEEN * (len(widths) - 1))
+    limit = max(_SHORTEST, _SHORTEST + columns - _least(header, rows))
     return [[shorten(row[0], limit), *row[1:]] for row in rows]
+
+
+def _least(header: list[str], rows: list[list[str]]) -> int:
+    """The columns that a table takes whose first one has given way as far as it can."""
+    widths = _widths([header, *rows])
+    return _SHORTEST + sum(widths[1:]) + _BETWEEN * (len(widths) - 1)
 
 
 def _widths(table: list[list[str]]) -> list[int]:
@@ -142,7 +158,7 @@ def shorten(text: str, limit: int) -> str:
     """The text, or its beginning and end, which tells names apart."""
     if len(text) <= limit:
         return text
-    if limit < 8:
+    if limit < _SHORTEST:
         return text[:limit]
     end = (limit - 2) // 2
     return f"{text[: limit - 2 - end]}..{text[-end:]}"

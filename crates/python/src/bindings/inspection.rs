@@ -107,6 +107,13 @@ pub fn _leftovers(directory: PathBuf, remove: bool) -> PyResult<Vec<String>> {
     inspection::leftovers(&directory, remove).map_err(|error| raised(&error))
 }
 
+/// The files by which caches with `remote=` know what has changed on a server that no process of this host uses any more,
+/// with the bytes that they take; `remove`: they are removed. OSError if that cannot be.
+#[pyfunction]
+pub fn _unused_coherence(py: Python<'_>, directory: PathBuf, remove: bool) -> PyResult<Vec<(String, u64)>> {
+    py.detach(|| remote::coherence::file::remove_unused(&directory, remove)).map_err(|error| raised(&error))
+}
+
 /// Tries a directory: the bytes that are free there. OSError where no cache could be.
 #[pyfunction]
 pub fn _try_out(py: Python<'_>, directory: PathBuf) -> PyResult<u64> {

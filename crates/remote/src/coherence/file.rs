@@ -37,8 +37,27 @@ impl Subject<'_> {
             all.extend_from_slice(&(part.len() as u64).to_le_bytes());
             all.extend_from_slice(part);
         }
-        format!("remote-{}.coherence", blake2b_simd::Params::new().hash_length(16).hash(&all).to_hex())
+        format!("{PREFIX}{}{SUFFIX}", blake2b_simd::Params::new().hash_length(HASH).hash(&all).to_hex())
     }
+}
+
+const PREFIX: &str = "remote-";
+const SUFFIX: &str = ".coherence";
+/// Bytes of the hash in a name.
+const HASH: usize = 16;
+
+fn is_called_so(name: &str) -> bool {
+    let hash = name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(SUFFIX));
+    hash.is_some_and(|hash| hash.len() == HASH * 2 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// The coherence files of a directory that no process has open, with the bytes that they take; `remove`: they are removed.
+/// Nothing is lost: what was kept under one counts only while somebody listens for it.
+///
+/// # Errors
+/// The directory is refused, or the system refuses.
+pub fn remove_unused(dir: &Path, remove: bool) -> Result<Vec<(String, u64)>, OpenError> {
+    FixedFile::remove_unused(dir, is_called_so, |head| head[at::MAGIC] == MAGIC, remove)
 }
 
 fn head_sum(head: &[u64; HEAD]) -> u64 {

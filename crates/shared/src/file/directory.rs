@@ -320,7 +320,7 @@ impl Dir {
     pub(crate) fn leftovers(&self, of: Option<&str>) -> Vec<String> {
         let is_of = |name: &str| match of {
             Some(file) => name.starts_with(&format!(".{file}.")),
-            None => name.starts_with('.') && name.contains(".cache."),
+            None => name.starts_with('.') && [".cache.", ".coherence."].iter().any(|kind| name.contains(kind)),
         };
         let is_old = |name: &String| {
             let modified = self.path(name).symlink_metadata().and_then(|found| found.modified());

@@ -51,6 +51,9 @@ pub(crate) fn identity_byte(identity: Identity) -> u64 {
 // These are of different types on different systems.
 #[allow(clippy::unnecessary_cast)]
 const WRITE: libc::c_int = libc::F_WRLCK as libc::c_int;
+#[cfg(target_os = "linux")]
+#[allow(clippy::unnecessary_cast)]
+const READ: libc::c_int = libc::F_RDLCK as libc::c_int;
 #[allow(clippy::unnecessary_cast)]
 const UNLOCK: libc::c_int = libc::F_UNLCK as libc::c_int;
 
@@ -112,6 +115,12 @@ impl Locks<'_> {
     /// Whether the byte is ours now; false if somebody else has it. An error is the system's number for it.
     pub(crate) fn take(&self, at: u64) -> Result<bool, i32> {
         self.set(WRITE, at)
+    }
+
+    /// The same of a byte that others may have as well, if they share it, too.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn share(&self, at: u64) -> Result<bool, i32> {
+        self.set(READ, at)
     }
 
     pub(crate) fn give_back(&self, at: u64) {

@@ -16,7 +16,8 @@ use std::os::fd::AsFd;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
-const BYTE: u64 = 1 << 42;
+/// The byte.
+pub(crate) const BYTE: u64 = 1 << 42;
 
 /// The lock, given back when this is dropped. In a fork's child it is the parent's still, and dropping it does nothing.
 pub struct Held {

@@ -1,7 +1,11 @@
 //! Files of one size, and the lock that ends with its process.
 
+#[cfg(target_os = "linux")]
+use crate::file::mapping::fixed::HEAD;
 use crate::file::mapping::fixed::{Content, FixedFile, Shape};
 use std::io::Read;
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -62,4 +66,52 @@ fn one_process_has_the_lock_and_no_fork_keeps_it() {
     assert!(one.try_hold().unwrap().is_none());
     drop(again);
     assert!(one.try_hold().unwrap().is_some());
+}
+
+/// Those of the folder that nobody has open.
+#[cfg(target_os = "linux")]
+fn unused(dir: &Path, remove: bool) -> usize {
+    let is_one = |head: &[u64; HEAD]| head[1] == 1;
+    FixedFile::remove_unused(&dir.join("files"), |name| name.ends_with("fixed"), is_one, remove).unwrap().len()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn only_what_nobody_has_open_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (open(dir.path()), open(dir.path()));
+    assert_eq!(unused(dir.path(), true), 0);
+    drop(one);
+    assert_eq!(unused(dir.path(), true), 0, "one of two has it open");
+    // One who was killed before it shared the lock, and one of whom nothing but the listener's is known.
+    let held = other.try_hold().unwrap();
+    drop(other);
+    assert_eq!(unused(dir.path(), true), 0, "somebody listens");
+    drop(held);
+    let path = dir.path().join("files").join("fixed");
+    assert_eq!((unused(dir.path(), false), path.exists()), (1, true));
+    std::fs::write(path.with_file_name("no-fixed"), [0; 4096]).unwrap();
+    std::fs::write(path.with_file_name("short-fixed"), []).unwrap();
+    for name in ["no-fixed", "short-fixed"] {
+        std::fs::set_permissions(path.with_file_name(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    std::os::unix::fs::symlink(&path, path.with_file_name("link-fixed")).unwrap();
+    assert_eq!((unused(dir.path(), true), path.exists()), (1, false));
+    assert_eq!(std::fs::read_dir(dir.path().join("files")).unwrap().count(), 3, "what is no such file stays");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn who_opens_it_as_it_is_removed_has_one_with_a_name() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    std::thread::scope(|scope| {
+        let remover = scope.spawn(|| (0..300).map(|_| unused(dir.path(), true)).sum::<usize>());
+        while !remover.is_finished() {
+            let file = open(dir.path());
+            // (It is in use by now, so its name stays.)
+            assert_eq!(FixedFile::identify(&dir.path().join("files"), "fixed"), file.id());
+        }
+        remover.join().unwrap();
+    });
 }

@@ -4,6 +4,11 @@
 //! cache's file: a private directory, owner and mode, no half-made file under its name, a file of no use replaced by
 //! `rename`. Where no file can be had, the same words lie in memory of the process's own ([`FixedFile::private`]).
 //!
+//! **In use** (Linux). Who opens it shares a lock of one byte, which the open file description has: it stands as long as
+//! anybody has the file mapped, forks' children included, and ends with the last of them, however that ends. Only a file
+//! whose byte nobody shares is removed ([`FixedFile::remove_unused`]); who opened it in that very moment finds that out,
+//! and makes another one.
+//!
 //! A file that somebody cuts short reads as zeros from then on ([`sigbus`]), so to its users 0 must mean "nothing is known".
 
 use super::addresses::Mapping;
@@ -12,9 +17,13 @@ use crate::error::OpenError;
 use crate::file::atomic::{AtomicU32, AtomicU64};
 use crate::file::directory::{check_name, Dir, FileId, Missing};
 use crate::file::disk::reserve_file;
+#[cfg(target_os = "linux")]
+use crate::file::life::{is_locked, Locks, Owner};
 use crate::file::sigbus;
 use crate::file::system::{read_exact_at, write_all_at};
 use crate::process::held::Held;
+#[cfg(target_os = "linux")]
+use crate::process::held::BYTE as LISTENERS;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -24,6 +33,9 @@ use std::ptr::NonNull;
 const TRIES: u32 = 20;
 /// Words that tell whether a file is sound.
 pub const HEAD: usize = 8;
+/// The byte that all share who have the file open.
+#[cfg(target_os = "linux")]
+const IN_USE: u64 = LISTENERS + 1;
 
 /// How many words of either kind there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +104,10 @@ impl FixedFile {
             let found = dir.open_file(name, |_, fd| drop(fd))?;
             let old = match found {
                 Some((fd, id)) if is_good(&fd, shape, &is_sound) => {
-                    let _: FileId = id;
+                    if !is_kept(&dir, name, &fd, id) {
+                        std::thread::yield_now();
+                        continue;
+                    }
                     return FixedFile::map(fd, shape, path.clone()).map_err(fail("map"));
                 }
                 Some((_, id)) => Some(id),
@@ -175,6 +190,45 @@ impl FixedFile {
         Dir::open(dir, Missing::Left).ok()?.identify(name)
     }
 
+    /// The files of a directory that are called so, say that they are such files, and that no process has open, with the
+    /// bytes that they take; `remove`: they are removed. (None where the system does not tell who has a file open.)
+    ///
+    /// # Errors
+    /// The directory is refused, or the system refuses.
+    pub fn remove_unused(
+        dir: &Path,
+        is_called: impl Fn(&str) -> bool,
+        is_one: impl Fn(&[u64; HEAD]) -> bool,
+        remove: bool,
+    ) -> Result<Vec<(String, u64)>, OpenError> {
+        let dir = Dir::open(dir, Missing::Left)?;
+        let mut names = dir.names().map_err(|error| OpenError::io(&dir.path(""), "read", error))?;
+        names.retain(|name| is_called(name));
+        names.sort_unstable();
+        let mut unused = Vec::new();
+        for name in names {
+            // (What is refused is not touched; closing a descriptor gives up a lock of the process's own at most.)
+            let Ok(Some((fd, id))) = dir.open_file(&name, |_, fd| drop(fd)) else { continue };
+            let bytes = dir.listed(&name).map_or(0, |listed| listed.allocated);
+            let is_unused = dir.with_dir_lock(|| {
+                if dir.identify(&name) != Some(id) || !read_head(&fd).is_some_and(|head| is_one(&head)) {
+                    return Ok(false);
+                }
+                if !is_unused(&fd) {
+                    return Ok(false);
+                }
+                if remove {
+                    dir.unlink(&name).map_err(|error| OpenError::io(&dir.path(&name), "remove", error))?;
+                }
+                Ok(true)
+            })?;
+            if is_unused {
+                unused.push((name, bytes));
+            }
+        }
+        Ok(unused)
+    }
+
     /// Whether somebody has cut it short.
     pub fn is_truncated(&self) -> bool {
         self.watched.fired()
@@ -194,14 +248,43 @@ impl FixedFile {
     }
 }
 
+/// Says that the file is in use from now on, as long as its description is there; false if it has lost its name, or is
+/// about to. (Where there are no such locks, nothing is removed either.)
+fn is_kept(dir: &Dir, name: &str, fd: &OwnedFd, id: FileId) -> bool {
+    #[cfg(target_os = "linux")]
+    if let Ok(false) = (Locks { fd: fd.as_fd(), owner: Owner::Description }).share(IN_USE) {
+        return false;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = fd;
+    dir.identify(name) == Some(id)
+}
+
+/// Whether nobody has the file open but through this descriptor; nobody can begin to before it is closed.
+fn is_unused(fd: &OwnedFd) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let alone = Locks { fd: fd.as_fd(), owner: Owner::Description }.take(IN_USE);
+        // (An earlier version's process has the other byte alone, if it is the one that listens.)
+        alone == Ok(true) && !is_locked(fd.as_fd(), LISTENERS)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = fd;
+        false
+    }
+}
+
 /// Whether a file has the length and the head of one that can be used.
 fn is_good(fd: &OwnedFd, shape: Shape, is_sound: impl Fn(&[u64; HEAD]) -> bool) -> bool {
     if file_len(fd.as_fd()).ok() != Some(shape.bytes() as u64) {
         return false;
     }
+    read_head(fd).is_some_and(|head| is_sound(&head))
+}
+
+fn read_head(fd: &OwnedFd) -> Option<[u64; HEAD]> {
     let mut bytes = [0; HEAD * 8];
-    if read_exact_at(fd.as_fd(), &mut bytes, 0).is_err() {
-        return false;
-    }
-    is_sound(&std::array::from_fn(|i| u64::from_ne_bytes(bytes[i * 8..][..8].try_into().expect("eight bytes"))))
+    read_exact_at(fd.as_fd(), &mut bytes, 0).ok()?;
+    Some(std::array::from_fn(|i| u64::from_ne_bytes(bytes[i * 8..][..8].try_into().expect("eight bytes"))))
 }

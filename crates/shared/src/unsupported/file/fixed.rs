@@ -51,6 +51,17 @@ impl FixedFile {
         None
     }
 
+    /// # Errors
+    /// Never.
+    pub fn remove_unused(
+        _: &Path,
+        _: impl Fn(&str) -> bool,
+        _: impl Fn(&[u64; HEAD]) -> bool,
+        _: bool,
+    ) -> Result<Vec<(String, u64)>, OpenError> {
+        Ok(Vec::new())
+    }
+
     pub fn is_truncated(&self) -> bool {
         false
     }
