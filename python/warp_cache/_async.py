@@ -11,7 +11,8 @@ from sys import modules
 
 from warp_cache._bringing import compute_beside, count_end
 from warp_cache._exceptions import Shared, own, put_back, taken_off
-from warp_cache._flight import NOTHING, Flight, current, table_of
+from warp_cache._flight import NOTHING, Flight, current
+from warp_cache._flight_tables import table_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +61,19 @@ async def _alone(
     return value
 
 
+def _looks() -> Any:
+    """What asks a server, imported by the first call that has one."""
+    global _look
+    if _look is None:
+        from warp_cache._remote.looking import Look
+
+        _look = Look
+    return _look
+
+
+_look: Any = None
+
+
 async def raising(shared: Shared) -> Any:
     """A call that finds a stored exception."""
     raise own(shared)
@@ -82,14 +96,15 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         if found:
             return found[0]
         table = table_of(cached._flights, loop)
-        flight = table.get(ticket)
+        entry = table.get(ticket)
+        flight = None if entry is None else entry.joined()
         if flight is not None and flight.is_fenced() and not flight.leads_to(current.get()):
             flight = None
         if flight is not None and flight.turn is not None and not flight.turn.is_current():
             from warp_cache._remote.awaiting import is_fenced
 
             fenced = await is_fenced(flight)
-            if table.get(ticket) is not flight:
+            if table.get(ticket) is not entry:
                 # Meanwhile it has ended, or there is another one.
                 continue
             if fenced and not flight.leads_to(current.get()):
@@ -97,21 +112,36 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         if flight is None and not free and (refreshes := modules.get("warp_cache._refresh")):
             flight = refreshes.under_way(cached, ticket, loop)
         leads = flight is None
-        if flight is None:
+        if flight is not None:
+            if free:
+                return await _alone(cached, ticket, args, kwargs)
+            if flight.leads_to(current.get()):
+                value = await compute_beside(cached, args, kwargs)
+                if cached._shared:
+                    # The computation that this one is a part of stores it.
+                    cached._skip(False)
+                return value
+            value, error = await flight.wait(cached._wait_timeout, False)
+        elif cached._remote:
+            look = _looks()(loop, table, cached, ticket, args, kwargs, free)
+            value, error = await look.ask()
+            if value is not NOTHING:
+                return value
+            if error is None:
+                flight = look.joined()
+                # Who has joined may have been faster.
+                leads = not flight.future.done()
+                value, error = await flight.wait(cached._wait_timeout, leads)
+            look = None
+        else:
             flight = table[ticket] = Flight(loop, table, cached, ticket, args, kwargs, free)
-        elif free:
-            return await _alone(cached, ticket, args, kwargs)
-        elif flight.leads_to(current.get()):
-            value = await compute_beside(cached, args, kwargs)
-            if cached._shared:
-                # The computation that this one is a part of stores it.
-                cached._skip(False)
-            return value
-        value, error = await flight.wait(cached._wait_timeout, leads)
-        told, flight.told = flight.told, None
-        template = None if leads else flight.template
-        if flight.is_stale and not leads and value is not NOTHING:
-            cached._count_stale()
+            value, error = await flight.wait(cached._wait_timeout, True)
+        told = template = None
+        if flight is not None:
+            told, flight.told = flight.told, None
+            template = None if leads else flight.template
+            if flight.is_stale and not leads and value is not NOTHING:
+                cached._count_stale()
         # An exception's traceback refers to this frame, and the flight may refer to the exception.
         flight = None
         if error is not None:

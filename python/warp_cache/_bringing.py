@@ -27,11 +27,11 @@ async def bring(flight: Flight, leader: Waiter) -> Any:
     cached, args, kwargs = flight.call
     lease: SharedLease | None = None
     try:
-        computation = cached._computation(flight.ticket, args, kwargs)
         if cached._remote:
             from warp_cache._remote.awaiting import bring as bring_from_server
 
-            return await bring_from_server(flight, computation)
+            return await bring_from_server(flight)
+        computation = cached._computation(flight.ticket, args, kwargs)
         if cached._shared:
             answer = await ask(flight, leader, computation)
             if isinstance(answer, tuple):

@@ -15,9 +15,10 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 
-from warp_cache._bringing import bring, drop_closed
+from warp_cache._bringing import bring
 from warp_cache._cancellation import Work, cancellations, end, is_in_cancelled_scope
 from warp_cache._exceptions import Shared, own, share, within
+from warp_cache._flight_tables import leave
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     _Cached: TypeAlias = AsyncCachedFunction[..., Any]
 
-__all__ = ["NOTHING", "Flight", "current", "table_of"]
+__all__ = ["NOTHING", "Flight", "Waiter", "current"]
 
 # No value, no exception.
 NOTHING: Any = object()
@@ -48,8 +49,8 @@ class Waiter:
 
     __slots__ = ("task",)
 
-    def __init__(self) -> None:
-        self.task = asyncio.current_task()
+    def __init__(self, task: asyncio.Task[Any] | None) -> None:
+        self.task = task
 
     def stays(self) -> bool:
         """Whether the caller is known not to be cancelled himself."""
@@ -62,8 +63,10 @@ class Flight:
 
     __slots__ = (
         "began",
+        "begun",
         "call",
         "computation",
+        "entry",
         "error",
         "free",
         "freed",
@@ -124,13 +127,20 @@ class Flight:
         self.left = False
         # The right to compute for all processes, where there are others.
         self.lease: SharedLease | None = None
-        # The way to the server, where there is one.
+        # The way to the server, where there is one, and how the next work goes on there.
         self.turn: RemoteTurn | None = None
+        self.begun: tuple[Computation, RemoteTurn, Any] | None = None
+        # What stands for it in the table; None: itself.
+        self.entry: Any = None
         self.began = self.since = loop.time()
         # Those who are to have the outcome.
         self.waiters: list[Waiter] = []
         # The computations that this one waits for; one may stand here several times.
         self.waits: list[Flight] = []
+
+    def joined(self) -> Flight:
+        """Itself: it stands in the table."""
+        return self
 
     def lead(self, me: Waiter) -> None:
         """Start the work, or start it once more beside what does not end."""
@@ -139,6 +149,7 @@ class Flight:
         try:
             work.start(self.loop, self.work(work, me))
         except BaseException:
+            self.give_up()
             self.land(me, NOTHING)
             raise
         self.works.append(work)
@@ -250,9 +261,18 @@ class Flight:
             # Seen: whatever ended the loop has been raised there.
             task.exception()
         if all(work.task.done() for work in self.works):
+            self.give_up()
             # The task's context refers to this record. What was passed is not to wait for the
             # collector: an instance, say.
             self.call = (self.call[0], (), {})
+
+    def give_up(self) -> None:
+        """No work goes on at the server: the right to compute that was got there goes back."""
+        begun, self.begun = self.begun, None
+        if begun is not None:
+            from warp_cache._remote.beside import forget
+
+            forget(begun[1].send)
 
     def complain(self, error: BaseException) -> None:
         """Report an exception that nobody is there to take."""
@@ -260,13 +280,9 @@ class Flight:
         self.loop.call_exception_handler({"message": message, "exception": error})
 
     def leave(self) -> None:
-        # Between any two steps another thread may invalidate, which takes it out as well.
-        if self.table.get(self.ticket) is self:
-            self.table.pop(self.ticket, None)
-            # An empty table would keep its loop alive.
-            flights = self.call[0]._flights
-            if not self.table and flights.get(self.loop) is self.table:
-                flights.pop(self.loop, None)
+        # (The entry refers to this record.)
+        entry, self.entry = self.entry or self, None
+        leave(self.call[0], self.loop, self.table, self.ticket, entry)
 
     def leads_to(self, target: Flight | None) -> bool:
         """Whether this computation is ``target``, or waits (for one that waits …) for it."""
@@ -288,7 +304,7 @@ class Flight:
 
         The last waiter to be cancelled takes the work with it, and gets what comes of that.
         """
-        me = Waiter()
+        me = Waiter(asyncio.current_task())
         waiting = current.get()
         if waiting is not None:
             waiting.waits.append(self)
@@ -321,12 +337,16 @@ class Flight:
             return self.take(me)
         finally:
             del cancelled
-            if me in self.waiters:
-                self.waiters.remove(me)
-            if not self.waiters:
-                self.value = self.error = self.shared = None
+            self.drop(me)
             if waiting is not None:
                 waiting.waits.remove(self)
+
+    def drop(self, me: Waiter) -> None:
+        """`me` waits no longer; the last one takes the outcome along."""
+        if me in self.waiters:
+            self.waiters.remove(me)
+        if not self.waiters:
+            self.value = self.error = self.shared = None
 
     def overtakes(self, me: Waiter) -> bool:
         """Whether `me` gets the outcome, although he was cancelled before he woke up to take it.
@@ -376,18 +396,6 @@ class Flight:
             if _runs(self.loop):
                 for work in self.works:
                     work.task.cancel()
-
-
-def table_of(
-    flights: dict[asyncio.AbstractEventLoop, dict[Ticket, Flight]],
-    loop: asyncio.AbstractEventLoop,
-) -> dict[Ticket, Flight]:
-    """The computations of one event loop."""
-    table = flights.get(loop)
-    if table is None:
-        drop_closed(flights)
-        table = flights.setdefault(loop, {})
-    return table
 
 
 def _runs(loop: asyncio.AbstractEventLoop) -> bool:

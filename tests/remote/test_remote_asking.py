@@ -10,7 +10,7 @@ import pytest
 import servers
 import support
 
-from warp_cache import _warp_cache_rs, cache
+from warp_cache import _flight, _warp_cache_rs, cache
 from warp_cache._remote import asking
 
 pytestmark = pytest.mark.usefixtures("near_by")
@@ -112,6 +112,87 @@ def test_who_leaves_while_he_asks_leaves_no_lease(configured: servers.Server, ho
         configured.resume()
     support.eventually(lambda: len(calls_of(configured)) == 1)
     assert f.computed == [0]
+
+
+def test_what_the_server_has_needs_no_task(configured: servers.Server) -> None:
+    f, g = named(), named()
+    asyncio.run(all_of(f))
+    made: list[Any] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def factory(loop: Any, body: Any, **options: Any) -> Any:
+            made.append(body)
+            return asyncio.Task(body, loop=loop, **options)
+
+        loop.set_task_factory(factory)
+        for key in KEYS:
+            assert await g(key) == [key, 0]
+        assert made == g.computed == []
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_who_has_joined_is_served_where_the_first_is_cancelled_while_he_asks(
+    configured: servers.Server, backend: str, monkeypatch: pytest.MonkeyPatch, is_told: bool
+) -> None:
+    """is_told: the answer comes in the very turn of the loop in which he is cancelled."""
+    if backend == "shared":
+        pytest.skip("the file of the host has it")
+    f, g = named(), named()
+    asyncio.run(f(1))
+    trips = []
+
+    def ask_together(turns: list[Any]) -> list[bool]:
+        trips.append(len(turns))
+        return _warp_cache_rs._ask_together(turns)
+
+    monkeypatch.setattr(asking, "_ask_together", ask_together)
+    done = asking.Asking.done
+
+    async def main() -> list[Any]:
+        first = asyncio.ensure_future(g(1))
+        if is_told:
+
+            def cancels(self: Any, *outcome: Any) -> None:
+                first.cancel()
+                done(self, *outcome)
+
+            monkeypatch.setattr(asking.Asking, "done", cancels)
+        else:
+            configured.stop()
+        others = [asyncio.ensure_future(g(1)) for _ in range(3)]
+        if not is_told:
+            while not unanswered(configured):
+                await asyncio.sleep(0.001)
+            first.cancel()
+            await asyncio.wait([first])
+            configured.resume()
+        values = await asyncio.gather(*others)
+        assert first.cancelled()
+        return values
+
+    assert asyncio.run(main()) == [[1, 0]] * 3
+    assert trips == [1] and g.computed == []
+
+
+def test_a_computation_that_never_begins_leaves_no_lease(
+    configured: servers.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    f = named()
+    lead = _flight.Flight.lead
+
+    def cancelled(self: Any, me: Any) -> None:
+        lead(self, me)
+        self.works[-1].task.cancel()
+
+    monkeypatch.setattr(_flight.Flight, "lead", cancelled)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(f(1))
+    support.eventually(lambda: not calls_of(configured))
+    assert f.computed == []
 
 
 def unanswered(server: servers.Server) -> bool:

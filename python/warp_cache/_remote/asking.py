@@ -12,10 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from warp_cache._warp_cache_rs import RemoteTurn
 
-__all__ = ["ask", "wait"]
+__all__ = ["Asking", "ask", "gathered", "wait"]
 
 # Turns in one trip at most: they share its bound, and wait for all of their values.
-_MOST = 32
+_MOST = 64
 
 
 class _Gathering:
@@ -24,9 +24,7 @@ class _Gathering:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         # What its present turn has gathered.
-        self.asking: _Asking | None = None
-        # How many are under way.
-        self.under_way = 0
+        self.asking: Asking | None = None
 
 
 class _Local(threading.local):
@@ -45,7 +43,7 @@ def _gathering_of(loop: asyncio.AbstractEventLoop) -> _Gathering:
     return known
 
 
-class _Asking:
+class Asking:
     """Turns that ask the server together, and who waits for them."""
 
     def __init__(self, gathering: _Gathering, seconds: float | None = None) -> None:
@@ -53,6 +51,8 @@ class _Asking:
         self.seconds = seconds
         self.turns: list[RemoteTurn] = []
         self.futures: list[asyncio.Future[bool]] = []
+        # What there was to tell, where somebody was cancelled before.
+        self.missed: tuple[list[bool], BaseException | None] | None = None
 
     def add(self, turn: RemoteTurn) -> asyncio.Future[bool]:
         future: asyncio.Future[bool] = self.gathering.loop.create_future()
@@ -60,10 +60,24 @@ class _Asking:
         self.futures.append(future)
         return future
 
+    def again(self, future: asyncio.Future[bool]) -> asyncio.Future[bool]:
+        """One in the place of a future that was cancelled, and may have missed its answer."""
+        if future.done() and not future.cancelled():
+            return future
+        fresh: asyncio.Future[bool] = self.gathering.loop.create_future()
+        number = self.futures.index(future)
+        self.futures[number] = fresh
+        if self.missed is not None:
+            answers, error = self.missed
+            if error is None:
+                fresh.set_result(answers[number])
+            else:
+                fresh.set_exception(error)
+        return fresh
+
     def begin(self) -> None:
         if self.gathering.asking is self:
             self.gathering.asking = None
-        self.gathering.under_way += 1
         submit(self.job)
 
     def job(self) -> None:
@@ -78,41 +92,34 @@ class _Asking:
         return [turn.ask(self.seconds) for turn in self.turns]
 
     def done(self, answers: list[bool], error: BaseException | None) -> None:
-        self.gathering.under_way -= 1
-        if error is not None:
-            for future in self.futures:
-                if not future.cancelled():
-                    future.set_exception(error)
-            return
-        for turn, future, answer in zip(self.turns, self.futures, answers, strict=True):
+        for number, future in enumerate(self.futures):
             if future.cancelled():
-                forget(turn.send)
+                # Who was cancelled sees to what he leaves behind, or asks for it once more.
+                self.missed = (answers, error)
+            elif error is None:
+                future.set_result(answers[number])
             else:
-                future.set_result(answer)
+                future.set_exception(error)
+
+
+def gathered(loop: asyncio.AbstractEventLoop) -> Asking:
+    """What asks at the end of this turn of the loop, for one more of which there is room."""
+    gathering = _gathering_of(loop)
+    asking = gathering.asking
+    if asking is None or len(asking.turns) == _MOST:
+        asking = gathering.asking = Asking(gathering)
+        loop.call_soon(asking.begin)
+    return asking
 
 
 async def ask(turn: RemoteTurn) -> bool:
-    """Whether there is an answer; nobody else's computation is waited for.
-
-    Who comes while nothing is under way asks at once: he may be alone.
-    """
-    gathering = _gathering_of(asyncio.get_running_loop())
-    if not gathering.under_way:
-        return await _at_once(gathering, turn, None)
-    asking = gathering.asking
-    if asking is None or len(asking.turns) == _MOST:
-        asking = gathering.asking = _Asking(gathering)
-        gathering.loop.call_soon(asking.begin)
-    return await asking.add(turn)
+    """Whether there is an answer; nobody else's computation is waited for."""
+    return await gathered(asyncio.get_running_loop()).add(turn)
 
 
 async def wait(turn: RemoteTurn, seconds: float) -> bool:
     """The same, while another process may compute for so many seconds."""
-    return await _at_once(_gathering_of(asyncio.get_running_loop()), turn, seconds)
-
-
-async def _at_once(gathering: _Gathering, turn: RemoteTurn, seconds: float | None) -> bool:
-    asking = _Asking(gathering, seconds)
+    asking = Asking(_gathering_of(asyncio.get_running_loop()), seconds)
     future = asking.add(turn)
     asking.begin()
     return await future

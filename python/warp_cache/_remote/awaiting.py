@@ -15,6 +15,7 @@ from warp_cache._remote.beside import beside, beside_loop, forget
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from typing import Any
 
     from warp_cache._flight import Flight
@@ -26,7 +27,17 @@ if TYPE_CHECKING:
         Ticket,
     )
 
-__all__ = ["alone", "bring", "is_fenced", "reach", "recompute", "recompute_here", "store", "twin"]
+__all__ = [
+    "alone",
+    "bring",
+    "is_fenced",
+    "reach",
+    "recompute",
+    "recompute_here",
+    "refresh",
+    "store",
+    "twin",
+]
 
 # Seconds for which a thread waits for another process's computation, before others have their turn.
 _SLICE = 0.02
@@ -37,16 +48,16 @@ async def reach(
     ticket: Ticket,
     computation: Computation,
     turn: RemoteTurn,
-    anew: bool = False,
+    first: Awaitable[bool] | None = None,
 ) -> tuple[Any, ...]:
     """A tuple with what the server has, or an empty one: this call is to compute. What is no longer
     fresh has None beside it.
 
-    anew: what is there does not count.
+    first: gives whether there is an answer already; None: it is not asked for yet.
     """
     loop, bound = asyncio.get_running_loop(), cached._wait_timeout
     since = loop.time()
-    is_answered = turn.is_here() or await (wait(turn, 0.0) if anew else ask(turn))
+    is_answered = await first if first is not None else turn.is_here() or await ask(turn)
     while True:
         while not is_answered:
             if bound is not None and loop.time() - since >= bound:
@@ -58,17 +69,33 @@ async def reach(
         is_answered = await wait(turn, 0.0)
 
 
-async def bring(flight: Flight, computation: Computation) -> Any:
-    """The value of a flight: the server's, or computed and stored for all hosts."""
+async def bring(flight: Flight) -> Any:
+    """The value of a flight: the server's, or computed and stored for all hosts.
+
+    What was asked before it began goes on: an empty tuple says that this call is to compute, None
+    that it is to ask once more, False that another process computes; a future will tell.
+    """
     cached, args, kwargs = flight.call
     ticket = flight.ticket
-    turn = flight.turn = cached._turn_there(ticket, computation, False)
+    begun, flight.begun = flight.begun, None
+    first: Awaitable[bool] | None = None
+    taken: tuple[Any, ...] | None = None
+    if begun is None:
+        computation = cached._computation(ticket, args, kwargs)
+        turn = flight.turn = cached._turn_there(ticket, computation, False)
+    else:
+        computation, turn, rest = begun
+        if isinstance(rest, tuple):
+            taken = rest
+        else:
+            first = rest if asyncio.isfuture(rest) else wait(turn, 0.0 if rest is None else _SLICE)
     try:
-        taken = await reach(cached, ticket, computation, turn)
+        if taken is None:
+            taken = await reach(cached, ticket, computation, turn, first)
         if taken:
             value, *stale = taken
             if stale:
-                _refresh(cached, ticket, args, kwargs)
+                refresh(cached, ticket, args, kwargs)
         else:
             again = cached._begun_anew(ticket, computation)
             value = await _compute(cached, ticket, args, kwargs, turn, again, flight)
@@ -96,7 +123,7 @@ async def alone(
         if taken:
             value, *stale = taken
             if stale:
-                _refresh(cached, ticket, args, kwargs)
+                refresh(cached, ticket, args, kwargs)
             return value
         again = cached._begun_anew(ticket, computation)
         return await _compute(cached, ticket, args, kwargs, turn, again)
@@ -105,7 +132,7 @@ async def alone(
         raise
 
 
-def _refresh(
+def refresh(
     cached: AsyncCachedFunction[..., Any],
     ticket: Ticket,
     args: tuple[Any, ...],
@@ -188,7 +215,8 @@ async def recompute(
     try:
         if background and not await wait(turn, 0.0):
             return None
-        taken = await reach(cached, ticket, computation, turn, anew=True)
+        first = None if turn.is_here() else wait(turn, 0.0)
+        taken = await reach(cached, ticket, computation, turn, first)
         if taken:
             return taken[0]
         value = await cached._function(*args, **kwargs)

@@ -1,0 +1,160 @@
+"""A coroutine function's call that asks its server in its caller's own task, without a timer.
+
+What the server has needs no task of its own: nothing is computed that a cancelled caller could take
+with it. Only where this process is to compute, or to wait for another one, and where somebody joins
+the call, there is a ``Flight``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+
+from warp_cache._flight import NOTHING, Flight, Waiter
+from warp_cache._flight_tables import leave
+from warp_cache._remote.asking import gathered
+from warp_cache._remote.awaiting import refresh
+from warp_cache._remote.beside import forget
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    from warp_cache._remote.asking import Asking
+    from warp_cache._warp_cache_rs import AsyncCachedFunction, Computation, RemoteTurn, Ticket
+
+    _Cached: TypeAlias = AsyncCachedFunction[..., Any]
+
+__all__ = ["Look"]
+
+
+class Look:
+    """A call that asks; in the table it stands for the flight that it may become."""
+
+    __slots__ = ("call", "flight", "free", "loop", "me", "table", "ticket", "turn")
+
+    # The way to the server, once it stands in the table.
+    turn: RemoteTurn
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        table: dict[Ticket, Any],
+        cached: _Cached,
+        ticket: Ticket,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        free: bool,
+    ) -> None:
+        self.loop = loop
+        self.table = table
+        self.call = (cached, args, kwargs)
+        self.ticket = ticket
+        self.free = free
+        # Of those who have joined, and the caller among them.
+        self.flight: Flight | None = None
+        self.me: Waiter | None = None
+
+    def joined(self) -> Flight:
+        """The flight: there is one from now on."""
+        flight = self.flight
+        if flight is None:
+            cached, args, kwargs = self.call
+            flight = self.flight = Flight(
+                self.loop, self.table, cached, self.ticket, args, kwargs, self.free
+            )
+            flight.entry = self
+            flight.turn = self.turn
+            self.me = Waiter(None)
+            flight.waiters.append(self.me)
+        return flight
+
+    def forsake(self) -> None:
+        """Its loop was closed; the thread that asks finds nobody there."""
+
+    async def ask(self) -> tuple[Any, BaseException | None]:
+        """The server's value or stored exception; neither: the caller leads the flight."""
+        cached, args, kwargs = self.call
+        ticket = self.ticket
+        computation = cached._computation(ticket, args, kwargs)
+        turn = self.turn = cached._turn_there(ticket, computation, False)
+        raised: BaseException | None = None
+        taken: tuple[Any, ...] | None = None
+        is_answered = turn.is_here()
+        if not is_answered:
+            asking = gathered(self.loop)
+            future = asking.add(turn)
+            self.table[ticket] = self
+            try:
+                is_answered = await future
+            except BaseException as error:
+                raised = error
+            if raised is not None and (
+                future.cancelled() or isinstance(raised, (asyncio.CancelledError, GeneratorExit))
+            ):
+                try:
+                    self.hand_over(computation, asking, future)
+                    raise raised
+                finally:
+                    del raised
+        if is_answered:
+            try:
+                taken = cached._take_there(ticket, computation, turn)
+            except BaseException as error:
+                raised = error
+        if raised is not None:
+            forget(turn.send)
+            self.land(NOTHING, raised)
+            try:
+                return NOTHING, raised
+            finally:
+                del raised
+        if not taken:
+            self.go_on(computation, taken if is_answered else False)
+            return NOTHING, None
+        if len(taken) > 1:
+            refresh(cached, ticket, args, kwargs)
+        self.land(taken[0], None)
+        return taken[0], None
+
+    def land(self, value: Any, error: BaseException | None) -> None:
+        """The end of it, for those who have joined, too."""
+        flight, me = self.flight, self.me
+        if flight is None or me is None:
+            leave(self.call[0], self.loop, self.table, self.ticket, self)
+            return
+        if error is None:
+            flight.note(value)
+        flight.land(me, value, error, sys.exc_info()[1])
+        flight.drop(me)
+
+    def go_on(self, computation: Computation, rest: Any) -> None:
+        """There is to be a flight; ``rest`` says how it goes on (see ``awaiting.bring``)."""
+        flight, me = self.joined(), self.me
+        if flight.future.done():
+            # Who joined has waited for too long, and was faster.
+            forget(self.turn.send)
+        else:
+            flight.begun = (computation, self.turn, rest)
+        if me is not None:
+            flight.waiters.remove(me)
+
+    def hand_over(
+        self, computation: Computation, asking: Asking, future: asyncio.Future[bool]
+    ) -> None:
+        """The caller was cancelled, or closed: others who wait for the answer get it all the same.
+
+        Nobody who leaves waits for it. (Called while no exception is handled but the caller's.)
+        """
+        flight, me = self.flight, self.me
+        if flight is not None and me is not None:
+            flight.waiters.remove(me)
+            if flight.waiters and not flight.future.done() and not self.loop.is_closed():
+                flight.begun = (computation, self.turn, asking.again(future))
+                with suppress(RuntimeError):
+                    flight.lead(flight.waiters[0])
+                return
+            flight.leave()
+        leave(self.call[0], self.loop, self.table, self.ticket, self)
+        forget(self.turn.send)
