@@ -113,10 +113,11 @@ class Look:
         if not taken:
             self.go_on(computation, taken if is_answered else False)
             return NOTHING, None
-        if len(taken) > 1:
+        value, *is_stale = taken
+        if is_stale:
             refresh(cached, ticket, args, kwargs)
-        self.land(taken[0], None)
-        return taken[0], None
+        self.land(value, None)
+        return value, None
 
     def land(self, value: Any, error: BaseException | None) -> None:
         """The end of it, for those who have joined, too."""
