@@ -198,11 +198,9 @@ def _lru_cache(
     ``single_flight=True``. functools' own spelling works: ``@lru_cache``,
     ``@lru_cache(maxsize=None, typed=True)``, ``@lru_cache(128, True)``.
 
-    Parameters, result and errors: as for ``cache``, with the strategy LRU; only ``typed`` may be
-    anything that is true or false. ``single_flight`` is off for functions and on for coroutine
-    functions unless it is given.
+    Parameters, result and errors: as for ``cache``, with the strategy LRU. ``single_flight`` is off
+    for functions and on for coroutine functions unless it is given.
     """
-    typed = bool(typed)
     if callable(ttl):
         raise TypeError(
             f"ttl must be seconds, a timedelta or None, got {_shown(ttl)}: lru_cache keeps to "

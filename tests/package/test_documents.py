@@ -28,12 +28,23 @@ from tests.package.documents import (
 FOLDERS = sorted({"crates", "python", "tests", "docs", "examples", "scripts", "benchmarks", ".ci"})
 
 
+def is_taken(module: str) -> bool:
+    """Whether another test of this process has given the framework settings, which are for good."""
+    if module != "django":
+        return False
+    from django.conf import settings
+
+    return settings.configured and not settings.CACHES
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
 def test_an_example_runs_as_written(example: Example) -> None:
     if example.skipped is not None:
         pytest.skip(f"{example}: {example.skipped}")
     for module in example.needs:
         pytest.importorskip(module, reason=f"{example}: needs {module}")
+        if is_taken(module):
+            pytest.skip(f"{example}: another test has set {module} up; `make test-documents` runs it")
     # Without a GIL, what earlier examples made may live on: it is not to tell this one of its end.
     with contextlib.redirect_stdout(io.StringIO()):
         warp_cache.clear_all()
