@@ -37,8 +37,8 @@ def leave(
     # Between any two steps another thread may invalidate, which takes it out as well.
     if table.get(ticket) is entry:
         table.pop(ticket, None)
-        # An empty table would keep its loop alive.
-        if not table:
-            flights = cached._flights
-            if flights.get(loop) is table:
-                flights.pop(loop, None)
+    # An empty table would keep its loop alive, whoever took out the last entry.
+    if not table:
+        flights = cached._flights
+        if flights.get(loop) is table:
+            flights.pop(loop, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import servers
 import support
 
 from warp_cache import _flight, _warp_cache_rs, cache
-from warp_cache._remote import asking
+from warp_cache._remote import asking, looking
 
 pytestmark = pytest.mark.usefixtures("near_by")
 
@@ -21,7 +22,7 @@ KEYS = range(200)
 def named(**options: Any) -> Any:
     """One more cache of the same name."""
 
-    @cache(remote=True, ttl=600, **{"name": "f", "max_size": 1, **options})
+    @cache(remote=True, **{"name": "f", "max_size": 1, "ttl": 600, **options})
     async def f(x: int) -> list[int]:
         computed.append(x)
         return [x, 0]
@@ -193,6 +194,103 @@ def test_a_computation_that_never_begins_leaves_no_lease(
         asyncio.run(f(1))
     support.eventually(lambda: not calls_of(configured))
     assert f.computed == []
+
+
+@pytest.mark.parametrize("tag", ["mine", "other"])
+def test_tags_are_invalidated_while_somebody_asks(configured: servers.Server, tag: str) -> None:
+    f = named(tags=lambda x: ["mine"])
+
+    async def main() -> None:
+        first = asyncio.ensure_future(f(1))
+        await asyncio.sleep(0)
+        assert any(f._flights.values())
+        f.cache_invalidate_tags(tag)
+        # Who comes now joins what is not fenced.
+        assert any(f._flights.values()) == (tag == "other")
+        assert await asyncio.gather(first, f(1)) == [[1, 0]] * 2
+
+    asyncio.run(main())
+    assert not f._flights
+
+
+def test_who_comes_while_nothing_is_asked_joins_too(configured: servers.Server) -> None:
+    f = named()
+    asyncio.run(f(0))
+    configured.kill()
+    for key in range(1, 12):
+        asyncio.run(f(key))
+    f.computed.clear()
+    assert asyncio.run(all_of(f, [100] * 20)) == [[100, 0]] * 20
+    assert f.computed == [100]
+
+
+def test_what_was_found_leaves_no_loop_behind(configured: servers.Server) -> None:
+    # What the second reads comes into the file of the host, where there is one; the third finds it.
+    functions = [named() for _ in range(3)]
+    for f in functions:
+        assert asyncio.run(f(1)) == [1, 0]
+        assert not f._flights
+    assert [f.computed for f in functions] == [[1], [], []]
+
+
+@pytest.mark.parametrize("step", ["_computation", "_turn_there", "_take_there", "refresh"])
+def test_what_raises_on_the_way_keeps_nobody_waiting(
+    configured: servers.Server, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Whatever it is, and wherever: the next call begins anew."""
+    f = named(ttl=0.001, stale_while_revalidate=600)
+    g = named(ttl=0.001, stale_while_revalidate=600)
+    asyncio.run(f(1))
+    time.sleep(0.01)
+
+    class Failing:
+        """The cached function for what asks, of which a step fails."""
+
+        def __getattr__(self, name: str) -> Any:
+            return fails if name == step else getattr(g, name)
+
+    class Raised(BaseException):
+        pass
+
+    def fails(*_: Any) -> Any:
+        raise Raised
+
+    begin = looking.Look.__init__
+
+    def begins(self: Any, *given: Any) -> None:
+        begin(self, *given)
+        self.call = (Failing(), *self.call[1:])
+
+    with monkeypatch.context() as patched:
+        if step == "refresh":
+            patched.setattr(looking, "refresh", fails)
+        else:
+            patched.setattr(looking.Look, "__init__", begins)
+        with pytest.raises(Raised):
+            asyncio.run(g(1))
+    assert not g._flights
+    assert asyncio.run(g(1)) == [1, 0]
+
+
+def test_what_one_caller_is_thrown_while_he_asks_is_his_alone(
+    configured: servers.Server, backend: str
+) -> None:
+    if backend == "shared":
+        pytest.skip("the file of the host has it")
+    f, g = named(), named()
+    asyncio.run(f(1))
+
+    async def main() -> None:
+        steps = g(1).__await__()
+        next(steps)
+        other = asyncio.ensure_future(g(1))
+        await asyncio.sleep(0)
+        with pytest.raises(ValueError, match="his"):
+            steps.throw(ValueError("his"))
+        assert await other == [1, 0]
+
+    asyncio.run(main())
+    assert not g._flights and g.computed == []
 
 
 def unanswered(server: servers.Server) -> bool:

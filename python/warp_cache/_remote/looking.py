@@ -32,10 +32,18 @@ __all__ = ["Look"]
 class Look:
     """A call that asks; in the table it stands for the flight that it may become."""
 
-    __slots__ = ("call", "flight", "free", "loop", "me", "table", "ticket", "turn")
-
-    # The way to the server, once it stands in the table.
-    turn: RemoteTurn
+    __slots__ = (
+        "call",
+        "computation",
+        "flight",
+        "free",
+        "loop",
+        "me",
+        "table",
+        "ticket",
+        "turn",
+        "waits",
+    )
 
     def __init__(
         self,
@@ -52,6 +60,11 @@ class Look:
         self.call = (cached, args, kwargs)
         self.ticket = ticket
         self.free = free
+        # What stood when it began, whose tags an invalidation asks for.
+        self.computation: Computation | None = None
+        # The way to the server, and what the caller waits for there.
+        self.turn: RemoteTurn | None = None
+        self.waits: tuple[Asking, asyncio.Future[bool]] | None = None
         # Of those who have joined, and the caller among them.
         self.flight: Flight | None = None
         self.me: Waiter | None = None
@@ -77,47 +90,38 @@ class Look:
         """The server's value or stored exception; neither: the caller leads the flight."""
         cached, args, kwargs = self.call
         ticket = self.ticket
-        computation = cached._computation(ticket, args, kwargs)
-        turn = self.turn = cached._turn_there(ticket, computation, False)
-        raised: BaseException | None = None
-        taken: tuple[Any, ...] | None = None
-        is_answered = turn.is_here()
-        if not is_answered:
-            asking = gathered(self.loop)
-            future = asking.add(turn)
-            self.table[ticket] = self
-            try:
-                is_answered = await future
-            except BaseException as error:
-                raised = error
-            if raised is not None and (
-                future.cancelled() or isinstance(raised, (asyncio.CancelledError, GeneratorExit))
-            ):
-                try:
-                    self.hand_over(computation, asking, future)
-                    raise raised
-                finally:
-                    del raised
-        if is_answered:
-            try:
+        # First of all: what is invalidated from here on takes it out again.
+        self.table[ticket] = self
+        try:
+            self.computation = computation = cached._computation(ticket, args, kwargs)
+            self.turn = turn = cached._turn_there(ticket, computation, False)
+            taken: tuple[Any, ...] | None = None
+            is_answered = turn.is_here()
+            if not is_answered:
+                asking = gathered(self.loop)
+                self.waits = asking, asking.add(turn)
+                del asking
+                is_answered = await self.waits[1]
+                self.waits = None
+            if is_answered:
                 taken = cached._take_there(ticket, computation, turn)
-            except BaseException as error:
-                raised = error
-        if raised is not None:
-            forget(turn.send)
-            self.land(NOTHING, raised)
-            try:
-                return NOTHING, raised
-            finally:
-                del raised
-        if not taken:
-            self.go_on(computation, taken if is_answered else False)
-            return NOTHING, None
-        value, *is_stale = taken
-        if is_stale:
-            refresh(cached, ticket, args, kwargs)
-        self.land(value, None)
-        return value, None
+            if not taken:
+                self.go_on(computation, turn, taken if is_answered else False)
+                return NOTHING, None
+            value, *is_stale = taken
+            if is_stale:
+                refresh(cached, ticket, args, kwargs)
+            self.land(value, None)
+            return value, None
+        except BaseException as error:
+            raised = error
+        # No exception is being handled any more but the caller's.
+        try:
+            self.fail(raised)
+            return NOTHING, raised
+        finally:
+            # The exception's traceback refers to this frame.
+            del raised
 
     def land(self, value: Any, error: BaseException | None) -> None:
         """The end of it, for those who have joined, too."""
@@ -130,32 +134,54 @@ class Look:
         flight.land(me, value, error, sys.exc_info()[1])
         flight.drop(me)
 
-    def go_on(self, computation: Computation, rest: Any) -> None:
+    def go_on(self, computation: Computation, turn: RemoteTurn, rest: Any) -> None:
         """There is to be a flight; ``rest`` says how it goes on (see ``awaiting.bring``)."""
         flight, me = self.joined(), self.me
         if flight.future.done():
             # Who joined has waited for too long, and was faster.
-            forget(self.turn.send)
+            forget(turn.send)
         else:
-            flight.begun = (computation, self.turn, rest)
+            flight.begun = (computation, turn, rest)
         if me is not None:
             flight.waiters.remove(me)
 
-    def hand_over(
-        self, computation: Computation, asking: Asking, future: asyncio.Future[bool]
-    ) -> None:
+    def fail(self, error: BaseException) -> None:
+        """It has raised, whatever that was: nobody finds it in the table, nor waits for it.
+
+        What the caller was thrown while he waited is his alone, and is raised here.
+        """
+        (waits, self.waits), turn = (self.waits, None), self.turn
+        if waits is not None and not _is_answer(waits[1], error):
+            try:
+                self.hand_over(*waits)
+                raise error
+            finally:
+                del error, waits
+        if turn is not None:
+            forget(turn.send)
+        self.land(NOTHING, error)
+
+    def hand_over(self, asking: Asking, future: asyncio.Future[bool]) -> None:
         """The caller was cancelled, or closed: others who wait for the answer get it all the same.
 
-        Nobody who leaves waits for it. (Called while no exception is handled but the caller's.)
+        Nobody who leaves waits for it.
         """
-        flight, me = self.flight, self.me
+        flight, me, computation, turn = self.flight, self.me, self.computation, self.turn
+        if computation is None or turn is None:
+            return
         if flight is not None and me is not None:
             flight.waiters.remove(me)
             if flight.waiters and not flight.future.done() and not self.loop.is_closed():
-                flight.begun = (computation, self.turn, asking.again(future))
-                with suppress(RuntimeError):
+                flight.begun = (computation, turn, asking.again(future))
+                # What keeps the work from beginning has freed the others already.
+                with suppress(Exception):
                     flight.lead(flight.waiters[0])
                 return
             flight.leave()
         leave(self.call[0], self.loop, self.table, self.ticket, self)
-        forget(self.turn.send)
+        forget(turn.send)
+
+
+def _is_answer(future: asyncio.Future[bool], error: BaseException) -> bool:
+    """Whether an exception is what came of asking."""
+    return future.done() and not future.cancelled() and future.exception() is error
