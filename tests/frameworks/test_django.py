@@ -181,12 +181,17 @@ def test_aget_or_set_awaits_its_default_once(backend: type[Any]) -> None:
 @BOTH
 def test_what_asks_the_database_to_be_pickled_takes_a_thread(backend: type[Any]) -> None:
     class Query:
+        rows = ""
+
         def __reduce__(self) -> Any:
-            try:
-                asyncio.get_running_loop()
-            except RuntimeError:
-                return str, ("rows",)
-            raise SynchronousOnlyOperation("not in a loop")
+            if not self.rows:
+                try:
+                    asyncio.get_running_loop()
+                except RuntimeError:
+                    self.rows = "rows"
+                else:
+                    raise SynchronousOnlyOperation("not in a loop")
+            return str, (self.rows,)
 
     cache = made(backend)
 
@@ -194,9 +199,17 @@ def test_what_asks_the_database_to_be_pickled_takes_a_thread(backend: type[Any])
         await cache.aset("a", Query())
         assert await cache.aadd("b", Query())
         await cache.aset_many({"c": Query()})
+        await cache.aget_or_set("d", Query())
+        await cache.aget_or_set("e", Query)
+        assert await cache.aset("f", Query(), nx=True)
+        assert await cache.aset("f", Query(), xx=True)
+        await cache.aset("g", Query(), nx=False)
+        await cache.aget_or_set("h", lambda: [Query()])
+        await cache.aget_or_set("i", lambda: {"key": Query()})
 
     asyncio.run(use())
-    assert cache.get_many("abc") == dict.fromkeys("abc", "rows")
+    expected = {**dict.fromkeys("abcdefg", "rows"), "h": ["rows"], "i": {"key": "rows"}}
+    assert cache.get_many("abcdefghi") == expected
 
 
 @BOTH

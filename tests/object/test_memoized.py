@@ -8,6 +8,7 @@ import inspect
 import pickle
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import lru_cache
 from types import MethodType
 from typing import Any
 from weakref import WeakMethod
@@ -158,6 +159,45 @@ def test_a_refresh_stores_nothing_where_nothing_is_kept(make_here: Make, is_disa
         (0, 0, 0) if is_disabled else (3, 3, 1)
     )
     assert not f.cache_contains(-1)
+
+
+def test_a_memoized_function_in_another_cache_is_in_both(make: Make, make_here: Make) -> None:
+    near, far = make_here(), make()
+    runs = []
+
+    def f(x: int) -> list[int]:
+        runs.append(x)
+        return [x]
+
+    both = near.memoize(far.memoize(f))
+    assert (both(1), both(1)) == ([1], [1])
+    assert (near.info().hits, near.info().misses, far.info().misses) == (1, 1, 1)
+    both.cache_clear()
+    assert both(1) == [1]
+    assert (far.info().hits, runs) == (1, [1])
+
+    async def later(x: int) -> list[int]:
+        runs.append(x)
+        return [x]
+
+    twice = near.memoize(far.memoize(later))
+    assert [asyncio.run(_awaited(twice, 2)) for _ in range(2)] == [[2], [2]]
+    assert runs == [1, 2]
+    assert (far.info().hits, far.info().misses) == (1, 2)
+
+
+def test_attributes_of_a_function_stand_before_no_method(make_here: Make) -> None:
+    def f(x: int) -> int:
+        return x
+
+    attributes: Any = f
+    attributes.get = attributes.cache_clear = attributes._cache = attributes._ttl = "the function's"
+    attributes.other = "kept"
+    cached: Any = make_here(7).memoize(f)
+    assert (cached(1), cached.get(1), cached.other) == (1, 1, "kept")
+    cached.cache_clear()
+    assert cached.get(1) is None
+    assert make_here(7).memoize(lru_cache(f)).cache_parameters() == {"maxsize": 7, "typed": False}
 
 
 async def _awaited(function: Any, *args: Any) -> Any:

@@ -63,20 +63,35 @@ class _Held:
 
 
 class _Table:
-    """The locks of a cache in memory."""
+    """The locks of a cache in memory.
 
-    __slots__ = ("guard", "held", "pid")
+    Those whose lease is over, which nobody gives back, are dropped whenever there are twice as many
+    as lived the last time, so that there is room for those that live alone.
+    """
+
+    __slots__ = ("guard", "held", "most", "pid")
+
+    # So many may be there at least.
+    LEAST = 64
 
     def __init__(self) -> None:
-        self.guard = threading.Lock()
+        # A key's comparison, a signal's handler or a finalizer may use locks in the midst of it.
+        self.guard = threading.RLock()
         self.held: dict[Any, _Held] = {}
+        self.most = self.LEAST
         self.pid = os.getpid()
 
-    def own(self) -> threading.Lock:
+    def own(self) -> Any:
         """What guards the table; in a fork's child another one, as nobody there has the first."""
         if self.pid != os.getpid():
-            self.guard, self.pid = threading.Lock(), os.getpid()
+            self.guard, self.pid = threading.RLock(), os.getpid()
         return self.guard
+
+    def sweep(self) -> None:
+        for key, held in list(self.held.items()):
+            if not held.lives() and self.held.get(key) is held:
+                del self.held[key]
+        self.most = max(self.LEAST, 2 * len(self.held))
 
     def take(self, key: Any, lease: float | None) -> _Held | None:
         with self.own():
@@ -84,6 +99,8 @@ class _Table:
             if other is not None and other.lives():
                 return None
             held = self.held[key] = _Held(lease)
+            if len(self.held) > self.most:
+                self.sweep()
             return held
 
     def prolong(self, key: Any, held: _Held, lease: float | None) -> _Held | None:

@@ -67,6 +67,11 @@ class Memoized:
         from warp_cache import cache as decorate
         from warp_cache._callables import coroutine_function, present_as_coroutine_function
 
+        # Before all that is its own: a function may have attributes of the same names, as one that
+        # is memoized already has.
+        update_wrapper(self, function)
+        for name in [name for name in vars(self) if name in _METHODS]:
+            delattr(self, name)
         given = {name: options[name] for name in ("key", "ignore", "typed") if name in options}
         tags = options.get("tags", ())
         # It keeps no entry: it knows what makes a call's key, and its tags.
@@ -80,7 +85,6 @@ class Memoized:
         source = coroutine_function(function)
         self._is_async = source is not None
         self._group = f"\0memoize {self._mark}"
-        update_wrapper(self, function)
         if source is not None:
             present_as_coroutine_function(self, source)
         cache._note_memoized()
@@ -197,6 +201,10 @@ class Memoized:
         own = {"ttl": self._cache._given["ttl"] if self._ttl is ... else self._ttl}
         name = getattr(self, "__qualname__", None)
         return {**self._cache.options(), **own, "qualname": name}
+
+
+# What no attribute of the function stands before.
+_METHODS = frozenset(name for name in vars(Memoized) if not name.startswith("_"))
 
 
 async def _refreshed(loader: Any, key: tuple[Any, Any], asked: Request) -> Any:

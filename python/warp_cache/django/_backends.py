@@ -17,6 +17,7 @@ from warp_cache._object.twins import beside
 from warp_cache.django._keys import WithKeys
 from warp_cache.django._looking import Looking
 from warp_cache.django._options import options_of
+from warp_cache.django._ready import ready
 from warp_cache.django._redis import LikeRedis
 
 TYPE_CHECKING = False
@@ -247,10 +248,13 @@ class _Backend(LikeRedis, Looking, WithKeys):
         value: Any,
         timeout: Any = DEFAULT_TIMEOUT,
         version: int | None = None,
-        **conditions: bool,
+        *,
+        nx: bool = False,
+        xx: bool = False,
     ) -> Any:
-        if conditions:
-            return await beside(self._cache, self.set, key, value, timeout, version, **conditions)
+        if nx or xx:
+            value = await ready(value)
+            return await beside(self._cache, self._set_if, key, value, timeout, version, nx, xx)
         made = self.make_and_validate_key(key, version)
         lifetime = self._lifetime(timeout)
         if lifetime == _ENDED:
@@ -322,7 +326,12 @@ class _Backend(LikeRedis, Looking, WithKeys):
                 if inspect.isawaitable(found):
                     found = await found
             return found
-        found = await self._cache.aget_or_set(made, produce, ttl=lifetime)
+
+        async def produced() -> Any:
+            value = produce()
+            return await ready(await value if inspect.isawaitable(value) else value)
+
+        found = await self._cache.aget_or_set(made, produced, ttl=lifetime)
         self._kept.stored()
         return found
 

@@ -14,6 +14,25 @@ use super::reference::{import, PyRef};
 #[derive(Debug)]
 pub(crate) struct ErrSet;
 
+/// Raises in this thread an exception that PyO3 has made.
+///
+/// In a call that came through a slot or vectorcall PyO3 takes the thread for detached, and keeps what of Python's objects it
+/// drops until a call comes that goes through it: a process that makes none would keep the key of each miss for ever. So it is
+/// told that the thread is attached, which also has it let go what it has kept.
+pub(crate) trait Raise {
+    fn raise(self, py: Python<'_>);
+}
+
+impl Raise for PyErr {
+    #[cold]
+    fn raise(self, py: Python<'_>) {
+        let mut raised = Some(self);
+        Python::try_attach(|py| raised.take().map(|raised| raised.restore(py)));
+        // While the interpreter ends PyO3 attaches to it no more.
+        raised.into_iter().for_each(|raised| raised.restore(py));
+    }
+}
+
 /// Functions of `warp_cache._exceptions`.
 struct Copiers {
     share: Py<PyAny>,

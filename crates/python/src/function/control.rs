@@ -18,7 +18,7 @@ use super::option_table::Options;
 use super::slot_value::{Refresh, Special, Value};
 use super::state::CacheState;
 use crate::capi::borrowed::{Arguments, Ref};
-use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::exceptions::{self, ErrSet, Raise};
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::{self, import, PyRef};
 use crate::key::signature::Signature;
@@ -333,7 +333,7 @@ impl Terms {
 
 /// Sets an error in this thread.
 fn set(py: Python<'_>, error: PyErr) -> ErrSet {
-    error.restore(py);
+    error.raise(py);
     ErrSet
 }
 

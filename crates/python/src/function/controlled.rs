@@ -15,7 +15,7 @@ use super::spare::Spare;
 use super::state::{CacheState, Put};
 use super::CachedFunction;
 use crate::capi::borrowed::{Arguments, Ref};
-use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::exceptions::{self, ErrSet, Raise};
 use crate::capi::panics::point;
 use crate::capi::reference::{call, import, PyRef};
 use crate::key::View;
@@ -156,7 +156,7 @@ impl CachedFunction {
             Ok(()) => true,
             Err(error) => {
                 self.state.end_refresh(view, false);
-                error.restore(py);
+                error.raise(py);
                 false
             }
         }

@@ -19,7 +19,7 @@ use super::ticket::Ticket;
 use super::{disabled, CachedFunction};
 use crate::backend::Known;
 use crate::capi::borrowed::{Arguments, Ref};
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{ErrSet, Raise};
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::{call, import};
 use crate::capi::type_slots::{add_methods, Method};
@@ -167,7 +167,7 @@ fn cache_invalidate_tags(this: Instance<'_>, arguments: &Arguments<'_>) -> *mut 
                 Ok(Ok(tag)) => tags.push(tag),
                 _ => {
                     let shown = super::option_checks::shown(&value);
-                    PyTypeError::new_err(format!("a tag must be a string, got {shown}")).restore(py);
+                    PyTypeError::new_err(format!("a tag must be a string, got {shown}")).raise(py);
                     return std::ptr::null_mut();
                 }
             }
@@ -175,7 +175,7 @@ fn cache_invalidate_tags(this: Instance<'_>, arguments: &Arguments<'_>) -> *mut 
         match this.invalidate_tags(py, &tags) {
             Ok(()) => none(),
             Err(error) => {
-                error.restore(py);
+                error.raise(py);
                 std::ptr::null_mut()
             }
         }
@@ -390,7 +390,7 @@ impl CachedFunction {
             return Ok(());
         }
         self.ticket_of(py, view).and_then(|ticket| flights.forget_key(ticket.as_any())).map_err(|error| {
-            error.restore(py);
+            error.raise(py);
             ErrSet
         })
     }

@@ -5,7 +5,7 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyString};
+use pyo3::types::{PyBool, PyFloat, PyString};
 
 use super::control::Tags;
 use super::control_checks::MOST_TAGS;
@@ -26,8 +26,8 @@ pub(crate) fn lifetime(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Giv
     if value.is_none() {
         return Ok(Given::Unlimited);
     }
-    // No lifetime at all, like any other that is not more than nothing.
-    if matches!(value.extract::<f64>(), Ok(f64::NEG_INFINITY)) {
+    // No lifetime at all, like any other that is not more than nothing. (Of what is no float PyO3 would make an exception.)
+    if value.cast::<PyFloat>().is_ok_and(|seconds| seconds.value() == f64::NEG_INFINITY) {
         return Ok(Given::Over);
     }
     let given = seconds(argument, "a finite number of seconds, a timedelta, or None for no limit", value)?;

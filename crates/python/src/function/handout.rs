@@ -12,7 +12,7 @@ use super::option_object::Object;
 use super::state::CacheState;
 use crate::backend::template;
 use crate::capi::borrowed::Ref;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{ErrSet, Raise};
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::{import, PyRef};
 use crate::codec::{self, Encoded, Sharing};
@@ -79,7 +79,7 @@ pub(crate) fn keep_decoded(mode: &CopyMode, value: Ref<'_>, sharing: Sharing, by
         (CopyMode::OfFile, Sharing::Pickled) => match template::of_bytes(value.py(), bytes) {
             Some(template) => wrap(value, template, How::Template),
             None => {
-                PyMemoryError::new_err(()).restore(value.py());
+                PyMemoryError::new_err(()).raise(value.py());
                 Err(ErrSet)
             }
         },
@@ -108,7 +108,7 @@ fn wrap(value: Ref<'_>, stored: PyRef, how: How) -> Result<PyRef, ErrSet> {
     match Py::new(py, Handout { stored, how }) {
         Ok(handout) => Ok(handout.into_any().into()),
         Err(error) => {
-            error.restore(py);
+            error.raise(py);
             Err(ErrSet)
         }
     }
@@ -144,7 +144,7 @@ fn check_pickles(value: Ref<'_>) -> Result<(), ErrSet> {
             pyo3::exceptions::PyTypeError::new_err(format!("copy=\"pickle\": a {kind} cannot be stored as bytes"))
         }
     };
-    error.restore(py);
+    error.raise(py);
     Err(ErrSet)
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn of_call(with: &Object, stored: Ref<'_>) -> Option<PyRef> {
     match Py::new(py, Handout { stored: stored.to_owned(), how: How::Call(with.clone()) }) {
         Ok(handout) => Some(handout.into_any().into()),
         Err(error) => {
-            error.restore(py);
+            error.raise(py);
             None
         }
     }
@@ -186,7 +186,7 @@ pub(crate) fn hand_out(py: Python<'_>, stored: PyRef) -> Option<PyRef> {
         How::Template => match template::make(py, &handout.stored) {
             Ok(Some(object)) => Some(object),
             Ok(None) => {
-                PyRuntimeError::new_err("a stored value cannot be unpickled any more").restore(py);
+                PyRuntimeError::new_err("a stored value cannot be unpickled any more").raise(py);
                 None
             }
             Err(ErrSet) => None,

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use super::option_object::Object;
 use super::CachedFunction;
 use crate::capi::borrowed::{Arguments, Level, Ref};
+use crate::capi::exceptions::Raise;
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
 use crate::key::signature::{ArgBuffer, Parts, Row};
@@ -93,11 +94,11 @@ pub(super) fn name_key(key: Ref<'_>) {
     let py = key.py();
     let error = PyErr::fetch(py);
     if !error.is_instance_of::<PyTypeError>(py) {
-        return error.restore(py);
+        return error.raise(py);
     }
     let shown = super::option_checks::shown(&key.to_bound());
     let said = error.value(py).to_string();
     let named = PyTypeError::new_err(format!("{said}; key must return what can be hashed, got {shown}"));
     named.set_cause(py, Some(error));
-    named.restore(py);
+    named.raise(py);
 }

@@ -18,7 +18,7 @@ use super::lookup::{Accounting, Found};
 use super::{disabled, CachedFunction};
 use crate::backend::{Counters, FileCounters};
 use crate::capi::borrowed::{Arguments, Ref};
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{ErrSet, Raise};
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::{calls, new_tuple, PyRef};
 use crate::capi::type_slots::{add_methods, Method};
@@ -56,7 +56,7 @@ impl InfoClass {
             found(calls::PyObject_GetAttr(module.as_ptr(), name.as_ptr()))?.into_bound(py)
         };
         class.cast_into::<PyType>().map(Bound::unbind).map_err(|error| {
-            PyErr::from(error).restore(py);
+            PyErr::from(error).raise(py);
             ErrSet
         })
     }

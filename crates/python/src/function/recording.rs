@@ -26,6 +26,7 @@ use super::keyed::Keyed;
 use super::{disabled, entry_points, CachedFunction};
 use crate::backend::HitPath;
 use crate::capi::borrowed::Arguments;
+use crate::capi::exceptions::Raise;
 use crate::capi::panics::{caught, point};
 use crate::function::reply::Reply;
 use crate::key::signature::ArgBuffer;
@@ -262,7 +263,7 @@ fn warn(py: Python<'_>, path: &std::path::Path, error: &std::io::Error) {
         error.write_unraisable(py, None);
     }
     if let Some(pending) = pending {
-        pending.restore(py);
+        pending.raise(py);
     }
 }
 

@@ -21,7 +21,7 @@ use super::CachedFunction;
 use crate::backend::Known;
 use crate::capi::borrowed::Ref;
 use crate::capi::detach::Sleeper;
-use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::exceptions::{self, ErrSet, Raise};
 use crate::capi::panics::as_error;
 use crate::capi::reference::PyRef;
 use crate::key::View;
@@ -169,7 +169,7 @@ impl CachedFunction {
     ) -> Followed {
         let (py, state) = (view.py(), &self.state);
         let failed = |error: PyErr| {
-            error.restore(py);
+            error.raise(py);
             state.settle_failure(py, Some(reserved), None);
             Followed::Result(None)
         };

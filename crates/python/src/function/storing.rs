@@ -14,7 +14,7 @@ use super::removal::Departing;
 use super::slot_value::{SharedFlight, Special, Value};
 use super::state::{CacheState, Put};
 use crate::capi::borrowed::Ref;
-use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::exceptions::{self, ErrSet, Raise};
 use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
 use crate::key::View;
@@ -173,7 +173,7 @@ impl CacheState {
             (Changed::Failed, _) => false,
             (Changed::Restless, Put::Always) => {
                 let message = "the value cannot be stored: the cache changes each time its keys are compared";
-                PyRuntimeError::new_err(message).restore(py);
+                PyRuntimeError::new_err(message).raise(py);
                 false
             }
             (Changed::Restless, _) => true,

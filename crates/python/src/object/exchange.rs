@@ -8,7 +8,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::capi::borrowed::Ref;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{ErrSet, Raise};
 use crate::capi::reference::PyRef;
 use crate::function::control::{Terms, Wish};
 use crate::function::fence::Began;
@@ -255,7 +255,7 @@ impl CacheState {
             Changed::Failed => Err(ErrSet),
             Changed::Restless => {
                 let message = "nothing was changed: the cache changes each time its keys are compared";
-                PyRuntimeError::new_err(message).restore(py);
+                PyRuntimeError::new_err(message).raise(py);
                 Err(ErrSet)
             }
         }

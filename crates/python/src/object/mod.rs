@@ -28,7 +28,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::capi::borrowed::Ref;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{ErrSet, Raise};
 use crate::function::CachedFunction;
 use crate::key::{self, View, ONE};
 
@@ -75,7 +75,7 @@ impl CacheObject {
         match unsafe { self.cached.load(Ordering::Acquire).as_ref() } {
             Some(cached) => Ok(cached),
             None => {
-                not_open().restore(py);
+                not_open().raise(py);
                 Err(ErrSet)
             }
         }

@@ -15,7 +15,7 @@ use super::read::{self, Glance, Glimpse};
 use super::store::wish;
 use super::{walk, CacheObject};
 use crate::capi::borrowed::{Arguments, Ref};
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{ErrSet, Raise};
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::call;
@@ -169,7 +169,7 @@ unsafe extern "C-unwind" fn assign(
         if this.delete(cached, key).ok()? {
             return Some(false);
         }
-        PyKeyError::new_err((key.to_bound().unbind(),)).restore(key.py());
+        PyKeyError::new_err((key.to_bound().unbind(),)).raise(key.py());
         None
     })
 }
@@ -298,7 +298,7 @@ fn given(py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) -> *mut ffi::PyObje
     match result {
         Ok(object) => object.into_ptr(),
         Err(error) => {
-            error.restore(py);
+            error.raise(py);
             std::ptr::null_mut()
         }
     }

@@ -52,7 +52,7 @@ use self::trip::Trip;
 use self::unstorable::Unstorable;
 use self::values::Told;
 use crate::backend::OfServer;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{ErrSet, Raise};
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::import;
 use crate::codec::{self, Encoded};
@@ -163,7 +163,7 @@ impl Remote {
             return Ok(Some(opened));
         }
         self.opening.get(py, &self.source, &self.name).map_err(|error| {
-            error.restore(py);
+            error.raise(py);
             ErrSet
         })
     }
@@ -209,7 +209,7 @@ impl Remote {
                 None => opening.guarded_method(what, ()),
             });
             said.map(drop).map_err(|error| {
-                error.restore(py);
+                error.raise(py);
                 ErrSet
             })
         };
@@ -301,6 +301,6 @@ fn raise(py: Python<'_>, message: &str) -> ErrSet {
     let raised = import(py, "warp_cache._remote.errors")
         .and_then(|module| module.getattr("RemoteError")?.guarded_call((message,)))
         .map_or_else(|error| error, PyErr::from_value);
-    raised.restore(py);
+    raised.raise(py);
     ErrSet
 }

@@ -15,7 +15,7 @@ use super::values::{self, Read};
 use super::{Remote, LONGEST};
 use crate::backend::shared::object::checks::{check_key, refuse_key, refuse_value};
 use crate::capi::borrowed::Ref;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{ErrSet, Raise};
 use crate::capi::reference::PyRef;
 use crate::function::control::{Control, Tags, Verdict, Wish};
 use crate::function::option_checks::shown;
@@ -110,7 +110,7 @@ impl<'a> There<'a> {
              warp_cache.configure(secret=...) has pickles signed",
             shown(&value)
         ))
-        .restore(py);
+        .raise(py);
         ErrSet
     }
 

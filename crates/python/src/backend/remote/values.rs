@@ -13,7 +13,7 @@ use super::near::Covered;
 use super::opened::Opened;
 use super::trip::Sending;
 use crate::capi::borrowed::Ref;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{ErrSet, Raise};
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::{import, PyRef};
 use crate::codec::{self, global::Function, Encoded, Sharing, Stop};
@@ -224,7 +224,7 @@ impl Told {
             module.guarded_method("uncacheable", (cached.function.as_py(), kind, may_pickle, raised))
         });
         told.map(drop).map_err(|error| {
-            error.restore(py);
+            error.raise(py);
             ErrSet
         })
     }

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::bindings::watch;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{ErrSet, Raise};
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::{import, PyRef};
 use crate::function::option_table::Options;
@@ -42,7 +42,7 @@ impl Identity {
             Ok(is_unchanged) => Ok(is_unchanged),
             Err(error) if error.is_instance_of::<PyException>(py) => Ok(false),
             Err(error) => {
-                error.restore(py);
+                error.raise(py);
                 Err(ErrSet)
             }
         }

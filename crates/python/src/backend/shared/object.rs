@@ -21,7 +21,7 @@ use super::skips::Skipped;
 use super::Shared;
 use crate::capi::borrowed::Ref;
 use crate::capi::detach::detached;
-use crate::capi::exceptions::ErrSet;
+use crate::capi::exceptions::{ErrSet, Raise};
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::{import, PyRef};
 use crate::codec;
@@ -77,7 +77,7 @@ impl Shared {
                     Ok(Some((_, words))) if !cached.tell_in(&words, skip) => Err(ErrSet),
                     Ok(_) => Ok(None),
                     Err(error) => {
-                        error.restore(view.py());
+                        error.raise(view.py());
                         Err(ErrSet)
                     }
                 }
@@ -239,6 +239,6 @@ pub(crate) fn unavailable(py: Python<'_>) -> ErrSet {
         Ok(error) => PyErr::from_value(error),
         Err(error) => error,
     };
-    error.restore(py);
+    error.raise(py);
     ErrSet
 }

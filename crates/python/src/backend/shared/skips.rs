@@ -18,7 +18,7 @@ use super::Shared;
 use crate::backend::shared::file::File;
 use crate::backend::Told;
 use crate::capi::borrowed::Ref;
-use crate::capi::exceptions;
+use crate::capi::exceptions::{self, Raise};
 use crate::capi::reference::{call, import, PyRef};
 use crate::codec::Refusal;
 use crate::function::ticket::Ticket;
@@ -147,7 +147,7 @@ impl CachedFunction {
         match self.words(py, shared, &skipped, view, Some(value)) {
             Ok(words) => self.tell_in(&words, skipped.skip),
             Err(error) => {
-                error.restore(py);
+                error.raise(py);
                 false
             }
         }
@@ -190,7 +190,7 @@ impl CachedFunction {
         let told = match self.give_up(py, Skip::Argument) {
             Ok(words) => words.is_none_or(|(_, words)| self.tell_in(&words, Skip::Argument)),
             Err(error) => {
-                error.restore(py);
+                error.raise(py);
                 false
             }
         };
@@ -258,7 +258,7 @@ impl CachedFunction {
         done.map_err(|error| {
             // An exception is no warning: who asked for exceptions gets one each time.
             shared.skips.told.fetch_and(!bit(skip), Ordering::Relaxed);
-            error.restore(words.py());
+            error.raise(words.py());
         })
         .is_ok()
     }

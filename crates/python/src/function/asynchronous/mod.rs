@@ -16,6 +16,7 @@ use pyo3::sync::PyOnceLock;
 use crate::backend::{HitPath, Known};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::coroutine;
+use crate::capi::exceptions::Raise;
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::{import, PyRef};
@@ -67,7 +68,7 @@ fn raising(py: Python<'_>, shared: &PyRef) -> PyResult<PyRef> {
 
 /// What is there, or `None` with the exception set.
 fn restored(py: Python<'_>, result: PyResult<PyRef>) -> Option<PyRef> {
-    result.map_err(|error| error.restore(py)).ok()
+    result.map_err(|error| error.raise(py)).ok()
 }
 
 impl Instance<'_> {
@@ -112,7 +113,7 @@ impl Instance<'_> {
         match Bound::new(py, ticket).and_then(|ticket| Ok((ticket, drivers(py)?))) {
             Ok((ticket, drivers)) => self.drive(&drivers.compute, Some(ticket.as_any()), arguments),
             Err(error) => {
-                error.restore(py);
+                error.raise(py);
                 None
             }
         }
@@ -141,7 +142,7 @@ impl Instance<'_> {
         match drivers(arguments.py()) {
             Ok(drivers) => self.drive(driver(drivers), None, arguments),
             Err(error) => {
-                error.restore(arguments.py());
+                error.raise(arguments.py());
                 None
             }
         }

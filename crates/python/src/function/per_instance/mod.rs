@@ -25,6 +25,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyType};
 
 use crate::backend::{AnyBackend, Memory};
 use crate::capi::borrowed::{Arguments, Ref};
+use crate::capi::exceptions::Raise;
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::{as_error, caught};
 use crate::capi::reference::{import, PyRef};
@@ -107,7 +108,7 @@ unsafe extern "C-unwind" fn enter_new(
             match PerInstanceFunction::find(&of_instances, &first.to_bound()) {
                 Ok(own) => entry(&own)(own.as_ptr(), values, nargsf, names),
                 Err(error) => {
-                    error.restore(first.py());
+                    error.raise(first.py());
                     std::ptr::null_mut()
                 }
             }

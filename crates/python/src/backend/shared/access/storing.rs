@@ -14,7 +14,7 @@ use super::KeyAccess;
 use crate::backend::shared::decoded::Decoded;
 use crate::backend::shared::file::File;
 use crate::capi::borrowed::Ref;
-use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::exceptions::{self, ErrSet, Raise};
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::point;
 use crate::capi::reference::{import, PyRef};
@@ -87,7 +87,7 @@ pub(crate) fn not_fenced(py: Python<'_>) -> ErrSet {
         Ok(error) => PyErr::from_value(error),
         Err(error) => error,
     };
-    error.restore(py);
+    error.raise(py);
     ErrSet
 }
 

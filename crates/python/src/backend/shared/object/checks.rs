@@ -9,7 +9,7 @@ use pyo3::types::PyString;
 
 use super::super::Shared;
 use crate::capi::borrowed::Ref;
-use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::exceptions::{self, ErrSet, Raise};
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::layout::Exact;
 use crate::capi::reference::{calls, import, PyRef};
@@ -83,7 +83,7 @@ pub(crate) fn refuse_key(key: Ref<'_>) -> ErrSet {
         "a key of a shared or remote cache must be None, a bool, an int, a float that is a number, a str, bytes, or a tuple or frozenset \
          of such, got {shown}: make it one of these"
     ))
-    .restore(key.py());
+    .raise(key.py());
     ErrSet
 }
 
@@ -98,6 +98,6 @@ pub(crate) fn refuse_value(value: Ref<'_>) -> ErrSet {
             shown(&value)
         )),
     };
-    error.restore(py);
+    error.raise(py);
     ErrSet
 }
