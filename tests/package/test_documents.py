@@ -44,7 +44,9 @@ def test_an_example_runs_as_written(example: Example) -> None:
     for module in example.needs:
         pytest.importorskip(module, reason=f"{example}: needs {module}")
         if is_taken(module):
-            pytest.skip(f"{example}: another test has set {module} up; `make test-documents` runs it")
+            pytest.skip(
+                f"{example}: another test has set {module} up; `make test-documents` runs it"
+            )
     # Without a GIL, what earlier examples made may live on: it is not to tell this one of its end.
     with contextlib.redirect_stdout(io.StringIO()):
         warp_cache.clear_all()
