@@ -191,9 +191,10 @@ def samples(metrics: Iterable[Metric] = METRICS, *, only_of_the_host: bool = Fal
     """The values of all caches of this process, with one for each metric, cache and label.
 
     Caches of one name and backend are added up; several functions of one shared file are one cache.
-    What this process counts by itself never falls, whatever is cleared or dies. only_of_the_host:
-    only caches that all processes of the host share. What a cache raises is logged, and the others
-    are measured. O(caches), and O(n) of a shared cache in which entries have ended.
+    What this process counts by itself never falls, whatever is cleared or dies, while a cache of
+    the name is left. only_of_the_host: only caches that all processes of the host share. What a
+    cache raises is logged, and the others are measured. O(caches), and O(n) of a shared cache in
+    which entries have ended.
     """
     chosen = list(metrics)
     with _collected.lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,17 @@ def test_nothing_to_list(run: Any, cache_dir: Path) -> None:
     assert (status, out) == (2, "")
     assert errors == f"warp_cache ls: {cache_dir}: there is no such directory\n"
     assert not cache_dir.exists(), "who looks makes nothing"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_a_name_that_is_no_text_is_told(run: Any, worker: Any, cache_dir: Path) -> None:
+    worker().ask("load(1)")
+    Path(os.fsdecode(os.fsencode(cache_dir) + b"/odd\xff.cache")).touch()
+    status, out, errors = run("ls")
+    assert status == 0 and "app.load" in out
+    assert errors == f"{cache_dir}/odd\\udcff.cache: its name is no text, so it is no cache's\n"
+    (place,) = json.loads(run("ls", "--json")[1])["directories"]
+    assert place["unreadable"] == ["odd\\udcff.cache"] and place["caches"] == 1
 
 
 def test_the_table_and_its_numbers(run: Any, worker: Any) -> None:

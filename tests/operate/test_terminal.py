@@ -124,6 +124,18 @@ def test_a_narrow_terminal_has_all_columns(long_named: Any, terminal: Any, shape
 
 
 @pytest.mark.parametrize("shape", ["--plain", "--rich"])
+def test_top_says_what_a_narrow_terminal_lacks(long_named: Any, terminal: Any, shape: str) -> None:
+    if shape == "--rich":
+        pytest.importorskip("rich")
+    shown = terminal("top", shape, "--count", "1", columns=40)
+    lines = bare(shown.read_all()).splitlines()
+    assert max(map(len, lines)) <= 40
+    header = next(line for line in lines if line.startswith("NAME")).split()
+    assert header == ["NAME", "CALLS/s", "HITS", "LOADS/s"]
+    assert any("4 more columns need more room" in line for line in lines), lines
+
+
+@pytest.mark.parametrize("shape", ["--plain", "--rich"])
 def test_top_on_a_dumb_terminal(long_named: Any, terminal: Any, shape: str) -> None:
     if shape == "--rich":
         pytest.importorskip("rich")

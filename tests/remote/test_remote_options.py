@@ -120,6 +120,7 @@ def test_without_a_server_it_works_on_this_host_alone_and_says_so_once() -> None
     )
     assert done.stdout.startswith("set True False True 1\n0 None\n")
     assert done.stdout.count("this host alone") == 1
+    assert "this host alone" not in done.stderr, "the log said it once more"
 
 
 def test_off_says_nothing() -> None:

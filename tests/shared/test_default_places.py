@@ -151,6 +151,7 @@ own = tempfile.mkdtemp(dir="/dev")
 os.chmod(own, 0o755)
 said = as_user(calls, environment={"WARP_CACHE_DIR": own})
 assert "cannot be opened: refusing to use" in said, said
+assert "remove it, or set WARP_CACHE_DIR" in said, said
 assert "belongs to user 0, mode 0755" in said, said
 assert "WARP_CACHE_DIR" in said
 os.chmod(own, 0o777)

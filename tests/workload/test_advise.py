@@ -217,6 +217,42 @@ def test_what_is_as_good_as_it_can_be_is_kept() -> None:
     assert one.sentence.startswith("Keep LRU with max_size=10: 99 % of calls are hits")
 
 
+def test_the_least_size_is_that_of_all_strategies() -> None:
+    """A loop: LRU has nothing with one entry less, and so all strategies were told to have 101."""
+    measured = curves.measure(workload([at % 101 for at in range(3000)]))
+    advised = advice.advise(measured)
+    assert (advised.strategy, advised.size) == (Strategy.MRU, 91)
+    assert "as many as LRU with 101" in advised.sentence
+    assert advised.ratio >= 0.9 * measured.optimum[-1]
+
+
+@settings(deadline=None, max_examples=support.examples(60))
+@given(
+    keys=streams,
+    strategy=st.sampled_from([None, *Strategy]),
+    size=st.integers(0, 40),
+    sizes=st.one_of(st.none(), st.lists(st.integers(1, 60), min_size=1, max_size=4, unique=True)),
+)
+def test_what_the_sentence_says_is_so(
+    keys: list[int], strategy: Strategy | None, size: int, sizes: list[int] | None
+) -> None:
+    known = {} if strategy is None else {"strategy": strategy, "max_size": size}
+    measured = curves.measure(workload(keys, **known), sorted(sizes) if sizes else None)
+    advised = advice.advise(measured, only_these=sizes is not None)
+    if advised.strategy is None or advised.size is None:
+        return
+    have = [max(ratios) for ratios in zip(*measured.ratios.values(), strict=True)]
+    if "no other strategy is better" in advised.sentence:
+        assert max(measured.all_at(advised.size).values()) - advised.ratio < 0.005
+    if "none of these sizes has" in advised.sentence:
+        assert max(have) < advised.ratio
+    if "smaller" in advised.sentence:
+        pairs = zip(measured.sizes, have, strict=True)
+        assert all(ratio < advised.ratio for tried, ratio in pairs if tried < advised.size)
+    if (advised.strategy, advised.size) == (strategy, size):
+        assert advised.sentence.startswith("Keep ")
+
+
 def test_sizes_that_are_all_too_small() -> None:
     keys = [at % 100 for at in range(2000)]
     measured = curves.measure(workload(keys), [5, 20, 50])
@@ -301,6 +337,36 @@ def test_a_recording_of_several_functions(advise: Run, tmp_path: Path) -> None:
     (tmp_path / "cut.rec").write_bytes(cut)
     status, out, errors = advise("cut.rec")
     assert (status, errors) == (0, "The recording was cut short: its end is missing.\n")
+
+
+def test_what_bounds_a_cache_beside_its_size(advise: Run) -> None:
+    def called(name: str, **options: Any) -> Any:
+        def function(x: int) -> int:
+            return x
+
+        function.__qualname__ = name
+        return cache(**options)(function)
+
+    found = {
+        "weighed": called("weighed", max_weight=10, weigher=lambda value: 5),
+        "ttl": called("ttl", ttl=60, max_size=9),
+        "tti": called("tti", tti=60, max_size=9),
+        "shared": called("shared", ttl=60, max_size=9, backend="shared"),
+        "size": called("size", max_size=9),
+    }
+    with warp_cache.record("bounds.rec"):
+        for at in range(200):
+            for function in found.values():
+                function(at % 7)
+    status, out, errors = advise("bounds.rec")
+    assert (status, errors) == (0, "")
+    told = {part.partition(":")[0].rpartition(".")[2]: part for part in out.split("test_advise.")}
+    assert found["weighed"].cache_info().hits == 0 and "now" not in told["weighed"]
+    for name in ("ttl", "tti", "shared", "size"):
+        assert "now LRU with max_size=9" in " ".join(told[name].split())
+        assert ("Its entries end by time" in told[name]) is (name != "size")
+    functions = json.loads(advise("bounds.rec", "--json")[1])["functions"]
+    assert sum(function["expires"] for function in functions) == 3
 
 
 @pytest.mark.parametrize(

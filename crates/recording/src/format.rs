@@ -12,6 +12,10 @@ pub const MAGIC: &[u8; 8] = b"\x93WARPRC\x01";
 
 /// A function: its number, the strategy's number, the maximum size plus one (0: unbounded), its name in UTF-8.
 pub const FUNCTION: u8 = b'F';
+/// The number of a strategy that is not known.
+pub const NOT_KNOWN: u8 = 255;
+/// Added to the number of a strategy: entries end by time, too.
+pub const ENDS: u8 = 64;
 /// Calls of a function: its number, then 0 for each key that is new, n for the n-th key of the function.
 pub const CALLS: u8 = b'C';
 /// The end of a complete file: the number of all calls.

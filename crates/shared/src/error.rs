@@ -149,6 +149,8 @@ impl fmt::Display for OpenError {
                         f.write_str("; raise the limit")
                     }
                     OpenError::NoSpace { .. } => write!(f, "; free some, or {Remedy}"),
+                    // What is to be done there is said already.
+                    OpenError::Refused { .. } => write!(f, ", or {Remedy}"),
                     _ => write!(f, "; {Remedy}"),
                 }
             }

@@ -45,13 +45,13 @@ def percent(ratio: float) -> str:
 
 
 def advise(curves: Curves, only_these: bool = False) -> Advice:
-    """The least size with nine tenths of the possible hits, and the strategy that needs least.
+    """The least size with nine tenths of the possible hits, and the strategy that has most there.
 
     Where no size has as many, the one with most.
 
-    Never one with fewer hits than the recorded function has as it is. LRU is kept where no other
-    strategy is better by half a point. only_these: among the sizes that were measured, with no
-    others between them.
+    Never one with fewer hits than the recorded function has as it is. LRU is taken where no other
+    strategy is better by half a point with that size. only_these: among the sizes that were
+    measured, with no others between them.
     """
     calls, unique = len(curves.workload.keys), curves.workload.unique
     most = (calls - unique) / calls
@@ -73,47 +73,64 @@ def advise(curves: Curves, only_these: bool = False) -> Advice:
     if at == len(best):
         at = best.index(max(best))
     share = f"{percent(_ENOUGH)} of the hits that any cache could have"
-    goal = f"the least size with {share}"
+    goal = f"the least {'of these sizes' if only_these else 'size'} with {share}"
     if best[at] < most * _ENOUGH:
         goal = f"the most hits of these sizes, none of which has {share}"
+    size, ratios = curves.sizes[at], {of: found[at] for of, found in curves.ratios.items()}
+    if not only_these and at > 0 and best[at] >= enough:
+        size, ratios = _smallest(curves, at, enough) or (size, ratios)
+    strategy = max(ratios, key=lambda strategy: ratios[strategy])
+    lru = ratios[Strategy.LRU]
+    if ratios[strategy] - lru < _MATTERS and lru >= least:
+        if lru < enough <= ratios[strategy]:
+            goal += ", half a point or less below that with LRU"
+        strategy = Strategy.LRU
+    ratio = ratios[strategy]
     if now is not None:
         goal += ", and with no fewer than now"
-    strategy = max(curves.ratios, key=lambda strategy: curves.ratios[strategy][at])
-    lru = curves.ratios[Strategy.LRU][at]
-    if curves.ratios[strategy][at] - lru < _MATTERS and lru >= least:
-        strategy = Strategy.LRU
-    size, ratio = curves.sizes[at], curves.ratios[strategy][at]
-    if not only_these and at > 0 and ratio >= enough:
-        size, ratio = _smallest(curves, strategy, at, enough)
-    if now is not None and (ratio < now or _is_as_small(curves, size, ratio, now, enough)):
-        return _keep(curves, now, most, goal, only_these)
+        if ratio < now or _is_as_good(curves, strategy, size, ratio, now, enough):
+            return _keep(curves, now, most, goal, only_these)
 
     chosen = f"strategy=Strategy.{strategy.name}, max_size={size}"
     parts = [f"{chosen}: {percent(ratio)} of calls are hits"]
+    workload = curves.workload
     if strategy is Strategy.LRU:
+        verb = "keep" if workload.strategy in (None, Strategy.LRU) else "take"
         parts.append(f", of {percent(most)} at most, and no other strategy is better by half a ")
-        parts.append("point: keep LRU")
+        parts.append(f"point: {verb} LRU")
     else:
         parts.append(f", {_compared(curves, size, ratio, only_these)}")
         parts.append(f"; no cache can have more than {percent(most)}")
-    workload = curves.workload
-    if now is not None and (workload.strategy, workload.max_size) != (strategy, size):
+    if now is not None:
         parts.append(f" (now {_as_it_is(curves)}: {percent(now)})")
     return Advice(strategy, size, ratio, "".join([*parts, "."]), goal)
 
 
-def _is_as_small(curves: Curves, size: int, ratio: float, now: float, enough: float) -> bool:
-    """Whether what the recorded function has is enough, and no larger than what was found."""
+def _is_as_good(
+    curves: Curves, strategy: Strategy, size: int, ratio: float, now: float, enough: float
+) -> bool:
+    """Whether what the recorded function has is no larger than what was found, and does as well."""
     limit = curves.workload.max_size
-    return limit is not None and now >= enough and (limit, -now) < (size, -ratio)
+    if limit is None or limit > size:
+        return False
+    if limit < size or strategy is curves.workload.strategy:
+        return limit == size or now >= enough
+    if ratio - now >= _MATTERS:
+        return False
+    smaller = [at for at, measured in enumerate(curves.sizes) if measured < size]
+    return all(ratios[at] < now for ratios in curves.ratios.values() for at in smaller)
 
 
 def _keep(curves: Curves, now: float, most: float, goal: str, only_these: bool) -> Advice:
     workload = curves.workload
-    other = "of these sizes has as many hits" if only_these else "smaller has as many hits"
+    other = "no smaller size that was tried"
+    if only_these:
+        other = "none of these sizes"
+        if any(ratio >= now for ratios in curves.ratios.values() for ratio in ratios):
+            other += " that is smaller"
     sentence = (
         f"Keep {_as_it_is(curves)}: {percent(now)} of calls are hits, of {percent(most)} at most, "
-        f"and none {other}."
+        f"and {other} has as many hits."
     )
     return Advice(workload.strategy, workload.max_size, now, sentence, goal)
 
@@ -123,11 +140,13 @@ def _first(ratios: list[float], enough: float) -> int:
     return next((at for at, ratio in enumerate(ratios) if ratio >= enough), len(ratios))
 
 
-def _smallest(curves: Curves, strategy: Strategy, at: int, enough: float) -> tuple[int, float]:
-    """The least size between two that were measured, in two digits, that has enough."""
-    found = curves.sizes[at], curves.ratios[strategy][at]
+def _smallest(curves: Curves, at: int, enough: float) -> tuple[int, dict[Strategy, float]] | None:
+    """The least size between two that were measured, in two digits, with which a strategy has
+    enough, and what all of them have with it.
+    """
     candidates = _round_sizes(curves.sizes[at - 1], curves.sizes[at])
-    return _bisect(candidates, lambda size: curves.at(strategy, [size])[0], enough) or found
+    found = _bisect(candidates, lambda size: max(curves.all_at(size).values()), enough)
+    return None if found is None else (found[0], curves.all_at(found[0]))
 
 
 def _bisect(

@@ -133,6 +133,7 @@ def _described(measured: Curves, advised: Advice) -> dict[str, Any]:
         "calls": len(workload.keys),
         "keys": workload.unique,
         "sampled": measured.rate,
+        "expires": workload.ends,
         "sizes": measured.sizes,
         "hit_ratios": {strategy.name: ratios for strategy, ratios in measured.ratios.items()},
         "optimum": measured.optimum,

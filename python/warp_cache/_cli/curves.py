@@ -43,6 +43,11 @@ class Curves:
         jobs = [(int(strategy), _scaled(size, self.rate)) for size in sizes]
         return _ratios(self.keys, jobs)
 
+    def all_at(self, size: int) -> dict[Strategy, float]:
+        """The hit ratios of all strategies at another size. O(calls) for each."""
+        jobs = [(int(strategy), _scaled(size, self.rate)) for strategy in Strategy]
+        return dict(zip(Strategy, _ratios(self.keys, jobs), strict=True))
+
 
 def measure(workload: Workload, sizes: Sequence[int] | None = None) -> Curves:
     """Replay a workload through every strategy and Belady's optimum. O(calls) for each size.

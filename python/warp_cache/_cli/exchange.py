@@ -9,7 +9,7 @@ import argparse
 import struct
 
 from warp_cache._cli import output
-from warp_cache._cli.traces import ORACLE_GENERAL, TraceError, is_oracle_general, load
+from warp_cache._cli.traces import NOT_KNOWN, ORACLE_GENERAL, TraceError, is_oracle_general, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ __all__ = ["add_to"]
 
 _FORMATS = ("oracleGeneral", "text")
 _MAGIC = b"\x93WARPRC\x01"
-# A number that no strategy has: what the function's was is not known.
-_NO_STRATEGY = 255
 # Calls that are made into one block, or one write.
 _MANY = 1 << 16
 _LATEST = (1 << 32) - 1
@@ -121,7 +119,7 @@ def _recording(workload: Workload, name: str) -> Iterable[bytes]:
     """The file that docs/workload.md describes, of one function."""
     yield _MAGIC
     encoded = name.encode("utf-8", "replace")
-    yield _block(b"F", _number(0) + _number(_NO_STRATEGY) + _number(0) + encoded)
+    yield _block(b"F", _number(0) + _number(NOT_KNOWN) + _number(0) + encoded)
     known = 0
     for start in range(0, len(workload.keys), _MANY):
         calls = bytearray(_number(0))

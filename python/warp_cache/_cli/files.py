@@ -134,6 +134,8 @@ class Place:
     caches: list[CacheFile] = field(default_factory=list)
     is_there: bool = True
     why: str | None = None
+    unreadable: list[str] = field(default_factory=list)
+    """Files that are called like caches in bytes that are no text, so no cache is in them."""
 
 
 def add_directory(parser: argparse.ArgumentParser) -> None:
@@ -162,6 +164,7 @@ def _place(directory: str) -> Place:
         return place
     try:
         place.caches = [CacheFile(directory, found["file"], found) for found in _survey(directory)]
+        place.unreadable = [name for name in os.listdir(directory) if _is_no_text(name)]
     except OSError as error:
         place.why = _reason(error)
         return place
@@ -170,6 +173,10 @@ def _place(directory: str) -> Place:
     for cache in place.caches:
         cache.is_superseded = _is_superseded(cache, place.caches)
     return place
+
+
+def _is_no_text(name: str) -> bool:
+    return name.endswith(_SUFFIX) and any("\udc80" <= c <= "\udcff" for c in name)
 
 
 def _reason(error: OSError) -> str:

@@ -88,6 +88,8 @@ def _list(options: argparse.Namespace) -> None:
     for place in places:
         if place.why is not None:
             output.complain(place.why)
+        for name in place.unreadable:
+            output.complain(f"{place.directory}/{name}: its name is no text, so it is no cache's")
     for cache in caches:
         if why := cache.found.get("why"):
             output.complain(why)
@@ -101,6 +103,7 @@ def _described(place: Place) -> dict[str, Any]:
         "exists": place.is_there,
         "why": place.why,
         "caches": len(place.caches),
+        "unreadable": [output.printable(name) for name in place.unreadable],
     }
 
 

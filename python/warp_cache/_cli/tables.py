@@ -23,6 +23,7 @@ __all__ = [
     "entries",
     "facts",
     "fitted",
+    "narrowed",
     "plain",
     "ratio",
     "rich_view",
@@ -142,6 +143,20 @@ def fitted(header: list[str], rows: list[list[str]], columns: int | None) -> lis
         return rows
     limit = max(_SHORTEST, _SHORTEST + columns - _least(header, rows))
     return [[shorten(row[0], limit), *row[1:]] for row in rows]
+
+
+def narrowed(
+    header: list[str], rows: list[list[str]], columns: int | None
+) -> tuple[list[str], list[list[str]], int]:
+    """As many columns of a table, from its first on, as there is room for; and how many are left
+    out.
+    """
+    kept = len(header)
+    while columns is not None and kept > 2:
+        if _least(header[:kept], [row[:kept] for row in rows]) <= columns:
+            break
+        kept -= 1
+    return header[:kept], [row[:kept] for row in rows], len(header) - kept
 
 
 def _least(header: list[str], rows: list[list[str]]) -> int:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from warp_cache._cli.advice import Advice
     from warp_cache._cli.curves import Curves
 
-__all__ = ["heading", "replayed", "report", "rows", "sought"]
+__all__ = ["heading", "replayed", "report", "rows", "sought", "unreplayed"]
 
 _WIDTH = 80
 
@@ -31,6 +31,13 @@ def replayed(curves: Curves) -> str:
 def sought(advised: Advice) -> str:
     """What the advice is the best for; empty where there is none."""
     return f"Looked for: {advised.goal}." if advised.goal else ""
+
+
+def unreplayed(curves: Curves) -> str:
+    """What the recorded function does and a replay does not; empty for one that does nothing so."""
+    if not curves.workload.ends:
+        return ""
+    return "Its entries end by time (ttl, tti), which is not replayed: it has fewer hits than this."
 
 
 def rows(curves: Curves) -> list[list[str]]:
@@ -61,4 +68,5 @@ def report(curves: Curves, advised: Advice) -> str:
         parts.append("")
     parts += textwrap.wrap(advised.sentence, _WIDTH)
     parts += textwrap.wrap(sought(advised), _WIDTH)
+    parts += textwrap.wrap(unreplayed(curves), _WIDTH)
     return "\n".join([*parts, ""])

@@ -160,4 +160,7 @@ def _go_on(options: argparse.Namespace, rates: _Rates, screen: Any) -> None:
         at = time.strftime("%H:%M:%S")
         caches = f"{len(found)} cache{'' if len(found) == 1 else 's'}"
         title = f"warp_cache top, {at}: {caches}, every {options.interval:g} s; Ctrl-C ends it"
-        screen.draw(title, _HEADER, lines[: max(1, screen.height - 4)])
+        header, lines, missing = tables.narrowed(_HEADER, lines, tables.width())
+        if missing:
+            title = f"{missing} more columns need more room"
+        screen.draw(title, header, lines[: max(1, screen.height - 4)])

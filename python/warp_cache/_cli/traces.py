@@ -17,10 +17,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["ORACLE_GENERAL", "Trace", "TraceError", "Workload", "is_oracle_general", "load"]
+__all__ = [
+    "NOT_KNOWN",
+    "ORACLE_GENERAL",
+    "Trace",
+    "TraceError",
+    "Workload",
+    "is_oracle_general",
+    "load",
+]
 
 # What a recording begins with, but for its version.
 _MAGIC = b"\x93WARPRC"
+
+# In a recording: a strategy that is not known, and what is added where entries end by time, too.
+NOT_KNOWN = 255
+_ENDS = 64
 
 # A request: its time, the object, its size, and which request is the object's next one.
 ORACLE_GENERAL = "<IQIq"
@@ -42,6 +54,8 @@ class Workload:
     strategy: Strategy | None = None
     max_size: int | None = None
     """What the recorded function had; no strategy where that is not known."""
+    ends: bool = False
+    """Whether its entries ended by time, too."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +116,10 @@ def _recording(name: str, data: bytes) -> Trace:
         keys.frombytes(numbers)
         if not keys:
             continue
-        known = Strategy(strategy) if called is not None and strategy in list(Strategy) else None
-        workloads.append(Workload(called or "(unnamed)", keys, unique, known, max_size))
+        ends = strategy != NOT_KNOWN and bool(strategy & _ENDS)
+        number = strategy & ~_ENDS if ends else strategy
+        known = Strategy(number) if called is not None and number in list(Strategy) else None
+        workloads.append(Workload(called or "(unnamed)", keys, unique, known, max_size, ends))
     if not workloads:
         raise TraceError(f"{name}: no call was recorded in it")
     workloads.sort(key=lambda workload: -len(workload.keys))

@@ -54,4 +54,7 @@ class View:
                 )
             show(table)
         show(Text(advised.sentence))
-        show(Text(terminal.sought(advised) + "\n", style="dim"))
+        for note in (terminal.sought(advised), terminal.unreplayed(curves)):
+            if note:
+                show(Text(note, style="dim"))
+        show()

@@ -145,11 +145,15 @@ def refused(what: str) -> None:
 
 
 def say(text: str) -> None:
-    """Warn and log, once a process for each text."""
+    """Warn, once a process for each text, and note it in the log.
+
+    As no warning of the log's: where nobody has set up logging, those are printed, and it was said
+    twice.
+    """
     if text in _said:
         return
     _said.add(text)
-    _logger.warning(text)
+    _logger.info(text)
     frame = _frame()
     if frame is None:
         warnings.warn_explicit(text, UserWarning, "sys", 1)

@@ -30,6 +30,7 @@ use crate::capi::exceptions::Raise;
 use crate::capi::panics::{caught, point};
 use crate::function::reply::Reply;
 use crate::key::signature::ArgBuffer;
+use recording::format::{ENDS, NOT_KNOWN};
 use recording::{Recorded, Session, StreamId};
 
 /// All functions that were called, and whether they are recorded. (Whether they are disabled is known to `disabled`.)
@@ -234,12 +235,23 @@ fn describe(this: &CachedFunction, number: u32, index: usize) {
     };
     let described = match &mut *lock(&SESSION) {
         Some(current) if current.session.number() == number => {
-            current.session.describe(index, &name, this.strategy as u8, this.state.max_size)
+            current.session.describe(index, &name, bounds(this), this.state.max_size)
         }
         _ => Ok(()),
     };
     if let Err(error) = described {
         fail(number, &error);
+    }
+}
+
+/// The number of the function's strategy, and whether its entries end by time, too; not known where weights are its bound, which
+/// a replay cannot go by.
+fn bounds(this: &CachedFunction) -> u8 {
+    let options = &this.options;
+    match options.max_weight {
+        Some(_) => NOT_KNOWN,
+        None if options.ttl.is_given() || options.tti != 0 => this.strategy as u8 + ENDS,
+        None => this.strategy as u8,
     }
 }
 
