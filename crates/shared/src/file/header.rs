@@ -166,6 +166,14 @@ fn random() -> io::Result<[u64; 2]> {
     Ok([n as u64, (n >> 64) as u64])
 }
 
+fn seed() -> io::Result<[u64; 2]> {
+    #[cfg(test)]
+    if let Some(seed) = crate::testing::SEED.get() {
+        return Ok(seed);
+    }
+    random()
+}
+
 fn tick_mode() -> u64 {
     #[cfg(test)]
     if let Some(mode) = crate::testing::TICK_MODE.get() {
@@ -201,7 +209,7 @@ fn new_header(options: &Options, dir: &Dir) -> Result<(Header, Geometry), OpenEr
         fingerprint: fingerprint(options),
         boot: clock::boot_id(),
         created: clock::boot_now(),
-        seed: random().map_err(|e| OpenError::io(&dir.path(""), "find random numbers for", e))?,
+        seed: seed().map_err(|e| OpenError::io(&dir.path(""), "find random numbers for", e))?,
         max_size: options.max_size,
         max_bytes,
         strategy: options.strategy as u64,
