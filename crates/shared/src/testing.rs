@@ -12,6 +12,10 @@ pub(crate) enum Refused {
     All(i32),
 }
 
+/// The hashes' seed of the files that tests create: whether fingerprints of keys, or stamps of tags, are alike is no matter of
+/// luck.
+pub(crate) const SEED: [u64; 2] = [1, 2];
+
 thread_local! {
     /// Makes this thread's reservations fail as on a full disk.
     pub(crate) static DISK_FULL: Cell<bool> = const { Cell::new(false) };
@@ -19,8 +23,6 @@ thread_local! {
     pub(crate) static NO_ADDRESSES: Cell<bool> = const { Cell::new(false) };
     /// The tick mode of files that this thread creates, if given.
     pub(crate) static TICK_MODE: Cell<Option<u64>> = const { Cell::new(None) };
-    /// The hashes' seed of files that this thread creates, if given: fingerprints of keys meet in every run or in none.
-    pub(crate) static SEED: Cell<Option<[u64; 2]>> = const { Cell::new(None) };
     /// Makes the system refuse this thread's locks.
     pub(crate) static LOCKS: Cell<Option<Refused>> = const { Cell::new(None) };
     /// That a guard finds its lock taken away is what this thread's test is about.

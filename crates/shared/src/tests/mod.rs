@@ -31,7 +31,7 @@ mod queued;
 mod reference;
 mod tagged;
 
-pub(crate) use crate::testing::{DISK_FULL, SEED, TICK_MODE};
+pub(crate) use crate::testing::{DISK_FULL, TICK_MODE};
 pub(crate) use crate::*;
 
 pub(crate) fn options(dir: &tempfile::TempDir, strategy: Strategy, max_size: u64) -> Options {
