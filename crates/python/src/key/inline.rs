@@ -2,9 +2,9 @@
 //!
 //! Ring 3. They agree with `key::hash_one`, `key::hash_many` and `View::equals` wherever they decide.
 
-use super::hash::{mix_two, start, START};
+use super::hash::{mix_two, start, MULTIPLIER, START};
 use crate::capi::borrowed::Ref;
-use engine::hashing::{fold_multiply as mix, GOLDEN as MULTIPLIER};
+use engine::hashing::fold_multiply as mix;
 
 /// The hash of one object where it takes no call to tell: of ints of one digit that are not negative, of strings that keep
 /// theirs, and of objects that hash by their address.
