@@ -44,7 +44,12 @@ def _report(arguments: argparse.Namespace) -> int:
         found.write(arguments.json)
     print(report.terminal(found))
     if arguments.docs is not None:
-        docs.write(arguments.docs, found)
+        lost = docs.lost(arguments.docs, found) if arguments.update else []
+        if lost:
+            parts = ", ".join(lost)
+            print(f"{arguments.docs} stays as it is: its page has parts that were never measured here: {parts}")
+        else:
+            docs.write(arguments.docs, found)
     if arguments.readme is not None:
         summary.write(arguments.readme, found)
     return 1 if found.failed else 0

@@ -29,6 +29,7 @@ from benchmarks.table import Table
 INDEX = "README.md"
 # Typed, where it is there: how the measurements are made.
 METHOD = "method.md"
+ALL_GOALS = "All goals"
 # The first line of each generated file, by which the index finds the pages.
 GENERATED = "<!-- written by `make bench`; do not edit -->"
 
@@ -50,6 +51,16 @@ def check(folder: Path) -> None:
     """Raise BadDocument if a run could not be written: to be known before hours of measuring."""
     if not folder.is_dir():
         raise BadDocument(f"{folder}: there is no such folder")
+
+
+def lost(folder: Path, run: Run) -> list[str]:
+    """The headings of the parts that this interpreter's page has and the run has not."""
+    path = folder / f"{section_key(run.machine)}.md"
+    if not path.is_file():
+        return []
+    measured = {result.heading for result in run.results}
+    headings = re.findall(r"<summary>(.+?)</summary>", path.read_text(encoding="utf-8"))
+    return [heading for heading in headings if heading not in {*measured, ALL_GOALS}]
 
 
 def index(folder: Path) -> str:
@@ -111,7 +122,7 @@ def _goals(table: Table) -> list[str]:
     if others.lines:
         blocks[-1] = blocks[-1][:-1] + "; these are not, or not clearly:"
         blocks.append(others.markdown())
-    blocks.append(_folded("All goals", [table.markdown()]))
+    blocks.append(_folded(ALL_GOALS, [table.markdown()]))
     return blocks
 
 

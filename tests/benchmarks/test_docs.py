@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -54,6 +55,22 @@ def test_from_a_kept_file_all_is_made_again(folder: Path, tmp_path: Path) -> Non
             (folder / name).unlink()
     assert command.main(["--from", str(kept), "--docs", str(folder)]) == 0
     assert everything(folder) == once
+
+
+def test_a_page_with_parts_that_an_update_has_not_stays(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs.write(folder, synthetic.usual())
+    once = everything(folder)
+    whole = synthetic.usual()
+    kept = tmp_path / "run.json"
+    replace(whole, results=whole.results[:1]).write(kept)
+    assert command.main(["--from", str(kept), "--docs", str(folder), "--update"]) == 0
+    assert everything(folder) == once
+    assert whole.results[1].heading in capsys.readouterr().out
+    # A whole run that has fewer parts replaces the page.
+    assert command.main(["--from", str(kept), "--docs", str(folder)]) == 0
+    assert everything(folder) != once
 
 
 def test_what_is_typed_stays(folder: Path) -> None:
