@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::computation::Computation;
 use super::option_table::Options;
 use super::presenting;
-use super::refreshing::RefreshFlight;
+use super::refreshing::{self, RefreshFlight};
 use super::ticket::Ticket;
 use super::{admit, bound_method, disabled, entry_methods, CachedFunction};
 use crate::backend::driven;
@@ -23,7 +23,6 @@ use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::as_error;
 use crate::capi::reference::{call, import};
 use crate::key::signature::Signature;
-use shared::Purpose;
 
 #[pymethods]
 impl CachedFunction {
@@ -231,23 +230,7 @@ impl CachedFunction {
         lease: Option<Bound<'py, SharedLease>>,
         beside: bool,
     ) -> PyResult<Option<Bound<'py, SharedLease>>> {
-        as_error(|| {
-            let state = &slf.get().state;
-            state.count_refresh();
-            let Some(shared) = state.backend.shared() else {
-                ticket.get().with_view(ticket.py(), |view| state.mark_refresh(view));
-                return Ok(None);
-            };
-            if lease.is_some() || beside {
-                return Ok(lease);
-            }
-            let noted = &computation.get().noted;
-            let claimed = ticket.get().with_view(slf.py(), |view| shared.claim(state, view, Purpose::Anew, noted));
-            let claimed = claimed.map_err(|ErrSet| PyErr::fetch(slf.py()))?;
-            let claimed = claimed.map(|lease| Bound::new(slf.py(), lease)).transpose()?;
-            computation.get().fence_again(slf.get(), ticket)?;
-            Ok(claimed)
-        })
+        as_error(|| refreshing::begin(slf, ticket, computation, lease, beside))
     }
 
     /// Seconds that a caller waits for another's computation, or None.
