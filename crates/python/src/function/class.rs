@@ -5,7 +5,6 @@
 
 use std::sync::atomic::Ordering;
 
-use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -22,6 +21,7 @@ use crate::capi::exceptions::ErrSet;
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::as_error;
 use crate::capi::reference::{call, import};
+use crate::capi::type_slots::call_by_vectorcall;
 use crate::key::signature::Signature;
 
 #[pymethods]
@@ -60,9 +60,8 @@ impl CachedFunction {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let kwargs = kwargs.map_or(std::ptr::null_mut(), Bound::as_ptr);
-        // SAFETY: an instance of a type with a vectorcall slot, a tuple, and a dict or null.
-        unsafe { Bound::from_owned_ptr_or_err(slf.py(), ffi::PyVectorcall_Call(slf.as_ptr(), args.as_ptr(), kwargs)) }
+        // SAFETY: an instance of a type with a vectorcall slot.
+        unsafe { call_by_vectorcall(slf, args, kwargs) }
     }
 
     fn __get__<'py>(
