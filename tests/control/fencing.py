@@ -1,7 +1,11 @@
-"""What takes effect on an entry, and fences the computation of it that is under way."""
+"""What takes effect on an entry, and fences the computation of it that is under way.
+
+For the histories of threads, the reader who must never see what is older.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,3 +24,18 @@ OPERATIONS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "put_without_life": (lambda f: f.cache_put("put", (1,), ttl=0), None),
 }
 each_operation = pytest.mark.parametrize("operation", list(OPERATIONS))
+
+
+def reader(
+    f: Any, published: list[int], wrong: list[tuple[int, int]], end: float
+) -> Callable[[], None]:
+    """Calls `f` on key 1 until the end, and notes each version older than what was published."""
+
+    def read() -> None:
+        while time.monotonic() < end and not wrong:
+            least = published[0]
+            got = f(1)
+            if got < least:
+                wrong.append((got, least))
+
+    return read

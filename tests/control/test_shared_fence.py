@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import support
 from control import Gate, Kind
-from fencing import OPERATIONS
+from fencing import OPERATIONS, reader
 from test_shared_control import LONG, shared
 
 
@@ -102,12 +102,6 @@ def test_threads_never_see_what_was_computed_before_an_invalidation() -> None:
             published[0] = source[0]
             time.sleep(0.0002)
 
-    def reader() -> None:
-        while time.monotonic() < end and not wrong:
-            least = published[0]
-            got = f(1)
-            if got < least:
-                wrong.append((got, least))
-
-    support.results(support.start_together([writer, reader, reader, reader]))
+    read = reader(f, published, wrong, end)
+    support.results(support.start_together([writer, read, read, read]))
     assert wrong == [], "(got, at least)"
