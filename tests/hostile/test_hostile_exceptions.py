@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from exception_twins import assert_twins, twin_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nasty_exceptions import NASTY, Below, Frozen, Hides, Interns, Mangled, Mixed, OfMeta
 from support import examples
-from twins import assert_twins, twin_of
 
 from warp_cache._exceptions import own, share
 
