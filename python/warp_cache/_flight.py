@@ -8,6 +8,9 @@ computes for itself.
 The task never fails: what the computation raises is handed to the callers, of whom the one who
 started it raises the very object. So KeyboardInterrupt ends the loop from the caller's task, as
 without a cache, and asyncio finds no exception that nobody has retrieved.
+
+It is one class, a little longer than other files: who leads, who waits and who leaves change the
+same few attributes, and none of these may be seen between two of its steps.
 """
 
 from __future__ import annotations

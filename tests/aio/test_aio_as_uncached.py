@@ -1,6 +1,7 @@
 """A lone caller of a cached coroutine sees what he would see without the cache.
 
 Each scenario is run with the bare function and with cached ones; what was seen must be the same.
+It is one table of scenarios, so it is longer than other files.
 """
 
 from __future__ import annotations

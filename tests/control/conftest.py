@@ -28,6 +28,13 @@ def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
     kind.close()
 
 
+@pytest.fixture(params=["memory", "shared"])
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """In memory, then in a file of the test's own."""
+    with the_testing().isolated():
+        yield request.param
+
+
 @pytest.fixture
 def clock() -> Iterator[Any]:
     """A clock for the caches in memory, which `advance(seconds)` moves.

@@ -7,7 +7,6 @@ import gc
 import os
 import signal
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,13 +19,6 @@ beside_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:Deprecati
 
 class OfNobody(BaseException):
     """What neither `Exception` nor the interpreter knows."""
-
-
-@pytest.fixture(params=["memory", "shared"])
-def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    """In memory, then in a file of the test's own."""
-    with the_testing().isolated():
-        yield request.param
 
 
 def made(backend: str, function: Any, **options: Any) -> Any:

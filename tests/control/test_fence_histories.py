@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import support
 from control import cache, the_testing, warp
+from fencing import reader
 
 
 def _invalidate(f: Any, version: int) -> None:
@@ -71,7 +72,7 @@ def test_threads_never_see_what_was_computed_before_an_invalidation(
             if source[0] % 7 == 0:
                 time.sleep(0.0005)
 
-    def reader() -> None:
+    def looker() -> None:
         while time.monotonic() < end and not wrong:
             least = published[0]
             got = f(1)
@@ -83,7 +84,7 @@ def test_threads_never_see_what_was_computed_before_an_invalidation(
                 wrong.append((found, least))
 
     with support.switching(1e-5):
-        support.results(support.start_together([writer, reader, reader, reader]))
+        support.results(support.start_together([writer, looker, looker, looker]))
     assert wrong == [], "(got, at least)"
 
 
@@ -116,14 +117,8 @@ def test_background_refreshes_never_bring_back_what_was_invalidated(
                 clock.advance(2)
                 time.sleep(0.0003)
 
-        def reader() -> None:
-            while time.monotonic() < end and not wrong:
-                least = published[0]
-                got = f(1)
-                if got < least:
-                    wrong.append((got, least))
-
-        support.results(support.start_together([writer, ager, reader, reader]))
+        read = reader(f, published, wrong, end)
+        support.results(support.start_together([writer, ager, read, read]))
         assert wrong == [], "(got, at least)"
 
 
@@ -150,7 +145,7 @@ def test_tasks_never_see_what_was_computed_before_an_invalidation(
                 for _ in range(source[0] % 3):
                     await asyncio.sleep(0)
 
-        async def reader(number: int) -> None:
+        async def caller(number: int) -> None:
             for _ in range(400):
                 least = published[0]
                 got = await f(1)
@@ -159,7 +154,7 @@ def test_tasks_never_see_what_was_computed_before_an_invalidation(
                 for _ in range(number):
                     await asyncio.sleep(0)
 
-        await asyncio.gather(writer(), *(reader(n) for n in range(4)))
+        await asyncio.gather(writer(), *(caller(n) for n in range(4)))
         assert wrong == []
 
     asyncio.run(main())

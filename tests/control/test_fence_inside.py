@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from control import Body, Kind, cache, the_testing
+from control import Body, Kind, cache
 
 ACTS = {
     "invalidate": lambda f: f.cache_invalidate(1),
     "tags": lambda f: f.cache_invalidate_tags("t1"),
     "clear": lambda f: f.cache_clear(),
 }
-
-
-@pytest.fixture(params=["memory", "shared"])
-def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    with the_testing().isolated():
-        yield request.param
 
 
 class Armed:

@@ -4,97 +4,23 @@ from __future__ import annotations
 
 import builtins
 import copy
-import dataclasses
-import gc
 import pickle
 import sys
-import threading
 import traceback
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from exception_twins import assert_twins, twin_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import Arriving, Held, errors, examples, start
+from nasty_exceptions import NASTY, Below, Frozen, Hides, Interns, Mangled, Mixed, OfMeta
+from support import examples
 
-from warp_cache import cache
 from warp_cache._exceptions import own, share
 
-T = TypeVar("T")
 since_311 = pytest.mark.skipif(sys.version_info < (3, 11), reason="groups and notes: since 3.11")
-
-
-def twin_of(error: BaseException) -> BaseException:
-    """What one of several callers raises in place of `error`."""
-    return own(share(error))
-
-
-# --- what is to be the same ----------------------------------------------------------------
-
-# Each has its own, or they are looked at one by one.
-APART = {"__traceback__", "__cause__", "__context__", "__notes__", "__dict__", "exceptions", "args"}
-
-
-def shown(error: BaseException) -> dict[str, Any]:
-    """All that an exception has, but for methods."""
-    parts = {}
-    for name in dir(error):
-        if name in APART:
-            continue
-        try:
-            value = getattr(error, name)
-        except Exception as missing:
-            value = type(missing)
-        if not callable(value):
-            parts[name] = value
-    return parts
-
-
-def assert_twins(
-    original: BaseException, twin: BaseException, seen: set[int] | None = None
-) -> None:
-    seen = set() if seen is None else seen
-    if id(original) in seen:
-        return
-    seen.add(id(original))
-    assert twin is not original
-    assert type(twin) is type(original)
-    args, others = BaseException.args.__get__(original), BaseException.args.__get__(twin)
-    assert type(others) is tuple and len(others) == len(args)
-    for mine, other in zip(args, others, strict=True):
-        assert other is mine or isinstance(mine, (BaseException, list, tuple))
-    mine, other = shown(original), shown(twin)
-    assert mine.keys() == other.keys()
-    for name in mine:
-        assert same(mine[name], other[name]), name
-    for name, value in BaseException.__dict__["__dict__"].__get__(original).items():
-        other = BaseException.__dict__["__dict__"].__get__(twin)[name]
-        assert other is value or name == "__notes__" or isinstance(value, (BaseException, tuple))
-    frames = [traceback.extract_tb(error.__traceback__) for error in (original, twin)]
-    assert frames[0] == frames[1]
-    try:
-        text = str(original), repr(original)
-    except Exception:
-        pass
-    else:
-        assert (str(twin), repr(twin)) == text
-    for name in ("__cause__", "__context__"):
-        mine, other = getattr(original, name), getattr(twin, name)
-        assert (mine is None) == (other is None), name
-        if mine is not None:
-            assert_twins(mine, other, seen)
-    members = zip(getattr(original, "exceptions", ()), getattr(twin, "exceptions", ()), strict=True)
-    for mine, other in members:
-        assert_twins(mine, other, seen)
-    notes = getattr(original, "__notes__", None)
-    assert getattr(twin, "__notes__", None) == notes
-    assert notes is None or getattr(twin, "__notes__", None) is not notes
-
-
-def same(mine: Any, other: Any) -> bool:
-    return mine is other or (type(mine) is type(other) and mine == other)
 
 
 # --- the built-in hierarchy ----------------------------------------------------------------
@@ -215,155 +141,6 @@ def test_fields_that_the_interpreter_fills() -> None:
     assert caught.value.characters_written == twin.characters_written == 7  # type: ignore[attr-defined]
 
 
-# --- nasty ones ----------------------------------------------------------------------------
-
-
-class Refuses:
-    """Every way that leads to a copy ends here."""
-
-    def refuse(self, *args: Any, **kwargs: Any) -> Any:
-        raise AssertionError("asked")
-
-    __copy__ = __deepcopy__ = __reduce__ = __reduce_ex__ = __getstate__ = __setstate__ = refuse
-    __getnewargs__ = __getnewargs_ex__ = __getinitargs__ = refuse
-
-
-class RefusesAll(Refuses, Exception):
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(name)
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(name)
-
-
-class Lies(Exception):
-    __reduce__ = __reduce_ex__ = lambda self, *args: (ValueError, ("lie",))  # noqa: E731
-    __copy__ = lambda self: self  # noqa: E731
-    __class__ = KeyError  # type: ignore[assignment]
-
-
-class Hides(Exception):
-    """What Python reads of it is not what it is."""
-
-    args = property(lambda self: ("hidden",))  # type: ignore[assignment]
-    __dict__ = property(lambda self: {})  # type: ignore[assignment]
-    __traceback__ = property(lambda self: None)  # type: ignore[assignment]
-    __context__ = property(lambda self: None)  # type: ignore[assignment]
-    __cause__ = property(lambda self: None)  # type: ignore[assignment]
-
-    def __getattribute__(self, name: str) -> Any:
-        raise RuntimeError(name)
-
-
-class Compares(Exception):
-    def __eq__(self, other: object) -> bool:
-        raise RuntimeError("compared")
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __str__(self) -> str:
-        raise RuntimeError("printed")
-
-    __repr__ = __str__
-
-    def __bool__(self) -> bool:
-        raise RuntimeError("asked for its truth")
-
-
-@dataclasses.dataclass(frozen=True)
-class Frozen(Exception):
-    code: int
-    name: str = "name"
-
-
-@dataclasses.dataclass
-class Thawed(Exception):
-    code: int
-
-
-class Mangled(Exception):
-    __slots__ = ("__hidden", "other", "__weakref__")
-
-    def __init__(self) -> None:
-        self.__hidden = "hidden"
-
-    def hidden(self) -> str:
-        return self.__hidden
-
-
-class Below(Mangled):
-    __slots__ = ("other",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        Mangled.other.__set__(self, "above")  # type: ignore[attr-defined]
-        self.other = "below"
-
-
-class Meta(type):
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        if not kwargs:
-            raise TypeError("keywords, please")
-        return super().__call__(*args, **kwargs)
-
-    def __getattribute__(cls, name: str) -> Any:
-        if name in ("__mro__", "__dict__", "__base__", "__basicsize__"):
-            raise RuntimeError(name)
-        return super().__getattribute__(name)
-
-
-class OfMeta(Exception, metaclass=Meta):
-    def __init__(self, *, code: int) -> None:
-        self.code = code
-
-    def __dir__(self) -> list[str]:
-        return ["code"]
-
-
-class Mixed(KeyError, OSError, Generic[T]):
-    def __init__(self, first: Any, *, second: Any) -> None:
-        super().__init__(first)
-        self.second = second
-
-
-class Singleton(Exception):
-    def __new__(cls) -> Any:
-        raise TypeError("there is one already")
-
-
-class Interns(Exception):
-    made: dict[str, Any] = {}
-
-    def __new__(cls, name: str) -> Any:
-        return cls.made.setdefault(name, super().__new__(cls, name))
-
-
-def the_singleton() -> Any:
-    return Exception.__new__(Singleton)
-
-
-def reassigned() -> Any:
-    error = ValueError(1, 2)
-    error.args = ()
-    return error
-
-
-NASTY: dict[str, Callable[[], BaseException]] = {
-    "refuses": lambda: RefusesAll(1, 2),
-    "lies": lambda: Lies("truth"),
-    "compares": lambda: Compares(1),
-    "frozen": lambda: Frozen(3),
-    "dataclass": lambda: Thawed(3),
-    "mangled slots": Mangled,
-    "slots of one name": Below,
-    "metaclass": lambda: OfMeta(code=3),
-    "mixed": lambda: Mixed(1, second=2),
-    "singleton": the_singleton,
-    "interned": lambda: Interns("name"),
-    "args taken away": reassigned,
-}
-
-
 @pytest.mark.parametrize("nasty", NASTY)
 @pytest.mark.parametrize("deep", ["itself", "as cause", "as context", "in a group"])
 def test_nasty_exceptions(nasty: str, deep: str) -> None:
@@ -481,83 +258,6 @@ def test_groups_of_groups_have_members_of_their_own() -> None:
     assert matching is not None and others is None and matching.code == 2
 
 
-# --- raised in several threads -------------------------------------------------------------
-
-
-def fly(make: Callable[[], Any], callers: int = 4, around: Any = None) -> list[BaseException]:
-    """What that many callers get of one computation that raises."""
-    key = Arriving()
-    held = Held(lambda key: make())
-    f = cache(wait_timeout=None)(lambda key: held(key))
-    call = (lambda key: around(lambda: f(key))) if around else f
-    threads = [start(call, key) for _ in range(callers)]
-    held.await_start()
-    key.await_calls(callers)
-    held.release()
-    caught = errors(threads)
-    assert len(held.calls) == 1
-    return caught  # type: ignore[return-value]
-
-
-def raiser(error: BaseException) -> Any:
-    def make() -> None:
-        raise error
-
-    return make
-
-
-@pytest.mark.parametrize("nasty", NASTY)
-def test_nasty_exceptions_in_threads(nasty: str) -> None:
-    caught = fly(raiser(NASTY[nasty]()))
-    assert len({id(error) for error in caught}) == 4
-    assert len({type(error) for error in caught}) == 1
-
-
-def test_each_has_the_context_of_its_own_caller() -> None:
-    number = iter(range(100))
-    lock = threading.Lock()
-
-    def around(call: Callable[[], Any]) -> Any:
-        with lock:
-            mine = KeyError(next(number))
-        try:
-            raise mine
-        except KeyError:
-            try:
-                return call()
-            except ValueError as error:
-                error.mine = mine  # type: ignore[attr-defined]
-                raise
-
-    def make() -> None:
-        try:
-            raise OSError("deep")
-        except OSError:
-            raise ValueError("outer")  # noqa: B904
-
-    for error in fly(make, around=around) + fly(raiser(ValueError("outer")), around=around):
-        deep = error.__context__
-        if isinstance(deep, OSError):
-            deep = deep.__context__
-        assert deep is error.mine  # type: ignore[attr-defined]
-
-
-def test_the_members_of_a_group_have_no_frames_of_other_callers() -> None:
-    if sys.version_info < (3, 11):
-        pytest.skip("groups exist since 3.11")
-
-    def around(call: Callable[[], Any]) -> Any:
-        try:
-            call()
-        except BaseExceptionGroup as group:  # noqa: F821
-            raise group.exceptions[0]  # noqa: B904
-
-    caught = fly(raiser(ExceptionGroup("one", [ValueError(1)])), 8, around)  # noqa: F821
-    lengths = {len(traceback.extract_tb(error.__traceback__)) for error in caught}
-    assert len({id(error) for error in caught}) == 8
-    assert max(lengths) <= min(lengths) + 1
-
-
 # --- what can't be copied ------------------------------------------------------------------
 
 
@@ -607,25 +307,3 @@ def test_classes_that_keep_more_than_they_show_are_known() -> None:
 
     assert all(_is_open(kind) for kind in BUILTIN)
     assert all(_is_open(kind) for kind in (Below, Mangled, Frozen, Mixed, OfMeta, Interns))
-
-
-# --- nothing is kept -----------------------------------------------------------------------
-
-
-def test_no_copy_outlives_its_callers() -> None:
-    gc.collect()
-    error = ValueError("no")
-    error.attribute = Mangled()  # type: ignore[attr-defined]
-    shared = share(error)
-    died = weakref.ref(error.attribute)  # type: ignore[attr-defined]
-    gc.disable()
-    try:
-        for _ in range(100):
-            try:
-                raise own(shared)
-            except ValueError:
-                pass
-        del error, shared
-        assert died() is None
-    finally:
-        gc.enable()

@@ -1,7 +1,7 @@
 """Functions, classes and objects that are edited in place, for test_edits_in_place.py.
 
 ``EDITS``: by kind, what makes a holder anew and what edits it, so that `read` of it gives another
-result. ``SHAPES``: how the holder is passed.
+result. ``SHAPES``: how the holder is passed. It is one table, so it is longer than other files.
 """
 
 from __future__ import annotations

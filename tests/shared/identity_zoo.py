@@ -1,7 +1,8 @@
 """Functions of all kinds for test_identity.py, which describes them in several processes.
 
 ``DIFFERENT``: no two have a name in common. ``ALIKE``: groups whose members have one name.
-``PRIVATE``: what has no name in another process.
+``PRIVATE``: what has no name in another process. They are one table, longer than other files: each
+function in it is compared with each other one, and most with those of this very module.
 """
 
 from __future__ import annotations

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib
 import itertools
-import json
-import operator
 import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
+import keyless_zoo
 import object_zoo as zoo
+import own_zones
 import pytest
 import support
 from hypothesis import given, settings
@@ -71,16 +69,16 @@ def test_what_is_equal_in_another_state_is_a_miss(pair: tuple[Any, Any]) -> None
     assert stored(pair[0]) != stored(pair[1])
 
 
-@pytest.mark.parametrize("value", zoo.NO_KEYS, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("value", keyless_zoo.NO_KEYS, ids=lambda value: type(value).__name__)
 def test_what_has_no_bytes_says_why(value: Any) -> None:
-    opened = zoo.Connection.opened
+    opened = keyless_zoo.Connection.opened
     assert _encode_key((value,)) is None
     assert _encode_key((1, (value,))) is None
     found = _explain_key((1, value))
     assert found is not None
     number, reason = found
     assert number == 1 and ": " in reason, reason
-    assert zoo.Connection.opened == opened, "nothing is opened to look at it"
+    assert keyless_zoo.Connection.opened == opened, "nothing is opened to look at it"
 
 
 def test_reasons_name_what_is_refused() -> None:
@@ -90,18 +88,18 @@ def test_reasons_name_what_is_refused() -> None:
         return found[1]
 
     assert _explain_key((1, "a")) is None
-    assert "Lone: a time zone" in reason(dt.datetime(2024, 7, 1, tzinfo=zoo.Lone(1)))
+    assert "Lone: a time zone" in reason(dt.datetime(2024, 7, 1, tzinfo=own_zones.Lone(1)))
     assert "compared by identity" in reason((1, frozenset([object()])))
     assert "not found under its name" in reason(lambda: 1)
-    assert "pickle" in reason(zoo.ByState("Plan", "ann"))
+    assert "pickle" in reason(keyless_zoo.ByState("Plan", "ann"))
 
 
 # --- state that the pickled form leaves out
 
 
 @support.uncacheable
-@pytest.mark.parametrize("kind", zoo.LEAVING_OUT)
-def test_what_a_pickled_form_leaves_out(kind: type[zoo.Document]) -> None:
+@pytest.mark.parametrize("kind", keyless_zoo.LEAVING_OUT)
+def test_what_a_pickled_form_leaves_out(kind: type[keyless_zoo.Document]) -> None:
     readers = [None, "ann", "bob", "a", ("bob",)]
     documents = [kind("Plan", reader) for reader in readers]
     for wrap in (lambda one: one, lambda one: (one, 1), lambda one: frozenset([one]), zoo.Frozen):
@@ -110,7 +108,7 @@ def test_what_a_pickled_form_leaves_out(kind: type[zoo.Document]) -> None:
             assert of_a is None or of_a != of_b, (a.reader, b.reader)
 
     @cache(backend="shared", name=f"rendered {kind.__name__}")
-    def rendered(document: zoo.Document, in_what: Any) -> str:
+    def rendered(document: keyless_zoo.Document, in_what: Any) -> str:
         return f"{document.title}, for {document.reader}"
 
     for _ in range(2):
@@ -120,7 +118,9 @@ def test_what_a_pickled_form_leaves_out(kind: type[zoo.Document]) -> None:
 
 values: st.SearchStrategy[Any] = st.recursive(
     st.sampled_from([0, 1, True, 1.0, -0.0, 0.0, "a", b"a", None, zoo.Level.LOW, zoo.Color.RED])
-    | st.sampled_from([zoo.MISSING, zoo.UTC, zoo.Point(1, 2), zoo.Right.READ, 2**70, range(0)])
+    | st.sampled_from(
+        [zoo.MISSING, own_zones.UTC, zoo.Point(1, 2), zoo.Right.READ, 2**70, range(0)]
+    )
     | st.fractions(max_denominator=3)
     | st.decimals(-2, 2, places=1),
     lambda parts: (
@@ -131,8 +131,8 @@ values: st.SearchStrategy[Any] = st.recursive(
         | st.builds(zoo.Strict, parts)
         | st.builds(zoo.Attrs, parts)
         | st.builds(zoo.Everything, parts)
-        | st.builds(zoo.ByState, st.just("Plan"), parts)
-        | st.builds(zoo.BySetState, st.just("Plan"), parts)
+        | st.builds(keyless_zoo.ByState, st.just("Plan"), parts)
+        | st.builds(keyless_zoo.BySetState, st.just("Plan"), parts)
         | st.builds(zoo.Partly, parts, parts)
     ),
     max_leaves=4,
@@ -151,7 +151,15 @@ def test_bytes_are_equal_for_equal_keys_alone(a: Any, b: Any) -> None:
 # --- moments
 
 naive = st.datetimes(dt.datetime(2023, 1, 1), dt.datetime(2024, 12, 31))
-zones = st.sampled_from([zoo.UTC, zoo.fixed(1), zoo.fixed(-5.5), zoo.Interned.of(1), zoo.Zone(2)])
+zones = st.sampled_from(
+    [
+        own_zones.UTC,
+        own_zones.fixed(1),
+        own_zones.fixed(-5.5),
+        own_zones.Interned.of(1),
+        own_zones.Zone(2),
+    ]
+)
 
 
 def berlin() -> Any:
@@ -168,7 +176,7 @@ def test_moments(a: Any, b: Any, zone: Any, other: Any, hours: int) -> None:
     for two in (b.replace(tzinfo=other), (a + dt.timedelta(hours=hours)).replace(tzinfo=other)):
         if stored(one) == stored(two):
             assert is_one_key(one, two)
-        fixed = (None, zoo.UTC, zoo.fixed(1), zoo.fixed(-5.5))
+        fixed = (None, own_zones.UTC, own_zones.fixed(1), own_zones.fixed(-5.5))
         if zone in fixed and other in fixed and is_one_key(one, two):
             assert stored(one) == stored(two)
 
@@ -179,10 +187,10 @@ def test_hours_that_come_twice_and_hours_that_are_left_out() -> None:
     moments = [
         when.replace(tzinfo=tz, fold=fold)
         for when in (fall, spring, fall - dt.timedelta(hours=1), spring + dt.timedelta(hours=1))
-        for tz in (zone, None, zoo.UTC, zoo.fixed(1), zoo.fixed(2))
+        for tz in (zone, None, own_zones.UTC, own_zones.fixed(1), own_zones.fixed(2))
         for fold in (0, 1)
     ]
-    moments += [moment.astimezone(zoo.UTC) for moment in moments if moment.tzinfo]
+    moments += [moment.astimezone(own_zones.UTC) for moment in moments if moment.tzinfo]
     spelled = [stored(moment) for moment in moments]
     for (a, of_a), (b, of_b) in itertools.combinations(zip(moments, spelled, strict=True), 2):
         assert (of_a == of_b) is is_one_key(a, b), (a, b)
@@ -196,14 +204,18 @@ def test_zones_by_key() -> None:
     lone = zoneinfo.ZoneInfo.no_cache("Europe/Berlin")
     assert _encode_key((lone,)) is None
     usual = dt.datetime(2024, 7, 1, 12, tzinfo=lone)
-    assert stored(usual) == stored(usual.replace(tzinfo=zone)) == stored(usual.astimezone(zoo.UTC))
+    assert (
+        stored(usual)
+        == stored(usual.replace(tzinfo=zone))
+        == stored(usual.astimezone(own_zones.UTC))
+    )
     assert _encode_key((dt.datetime(2024, 10, 27, 2, 30, tzinfo=lone),)) is None
 
 
 def test_a_zone_in_which_two_times_are_one_instant() -> None:
-    zone = zoo.Sloppy()
+    zone = own_zones.Sloppy()
     one, two = (dt.datetime(2024, 3, 31, hour, tzinfo=zone) for hour in (2, 3))
-    assert one != two and one.astimezone(zoo.UTC) == two.astimezone(zoo.UTC)
+    assert one != two and one.astimezone(own_zones.UTC) == two.astimezone(own_zones.UTC)
     spelled = [_encode_key((moment,)) for moment in (one, two)]
     assert spelled[0] is None or spelled[0] != spelled[1]
 
@@ -279,7 +291,7 @@ def test_stamps_of_frames() -> None:
     stamp = pandas.Timestamp
     values = [
         *(stamp("2024-07-01"), dt.datetime(2024, 7, 1), stamp("2024-07-01", tz="UTC")),
-        *(stamp("2024-07-01T02", tz=zone), dt.datetime(2024, 7, 1, tzinfo=zoo.UTC)),
+        *(stamp("2024-07-01T02", tz=zone), dt.datetime(2024, 7, 1, tzinfo=own_zones.UTC)),
         *(stamp(1), stamp(2), stamp("2024-07-01") + pandas.Timedelta(1, "ns"), dt.timedelta(1)),
         *(stamp(1729989000, unit="s", tz=zone), stamp(1729989000 + 3600, unit="s", tz=zone)),
         *(pandas.Timedelta(1, "D"), pandas.Timedelta(1, "ns"), pandas.CategoricalDtype(["a"])),
@@ -293,230 +305,3 @@ def test_stamps_of_frames() -> None:
     ]
     for (a, of_a), (b, of_b) in itertools.combinations(kept, 2):
         assert (of_a == of_b) is is_one_key(a, b), (a, b)
-
-
-# --- code that was edited
-
-MODULE = """
-import collections, dataclasses, enum, functools, types
-from typing import Any, NamedTuple, TypeVar, NewType, Optional
-
-def cost(x, rate=2, *, tax=1):
-    return 10 * x
-
-def noted(function):
-    @functools.wraps(function)
-    def wrapper(*args):
-        return function(*args) + 5
-    return wrapper
-
-@noted
-def decorated(x):
-    return 20 * x
-
-@functools.lru_cache
-def cached(x):
-    return 30 * x
-
-class Model:
-    FACTOR = 40
-    TABLE = {"a": [41]}
-    name: int
-    def price(self, x):
-        return 50 * x
-    @classmethod
-    def made(cls):
-        return 60
-    @staticmethod
-    def static():
-        return 70
-    @property
-    def size(self):
-        return 80
-
-class Derived(Model):
-    pass
-
-@dataclasses.dataclass(frozen=True)
-class Doubler:
-    by: int = 0
-    extra: int = 90
-    def __call__(self, x):
-        return 100 * x
-
-class Color(enum.Enum):
-    RED = 110
-    def shade(self):
-        return 120
-
-class Point(NamedTuple):
-    x: int = 130
-    def norm(self):
-        return 140
-
-class Money:
-    def __init__(self, amount):
-        self.amount = amount
-    def __eq__(self, other):
-        return isinstance(other, Money) and self.amount == other.amount
-    def __hash__(self):
-        return hash(self.amount)
-    def __reduce__(self):
-        return money, (self.amount,)
-    def in_cents(self):
-        return 150 * self.amount
-
-def money(amount):
-    return Money(amount if amount != 160 else 0)
-
-class Sentinel:
-    def __init__(self, value):
-        self.value = value
-    def __reduce__(self):
-        return "LIMIT"
-
-LIMIT = Sentinel(170)
-
-class Rate:
-    def __init__(self, value):
-        self.value = value
-    def __get__(self, instance, owner):
-        return self.value
-
-def over(value):
-    return lambda self, more=[210]: (value, more)
-
-class Priced(Money):
-    base = Rate(180)
-    more = collections.OrderedDict(a=190)
-    names = types.SimpleNamespace(a=200)
-    both = over([220])
-    views = types.MappingProxyType({"a": 230})
-
-class Kind(enum.Enum):
-    ONE = Rate(240)
-T = TypeVar("T", bound=Model)
-Name = NewType("Name", Model)
-"""
-
-# What is passed, and the numbers in the module that count for it.
-EDITED: dict[str, list[int]] = {
-    "cost": [10],
-    "decorated": [5, 20],
-    "cached": [30],
-    "Model": [40, 41, 50, 60, 70, 80],
-    "Derived": [40, 41, 50, 60, 70, 80],
-    "Model.made": [40, 60],
-    "Model.price": [50],
-    "Doubler(1)": [90, 100],
-    "(Doubler(1), 1)": [100],
-    "Color.RED": [110, 120],
-    "Color": [110, 120],
-    "Point": [130, 140],
-    "Money(1)": [150, 160],
-    "LIMIT": [170],
-    "Priced(1)": [180, 190, 200, 210, 220, 230],
-    "Kind.ONE": [240],
-    "T": [40],
-    "Name": [50],
-    "Optional[Model]": [50],
-    "list[Doubler]": [100],
-}
-
-
-@pytest.fixture
-def module(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Loads a module with this text, as a new start would."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    file, times = tmp_path / "edited_arguments.py", itertools.count(1_000_000_000)
-
-    def load(text: str, again: bool = False) -> Any:
-        file.write_text(text)
-        os.utime(file, (next(times),) * 2)
-        importlib.invalidate_caches()
-        if again and "edited_arguments" in sys.modules:
-            return importlib.reload(sys.modules["edited_arguments"])
-        sys.modules.pop("edited_arguments", None)
-        return importlib.import_module("edited_arguments")
-
-    yield load
-    sys.modules.pop("edited_arguments", None)
-
-
-@pytest.mark.parametrize("again", [False, True], ids=["started again", "reloaded"])
-def test_edited_code_is_another_argument(module: Any, again: bool) -> None:
-    def spelled(text: str) -> dict[str, bytes]:
-        scope = vars(module(text, again))
-        return {what: stored(eval(what, scope)) for what in EDITED}
-
-    before = spelled(MODULE)
-    assert spelled(MODULE) == before, "nothing was edited"
-    assert spelled(MODULE + "\n# a comment\n") == before
-    for number in sorted({number for numbers in EDITED.values() for number in numbers}):
-        after = spelled(MODULE.replace(f"{number}", f"{number + 1000}", 1))
-        for what, numbers in EDITED.items():
-            if number in numbers:
-                assert after[what] != before[what], (what, number)
-    for edit in (("rate=2", "rate=3"), ("tax=1", "tax=2")):
-        assert spelled(MODULE.replace(*edit))["cost"] != before["cost"]
-    for edit in (("name: int", "name: str"), ("    FACTOR = 40\n", "")):
-        assert spelled(MODULE.replace(*edit))["Model"] != before["Model"]
-
-
-def test_an_edited_callback_is_called(module: Any) -> None:
-    @cache(backend="shared", name="applied")
-    def apply(function: Any, x: int) -> Any:
-        return function(x)
-
-    for what, edit, right in (
-        ("cost", ("10 *", "11 *"), (10, 11)),
-        ("decorated", ("+ 5", "+ 6"), (25, 26)),
-        ("Doubler(1)", ("100 *", "101 *"), (100, 101)),
-    ):
-        for text, result in zip((MODULE, MODULE.replace(*edit)), right, strict=True):
-            assert apply(eval(what, vars(module(text))), 1) == result
-
-
-def test_what_cannot_be_looked_into_is_no_argument(module: Any) -> None:
-    found = module(
-        "import functools, threading\n"
-        "def over(value): return lambda: value\n"
-        "def named(function, name):\n"
-        "    function.__qualname__ = name\n"
-        "    return function\n"
-        "table = named(over([1]), 'table')\n"
-        "constant = named(over((1,)), 'constant')\n"
-        "def marked(): return marked.calls\n"
-        "marked.calls = []\n"
-        "def with_default(x=[]): return x\n"
-        "class Locked:\n"
-        "    lock = threading.Lock()\n"
-        "    @functools.singledispatchmethod\n"
-        "    def f(self): pass\n"
-    )
-    for name in ("table", "marked", "with_default", "Locked"):
-        assert _encode_key((getattr(found, name),)) is None, name
-    assert stored(found.constant)
-
-
-def test_code_that_is_exchanged_in_place(module: Any) -> None:
-    found = module(MODULE)
-    before = {what: stored(eval(what, vars(found))) for what in ("cost", "Doubler(1)", "Model")}
-    found.cost.__code__ = (lambda x, rate, *, tax: 1).__code__
-    found.Doubler.__call__.__code__ = (lambda self, x: 1).__code__
-    found.Model.FACTOR = 41
-    for what, spelled in before.items():
-        assert stored(eval(what, vars(found))) != spelled, what
-    again = stored(found.Model)
-    found.Model.TABLE["a"].append(1)
-    assert stored(found.Model) != again
-
-
-def test_a_module_of_ones_own_is_no_argument(module: Any) -> None:
-    found = module(MODULE)
-    assert _encode_key((found,)) is None
-    assert stored(json) != stored(operator)
-    for hidden in ("queue", "json"):  # named as one of Python's
-        found.__name__ = hidden
-        assert _encode_key((found,)) is None

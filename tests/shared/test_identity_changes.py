@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import changing_holders
 import changing_zoo as zoo
 import identity_zoo
 import pytest
@@ -177,7 +178,10 @@ def test_what_is_set_on_a_cached_function_is_its_own() -> None:
 
 
 def test_a_frozen_dataclass_says_nothing_of_what_its_base_holds() -> None:
-    texts = [zoo.FrozenText.__new__(zoo.FrozenText, text) for text in ("a", "b")]
+    texts = [
+        changing_holders.FrozenText.__new__(changing_holders.FrozenText, text)
+        for text in ("a", "b")
+    ]
     for text in texts:
         text.__init__("")  # type: ignore[misc]
     assert all(describe(zoo.in_closure(text, str.__str__))[1] for text in texts)
@@ -217,13 +221,13 @@ def test_objects_of_other_packages(kind: str) -> None:
         sys.modules[__name__].Made = made
         holders = [made(1), made(1)]
         holders[1].rate = 2
-        read: Callable[[Any], Any] = zoo.attribute
+        read: Callable[[Any], Any] = changing_holders.attribute
     elif kind == "numpy":
         holders = [package.zeros(1), package.zeros(1)]
         holders[1][0] = 2
-        read = zoo.first
+        read = changing_holders.first
     else:
         holders = [package.Series([0]), package.Series([0])]
         holders[1][0] = 2
-        read = zoo.first
+        read = changing_holders.first
     assert all(describe(zoo.in_closure(holder, read))[1] for holder in holders)

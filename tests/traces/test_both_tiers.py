@@ -2,7 +2,8 @@
 
 What is exact in the file (the queue of SIEVE, and up to 1,024 entries the order of uses) has the
 same misses to the unit. S3-FIFO's ghosts are known by 32 bits in the file, and its TinyLFU moves an
-entry that was used when it evicts and not at once: there, the hit ratios are near each other.
+entry that was used when it evicts and not at once: there, the hit ratios are near each other. (How
+near is no matter of hashes: docs/architecture/decisions.md.)
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ NEAR = 0.5
 # each of these is one.
 SALTS = range(4)
 # Where its ways lead to about the same end. (With room for 1 % of the keys of the real traces, they
-# end at hit ratios a point apart in either tier.)
+# end at hit ratios a point apart in either tier. With room for 1,000 the synthetic keys are at the
+# border: 0.46 in eight runs, and so they do in a model of both that counts exactly.)
 SYNTHETIC = [*((Strategy.S3FIFO, size) for size in (10, 200, 1000)), (Strategy.TINYLFU, 200)]
 REAL = [
     *((Strategy.S3FIFO, name, fraction) for name in SHORT for fraction in ("0.001", "0.01", "0.1")),
     *((Strategy.TINYLFU, name, "0.1") for name in SHORT),
+    *((Strategy.TINYLFU, name, 1000) for name in SHORT),
 ]
 
 numbers = itertools.count()
@@ -105,8 +108,9 @@ def test_the_same_misses_of_real_traces(strategy: Strategy, name: str, fraction:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("strategy", "name", "fraction"), REAL)
+@pytest.mark.parametrize(("strategy", "name", "room"), REAL)
 def test_hit_ratios_near_each_other_of_real_traces(
-    strategy: Strategy, name: str, fraction: str
+    strategy: Strategy, name: str, room: str | int
 ) -> None:
-    check_near(requests(name), strategy, reference(name, fraction)["capacity"])
+    size = room if isinstance(room, int) else reference(name, room)["capacity"]
+    check_near(requests(name), strategy, size)

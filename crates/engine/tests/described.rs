@@ -1,6 +1,8 @@
 //! Caches of described entries against the naive model: every strategy with every combination of lifetimes, stale windows, idle
 //! time, weights and tags. What leaves, in which order and why, what stays, and what is known of it are exact. (Whom
 //! TinyLFU chooses is taken from the cache, and checked to be somebody who may leave when somebody has to.)
+//!
+//! Longer than most files here: the steps, what each does to the cache and what it does to the model are one table.
 
 mod naive;
 

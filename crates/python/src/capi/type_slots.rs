@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::capi::reference::release;
 
@@ -159,6 +159,21 @@ unsafe fn enter_by_vectorcall(kind: *mut ffi::PyTypeObject, offset: isize, flags
         }
         ffi::PyType_Modified(kind);
     }
+}
+
+/// What `__call__` of such a type does, called by name: the vectorcall entry of the instance is entered.
+///
+/// # Safety
+/// `object` is an instance of a type that [`patch`] or [`make_callable`] was given.
+pub unsafe fn call_by_vectorcall<'py, T>(
+    object: &Bound<'py, T>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let kwargs = kwargs.map_or(std::ptr::null_mut(), Bound::as_ptr);
+    // SAFETY: by the caller's promise the type has a vectorcall slot; a tuple, and a dict or null; a new reference comes back, or
+    // null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(object.py(), ffi::PyVectorcall_Call(object.as_ptr(), args.as_ptr(), kwargs)) }
 }
 
 /// Makes an instance without the `__dict__` that CPython 3.11 and 3.12 allocate for each, which PyO3 overwrites and so leaks: of

@@ -22,7 +22,7 @@ use super::CachedFunction;
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::caught;
 use crate::capi::reference::{calls, import};
-use crate::capi::type_slots;
+use crate::capi::type_slots::{self, call_by_vectorcall};
 
 extern "C" {
     fn PyMethod_New(function: *mut ffi::PyObject, instance: *mut ffi::PyObject) -> *mut ffi::PyObject;
@@ -243,9 +243,8 @@ impl BoundMethod {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let kwargs = kwargs.map_or(std::ptr::null_mut(), Bound::as_ptr);
-        // SAFETY: an instance of a type with a vectorcall slot, a tuple, and a dict or null.
-        unsafe { Bound::from_owned_ptr_or_err(slf.py(), ffi::PyVectorcall_Call(slf.as_ptr(), args.as_ptr(), kwargs)) }
+        // SAFETY: an instance of a type with a vectorcall slot.
+        unsafe { call_by_vectorcall(slf, args, kwargs) }
     }
 
     /// What is bound is not bound again.

@@ -5,7 +5,6 @@
 
 use std::sync::atomic::Ordering;
 
-use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -13,7 +12,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::computation::Computation;
 use super::option_table::Options;
 use super::presenting;
-use super::refreshing::RefreshFlight;
+use super::refreshing::{self, RefreshFlight};
 use super::ticket::Ticket;
 use super::{admit, bound_method, disabled, entry_methods, CachedFunction};
 use crate::backend::driven;
@@ -22,8 +21,8 @@ use crate::capi::exceptions::ErrSet;
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::as_error;
 use crate::capi::reference::{call, import};
+use crate::capi::type_slots::call_by_vectorcall;
 use crate::key::signature::Signature;
-use shared::Purpose;
 
 #[pymethods]
 impl CachedFunction {
@@ -61,9 +60,8 @@ impl CachedFunction {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let kwargs = kwargs.map_or(std::ptr::null_mut(), Bound::as_ptr);
-        // SAFETY: an instance of a type with a vectorcall slot, a tuple, and a dict or null.
-        unsafe { Bound::from_owned_ptr_or_err(slf.py(), ffi::PyVectorcall_Call(slf.as_ptr(), args.as_ptr(), kwargs)) }
+        // SAFETY: an instance of a type with a vectorcall slot.
+        unsafe { call_by_vectorcall(slf, args, kwargs) }
     }
 
     fn __get__<'py>(
@@ -231,23 +229,7 @@ impl CachedFunction {
         lease: Option<Bound<'py, SharedLease>>,
         beside: bool,
     ) -> PyResult<Option<Bound<'py, SharedLease>>> {
-        as_error(|| {
-            let state = &slf.get().state;
-            state.count_refresh();
-            let Some(shared) = state.backend.shared() else {
-                ticket.get().with_view(ticket.py(), |view| state.mark_refresh(view));
-                return Ok(None);
-            };
-            if lease.is_some() || beside {
-                return Ok(lease);
-            }
-            let noted = &computation.get().noted;
-            let claimed = ticket.get().with_view(slf.py(), |view| shared.claim(state, view, Purpose::Anew, noted));
-            let claimed = claimed.map_err(|ErrSet| PyErr::fetch(slf.py()))?;
-            let claimed = claimed.map(|lease| Bound::new(slf.py(), lease)).transpose()?;
-            computation.get().fence_again(slf.get(), ticket)?;
-            Ok(claimed)
-        })
+        as_error(|| refreshing::begin(slf, ticket, computation, lease, beside))
     }
 
     /// Seconds that a caller waits for another's computation, or None.

@@ -18,7 +18,7 @@ use super::single_flight::Reserved;
 use super::slot_value::{SharedFlight, SharedObject};
 use super::ticket::Ticket;
 use super::CachedFunction;
-use crate::backend::Known;
+use crate::backend::{Known, SharedLease};
 use crate::capi::borrowed::Ref;
 use crate::capi::detach::Sleeper;
 use crate::capi::exceptions::{self, ErrSet, Raise};
@@ -27,6 +27,7 @@ use crate::capi::reference::PyRef;
 use crate::key::View;
 use concurrency::inflight::{Flight, Outcome, Waiting};
 use concurrency::thread_id;
+use shared::Purpose;
 
 /// See the module's documentation.
 #[pyclass(frozen, module = "warp_cache._warp_cache_rs")]
@@ -229,4 +230,30 @@ fn outcome(cached: &CachedFunction, value: &Bound<'_, PyAny>) -> Result<Outcome<
         Some(kept) => Outcome::Value(Arc::new(kept)),
         None => Outcome::Value(Arc::new(Ref::from(value).to_owned())),
     })
+}
+
+/// Notes that a refresh begins, and claims the lease of a shared cache where there is one to be had: see
+/// `CachedFunction._begin_refresh`.
+pub fn begin<'py>(
+    slf: &Bound<'py, CachedFunction>,
+    ticket: &Bound<'py, Ticket>,
+    computation: &Bound<'py, Computation>,
+    lease: Option<Bound<'py, SharedLease>>,
+    beside: bool,
+) -> PyResult<Option<Bound<'py, SharedLease>>> {
+    let state = &slf.get().state;
+    state.count_refresh();
+    let Some(shared) = state.backend.shared() else {
+        ticket.get().with_view(ticket.py(), |view| state.mark_refresh(view));
+        return Ok(None);
+    };
+    if lease.is_some() || beside {
+        return Ok(lease);
+    }
+    let noted = &computation.get().noted;
+    let claimed = ticket.get().with_view(slf.py(), |view| shared.claim(state, view, Purpose::Anew, noted));
+    let claimed = claimed.map_err(|ErrSet| PyErr::fetch(slf.py()))?;
+    let claimed = claimed.map(|lease| Bound::new(slf.py(), lease)).transpose()?;
+    computation.get().fence_again(slf.get(), ticket)?;
+    Ok(claimed)
 }

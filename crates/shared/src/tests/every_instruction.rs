@@ -2,7 +2,7 @@
 //! has changed the file, the file is copied and a survivor must cope with the copy, exactly as in `every_store`, but
 //! for the machine code as compiled.
 
-use super::every_store::{content, prepared, survive, value, write_copy, Case};
+use super::death::{content, prepared, survive, value, write_copy, Case};
 use super::*;
 use crate::Strategy;
 

@@ -7,6 +7,7 @@
 mod addresses;
 mod astray;
 mod basics;
+mod death;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod every_instruction;
 mod every_store;
