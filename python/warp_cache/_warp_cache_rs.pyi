@@ -533,11 +533,14 @@ def _readable_name(name: str) -> str:
 def _remove(directory: str, file: str) -> Literal["removed", "in use", "absent", "no cache"]:
     """Remove a cache's file that no process has open; else why it was not."""
 
-def _leftovers(directory: str, remove: bool) -> list[str]:
-    """The files that processes left which were killed as they made a cache, perhaps removed."""
+def _leftovers(directory: str, remove: bool) -> list[tuple[str, int, str | None]]:
+    """The files that processes left which were killed as they made a cache, perhaps removed.
 
-def _unused_coherence(directory: str, remove: bool) -> list[tuple[str, int]]:
-    """The files about servers that no process has open, with their bytes, perhaps removed."""
+    Of each the bytes, and why it could not be removed.
+    """
+
+def _unused_coherence(directory: str, remove: bool) -> list[tuple[str, int, str | None]]:
+    """The same of the files about servers that no process has open."""
 
 def _try_out(directory: str) -> int:
     """Try whether a cache can lie in a directory: the bytes that are free. Raises OSError."""
