@@ -89,6 +89,12 @@ pub fn _readable_name(name: &str) -> String {
     shared::readable_name(name)
 }
 
+/// What a cache with this name calls its file, but for what tells namespaces and parameters apart.
+#[pyfunction]
+pub fn _safe_name(name: &str) -> String {
+    shared::safe_name(name)
+}
+
 /// Removes a cache's file: "removed", or why not ("in use", "absent", "no cache").
 #[pyfunction]
 pub fn _remove(py: Python<'_>, directory: PathBuf, file: String) -> PyResult<&'static str> {
