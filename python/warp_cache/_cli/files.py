@@ -225,7 +225,7 @@ def choose(name: str, given: str | None) -> CacheFile:
         lambda cache: name in (cache.full, cache.file),
         lambda cache: cache.name == name,
         lambda cache: not is_path and cache.full.startswith(name),
-        # What a file cannot be called, and what is too long, it has in another spelling, and a hash.
+        # What a file cannot be called, and what is too long, it has in another spelling and a hash.
         lambda cache: safe not in (name, spelled) and cache.full == safe,
         lambda cache: safe not in (name, spelled) and cache.full.startswith(f"{safe}-"),
         lambda cache: spelled != name and cache.name == spelled,
