@@ -79,6 +79,7 @@ __all__ = [
     "_record_stop",
     "_remove",
     "_replay",
+    "_safe_name",
     "_sample",
     "_seen_in_class",
     "_seen_in_dict",
@@ -121,6 +122,7 @@ class CachedFunction(Operations[_P, _R]):
 
     def _recipe(self) -> tuple[Callable[_P, _R], dict[str, Any], bool, str | None]: ...
     def _place(self) -> tuple[str | None, bool]: ...
+    def _failure(self) -> str | None: ...
     @staticmethod
     def _of(
         function: Callable[_Q, _T], options: Options, name: str | None = None
@@ -530,14 +532,20 @@ def _survey(directory: str) -> list[dict[str, Any]]:
 def _readable_name(name: str) -> str:
     """What stands in a file's name for a cache's name, before a hash."""
 
+def _safe_name(name: str) -> str:
+    """What a cache with this name calls its file, before what tells parameters apart."""
+
 def _remove(directory: str, file: str) -> Literal["removed", "in use", "absent", "no cache"]:
     """Remove a cache's file that no process has open; else why it was not."""
 
-def _leftovers(directory: str, remove: bool) -> list[str]:
-    """The files that processes left which were killed as they made a cache, perhaps removed."""
+def _leftovers(directory: str, remove: bool) -> list[tuple[str, int, str | None]]:
+    """The files that processes left which were killed as they made a cache, perhaps removed.
 
-def _unused_coherence(directory: str, remove: bool) -> list[tuple[str, int]]:
-    """The files about servers that no process has open, with their bytes, perhaps removed."""
+    Of each the bytes, and why it could not be removed.
+    """
+
+def _unused_coherence(directory: str, remove: bool) -> list[tuple[str, int, str | None]]:
+    """The same of the files about servers that no process has open."""
 
 def _try_out(directory: str) -> int:
     """Try whether a cache can lie in a directory: the bytes that are free. Raises OSError."""

@@ -31,22 +31,22 @@ SECTIONS = "Parameters|Args|Returns|Raises|Yields|Attributes|Examples?"
 
 def modules() -> list[ModuleType]:
     """The public modules: warp_cache itself, and each file or folder without an underscore."""
+    return [warp_cache, *(module for module in map(_imported, names_of_modules()) if module)]
+
+
+def names_of_modules() -> list[str]:
+    """Those of the public modules within warp_cache, whether or not they can be imported here."""
     files = {path.stem for path in PACKAGE.glob("*.py")}
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    return [warp_cache, *(module for module in map(_imported, sorted(files | folders)) if module)]
+    return sorted(name for name in files | folders if not name.startswith("_"))
 
 
 def missing() -> list[str]:
     """Public modules that cannot be imported here, as their library is not there."""
-    names = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
-    return [
-        f"warp_cache.{name}" for name in sorted(names) if _imported(name) is None and name[0] != "_"
-    ]
+    return [f"warp_cache.{name}" for name in names_of_modules() if _imported(name) is None]
 
 
 def _imported(name: str) -> ModuleType | None:
-    if name.startswith("_"):
-        return None
     try:
         return importlib.import_module(f"warp_cache.{name}")
     except ImportError:
@@ -110,7 +110,10 @@ def page() -> str:
 
 
 def problems() -> Iterator[str]:
-    """Public names that say nothing of themselves."""
+    """Public names that say nothing of themselves, and modules that do not say what is public."""
+    for module in modules():
+        if not hasattr(module, "__all__"):
+            yield f"{module.__name__} has no __all__, so its names are in no page"
     for _, name, value in told():
         if has_docstring(value) and not (value.__doc__ or "").strip():
             yield f"{name} has no docstring"

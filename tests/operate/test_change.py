@@ -95,6 +95,20 @@ def test_clear_asks(run: Any, worker: Any, terminal: Any) -> None:
     assert shell.interrupt() == 130
 
 
+def test_what_is_said_of_a_clear_is_what_there_was(run: Any, worker: Any) -> None:
+    """Entries that have ended are none, whether or not somebody has freed their slots."""
+    one = worker(
+        "from warp_cache import Cache\n"
+        "box = Cache(name='box', backend='shared', max_size=50)\n"
+        "[box.set(at, at, ttl=1e-3 if at < 4 else None) for at in range(7)]\n"
+        "import time\ntime.sleep(0.01)"
+    )
+    assert json.loads(run("clear", "box", "--yes", "--json")[1])["dropped"] == 3
+    assert one.ask("len(box)") == "0"
+    one.ask("[box.set(at, at) for at in range(2)]")
+    assert run("clear", "box", "--yes")[1] == "box is empty; it had 2 entries.\n"
+
+
 def test_drop(run: Any, worker: Any) -> None:
     one = worker()
     one.ask("[load(i) for i in range(5)]")

@@ -175,6 +175,32 @@ def test_wrong_spans(run: Any, span: str) -> None:
     assert "a number with s, min, h, d or w, as 90min or 7d" in errors or "expected one" in errors
 
 
+def test_what_cannot_be_removed_keeps_nothing_else(run: Any, worker: Any, cache_dir: Path) -> None:
+    """Of each file it is told what became of it, whichever of them stays."""
+    one = worker()
+    one.ask("named(1)")
+    one.close()
+    make_older(cache_dir / "named.cache")
+    # A folder in the place of a file: unlink has no way with it, whoever runs the tests.
+    stuck = cache_dir / ".x.cache.1.2.tmp"
+    stuck.mkdir()
+    (cache_dir / ".y.cache.1.2.tmp").write_text("")
+    for name in (".x.cache.1.2.tmp", ".y.cache.1.2.tmp"):
+        os.utime(cache_dir / name, (0, 0))
+    status, out, _ = run("prune", "--json")
+    found = json.loads(out)
+    assert status == 2
+    assert {os.path.basename(each["path"]) for each in found["removed"]} == {
+        "named.cache",
+        ".y.cache.1.2.tmp",
+    }
+    (failed,) = found["failed"]
+    assert failed["path"] == str(stuck) and "cannot remove" in failed["why"]
+    assert os.listdir(cache_dir) == [stuck.name]
+    status, out, errors = run("prune")
+    assert (status, out) == (2, "") and str(stuck) in errors
+
+
 def test_a_file_that_may_not_be_removed(run: Any, worker: Any, cache_dir: Path) -> None:
     worker().ask("named(1)")
     os.chmod(cache_dir, 0o755)

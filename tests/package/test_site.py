@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scripts.site import api, pages, stage
-from tests.package.documents import ROOT
+from tests.package.documents import DOCUMENTS, ROOT
 
 MENU = set(re.findall(r"^ +- ([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.M))
 
@@ -31,6 +32,24 @@ def test_the_page_of_the_api_has_every_public_name() -> None:
     # Of bases that have no part of their own, too; and a value that is no type says what it is for.
     assert "#### Cache.get\n" in api.page() and "#### Cache.aget\n" in api.page()
     assert "### DELETE\n\nWhat a callable" in api.page()
+
+
+def test_every_public_name_is_in_a_page_that_somebody_has_written() -> None:
+    """Of modules, too, whose libraries are not there: their names are read, not imported."""
+    names: list[str] = []
+    for module in ("__init__", *api.names_of_modules()):
+        path = api.PACKAGE / f"{module}.py"
+        text = path if path.exists() else api.PACKAGE / module / "__init__.py"
+        (found,) = re.findall(r"^__all__ = (\[[^\]]*\])", text.read_text("utf-8"), re.MULTILINE)
+        names += ast.literal_eval(found)
+    written = "\n".join(document.read_text("utf-8") for document in DOCUMENTS)
+    assert len(names) > 30
+    assert [name for name in names if not re.search(rf"\b{re.escape(name)}\b", written)] == []
+
+
+def test_modules_that_cannot_be_imported_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "_imported", lambda name: None)
+    assert {"warp_cache.django", "warp_cache.limits", "warp_cache.testing"} <= set(api.missing())
 
 
 @pytest.mark.parametrize(

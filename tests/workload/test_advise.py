@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import signal
 import subprocess
@@ -476,24 +477,26 @@ def test_a_key_may_hold_what_unicode_calls_a_line_separator(advise: Run, tmp_pat
 
 
 LONG = """
-import sys
+import signal
 from array import array
 from warp_cache._warp_cache_rs import _replay
-print("ready", flush=True)
+# Who runs the tests in the background ignores it, and so would this process.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 keys = array("I", [at * at % 999_983 for at in range(1_000_000)])
 try:
+    print("ready", flush=True)
     _replay(keys, [(0, 500_000), (None, 500_000)] * 2000)
 except KeyboardInterrupt:
     print("interrupted")
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody tells what threads a process has")
 def test_ctrl_c_ends_a_replay() -> None:
     def interrupt(process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
-        import time
-
-        time.sleep(1.5)
+        # The script has one thread, and the replay others beside it.
+        support.eventually(lambda: len(os.listdir(f"/proc/{process.pid}/task")) > 1)
         process.send_signal(signal.SIGINT)
 
     done = support.run_python(LONG, talk=interrupt)

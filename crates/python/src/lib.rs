@@ -39,7 +39,7 @@ mod _warp_cache_rs {
     #[pymodule_export]
     use crate::bindings::codec::{_show_key, _show_value};
     #[pymodule_export]
-    use crate::bindings::inspection::{_leftovers, _readable_name, _remove, _survey, _try_out};
+    use crate::bindings::inspection::{_leftovers, _readable_name, _remove, _safe_name, _survey, _try_out};
     #[pymodule_export]
     use crate::bindings::inspection::{_unused_coherence, SharedFile};
     #[pymodule_export]

@@ -27,7 +27,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 pub use self::found::{Attached, Entry, Found, Parameters, Removal, State};
-pub use crate::listed::{Listed, Unusable};
+pub use crate::listed::{Listed, Unneeded, Unusable};
 
 /// How a cache's file is called, after the cache's name.
 pub const SUFFIX: &str = ".cache";
@@ -104,7 +104,7 @@ pub fn remove(dir: &Path, file: &str) -> Result<Removal, OpenError> {
         if dir.identify(file) != Some(id) {
             return Ok(Removal::Absent);
         }
-        dir.unlink(file).map_err(|error| OpenError::io(&dir.path(file), "remove", error))?;
+        dir.discard(file)?;
         if read_header(fd).is_ok() {
             mark_moved(fd, random_generation());
         }
@@ -114,11 +114,15 @@ pub fn remove(dir: &Path, file: &str) -> Result<Removal, OpenError> {
     removal
 }
 
-/// The files that processes have left which were killed as they made a cache; `remove`: they are removed. Their names.
-pub fn leftovers(dir: &Path, remove: bool) -> Result<Vec<String>, OpenError> {
+/// The files that processes have left which were killed as they made a cache; `remove`: they are removed, all that can be.
+pub fn leftovers(dir: &Path, remove: bool) -> Result<Vec<Unneeded>, OpenError> {
     let dir = Dir::open(dir, Missing::Left)?;
-    let names = dir.leftovers(None).into_iter();
-    Ok(names.filter(|name| !remove || dir.unlink(name).is_ok()).collect())
+    let seen = |name: String| {
+        let bytes = dir.listed(&name).map_or(0, |listed| listed.allocated);
+        let kept = if remove { dir.discard(&name).err() } else { None };
+        Unneeded { name, bytes, kept }
+    };
+    Ok(dir.leftovers(None).into_iter().map(seen).collect())
 }
 
 /// Tries whether a file can be made in a directory, filled, mapped and locked, and says how many bytes are free.

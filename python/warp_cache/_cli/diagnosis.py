@@ -32,6 +32,8 @@ class Scene:
 
     directory: str | None
     places: list[Place]
+    own: str | None = None
+    """The directory of the cache that is looked at, where it has one of its own (directory=)."""
 
     @property
     def caches(self) -> list[CacheFile]:
@@ -119,6 +121,13 @@ def _directories(scene: Scene) -> Iterator[Finding]:
             "and does not share",
             "give WARP_CACHE_DIR as an absolute path",
         )
+    yield from _tried_out(given, is_asked_for)
+    if scene.own is not None and scene.own not in given:
+        yield from _tried_out([scene.own], True)
+
+
+def _tried_out(given: list[str], is_asked_for: bool) -> Iterator[Finding]:
+    """Whether a cache could lie in one of these."""
     usable = False
     refused: list[Finding] = []
     for directory in given:
@@ -236,8 +245,12 @@ def _elsewhere(scene: Scene) -> Iterator[Finding]:
     """Processes of this user whose caches lie in another directory."""
     here = {place.directory for place in scene.places}
     apart: dict[str, list[int]] = {}
+    also_here: set[int] = set()
     for pid, paths in sorted(processes.of_this_user().items()):
-        for folder in sorted({os.path.dirname(path) for path in paths} - here):
+        folders = {os.path.dirname(path) for path in paths}
+        if folders & here:
+            also_here.add(pid)
+        for folder in sorted(folders - here):
             apart.setdefault(folder, []).append(pid)
     others = [folder for folder in apart if _has_a_cache(folder)]
     for folder in others[:_FEW]:
@@ -245,16 +258,27 @@ def _elsewhere(scene: Scene) -> Iterator[Finding]:
         known = processes.process(pids[0])
         told = known.told if known else f"process {pids[0]}"
         more = f" and {len(pids) - 1} more" if len(pids) > 1 else ""
+        if also_here.issuperset(pids):
+            yield Finding(
+                "note",
+                "directory",
+                f"{told}{more} of this user has caches here, and others in a directory that is "
+                f"these caches' own (directory=), {folder}: they share with those that ask for it",
+                f"doctor --directory {folder} looks there",
+            )
+            continue
         yield Finding(
             "note",
             "directory",
             f"{told}{more} of this user has caches in another directory, {folder}: it shares "
             "nothing with what runs in this environment",
-            "give all workers the same WARP_CACHE_DIR (or TMPDIR, which the default follows)",
+            "give all workers the same WARP_CACHE_DIR (or TMPDIR, which the default follows), "
+            "unless its caches ask for a directory of their own (directory=)",
         )
     if len(others) > _FEW:
         rest = len(others) - _FEW
-        yield Finding("note", "directory", f"processes of this user use {rest} more directories")
+        more = "1 more directory" if rest == 1 else f"{rest} more directories"
+        yield Finding("note", "directory", f"processes of this user use {more}")
 
 
 def _has_a_cache(folder: str) -> bool:

@@ -47,13 +47,16 @@ def _run(options: argparse.Namespace) -> int:
     output.prepare()
     name: str | None = options.function
     examined = None if name is None else function.load(name)
+    own: str | None = None
     if examined is not None:
         # Its file is there from now on, as in any process that calls it.
-        looked_at(examined)
-    if options.directory is not None and not os.path.isdir(options.directory):
-        scene = diagnosis.Scene(options.directory, [])
-    else:
-        scene = diagnosis.Scene(options.directory, files.places(options.directory))
+        own = looked_at(examined)[0].get("directory")
+        own = None if own is None else os.path.abspath(own)
+    scene = diagnosis.Scene(options.directory, [], own)
+    if options.directory is None or os.path.isdir(options.directory):
+        scene.places = files.places(options.directory)
+    if own is not None and own not in {place.directory for place in scene.places}:
+        scene.places.append(files.place(own))
     findings = [finding for check in diagnosis.CHECKS for finding in check(scene)]
     if name is not None:
         findings += function.examine(examined, name, scene)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from warp_cache._cli.output import UserError
 from warp_cache._naming.identity import directories
-from warp_cache._warp_cache_rs import SharedFile, _readable_name, _survey
+from warp_cache._warp_cache_rs import SharedFile, _readable_name, _safe_name, _survey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "all_caches",
     "attach",
     "choose",
+    "place",
     "places",
     "with_file",
 ]
@@ -153,26 +154,27 @@ def places(given: str | None) -> list[Place]:
         given = os.path.abspath(given)
         if not os.path.isdir(given):
             raise UserError(f"{given}: there is no such directory")
-        return [_place(given)]
-    return [_place(directory) for directory in directories()[0]]
+        return [place(given)]
+    return [place(directory) for directory in directories()[0]]
 
 
-def _place(directory: str) -> Place:
-    place = Place(directory)
+def place(directory: str) -> Place:
+    """A directory, given as an absolute path, with what is in it. O(files)."""
+    found = Place(directory)
     if not os.path.lexists(directory):
-        place.is_there = False
-        return place
+        found.is_there = False
+        return found
     try:
-        place.caches = [CacheFile(directory, found["file"], found) for found in _survey(directory)]
-        place.unreadable = [name for name in os.listdir(directory) if _is_no_text(name)]
+        found.caches = [CacheFile(directory, one["file"], one) for one in _survey(directory)]
+        found.unreadable = [name for name in os.listdir(directory) if _is_no_text(name)]
     except OSError as error:
-        place.why = _reason(error)
-        return place
+        found.why = _reason(error)
+        return found
     except ValueError as error:
         raise UserError(str(error)) from None
-    for cache in place.caches:
-        cache.is_superseded = _is_superseded(cache, place.caches)
-    return place
+    for cache in found.caches:
+        cache.is_superseded = _is_superseded(cache, found.caches)
+    return found
 
 
 def _is_no_text(name: str) -> bool:
@@ -201,7 +203,7 @@ def all_caches(given: str | None) -> list[CacheFile]:
     found = places(given)
     if len(found) == 1 and found[0].why is not None:
         raise UserError(found[0].why)
-    return [cache for place in found for cache in place.caches]
+    return [cache for one in found for cache in one.caches]
 
 
 def choose(name: str, given: str | None) -> CacheFile:
@@ -217,12 +219,15 @@ def choose(name: str, given: str | None) -> CacheFile:
                 return cache
     caches = all_caches(given)
     # Bytes of the command line that are no text have no other spelling than a cleaned one.
-    spelled = _readable_name(name.encode(errors="replace").decode())
+    text = name.encode(errors="replace").decode()
+    spelled, safe = _readable_name(text), _safe_name(text)
     for fits in (
         lambda cache: name in (cache.full, cache.file),
         lambda cache: cache.name == name,
         lambda cache: not is_path and cache.full.startswith(name),
-        # What a file cannot be called, and what is too long, it has in another spelling.
+        # What a file cannot be called, and what is too long, it has in another spelling and a hash.
+        lambda cache: safe not in (name, spelled) and cache.full == safe,
+        lambda cache: safe not in (name, spelled) and cache.full.startswith(f"{safe}-"),
         lambda cache: spelled != name and cache.name == spelled,
         lambda cache: spelled != name and cache.full.startswith(f"{spelled}-"),
     ):

@@ -42,10 +42,7 @@ def load(name: str) -> Any:
         found = getattr(found, part)
     # A method is bound; a class or static method is in what the class keeps.
     found = getattr(found, "__func__", found)
-    is_object = type(found).__module__.partition(".")[0] == "warp_cache" and all(
-        callable(getattr(found, name, None)) for name in ("options", "info")
-    )
-    if not is_object and not issubclass(type(found), CachedFunction):
+    if not _is_cached(found):
         kind = type(found).__name__
         raise UserError(
             f"{name} is no function with a cache of warp_cache, and no cache, but a {kind}"
@@ -53,12 +50,31 @@ def load(name: str) -> Any:
     return found
 
 
+def _is_cached(found: Any) -> bool:
+    """Whether it is a decorated function, a cache object, or what such a one's memoize has made."""
+    if issubclass(type(found), CachedFunction):
+        return True
+    ours = any(base.__module__.partition(".")[0] == "warp_cache" for base in type(found).__mro__)
+    pairs = (("options", "info"), ("cache_options", "cache_info"))
+    return ours and any(
+        all(callable(getattr(found, name, None)) for name in pair) for pair in pairs
+    )
+
+
+def _loader(function: Any) -> Any:
+    """The cached function behind one of these, which opens the file."""
+    from warp_cache._object.memoizing import Memoized
+
+    cache = function._cache if isinstance(function, Memoized) else function
+    return cache if issubclass(type(cache), CachedFunction) else cache._loader
+
+
 def examine(function: Any, name: str, scene: Scene) -> Iterator[Finding]:
     """Whether other processes share the function's cache, and which do not, why."""
     options, _ = looked_at(function)
     if options.get("remote") is not None:
         # (The options do not show where it is.)
-        remote = getattr(function, "_loader", function)._recipe()[1].get("remote", True)
+        remote = _loader(function)._recipe()[1].get("remote", True)
         yield server.of_function(remote, options["namespace"], name)
         if options["backend"] != "shared":
             return
@@ -83,10 +99,13 @@ def examine(function: Any, name: str, scene: Scene) -> Iterator[Finding]:
         return
     path = options.get("path")
     if path is None:
+        why = _loader(function)._failure() or "the findings about directories say why"
+        moved = "its directory is its own (directory=): WARP_CACHE_DIR does not change it"
         yield Finding(
             "problem",
             "file",
-            f"the cache of {name} cannot be opened; the findings about directories say why",
+            f"the cache of {name} cannot be opened: {why}",
+            None if scene.own is None else moved,
         )
         return
     yield from _among(path, name, scene)

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
     from warp_cache._cli.files import CacheFile
 
+# Longer names may be shortened ones (crates/shared/src/file/directory.rs).
+_LONG = 150
+
 __all__ = ["how_they_differ", "most_like"]
 
 
@@ -48,7 +51,8 @@ def how_they_differ(one: CacheFile, other: CacheFile) -> tuple[str, str]:
         )
     if one.scope != other.scope:
         return (
-            f"their namespace or version differs ({_scopes(one)} and {_scopes(other)})",
+            f"their namespace or version differs ({_scopes(one)} and {_scopes(other)})"
+            + _spelled(one),
             "give all workers the same namespace (WARP_CACHE_NAMESPACE) and version=",
         )
     differing = [
@@ -60,6 +64,13 @@ def how_they_differ(one: CacheFile, other: CacheFile) -> tuple[str, str]:
         "ttl, typed, key, ignore, max_key_size or max_value_size, or which of the two decorators"
     )
     return f"their parameters differ: {told}", "decorate with the same parameters everywhere"
+
+
+def _spelled(cache: CacheFile) -> str:
+    """What else it may be where a name that a file cannot be called stands in another spelling."""
+    if cache.code is None and ("_" in cache.name or len(cache.name) > _LONG):
+        return ", or they are given names that are spelled alike only in the names of files"
+    return ""
 
 
 def _shown(value: Any) -> str:

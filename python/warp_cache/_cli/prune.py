@@ -86,31 +86,29 @@ def _run(options: argparse.Namespace) -> int:
             except (OSError, ValueError) as error:
                 failed.append({"path": cache.path, "why": str(error)})
         if place.is_there and place.why is None:
-            try:
-                removed += _others(place.directory, not options.dry_run)
-            except OSError as error:
-                failed.append({"path": place.directory, "why": str(error)})
+            for look, reason in ((_leftovers, "never finished"), (_unused_coherence, _NO_USER)):
+                try:
+                    found = look(place.directory, not options.dry_run)
+                except OSError as error:
+                    failed.append({"path": place.directory, "why": str(error)})
+                    continue
+                for file, size, why_kept in found:
+                    path = os.path.join(place.directory, file)
+                    if why_kept is None:
+                        removed.append({"path": path, "why": reason, "bytes": size})
+                    else:
+                        failed.append({"path": path, "why": why_kept})
         elif place.why is not None and (options.directory or place.is_there):
             failed.append({"path": place.directory, "why": place.why})
     if options.json:
-        found = {"dry_run": options.dry_run, "removed": removed, "failed": failed}
-        print(json.dumps(found, indent=2))
+        report = {"dry_run": options.dry_run, "removed": removed, "failed": failed}
+        print(json.dumps(report, indent=2))
     else:
         if removed or not failed:
             _tell(options, removed)
         for one in failed:
             output.complain(one["why"])
     return 2 if failed else 0
-
-
-def _others(directory: str, remove: bool) -> list[dict[str, Any]]:
-    """What is of no use in a directory, and is no cache. Raises OSError."""
-    found = [(name, "never finished", 0) for name in _leftovers(directory, remove)]
-    found += [(name, _NO_USER, size) for name, size in _unused_coherence(directory, remove)]
-    return [
-        {"path": os.path.join(directory, name), "why": why, "bytes": size}
-        for name, why, size in found
-    ]
 
 
 def _tell(options: argparse.Namespace, removed: list[dict[str, Any]]) -> None:

@@ -202,6 +202,11 @@ pub(crate) trait Backend: Send + Sync {
         (None, false)
     }
 
+    /// Why the file cannot be opened, in words, if that was tried.
+    fn failure(&self) -> Option<String> {
+        None
+    }
+
     /// Counts a call that no lookup counts.
     fn count_miss(&self, py: Python<'_>, state: &CacheState);
 

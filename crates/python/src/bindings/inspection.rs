@@ -14,7 +14,7 @@ use crate::codec::{show_key, show_value, ShownValue};
 use crate::function::fence::hash_of;
 use remote::envelope::Kind as RemoteKind;
 use remote::tier::Found as RemoteCopy;
-use shared::inspection::{self, Attached, Entry, Found, Listed, Parameters, Removal, State, Unusable};
+use shared::inspection::{self, Attached, Entry, Found, Listed, Parameters, Removal, State, Unneeded, Unusable};
 use shared::{Kind, LoadCounter, SharedCache, Skip};
 
 const SECOND: f64 = 1e9;
@@ -89,6 +89,12 @@ pub fn _readable_name(name: &str) -> String {
     shared::readable_name(name)
 }
 
+/// What a cache with this name calls its file, but for what tells namespaces and parameters apart.
+#[pyfunction]
+pub fn _safe_name(name: &str) -> String {
+    shared::safe_name(name)
+}
+
 /// Removes a cache's file: "removed", or why not ("in use", "absent", "no cache").
 #[pyfunction]
 pub fn _remove(py: Python<'_>, directory: PathBuf, file: String) -> PyResult<&'static str> {
@@ -101,17 +107,26 @@ pub fn _remove(py: Python<'_>, directory: PathBuf, file: String) -> PyResult<&'s
     })
 }
 
-/// What processes have left that were killed as they made a file; `remove`: it is removed.
-#[pyfunction]
-pub fn _leftovers(directory: PathBuf, remove: bool) -> PyResult<Vec<String>> {
-    inspection::leftovers(&directory, remove).map_err(|error| raised(&error))
+/// A file's name, its bytes, and why it is still there though it was to be removed.
+type Told = (String, u64, Option<String>);
+
+fn told(found: Vec<Unneeded>) -> Vec<Told> {
+    let told = |one: Unneeded| (one.name, one.bytes, one.kept.map(|error| error.to_string()));
+    found.into_iter().map(told).collect()
 }
 
-/// The files by which caches with `remote=` know what has changed on a server that no process of this host uses any more,
-/// with the bytes that they take; `remove`: they are removed. OSError if that cannot be.
+/// What processes have left that were killed as they made a file; `remove`: it is removed.
 #[pyfunction]
-pub fn _unused_coherence(py: Python<'_>, directory: PathBuf, remove: bool) -> PyResult<Vec<(String, u64)>> {
-    py.detach(|| remote::coherence::file::remove_unused(&directory, remove)).map_err(|error| raised(&error))
+pub fn _leftovers(py: Python<'_>, directory: PathBuf, remove: bool) -> PyResult<Vec<Told>> {
+    py.detach(|| inspection::leftovers(&directory, remove)).map(told).map_err(|error| raised(&error))
+}
+
+/// The files by which caches with `remote=` know what has changed on a server that no process of this host uses any more;
+/// `remove`: they are removed. OSError if the directory cannot be read.
+#[pyfunction]
+pub fn _unused_coherence(py: Python<'_>, directory: PathBuf, remove: bool) -> PyResult<Vec<Told>> {
+    let found = py.detach(|| remote::coherence::file::remove_unused(&directory, remove));
+    found.map(told).map_err(|error| raised(&error))
 }
 
 /// Tries a directory: the bytes that are free there. OSError where no cache could be.

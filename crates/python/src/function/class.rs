@@ -99,6 +99,11 @@ impl CachedFunction {
         as_error(|| Ok(self.state.backend.place(py)))
     }
 
+    /// Why the shared file cannot be opened, in words, if that was tried.
+    fn _failure(&self) -> Option<String> {
+        self.state.backend.failure()
+    }
+
     /// Everything the cache was made with, in a new dict: each parameter of ``cache`` by its name, and ``path``,
     /// ``private`` and ``qualname``.
     fn cache_options<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {

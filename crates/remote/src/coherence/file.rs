@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use concurrency::{boottime, fork};
 use engine::hashing::split_mix;
 use shared::file::fixed::{Content, FixedFile, Shape, HEAD};
+use shared::inspection::Unneeded;
 use shared::OpenError;
 
 use super::layout::{at, HALVES, MAGIC, VERSION};
@@ -56,7 +57,7 @@ fn is_called_so(name: &str) -> bool {
 ///
 /// # Errors
 /// The directory is refused, or the system refuses.
-pub fn remove_unused(dir: &Path, remove: bool) -> Result<Vec<(String, u64)>, OpenError> {
+pub fn remove_unused(dir: &Path, remove: bool) -> Result<Vec<Unneeded>, OpenError> {
     FixedFile::remove_unused(dir, is_called_so, |head| head[at::MAGIC] == MAGIC, remove)
 }
 

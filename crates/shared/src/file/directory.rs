@@ -187,6 +187,16 @@ impl Dir {
         Ok(fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
+    /// The same, for somebody who tells why it cannot be. What is gone already is as it should be.
+    pub(crate) fn discard(&self, name: &str) -> Result<(), OpenError> {
+        match self.unlink(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(OpenError::io(&self.path(name), "remove", error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The names of all that is in here and can be written as text.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();

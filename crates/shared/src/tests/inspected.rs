@@ -168,8 +168,18 @@ fn leftovers_of_killed_makers_and_a_trial() {
     for name in [old, ".test.cache.notes"] {
         std::fs::File::options().write(true).open(o.dir.join(name)).unwrap().set_modified(long_ago).unwrap();
     }
-    assert_eq!(leftovers(&o.dir, false).unwrap(), [old]);
-    assert_eq!(leftovers(&o.dir, true).unwrap(), [old]);
+    // What cannot be removed is named with the reason, and the others are removed none the less.
+    let folder = ".test.cache.76.1.tmp";
+    std::fs::create_dir(o.dir.join(folder)).unwrap();
+    std::fs::File::open(o.dir.join(folder)).unwrap().set_modified(long_ago).unwrap();
+    let kept = |remove| {
+        let mut found = leftovers(&o.dir, remove).unwrap();
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        found.into_iter().map(|one| (one.name, one.kept.is_some())).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(false), [(folder.to_owned(), false), (old.to_owned(), false)]);
+    assert_eq!(kept(true), [(folder.to_owned(), true), (old.to_owned(), false)]);
+    std::fs::remove_dir(o.dir.join(folder)).unwrap();
     assert!(!o.dir.join(old).exists() && o.dir.join(young).exists() && o.dir.join(".test.cache.notes").exists());
     assert!(try_out(&o.dir).unwrap() > 0);
     assert_eq!(std::fs::read_dir(&o.dir).unwrap().count(), 3, "a trial leaves nothing");

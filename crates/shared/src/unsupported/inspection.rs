@@ -6,7 +6,7 @@ use std::path::Path;
 #[path = "../inspection/found.rs"]
 mod found;
 pub use self::found::{Attached, Entry, Found, Parameters, Removal, State};
-pub use crate::listed::{Listed, Unusable};
+pub use crate::listed::{Listed, Unneeded, Unusable};
 
 pub fn survey(_: &Path) -> Result<Vec<Found>, OpenError> {
     Err(OpenError)
@@ -17,7 +17,7 @@ pub fn attach(_: &Path, _: &str) -> Result<Attached, OpenError> {
 pub fn remove(_: &Path, _: &str) -> Result<Removal, OpenError> {
     Err(OpenError)
 }
-pub fn leftovers(_: &Path, _: bool) -> Result<Vec<String>, OpenError> {
+pub fn leftovers(_: &Path, _: bool) -> Result<Vec<Unneeded>, OpenError> {
     Err(OpenError)
 }
 pub fn try_out(_: &Path) -> Result<u64, OpenError> {

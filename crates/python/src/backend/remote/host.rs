@@ -67,6 +67,11 @@ impl HostFile {
         if self.files.current().is_some() {
             return None;
         }
+        self.file_failure()
+    }
+
+    /// Why its file cannot be opened, in words, if that was tried.
+    pub fn file_failure(&self) -> Option<String> {
         self.files.failure()
     }
 

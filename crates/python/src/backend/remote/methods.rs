@@ -110,6 +110,10 @@ impl Backend for Remote {
         (file.map(|file| file.shm.path().to_string_lossy().into_owned()), false)
     }
 
+    fn failure(&self) -> Option<String> {
+        self.host.as_ref().and_then(HostFile::file_failure)
+    }
+
     fn bounds(&self, options: &Options) -> (Kind, Option<usize>, Features) {
         Memory::default().bounds(options)
     }

@@ -171,6 +171,10 @@ impl Backend for Shared {
         (file.map(|file| file.shm.path().to_string_lossy().into_owned()), self.files.is_private())
     }
 
+    fn failure(&self) -> Option<String> {
+        self.files.failure()
+    }
+
     fn count_miss(&self, py: Python<'_>, _: &CacheState) {
         if let Some(file) = self.files.working(py) {
             file.count(Event::Miss);

@@ -21,6 +21,7 @@ use crate::file::disk::reserve_file;
 use crate::file::life::{is_locked, Locks, Owner};
 use crate::file::sigbus;
 use crate::file::system::{read_exact_at, write_all_at};
+use crate::listed::Unneeded;
 use crate::process::held::Held;
 #[cfg(target_os = "linux")]
 use crate::process::held::BYTE as LISTENERS;
@@ -190,17 +191,17 @@ impl FixedFile {
         Dir::open(dir, Missing::Left).ok()?.identify(name)
     }
 
-    /// The files of a directory that are called so, say that they are such files, and that no process has open, with the
-    /// bytes that they take; `remove`: they are removed. (None where the system does not tell who has a file open.)
+    /// The files of a directory that are called so, say that they are such files, and that no process has open; `remove`:
+    /// they are removed, all that can be. (None where the system does not tell who has a file open.)
     ///
     /// # Errors
-    /// The directory is refused, or the system refuses.
+    /// The directory is refused, or cannot be read.
     pub fn remove_unused(
         dir: &Path,
         is_called: impl Fn(&str) -> bool,
         is_one: impl Fn(&[u64; HEAD]) -> bool,
         remove: bool,
-    ) -> Result<Vec<(String, u64)>, OpenError> {
+    ) -> Result<Vec<Unneeded>, OpenError> {
         let dir = Dir::open(dir, Missing::Left)?;
         let mut names = dir.names().map_err(|error| OpenError::io(&dir.path(""), "read", error))?;
         names.retain(|name| is_called(name));
@@ -210,21 +211,14 @@ impl FixedFile {
             // (What is refused is not touched; closing a descriptor gives up a lock of the process's own at most.)
             let Ok(Some((fd, id))) = dir.open_file(&name, |_, fd| drop(fd)) else { continue };
             let bytes = dir.listed(&name).map_or(0, |listed| listed.allocated);
-            let is_unused = dir.with_dir_lock(|| {
-                if dir.identify(&name) != Some(id) || !read_head(&fd).is_some_and(|head| is_one(&head)) {
-                    return Ok(false);
+            unused.extend(dir.with_dir_lock(|| {
+                let is_ours = dir.identify(&name) == Some(id) && read_head(&fd).is_some_and(|head| is_one(&head));
+                if !is_ours || !is_unused(&fd) {
+                    return None;
                 }
-                if !is_unused(&fd) {
-                    return Ok(false);
-                }
-                if remove {
-                    dir.unlink(&name).map_err(|error| OpenError::io(&dir.path(&name), "remove", error))?;
-                }
-                Ok(true)
-            })?;
-            if is_unused {
-                unused.push((name, bytes));
-            }
+                let kept = if remove { dir.discard(&name).err() } else { None };
+                Some(Unneeded { name, bytes, kept })
+            }));
         }
         Ok(unused)
     }

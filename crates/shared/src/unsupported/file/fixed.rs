@@ -5,6 +5,7 @@ use std::path::Path;
 
 pub use super::atomic::{fence, AtomicU32, AtomicU64};
 pub use super::fixed_model::{Content, FixedFile};
+use crate::listed::Unneeded;
 use crate::process::held::Held;
 use crate::OpenError;
 
@@ -58,7 +59,7 @@ impl FixedFile {
         _: impl Fn(&str) -> bool,
         _: impl Fn(&[u64; HEAD]) -> bool,
         _: bool,
-    ) -> Result<Vec<(String, u64)>, OpenError> {
+    ) -> Result<Vec<Unneeded>, OpenError> {
         Ok(Vec::new())
     }
 
