@@ -128,6 +128,11 @@ mod handler {
             self.0.load(Ordering::Relaxed)
         }
 
+        /// Takes it for fired: what is mapped is of no more use.
+        pub(crate) fn fire(&self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+
         /// Has faults in `base..base + len` caught.
         pub(crate) fn watch(&self, base: usize, len: usize) -> Watch {
             // Acquire: pairs with the release in `Watch::drop`, so that the changes of a node follow each other.
