@@ -147,8 +147,8 @@ def _text(
     if reason == "value_size" and limit == _MOST_VALUE:
         return (
             f"results of {name} are not stored where they take more than {limit} bytes (now"
-            f" {taken}, a {kind}), the most that a shared cache takes; return less at a time, or use"
-            ' backend="memory"'
+            f" {taken}, a {kind}), the most that a shared cache takes; return less at a time, or"
+            ' use backend="memory"'
         )
     if reason == "value_size":
         return (
