@@ -151,6 +151,7 @@ pub enum Stored {
 
 impl Stored {
     /// Whether the value is one that the cache cannot have.
+    #[cfg(unix)]
     pub(crate) fn has_no_room(&self) -> bool {
         matches!(self, Stored::TooLarge | Stored::NoSpace)
     }

@@ -157,6 +157,7 @@ mod handler {
 
     impl Watch {
         /// The mapping has grown where it is.
+        #[cfg(target_os = "linux")]
         pub(crate) fn lengthen(&mut self, len: usize) {
             self.0.set(self.0.base.load(Ordering::Relaxed), len, self.0.fired.load(Ordering::Relaxed));
         }
