@@ -28,6 +28,9 @@ class UncacheableWarning(UserWarning):
 
 
 _OURS = {"warp_cache", "asyncio"}
+# What an entry of a file can hold, whatever is configured (crates/shared/src/interface.rs).
+_MOST_KEY = (1 << 26) - 1
+_MOST_VALUE = (1 << 32) - 1
 
 
 def warn(
@@ -125,6 +128,11 @@ def _text(
             f" {kind}{holding}: {told}; pass what tells it apart (an id, a str, a tuple), or"
             f' {remedy}, or use backend="memory"'
         )
+    if reason == "key_size" and limit == _MOST_KEY:
+        return (
+            f"results of {name} are not stored where the arguments take more than {limit} bytes"
+            f" (now {taken}), the most that a shared cache takes; pass what tells them apart"
+        )
     if reason == "key_size":
         return (
             f"results of {name} are not stored where the arguments take more than"
@@ -135,6 +143,12 @@ def _text(
             f"results of {name} are not stored where they are a {kind}, which cannot be"
             f" pickled: {raised or 'it has no bytes'}; return what can be pickled, or use"
             ' backend="memory"'
+        )
+    if reason == "value_size" and limit == _MOST_VALUE:
+        return (
+            f"results of {name} are not stored where they take more than {limit} bytes (now"
+            f" {taken}, a {kind}), the most that a shared cache takes; return less at a time, or"
+            ' use backend="memory"'
         )
     if reason == "value_size":
         return (

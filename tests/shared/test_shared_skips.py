@@ -384,3 +384,29 @@ def test_an_exception_that_is_to_be_stored_and_cannot_is_told(asynchronous: bool
         warnings.simplefilter("error")
         f.cache_clear()
     assert f.cache_info().skips["value"] >= 0
+
+
+MOST = 1 << 26
+
+
+@pytest.mark.parametrize("options", [{}, {"max_key_size": 1 << 30}])
+def test_a_key_that_no_file_takes_is_told_with_the_true_bound(options: dict[str, Any]) -> None:
+    function = cache(backend="shared", name="most", **options)(compute)
+    [said] = caught(function, b"k" * MOST)
+    assert re.search(rf"more than {MOST - 1} bytes .*the most that a shared", str(said.message))
+    assert "raise" not in str(said.message)
+    assert function.cache_info().skips == {"key_size": 1}
+
+
+def test_a_key_of_too_many_parts_or_too_deep_is_told_with_the_bound() -> None:
+    function = cache(backend="shared", name="parts")(compute)
+    # What is there twice is spelled twice.
+    parts = (bytes(MOST // 64),) * 65
+    [said] = caught(function, parts)
+    assert f"is a tuple: spelled out it takes more than {MOST} bytes" in str(said.message)
+    assert function.cache_info().skips == {"argument": 1}
+    deep: Any = ()
+    for _ in range(200):
+        deep = (deep,)
+    [said] = caught(cache(backend="shared", name="deep")(compute), deep)
+    assert "nested more than 100 deep" in str(said.message)

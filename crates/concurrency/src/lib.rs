@@ -3,7 +3,8 @@
 //! [`striped`] is the lock of a cache where there is no GIL, [`spin`] one of a word, [`access`] what a value must offer to
 //! be shared, [`hit_counters`] what both kinds of lock guard beside the value, [`inflight`] one computation for each key,
 //! [`clock`], [`boottime`] and [`time_stamp`] the time, [`elapsed`] how long something took, [`fork`] what a fork needs,
-//! [`descriptors`] what a child must not keep open, [`thread_id`] who asks, [`signals`] a limit that would kill. Under
+//! [`descriptors`] what a child must not keep open, [`thread_id`] who asks, [`signals`] a limit that would kill, [`latest`]
+//! what is replaced while others look at it. Under
 //! `cfg(loom)` atomics and cells ([`primitives`]) are loom's. Where there is no Unix, `boottime_of_process` and
 //! `descriptors_without_forks` stand in for two of them.
 //!
@@ -20,6 +21,7 @@ pub mod elapsed;
 pub mod fork;
 pub mod hit_counters;
 pub mod inflight;
+pub mod latest;
 pub mod primitives;
 pub mod signals;
 pub mod spin;

@@ -207,6 +207,7 @@ impl std::error::Error for OpenError {
 }
 
 impl Hindrance {
+    #[cfg(target_os = "linux")]
     pub(crate) fn locks(error: io::Error) -> Hindrance {
         Hindrance::Locks(error.raw_os_error().unwrap_or(0))
     }

@@ -6,6 +6,11 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Bytes of a key at most, whatever is configured: what an entry's head has room for.
+pub const MOST_KEY: usize = (1 << 26) - 1;
+/// The same of a value.
+pub const MOST_VALUE: usize = u32::MAX as usize;
+
 /// What to open.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -146,6 +151,7 @@ pub enum Stored {
 
 impl Stored {
     /// Whether the value is one that the cache cannot have.
+    #[cfg(unix)]
     pub(crate) fn has_no_room(&self) -> bool {
         matches!(self, Stored::TooLarge | Stored::NoSpace)
     }

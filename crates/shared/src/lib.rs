@@ -71,7 +71,7 @@ mod loom_models;
 
 pub use self::interface::{
     Acquired, Began, Change, Event, Failures, Freshness, Hindrance, Info, Kind, OpenErrorKind, Options, Present,
-    Purpose, Sought, Stored, Terms, Waited, NEVER,
+    Purpose, Sought, Stored, Terms, Waited, MOST_KEY, MOST_VALUE, NEVER,
 };
 pub use self::load_counter::LoadCounter;
 pub use self::skip::Skip;

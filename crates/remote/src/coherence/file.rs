@@ -4,7 +4,7 @@
 //! earlier boot, of another clock or of another version is replaced. A new one begins with an epoch and stripes at
 //! random, so that nothing that was kept under another file is taken for valid under this one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use concurrency::{boottime, fork};
@@ -86,7 +86,7 @@ fn content() -> Content {
 }
 
 /// Whether a file is one of this boot, clock and version.
-fn is_sound(head: &[u64; HEAD]) -> bool {
+pub(super) fn is_sound(head: &[u64; HEAD]) -> bool {
     let boot = boottime::boot_id();
     let found = [head[at::BOOT], head[at::BOOT + 1]];
     // (As with caches: who cannot read the boot's id now must not take the file away from those who can.)
@@ -111,6 +111,32 @@ fn find(known: &Known, id: (u64, u64)) -> Option<Arc<Coherence>> {
     known.iter().find(|known| known.0 == id)?.1.upgrade().filter(|found| !found.words().is_lost())
 }
 
+/// Where a file is.
+pub(super) struct Place {
+    dir: PathBuf,
+    name: String,
+}
+
+impl Place {
+    pub(super) fn new(dir: &Path, subject: Subject<'_>) -> Place {
+        Place { dir: dir.into(), name: subject.name() }
+    }
+
+    /// What has the name now, or a new one.
+    pub(super) fn words(&self) -> Result<Words, OpenError> {
+        FixedFile::open(&self.dir, &self.name, SHAPE, content, is_sound).map(Words::new)
+    }
+}
+
+/// This one has another file from now on.
+pub(super) fn note_renewed(coherence: &Arc<Coherence>) {
+    let id = coherence.words().memory.id();
+    known(|known| {
+        known.retain(|known| known.1.as_ptr() != Arc::as_ptr(coherence));
+        known.extend(id.map(|id| (id, Arc::downgrade(coherence))));
+    });
+}
+
 /// The file in a directory, which is made if need be; the same object for all who open it in one process.
 pub(super) fn open(dir: &Path, subject: Subject<'_>) -> Result<Arc<Coherence>, OpenError> {
     let name = subject.name();
@@ -118,9 +144,10 @@ pub(super) fn open(dir: &Path, subject: Subject<'_>) -> Result<Arc<Coherence>, O
     if let Some(found) = there {
         return Ok(found);
     }
-    let file = FixedFile::open(dir, &name, SHAPE, content, is_sound)?;
-    let id = file.id();
-    let new = Arc::new(Coherence::over(Words::new(file), None));
+    let place = Place { dir: dir.into(), name };
+    let words = place.words()?;
+    let id = words.memory.id();
+    let new = Arc::new(Coherence::over(words, Some(place), None));
     let Some(id) = id else { return Ok(new) };
     // (What is not used is dropped outside.)
     let found = known(|known| {
@@ -135,7 +162,6 @@ pub(super) fn open(dir: &Path, subject: Subject<'_>) -> Result<Arc<Coherence>, O
 }
 
 /// The same in memory of this process's own, which listens for itself.
-pub(super) fn private(why: Option<OpenError>) -> std::io::Result<Arc<Coherence>> {
-    let file = FixedFile::private(SHAPE, &content())?;
-    Ok(Arc::new(Coherence::over(Words::new(file), why)))
+pub(super) fn private() -> std::io::Result<Words> {
+    FixedFile::private(SHAPE, &content()).map(Words::new)
 }

@@ -128,8 +128,8 @@ impl Words {
 
     fn raise_one(&self, stripe: Stripe) {
         // Release: pairs with the acquire in `sum`.
-        if self.stripe(stripe).fetch_add(1, Ordering::Release) == u32::MAX {
-            // It is 0 now, and grows from there: sums could come again.
+        if matches!(self.stripe(stripe).fetch_add(1, Ordering::Release), 0 | u32::MAX) {
+            // It is or was 0, and grows from there: sums could come again. (It was 0 by damage, or is so for a moment.)
             self.add_to_epoch();
             // (If it is not 0 any more, somebody else has raised it.)
             let _ = self.stripe(stripe).compare_exchange(0, 1, Ordering::Release, Ordering::Relaxed);

@@ -49,6 +49,9 @@ pub struct Record {
 
 pub struct Words {
     pub(super) memory: FixedFile,
+    /// What this process knows of it beside the file.
+    #[cfg(not(loom))]
+    pub(super) own: super::damage::Own,
     #[cfg(loom)]
     pub(super) mutant: Mutant,
 }
@@ -57,6 +60,8 @@ impl Words {
     pub(super) fn new(memory: FixedFile) -> Words {
         Words {
             memory,
+            #[cfg(not(loom))]
+            own: Default::default(),
             #[cfg(loom)]
             mutant: Mutant::None,
         }
@@ -76,8 +81,8 @@ impl Words {
         self.word(at::CONFIRMED).load(Ordering::Acquire)
     }
 
-    /// Whether somebody has cut the file short: parts of it are zeros of this process's own, which no other one raises. It
-    /// validates nothing more; whoever has it opens it anew.
+    /// Whether the file is of no more use to this process ([`damage`](super::damage)). It validates nothing more, and whoever
+    /// has it opens another one.
     pub fn is_lost(&self) -> bool {
         #[cfg(not(loom))]
         return self.memory.is_truncated();
@@ -95,7 +100,11 @@ impl Words {
         #[cfg(loom)]
         let order = if self.mutant == Mutant::RelaxedConfirmation { Ordering::Relaxed } else { Ordering::Release };
         // Release: pairs with the acquire in `confirmed`.
-        self.word(at::CONFIRMED).fetch_max(sent, order);
+        let before = self.word(at::CONFIRMED).fetch_max(sent, order);
+        #[cfg(not(loom))]
+        self.note_confirmed(before, sent);
+        #[cfg(loom)]
+        let _ = before;
     }
 
     /// The count of what voided everything; 0 = nothing is valid.
@@ -147,6 +156,8 @@ impl Words {
     pub fn ask_staleness(&self, staleness: Duration) {
         let nanoseconds = u64::try_from(staleness.as_nanos()).unwrap_or(u64::MAX);
         self.word(at::STALENESS).fetch_min(nanoseconds, Ordering::Relaxed);
+        #[cfg(not(loom))]
+        self.note_asked(nanoseconds);
     }
 
     /// Whether the server tells what has changed.

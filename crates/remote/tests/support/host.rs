@@ -11,7 +11,7 @@ use redis::{cmd, Value};
 use remote::breaker::ProcessBreaker;
 use remote::coherence::file::Subject;
 use remote::coherence::listener::Settings;
-use remote::coherence::{Coherence, Pair, Stripe, Words};
+use remote::coherence::{Coherence, Pair, Stripe};
 use remote::connection::Connection;
 use remote::keys::{Keys, Name};
 use remote::pool::Pool;
@@ -105,7 +105,7 @@ struct Copy {
 
 /// One reader of a host.
 pub struct Reader {
-    words: Arc<Words>,
+    coherence: Arc<Coherence>,
     connection: Option<Connection>,
     url: String,
     near: HashMap<u8, Copy>,
@@ -116,15 +116,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(coherence: &Coherence, url: &str, bound: u64) -> Reader {
-        let words = coherence.words().clone();
-        Reader { words, connection: None, url: url.to_owned(), near: HashMap::new(), bound, stamp_after: false }
+    pub fn new(coherence: &Arc<Coherence>, url: &str, bound: u64) -> Reader {
+        let coherence = coherence.clone();
+        Reader { coherence, connection: None, url: url.to_owned(), near: HashMap::new(), bound, stamp_after: false }
     }
 
     pub fn near(&mut self, i: u8) -> Option<Option<u64>> {
-        let look = self.words.look(boottime::now(), self.bound)?;
+        let look = self.coherence.words().look(boottime::now(), self.bound)?;
         let copy = self.near.get(&i)?;
-        self.words.holds(&look, copy.pair, &[Stripe::of_value(&key(i))]).then_some(copy.version)
+        self.coherence.words().holds(&look, copy.pair, &[Stripe::of_value(&key(i))]).then_some(copy.version)
     }
 
     /// Reads, near or far; `None` if the server does not answer.
@@ -144,15 +144,15 @@ impl Reader {
             self.connection = Some(open(&self.url, late()).ok()?);
         }
         let connection = self.connection.as_mut()?;
-        let proved = self.words.prove(connection, &keys(), "", late()).ok()?;
-        let mut pair = self.words.pair(&[Stripe::of_value(&key(i))]);
+        let proved = self.coherence.words().prove(connection, &keys(), "", late()).ok()?;
+        let mut pair = self.coherence.words().pair(&[Stripe::of_value(&key(i))]);
         let version = match connection.request(cmd("GET").arg(key(i)), late()).ok()? {
             Value::BulkString(text) => Some(std::str::from_utf8(&text).unwrap().parse().unwrap()),
             Value::Nil => None,
             other => panic!("{other:?}"),
         };
         if self.stamp_after {
-            pair = self.words.pair(&[Stripe::of_value(&key(i))]);
+            pair = self.coherence.words().pair(&[Stripe::of_value(&key(i))]);
         }
         // (`proved` is of the epoch that `pair` has, or the pair is void by now.)
         if proved && connection.proof == pair.epoch {

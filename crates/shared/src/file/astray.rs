@@ -29,23 +29,39 @@ pub(crate) fn note_root() {
     ROOT.get_or_init(root);
 }
 
+fn has_its_root() -> bool {
+    ROOT.get().is_some_and(|before| *before == root())
+}
+
+/// Which file a path names, if any.
+fn what_names(path: &Path) -> std::io::Result<Named> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some((found.dev(), found.ino()))),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a path names another file than this one, or none. What cannot be known is no reason to leave the file.
+pub(crate) fn is_elsewhere(path: &Path, file: Named) -> bool {
+    what_names(path).is_ok_and(|named| named != file) && has_its_root()
+}
+
 impl Table {
     /// Whether the path names another file, or none. What cannot be known is no reason to leave the file.
     pub(crate) fn is_astray(&self, path: &Path) -> bool {
         let seen = self.region.get(ctl!(moved));
-        let named = match std::fs::symlink_metadata(path) {
-            Ok(found) => Some((found.dev(), found.ino())),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
-            Err(_) => return false,
-        };
-        if named == self.region.file() {
-            if seen != 0 {
-                // Damage, or it has its name again. Not if somebody says so once more meanwhile.
-                let _ = self.region.cas(ctl!(moved), seen, 0, Ordering::Relaxed);
+        match what_names(path) {
+            Err(_) => false,
+            Ok(named) if named == self.region.file() => {
+                if seen != 0 {
+                    // Damage, or it has its name again. Not if somebody says so once more meanwhile.
+                    let _ = self.region.cas(ctl!(moved), seen, 0, Ordering::Relaxed);
+                }
+                false
             }
-            return false;
+            Ok(_) => has_its_root(),
         }
-        ROOT.get().is_some_and(|before| *before == root())
     }
 
     /// This process leaves the file. Where it has no name any more, nothing that it holds is found again, and everybody who

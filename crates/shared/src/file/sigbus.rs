@@ -128,6 +128,11 @@ mod handler {
             self.0.load(Ordering::Relaxed)
         }
 
+        /// Takes it for fired: what is mapped is of no more use.
+        pub(crate) fn fire(&self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+
         /// Has faults in `base..base + len` caught.
         pub(crate) fn watch(&self, base: usize, len: usize) -> Watch {
             // Acquire: pairs with the release in `Watch::drop`, so that the changes of a node follow each other.
@@ -152,6 +157,7 @@ mod handler {
 
     impl Watch {
         /// The mapping has grown where it is.
+        #[cfg(target_os = "linux")]
         pub(crate) fn lengthen(&mut self, len: usize) {
             self.0.set(self.0.base.load(Ordering::Relaxed), len, self.0.fired.load(Ordering::Relaxed));
         }

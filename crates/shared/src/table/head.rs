@@ -19,6 +19,7 @@ use crate::table::Table;
 const KEY_BITS: u32 = 26;
 /// Keys are shorter.
 pub(crate) const KEY_LIMIT: usize = 1 << KEY_BITS;
+const _: () = assert!(crate::interface::MOST_KEY + 1 == KEY_LIMIT);
 const EXCEPTION: u64 = 1 << KEY_BITS;
 const SOFT: u64 = 1 << (KEY_BITS + 1);
 const TAGS_AT: u32 = KEY_BITS + 2;

@@ -109,8 +109,8 @@ impl Shared {
         Ok(Box::new(Shared {
             files,
             ttl: (options.ttl.nanos != 0).then(|| Duration::from_nanos(options.ttl.nanos)),
-            max_key_size: options.max_key_size.unwrap_or(usize::MAX),
-            max_value_size: options.max_value_size.unwrap_or(usize::MAX),
+            max_key_size: options.max_key_size.unwrap_or(usize::MAX).min(shared::MOST_KEY),
+            max_value_size: options.max_value_size.unwrap_or(usize::MAX).min(shared::MOST_VALUE),
             // What the file has room for is known when it is open, and then the level holds no more than the file does.
             capacity: options.max_size.unwrap_or(usize::MAX).max(1),
             stores: options.max_size != Some(0),

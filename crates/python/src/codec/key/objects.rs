@@ -259,7 +259,8 @@ impl Writer {
         static NAME: global::Name = global::Name::new(c"_name_");
         static VALUE: global::Name = global::Name::new(c"_value_");
         if depth == 0 {
-            return Err(Stop::Unstorable);
+            // SAFETY: alive (the caller's promise).
+            return unsafe { self.refuse(member, super::writer::TOO_DEEP) };
         }
         // SAFETY: as for `put`; a type is alive while its instance is.
         unsafe {

@@ -14,6 +14,10 @@ use engine::wire_format::{self, tag};
 
 /// How many bytes are spelled at most: what is reachable twice is spelled twice, and so may be exponentially long.
 const LIMIT: usize = 1 << 26;
+pub(super) const TOO_DEEP: &str = "it holds itself, or is nested more than 100 deep";
+const _: () = assert!(wire_format::MAX_DEPTH == 100);
+/// (In a type's place: it is whichever argument it is.)
+const TOO_LONG: &str = ": spelled out it takes more than 67108864 bytes, each part counted as 64 or more";
 /// How many of them an object counts for at least.
 const PART: usize = 64;
 
@@ -101,7 +105,7 @@ impl Writer {
         self.charge(PART)?;
         if depth == 0 || self.around.contains(&object) {
             // SAFETY: alive (the caller's promise).
-            return unsafe { self.refuse(object, "it holds itself, or is nested too deeply") };
+            return unsafe { self.refuse(object, TOO_DEEP) };
         }
         self.around.push(object);
         let done = put(self);
@@ -112,6 +116,7 @@ impl Writer {
     pub fn charge(&mut self, more: usize) -> Result<(), Stop> {
         self.spent = self.spent.saturating_add(more);
         if self.spent > LIMIT {
+            self.why.get_or_insert_with(|| TOO_LONG.to_owned());
             return Err(Stop::Unstorable);
         }
         Ok(())
@@ -125,7 +130,8 @@ impl Writer {
     ) -> Result<(), Stop> {
         let start = out.len();
         if depth == 0 {
-            return Err(Stop::Unstorable);
+            // SAFETY: alive (the caller's promise).
+            return unsafe { self.refuse(tuple, TOO_DEEP) };
         }
         // SAFETY: a tuple keeps its items.
         unsafe {

@@ -1,8 +1,8 @@
 //! The thread that each process with a remote cache has: it listens for the host if it is elected, and looks for the
 //! election if it is not.
 //!
-//! It owns no Python object. It ends with its [`Coherence`] (or when that is of no more use), or with the process;
-//! nothing waits for it. [`election`] says who
+//! It owns no Python object. It ends with its [`Coherence`] or with the process; nothing waits for it. It looks after the
+//! file, and goes over to another one where that is lost. [`election`] says who
 //! listens, [`session`] is from one consent to the next, [`feed`] one tracked connection of it, [`heartbeat`] what is
 //! confirmed and when, [`pushes`] what the server tells; [`voice`] is how others know that this process computes.
 
@@ -13,6 +13,7 @@ mod pushes;
 mod session;
 mod voice;
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -45,6 +46,10 @@ pub struct Settings {
 const UNTOLD: Duration = Duration::from_secs(5);
 /// The longest sleep, after which the thread sees that its coherence has gone.
 const NAP: Duration = Duration::from_millis(100);
+/// The file is looked at so often.
+const LOOKS: Duration = Duration::from_millis(250);
+/// Where there is none, one is tried for so often.
+const LACKS: Duration = Duration::from_secs(1);
 
 pub(super) fn attend(coherence: &Arc<Coherence>, settings: &Arc<Settings>) {
     let (epoch, running) = (fork::epoch(), &coherence.running);
@@ -55,10 +60,11 @@ pub(super) fn attend(coherence: &Arc<Coherence>, settings: &Arc<Settings>) {
     }
     fork::watch();
     let thread = Thread {
-        words: coherence.words().clone(),
+        words: coherence.words_to_keep(),
         owner: Arc::downgrade(coherence),
         members: coherence.members().clone(),
         settings: settings.clone(),
+        next_look: Cell::new(0),
         _running: Running { epoch, running: running.clone() },
     };
     // (If there is no thread to be had, `Running` says so, and the next use tries again.)
@@ -83,17 +89,46 @@ struct Thread {
     owner: Weak<Coherence>,
     members: Arc<Members>,
     settings: Arc<Settings>,
+    /// When the file is looked at again (boot clock).
+    next_look: Cell<u64>,
     _running: Running,
 }
 
 impl Thread {
+    /// Whether what it works for has gone, or has another file.
     fn is_over(&self) -> bool {
+        self.look_after();
         self.owner.strong_count() == 0 || self.words.is_lost()
     }
 
-    fn run(self) {
+    /// Looks at the file, if it is time to; or whether there is one by now.
+    fn look_after(&self) {
+        let now = boottime::now();
+        if now < self.next_look.get() {
+            return;
+        }
+        let pause = if self.words.memory.is_shared() { LOOKS } else { LACKS };
+        self.next_look.set(now + pause.as_nanos() as u64);
+        self.words.look_after();
+        if let Some(owner) = self.owner.upgrade().filter(|owner| self.words.is_lost() || owner.lacks_file()) {
+            owner.renew();
+        }
+    }
+
+    fn run(mut self) {
         let mut candidate = Candidate::default();
-        while !self.is_over() {
+        loop {
+            if self.is_over() {
+                let Some(owner) = self.owner.upgrade() else { return };
+                // What was held is of the file before.
+                candidate = Candidate::default();
+                self.words = owner.words_to_keep();
+                if self.words.is_lost() {
+                    drop(owner);
+                    std::thread::sleep(NAP);
+                }
+                continue;
+            }
             self.speak();
             self.settings.route.look_around();
             let Some(role) = candidate.role(&self.words) else {
@@ -102,7 +137,7 @@ impl Thread {
                 continue;
             };
             match session::run(&self, role) {
-                Ended::Over => return,
+                Ended::Over => {}
                 Ended::Replaced => candidate.step_back(),
                 Ended::Untold => {
                     self.words.note_tracking(Tracking::Untold);

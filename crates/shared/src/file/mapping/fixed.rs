@@ -14,6 +14,7 @@
 use super::addresses::Mapping;
 use super::descriptor::{file_len, Descriptor};
 use crate::error::OpenError;
+use crate::file::astray::{is_elsewhere, note_root};
 use crate::file::atomic::{AtomicU32, AtomicU64};
 use crate::file::directory::{check_name, Dir, FileId, Missing};
 use crate::file::disk::reserve_file;
@@ -95,6 +96,7 @@ impl FixedFile {
     ) -> Result<FixedFile, OpenError> {
         check_name(name)?;
         sigbus::install();
+        note_root();
         let dir = Dir::open(dir, Missing::MadeWithParents)?;
         let path = dir.path(name);
         let fail = |what: &'static str| {
@@ -223,9 +225,25 @@ impl FixedFile {
         Ok(unused)
     }
 
-    /// Whether somebody has cut it short.
+    /// Whether it is of no more use: somebody has cut it short, or whoever has it has given it up.
     pub fn is_truncated(&self) -> bool {
         self.watched.fired()
+    }
+
+    /// It is of no more use to this process.
+    pub fn give_up(&self) {
+        self.watched.fire();
+    }
+
+    /// Whether it is what others find who open it now: its path names it, and it has its length and a sound head. What
+    /// cannot be known is no reason to leave it; private memory is always so.
+    pub fn is_found(&self, is_sound: impl Fn(&[u64; HEAD]) -> bool) -> bool {
+        let Some((descriptor, path)) = &self.file else { return true };
+        // (Relaxed: a head is never changed but by damage.)
+        let head = std::array::from_fn(|i| self.word(i).load(std::sync::atomic::Ordering::Relaxed));
+        let has_length =
+            !descriptor.is_ours() || file_len(descriptor.fd.as_fd()).is_ok_and(|len| len == self.shape.bytes() as u64);
+        is_sound(&head) && has_length && !is_elsewhere(path, descriptor.file)
     }
 
     /// Takes a lock of the file, which is this process's until it is dropped or the process ends; `None` if another

@@ -1,7 +1,9 @@
 //! The mapped file as words: every access is checked and atomic.
 
 use super::addresses::{Mapping, STEP};
-use super::descriptor::{file_id, file_len, Descriptor};
+#[cfg(target_os = "linux")]
+use super::descriptor::file_id;
+use super::descriptor::{file_len, Descriptor};
 use crate::file::atomic::AtomicU64;
 use crate::file::layout::INDEX_AT;
 use crate::file::sigbus;
