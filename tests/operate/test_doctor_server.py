@@ -124,6 +124,7 @@ def test_a_user_who_may_not(start: Start, found: Any) -> None:
     server.say("ACL", "SETUSER", "reader", "on", f">{PASSWORD}", "~*", *rights)
     level, text = found(server.url.replace("//", f"//reader:{PASSWORD}@"))
     assert level == "problem" and "NOPERM" in text and "the commands and the keys" in text
+    assert "its user lacks +" in text
 
 
 @needs_server

@@ -323,16 +323,46 @@ def test_a_wrong_password_is_said_once_with_what_mends_it(
     assert "wrong" not in str(told[0].message)
 
 
+# What a user is allowed, and the rule that is missing.
+LACKING = [
+    (("~*", "+@all", "-set"), "+set"),
+    (("~*", "+@all", "-pttl"), "+pttl"),
+    (("~other:*", "+@all"), "~wc1:<namespace>:*"),
+    # Read and claimed, but never stored.
+    (("~*", "+@all", "-eval", "-watch"), "+watch"),
+    (("~*", "+@all", "-eval", "-multi"), "+multi"),
+]
+
+
 @pytest.mark.usefixtures("unsaid")
-def test_missing_rights_are_said(server: servers.Server, tmp_path: Path) -> None:
-    server.say("ACL", "SETUSER", "reader", "on", ">right", "~*", "+@all", "-set")
+@pytest.mark.parametrize("rules, missing", LACKING)
+def test_missing_rights_are_said(
+    server: servers.Server, tmp_path: Path, rules: tuple[str, ...], missing: str
+) -> None:
+    if "-eval" in rules and "valkey_version" in server.say("INFO", "server"):
+        pytest.skip("it compares by a command of its own")
+    server.say("ACL", "SETUSER", "reader", "reset", "on", ">right", *rules)
     warp_cache.configure(
         remote=server.url.replace("//", "//reader:right@"), timeout=5.0, directory=tmp_path / "host"
     )
     f = named(lambda x: x)
     with pytest.warns(UserWarning, match="does not allow.*Access") as told:
-        assert [f(1), f(2)] == [1, 2]
+        assert [f(x) for x in (1, 2, 3)] == [1, 2, 3]
     assert len(told) == 1
+    assert f"its user lacks {missing} " in str(told[0].message)
+
+
+@pytest.mark.usefixtures("unsaid")
+def test_a_change_that_is_refused_names_what_is_missing(
+    server: servers.Server, tmp_path: Path
+) -> None:
+    server.say("ACL", "SETUSER", "reader", "on", ">right", "~*", "+@all", "-del")
+    warp_cache.configure(
+        remote=server.url.replace("//", "//reader:right@"), timeout=5.0, directory=tmp_path / "host"
+    )
+    f = named(lambda x: x)
+    with pytest.raises(warp_cache.RemoteError, match=r"lacks \+del\)"):
+        f.cache_invalidate(1)
 
 
 def test_results_that_cannot_be_stored_are_not_asked_about_for_a_while(

@@ -7,13 +7,13 @@
 //!
 //! [`Breaker`] is a state machine to which the time is told; [`ProcessBreaker`] is the one that a process's threads share.
 
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use concurrency::{boottime, clock, fork};
 
-use crate::error::Error;
+use crate::error::{Code, Error, Rule};
 use crate::random;
 use crate::refusal::Refusal;
 
@@ -150,6 +150,10 @@ pub struct ProcessBreaker {
     denied_in: AtomicU64,
     /// The last [`Refusal`]; 0: none.
     refusal: AtomicU8,
+    /// The last value was not stored, for want of rights: that reads are served does not mend it.
+    keeps_nothing: AtomicBool,
+    /// What an access list lacked last. Locked within `fork::exclusive` only.
+    missing: Mutex<Option<Rule>>,
 }
 
 impl ProcessBreaker {
@@ -186,6 +190,9 @@ impl ProcessBreaker {
     /// Notes what the server has refused, if its user can mend that.
     pub fn note(&self, error: &Error) {
         if let Some(refusal) = Refusal::of(error) {
+            if let Error::Refused(code) = error {
+                self.note_missing(code);
+            }
             self.refusal.store(refusal as u8, Ordering::Relaxed);
         }
     }
@@ -197,10 +204,38 @@ impl ProcessBreaker {
         }
     }
 
+    /// Notes whether the server has stored a value; `Some`: what it said where it has not.
+    pub fn note_stored(&self, refused: Option<&Code>) {
+        let lacks = refused.is_some_and(|code| code.as_str() == "NOPERM");
+        if let Some(code) = refused.filter(|_| lacks) {
+            self.note_missing(code);
+        }
+        if (refused.is_none() || lacks) && self.keeps_nothing.load(Ordering::Relaxed) != lacks {
+            self.keeps_nothing.store(lacks, Ordering::Relaxed);
+        }
+    }
+
+    fn note_missing(&self, code: &Code) {
+        let missing = code.missing().cloned();
+        let former = self.with_missing(|kept| std::mem::replace(kept, missing));
+        drop(former);
+    }
+
+    fn with_missing<R>(&self, f: impl FnOnce(&mut Option<Rule>) -> R) -> R {
+        fork::exclusive(|| f(&mut self.missing.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// The rule for want of which it has refused last, if it said so.
+    pub fn missing(&self) -> Option<Rule> {
+        self.with_missing(|kept| kept.clone())
+    }
+
     /// What it has refused last.
     pub fn refusal(&self) -> Option<Refusal> {
         let refusal = self.refusal.load(Ordering::Relaxed);
-        [Refusal::Login, Refusal::Rights, Refusal::Cluster].into_iter().find(|known| *known as u8 == refusal)
+        let all = [Refusal::Login, Refusal::Rights, Refusal::Cluster];
+        let of_all = all.into_iter().find(|known| *known as u8 == refusal);
+        of_all.or_else(|| self.keeps_nothing.load(Ordering::Relaxed).then_some(Refusal::Rights))
     }
 
     /// See [`Breaker::admit`].

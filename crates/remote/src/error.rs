@@ -3,11 +3,49 @@
 use std::fmt;
 use std::io;
 
+use redis::ServerError;
+
 /// What a server answered with instead of a result: the first word of its error, as `WRONGPASS`.
 ///
-/// The rest of the text is dropped: it may repeat arguments, among them a password.
+/// The rest of the text is dropped: it may repeat arguments, among them a password. Only of `NOPERM` is kept what is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Code(String);
+pub struct Code {
+    word: String,
+    missing: Option<Rule>,
+}
+
+/// What an access list lacks. It shows as the rule that is to be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// A command, or a subcommand as `client|tracking`.
+    Command(String),
+    /// The keys of the namespace.
+    Keys,
+}
+
+impl Rule {
+    /// What a server says of a refusal: of a command its name stands in quotation marks (`… to run the 'set' command`), of
+    /// keys only that it is they (`… to access a key`, `… one of the keys …`).
+    fn of(details: &str) -> Option<Rule> {
+        if let Some((_, rest)) = details.split_once("to run the '") {
+            let name = rest.split('\'').next().unwrap_or("");
+            let sound = (1..=Code::MOST).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"|-_.".contains(&b));
+            return sound.then(|| Rule::Command(name.to_ascii_lowercase()));
+        }
+        let is_of_keys = details.contains("access") && details.contains(" key");
+        is_of_keys.then_some(Rule::Keys)
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::Command(name) => write!(f, "+{name}"),
+            Rule::Keys => f.write_str("~wc1:<namespace>:*"),
+        }
+    }
+}
 
 impl Code {
     const MOST: usize = 32;
@@ -16,11 +54,35 @@ impl Code {
     pub(crate) fn new(word: &str) -> Code {
         let sound = (1..=Self::MOST).contains(&word.len())
             && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-        Code(if sound { word } else { "ERR" }.to_owned())
+        Code { word: if sound { word } else { "ERR" }.to_owned(), missing: None }
+    }
+
+    /// That of a server's error.
+    pub(crate) fn of(error: &ServerError) -> Code {
+        let mut code = Code::new(error.code());
+        if code.as_str() == "NOPERM" {
+            code.missing = error.details().and_then(Rule::of);
+        }
+        code
+    }
+
+    /// The rule that the server's access list lacks, if it refused for want of one and said which.
+    pub fn missing(&self) -> Option<&Rule> {
+        self.missing.as_ref()
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.word
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.word)?;
+        match &self.missing {
+            Some(rule) => write!(f, " (its user lacks {rule})"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -72,7 +134,7 @@ impl fmt::Display for Error {
             Error::TooLarge => f.write_str("a request or an answer beyond its bound"),
             Error::Unasked => f.write_str("a node of the cluster has not answered lately"),
             Error::Credentials => f.write_str("no login was given"),
-            Error::Refused(code) => write!(f, "the server refused the connection: {}", code.as_str()),
+            Error::Refused(code) => write!(f, "the server refused the connection: {code}"),
         }
     }
 }

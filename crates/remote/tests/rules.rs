@@ -107,6 +107,31 @@ fn without_scripts_changes_are_watched() {
     });
 }
 
+/// Without scripts, and without one command of a transaction: nothing of a change is written.
+#[test]
+fn a_transaction_that_is_refused_changes_nothing() {
+    for missing in ["+multi", "+exec", "+multi +exec +unwatch", "+watch"] {
+        let rules = missing.split(' ').fold(RULES.to_owned(), |rules, rule| rules.replace(&format!("{rule} "), ""));
+        with_rules(&rules, |_, url| {
+            let tier = Tier::open(options(url, None)).unwrap();
+            let (new, old) = (call(&tier, b"1"), call(&tier, b"2"));
+            // The lease stays, where a value was to take its place; so does what a refresh was to replace.
+            let lease = mine(tier.look(&new));
+            assert!(matches!(tier.store(&new, lease, draft(b"value")), Stored::Failed(..)), "{missing}");
+            assert!(tier.peek(&new).is_none(), "{missing}");
+            tier.put(&old, draft(b"old")).unwrap();
+            let Some(value) = tier.peek(&old) else { panic!("it is there") };
+            let lease = mine(tier.refresh(&old, &value.token));
+            assert!(matches!(tier.store(&old, lease, draft(b"new")), Stored::Failed(..)), "{missing}");
+            let Some(value) = tier.peek(&old) else { panic!("it is there still") };
+            assert_eq!(value.body, b"old", "{missing}");
+            // Neither is what was watched in the way of what comes next on the connection.
+            assert!(tier.take_many(&[&old]).is_err(), "{missing}");
+            assert!(tier.peek(&old).is_some(), "{missing}");
+        });
+    }
+}
+
 #[test]
 fn the_same_list_is_enough_for_a_cluster_also_without_scripts() {
     for program in programs() {

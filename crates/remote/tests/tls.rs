@@ -7,12 +7,14 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use remote::connection::{Connection, Target};
 use remote::error::Error;
+use remote::secret::Login;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 use support::certificates::{files, Files};
-use support::{drain, hostile, late, open, soon, HELLO};
+use support::{drain, hostile, late, open, soon, target, HELLO};
 
 fn config(files: &Files, versions: &[&'static SupportedProtocolVersion], wants_certificate: bool) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -114,6 +116,51 @@ fn unusable_files_are_named_by_their_parameter() {
             error => panic!("{error:?}"),
         }
     }
+}
+
+/// Authority, certificate and key by another authority: the server's, the client's.
+#[test]
+fn files_that_change_are_read_at_the_next_connect() {
+    let (old, new) = (files("localhost", false), files("localhost", false));
+    let directory = tempfile::tempdir().unwrap();
+    let [ca, certificate, key] = ["ca", "certificate", "key"].map(|name| directory.path().join(name));
+    let place = |files: &Files| {
+        for (from, to) in [(&files.ca, &ca), (&files.certificate, &certificate), (&files.key, &key)] {
+            // As who rotates them does: beside, then in its place.
+            std::fs::copy(from, to.with_extension("new")).unwrap();
+            std::fs::rename(to.with_extension("new"), to).unwrap();
+        }
+    };
+    place(&old);
+    let by = [("ssl_ca_certs", &ca), ("ssl_certfile", &certificate), ("ssl_keyfile", &key)];
+    let query = by.map(|(name, path)| format!("{name}={}", path.display())).join("&");
+    let [at_old, at_new] =
+        [&old, &new].map(|files| target(&format!("{}?{query}", server(files, rustls::ALL_VERSIONS, true))));
+    let connect = |(target, login): &(Target, Login)| Connection::open(target, login, late());
+    assert!(connect(&at_old).is_ok());
+    assert!(refused(connect(&at_new)).contains("unknown issuer"));
+    place(&new);
+    assert!(connect(&at_new).is_ok());
+    assert!(refused(connect(&at_old)).contains("unknown issuer"));
+    // One that is damaged is named, as long as it is.
+    for (name, path) in by {
+        let sound = std::fs::read(path).unwrap();
+        std::fs::write(path, "damaged").unwrap();
+        for _ in 0..2 {
+            assert!(matches!(connect(&at_new), Err(Error::Option(found, _)) if found == name), "{name}");
+        }
+        std::fs::write(path, sound).unwrap();
+        assert!(connect(&at_new).is_ok(), "{name}");
+    }
+    // A directory of authorities likewise.
+    let authorities = tempfile::tempdir().unwrap();
+    let authority = authorities.path().join("authority.pem");
+    std::fs::copy(&old.ca, &authority).unwrap();
+    let url = server(&new, rustls::ALL_VERSIONS, false);
+    let by_directory = target(&format!("{url}?ssl_ca_path={}", authorities.path().display()));
+    assert!(refused(connect(&by_directory)).contains("unknown issuer"));
+    std::fs::copy(&new.ca, &authority).unwrap();
+    assert!(connect(&by_directory).is_ok());
 }
 
 #[test]

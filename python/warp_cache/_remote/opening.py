@@ -144,6 +144,14 @@ def refused(what: str) -> None:
     say(f"every host computes for itself, as the server of a cache with remote= {_REFUSED[what]}")
 
 
+def lacks(rule: str) -> None:
+    """Say that the server refuses what it is asked; rule: what its access list lacks."""
+    say(
+        "every host computes for itself, as the server of a cache with remote= does not allow what "
+        f"it is asked: its user lacks {rule} (Access, in the page on operations, has all)"
+    )
+
+
 def say(text: str) -> None:
     """Warn, once a process for each text, and note it in the log.
 

@@ -111,7 +111,7 @@ fn select(target: &Target) -> Cmd {
 
 fn accepted(reply: &Value) -> Result<(), Error> {
     match reply {
-        Value::ServerError(error) => Err(Error::Refused(Code::new(error.code()))),
+        Value::ServerError(error) => Err(Error::Refused(Code::of(error))),
         _ => Ok(()),
     }
 }

@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use redis::{Cmd, Pipeline, Value};
+use redis::{cmd, Cmd, Pipeline, Value};
 
 use self::frames::Frames;
 pub use self::frames::MAX_REPLY;
@@ -86,17 +86,36 @@ impl Connection {
         self.receive(deadline)
     }
 
-    /// Sends commands in one piece and reads a reply for each; of an atomic pipeline the last is that of `EXEC`.
+    /// Sends commands in one piece and reads a reply for each; of an atomic pipeline as [`Connection::transaction`] says.
     ///
     /// # Errors
     /// As [`Connection::request`].
     pub fn pipeline(&mut self, commands: &Pipeline, deadline: Deadline) -> Result<Vec<Value>, Error> {
-        let replies = commands.len() + if commands.is_transaction() { 2 } else { 0 };
         if commands.is_empty() {
             return Ok(Vec::new());
         }
-        self.send(&commands.get_packed_pipeline(), replies, deadline)?;
-        (0..replies).map(|_| self.receive(deadline)).collect()
+        if commands.is_transaction() {
+            return self.transaction(commands, deadline);
+        }
+        self.send(&commands.get_packed_pipeline(), commands.len(), deadline)?;
+        (0..commands.len()).map(|_| self.receive(deadline)).collect()
+    }
+
+    /// A transaction: the replies to `MULTI`, to its commands and to `EXEC`. `MULTI` has a trip of its own: what follows one
+    /// that is refused would be done at once and unwatched. Then its reply is the only one, and nothing is watched any more.
+    fn transaction(&mut self, commands: &Pipeline, deadline: Deadline) -> Result<Vec<Value>, Error> {
+        let begun = self.request(&cmd("MULTI"), deadline)?;
+        if begun != Value::Okay {
+            // (Who may not do that either leaves nothing watched for the next user of the connection.)
+            self.retired |= self.request(&cmd("UNWATCH"), deadline)? != Value::Okay;
+            return Ok(vec![begun]);
+        }
+        let mut packed = Vec::new();
+        commands.cmd_iter().for_each(|command| command.write_packed_command(&mut packed));
+        cmd("EXEC").write_packed_command(&mut packed);
+        let owed = commands.len() + 1;
+        self.send(&packed, owed, deadline)?;
+        std::iter::once(Ok(begun)).chain((0..owed).map(|_| self.receive(deadline))).collect()
     }
 
     /// Sends packed commands that the server answers with so many replies; [`Connection::receive`] reads each.

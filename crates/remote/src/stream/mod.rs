@@ -7,6 +7,7 @@
 pub mod resolve;
 pub mod socket;
 pub mod tls;
+mod tls_files;
 mod tls_verify;
 
 use std::net::SocketAddr;

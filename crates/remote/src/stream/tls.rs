@@ -1,7 +1,8 @@
 //! TLS over a socket that never blocks: rustls, driven by hand so that each step ends at the deadline.
 //!
-//! A configuration ([`Settings`]) is made once for each server and kept; the system's roots are read once. Nothing in it
-//! changes later (sessions are not resumed), so no fork can find it half changed.
+//! A configuration is made for each server and kept in its [`Settings`]; the system's roots are read once. Nothing in it
+//! changes later (sessions are not resumed), so no fork can find it half changed. Where the files that the address names
+//! look other than before, the next connection makes another one.
 
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,13 +14,18 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore};
 
 use super::socket::Socket;
+use super::tls_files::Looks;
 use super::tls_verify::{ChainOnly, Unchecked};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::url::{Tls, Verify};
 
 /// What connections to one server have in common.
-pub struct Settings(Arc<ClientConfig>);
+pub struct Settings {
+    tls: Tls,
+    /// What was read last, and what the files looked like before. Locked within `fork::exclusive` only.
+    read: Mutex<(Looks, Arc<ClientConfig>)>,
+}
 
 impl Settings {
     /// Reads the files that the address names; without any the system's roots.
@@ -27,6 +33,29 @@ impl Settings {
     /// # Errors
     /// [`Error::Option`], [`Error::Tls`].
     pub fn new(tls: &Tls) -> Result<Settings, Error> {
+        let looks = Looks::of(tls);
+        Ok(Settings { read: Mutex::new((looks, Settings::configuration(tls)?)), tls: tls.clone() })
+    }
+
+    /// The configuration of a new connection. Files that have changed are read again; while one of them cannot be used, no
+    /// connection comes about, and each tries anew.
+    fn current(&self) -> Result<Arc<ClientConfig>, Error> {
+        let looks = Looks::of(&self.tls);
+        let read = || self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = fork::exclusive(|| {
+            let read = read();
+            (read.0 == looks).then(|| read.1.clone())
+        });
+        if let Some(config) = kept {
+            return Ok(config);
+        }
+        let config = Settings::configuration(&self.tls)?;
+        let former = fork::exclusive(|| std::mem::replace(&mut *read(), (looks, config.clone())));
+        drop(former);
+        Ok(config)
+    }
+
+    fn configuration(tls: &Tls) -> Result<Arc<ClientConfig>, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let versions: &[_] = if tls.newest_only { &[&rustls::version::TLS13] } else { rustls::ALL_VERSIONS };
         let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -52,7 +81,7 @@ impl Settings {
             }
         };
         config.resumption = rustls::client::Resumption::disabled();
-        Ok(Settings(Arc::new(config)))
+        Ok(Arc::new(config))
     }
 }
 
@@ -129,7 +158,7 @@ impl Session {
         let host = host.split('%').next().unwrap_or(host);
         let host = host.strip_suffix('.').unwrap_or(host);
         let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::Tls("the host is no name of a server"))?;
-        ClientConnection::new(settings.0.clone(), name).map(Session).map_err(fault)
+        ClientConnection::new(settings.current()?, name).map(Session).map_err(fault)
     }
 
     pub(super) fn handshake(&mut self, socket: &Socket, deadline: Deadline) -> Result<(), Error> {

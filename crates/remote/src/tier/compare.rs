@@ -155,7 +155,7 @@ pub(super) fn make(trip: &mut Trip<'_>, changes: &[Change<'_>]) -> Result<Vec<Ou
 fn outcome(reply: Value) -> Outcome {
     match reply {
         Value::Okay | Value::Int(1..) => Ok(true),
-        Value::ServerError(error) => Err(Code::new(error.code())),
+        Value::ServerError(error) => Err(Code::of(&error)),
         _ => Ok(false),
     }
 }
@@ -254,7 +254,12 @@ fn watch(trip: &mut Trip<'_>, change: &Change<'_>) -> Result<Outcome, Error> {
         sound(trip.run(Pipeline::new().cmd("UNWATCH"))?.into_iter().next().unwrap_or(Value::Nil))?;
         return Ok(Ok(false));
     }
-    Ok(match trip.run(&then)?.pop() {
+    let mut replies = trip.run(&then)?;
+    // What was refused before `EXEC` says why: `EXEC` says only that nothing was done.
+    if let Some(Value::ServerError(error)) = replies.iter().find(|reply| matches!(reply, Value::ServerError(_))) {
+        return Ok(Err(Code::of(error)));
+    }
+    Ok(match replies.pop() {
         Some(Value::Array(results)) => results.into_iter().map(outcome).find(Result::is_err).unwrap_or(Ok(true)),
         // Another client was faster.
         Some(Value::Nil) => Ok(false),

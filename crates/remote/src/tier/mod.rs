@@ -57,6 +57,7 @@ use crate::breaker::ProcessBreaker;
 use crate::coherence::listener::Settings;
 use crate::coherence::{Coherence, Stripe, Tracking};
 use crate::envelope::Sealer;
+use crate::error::Rule;
 use crate::keys::{component, Keys, Name};
 pub use crate::refusal::Refusal;
 use crate::route::Route;
@@ -136,6 +137,11 @@ impl Tier {
         // (A node of a cluster that is known to be one has moved a key again and again.)
         let is_cluster = matches!(self.route, Route::Cluster(_));
         self.breaker.refusal().filter(|refusal| !(is_cluster && *refusal == Refusal::Cluster))
+    }
+
+    /// The rule of the server's access list for want of which it refused last, if it said which.
+    pub fn missing_rule(&self) -> Option<Rule> {
+        self.breaker.missing()
     }
 
     /// Begins what this process needs to be told of changes. Each operation does so by itself; this is for who has near hits

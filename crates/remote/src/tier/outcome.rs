@@ -118,7 +118,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Open => f.write_str("the server has not answered lately"),
             Failure::Unanswered(error) => error.fmt(f),
-            Failure::Refused(code) => write!(f, "the server refused the command: {}", code.as_str()),
+            Failure::Refused(code) => write!(f, "the server refused the command: {code}"),
         }
     }
 }

@@ -96,6 +96,11 @@ impl Tier {
                 Ok(outcomes)
             })
         };
+        match &outcomes {
+            Ok(outcomes) => outcomes.iter().for_each(|outcome| self.breaker.note_stored(outcome.as_ref().err())),
+            Err(Failure::Refused(code)) => self.breaker.note_stored(Some(code)),
+            Err(_) => {}
+        }
         let mut outcomes = outcomes.map(Vec::into_iter);
         let stored = |(store, sealed): (&Store<'_>, &Result<Sealed, Stored>)| match (sealed, &mut outcomes) {
             (Err(stored), outcomes) => {

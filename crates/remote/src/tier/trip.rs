@@ -151,7 +151,7 @@ impl Trip<'_> {
 /// A reply that is no error.
 pub(super) fn sound(reply: Value) -> Result<Value, Error> {
     match reply {
-        Value::ServerError(error) => Err(Error::Refused(Code::new(error.code()))),
+        Value::ServerError(error) => Err(Error::Refused(Code::of(&error))),
         reply => Ok(reply),
     }
 }

@@ -73,7 +73,7 @@ impl Slots {
         const NONE: Error = Error::Protocol("an answer to CLUSTER SLOTS that is none");
         let ranges = match reply {
             Value::Array(ranges) => ranges,
-            Value::ServerError(error) => return Err(Error::Refused(Code::new(error.code()))),
+            Value::ServerError(error) => return Err(Error::Refused(Code::of(error))),
             _ => return Err(NONE),
         };
         let mut slots = Slots { nodes: Vec::new(), owners: vec![NOBODY; SLOTS].into() };

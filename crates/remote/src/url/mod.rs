@@ -49,7 +49,7 @@ pub enum Verify {
     Nothing,
 }
 
-/// What is asked of TLS. Files are read when the first connection is set up.
+/// What is asked of TLS. Files are read when a cache is made, and where they have changed at the next connect.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Tls {
     pub verify: Verify,

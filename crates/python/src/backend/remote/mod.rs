@@ -215,7 +215,10 @@ impl Remote {
         };
         let refusal = self.untold_refusal(opened);
         if let Some(refusal) = refusal.filter(|_| !self.is_refused.swap(true, Ordering::Relaxed)) {
-            say("refused", Some(refusal.name()))?;
+            match opened.tier.missing_rule().filter(|_| refusal == Refusal::Rights) {
+                Some(rule) => say("lacks", Some(&rule.to_string()))?,
+                None => say("refused", Some(refusal.name()))?,
+            }
         }
         if opened.tier.is_untold() && !self.is_untold.swap(true, Ordering::Relaxed) {
             say("untold", None)?;
