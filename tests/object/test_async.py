@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextvars
+import gc
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -153,3 +155,53 @@ def test_memoized_methods_and_coroutine_functions(make: Make) -> None:
         assert thing.method(5) == 5
         assert thing.method.cache_contains(5)
         assert not Thing().method.cache_contains(5)
+
+
+def _elsewhere(coroutine: Coroutine[Any, Any, Any], how: str) -> None:
+    """Close a coroutine, or let it be collected, in another context than this one."""
+    if how == "close":
+        contextvars.Context().run(coroutine.close)
+        return
+    kept = [coroutine]
+    del coroutine
+    contextvars.Context().run(kept.clear)
+
+
+@pytest.mark.parametrize("how", ["close", "collect"])
+@pytest.mark.parametrize("what", ["get_or_set", "aget_or_set", "memoize", "refresh"])
+def test_closed_in_another_context(
+    make: Make, what: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, unraisable = make(), list[object]()
+    monkeypatch.setattr("sys.unraisablehook", unraisable.append)
+
+    async def main() -> None:
+        ready = asyncio.get_running_loop().create_future()
+
+        async def compute(*_: object) -> int:
+            await ready
+            return 7
+
+        memoized = cache.memoize(compute)
+        asked = {
+            "get_or_set": lambda: cache.get_or_set("a", compute),
+            "aget_or_set": lambda: cache.aget_or_set("a", compute),
+            "memoize": lambda: memoized(1),
+            "refresh": lambda: memoized.cache_refresh(1),
+        }[what]
+        coroutine = asked()
+        # Driven by hand in this context, until it waits.
+        coroutine.send(None)
+        kept = [coroutine]
+        del coroutine
+        _elsewhere(kept.pop(), how)
+        ready.set_result(None)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        # What it was asked for is nobody else's.
+        assert cache.get_or_set("b", lambda: 8) == 8
+        assert await asked() == 7
+
+    asyncio.run(main())
+    gc.collect()
+    assert unraisable == []

@@ -113,7 +113,7 @@ class Twins:
             return await value if inspect.isawaitable(value) else value
 
         asked = Request(compute, ttl, tags, awaits=True)
-        return await operations.load_async(self, (key,), asked)
+        return await operations.load_async(self._loader, (key,), asked)
 
     async def acompute(self, key: Any, f: Callable[[Any], Any], *, ttl: Any = ...) -> Any:
         """``compute``; what ``f(old)`` gives may be a value, or what is to be awaited."""
