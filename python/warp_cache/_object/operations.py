@@ -154,7 +154,8 @@ async def load_async(loader: Any, arguments: tuple[Any, ...], asked: Request) ->
     try:
         return await loader(*arguments)
     finally:
-        try:
+        # (No context manager: it would be a hit's.)
+        try:  # noqa: SIM105
             request.reset(token)
         except ValueError:
             # Whoever closes or collects a coroutine may do so in another context, which has nothing
