@@ -7,12 +7,12 @@ call's key. A computation that others may wait for is a ``Flight``.
 from __future__ import annotations
 
 import asyncio
-from sys import modules
 
 from warp_cache._bringing import compute_beside, count_end
 from warp_cache._exceptions import Shared, own, put_back, taken_off
 from warp_cache._flight import NOTHING, Flight, current
 from warp_cache._flight_tables import table_of
+from warp_cache._imports import imported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
                 continue
             if fenced and not flight.leads_to(current.get()):
                 flight = None
-        if flight is None and not free and (refreshes := modules.get("warp_cache._refresh")):
+        if flight is None and not free and (refreshes := imported("warp_cache._refresh")):
             flight = refreshes.under_way(cached, ticket, loop)
         leads = flight is None
         if flight is not None:

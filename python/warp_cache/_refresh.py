@@ -1,7 +1,7 @@
 """Refreshes: values that are computed anew while the old ones are served.
 
 Plain functions refresh in a pool of daemon threads, coroutine functions in a task of the running
-loop. Imported by the first refresh.
+loop. Imported by the first refresh, or where ``stale_while_revalidate`` is given.
 """
 
 from __future__ import annotations
