@@ -341,6 +341,8 @@ class _Refresh(Flight):
             if self.computation is None:
                 self.computation = computation
             attempt.lead(self.is_inner)
+            if attempt.lease is not None:
+                attempt.lease.computed_here()
             if cached._remote:
                 from warp_cache._remote.awaiting import recompute
 

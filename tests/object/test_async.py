@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from warp_cache import Cache
+from warp_cache._object import operations
+from warp_cache._object.loading import Request
 
 Make = Callable[..., Cache[Any, Any]]
 
@@ -205,3 +207,60 @@ def test_closed_in_another_context(
     asyncio.run(main())
     gc.collect()
     assert unraisable == []
+
+
+@pytest.mark.parametrize("how", ["get_or_set", "aget_or_set"])
+def test_a_plain_call_waits_for_no_task_of_its_own_thread(make: Make, how: str) -> None:
+    """The task goes on only once the thread is back in the loop."""
+    # (Whoever waits hangs: there is no bound.)
+    cache = make(wait_timeout=None)
+
+    async def main() -> None:
+        go_on = asyncio.Event()
+
+        async def compute() -> str:
+            await go_on.wait()
+            return "of the task"
+
+        task = asyncio.ensure_future(getattr(cache, how)("a", compute))
+        await until_computing(task)
+        assert cache.get_or_set("a", lambda: "of the call") == "of the call"
+        assert cache.get_or_set("b", lambda: "another") == "another"
+        go_on.set()
+        assert await task == "of the task"
+        # As where there is no task: what is there is a hit.
+        assert cache.get_or_set("a", lambda: "anew") in ("of the call", "of the task")
+
+    async def until_computing(task: asyncio.Future[Any]) -> None:
+        for _ in range(1000):
+            await asyncio.sleep(0.001)
+            if cache.info().misses:
+                break
+        await asyncio.sleep(0.05)
+        assert not task.done()
+
+    asyncio.run(main())
+
+
+def test_a_plain_call_waits_for_no_refresh_of_its_own_thread(make: Make) -> None:
+    cache = make(wait_timeout=None)
+    go_on: list[asyncio.Event] = []
+
+    async def compute(n: int) -> str:
+        await go_on[0].wait()
+        return "of the task"
+
+    memoized = cache.memoize(compute)
+
+    async def main() -> None:
+        go_on.append(asyncio.Event())
+        task = asyncio.ensure_future(memoized.cache_refresh(1))
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        # The loader that the refresh is of, as a plain `get_or_set` calls it.
+        asked = Request(lambda: "of the call", ..., (), awaits=False)
+        assert operations.load(cache, memoized._key((1,), {}), asked) == "of the call"
+        go_on[0].set()
+        assert await task == "of the task"
+
+    asyncio.run(main())
