@@ -228,6 +228,10 @@ class _Claim:
         lease, self.lease, self.unused = self.lease, None, False
         return lease
 
+    def __del__(self) -> None:
+        # Its loop was closed before the task's first step: nobody calls what was to be called.
+        self.give_back(None)
+
     def give_back(self, _task: object) -> None:
         """The task has ended; cancelled before its first step, it has begun nothing."""
         if self.unused:
