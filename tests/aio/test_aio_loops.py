@@ -210,7 +210,7 @@ def test_a_thousand_loops_leave_nothing_behind(backend: Any, step: Any) -> None:
     def run_many(loops: int) -> int:
         for _ in range(loops):
             asyncio.run(step(f))
-        assert not f._flights  # type: ignore[attr-defined]  # ty: ignore[unresolved-attribute]
+        assert not f._flights  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]
         gc.collect()
         return len(gc.get_objects())
 

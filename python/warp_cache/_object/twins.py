@@ -113,7 +113,7 @@ class Twins:
             return await value if inspect.isawaitable(value) else value
 
         asked = Request(compute, ttl, tags, awaits=True)
-        loader = self._loader  # type: ignore[attr-defined]  # ty: ignore[unresolved-attribute]
+        loader = self._loader  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]
         return await operations.load_async(loader, (key,), asked)
 
     async def acompute(self, key: Any, f: Callable[[Any], Any], *, ttl: Any = ...) -> Any:
