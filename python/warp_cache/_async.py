@@ -7,12 +7,12 @@ call's key. A computation that others may wait for is a ``Flight``.
 from __future__ import annotations
 
 import asyncio
-from sys import modules
 
 from warp_cache._bringing import compute_beside, count_end
 from warp_cache._exceptions import Shared, own, put_back, taken_off
 from warp_cache._flight import NOTHING, Flight, current
 from warp_cache._flight_tables import table_of
+from warp_cache._imports import imported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +73,9 @@ def _looks() -> Any:
 
 _look: Any = None
 
+# Of a loop that computes nothing: never written to.
+_NO_TABLE: dict[Ticket, Any] = {}
+
 
 async def raising(shared: Shared) -> Any:
     """A call that finds a stored exception."""
@@ -95,7 +98,8 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
         found = cached._peek(ticket)
         if found:
             return found[0]
-        table = table_of(cached._flights, loop)
+        # It gets one where there is something to stand in it: an empty table would keep its loop.
+        table = cached._flights.get(loop, _NO_TABLE)
         entry = table.get(ticket)
         flight = None if entry is None else entry.joined()
         if flight is not None and flight.is_fenced() and not flight.leads_to(current.get()):
@@ -109,7 +113,7 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
                 continue
             if fenced and not flight.leads_to(current.get()):
                 flight = None
-        if flight is None and not free and (refreshes := modules.get("warp_cache._refresh")):
+        if flight is None and not free and (refreshes := imported("warp_cache._refresh")):
             flight = refreshes.under_way(cached, ticket, loop)
         leads = flight is None
         if flight is not None:
@@ -123,7 +127,9 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
                 return value
             value, error = await flight.wait(cached._wait_timeout, False)
         elif cached._remote:
-            look = _looks()(loop, table, cached, ticket, args, kwargs, free)
+            asks = _looks()
+            table = table_of(cached._flights, loop)
+            look = asks(loop, table, cached, ticket, args, kwargs, free)
             value, error = await look.ask()
             if value is not NOTHING:
                 return value
@@ -134,6 +140,7 @@ async def compute(cached: _Cached, ticket: Ticket, /, *args: Any, **kwargs: Any)
                 value, error = await flight.wait(cached._wait_timeout, leads)
             look = None
         else:
+            table = table_of(cached._flights, loop)
             flight = table[ticket] = Flight(loop, table, cached, ticket, args, kwargs, free)
             value, error = await flight.wait(cached._wait_timeout, True)
         told = template = None

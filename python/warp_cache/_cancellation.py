@@ -17,6 +17,8 @@ import asyncio
 import sys
 from contextlib import nullcontext, suppress
 
+from warp_cache._imports import imported
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -167,9 +169,7 @@ def _backend() -> Any:
     anyio's own functions would import it, in the event loop. One that another thread is importing
     at the moment has no scope yet.
     """
-    backend = sys.modules.get("anyio._backends._asyncio")
-    spec = getattr(backend, "__spec__", None)
-    return None if getattr(spec, "_initializing", False) else backend
+    return imported("anyio._backends._asyncio")
 
 
 def _scope(**options: Any) -> Any:

@@ -43,6 +43,9 @@ def check(options: dict[str, Any], shared: bool, *, size_is_given: bool) -> None
         for name in _WINDOWS:
             if name in options and options[name]:
                 raise ValueError(f"{name} needs a ttl, got {name}={options[name]!r} and ttl=None")
+    if options.get("stale_while_revalidate"):
+        # Not in the middle of a call, where a fork or another thread could come in between.
+        from warp_cache import _refresh  # noqa: F401
     if shared:
         for name in _OF_MEMORY:
             if name in options:

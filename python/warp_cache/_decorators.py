@@ -10,6 +10,7 @@ from __future__ import annotations
 from _weakref import ref
 from functools import partial, partialmethod, update_wrapper
 
+from warp_cache import _imports as _imports
 from warp_cache._strategies import Backend, Strategy
 from warp_cache._warp_cache_rs import (
     AsyncCachedFunction,

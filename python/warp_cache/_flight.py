@@ -200,6 +200,7 @@ class Flight:
         """Its loop was closed: it will never end, so others may compute."""
         if self.lease is not None:
             self.lease.leave()
+        self.give_up()
 
     def is_left(self, error: BaseException) -> bool:
         """Whether the computation ends because its callers have left, or its loop."""
@@ -399,6 +400,9 @@ class Flight:
             if _runs(self.loop):
                 for work in self.works:
                     work.task.cancel()
+            else:
+                # A task that has not begun never will.
+                self.give_up()
 
 
 def _runs(loop: asyncio.AbstractEventLoop) -> bool:

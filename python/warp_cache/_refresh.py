@@ -1,7 +1,7 @@
 """Refreshes: values that are computed anew while the old ones are served.
 
 Plain functions refresh in a pool of daemon threads, coroutine functions in a task of the running
-loop. Imported by the first refresh.
+loop. Imported by the first refresh, or where ``stale_while_revalidate`` is given.
 """
 
 from __future__ import annotations
@@ -228,6 +228,10 @@ class _Claim:
         lease, self.lease, self.unused = self.lease, None, False
         return lease
 
+    def __del__(self) -> None:
+        # Its loop was closed before the task's first step: nobody calls what was to be called.
+        self.give_back(None)
+
     def give_back(self, _task: object) -> None:
         """The task has ended; cancelled before its first step, it has begun nothing."""
         if self.unused:
@@ -341,6 +345,8 @@ class _Refresh(Flight):
             if self.computation is None:
                 self.computation = computation
             attempt.lead(self.is_inner)
+            if attempt.lease is not None:
+                attempt.lease.computed_here()
             if cached._remote:
                 from warp_cache._remote.awaiting import recompute
 

@@ -172,6 +172,54 @@ def test_a_loop_is_not_kept_alive() -> None:
     assert died() is None
 
 
+async def _refreshed(f: Any) -> None:
+    """A call that joins a refresh, and brings nothing of its own."""
+    f.cache_invalidate(1)
+    refresh = asyncio.ensure_future(f.cache_refresh(1))
+    await asyncio.sleep(0)
+    await asyncio.gather(f(1), refresh)
+
+
+async def _computed(f: Any) -> None:
+    f.cache_clear()
+    await asyncio.gather(f(1), f(1), f(2))
+
+
+async def _failed(f: Any) -> None:
+    f.cache_clear()
+    await asyncio.gather(f(-1), f(-1), return_exceptions=True)
+
+
+async def _cleared(f: Any) -> None:
+    call = asyncio.ensure_future(f(3))
+    await asyncio.sleep(0)
+    f.cache_clear()
+    await call
+
+
+@pytest.mark.parametrize("step", [_refreshed, _computed, _failed, _cleared])
+@pytest.mark.parametrize("backend", ["memory", "shared"])
+def test_a_thousand_loops_leave_nothing_behind(backend: Any, step: Any) -> None:
+    @cache(backend=backend)
+    async def f(n: int) -> int:
+        await asyncio.sleep(0)
+        if n < 0:
+            raise ValueError(n)
+        return n
+
+    def run_many(loops: int) -> int:
+        for _ in range(loops):
+            asyncio.run(step(f))
+        assert not f._flights  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]
+        gc.collect()
+        return len(gc.get_objects())
+
+    before = run_many(5)
+    # (Far fewer objects than one a loop.)
+    assert run_many(125) - before < 100
+    f.cache_clear()
+
+
 def test_asyncio_run_that_ends_in_the_middle_of_the_work() -> None:
     """`asyncio.run` cancels what is left; the next run starts from nothing."""
     ended = []

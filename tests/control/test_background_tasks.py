@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import logging
 import threading
 import time
+import warnings
 from typing import Any
 
 import pytest
@@ -184,6 +186,41 @@ def test_a_refresh_that_has_not_begun_is_left_to_the_next_loop(backend: str, ste
 
     assert asyncio.run(asyncio.wait_for(second(), support.LIMIT)) == "new"
     assert len(began) == before + 1
+
+
+def test_a_refresh_whose_loop_is_closed_before_it_begins_is_left_to_the_next(clock: Any) -> None:
+    began = []
+
+    async def function(x: int) -> str:
+        began.append(x)
+        return "new"
+
+    f = stale(function, clock)
+
+    async def first() -> None:
+        assert await f(1) == "old"
+        asyncio.get_running_loop().stop()
+
+    loop = asyncio.new_event_loop()
+    # It complains of the task that is destroyed with it.
+    loop.set_exception_handler(lambda loop, context: None)
+    task = loop.create_task(first())
+    loop.run_forever()
+    assert task.done() and began == []
+    loop.close()
+    del loop, task
+    with warnings.catch_warnings():
+        # Of what was never awaited.
+        warnings.simplefilter("ignore")
+        gc.collect()
+
+    async def second() -> None:
+        others = asyncio.all_tasks()
+        assert await f(1) == "old"
+        await asyncio.gather(*(asyncio.all_tasks() - others))
+
+    asyncio.run(second())
+    assert began == [1]
 
 
 def test_outside_a_running_loop_a_stale_hit_returns_the_old_value_and_starts_nothing(

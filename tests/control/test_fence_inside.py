@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -126,6 +127,73 @@ def test_in_a_call_within_the_callable_it_fences_both() -> None:
     f: Any = cache(tags=tags)(lambda x: [x])
     assert f(1) == [1] and inside == [[2]]
     assert not f.cache_contains(2) and not f.cache_contains(1)
+
+
+@pytest.mark.parametrize("other", ["call", "put", "failing call"])
+def test_another_call_in_between_takes_nothing_of_it(backend: str, other: str) -> None:
+    """What `key` has invalidated is its call's, whatever the thread calls before that computes."""
+    to_do, failing, calls = ["key", "tags"], [True], list[int]()
+
+    def key(x: int) -> int:
+        if x == 1 and to_do[:1] == ["key"]:
+            to_do.pop(0)
+            f.cache_invalidate(1)
+        return x
+
+    def tags(x: int) -> list[str]:
+        if x == 1 and to_do == ["tags"]:
+            to_do.clear()
+            if other == "put":
+                f.set("by hand", 2)
+            else:
+                with suppress(ValueError):
+                    f(2)
+        return ["t"]
+
+    def function(x: int) -> int:
+        calls.append(x)
+        if x == 2 and other == "failing call" and failing[0]:
+            failing[0] = False
+            raise ValueError(x)
+        return x
+
+    f: Any = cache(name="between", backend=backend, key=key, tags=tags)(function)
+    assert f(1) == 1 and not f.cache_contains(1)
+    # The other one is fenced by nothing.
+    assert f.cache_contains(2) is (other != "failing call")
+    assert f(1) == 1 and f(2) == (2 if other != "put" else "by hand")
+    assert f.cache_contains(1) and f.cache_contains(2) and calls.count(1) == 2
+
+
+@pytest.mark.parametrize("parameter", ["key", "tags"])
+@pytest.mark.parametrize("ending", ["raises in it", "raises later", "is a hit"])
+def test_nothing_is_left_for_the_threads_next_call(
+    kind: Kind, backend: str, parameter: str, ending: str
+) -> None:
+    acts = list[str]()
+
+    def callable_(x: int) -> Any:
+        if acts:
+            acts.pop()
+            f.cache_invalidate(2)
+            if ending == "raises in it":
+                raise ValueError(x)
+        return x if parameter == "key" else [f"t{x}"]
+
+    def body(x: int) -> int:
+        if ending == "raises later" and x == 1:
+            raise ValueError(x)
+        return x
+
+    options: dict[str, Any] = {parameter: callable_}
+    f: Any = cache(name="next", backend=backend, **options)(kind.one(body))
+    if ending == "is a hit":
+        kind.call(f, 1)
+    acts.append("invalidate")
+    with suppress(ValueError):
+        kind.call(f, 1)
+    acts.clear()
+    assert kind.call(f, 2) == 2 and f.cache_contains(2)
 
 
 def test_a_coroutine_that_runs_later_is_fenced_too() -> None:

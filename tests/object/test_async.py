@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextvars
+import gc
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
 from warp_cache import Cache
+from warp_cache._object import operations
+from warp_cache._object.loading import Request
 
 Make = Callable[..., Cache[Any, Any]]
 
@@ -153,3 +157,110 @@ def test_memoized_methods_and_coroutine_functions(make: Make) -> None:
         assert thing.method(5) == 5
         assert thing.method.cache_contains(5)
         assert not Thing().method.cache_contains(5)
+
+
+def _elsewhere(coroutine: Coroutine[Any, Any, Any], how: str) -> None:
+    """Close a coroutine, or let it be collected, in another context than this one."""
+    if how == "close":
+        contextvars.Context().run(coroutine.close)
+        return
+    kept = [coroutine]
+    del coroutine
+    contextvars.Context().run(kept.clear)
+
+
+@pytest.mark.parametrize("how", ["close", "collect"])
+@pytest.mark.parametrize("what", ["get_or_set", "aget_or_set", "memoize", "refresh"])
+def test_closed_in_another_context(
+    make: Make, what: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, unraisable = make(), list[object]()
+    monkeypatch.setattr("sys.unraisablehook", unraisable.append)
+
+    async def main() -> None:
+        ready = asyncio.get_running_loop().create_future()
+
+        async def compute(*_: object) -> int:
+            await ready
+            return 7
+
+        memoized = cache.memoize(compute)
+        asked = {
+            "get_or_set": lambda: cache.get_or_set("a", compute),
+            "aget_or_set": lambda: cache.aget_or_set("a", compute),
+            "memoize": lambda: memoized(1),
+            "refresh": lambda: memoized.cache_refresh(1),
+        }[what]
+        coroutine = asked()
+        # Driven by hand in this context, until it waits.
+        coroutine.send(None)
+        kept = [coroutine]
+        del coroutine
+        _elsewhere(kept.pop(), how)
+        ready.set_result(None)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        # What it was asked for is nobody else's.
+        assert cache.get_or_set("b", lambda: 8) == 8
+        assert await asked() == 7
+
+    asyncio.run(main())
+    gc.collect()
+    assert unraisable == []
+
+
+@pytest.mark.parametrize("how", ["get_or_set", "aget_or_set"])
+def test_a_plain_call_waits_for_no_task_of_its_own_thread(make: Make, how: str) -> None:
+    """The task goes on only once the thread is back in the loop."""
+    # (Whoever waits hangs: there is no bound.)
+    cache = make(wait_timeout=None)
+
+    async def main() -> None:
+        go_on = asyncio.Event()
+
+        async def compute() -> str:
+            await go_on.wait()
+            return "of the task"
+
+        task = asyncio.ensure_future(getattr(cache, how)("a", compute))
+        await until_computing(task)
+        assert cache.get_or_set("a", lambda: "of the call") == "of the call"
+        assert cache.get_or_set("b", lambda: "another") == "another"
+        go_on.set()
+        assert await task == "of the task"
+        # As where there is no task: what is there is a hit.
+        assert cache.get_or_set("a", lambda: "anew") in ("of the call", "of the task")
+
+    async def until_computing(task: asyncio.Future[Any]) -> None:
+        for _ in range(1000):
+            await asyncio.sleep(0.001)
+            if cache.info().misses:
+                break
+        await asyncio.sleep(0.05)
+        assert not task.done()
+
+    asyncio.run(main())
+
+
+def test_a_plain_call_waits_for_no_refresh_of_its_own_thread(make: Make) -> None:
+    cache = make(wait_timeout=None)
+    go_on: list[asyncio.Event] = []
+
+    async def compute(n: int) -> str:
+        await go_on[0].wait()
+        return "of the task"
+
+    memoized = cache.memoize(compute)
+
+    async def main() -> None:
+        go_on.append(asyncio.Event())
+        task = asyncio.ensure_future(memoized.cache_refresh(1))
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        # The loader that the refresh is of, as a plain `get_or_set` calls it.
+        asked = Request(lambda: "of the call", ..., (), awaits=False)
+        assert operations.load(cache, memoized._key((1,), {}), asked) == "of the call"
+        go_on[0].set()
+        assert await task == "of the task"
+
+    asyncio.run(main())

@@ -93,3 +93,26 @@ def test_seconds_of_locks(make: Make) -> None:
 def test_defaults_by_keyword(make: Make) -> None:
     cache = make()
     assert cache.get("a", default=1) == cache.peek("a", default=1) == cache.pop("a", default=1) == 1
+
+
+def test_opened_once(make: Callable[..., Cache[Any, Any]]) -> None:
+    cache = make(ttl=1000)
+    cache["a"] = 1
+    lock = cache.lock("held")
+    before = cache.options()
+    with lock:
+        for again in ({}, {"max_size": 3}, {"ttl": -1}):
+            with pytest.raises(RuntimeError, match="__init__ of this Cache was called already"):
+                cache.__init__(**again)  # type: ignore[misc]
+        assert cache.options() == before
+        assert cache.lock("held").locked() is lock.locked() is True
+    assert cache["a"] == 1
+
+
+def test_what_was_not_opened_may_be() -> None:
+    cache: Cache[Any, Any] = Cache.__new__(Cache)
+    with pytest.raises(ValueError, match="ttl"):
+        cache.__init__(ttl=-1)  # type: ignore[misc]
+    cache.__init__(3)  # type: ignore[misc]
+    cache["a"] = 1
+    assert cache["a"] == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import servers
 import support
 
 from warp_cache import _flight, _warp_cache_rs, cache
-from warp_cache._remote import asking, looking
+from warp_cache._remote import asking, beside, looking
 
 pytestmark = pytest.mark.usefixtures("near_by")
 
@@ -194,6 +196,53 @@ def test_a_computation_that_never_begins_leaves_no_lease(
         asyncio.run(f(1))
     support.eventually(lambda: not calls_of(configured))
     assert f.computed == []
+
+
+@pytest.mark.parametrize("how", ["close", "call another"])
+@pytest.mark.parametrize("callers", [1, 3])
+def test_a_loop_closed_before_the_computation_begins_leaves_no_lease(
+    configured: servers.Server, monkeypatch: pytest.MonkeyPatch, how: str, callers: int
+) -> None:
+    """The lease is there already, and the task that would compute takes no step."""
+    f = named()
+    lead, stopped = _flight.Flight.lead, list[object]()
+
+    def stops(self: Any, me: Any) -> None:
+        lead(self, me)
+        stopped.append(me)
+        self.loop.stop()
+
+    monkeypatch.setattr(_flight.Flight, "lead", stops)
+    monkeypatch.setattr("sys.unraisablehook", lambda event: None)
+    # In this thread: there is no waiting for another one.
+    monkeypatch.setattr(beside, "forget", lambda function: function())
+    loop = asyncio.new_event_loop()
+    # It complains of tasks that are destroyed with it.
+    loop.set_exception_handler(lambda loop, context: None)
+    coroutines = [f(1) for _ in range(callers)]
+    tasks = [loop.create_task(coroutine) for coroutine in coroutines]
+    loop.run_forever()
+    assert len(stopped) == 1
+    (lease,) = calls_of(configured)
+    loop.close()
+    if how == "close":
+        while coroutines:
+            coroutines.pop().close()
+    else:
+        # What was computed in a loop that is closed is forgotten by the next that computes.
+        monkeypatch.undo()
+        monkeypatch.setattr(beside, "forget", lambda function: function())
+        asyncio.run(f(2))
+    # Given back at once: it does not wait for its end.
+    assert lease not in calls_of(configured)
+    assert 1 not in f.computed
+    coroutines.clear()
+    tasks.clear()
+    stopped.clear()
+    with warnings.catch_warnings():
+        # Of tasks that have not begun.
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 @pytest.mark.parametrize("tag", ["mine", "other"])

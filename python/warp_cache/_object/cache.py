@@ -44,6 +44,7 @@ class Cache(CacheMapping, Twins):
 
     Raises:
         TypeError, ValueError: a wrong argument; the message names it.
+        RuntimeError: ``__init__`` is called once more on an object that is open.
     """
 
     __module__ = "warp_cache"
@@ -76,6 +77,7 @@ class Cache(CacheMapping, Twins):
     ) -> None:
         given = {**locals()}
         del given["self"]
+        opening.refuse_open(self)
         given.pop("__class__", None)
         self._locks: dict[str, Any] = {}
         self._given = opening.checked(given)

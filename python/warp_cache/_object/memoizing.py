@@ -114,7 +114,7 @@ class Memoized:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         key, asked = self._key(args, kwargs), self._asked(args, kwargs)
         if self._is_async:
-            return operations.load_async(self._cache, key, asked)
+            return operations.load_async(self._cache._loader, key, asked)
         return operations.load(self._cache, key, asked)
 
     def __reduce__(self) -> str:
@@ -156,12 +156,11 @@ class Memoized:
         return left
 
     def cache_refresh(self, *args: Any, **kwargs: Any) -> Any:
-        from warp_cache._object.loading import request
-
         key, asked = self._key(args, kwargs), self._asked(args, kwargs)
         loader = self._cache._loader
         if self._is_async:
-            return _refreshed(loader, key, asked)
+            return operations.load_async(loader.cache_refresh, key, asked)
+        from warp_cache._object.loading import request
         from warp_cache._refresh import refresh
 
         token = request.set(asked)
@@ -205,16 +204,6 @@ class Memoized:
 
 # What no attribute of the function stands before.
 _METHODS = frozenset(name for name in vars(Memoized) if not name.startswith("_"))
-
-
-async def _refreshed(loader: Any, key: tuple[Any, Any], asked: Request) -> Any:
-    from warp_cache._object.loading import request
-
-    token = request.set(asked)
-    try:
-        return await loader.cache_refresh(*key)
-    finally:
-        request.reset(token)
 
 
 # The methods that take a call's arguments, and nothing before them.

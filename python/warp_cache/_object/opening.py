@@ -24,6 +24,7 @@ __all__ = [
     "open_object",
     "options",
     "reduced",
+    "refuse_open",
     "shown",
 ]
 
@@ -107,6 +108,17 @@ def _directory(given: Any, shared: bool) -> str:
     if not shared:
         raise ValueError(f"{right}, got {given!r} with backend='memory', which has no file")
     return path
+
+
+def refuse_open(cache: Any) -> None:
+    """Refuse to open an object once more: what uses it goes on with what it is."""
+    try:
+        cache._loader  # noqa: B018
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        f"__init__ of this {type(cache).__name__} was called already: make another object"
+    )
 
 
 def open_object(cache: Any, given: dict[str, Any]) -> None:

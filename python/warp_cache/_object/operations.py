@@ -135,7 +135,7 @@ def get_or_set(cache: Any, key: Any, function: Callable[[], Any], ttl: Any, tags
         raise TypeError(f"f must be a callable without arguments, got {function!r}")
     tags = check(cache, ttl, tags)
     if coroutine_function(function) is not None:
-        return load_async(cache, (key,), Request(function, ttl, tags, awaits=True))
+        return load_async(cache._loader, (key,), Request(function, ttl, tags, awaits=True))
     return load(cache, (key,), Request(_plain(function), ttl, tags, awaits=False))
 
 
@@ -148,12 +148,19 @@ def load(cache: Any, arguments: tuple[Any, ...], asked: Request) -> Any:
         request.reset(token)
 
 
-async def load_async(cache: Any, arguments: tuple[Any, ...], asked: Request) -> Any:
+async def load_async(loader: Any, arguments: tuple[Any, ...], asked: Request) -> Any:
+    """The same, awaited: ``loader`` is the loader itself, or what computes anew for it."""
     token = request.set(asked)
     try:
-        return await cache._loader(*arguments)
+        return await loader(*arguments)
     finally:
-        request.reset(token)
+        # (No context manager: it would be a hit's.)
+        try:  # noqa: SIM105
+            request.reset(token)
+        except ValueError:
+            # Whoever closes or collects a coroutine may do so in another context, which has nothing
+            # of this; the one that it began in has it until the next call there asks for its own.
+            pass
 
 
 def _plain(function: Callable[[], Any]) -> Callable[[], Any]:

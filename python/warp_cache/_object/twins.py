@@ -113,7 +113,8 @@ class Twins:
             return await value if inspect.isawaitable(value) else value
 
         asked = Request(compute, ttl, tags, awaits=True)
-        return await operations.load_async(self, (key,), asked)
+        loader = self._loader  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]
+        return await operations.load_async(loader, (key,), asked)
 
     async def acompute(self, key: Any, f: Callable[[Any], Any], *, ttl: Any = ...) -> Any:
         """``compute``; what ``f(old)`` gives may be a value, or what is to be awaited."""

@@ -84,7 +84,9 @@ class Look:
         return flight
 
     def forsake(self) -> None:
-        """Its loop was closed; the thread that asks finds nobody there."""
+        """Its loop was closed; the thread that asks finds nobody there, but a flight may wait."""
+        if self.flight is not None:
+            self.flight.forsake()
 
     async def ask(self) -> tuple[Any, BaseException | None]:
         """The server's value or stored exception; neither: the caller leads the flight."""

@@ -158,6 +158,11 @@ impl<'a> Arguments<'a> {
         !self.names.is_null()
     }
 
+    /// Where they lie: no other call's are there before this one has ended.
+    pub fn address(&self) -> usize {
+        self.values as usize
+    }
+
     /// The values of a call without keywords.
     #[inline(always)]
     pub fn plain_values(&self) -> &'a [Ref<'a>] {

@@ -182,10 +182,10 @@ pub(super) unsafe extern "C-unwind" fn keyed<B: HitPath, R: Reply>(
         if invalidated.is_empty() {
             return finish::<B, R>(this, &arguments, &view);
         }
-        inside::leave(invalidated, &[]);
+        inside::leave(&this.state, &arguments, invalidated, &[]);
         let reply = finish::<B, R>(this, &arguments, &view);
         // (Of a hit, or of a call that waited, nothing follows.)
-        drop(inside::take_left(&this.state));
+        drop(inside::take_left(&this.state, &arguments));
         reply
     })
 }
@@ -286,7 +286,7 @@ impl CachedFunction {
         };
         if inside::has_left() {
             // It has waited for another's computation.
-            drop(inside::take_left(&self.state));
+            drop(inside::take_left(&self.state, arguments));
         }
         miss.finish(view, result)
     }

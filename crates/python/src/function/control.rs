@@ -212,7 +212,7 @@ impl Control {
         });
         let given = given?;
         if !invalidated.is_empty() || inside::has_left() {
-            inside::leave(invalidated, &given);
+            inside::leave(state, arguments, invalidated, &given);
         }
         Ok(given)
     }

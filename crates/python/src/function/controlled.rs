@@ -123,7 +123,7 @@ impl CachedFunction {
         };
         let tags = control.tags_of(&self.state, arguments);
         // No computation follows.
-        drop(inside::take_left(&self.state));
+        drop(inside::take_left(&self.state, arguments));
         match tags {
             Ok(tags) => self.state.backend.put(self, view, value, Wish { tags: Some(tags), ..Wish::default() }),
             Err(ErrSet) => false,

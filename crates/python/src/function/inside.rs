@@ -1,8 +1,9 @@
 //! What is invalidated from inside a `key` or `tags` callable: the call that asked it is fenced as well.
 //!
 //! Ring 3. Such a callable runs before the computation of its call has begun, so neither a slot nor a stamp tells of it. While
-//! one runs, its thread notes what it invalidates ([`watch`]). That is left for the computation that follows, at whose
-//! beginning it is done again; or for the ticket of a coroutine function's call.
+//! one runs, its thread notes what it invalidates ([`watch`]). That is left for the computation of this very call, at whose
+//! beginning it is done again; or for the ticket of a coroutine function's call. What other calls the thread makes meanwhile (of
+//! a `tags` callable, of another green thread) neither take it nor are fenced by it, and it goes with its call.
 
 use std::cell::{Cell, RefCell};
 
@@ -21,7 +22,7 @@ thread_local! {
     /// How many such callables run.
     static ASKING: Cell<u32> = const { Cell::new(0) };
     static MADE: RefCell<Vec<Invalidation>> = const { RefCell::new(Vec::new()) };
-    static LEFT: RefCell<Left> = const { RefCell::new(Left { all: Vec::new(), tags: Tags::new() }) };
+    static LEFT: RefCell<Vec<Left>> = const { RefCell::new(Vec::new()) };
     static HAS_LEFT: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -37,8 +38,12 @@ pub(crate) enum Invalidated {
 #[derive(Clone, Debug)]
 pub(crate) struct Invalidation(usize, Invalidated);
 
+/// A call under way: the address of its cache, and where its arguments lie, which is no other call's place before it has ended.
+type Call = (usize, usize);
+
 /// What a call's callables have left for its computation.
 struct Left {
+    call: Call,
     all: Vec<Invalidation>,
     /// Of the call.
     tags: Tags,
@@ -46,6 +51,10 @@ struct Left {
 
 fn address(state: &CacheState) -> usize {
     std::ptr::from_ref(state) as usize
+}
+
+fn call_of(state: &CacheState, arguments: &Arguments<'_>) -> Call {
+    (address(state), arguments.address())
 }
 
 impl Invalidation {
@@ -103,33 +112,39 @@ pub(crate) fn concern(all: &[Invalidation], state: &CacheState, hash: u64, tags:
     all.iter().any(|made| made.concerns(address(state), hash, tags))
 }
 
-/// Leaves these for the computation that follows in this thread. `tags`: of the call, as far as they are known.
-pub(crate) fn leave(all: Vec<Invalidation>, tags: &[String]) {
+/// Leaves these for the computation of a call. `tags`: of the call, as far as they are known.
+pub(crate) fn leave(state: &CacheState, arguments: &Arguments<'_>, all: Vec<Invalidation>, tags: &[String]) {
+    let call = call_of(state, arguments);
     let _ = LEFT.try_with(|left| {
-        if let Ok(mut left) = left.try_borrow_mut() {
-            left.all.extend(all);
-            left.tags = tags.to_vec();
-            HAS_LEFT.set(!left.all.is_empty());
+        let Ok(mut left) = left.try_borrow_mut() else { return };
+        match left.iter_mut().rev().find(|left| left.call == call) {
+            Some(own) => {
+                own.all.extend(all);
+                own.tags = tags.to_vec();
+            }
+            None if all.is_empty() => (),
+            None => left.push(Left { call, all, tags: tags.to_vec() }),
         }
+        HAS_LEFT.set(!left.is_empty());
     });
 }
 
-/// Whether something was left.
+/// Whether something was left, by whatever call of this thread.
 #[inline]
 pub(crate) fn has_left() -> bool {
     HAS_LEFT.try_with(Cell::get).unwrap_or(false)
 }
 
-/// Takes what was left for a cache's computation, with the tags of its call.
+/// Takes what was left for a call's computation, with the call's tags.
 #[cold]
-pub(crate) fn take_left(state: &CacheState) -> (Vec<Invalidation>, Tags) {
+pub(crate) fn take_left(state: &CacheState, arguments: &Arguments<'_>) -> (Vec<Invalidation>, Tags) {
+    let call = call_of(state, arguments);
     let taken = LEFT.try_with(|left| {
         let mut left = left.try_borrow_mut().ok()?;
-        let cache = address(state);
-        let (own, others): (Vec<_>, Vec<_>) = left.all.drain(..).partition(|made| made.0 == cache);
-        HAS_LEFT.set(!others.is_empty());
-        left.all = others;
-        Some((own, left.tags.clone()))
+        let at = left.iter().rposition(|left| left.call == call)?;
+        let Left { all, tags, .. } = left.swap_remove(at);
+        HAS_LEFT.set(!left.is_empty());
+        Some((all, tags))
     });
     taken.ok().flatten().unwrap_or_default()
 }
@@ -140,7 +155,7 @@ impl CachedFunction {
     #[cold]
     #[inline(never)]
     pub(super) fn fence_again(&self, arguments: &Arguments<'_>) -> Result<(), ErrSet> {
-        let (all, tags) = take_left(&self.state);
+        let (all, tags) = take_left(&self.state, arguments);
         if all.is_empty() {
             return Ok(());
         }

@@ -4,9 +4,13 @@
 //! get it in time learns that, and nothing was done; nor is it where the new value is larger than the cache. A change that
 //! was made fences the key, as a store by hand does.
 //!
+//! **A clear takes no lock** to begin with, so one may come between the decision and the store, or one that gave up on the lock.
+//! What was decided by an entry of before is not stored then: what the clear has left to do is done, and it is decided anew.
+//!
 //! **A death** leaves what the store or the removal that it was in leaves: the old entry, the new one, or none.
 
 use crate::error::Busy;
+use crate::file::layout::ctl;
 use crate::file::units::Slot;
 pub(crate) use crate::interface::{Change, Present};
 use crate::policy::Strategy;
@@ -18,9 +22,13 @@ use crate::table::storing::{Put, Stored};
 use crate::table::Table;
 use std::time::Duration;
 
+/// So often it is decided anew, as clears follow each other, before nothing is done.
+const TRIES: u32 = 100;
+
 impl Table {
     /// Changes a key's entry as `decide` says, which is given what is there, fresh or stale. What became of a store.
-    /// `decide` runs under the lock: it must not wait, nor call anything that may.
+    /// `decide` runs under the lock: it must not wait, nor call anything that may. The last of its answers counts, of which
+    /// there are several where the cache is cleared meanwhile.
     pub(crate) fn change<'a>(
         &self,
         key: &[u8],
@@ -30,18 +38,40 @@ impl Table {
         let hash = self.hash(key);
         self.prefetch(hash);
         let guard = self.lock(wait)?;
+        for _ in 0..TRIES {
+            if !self.owns() {
+                break;
+            }
+            self.finish_clear();
+            if let Some(changed) = self.change_once(&guard, hash, key, decide)? {
+                return Ok(changed);
+            }
+        }
+        Err(Busy)
+    }
+
+    /// `change`, under the lock; `None` where the cache was cleared before the store, and nothing was done.
+    fn change_once<'a>(
+        &self,
+        guard: &WriteGuard<'_>,
+        hash: u64,
+        key: &[u8],
+        decide: &mut dyn FnMut(Option<Present<'_>>) -> Change<'a>,
+    ) -> Result<Option<Option<Stored>>, Busy> {
+        // Of the last clear that is over: what a later one has left to do would take with it what is stored here.
+        let decided = Some(self.region.get(ctl!(swept_generation)));
         let mut buf = ReadBuf::new();
         let found = self.find_or(hash, key, &mut buf, |_| {}).map_err(|_| Busy)?;
         let there = found.filter(|hit| self.freshness(hit) != Freshness::Gone);
         let present = there.map(|hit| Present { hit, value: buf.value(), terms: buf.terms() });
         let (value, terms, how) = match decide(present) {
-            Change::Nothing => return Ok(None),
+            Change::Nothing => return Ok(Some(None)),
             Change::Remove => {
-                self.raise_fence(&guard, hash);
+                self.raise_fence(guard, hash);
                 if let Some(hit) = found {
                     self.discard(Slot::new(hit.slot));
                 }
-                return if self.owns() { Ok(None) } else { Err(Busy) };
+                return if self.owns() { Ok(Some(None)) } else { Err(Busy) };
             }
             Change::Store(Some(value), terms) => (Some(value), terms, Put::WHATEVER),
             Change::Store(None, terms) => (None, terms, Put::UNNOTICED),
@@ -49,21 +79,22 @@ impl Table {
         };
         let value = value.as_deref().unwrap_or_else(|| buf.value());
         let block = self.prepare(hash, key, value, &terms);
-        let stored = block.map_or_else(|why| why, |block| self.put(&guard, key, &block, how));
+        let stored = block.map_or_else(|why| why, |block| self.put(guard, key, &block, Put { decided, ..how }));
         match stored {
             Stored::Done(_) => (),
             // Nothing was done: the entry is what it was.
-            Stored::TooLarge => return Ok(Some(stored)),
+            Stored::TooLarge => return Ok(Some(Some(stored))),
+            Stored::Outdated => return Ok(None),
             _ => {
-                self.drop_entry(&guard, hash, key)?;
+                self.drop_entry(guard, hash, key)?;
             }
         }
         // After the entry: who begins from here on has found it.
-        self.raise_fence(&guard, hash);
+        self.raise_fence(guard, hash);
         if matches!(stored, Stored::Busy) {
             Err(Busy)
         } else {
-            Ok(Some(stored))
+            Ok(Some(Some(stored)))
         }
     }
 

@@ -30,6 +30,8 @@ pub struct Put<'a> {
     pub over: Option<u64>,
     /// Over any entry at all as long as this lease is held: under the lock no later one has stored anything then.
     pub prevailing: Option<&'a Lease>,
+    /// Store only if no clear has begun since this was the generation: what was decided by an entry of before is over.
+    pub decided: Option<u64>,
     /// What it is to the entry that it replaces.
     pub is: Use,
 }
@@ -47,7 +49,7 @@ pub enum Use {
 
 impl Put<'_> {
     /// Whatever has happened.
-    pub const WHATEVER: Put<'static> = Put { began: None, over: None, prevailing: None, is: Use::New };
+    pub const WHATEVER: Put<'static> = Put { began: None, over: None, prevailing: None, decided: None, is: Use::New };
     /// The same, of which the policy does not hear where there is an entry.
     pub const UNNOTICED: Put<'static> = Put { is: Use::Nothing, ..Put::WHATEVER };
     /// The same of an entry that its caller has looked at.
@@ -93,7 +95,8 @@ impl Table {
         let now = self.begin(block.hash);
         let generation = now.generation;
         let is_fenced = how.began.is_some_and(|began| began != now || !self.are_current(&block.terms.tags));
-        if is_fenced && fences::is_on() {
+        let is_cleared = how.decided.is_some_and(|decided| decided != generation);
+        if (is_fenced && fences::is_on()) || is_cleared {
             return Stored::Outdated;
         }
         if self.region.get(ctl!(min_deadline)) != NEVER {

@@ -78,6 +78,65 @@ fn a_value_set_by_hand_stays() {
     assert_eq!(cache.info().repairs, 0);
 }
 
+/// A clear between a decision and its store is over for both: it is decided anew, and what is stored stays.
+#[test]
+fn what_was_decided_before_a_clear_is_decided_anew() {
+    type Clearing = fn(&SharedCache);
+    // (One that waits for the lock gives it up after two seconds, as whoever decides has it.)
+    let clearing: [Clearing; 2] = [|cache| cache.table().begin_clear(), |cache| cache.clear()];
+    for clear in clearing {
+        let dir = tempfile::tempdir().unwrap();
+        let o = options(&dir, Strategy::Lru, 10);
+        let (a, b) = (open_isolated(&o), open_isolated(&o));
+        a.set(b"k", &[5], NEVER);
+        a.set(b"j", &[5], NEVER);
+        let mut seen = Vec::new();
+        let mut decide = |present: Option<Present<'_>>| {
+            let old = present.map(|present| present.value[0]);
+            seen.push(old);
+            if seen.len() == 1 {
+                clear(&b);
+            }
+            Change::Store(Some(vec![old.unwrap_or(0) + 1].into()), NEVER.into())
+        };
+        assert!(matches!(a.change(b"k", LONG, &mut decide), Ok(Some(Stored::Done(_)))));
+        assert_eq!(seen, [Some(5), None]);
+        // What the clear has left to do takes nothing of it away.
+        assert!(matches!(b.set(b"other", b"v", NEVER), Stored::Done(_)));
+        let mut buf = ReadBuf::new();
+        assert!(b.get(b"k", &mut buf).is_some() && buf.value() == [1], "the sum of after the clear");
+        assert!(!is_there(&b, b"j"));
+        assert_eq!(a.info().len, 2);
+    }
+}
+
+/// Clears that never end: nothing is done, and that is said.
+#[test]
+fn what_is_cleared_again_and_again_is_not_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = options(&dir, Strategy::Lru, 10);
+    let (a, b) = (open_isolated(&o), open_isolated(&o));
+    a.set(b"k", &[5], NEVER);
+    let mut decisions = 0;
+    let mut decide = |_: Option<Present<'_>>| {
+        decisions += 1;
+        b.table().begin_clear();
+        Change::Store(Some(vec![1].into()), NEVER.into())
+    };
+    assert_eq!(a.change(b"k", LONG, &mut decide), Err(Busy));
+    assert!(decisions > 10 && !is_there(&a, b"k"));
+    // A removal, and what is left alone, need no second look.
+    for change in [Change::Remove, Change::Nothing] {
+        let mut change = Some(change);
+        let mut decide = |_: Option<Present<'_>>| {
+            b.table().begin_clear();
+            change.take().expect("decided once")
+        };
+        assert_eq!(a.change(b"k", LONG, &mut decide), Ok(None));
+        assert!(!is_there(&a, b"k"));
+    }
+}
+
 /// A writer is stopped in the lock, just before it publishes: an invalidation voids everything, and what it publishes
 /// afterwards is void as well.
 #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyTuple};
 
+use super::computing::ByTask;
 use super::turn::Turn;
 use super::Shared;
 use crate::backend::shared::access::{KeyAccess, KeyBytes, Lookup, StoreCondition};
@@ -70,12 +71,9 @@ impl Shared {
         let noted = self.noted(py, tags);
         match request.file.shm.acquire_sought(Purpose::Miss, &request.sought(), &noted, bound, insist) {
             Acquired::Leader(lease) => {
-                let lease = SharedLease {
-                    // SAFETY: the request's file is from `working`.
-                    file: unsafe { self.files.of(request.file) },
-                    lease: Mutex::new(Some(lease)),
-                    generation: fork::epoch(),
-                };
+                // SAFETY: the request's file is from `working`.
+                let lease = SharedLease::new(unsafe { self.files.of(request.file) }, lease, request.hash);
+                lease.computed_here();
                 Ok(Bound::new(py, lease)?.into_any())
             }
             Acquired::Alone => Ok(alone),
@@ -118,12 +116,10 @@ impl Shared {
         let bound = state.wait_timeout.unwrap_or(Duration::MAX);
         let insist = purpose == Purpose::Anew;
         Ok(match request.file.shm.acquire_sought(purpose, &request.sought(), tags, bound, insist) {
-            Acquired::Leader(lease) => Some(SharedLease {
+            Acquired::Leader(lease) => {
                 // SAFETY: the request's file is from `working`.
-                file: unsafe { self.files.of(request.file) },
-                lease: Mutex::new(Some(lease)),
-                generation: fork::epoch(),
-            }),
+                Some(SharedLease::new(unsafe { self.files.of(request.file) }, lease, request.hash))
+            }
             Acquired::Alone | Acquired::Follower(_) | Acquired::Present => None,
         })
     }
@@ -186,12 +182,22 @@ impl SharedTurn {
 pub struct SharedLease {
     file: Arc<File>,
     lease: Mutex<Option<Lease>>,
+    /// Of the key.
+    hash: u64,
+    /// That a task computes the key.
+    by_task: Mutex<Option<ByTask>>,
     /// Of which process (`fork::epoch`): a fork's child has a copy of this, but not the duty.
     generation: u64,
 }
 
 impl SharedLease {
+    fn new(file: Arc<File>, lease: Lease, hash: u64) -> Self {
+        let (lease, by_task) = (Mutex::new(Some(lease)), Mutex::new(None));
+        SharedLease { file, lease, hash, by_task, generation: fork::epoch() }
+    }
+
     fn take(&self) -> Option<Lease> {
+        self.by_task.lock().unwrap_or_else(PoisonError::into_inner).take();
         let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
         lease.filter(|_| self.generation == fork::epoch())
     }
@@ -222,6 +228,11 @@ impl SharedLease {
 
 #[pymethods]
 impl SharedLease {
+    /// Notes that a task of this thread's loop computes the key: a plain call in this thread is not to wait for it.
+    fn computed_here(&self) {
+        *self.by_task.lock().unwrap_or_else(PoisonError::into_inner) = Some(ByTask::begin(self.hash));
+    }
+
     /// Gives the computation up, if its value was not stored: whoever waits for it may compute.
     fn end(&self) -> PyResult<()> {
         self.give_up(SharedCache::abandon)

@@ -6,6 +6,7 @@ use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::computing::ByTask;
 use super::loads;
 use super::look::Through;
 use super::skips::Skipped;
@@ -31,6 +32,7 @@ use crate::function::fast_path::{Peek, Probe};
 use crate::function::fence::{hash_of, Began};
 use crate::function::lookup::{Entries, Found};
 use crate::function::option_table::Options;
+use crate::function::single_flight::Miss as _;
 use crate::function::slot_value::Value;
 use crate::function::state::CacheState;
 use crate::function::ticket::Ticket;
@@ -99,7 +101,15 @@ impl HitPath for Shared {
             }
             Through::Missed(request, found, key, unreadable) => {
                 let hash = key.as_ref().map_or(view.hash, BytesKey::hash);
-                Begun::Miss(Call::new(cached, request, arguments, hash, unreadable), Some(found), key)
+                let is_of_a_task = ByTask::is_here(request.hash);
+                let mut call = Call::new(cached, request, arguments, hash, unreadable);
+                if is_of_a_task {
+                    drop(found);
+                    let key = key.as_ref().map_or(*view, |key| key.view(view.py()));
+                    let result = call.bring_alone(&key, hot);
+                    return Begun::Done(call.finish(view, result));
+                }
+                Begun::Miss(call, Some(found), key)
             }
         }
     }

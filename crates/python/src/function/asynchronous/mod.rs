@@ -108,7 +108,7 @@ impl Instance<'_> {
         point("start");
         let ticket = Ticket::new(view, known, self.state.lone_apart, is_unreadable)?;
         if inside::has_left() {
-            ticket.leave(inside::take_left(&self.state).0);
+            ticket.leave(inside::take_left(&self.state, arguments).0);
         }
         match Bound::new(py, ticket).and_then(|ticket| Ok((ticket, drivers(py)?))) {
             Ok((ticket, drivers)) => self.drive(&drivers.compute, Some(ticket.as_any()), arguments),

@@ -19,7 +19,9 @@ use crate::object::exchange::{Entry, Expected, Swap, Swapped};
 use ::shared::{Busy, Change, Kind, Present, Stored as InFile, Terms, NEVER};
 
 impl Shared {
-    /// Changes a key's entry as `decide` says, under the file's lock: whether what was to be stored is.
+    /// Changes a key's entry as `decide` says, under the file's lock: whether what was to be stored is. It may be asked several
+    /// times (the cache was cleared meanwhile, or the lock could not be had at once); its last answer counts, so it says
+    /// its outcome anew each time.
     fn change<'b>(
         &self,
         state: &CacheState,
@@ -106,6 +108,7 @@ impl Shared {
         let expected = Condition::of(expected);
         let mut swapped = Swapped::Changed;
         let fits = self.change(&cached.state, view, &mut |present| {
+            swapped = Swapped::Changed;
             if !expected.is(present.as_ref()) {
                 return Change::Nothing;
             }
@@ -136,6 +139,7 @@ impl Shared {
         let expected = Condition::of(expected);
         let mut taken = None;
         self.change(&cached.state, view, &mut |present| {
+            taken = None;
             if !expected.is(present.as_ref()) {
                 return Change::Nothing;
             }
@@ -163,8 +167,8 @@ impl Shared {
         let new = Keeping { ttl, window, kind: Kind::Value, tags: Default::default() }.terms(file.shm.now());
         let mut found = None;
         self.change(&cached.state, view, &mut |present| {
+            found = present.map(|present| present.value.to_vec());
             let Some(present) = present else { return Change::Nothing };
-            found = Some(present.value.to_vec());
             if if_it_ends && present.terms.end == NEVER {
                 return Change::Nothing;
             }
@@ -195,6 +199,7 @@ impl Shared {
         let new = new.terms(file.shm.now());
         let mut sum = Sum::Other;
         let fits = self.change(&cached.state, view, &mut |present| {
+            sum = Sum::Other;
             let (old, terms) = match &present {
                 Some(present) => (codec::small_int(present.value), present.terms),
                 None if default.is_none() => {
