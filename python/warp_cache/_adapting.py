@@ -28,10 +28,14 @@ __all__ = [
     "adropped",
     "dropped",
     "kept",
+    "lifetime_of",
     "seconds",
     "whole_number",
     "whole_seconds",
 ]
+
+# Seconds: what is less is lost in the sum of a time of today and it.
+_SHORTEST = 1e-7
 
 _log = logging.getLogger("warp_cache")
 
@@ -174,6 +178,21 @@ def seconds(lifetime: float | timedelta) -> float:
     """A lifetime in seconds, whether given as a number or as a timedelta."""
     found: Any = lifetime
     return found.total_seconds() if hasattr(found, "total_seconds") else found  # type: ignore[no-any-return]
+
+
+def lifetime_of(timeout: Any) -> float | None:
+    """What ``time.time() + timeout`` makes of a timeout: seconds, 0 for one that has ended as it
+    begins, None for one whose end no clock reaches (infinity; and nan, which no time is beyond).
+
+    True is a second. Raises TypeError for what a float cannot be added to, as a str or a Decimal.
+    """
+    try:
+        number = 0.0 + seconds(timeout)
+    except OverflowError:
+        return None if timeout > 0 else 0.0
+    if not number < math.inf:
+        return None
+    return number if number >= _SHORTEST else 0.0
 
 
 def whole_number(name: str, given: Any, least: int = 1) -> int:

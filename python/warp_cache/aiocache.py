@@ -11,7 +11,7 @@ from typing import Any
 from aiocache.base import BaseCache
 from aiocache.serializers import NullSerializer
 
-from warp_cache._adapting import adropped, kept
+from warp_cache._adapting import adropped, kept, lifetime_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class SharedBackend(BaseCache):
     ) -> Any:
         if _cas_token is not None:
             return await self._set_if_same(key, value, ttl, _cas_token)
-        return await self._kept.aset(key, value, ttl or None)
+        return await self._kept.aset(key, value, _lifetime(ttl))
 
     async def _set_if_same(self, key: Any, value: Any, ttl: float | None, seen: Any) -> int:
         """Store a value in the place of one that was seen, if that is still there, in one step."""
@@ -78,7 +78,7 @@ class SharedBackend(BaseCache):
             return value
 
         try:
-            await self._cache.acompute(key, instead, ttl=ttl or None)
+            await self._cache.acompute(key, instead, ttl=_lifetime(ttl))
         except _Changed:
             return 0
         return 1
@@ -86,10 +86,10 @@ class SharedBackend(BaseCache):
     async def _multi_set(
         self, pairs: Iterable[tuple[Any, Any]], ttl: float | None = None, _conn: Any = None
     ) -> bool:
-        return not await self._kept.aset_many(dict(pairs), ttl or None)
+        return not await self._kept.aset_many(dict(pairs), _lifetime(ttl))
 
     async def _add(self, key: Any, value: Any, ttl: float | None = None, _conn: Any = None) -> bool:
-        if not await self._cache.aadd(key, value, ttl=ttl or None):
+        if not await self._cache.aadd(key, value, ttl=_lifetime(ttl)):
             raise ValueError(f"Key {key} already exists, use .set to update the value")
         self._kept.stored()
         return True
@@ -105,7 +105,7 @@ class SharedBackend(BaseCache):
             return await self._cache.acompute(key, lambda old: _number(old) + delta)  # type: ignore[return-value]
 
     async def _expire(self, key: Any, ttl: float | None, _conn: Any = None) -> bool:
-        return await self._cache.atouch(key, ttl or None)
+        return await self._cache.atouch(key, _lifetime(ttl))
 
     async def _delete(self, key: Any, _conn: Any = None) -> int:
         return await adropped(self._cache, (key,))
@@ -123,6 +123,20 @@ class SharedBackend(BaseCache):
 
     async def _redlock_release(self, key: Any, value: Any) -> int:
         return int(await self._cache.adiscard(key, value))
+
+
+# Seconds: an entry that has ended as soon as anybody asks.
+_AT_ONCE = 1e-9
+
+
+def _lifetime(ttl: Any) -> float | None:
+    """A ttl as the cache takes it. (aiocache's own is a timer: a negative one, and nan, go off at
+    once.)
+    """
+    if not ttl:
+        return None
+    lifetime = lifetime_of(ttl)
+    return _AT_ONCE if lifetime == 0 or ttl != ttl else lifetime
 
 
 class _Changed(Exception):

@@ -12,7 +12,7 @@ from cachelib.base import BaseCache
 from cachelib.serializers import SimpleSerializer
 
 from warp_cache import CacheUnavailable
-from warp_cache._adapting import dropped, kept, seconds
+from warp_cache._adapting import dropped, kept, lifetime_of, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +84,11 @@ class SharedCache(BaseCache):
     def _lifetime(self, timeout: Timeout) -> tuple[float | None, bool]:
         """A timeout as the cache takes it, and whether it has ended already."""
         number = self.default_timeout if timeout is None else seconds(timeout)
-        return (number or None, number < 0)
+        if number == 0:
+            return None, False
+        lifetime = lifetime_of(number)
+        # (nan has ended here: what ends is there only before its end.)
+        return lifetime, lifetime == 0 or number != number
 
     def get(self, key: str) -> Any:
         return self._unpacked(self._cache.get(self._key(key)))

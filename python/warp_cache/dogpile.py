@@ -106,8 +106,6 @@ class _Mutex:
 
     # Seconds after which one that waits looks whether there is room.
     SLICE = 0.5
-    # So often in a row a lock is not to be had that nobody has: then there is no room.
-    TRIES = 3
 
     def __init__(self, cache: Any, key: str, lease: float | None) -> None:
         self._lock = cache.lock(key, lease=lease)
@@ -115,19 +113,16 @@ class _Mutex:
         self._without: list[None] = []
 
     def acquire(self, wait: bool = True) -> bool:
-        refused = 0
         try:
-            while not self._lock.acquire(False):
-                if self._lock.locked():
-                    refused = 0
-                    if not wait:
-                        return False
-                    if self._lock.acquire(timeout=self.SLICE):
-                        break
-                    continue
-                refused += 1
-                if refused == self.TRIES:
+            # What an attempt says is of one moment. A failed one with a look after it is not: others
+            # take the lock and let it go in between, and a lock that is in use looks like no room.
+            while not (taken := self._lock._attempt()):
+                if taken is None:
                     self._without.append(None)
+                    break
+                if not wait:
+                    return False
+                if self._lock.acquire(timeout=self.SLICE):
                     break
         except CacheUnavailable:
             self._without.append(None)

@@ -11,7 +11,7 @@ from typing import Any
 
 from litestar.stores.base import NamespacedStore
 
-from warp_cache._adapting import adropped, kept, seconds
+from warp_cache._adapting import adropped, kept, lifetime_of, seconds
 
 __all__ = ["SharedStore"]
 
@@ -59,11 +59,11 @@ class SharedStore(NamespacedStore):
         self, key: str, value: str | bytes, expires_in: int | timedelta | None = None
     ) -> None:
         data = value.encode() if isinstance(value, str) else value
-        lifetime = seconds(expires_in) if expires_in is not None else 0
-        if lifetime < 0:
+        lifetime = lifetime_of(expires_in) if expires_in else None
+        if lifetime == 0:
             await adropped(self._cache, (self._key(key),))
             return
-        await self._kept.aset(self._key(key), data, lifetime or None)
+        await self._kept.aset(self._key(key), data, lifetime)
 
     async def get(self, key: str, renew_for: int | timedelta | None = None) -> bytes | None:
         if not renew_for:

@@ -166,6 +166,25 @@ def test_dogpile_creates_more_at_once_than_there_are_locks() -> None:
     assert not any(mutex.locked() for mutex in mutexes)
 
 
+def test_dogpiles_mutex_is_one_holders_though_looks_find_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("dogpile.cache")
+    from dogpile.cache import make_region
+
+    from warp_cache._object.locking import CacheLock
+
+    region = make_region().configure("warp_cache.shared", arguments={"name": "test"})
+    mutex, other = region.backend.get_mutex("k"), region.backend.get_mutex("k")
+    assert mutex.acquire()
+    # As where holders let go just before each look, and others take it before each attempt.
+    monkeypatch.setattr(CacheLock, "locked", lambda self: False)
+    assert not other.acquire(wait=False)
+    mutex.release()
+    assert other.acquire(wait=False)
+    other.release()
+
+
 # --- limits -------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 //! The data that goes into the shared tier and comes out of it, declared once for systems with and without the tier. (In the
 //! rooms each is known where it belongs: `table::head::Terms`.)
 
-use crate::{Hit, Lease, LoadCounter, Skip, Strategy, Tags, Ticket};
+use crate::{Hit, KeyLock, Lease, LoadCounter, Skip, Strategy, Tags, Ticket};
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -200,6 +200,17 @@ pub enum Acquired {
     Present,
     /// Compute without a lease, and `insert`.
     Alone,
+}
+
+/// What became of asking for the lock of a key.
+#[derive(Debug)]
+pub enum Asked {
+    /// It is the caller's.
+    Taken(KeyLock),
+    /// Somebody has it, or had it a moment ago: ask again.
+    Held,
+    /// Nobody has it, and its home has no room for one more lock.
+    Full,
 }
 
 /// Each end of a wait means: look for the value, then ask for the lease.

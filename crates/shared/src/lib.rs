@@ -70,7 +70,7 @@ mod loom_leases;
 mod loom_models;
 
 pub use self::interface::{
-    Acquired, Began, Change, Event, Failures, Freshness, Hindrance, Info, Kind, OpenErrorKind, Options, Present,
+    Acquired, Asked, Began, Change, Event, Failures, Freshness, Hindrance, Info, Kind, OpenErrorKind, Options, Present,
     Purpose, Sought, Stored, Terms, Waited, MOST_KEY, MOST_VALUE, NEVER,
 };
 pub use self::load_counter::LoadCounter;

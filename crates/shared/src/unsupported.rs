@@ -206,7 +206,7 @@ never! {
     len() -> u64;
     len_is_plain() -> bool;
     note_apart();
-    lock_key(&[u8], Option<Duration>) -> Result<Option<KeyLock>, Busy>;
+    lock_key(&[u8], Option<Duration>) -> Result<Asked, Busy>;
     prolong_key(&KeyLock, Option<Duration>) -> Result<Option<KeyLock>, Busy>;
     unlock_key(&KeyLock) -> bool;
     is_key_locked(&[u8]) -> bool;

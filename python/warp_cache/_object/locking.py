@@ -216,6 +216,10 @@ class _Memory:
         table = _table(self._cache)
         return _Looks(lambda: table.take(key, lease))
 
+    def attempt(self, key: Any, lease: float | None) -> Any:
+        """The lock; None where somebody has it, False where nobody has and there is no room."""
+        return self.attempts(key, lease).attempt()
+
     def prolong(self, key: Any, held: Any, lease: float | None) -> Any:
         """Have a lock end so long from now: what is held from then on; None if it was no longer the
         holder's.
@@ -237,7 +241,11 @@ class _File(_Memory):
         self._cache._check(key, None)
 
     def attempts(self, key: Any, lease: float | None) -> Any:
-        return _Looks(lambda: self._cache._lock(key, lease))
+        # (False: there is no room for it now.)
+        return _Looks(lambda: self._cache._lock(key, lease) or None)
+
+    def attempt(self, key: Any, lease: float | None) -> Any:
+        return self._cache._lock(key, lease)
 
     def prolong(self, key: Any, held: Any, lease: float | None) -> Any:
         return self._cache._prolong(held, lease)
@@ -329,6 +337,16 @@ class CacheLock:
             attempts.sleep(left)
         self._held = held
         return True
+
+    def _attempt(self) -> bool | None:
+        """Whether the lock was taken now; None where nobody has it, and a file has no room for it.
+        (For the mutex of dogpile.cache.)
+        """
+        held = self._place.attempt(self._key, self._lease)
+        if held:
+            self._held = held
+            return True
+        return None if held is False else False
 
     async def aacquire(self, blocking: bool = True, timeout: Any = None) -> bool:
         """``acquire``, to be awaited: other tasks of the loop run meanwhile."""

@@ -12,7 +12,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
 from warp_cache import CacheUnavailable
-from warp_cache._adapting import NOTHING, adropped, dropped, kept, seconds
+from warp_cache._adapting import NOTHING, adropped, dropped, kept, lifetime_of
 from warp_cache._object.twins import beside
 from warp_cache.django._keys import WithKeys
 from warp_cache.django._looking import Looking
@@ -47,15 +47,14 @@ class _Backend(LikeRedis, Looking, WithKeys):
         self._cache = self._kept.cache
 
     def _lifetime(self, timeout: Any) -> float | None:
-        """Django's timeout: None for an entry without end, 0 for one that has ended before it is
-        stored.
+        """Django's timeout, as its own backends take it: None for an entry without end, 0 for one
+        that has ended before it is stored.
         """
         if timeout is DEFAULT_TIMEOUT:
             timeout = self.default_timeout
         if timeout is None:
             return None
-        lifetime = seconds(timeout)
-        return lifetime if lifetime > 0 else _ENDED
+        return lifetime_of(timeout)
 
     # One entry.
 

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use pyo3::prelude::*;
+use pyo3::types::PyBool;
 
 use super::{view_of, CacheObject};
 use crate::backend::{RemoteLocking, There};
@@ -12,7 +13,7 @@ use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
 use crate::function::CachedFunction;
-use ::shared::KeyLock;
+use ::shared::{Asked, KeyLock};
 
 /// A lock that was taken in a file.
 #[pyclass(frozen, module = "warp_cache._warp_cache_rs", name = "_HeldLock")]
@@ -26,20 +27,25 @@ fn shared(cached: &CachedFunction) -> Option<&crate::backend::Shared> {
     cached.state.backend.shared()
 }
 
-/// Takes the lock of a key, unless somebody has it.
+/// Takes the lock of a key. None: somebody has it. False: nobody has it, and there is no room for it.
 pub(super) fn lock<'py>(
     cached: &CachedFunction,
     key: &Bound<'py, PyAny>,
     lease: Option<f64>,
-) -> PyResult<Option<Bound<'py, HeldLock>>> {
+) -> PyResult<Bound<'py, PyAny>> {
     let py = key.py();
+    let none = || py.None().into_bound(py);
     as_error(|| {
-        let Some(shared) = shared(cached) else { return Ok(None) };
+        let Some(shared) = shared(cached) else { return Ok(none()) };
         let key_ref = Ref::from(key);
         let lease = lease.map(span);
         let view = view_of(&key_ref).map_err(|ErrSet| PyErr::fetch(py))?;
-        let taken = shared.lock_object(&view, lease).map_err(|ErrSet| PyErr::fetch(py))?;
-        taken.map(|(lock, file)| Bound::new(py, HeldLock { lock, file })).transpose()
+        let (asked, file) = shared.lock_object(&view, lease).map_err(|ErrSet| PyErr::fetch(py))?;
+        Ok(match asked {
+            Asked::Taken(lock) => Bound::new(py, HeldLock { lock, file })?.into_any(),
+            Asked::Held => none(),
+            Asked::Full => PyBool::new(py, false).to_owned().into_any(),
+        })
     })
 }
 

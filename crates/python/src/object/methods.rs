@@ -301,9 +301,10 @@ impl CacheObject {
         self.with_cached(key.py(), |cached| locks::locking_there(cached, key, lease))
     }
 
-    /// Takes the lock of a key of a shared cache, for so many seconds or as long as this process lives, unless somebody has it.
+    /// Takes the lock of a key of a shared cache, for so many seconds or as long as this process lives.
+    /// None: somebody has it. False: nobody has it, and there is no room for it.
     #[pyo3(signature = (key, lease=None))]
-    fn _lock<'py>(&self, key: &Bound<'py, PyAny>, lease: Option<f64>) -> PyResult<Option<Bound<'py, HeldLock>>> {
+    fn _lock<'py>(&self, key: &Bound<'py, PyAny>, lease: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         self.with_cached(key.py(), |cached| locks::lock(cached, key, lease))
     }
 

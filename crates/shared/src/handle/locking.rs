@@ -2,13 +2,14 @@
 
 use super::SharedCache;
 use crate::error::Busy;
+use crate::interface::Asked;
 use crate::process::key_lock::KeyLock;
 use std::time::Duration;
 
 impl SharedCache {
-    /// Takes the lock of a key for this process, unless somebody has it (or its home is full): `None` then. It falls free when
-    /// it is given back, when this process ends, and after `lease`. An error where the table of leases could not be had.
-    pub fn lock_key(&self, key: &[u8], lease: Option<Duration>) -> Result<Option<KeyLock>, Busy> {
+    /// Takes the lock of a key for this process, unless somebody has it or its home is full. It falls free when it is given back,
+    /// when this process ends, and after `lease`. An error where the table of leases could not be had.
+    pub fn lock_key(&self, key: &[u8], lease: Option<Duration>) -> Result<Asked, Busy> {
         self.table.lock_key(key, lease)
     }
 

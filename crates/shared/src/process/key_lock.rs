@@ -2,13 +2,15 @@
 //!
 //! It is given out and given back as a lease is, and falls free with its owner's death; but no fence and no clear concerns it,
 //! and it ends by itself only where whoever took it said when. Its hash is that of its bytes behind a mark, so it is no key's
-//! lease. Where all places of its home are taken nobody gets it now: the caller tries again.
+//! lease. Where all places of its home are taken nobody gets it now, and is told so: that nobody has it is known only
+//! under the home's lock, so no caller can find it out by a look and an attempt.
 //!
 //! **A death** of its owner makes it void. One between the words of the record and its state leaves a record that is nobody's.
 
 use crate::error::Busy;
 use crate::file::atomic::Ordering;
 use crate::file::layout::lease_state_at;
+use crate::interface::Asked;
 use crate::process::clock;
 use crate::process::lease::{
     field, home_lock, owner_of, places, Acquired, Lease, BEGAN, DEADLINE, HASH, LOST, OVERDUE,
@@ -44,8 +46,8 @@ impl Table {
         self.hash(&bytes)
     }
 
-    /// Takes the lock of a key, unless somebody has it: `None` then. `lease`: after so long others may take it.
-    pub(crate) fn lock_key(&self, key: &[u8], lease: Option<Duration>) -> Result<Option<KeyLock>, Busy> {
+    /// Takes the lock of a key, unless somebody has it or there is no room. `lease`: after so long others may take it.
+    pub(crate) fn lock_key(&self, key: &[u8], lease: Option<Duration>) -> Result<Asked, Busy> {
         let hash = self.lock_hash(key);
         let now = clock::boot_now();
         let deadline = end_of(now, lease);
@@ -58,7 +60,7 @@ impl Table {
             if self.is_lock(index, state, hash) {
                 let is_void = self.is_void(index, state);
                 if !is_void && now < self.region.get(field(index, DEADLINE)) {
-                    return Ok(None);
+                    return Ok(Asked::Held);
                 }
                 free = Some((index, state));
                 predecessor = if is_void { LOST } else { OVERDUE };
@@ -68,13 +70,13 @@ impl Table {
                 free = Some((index, state));
             }
         }
-        let Some((index, old)) = free else { return Ok(None) };
+        let Some((index, old)) = free else { return Ok(Asked::Full) };
         let state = self.next_state(index, me) | predecessor;
         let began = Began::of(0, 0);
         let lease = Lease { index, state, hash, began, word: LOCK, seen: (0, 0), prevails: false };
         match self.take(index, old, lease, deadline) {
-            Acquired::Leader(lease) => Ok(Some(KeyLock { lease, deadline })),
-            Acquired::Follower(_) | Acquired::Present | Acquired::Alone => Ok(None),
+            Acquired::Leader(lease) => Ok(Asked::Taken(KeyLock { lease, deadline })),
+            Acquired::Follower(_) | Acquired::Present | Acquired::Alone => Ok(Asked::Held),
         }
     }
 

@@ -32,7 +32,7 @@ use crate::function::lookup::{Accounting, Found};
 use crate::function::state::Put as Mode;
 use crate::function::CachedFunction;
 use crate::key::View;
-use ::shared::{Busy, Hit, KeyLock, Kind, Skip};
+use ::shared::{Asked, Busy, Hit, KeyLock, Kind, Skip};
 
 /// How long is waited for the file: with the interpreter, then without.
 const AT_ONCE: Duration = Duration::from_millis(1);
@@ -173,16 +173,12 @@ impl Shared {
     }
 
     /// Takes the lock of a key, and says in which file; `None` where somebody has it.
-    pub(crate) fn lock_object(
-        &self,
-        view: &View<'_>,
-        lease: Option<Duration>,
-    ) -> Result<Option<(KeyLock, usize)>, ErrSet> {
+    pub(crate) fn lock_object(&self, view: &View<'_>, lease: Option<Duration>) -> Result<(Asked, usize), ErrSet> {
         let py = view.py();
         let Ok(request) = self.access(view)? else { return Err(unavailable(py)) };
         let address = std::ptr::from_ref(request.file) as usize;
         match in_file(py, || request.file.shm.lock_key(request.key(), lease)) {
-            Ok(taken) => Ok(taken.map(|lock| (lock, address))),
+            Ok(asked) => Ok((asked, address)),
             Err(Busy) => Err(unavailable(py)),
         }
     }
