@@ -47,7 +47,10 @@ def _report(arguments: argparse.Namespace) -> int:
         lost = docs.lost(arguments.docs, found) if arguments.update else []
         if lost:
             parts = ", ".join(lost)
-            print(f"{arguments.docs} stays as it is: its page has parts that were never measured here: {parts}")
+            print(
+                f"{arguments.docs} stays as it is: its page has parts "
+                f"that were never measured here: {parts}"
+            )
         else:
             docs.write(arguments.docs, found)
     if arguments.readme is not None:

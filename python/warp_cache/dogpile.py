@@ -114,8 +114,8 @@ class _Mutex:
 
     def acquire(self, wait: bool = True) -> bool:
         try:
-            # What an attempt says is of one moment. A failed one with a look after it is not: others
-            # take the lock and let it go in between, and a lock that is in use looks like no room.
+            # What an attempt says is of one moment. A failed one with a look after it is not:
+            # others take the lock and let it go in between, and a lock in use looks like no room.
             while not (taken := self._lock._attempt()):
                 if taken is None:
                     self._without.append(None)

@@ -94,7 +94,9 @@ def test_what_no_clock_reaches_has_no_end_in_django(timeout: Any) -> None:
 # (cachelib's own warns of a float, and takes it.)
 @pytest.mark.filterwarnings("ignore:Float timeouts:DeprecationWarning")
 @pytest.mark.parametrize("which", ["cachelib", "flask_caching"])
-@pytest.mark.parametrize("timeout", [1e300, True, 10**30, 1e10, -0.0, False, 0, -1, -1e300, "5"], ids=repr)
+@pytest.mark.parametrize(
+    "timeout", [1e300, True, 10**30, 1e10, -0.0, False, 0, -1, -1e300, "5"], ids=repr
+)
 def test_cachelib_takes_what_its_own_takes(which: str, timeout: Any) -> None:
     if which == "cachelib":
         simple: Any = pytest.importorskip("cachelib.simple")
