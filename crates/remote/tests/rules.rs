@@ -107,12 +107,25 @@ fn without_scripts_changes_are_watched() {
     });
 }
 
+/// Whether the server compares and stores in one command, and needs no transaction for it.
+fn compares(server: &Server) -> bool {
+    let mut admin = open(&server.url(), late()).unwrap();
+    admin.request(cmd("SET").arg("probe").arg("1"), late()).unwrap();
+    !matches!(
+        admin.request(cmd("SET").arg("probe").arg("2").arg("IFEQ").arg("1"), late()),
+        Err(_) | Ok(Value::ServerError(_))
+    )
+}
+
 /// Without scripts, and without one command of a transaction: nothing of a change is written.
 #[test]
 fn a_transaction_that_is_refused_changes_nothing() {
     for missing in ["+multi", "+exec", "+multi +exec +unwatch", "+watch"] {
         let rules = missing.split(' ').fold(RULES.to_owned(), |rules, rule| rules.replace(&format!("{rule} "), ""));
-        with_rules(&rules, |_, url| {
+        with_rules(&rules, |server, url| {
+            if compares(server) {
+                return;
+            }
             let tier = Tier::open(options(url, None)).unwrap();
             let (new, old) = (call(&tier, b"1"), call(&tier, b"2"));
             // The lease stays, where a value was to take its place; so does what a refresh was to replace.
