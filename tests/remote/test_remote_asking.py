@@ -14,7 +14,7 @@ import servers
 import support
 
 from warp_cache import _flight, _warp_cache_rs, cache
-from warp_cache._remote import asking, beside, looking
+from warp_cache._remote import asking, awaiting, beside, looking
 
 pytestmark = pytest.mark.usefixtures("near_by")
 
@@ -153,6 +153,12 @@ def test_who_has_joined_is_served_where_the_first_is_cancelled_while_he_asks(
         return _warp_cache_rs._ask_together(turns)
 
     monkeypatch.setattr(asking, "_ask_together", ask_together)
+
+    async def told_late(_flight: Any) -> bool:
+        return False
+
+    # The server may tell of the value's store as late as here, and who joins would ask anew.
+    monkeypatch.setattr(awaiting, "is_fenced", told_late)
     done = asking.Asking.done
 
     async def main() -> list[Any]:
