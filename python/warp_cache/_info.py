@@ -52,6 +52,11 @@ else:
         "damaged",
         "superseded",
     )
+    _WHAT_A_REASON_IS = """Why a result of a shared cache was computed and not stored.
+
+    A type for annotations: the keys of ``cache_info().skips``, and what an UncacheableWarning is
+    about. ``typing.get_args(SkipReason)`` gives all of them.
+    """
     _Skips = dict
     _Fields = namedtuple("CacheInfo", ("hits", "misses", "maxsize", "currsize"))
 
@@ -62,7 +67,9 @@ if not TYPE_CHECKING:
         if name == "SkipReason":
             from typing import Literal
 
-            return Literal[_REASONS]
+            reason = Literal[_REASONS]
+            reason.__doc__ = _WHAT_A_REASON_IS
+            return reason
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -108,7 +108,7 @@ def _text(
     within, _, told = (because or "").partition(": ")
     # What a tuple, say, holds.
     of = within.rpartition(".")[2] or kind
-    holding = "" if of == kind else f" that holds a {of}"
+    holding = "" if of == kind else f" and holds one of type {of}"
     told = ". ".join(filter(None, (told, raised)))
     taken, limit = size
     why = _why(error)
@@ -124,9 +124,9 @@ def _text(
             remedy = "define its class at the top level of an importable module"
         told = told or "it has no bytes that every process would find it by"
         return (
-            f"results of {name} are not stored where {_argument(function, argument)} is a"
-            f" {kind}{holding}: {told}; pass what tells it apart (an id, a str, a tuple), or"
-            f' {remedy}, or use backend="memory"'
+            f"results of {name} are not stored where {_argument(function, argument)} is"
+            f" of type {kind}{holding}: {told}; pass what tells it apart (an id, a str, a tuple),"
+            f' or {remedy}, or use backend="memory"'
         )
     if reason == "key_size" and limit == _MOST_KEY:
         return (
@@ -140,25 +140,25 @@ def _text(
         )
     if reason == "value":
         return (
-            f"results of {name} are not stored where they are a {kind}, which cannot be"
+            f"results of {name} are not stored where they are of type {kind}, which cannot be"
             f" pickled: {raised or 'it has no bytes'}; return what can be pickled, or use"
             ' backend="memory"'
         )
     if reason == "value_size" and limit == _MOST_VALUE:
         return (
             f"results of {name} are not stored where they take more than {limit} bytes (now"
-            f" {taken}, a {kind}), the most that a shared cache takes; return less at a time, or"
-            ' use backend="memory"'
+            f" {taken}, of type {kind}), the most that a shared cache takes; return less at a time,"
+            ' or use backend="memory"'
         )
     if reason == "value_size":
         return (
             f"results of {name} are not stored where they take more than max_value_size={limit}"
-            f" bytes (now {taken}, a {kind}); raise it, or None for no limit"
+            f" bytes (now {taken}, of type {kind}); raise it, or None for no limit"
         )
     if reason == "file_size":
         return (
             f"results of {name} are not stored where they are larger than the whole cache (now"
-            f" {taken} bytes with the key, a {kind}; max_bytes={limit}); raise max_bytes"
+            f" {taken} bytes with the key, of type {kind}; max_bytes={limit}); raise max_bytes"
         )
     if reason == "unreadable":
         return (

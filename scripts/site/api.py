@@ -106,6 +106,8 @@ def page() -> str:
                 parts += [*_signature(method, member), *_prose(member)]
         else:
             parts.append(f"A type: `{str(value).replace('typing.', '')}`.\n")
+            if "__doc__" in getattr(value, "__dict__", ()):
+                parts += _prose(value)
     return "\n".join(parts)
 
 

@@ -36,6 +36,11 @@ def test_what_is_public_says_so(name: str) -> None:
         assert b"warp_cache._" not in pickled
 
 
+def test_the_type_of_reasons_says_what_it_is() -> None:
+    """What is no class would have the words of ``typing``, or none."""
+    assert "cache_info().skips" in (warp_cache.SkipReason.__doc__ or "")
+
+
 @pytest.mark.parametrize(
     "module, names",
     [

@@ -84,7 +84,7 @@ def test_ignored_arguments_need_no_bytes() -> None:
 
 def test_a_warning_names_what_key_gave() -> None:
     made = cache(backend="shared", key=lambda x: object())(lambda x: x)
-    with pytest.warns(UncacheableWarning, match="where what key returns is a object"):
+    with pytest.warns(UncacheableWarning, match="where what key returns is of type object"):
         made(1)
 
 

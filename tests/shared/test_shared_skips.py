@@ -49,11 +49,11 @@ def compute(x: Any) -> Any:
 
 # Reason, options, argument, and what the warning must say.
 CALLS: list[tuple[str, dict[str, Any], Callable[[], Any], str]] = [
-    ("argument", {}, Bare, r"argument 'x' is a Bare.*see that Bare has an __eq__"),
-    ("argument", {}, Refusing, r"argument 'x' is a Refusing.*ValueError: not me"),
-    ("argument", {}, lambda: (1, (Bare(),)), r"argument 'x' is a tuple that holds a Bare"),
+    ("argument", {}, Bare, r"argument 'x' is of type Bare.*see that Bare has an __eq__"),
+    ("argument", {}, Refusing, r"argument 'x' is of type Refusing.*ValueError: not me"),
+    ("argument", {}, lambda: (1, (Bare(),)), r"argument 'x' is of type tuple and holds one of type Bare"),
     ("key_size", {"max_key_size": 50}, lambda: "k" * 90, r"max_key_size=50 bytes \(now 9\d\)"),
-    ("value", {}, lambda: "lock", r"are a lock, which cannot be pickled: TypeError: cannot pickle"),
+    ("value", {}, lambda: "lock", r"are of type lock, which cannot be pickled: TypeError: cannot pickle"),
     ("value_size", {"max_value_size": 99}, lambda: "long", r"max_value_size=99 bytes \(now 50\d"),
     ("file_size", {"max_bytes": 1 << 20}, lambda: "large", r"max_bytes=1048576.*raise max_bytes"),
 ]
@@ -173,7 +173,7 @@ def test_a_method_names_self_and_the_line_is_the_callers() -> None:
         def price(self) -> int:
             return 1
 
-    with pytest.warns(UncacheableWarning, match="argument 'self' is a Shop") as said:
+    with pytest.warns(UncacheableWarning, match="argument 'self' is of type Shop") as said:
         Shop().price()
     here = sys._getframe()
     assert (said[0].filename, said[0].lineno) == (here.f_code.co_filename, here.f_lineno - 2)
@@ -337,7 +337,7 @@ def test_a_default_without_bytes_does_not_prevent_caching(typed: bool) -> None:
 
     assert [function(1), function(x=1), function(1, missing=MISSING), function(2)] == [1, 1, 1, 2]
     # The same object in another place is another call.
-    with pytest.warns(UncacheableWarning, match="argument 'missing' is a object"):
+    with pytest.warns(UncacheableWarning, match="argument 'missing' is of type object"):
         function(1, missing=object())
     assert function(MISSING) == function(MISSING) == 4  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="unhashable"):
@@ -403,7 +403,7 @@ def test_a_key_of_too_many_parts_or_too_deep_is_told_with_the_bound() -> None:
     # What is there twice is spelled twice.
     parts = (bytes(MOST // 64),) * 65
     [said] = caught(function, parts)
-    assert f"is a tuple: spelled out it takes more than {MOST} bytes" in str(said.message)
+    assert f"is of type tuple: spelled out it takes more than {MOST} bytes" in str(said.message)
     assert function.cache_info().skips == {"argument": 1}
     deep: Any = ()
     for _ in range(200):

@@ -45,7 +45,7 @@ def load(name: str) -> Any:
     if not _is_cached(found):
         kind = type(found).__name__
         raise UserError(
-            f"{name} is no function with a cache of warp_cache, and no cache, but a {kind}"
+            f"{name} is no function with a cache of warp_cache, and no cache, but of type {kind}"
         )
     return found
 

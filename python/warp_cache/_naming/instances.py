@@ -166,7 +166,7 @@ def _frozen(to: Description, value: Any) -> None:
     has = {name.rpartition(".")[2]: part for name, part in watch.slots(value).items()}
     has.update(getattr(value, "__dict__", {}))
     if sorted(has) != sorted(names):
-        raise NoName(f"a {kind.__qualname__} has other attributes than its fields")
+        raise NoName(f"an instance of {kind.__qualname__} has other attributes than its fields")
     for name in names:
         to.feed("field", name)
         to.value(has[name])

@@ -45,7 +45,7 @@ def _secret(secret: Any) -> Secrets:
     secrets = []
     for one in given:
         if not isinstance(one, (str, bytes)):
-            raise TypeError(f"{right}, got a {type(one).__name__}")
+            raise TypeError(f"{right}, got one of type {type(one).__name__}")
         if not one:
             raise ValueError(f"{right}: got an empty one")
         secrets.append(one.encode("utf-8", "surrogatepass") if isinstance(one, str) else one)
@@ -68,7 +68,8 @@ def _credentials(credentials: Any) -> Callable[[], Any]:
     if not callable(credentials):
         kind = type(credentials).__name__
         raise TypeError(
-            f"credentials must be a callable that gives a password or a pair, got a {kind}"
+            "credentials must be a callable that gives a password or a pair, got one of type"
+            f" {kind}"
         )
     given: Callable[[], Any] = credentials
     return given

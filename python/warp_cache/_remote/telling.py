@@ -28,8 +28,8 @@ def uncacheable(
         )
     elif may_pickle:
         text = (
-            f"{what} of {name} are not stored on the server where they are a {kind.__name__}, "
-            "which cannot be pickled; return what can be"
+            f"{what} of {name} are not stored on the server where they are of type "
+            f"{kind.__name__}, which cannot be pickled; return what can be"
         )
     elif is_raised:
         text = (
@@ -38,8 +38,8 @@ def uncacheable(
         )
     else:
         text = (
-            f"results of {name} are not stored on the server where they are a {kind.__name__} or "
-            "hold something that only pickle can store, which nobody has signed; return built-in "
-            "types, or configure(secret=...)"
+            f"results of {name} are not stored on the server where they are of type "
+            f"{kind.__name__} or hold something that only pickle can store, which nobody has "
+            "signed; return built-in types, or configure(secret=...)"
         )
     _warn_at(_frame(), text)

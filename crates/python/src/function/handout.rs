@@ -141,7 +141,7 @@ fn check_pickles(value: Ref<'_>) -> Result<(), ErrSet> {
         Err(error) => error,
         Ok(_) => {
             let kind = value.get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
-            pyo3::exceptions::PyTypeError::new_err(format!("copy=\"pickle\": a {kind} cannot be stored as bytes"))
+            pyo3::exceptions::PyTypeError::new_err(format!("copy=\"pickle\" cannot store a value of type {kind} as bytes: return what can be pickled, or leave out copy"))
         }
     };
     error.raise(py);

@@ -110,7 +110,7 @@ impl Signature {
         known.extend(kwargs.clone());
         let known: Vec<_> = known.iter().map(|name| format!("'{name}'")).collect();
         let known = if known.is_empty() { "no parameters".into() } else { known.join(", ") };
-        PyValueError::new_err(format!("ignore names '{name}', which fn has no parameter of: it has {known}"))
+        PyValueError::new_err(format!("ignore names '{name}', which is no parameter of fn: it has {known}"))
     }
 
     /// Whether parts of a call are no part of its key.
