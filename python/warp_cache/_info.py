@@ -116,7 +116,7 @@ class CacheInfo(_Fields):
 
         def __setattr__(self, name, value):
             raise AttributeError(
-                f"a {type(self).__name__} is what was counted: it cannot be changed"
+                f"{type(self).__name__} is what was counted: it cannot be changed"
             )
 
         def __delattr__(self, name):

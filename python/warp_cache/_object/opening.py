@@ -177,7 +177,7 @@ def shown(cache: Any) -> str:
     kind = type(cache).__name__
     return (
         f"<{kind} {name}backend={given['backend']!r}, {remote}max_size={given['max_size']!r}, "
-        f"{count} entries>"
+        f"{count} entr{'y' if count == 1 else 'ies'}>"
     )
 
 

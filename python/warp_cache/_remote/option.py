@@ -5,6 +5,8 @@ The address itself is checked by the extension module. No message shows it: it m
 
 from __future__ import annotations
 
+from warp_cache._control import _shown
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -31,4 +33,5 @@ def check(options: dict[str, Any]) -> None:
         )
     for name, why in _WITHOUT.items():
         if name in options:
-            raise ValueError(f"{name} cannot be together with remote: {why}")
+            got = f"got {name}={_shown(options[name])}"
+            raise ValueError(f"{name} cannot be together with remote, {got}: {why}")

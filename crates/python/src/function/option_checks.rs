@@ -143,14 +143,14 @@ pub(super) fn nanos(seconds: f64) -> u64 {
     (seconds.clamp(0.0, 9e9) * 1e9) as u64
 }
 
-/// A positive, finite number of seconds, or None for no limit.
+/// A positive, finite number of seconds (a number, or a `timedelta`), or None for no limit.
 pub struct Seconds;
 
 impl OptionKind for Seconds {
     type Value = Option<Duration>;
 
     fn check(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
-        const RIGHT: &str = "a positive, finite number of seconds or None";
+        const RIGHT: &str = "a positive, finite number of seconds, a timedelta or None";
         if value.is_none() {
             return Ok(None);
         }
