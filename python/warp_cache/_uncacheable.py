@@ -105,11 +105,6 @@ def _text(
 ) -> str:
     name = f"{_name(function)}()"
     kind = "object" if refused is None else refused.__name__
-    within, _, told = (because or "").partition(": ")
-    # What a tuple, say, holds.
-    of = within.rpartition(".")[2] or kind
-    holding = "" if of == kind else f" and holds one of type {of}"
-    told = ". ".join(filter(None, (told, raised)))
     taken, limit = size
     why = _why(error)
     if reason == "argument":
@@ -118,16 +113,8 @@ def _text(
                 f"{name} was given arguments that do not fit its signature, so its result is not"
                 " stored; correct the signature"
             )
-        remedy = f"see that {of} has an __eq__ and a pickle that keeps all it compares"
-        if of == "type":
-            # What stands for an object's class is its name.
-            remedy = "define its class at the top level of an importable module"
-        told = told or "it has no bytes that every process would find it by"
-        return (
-            f"results of {name} are not stored where {_argument(function, argument)} is"
-            f" of type {kind}{holding}: {told}; pass what tells it apart (an id, a str, a tuple),"
-            f' or {remedy}, or use backend="memory"'
-        )
+        what = _refused(function, argument, kind, because, raised)
+        return f'results of {name} are not stored where {what}, or use backend="memory"'
     if reason == "key_size" and limit == _MOST_KEY:
         return (
             f"results of {name} are not stored where the arguments take more than {limit} bytes"
@@ -195,6 +182,30 @@ def _text(
             " place; see that the directory is there and nothing else writes in it"
         )
     return f"results of {name} are not stored: {reason}"
+
+
+def _refused(
+    function: Callable[..., Any],
+    argument: tuple[int, int, tuple[str, ...], str],
+    kind: str,
+    because: str | None,
+    raised: str | None,
+) -> str:
+    """Which argument has no bytes, why, and what helps; kind: the name of its type."""
+    within, _, told = (because or "").partition(": ")
+    # What a tuple, say, holds.
+    of = within.rpartition(".")[2] or kind
+    holding = "" if of == kind else f" and holds one of type {of}"
+    told = ". ".join(filter(None, (told, raised)))
+    told = told or "it has no bytes that every process would find it by"
+    remedy = f"see that {of} has an __eq__ and a pickle that keeps all it compares"
+    if of == "type":
+        # What stands for an object's class is its name.
+        remedy = "define its class at the top level of an importable module"
+    return (
+        f"{_argument(function, argument)} is of type {kind}{holding}: {told}; pass what tells it"
+        f" apart (an id, a str, a tuple), or {remedy}"
+    )
 
 
 def _why(error: int) -> str:

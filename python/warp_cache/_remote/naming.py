@@ -33,8 +33,10 @@ def name_of(function: Callable[..., Any], key: Callable[..., Any] | None, name: 
     try:
         return f"{head(function)}-{_digest(function, key)}"
     except Exception as error:
+        from warp_cache._uncacheable import _name
+
         raise ValueError(
-            f"remote needs a name for {head(function)}, as nothing tells what it is on another "
+            f"remote needs a name for {_name(function)}(), as nothing tells what it is on another "
             f"host ({error}): give name='...'"
         ) from None
 

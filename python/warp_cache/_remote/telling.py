@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warp_cache._uncacheable import _frame, _name, _warn_at
+from warp_cache._uncacheable import _frame, _name, _refused, _warn_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,15 +13,24 @@ __all__ = ["uncacheable"]
 
 
 def uncacheable(
-    function: Callable[..., Any], kind: type | None, may_pickle: bool, is_raised: bool
+    function: Callable[..., Any],
+    kind: type | None,
+    may_pickle: bool,
+    is_raised: bool,
+    # As `_uncacheable._refused` has it, after the function.
+    argument: tuple[tuple[int, int, list[str], str], str, str | None, str | None] | None = None,
 ) -> None:
     """Warn that results, or exceptions, are not stored on the server.
 
-    kind: their type, or None for an argument.
+    kind: their type, or None for an argument; argument: which, if that is known.
     """
     name = f"{_name(function)}()"
     what = "exceptions" if is_raised else "results"
-    if kind is None:
+    if kind is None and argument is not None:
+        (at, count, names, form), refused, because, raised = argument
+        where = _refused(function, (at, count, tuple(names), form), refused, because, raised)
+        text = f"results of {name} are not stored on the server where {where}"
+    elif kind is None:
         text = (
             f"results of {name} are not stored on the server where an argument has no bytes that "
             "every host would find it by; pass what tells it apart (an id, a str, a tuple)"

@@ -47,7 +47,7 @@ impl<const COPY: bool> HitPath for NearMemory<COPY> {
         };
         let down = opened.and_then(|opened| remote.down(opened));
         let key = match opened {
-            Some(_) if down.is_none() => remote.key_of(view),
+            Some(_) if down.is_none() => remote.key_noting(cached, view),
             _ => Ok(None),
         };
         let Ok(key) = key else {

@@ -64,7 +64,7 @@ pub(crate) fn begin(
 ) -> PyResult<RemoteTurn> {
     let remote = remote_of(cached)?;
     let (opened, _) = remote.parts(cached, py)?;
-    let (key, hash) = ticket.with_view(py, |view| (remote.key_of(view), view.hash));
+    let (key, hash) = ticket.with_view(py, |view| (remote.key_noting(cached, view), view.hash));
     let mut trip = remote.trip(py, opened, fetched(py, key)?.as_deref(), hash, &computation.tags);
     if anew {
         trip.step = Step::Anew;

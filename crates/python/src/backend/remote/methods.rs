@@ -154,7 +154,7 @@ impl Backend for Remote {
             Ok(Verdict::Drop) => return cached.invalidate(view).is_ok(),
             Err(ErrSet) => return false,
         };
-        let (Ok(key), computed) = (self.key_of(view), std::time::Duration::ZERO) else { return false };
+        let (Ok(key), computed) = (self.key_noting(cached, view), std::time::Duration::ZERO) else { return false };
         let sending = match values::sending(opened, control, &terms, value, computed) {
             Ok(sending) => sending.filter(|_| key.is_some()),
             Err(ErrSet) => return false,

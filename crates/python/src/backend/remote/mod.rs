@@ -58,6 +58,7 @@ use crate::capi::reference::import;
 use crate::codec::{self, Encoded};
 use crate::function::control::Tags;
 use crate::function::option_table::Options;
+use crate::function::CachedFunction;
 use crate::key::View;
 use remote::tier::{Refusal, LONGEST};
 
@@ -176,6 +177,15 @@ impl Remote {
             Encoded::Unstorable => Ok(None),
             Encoded::Failed => Err(ErrSet),
         }
+    }
+
+    /// The same, for who is to tell the user which argument has none.
+    fn key_noting(&self, cached: &CachedFunction, view: &View<'_>) -> Result<Option<Vec<u8>>, ErrSet> {
+        let (key, refusal) = codec::noting(self.told.wants_argument(), || self.key_of(view));
+        if let (Ok(None), Some(refusal)) = (&key, refusal) {
+            self.told.note(cached, view, refusal);
+        }
+        key
     }
 
     /// A call's way to the server.

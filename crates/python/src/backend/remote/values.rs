@@ -3,7 +3,7 @@
 //! Ring 3. Nothing is unpickled unless pickles are signed or trusted: of any other body only our own format is read.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -22,6 +22,7 @@ use crate::function::control_checks::CopyMode;
 use crate::function::handout;
 use crate::function::slot_value::{Refresh, Special, Value};
 use crate::function::CachedFunction;
+use crate::key::View;
 use concurrency::clock;
 use engine::cache::Lifetime;
 use engine::wire_format::header;
@@ -193,7 +194,20 @@ pub(super) fn covered_terms(
 
 /// What users have been told of values that the server does not have, each once for a function.
 #[derive(Default)]
-pub(super) struct Told(AtomicU8);
+pub(super) struct Told {
+    reasons: AtomicU8,
+    /// The argument that a key was last wanting for, until it is told.
+    argument: Mutex<Option<Argument>>,
+}
+
+/// An argument that has no bytes, in words and numbers for `warp_cache._remote.telling`.
+struct Argument {
+    /// As `CachedFunction::number_of` has it, and the names of the last arguments.
+    number: (usize, usize, &'static str),
+    names: Vec<String>,
+    kind: String,
+    refusal: codec::Refusal,
+}
 
 #[derive(Clone, Copy)]
 pub(super) enum Reason {
@@ -206,6 +220,24 @@ pub(super) enum Reason {
 }
 
 impl Told {
+    /// Whether somebody is still to be told of an argument.
+    pub fn wants_argument(&self) -> bool {
+        self.reasons.load(Ordering::Relaxed) & Reason::Argument as u8 == 0
+    }
+
+    /// Keeps what is to be told of an argument until the result is there.
+    #[cold]
+    pub fn note(&self, cached: &CachedFunction, view: &View<'_>, refusal: codec::Refusal) {
+        let Some(refused) = view.values.get(refusal.at) else { return };
+        let argument = Argument {
+            number: cached.number_of(refusal.at, view),
+            names: view.names.iter().map(|name| name.bind(view.py()).to_string()).collect(),
+            kind: refused.bind(view.py()).get_type().name().map_or_else(|_| String::new(), |name| name.to_string()),
+            refusal,
+        };
+        *self.argument.lock().unwrap_or_else(PoisonError::into_inner) = Some(argument);
+    }
+
     /// Tells the user, unless somebody has. `Err` with an exception set: a warning that is raised. Runs user code.
     pub fn tell(
         &self,
@@ -215,13 +247,18 @@ impl Told {
         value: Option<Ref<'_>>,
         may_pickle: bool,
     ) -> Result<(), ErrSet> {
-        if self.0.fetch_or(reason as u8, Ordering::Relaxed) & reason as u8 != 0 {
+        if self.reasons.fetch_or(reason as u8, Ordering::Relaxed) & reason as u8 != 0 {
             return Ok(());
         }
+        let argument = self.argument.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let argument = argument.filter(|_| matches!(reason, Reason::Argument)).map(|argument| {
+            let ((at, count, form), refusal) = (argument.number, argument.refusal);
+            ((at, count, argument.names, form), argument.kind, refusal.why, refusal.raised)
+        });
         let kind = value.map(|value| value.bind(py).get_type());
         let raised = matches!(reason, Reason::Raised);
         let told = import(py, "warp_cache._remote.telling").and_then(|module| {
-            module.guarded_method("uncacheable", (cached.function.as_py(), kind, may_pickle, raised))
+            module.guarded_method("uncacheable", (cached.function.as_py(), kind, may_pickle, raised, argument))
         });
         told.map(drop).map_err(|error| {
             error.raise(py);

@@ -220,15 +220,7 @@ impl CachedFunction {
         };
         let path = shared.files.current().map(|file| file.shm.path().to_string_lossy().into_owned());
         let path = path.unwrap_or_default();
-        // The numbers in the canonical form of the call, and what they are numbers of.
-        let (at, count, form) = match &self.signature {
-            Some(signature) => {
-                let (at, count) = signature.number_in_call(at, view.values.len(), view.names.len());
-                (at, count, "signature")
-            }
-            None if self.options.key.is_some() => (at, view.values.len(), "key"),
-            None => (at, view.values.len(), "call"),
-        };
+        let (at, count, form) = self.number_of(at, view);
         let words = (
             self.function.as_py().bind(py),
             skipped.skip.name().to_string_lossy(),
@@ -241,6 +233,18 @@ impl CachedFunction {
             path,
         );
         words.into_pyobject(py)
+    }
+
+    /// Which argument a value of the view is, of how many, in the canonical form of the call, and what they are numbers of.
+    pub(crate) fn number_of(&self, at: usize, view: &View<'_>) -> (usize, usize, &'static str) {
+        match &self.signature {
+            Some(signature) => {
+                let (at, count) = signature.number_in_call(at, view.values.len(), view.names.len());
+                (at, count, "signature")
+            }
+            None if self.options.key.is_some() => (at, view.values.len(), "key"),
+            None => (at, view.values.len(), "call"),
+        }
     }
 
     /// Gives a warning, unless another thread has; false with an exception set.
