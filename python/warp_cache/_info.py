@@ -115,9 +115,7 @@ class CacheInfo(_Fields):
     if not TYPE_CHECKING:
 
         def __setattr__(self, name, value):
-            raise AttributeError(
-                f"{type(self).__name__} is what was counted: it cannot be changed"
-            )
+            raise AttributeError(f"{type(self).__name__} is what was counted: it cannot be changed")
 
         def __delattr__(self, name):
             self.__setattr__(name, None)

@@ -112,7 +112,9 @@ def test_a_bool_is_no_lifetime(value: bool) -> None:
 def test_two_messages_word_for_word() -> None:
     with pytest.raises(ValueError) as caught:
         cache(ttl=-1)(identity)
-    assert str(caught.value) == ("ttl must be a positive, finite number of seconds, a timedelta or None, got -1")
+    assert str(caught.value) == (
+        "ttl must be a positive, finite number of seconds, a timedelta or None, got -1"
+    )
     with pytest.raises(TypeError) as refused:
         cache(max_size="ten")(identity)  # type: ignore[call-overload]
     assert str(refused.value) == "max_size must be an integer or None, got 'ten'"

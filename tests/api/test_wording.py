@@ -47,7 +47,9 @@ def is_wrong(text: str) -> bool:
     return bool(ARTICLE.search(text) or SLIP.search(text))
 
 
-@pytest.mark.parametrize("paths, read", [(PYTHON, pieces), (RUST, literals)], ids=["python", "rust"])
+@pytest.mark.parametrize(
+    "paths, read", [(PYTHON, pieces), (RUST, literals)], ids=["python", "rust"]
+)
 def test_articles_fit(paths: list[Path], read: Callable[[str], Iterator[str]]) -> None:
     found = [(path, text) for path in paths for text in read(path.read_text(encoding="utf-8"))]
     assert len(found) > 1000

@@ -51,7 +51,9 @@ def test_the_argument_is_named_once(
 
 def test_what_set_is_given_is_named(configured: servers.Server) -> None:
     f = cache(remote=True, ttl=60, name="f", ignore=("article",))(plain)
-    with pytest.warns(warp_cache.UncacheableWarning, match=r"argument 'currency' is of type object"):
+    with pytest.warns(
+        warp_cache.UncacheableWarning, match=r"argument 'currency' is of type object"
+    ):
         f.set(2, 1, currency=object())
 
 

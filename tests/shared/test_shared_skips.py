@@ -51,9 +51,19 @@ def compute(x: Any) -> Any:
 CALLS: list[tuple[str, dict[str, Any], Callable[[], Any], str]] = [
     ("argument", {}, Bare, r"argument 'x' is of type Bare.*see that Bare has an __eq__"),
     ("argument", {}, Refusing, r"argument 'x' is of type Refusing.*ValueError: not me"),
-    ("argument", {}, lambda: (1, (Bare(),)), r"argument 'x' is of type tuple and holds one of type Bare"),
+    (
+        "argument",
+        {},
+        lambda: (1, (Bare(),)),
+        r"argument 'x' is of type tuple and holds one of type Bare",
+    ),
     ("key_size", {"max_key_size": 50}, lambda: "k" * 90, r"max_key_size=50 bytes \(now 9\d\)"),
-    ("value", {}, lambda: "lock", r"are of type lock, which cannot be pickled: TypeError: cannot pickle"),
+    (
+        "value",
+        {},
+        lambda: "lock",
+        r"are of type lock, which cannot be pickled: TypeError: cannot pickle",
+    ),
     ("value_size", {"max_value_size": 99}, lambda: "long", r"max_value_size=99 bytes \(now 50\d"),
     ("file_size", {"max_bytes": 1 << 20}, lambda: "large", r"max_bytes=1048576.*raise max_bytes"),
 ]
