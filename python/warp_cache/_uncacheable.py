@@ -18,9 +18,10 @@ __all__ = ["UncacheableWarning", "warn"]
 
 
 class UncacheableWarning(UserWarning):
-    """A result was computed and returned, and could not be stored in the shared cache.
+    """A result was computed and returned, and could not be stored in the shared cache, or on the
+    server.
 
-    Given once for each decorated function and reason. The reasons are those of
+    Given once for each decorated function and reason. Those of a shared cache are the keys of
     ``cache_info().skips``, which goes on counting.
     """
 

@@ -49,6 +49,18 @@ def test_the_argument_is_named_once(
         assert ask(f, *args, **kwargs) == 1
 
 
+@pytest.mark.parametrize("function", [plain, awaited])
+def test_who_asks_for_exceptions_gets_one_each_time(
+    configured: servers.Server, function: Any
+) -> None:
+    f = cache(remote=True, ttl=60, name="f")(function)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", warp_cache.UncacheableWarning)
+        for _ in range(2):
+            with pytest.raises(warp_cache.UncacheableWarning, match="argument 'article'"):
+                ask(f, object())
+
+
 def test_what_set_is_given_is_named(configured: servers.Server) -> None:
     f = cache(remote=True, ttl=60, name="f", ignore=("article",))(plain)
     with pytest.warns(

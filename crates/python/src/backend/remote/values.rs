@@ -261,6 +261,8 @@ impl Told {
             module.guarded_method("uncacheable", (cached.function.as_py(), kind, may_pickle, raised, argument))
         });
         told.map(drop).map_err(|error| {
+            // An exception is no warning: who asked for exceptions gets one each time.
+            self.reasons.fetch_and(!(reason as u8), Ordering::Relaxed);
             error.raise(py);
             ErrSet
         })
