@@ -15,29 +15,18 @@ from typing import Any
 import pytest
 import support
 
-from warp_cache import Cache, CacheUnavailable, cache
+from warp_cache import Cache, CacheUnavailable
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no shared tier")
 
 WRITER = """
-import sys
-from warp_cache import Cache, cache
-
-@cache(backend="shared", name="stopped function", max_size=1000)
-async def square(n): ...
+from warp_cache import Cache
 
 entries = Cache(1000, backend="shared", name="stopped")
-name = sys.argv[1]
-def put(n):
-    if name == "stopped":
-        entries.set(n, "x")
-    else:
-        square.set("x", n)
-
 print("begins", flush=True)
 while True:
     for n in range(1000):
-        put(n)
+        entries.set(n, "x")
 """
 
 
@@ -45,27 +34,20 @@ def opened() -> Cache[Any, Any]:
     return Cache(1000, backend="shared", name="stopped")
 
 
-@cache(backend="shared", name="stopped function", max_size=1000)
-async def square(n: int) -> int:
-    return n * n
-
-
 @pytest.fixture
-def stop_a_holder() -> Iterator[Callable[[str, Callable[[], bool]], None]]:
-    """Has another process write to the cache of a name, and stops it where it has the lock."""
+def stop_a_holder() -> Iterator[Callable[[Any], None]]:
+    """Has another process write to the cache, and stops it where it has the lock."""
     started: list[subprocess.Popen[str]] = []
 
-    def stop(name: str, has_lock: Callable[[], bool]) -> None:
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, name], stdout=subprocess.PIPE, text=True
-        )
+    def stop(entries: Any) -> None:
+        writer = subprocess.Popen([sys.executable, "-c", WRITER], stdout=subprocess.PIPE, text=True)
         started.append(writer)
         assert writer.stdout is not None and writer.stdout.readline() == "begins\n"
         end = time.monotonic() + support.LIMIT
         while True:
             os.kill(writer.pid, signal.SIGSTOP)
             os.waitpid(writer.pid, os.WUNTRACED)
-            if has_lock():
+            if entries._would_wait():
                 return
             assert time.monotonic() < end, "never stopped with the lock"
             os.kill(writer.pid, signal.SIGCONT)
@@ -115,24 +97,8 @@ OPERATIONS: dict[str, Callable[[Any], Awaitable[Any]]] = {
 def test_the_loop_goes_on_behind_a_stopped_holder(name: str, stop_a_holder: Any) -> None:
     entries = opened()
     entries.set("key", 0)
-    stop_a_holder("stopped", entries._would_wait)  # type: ignore[attr-defined]
+    stop_a_holder(entries)
     assert asyncio.run(turns_while(lambda: OPERATIONS[name](entries))) >= 3
-
-
-def test_the_loop_goes_on_for_a_function(stop_a_holder: Any) -> None:
-    assert asyncio.run(square(3)) == 9
-    waited: list[int] = []
-
-    def waits() -> bool:
-        began = time.monotonic()
-        turns = asyncio.run(turns_while(lambda: square.acache_invalidate(3)))
-        # The bound is two seconds: where the lock is free it takes no time.
-        if time.monotonic() - began > 1.9:
-            waited.append(turns)
-        return bool(waited)
-
-    stop_a_holder("stopped function", waits)
-    assert waited[0] >= 3
 
 
 def test_nothing_goes_to_a_thread_where_the_lock_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +114,5 @@ def test_nothing_goes_to_a_thread_where_the_lock_is_free(monkeypatch: pytest.Mon
         await entries.aset("key", 1)
         assert await entries.aget("key") == 1
         assert await entries.aincr("number", default=0) == 1
-        assert await square(4) == 16
-        assert await square.acache_invalidate(4)
 
     asyncio.run(use())
