@@ -210,6 +210,7 @@ never! {
     prolong_key(&KeyLock, Option<Duration>) -> Result<Option<KeyLock>, Busy>;
     unlock_key(&KeyLock) -> bool;
     is_key_locked(&[u8]) -> bool;
+    would_wait() -> bool;
 }
 
 #[derive(Clone, Debug)]

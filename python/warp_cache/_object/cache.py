@@ -48,7 +48,7 @@ class Cache(CacheMapping, Twins):
     """
 
     __module__ = "warp_cache"
-    __slots__ = ("_given", "_locks")
+    __slots__ = ("_given", "_is_of_memory", "_locks")
     __hash__ = None  # type: ignore[assignment]
     __class_getitem__: Any = classmethod(GenericAlias)
 

@@ -143,6 +143,7 @@ def open_object(cache: Any, given: dict[str, Any]) -> None:
     loader = loading.make(
         made, None if is_alone else name, _title(kind, name), shared, given["directory"]
     )
+    cache._is_of_memory = is_alone
     cache._open(loader, hasattr(kind, "__missing__"))
     _known(cache)
 

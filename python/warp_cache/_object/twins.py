@@ -1,8 +1,8 @@
 """The operations of a cache object for coroutines.
 
-In memory and in the shared tier none of them hands anything to a thread: what they wait for is the
-file's lock alone, for a bounded time, which all but never takes as long as a thread's switch. What
-waits for a server, waits in a thread beside the loop.
+In memory none of them waits. In the shared tier one waits for the file's lock alone, which all but
+never takes as long as a thread's switch: only where somebody keeps it (a process that was stopped)
+does it wait in a thread beside the loop, as what waits for a server does.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ __all__ = ["Twins"]
 
 
 async def beside(cache: Any, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """What an operation of the cache gives, which may wait for a server."""
-    if cache._given["remote"] is None or not cache._has_server():
+    """What an operation of the cache gives, which may wait for a server, or for a file's lock."""
+    if not cache._would_wait() and (cache._given["remote"] is None or not cache._has_server()):
         return function(*args, **kwargs)
     from warp_cache._remote.beside import beside_loop
 
@@ -33,7 +33,7 @@ async def beside(cache: Any, function: Callable[..., Any], /, *args: Any, **kwar
 def _twin(name: str) -> Any:
     async def twin(self: Any, *args: Any, **kwargs: Any) -> Any:
         operation = getattr(self, name)
-        if self._given["remote"] is None:
+        if self._is_of_memory or (self._given["remote"] is None and not self._would_wait()):
             return operation(*args, **kwargs)
         return await beside(self, operation, *args, **kwargs)
 
@@ -51,9 +51,9 @@ class Twins:
     async def aget(self: Any, key: Any, default: Any = None, *, renew: Any = None) -> Any:
         """``get``, to be awaited."""
         if self._given["remote"] is None:
-            return (
-                self.get(key, default, renew=renew) if renew is not None else self.get(key, default)
-            )
+            if renew is None:
+                return self.get(key, default)
+            return await beside(self, self.get, key, default, renew=renew)
         # What is near is had at once.
         near = None if renew is not None else self._near(key)
         if near is not None:
@@ -84,7 +84,7 @@ class Twins:
 
     async def apurge(self: Any) -> int:
         """``purge``, to be awaited."""
-        return int(self.purge())
+        return int(await beside(self, self.purge))
 
     async def ainfo(self: Any) -> Any:
         """``info``, to be awaited."""

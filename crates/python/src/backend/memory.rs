@@ -11,7 +11,6 @@ use pyo3::prelude::*;
 
 use super::{Backend, Begun, Counters, HitPath, OfServer, SharedLease, TakeHit, Told};
 use crate::capi::borrowed::{Arguments, Ref};
-use crate::capi::panics::point;
 use crate::capi::reference::PyRef;
 use crate::function::computation::Computation;
 use crate::function::control::Wish;
@@ -22,6 +21,7 @@ use crate::function::lookup::Found;
 use crate::function::option_table::Options;
 use crate::function::refreshing::Followed;
 use crate::function::single_flight::{Miss, Reserved};
+use crate::function::slim::{self, Led, Start};
 use crate::function::slot_value::{SharedFlight, Value};
 use crate::function::state::{CacheState, Put};
 use crate::function::ticket::Ticket;
@@ -48,6 +48,18 @@ impl TakeHit for Memory {}
 impl HitPath for Memory {
     type Hit = Memory;
     type Miss<'a> = Calling<'a>;
+
+    const STARTS: bool = true;
+
+    #[inline(always)]
+    fn start<'a>(
+        cached: &'a CachedFunction,
+        arguments: &'a Arguments<'a>,
+        view: &View<'a>,
+        hot: FastLookup,
+    ) -> Start<Led> {
+        slim::start(cached, Calling { cached, arguments }, arguments, view, hot)
+    }
 
     #[inline(always)]
     fn begin<'a>(
@@ -173,11 +185,7 @@ impl Miss for Calling<'_> {
     fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> Option<PyRef> {
         let (py, state) = (self.arguments.py(), &self.cached.state);
         let result = self.cached.compute(self.arguments);
-        point("settle");
-        match &result {
-            Some(result) => state.settle_success(reserved, flight, result.lend(py)),
-            None => state.settle_failure(py, reserved, flight),
-        }
+        state.settle_result(py, reserved, flight, result.as_ref());
         result
     }
 

@@ -28,6 +28,7 @@ use crate::function::load_counters::Totals;
 use crate::function::lookup::{Entries, Found};
 use crate::function::option_table::Options;
 use crate::function::single_flight::Miss;
+use crate::function::slim::{Led, Start};
 use crate::function::slot_value::Value;
 use crate::function::state::CacheState;
 use crate::function::ticket::Ticket;
@@ -157,7 +158,21 @@ pub(crate) trait HitPath {
         hot: FastLookup,
     ) -> Begun<Self::Miss<'a>>;
 
-    /// The same for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call, by what
+    /// Whether there is a [`start`](Self::start).
+    const STARTS: bool = false;
+
+    /// Begins a call that `hot` left without a value where that is the usual one: see [`slim`](crate::function::slim).
+    #[inline(always)]
+    fn start<'a>(
+        _cached: &'a CachedFunction,
+        _arguments: &'a Arguments<'a>,
+        _view: &View<'a>,
+        _hot: FastLookup,
+    ) -> Start<Led> {
+        Start::AtLength
+    }
+
+    /// The same as `begin` for a coroutine function, whose miss `warp_cache._async` drives: what there is, counted as a call, by what
     /// the call is known on a miss, and whether it was counted, too, that what there is could not be read. As it stands here:
     /// of what the entries have.
     #[inline(always)]

@@ -152,6 +152,16 @@ impl<'a> Arguments<'a> {
         self.nargsf & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET
     }
 
+    /// The call without its first values.
+    ///
+    /// # Safety
+    /// There are so many, and none by name.
+    #[inline(always)]
+    pub unsafe fn plain_from(&self, first: usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Arguments::plain(self.values.add(first), self.positional() - first) }
+    }
+
     /// Whether there are values by name.
     #[inline(always)]
     pub fn has_names(&self) -> bool {
@@ -245,6 +255,23 @@ impl<'a> Level<'a> {
     pub fn enter(_: Python<'a>, place: &CStr) -> Option<Self> {
         // SAFETY: attached; the text is borrowed for the call.
         (unsafe { calls::Py_EnterRecursiveCall(place.as_ptr()) } == 0).then_some(Level(PhantomData))
+    }
+}
+
+impl<'a> Level<'a> {
+    /// It is left by whoever calls [`entered`](Self::entered).
+    #[inline(always)]
+    pub fn stays(self) {
+        std::mem::forget(self);
+    }
+
+    /// A level that was entered before.
+    ///
+    /// # Safety
+    /// By this thread, and [it stays](Self::stays).
+    #[inline(always)]
+    pub unsafe fn entered(_: Python<'a>) -> Self {
+        Level(PhantomData)
     }
 }
 

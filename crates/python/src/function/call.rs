@@ -5,12 +5,14 @@
 //! goes through no trampoline. A miss passes the very same argument vector on to the wrapped function.
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 use super::fast_lookup::FastLookup;
 use super::inside;
 use super::instance::{instance, Instance};
 use super::keyed::{name_key, Keyed};
 use super::single_flight::Miss;
+use super::slim::{go_on, missed};
 use super::CachedFunction;
 use crate::backend::{Begun, HitPath};
 use crate::capi::borrowed::{Arguments, Level, Ref};
@@ -55,23 +57,6 @@ pub(crate) unsafe extern "C-unwind" fn any<B: HitPath, R: Reply>(
     }
 }
 
-/// Puts a call without keywords together again for [`Reply::miss`]: at a glance, it is in registers only.
-///
-/// # Safety
-/// As for [`any`]. `hash` is the untyped hash of the values, and `found` what a lookup brought.
-#[inline(never)]
-pub(crate) unsafe extern "C-unwind" fn missed<B: HitPath, R: Reply>(
-    object: *mut ffi::PyObject,
-    values: *const *mut ffi::PyObject,
-    nargsf: usize,
-    hash: u64,
-    found: FastLookup,
-) -> *mut ffi::PyObject {
-    // SAFETY: as in `any`.
-    let (this, arguments) = unsafe { (instance(object), Arguments::plain(values, nargsf)) };
-    caught(|| R::miss::<B>(this, &arguments, &arguments.plain_view(hash), found))
-}
-
 /// A call whose key is what it passes, in that order.
 #[inline(never)]
 unsafe extern "C-unwind" fn call_many<B: HitPath, R: Reply>(
@@ -83,8 +68,16 @@ unsafe extern "C-unwind" fn call_many<B: HitPath, R: Reply>(
     // SAFETY: as in `any`.
     let (this, arguments) = unsafe { (instance(object), Arguments::new(values, nargsf, names)) };
     caught_in_debug!({
-        let (values, names) = arguments.parts();
-        finish_parts::<B, R>(this, &arguments, values, names)
+        let (row, names) = arguments.parts();
+        match this.keyed(row, names) {
+            // SAFETY: as in `any`.
+            Keyed::View(view) if names.is_empty() && !view.typed => unsafe {
+                finish_plain::<B, R>(object, values, nargsf, &view)
+            },
+            Keyed::View(view) => finish::<B, R>(this, &arguments, &view),
+            Keyed::NotACall => R::pass_on(this, &arguments),
+            Keyed::Failed => std::ptr::null_mut(),
+        }
     })
 }
 
@@ -212,11 +205,7 @@ pub(crate) fn finish<B: HitPath, R: Reply>(
     arguments: &Arguments<'_>,
     view: &View<'_>,
 ) -> *mut ffi::PyObject {
-    let found = if view.shape == ONE {
-        this.state.lookup_fast::<B, true>(view)
-    } else {
-        this.state.lookup_fast::<B, false>(view)
-    };
+    let found = first_pass::<B>(this, view);
     match found.value() {
         // SAFETY: what `take` gave.
         Some(value) => unsafe { R::hit::<B>(value) },
@@ -224,17 +213,34 @@ pub(crate) fn finish<B: HitPath, R: Reply>(
     }
 }
 
-/// A call that was no hit at the first pass, which brought `found`. What leads here is the way of a hit, which cannot panic,
-/// and which keeps what is copied here in registers.
-#[cold]
-#[inline(never)]
-fn go_on<B: HitPath, R: Reply>(
-    this: Instance<'_>,
-    arguments: Arguments<'_>,
-    view: View<'_>,
-    found: FastLookup,
+/// The same of a call without keywords, all of which is its key. Nothing of what leads here stays on the stack for a miss.
+///
+/// # Safety
+/// As for [`any`]; the view is that of the values, untyped.
+#[inline(always)]
+pub(super) unsafe fn finish_plain<B: HitPath, R: Reply>(
+    object: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    nargsf: usize,
+    view: &View<'_>,
 ) -> *mut ffi::PyObject {
-    caught(|| R::miss::<B>(this, &arguments, &view, found))
+    // SAFETY: as in `any`; what `take` gave.
+    unsafe {
+        let found = first_pass::<B>(instance(object), view);
+        match found.value() {
+            Some(value) => R::hit::<B>(value),
+            None => missed::<B, R, 0>(object, values, nargsf, view.hash, found),
+        }
+    }
+}
+
+#[inline(always)]
+fn first_pass<B: HitPath>(this: Instance<'_>, view: &View<'_>) -> FastLookup {
+    if view.shape == ONE {
+        this.state.lookup_fast::<B, true>(view)
+    } else {
+        this.state.lookup_fast::<B, false>(view)
+    }
 }
 
 /// The vectorcall of a cache of size 0: every call is a miss, and arguments need not be hashable.
@@ -304,14 +310,27 @@ impl CachedFunction {
     /// stack, which Python would otherwise not know of.
     #[inline(always)]
     pub(crate) fn compute(&self, arguments: &Arguments<'_>) -> Option<PyRef> {
+        let watch = self.enter(arguments)?;
+        let result = arguments.call(self.function.lend(arguments.py()));
+        self.leave(arguments.py(), watch, result.is_none());
+        result
+    }
+
+    /// What comes before the wrapped function is called; `None` with an exception set. [`leave`](Self::leave) follows.
+    #[inline(always)]
+    pub(super) fn enter(&self, arguments: &Arguments<'_>) -> Option<Stopwatch> {
         if inside::has_left() && self.fence_again(arguments).is_err() {
             return None;
         }
-        let level = Level::enter(arguments.py(), c" while calling a cached function")?;
-        let watch = Stopwatch::start();
-        let result = arguments.call(self.function.lend(arguments.py()));
-        drop(level);
-        self.state.count_load(watch, result.is_none());
-        result
+        Level::enter(arguments.py(), c" while calling a cached function")?.stays();
+        Some(Stopwatch::start())
+    }
+
+    /// What comes after it.
+    #[inline(always)]
+    pub(super) fn leave(&self, py: Python<'_>, watch: Stopwatch, failed: bool) {
+        // SAFETY: it was entered in `enter`.
+        drop(unsafe { Level::entered(py) });
+        self.state.count_load(watch, failed);
     }
 }

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use super::control::{Control, Tags, Verdict, Wish};
 use super::inside;
 use super::removal::Departing;
+use super::running::Noted;
 use super::single_flight::Reserved;
 use super::slot_value::SharedFlight;
 use super::spare::Spare;
@@ -22,8 +23,18 @@ use crate::key::View;
 use concurrency::inflight::Outcome;
 use shared::{Purpose, Tags as FileTags};
 
+/// A computation that was begun.
+struct Begun<'a> {
+    tags: Tags,
+    spare: Option<Box<Spare>>,
+    reserved: Option<Reserved>,
+    flight: Option<SharedFlight>,
+    running: Noted<'a>,
+}
+
 impl CachedFunction {
-    /// Computes as the leader of a key, and settles what comes of it.
+    /// Computes as the leader of a key, and settles what comes of it. (In parts: only this frame stands on the stack while the
+    /// function computes.)
     #[cold]
     #[inline(never)]
     pub(crate) fn lead_under_control(
@@ -33,22 +44,43 @@ impl CachedFunction {
         reserved: Option<Reserved>,
         flight: Option<SharedFlight>,
     ) -> Option<PyRef> {
-        let (py, state) = (arguments.py(), &self.state);
-        let Some(control) = &state.control else {
-            let result = self.compute(arguments);
-            match &result {
-                Some(result) => state.settle_success(reserved, flight, result.lend(py)),
-                None => state.settle_failure(py, reserved, flight),
-            }
-            return result;
+        let leading = self.begin_under_control(arguments, spare, reserved, flight)?;
+        let result = self.compute(arguments);
+        self.end_under_control(arguments.py(), leading, result)
+    }
+
+    /// `None` with an exception set.
+    #[inline(never)]
+    fn begin_under_control(
+        &self,
+        arguments: &Arguments<'_>,
+        spare: Option<Box<Spare>>,
+        reserved: Option<Reserved>,
+        flight: Option<SharedFlight>,
+    ) -> Option<Box<Begun<'_>>> {
+        let state = &self.state;
+        let tags = match &state.control {
+            Some(control) => control.tags_of(state, arguments),
+            None => Ok(Tags::new()),
         };
-        let Ok(tags) = control.tags_of(&self.state, arguments) else {
-            state.settle_failure_beside(py, reserved, flight, spare);
+        let Ok(tags) = tags else {
+            state.settle_failure_beside(arguments.py(), reserved, flight, spare);
             return None;
         };
         // Until it is settled: an invalidation before that, also by what the user is asked below, must find one or the other.
-        let _running = state.running.note(reserved, &tags, None);
-        let result = self.compute(arguments);
+        let running = state.running.note(reserved, &tags, None);
+        Some(Box::new(Begun { tags, spare, reserved, flight, running }))
+    }
+
+    #[inline(never)]
+    #[allow(clippy::boxed_local)] // as it stands in a frame that is to be small
+    fn end_under_control(&self, py: Python<'_>, begun: Box<Begun<'_>>, result: Option<PyRef>) -> Option<PyRef> {
+        let state = &self.state;
+        let Begun { tags, spare, reserved, flight, running: _running } = *begun;
+        let Some(control) = &state.control else {
+            state.settle_result(py, reserved, flight, result.as_ref());
+            return result;
+        };
         point("settle");
         let Some(result) = result else {
             return state.lead_failed(py, control, tags, spare, reserved, flight);

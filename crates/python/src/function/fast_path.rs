@@ -6,14 +6,16 @@
 
 use pyo3::ffi;
 
-use super::call::{any, finish, finish_parts, ignoring, missed};
+use super::call::{any, finish_plain, ignoring};
 use super::fast_lookup::FastLookup;
 use super::instance::instance;
+use super::keyed::Keyed;
 use super::lookup::Entries;
+use super::slim::missed;
 use super::state::CacheState;
 use crate::backend::{HitPath, TakeHit};
 use crate::capi::borrowed::{Arguments, Ref};
-use crate::capi::panics::{caught, caught_in_debug, point};
+use crate::capi::panics::{caught_in_debug, point};
 use crate::capi::reference::{tuple_items, PyRef};
 use crate::capi::sharing::{Reader, READERS_MAY_PAUSE};
 use crate::function::reply::Reply;
@@ -122,7 +124,7 @@ pub(super) unsafe extern "C-unwind" fn second<B: HitPath, R: Reply, const EXPIRE
                         Peek::Hit(value) => return R::hit::<B>(value),
                         Peek::Found(token) => return found::<B, R>(object, token),
                         // The miss was counted.
-                        Peek::Absent(absent) => return missed_second::<B, R>(object, values, nargsf, hash, absent),
+                        Peek::Absent(absent) => return missed::<B, R, 1>(object, values, nargsf, hash, absent),
                         Peek::Candidate(_) | Peek::Unsure => (),
                     }
                 }
@@ -130,24 +132,6 @@ pub(super) unsafe extern "C-unwind" fn second<B: HitPath, R: Reply, const EXPIRE
             ignoring::<B, R>(object, values, nargsf, names)
         })
     }
-}
-
-/// [`missed`] where the second of two arguments is the key.
-///
-/// # Safety
-/// As for [`missed`].
-#[inline(never)]
-unsafe extern "C-unwind" fn missed_second<B: HitPath, R: Reply>(
-    object: *mut ffi::PyObject,
-    values: *const *mut ffi::PyObject,
-    nargsf: usize,
-    hash: u64,
-    found: FastLookup,
-) -> *mut ffi::PyObject {
-    // SAFETY: as in `any`; the call has two arguments.
-    let (this, arguments, key) =
-        unsafe { (instance(object), Arguments::plain(values, nargsf), Arguments::plain(values.add(1), 1)) };
-    caught(|| R::miss::<B>(this, &arguments, &key.plain_view(hash), found))
 }
 
 /// What becomes of a call at which a glance was taken.
@@ -166,7 +150,7 @@ unsafe fn dispatch<B: HitPath, R: Reply>(
     unsafe {
         match seen {
             Peek::Hit(value) => R::hit::<B>(value),
-            Peek::Absent(absent) => missed::<B, R>(object, values, nargsf, hash, absent),
+            Peek::Absent(absent) => missed::<B, R, 0>(object, values, nargsf, hash, absent),
             Peek::Candidate(token) => compare_candidate::<B, R>(object, values, nargsf, hash, token),
             Peek::Found(token) => found::<B, R>(object, token),
             Peek::Unsure => lookup_hashed::<B, R>(object, values, nargsf, hash),
@@ -186,7 +170,14 @@ unsafe extern "C-unwind" fn lookup<B: HitPath, R: Reply>(
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
     let (this, arguments) = unsafe { (instance(object), Arguments::plain(values, nargsf)) };
-    caught_in_debug!({ finish_parts::<B, R>(this, &arguments, arguments.plain_values(), &[]) })
+    caught_in_debug!({
+        match this.keyed(arguments.plain_values(), &[]) {
+            // SAFETY: as in `one`.
+            Keyed::View(view) => unsafe { finish_plain::<B, R>(object, values, nargsf, &view) },
+            Keyed::NotACall => R::pass_on(this, &arguments),
+            Keyed::Failed => std::ptr::null_mut(),
+        }
+    })
 }
 
 /// A whole lookup of a call without keywords.
@@ -201,8 +192,10 @@ unsafe extern "C-unwind" fn lookup_hashed<B: HitPath, R: Reply>(
     hash: u64,
 ) -> *mut ffi::PyObject {
     // SAFETY: as in `one`.
-    let (this, arguments) = unsafe { (instance(object), Arguments::plain(values, nargsf)) };
-    caught_in_debug!({ finish::<B, R>(this, &arguments, &arguments.plain_view(hash)) })
+    unsafe {
+        let arguments = Arguments::plain(values, nargsf);
+        caught_in_debug!({ finish_plain::<B, R>(object, values, nargsf, &arguments.plain_view(hash)) })
+    }
 }
 
 /// A hit in an order that takes a call to change.

@@ -59,6 +59,7 @@ pub mod reply;
 pub(crate) mod running;
 mod settle;
 pub mod single_flight;
+pub(crate) mod slim;
 pub mod slot_value;
 pub mod spare;
 mod special;

@@ -18,6 +18,9 @@ use crate::key::View;
 
 /// What the caller is given.
 pub(crate) trait Reply {
+    /// Whether that is the value itself.
+    const IS_VALUE: bool;
+
     /// The vectorcall of a cache of size 0.
     const CALL_UNCACHED: Vectorcall;
 
@@ -43,6 +46,7 @@ pub(crate) trait Reply {
 pub(crate) struct Sync;
 
 impl Reply for Sync {
+    const IS_VALUE: bool = true;
     const CALL_UNCACHED: Vectorcall = call::call_uncached;
 
     #[inline(always)]
@@ -70,6 +74,7 @@ impl Reply for Sync {
 pub(crate) struct Async;
 
 impl Reply for Async {
+    const IS_VALUE: bool = false;
     const CALL_UNCACHED: Vectorcall = asynchronous::call_uncached;
 
     #[inline(always)]

@@ -20,6 +20,22 @@ use engine::cache::Evicted;
 use engine::slab::Entry;
 
 impl CacheState {
+    /// Ends a computation with its result; `None`: it raised.
+    #[inline(always)]
+    pub(crate) fn settle_result(
+        &self,
+        py: Python<'_>,
+        reserved: Option<Reserved>,
+        flight: Option<SharedFlight>,
+        result: Option<&PyRef>,
+    ) {
+        point("settle");
+        match result {
+            Some(result) => self.settle_success(reserved, flight, result.lend(py)),
+            None => self.settle_failure(py, reserved, flight),
+        }
+    }
+
     /// Ends a computation that has brought this result.
     #[inline(never)]
     pub(crate) fn settle_success(&self, reserved: Option<Reserved>, flight: Option<SharedFlight>, result: Ref<'_>) {

@@ -42,10 +42,24 @@ enum Reserving {
 }
 
 /// A computation that this thread leads; dropped by unwinding only.
-struct Leading<'a> {
+pub(super) struct Leading<'a> {
     state: &'a CacheState,
     reserved: Option<Reserved>,
     flight: Option<SharedFlight>,
+}
+
+impl<'a> Leading<'a> {
+    #[inline(always)]
+    pub fn new(state: &'a CacheState, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> Self {
+        Leading { state, reserved, flight }
+    }
+
+    /// It was settled, or is somebody else's now.
+    #[inline(always)]
+    pub fn ends(mut self) {
+        drop(self.flight.take());
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for Leading<'_> {
@@ -132,7 +146,7 @@ impl CacheState {
     /// Reserves the key's slot if nothing has come in since the hot pass: as [`reserve`](Self::reserve).
     // Not inlined, nor what is below: nothing may swell the frame that stands on the stack while the function computes.
     #[inline(never)]
-    fn reserve_absent(&self, view: &View<'_>, hot: FastLookup) -> Option<Option<Reserved>> {
+    pub(super) fn reserve_absent(&self, view: &View<'_>, hot: FastLookup) -> Option<Option<Reserved>> {
         let key = view.make_key()?;
         let me = Value::led(thread_id::current());
         point("reserve");
@@ -264,14 +278,13 @@ impl CacheState {
         reserved: Option<Reserved>,
         flight: Option<SharedFlight>,
     ) -> Option<PyRef> {
-        let mut leading = Leading { state: self, reserved, flight: flight.clone() };
+        let leading = Leading::new(self, reserved, flight.clone());
         let followed = follows.zip(reserved).and_then(|(view, reserved)| miss.follow(view, reserved));
         let result = match followed {
             Some(result) => result,
             None => miss.lead(reserved, flight),
         };
-        drop(leading.flight.take());
-        std::mem::forget(leading);
+        leading.ends();
         result
     }
 }

@@ -291,6 +291,11 @@ impl CacheObject {
         self.with_cached(py, |cached| Ok(There::of(py, cached).map_err(fetch(py))?.is_some()))
     }
 
+    /// Whether what is to write would wait now, for somebody who keeps a file's lock.
+    fn _would_wait(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with_cached(py, |cached| Ok(cached.state.backend.shared().is_some_and(|shared| shared.would_wait())))
+    }
+
     /// The lock of a key among all hosts, to be asked for; None where there is no server.
     #[pyo3(signature = (key, lease=None))]
     fn _lock_there<'py>(

@@ -7,6 +7,12 @@ use crate::process::key_lock::KeyLock;
 use std::time::Duration;
 
 impl SharedCache {
+    /// Whether what is to write would wait now: somebody has the file's lock, and keeps it.
+    #[inline]
+    pub fn would_wait(&self) -> bool {
+        self.table.is_kept_locked()
+    }
+
     /// Takes the lock of a key for this process, unless somebody has it or its home is full. It falls free when it is given back,
     /// when this process ends, and after `lease`. An error where the table of leases could not be had.
     pub fn lock_key(&self, key: &[u8], lease: Option<Duration>) -> Result<Asked, Busy> {

@@ -214,6 +214,21 @@ impl Table {
         self.region.get(WRITERS.word) & !POISONED == self.me.accounts.writers.taken.load(Ordering::Relaxed)
     }
 
+    /// Whether somebody has the writers' lock, and keeps it for longer than a change takes. Nothing is waited for but a few
+    /// microseconds.
+    #[inline]
+    pub(crate) fn is_kept_locked(&self) -> bool {
+        self.region.get(WRITERS.word) != 0 && self.stays_locked()
+    }
+
+    #[cold]
+    fn stays_locked(&self) -> bool {
+        (0..6).all(|step| {
+            pause(step);
+            self.region.get(WRITERS.word) != 0
+        })
+    }
+
     /// In tests: nobody writes without the lock.
     #[inline(always)]
     pub(crate) fn must_own(&self) {

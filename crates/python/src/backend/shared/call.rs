@@ -6,14 +6,13 @@ use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::computing::ByTask;
 use super::loads;
-use super::look::Through;
+use super::look::{self, Through};
 use super::skips::Skipped;
 use super::Shared;
 use crate::backend::shared::access::{not_fenced, KeyAccess, KeyBytes, StoreCondition};
 use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
-use crate::backend::shared::by_bytes::{has_instances, BytesKey};
+use crate::backend::shared::by_bytes::has_instances;
 use crate::backend::shared::decoded::{self, DecodedRef};
 use crate::backend::shared::load::Call;
 use crate::backend::{Backend, Begun, Counters, FileCounters, HitPath, Known, OfServer, TakeHit, Told};
@@ -32,7 +31,6 @@ use crate::function::fast_path::{Peek, Probe};
 use crate::function::fence::{hash_of, Began};
 use crate::function::lookup::{Entries, Found};
 use crate::function::option_table::Options;
-use crate::function::single_flight::Miss as _;
 use crate::function::slot_value::Value;
 use crate::function::state::CacheState;
 use crate::function::ticket::Ticket;
@@ -76,40 +74,21 @@ impl TakeHit for Shared {
 
 impl HitPath for Shared {
     type Hit = Shared;
-    type Miss<'a> = Call<'a>;
+    type Miss<'a> = Box<Call<'a>>;
 
+    // In parts: only this frame stands on the stack while a function computes whose call has no key.
     #[inline(never)]
     fn begin<'a>(
         cached: &'a CachedFunction,
         arguments: &'a Arguments<'a>,
         view: &View<'a>,
         hot: FastLookup,
-    ) -> Begun<Call<'a>> {
-        let Some(shared) = cached.state.backend.shared() else {
-            return Begun::Done(cached.pass_on(arguments));
-        };
-        match shared.look(&cached.state, view, hot) {
-            Through::Value(value) => Begun::Done(Some(value)),
-            Through::Revalidate(value) => Begun::Done(cached.begin_refresh(view, arguments).then_some(value)),
-            Through::Raise(raised) => {
-                exceptions::raise_own(view.py(), &raised);
-                Begun::Done(None)
-            }
-            Through::Failed => Begun::Done(None),
-            Through::Unstorable(skipped) => {
-                Begun::Done(cached.tell_with(Some(skipped), view, cached.compute(arguments)))
-            }
-            Through::Missed(request, found, key, unreadable) => {
-                let hash = key.as_ref().map_or(view.hash, BytesKey::hash);
-                let is_of_a_task = ByTask::is_here(request.hash);
-                let mut call = Call::new(cached, request, arguments, hash, unreadable);
-                if is_of_a_task {
-                    drop(found);
-                    let key = key.as_ref().map_or(*view, |key| key.view(view.py()));
-                    let result = call.bring_alone(&key, hot);
-                    return Begun::Done(call.finish(view, result));
-                }
-                Begun::Miss(call, Some(found), key)
+    ) -> Begun<Box<Call<'a>>> {
+        match look::begin(cached, arguments, view, hot) {
+            Ok(begun) => begun,
+            Err(skipped) => {
+                let result = cached.compute(arguments);
+                Begun::Done(cached.tell_with(Some(*skipped), view, result))
             }
         }
     }

@@ -5,11 +5,12 @@
 //! without one, or die; then it looks into the file and asks again, and whether it waits once more is up to its [`Turn`].
 //! At the bound, counted from when this caller began to wait for anybody, it takes the lease away.
 
+mod leading;
 mod storing;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::storing::Storing;
 use super::computing::Computing;
 use super::held::Note;
 use super::skips::Skipped;
@@ -28,11 +29,10 @@ use crate::function::fast_lookup::FastLookup;
 use crate::function::refreshing::Followed;
 use crate::function::running::{Beyond, InFile};
 use crate::function::single_flight::{Miss, Reserved};
-use crate::function::slot_value::{SharedFlight, Value};
+use crate::function::slot_value::SharedFlight;
 use crate::function::state::Put as Mode;
 use crate::function::CachedFunction;
 use crate::key::View;
-use concurrency::inflight::Outcome;
 use shared::{Acquired, Purpose, Skip, Ticket, Waited};
 
 /// A missed call.
@@ -71,6 +71,31 @@ enum Loaded {
     Failed,
 }
 
+impl Loaded {
+    /// The value; `None` with an exception set.
+    fn value(self) -> Option<PyRef> {
+        match self {
+            Loaded::Value(value, _) => Some(value),
+            Loaded::Failed => None,
+        }
+    }
+}
+
+/// Where bringing the value stands.
+enum Loading {
+    Over(Loaded),
+    /// The function is to be called.
+    Compute(Course),
+}
+
+/// What is to become of a result, whose computation begins.
+enum Course {
+    /// It is stored.
+    Store(Box<Storing>),
+    /// It is for this caller alone: somebody else is about to store one.
+    Beside,
+}
+
 /// How a wait for another process ended.
 enum Awaited {
     /// Look and ask again.
@@ -92,8 +117,8 @@ impl<'a> Call<'a> {
         arguments: &'a Arguments<'a>,
         hash: u64,
         unreadable: Option<Skipped>,
-    ) -> Self {
-        Call {
+    ) -> Box<Self> {
+        Box::new(Call {
             cached,
             request,
             arguments,
@@ -108,7 +133,7 @@ impl<'a> Call<'a> {
             has_let_go: false,
             tags: None,
             is_stale: false,
-        }
+        })
     }
 
     /// Counts that a value could not be read, once for the call, and tells it at the end.
@@ -152,42 +177,42 @@ impl<'a> Call<'a> {
         InFile { file: address(file), hash, began: file.shm.begin(hash), tags }
     }
 
-    /// Has the value computed by one of all processes. `free_waiters`: frees those who wait for this call.
-    fn load_or_compute(&mut self, mut free_waiters: impl FnMut()) -> Loaded {
+    /// Has the value computed by one of all processes: brings it, or says that this call is the one. `free_waiters`: frees those
+    /// who wait for this call.
+    fn load(&mut self, mut free_waiters: impl FnMut()) -> Loading {
         let bound = self.cached.state.wait_timeout.unwrap_or(Duration::MAX);
         let (mut insist, mut unreadable) = (self.insists, false);
         if self.work_out_tags().is_err() {
-            return Loaded::Failed;
+            return Loading::Over(Loaded::Failed);
         }
         loop {
             let shm = &self.request.file.shm;
             let noted = self.request.shared.noted(self.arguments.py(), self.tags());
             match shm.acquire_sought(Purpose::Miss, &self.request.sought(), &noted, bound, insist) {
-                Acquired::Leader(lease) => return self.compute_and_store(Some(lease)),
-                Acquired::Alone => return self.compute_and_store(None),
+                Acquired::Leader(lease) => return self.begin_storing(Some(lease)),
+                Acquired::Alone => return self.begin_storing(None),
                 // What is there cannot be decoded.
-                Acquired::Present if unreadable => return self.compute_and_store(None),
+                Acquired::Present if unreadable => return self.begin_storing(None),
                 Acquired::Present => unreadable = true,
                 Acquired::Follower(ticket) if ticket.mine && (self.is_beside || Computing::has(self.request.hash)) => {
-                    let result = self.compute_beside();
-                    return result.map_or(Loaded::Failed, |result| Loaded::Value(result, None));
+                    return Loading::Compute(Course::Beside);
                 }
-                Acquired::Follower(_) if self.turn.is_free() => return self.compute_and_store(None),
+                Acquired::Follower(_) if self.turn.is_free() => return self.begin_storing(None),
                 Acquired::Follower(ticket) => match self.wait(&ticket, self.cached.state.wait_timeout) {
                     Awaited::Over(how) => self.turn.note(how),
                     Awaited::TimeIsUp => insist = true,
-                    Awaited::Interrupted => return Loaded::Failed,
+                    Awaited::Interrupted => return Loading::Over(Loaded::Failed),
                 },
             }
             match self.request.look() {
-                Lookup::Found(value, kept) => return Loaded::Value(value, kept),
+                Lookup::Found(value, kept) => return Loading::Over(Loaded::Value(value, kept)),
                 // Whoever calls next has it computed anew.
-                Lookup::Stale(value, ..) => return Loaded::Value(value, None),
+                Lookup::Stale(value, ..) => return Loading::Over(Loaded::Value(value, None)),
                 Lookup::Raise(shared) => {
                     exceptions::raise_own(self.arguments.py(), &shared);
-                    return Loaded::Failed;
+                    return Loading::Over(Loaded::Failed);
                 }
-                Lookup::Failed => return Loaded::Failed,
+                Lookup::Failed => return Loading::Over(Loaded::Failed),
                 Lookup::Absent => (),
                 Lookup::Unreadable(skipped) => {
                     self.count_unreadable(skipped);
@@ -198,6 +223,19 @@ impl<'a> Call<'a> {
                 free_waiters();
             }
         }
+    }
+
+    /// Ends what `load` has begun for this caller alone.
+    #[inline(never)]
+    fn bring(&mut self, view: &View<'_>, loading: Loading) -> Option<PyRef> {
+        let brought = match loading {
+            Loading::Over(brought) => brought,
+            Loading::Compute(course) => {
+                let result = self.cached.compute(self.arguments);
+                self.end(course, result)
+            }
+        };
+        self.keep(view, brought)
     }
 
     /// Waits for another's computation.
@@ -221,7 +259,7 @@ impl<'a> Call<'a> {
     }
 }
 
-impl Miss for Call<'_> {
+impl<'a> Miss for Box<Call<'a>> {
     #[inline(always)]
     fn follow(&mut self, view: &View<'_>, reserved: Reserved) -> Option<Option<PyRef>> {
         self.cached.state.refreshes.get(view.py())?;
@@ -243,42 +281,25 @@ impl Miss for Call<'_> {
         None
     }
 
-    fn lead(&mut self, reserved: Option<Reserved>, mut flight: Option<SharedFlight>) -> Option<PyRef> {
-        let (py, state) = (self.arguments.py(), &self.cached.state);
-        if self.work_out_tags().is_err() {
-            state.settle_failure(py, reserved, flight);
-            return None;
-        }
-        // Before anything is looked for in the file.
-        let in_file = reserved.map(|_| Beyond::InFile(self.in_file()));
-        let _running = state.running.note(reserved, self.tags(), in_file);
-        match self.load_or_compute(|| state.free_waiters(reserved, &mut flight)) {
-            Loaded::Value(value, kept) => {
-                let immutable = kept.as_ref().map(|kept| kept.is_immutable());
-                self.note = kept.as_ref().map(|kept| kept.note(self.hash));
-                self.cached.state.settle(reserved, flight, kept.map(Value::decoded), || match immutable {
-                    Some(true) => Outcome::Value(Arc::new(value.clone_ref(py))),
-                    // What each caller must have for its own, those who waited get from the decoded level.
-                    Some(false) => Outcome::Abandoned,
-                    None if self.is_stale => Outcome::Stale(Box::new(self.request.outcome(value.lend(py)))),
-                    None => self.request.outcome(value.lend(py)),
-                });
-                Some(value)
-            }
-            Loaded::Failed => {
-                self.cached.state.settle_failure(py, reserved, flight);
-                None
+    /// (In parts, as all that follows: only small frames stand on the stack while the function computes.)
+    fn lead(&mut self, reserved: Option<Reserved>, flight: Option<SharedFlight>) -> Option<PyRef> {
+        match self.begin_leading(reserved, flight) {
+            Err(result) => result,
+            Ok(leading) => {
+                let result = self.cached.compute(self.arguments);
+                self.end_leading(leading, result)
             }
         }
     }
 
     fn bring_alone(&mut self, view: &View<'_>, _: FastLookup) -> Option<PyRef> {
-        let brought = self.compute_and_store(None);
-        self.keep(view, brought)
+        let loading = self.begin_storing(None);
+        self.bring(view, loading)
     }
 
     fn compute(&mut self) -> Option<PyRef> {
-        self.compute_beside()
+        let result = self.cached.compute(self.arguments);
+        self.end(Course::Beside, result).value()
     }
 
     fn compute_beside_green(&mut self, view: &View<'_>) -> Option<PyRef> {
@@ -287,8 +308,8 @@ impl Miss for Call<'_> {
     }
 
     fn bring_beside(&mut self, view: &View<'_>) -> Option<PyRef> {
-        let brought = self.load_or_compute(|| ());
-        self.keep(view, brought)
+        let loading = self.load(|| ());
+        self.bring(view, loading)
     }
 
     fn is_fenced(&self, reserved: Reserved) -> bool {

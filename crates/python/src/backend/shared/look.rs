@@ -4,12 +4,19 @@
 
 use super::access::{KeyAccess, KeyBytes, Lookup};
 use super::by_bytes::{has_instances, BytesKey};
+use super::computing::ByTask;
+use super::load::Call;
 use super::skips::Skipped;
 use super::Shared;
+use crate::backend::Begun;
+use crate::capi::borrowed::Arguments;
+use crate::capi::exceptions;
 use crate::capi::reference::PyRef;
 use crate::function::fast_lookup::FastLookup;
 use crate::function::lookup::{Accounting, Found};
+use crate::function::single_flight::Miss as _;
 use crate::function::state::{CacheState, Put};
+use crate::function::CachedFunction;
 use crate::key::View;
 use shared::Event;
 
@@ -97,4 +104,39 @@ impl Shared {
         state.let_go(view.py(), self, None);
         Through::Missed(request, found, key, unreadable)
     }
+}
+
+/// Begins a call; `Err`: what is to be told of one whose result cannot be stored, once it is computed.
+#[inline(never)]
+pub(super) fn begin<'a>(
+    cached: &'a CachedFunction,
+    arguments: &'a Arguments<'a>,
+    view: &View<'a>,
+    hot: FastLookup,
+) -> Result<Begun<Box<Call<'a>>>, Box<Skipped>> {
+    let Some(shared) = cached.state.backend.shared() else {
+        return Ok(Begun::Done(cached.pass_on(arguments)));
+    };
+    Ok(match shared.look(&cached.state, view, hot) {
+        Through::Value(value) => Begun::Done(Some(value)),
+        Through::Revalidate(value) => Begun::Done(cached.begin_refresh(view, arguments).then_some(value)),
+        Through::Raise(raised) => {
+            exceptions::raise_own(view.py(), &raised);
+            Begun::Done(None)
+        }
+        Through::Failed => Begun::Done(None),
+        Through::Unstorable(skipped) => return Err(Box::new(skipped)),
+        Through::Missed(request, found, key, unreadable) => {
+            let hash = key.as_ref().map_or(view.hash, BytesKey::hash);
+            let is_of_a_task = ByTask::is_here(request.hash);
+            let mut call = Call::new(cached, request, arguments, hash, unreadable);
+            if is_of_a_task {
+                drop(found);
+                let key = key.as_ref().map_or(*view, |key| key.view(view.py()));
+                let result = call.bring_alone(&key, hot);
+                return Ok(Begun::Done(call.finish(view, result)));
+            }
+            Begun::Miss(call, Some(found), key)
+        }
+    })
 }

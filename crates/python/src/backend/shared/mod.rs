@@ -146,6 +146,12 @@ impl Shared {
         self.files.open_before_fork(py)
     }
 
+    /// Whether what is to write would wait now, for somebody who keeps the file's lock.
+    #[inline]
+    pub(crate) fn would_wait(&self) -> bool {
+        self.files.current().is_some_and(|file| file.shm.would_wait())
+    }
+
     /// Whether all callers may have the same object (`copy=False`).
     pub(crate) fn shares_objects(&self) -> bool {
         matches!(self.copy, CopyMode::Never)

@@ -56,8 +56,9 @@ fn twin<'py>(
     kwargs: Option<Keywords<'_, 'py>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = function.py();
-    if function.as_super().get().state.backend.remote().is_some() {
-        // It may wait for the server: beside the loop.
+    let backend = &function.as_super().get().state.backend;
+    if backend.remote().is_some() || backend.shared().is_some_and(|shared| shared.would_wait()) {
+        // It may wait for the server, or for who keeps the file's lock: beside the loop.
         let twin = import(py, "warp_cache._remote.awaiting")?.getattr("twin")?;
         let first = [function.as_any().clone(), PyString::new(py, method).into_any()];
         let args = PyTuple::new(py, first.into_iter().chain(args.iter()).collect::<Vec<_>>())?;

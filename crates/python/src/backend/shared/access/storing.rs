@@ -14,6 +14,7 @@ use super::KeyAccess;
 use crate::backend::shared::decoded::Decoded;
 use crate::backend::shared::file::File;
 use crate::capi::borrowed::Ref;
+use crate::capi::detach::detached;
 use crate::capi::exceptions::{self, ErrSet, Raise};
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::point;
@@ -202,10 +203,12 @@ impl KeyAccess<'_> {
             StoreCondition::OverClears(began) => {
                 shm.insert_hashed(self.hash, key, value, terms, Began::of(shm.generation(), began.stamp()))
             }
-            StoreCondition::Nothing => match shm.put(key, value, terms) {
-                Ok(stored) => stored,
-                Err(Busy) => return Err(not_fenced(self.py)),
-            },
+            StoreCondition::Nothing => {
+                let put = || shm.put(key, value, terms);
+                // SAFETY: the file and bytes know nothing of Python.
+                let stored = if shm.would_wait() { unsafe { detached(self.py, put) } } else { put() };
+                stored.map_err(|Busy| not_fenced(self.py))?
+            }
         };
         if let Stored::Done(hit) = stored {
             let skipped = shm.take_cramped().map(|(error, here)| {

@@ -2,7 +2,7 @@
 //!
 //! Ring 3.
 
-use super::{Call, Loaded};
+use super::{Call, Course, Loaded, Loading};
 use crate::backend::shared::access::{Put, StoreCondition};
 use crate::backend::shared::computing::Computing;
 use crate::capi::exceptions::{self, ErrSet};
@@ -10,21 +10,50 @@ use crate::capi::reference::PyRef;
 use crate::function::control::Verdict;
 use shared::{Lease, Skip, Tags as FileTags};
 
+/// A computation whose result is to be stored, while it runs.
+pub(super) struct Storing {
+    hold: StoreCondition,
+    /// How its tags stood.
+    noted: FileTags,
+    computing: Option<Computing>,
+}
+
 impl Call<'_> {
-    /// Computes, and stores what came of it.
-    pub(super) fn compute_and_store(&mut self, lease: Option<Lease>) -> Loaded {
+    /// Begins a computation whose result is to be stored.
+    #[inline(never)]
+    pub(super) fn begin_storing(&mut self, lease: Option<Lease>) -> Loading {
         let py = self.arguments.py();
         let shm = &self.request.file.shm;
         let began = || StoreCondition::since(&self.cached.state, shm.begin(self.request.hash));
         let hold = lease.map_or_else(began, StoreCondition::Lease);
         // Until the result is stored: pickling it may come here again.
-        let _computing = matches!(hold, StoreCondition::Lease(_)).then(|| Computing::begin(self.request.hash));
+        let computing = matches!(hold, StoreCondition::Lease(_)).then(|| Computing::begin(self.request.hash));
         if self.work_out_tags().is_err() {
             hold.give_up(py, &self.request.file.shm, true);
-            return Loaded::Failed;
+            return Loading::Over(Loaded::Failed);
         }
-        let (shm, noted) = (&self.request.file.shm, self.request.shared.noted(py, self.tags()));
-        let Some(result) = self.cached.compute(self.arguments) else {
+        let noted = self.request.shared.noted(py, self.tags());
+        Loading::Compute(Course::Store(Box::new(Storing { hold, noted, computing })))
+    }
+
+    /// The end of a computation.
+    #[inline(never)]
+    pub(super) fn end(&mut self, course: Course, result: Option<PyRef>) -> Loaded {
+        match (course, result) {
+            (Course::Store(storing), result) => self.store(*storing, result),
+            (Course::Beside, Some(result)) => {
+                self.request.shared.count_skip(Some(self.request.file), Skip::Superseded);
+                Loaded::Value(result, None)
+            }
+            (Course::Beside, None) => Loaded::Failed,
+        }
+    }
+
+    /// Stores what came of it.
+    fn store(&mut self, storing: Storing, result: Option<PyRef>) -> Loaded {
+        let Storing { hold, noted, computing: _computing } = storing;
+        let (py, shm) = (self.arguments.py(), &self.request.file.shm);
+        let Some(result) = result else {
             return self.failed(hold, noted);
         };
         let mut of_result = None;
@@ -110,12 +139,5 @@ impl Call<'_> {
         }
         exceptions::set(py, raised);
         Loaded::Failed
-    }
-
-    /// Computes what somebody else is about to store.
-    pub(super) fn compute_beside(&mut self) -> Option<PyRef> {
-        let result = self.cached.compute(self.arguments)?;
-        self.request.shared.count_skip(Some(self.request.file), Skip::Superseded);
-        Some(result)
     }
 }
