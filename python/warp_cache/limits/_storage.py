@@ -41,7 +41,8 @@ class WarpStorage(
         self._kept = opened(uri, options)
         self._cache = self._kept.cache
         # The step itself: a counter is what a limiter asks for most.
-        self._incr = self._cache._incr
+        core: Any = self._cache
+        self._incr = core._incr
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), *self._made_with)
