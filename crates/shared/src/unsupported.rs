@@ -227,9 +227,10 @@ impl SharedCache {
 
     pub fn change<'a>(
         &self,
-        _: &[u8],
+        _: &Sought<'_>,
+        _: &mut ReadBuf,
         _: Duration,
-        _: &mut dyn FnMut(Option<Present<'_>>) -> Change<'a>,
+        _: &mut dyn FnMut(Option<Present<'_>>, u64) -> Change<'a>,
     ) -> Result<Option<Stored>, Busy> {
         match self.0 {}
     }

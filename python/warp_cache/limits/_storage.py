@@ -40,6 +40,9 @@ class WarpStorage(
         self._made_with = (uri, wrap_exceptions, options)
         self._kept = opened(uri, options)
         self._cache = self._kept.cache
+        # The step itself: a counter is what a limiter asks for most.
+        core: Any = self._cache
+        self._incr = core._incr
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), *self._made_with)
@@ -53,8 +56,10 @@ class WarpStorage(
 
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         """Count so many more; the first of a window says when it ends. O(1)."""
-        count = self._cache.incr(key, amount, default=0, ttl=expiry)
-        self._kept.stored()
+        count = self._incr(key, amount, 0, expiry)
+        # What takes the place of others is, as a rule, new.
+        if count == amount:
+            self._kept.stored()
         return count
 
     def get(self, key: str) -> int:

@@ -15,9 +15,13 @@ pub fn small_int(bytes: &[u8]) -> Option<i64> {
     reader.is_done().then_some(value)
 }
 
+/// Bytes of the longest: header, tag, and a varint of 64 bits.
+const LONGEST: usize = 12;
+
 /// The bytes of an int as a value.
 pub fn int_bytes(value: i64) -> Vec<u8> {
-    let mut bytes = vec![header::IMMUTABLE];
+    let mut bytes = Vec::with_capacity(LONGEST);
+    bytes.push(header::IMMUTABLE);
     wire_format::put_int(&mut bytes, value);
     bytes
 }

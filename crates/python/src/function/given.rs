@@ -5,13 +5,17 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyString};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
 
 use super::control::Tags;
 use super::control_checks::MOST_TAGS;
 use super::option_checks::{nanos, seconds, shown};
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::calls;
+
+const SECOND: u64 = 1_000_000_000;
+/// Seconds whose nanoseconds are exact in a float.
+const LARGEST_EXACT: u64 = (1 << 53) / SECOND;
 
 /// A lifetime that a caller gave.
 pub(crate) enum Given {
@@ -25,6 +29,10 @@ pub(crate) enum Given {
 pub(crate) fn lifetime(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Given> {
     if value.is_none() {
         return Ok(Given::Unlimited);
+    }
+    // The usual one, which is as many nanoseconds as a float would make of it.
+    if let Some(seconds @ 1..=LARGEST_EXACT) = value.cast_exact::<PyInt>().ok().and_then(|int| int.extract().ok()) {
+        return Ok(Given::For(seconds * SECOND));
     }
     // No lifetime at all, like any other that is not more than nothing. (Of what is no float PyO3 would make an exception.)
     if value.cast::<PyFloat>().is_ok_and(|seconds| seconds.value() == f64::NEG_INFINITY) {

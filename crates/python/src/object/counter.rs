@@ -32,7 +32,7 @@ impl CacheObject {
         key: &Bound<'py, PyAny>,
         delta: &Bound<'py, PyAny>,
         default: Option<&Bound<'py, PyAny>>,
-        wish: impl Fn() -> PyResult<Wish>,
+        ttl: Option<Option<u64>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = key.py();
         let failed = |ErrSet| PyErr::fetch(py);
@@ -49,7 +49,7 @@ impl CacheObject {
         if let Some(shared) = cached.state.backend.shared() {
             let small = (delta.extract::<i64>().ok(), default.map(|default| default.extract::<i64>().ok()));
             if let (Some(delta), default @ (None | Some(Some(_)))) = small {
-                match shared.add_to_object(cached, &view, delta, default.flatten(), wish()?).map_err(failed)? {
+                match shared.add_to_object(cached, &view, delta, default.flatten(), ttl).map_err(failed)? {
                     Sum::Is(sum) => return Ok(sum.into_pyobject(py)?.into_any()),
                     Sum::Absent => return Err(PyKeyError::new_err((key.clone().unbind(),))),
                     Sum::Other => (),
@@ -73,7 +73,7 @@ impl CacheObject {
             };
             // It sets a lifetime where it creates the entry, and nowhere else.
             let keeps = seen.is_some();
-            let wish = if keeps { Wish::default() } else { wish()? };
+            let wish = if keeps { Wish::default() } else { Wish { ttl, ..Wish::default() } };
             let swap = Swap { value: Ref::from(&sum), wish, keeps, expected: &expected };
             match self.swap(cached, &view, swap).map_err(failed)? {
                 Swapped::Changed => continue,

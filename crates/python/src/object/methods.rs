@@ -161,10 +161,10 @@ impl CacheObject {
         default: &Bound<'py, PyAny>,
         ttl: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        wish(Some(ttl), None)?;
+        let ttl = (!is_left_out(ttl)).then(|| nanos(ttl)).transpose()?;
         self.with_cached(key.py(), |cached| {
             let default = (!is_left_out(default)).then_some(default);
-            self.add_to(cached, key, delta, default, || wish(Some(ttl), None))
+            self.add_to(cached, key, delta, default, ttl)
         })
     }
 

@@ -8,21 +8,22 @@ use crate::file::units::Offset;
 use crate::table::block::ReadBuf;
 use crate::table::exchange::{Change, Present};
 use crate::table::head::Freshness;
-use crate::table::reading::Hit;
+use crate::table::reading::{Hit, Sought};
 use crate::table::storing::Stored;
 use std::time::Duration;
 
 impl SharedCache {
-    /// Changes a key's entry as `decide` says, which is given what is there (fresh or stale) and runs under the lock: no other
-    /// process or thread changes anything meanwhile. What became of a store; `None` where nothing was to be stored. An error
-    /// where the lock could not be had for so long: then nothing was done.
+    /// Changes a key's entry as `decide` says, which is given what is there (fresh or stale) and the present moment, and runs
+    /// under the lock: no other process or thread changes anything meanwhile. What became of a store; `None` where nothing was to
+    /// be stored. An error where the lock could not be had for so long: then nothing was done. `buf`: memory for the entry.
     pub fn change<'a>(
         &self,
-        key: &[u8],
+        sought: &Sought<'_>,
+        buf: &mut ReadBuf,
         wait: Duration,
-        decide: &mut dyn FnMut(Option<Present<'_>>) -> Change<'a>,
+        decide: &mut dyn FnMut(Option<Present<'_>>, u64) -> Change<'a>,
     ) -> Result<Option<Stored>, Busy> {
-        self.table.change(key, wait, decide)
+        self.table.change(sought, buf, wait, decide)
     }
 
     /// Takes the next victim of the policy out, of those that `take` says yes to, which is given key, value and place. Whether

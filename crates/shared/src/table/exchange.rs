@@ -17,7 +17,7 @@ use crate::policy::Strategy;
 use crate::process::lock::{WriteGuard, CLEAR_TIMEOUT};
 use crate::table::block::ReadBuf;
 use crate::table::head::Freshness;
-use crate::table::reading::Hit;
+use crate::table::reading::{Hit, Sought};
 use crate::table::storing::{Put, Stored};
 use crate::table::Table;
 use std::time::Duration;
@@ -26,24 +26,24 @@ use std::time::Duration;
 const TRIES: u32 = 100;
 
 impl Table {
-    /// Changes a key's entry as `decide` says, which is given what is there, fresh or stale. What became of a store.
-    /// `decide` runs under the lock: it must not wait, nor call anything that may. The last of its answers counts, of which
-    /// there are several where the cache is cleared meanwhile.
+    /// Changes a key's entry as `decide` says, which is given what is there, fresh or stale, and the present moment. What became
+    /// of a store. `decide` runs under the lock: it must not wait, nor call anything that may. The last of its answers counts, of
+    /// which there are several where the cache is cleared meanwhile. `buf`: memory for the entry.
     pub(crate) fn change<'a>(
         &self,
-        key: &[u8],
+        sought: &Sought<'_>,
+        buf: &mut ReadBuf,
         wait: Duration,
-        decide: &mut dyn FnMut(Option<Present<'_>>) -> Change<'a>,
+        decide: &mut dyn FnMut(Option<Present<'_>>, u64) -> Change<'a>,
     ) -> Result<Option<Stored>, Busy> {
-        let hash = self.hash(key);
-        self.prefetch(hash);
+        self.prefetch(sought.hash);
         let guard = self.lock(wait)?;
         for _ in 0..TRIES {
             if !self.owns() {
                 break;
             }
             self.finish_clear();
-            if let Some(changed) = self.change_once(&guard, hash, key, decide)? {
+            if let Some(changed) = self.change_once(&guard, sought, buf, decide)? {
                 return Ok(changed);
             }
         }
@@ -54,17 +54,22 @@ impl Table {
     fn change_once<'a>(
         &self,
         guard: &WriteGuard<'_>,
-        hash: u64,
-        key: &[u8],
-        decide: &mut dyn FnMut(Option<Present<'_>>) -> Change<'a>,
+        sought: &Sought<'_>,
+        buf: &mut ReadBuf,
+        decide: &mut dyn FnMut(Option<Present<'_>>, u64) -> Change<'a>,
     ) -> Result<Option<Option<Stored>>, Busy> {
+        let Sought { key, hash, .. } = *sought;
+        // One reading for all that is decided and done. Where the clock turns out to be another one, the file is lost.
+        let now = self.now();
+        if self.region.truncated() {
+            return Err(Busy);
+        }
         // Of the last clear that is over: what a later one has left to do would take with it what is stored here.
         let decided = Some(self.region.get(ctl!(swept_generation)));
-        let mut buf = ReadBuf::new();
-        let found = self.find_or(hash, key, &mut buf, |_| {}).map_err(|_| Busy)?;
-        let there = found.filter(|hit| self.freshness(hit) != Freshness::Gone);
+        let found = self.find_or(hash, key, buf, |_| {}).map_err(|_| Busy)?;
+        let there = found.filter(|hit| self.freshness_at(hit, now) != Freshness::Gone);
         let present = there.map(|hit| Present { hit, value: buf.value(), terms: buf.terms() });
-        let (value, terms, how) = match decide(present) {
+        let (value, terms, how) = match decide(present, now) {
             Change::Nothing => return Ok(Some(None)),
             Change::Remove => {
                 self.raise_fence(guard, hash);
@@ -79,7 +84,10 @@ impl Table {
         };
         let value = value.as_deref().unwrap_or_else(|| buf.value());
         let block = self.prepare(hash, key, value, &terms);
-        let stored = block.map_or_else(|why| why, |block| self.put(guard, key, &block, Put { decided, ..how }));
+        let stored = block.map_or_else(
+            |why| why,
+            |block| self.put(guard, key, &block, Put { decided, found, now: Some(now), ..how }),
+        );
         match stored {
             Stored::Done(_) => (),
             // Nothing was done: the entry is what it was.

@@ -149,7 +149,11 @@ impl Table {
 
     /// How an entry that was found stands, if it is still the slot's.
     pub(crate) fn freshness(&self, hit: &Hit) -> Freshness {
-        let now = if hit.end == NEVER && hit.is_plain() { 0 } else { self.now() };
+        self.freshness_at(hit, if hit.end == NEVER && hit.is_plain() { 0 } else { self.now() })
+    }
+
+    /// The same at a moment that was read just now.
+    pub(crate) fn freshness_at(&self, hit: &Hit, now: u64) -> Freshness {
         if now >= hit.end || !(hit.is_plain() || self.holds(hit, now)) {
             Freshness::Gone
         } else if now >= hit.fresh {

@@ -14,7 +14,7 @@ use crate::table::block::{Prepared, ReadBuf};
 use crate::table::fences::{self, Began};
 use crate::table::head::Freshness;
 use crate::table::index::Unfit;
-use crate::table::reading::{NoMemory, NEVER};
+use crate::table::reading::{Hit, NoMemory, NEVER};
 use crate::table::Table;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -32,6 +32,10 @@ pub struct Put<'a> {
     pub prevailing: Option<&'a Lease>,
     /// Store only if no clear has begun since this was the generation: what was decided by an entry of before is over.
     pub decided: Option<u64>,
+    /// The key's entry, as it was found under this lock: no search for it is needed while the slot's word stands.
+    pub found: Option<Hit>,
+    /// The present moment, where it was read under this lock.
+    pub now: Option<u64>,
     /// What it is to the entry that it replaces.
     pub is: Use,
 }
@@ -49,7 +53,8 @@ pub enum Use {
 
 impl Put<'_> {
     /// Whatever has happened.
-    pub const WHATEVER: Put<'static> = Put { began: None, over: None, prevailing: None, decided: None, is: Use::New };
+    pub const WHATEVER: Put<'static> =
+        Put { began: None, over: None, prevailing: None, decided: None, found: None, now: None, is: Use::New };
     /// The same, of which the policy does not hear where there is an entry.
     pub const UNNOTICED: Put<'static> = Put { is: Use::Nothing, ..Put::WHATEVER };
     /// The same of an entry that its caller has looked at.
@@ -100,13 +105,18 @@ impl Table {
             return Stored::Outdated;
         }
         if self.region.get(ctl!(min_deadline)) != NEVER {
-            self.expire(self.now());
+            self.expire(how.now.unwrap_or_else(|| self.now()));
         }
         self.region.forget_refusal();
         self.cramped.store(0, Relaxed);
         let mut broken = None;
-        let found = self.find_or(block.hash, key, &mut ReadBuf::new(), |slot| broken = Some(slot));
-        let Ok(old) = found else { return self.no_memory() };
+        let old = match how.found.filter(|hit| self.word(Slot::new(hit.slot)).bits() == hit.word) {
+            Some(hit) => Some(hit),
+            None => match self.find_or(block.hash, key, &mut ReadBuf::new(), |slot| broken = Some(slot)) {
+                Ok(found) => found,
+                Err(NoMemory) => return self.no_memory(),
+            },
+        };
         if let Some(slot) = broken.filter(|_| old.is_none()) {
             self.discard(slot);
         }

@@ -13,6 +13,15 @@ fn leader(cache: &SharedCache, key: &[u8]) -> Lease {
     }
 }
 
+fn changed<'a>(
+    cache: &SharedCache,
+    key: &[u8],
+    decide: &mut dyn FnMut(Option<Present<'_>>, u64) -> Change<'a>,
+) -> Result<Option<Stored>, Busy> {
+    let sought = Sought { key, hash: cache.hash(key), absent_since: None };
+    cache.change(&sought, &mut ReadBuf::new(), LONG, decide)
+}
+
 fn is_there(cache: &SharedCache, key: &[u8]) -> bool {
     cache.peek(key, &mut ReadBuf::new()).is_some()
 }
@@ -91,7 +100,7 @@ fn what_was_decided_before_a_clear_is_decided_anew() {
         a.set(b"k", &[5], NEVER);
         a.set(b"j", &[5], NEVER);
         let mut seen = Vec::new();
-        let mut decide = |present: Option<Present<'_>>| {
+        let mut decide = |present: Option<Present<'_>>, _: u64| {
             let old = present.map(|present| present.value[0]);
             seen.push(old);
             if seen.len() == 1 {
@@ -99,7 +108,7 @@ fn what_was_decided_before_a_clear_is_decided_anew() {
             }
             Change::Store(Some(vec![old.unwrap_or(0) + 1].into()), NEVER.into())
         };
-        assert!(matches!(a.change(b"k", LONG, &mut decide), Ok(Some(Stored::Done(_)))));
+        assert!(matches!(changed(&a, b"k", &mut decide), Ok(Some(Stored::Done(_)))));
         assert_eq!(seen, [Some(5), None]);
         // What the clear has left to do takes nothing of it away.
         assert!(matches!(b.set(b"other", b"v", NEVER), Stored::Done(_)));
@@ -118,22 +127,47 @@ fn what_is_cleared_again_and_again_is_not_changed() {
     let (a, b) = (open_isolated(&o), open_isolated(&o));
     a.set(b"k", &[5], NEVER);
     let mut decisions = 0;
-    let mut decide = |_: Option<Present<'_>>| {
+    let mut decide = |_: Option<Present<'_>>, _: u64| {
         decisions += 1;
         b.table().begin_clear();
         Change::Store(Some(vec![1].into()), NEVER.into())
     };
-    assert_eq!(a.change(b"k", LONG, &mut decide), Err(Busy));
+    assert_eq!(changed(&a, b"k", &mut decide), Err(Busy));
     assert!(decisions > 10 && !is_there(&a, b"k"));
     // A removal, and what is left alone, need no second look.
     for change in [Change::Remove, Change::Nothing] {
         let mut change = Some(change);
-        let mut decide = |_: Option<Present<'_>>| {
+        let mut decide = |_: Option<Present<'_>>, _: u64| {
             b.table().begin_clear();
             change.take().expect("decided once")
         };
-        assert_eq!(a.change(b"k", LONG, &mut decide), Ok(None));
+        assert_eq!(changed(&a, b"k", &mut decide), Ok(None));
         assert!(!is_there(&a, b"k"));
+    }
+}
+
+/// All of a change is of one moment, the one at which it is decided: what has ended by then is none, and is swept away before the
+/// store, which puts nothing in its place.
+#[test]
+fn what_has_ended_at_the_moment_of_a_change_is_none() {
+    for (end, now, expected) in [(100, 99, Some(b"old".to_vec())), (100, 100, None), (100, 5000, None)] {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = open_isolated(&options(&dir, Strategy::Lru, 10));
+        cache.table().test_now.store(50, Ordering::SeqCst);
+        cache.set(b"j", b"other", NEVER);
+        cache.set(b"k", b"old", end);
+        cache.table().test_now.store(now, Ordering::SeqCst);
+        let mut decide = |present: Option<Present<'_>>, moment: u64| {
+            assert_eq!((present.map(|there| there.value.to_vec()), moment), (expected.clone(), now));
+            Change::Store(Some(b"new".to_vec().into()), (moment + 10).into())
+        };
+        assert!(matches!(changed(&cache, b"k", &mut decide), Ok(Some(Stored::Done(_)))));
+        let mut buf = ReadBuf::new();
+        assert!(cache.get(b"k", &mut buf).is_some() && buf.value() == b"new" && buf.deadline() == now + 10);
+        let info = cache.info();
+        assert_eq!((info.len, info.expirations, info.repairs), (2, u64::from(expected.is_none()), 0));
+        cache.table().test_now.store(now + 10, Ordering::SeqCst);
+        assert!(!is_there(&cache, b"k") && is_there(&cache, b"j"));
     }
 }
 

@@ -53,6 +53,14 @@ pub enum Spelled {
 /// number in the list, by which all processes know it.
 pub fn encode_key_with(view: &View<'_>, defaults: &[usize], out: &mut Vec<u8>) -> Result<Spelled, Encoded> {
     let start = out.len();
+    if let Some(put) = put_lone_str(defaults, view, out) {
+        if let Err(stop) = put {
+            out.truncate(start);
+            refusal::key(0, None);
+            return Err(stop.into());
+        }
+        return Ok(Spelled::Plain);
+    }
     let mut writer = Writer::new();
     match put_view(&mut writer, defaults, view, out) {
         Ok(()) if writer.plain => Ok(Spelled::Plain),
@@ -78,6 +86,17 @@ pub fn explain_key(view: &View<'_>) -> Option<(usize, String)> {
         }
         Ok(()) | Err(Stop::Failed) => None,
     }
+}
+
+/// `put_view` of a lone `str`, which needs no writer; `None` where it is something else.
+fn put_lone_str(defaults: &[usize], view: &View<'_>, out: &mut Vec<u8>) -> Option<Result<(), Stop>> {
+    let [value] = view.values else { return None };
+    if !view.names.is_empty() || view.typed || !defaults.is_empty() || !value.is_exact(&raw mut ffi::PyUnicode_Type) {
+        return None;
+    }
+    wire_format::put_varint(out, 1 << 1);
+    // SAFETY: a view's objects are alive and kept; it is a `str`.
+    Some(unsafe { atoms::put_str(value.as_ptr(), out) })
 }
 
 fn put_view(writer: &mut Writer, defaults: &[usize], view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {

@@ -4,45 +4,62 @@
 
 use std::borrow::Cow;
 
+use super::super::buffers::Buffers;
 use super::super::Shared;
 use super::checks::refuse_value;
 use super::{decode, in_file, unavailable, AT_ONCE, LONG};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::PyRef;
 use crate::codec::{self, Encoded};
-use crate::function::control::Wish;
 use crate::function::deadline::Keeping;
 use crate::function::state::CacheState;
 use crate::function::CachedFunction;
 use crate::key::View;
 use crate::object::exchange::{Entry, Expected, Swap, Swapped};
-use ::shared::{Busy, Change, Kind, Present, Stored as InFile, Terms, NEVER};
+use ::shared::{Busy, Change, Kind, Present, Sought, Stored as InFile, Terms, NEVER};
 
 impl Shared {
     /// Changes a key's entry as `decide` says, under the file's lock: whether what was to be stored is. It may be asked several
     /// times (the cache was cleared meanwhile, or the lock could not be had at once); its last answer counts, so it says
-    /// its outcome anew each time.
+    /// its outcome anew each time. It is told the present moment.
     fn change<'b>(
         &self,
         state: &CacheState,
         view: &View<'_>,
-        decide: &mut dyn FnMut(Option<Present<'_>>) -> Change<'b>,
+        decide: &mut dyn FnMut(Option<Present<'_>>, u64) -> Change<'b>,
     ) -> Result<bool, ErrSet> {
         let py = view.py();
-        let Ok(request) = self.access(view)? else { return Err(unavailable(py)) };
-        let shm = &request.file.shm;
-        let now = shm.now();
-        let mut decide = |present: Option<Present<'_>>| decide(present.filter(|there| self.serves(now, &there.hit)));
-        let mut changed = shm.change(request.key(), AT_ONCE, &mut decide);
-        if matches!(changed, Err(Busy)) && !shm.poisoned() {
-            changed = in_file(py, || shm.change(request.key(), LONG, &mut decide));
+        let mut decide =
+            |present: Option<Present<'_>>, now: u64| decide(present.filter(|there| self.serves(now, &there.hit)), now);
+        let mut changed = self.change_in_file(view, &mut decide)?;
+        if matches!(changed, Err(Hindered::Lost)) {
+            // There may be another file by now.
+            changed = self.change_in_file(view, &mut decide)?;
         }
         state.let_go(py, self, None);
         match changed {
             Ok(None | Some(InFile::Done(_))) => Ok(true),
             Ok(Some(_)) => Ok(false),
-            Err(Busy) => Err(unavailable(py)),
+            Err(_) => Err(unavailable(py)),
         }
+    }
+
+    /// `change` in the file that is open.
+    fn change_in_file<'b>(
+        &self,
+        view: &View<'_>,
+        decide: &mut dyn FnMut(Option<Present<'_>>, u64) -> Change<'b>,
+    ) -> Result<Result<Option<InFile>, Hindered>, ErrSet> {
+        let py = view.py();
+        let Ok(mut request) = self.access(view)? else { return Err(unavailable(py)) };
+        let (shm, hash) = (&request.file.shm, request.hash);
+        let Buffers { key, read, .. } = &mut *request.buffers;
+        let sought = Sought { key, hash, absent_since: None };
+        let mut changed = shm.change(&sought, read, AT_ONCE, decide);
+        if matches!(changed, Err(Busy)) && !shm.poisoned() {
+            changed = in_file(py, || shm.change(&sought, read, LONG, decide));
+        }
+        Ok(changed.map_err(|Busy| if shm.poisoned() { Hindered::Lost } else { Hindered::Busy }))
     }
 
     /// A key's entry, as a use: its value, and the entry. `Ok(None)` where there is none; one whose value this process cannot
@@ -54,7 +71,7 @@ impl Shared {
             }
             let unreadable = Condition::of(&Expected::Entry(&entry));
             let mut is_gone = false;
-            self.change(state, view, &mut |present| {
+            self.change(state, view, &mut |present, _| {
                 is_gone = unreadable.is(present.as_ref());
                 if is_gone {
                     Change::Remove
@@ -101,18 +118,15 @@ impl Shared {
             Err(Encoded::Failed) => return Err(ErrSet),
             Err(_) => return Err(refuse_value(value)),
         }
-        let terms = match self.files.working(py) {
-            Some(file) => keeping.terms(file.shm.now()),
-            None => return Err(unavailable(py)),
-        };
         let expected = Condition::of(expected);
         let mut swapped = Swapped::Changed;
-        let fits = self.change(&cached.state, view, &mut |present| {
+        let fits = self.change(&cached.state, view, &mut |present, now| {
             swapped = Swapped::Changed;
             if !expected.is(present.as_ref()) {
                 return Change::Nothing;
             }
             swapped = Swapped::Stored;
+            let terms = keeping.terms(now);
             let terms = match present.filter(|_| keeps) {
                 Some(present) if renews => Terms { fresh: terms.fresh, end: terms.end, ..present.terms },
                 Some(present) => present.terms,
@@ -138,7 +152,7 @@ impl Shared {
     ) -> Result<Option<Vec<u8>>, ErrSet> {
         let expected = Condition::of(expected);
         let mut taken = None;
-        self.change(&cached.state, view, &mut |present| {
+        self.change(&cached.state, view, &mut |present, _| {
             taken = None;
             if !expected.is(present.as_ref()) {
                 return Change::Nothing;
@@ -157,21 +171,19 @@ impl Shared {
         ttl: Option<u64>,
         if_it_ends: bool,
     ) -> Result<Option<Vec<u8>>, ErrSet> {
-        let py = view.py();
-        self.check_key(view)?;
-        let Some(file) = self.files.working(py) else { return Err(unavailable(py)) };
         let (ttl, window) = match &cached.state.control {
             Some(control) => control.span(ttl),
             None => (ttl, 0),
         };
-        let new = Keeping { ttl, window, kind: Kind::Value, tags: Default::default() }.terms(file.shm.now());
+        let new = Keeping { ttl, window, kind: Kind::Value, tags: Default::default() };
         let mut found = None;
-        self.change(&cached.state, view, &mut |present| {
+        self.change(&cached.state, view, &mut |present, now| {
             found = present.map(|present| present.value.to_vec());
             let Some(present) = present else { return Change::Nothing };
             if if_it_ends && present.terms.end == NEVER {
                 return Change::Nothing;
             }
+            let new = new.terms(now);
             Change::Store(None, Terms { fresh: new.fresh, end: new.end, ..present.terms })
         })?;
         Ok(found)
@@ -184,21 +196,17 @@ impl Shared {
         view: &View<'_>,
         delta: i64,
         default: Option<i64>,
-        wish: Wish,
+        ttl: Option<Option<u64>>,
     ) -> Result<Sum, ErrSet> {
-        let py = view.py();
-        self.check_key(view)?;
-        let Some(file) = self.files.working(py) else { return Err(unavailable(py)) };
         // A small int weighs what any other does: nobody is asked.
-        let ttl = wish.ttl.unwrap_or_else(|| self.ttl.map(|ttl| ttl.as_nanos() as u64));
+        let ttl = ttl.unwrap_or_else(|| self.ttl.map(|ttl| ttl.as_nanos() as u64));
         let (span, window) = match &cached.state.control {
             Some(control) => control.span(ttl),
             None => (ttl, 0),
         };
         let new = Keeping { ttl: span, window, kind: Kind::Value, tags: Default::default() };
-        let new = new.terms(file.shm.now());
         let mut sum = Sum::Other;
-        let fits = self.change(&cached.state, view, &mut |present| {
+        let fits = self.change(&cached.state, view, &mut |present, now| {
             sum = Sum::Other;
             let (old, terms) = match &present {
                 Some(present) => (codec::small_int(present.value), present.terms),
@@ -206,7 +214,7 @@ impl Shared {
                     sum = Sum::Absent;
                     return Change::Nothing;
                 }
-                None => (default, new),
+                None => (default, new.terms(now)),
             };
             match old.and_then(|old| old.checked_add(delta)) {
                 Some(new) => {
@@ -219,11 +227,19 @@ impl Shared {
         if matches!(sum, Sum::Is(_)) {
             cached.forget_flights(view)?;
             if !fits {
-                return Err(unavailable(py));
+                return Err(unavailable(view.py()));
             }
         }
         Ok(sum)
     }
+}
+
+/// Why nothing was done.
+enum Hindered {
+    /// The lock could not be had.
+    Busy,
+    /// The file is of no use to this process any more.
+    Lost,
 }
 
 /// What adding to an int came to.
