@@ -237,7 +237,9 @@ pub(super) fn claim(
             None => {
                 fresh.cmd("SET").arg(key).arg(&lease.sealed).arg("NX").arg("PX").arg(DAY);
             }
-            Some(old) => changes.push(Change::Replace { key, old, new: &lease.sealed, life: Some(DAY) }),
+            Some(old) => {
+                changes.push(Change::Replace { key, old, new: &lease.sealed, life: Some(DAY), fences: None });
+            }
         }
     }
     keys.iter().for_each(|(key, _)| {

@@ -152,7 +152,7 @@ impl Tier {
         let exchange = |trip: &mut Trip<'_>| -> Result<bool, Error> {
             outlive(trip, [(call, &stamps[..], lasting)].into_iter())?;
             let life = Some(new.life);
-            one(trip, Change::Replace { key: &call.keys.value, old: &sealed, new: &new.bytes, life })
+            one(trip, Change::Replace { key: &call.keys.value, old: &sealed, new: &new.bytes, life, fences: None })
         };
         let is_held = self.visit(Must::Try, exchange).map_err(PutError::Failed)?;
         Ok(is_held.then_some(Lock { sealed: new.bytes, _held: None, fork }))

@@ -138,7 +138,7 @@ const MOST: u64 = 10 * 366 * 24 * 3600 * 1000;
 fn change<'a>(call: &'a Call, lease: &'a Lease, sealed: &'a Sealed) -> Change<'a> {
     let (key, new, life) = (&call.keys.value[..], &sealed.bytes[..], sealed.life);
     match &lease.beside {
-        None => Change::Replace { key, old: &lease.sealed, new, life: Some(life) },
+        None => Change::Replace { key, old: &lease.sealed, new, life: Some(life), fences: None },
         Some(old) => Change::Refresh { key, lease_key: &call.keys.refresh, lease: &lease.sealed, old, new, life },
     }
 }

@@ -77,7 +77,7 @@ impl Tier {
 }
 
 impl Failure {
-    fn of(error: Error) -> Failure {
+    pub(super) fn of(error: Error) -> Failure {
         match error {
             Error::Refused(code) => Failure::Refused(code),
             Error::Unasked => Failure::Open,

@@ -88,6 +88,8 @@ impl Tier {
                 };
                 answers.push(match self.seal(call, token, &stamps, draft) {
                     Ok(sealed) => {
+                        // As of an invalidation: who refreshes has begun before it.
+                        commands.cmd("DEL").arg(&call.keys.refresh);
                         let set = commands.cmd("SET").arg(&call.keys.value).arg(sealed.bytes);
                         set.arg("PX").arg(sealed.life);
                         None
@@ -96,13 +98,13 @@ impl Tier {
                 });
             }
             let mut replies = trip.run(&commands)?.into_iter().skip(renewals.len());
+            let mut next = || replies.next().unwrap_or(Value::Nil);
             let answer = |answer: Option<PutError>| match answer {
                 Some(why) => Err(why),
-                None => match sound(replies.next().unwrap_or(Value::Nil)) {
-                    Ok(Value::Okay) => Ok(()),
-                    Ok(_) => Err(PutError::Failed(Failure::Unanswered(Error::Protocol("an answer to SET")))),
-                    Err(Error::Refused(code)) => Err(PutError::Failed(Failure::Refused(code))),
-                    Err(error) => Err(PutError::Failed(Failure::Unanswered(error))),
+                None => match (number(next()), sound(next())) {
+                    (Ok(_), Ok(Value::Okay)) => Ok(()),
+                    (Ok(_), Ok(_)) => Err(PutError::Failed(Failure::Unanswered(Error::Protocol("an answer to SET")))),
+                    (Err(error), _) | (_, Err(error)) => Err(PutError::Failed(Failure::of(error))),
                 },
             };
             Ok(answers.into_iter().map(answer).collect::<Vec<_>>())
