@@ -124,6 +124,7 @@ impl Tier {
                 }
                 Some(Judged::Void | Judged::Absent) | None => Some(false),
                 Some(Judged::Unreadable(_) | Judged::Other) => None,
+                Some(Judged::Refused(code)) => return Err(Error::Refused(code)),
             })
         };
         self.visit(Must::Try, is_locked).map_err(PutError::Failed)?.ok_or(PutError::Unreadable)

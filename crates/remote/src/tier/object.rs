@@ -99,6 +99,7 @@ impl Tier {
             Judged::Found(found) if counts(&found) => return Ok(Added::No),
             Judged::Found(found) => Some(found.sealed),
             Judged::Unreadable(_) | Judged::Other => return Ok(Added::Error(PutError::Unreadable)),
+            Judged::Refused(code) => return Err(Error::Refused(code)),
             Judged::Lease { .. } | Judged::Void => Some(glance.sealed),
             Judged::Absent => None,
         };
@@ -213,6 +214,7 @@ fn value(glance: Glance) -> Read {
     match glance.judged {
         Judged::Found(found) => Ok(Some(found)),
         Judged::Unreadable(_) | Judged::Other => Err(PutError::Unreadable),
+        Judged::Refused(code) => Err(PutError::Failed(Failure::Refused(code))),
         Judged::Lease { .. } | Judged::Void | Judged::Absent => Ok(None),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyTuple};
 
 use super::near::Covered;
 use super::opened::Opened;
@@ -26,7 +26,7 @@ use concurrency::clock;
 use engine::cache::Lifetime;
 use engine::wire_format::header;
 use remote::coherence::Stripe;
-use remote::envelope::{Codec, Kind};
+use remote::envelope::{Codec, Kind, Unstorable};
 use remote::tier::{Cover, Found};
 
 /// What a body is.
@@ -203,6 +203,8 @@ pub(super) enum Reason {
     Value = 2,
     /// An exception has none.
     Raised = 4,
+    /// A result is too large.
+    Size = 8,
 }
 
 impl Told {
@@ -220,9 +222,23 @@ impl Told {
         }
         let kind = value.map(|value| value.bind(py).get_type());
         let raised = matches!(reason, Reason::Raised);
-        let told = import(py, "warp_cache._remote.telling").and_then(|module| {
-            module.guarded_method("uncacheable", (cached.function.as_py(), kind, may_pickle, raised))
-        });
+        Self::say(py, "uncacheable", (cached.function.as_py(), kind, may_pickle, raised))
+    }
+
+    /// The same of a result that is more than the server can have.
+    pub fn tell_size(&self, py: Python<'_>, cached: &CachedFunction, why: Unstorable) -> Result<(), ErrSet> {
+        let reason = Reason::Size as u8;
+        if self.0.fetch_or(reason, Ordering::Relaxed) & reason != 0 {
+            return Ok(());
+        }
+        Self::say(py, "too_large", (cached.function.as_py(), why.to_string()))
+    }
+
+    fn say<'py, A>(py: Python<'py>, what: &str, given: A) -> Result<(), ErrSet>
+    where
+        A: IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>>,
+    {
+        let told = import(py, "warp_cache._remote.telling").and_then(|module| module.guarded_method(what, given));
         told.map(drop).map_err(|error| {
             error.raise(py);
             ErrSet
