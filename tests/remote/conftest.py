@@ -22,6 +22,7 @@ import support
 
 import warp_cache
 from warp_cache import _configuration
+from warp_cache._remote import opening
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "shared"))
 from children import Child  # noqa: E402
@@ -97,6 +98,12 @@ def settings() -> Iterator[None]:
     yield
     _configuration.settings.clear()
     _configuration.settings.update(before)
+
+
+@pytest.fixture
+def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was said in this process that is said once."""
+    monkeypatch.setattr(opening, "_said", set())
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from children import FORKED
 
 import warp_cache
 from warp_cache import cache
-from warp_cache._remote import opening
 from warp_cache.testing import clock
 
 pytestmark = pytest.mark.usefixtures("near_by")
@@ -287,11 +286,6 @@ def stored(f: Any) -> bool:
     before = f.cache_info().remote_errors
     f.cache_contains(2)
     return bool(f.cache_info().remote_errors == before)
-
-
-@pytest.fixture
-def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "_said", set())
 
 
 @pytest.mark.usefixtures("unsaid")

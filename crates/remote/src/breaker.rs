@@ -7,13 +7,13 @@
 //!
 //! [`Breaker`] is a state machine to which the time is told; [`ProcessBreaker`] is the one that a process's threads share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use concurrency::{boottime, clock, fork};
 
-use crate::error::{Code, Error, Rule};
+use crate::error::{Code, Error};
 use crate::random;
 use crate::refusal::Refusal;
 
@@ -150,10 +150,10 @@ pub struct ProcessBreaker {
     denied_in: AtomicU64,
     /// The last [`Refusal`]; 0: none.
     refusal: AtomicU8,
-    /// The last value was not stored, for want of rights: that reads are served does not mend it.
-    keeps_nothing: AtomicBool,
-    /// What an access list lacked last. Locked within `fork::exclusive` only.
-    missing: Mutex<Option<Rule>>,
+    /// That of the last value that was not stored: that reads are served does not mend it.
+    unkept: AtomicU8,
+    /// What was refused last. Locked within `fork::exclusive` only.
+    refused: Mutex<Option<Error>>,
 }
 
 impl ProcessBreaker {
@@ -187,14 +187,19 @@ impl ProcessBreaker {
         until != 0 && self.denied_in.load(Ordering::Relaxed) == fork::epoch() && clock::now() < until
     }
 
-    /// Notes what the server has refused, if its user can mend that.
+    /// Notes what the server has refused.
     pub fn note(&self, error: &Error) {
         if let Some(refusal) = Refusal::of(error) {
-            if let Error::Refused(code) = error {
-                self.note_missing(code);
-            }
-            self.refusal.store(refusal as u8, Ordering::Relaxed);
+            let kept = if refusal.is_of_writes() { &self.unkept } else { &self.refusal };
+            self.note_at(kept, refusal, error);
         }
+    }
+
+    fn note_at(&self, kept: &AtomicU8, refusal: Refusal, error: &Error) {
+        let error = Some(error.clone());
+        let former = self.with_refused(|kept| std::mem::replace(kept, error));
+        drop(former);
+        kept.store(refusal as u8, Ordering::Relaxed);
     }
 
     /// The server has done what it was asked: what it refused before is mended.
@@ -206,36 +211,31 @@ impl ProcessBreaker {
 
     /// Notes whether the server has stored a value; `Some`: what it said where it has not.
     pub fn note_stored(&self, refused: Option<&Code>) {
-        let lacks = refused.is_some_and(|code| code.as_str() == "NOPERM");
-        if let Some(code) = refused.filter(|_| lacks) {
-            self.note_missing(code);
+        match refused {
+            Some(code) => {
+                let error = Error::Refused(code.clone());
+                if let Some(refusal) = Refusal::of(&error) {
+                    self.note_at(&self.unkept, refusal, &error);
+                }
+            }
+            None if self.unkept.load(Ordering::Relaxed) != 0 => self.unkept.store(0, Ordering::Relaxed),
+            None => {}
         }
-        if (refused.is_none() || lacks) && self.keeps_nothing.load(Ordering::Relaxed) != lacks {
-            self.keeps_nothing.store(lacks, Ordering::Relaxed);
-        }
     }
 
-    fn note_missing(&self, code: &Code) {
-        let missing = code.missing().cloned();
-        let former = self.with_missing(|kept| std::mem::replace(kept, missing));
-        drop(former);
+    fn with_refused<R>(&self, f: impl FnOnce(&mut Option<Error>) -> R) -> R {
+        fork::exclusive(|| f(&mut self.refused.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    fn with_missing<R>(&self, f: impl FnOnce(&mut Option<Rule>) -> R) -> R {
-        fork::exclusive(|| f(&mut self.missing.lock().unwrap_or_else(PoisonError::into_inner)))
-    }
-
-    /// The rule for want of which it has refused last, if it said so.
-    pub fn missing(&self) -> Option<Rule> {
-        self.with_missing(|kept| kept.clone())
+    /// What the server has refused last.
+    pub fn refused(&self) -> Option<Error> {
+        self.with_refused(|kept| kept.clone())
     }
 
     /// What it has refused last.
     pub fn refusal(&self) -> Option<Refusal> {
-        let refusal = self.refusal.load(Ordering::Relaxed);
-        let all = [Refusal::Login, Refusal::Rights, Refusal::Cluster];
-        let of_all = all.into_iter().find(|known| *known as u8 == refusal);
-        of_all.or_else(|| self.keeps_nothing.load(Ordering::Relaxed).then_some(Refusal::Rights))
+        let noted = [&self.refusal, &self.unkept].map(|kept| kept.load(Ordering::Relaxed));
+        noted.into_iter().find_map(Refusal::numbered)
     }
 
     /// See [`Breaker::admit`].
@@ -403,7 +403,7 @@ mod tests {
     #[test]
     fn what_the_user_can_mend_is_noted() {
         let breaker = ProcessBreaker::default();
-        for unmended in [Error::Timeout, Error::Refused(Code::new("LOADING")), Error::Refused(Code::new("OOM"))] {
+        for unmended in [Error::Timeout, Error::Closed, Error::Refused(Code::new("TRYAGAIN"))] {
             breaker.note(&unmended);
         }
         assert_eq!(breaker.refusal(), None);
@@ -411,5 +411,12 @@ mod tests {
             breaker.note(&Error::Refused(Code::new(code)));
             assert_eq!(breaker.refusal(), Some(refusal));
         }
+        // What is read does not mend what is not written.
+        breaker.note(&Error::Refused(Code::new("OOM")));
+        breaker.served();
+        assert_eq!(breaker.refusal(), Some(Refusal::Memory));
+        assert_eq!(breaker.refused(), Some(Error::Refused(Code::new("OOM"))));
+        breaker.note_stored(None);
+        assert_eq!(breaker.refusal(), None);
     }
 }

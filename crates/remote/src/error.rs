@@ -7,11 +7,52 @@ use redis::ServerError;
 
 /// What a server answered with instead of a result: the first word of its error, as `WRONGPASS`.
 ///
-/// The rest of the text is dropped: it may repeat arguments, among them a password. Only of `NOPERM` is kept what is missing.
+/// The rest of the text is dropped: it may repeat arguments, among them a password. Kept is only what of it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
     word: String,
-    missing: Option<Rule>,
+    cause: Option<Cause>,
+}
+
+/// What is known of the text after an error's first word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Of `NOPERM`.
+    Missing(Rule),
+    /// There are as many connections as the server takes.
+    Clients,
+    /// The database of the address is not there.
+    Database,
+    /// It is asked for its cluster, and is of none.
+    Single,
+    /// Something is longer than it takes; it has closed the connection.
+    Length,
+}
+
+impl Cause {
+    fn of(word: &str, details: &str) -> Option<Cause> {
+        let says = |text: &str| details.contains(text);
+        match word {
+            "NOPERM" => Rule::of(details).map(Cause::Missing),
+            "ERR" if says("max number of clients") => Some(Cause::Clients),
+            "ERR" if says("DB index is out of range") || says("SELECT is not allowed") => Some(Cause::Database),
+            "ERR" if says("cluster support disabled") => Some(Cause::Single),
+            "ERR" if says("invalid bulk length") => Some(Cause::Length),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Missing(rule) => write!(f, "its user lacks {rule}"),
+            Cause::Clients => f.write_str("its maxclients is reached"),
+            Cause::Database => f.write_str("it has no such database"),
+            Cause::Single => f.write_str("it is no cluster"),
+            Cause::Length => f.write_str("longer than its proto-max-bulk-len"),
+        }
+    }
 }
 
 /// What an access list lacks. It shows as the rule that is to be added.
@@ -54,21 +95,31 @@ impl Code {
     pub(crate) fn new(word: &str) -> Code {
         let sound = (1..=Self::MOST).contains(&word.len())
             && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-        Code { word: if sound { word } else { "ERR" }.to_owned(), missing: None }
+        Code { word: if sound { word } else { "ERR" }.to_owned(), cause: None }
     }
 
     /// That of a server's error.
     pub(crate) fn of(error: &ServerError) -> Code {
         let mut code = Code::new(error.code());
-        if code.as_str() == "NOPERM" {
-            code.missing = error.details().and_then(Rule::of);
-        }
+        code.cause = error.details().and_then(|details| Cause::of(code.as_str(), details));
         code
     }
 
     /// The rule that the server's access list lacks, if it refused for want of one and said which.
     pub fn missing(&self) -> Option<&Rule> {
-        self.missing.as_ref()
+        match &self.cause {
+            Some(Cause::Missing(rule)) => Some(rule),
+            _ => None,
+        }
+    }
+
+    pub fn cause(&self) -> Option<&Cause> {
+        self.cause.as_ref()
+    }
+
+    /// Whether a value was longer than the server takes.
+    pub(crate) fn is_of_length(&self) -> bool {
+        self.cause == Some(Cause::Length)
     }
 
     pub fn as_str(&self) -> &str {
@@ -79,8 +130,8 @@ impl Code {
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.word)?;
-        match &self.missing {
-            Some(rule) => write!(f, " (its user lacks {rule})"),
+        match &self.cause {
+            Some(cause) => write!(f, " ({cause})"),
             None => Ok(()),
         }
     }

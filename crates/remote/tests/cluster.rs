@@ -396,3 +396,42 @@ fn what_is_no_map_of_slots_is_an_error_and_no_server_is_taken_for_a_cluster() {
         assert!(host.invalidate(&call).is_err());
     }
 }
+
+/// Nodes that say no address of their own, as older ones do before they know it (the host is empty in redirections, and null in the
+/// map), or a name.
+#[test]
+fn nodes_that_say_no_address_or_a_name_are_found() {
+    with_each_cluster(|cluster| {
+        for (endpoint, name) in [("unknown-endpoint", ""), ("hostname", "localhost"), ("ip", "")] {
+            for node in &cluster.masters {
+                ask(node, cmd("CONFIG").arg("SET").arg("cluster-preferred-endpoint-type").arg(endpoint));
+                ask(node, cmd("CONFIG").arg("SET").arg("cluster-announce-hostname").arg(name));
+            }
+            // (Names are told to the others in their own time.)
+            until("all have said it", || {
+                let said = cluster.masters.iter().map(|node| format!("{:?}", ask(node, &self::cluster(&["SLOTS"]))));
+                said.into_iter().all(|said| match endpoint {
+                    "hostname" => said.matches("localhost").count() >= 3,
+                    "unknown-endpoint" => !said.contains("localhost"),
+                    _ => true,
+                })
+            });
+            let (one, two) = (told(&cluster.url()), told(&cluster.url()));
+            for key in keys(&cluster) {
+                let (a, b) = (call(&one, &key), call(&two, &key));
+                let _ = one.invalidate(&a);
+                compute(&one, &a, b"value");
+                assert_eq!(found(two.look(&b)).body, b"value", "{endpoint}");
+            }
+            // What both know is old now: they are sent elsewhere.
+            let key = keys(&cluster).remove(0);
+            let slot = slot_of(&key);
+            let owner = cluster.owner(slot);
+            cluster.transfer(slot, (owner + 1) % 3);
+            let (a, b) = (call(&one, &key), call(&two, &key));
+            assert_eq!(found(two.look(&b)).body, b"value", "{endpoint}");
+            assert_eq!(one.invalidate(&a), Ok(true), "{endpoint}");
+            assert!(two.peek(&b).is_none(), "{endpoint}");
+        }
+    });
+}

@@ -2,20 +2,36 @@
 
 mod support;
 
+use std::path::Path;
 use std::time::Duration;
 
 use concurrency::boottime;
 use redis::{cmd, Value};
-use remote::tier::{Looked, Stored, Tier};
+use remote::error::Rule;
+use remote::tier::{Failure, Looked, PutError, Stored, Tier, Why};
 use support::cluster::{ask, Cluster};
 use support::tiers::{call, compute, confirmed, draft, found, holds, mine, options, scope, wait};
 use support::{late, open, programs, until, with_each_server, Server};
 
-/// The access list of the documents, scripts aside.
-const RULES: &str =
-    "+hello +auth +select +role +client|tracking +client|setname +client|id +client|kill +get +mget +set \
-    +del +getrange +pttl +pexpire +touch +exists +watch +multi +exec +unwatch +cluster|slots +asking";
 const SCRIPTS: &str = "+eval +evalsha +script|load";
+
+/// The access list of the page on operations.
+fn documented() -> Vec<String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/how-to/remote-operations.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let list = page.split_once("\nuser cache on ").and_then(|(_, rest)| rest.split_once("```")).expect("the list").0;
+    let rules: Vec<String> = list.split_whitespace().filter(|rule| rule.starts_with('+')).map(str::to_owned).collect();
+    assert!(rules.len() > 20 && list.contains(" ~wc1:"), "{list}");
+    rules
+}
+
+/// The same, scripts aside.
+fn rules() -> String {
+    let scripts: Vec<&str> = SCRIPTS.split(' ').collect();
+    let rules = documented();
+    assert!(scripts.iter().all(|script| rules.iter().any(|rule| rule == script)), "{rules:?}");
+    rules.into_iter().filter(|rule| !scripts.contains(&&rule[..])).collect::<Vec<_>>().join(" ")
+}
 
 fn with_rules(rules: &str, test: impl Fn(&Server, &str)) {
     let mut arguments = vec!["--user", "cache", "on", ">word", "resetchannels", "~wc1:test:*", "-@all"];
@@ -91,7 +107,7 @@ fn refused(server: &Server) -> Vec<String> {
 
 #[test]
 fn the_documented_access_list_is_enough() {
-    with_rules(&format!("{RULES} {SCRIPTS}"), |server, url| {
+    with_rules(&documented().join(" "), |server, url| {
         everything(url);
         // What only some servers have is done without where it is not allowed.
         let refused = refused(server);
@@ -101,7 +117,7 @@ fn the_documented_access_list_is_enough() {
 
 #[test]
 fn without_scripts_changes_are_watched() {
-    with_rules(RULES, |server, url| {
+    with_rules(&rules(), |server, url| {
         everything(url);
         assert!(refused(server).contains(&"eval".to_owned()));
     });
@@ -121,7 +137,8 @@ fn compares(server: &Server) -> bool {
 #[test]
 fn a_transaction_that_is_refused_changes_nothing() {
     for missing in ["+multi", "+exec", "+multi +exec +unwatch", "+watch"] {
-        let rules = missing.split(' ').fold(RULES.to_owned(), |rules, rule| rules.replace(&format!("{rule} "), ""));
+        let rules =
+            missing.split(' ').fold(format!("{} ", rules()), |rules, rule| rules.replace(&format!("{rule} "), ""));
         with_rules(&rules, |server, url| {
             if compares(server) {
                 return;
@@ -154,7 +171,7 @@ fn the_same_list_is_enough_for_a_cluster_also_without_scripts() {
             for node in &cluster.masters {
                 let mut user = cmd("ACL");
                 user.arg("SETUSER").arg("cache").arg("reset").arg("on").arg(">word").arg("~wc1:test:*");
-                RULES.split_whitespace().chain(scripts.split_whitespace()).for_each(|rule| _ = user.arg(rule));
+                rules().split_whitespace().chain(scripts.split_whitespace()).for_each(|rule| _ = user.arg(rule));
                 ask(node, &user);
                 ask(node, cmd("ACL").arg("LOG").arg("RESET"));
                 ask(node, &cmd("FLUSHALL"));
@@ -174,7 +191,7 @@ fn all_rights() {
 
 #[test]
 fn without_tracking_copies_are_kept_for_the_staleness_and_all_else_goes_on() {
-    let rules = format!("{RULES} {SCRIPTS}").replace("+client|tracking ", "");
+    let rules = documented().join(" ").replace("+client|tracking ", "");
     with_rules(&rules, |_, url| {
         let [one, two] = [0, 1].map(|_| Tier::open(options(url, None)).unwrap());
         let [a, b] = [&one, &two].map(|tier| call(tier, b"1"));
@@ -195,4 +212,86 @@ fn without_tracking_copies_are_kept_for_the_staleness_and_all_else_goes_on() {
             assert_eq!(waiter.join().unwrap(), b"once");
         });
     });
+}
+
+/// What an operation was refused for want of: a rule, or nothing.
+fn lacks(failure: &Failure) -> Option<String> {
+    match failure {
+        Failure::Refused(code) => {
+            code.missing().map(Rule::to_string).or_else(|| panic!("refused without a rule: {code}"))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Each operation, by its name, and the rule that it was refused for want of.
+fn attempts(tier: &Tier) -> Vec<(&'static str, Option<String>)> {
+    let (there, absent) = (call(tier, b"there"), call(tier, b"absent"));
+    let put = |why| match why {
+        PutError::Failed(failure) => lacks(&failure),
+        other => panic!("{other:?}"),
+    };
+    let read =
+        tier.read(&there).map(|found| assert_eq!(found.expect("it is there").body, b"value")).err().and_then(put);
+    let (looked, stored) = match tier.look(&absent) {
+        Looked::Mine(lease) => match tier.store(&absent, lease, draft(b"stored")) {
+            Stored::Done => (None, None),
+            Stored::Failed(failure) => (None, lacks(&failure)),
+            other => panic!("{other:?}"),
+        },
+        Looked::Alone(_, Why::Failed(failure)) => (lacks(&failure), None),
+        other => panic!("{other:?}"),
+    };
+    let put_one = tier.put(&call(tier, b"another"), draft(b"put")).err().and_then(put);
+    let invalidated = match tier.invalidate(&there) {
+        Ok(was_there) => {
+            assert!(was_there, "a value that was there was not reported");
+            None
+        }
+        Err(failure) => lacks(&failure),
+    };
+    let cleared = tier.clear(&scope(tier)).err().as_ref().and_then(lacks);
+    vec![
+        ("read", read),
+        ("look", looked),
+        ("store", stored),
+        ("put", put_one),
+        ("invalidate", invalidated),
+        ("clear", cleared),
+    ]
+}
+
+/// By the rule that is dropped: what is refused then. What is not named works, whatever rule is dropped.
+const REFUSED: [(&str, &[&str]); 5] = [
+    ("+get", &["read", "look", "put"]),
+    ("+pttl", &["read", "look"]),
+    ("+set", &["look", "put"]),
+    ("+del", &["put", "invalidate", "clear"]),
+    // (Where the server does not compare by itself.)
+    ("+getrange", &["store"]),
+];
+
+#[test]
+fn each_rule_that_is_missing_is_named_and_what_needs_it_not_goes_on() {
+    let all = documented();
+    for missing in &all {
+        let rest: Vec<&str> = all.iter().filter(|rule| *rule != missing).map(String::as_str).collect();
+        with_rules(&rest.join(" "), |server, url| {
+            let admin = Tier::open(options(&server.url(), None)).unwrap();
+            compute(&admin, &call(&admin, b"there"), b"value");
+            let tier = Tier::open(options(url, None)).unwrap();
+            let refused = REFUSED.iter().find(|(rule, _)| rule == missing).map_or(&[][..], |(_, refused)| refused);
+            let spared = missing == "+getrange" && compares(server);
+            for (operation, rule) in attempts(&tier) {
+                match refused.contains(&operation) && !spared {
+                    true => assert_eq!(rule.as_ref(), Some(missing), "{operation}"),
+                    false => assert_eq!(rule, None, "{operation} without {missing}"),
+                }
+            }
+            // It is said, too.
+            if !refused.is_empty() && !spared {
+                assert_eq!(tier.missing_rule().map(|rule| rule.to_string()).as_ref(), Some(missing));
+            }
+        });
+    }
 }

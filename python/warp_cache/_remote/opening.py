@@ -24,6 +24,7 @@ __all__ = [
     "Settings",
     "begin_login",
     "cannot_open",
+    "fails",
     "fileless",
     "login",
     "refused",
@@ -134,14 +135,45 @@ _REFUSED = {
     "gives",
     "rights": "does not allow what it is asked: give its user the commands and keys that "
     "the documentation names (Access, in the page on operations)",
+    "single": "is no cluster: leave +cluster out of the address",
+    "database": "has no such database: correct the number at the end of the address (a cluster has "
+    "0 alone), or raise its databases",
+    "clients": "takes no more connections: raise its maxclients, or close what nobody needs",
+    "protected": "answers its own host only (DENIED): give it a password, or see its "
+    "protected-mode",
+    "slots": "has keys that no master serves (CLUSTERDOWN): mend the cluster",
+    "loading": "is reading its data from a disk (LOADING): that passes, and with save '' and "
+    "appendonly no there is nothing to read",
+    "busy": "is busy with somebody's script (BUSY): end that by SCRIPT KILL",
     "cluster": "is a node of a cluster, and has some of the keys only: name the cluster, by "
     "redis+cluster://host:port (or rediss+cluster, valkey+cluster, valkeys+cluster)",
 }
 
+# The same, where it refuses what is written alone.
+_UNKEPT = {
+    "memory": "is full (OOM): raise its maxmemory, or set maxmemory-policy allkeys-lru",
+    "replica": "is a replica (READONLY): name the master, or the Sentinels, by "
+    "redis+sentinel://host:port/service",
+    "disk": "cannot save to its disk (MISCONF): mend that, or set save '', as nothing of a cache "
+    "is worth a disk",
+    "replicas": "has fewer replicas than its min-replicas-to-write asks for (NOREPLICAS)",
+}
+
 
 def refused(what: str) -> None:
-    """Say that the server refuses all that it is asked; what: one of ``_REFUSED``."""
+    """Say why the server refuses what it is asked; what: one of ``_REFUSED`` or ``_UNKEPT``."""
+    if what in _UNKEPT:
+        say(
+            "results are not kept for other hosts, as the server of a cache with remote= "
+            f"{_UNKEPT[what]}"
+        )
+        return
     say(f"every host computes for itself, as the server of a cache with remote= {_REFUSED[what]}")
+
+
+def fails(how: str) -> None:
+    """Say that the server of a cache is of no use; how: its error, without anything of it."""
+    say(f"every host computes for itself what the server of a cache with remote= fails at: {how}")
 
 
 def lacks(rule: str) -> None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["uncacheable"]
+__all__ = ["too_large", "uncacheable"]
 
 
 def uncacheable(
@@ -52,3 +52,12 @@ def uncacheable(
             "signed; return built-in types, or configure(secret=...)"
         )
     _warn_at(_frame(), text)
+
+
+def too_large(function: Callable[..., Any], why: str) -> None:
+    """Warn that results are more than the server can have; why: of the first of them."""
+    _warn_at(
+        _frame(),
+        f"results of {_name(function)}() are not stored on the server where they are too large: "
+        f"{why}; return less, or results in parts",
+    )

@@ -7,7 +7,7 @@ use redis::{Cmd, Value};
 
 use super::{Connection, Target};
 use crate::deadline::Deadline;
-use crate::error::{Code, Error};
+use crate::error::{Cause, Code, Error};
 use crate::secret::Login;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +59,9 @@ pub(super) fn greet(
     let hello = connection.receive(deadline)?;
     let selected = if target.db != 0 { connection.receive(deadline)? } else { Value::Okay };
     match hello {
+        Value::ServerError(error) if Code::of(&error).cause() == Some(&Cause::Clients) => {
+            return Err(Error::Refused(Code::of(&error)));
+        }
         Value::ServerError(error) if matches!(error.code(), "ERR" | "NOPROTO" | "NOPERM") => {}
         // Who is told to log in, having done so, spoke to a server that does not know the command.
         Value::ServerError(error) if error.code() == "NOAUTH" && credentials => {}

@@ -19,7 +19,7 @@ pub use self::frames::MAX_REPLY;
 pub use self::handshake::{Peer, Role};
 pub use self::target::Target;
 use crate::deadline::Deadline;
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::secret::Login;
 use crate::stream::Stream;
 
@@ -124,8 +124,23 @@ impl Connection {
             return Err(Error::Closed);
         }
         self.owed += replies;
-        // Half a command may be written.
-        self.stream.write(packed, deadline).inspect_err(|_| self.broken = true)
+        self.stream.write(packed, deadline).map_err(|error| {
+            let said = if error == Error::Closed { self.last_words(deadline) } else { None };
+            // Half a command may be written.
+            self.broken = true;
+            said.unwrap_or(error)
+        })
+    }
+
+    /// Why the server has closed the connection, if it said so.
+    fn last_words(&mut self, deadline: Deadline) -> Option<Error> {
+        loop {
+            match self.advance(deadline) {
+                Ok(_) => {}
+                Err(error @ Error::Refused(_)) => return Some(error),
+                Err(_) => return None,
+            }
+        }
     }
 
     /// The next reply that is owed. Pushes before it are kept for [`Connection::next_push`].
@@ -236,6 +251,12 @@ impl Connection {
                 return Err(Error::Protocol("a reply that was not asked for"));
             }
             self.owed -= 1;
+            // It says no more than that, and closes.
+            if let Value::ServerError(error) = &value {
+                if error.details().is_some_and(|details| details.starts_with("Protocol error")) {
+                    return Err(Error::Refused(Code::of(error)));
+                }
+            }
             self.retired |= retires(&value, self.is_followed);
             return Ok(value);
         }

@@ -57,6 +57,13 @@ impl Target {
         Target { db, ..self }
     }
 
+    /// Its name may lead elsewhere by now: it is looked up again.
+    pub fn doubt(&self) {
+        if let Address::Tcp(host, port) = &self.address {
+            resolve::refresh(host, *port);
+        }
+    }
+
     /// Connects, with TLS if there is any; nothing is said yet.
     pub fn connect(&self, deadline: Deadline) -> Result<Stream, Error> {
         let (host, port) = match &self.address {

@@ -124,13 +124,20 @@ pub enum Unstorable {
     Body(usize),
     Key(usize),
     Stamps(usize),
+    /// The server takes nothing that is so long, in bytes as it lies there.
+    Length(usize),
 }
 
 impl fmt::Display for Unstorable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unstorable::Body(bytes) => write!(f, "a value of {bytes} bytes is too large for the server"),
-            Unstorable::Key(bytes) => write!(f, "a key of {bytes} bytes is too large for the server"),
+            Unstorable::Body(bytes) => {
+                write!(f, "a value of {bytes} bytes is too large for the server (64 MiB at most)")
+            }
+            Unstorable::Key(bytes) => write!(f, "a key of {bytes} bytes is too large for the server (16 MiB at most)"),
+            Unstorable::Length(bytes) => {
+                write!(f, "a value of {bytes} bytes is too large for the server (see its proto-max-bulk-len)")
+            }
             Unstorable::Stamps(tags) => write!(f, "{tags} stamps, or one with too long a name"),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The system's look-up (`getaddrinfo`) can take minutes and cannot be stopped, so no caller makes it: one thread for each
 //! name does, for as long as it takes, and the caller waits until his deadline. What was found is kept for the process;
-//! when it is older than [`FRESH`], or a connection to it failed ([`refresh`]), it is looked up again beside its use. A
+//! when it is older than [`FRESH`], or a connection to it failed or led to the wrong server ([`refresh`]), it is looked up again beside its use. A
 //! look-up that fails leaves what was known.
 
 use std::collections::HashMap;
@@ -131,7 +131,7 @@ pub fn resolve(host: &str, port: u16, deadline: Deadline) -> Result<Vec<SocketAd
     }
 }
 
-/// Says that the known addresses of a host did not answer: they are looked up again, without a wait.
+/// Says that the known addresses of a host did not answer, or are no longer those of its master: they are looked up again, without a wait.
 pub fn refresh(host: &str, port: u16) {
     names().refresh(host, port);
 }
@@ -183,6 +183,38 @@ mod tests {
             assert_eq!(names.resolve("old.example", 1, late()), Ok(vec![known]));
             names.refresh("old.example", 1);
         }
+    }
+
+    #[test]
+    fn a_name_that_has_moved_is_followed() {
+        static AT: AtomicUsize = AtomicUsize::new(1);
+        fn moving(_: &str, port: u16) -> Vec<SocketAddr> {
+            vec![SocketAddr::new([127, 0, 0, AT.load(Ordering::SeqCst) as u8].into(), port)]
+        }
+        let at = |number: usize| Ok(vec![SocketAddr::new([127, 0, 0, number as u8].into(), 1)]);
+        let names = Names::new(moving);
+        assert_eq!(names.resolve("moved.example", 1, late()), at(1));
+        let age = |by: Duration| {
+            let mut known = names.lock();
+            known.get_mut(&("moved.example".to_owned(), 1)).unwrap().ended = Instant::now().checked_sub(by);
+        };
+        let ends_at = |number: usize| {
+            let since = Instant::now();
+            while names.resolve("moved.example", 1, late()) != at(number) {
+                assert!(since.elapsed() < Duration::from_secs(60), "it is not followed");
+                std::thread::yield_now();
+            }
+        };
+        // One that failed, or led to a replica.
+        AT.store(2, Ordering::SeqCst);
+        age(2 * PAUSE);
+        assert_eq!(names.resolve("moved.example", 1, late()), at(1), "it is kept");
+        names.refresh("moved.example", 1);
+        ends_at(2);
+        // One that is merely old.
+        AT.store(3, Ordering::SeqCst);
+        age(2 * FRESH);
+        ends_at(3);
     }
 
     #[test]

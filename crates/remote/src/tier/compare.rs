@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use redis::{Pipeline, Value};
 
-use super::trip::{bytes, sound, Trip};
+use super::trip::{bytes, number, sound, Trip};
 use crate::connection::Peer;
 use crate::envelope::FENCE;
 use crate::error::{Code, Error};
@@ -34,6 +34,8 @@ pub(super) enum Change<'a> {
         old: &'a [u8],
         new: &'a [u8],
         life: Option<u64>,
+        /// The refresh's lease, which goes before: it is a user's change, and who refreshes has begun before it.
+        fences: Option<&'a [u8]>,
     },
     Remove {
         key: &'a [u8],
@@ -74,6 +76,13 @@ impl Change<'_> {
             | Change::Remove { key, .. }
             | Change::Take { key, .. }
             | Change::Refresh { key, .. } => key,
+        }
+    }
+
+    fn fences(&self) -> Option<&[u8]> {
+        match self {
+            Change::Replace { fences, .. } => *fences,
+            _ => None,
         }
     }
 
@@ -125,6 +134,9 @@ pub(super) fn make(trip: &mut Trip<'_>, changes: &[Change<'_>]) -> Result<Vec<Ou
             let ways = &trip.tier.ways;
             let peer = trip.peer(change.key())?;
             let way = ways.of(peer, change);
+            if let Some(lease_key) = change.fences().filter(|_| way != Way::Watch) {
+                commands.cmd("DEL").arg(lease_key);
+            }
             match way {
                 Way::Command => command(&mut commands, peer, change),
                 Way::Script => script(&mut commands, change),
@@ -132,9 +144,12 @@ pub(super) fn make(trip: &mut Trip<'_>, changes: &[Change<'_>]) -> Result<Vec<Ou
             }
             asked.push((i, way));
         }
-        let replies = trip.run(&commands)?;
-        for ((i, way), reply) in asked.into_iter().zip(replies) {
-            match outcome(reply) {
+        let mut replies = trip.run(&commands)?.into_iter();
+        let mut next = || replies.next().unwrap_or(Value::Nil);
+        for (i, way) in asked {
+            let fenced = changes[i].fences().map_or(Ok(0), |_| number(next()));
+            match outcome(next()) {
+                _ if fenced.is_err() => outcomes[i] = Some(fenced.map(|_| false).map_err(refused)),
                 Err(code) if ["ERR", "NOPERM"].contains(&code.as_str()) => trip.tier.ways.refused(&changes[i], way),
                 outcome => outcomes[i] = Some(outcome),
             }
@@ -152,6 +167,14 @@ pub(super) fn make(trip: &mut Trip<'_>, changes: &[Change<'_>]) -> Result<Vec<Ou
     Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(Code::new("ERR")))).collect())
 }
 
+/// What an error says of one change of many.
+fn refused(error: Error) -> Code {
+    match error {
+        Error::Refused(code) => code,
+        _ => Code::new("ERR"),
+    }
+}
+
 fn outcome(reply: Value) -> Outcome {
     match reply {
         Value::Okay | Value::Int(1..) => Ok(true),
@@ -162,7 +185,7 @@ fn outcome(reply: Value) -> Outcome {
 
 fn command(commands: &mut Pipeline, peer: &Peer, change: &Change<'_>) {
     match *change {
-        Change::Replace { key, old, new, life } => {
+        Change::Replace { key, old, new, life, .. } => {
             living(commands.cmd("SET").arg(key).arg(new).arg("IFEQ").arg(old), life);
         }
         Change::Remove { key, old } if peer.server == "redis" => {
@@ -189,7 +212,7 @@ fn fence(bytes: &[u8]) -> &[u8] {
 
 fn script(commands: &mut Pipeline, change: &Change<'_>) {
     match *change {
-        Change::Replace { key, old, new, life } => {
+        Change::Replace { key, old, new, life, .. } => {
             commands.cmd("EVAL").arg(REPLACE).arg(1).arg(key).arg(fence(old)).arg(new).arg(life.unwrap_or(0));
         }
         Change::Remove { key, old } => {
@@ -219,12 +242,15 @@ fn watch(trip: &mut Trip<'_>, change: &Change<'_>) -> Result<Outcome, Error> {
             look.cmd("GETRANGE").arg(lease_key).arg(0).arg(24);
         }
     }
+    if let Some(lease_key) = change.fences() {
+        number(trip.run(Pipeline::new().cmd("DEL").arg(lease_key))?.pop().unwrap_or(Value::Nil))?;
+    }
     let mut replies = trip.run(&look)?.into_iter();
     let mut next = || replies.next().unwrap_or(Value::Nil);
     sound(next())?;
     let is = bytes(next())?.unwrap_or_default();
     let holds = match *change {
-        Change::Replace { key, old, new, life } => {
+        Change::Replace { key, old, new, life, .. } => {
             living(then.cmd("SET").arg(key).arg(new), life);
             is == fence(old)
         }

@@ -11,12 +11,12 @@ use super::compare::{self, Change};
 use super::near::Cover;
 use super::read::{glance, Judged};
 use super::stamps::{Renewal, Stamps};
-use super::trip::{number, sound, Must, Trip};
+use super::trip::{number, sound, spared, Must, Trip};
 use super::{Call, Failure, Looked, Tier, Why};
 use crate::coherence::members::Members;
 use crate::coherence::Pair;
 use crate::envelope::{Stamp, Token};
-use crate::error::Error;
+use crate::error::{Code, Error};
 
 /// The life of a lease on the server, in milliseconds. (What counts is whether its owner lives.)
 pub(super) const DAY: u64 = 24 * 3600 * 1000;
@@ -122,8 +122,6 @@ impl Tier {
     pub fn look_many(&self, calls: &[&Call]) -> Vec<Looked> {
         match self.visit(Must::May, |trip| look(trip, calls)) {
             Ok(looked) => looked,
-            // (What the server refuses of one concerns none of the others.)
-            Err(Failure::Refused(_)) if calls.len() > 1 => calls.iter().map(|call| self.look(call)).collect(),
             Err(why) => calls.iter().map(|call| Looked::Alone(self.alone(call), Why::Failed(why.clone()))).collect(),
         }
     }
@@ -170,6 +168,7 @@ pub(super) fn look(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<Vec<Looked>, 
                 Judged::Found(found) => Some(Looked::Found(found)),
                 Judged::Unreadable(why) => Some(Looked::Alone(tier.alone(call), Why::Unreadable(why))),
                 Judged::Other => Some(Looked::Alone(tier.alone(call), Why::Other)),
+                Judged::Refused(code) => Some(refused(tier, call, code)),
                 Judged::Lease { token, .. } if members.is_held(&token) => Some(Looked::Ours(token, tier.alone(call))),
                 // One that its flight has dropped.
                 Judged::Lease { token, .. } if members.is_own(&token) => {
@@ -191,23 +190,38 @@ pub(super) fn look(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<Vec<Looked>, 
                 }
             };
         }
-        for (i, lease) in claim(trip, calls, claims, stamps)? {
-            answers[i] = Some(mine(trip, lease));
+        for (i, claimed) in claim(trip, calls, claims, stamps)? {
+            answers[i] = Some(match claimed {
+                Ok(lease) => mine(trip, lease),
+                Err(code) => refused(tier, calls[i], code),
+            });
         }
     }
+    let codes = answers.iter().filter_map(|answer| match answer {
+        Some(Looked::Alone(_, Why::Failed(Failure::Refused(code)))) => Some(code),
+        _ => None,
+    });
+    trip.note_refused(codes.collect(), calls.len())?;
     let answer = |(answer, call): (Option<Looked>, &&Call)| {
         answer.unwrap_or_else(|| Looked::Alone(tier.alone(call), Why::Contended))
     };
     Ok(answers.into_iter().zip(calls).map(answer).collect())
 }
 
-/// Takes leases; those that were got.
+fn refused(tier: &Tier, call: &Call, code: Code) -> Looked {
+    Looked::Alone(tier.alone(call), Why::Failed(Failure::Refused(code)))
+}
+
+/// The number of a call, and its lease, or what the server refused.
+type Claimed = (usize, Result<Lease, Code>);
+
+/// Takes leases; those that were got, and of the others what the server refused.
 pub(super) fn claim(
     trip: &mut Trip<'_>,
     calls: &[&Call],
     claims: Vec<(usize, Claim)>,
     mut stamps: Stamps,
-) -> Result<Vec<(usize, Lease)>, Error> {
+) -> Result<Vec<Claimed>, Error> {
     if claims.is_empty() {
         return Ok(Vec::new());
     }
@@ -218,16 +232,19 @@ pub(super) fn claim(
         (stamps, renewals) = Stamps::make(trip, &keys)?;
     }
 
-    let mut leases = Vec::new();
+    let (mut leases, mut refused) = (Vec::new(), Vec::new());
     for (i, claim) in claims {
         // (A stamp that cannot be made is one that somebody has put something else under.)
-        let Some(stamps) = stamps.of(calls[i]) else { continue };
+        let Some(named) = stamps.of(calls[i]) else {
+            refused.extend(stamps.refused(calls[i], &[]).map(|code| (i, Err(code.clone()))));
+            continue;
+        };
         let held = Held::new(trip.tier.coherence.members());
-        let sealed = trip.tier.sealer.seal_lease(&calls[i].keys.value, &held.token, &stamps);
+        let sealed = trip.tier.sealer.seal_lease(&calls[i].keys.value, &held.token, &named);
         let Ok(sealed) = sealed else { continue };
         calls[i].note_claim(&held.token);
         let (cover, left) = (claim.cover, Duration::ZERO);
-        let lease = Lease { held, sealed, stamps, renewals: Vec::new(), cover, beside: None, left };
+        let lease = Lease { held, sealed, stamps: named, renewals: Vec::new(), cover, beside: None, left };
         leases.push((i, claim.old, lease));
     }
     let (mut fresh, mut changes) = (Pipeline::new(), Vec::new());
@@ -237,7 +254,9 @@ pub(super) fn claim(
             None => {
                 fresh.cmd("SET").arg(key).arg(&lease.sealed).arg("NX").arg("PX").arg(DAY);
             }
-            Some(old) => changes.push(Change::Replace { key, old, new: &lease.sealed, life: Some(DAY) }),
+            Some(old) => {
+                changes.push(Change::Replace { key, old, new: &lease.sealed, life: Some(DAY), fences: None });
+            }
         }
     }
     keys.iter().for_each(|(key, _)| {
@@ -247,23 +266,30 @@ pub(super) fn claim(
     let mut got = Vec::with_capacity(leases.len());
     for (_, old, _) in &leases {
         // (Its place is taken by the comparisons below.)
-        got.push(old.is_none() && sound(replies.next().unwrap_or(Value::Nil))? == Value::Okay);
+        got.push(match old {
+            None => spared(sound(replies.next().unwrap_or(Value::Nil)))?.map(|reply| reply == Value::Okay),
+            Some(_) => Ok(false),
+        });
     }
     for ((key, life), reply) in keys.iter().zip(replies) {
-        Renewal::note(&mut renewals, key, *life, number(reply)?);
+        if let Ok(left) = spared(number(reply))? {
+            Renewal::note(&mut renewals, key, *life, left);
+        }
     }
     let mut outcomes = compare::make(trip, &changes)?.into_iter();
     for ((_, old, _), got) in leases.iter().zip(&mut got) {
         if old.is_some() {
-            *got = outcomes.next().unwrap_or(Ok(false)).map_err(Error::Refused)?;
+            *got = outcomes.next().unwrap_or(Ok(false));
         }
     }
-    let leases = leases.into_iter().zip(got).filter(|(_, got)| *got);
-    Ok(leases
-        .map(|((i, _, lease), _)| {
+    let claimed = leases.into_iter().zip(got).filter_map(|((i, _, lease), got)| match got {
+        Ok(true) => {
             let own = |renewal: &&Renewal| calls[i].stamps.iter().any(|key| key.key == renewal.key);
             let renewals = renewals.iter().filter(own).cloned().collect();
-            (i, Lease { renewals, ..lease })
-        })
-        .collect())
+            Some((i, Ok(Lease { renewals, ..lease })))
+        }
+        Ok(false) => None,
+        Err(code) => Some((i, Err(code))),
+    });
+    Ok(refused.into_iter().chain(claimed).collect())
 }

@@ -124,6 +124,7 @@ impl Tier {
                 }
                 Some(Judged::Void | Judged::Absent) | None => Some(false),
                 Some(Judged::Unreadable(_) | Judged::Other) => None,
+                Some(Judged::Refused(code)) => return Err(Error::Refused(code)),
             })
         };
         self.visit(Must::Try, is_locked).map_err(PutError::Failed)?.ok_or(PutError::Unreadable)
@@ -152,7 +153,7 @@ impl Tier {
         let exchange = |trip: &mut Trip<'_>| -> Result<bool, Error> {
             outlive(trip, [(call, &stamps[..], lasting)].into_iter())?;
             let life = Some(new.life);
-            one(trip, Change::Replace { key: &call.keys.value, old: &sealed, new: &new.bytes, life })
+            one(trip, Change::Replace { key: &call.keys.value, old: &sealed, new: &new.bytes, life, fences: None })
         };
         let is_held = self.visit(Must::Try, exchange).map_err(PutError::Failed)?;
         Ok(is_held.then_some(Lock { sealed: new.bytes, _held: None, fork }))

@@ -57,7 +57,7 @@ use crate::breaker::ProcessBreaker;
 use crate::coherence::listener::Settings;
 use crate::coherence::{Coherence, Stripe, Tracking};
 use crate::envelope::Sealer;
-use crate::error::Rule;
+use crate::error::{Error, Rule};
 use crate::keys::{component, Keys, Name};
 pub use crate::refusal::Refusal;
 use crate::route::Route;
@@ -141,7 +141,18 @@ impl Tier {
 
     /// The rule of the server's access list for want of which it refused last, if it said which.
     pub fn missing_rule(&self) -> Option<Rule> {
-        self.breaker.missing()
+        match self.breaker.refused() {
+            Some(Error::Refused(code)) => code.missing().cloned(),
+            _ => None,
+        }
+    }
+
+    /// What the server has said or done where it refused last: a fixed text.
+    pub fn refused(&self) -> Option<String> {
+        Some(match self.breaker.refused()? {
+            Error::Refused(code) => code.to_string(),
+            error => error.to_string(),
+        })
     }
 
     /// Begins what this process needs to be told of changes. Each operation does so by itself; this is for who has near hits

@@ -7,7 +7,7 @@ use super::compare::{self, Change, Outcome};
 use super::lease::ROUNDS;
 use super::read::{glance, Glance, Judged};
 use super::stamps::{outlive, Stamps};
-use super::trip::{sound, Must, Trip};
+use super::trip::{number, sound, Must, Trip};
 use super::{Call, Draft, Failure, Found, PutError, Tier};
 use crate::error::Error;
 
@@ -99,6 +99,7 @@ impl Tier {
             Judged::Found(found) if counts(&found) => return Ok(Added::No),
             Judged::Found(found) => Some(found.sealed),
             Judged::Unreadable(_) | Judged::Other => return Ok(Added::Error(PutError::Unreadable)),
+            Judged::Refused(code) => return Err(Error::Refused(code)),
             Judged::Lease { .. } | Judged::Void => Some(glance.sealed),
             Judged::Absent => None,
         };
@@ -111,13 +112,20 @@ impl Tier {
             Ok(sealed) => sealed,
             Err(why) => return Ok(Added::Error(PutError::Unstorable(why))),
         };
-        let key = &call.keys.value[..];
+        let (key, lease_key) = (&call.keys.value[..], &call.keys.refresh[..]);
         let done = match &old {
-            Some(old) => one(trip, Change::Replace { key, old, new: &sealed.bytes, life: Some(sealed.life) })?,
+            Some(old) => {
+                let (life, fences) = (Some(sealed.life), Some(lease_key));
+                one(trip, Change::Replace { key, old, new: &sealed.bytes, life, fences })?
+            }
             None => {
                 let mut commands = Pipeline::new();
+                commands.cmd("DEL").arg(lease_key);
                 commands.cmd("SET").arg(key).arg(&sealed.bytes).arg("NX").arg("PX").arg(sealed.life);
-                sound(trip.run(&commands)?.pop().unwrap_or(Value::Nil))? == Value::Okay
+                let mut replies = trip.run(&commands)?.into_iter();
+                let mut next = || replies.next().unwrap_or(Value::Nil);
+                number(next())?;
+                sound(next())? == Value::Okay
             }
         };
         Ok(if done { Added::Yes } else { Added::Again })
@@ -150,8 +158,9 @@ impl Tier {
             if !keeps_life {
                 outlive(trip, [(call, &found.stamps[..], draft.lifetime)].into_iter())?;
             }
+            let (key, fences) = (&call.keys.value[..], Some(&call.keys.refresh[..]));
             let life = (!keeps_life).then_some(sealed.life);
-            one(trip, Change::Replace { key: &call.keys.value, old: &found.sealed, new: &sealed.bytes, life })
+            one(trip, Change::Replace { key, old: &found.sealed, new: &sealed.bytes, life, fences })
         };
         self.visit(Must::Try, exchanged).map_err(PutError::Failed)
     }
@@ -205,6 +214,7 @@ fn value(glance: Glance) -> Read {
     match glance.judged {
         Judged::Found(found) => Ok(Some(found)),
         Judged::Unreadable(_) | Judged::Other => Err(PutError::Unreadable),
+        Judged::Refused(code) => Err(PutError::Failed(Failure::Refused(code))),
         Judged::Lease { .. } | Judged::Void | Judged::Absent => Ok(None),
     }
 }

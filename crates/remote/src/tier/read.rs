@@ -9,11 +9,11 @@ use redis::{Pipeline, Value};
 use super::lease::taken;
 use super::near::Cover;
 use super::stamps::Stamps;
-use super::trip::{bytes, number, Must, Trip};
+use super::trip::{bytes, number, spared, Must, Trip};
 use super::{Call, Found, Tier};
 use crate::coherence::Pair;
 use crate::envelope::{Entry, Opened, Stamp, Token, Unreadable};
-use crate::error::Error;
+use crate::error::{Code, Error};
 
 /// What was read of one call.
 pub(super) struct Glance {
@@ -41,6 +41,8 @@ pub(super) enum Judged {
     Unreadable(Unreadable),
     /// Another call's.
     Other,
+    /// The server did not say. (Of one call alone that is an error.)
+    Refused(Code),
 }
 
 /// What lies under one key, before the stamps are known.
@@ -91,9 +93,15 @@ pub(super) fn glance(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<(Vec<Glance
     keys.iter().for_each(|(key, _)| Stamps::ask(&mut commands, key));
     let mut replies = trip.run(&commands)?.into_iter();
     let mut next = || replies.next().unwrap_or(Value::Nil);
-    let mut raws = Vec::with_capacity(calls.len());
+    let (mut raws, mut refused) = (Vec::with_capacity(calls.len()), Vec::with_capacity(calls.len()));
     for _ in calls {
-        raws.push(Raw { bytes: bytes(next())?, left: number(next())? });
+        let (found, left) = (spared(bytes(next()))?, spared(number(next()))?);
+        let (raw, code) = match (found, left) {
+            (Ok(bytes), Ok(left)) => (Raw { bytes, left }, None),
+            (Err(code), _) | (_, Err(code)) => (Raw { bytes: None, left: -2 }, Some(code)),
+        };
+        raws.push(raw);
+        refused.push(code);
     }
     let mut stamps = Stamps::default();
     for (key, _) in &keys {
@@ -139,24 +147,29 @@ pub(super) fn glance(trip: &mut Trip<'_>, calls: &[&Call]) -> Result<(Vec<Glance
         let covered = proved != 0 && proved == pair.epoch && !has_strayed;
         Cover { pair, until: if covered { 0 } else { began.saturating_add(tier.staleness) } }
     };
-    let glances = opened.iter().zip(&raws).zip(calls).zip(&unknown).zip(pairs);
-    let glances = glances.map(|((((opened, raw), call), more), (pair, seen))| {
+    for ((refused, call), more) in refused.iter_mut().zip(calls).zip(&unknown) {
+        *refused = refused.take().or_else(|| stamps.refused(call, more).cloned());
+    }
+    trip.note_refused(refused.iter().flatten().collect(), calls.len())?;
+    let glances = opened.iter().zip(&raws).zip(calls).zip(&unknown).zip(pairs).zip(refused);
+    let glances = glances.map(|(((((opened, raw), call), more), (pair, seen)), refused)| {
         let cover = cover(pair);
-        let judged = match opened {
-            Err(why) => Judged::Unreadable(*why),
-            Ok(None) => Judged::Absent,
+        let judged = match (refused, opened) {
+            (Some(code), _) => Judged::Refused(code),
+            (None, Err(why)) => Judged::Unreadable(*why),
+            (None, Ok(None)) => Judged::Absent,
             // (No end of its life: not ours.)
-            Ok(Some(_)) if raw.left == -1 => Judged::Void,
-            Ok(Some(Opened::Lease(lease))) if stamps.count(call, &lease.stamps) => {
+            (None, Ok(Some(_))) if raw.left == -1 => Judged::Void,
+            (None, Ok(Some(Opened::Lease(lease)))) if stamps.count(call, &lease.stamps) => {
                 Judged::Lease { token: lease.token, taken: taken(began, raw.left) }
             }
-            Ok(Some(Opened::Entry(entry))) if entry.call[..] != *call.inscribed() => Judged::Other,
-            Ok(Some(Opened::Entry(entry))) if stamps.count(call, &entry.stamps) => {
+            (None, Ok(Some(Opened::Entry(entry)))) if entry.call[..] != *call.inscribed() => Judged::Other,
+            (None, Ok(Some(Opened::Entry(entry)))) if stamps.count(call, &entry.stamps) => {
                 let mut stripes = call.stripes.clone();
                 stripes.extend(more.iter().map(|key| key.stripe));
                 Judged::Found(Box::new(found(entry, raw.left, began, cover, stripes)))
             }
-            Ok(Some(_)) => Judged::Void,
+            (None, Ok(Some(_))) => Judged::Void,
         };
         let alone = Cover { until: began.saturating_add(tier.staleness), ..cover };
         Glance { cover, alone, seen, judged, sealed: Vec::new() }

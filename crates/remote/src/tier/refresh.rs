@@ -148,7 +148,7 @@ fn new(trip: &Trip<'_>, call: &Call, old: &Token, cover: Cover, stamps: Vec<Stam
 }
 
 fn replace(trip: &mut Trip<'_>, call: &Call, old: &[u8], lease: &Lease) -> Result<bool, Error> {
-    let change = Change::Replace { key: &call.keys.refresh, old, new: &lease.sealed, life: Some(DAY) };
+    let change = Change::Replace { key: &call.keys.refresh, old, new: &lease.sealed, life: Some(DAY), fences: None };
     compare::make(trip, &[change])?.pop().unwrap_or(Ok(false)).map_err(Error::Refused)
 }
 

@@ -6,16 +6,18 @@ use std::time::Duration;
 use redis::{Pipeline, Value};
 
 use super::call::{StampKey, MOST_LIFE};
-use super::trip::{bytes, number, Trip};
+use super::trip::{bytes, number, sound, spared, Trip};
 use super::Call;
 use crate::envelope::Stamp;
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::random;
 
 /// What the server has under keys of stamps, as read in one trip.
 #[derive(Default)]
 pub(super) struct Stamps {
     known: HashMap<Vec<u8>, Option<[u8; 16]>>,
+    /// What it said of those that it did not give.
+    refused: HashMap<Vec<u8>, Code>,
 }
 
 /// A stamp of another length is nobody's, and equals none.
@@ -45,8 +47,16 @@ impl Stamps {
     }
 
     pub(super) fn note(&mut self, key: &StampKey, reply: Value) -> Result<(), Error> {
-        self.known.insert(key.key.clone(), stamp(bytes(reply)?));
+        match spared(bytes(reply))? {
+            Ok(found) => _ = self.known.insert(key.key.clone(), stamp(found)),
+            Err(code) => _ = self.refused.insert(key.key.clone(), code),
+        }
         Ok(())
+    }
+
+    /// What the server said of a call's stamps, or of further ones, if it did not give them.
+    pub(super) fn refused<'a>(&'a self, call: &'a Call, more: &'a [StampKey]) -> Option<&'a Code> {
+        call.stamps.iter().chain(more).find_map(|key| self.refused.get(&key.key))
     }
 
     /// Whether a key has been read.
@@ -72,9 +82,14 @@ impl Stamps {
         let (mut stamps, mut renewals) = (Stamps::default(), Vec::new());
         for (key, life) in keys {
             let mut next = || replies.next().unwrap_or(Value::Nil);
-            super::trip::sound(next())?;
+            let made = spared(sound(next()))?;
             stamps.note(key, next())?;
-            Renewal::note(&mut renewals, key, *life, number(next())?);
+            if let (Err(code), None) = (made, stamps.get(key)) {
+                stamps.refused.insert(key.key.clone(), code);
+            }
+            if let Ok(left) = spared(number(next()))? {
+                Renewal::note(&mut renewals, key, *life, left);
+            }
         }
         Ok((stamps, renewals))
     }

@@ -56,7 +56,47 @@ impl Tier {
     }
 
     /// The same for many, in one trip.
-    pub fn store_many(&self, stores: Vec<Store<'_>>) -> Vec<Stored> {
+    pub fn store_many(&self, mut stores: Vec<Store<'_>>) -> Vec<Stored> {
+        let stored = self.store_together(&stores);
+        let is_too_long =
+            |stored: &Stored| matches!(stored, Stored::Failed(Failure::Refused(code)) if code.is_of_length());
+        if stores.len() < 2 || !stored.iter().any(is_too_long) {
+            return stored.into_iter().zip(&stores).map(|(stored, store)| self.too_long(stored, store)).collect();
+        }
+        // One of them was longer than the server takes, and has taken the others with it: what any server takes once more
+        // together, the others one by one. (What was stored before it is found to be fenced now.)
+        let sizes: Vec<usize> =
+            stores.iter().map(|store| store.draft.body.len() + store.call.inscribed().len()).collect();
+        let short = sizes.iter().filter(|size| **size <= SURELY).count();
+        let (mut order, mut answers): (Vec<usize>, Vec<Option<Stored>>) = ((0..stores.len()).collect(), Vec::new());
+        order.sort_by_key(|i| sizes[*i]);
+        answers.resize_with(stores.len(), || None);
+        let mut sorted: Vec<Option<Store<'_>>> = stores.drain(..).map(Some).collect();
+        let mut take = |i: usize| sorted[i].take().expect("each once");
+        let together: Vec<Store<'_>> = order[..short].iter().map(|i| take(*i)).collect();
+        for (i, stored) in order[..short].iter().zip(self.store_together(&together)) {
+            answers[*i] = Some(stored);
+        }
+        for i in &order[short..] {
+            let store = take(*i);
+            let stored = self.store_together(std::slice::from_ref(&store)).pop();
+            answers[*i] = stored.map(|stored| self.too_long(stored, &store));
+        }
+        answers.into_iter().map(|answer| answer.expect("an answer for each store")).collect()
+    }
+
+    /// What the server did not take for its length is dropped with its lease.
+    fn too_long(&self, stored: Stored, store: &Store<'_>) -> Stored {
+        match stored {
+            Stored::Failed(Failure::Refused(code)) if code.is_of_length() => {
+                self.release(store.call, &store.lease);
+                Stored::Unstorable(Unstorable::Length(store.draft.body.len()))
+            }
+            stored => stored,
+        }
+    }
+
+    fn store_together(&self, stores: &[Store<'_>]) -> Vec<Stored> {
         let members = self.coherence.members();
         let sealed: Vec<Result<Sealed, Stored>> = stores
             .iter()
@@ -123,22 +163,28 @@ impl Tier {
     /// Gives a lease up: the computation raised, or its result is not to be stored. Who waits elsewhere computes. Whether it
     /// was still there, as far as the server said.
     pub fn abandon(&self, call: &Call, lease: Box<Lease>) -> bool {
+        self.release(call, &lease)
+    }
+
+    fn release(&self, call: &Call, lease: &Lease) -> bool {
         if !lease.held.is_ours() {
             return false;
         }
         // (One that the server does not hear of is dead to others after 3 s.)
-        let outcome = self.visit_for(lease.left, Must::May, |trip| compare::make(trip, &[give_up(call, &lease)]));
+        let outcome = self.visit_for(lease.left, Must::May, |trip| compare::make(trip, &[give_up(call, lease)]));
         matches!(outcome.as_deref(), Ok([Ok(true)]))
     }
 }
 
+/// Any server takes what is so long (its `proto-max-bulk-len` is a megabyte at least), with the rest of an envelope.
+const SURELY: usize = 1 << 19;
 /// The longest life of a value: ten years.
 const MOST: u64 = 10 * 366 * 24 * 3600 * 1000;
 
 fn change<'a>(call: &'a Call, lease: &'a Lease, sealed: &'a Sealed) -> Change<'a> {
     let (key, new, life) = (&call.keys.value[..], &sealed.bytes[..], sealed.life);
     match &lease.beside {
-        None => Change::Replace { key, old: &lease.sealed, new, life: Some(life) },
+        None => Change::Replace { key, old: &lease.sealed, new, life: Some(life), fences: None },
         Some(old) => Change::Refresh { key, lease_key: &call.keys.refresh, lease: &lease.sealed, old, new, life },
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Trip<'a> {
     pub(super) tier: &'a Tier,
     deadline: Deadline,
     link: Link,
+    /// What was refused of a part of what was asked.
+    refused: Option<Code>,
 }
 
 impl Tier {
@@ -52,7 +54,7 @@ impl Tier {
         let deadline = Deadline::after(bound.min(self.timeout));
         let must = must == Must::Try;
         let connected = |link: Result<Link, Error>| link.map_err(|error| told.unconnected(error));
-        let mut trip = Trip { tier: self, deadline, link: connected(self.route.take(must, deadline))? };
+        let mut trip = Trip { tier: self, deadline, link: connected(self.route.take(must, deadline))?, refused: None };
         let was_idle = trip.link.is_reused();
         let mut result = f(&mut trip);
         if was_idle && matches!(result, Err(Error::Closed)) {
@@ -63,6 +65,9 @@ impl Tier {
             Ok(result) => {
                 self.breaker.answered();
                 self.breaker.served();
+                if let Some(code) = trip.refused.take() {
+                    self.breaker.note(&Error::Refused(code));
+                }
                 std::mem::forget(told);
                 Ok(result)
             }
@@ -77,7 +82,7 @@ impl Tier {
 }
 
 impl Failure {
-    fn of(error: Error) -> Failure {
+    pub(super) fn of(error: Error) -> Failure {
         match error {
             Error::Refused(code) => Failure::Refused(code),
             Error::Unasked => Failure::Open,
@@ -132,6 +137,22 @@ impl Trip<'_> {
         self.link.has_strayed()
     }
 
+    /// Notes what was refused of calls of which there are so many: an error if that is all of them.
+    pub(super) fn note_refused(&mut self, refused: Vec<&Code>, of: usize) -> Result<(), Error> {
+        match refused.first() {
+            Some(code) if refused.len() == of => Err(Error::Refused((*code).clone())),
+            code => {
+                self.note_unread(code.map(|code| (*code).clone()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes what was refused of something without which the rest was done.
+    pub(super) fn note_unread(&mut self, refused: Option<Code>) {
+        self.refused = refused.or(self.refused.take());
+    }
+
     /// Whether keys that are asked for at once are not read in their order, being at several servers.
     pub(super) fn is_spread(&self) -> bool {
         matches!(self.link, Link::Spread(_))
@@ -153,6 +174,14 @@ pub(super) fn sound(reply: Value) -> Result<Value, Error> {
     match reply {
         Value::ServerError(error) => Err(Error::Refused(Code::of(&error))),
         reply => Ok(reply),
+    }
+}
+
+/// What the server says of one thing of several: that it refuses it does no harm to the others.
+pub(super) fn spared<T>(said: Result<T, Error>) -> Result<Result<T, Code>, Error> {
+    match said {
+        Err(Error::Refused(code)) => Ok(Err(code)),
+        said => said.map(Ok),
     }
 }
 

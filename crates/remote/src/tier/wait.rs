@@ -84,6 +84,7 @@ fn look(trip: &mut Trip<'_>, call: &Call, theirs: &Theirs) -> Result<Waited, Err
         Judged::Found(found) => return Ok(Waited::Done(Looked::Found(found))),
         Judged::Unreadable(why) => return alone(Why::Unreadable(why)),
         Judged::Other => return alone(Why::Other),
+        Judged::Refused(code) => return Err(Error::Refused(code)),
         Judged::Lease { token, taken } if token == theirs.token => {
             let age = boottime::now().saturating_sub(taken);
             if age <= DEAD || lives(trip, &token)? {
@@ -104,7 +105,7 @@ fn look(trip: &mut Trip<'_>, call: &Call, theirs: &Theirs) -> Result<Waited, Err
     };
     let claims = vec![(0, Claim { cover: glance.alone, old })];
     match claim(trip, &[call], claims, stamps)?.pop() {
-        Some((_, lease)) => Ok(Waited::Done(mine(trip, lease))),
+        Some((_, claimed)) => Ok(Waited::Done(mine(trip, claimed.map_err(Error::Refused)?))),
         None => alone(Why::Ended),
     }
 }

@@ -7,7 +7,7 @@ use redis::{Pipeline, Value};
 
 use super::call::{Scope, StampKey};
 use super::stamps::{outlive, Stamps};
-use super::trip::{bytes, number, sound, Must};
+use super::trip::{bytes, number, sound, spared, Must};
 use super::{Call, Draft, Failure, Tier};
 use crate::coherence::Stripe;
 use crate::envelope::{Kind, Unstorable};
@@ -65,7 +65,13 @@ impl Tier {
     /// # Errors
     /// See [`PutError`].
     pub fn put(&self, call: &Call, draft: Draft<'_>) -> Result<(), PutError> {
-        self.put_many(&[(call, draft)]).pop().expect("an answer for each value")
+        let length = draft.body.len();
+        self.put_many(&[(call, draft)]).pop().expect("an answer for each value").map_err(|why| match why {
+            PutError::Failed(Failure::Refused(code)) if code.is_of_length() => {
+                PutError::Unstorable(Unstorable::Length(length))
+            }
+            why => why,
+        })
     }
 
     /// The same for many, in two trips.
@@ -82,12 +88,15 @@ impl Tier {
             let mut answers: Vec<Option<PutError>> = Vec::with_capacity(puts.len());
             for (call, draft) in puts {
                 let token = self.coherence.members().token();
-                let Some(stamps) = stamps.of(call) else {
-                    answers.push(Some(PutError::Failed(Failure::Refused(Code::new("WRONGTYPE")))));
+                let Some(named) = stamps.of(call) else {
+                    let code = stamps.refused(call, &[]).cloned().unwrap_or_else(|| Code::new("WRONGTYPE"));
+                    answers.push(Some(PutError::Failed(Failure::Refused(code))));
                     continue;
                 };
-                answers.push(match self.seal(call, token, &stamps, draft) {
+                answers.push(match self.seal(call, token, &named, draft) {
                     Ok(sealed) => {
+                        // As of an invalidation: who refreshes has begun before it.
+                        commands.cmd("DEL").arg(&call.keys.refresh);
                         let set = commands.cmd("SET").arg(&call.keys.value).arg(sealed.bytes);
                         set.arg("PX").arg(sealed.life);
                         None
@@ -96,16 +105,21 @@ impl Tier {
                 });
             }
             let mut replies = trip.run(&commands)?.into_iter().skip(renewals.len());
+            let mut next = || replies.next().unwrap_or(Value::Nil);
             let answer = |answer: Option<PutError>| match answer {
                 Some(why) => Err(why),
-                None => match sound(replies.next().unwrap_or(Value::Nil)) {
-                    Ok(Value::Okay) => Ok(()),
-                    Ok(_) => Err(PutError::Failed(Failure::Unanswered(Error::Protocol("an answer to SET")))),
-                    Err(Error::Refused(code)) => Err(PutError::Failed(Failure::Refused(code))),
-                    Err(error) => Err(PutError::Failed(Failure::Unanswered(error))),
+                None => match (number(next()), sound(next())) {
+                    (Ok(_), Ok(Value::Okay)) => Ok(()),
+                    (Ok(_), Ok(_)) => Err(PutError::Failed(Failure::Unanswered(Error::Protocol("an answer to SET")))),
+                    (Err(error), _) | (_, Err(error)) => Err(PutError::Failed(Failure::of(error))),
                 },
             };
-            Ok(answers.into_iter().map(answer).collect::<Vec<_>>())
+            let answers: Vec<_> = answers.into_iter().map(answer).collect();
+            trip.note_unread(answers.iter().find_map(|answer| match answer {
+                Err(PutError::Failed(Failure::Refused(code))) => Some(code.clone()),
+                _ => None,
+            }));
+            Ok(answers)
         });
         put.unwrap_or_else(|why| puts.iter().map(|_| Err(PutError::Failed(why.clone()))).collect())
     }
@@ -140,10 +154,16 @@ impl Tier {
             let mut there = Vec::with_capacity(calls.len());
             for _ in calls {
                 // (A key of another kind has no first byte, and goes too.)
-                let first = bytes(next()).ok().flatten().and_then(|first| first.first().copied());
+                let first = spared(bytes(next()))?;
                 number(next())?;
                 let removed = number(next())?;
-                there.push(removed > 0 && first.and_then(Kind::of).is_some_and(|kind| kind != Kind::Lease));
+                let was_value = match first {
+                    Ok(first) => first.and_then(|first| first.first().copied()).and_then(Kind::of),
+                    // Who may not look takes what was there for a value.
+                    Err(code) if code.missing().is_some() => Some(Kind::Value),
+                    Err(_) => None,
+                };
+                there.push(removed > 0 && was_value.is_some_and(|kind| kind != Kind::Lease));
             }
             Ok(there)
         })

@@ -46,8 +46,9 @@ impl Place {
 
     /// What was known may be wrong.
     pub fn doubt(&self) {
-        if let Place::Master(sentinels) = self {
-            sentinels.doubt();
+        match self {
+            Place::Fixed(target) => target.doubt(),
+            Place::Master(sentinels) => sentinels.doubt(),
         }
     }
 }

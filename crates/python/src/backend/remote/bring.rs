@@ -163,10 +163,13 @@ impl RemoteCalling<'_> {
         };
         self.remote.count_errors(trip);
         if is_telling {
-            self.remote.unstorable.was_sent(sending.is_some() && !trip.is_unstorable);
+            self.remote.unstorable.was_sent(sending.is_some() && trip.unstorable.is_none());
         }
         if sending.is_none() && (wants_bytes || !trip.has_key) {
             self.tell(opened, trip, Reason::Value, result)?;
+        }
+        if let Some(why) = trip.unstorable {
+            self.remote.told.tell_size(py, self.cached, why)?;
         }
         values::alone_terms(py, opened, control, terms, cover, trip.call.stripes())
     }

@@ -203,19 +203,22 @@ pub(crate) fn settle(
         // What is near is the old one, until the server tells of the new one.
         ticket.with_view(py, |view| remote.drop_here(&cached.state, view));
     }
-    let (terms, tell) = turn.with(py, |turn| {
+    let (terms, tell, unstorable) = turn.with(py, |turn| {
         remote.count_errors(&mut turn.trip);
         if let Some(was_sent) = turn.was_sent.take() {
-            remote.unstorable.was_sent(was_sent && !turn.trip.is_unstorable);
+            remote.unstorable.was_sent(was_sent && turn.trip.unstorable.is_none());
         }
         let (cover, call) = (turn.cover, Arc::clone(&turn.trip.call));
-        (turn.terms.take().map(|terms| (terms, cover, call)), turn.tell.take())
+        (turn.terms.take().map(|terms| (terms, cover, call)), turn.tell.take(), turn.trip.unstorable)
     })?;
     let keep = |(terms, cover, call): (Terms, Cover, Arc<Call>)| {
         fetched(py, values::alone_terms(py, opened, control, terms, cover, call.stripes()))
     };
     let terms = terms.map_or(Ok(None), keep)?;
     keep_near(cached, py, ticket, computation, terms)?;
+    if let Some(why) = unstorable {
+        fetched(py, remote.told.tell_size(py, cached, why))?;
+    }
     let Some(reason) = tell else { return Ok(()) };
     let told = matches!(reason, Reason::Value | Reason::Raised).then(|| value.into());
     fetched(py, remote.told.tell(py, cached, reason, told, opened.may_pickle))

@@ -166,19 +166,28 @@ impl Backend for Remote {
         };
         let trip = self.trip(py, opened, key.as_deref(), view.hash, &terms.tags);
         // SAFETY: the tier knows nothing of Python.
-        let put = unsafe {
+        let (put, unstorable) = unsafe {
             asking(py, || {
+                let mut unstorable = None;
                 let put = trip.tier.put(&trip.call, sending.draft()).or_else(|why| match why {
-                    PutError::Unstorable(_) => trip.tier.invalidate(&trip.call).map(drop).map_err(PutError::Failed),
+                    PutError::Unstorable(why) => {
+                        unstorable = Some(why);
+                        trip.tier.invalidate(&trip.call).map(drop).map_err(PutError::Failed)
+                    }
                     why => Err(why),
                 });
                 trip.invalidate_here();
-                put
+                (put, unstorable)
             })
         };
         // The next call has it from the server.
         self.drop_here(state, view);
-        if put.is_ok() {
+        if let Some(why) = unstorable {
+            self.count_error();
+            if self.told.tell_size(py, cached, why).is_err() {
+                return false;
+            }
+        } else if put.is_ok() {
             self.unstorable.forget();
         }
         put.map_err(|why| self.was_not_acknowledged(py, &why)).is_ok()

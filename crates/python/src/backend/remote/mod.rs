@@ -34,7 +34,7 @@ mod unstorable;
 mod values;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,8 +77,8 @@ pub(crate) struct Remote {
     told: Told,
     unstorable: Unstorable,
     down: Down,
-    /// Whether it was said that the server refuses all that is asked.
-    is_refused: AtomicBool,
+    /// The reasons for which the server refuses what is asked, and that were said: a bit each.
+    refused: AtomicU32,
     /// Whether it was said that the server does not tell what changes.
     is_untold: AtomicBool,
     /// Whether it was said that the host has no file.
@@ -152,7 +152,7 @@ impl Remote {
             told: Told::default(),
             unstorable: Unstorable::default(),
             down: Down::default(),
-            is_refused: AtomicBool::new(false),
+            refused: AtomicU32::new(0),
             is_untold: AtomicBool::new(false),
             is_fileless: AtomicBool::new(false),
         })
@@ -205,12 +205,12 @@ impl Remote {
         host.way(py, &opened.tier, key, (opened.staleness, self.spare))
     }
 
-    /// What the server refuses of all that is asked, and was not said yet.
+    /// Why the server refuses what is asked, if that was not said yet.
     fn untold_refusal(&self, opened: &Opened) -> Option<Refusal> {
-        opened.tier.refusal().filter(|_| !self.is_refused.load(Ordering::Relaxed))
+        opened.tier.refusal().filter(|refusal| self.refused.load(Ordering::Relaxed) & bit(*refusal) == 0)
     }
 
-    /// Says once that the server refuses all that is asked, that it does not tell what changes, or that there is no file of
+    /// Says once why the server refuses what is asked, that it does not tell what changes, or that there is no file of
     /// the host, if that is so. `Err` with an exception set.
     fn tell_lacks(&self, py: Python<'_>, opened: &Opened) -> Result<(), ErrSet> {
         let say = |what: &str, why: Option<&str>| {
@@ -224,10 +224,12 @@ impl Remote {
             })
         };
         let refusal = self.untold_refusal(opened);
-        if let Some(refusal) = refusal.filter(|_| !self.is_refused.swap(true, Ordering::Relaxed)) {
-            match opened.tier.missing_rule().filter(|_| refusal == Refusal::Rights) {
-                Some(rule) => say("lacks", Some(&rule.to_string()))?,
-                None => say("refused", Some(refusal.name()))?,
+        let is_first = |refusal: &Refusal| self.refused.fetch_or(bit(*refusal), Ordering::Relaxed) & bit(*refusal) == 0;
+        if let Some(refusal) = refusal.filter(is_first) {
+            match (refusal, opened.tier.missing_rule(), opened.tier.refused()) {
+                (Refusal::Rights, Some(rule), _) => say("lacks", Some(&rule.to_string()))?,
+                (Refusal::Other | Refusal::Tls | Refusal::Nonsense, _, Some(what)) => say("fails", Some(&what))?,
+                _ => say("refused", Some(refusal.name()))?,
             }
         }
         if opened.tier.is_untold() && !self.is_untold.swap(true, Ordering::Relaxed) {
@@ -301,6 +303,10 @@ impl Remote {
         let Counts { hits, here, misses, errors, down } = &self.counts;
         [hits, here, misses, errors, down].iter().for_each(|count| count.store(0, Ordering::Relaxed));
     }
+}
+
+fn bit(refusal: Refusal) -> u32 {
+    1 << refusal as u8
 }
 
 /// Sets the exception of a change that was not acknowledged.

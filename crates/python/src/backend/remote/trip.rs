@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use super::host::{Claim, Here, Host};
 use super::opened::asking;
-use remote::envelope::{Codec, Kind};
+use remote::envelope::{Codec, Kind, Unstorable};
 use remote::tier::{Call, Cover, Draft, Found, Lease, Looked, Stored, Theirs, Tier, Why};
 use shared::Ticket;
 
@@ -57,8 +57,8 @@ pub(super) struct Trip {
     spare: Option<Box<Found>>,
     /// Whether there is anything of the call that the server can hold.
     pub has_key: bool,
-    /// Whether what was sent is more than the server can have.
-    pub is_unstorable: bool,
+    /// Why what was sent is more than the server can have.
+    pub unstorable: Option<Unstorable>,
     /// What the call has left to wait for the server: the timeout, less what it has waited. (A lease knows what there was when it
     /// was got; while another process computes, each look may take the whole of it.)
     left: Duration,
@@ -93,7 +93,7 @@ impl Trip {
             is_here: false,
             spare: None,
             has_key,
-            is_unstorable: false,
+            unstorable: None,
             left: tier.timeout(),
         }
     }
@@ -301,8 +301,9 @@ impl Trip {
                 match self.tier.store(&self.call, lease, sending.draft()) {
                     // The lease's own push has voided what was known before.
                     Stored::Done | Stored::Fenced => Cover::VOID,
-                    Stored::Unstorable(_) => {
-                        self.is_unstorable = true;
+                    Stored::Unstorable(why) => {
+                        self.unstorable = Some(why);
+                        self.errors += 1;
                         match self.old {
                             Some(_) => self.drop_older(),
                             None => cover,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyTuple};
 
 use super::near::Covered;
 use super::opened::Opened;
@@ -27,7 +27,7 @@ use concurrency::clock;
 use engine::cache::Lifetime;
 use engine::wire_format::header;
 use remote::coherence::Stripe;
-use remote::envelope::{Codec, Kind};
+use remote::envelope::{Codec, Kind, Unstorable};
 use remote::tier::{Cover, Found};
 
 /// What a body is.
@@ -217,6 +217,8 @@ pub(super) enum Reason {
     Value = 2,
     /// An exception has none.
     Raised = 4,
+    /// A result is too large.
+    Size = 8,
 }
 
 impl Told {
@@ -257,9 +259,23 @@ impl Told {
         });
         let kind = value.map(|value| value.bind(py).get_type());
         let raised = matches!(reason, Reason::Raised);
-        let told = import(py, "warp_cache._remote.telling").and_then(|module| {
-            module.guarded_method("uncacheable", (cached.function.as_py(), kind, may_pickle, raised, argument))
-        });
+        self.say(py, reason, "uncacheable", (cached.function.as_py(), kind, may_pickle, raised, argument))
+    }
+
+    /// The same of a result that is more than the server can have.
+    pub fn tell_size(&self, py: Python<'_>, cached: &CachedFunction, why: Unstorable) -> Result<(), ErrSet> {
+        let reason = Reason::Size;
+        if self.reasons.fetch_or(reason as u8, Ordering::Relaxed) & reason as u8 != 0 {
+            return Ok(());
+        }
+        self.say(py, reason, "too_large", (cached.function.as_py(), why.to_string()))
+    }
+
+    fn say<'py, A>(&self, py: Python<'py>, reason: Reason, what: &str, given: A) -> Result<(), ErrSet>
+    where
+        A: IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>>,
+    {
+        let told = import(py, "warp_cache._remote.telling").and_then(|module| module.guarded_method(what, given));
         told.map(drop).map_err(|error| {
             // An exception is no warning: who asked for exceptions gets one each time.
             self.reasons.fetch_and(!(reason as u8), Ordering::Relaxed);
