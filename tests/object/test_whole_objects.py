@@ -131,6 +131,46 @@ def test_copies_and_pickles(make_here: Make) -> None:
         del other["c"]
 
 
+class Weighing(Cache[Any, Any]):
+    """Its option, its attribute and its entry refer to it."""
+
+    def __init__(self) -> None:
+        super().__init__(100, max_weight=1000, weigher=self.weigh)
+        self.itself = self
+
+    def weigh(self, value: Any) -> int:
+        return 7
+
+
+@pytest.mark.parametrize("protocol", [*range(pickle.HIGHEST_PROTOCOL + 1), None])
+def test_what_holds_itself_is_copied_as_a_dict_is(protocol: int | None) -> None:
+    def again(cache: Any) -> Any:
+        if protocol is None:
+            return copy.deepcopy(cache)
+        return pickle.loads(pickle.dumps(cache, protocol))
+
+    one, two = Cache[Any, Any](10), Cache[Any, Any](10, ttl=100, strategy="mru")
+    one["itself"], one["a list"], one["the other"] = one, [one], two
+    two["back"] = {1: one}
+    two.set("last", 1, tags=["a"])
+    copied = again(one)
+    other = copied["the other"]
+    assert copied is not one and other is not two
+    assert list(other) == list(two)
+    assert copied["itself"] is copied is copied["a list"][0] is other["back"][1]
+    assert 98 < other.ttl("back") <= 100
+    other.invalidate_tags("a")
+    assert list(other) == ["back"]
+
+    weighing = Weighing()
+    weighing["itself"] = weighing
+    copied = again(weighing)
+    assert copied["itself"] is copied is copied.itself is not weighing
+    copied["b"] = 1
+    assert copied.options()["weigher"].__self__ is copied
+    assert copied.info().weight == 14
+
+
 def test_closing_drops_nothing(make: Make) -> None:
     with make() as cache:
         cache["a"] = 1

@@ -372,5 +372,8 @@ class Cache(CacheMapping, Twins):
 
     __copy__ = copy
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return opening.deeply_copied(self, memo)
+
     def __reduce__(self) -> Any:
         return opening.reduced(self)

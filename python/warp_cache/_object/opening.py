@@ -21,10 +21,12 @@ __all__ = [
     "checked",
     "close",
     "copied",
+    "deeply_copied",
     "open_object",
     "options",
     "reduced",
     "refuse_open",
+    "restore",
     "shown",
 ]
 
@@ -198,7 +200,14 @@ def close(cache: Any) -> None:
 
 def _again(kind: Any, given: dict[str, Any], entries: list[Any], attributes: Any) -> Any:
     """An object made once more."""
-    cache: Any = kind.__new__(kind)
+    cache = kind.__new__(kind)
+    restore(cache, (given, entries, attributes))
+    return cache
+
+
+def restore(cache: Any, state: tuple[dict[str, Any], list[Any], dict[str, Any] | None]) -> None:
+    """Make an object that is new and bare what another was."""
+    given, entries, attributes = state
     cache._given, cache._locks = given, {}
     open_object(cache, given)
     # As they came in, and not by what a subclass makes of it: they are the entries as they were.
@@ -209,7 +218,6 @@ def _again(kind: Any, given: dict[str, Any], entries: list[Any], attributes: Any
             cache._set_left(key, seconds)
     if attributes:
         cache.__dict__.update(attributes)
-    return cache
 
 
 def _own_entries(cache: Any) -> list[Any]:
@@ -220,17 +228,37 @@ def _own_entries(cache: Any) -> list[Any]:
     return entries
 
 
+def _state(cache: Any) -> tuple[dict[str, Any], list[Any], dict[str, Any]]:
+    return cache._given, _own_entries(cache), dict(getattr(cache, "__dict__", ()))
+
+
 def copied(cache: Any) -> Any:
-    entries = _own_entries(cache)
-    return _again(type(cache), cache._given, entries, dict(getattr(cache, "__dict__", ())))
+    return _again(type(cache), *_state(cache))
 
 
-def reduced(cache: Any) -> Any:
+def deeply_copied(cache: Any, memo: dict[int, Any]) -> Any:
+    from copy import deepcopy
+
+    _refuse_address(cache)
+    kind: Any = type(cache)
+    # What it has may refer to it, and finds the copy in the memo.
+    copy = memo[id(cache)] = kind.__new__(kind)
+    restore(copy, deepcopy(_state(cache), memo))
+    return copy
+
+
+def _refuse_address(cache: Any) -> None:
     if not isinstance(cache._given["remote"], (bool, type(None))):
         raise TypeError(
             "a cache with the address of a server is not pickled, as that may hold a password: "
             "give remote=True and name the server by warp_cache.configure(remote=...) or "
             "WARP_CACHE_REMOTE"
         )
-    entries = _own_entries(cache)
-    return _again, (type(cache), cache._given, entries, dict(getattr(cache, "__dict__", ())))
+
+
+def reduced(cache: Any) -> Any:
+    from copyreg import __newobj__  # type: ignore[attr-defined]
+
+    _refuse_address(cache)
+    # All comes as the state, when the object is there: it may refer to it.
+    return __newobj__, (type(cache),), _state(cache), None, None, restore
