@@ -198,9 +198,13 @@ def close(cache: Any) -> None:
     """Nothing is held that others wait for: the file is unmapped with the last reference."""
 
 
+def _bare(kind: Any) -> Any:
+    return kind.__new__(kind)
+
+
 def _again(kind: Any, given: dict[str, Any], entries: list[Any], attributes: Any) -> Any:
     """An object made once more."""
-    cache = kind.__new__(kind)
+    cache = _bare(kind)
     restore(cache, (given, entries, attributes))
     return cache
 
@@ -240,9 +244,8 @@ def deeply_copied(cache: Any, memo: dict[int, Any]) -> Any:
     from copy import deepcopy
 
     _refuse_address(cache)
-    kind: Any = type(cache)
     # What it has may refer to it, and finds the copy in the memo.
-    copy = memo[id(cache)] = kind.__new__(kind)
+    copy = memo[id(cache)] = _bare(type(cache))
     restore(copy, deepcopy(_state(cache), memo))
     return copy
 
@@ -257,8 +260,6 @@ def _refuse_address(cache: Any) -> None:
 
 
 def reduced(cache: Any) -> Any:
-    from copyreg import __newobj__  # type: ignore[attr-defined]
-
     _refuse_address(cache)
     # All comes as the state, when the object is there: it may refer to it.
-    return __newobj__, (type(cache),), _state(cache), None, None, restore
+    return _bare, (type(cache),), _state(cache), None, None, restore
