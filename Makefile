@@ -140,7 +140,7 @@ test-frameworks: build ## the suites of frameworks and caches, with our adapters
 
 .PHONY: fmt
 fmt: checkers ## format Rust and Python
-	cargo fmt
+	scripts/format
 	$(venv)/bin/ruff check --fix-only --select I .
 	$(venv)/bin/ruff format .
 

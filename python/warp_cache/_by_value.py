@@ -31,9 +31,12 @@ def reduce(cached: CachedFunction[..., Any]) -> tuple[Callable[..., Any], tuple[
 
 
 def restore(
-    function: Callable[..., Any], arguments: dict[str, Any], shared: bool, name: str | None
+    function: Callable[..., Any], arguments: dict[str, Any], backend: int, name: str | None
 ) -> CachedFunction[..., Any]:
-    """The decorated function of a recipe: with these options, and empty."""
+    """The decorated function of a recipe: with these options, and empty.
+
+    backend: its number; older pickles have a bool there, whether all processes share the cache.
+    """
     single_flight = arguments.pop("single_flight")
     make = partial(Options, **arguments)
-    return decorator(make, single_flight, shared, name, single_use_too=True)(function)
+    return decorator(make, single_flight, backend, name, single_use_too=True)(function)

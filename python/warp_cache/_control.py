@@ -5,25 +5,22 @@ Each option by itself is checked by the extension module. Imported where one of 
 
 from __future__ import annotations
 
+from warp_cache._warp_cache_rs import _backends
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from warp_cache._warp_cache_rs import _BackendChoice
+
 __all__ = ["check", "refuse_coroutine_functions"]
 
 _WINDOWS = ("jitter", "stale_while_revalidate", "stale_if_error")
-# What needs the process's own cache.
-_OF_MEMORY = (
-    "max_weight",
-    "weigher",
-    "on_removal",
-    "per_instance",
-)
 # What is called for what it gives at once.
 _CALLED = ("key", "ttl", "cache_if", "tags", "weigher", "on_removal", "copy")
 
 
-def check(options: dict[str, Any], shared: bool, *, size_is_given: bool) -> None:
+def check(options: dict[str, Any], backend: _BackendChoice, *, size_is_given: bool) -> None:
     """Check options together, and complete them.
 
     options: those given, by name; of the options of control, only those that are not their default.
@@ -46,18 +43,18 @@ def check(options: dict[str, Any], shared: bool, *, size_is_given: bool) -> None
     if options.get("stale_while_revalidate"):
         # Not in the middle of a call, where a fork or another thread could come in between.
         from warp_cache import _refresh  # noqa: F401
-    if shared:
-        for name in _OF_MEMORY:
-            if name in options:
-                raise ValueError(
-                    f"{name} needs backend='memory', got {name}={_shown(options[name])} and "
-                    "backend='shared'"
-                )
-        if isinstance(options.get("copy"), str):
+    for name in backend.refused:
+        if name in options:
+            able = [repr(one.name) for one in _backends() if name not in one.refused]
             raise ValueError(
-                f"copy must be None, True, False or a callable with backend='shared', got "
-                f"{_shown(options['copy'])}: values are stored as bytes there"
+                f"{name} needs backend={' or '.join(able)}, got {name}={_shown(options[name])} and "
+                f"backend={backend.name!r}"
             )
+    if backend.stores_bytes and isinstance(options.get("copy"), str):
+        raise ValueError(
+            f"copy must be None, True, False or a callable with backend={backend.name!r}, got "
+            f"{_shown(options['copy'])}: values are stored as bytes there"
+        )
     if ("max_weight" in options) != ("weigher" in options):
         given, missing = ("max_weight", "weigher")[:: 1 if "max_weight" in options else -1]
         raise ValueError(

@@ -18,6 +18,7 @@ from warp_cache._warp_cache_rs import (
     Options,
     PerInstanceFunction,
     SharedCachedFunction,
+    _backends,
 )
 
 TYPE_CHECKING = False
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     # The extension module's: named here, where tools that freeze programs see them.
     from warp_cache import _bound, _made_with  # noqa: F401
+    from warp_cache._warp_cache_rs import _BackendChoice
 
     _Function: TypeAlias = Callable[..., Any]
     _Decorator: TypeAlias = Callable[[_Function], CachedFunction[..., Any]]
@@ -216,8 +218,8 @@ def _checked(options: dict[str, Any], *, by_signature: bool) -> _Decorator:
     options: a copy of what ``locals()`` gave. Before Python 3.13 that is the frame's own, and who
     looks at the caller's frame meanwhile (a debugger) puts back what is taken out here.
     """
-    backend, name = options.pop("backend"), options.pop("name")
-    shared = _is_shared(backend, name)
+    name = options.pop("name")
+    backend = chosen(options.pop("backend"), name)
     for option, default in _CONTROL.items():
         if option in options and options[option] is default:
             del options[option]
@@ -227,13 +229,13 @@ def _checked(options: dict[str, Any], *, by_signature: bool) -> _Decorator:
         # Checks that few need are not loaded by importing the package.
         from warp_cache._control import check
 
-        check(options, shared, size_is_given=not _is_default_size(options))
+        check(options, backend, size_is_given=not _is_default_size(options))
     if isinstance(options["strategy"], str):
         options["strategy"] = _named_strategy(options["strategy"])
     single_flight = options.pop("single_flight")
     options["max_size"] = _size(options["max_size"], options.pop("maxsize"))
     make = partial(Options, by_signature=by_signature, **options)
-    return decorator(make, single_flight, shared, name, single_use_too=not by_signature)
+    return decorator(make, single_flight, backend.number, name, single_use_too=not by_signature)
 
 
 def _apply(
@@ -287,15 +289,15 @@ else:
 def decorator(
     make: Callable[..., Options],
     single_flight: bool | None,
-    shared: bool,
+    backend: int,
     name: str | None,
     *,
     single_use_too: bool,
 ) -> _Decorator:
     """Check the options now, and return the decorator that applies them.
 
-    make: Options with all arguments but ``single_flight``. single_use_too: generator functions may
-    be decorated.
+    make: Options with all arguments but ``single_flight``. backend: its number. single_use_too:
+    generator functions may be decorated.
     """
     if single_flight is None and single_use_too:
         options = make(single_flight=False)
@@ -333,14 +335,9 @@ def decorator(
 
             cached = PerInstanceFunction._of(function, async_options, source is not None, name)
         elif source is not None:
-            if shared:
-                cached = AsyncCachedFunction._of_shared(function, async_options, name)
-            else:
-                cached = AsyncCachedFunction._of(function, async_options, name)
-        elif shared:
-            cached = SharedCachedFunction._of(function, options, name)
+            cached = AsyncCachedFunction._of(function, async_options, name, backend)
         else:
-            cached = CachedFunction._of(function, options, name)
+            cached = CachedFunction._of(function, options, name, backend)
         update_wrapper(cached, function)
         if source is not None:
             present_as_coroutine_function(cached, source)
@@ -389,8 +386,10 @@ def _size(max_size: int | None, maxsize: int | None) -> int | None:
     return maxsize
 
 
-def _is_shared(backend: Backend | str | int, name: str | None) -> bool:
-    """Whether all processes share the cache; checks both arguments."""
+def chosen(
+    backend: Backend | str | int, name: str | None, *, for_objects: bool = False
+) -> _BackendChoice:
+    """The backend of this name or number; checks both arguments."""
     if name is not None:
         right = f"name must be a non-empty string without lone surrogates, or None, got {name!r}"
         if not isinstance(name, str):
@@ -398,9 +397,11 @@ def _is_shared(backend: Backend | str | int, name: str | None) -> bool:
         # Lone surrogates have no bytes, so no file can be named after them.
         if not name or any("\ud800" <= character <= "\udfff" for character in name):
             raise ValueError(right)
-    right = f'backend must be "memory", "shared" or a Backend, got {backend!r}'
-    if isinstance(backend, bool) or not isinstance(backend, (str, int)):
-        raise TypeError(right)
-    if backend not in ("memory", "shared", Backend.MEMORY, Backend.SHARED):
-        raise ValueError(right)
-    return backend in ("shared", Backend.SHARED)
+    is_typed = isinstance(backend, (str, int)) and not isinstance(backend, bool)
+    offered = [one for one in _backends() if one.has_objects or not for_objects]
+    for one in offered:
+        if is_typed and backend in (one.name, one.number):
+            return one
+    names = ", ".join(f'"{one.name}"' for one in offered)
+    right = f"backend must be {names} or a Backend, got {backend!r}"
+    raise ValueError(right) if is_typed else TypeError(right)

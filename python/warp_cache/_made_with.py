@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warp_cache._strategies import Strategy
+from warp_cache._strategies import Backend, Strategy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def options(cached: CachedFunction[..., Any]) -> dict[str, Any]:
     Beside these: ``path`` (of the shared cache's file, else None), ``private`` (whether that file
     is of this process and its forks alone) and ``qualname``.
     """
-    _, made_with, shared, name = cached._recipe()
+    _, made_with, backend, name = cached._recipe()
     path, private = cached._place()
     # Which of the two decorators it was.
     del made_with["by_signature"]
@@ -33,7 +33,7 @@ def options(cached: CachedFunction[..., Any]) -> dict[str, Any]:
         made_with["remote"] = True
     return {
         **made_with,
-        "backend": "shared" if shared else "memory",
+        "backend": Backend(backend).name.lower(),
         "name": name,
         "path": path,
         "private": private,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from warp_cache._warp_cache_rs import _backends
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal, TypeAlias
@@ -48,12 +50,20 @@ if TYPE_CHECKING:
     )
 
 
-class Backend(IntEnum):
-    """Where the entries are kept."""
+if TYPE_CHECKING:
 
-    __module__ = "warp_cache"
+    class Backend(IntEnum):
+        """Where the entries are kept."""
 
-    MEMORY = 0
-    """In this process."""
-    SHARED = 1
-    """In shared memory, for all processes of the host."""
+        MEMORY = 0
+        """In this process."""
+        SHARED = 1
+        """In shared memory, for all processes of the host."""
+else:
+    # Type checkers take no members that are worked out: for them each has its line above.
+    Backend = IntEnum(
+        "Backend",
+        [(backend.name.upper(), backend.number) for backend in _backends()],
+        module="warp_cache",
+    )
+    Backend.__doc__ = "Where the entries are kept."

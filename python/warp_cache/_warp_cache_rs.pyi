@@ -51,11 +51,13 @@ __all__ = [
     "SharedLease",
     "SharedTurn",
     "Ticket",
+    "_BackendChoice",
     "_HeldLock",
     "_RemoteLock",
     "_RemoteLocking",
     "_Seen",
     "_ask_together",
+    "_backends",
     "_change_there",
     "_clock_advance",
     "_clock_go_on",
@@ -120,12 +122,12 @@ class CachedFunction(Operations[_P, _R]):
     def _open_before_fork(self) -> None:
         """Open a shared cache that a child of a fork could not open."""
 
-    def _recipe(self) -> tuple[Callable[_P, _R], dict[str, Any], bool, str | None]: ...
+    def _recipe(self) -> tuple[Callable[_P, _R], dict[str, Any], int, str | None]: ...
     def _place(self) -> tuple[str | None, bool]: ...
     def _failure(self) -> str | None: ...
     @staticmethod
     def _of(
-        function: Callable[_Q, _T], options: Options, name: str | None = None
+        function: Callable[_Q, _T], options: Options, name: str | None = None, backend: int = 0
     ) -> CachedFunction[_Q, _T]:
         """A cached function made from checked options."""
 
@@ -225,14 +227,9 @@ class AsyncCachedFunction(CachedFunction[_P, Coroutine[Any, Any, _T]]):
         function: Callable[_Q, Coroutine[Any, Any, _S]],
         options: Options,
         name: str | None = None,
+        backend: int = 0,
     ) -> AsyncCachedFunction[_Q, _S]:
         """A cached coroutine function made from checked options."""
-
-    @staticmethod
-    def _of_shared(
-        function: Callable[_Q, Coroutine[Any, Any, _S]], options: Options, name: str | None
-    ) -> AsyncCachedFunction[_Q, _S]:
-        """The same, with a cache that all processes share."""
 
     # For warp_cache._async.
     @property
@@ -284,6 +281,27 @@ class PerInstanceFunction(CachedFunction[_P, _R]):
     def _living(self) -> list[CachedFunction[_P, _R]]: ...
 
 @final
+class _BackendChoice:
+    """A backend that users can choose, and what it says of itself."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def refused(self) -> list[str]:
+        """The options that it cannot have."""
+
+    @property
+    def stores_bytes(self) -> bool: ...
+    @property
+    def has_objects(self) -> bool:
+        """Whether cache objects may have it."""
+
+def _backends() -> list[_BackendChoice]:
+    """The backends that users can choose."""
+
+@final
 class InstanceCaches:
     """What an instance keeps of its methods with a cache for each instance."""
 
@@ -326,12 +344,6 @@ class SharedCachedFunction(CachedFunction[_P, _R]):
         by_signature: bool | None = True,
         max_bytes: int | None = None,
     ) -> Self: ...
-    @staticmethod
-    def _of(  # type: ignore[override]  # ty: ignore[incompatible-method-override]
-        function: Callable[_Q, _T], options: Options, name: str | None
-    ) -> SharedCachedFunction[_Q, _T]:
-        """A cached function made from checked options."""
-
     def cache_info(self) -> SharedCacheInfo:
         """The counters of all processes."""
 

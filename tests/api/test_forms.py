@@ -299,6 +299,14 @@ for ttl in (0.1, 1e-9, 1/3, 12345.678901234567, 2e9/7):
     shared(4)
     assert by_value(shared).cache_info().hits >= 2   # the same file
 
+# Older pickles say whether all processes share the cache.
+from warp_cache._by_value import restore
+
+for backend, shared in (("memory", False), ("shared", True)):
+    recipe = cache(double, backend=backend, name="by value")._recipe()
+    made = restore(*recipe[:2], shared, recipe[3])
+    assert made._recipe()[2] == shared and made.cache_options()["backend"] == backend
+
 @cache
 def named(x):
     return x

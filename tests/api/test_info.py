@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import functools
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from warp_cache import Backend, CacheInfo, SharedCacheInfo, Strategy, cache, lru_cache
+from warp_cache import Backend, CacheInfo, SharedCacheInfo, Strategy, _strategies, cache, lru_cache
 
 Decorate = Callable[..., Any]
 both = pytest.mark.parametrize("decorate", [cache, lru_cache])
@@ -260,6 +262,17 @@ def test_any_value_is_a_value(decorate: Decorate, value: Any) -> None:
     cached = decorate(lambda: value)
     assert cached() is value and cached() is value
     assert cached.cache_info()[:2] == (1, 1)
+
+
+def test_type_checkers_know_each_backend() -> None:
+    """They read members in the source; those of the class come from the extension module's list."""
+    tree = ast.parse(Path(_strategies.__file__).read_text())
+    classes = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    (said,) = (node.body for node in classes if node.name == "Backend")
+    values = {
+        ast.unparse(n.targets[0]): ast.unparse(n.value) for n in said if isinstance(n, ast.Assign)
+    }
+    assert values == {backend.name: str(backend.value) for backend in Backend}
 
 
 def test_enums() -> None:

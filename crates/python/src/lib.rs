@@ -19,19 +19,7 @@ mod _warp_cache_rs {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::backend::remote::credentials::LoginTurn;
-    #[pymodule_export]
-    use crate::backend::remote::driven::{_ask_together, RemoteTurn};
-    #[pymodule_export]
-    use crate::backend::remote::together::_change_there;
-    #[pymodule_export]
-    use crate::backend::remote::ServerAddress;
-    #[pymodule_export]
-    use crate::backend::remote::{RemoteLock, RemoteLocking};
-    #[pymodule_export]
-    use crate::backend::shared::asynchronous::{SharedLease, SharedTurn};
-    #[pymodule_export]
-    use crate::backend::shared::SharedCachedFunction;
+    use crate::backend::registry::{_backends, Choice};
     #[pymodule_export]
     use crate::bindings::clock::{_clock_advance, _clock_go_on, _clock_now, _clock_stop};
     #[pymodule_export]
@@ -78,6 +66,7 @@ mod _warp_cache_rs {
         concurrency::fork::watch();
         concurrency::elapsed::install();
         crate::function::install(module.py())?;
+        crate::backend::AnyBackend::export(module)?;
         crate::bindings::watch::install(module)?;
         // Not to be in `__all__`, as it is in some builds only.
         #[cfg(debug_assertions)]

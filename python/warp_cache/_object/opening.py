@@ -6,9 +6,9 @@ import os
 from _weakref import ref
 
 from warp_cache._decorators import _ABSENT as ABSENT
-from warp_cache._decorators import _is_shared, _named_strategy, alive
+from warp_cache._decorators import _named_strategy, alive, chosen
 from warp_cache._object import loading, operations
-from warp_cache._strategies import Strategy
+from warp_cache._strategies import Backend, Strategy
 from warp_cache._warp_cache_rs import CacheMapping, Options, ServerAddress
 
 TYPE_CHECKING = False
@@ -54,7 +54,8 @@ _OBJECTS_OWN = frozenset(("backend", "directory", "name"))
 
 def checked(given: dict[str, Any]) -> dict[str, Any]:
     """The arguments of ``Cache``, checked as far as they concern each other."""
-    shared = _is_shared(given["backend"], given["name"])
+    backend = chosen(given["backend"], given["name"], for_objects=True)
+    shared = backend.number == Backend.SHARED
     if shared and given["name"] is None:
         raise ValueError(
             "name must be given with backend='shared', got None: it is what the other processes "
@@ -92,9 +93,9 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
     for name, default in _DEFAULTS.items():
         if default is not None and checked[name] is None:
             raise TypeError(f"{name} must be like its default {default!r}, got None")
-    check(named, shared, size_is_given=size_is_given)
+    check(named, backend, size_is_given=size_is_given)
     checked["max_size"] = named["max_size"]
-    checked["backend"] = "shared" if shared else "memory"
+    checked["backend"] = backend.name
     return checked
 
 

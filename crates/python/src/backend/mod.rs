@@ -1,12 +1,22 @@
-//! Where a function's values live: [`Memory`], the cache of this process alone, or [`Shared`], a file behind it.
+//! Where a function's values live: [`Memory`], the cache of this process alone, [`Shared`], a file behind it, or [`Remote`], a
+//! server.
 //!
-//! Ring 3. Which one it is is compiled into the entry points, not branched on: a hit in this process has no code in it for
+//! Ring 3. The list of backends is here; what each says of itself is in [`registry`]. Which one it is is compiled into the entry points, not branched on: a hit in this process has no code in it for
 //! files.
 
-mod memory;
-pub mod remote;
-pub mod shared;
+#[macro_use]
+pub(crate) mod registry;
 
+// All backends: their modules, and the numbers of those that users choose, which never change. A new one is a folder and a
+// line here. (`scripts/format` finds the modules: rustfmt by itself does not.)
+backends! {
+    memory::Memory = 0,
+    shared::Shared = 1,
+    /// Not chosen by a name but by the option `remote`, of memory or of a file.
+    remote::Remote,
+}
+
+use std::borrow::{Borrow, BorrowMut};
 use std::ops::Deref;
 
 use pyo3::ffi;
@@ -19,14 +29,17 @@ use crate::capi::exceptions::ErrSet;
 use crate::capi::reference::PyRef;
 use crate::capi::sharing::Reader;
 use crate::codec::Refusal;
+use crate::function::call::Vectorcall;
 use crate::function::computation::Computation;
 use crate::function::control::{Tags, Wish};
+use crate::function::entry_points::EntryPoints;
 use crate::function::fast_lookup::FastLookup;
 use crate::function::fast_path::{self, Peek, Probe};
 use crate::function::fence::Began;
 use crate::function::load_counters::Totals;
 use crate::function::lookup::{Entries, Found};
 use crate::function::option_table::Options;
+use crate::function::reply::Reply;
 use crate::function::single_flight::Miss;
 use crate::function::slim::{Led, Start};
 use crate::function::slot_value::Value;
@@ -40,6 +53,7 @@ use engine::policy::Kind;
 use engine::slab::{Entry, Token};
 
 pub(crate) use self::memory::{ControlledMemory, Memory};
+use self::registry::{unknown, Choice, Choosable, Registered};
 pub(crate) use self::remote::{driven, Covered, Flying, NearMemory, Remote, RemoteLocking, Server, There};
 pub(crate) use self::shared::asynchronous::{SharedLease, SharedTurn};
 pub(crate) use self::shared::{template, BytesKey, Decoded, DecodedRef, Editable, Shared, SharedCachedFunction};
@@ -314,63 +328,18 @@ pub(crate) trait Backend: Send + Sync {
     }
 }
 
-/// The backend of a cache, for all that is not the way of a call.
-pub(crate) enum AnyBackend {
-    Memory(Memory),
-    Shared(Box<Shared>),
-    Remote(Box<Remote>),
-}
-
 impl AnyBackend {
-    /// Of a function whose values live in a file that all processes of the host share, or on a server behind that.
-    pub(crate) fn of_file(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Self> {
-        Ok(if options.remote.is_given() {
-            AnyBackend::Remote(Remote::new(function, options, name, true)?)
-        } else {
-            AnyBackend::Shared(Shared::new(function, options, name)?)
-        })
-    }
-
-    /// Of a function whose values live in this process, or on a server behind it.
-    pub(crate) fn of_memory(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<Self> {
-        Ok(if options.remote.is_given() {
-            AnyBackend::Remote(Remote::new(function, options, name, false)?)
-        } else {
-            AnyBackend::Memory(Memory::named(name))
-        })
-    }
-
     pub(crate) fn remote(&self) -> Option<&Remote> {
         match self {
             AnyBackend::Remote(remote) => Some(remote),
-            AnyBackend::Memory(_) | AnyBackend::Shared(_) => None,
+            _ => None,
         }
     }
 
     pub(crate) fn shared(&self) -> Option<&Shared> {
         match self {
-            AnyBackend::Memory(_) | AnyBackend::Remote(_) => None,
             AnyBackend::Shared(shared) => Some(shared),
-        }
-    }
-
-    pub(crate) fn get_mut(&mut self) -> &mut dyn Backend {
-        match self {
-            AnyBackend::Memory(memory) => memory,
-            AnyBackend::Shared(shared) => &mut **shared,
-            AnyBackend::Remote(remote) => &mut **remote,
-        }
-    }
-}
-
-impl Deref for AnyBackend {
-    type Target = dyn Backend;
-
-    fn deref(&self) -> &Self::Target {
-        match self {
-            AnyBackend::Memory(memory) => memory,
-            AnyBackend::Shared(shared) => &**shared,
-            AnyBackend::Remote(remote) => &**remote,
+            _ => None,
         }
     }
 }

@@ -33,24 +33,17 @@ impl CachedFunction {
         as_error(|| Self::build(&function, &options, None, AnyBackend::Memory(Memory::default())))
     }
 
-    /// A cached function made from checked options. `name`: what the user calls it.
+    /// A cached function made from checked options. `name`: what the user calls it; `backend`: the number of one.
     #[staticmethod]
-    #[pyo3(signature = (function, options, name=None))]
+    #[pyo3(signature = (function, options, name=None, backend=0))]
     fn _of<'py>(
         function: &Bound<'py, PyAny>,
         options: &Bound<'py, Options>,
         name: Option<&str>,
+        backend: u8,
     ) -> PyResult<Bound<'py, PyAny>> {
         admit("fn", function)?;
-        as_error(|| {
-            let made = Bound::new(
-                function.py(),
-                Self::build(function, options.get(), None, AnyBackend::of_memory(function, options.get(), name)?)?,
-            )?
-            .into_any();
-            crate::capi::refcount::share_refcount_mode(&made, function);
-            Ok(made)
-        })
+        as_error(|| AnyBackend::decorated(backend, function, options.get(), name))
     }
 
     // The slot wrapper `__call__` keeps the `tp_call` that the type was made with, so it must be a right one.
@@ -85,13 +78,13 @@ impl CachedFunction {
         slf.getattr("__qualname__")
     }
 
-    /// The function, the options, whether all processes share the cache, and what the user calls it: what makes the same
-    /// decorated function anew.
+    /// The function, the options, the number of the backend, and what the user calls the cache: what makes the same decorated
+    /// function anew.
     #[allow(clippy::type_complexity)]
-    fn _recipe<'py>(slf: &Bound<'py, Self>) -> PyResult<(Py<PyAny>, Bound<'py, PyDict>, bool, Option<String>)> {
+    fn _recipe<'py>(slf: &Bound<'py, Self>) -> PyResult<(Py<PyAny>, Bound<'py, PyDict>, u8, Option<String>)> {
         let (this, py) = (slf.get(), slf.py());
         let name = this.state.backend.given_name().map(str::to_owned);
-        Ok((this.function.as_py().clone_ref(py), this.options.arguments(py)?, this.state.backend.has_file(), name))
+        Ok((this.function.as_py().clone_ref(py), this.options.arguments(py)?, this.state.backend.number(), name))
     }
 
     /// The path of the shared file, and whether no other process can name it.

@@ -11,12 +11,12 @@ use super::fast_path::{one, second, two};
 use super::recording::{record, record_uncached};
 use super::reply::{Async, Reply, Sync};
 use super::{disabled, CachedFunction};
-use crate::backend::{ControlledMemory, HitPath, Memory, NearMemory, Shared};
+use crate::backend::HitPath;
 use crate::capi::borrowed::Ref;
 use crate::capi::reference::PyRef;
 
 /// The entry points of one purpose.
-trait EntryPoints {
+pub(crate) trait EntryPoints {
     /// Of a function whose cache stores something.
     fn storing<B: HitPath, R: Reply>(cached: &CachedFunction) -> Vectorcall;
 
@@ -81,23 +81,8 @@ fn choose<E: EntryPoints>(cached: &CachedFunction) -> Vectorcall {
 fn choose_backend<E: EntryPoints, R: Reply>(cached: &CachedFunction) -> Vectorcall {
     if cached.state.max_size == Some(0) {
         E::uncached::<R>()
-    } else if cached.state.backend.shared().is_some() {
-        E::storing::<Shared, R>(cached)
-    } else if cached.state.backend.remote().is_some() {
-        if cached.state.copies {
-            E::storing::<NearMemory<true>, R>(cached)
-        } else {
-            E::storing::<NearMemory<false>, R>(cached)
-        }
     } else {
-        let is_controlled = cached.state.control.is_some();
-        match (cached.state.is_idle_bound, cached.state.copies) {
-            (false, false) if !is_controlled => E::storing::<Memory, R>(cached),
-            (false, false) => E::storing::<ControlledMemory<false, false>, R>(cached),
-            (true, false) => E::storing::<ControlledMemory<true, false>, R>(cached),
-            (false, true) => E::storing::<ControlledMemory<false, true>, R>(cached),
-            (true, true) => E::storing::<ControlledMemory<true, true>, R>(cached),
-        }
+        cached.state.backend.entry::<E, R>(cached)
     }
 }
 

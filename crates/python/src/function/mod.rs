@@ -69,7 +69,6 @@ pub mod ticket;
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicIsize, AtomicPtr, Ordering};
-use std::sync::OnceLock;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -84,9 +83,9 @@ use self::per_instance::{Instances, PerInstanceFunction};
 use self::recording::Registration;
 use self::state::CacheState;
 use self::ticket::Ticket;
-use crate::backend::{AnyBackend, Memory, SharedCachedFunction};
+use crate::backend::{AnyBackend, Memory};
 use crate::capi::reference::PyRef;
-use crate::capi::type_slots::{Originals, Patched};
+use crate::capi::type_slots::Patched;
 use crate::key::signature::Signature;
 use engine::policy::Kind;
 
@@ -132,9 +131,9 @@ pub struct AsyncCachedFunction;
 /// A slot patch of its own for each of the types.
 macro_rules! patched {
     ($type:ty) => {
-        impl Patched for $type {
-            fn originals() -> &'static OnceLock<Originals> {
-                static ORIGINALS: OnceLock<Originals> = OnceLock::new();
+        impl $crate::capi::type_slots::Patched for $type {
+            fn originals() -> &'static std::sync::OnceLock<$crate::capi::type_slots::Originals> {
+                static ORIGINALS: std::sync::OnceLock<$crate::capi::type_slots::Originals> = std::sync::OnceLock::new();
                 &ORIGINALS
             }
         }
@@ -142,7 +141,6 @@ macro_rules! patched {
 }
 patched!(CachedFunction);
 patched!(AsyncCachedFunction);
-patched!(SharedCachedFunction);
 patched!(PerInstanceFunction);
 
 /// Completes the types while the module is being made. Types live as long as the process: where the module is imported
@@ -166,7 +164,7 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     unsafe {
         crate::capi::type_slots::patch::<CachedFunction>(&py.get_type::<CachedFunction>(), offset);
         crate::capi::type_slots::patch::<AsyncCachedFunction>(&py.get_type::<AsyncCachedFunction>(), offset);
-        crate::capi::type_slots::patch::<SharedCachedFunction>(&py.get_type::<SharedCachedFunction>(), offset);
+        AnyBackend::complete(py, offset);
         crate::capi::type_slots::patch::<PerInstanceFunction>(&py.get_type::<PerInstanceFunction>(), offset);
     }
     bound_method::install(py)

@@ -9,17 +9,21 @@ pub(crate) use self::controlled::ControlledMemory;
 
 use pyo3::prelude::*;
 
-use super::{Backend, Begun, Counters, HitPath, OfServer, SharedLease, TakeHit, Told};
+use super::registry::{Choosable, Registered};
+use super::{AnyBackend, Backend, Begun, Counters, HitPath, OfServer, Remote, SharedLease, TakeHit, Told};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::reference::PyRef;
+use crate::function::call::Vectorcall;
 use crate::function::computation::Computation;
 use crate::function::control::Wish;
 use crate::function::control_checks::TagSource;
+use crate::function::entry_points::EntryPoints;
 use crate::function::fast_lookup::FastLookup;
 use crate::function::fence::Began;
 use crate::function::lookup::Found;
 use crate::function::option_table::Options;
 use crate::function::refreshing::Followed;
+use crate::function::reply::Reply;
 use crate::function::single_flight::{Miss, Reserved};
 use crate::function::slim::{self, Led, Start};
 use crate::function::slot_value::{SharedFlight, Value};
@@ -166,6 +170,35 @@ impl Backend for Memory {
         });
         state.release(evicted);
         counters
+    }
+}
+
+impl Registered for Memory {
+    type Held = Memory;
+
+    fn entry<E: EntryPoints, R: Reply>(&self, cached: &CachedFunction) -> Vectorcall {
+        let is_controlled = cached.state.control.is_some();
+        match (cached.state.is_idle_bound, cached.state.copies) {
+            (false, false) if !is_controlled => E::storing::<Memory, R>(cached),
+            (false, false) => E::storing::<ControlledMemory<false, false>, R>(cached),
+            (true, false) => E::storing::<ControlledMemory<true, false>, R>(cached),
+            (false, true) => E::storing::<ControlledMemory<false, true>, R>(cached),
+            (true, true) => E::storing::<ControlledMemory<true, true>, R>(cached),
+        }
+    }
+}
+
+impl Choosable for Memory {
+    const NAME: &'static str = "memory";
+    const REFUSED: &'static [&'static str] = &[];
+    const HAS_OBJECTS: bool = true;
+
+    fn open(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<AnyBackend> {
+        Ok(if options.remote.is_given() {
+            AnyBackend::Remote(Remote::new(function, options, name, false)?)
+        } else {
+            AnyBackend::Memory(Memory::named(name))
+        })
     }
 }
 

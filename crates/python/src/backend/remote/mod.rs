@@ -42,7 +42,9 @@ use pyo3::prelude::*;
 
 pub(crate) use self::address::{Server, ServerAddress, Source};
 pub(crate) use self::call::NearMemory;
+use self::credentials::LoginTurn;
 use self::down::Down;
+use self::driven::RemoteTurn;
 use self::host::{Host, HostFile};
 pub(crate) use self::locks::{RemoteLock, RemoteLocking};
 pub(crate) use self::near::{Covered, Flying};
@@ -51,13 +53,17 @@ use self::opened::{Holder, Name, Opened, Opening};
 use self::trip::Trip;
 use self::unstorable::Unstorable;
 use self::values::Told;
+use crate::backend::registry::Registered;
 use crate::backend::OfServer;
 use crate::capi::exceptions::{ErrSet, Raise};
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::reference::import;
 use crate::codec::{self, Encoded};
+use crate::function::call::Vectorcall;
 use crate::function::control::Tags;
+use crate::function::entry_points::EntryPoints;
 use crate::function::option_table::Options;
+use crate::function::reply::Reply;
 use crate::function::CachedFunction;
 use crate::key::View;
 use remote::tier::{Refusal, LONGEST};
@@ -302,6 +308,28 @@ impl Remote {
     fn reset_counts(&self) {
         let Counts { hits, here, misses, errors, down } = &self.counts;
         [hits, here, misses, errors, down].iter().for_each(|count| count.store(0, Ordering::Relaxed));
+    }
+}
+
+impl Registered for Remote {
+    type Held = Box<Remote>;
+
+    fn entry<E: EntryPoints, R: Reply>(&self, cached: &CachedFunction) -> Vectorcall {
+        if cached.state.copies {
+            E::storing::<NearMemory<true>, R>(cached)
+        } else {
+            E::storing::<NearMemory<false>, R>(cached)
+        }
+    }
+
+    fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add_class::<LoginTurn>()?;
+        module.add_class::<RemoteTurn>()?;
+        module.add_class::<ServerAddress>()?;
+        module.add_class::<RemoteLock>()?;
+        module.add_class::<RemoteLocking>()?;
+        module.add_function(wrap_pyfunction!(driven::_ask_together, module)?)?;
+        module.add_function(wrap_pyfunction!(together::_change_there, module)?)
     }
 }
 

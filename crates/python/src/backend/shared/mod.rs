@@ -46,12 +46,16 @@ use self::cache_name::CacheName;
 use self::held::Held;
 use self::reopen::Reopener;
 use self::skips::Skips;
-use crate::backend::AnyBackend;
+use crate::backend::registry::{Choosable, Registered};
+use crate::backend::{AnyBackend, Remote, SharedLease, SharedTurn};
 use crate::capi::exceptions::ErrSet;
-use crate::capi::panics::as_error;
+use crate::capi::type_slots::patch;
+use crate::function::call::Vectorcall;
 use crate::function::control_checks::CopyMode;
+use crate::function::entry_points::EntryPoints;
 use crate::function::fence::hash_of;
 use crate::function::option_table::Options;
+use crate::function::reply::Reply;
 use crate::function::CachedFunction;
 use shared::{Event, Tags as FileTags};
 
@@ -182,15 +186,44 @@ impl Shared {
 #[pyclass(frozen, extends = CachedFunction, subclass, module = "warp_cache._warp_cache_rs")]
 pub struct SharedCachedFunction;
 
-impl SharedCachedFunction {
-    fn build(
-        function: &Bound<'_, PyAny>,
-        options: &Options,
-        name: Option<&str>,
-    ) -> PyResult<PyClassInitializer<SharedCachedFunction>> {
-        let backend = AnyBackend::of_file(function, options, name)?;
-        let base = CachedFunction::build(function, options, None, backend)?;
-        Ok(PyClassInitializer::from(base).add_subclass(SharedCachedFunction))
+patched!(SharedCachedFunction);
+
+impl Registered for Shared {
+    type Held = Box<Shared>;
+
+    fn entry<E: EntryPoints, R: Reply>(&self, cached: &CachedFunction) -> Vectorcall {
+        E::storing::<Shared, R>(cached)
+    }
+
+    fn export(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add_class::<SharedCachedFunction>()?;
+        module.add_class::<SharedLease>()?;
+        module.add_class::<SharedTurn>()
+    }
+
+    unsafe fn complete(py: Python<'_>, offset: isize) {
+        // SAFETY: the caller's promise; a derived class has its base's fields where the base has them.
+        unsafe { patch::<SharedCachedFunction>(&py.get_type::<SharedCachedFunction>(), offset) }
+    }
+}
+
+impl Choosable for Shared {
+    const NAME: &'static str = "shared";
+    const REFUSED: &'static [&'static str] = &["max_weight", "weigher", "on_removal", "per_instance"];
+    const STORES_BYTES: bool = true;
+    const HAS_OBJECTS: bool = true;
+
+    fn open(function: &Bound<'_, PyAny>, options: &Options, name: Option<&str>) -> PyResult<AnyBackend> {
+        Ok(if options.remote.is_given() {
+            AnyBackend::Remote(Remote::new(function, options, name, true)?)
+        } else {
+            AnyBackend::Shared(Shared::new(function, options, name)?)
+        })
+    }
+
+    fn instance<'py>(py: Python<'py>, cached: CachedFunction) -> PyResult<Bound<'py, PyAny>> {
+        let made = PyClassInitializer::from(cached).add_subclass(SharedCachedFunction);
+        Ok(Bound::new(py, made)?.into_any())
     }
 }
 
@@ -200,21 +233,8 @@ impl SharedCachedFunction {
     #[pyo3(signature = (*arguments, **keywords), text_signature = None)]
     fn new(arguments: &Bound<'_, PyTuple>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<PyClassInitializer<Self>> {
         let (function, options, name) = Options::of_shared_call(arguments, keywords)?;
-        Self::build(&function, &options, name.as_deref())
-    }
-
-    /// A cached function made from checked options. `name`: what the user calls the cache.
-    #[staticmethod]
-    fn _of<'py>(
-        function: &Bound<'py, PyAny>,
-        options: &Bound<'py, Options>,
-        name: Option<&str>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        crate::function::admit("fn", function)?;
-        as_error(|| {
-            let made = Bound::new(function.py(), Self::build(function, options.get(), name)?)?.into_any();
-            crate::capi::refcount::share_refcount_mode(&made, function);
-            Ok(made)
-        })
+        let backend = AnyBackend::Shared(Shared::new(&function, &options, name.as_deref())?);
+        let base = CachedFunction::build(&function, &options, None, backend)?;
+        Ok(PyClassInitializer::from(base).add_subclass(SharedCachedFunction))
     }
 }

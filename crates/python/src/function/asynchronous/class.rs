@@ -71,30 +71,17 @@ fn twin<'py>(
 
 #[pymethods]
 impl AsyncCachedFunction {
-    /// A cached coroutine function made from checked options. `name`: what the user calls it.
+    /// A cached coroutine function made from checked options. `name`: what the user calls it; `backend`: the number of one.
     #[staticmethod]
-    #[pyo3(signature = (function, options, name=None))]
+    #[pyo3(signature = (function, options, name=None, backend=0))]
     fn _of<'py>(
         function: &Bound<'py, PyAny>,
         options: &Bound<'py, Options>,
         name: Option<&str>,
+        backend: u8,
     ) -> PyResult<Bound<'py, PyAny>> {
         admit("fn", function)?;
-        as_error(|| Self::make(function, options.get(), AnyBackend::of_memory(function, options.get(), name)?))
-    }
-
-    /// The same with a cache that all processes share. `name`: what the user calls it.
-    #[staticmethod]
-    fn _of_shared<'py>(
-        function: &Bound<'py, PyAny>,
-        options: &Bound<'py, Options>,
-        name: Option<&str>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        admit("fn", function)?;
-        as_error(|| {
-            let backend = AnyBackend::of_file(function, options.get(), name)?;
-            Self::make(function, options.get(), backend)
-        })
+        as_error(|| Self::make(function, options.get(), AnyBackend::open(backend, function, options.get(), name)?))
     }
 
     // The methods that may wait for a file or a server, to be awaited. Here they do not wait: what they do is done.
