@@ -24,6 +24,7 @@ from warp_cache._options import (
     DecoratorOptions,
     Lifetime,
     Memory,
+    OtherBackend,
     Seconds,
     Shared,
 )
@@ -124,7 +125,7 @@ def cache(
     _function: Callable[_P, _R],
     _max_size: int | None = 128,
     _ttl: Lifetime | None = None,
-    _backend: Backend = ...,
+    _backend: OtherBackend = ...,
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
     _typed: bool = False,
@@ -177,7 +178,7 @@ def cache(
     _strategy: AnyStrategy = Strategy.LRU,
     _max_size: int | None = 128,
     _ttl: Lifetime | None = None,
-    _backend: Backend = ...,
+    _backend: OtherBackend = ...,
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
     _typed: bool = False,
@@ -225,7 +226,7 @@ def lru_cache(
 def lru_cache(
     _function: Callable[_P, _R],
     _ttl: Seconds | bool | None = None,  # a bool is typed, second in functools
-    _backend: Backend = ...,
+    _backend: OtherBackend = ...,
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
     _typed: bool = False,
@@ -273,7 +274,7 @@ def lru_cache(
 def lru_cache(
     _max_size: int | None = 128,
     _ttl: Seconds | bool | None = None,  # a bool is typed, second in functools
-    _backend: Backend = ...,
+    _backend: OtherBackend = ...,
     _max_key_size: int | None = None,
     _max_value_size: int | None = None,
     _typed: bool = False,

@@ -34,6 +34,9 @@ _Exceptions: TypeAlias = (
 )
 Memory: TypeAlias = Literal["memory", 0, Backend.MEMORY]
 Shared: TypeAlias = Literal["shared", 1, Backend.SHARED]
+# One that is not known, or whose functions are of no class of its own: the names of such backends
+# belong here.
+OtherBackend: TypeAlias = Backend
 
 
 class CommonOptions(TypedDict, total=False):
@@ -85,14 +88,14 @@ class CacheOptions(ControlledOptions, total=False):
     """The options of ``cache``: ``def fast(**options: Unpack[CacheOptions])`` may hand them on."""
 
     strategy: AnyStrategy
-    backend: Memory | Shared | Backend
+    backend: Memory | Shared | OtherBackend
     single_flight: bool
 
 
 class LruCacheOptions(DecoratorOptions, total=False):
     """The options of ``lru_cache``."""
 
-    backend: Memory | Shared | Backend
+    backend: Memory | Shared | OtherBackend
     single_flight: bool | None
 
 
