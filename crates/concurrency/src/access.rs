@@ -1,7 +1,10 @@
-//! What a value must offer so that threads can share it and note their uses of it.
+//! What both kinds of lock have of a shared value: what it must offer so that threads can note their uses of it, and the
+//! counters of hits and misses beside it.
 //!
 //! Ring 2. A hit only reads the structure, and notes its use through this: at once where the GIL is the lock, buffered
 //! behind the [`striped`](crate::striped) lock where there is none.
+
+use std::cell::Cell;
 
 use engine::cache::Cache;
 use engine::policy::HitEffect;
@@ -83,5 +86,37 @@ impl<K, V> RecordAccess for Cache<K, V> {
     unsafe fn record_inline(&self, token: Token) -> bool {
         // SAFETY: as in `touch`.
         unsafe { self.hit_shared_at_once(token) }
+    }
+}
+
+/// The hits and the misses of a cache in memory, as many as one lock guards. With a GIL a cache has one of these, without one
+/// each stripe of its lock has. They stand under the lock because there they cost a hit one addition to a line that it has at
+/// hand. Outside of it each count would be an atomic read-modify-write, as threads may share a stripe. (A shared cache counts in
+/// its file: `crates/shared/src/table/counters.rs`.)
+#[derive(Debug, Default)]
+pub struct HitCounters {
+    hits: Cell<u64>,
+    misses: Cell<u64>,
+}
+
+impl HitCounters {
+    #[inline(always)]
+    pub fn hit(&self) {
+        self.hits.set(self.hits.get() + 1);
+    }
+
+    #[inline(always)]
+    pub fn miss(&self) {
+        self.misses.set(self.misses.get() + 1);
+    }
+
+    /// Hits and misses so far.
+    pub fn read(&self) -> (u64, u64) {
+        (self.hits.get(), self.misses.get())
+    }
+
+    pub fn reset(&self) {
+        self.hits.set(0);
+        self.misses.set(0);
     }
 }

@@ -1,7 +1,7 @@
 //! Ring 2: threads and time.
 //!
 //! [`striped`] is the lock of a cache where there is no GIL, [`spin`] one of a word, [`access`] what a value must offer to
-//! be shared, [`hit_counters`] what both kinds of lock guard beside the value, [`inflight`] one computation for each key,
+//! be shared, and what both kinds of lock guard beside it, [`inflight`] one computation for each key,
 //! [`clock`], [`boottime`] and [`time_stamp`] the time, [`elapsed`] how long something took, [`fork`] what a fork needs,
 //! [`descriptors`] what a child must not keep open, [`thread_id`] who asks, [`signals`] a limit that would kill, [`latest`]
 //! what is replaced while others look at it. Under
@@ -19,7 +19,6 @@ pub mod clock;
 pub mod descriptors;
 pub mod elapsed;
 pub mod fork;
-pub mod hit_counters;
 pub mod inflight;
 pub mod latest;
 pub mod primitives;

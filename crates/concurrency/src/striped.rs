@@ -18,8 +18,7 @@
 use std::ops::Deref;
 
 use super::spin::SpinLock;
-use crate::access::{Change, RecordAccess};
-use crate::hit_counters::HitCounters;
+use crate::access::{Change, HitCounters, RecordAccess};
 use crate::primitives::UnsafeCell;
 use crate::thread_id;
 use engine::policy::HitEffect;

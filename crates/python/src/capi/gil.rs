@@ -9,8 +9,7 @@ use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use concurrency::access::{Change, RecordAccess};
-use concurrency::hit_counters::HitCounters;
+use concurrency::access::{Change, HitCounters, RecordAccess};
 use engine::slab::Token;
 
 /// A value that all threads share, and the counters of its hits and misses.
