@@ -208,6 +208,12 @@ bench-peers: build # and what is measured beside this package
 perf-check: build ## instructions of a hit against the committed counts; ARGS=--accept makes these the counts
 	@$(python) -m benchmarks.perf_check $(ARGS)
 
+.PHONY: count-files
+count-files: ## the files that a hit and a miss run through (valgrind); its build, unoptimised, stays until the next one
+	@CARGO_PROFILE_DEV_DEBUG=line-tables-only CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false \
+		$(MAKE) --no-print-directory build PROFILE=dev
+	@$(python) -m benchmarks.crossed
+
 # An environment with what builds and no tools beside it. (Where there are any, they stay.)
 lean := --no-install-project $(if $(groups),,--no-default-groups --group build)
 
