@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::computation::Computation;
 use super::option_table::Options;
@@ -21,16 +21,24 @@ use crate::capi::exceptions::ErrSet;
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::panics::as_error;
 use crate::capi::reference::{call, import};
-use crate::capi::type_slots::call_by_vectorcall;
+use crate::capi::type_slots::{self, call_by_vectorcall};
 use crate::key::signature::Signature;
 
 #[pymethods]
 impl CachedFunction {
     #[new]
+    #[classmethod]
     #[pyo3(signature = (*arguments, **keywords), text_signature = None)]
-    fn new(arguments: &Bound<'_, PyTuple>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    fn new(
+        class: &Bound<'_, PyType>,
+        arguments: &Bound<'_, PyTuple>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
         let (function, options) = Options::of_call(arguments, keywords)?;
-        as_error(|| Self::build(&function, &options, None, AnyBackend::Memory(Memory::default())))
+        as_error(|| {
+            let base = Self::build(&function, &options, None, AnyBackend::Memory(Memory::default()))?;
+            Ok(type_slots::make_of::<Self>(class, base)?.unbind())
+        })
     }
 
     /// A cached function made from checked options. `name`: what the user calls it.
@@ -43,11 +51,9 @@ impl CachedFunction {
     ) -> PyResult<Bound<'py, PyAny>> {
         admit("fn", function)?;
         as_error(|| {
-            let made = Bound::new(
-                function.py(),
-                Self::build(function, options.get(), None, AnyBackend::of_memory(function, options.get(), name)?)?,
-            )?
-            .into_any();
+            let base =
+                Self::build(function, options.get(), None, AnyBackend::of_memory(function, options.get(), name)?)?;
+            let made = type_slots::make(function.py(), base)?.into_any();
             crate::capi::refcount::share_refcount_mode(&made, function);
             Ok(made)
         })

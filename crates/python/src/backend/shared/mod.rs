@@ -40,7 +40,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 use self::cache_name::CacheName;
 use self::held::Held;
@@ -49,6 +49,7 @@ use self::skips::Skips;
 use crate::backend::AnyBackend;
 use crate::capi::exceptions::ErrSet;
 use crate::capi::panics::as_error;
+use crate::capi::type_slots;
 use crate::function::control_checks::CopyMode;
 use crate::function::fence::hash_of;
 use crate::function::option_table::Options;
@@ -197,10 +198,15 @@ impl SharedCachedFunction {
 #[pymethods]
 impl SharedCachedFunction {
     #[new]
+    #[classmethod]
     #[pyo3(signature = (*arguments, **keywords), text_signature = None)]
-    fn new(arguments: &Bound<'_, PyTuple>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<PyClassInitializer<Self>> {
+    fn new(
+        class: &Bound<'_, PyType>,
+        arguments: &Bound<'_, PyTuple>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
         let (function, options, name) = Options::of_shared_call(arguments, keywords)?;
-        Self::build(&function, &options, name.as_deref())
+        Ok(type_slots::make_of::<Self>(class, Self::build(&function, &options, name.as_deref())?)?.unbind())
     }
 
     /// A cached function made from checked options. `name`: what the user calls the cache.
@@ -212,7 +218,7 @@ impl SharedCachedFunction {
     ) -> PyResult<Bound<'py, PyAny>> {
         crate::function::admit("fn", function)?;
         as_error(|| {
-            let made = Bound::new(function.py(), Self::build(function, options.get(), name)?)?.into_any();
+            let made = type_slots::make(function.py(), Self::build(function, options.get(), name)?)?.into_any();
             crate::capi::refcount::share_refcount_mode(&made, function);
             Ok(made)
         })

@@ -12,6 +12,7 @@ use crate::capi::coroutine;
 use crate::capi::exceptions::{self, ErrSet};
 use crate::capi::panics::{as_error, point};
 use crate::capi::reference::{call, import};
+use crate::capi::type_slots;
 use crate::codec;
 use crate::function::computation::Computation;
 use crate::function::handout;
@@ -39,7 +40,7 @@ impl AsyncCachedFunction {
     fn make<'py>(function: &Bound<'py, PyAny>, options: &Options, backend: AnyBackend) -> PyResult<Bound<'py, PyAny>> {
         let py = function.py();
         let base = CachedFunction::build(function, options, Some(Flights::new(py)?), backend)?;
-        let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(AsyncCachedFunction))?.into_any();
+        let made = type_slots::make(py, PyClassInitializer::from(base).add_subclass(AsyncCachedFunction))?.into_any();
         crate::capi::refcount::share_refcount_mode(&made, function);
         Ok(made)
     }

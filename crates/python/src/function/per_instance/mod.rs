@@ -195,15 +195,10 @@ impl PerInstanceFunction {
             control,
         );
         made.state.is_of_instance = true;
-        // SAFETY: attached; one instance of the type.
-        let made = unsafe {
-            if is_async {
-                let made = PyClassInitializer::from(made).add_subclass(AsyncCachedFunction);
-                let kind = py.get_type::<AsyncCachedFunction>();
-                type_slots::without_dict(&kind, || Bound::new(py, made))?.into_any()
-            } else {
-                type_slots::without_dict(&py.get_type::<CachedFunction>(), || Bound::new(py, made))?.into_any()
-            }
+        let made = if is_async {
+            type_slots::make(py, PyClassInitializer::from(made).add_subclass(AsyncCachedFunction))?.into_any()
+        } else {
+            type_slots::make(py, made)?.into_any()
         };
         Ok(made.unbind().into())
     }
@@ -235,7 +230,8 @@ impl PerInstanceFunction {
             );
             base.vectorcall = AtomicPtr::new(enter as Vectorcall as *mut c_void);
             base.instances = Some(Box::new(Instances::new(is_async)));
-            let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(PerInstanceFunction))?.into_any();
+            let made =
+                type_slots::make(py, PyClassInitializer::from(base).add_subclass(PerInstanceFunction))?.into_any();
             crate::capi::refcount::share_refcount_mode(&made, function);
             Ok(made)
         })
