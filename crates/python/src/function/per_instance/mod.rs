@@ -27,8 +27,9 @@ use crate::backend::{AnyBackend, Memory};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::Raise;
 use crate::capi::guarded::GuardedCalls;
+use crate::capi::imported::Imported;
 use crate::capi::panics::{as_error, caught};
-use crate::capi::reference::{import, PyRef};
+use crate::capi::reference::PyRef;
 use crate::capi::type_slots;
 use crate::capi::weak::WeakRef;
 use crate::function::asynchronous::Flights;
@@ -265,7 +266,8 @@ impl PerInstanceFunction {
     fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if Place::of(&name.to_cow().unwrap_or_default()).is_some() {
-            return import(py, "warp_cache._instances")?.getattr("operation")?.guarded_call((slf, name));
+            static OPERATION: Imported = Imported::new("warp_cache._instances", "operation");
+            return OPERATION.get(py)?.guarded_call((slf, name));
         }
         // SAFETY: live objects; a new reference or null with an exception set.
         unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetAttr(slf.as_ptr(), name.as_ptr())) }
@@ -274,5 +276,6 @@ impl PerInstanceFunction {
 
 /// Has a class hide what its instances keep.
 fn hide(py: Python<'_>, class: &Bound<'_, PyAny>) -> PyResult<()> {
-    import(py, "warp_cache._instances")?.getattr("hide")?.guarded_call((class,)).map(|_| ())
+    static HIDE: Imported = Imported::new("warp_cache._instances", "hide");
+    HIDE.get(py)?.guarded_call((class,)).map(|_| ())
 }
