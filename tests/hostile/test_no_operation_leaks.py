@@ -1,4 +1,4 @@
-"""Operations done many times leave neither objects nor bytes of the extension module's own behind."""
+"""Operations done many times leave behind neither objects nor bytes of the extension module."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Unequal:
 
 
 def check(turn: Turn) -> None:
-    """A leak goes on: what stays must be within the bounds after some hundred rounds, or thousands."""
+    """A leak goes on: what stays must be within the bounds after some rounds, or after more."""
     for _ in range(ROUNDS // 2):
         turn()
     gc.collect()

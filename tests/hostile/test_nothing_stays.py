@@ -14,7 +14,7 @@ from warp_cache import Cache, cache, lru_cache
 from warp_cache._warp_cache_rs import CachedFunction, SharedCachedFunction
 
 ROUNDS = 2000
-# One block a round is a leak. (Without a GIL, CPython frees what dictionaries were made of in lots.)
+# A leak is a block a round. (Without a GIL, CPython frees what dictionaries were made of in lots.)
 STAYING = 1500 if support.FREE_THREADED else 300
 
 

@@ -193,13 +193,17 @@ pub fn make<'py, T: PyClass + Patched>(
 pub fn make_of<'py, T: PyClass + Patched>(
     kind: &Bound<'py, PyType>,
     initial: impl Into<PyClassInitializer<T>>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Bound<'py, T>> {
     let (py, initial) = (kind.py(), initial.into());
     if !kind.is_subclass_of::<T>()? {
         return Err(PyTypeError::new_err("__new__ makes instances of its class and of those derived from it"));
     }
-    // SAFETY: attached; the type is derived from that of `initial`; a new reference comes back.
-    let make = || unsafe { Ok(Bound::from_owned_ptr(py, initial.into_new_object(py, kind.as_type_ptr())?)) };
+    let make = || {
+        // SAFETY: attached; the type is that of `initial` or derived from it, and a new reference comes back.
+        let made = unsafe { Bound::from_owned_ptr(py, initial.into_new_object(py, kind.as_type_ptr())?) };
+        // SAFETY: so it is.
+        Ok(unsafe { made.cast_into_unchecked::<T>() })
+    };
     // SAFETY: a ready type. One with abstract methods has no instances: what refuses them may be Python's code.
     if unsafe { ffi::PyType_HasFeature(kind.as_type_ptr(), ffi::Py_TPFLAGS_IS_ABSTRACT) } != 0 {
         return make();

@@ -34,7 +34,7 @@ impl CachedFunction {
         class: &Bound<'_, PyType>,
         arguments: &Bound<'_, PyTuple>,
         keywords: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Py<PyAny>> {
+    ) -> PyResult<Py<Self>> {
         let (function, options) = Options::of_call(arguments, keywords)?;
         as_error(|| {
             let base = Self::build(&function, &options, None, AnyBackend::Memory(Memory::default()))?;

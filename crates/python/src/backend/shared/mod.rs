@@ -204,7 +204,7 @@ impl SharedCachedFunction {
         class: &Bound<'_, PyType>,
         arguments: &Bound<'_, PyTuple>,
         keywords: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Py<PyAny>> {
+    ) -> PyResult<Py<Self>> {
         let (function, options, name) = Options::of_shared_call(arguments, keywords)?;
         Ok(type_slots::make_of::<Self>(class, Self::build(&function, &options, name.as_deref())?)?.unbind())
     }
