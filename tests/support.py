@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 import re
@@ -88,6 +89,30 @@ class Growth:
 
     def check(self) -> None:
         assert self._fits(), f"blocks and objects that stayed: {self.grown}"
+
+
+class _Allocated(ctypes.Structure):
+    """What glibc's mallinfo2 gives."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+    hblkhd: int
+    uordblks: int
+
+
+def allocated() -> int | None:
+    """Bytes that C's malloc has given, to Rust among others; None where that is not told."""
+    if not hasattr(ctypes.pythonapi, "mallinfo2"):
+        return None
+    ask = ctypes.pythonapi.mallinfo2
+    ask.argtypes, ask.restype = [], _Allocated
+    told = ask()
+    return int(told.uordblks + told.hblkhd)
 
 
 def descriptors(folder: Path) -> set[str]:

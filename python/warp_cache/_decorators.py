@@ -245,12 +245,9 @@ def _apply(
 
     name: what the first argument is if it is no function. In both forms the others follow.
     """
-    if not args:
+    if not args and name == "max_size" and _is_function(options.get("maxsize")):
         # functools takes it by its parameter's name, too.
-        for spelling in (name, "maxsize"):
-            if spelling in options and _is_function(options[spelling]):
-                args = (options.pop(spelling),)
-                break
+        args = (options.pop("maxsize"),)
     if not args or not _is_function(args[0]):
         return make(*args, **options)
     function, *others = args
@@ -383,6 +380,8 @@ def _size(max_size: int | None, maxsize: int | None) -> int | None:
         return 128 if max_size is _ABSENT else max_size
     if max_size is not _ABSENT:
         raise TypeError(f"give max_size or maxsize, not both: got {max_size!r} and {maxsize!r}")
+    if maxsize is not None and not hasattr(type(maxsize), "__index__"):
+        raise TypeError(f"maxsize must be an integer or None, got {_shown(maxsize)}")
     return maxsize
 
 

@@ -282,6 +282,47 @@ async def cancelled_error_of_its_own(seen: Seen) -> None:
 
 
 @scenario
+async def cancelled_error_of_its_own_in_whatever_waits(seen: Seen) -> None:
+    @seen.decorate
+    async def f(key: int, steps: int = 0) -> None:
+        await turns(steps)
+        raise asyncio.CancelledError("mine", key)
+
+    waits: list[Any] = [
+        lambda call: call,
+        asyncio.ensure_future,
+        asyncio.shield,
+        asyncio.gather,
+        lambda call: asyncio.wait_for(call, 60),
+    ]
+    for key, wait in enumerate(waits):
+        for steps in 0, 2:
+            with pytest.raises(asyncio.CancelledError):
+                await seen.of(wait(f(key, steps)))
+
+
+@scenario_since_311
+async def cancelled_error_of_its_own_within_a_timeout_and_a_group(seen: Seen) -> None:
+    @seen.decorate
+    async def f(key: int) -> None:
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError("mine")
+
+    async def limited() -> None:
+        async with asyncio.timeout(60):
+            await f(1)
+
+    with pytest.raises(asyncio.CancelledError):
+        await seen.of(limited())
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(f(2))
+    # A child that was cancelled ends no group.
+    assert task.cancelled()
+    with pytest.raises(asyncio.CancelledError):
+        await seen.of(task)
+
+
+@scenario
 async def base_exceptions(seen: Seen) -> None:
     for kind in (Own, GeneratorExit, Exception, StopAsyncIteration):
         for steps in 0, 1, 3:

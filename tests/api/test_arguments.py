@@ -10,8 +10,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from support import name_of
 
-from warp_cache import Backend, Strategy, cache, lru_cache
+from warp_cache import Backend, CacheOptions, LruCacheOptions, Strategy, cache, lru_cache
 from warp_cache._warp_cache_rs import CachedFunction, SharedCachedFunction
 
 Decorate = Callable[..., Any]
@@ -124,11 +125,34 @@ def test_two_messages_word_for_word() -> None:
     with pytest.raises(ValueError) as caught:
         cache(ttl=-1)(identity)
     assert str(caught.value) == (
-        "ttl must be a positive, finite number of seconds, a timedelta or None, got -1"
+        "ttl must be a positive, finite number of seconds, a timedelta or None (for cache also a "
+        "callable that is given the result), got -1"
     )
     with pytest.raises(TypeError) as refused:
         cache(max_size="ten")(identity)  # type: ignore[call-overload]
     assert str(refused.value) == "max_size must be an integer or None, got 'ten'"
+
+
+# Options that take callables.
+CALLED = {"key", "ttl", "cache_if", "tags", "weigher", "on_removal", "copy"}
+
+
+@pytest.mark.parametrize("wrong", [int, identity, Odd, classmethod(identity), Odd()], ids=name_of)
+@pytest.mark.parametrize("argument", sorted(CacheOptions.__optional_keys__ - CALLED))
+def test_a_function_or_a_class_is_no_option(argument: str, wrong: Any) -> None:
+    others: dict[str, Any] = {"weigher": len} if argument == "max_weight" else {}
+    if argument in ("remote", "jitter", "stale_while_revalidate", "stale_if_error"):
+        others["ttl"] = 5
+    decorators: dict[Any, Any] = {cache: CacheOptions, lru_cache: LruCacheOptions}
+    for decorate, known in decorators.items():
+        if argument not in known.__optional_keys__:
+            continue
+        if argument == "maxsize" and decorate is lru_cache and callable(wrong):
+            # That is functools' way to give it a function.
+            assert lru_cache(maxsize=wrong).cache_parameters()["maxsize"] == 128
+        elif argument != "maxsize" or decorate is cache or isinstance(wrong, Odd):
+            with pytest.raises((TypeError, ValueError), match=f"^{argument} must be"):
+                decorate(**{argument: wrong}, **others)
 
 
 @both

@@ -35,7 +35,6 @@ def test_a_function_with_any_options_beside_it() -> None:
         lru_cache()(double),
         lru_cache(double, max_size=128),
         lru_cache(double, maxsize=128),
-        lru_cache(max_size=double),
         lru_cache(maxsize=double),
         lru_cache(double, 3600.0),
         lru_cache(double, ttl=3600, max_size=128),

@@ -18,7 +18,7 @@ import support
 from children import Children
 from keys import Key, alive, forget, key, number_of, numbered
 
-from warp_cache import Strategy, cache
+from warp_cache import Cache, Strategy, cache
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +142,45 @@ def test_a_heap_of_deadlines_that_have_lost_their_entries() -> None:
     for n in range(2000):
         function(key(n))
     assert held() == set(range(1990, 2000))
+
+
+def test_lifetimes_of_single_entries_in_a_cache_that_has_none() -> None:
+    function = numbered(max_size=20)
+    computed = {50}
+    function.cache_put([100], (key(100),), ttl=1000)
+    for n in (*range(10), 100, 50):
+        if n < 10:
+            function.cache_put([n], (key(n),), ttl=0.2)
+        misses = function.cache_info().misses
+        assert function(key(n)) == [n]
+        if function.cache_info().misses > misses:
+            # (On a slow machine it has expired by now.)
+            computed.add(n)
+    assert held() >= {50, 100}
+    time.sleep(0.25)
+    function.get(key(999))
+    assert held() == {100} | computed
+    function.cache_invalidate(key(100))
+    for _ in range(1000):
+        assert function(key(50)) == [50]
+    assert held() == computed
+
+
+def test_entries_with_lifetimes_that_are_stored_anew_take_no_room() -> None:
+    decorated = cache(backend="shared", max_size=20)(lambda n: n)
+    cached = Cache[int, int](backend="shared", max_size=20, name="anew")
+
+    def many(rounds: int) -> None:
+        for n in range(rounds):
+            decorated.cache_put(n, (n % 10,), ttl=1000)
+            cached.set(n % 10, n, ttl=1000)
+
+    many(1000)
+    before = support.allocated()
+    if before is None:
+        pytest.skip("the C library does not tell what it has allocated")
+    many(50_000)
+    assert support.allocated() - before < 500_000
 
 
 CHILD = """

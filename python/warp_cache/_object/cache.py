@@ -20,6 +20,28 @@ __all__ = ["Cache"]
 
 _NOTHING: Any = object()
 
+# What few caches need, imported at its first use and kept.
+_locks: Any = None
+_memoizes: Any = None
+
+
+def _lock_class() -> Any:
+    global _locks
+    if _locks is None:
+        from warp_cache._object.locking import CacheLock
+
+        _locks = CacheLock
+    return _locks
+
+
+def _memoizer() -> Any:
+    global _memoizes
+    if _memoizes is None:
+        from warp_cache._object.memoizing import memoize
+
+        _memoizes = memoize
+    return _memoizes
+
 
 class Cache(CacheMapping, Twins):
     """A cache that is used like a dict: in this process, or shared by processes or hosts.
@@ -207,9 +229,7 @@ class Cache(CacheMapping, Twins):
         wait: seconds after which entering it raises TimeoutError; None for no limit. lease: seconds
         after which others may take it; None for as long as its holder lives.
         """
-        from warp_cache._object.locking import CacheLock
-
-        return CacheLock(self, key, wait, lease)
+        return _lock_class()(self, key, wait, lease)
 
     # Several entries, each by itself.
 
@@ -361,9 +381,7 @@ class Cache(CacheMapping, Twins):
         methods of a cached one; ``cache_clear()`` drops its own entries. These count for size,
         ``clear`` and ``info`` of the cache, and are none of its keys.
         """
-        from warp_cache._object.memoizing import memoize
-
-        decorate = memoize(self, options)
+        decorate = _memoizer()(self, options)
         return decorate if function is None else decorate(function)
 
     def copy(self) -> Any:

@@ -12,7 +12,7 @@ from types import MethodType
 
 from warp_cache._control import refuse_coroutine_functions
 from warp_cache._object import operations
-from warp_cache._object.loading import Request
+from warp_cache._object.loading import Request, request
 from warp_cache._object.twins import beside
 
 TYPE_CHECKING = False
@@ -31,6 +31,18 @@ _MOST_TAGS = 7
 _numbers = itertools.count()
 
 _OPTIONS = ("key", "ignore", "ttl", "tags", "typed", "cache_if")
+
+# What refreshes, imported at its first use and kept.
+_refreshes: Any = None
+
+
+def _refresher() -> Any:
+    global _refreshes
+    if _refreshes is None:
+        from warp_cache._refresh import refresh
+
+        _refreshes = refresh
+    return _refreshes
 
 
 def memoize(cache: Any, options: dict[str, Any]) -> Callable[[Any], Any]:
@@ -160,15 +172,12 @@ class Memoized:
         loader = self._cache._loader
         if self._is_async:
             return operations.load_async(loader.cache_refresh, key, asked)
-        from warp_cache._object.loading import request
-        from warp_cache._refresh import refresh
-
         token = request.set(asked)
         try:
             computed = self._cache._refresh_nothing(*key)
             if computed is not None:
                 return computed[0]
-            return refresh(loader, self._cache._ticket(*key), key, {})
+            return _refresher()(loader, self._cache._ticket(*key), key, {})
         finally:
             request.reset(token)
 

@@ -55,7 +55,7 @@ pub(crate) trait Choosable: Registered {
 
     /// The object of a function that is no coroutine function: an instance of the backend's own type, if it has one.
     fn instance<'py>(py: Python<'py>, cached: CachedFunction) -> PyResult<Bound<'py, PyAny>> {
-        Ok(Bound::new(py, cached)?.into_any())
+        Ok(crate::capi::type_slots::make(py, cached)?.into_any())
     }
 }
 

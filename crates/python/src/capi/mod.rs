@@ -10,6 +10,7 @@ pub mod exceptions;
 #[cfg(not(Py_GIL_DISABLED))]
 mod gil;
 pub mod guarded;
+pub mod imported;
 pub mod inspect;
 pub mod layout;
 pub mod panics;

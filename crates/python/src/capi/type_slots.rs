@@ -12,9 +12,12 @@
 use std::ffi::{c_int, c_void, CStr};
 use std::sync::OnceLock;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
+use pyo3::impl_::pyclass_init::PyObjectInit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::PyClass;
 
 use crate::capi::reference::release;
 
@@ -176,12 +179,45 @@ pub unsafe fn call_by_vectorcall<'py, T>(
     unsafe { Bound::from_owned_ptr_or_err(object.py(), ffi::PyVectorcall_Call(object.as_ptr(), args.as_ptr(), kwargs)) }
 }
 
-/// Makes an instance without the `__dict__` that CPython 3.11 and 3.12 allocate for each, which PyO3 overwrites and so leaks: of
-/// what is made once a decoration, nobody minds; of what is made once an instance of a class, the memory would fill.
+/// An instance of a type with `dict`. All of them are to be made here, or by [`make_of`].
+pub fn make<'py, T: PyClass + Patched>(
+    py: Python<'py>,
+    initial: impl Into<PyClassInitializer<T>>,
+) -> PyResult<Bound<'py, T>> {
+    let initial = initial.into();
+    // SAFETY: attached; one instance of a patched type, which PyO3 allocates and fills.
+    unsafe { without_dict(&py.get_type::<T>(), || Bound::new(py, initial)) }
+}
+
+/// An instance of such a type, or of one that is derived from it in Python: what `__new__` was asked for.
+pub fn make_of<'py, T: PyClass + Patched>(
+    kind: &Bound<'py, PyType>,
+    initial: impl Into<PyClassInitializer<T>>,
+) -> PyResult<Bound<'py, T>> {
+    let (py, initial) = (kind.py(), initial.into());
+    if !kind.is_subclass_of::<T>()? {
+        return Err(PyTypeError::new_err("__new__ makes instances of its class and of those derived from it"));
+    }
+    let make = || {
+        // SAFETY: attached; the type is that of `initial` or derived from it, and a new reference comes back.
+        let made = unsafe { Bound::from_owned_ptr(py, initial.into_new_object(py, kind.as_type_ptr())?) };
+        // SAFETY: so it is.
+        Ok(unsafe { made.cast_into_unchecked::<T>() })
+    };
+    // SAFETY: a ready type. One with abstract methods has no instances: what refuses them may be Python's code.
+    if unsafe { ffi::PyType_HasFeature(kind.as_type_ptr(), ffi::Py_TPFLAGS_IS_ABSTRACT) } != 0 {
+        return make();
+    }
+    // SAFETY: attached; one instance of a type with a patched one as its base, and so with the base's `tp_dictoffset`.
+    unsafe { without_dict(kind, make) }
+}
+
+/// Makes an instance without the `__dict__` that CPython 3.11 and 3.12 allocate for each, which PyO3 overwrites and so leaks.
 ///
 /// # Safety
-/// The thread is attached; `make` makes one instance of `kind`, a patched type, and runs no code of Python's.
-pub unsafe fn without_dict<R>(kind: &Bound<'_, PyType>, make: impl FnOnce() -> R) -> R {
+/// The thread is attached; `make` makes one instance of `kind`, a patched type or one derived from it, and runs no code of
+/// Python's.
+unsafe fn without_dict<R>(kind: &Bound<'_, PyType>, make: impl FnOnce() -> R) -> R {
     /// Puts back what was changed.
     #[cfg(all(Py_3_11, not(Py_3_13)))]
     struct Restore(*mut ffi::PyTypeObject, ffi::Py_ssize_t, bool);

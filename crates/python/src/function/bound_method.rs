@@ -20,6 +20,7 @@ use super::instance::instance;
 use super::per_instance::PerInstanceFunction;
 use super::CachedFunction;
 use crate::capi::guarded::GuardedCalls;
+use crate::capi::imported::Imported;
 use crate::capi::panics::caught;
 use crate::capi::reference::{calls, import};
 use crate::capi::type_slots::{self, call_by_vectorcall};
@@ -188,6 +189,9 @@ pub(super) fn bind_operation<'py>(
     place: Place,
     instance: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    static AFTER_VALUE: Imported = Imported::new("warp_cache._bound", "after_value");
+    static PACKED: Imported = Imported::new("warp_cache._bound", "packed");
+    static PARTIAL: Imported = Imported::new("functools", "partial");
     let py = operation.py();
     let helper = match place {
         Place::Nowhere => return Ok(operation.clone()),
@@ -195,11 +199,10 @@ pub(super) fn bind_operation<'py>(
         Place::First => unsafe {
             return Bound::from_owned_ptr_or_err(py, PyMethod_New(operation.as_ptr(), instance.as_ptr()));
         },
-        Place::AfterValue => "after_value",
-        Place::Packed => "packed",
+        Place::AfterValue => &AFTER_VALUE,
+        Place::Packed => &PACKED,
     };
-    let helper = import(py, "warp_cache._bound")?.getattr(helper)?;
-    import(py, "functools")?.getattr("partial")?.guarded_call((helper, operation, instance))
+    PARTIAL.get(py)?.guarded_call((helper.get(py)?, operation, instance))
 }
 
 /// `types.MethodType`.

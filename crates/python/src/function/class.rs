@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::computation::Computation;
 use super::option_table::Options;
@@ -19,18 +19,27 @@ use crate::backend::driven;
 use crate::backend::{AnyBackend, Memory, SharedLease};
 use crate::capi::exceptions::ErrSet;
 use crate::capi::guarded::GuardedCalls;
+use crate::capi::imported::Imported;
 use crate::capi::panics::as_error;
 use crate::capi::reference::{call, import};
-use crate::capi::type_slots::call_by_vectorcall;
+use crate::capi::type_slots::{self, call_by_vectorcall};
 use crate::key::signature::Signature;
 
 #[pymethods]
 impl CachedFunction {
     #[new]
+    #[classmethod]
     #[pyo3(signature = (*arguments, **keywords), text_signature = None)]
-    fn new(arguments: &Bound<'_, PyTuple>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    fn new(
+        class: &Bound<'_, PyType>,
+        arguments: &Bound<'_, PyTuple>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<Self>> {
         let (function, options) = Options::of_call(arguments, keywords)?;
-        as_error(|| Self::build(&function, &options, None, AnyBackend::Memory(Memory::default())))
+        as_error(|| {
+            let base = Self::build(&function, &options, None, AnyBackend::Memory(Memory::default()))?;
+            Ok(type_slots::make_of::<Self>(class, base)?.unbind())
+        })
     }
 
     /// A cached function made from checked options. `name`: what the user calls it; `backend`: the number of one.
@@ -100,7 +109,8 @@ impl CachedFunction {
     /// Everything the cache was made with, in a new dict: each parameter of ``cache`` by its name, and ``path``,
     /// ``private`` and ``qualname``.
     fn cache_options<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        import(slf.py(), "warp_cache._made_with")?.getattr("options")?.guarded_call((slf,))
+        static OPTIONS: Imported = Imported::new("warp_cache._made_with", "options");
+        OPTIONS.get(slf.py())?.guarded_call((slf,))
     }
 
     /// functools' own class, though not by type: class factories that tell methods from fields, as pydantic's models, know
@@ -152,10 +162,11 @@ impl CachedFunction {
         if slf.get().state.max_size == Some(0) {
             return as_error(|| entry_methods::refresh_nothing(slf, args, &kwargs));
         }
-        let asks = if slf.get().state.flights.is_some() { "refresh_async" } else { "refresh" };
+        static REFRESH: Imported = Imported::new("warp_cache._refresh", "refresh");
+        static REFRESH_ASYNC: Imported = Imported::new("warp_cache._refresh", "refresh_async");
+        let asks = if slf.get().state.flights.is_some() { &REFRESH_ASYNC } else { &REFRESH };
         let ticket = as_error(|| slf.get().ticket(args, &kwargs))?;
-        let refresh = import(py, "warp_cache._refresh")?.getattr(asks)?;
-        call(&refresh, &(slf, ticket, args, kwargs).into_pyobject(py)?, None)
+        call(asks.get(py)?, &(slf, ticket, args, kwargs).into_pyobject(py)?, None)
     }
 
     /// Opens a shared cache that a child of a fork could not open, as the fork is about to be.

@@ -67,7 +67,10 @@ impl OptionKind for Ttl {
         if !value.is_none() && value.is_callable() {
             return Ok(Ttl { nanos: 0, of: Some(Object::new(value)) });
         }
-        let nanos = Seconds::check(argument, value)?.map_or(0, |ttl| ttl.as_nanos() as u64);
+        // (The other callers refuse callables in Python.)
+        const RIGHT: &str = "a positive, finite number of seconds, a timedelta or None \
+                             (for cache also a callable that is given the result)";
+        let nanos = Seconds::check_as(argument, RIGHT, value)?.map_or(0, |ttl| ttl.as_nanos() as u64);
         Ok(Ttl { nanos, of: None })
     }
 

@@ -17,8 +17,9 @@ use super::state::{CacheState, Put};
 use super::CachedFunction;
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::{self, ErrSet, Raise};
+use crate::capi::imported::Imported;
 use crate::capi::panics::point;
-use crate::capi::reference::{call, import, PyRef};
+use crate::capi::reference::{call, PyRef};
 use crate::key::View;
 use concurrency::inflight::Outcome;
 use shared::{Purpose, Tags as FileTags};
@@ -180,8 +181,8 @@ impl CachedFunction {
                 }
             }
             let (args, kwargs) = arguments.as_python(py)?;
-            let begin = import(py, "warp_cache._refresh")?.getattr("begin")?;
-            call(&begin, &(object, ticket, args, kwargs, lease).into_pyobject(py)?, None)?;
+            static BEGIN: Imported = Imported::new("warp_cache._refresh", "begin");
+            call(BEGIN.get(py)?, &(object, ticket, args, kwargs, lease).into_pyobject(py)?, None)?;
             Ok(())
         });
         match begun {

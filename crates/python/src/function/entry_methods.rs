@@ -20,8 +20,9 @@ use super::{disabled, CachedFunction};
 use crate::backend::Known;
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::{ErrSet, Raise};
+use crate::capi::imported::Imported;
 use crate::capi::panics::{caught, point};
-use crate::capi::reference::{call, import};
+use crate::capi::reference::call;
 use crate::capi::type_slots::{add_methods, Method};
 use crate::key::signature::ArgBuffer;
 use crate::key::View;
@@ -305,8 +306,8 @@ pub(super) fn refresh_nothing<'py>(
     let (py, this) = (cached.py(), cached.get());
     this.state.count_refresh();
     if this.state.flights.is_some() {
-        let compute = import(py, "warp_cache._bringing")?.getattr("compute_beside")?;
-        return call(&compute, &(cached, args, kwargs).into_pyobject(py)?, None);
+        static COMPUTE: Imported = Imported::new("warp_cache._bringing", "compute_beside");
+        return call(COMPUTE.get(py)?, &(cached, args, kwargs).into_pyobject(py)?, None);
     }
     computed(this, args, Some(kwargs))
 }

@@ -146,18 +146,24 @@ pub(super) fn nanos(seconds: f64) -> u64 {
 /// A positive, finite number of seconds (a number, or a `timedelta`), or None for no limit.
 pub struct Seconds;
 
+impl Seconds {
+    /// `check` with words of its own for what would be right.
+    pub(super) fn check_as(argument: &str, right: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
+        if value.is_none() {
+            return Ok(None);
+        }
+        match seconds(argument, right, value)? {
+            seconds if seconds > 0.0 => Ok(Some(Duration::from_nanos(nanos(seconds).max(1)))),
+            _ => Err(wrong_value(argument, right, value)),
+        }
+    }
+}
+
 impl OptionKind for Seconds {
     type Value = Option<Duration>;
 
     fn check(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
-        const RIGHT: &str = "a positive, finite number of seconds, a timedelta or None";
-        if value.is_none() {
-            return Ok(None);
-        }
-        match seconds(argument, RIGHT, value)? {
-            seconds if seconds > 0.0 => Ok(Some(Duration::from_nanos(nanos(seconds).max(1)))),
-            _ => Err(wrong_value(argument, RIGHT, value)),
-        }
+        Self::check_as(argument, "a positive, finite number of seconds, a timedelta or None", value)
     }
 
     fn given_back<'py>(value: &Option<Duration>, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

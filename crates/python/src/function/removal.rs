@@ -11,7 +11,8 @@ use super::handout;
 use super::option_object::Object;
 use super::slot_value::Value;
 use super::state::CacheState;
-use crate::capi::reference::{self, import, PyRef};
+use crate::capi::imported::Imported;
+use crate::capi::reference::{self, PyRef};
 use crate::key::{Shape, View};
 use engine::cache::{Cause, Departed, Evicted};
 use engine::slab::Entry;
@@ -125,7 +126,8 @@ fn tell(control: &Control, on_removal: &Object, departed: Departed<PyRef, Value>
             _ => handout::hand_out(py, object.clone_ref(py)).ok_or_else(|| PyErr::fetch(py))?.into_bound(py),
         };
         let call = call_of(control, &departed.entry.key, departed.meta, py)?;
-        let cause = import(py, "warp_cache._removal")?.getattr("RemovalCause")?.getattr(cause)?;
+        static CAUSE: Imported = Imported::new("warp_cache._removal", "RemovalCause");
+        let cause = CAUSE.get(py)?.getattr(cause)?;
         reference::call(on_removal.bind(py), &(call, value, cause).into_pyobject(py)?, None)?;
         Ok(())
     })();

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use crate::backend::{AnyBackend, Memory, Remote, Shared};
 use crate::capi::panics::as_error;
+use crate::capi::type_slots;
 use crate::function::asynchronous::Flights;
 use crate::function::control::Control;
 use crate::function::option_object::Object;
@@ -46,7 +47,7 @@ pub fn _make_loader<'py>(
         }
         let base =
             CachedFunction::assemble(function, options, signature, Some(Flights::new(py)?), backend, Some(control));
-        let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(AsyncCachedFunction))?.into_any();
+        let made = type_slots::make(py, PyClassInitializer::from(base).add_subclass(AsyncCachedFunction))?.into_any();
         crate::capi::refcount::share_refcount_mode(&made, function);
         Ok(made)
     })

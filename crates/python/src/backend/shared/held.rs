@@ -9,7 +9,8 @@
 //!
 //! So after each look and each store the level holds only what the file held at that moment, whose bytes are within
 //! `max_bytes`. A hit of this level is neither and is not slowed down; but where entries expire, one hit in a quarter of a
-//! second is told to take the long way (`SharedCache::wake_at`) and does as a look does.
+//! second is told to take the long way (`SharedCache::wake_at`) and does as a look does; so, too, as long as single entries
+//! have a lifetime that their cache has not.
 //!
 //! What is noted is shared as a leaf (`capi::sharing`): attached threads have it for a bounded time, and nothing in that calls
 //! into Python. So no thread detaches with it, and no fork's child finds it locked.
@@ -87,6 +88,8 @@ struct Notes {
     count: usize,
     /// Deadline, slot, version.
     due: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    /// Whether hits have been told to take the long way at some time.
+    wakes: bool,
 }
 
 // SAFETY: see the module's documentation.
@@ -207,7 +210,7 @@ impl Notes {
 }
 
 impl Held {
-    /// Notes what was put into the level since; gives what is to be taken out of it.
+    /// Notes what was put into the level since; gives what is to be taken out of it. `expires`: all entries have a lifetime.
     fn follow(&self, file: &File, new: Option<&Note>, expires: bool) -> AllGone {
         let mut gone = AllGone::default();
         self.0.with(|notes| {
@@ -219,10 +222,14 @@ impl Held {
                     notes.let_go(new.hit.slot, &mut gone);
                 }
             }
-            if expires {
+            if expires || !notes.due.is_empty() {
                 let now = file.shm.now();
                 let next = notes.expire(now, &mut gone);
                 file.shm.wake_at(next.min(now.saturating_add(CHECK_EVERY)));
+                notes.wakes = true;
+            } else if std::mem::take(&mut notes.wakes) {
+                // Single entries had lifetimes of their own, and all of them have gone.
+                file.shm.wake_at(0);
             }
         });
         gone

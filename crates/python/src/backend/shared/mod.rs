@@ -40,7 +40,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 use self::cache_name::CacheName;
 use self::held::Held;
@@ -49,7 +49,7 @@ use self::skips::Skips;
 use crate::backend::registry::{Choosable, Registered};
 use crate::backend::{AnyBackend, Remote, SharedLease, SharedTurn};
 use crate::capi::exceptions::ErrSet;
-use crate::capi::type_slots::patch;
+use crate::capi::type_slots::{self, patch};
 use crate::function::call::Vectorcall;
 use crate::function::control_checks::CopyMode;
 use crate::function::entry_points::EntryPoints;
@@ -223,18 +223,24 @@ impl Choosable for Shared {
 
     fn instance<'py>(py: Python<'py>, cached: CachedFunction) -> PyResult<Bound<'py, PyAny>> {
         let made = PyClassInitializer::from(cached).add_subclass(SharedCachedFunction);
-        Ok(Bound::new(py, made)?.into_any())
+        Ok(type_slots::make(py, made)?.into_any())
     }
 }
 
 #[pymethods]
 impl SharedCachedFunction {
     #[new]
+    #[classmethod]
     #[pyo3(signature = (*arguments, **keywords), text_signature = None)]
-    fn new(arguments: &Bound<'_, PyTuple>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<PyClassInitializer<Self>> {
+    fn new(
+        class: &Bound<'_, PyType>,
+        arguments: &Bound<'_, PyTuple>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<Self>> {
         let (function, options, name) = Options::of_shared_call(arguments, keywords)?;
         let backend = AnyBackend::Shared(Shared::new(&function, &options, name.as_deref())?);
         let base = CachedFunction::build(&function, &options, None, backend)?;
-        Ok(PyClassInitializer::from(base).add_subclass(SharedCachedFunction))
+        let initial = PyClassInitializer::from(base).add_subclass(SharedCachedFunction);
+        Ok(type_slots::make_of::<Self>(class, initial)?.unbind())
     }
 }

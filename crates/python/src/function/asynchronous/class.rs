@@ -10,8 +10,10 @@ use crate::backend::{template, AnyBackend, SharedLease, SharedTurn, Told};
 use crate::capi::borrowed::Ref;
 use crate::capi::coroutine;
 use crate::capi::exceptions::{self, ErrSet};
+use crate::capi::imported::Imported;
 use crate::capi::panics::{as_error, point};
-use crate::capi::reference::{call, import};
+use crate::capi::reference::call;
+use crate::capi::type_slots;
 use crate::codec;
 use crate::function::computation::Computation;
 use crate::function::handout;
@@ -39,7 +41,7 @@ impl AsyncCachedFunction {
     fn make<'py>(function: &Bound<'py, PyAny>, options: &Options, backend: AnyBackend) -> PyResult<Bound<'py, PyAny>> {
         let py = function.py();
         let base = CachedFunction::build(function, options, Some(Flights::new(py)?), backend)?;
-        let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(AsyncCachedFunction))?.into_any();
+        let made = type_slots::make(py, PyClassInitializer::from(base).add_subclass(AsyncCachedFunction))?.into_any();
         crate::capi::refcount::share_refcount_mode(&made, function);
         Ok(made)
     }
@@ -59,10 +61,10 @@ fn twin<'py>(
     let backend = &function.as_super().get().state.backend;
     if backend.remote().is_some() || backend.shared().is_some_and(|shared| shared.would_wait()) {
         // It may wait for the server, or for who keeps the file's lock: beside the loop.
-        let twin = import(py, "warp_cache._remote.awaiting")?.getattr("twin")?;
+        static TWIN: Imported = Imported::new("warp_cache._remote.awaiting", "twin");
         let first = [function.as_any().clone(), PyString::new(py, method).into_any()];
         let args = PyTuple::new(py, first.into_iter().chain(args.iter()).collect::<Vec<_>>())?;
-        return call(&twin, &args, kwargs);
+        return call(TWIN.get(py)?, &args, kwargs);
     }
     let result = call(&function.getattr(method)?, args, kwargs)?;
     let made = coroutine::ready(py, result.unbind().into());

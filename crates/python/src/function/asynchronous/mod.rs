@@ -18,6 +18,7 @@ use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::coroutine;
 use crate::capi::exceptions::Raise;
 use crate::capi::guarded::GuardedCalls;
+use crate::capi::imported::Imported;
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::{import, PyRef};
 use crate::function::call::new_reference;
@@ -62,8 +63,8 @@ pub unsafe extern "C-unwind" fn call_uncached(
 
 /// A coroutine that raises a stored exception.
 fn raising(py: Python<'_>, shared: &PyRef) -> PyResult<PyRef> {
-    let module = import(py, "warp_cache._async")?;
-    Ok(module.guarded_method("raising", (shared.as_py(),))?.unbind().into())
+    static RAISING: Imported = Imported::new("warp_cache._async", "raising");
+    Ok(RAISING.get(py)?.guarded_call((shared.as_py(),))?.unbind().into())
 }
 
 /// What is there, or `None` with the exception set.

@@ -27,8 +27,9 @@ use crate::backend::{AnyBackend, Memory};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::Raise;
 use crate::capi::guarded::GuardedCalls;
+use crate::capi::imported::Imported;
 use crate::capi::panics::{as_error, caught};
-use crate::capi::reference::{import, PyRef};
+use crate::capi::reference::PyRef;
 use crate::capi::type_slots;
 use crate::capi::weak::WeakRef;
 use crate::function::asynchronous::Flights;
@@ -195,15 +196,10 @@ impl PerInstanceFunction {
             control,
         );
         made.state.is_of_instance = true;
-        // SAFETY: attached; one instance of the type.
-        let made = unsafe {
-            if is_async {
-                let made = PyClassInitializer::from(made).add_subclass(AsyncCachedFunction);
-                let kind = py.get_type::<AsyncCachedFunction>();
-                type_slots::without_dict(&kind, || Bound::new(py, made))?.into_any()
-            } else {
-                type_slots::without_dict(&py.get_type::<CachedFunction>(), || Bound::new(py, made))?.into_any()
-            }
+        let made = if is_async {
+            type_slots::make(py, PyClassInitializer::from(made).add_subclass(AsyncCachedFunction))?.into_any()
+        } else {
+            type_slots::make(py, made)?.into_any()
         };
         Ok(made.unbind().into())
     }
@@ -235,7 +231,8 @@ impl PerInstanceFunction {
             );
             base.vectorcall = AtomicPtr::new(enter as Vectorcall as *mut c_void);
             base.instances = Some(Box::new(Instances::new(is_async)));
-            let made = Bound::new(py, PyClassInitializer::from(base).add_subclass(PerInstanceFunction))?.into_any();
+            let made =
+                type_slots::make(py, PyClassInitializer::from(base).add_subclass(PerInstanceFunction))?.into_any();
             crate::capi::refcount::share_refcount_mode(&made, function);
             Ok(made)
         })
@@ -269,7 +266,8 @@ impl PerInstanceFunction {
     fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if Place::of(&name.to_cow().unwrap_or_default()).is_some() {
-            return import(py, "warp_cache._instances")?.getattr("operation")?.guarded_call((slf, name));
+            static OPERATION: Imported = Imported::new("warp_cache._instances", "operation");
+            return OPERATION.get(py)?.guarded_call((slf, name));
         }
         // SAFETY: live objects; a new reference or null with an exception set.
         unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetAttr(slf.as_ptr(), name.as_ptr())) }
@@ -278,5 +276,6 @@ impl PerInstanceFunction {
 
 /// Has a class hide what its instances keep.
 fn hide(py: Python<'_>, class: &Bound<'_, PyAny>) -> PyResult<()> {
-    import(py, "warp_cache._instances")?.getattr("hide")?.guarded_call((class,)).map(|_| ())
+    static HIDE: Imported = Imported::new("warp_cache._instances", "hide");
+    HIDE.get(py)?.guarded_call((class,)).map(|_| ())
 }
