@@ -5,9 +5,9 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
 use super::borrowed::Ref;
+use super::kept::Kept;
 use super::reference::{import, PyRef};
 
 /// An exception is set in this thread.
@@ -40,11 +40,11 @@ struct Copiers {
     own: Py<PyAny>,
 }
 
-static COPIERS: PyOnceLock<Copiers> = PyOnceLock::new();
+static COPIERS: Kept<Copiers> = Kept::new();
 
 /// Finds what copies exceptions; called before there is a cached function, as no import can be relied on while one fails.
 pub fn install(py: Python<'_>) -> PyResult<()> {
-    COPIERS.get_or_try_init(py, || -> PyResult<_> {
+    COPIERS.get_or_make(py, || -> PyResult<_> {
         let module = import(py, "warp_cache._exceptions")?;
         let copier = |name| module.getattr(name).map(Bound::unbind);
         Ok(Copiers { share: copier("share")?, store: copier("store")?, own: copier("own")? })

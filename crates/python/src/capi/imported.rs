@@ -4,25 +4,25 @@
 //! needed again and again is looked for once.
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
+use crate::capi::kept::Kept;
 use crate::capi::reference::import;
 
 /// A function or class of a module, to be a `static`.
 pub struct Imported {
     module: &'static str,
     name: &'static str,
-    object: PyOnceLock<Py<PyAny>>,
+    object: Kept<Py<PyAny>>,
 }
 
 impl Imported {
     pub const fn new(module: &'static str, name: &'static str) -> Self {
-        Imported { module, name, object: PyOnceLock::new() }
+        Imported { module, name, object: Kept::new() }
     }
 
     /// The object; it is imported if it has not been by now.
     pub fn get<'a, 'py: 'a>(&'a self, py: Python<'py>) -> PyResult<&'a Bound<'py, PyAny>> {
         let find = || -> PyResult<_> { Ok(import(py, self.module)?.getattr(self.name)?.unbind()) };
-        Ok(self.object.get_or_try_init(py, find)?.bind(py))
+        Ok(self.object.get_or_make(py, find)?.bind(py))
     }
 }

@@ -12,6 +12,7 @@ mod gil;
 pub mod guarded;
 pub mod imported;
 pub mod inspect;
+pub mod kept;
 pub mod layout;
 pub mod panics;
 pub mod refcount;

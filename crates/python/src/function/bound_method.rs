@@ -12,7 +12,6 @@ use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PySet, PyString, PyTuple, PyType};
 
 use super::call::Vectorcall;
@@ -21,6 +20,7 @@ use super::per_instance::PerInstanceFunction;
 use super::CachedFunction;
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::imported::Imported;
+use crate::capi::kept::Kept;
 use crate::capi::panics::caught;
 use crate::capi::reference::{calls, import};
 use crate::capi::type_slots::{self, call_by_vectorcall};
@@ -207,8 +207,8 @@ pub(super) fn bind_operation<'py>(
 
 /// `types.MethodType`.
 fn method_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static METHOD_TYPE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let kind = METHOD_TYPE.get_or_try_init(py, || -> PyResult<_> {
+    static METHOD_TYPE: Kept<Py<PyAny>> = Kept::new();
+    let kind = METHOD_TYPE.get_or_make(py, || -> PyResult<_> {
         Ok(py.eval(c"type((lambda self: self).__get__(0))", None, None)?.unbind())
     })?;
     Ok(kind.bind(py))

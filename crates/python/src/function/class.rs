@@ -349,8 +349,9 @@ impl CachedFunction {
 
     /// The refreshes under way; `warp_cache._refresh` keeps them.
     #[getter]
-    fn _refreshes(slf: &Bound<'_, Self>) -> Py<PyDict> {
-        slf.get().state.refreshes.get_or_init(slf.py(), || PyDict::new(slf.py()).unbind()).clone_ref(slf.py())
+    fn _refreshes(slf: &Bound<'_, Self>) -> PyResult<Py<PyDict>> {
+        let (py, refreshes) = (slf.py(), &slf.get().state.refreshes);
+        refreshes.get_or_make(py, || Ok(PyDict::new(py).unbind())).map(|kept| kept.clone_ref(py))
     }
 
     /// Whether it is a coroutine function.

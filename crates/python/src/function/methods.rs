@@ -7,7 +7,6 @@ use std::ffi::CStr;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::call::new_reference;
@@ -19,6 +18,7 @@ use super::{disabled, CachedFunction};
 use crate::backend::{Counters, FileCounters};
 use crate::capi::borrowed::{Arguments, Ref};
 use crate::capi::exceptions::{ErrSet, Raise};
+use crate::capi::kept::Kept;
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::{calls, new_tuple, PyRef};
 use crate::capi::type_slots::{add_methods, Method};
@@ -32,17 +32,17 @@ static SKIPS: InfoClass = InfoClass::new(c"Skips");
 /// A class of `warp_cache._info`. Importing the package does without that module: it is there once a function is decorated.
 struct InfoClass {
     name: &'static CStr,
-    class: PyOnceLock<Py<PyType>>,
+    class: Kept<Py<PyType>>,
 }
 
 impl InfoClass {
     const fn new(name: &'static CStr) -> Self {
-        InfoClass { name, class: PyOnceLock::new() }
+        InfoClass { name, class: Kept::new() }
     }
 
     /// The class; `None` with an exception set.
     fn get<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyType>> {
-        let class = self.class.get_or_try_init(py, || self.find(py));
+        let class = self.class.get_or_make(py, || self.find(py));
         class.map(|class| class.bind(py)).ok()
     }
 

@@ -4,12 +4,12 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
 use super::per_instance::PerInstanceFunction;
 use super::{AsyncCachedFunction, CachedFunction};
 use crate::backend::SharedCachedFunction;
 use crate::capi::guarded::GuardedCalls;
+use crate::capi::kept::Kept;
 use crate::capi::reference::import;
 
 /// functools' class; see `CachedFunction.__class__`. A class derived in Python is itself.
@@ -24,8 +24,8 @@ pub(super) fn class_of<'py>(slf: &Bound<'py, CachedFunction>) -> PyResult<Bound<
     if !ours.iter().any(|one| kind.is(one)) {
         return Ok(kind.into_any());
     }
-    static OF_FUNCTOOLS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let class = OF_FUNCTOOLS.get_or_try_init(py, || -> PyResult<_> {
+    static OF_FUNCTOOLS: Kept<Py<PyAny>> = Kept::new();
+    let class = OF_FUNCTOOLS.get_or_make(py, || -> PyResult<_> {
         let cached = import(py, "functools")?.guarded_method("lru_cache", (py.eval(c"len", None, None)?,))?;
         Ok(cached.get_type().into_any().unbind())
     })?;

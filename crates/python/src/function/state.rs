@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::asynchronous::Flights;
@@ -24,6 +23,7 @@ use super::slot_value::Value;
 use crate::backend::AnyBackend;
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::ErrSet;
+use crate::capi::kept::Kept;
 use crate::capi::panics::point;
 use crate::capi::sharing::{share, Shared};
 use crate::key::View;
@@ -65,7 +65,7 @@ pub(crate) struct CacheState {
     pub(crate) max_size: Option<usize>,
     pub(crate) wait_timeout: Option<Duration>,
     /// The refreshes under way that somebody may wait for, once there was one.
-    pub(crate) refreshes: PyOnceLock<Py<PyDict>>,
+    pub(crate) refreshes: Kept<Py<PyDict>>,
     /// Of a coroutine function.
     pub(crate) flights: Option<Flights>,
     /// Where values live beside the entries: where that is a shared file, the entries are the decoded level in front of it.
@@ -117,7 +117,7 @@ impl CacheState {
             running: Running::default(),
             max_size: options.max_size,
             wait_timeout: options.wait_timeout,
-            refreshes: PyOnceLock::new(),
+            refreshes: Kept::new(),
             flights,
             backend,
         }

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use super::Shared;
@@ -19,6 +18,7 @@ use crate::backend::shared::file::File;
 use crate::backend::Told;
 use crate::capi::borrowed::Ref;
 use crate::capi::exceptions::{self, Raise};
+use crate::capi::kept::Kept;
 use crate::capi::reference::{call, import, PyRef};
 use crate::codec::Refusal;
 use crate::function::ticket::Ticket;
@@ -27,11 +27,11 @@ use crate::key::View;
 use shared::Skip;
 
 /// `warp_cache._uncacheable.warn`.
-static WARN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static WARN: Kept<Py<PyAny>> = Kept::new();
 
 /// Finds what gives warnings; called when a cache is made, as there may be no importing later.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    WARN.get_or_try_init(py, || -> PyResult<_> {
+    WARN.get_or_make(py, || -> PyResult<_> {
         Ok(import(py, "warp_cache._uncacheable")?.getattr("warn")?.unbind())
     })?;
     Ok(())

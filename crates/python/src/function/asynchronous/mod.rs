@@ -11,7 +11,6 @@ pub use flights::Flights;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
 use crate::backend::{HitPath, Known};
 use crate::capi::borrowed::{Arguments, Ref};
@@ -19,6 +18,7 @@ use crate::capi::coroutine;
 use crate::capi::exceptions::Raise;
 use crate::capi::guarded::GuardedCalls;
 use crate::capi::imported::Imported;
+use crate::capi::kept::Kept;
 use crate::capi::panics::{caught, point};
 use crate::capi::reference::{import, PyRef};
 use crate::function::call::new_reference;
@@ -38,8 +38,8 @@ struct Drivers {
 }
 
 fn drivers(py: Python<'_>) -> PyResult<&Drivers> {
-    static DRIVERS: PyOnceLock<Drivers> = PyOnceLock::new();
-    DRIVERS.get_or_try_init(py, || {
+    static DRIVERS: Kept<Drivers> = Kept::new();
+    DRIVERS.get_or_make(py, || {
         let module = import(py, "warp_cache._async")?;
         let driver = |name| module.getattr(name).map(Bound::unbind);
         Ok(Drivers { compute: driver("compute")?, pass_on: driver("pass_on")?, bypass: driver("bypass")? })
