@@ -1,4 +1,4 @@
-"""What is found at its first use is asked for again meanwhile: by what hooks imports, and by a child."""
+"""What is found at its first use is asked for again meanwhile: by hooks of imports, and a child."""
 
 from __future__ import annotations
 

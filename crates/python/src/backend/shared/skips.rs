@@ -31,9 +31,7 @@ static WARN: Kept<Py<PyAny>> = Kept::new();
 
 /// Finds what gives warnings; called when a cache is made, as there may be no importing later.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
-    WARN.get_or_make(py, || -> PyResult<_> {
-        Ok(import(py, "warp_cache._uncacheable")?.getattr("warn")?.unbind())
-    })?;
+    WARN.get_or_make(py, || -> PyResult<_> { Ok(import(py, "warp_cache._uncacheable")?.getattr("warn")?.unbind()) })?;
     Ok(())
 }
 
