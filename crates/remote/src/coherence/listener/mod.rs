@@ -133,8 +133,7 @@ impl Thread {
             self.settings.route.look_around();
             let Some(role) = candidate.role(&self.words) else {
                 self.probe();
-                // (To wake up is what an idle process spends most on.)
-                std::thread::sleep(between(100, 150).min(self.words.staleness() / 4));
+                std::thread::sleep(between(50, 100));
                 continue;
             };
             match session::run(&self, role) {
