@@ -38,12 +38,7 @@ impl Held {
         Held { by: By::Nothing, epoch: fork::epoch() }
     }
 
-    /// Takes the lock if nobody has it. Who asks again and again, as another one has it, is answered by one call of the system.
     pub(crate) fn try_take(fd: BorrowedFd<'_>, path: &Path) -> Result<Option<Held>, i32> {
-        #[cfg(target_os = "linux")]
-        if is_locked(fd, BYTE) {
-            return Ok(None);
-        }
         // Forks wait: see `life`.
         let by = fork::exclusive(|| -> Result<Option<By>, i32> {
             #[cfg(target_os = "linux")]
